@@ -1,0 +1,134 @@
+"""What a paper says: a cell as immutable data. Every shape, role and meaning lives here once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from symrnn.errors import Place
+
+Axes = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Number:
+    """A literal, kept as it was written."""
+
+    text: str
+    place: Place
+    axes: Axes = ()
+
+
+@dataclass(frozen=True)
+class Name:
+    """A value read now (``delay`` 0) or ``delay`` steps ago."""
+
+    name: str
+    delay: int
+    place: Place
+    axes: Axes = ()
+
+
+@dataclass(frozen=True)
+class Apply:
+    """An operator (``+ - * / ** @ neg .T > >=`` …) or a function applied to its arguments."""
+
+    op: str
+    args: tuple[Expr, ...]
+    place: Place
+    axes: Axes = ()
+
+
+Expr = Number | Name | Apply
+
+
+def walk(expr: Expr) -> Iterator[Expr]:
+    """The expression and everything in it, arguments first, left to right."""
+    if isinstance(expr, Apply):
+        for arg in expr.args:
+            yield from walk(arg)
+    yield expr
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A named quantity of the cell: role is input, state, param, const, value or size."""
+
+    name: str
+    role: str
+    axes: Axes
+    meaning: str = ""
+    start: str = ""
+    place: Place | None = None
+
+
+@dataclass(frozen=True)
+class Equation:
+    """``name = expr``, as written in ``text``."""
+
+    name: str
+    expr: Expr
+    text: str
+    meaning: str
+    place: Place
+
+
+@dataclass(frozen=True)
+class Carry:
+    """A value carried to the next step: ``name`` is its key in ``state``, ``of`` the value it holds.
+
+    ``of[t - lag]`` is what step t stores, so a read of ``h[t-3]`` is the previous value of ``h_lag2``.
+    """
+
+    name: str
+    of: str
+    lag: int
+    axes: Axes
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A recurrent (or, without states, feed-forward) cell, checked and with every shape known."""
+
+    name: str
+    title: str
+    source: str
+    extends: str
+    axes: Axes
+    inputs: tuple[Variable, ...]
+    states: tuple[Variable, ...]
+    params: tuple[Variable, ...]
+    consts: tuple[Variable, ...]
+    values: tuple[Variable, ...]
+    equations: tuple[Equation, ...]
+    outputs: tuple[Variable, ...]
+    carries: tuple[Carry, ...]
+
+    def variable(self, name: str) -> Variable:
+        """The variable of that name, whatever its role."""
+        return next(v for v in self.variables if v.name == name)
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """Inputs, states, parameters, constants and values, each in declaration order."""
+        return (*self.inputs, *self.states, *self.params, *self.consts, *self.values)
+
+    @property
+    def headline(self) -> str:
+        """The first sentence of the docstring, or the name."""
+        first = self.title.strip().split("\n", 1)[0]
+        return first.split(". ", 1)[0].rstrip(".") or self.name
+
+
+def with_axes(expr: Expr, axes: Axes) -> Expr:
+    return replace(expr, axes=axes)
+
+
+def axis_parts(axis: str) -> list[str]:
+    """The summands of a composite axis: ``H+I`` has H and I."""
+    return axis.split("+")
+
+
+def axis_size(axis: str, sizes: dict[str, int]) -> int:
+    """The length of an axis, composite or not, given the sizes of the plain ones."""
+    return sum(sizes[part] for part in axis_parts(axis))

@@ -1,0 +1,350 @@
+"""Cell → Derivation: backpropagation through time from two rules, kept as a trace.
+
+An adjoint ``d_v`` is ∂L/∂v. Through a Pointwise it is multiplied by a partial derivative; through a Contraction it
+is contracted with the other operand, labels permuted. Broadcasting and summing are each other's adjoints. The
+recursion is folded: one step, whose ``d_h_next`` is what step t+1 hands back, whatever the length of the sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import sympy as sp
+
+from symrnn.cell import Cell
+from symrnn.functions import differentiate
+from symrnn.ir import (
+    Concat,
+    Contraction,
+    Labels,
+    OneHot,
+    Peak,
+    Pointwise,
+    Ref,
+    Slice,
+    Statement,
+    Step,
+    Value,
+    axis_of,
+    fresh,
+    symbol,
+    verify,
+)
+from symrnn.lower import lower
+
+MAX_PATHS = 5_000
+DIFFERENTIABLE = ("input", "param", "carry", "value")
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One operand of one statement: how `wrt` enters `statement.out`. `partial` is None for a Contraction."""
+
+    statement: Statement
+    position: int
+    partial: sp.Expr | None
+
+    @property
+    def wrt(self) -> str:
+        return self.statement.args[self.position].name
+
+    @property
+    def of(self) -> str:
+        return self.statement.out.name
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """One summand of an adjoint.
+
+    rule: seed (the cotangent of an output), next (handed back by step t+1), pointwise, broadcast (pointwise, then
+    summed over the axes along which the operand was broadcast), product, or slice. `term` is the summand in the
+    statements' values; `steps` are the statements that prepare it.
+    """
+
+    rule: str
+    term: Ref | None
+    expr: sp.Expr
+    edge: Edge | None = None
+    steps: tuple[Statement, ...] = ()
+
+
+@dataclass(frozen=True)
+class Adjoint:
+    """``d_of`` with its contributions; `statement` adds them up."""
+
+    of: str
+    contributions: tuple[Contribution, ...]
+    statement: Statement
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """The derived backward step of a cell and how it came about.
+
+    `values` names everything in `step` and in the adjoints; `seeds` maps an output to its cotangent,
+    `handed_back` a carry to (its adjoint from step t+1, its adjoint for step t-1); `gradients` maps inputs and
+    parameters to their adjoints.
+    """
+
+    cell: Cell
+    step: Step
+    values: dict[str, Value]
+    edges: tuple[Edge, ...]
+    adjoints: tuple[Adjoint, ...]
+    seeds: dict[str, str]
+    handed_back: dict[str, tuple[str, str]]
+    gradients: dict[str, str]
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """The backward step in order."""
+        return tuple(s for a in self.adjoints for s in (*(x for c in a.contributions for x in c.steps), a.statement))
+
+    def edges_from(self, name: str) -> tuple[Edge, ...]:
+        return tuple(e for e in self.edges if e.wrt == name)
+
+    @cached_property
+    def jacobian(self) -> dict[tuple[str, str], tuple[tuple[Edge, ...], ...]]:
+        """(state, earlier state) → the paths from the one's previous value to the other's new one.
+
+        ∂state_t/∂earlier_{t-1} is the sum over the paths of the product of their edges.
+        """
+        previous = {v.of: n for n, v in self.step.values.items() if v.role == "carry"}
+        return {
+            (new, old): tuple(self._paths(previous[old], self.step.carried[new]))
+            for new in self.step.carried
+            for old in self.step.carried
+        }
+
+    def _paths(self, start: str, goal: str) -> Iterator[tuple[Edge, ...]]:
+        if self._count(start, goal, {}) > MAX_PATHS:
+            raise ValueError(f"more than {MAX_PATHS} paths lead from {start} to {goal}")
+        if start == goal:
+            yield ()
+            return
+        for edge in self.edges_from(start):
+            for rest in self._paths(edge.of, goal):
+                yield (edge, *rest)
+
+    def _count(self, start: str, goal: str, known: dict[str, int]) -> int:
+        if start == goal:
+            return 1
+        if start not in known:
+            known[start] = sum(self._count(e.of, goal, known) for e in self.edges_from(start))
+        return known[start]
+
+
+def derive(cell: Cell) -> Derivation:
+    """Differentiate a cell: every local partial, every adjoint, every gradient, independent of T, B and sizes."""
+    return _Derivation(lower(cell), cell).derivation()
+
+
+def local_edges(step: Step) -> tuple[Edge, ...]:
+    """Every way in which one value of the step depends differentiably on another."""
+    edges = []
+    for s in step.statements:
+        for k, arg in enumerate(s.args):
+            if isinstance(s, OneHot | Peak) or step.values[arg.name].role not in DIFFERENTIABLE:
+                continue
+            partial = _partial(s, arg) if isinstance(s, Pointwise) else None
+            if partial != 0:
+                edges.append(Edge(s, k, partial))
+    return tuple(edges)
+
+
+def _partial(s: Pointwise, arg: Ref) -> sp.Expr:
+    function = hasattr(type(s.expr), "row")
+    return differentiate(s.expr, arg.symbol, s.out.symbol if function else None)
+
+
+class _Derivation:
+    def __init__(self, step: Step, cell: Cell) -> None:
+        self.step, self.cell = step, cell
+        self.values = dict(step.values)
+        self.edges = local_edges(step)
+        single = len(cell.outputs) == 1
+        self.seeds = {v.name: self.unique("dy" if single else f"dy_{v.name}") for v in cell.outputs}
+        self.next = {key: f"d_{key}_next" for key in step.carried}
+        for name, seed in self.seeds.items():
+            self.values[seed] = replace(step.values[name], name=seed, role="seed", of=name)
+        for key, name in self.next.items():
+            self.values[name] = replace(step.values[step.carried[key]], name=name, role="next", of=key)
+        self.adjoint_of: dict[str, Ref] = {}
+        self.adjoints: list[Adjoint] = []
+
+    def derivation(self) -> Derivation:
+        for s in reversed(self.step.statements):
+            self.add_up(s.out.name)
+        leaves = [n for n, v in self.step.values.items() if v.role in ("input", "param", "carry")]
+        for name in leaves:
+            self.add_up(name, always=True)
+        previous = {v.of: n for n, v in self.step.values.items() if v.role == "carry"}
+        given = [n for n, v in self.values.items() if v.role in ("seed", "next")]
+        derivation = Derivation(
+            cell=self.cell,
+            step=self.step,
+            values=self.values,
+            edges=self.edges,
+            adjoints=tuple(self.adjoints),
+            seeds=self.seeds,
+            handed_back={key: (self.next[key], f"d_{previous[key]}") for key in self.step.carried},
+            gradients={n: f"d_{n}" for n in leaves if self.values[n].role != "carry"},
+        )
+        verify(derivation.statements, self.values, [*given, *(s.out.name for s in self.step.statements)])
+        return derivation
+
+    def add_up(self, name: str, always: bool = False) -> None:
+        """The adjoint of one value: the sum of its contributions; a value that reaches no output has none."""
+        value = self.values[name]
+        contributions = list(self.given(name))
+        for edge in self.edges:
+            if edge.wrt == name and edge.of in self.adjoint_of:
+                contributions.append(self.through(edge))
+        if not contributions and not always:
+            return
+        out = Ref(f"d_{name}", value.labels)
+        last = contributions[0].steps[-1] if len(contributions) == 1 and contributions[0].steps else None
+        if last is not None and contributions[0].expr == last.out.symbol and set(last.out.labels) == set(value.labels):
+            del self.values[last.out.name]
+            self.values[out.name] = Value(out.name, value.axes, value.batched, value.timed, "adjoint", name)
+            only = replace(contributions[0], steps=contributions[0].steps[:-1], term=None, expr=out.symbol)
+            self.adjoints.append(Adjoint(name, (only,), replace(last, out=replace(last.out, name=out.name))))
+        else:
+            self.values[out.name] = Value(out.name, value.axes, value.batched, value.timed, "adjoint", name)
+            total = sp.Add(*(c.expr for c in contributions))
+            refs = self.refs(contributions, total, value.labels)
+            self.adjoints.append(Adjoint(name, tuple(contributions), Pointwise(out, total, refs, self.equation(name))))
+        self.adjoint_of[name] = out
+
+    def refs(self, contributions: list[Contribution], total: sp.Expr, labels: Labels) -> tuple[Ref, ...]:
+        """Operands of the sum, in the order of the contributions."""
+        found: dict[str, Ref] = {}
+        for c in contributions:
+            candidates = [c.term] if c.term is not None else []
+            if c.edge is not None and isinstance(c.edge.statement, Pointwise) and c.edge.partial is not None:
+                mapping = self.mapping(c.edge)
+                candidates += [_relabel(r, mapping) for r in (*c.edge.statement.args, c.edge.statement.out)]
+            elif c.edge is not None:
+                mapping = self.mapping(c.edge)
+                candidates += [_relabel(r, mapping) for r in c.edge.statement.args]
+            for ref in candidates:
+                if ref is not None and ref.symbol in total.free_symbols and set(ref.labels) <= set(labels):
+                    found.setdefault(ref.name, ref)
+        assert {r.symbol for r in found.values()} == total.free_symbols, (total, found)
+        return tuple(found.values())
+
+    def equation(self, name: str) -> str:
+        """Which equation an adjoint belongs to."""
+        return next((s.equation for s in self.step.statements if s.out.name == name), name)
+
+    def given(self, name: str) -> Iterator[Contribution]:
+        """What comes from outside the step: the cotangent of an output, and what step t+1 hands back."""
+        if name in self.seeds:
+            ref = Ref(self.seeds[name], self.values[name].labels)
+            yield Contribution("seed", ref, ref.symbol)
+        for key, source in self.step.carried.items():
+            if source == name:
+                ref = Ref(self.next[key], self.values[name].labels)
+                yield Contribution("next", ref, ref.symbol)
+
+    # -- the rules -----------------------------------------------------------------------------------------
+
+    def through(self, edge: Edge) -> Contribution:
+        """What `edge.wrt` receives from the adjoint of the statement it enters."""
+        match edge.statement:
+            case Pointwise():
+                return self.through_pointwise(edge)
+            case Contraction():
+                return self.through_contraction(edge)
+            case Concat():
+                return self.through_concat(edge)
+        raise AssertionError(f"no rule for {edge.statement}")
+
+    def mapping(self, edge: Edge) -> dict[str, str]:
+        """Renames labels so that the operand has its natural ones and all others stay apart."""
+        s, arg = edge.statement, edge.statement.args[edge.position]
+        mapping = dict(zip(arg.labels, self.values[arg.name].labels, strict=True))
+        for label in dict.fromkeys(x for r in (s.out, *s.args) for x in r.labels):
+            if label not in mapping:
+                mapping[label] = fresh(axis_of(label), mapping.values())
+        return mapping
+
+    def through_pointwise(self, edge: Edge) -> Contribution:
+        s, partial = edge.statement, edge.partial
+        assert isinstance(s, Pointwise) and partial is not None
+        value, mapping = self.values[edge.wrt], self.mapping(edge)
+        refs = [_relabel(r, mapping) for r in (*s.args, s.out) if r.symbol in partial.free_symbols]
+        d_out = _relabel(Ref(self.adjoint_of[edge.of].name, s.out.labels), mapping)
+        sums = set(d_out.labels) - set(value.labels) or (self.timed(edge.of) and not value.timed)
+        if not sums:
+            return Contribution("pointwise", d_out, d_out.symbol * partial, edge)
+        inside = [r for r in refs if not set(r.labels) <= set(value.labels) or (self.timed(r.name) and not value.timed)]
+        if not inside:
+            total = self.contraction(edge, (d_out,), value)
+            return Contribution("broadcast", total.out, total.out.symbol * partial, edge, (total,))
+        factor, rest = partial.as_independent(inside[0].symbol) if len(inside) == 1 else (sp.Integer(1), partial)
+        if len(inside) == 1 and rest == inside[0].symbol and not factor.free_symbols & {r.symbol for r in inside}:
+            total = self.contraction(edge, (d_out, inside[0]), value)
+            return Contribution("broadcast", total.out, total.out.symbol * factor, edge, (total,))
+        product = self.product(edge, d_out, partial, refs)
+        total = self.contraction(edge, (product.out,), value)
+        return Contribution("broadcast", total.out, total.out.symbol, edge, (product, total))
+
+    def through_contraction(self, edge: Edge) -> Contribution:
+        s, value, mapping = edge.statement, self.values[edge.wrt], self.mapping(edge)
+        d_out = _relabel(Ref(self.adjoint_of[edge.of].name, s.out.labels), mapping)
+        others = tuple(_relabel(a, mapping) for k, a in enumerate(s.args) if k != edge.position)
+        found = {x for r in (d_out, *others) for x in r.labels}
+        folds = self.timed(edge.of) and not value.timed
+        transposed = not others and set(d_out.labels) == set(value.labels)
+        if found <= set(value.labels) and not folds and not (transposed and d_out.labels != value.labels):
+            expr = sp.Mul(d_out.symbol, *(r.symbol for r in others))
+            return Contribution("product", d_out, expr, edge)
+        total = self.contraction(edge, (d_out, *others), value)
+        return Contribution("product", total.out, total.out.symbol, edge, (total,))
+
+    def through_concat(self, edge: Edge) -> Contribution:
+        s, value = edge.statement, self.values[edge.wrt]
+        before = tuple(a for k in range(edge.position) for a in self.values[s.args[k].name].axes[-1:])
+        d_out = self.adjoint_of[edge.of]
+        whole = self.values[edge.of]
+        name = self.unique(f"d_{edge.wrt}_{edge.of}")
+        self.values[name] = Value(name, value.axes, whole.batched, whole.timed, "adjoint", edge.wrt)
+        cut = Slice(Ref(name, self.values[name].labels), (d_out,), before, s.equation)
+        if (whole.batched, whole.timed) == (value.batched, value.timed):
+            return Contribution("slice", cut.out, cut.out.symbol, edge, (cut,))
+        total = self.contraction(edge, (cut.out,), value)
+        return Contribution("slice", total.out, total.out.symbol, edge, (cut, total))
+
+    # -- new values ----------------------------------------------------------------------------------------
+
+    def timed(self, name: str) -> bool:
+        return self.values[name].timed
+
+    def unique(self, name: str) -> str:
+        while name in self.values:
+            name += "_"
+        return name
+
+    def contraction(self, edge: Edge, args: tuple[Ref, ...], value: Value) -> Contraction:
+        """The product of the operands, summed down to the labels of the receiving value that they have."""
+        labels = tuple(x for x in value.labels if any(x in a.labels for a in args))
+        name = self.unique(f"d_{edge.wrt}_{edge.of}")
+        axes = tuple(axis_of(x) for x in labels if x in value.labels[value.batched :])
+        batched = value.batched and value.labels[0] in labels
+        self.values[name] = Value(name, axes, batched, value.timed, "adjoint", edge.wrt)
+        return Contraction(Ref(name, labels), args, edge.statement.equation)
+
+    def product(self, edge: Edge, d_out: Ref, partial: sp.Expr, refs: list[Ref]) -> Pointwise:
+        """The adjoint times the partial, not yet summed."""
+        name = self.unique(f"d_{edge.of}_by_{edge.wrt}")
+        of = self.values[edge.of]
+        self.values[name] = Value(name, tuple(axis_of(x) for x in d_out.labels[of.batched :]), of.batched, of.timed, "adjoint", edge.wrt)
+        return Pointwise(Ref(name, d_out.labels), d_out.symbol * partial, (d_out, *refs), edge.statement.equation)
+
+
+def _relabel(ref: Ref, mapping: dict[str, str]) -> Ref:
+    return Ref(ref.name, tuple(mapping.get(x, x) for x in ref.labels))

@@ -1,0 +1,52 @@
+"""Every way to be wrong: where, what was written, what is wrong, what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Place:
+    """A stretch of one line of a cell file; lines and columns count from 1."""
+
+    source: str
+    line: int
+    column: int
+    width: int
+    text: str
+
+    def __str__(self) -> str:
+        pad = "".join("\t" if c == "\t" else " " for c in self.text[: self.column - 1])
+        return f"{self.source}:{self.line}:{self.column}\n    {self.text}\n    {pad}{'^' * max(1, self.width)}"
+
+
+class SymrnnError(Exception):
+    """A mistake of the user's, told in the user's terms; the command line prints it and exits with 2."""
+
+
+@dataclass
+class CellError(SymrnnError):
+    """Something in a cell file is wrong.
+
+    `kind` is a short stable word (``shape``, ``unused``, ``cycle`` …) for programs and tests.
+    """
+
+    kind: str
+    place: Place | None
+    wrong: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.place}\n" if self.place else ""
+        return f"{where}{self.wrong}{' ' + self.advice if self.advice else ''}"
+
+
+@dataclass
+class UsageError(SymrnnError):
+    """A command or call that cannot be carried out: what is wrong, and what to do."""
+
+    wrong: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.wrong}{' ' + self.advice if self.advice else ''}"

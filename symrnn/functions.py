@@ -1,0 +1,190 @@
+"""The functions a cell may call: primitives (closed, every target spells them) and activations (one row each).
+
+A row holds the definition, the derivative written in values already computed (``y`` is the function's own
+value), where the function has kinks, and its LaTeX. Nothing else in symrnn knows an activation by name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import sympy as sp
+
+Formula = Callable[..., sp.Expr]
+
+
+@dataclass(frozen=True)
+class Function:
+    """One elementwise function.
+
+    ``partials[k](y, *args)`` is its derivative by argument k; ``definition(*args)`` says what it is in
+    primitives (None for a primitive); ``kinks(*args)`` are expressions whose zeros are its kinks;
+    ``fold`` computes it on plain numbers (None where it never folds).
+    """
+
+    name: str
+    latex: str
+    partials: tuple[Formula, ...]
+    definition: Formula | None = None
+    kinks: Formula | None = None
+    fold: Callable[..., float] | None = None
+
+    @property
+    def arity(self) -> int:
+        return len(self.partials)
+
+    @cached_property
+    def head(self) -> Any:
+        """The SymPy function that stands for this row in expressions; SymPy differentiates through it."""
+
+        def fdiff(node: sp.Function, argindex: int = 1) -> sp.Expr:
+            return self.partials[argindex - 1](node, *node.args)
+
+        return type(self.name, (sp.Function,), {"nargs": self.arity, "fdiff": fdiff, "row": self})
+
+    def __call__(self, *args: Any) -> sp.Expr:
+        numbers = [sp.sympify(a) for a in args]
+        if self.fold is not None and all(a.is_Number for a in numbers):
+            return sp.Float(self.fold(*map(float, numbers)), 17)
+        return self.head(*numbers)
+
+    @cached_property
+    def reads_arguments(self) -> bool:
+        """Does some derivative need an argument, and not only the value?"""
+        args = [sp.Dummy() for _ in range(self.arity)]
+        y = sp.Dummy()
+        return any(not sp.sympify(p(y, *args)).free_symbols <= {y} for p in self.partials)
+
+
+def _row(name: str, latex: str, *partials: Formula, **more: Any) -> Function:
+    return Function(name, latex, partials, **more)
+
+
+def _zero(y: sp.Expr, *args: sp.Expr) -> sp.Expr:
+    return sp.Integer(0)
+
+
+half = sp.Rational(1, 2)
+
+PRIMITIVES: tuple[Function, ...] = (
+    _row("exp", r"\exp", lambda y, a: y, fold=math.exp),
+    _row("expm1", r"\operatorname{expm1}", lambda y, a: y + 1, fold=math.expm1),
+    _row("log", r"\log", lambda y, a: 1 / a, fold=math.log),
+    _row("log1p", r"\operatorname{log1p}", lambda y, a: 1 / (1 + a), fold=math.log1p),
+    _row("sqrt", r"\sqrt", lambda y, a: 1 / (2 * y), fold=math.sqrt),
+    _row("sin", r"\sin", lambda y, a: cos(a), fold=math.sin),
+    _row("cos", r"\cos", lambda y, a: -sin(a), fold=math.cos),
+    _row("tanh", r"\tanh", lambda y, a: 1 - y**2, fold=math.tanh),
+    _row("sigmoid", r"\sigma", lambda y, a: y * (1 - y), fold=lambda a: 1 / (1 + math.exp(-a))),
+    _row("erf", r"\operatorname{erf}", lambda y, a: 2 / math.sqrt(math.pi) * exp(-(a**2)), fold=math.erf),
+    _row("abs", r"\operatorname{abs}", lambda y, a: gt(a, 0) - gt(0, a), kinks=lambda a: (a,), fold=abs),
+    _row(
+        "max", r"\max", lambda y, a, b: ge(a, b), lambda y, a, b: gt(b, a), kinks=lambda a, b: (a - b,), fold=max
+    ),
+    _row(
+        "min", r"\min", lambda y, a, b: ge(b, a), lambda y, a, b: gt(a, b), kinks=lambda a, b: (a - b,), fold=min
+    ),
+    _row("gt", ">", _zero, _zero, kinks=lambda a, b: (a - b,), fold=lambda a, b: float(a > b)),
+    _row("ge", r"\ge", _zero, _zero, kinks=lambda a, b: (a - b,), fold=lambda a, b: float(a >= b)),
+    _row(
+        "where",
+        r"\operatorname{where}",
+        _zero,
+        lambda y, c, a, b: where(c, 1, 0),
+        lambda y, c, a, b: where(c, 0, 1),
+        fold=lambda c, a, b: a if c else b,
+    ),
+    _row(
+        "pow",
+        r"\operatorname{pow}",
+        lambda y, a, b: b * pow_(a, b - 1),
+        lambda y, a, b: y * log(a),
+        fold=lambda a, b: math.pow(a, b),
+    ),
+)
+_primitive = {f.name: f for f in PRIMITIVES}
+exp, expm1, log, log1p, sqrt_ = (_primitive[n] for n in ("exp", "expm1", "log", "log1p", "sqrt"))
+sin, cos, tanh, sigmoid, erf = (_primitive[n] for n in ("sin", "cos", "tanh", "sigmoid", "erf"))
+abs_, max_, min_, pow_ = (_primitive[n] for n in ("abs", "max", "min", "pow"))
+gt, ge, where = (_primitive[n] for n in ("gt", "ge", "where"))
+
+ACTIVATIONS: tuple[Function, ...] = (
+    _row("relu", r"\operatorname{ReLU}", lambda y, a: gt(y, 0), definition=lambda a: max_(a, 0), kinks=lambda a: (a,)),
+    _row(
+        "leaky_relu",
+        r"\operatorname{LeakyReLU}",
+        lambda y, a: where(gt(y, 0), 1, sp.Rational(1, 100)),
+        definition=lambda a: where(gt(a, 0), a, a / 100),
+        kinks=lambda a: (a,),
+    ),
+    _row(
+        "elu",
+        r"\operatorname{ELU}",
+        lambda y, a: where(gt(y, 0), 1, y + 1),
+        definition=lambda a: where(gt(a, 0), a, expm1(min_(a, 0))),
+        kinks=lambda a: (a,),
+    ),
+    _row(
+        "gelu",
+        r"\operatorname{GELU}",
+        lambda y, a: half * (1 + erf(a / math.sqrt(2))) + a * exp(-half * a**2) / math.sqrt(2 * math.pi),
+        definition=lambda a: half * a * (1 + erf(a / math.sqrt(2))),
+    ),
+    _row(
+        "silu",
+        r"\operatorname{SiLU}",
+        lambda y, a: sigmoid(a) * (1 + a - y),
+        definition=lambda a: a * sigmoid(a),
+    ),
+    _row(
+        "softplus",
+        r"\operatorname{softplus}",
+        lambda y, a: -expm1(-y),
+        definition=lambda a: max_(a, 0) + log1p(exp(-abs_(a))),
+    ),
+    _row(
+        "hard_sigmoid",
+        r"\operatorname{hardsigmoid}",
+        lambda y, a: gt(y, 0) * gt(1, y) / 6,
+        definition=lambda a: min_(max_(a / 6 + half, 0), 1),
+        kinks=lambda a: (a + 3, a - 3),
+    ),
+    _row(
+        "clip",
+        r"\operatorname{clip}",
+        lambda y, a, lo, hi: gt(a, lo) * gt(hi, a),
+        lambda y, a, lo, hi: ge(lo, a) * ge(hi, lo),
+        lambda y, a, lo, hi: 1 - gt(a, lo) * gt(hi, a) - ge(lo, a) * ge(hi, lo),
+        definition=lambda a, lo, hi: min_(max_(a, lo), hi),
+        kinks=lambda a, lo, hi: (a - lo, a - hi),
+    ),
+)
+
+FUNCTIONS: dict[str, Function] = {f.name: f for f in (*PRIMITIVES, *ACTIVATIONS)}
+
+#: What a cell file may call elementwise, with the number of arguments.
+ELEMENTWISE: dict[str, int] = {n: f.arity for n, f in FUNCTIONS.items() if n not in {"gt", "ge", "pow"}}
+
+#: Functions of the feature axes: (fewest, most) arguments; ``lower`` composes them of sums and elementwise steps.
+STRUCTURAL: dict[str, tuple[int, int]] = {
+    **{n: (1, 1) for n in ("sum", "mean", "max", "min", "norm", "softmax", "logsumexp", "layer_norm", "identity")},
+    **{n: (2, 2) for n in ("dot", "outer")},
+    "concat": (2, 99),
+}
+
+COMPARISONS: dict[str, tuple[str, bool]] = {">": ("gt", False), "<": ("gt", True), ">=": ("ge", False), "<=": ("ge", True)}
+
+
+def callable_names() -> Iterable[str]:
+    """Every name a cell file may call, in the order of the tables."""
+    return dict.fromkeys((*ELEMENTWISE, *STRUCTURAL))
+
+
+def differentiate(expr: sp.Expr, by: sp.Symbol, value: sp.Symbol | None = None) -> sp.Expr:
+    """∂expr/∂by; where expr is one function's value named ``value``, the result is written in it."""
+    partial = sp.diff(expr, by)
+    return partial.xreplace({expr: value}) if value is not None else partial

@@ -1,0 +1,83 @@
+"""What a scalar expression is worth on arrays, complex ones too: the numbers behind the primitives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from symrnn.functions import Function
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def _erf(a: Array) -> Array:
+    """erf; on complex numbers its first-order expansion around the real axis, which complex steps never leave."""
+    real = np.vectorize(math.erf, otypes=[float])(np.real(a))
+    if not np.iscomplexobj(a):
+        return np.asarray(real)
+    slope = 2 / math.sqrt(math.pi) * np.exp(-(np.real(a) ** 2))
+    return np.asarray(real + 1j * np.imag(a) * slope)
+
+
+def _sigmoid(a: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return np.asarray(1 / (1 + np.exp(-a)))
+
+
+PRIMITIVES: dict[str, Any] = {
+    "exp": np.exp,
+    "expm1": np.expm1,
+    "log": np.log,
+    "log1p": np.log1p,
+    "sqrt": np.sqrt,
+    "sin": np.sin,
+    "cos": np.cos,
+    "tanh": np.tanh,
+    "sigmoid": _sigmoid,
+    "erf": _erf,
+    "pow": np.power,
+    "abs": lambda a: np.where(np.real(a) < 0, -a, a),
+    "max": lambda a, b: np.where(np.real(a) >= np.real(b), a, b),
+    "min": lambda a, b: np.where(np.real(a) <= np.real(b), a, b),
+    "gt": lambda a, b: (np.real(a) > np.real(b)).astype(float),
+    "ge": lambda a, b: (np.real(a) >= np.real(b)).astype(float),
+    "where": lambda c, a, b: np.where(c, a, b),
+}
+
+
+def value(expr: sp.Expr, env: Mapping[sp.Symbol, Array]) -> Array:
+    """The value of `expr` where every symbol has the array that `env` gives it."""
+    if isinstance(expr, sp.Symbol):
+        return env[expr]
+    if expr.is_Number or expr.is_NumberSymbol:
+        return np.asarray(float(expr))
+    args = [value(a, env) for a in expr.args]
+    if isinstance(expr, sp.Add):
+        return sum(args[1:], start=args[0])
+    if isinstance(expr, sp.Mul):
+        return np.asarray(math.prod(args[1:], start=args[0]))
+    if isinstance(expr, sp.Pow):
+        exponent = int(expr.exp) if expr.exp.is_Integer else args[1]
+        return np.asarray(1 / args[0] ** -exponent if expr.exp.is_Integer and exponent < 0 else args[0] ** exponent)
+    return apply(type(expr).row, args)
+
+
+def apply(row: Function, args: list[Array]) -> Array:
+    """A function of the table on arrays: a primitive directly, an activation through its definition."""
+    if row.definition is None:
+        return np.asarray(PRIMITIVES[row.name](*args))
+    dummies = [sp.Dummy() for _ in args]
+    return value(row.definition(*dummies), dict(zip(dummies, args, strict=True)))
+
+
+def kinks(row: Function, args: list[Array]) -> list[float]:
+    """How near the arguments come to each kink of a function."""
+    if row.kinks is None:
+        return []
+    dummies = [sp.Dummy() for _ in args]
+    env = dict(zip(dummies, (np.real(a) for a in args), strict=True))
+    return [float(np.min(np.abs(value(sp.sympify(k), env)))) for k in row.kinks(*dummies)]

@@ -1,0 +1,396 @@
+"""Text → Draft: the only door for text. Python's ``ast`` walked with a whitelist; nothing is ever executed."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import io
+import keyword
+import re
+import tokenize
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from symrnn.cell import Apply, Axes, Equation, Expr, Name, Number
+from symrnn.errors import CellError, Place
+from symrnn.functions import COMPARISONS, ELEMENTWISE, STRUCTURAL, callable_names
+
+KEYWORDS = ("input", "state", "param", "const", "output", "extends")
+STARTS = ("zeros", "ones", "identity", "orthogonal", "glorot", "uniform")
+MAX_TEXT, MAX_LINE, MAX_DEPTH, MAX_DELAY = 200_000, 2_000, 60, 32
+_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
+_NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z")
+_OPERATORS: dict[type[ast.AST], str] = {
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.Mult: "*",
+    ast.Div: "/",
+    ast.Pow: "**",
+    ast.MatMult: "@",
+    ast.Gt: ">",
+    ast.Lt: "<",
+    ast.GtE: ">=",
+    ast.LtE: "<=",
+}
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """One declared name: ``state h[H]`` has kind state, name h, axes (H,)."""
+
+    kind: str
+    name: str
+    axes: Axes
+    start: str
+    meaning: str
+    place: Place
+
+
+@dataclass
+class Draft:
+    """A cell file read but not yet checked: what was declared and what was written, in order."""
+
+    name: str
+    source: str
+    title: str = ""
+    extends: str = ""
+    extends_place: Place | None = None
+    declarations: list[Declaration] = field(default_factory=list)
+    equations: list[Equation] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One logical line: its tokens, its source text and the comment at its end."""
+
+    tokens: tuple[tokenize.TokenInfo, ...]
+    comment: str
+
+
+def read(text: str, name: str, source: str) -> Draft:
+    """Parse a cell file's text into a Draft; raises CellError with the place of the first mistake."""
+    return _Reader(text, name, source).read()
+
+
+def suggest(word: str, known: list[str]) -> str:
+    """“Did you mean …?” for a misspelt word, or nothing."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"Did you mean {near[0]}?" if near else ""
+
+
+class _Reader:
+    def __init__(self, text: str, name: str, source: str) -> None:
+        self.text, self.source = text.removeprefix("\ufeff"), source
+        self.lines = self.text.splitlines() or [""]
+        self.draft = Draft(name, source)
+
+    def place(self, line: int, column: int, width: int = 1) -> Place:
+        """`line` from 1, `column` from 0 (characters)."""
+        text = self.lines[line - 1] if line <= len(self.lines) else ""
+        return Place(self.source, line, column + 1, min(width, max(1, len(text) - column)), text)
+
+    def fail(self, kind: str, place: Place, wrong: str, advice: str = "") -> CellError:
+        return CellError(kind, place, wrong, advice)
+
+    # -- lines ---------------------------------------------------------------------------------------------
+
+    def read(self) -> Draft:
+        self.refuse_absurd_text()
+        for number, line in enumerate(self.logical_lines()):
+            first = line.tokens[0]
+            if first.type == tokenize.STRING:
+                self.read_title(line, number)
+            elif self.is_declaration(line):
+                self.read_declaration(line)
+            else:
+                self.read_equation(line)
+        return self.draft
+
+    def refuse_absurd_text(self) -> None:
+        if len(self.text) > MAX_TEXT:
+            raise self.fail("size", self.place(1, 0), f"The file is longer than {MAX_TEXT:,} characters.")
+        for number, line in enumerate(self.lines, 1):
+            if len(line) > MAX_LINE:
+                raise self.fail("size", self.place(number, 0), f"This line is longer than {MAX_LINE:,} characters.")
+            for column, char in enumerate(line):
+                if char != "\t" and not char.isprintable() and not char.isspace():
+                    raise self.fail(
+                        "syntax", self.place(number, column), f"There is an unprintable character (U+{ord(char):04X})."
+                    )
+
+    def logical_lines(self) -> list[_Line]:
+        lines: list[_Line] = []
+        current: list[tokenize.TokenInfo] = []
+        comment = ""
+        for token in self.tokens():
+            if token.type == tokenize.COMMENT:
+                comment = token.string.lstrip("#").strip() if current else ""
+            elif token.type in (tokenize.NEWLINE, tokenize.ENDMARKER):
+                if current:
+                    lines.append(_Line(tuple(current), comment))
+                current, comment = [], ""
+            elif token.type == tokenize.INDENT:
+                raise self.fail("syntax", self.place(token.end[0], token.end[1]), "Lines must not be indented.")
+            elif token.type not in (tokenize.NL, tokenize.DEDENT):
+                self.check_token(token)
+                current.append(token)
+        return lines
+
+    def tokens(self) -> list[tokenize.TokenInfo]:
+        try:
+            return list(tokenize.generate_tokens(io.StringIO(self.text).readline))
+        except tokenize.TokenError as error:
+            line = min(error.args[1][0], len(self.lines))
+            raise self.fail("syntax", self.place(line, 0), "A bracket or a string is never closed.") from None
+        except (SyntaxError, ValueError) as error:
+            line = min(getattr(error, "lineno", None) or 1, len(self.lines))
+            raise self.fail("syntax", self.place(line, 0), "This line cannot be read.") from None
+
+    def check_token(self, token: tokenize.TokenInfo) -> None:
+        place = self.place(*token.start, len(token.string))
+        if token.type == tokenize.ERRORTOKEN:
+            raise self.fail("syntax", place, f"{token.string!r} has no meaning here.")
+        if token.type == tokenize.OP and token.string == ";":
+            raise self.fail("syntax", place, "One equation per line, please.")
+        if token.type == tokenize.NUMBER and not _NUMBER.match(token.string):
+            raise self.fail("syntax", place, f"{token.string} is not a plain decimal number.")
+        if token.type == tokenize.NAME and not _IDENTIFIER.match(token.string):
+            advice = "Names are ASCII letters, digits and underscores, and start with a letter; write gamma for γ."
+            raise self.fail("name", place, f"{token.string!r} is not a name.", advice)
+
+    def read_title(self, line: _Line, number: int) -> None:
+        token = line.tokens[0]
+        if number or len(line.tokens) > 1:
+            raise self.fail("syntax", self.place(*token.start), "A string may only stand alone at the top of the file.")
+        if not re.match(r"[rR]?(\"\"\"|'''|\"|')", token.string):
+            raise self.fail("syntax", self.place(*token.start), "The docstring must be a plain string.")
+        self.draft.title = ast.literal_eval(token.string).strip()
+
+    # -- declarations --------------------------------------------------------------------------------------
+
+    def is_declaration(self, line: _Line) -> bool:
+        first, *rest = line.tokens
+        return first.string in KEYWORDS and bool(rest) and rest[0].type == tokenize.NAME
+
+    def read_declaration(self, line: _Line) -> None:
+        kind, rest = line.tokens[0].string, list(line.tokens[1:])
+        if kind == "extends":
+            return self.read_extends(line)
+        while rest:
+            rest = self.read_declared(kind, rest, line.comment)
+
+    def read_extends(self, line: _Line) -> None:
+        name = line.tokens[1]
+        place = self.place(*line.tokens[0].start, name.end[1] - line.tokens[0].start[1])
+        if len(line.tokens) != 2:
+            raise self.fail("syntax", place, "extends takes the name of one cell.")
+        if self.draft.extends or self.draft.equations or self.draft.declarations:
+            raise self.fail("syntax", place, "extends may stand once, before every declaration and equation.")
+        self.draft.extends, self.draft.extends_place = name.string, place
+
+    def read_declared(self, kind: str, tokens: list[tokenize.TokenInfo], meaning: str) -> list[tokenize.TokenInfo]:
+        """Take ``name[axes] = start`` and the comma after it off the front; return the rest."""
+        name = tokens[0]
+        place = self.place(*name.start, len(name.string))
+        if name.type != tokenize.NAME:
+            raise self.fail("syntax", place, f"After {kind} a name is expected, not {name.string!r}.")
+        self.check_identifier(name.string, place)
+        cut = self.end_of_item(tokens)
+        item, rest = tokens[1:cut], tokens[cut + 1 :]
+        start = ""
+        equals = next((k for k, t in enumerate(item) if t.string == "="), len(item))
+        if equals < len(item):
+            start = self.read_start(kind, place, item[equals + 1 :])
+        axes = self.read_axes(kind, place, item[:equals])
+        self.draft.declarations.append(Declaration(kind, name.string, axes, start, meaning, place))
+        return rest
+
+    def end_of_item(self, tokens: list[tokenize.TokenInfo]) -> int:
+        depth = 0
+        for k, token in enumerate(tokens):
+            depth += (token.string in "[(") - (token.string in "])")
+            if token.string == "," and depth == 0:
+                if k + 1 == len(tokens):
+                    raise self.fail("syntax", self.place(*token.start), "Nothing follows this comma.")
+                return k
+        return len(tokens)
+
+    def read_axes(self, kind: str, place: Place, item: list[tokenize.TokenInfo]) -> Axes:
+        if kind in ("const", "output"):
+            if item:
+                raise self.fail("syntax", place, f"{kind} takes no [axes]: a const is a number, an output has a shape.")
+            return ()
+        words = [t.string for t in item]
+        example = f"{kind} {place.text[place.column - 1 : place.column - 1 + place.width]}[H]"
+        if len(words) < 2 or words[0] != "[" or words[-1] != "]":
+            raise self.fail("syntax", place, f"A {kind} is declared with its axes, like {example}; [] is a scalar.")
+        axes, commas = words[1:-1:2], words[2:-1:2]
+        if any(c != "," for c in commas) or not all(_IDENTIFIER.match(a) for a in axes) or (axes and len(words) % 2 == 0):
+            raise self.fail("syntax", place, f"Axes are names separated by commas, like {example}.")
+        if {"T", "B"} & set(axes):
+            raise self.fail("reserved", place, "T and B are the axes of time and batch, which every value has anyway.")
+        return tuple(axes)
+
+    def read_start(self, kind: str, place: Place, item: list[tokenize.TokenInfo]) -> str:
+        text = "".join(t.string for t in item)
+        if kind == "const" and _NUMBER.match(text.lstrip("+-")) and len(text) - len(text.lstrip("+-")) < 2:
+            return text
+        if kind == "param" and (text in STARTS or _NUMBER.match(text.lstrip("-"))):
+            return text
+        if kind == "const":
+            raise self.fail("syntax", place, f"A const is a number, not {text!r}.", "Example: const eps = 1e-5.")
+        if kind == "param":
+            raise self.fail("syntax", place, f"A parameter starts as a number or one of {', '.join(STARTS)}, not {text!r}.")
+        raise self.fail("syntax", place, f"{kind} takes no initial value.", "An initial state is given to forward().")
+
+    def check_identifier(self, name: str, place: Place) -> None:
+        if keyword.iskeyword(name) or keyword.issoftkeyword(name) and name == "_":
+            raise self.fail("reserved", place, f"{name} is a reserved word.", f"Write {name}_ instead.")
+        if name in KEYWORDS or name == "t" or name in ELEMENTWISE or name in STRUCTURAL:
+            what = "the step index" if name == "t" else "a word of the language"
+            raise self.fail("reserved", place, f"{name} is a reserved name: it is {what}.", "Choose another name.")
+        if name.startswith("d_") or name.endswith("__") or len(name) > 60:
+            raise self.fail("reserved", place, f"{name} is a reserved name.", "Names starting with d_ are adjoints.")
+
+    # -- equations -----------------------------------------------------------------------------------------
+
+    def read_equation(self, line: _Line) -> None:
+        first, last = line.tokens[0], line.tokens[-1]
+        place = self.place(*first.start, len(first.string))
+        if len(line.tokens) > 1 and first.type == tokenize.NAME and line.tokens[1].string in ("==", "+=", "-=", "*=", ":="):
+            raise self.fail("syntax", place, f"An equation is written with =, not {line.tokens[1].string}.")
+        self.check_depth(line)
+        if len(line.tokens) < 2 or line.tokens[1].string != "=" or first.type != tokenize.NAME:
+            raise self.not_an_equation(line, place)
+        self.check_identifier(first.string, place)
+        if len(line.tokens) == 2:
+            raise self.fail("syntax", place, f"Nothing stands on the right of {first.string} =.")
+        node = self.parse_python(line)
+        text = " ".join(self.source_text(line.tokens[0], last).split())
+        self.draft.equations.append(Equation(first.string, self.expression(node), text, line.comment, place))
+
+    def not_an_equation(self, line: _Line, place: Place) -> CellError:
+        words = [t.string for t in line.tokens]
+        if "=" in words and words[1] == "[":
+            return self.fail("syntax", place, "The left side of an equation is a bare name: this step's value.")
+        if words[0] in ("import", "from", "def", "class", "for", "while", "if", "lambda", "with", "exec", "eval"):
+            return self.fail("syntax", place, f"{words[0]} is not part of the language: a cell file holds equations only.")
+        advice = suggest(words[0], list(KEYWORDS))
+        return self.fail("syntax", place, "This is neither a declaration nor an equation name = expression.", advice)
+
+    def check_depth(self, line: _Line) -> None:
+        depth = 0
+        for token, following in pairwise((*line.tokens, line.tokens[-1])):
+            depth += (token.string in "[(") - (token.string in "])")
+            chain = token.string in ("-", "+", "**") and following.string == token.string
+            if depth > MAX_DEPTH or chain and token.string != "**":
+                raise self.fail("syntax", self.place(*token.start), "This expression is nested too deeply.")
+        if len(line.tokens) > 600:
+            raise self.fail("size", self.place(*line.tokens[0].start), "This equation is too long: name its parts.")
+
+    def source_text(self, first: tokenize.TokenInfo, last: tokenize.TokenInfo) -> str:
+        if first.start[0] == last.end[0]:
+            return self.lines[first.start[0] - 1][first.start[1] : last.end[1]]
+        return " ".join(line.split("#")[0] for line in self.lines[first.start[0] - 1 : last.end[0]])
+
+    def parse_python(self, line: _Line) -> ast.expr:
+        """The right-hand side as Python syntax, its nodes at their true line and column."""
+        top = line.tokens[0].start[0]
+        body = "\n".join(self.lines[top - 1 : line.tokens[-1].end[0]])
+        try:
+            (node,) = ast.parse("\n" * (top - 1) + body).body
+        except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+            row = getattr(error, "lineno", None) or top
+            column = (getattr(error, "offset", None) or 1) - 1
+            what = str(getattr(error, "msg", "") or "This cannot be read as an expression").rstrip(".")
+            raise self.fail("syntax", self.place(min(row, len(self.lines)), max(column, 0)), f"{what}.") from None
+        assert isinstance(node, ast.Assign)
+        if len(node.targets) != 1:
+            raise self.fail("syntax", self.node_place(node), "One equation defines one name.")
+        return node.value
+
+    def node_place(self, node: ast.AST) -> Place:
+        line, end = getattr(node, "lineno", 1), getattr(node, "end_lineno", 1)
+        encoded = self.lines[line - 1].encode()
+        column = len(encoded[: getattr(node, "col_offset", 0)].decode(errors="replace"))
+        stop = len(encoded[: getattr(node, "end_col_offset", 0)].decode(errors="replace"))
+        return self.place(line, column, stop - column if end == line else len(self.lines[line - 1]) - column)
+
+    def expression(self, node: ast.expr) -> Expr:
+        place = self.node_place(node)
+        match node:
+            case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
+                text = place.text[place.column - 1 : place.column - 1 + place.width]
+                return Number(text, place)
+            case ast.Name():
+                return Name(node.id, 0, place)
+            case ast.UnaryOp(op=ast.USub()):
+                return Apply("neg", (self.expression(node.operand),), place)
+            case ast.UnaryOp(op=ast.UAdd()):
+                return self.expression(node.operand)
+            case ast.BinOp() if type(node.op) in _OPERATORS:
+                return Apply(_OPERATORS[type(node.op)], (self.expression(node.left), self.expression(node.right)), place)
+            case ast.Attribute(attr="T"):
+                return Apply(".T", (self.expression(node.value),), place)
+            case ast.Subscript():
+                return self.delayed(node, place)
+            case ast.Call():
+                return self.call(node, place)
+            case ast.Compare(ops=[op], comparators=[right]) if type(op) in _OPERATORS:
+                raise self.fail("syntax", place, "A comparison may only be the first argument of where(…).")
+        raise self.not_supported(node, place)
+
+    def not_supported(self, node: ast.expr, place: Place) -> CellError:
+        what = {
+            ast.Attribute: "The only attribute is .T, the transpose.",
+            ast.Constant: "Only numbers may be written here.",
+            ast.Tuple: "A tuple has no meaning here: one equation defines one name.",
+            ast.IfExp: "Write where(condition, a, b) for a choice.",
+            ast.Compare: "A comparison has two sides and is one of > < >= <=.",
+            ast.BinOp: "The operators are + - * / ** and @.",
+        }.get(type(node), "This kind of expression is not part of the language.")
+        return self.fail("syntax", place, what)
+
+    def delayed(self, node: ast.Subscript, place: Place) -> Name:
+        match node:
+            case ast.Subscript(
+                value=ast.Name(id=name),
+                slice=ast.BinOp(left=ast.Name(id="t"), op=ast.Sub(), right=ast.Constant(value=int() as delay)),
+            ) if 1 <= delay <= MAX_DELAY:
+                return Name(name, delay, place)
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Name(id="t")):
+                return Name(name, 0, place)
+            case ast.Subscript(slice=ast.BinOp(left=ast.Name(id="t"), op=ast.Add())):
+                raise self.fail("causality", place, "A cell cannot read the future: only t, t-1, t-2, … are possible.")
+        raise self.fail(
+            "syntax", place, f"In brackets only t-1 … t-{MAX_DELAY} may stand.", "Slices and indices are not supported."
+        )
+
+    def call(self, node: ast.Call, place: Place) -> Apply:
+        if not isinstance(node.func, ast.Name):
+            raise self.fail("syntax", place, "Only a function of the language may be called.")
+        name = node.func.id
+        if node.keywords or any(isinstance(a, ast.Starred) for a in node.args):
+            raise self.fail("syntax", place, f"{name} takes plain arguments.")
+        self.check_call(name, len(node.args), place)
+        args = [
+            self.comparison(a) if name == "where" and k == 0 else self.expression(a) for k, a in enumerate(node.args)
+        ]
+        return Apply(name, tuple(args), place)
+
+    def check_call(self, name: str, count: int, place: Place) -> None:
+        if name in ("conv", "conv1d", "conv2d", "convolve"):
+            raise self.fail("unsupported", place, "Convolution is not supported.")
+        if name not in ELEMENTWISE and name not in STRUCTURAL:
+            raise self.fail("function", place, f"There is no function {name}.", suggest(name, list(callable_names())))
+        elementwise = ELEMENTWISE.get(name, -1)
+        least, most = STRUCTURAL.get(name, (elementwise, elementwise))
+        if count != elementwise and not least <= count <= most:
+            wanted = f"{least}" if least == most else f"{least} to {most}"
+            raise self.fail("arguments", place, f"{name} takes {wanted} argument(s), not {count}.")
+
+    def comparison(self, node: ast.expr) -> Expr:
+        match node:
+            case ast.Compare(left=left, ops=[op], comparators=[right]) if _OPERATORS.get(type(op), "") in COMPARISONS:
+                return Apply(_OPERATORS[type(op)], (self.expression(left), self.expression(right)), self.node_place(node))
+        raise self.fail("syntax", self.node_place(node), "where(…) starts with a comparison, like where(a > 0, a, b).")

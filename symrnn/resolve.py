@@ -1,0 +1,263 @@
+"""Draft → names with roles: who is what, who comes before whom, what is misspelt or never used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from symrnn.cell import Equation, Name, walk
+from symrnn.errors import CellError, Place
+from symrnn.parse import Declaration, Draft
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The declarations and equations of a cell whose names all have a role."""
+
+    draft: Draft
+    declared: dict[str, Declaration]
+    params: tuple[str, ...]
+    outputs: tuple[str, ...]
+    axes: tuple[str, ...]
+    delays: dict[str, int]
+
+
+def merge(base: Draft, child: Draft) -> Draft:
+    """The child's equations and declarations over those of the cell it extends."""
+    equations = {e.name: e for e in base.equations}
+    declarations = {(d.kind == "output", d.name): d for d in base.declarations}
+    if any(d.kind == "output" for d in child.declarations):
+        declarations = {k: d for k, d in declarations.items() if not k[0]}
+    for declaration in child.declarations:
+        declarations[declaration.kind == "output", declaration.name] = declaration
+    for equation in child.equations:
+        old = equations.get(equation.name)
+        keep = equation.meaning or (old.meaning if old else "")
+        equations[equation.name] = Equation(equation.name, equation.expr, equation.text, keep, equation.place)
+    merged = _without_unread_params(list(declarations.values()), list(equations.values()))
+    ordered = _ordered(list(equations.values()))
+    return Draft(child.name, child.source, child.title or base.title, base.name, None, merged, ordered)
+
+
+def _without_unread_params(declarations: list[Declaration], equations: list[Equation]) -> list[Declaration]:
+    read = {n.name for e in equations for n in walk(e.expr) if isinstance(n, Name)}
+    return [d for d in declarations if d.kind not in ("param", "const") or d.name in read]
+
+
+def _ordered(equations: list[Equation]) -> list[Equation]:
+    """Declaration order, except that an equation waits for the values it reads."""
+    waiting, done = list(equations), []
+    assigned = {e.name for e in equations}
+    ready: set[str] = set()
+    while waiting:
+        chosen = next((e for e in waiting if _reads(e) & assigned <= ready), waiting[0])
+        waiting.remove(chosen)
+        done.append(chosen)
+        ready.add(chosen.name)
+    return done
+
+
+def _reads(equation: Equation) -> set[str]:
+    return {n.name for n in walk(equation.expr) if isinstance(n, Name) and n.delay == 0}
+
+
+def resolve(draft: Draft) -> Resolved:
+    """Give every name its role; raises CellError for whatever is undefined, unused, misspelt or out of order."""
+    if not draft.equations:
+        place = Place(draft.source, 1, 1, 1, "")
+        raise CellError("empty", place, "The file holds no equation.", "Write name = expression.")
+    declared = _declared(draft)
+    assigned = _assigned(draft, declared)
+    axes = tuple(dict.fromkeys(a for d in draft.declarations for a in d.axes))
+    for equation in draft.equations:
+        if equation.name in axes:
+            raise CellError("reserved", equation.place, f"{equation.name} is the name of an axis.", "Rename one of them.")
+    for name in axes:
+        if name in declared:
+            raise CellError("reserved", declared[name].place, f"{name} is also the name of an axis.", "Rename one of them.")
+    params, delays = _classify(draft, declared, assigned, axes)
+    outputs = _outputs(draft, declared, assigned)
+    _check_states(draft, assigned)
+    _check_used(draft, declared, outputs)
+    _check_typos(draft, declared, assigned, params)
+    ordered = tuple(dict.fromkeys([*(d.name for d in draft.declarations if d.kind == "param"), *params]))
+    return Resolved(draft, declared, _by_first_read(draft, ordered), outputs, axes, delays)
+
+
+def _declared(draft: Draft) -> dict[str, Declaration]:
+    declared: dict[str, Declaration] = {}
+    for d in draft.declarations:
+        if d.kind == "output":
+            continue
+        if d.name in declared:
+            raise CellError("twice", d.place, f"{d.name} is declared twice.")
+        if d.kind == "const" and not d.start:
+            raise CellError("syntax", d.place, "A const needs its number.", f"Write const {d.name} = 1e-5.")
+        declared[d.name] = d
+    return declared
+
+
+def _assigned(draft: Draft, declared: dict[str, Declaration]) -> dict[str, int]:
+    assigned: dict[str, int] = {}
+    for k, equation in enumerate(draft.equations):
+        if equation.name in assigned:
+            raise CellError("twice", equation.place, f"{equation.name} is assigned twice.", "Give the second value a name.")
+        kind = declared[equation.name].kind if equation.name in declared else ""
+        if kind in ("input", "param", "const"):
+            raise CellError("assigned", equation.place, f"{equation.name} is declared as {kind} and cannot be assigned.")
+        assigned[equation.name] = k
+    return assigned
+
+
+def _classify(
+    draft: Draft, declared: dict[str, Declaration], assigned: dict[str, int], axes: tuple[str, ...]
+) -> tuple[list[str], dict[str, int]]:
+    """Undeclared parameters in order of appearance, and the longest delay at which each name is read."""
+    params: list[str] = []
+    delays: dict[str, int] = {}
+    for k, equation in enumerate(draft.equations):
+        for node in walk(equation.expr):
+            if not isinstance(node, Name):
+                continue
+            kind = declared[node.name].kind if node.name in declared else ""
+            if node.delay:
+                if node.name not in assigned and kind not in ("input", "state"):
+                    raise _no_past(node, assigned, declared)
+                delays[node.name] = max(delays.get(node.name, 0), node.delay)
+            elif node.name in assigned:
+                if assigned[node.name] >= k:
+                    raise _too_early(draft, node, assigned)
+            elif kind == "state":
+                raise CellError("unassigned", node.place, f"The state {node.name} is never assigned.", "Add its equation.")
+            elif not kind and node.name != "t" and node.name not in axes and node.name not in params:
+                params.append(node.name)
+    return params, delays
+
+
+def _no_past(node: Name, assigned: dict[str, int], declared: dict[str, Declaration]) -> CellError:
+    if node.name in declared or node.name == "t":
+        return CellError("delay", node.place, f"{node.name} does not change over time, so it has no past value.")
+    near = _nearest(node.name, [*assigned, *(n for n, d in declared.items() if d.kind in ("input", "state"))])
+    advice = f"Did you mean {near}[t-{node.delay}]?" if near else "Only inputs and assigned names can be read at t-1."
+    return CellError("undefined", node.place, f"{node.name} is never assigned, so it has no past value.", advice)
+
+
+def _too_early(draft: Draft, node: Name, assigned: dict[str, int]) -> CellError:
+    """A bare name read before its equation: a cycle if the equation depends on the reader, else a matter of order."""
+    reader = next(e for e in draft.equations if any(n is node for n in walk(e.expr)))
+    reads = {e.name: _reads(e) & assigned.keys() for e in draft.equations}
+    path = _path(reads, node.name, reader.name)
+    if path:
+        loop = " → ".join([reader.name, *path])
+        return CellError(
+            "cycle", node.place, f"These values need each other in the same step: {loop}.", f"Did you mean {node.name}[t-1]?"
+        )
+    advice = f"Move the equation of {node.name} up, or read {node.name}[t-1]."
+    return CellError("order", node.place, f"{node.name} is used before it is defined.", advice)
+
+
+def _path(reads: dict[str, set[str]], start: str, goal: str) -> list[str]:
+    """Names from start to goal along what each equation reads, or nothing."""
+    stack, seen = [[start]], set()
+    while stack:
+        path = stack.pop()
+        if path[-1] == goal:
+            return path
+        if path[-1] not in seen:
+            seen.add(path[-1])
+            stack.extend([*path, name] for name in sorted(reads.get(path[-1], ()), reverse=True))
+    return []
+
+
+def _outputs(draft: Draft, declared: dict[str, Declaration], assigned: dict[str, int]) -> tuple[str, ...]:
+    outputs = [d for d in draft.declarations if d.kind == "output"]
+    for d in outputs:
+        if d.name not in assigned:
+            near = _nearest(d.name, list(assigned))
+            advice = f"Did you mean {near}?" if near else "An output is a value some equation defines."
+            raise CellError("undefined", d.place, f"The output {d.name} is never assigned.", advice)
+    if outputs:
+        return tuple(dict.fromkeys(d.name for d in outputs))
+    states = [d.name for d in draft.declarations if d.kind == "state"]
+    if not states:
+        raise CellError(
+            "output",
+            draft.equations[-1].place,
+            "The cell has neither a state nor an output.",
+            f"Say what it emits: output {draft.equations[-1].name}.",
+        )
+    return (states[0],)
+
+
+def _check_states(draft: Draft, assigned: dict[str, int]) -> None:
+    for d in draft.declarations:
+        if d.kind == "state" and d.name not in assigned:
+            near = _nearest(d.name, [n for n in assigned if n not in {s.name for s in draft.declarations}])
+            advice = f"Did you mean {near}?" if near else f"Add an equation {d.name} = …"
+            raise CellError("unassigned", d.place, f"The state {d.name} is never assigned.", advice)
+
+
+def _check_used(draft: Draft, declared: dict[str, Declaration], outputs: tuple[str, ...]) -> None:
+    read = {n.name for e in draft.equations for n in walk(e.expr) if isinstance(n, Name)}
+    for equation in draft.equations:
+        name = equation.name
+        if name not in read and name not in outputs and name not in declared:
+            near = _nearest(name, sorted(read))
+            advice = f"Did you mean {near}?" if near else "Read it somewhere, or declare it as output."
+            raise CellError("unused", equation.place, f"{name} is assigned and never used.", advice)
+    for name, d in declared.items():
+        if name not in read and d.kind != "state":
+            near = _nearest(name, sorted(read - declared.keys()))
+            advice = f"Did you mean {near}?" if near else "Remove the declaration."
+            raise CellError("unused", d.place, f"The {d.kind} {name} is declared and never read.", advice)
+
+
+def _check_typos(
+    draft: Draft, declared: dict[str, Declaration], assigned: dict[str, int], params: list[str]
+) -> None:
+    """An undeclared parameter that looks like a known name is more likely a slip."""
+    for equation in draft.equations:
+        for node in walk(equation.expr):
+            if isinstance(node, Name) and node.name in params:
+                near = _nearest(node.name, [*assigned, *declared])
+                if near:
+                    advice = f"If it is meant as a parameter, declare it: param {node.name}[…]."
+                    raise CellError("typo", node.place, f"Did you mean {near}? {node.name} is not defined.", advice)
+
+
+def _by_first_read(draft: Draft, params: tuple[str, ...]) -> tuple[str, ...]:
+    order = dict.fromkeys(n.name for e in draft.equations for n in walk(e.expr) if isinstance(n, Name))
+    return tuple(n for n in order if n in params)
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    """The known name this one is probably a slip of, or nothing."""
+    return next((k for k in known if k != word and _looks_like(word, k)), "")
+
+
+def _looks_like(a: str, b: str) -> bool:
+    """One or two slips apart, in names long enough; W_r and W_z (or gate1 and gate2) are a series, not slips."""
+    if min(len(a), len(b)) < 3 or abs(len(a) - len(b)) > 2:
+        return False
+    head_a, _, tail_a = a.rpartition("_")
+    head_b, _, tail_b = b.rpartition("_")
+    if head_a and head_a == head_b and tail_a and tail_b and min(len(tail_a), len(tail_b)) <= 2:
+        return False
+    if head_a and head_b and tail_a == tail_b and min(len(head_a), len(head_b)) <= 2:
+        return False
+    if a.rstrip("0123456789") == b.rstrip("0123456789"):
+        return False
+    return _edits(a, b) <= (1 if min(len(a), len(b)) < 6 else 2)
+
+
+def _edits(a: str, b: str) -> int:
+    """Damerau–Levenshtein distance (insert, delete, replace, swap neighbours)."""
+    rows = [list(range(len(b) + 1))]
+    for i, x in enumerate(a, 1):
+        row = [i]
+        for j, y in enumerate(b, 1):
+            best = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (x != y))
+            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
+                best = min(best, rows[-2][j - 2] + 1)
+            row.append(best)
+        rows.append(row)
+    return rows[-1][-1]

@@ -1,0 +1,43 @@
+"""A value that is a plain copy of another of the same shape disappears: its readers read the original."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import sympy as sp
+
+from symrnn.ir import Pointwise, Statement, symbol
+from symrnn.program import Pass, Program
+
+
+def alias(program: Program) -> Program:
+    """Drop copies among the adjoints, where the chain rule makes many (∂(a + b)/∂a = 1)."""
+    kept = {*program.derivation.gradients.values()}
+    kept |= {name for c in program.backward.carried for name in (c.arrives, c.source)}
+    original: dict[str, str] = {}
+    backward = program.backward
+    for s in backward.statements():
+        if _is_copy(s) and s.out.name not in kept:
+            source = s.args[0].name
+            original[s.out.name] = original.get(source, source)
+    return program.with_pass("backward", _renamed(backward, original))
+
+
+def _is_copy(s: Statement) -> bool:
+    return isinstance(s, Pointwise) and isinstance(s.expr, sp.Symbol) and s.args[0].labels == s.out.labels
+
+
+def _renamed(direction: Pass, original: dict[str, str]) -> Pass:
+    for name, block in direction.blocks():
+        fresh = tuple(rename(s, original) for s in block if s.out.name not in original)
+        direction = direction.with_block(name, fresh)
+    return direction
+
+
+def rename(s: Statement, names: dict[str, str]) -> Statement:
+    """The statement with some operands read under other names."""
+    args = tuple(replace(a, name=names.get(a.name, a.name)) for a in s.args)
+    if isinstance(s, Pointwise):
+        merged = tuple({a.name: a for a in args}.values())
+        return replace(s, args=merged, expr=s.expr.xreplace({symbol(a): symbol(b) for a, b in names.items()}))
+    return replace(s, args=args)

@@ -1,0 +1,34 @@
+"""Activations become their definitions in primitives, so that a target spells a closed set of functions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import sympy as sp
+
+from symrnn.ir import Pointwise, Statement
+from symrnn.program import Program
+
+
+def expand(program: Program) -> Program:
+    """Every activation of the table is replaced by its numerically stable definition."""
+    for direction in ("forward", "backward"):
+        part = getattr(program, direction)
+        for name, block in part.blocks():
+            part = part.with_block(name, tuple(_expanded(s) for s in block))
+        program = program.with_pass(direction, part)
+    return program
+
+
+def _expanded(s: Statement) -> Statement:
+    return replace(s, expr=_definition(s.expr)) if isinstance(s, Pointwise) else s
+
+
+def _definition(expr: sp.Expr) -> sp.Expr:
+    if not expr.args:
+        return expr
+    args = [_definition(a) for a in expr.args]
+    row = getattr(type(expr), "row", None)
+    if row is not None and row.definition is not None:
+        return _definition(row.definition(*args))
+    return expr.func(*args)

@@ -1,0 +1,60 @@
+"""A pointwise value read once, by a pointwise statement of the same block, moves into its reader."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from symrnn.ir import Pointwise, Statement, reads
+from symrnn.program import Pass, Program
+
+
+def fuse(program: Program) -> Program:
+    """Fewer names and, in the loop, fewer passes over memory."""
+    wanted = outside(program)
+    for direction in ("forward", "backward"):
+        changed: Pass = getattr(program, direction)
+        for name, block in changed.blocks():
+            changed = changed.with_block(name, _fused(block, wanted, changed))
+        program = program.with_pass(direction, changed)
+    return program
+
+
+def outside(program: Program) -> set[str]:
+    """Values that must keep their name: read by the backward pass, carried, an output or a gradient."""
+    d = program.derivation
+    wanted = {v.name for v in d.cell.outputs} | set(d.gradients.values())
+    wanted |= {c.source for p in (program.forward, program.backward) for c in p.carried}
+    return wanted | {name for s in program.backward.statements() for name in reads(s) if program.values[name].role == "value"}
+
+
+def _fused(block: tuple[Statement, ...], wanted: set[str], direction: Pass) -> tuple[Statement, ...]:
+    uses: dict[str, int] = {}
+    for s in direction.statements():
+        for ref in s.args:
+            count = s.expr.count(ref.symbol) if isinstance(s, Pointwise) else 1
+            uses[ref.name] = uses.get(ref.name, 0) + int(count)
+    done: dict[str, Statement] = {}
+    for s in block:
+        if isinstance(s, Pointwise):
+            for ref in s.args:
+                inner = done.get(ref.name)
+                if isinstance(inner, Pointwise) and ref.name not in wanted and uses[ref.name] == 1 and _fits(ref.labels, inner):
+                    s = _absorb(s, inner)
+                    del done[ref.name]
+        done[s.out.name] = s
+    return tuple(done.values())
+
+
+def _fits(labels: tuple[str, ...], inner: Pointwise) -> bool:
+    """Is the value read with just the labels it was computed with?"""
+    return labels == inner.out.labels
+
+
+def _absorb(s: Pointwise, inner: Pointwise) -> Pointwise:
+    args: dict[str, object] = {}
+    for ref in s.args:
+        for r in inner.args if ref.name == inner.out.name else (ref,):
+            args.setdefault(r.name, r)
+    expr = s.expr.xreplace({inner.out.symbol: inner.expr})
+    kept = tuple(r for r in args.values() if r.symbol in expr.free_symbols)  # type: ignore[attr-defined]
+    return replace(s, expr=expr, args=kept)

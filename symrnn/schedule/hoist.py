@@ -1,0 +1,102 @@
+"""What a step of the loop computes without needing the recurrence is computed before it, for all steps at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import sympy as sp
+
+from symrnn.ir import Pointwise, Ref, Statement, Value, axis_of, over_time, pointwise, symbol
+from symrnn.program import Pass, Program
+
+
+def hoist(program: Program) -> Program:
+    """Biases join the input product; products of local derivatives are ready before the reverse loop starts."""
+    for direction in ("forward", "backward"):
+        program = _Hoist(program, direction).program()
+    return program
+
+
+class _Hoist:
+    def __init__(self, program: Program, direction: str) -> None:
+        self.before, self.direction = program, direction
+        self.part: Pass = getattr(program, direction)
+        self.values = dict(program.values)
+        loop = {s.out.name for s in self.part.loop}
+        self.variant = {symbol(n) for n in loop | {c.arrives for c in self.part.carried if c.where == "loop"}}
+        self.seen: dict[sp.Expr, Ref] = {}
+        self.once: list[Statement] = []
+        self.batched: list[Statement] = []
+        self.statement: Pointwise
+
+    def program(self) -> Program:
+        loop = tuple(self.lighten(s) if isinstance(s, Pointwise) else s for s in self.part.loop)
+        part = replace(
+            self.part,
+            once=(*self.part.once, *self.once),
+            before=(*self.part.before, *self.batched),
+            loop=loop,
+        )
+        return replace(self.before.with_pass(self.direction, part), values=self.values)
+
+    def lighten(self, s: Pointwise) -> Pointwise:
+        self.statement, self.extra = s, list[Ref]()
+        expr = self.visit(s.expr)
+        if expr == s.expr:
+            return s
+        return pointwise(s.out, expr, [*s.args, *self.extra], s.equation)
+
+    def visit(self, node: sp.Expr) -> sp.Expr:
+        if not node.free_symbols & self.variant:
+            return self.named(node, node)
+        if isinstance(node, sp.Add | sp.Mul):
+            fixed, rest = node.as_independent(*self.variant, as_Add=isinstance(node, sp.Add))
+            whole = node.func(*(self.visit(a) for a in (rest.args if isinstance(rest, node.func) else (rest,))))
+            return node.func(self.named(fixed, rest), whole)
+        return node.func(*(self.visit(a) for a in node.args)) if node.args else node
+
+    def named(self, fixed: sp.Expr, rest: sp.Expr) -> sp.Expr:
+        """A value for the invariant part, unless it is a number or a single value with a sign."""
+        if not fixed.free_symbols or isinstance(fixed, sp.Symbol) or isinstance(-fixed, sp.Symbol):
+            return fixed
+        if all(self.values[x.name].role in ("const", "size") for x in fixed.free_symbols):
+            return fixed
+        if fixed not in self.seen:
+            self.seen[fixed] = self.create(fixed, rest)
+        self.extra.append(self.seen[fixed])
+        return self.seen[fixed].symbol
+
+    def create(self, fixed: sp.Expr, rest: sp.Expr) -> Ref:
+        s = self.statement
+        refs = [r for r in s.args if r.symbol in fixed.free_symbols]
+        used = {x for r in refs for x in r.labels}
+        labels = tuple(x for x in s.out.labels if x in used)
+        inputs = [self.values[r.name] for r in refs]
+        batched, timed = any(v.batched for v in inputs), any(v.timed for v in inputs)
+        name = self.name(rest)
+        self.values[name] = Value(name, tuple(axis_of(x) for x in labels[batched:]), batched, timed, "local", s.out.name)
+        out = Ref(name, labels)
+        made = Pointwise(out, fixed, tuple(refs), s.equation)
+        if timed:
+            self.batched.append(over_time(made, {v.name for v in inputs if v.timed} | {name}))
+        else:
+            self.once.append(made)
+        return out
+
+    def name(self, rest: sp.Expr) -> str:
+        """``dh_do`` for a factor between d_h and d_o, ``i_in`` for what enters i from outside the recurrence."""
+        target = self.statement.out.name
+        sources = sorted(x.name for x in rest.free_symbols & self.variant)
+        if self.direction == "forward":
+            name = f"{target}_in"
+        elif len(sources) == 1 and sources[0].startswith("d_"):
+            name = f"d{_bare(sources[0])}_d{_bare(target)}"
+        else:
+            name = f"local_{_bare(target)}"
+        while name in self.values:
+            name += "_"
+        return name
+
+
+def _bare(adjoint: str) -> str:
+    return adjoint.removeprefix("d_").removesuffix("_next")

@@ -1,0 +1,90 @@
+"""Which statements need the loop over time: those on a cycle through a carried value, and those between two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from symrnn.derive import Derivation
+from symrnn.ir import Statement, Value, over_time, reads
+from symrnn.program import Carried, Pass, Program
+
+
+def place(derivation: Derivation) -> Program:
+    """Everything before the recurrence and after it is done for all steps at once."""
+    values, step = derivation.values, derivation.step
+    previous = {v.of: n for n, v in step.values.items() if v.role == "carry"}
+    forward = _partition(step.statements, values, [(k, previous[k], s) for k, s in step.carried.items()])
+    handed = [(k, arrives, source) for k, (arrives, source) in derivation.handed_back.items()]
+    backward = _partition(derivation.statements, values, handed)
+    return Program(derivation, values, forward, backward)
+
+
+def _partition(
+    statements: Iterable[Statement], values: dict[str, Value], carries: list[tuple[str, str, str]]
+) -> Pass:
+    statements = list(statements)
+    flow = _Flow(statements, carries)
+    timed = {n for n, v in values.items() if v.timed}
+    blocks: dict[str, list[Statement]] = {"once": [], "before": [], "loop": [], "after": [], "finish": []}
+    for s in statements:
+        blocks[_block(s, flow, timed, blocks)].append(s)
+    where = {s.out.name: name for name, block in blocks.items() for s in block}
+    return Pass(
+        once=tuple(blocks["once"]),
+        before=_over_time(blocks["before"], timed, carries),
+        loop=tuple(blocks["loop"]),
+        after=_over_time(blocks["after"], timed, carries),
+        finish=tuple(blocks["finish"]),
+        carried=tuple(Carried(k, arrives, source, where[source]) for k, arrives, source in carries),
+    )
+
+
+def _block(s: Statement, flow: _Flow, timed: set[str], blocks: dict[str, list[Statement]]) -> str:
+    if s.out.name not in timed:
+        if any(name in timed for name in reads(s)):
+            return "after"
+        late = {x.out.name for name in ("after", "finish") for x in blocks[name]}
+        return "finish" if any(name in late for name in reads(s)) else "once"
+    if s.out.name not in flow.after_cycle:
+        return "before"
+    return "loop" if s.out.name in flow.before_cycle else "after"
+
+
+class _Flow:
+    """Which values depend on a cycle through time, and which feed one."""
+
+    def __init__(self, statements: list[Statement], carries: list[tuple[str, str, str]]) -> None:
+        self.readers: dict[str, list[str]] = {}
+        self.read: dict[str, list[str]] = {}
+        edges = [(name, s.out.name) for s in statements for name in reads(s)]
+        for a, b in [*edges, *((source, arrives) for _, arrives, source in carries)]:
+            self.readers.setdefault(a, []).append(b)
+            self.read.setdefault(b, []).append(a)
+        cyclic = [arrives for _, arrives, source in carries if source in _reach([arrives], self.readers)]
+        self.after_cycle = _reach(cyclic, self.readers)
+        self.before_cycle = _reach(cyclic, self.read)
+
+
+def _reach(starts: list[str], edges: dict[str, list[str]]) -> set[str]:
+    seen, stack = set(starts), list(starts)
+    while stack:
+        for name in edges.get(stack.pop(), ()):
+            if name not in seen:
+                seen.add(name)
+                stack.append(name)
+    return seen
+
+
+def _over_time(
+    statements: list[Statement], timed: set[str], carries: list[tuple[str, str, str]]
+) -> tuple[Statement, ...]:
+    """The block for all steps at once; what is carried inside it is computed before its shifted copy is read."""
+    source_of = {arrives: source for _, arrives, source in carries}
+    waiting, done = list(statements), []
+    pending = {s.out.name for s in waiting}
+    while waiting:
+        chosen = next(s for s in waiting if not any(n in pending or source_of.get(n) in pending for n in reads(s)))
+        waiting.remove(chosen)
+        pending.discard(chosen.out.name)
+        done.append(over_time(chosen, timed))
+    return tuple(done)

@@ -1,0 +1,379 @@
+"""Unification of shapes: every name and every expression gets its axes, once, at the front."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from symrnn.cell import Apply, Axes, Equation, Expr, Name, Number, walk
+from symrnn.errors import CellError, Place
+from symrnn.resolve import Resolved
+
+
+@dataclass(eq=False)
+class _Axis:
+    """An axis, known by name or still to be found; `same` points to the axis it was unified with."""
+
+    name: str = ""
+    same: _Axis | None = None
+
+    def root(self) -> _Axis:
+        axis = self
+        while axis.same is not None:
+            axis = axis.same
+        return axis
+
+
+@dataclass(eq=False)
+class _Shape:
+    """The axes of one name or expression; None while even their number is unknown."""
+
+    what: str
+    place: Place
+    axes: list[_Axis] | None = None
+    pinnable: bool = False
+
+    def names(self) -> list[str] | None:
+        return None if self.axes is None else [a.root().name for a in self.axes]
+
+    def __str__(self) -> str:
+        names = self.names()
+        return "unknown" if names is None else "[" + ", ".join(n or "?" for n in names) + "]"
+
+
+@dataclass
+class Shapes:
+    """The result: axes of every name, and the equations with axes on every expression."""
+
+    axes: dict[str, Axes]
+    equations: tuple[Equation, ...] = ()
+
+
+@dataclass
+class _Solver:
+    """Constraints are closures: called with guess=False they only draw conclusions, with True they may assume."""
+
+    names: dict[str, _Shape] = field(default_factory=dict)
+    nodes: dict[int, _Shape] = field(default_factory=dict)
+    constraints: list[Callable[[bool], bool]] = field(default_factory=list)
+
+    def solve(self) -> None:
+        while True:
+            if any([c(False) for c in self.constraints]):
+                continue
+            if not any(c(True) for c in self.constraints):
+                return
+
+    # -- unification ---------------------------------------------------------------------------------------
+
+    def unify(self, a: _Axis, b: _Axis, complain: Callable[[], CellError]) -> bool:
+        a, b = a.root(), b.root()
+        if a is b or (a.name and a.name == b.name):
+            return False
+        if a.name and b.name:
+            raise complain()
+        if a.name:
+            b.same = a
+        else:
+            a.same = b
+        return True
+
+    def equal(self, a: _Shape, b: _Shape, complain: Callable[[], CellError]) -> bool:
+        """Make two shapes equal as far as either is known; True if that taught us something."""
+        if a.axes is None and b.axes is None:
+            return False
+        if a.axes is None or b.axes is None:
+            known, unknown = (a, b) if b.axes is None else (b, a)
+            unknown.axes = list(known.axes or [])
+            return True
+        if len(a.axes) != len(b.axes):
+            raise complain()
+        return any([self.unify(x, y, complain) for x, y in zip(a.axes, b.axes, strict=True)])
+
+    # -- constraints ---------------------------------------------------------------------------------------
+
+    def add(self, expr: Expr) -> _Shape:
+        """The shape of an expression, with constraints for all its parts."""
+        if isinstance(expr, Name):
+            shape = self.names[expr.name]
+        elif isinstance(expr, Number):
+            shape = _Shape(expr.text, expr.place, [])
+        else:
+            args = [self.add(a) for a in expr.args]
+            shape = _Shape(_written(expr), expr.place)
+            if expr.op == "identity":
+                self.identity(expr, shape)
+            else:
+                rule = _RULES.get((expr.op, len(args)) if expr.op in ("max", "min") else expr.op, _Solver.elementwise)
+                self.constraints.append(rule(self, shape, args, expr.place))
+        self.nodes[id(expr)] = shape
+        return shape
+
+    def identity(self, expr: Apply, shape: _Shape) -> None:
+        (arg,) = expr.args
+        if not isinstance(arg, Name) or self.names[arg.name].what != "axis":
+            raise CellError("shape", arg.place, "identity takes the name of an axis, like identity(H).")
+        axis = _Axis(arg.name)
+        shape.axes = [axis, axis]
+
+    def elementwise(self, out: _Shape, args: list[_Shape], place: Place) -> Callable[[bool], bool]:
+        """Broadcasting by axis name: the result has the axes of its largest argument."""
+
+        def step(guess: bool) -> bool:
+            known = [a for a in args if a.axes is not None]
+            learnt = self._align(known, place)
+            if len(known) == len(args):
+                largest = max(known, key=lambda s: len(s.axes or []))
+                return self._result(out, largest, place) or learnt
+            if out.axes == []:
+                return any([self.equal(a, out, lambda: _mismatch(a, out, place)) for a in args if a.axes is None])
+            if guess and not learnt:
+                informative = [a for a in known if a.axes]
+                source = out if out.axes else max(informative, key=lambda s: len(s.axes or []), default=None)
+                if source is not None:
+                    missing = next(a for a in args if a.axes is None)
+                    missing.axes = list(source.axes or [])
+                    return True
+            return learnt
+
+        return step
+
+    def _align(self, known: list[_Shape], place: Place) -> bool:
+        largest = max(known, key=lambda s: len(s.axes or []), default=None)
+        return any([self._fit(a, largest, place) for a in known if largest is not None and a is not largest])
+
+    def _fit(self, small: _Shape, large: _Shape, place: Place) -> bool:
+        """Make small broadcast against large: equal if they have as many axes, else by name."""
+        assert small.axes is not None and large.axes is not None
+        if len(small.axes) == len(large.axes):
+            return self.equal(small, large, lambda: _mismatch(small, large, place))
+        here, there = small.names() or [], large.names() or []
+        if not all(here) or not all(there):
+            return False
+        if not _embeds(here, there):
+            raise _mismatch(small, large, place)
+        if any(there.count(name) > 1 for name in here):
+            advice = "Write outer(…) or a matrix product, so that the axis meant is clear."
+            raise CellError("shape", place, f"{small.what} is {small}, {large.what} is {large}: which axis is meant?", advice)
+        return False
+
+    def _result(self, out: _Shape, largest: _Shape, place: Place) -> bool:
+        if out.axes is None:
+            out.axes = list(largest.axes or [])
+            return True
+        if len(out.axes) < len(largest.axes or []):
+            raise _mismatch(out, largest, place)
+        return self._fit(largest, out, place)
+
+    def matmul(self, out: _Shape, args: list[_Shape], place: Place) -> Callable[[bool], bool]:
+        a, b = args
+
+        def step(guess: bool) -> bool:
+            if b.axes is not None and a.axes is None and (a.pinnable or guess) and len(b.axes) in (1, 2):
+                a.axes = [_Axis(), b.axes[0]]
+                return True
+            if a.axes is not None and b.axes is None and guess and len(a.axes) in (1, 2):
+                b.axes = [a.axes[-1], *([_Axis()] if out.axes is not None and len(out.axes) == 2 else [])]
+                return True
+            if a.axes is None or b.axes is None:
+                return False
+            if not 1 <= len(a.axes) <= 2 or not 1 <= len(b.axes) <= 2:
+                raise _not_a_product(a, b, place)
+            learnt = self.unify(a.axes[-1], b.axes[0], lambda: _inner_mismatch(a, b, place))
+            found = _Shape(out.what, place, [*a.axes[:-1], *b.axes[1:]])
+            return self.equal(out, found, lambda: _mismatch(out, found, place)) or learnt
+
+        return step
+
+    def transpose(self, out: _Shape, args: list[_Shape], place: Place) -> Callable[[bool], bool]:
+        (a,) = args
+
+        def step(guess: bool) -> bool:
+            if a.axes is None and out.axes is not None:
+                a.axes = list(reversed(out.axes))
+                return True
+            if a.axes is None and guess and a.pinnable:
+                a.axes = [_Axis(), _Axis()]
+                return True
+            if a.axes is None:
+                return False
+            if len(a.axes) != 2:
+                raise CellError("shape", place, f".T needs a matrix, but {a.what} is {a}.")
+            found = _Shape(out.what, place, list(reversed(a.axes)))
+            return self.equal(out, found, lambda: _mismatch(out, found, place))
+
+        return step
+
+    def reduction(self, out: _Shape, args: list[_Shape], place: Place) -> Callable[[bool], bool]:
+        """sum, mean, max, min, norm, logsumexp: the last feature axis disappears."""
+        (a,) = args
+
+        def step(guess: bool) -> bool:
+            if a.axes is None:
+                return False
+            if not a.axes:
+                raise CellError("shape", place, f"{a.what} is a scalar: there is no axis to reduce.")
+            found = _Shape(out.what, place, a.axes[:-1])
+            return self.equal(out, found, lambda: _mismatch(out, found, place))
+
+        return step
+
+    def along(self, out: _Shape, args: list[_Shape], place: Place) -> Callable[[bool], bool]:
+        """softmax, layer_norm: same shape, over the last feature axis."""
+        (a,) = args
+
+        def step(guess: bool) -> bool:
+            if a.axes == []:
+                raise CellError("shape", place, f"{a.what} is a scalar: there is no axis to normalise over.")
+            return self.equal(out, a, lambda: _mismatch(out, a, place))
+
+        return step
+
+    def dot(self, out: _Shape, args: list[_Shape], place: Place) -> Callable[[bool], bool]:
+        a, b = args
+
+        def step(guess: bool) -> bool:
+            learnt = self.equal(a, b, lambda: _mismatch(a, b, place))
+            if a.axes is not None and len(a.axes) != 1:
+                raise CellError("shape", place, f"dot takes two vectors, but {a.what} is {a}.")
+            return self.equal(out, _Shape("", place, []), lambda: _mismatch(out, a, place)) or learnt
+
+        return step
+
+    def outer(self, out: _Shape, args: list[_Shape], place: Place) -> Callable[[bool], bool]:
+        a, b = args
+
+        def step(guess: bool) -> bool:
+            if out.axes is not None and len(out.axes) == 2 and (a.axes is None or b.axes is None):
+                a.axes, b.axes = a.axes or [out.axes[0]], b.axes or [out.axes[1]]
+                return True
+            if a.axes is None or b.axes is None:
+                return False
+            if len(a.axes) != 1 or len(b.axes) != 1:
+                raise CellError("shape", place, f"outer takes two vectors, but they are {a} and {b}.")
+            found = _Shape(out.what, place, [*a.axes, *b.axes])
+            return self.equal(out, found, lambda: _mismatch(out, found, place))
+
+        return step
+
+    def concat(self, out: _Shape, args: list[_Shape], place: Place) -> Callable[[bool], bool]:
+        def step(guess: bool) -> bool:
+            if any(a.axes is None for a in args):
+                return False
+            wrong = next((a for a in args if len(a.axes or []) != 1), None)
+            if wrong:
+                raise CellError("shape", place, f"concat takes vectors, but {wrong.what} is {wrong}.")
+            names = [n for a in args for n in a.names() or []]
+            if not all(names):
+                return False
+            found = _Shape(out.what, place, [_Axis("+".join(names))])
+            return self.equal(out, found, lambda: _mismatch(out, found, place))
+
+        return step
+
+
+_RULES: dict[str | tuple[str, int], Callable[..., Callable[[bool], bool]]] = {
+    "@": _Solver.matmul,
+    ".T": _Solver.transpose,
+    **{name: _Solver.reduction for name in ("sum", "mean", "norm", "logsumexp")},
+    ("max", 1): _Solver.reduction,
+    ("min", 1): _Solver.reduction,
+    "softmax": _Solver.along,
+    "layer_norm": _Solver.along,
+    "dot": _Solver.dot,
+    "outer": _Solver.outer,
+    "concat": _Solver.concat,
+}
+
+
+def _embeds(small: list[str], large: list[str]) -> bool:
+    rest = iter(large)
+    return all(name in rest for name in small)
+
+
+def _written(expr: Expr) -> str:
+    text = expr.place.text[expr.place.column - 1 : expr.place.column - 1 + expr.place.width]
+    return text if len(text) <= 40 else text[:37] + "…"
+
+
+def _mismatch(a: _Shape, b: _Shape, place: Place) -> CellError:
+    return CellError("shape", place, f"{a.what} is {a}, but {b.what} is {b}.", "Shapes combine by axis name.")
+
+
+def _not_a_product(a: _Shape, b: _Shape, place: Place) -> CellError:
+    return CellError("shape", place, f"{a.what} is {a} and {b.what} is {b}: @ multiplies matrices and vectors.", "Use *.")
+
+
+def _inner_mismatch(a: _Shape, b: _Shape, place: Place) -> CellError:
+    left, right = (a.names() or ["?"])[-1], (b.names() or ["?"])[0]
+    advice = f"The last axis of the left side ({left}) must be the first of the right side ({right})."
+    if a.pinnable:
+        wanted = ", ".join([*(n or "?" for n in (a.names() or [])[:-1]), right])
+        advice += f" Is this the right matrix? If so, declare param {a.what}[{wanted}] and use it with {right} only."
+    return CellError("shape", place, f"{a.what} is {a} but {b.what} is {b}.", advice)
+
+
+def infer(resolved: Resolved) -> Shapes:
+    """The axes of every name and expression; raises CellError for a mismatch, or for what must be pinned."""
+    solver = _Solver()
+    _declare(solver, resolved)
+    for equation in resolved.draft.equations:
+        target = solver.names[equation.name]
+        value = solver.add(equation.expr)
+        solver.constraints.append(_defines(solver, target, value, equation.expr.place))
+    solver.solve()
+    _refuse_unknown(solver, resolved)
+    axes = {name: tuple(shape.names() or ()) for name, shape in solver.names.items()}
+    equations = tuple(replace(e, expr=_annotate(e.expr, solver)) for e in resolved.draft.equations)
+    return Shapes(axes, equations)
+
+
+def _declare(solver: _Solver, resolved: Resolved) -> None:
+    known: dict[str, _Axis] = {name: _Axis(name) for name in resolved.axes}
+    start = Place(resolved.draft.source, 1, 1, 1, "")
+    for name in resolved.axes:
+        solver.names[name] = _Shape("axis", start, [])
+    solver.names["t"] = _Shape("t", start, [])
+    for name, d in resolved.declared.items():
+        solver.names[name] = _Shape(name, d.place, [known[a] for a in d.axes])
+    for name in resolved.params:
+        solver.names.setdefault(name, _Shape(name, start, None, pinnable=True))
+    for equation in resolved.draft.equations:
+        solver.names.setdefault(equation.name, _Shape(equation.name, equation.place))
+
+
+def _defines(solver: _Solver, target: _Shape, value: _Shape, place: Place) -> Callable[[bool], bool]:
+    """A value has the shape of its expression; a declared state may broadcast a smaller one."""
+    declared = target.axes is not None
+
+    def step(guess: bool) -> bool:
+        if declared and value.axes is not None and len(value.axes) < len(target.axes or []):
+            return solver._fit(value, target, place)
+        if declared and value.axes is None and not guess:
+            return False
+        return solver.equal(target, value, lambda: _mismatch(target, value, place))
+
+    return step
+
+
+def _refuse_unknown(solver: _Solver, resolved: Resolved) -> None:
+    for name, shape in solver.names.items():
+        names = shape.names()
+        if names is None or not all(names):
+            place = next(
+                (n.place for e in resolved.draft.equations for n in walk(e.expr) if isinstance(n, Name) and n.name == name),
+                shape.place,
+            )
+            known = "its axes are unknown" if names is None else f"only {shape} is known of its shape"
+            axes = ", ".join(n or "H" for n in names or ["H"])
+            if not shape.pinnable:
+                axes, name = "H, I", next((p for p in resolved.params if solver.names[p].pinnable), "W")
+            advice = f"Pin it: param {name}[{axes}] (with the axes you mean)."
+            raise CellError("ambiguous", place, f"The shape of {shape.what} cannot be inferred: {known}.", advice)
+
+
+def _annotate(expr: Expr, solver: _Solver) -> Expr:
+    axes = tuple(solver.nodes[id(expr)].names() or ())
+    if isinstance(expr, Apply):
+        return replace(expr, axes=axes, args=tuple(_annotate(a, solver) for a in expr.args))
+    return replace(expr, axes=axes)

@@ -1,0 +1,1 @@
+"""Hand-written forward steps, one a gallery cell, that import nothing of symrnn."""
