@@ -1,7 +1,9 @@
 """symrnn: the equations of a recurrent cell in, its derivation and verified fast kernels out."""
 
+from symrnn.version import __version__  # isort: skip  (read by everything below)
+from symrnn.build import compile
 from symrnn.cells import gallery, load, parse
+from symrnn.derive import derive
 from symrnn.errors import CellError, SymrnnError, UsageError
 
-__version__ = "0.1.0"
-__all__ = ["CellError", "SymrnnError", "UsageError", "gallery", "load", "parse"]
+__all__ = ["CellError", "SymrnnError", "UsageError", "__version__", "compile", "derive", "gallery", "load", "parse"]

@@ -29,7 +29,7 @@ from symrnn.ir import (
     Value,
     axis_of,
     fresh,
-    symbol,
+    numbered,
     verify,
 )
 from symrnn.lower import lower
@@ -167,7 +167,7 @@ class _Derivation:
         self.edges = local_edges(step)
         single = len(cell.outputs) == 1
         self.seeds = {v.name: self.unique("dy" if single else f"dy_{v.name}") for v in cell.outputs}
-        self.next = {key: f"d_{key}_next" for key in step.carried}
+        self.next = {key: self.unique(f"d_{key}_next") for key in step.carried}
         for name, seed in self.seeds.items():
             self.values[seed] = replace(step.values[name], name=seed, role="seed", of=name)
         for key, name in self.next.items():
@@ -325,9 +325,7 @@ class _Derivation:
         return self.values[name].timed
 
     def unique(self, name: str) -> str:
-        while name in self.values:
-            name += "_"
-        return name
+        return numbered(name, self.values.__contains__)
 
     def contraction(self, edge: Edge, args: tuple[Ref, ...], value: Value) -> Contraction:
         """The product of the operands, summed down to the labels of the receiving value that they have."""
@@ -342,7 +340,9 @@ class _Derivation:
         """The adjoint times the partial, not yet summed."""
         name = self.unique(f"d_{edge.of}_by_{edge.wrt}")
         of = self.values[edge.of]
-        self.values[name] = Value(name, tuple(axis_of(x) for x in d_out.labels[of.batched :]), of.batched, of.timed, "adjoint", edge.wrt)
+        self.values[name] = Value(
+            name, tuple(axis_of(x) for x in d_out.labels[of.batched :]), of.batched, of.timed, "adjoint", edge.wrt
+        )
         return Pointwise(Ref(name, d_out.labels), d_out.symbol * partial, (d_out, *refs), edge.statement.equation)
 
 

@@ -12,13 +12,13 @@ from typing import Any, Protocol
 import jinja2
 import jinja2.meta
 
-import symrnn
 from symrnn.cell import Cell
 from symrnn.derive import derive
 from symrnn.errors import UsageError
 from symrnn.parse import suggest
 from symrnn.program import Program
 from symrnn.schedule import schedule
+from symrnn.version import __version__
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,11 @@ def targets() -> list[str]:
 def target(name: str) -> Target:
     """The target of that name; raises UsageError if there is none."""
     if name not in targets():
-        raise UsageError(f"There is no backend {name!r}.", suggest(name, targets()) or f"Known: {', '.join(targets())}.")
+        raise UsageError(
+            f"There is no backend {name!r}.", suggest(name, targets()) or f"Known: {', '.join(targets())}."
+        )
     module: ModuleType = import_module(f"symrnn.targets.{name}")
-    return module  # type: ignore[return-value]
+    return module
 
 
 def program_for(cell: Cell, backend: str) -> Program:
@@ -85,7 +87,7 @@ def header(cell: Cell, backend: str) -> Header:
     said += [f"{e.name} {e.text} {e.meaning}" for e in cell.equations]
     said += [v.name for v in cell.outputs]
     digest = hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
-    return Header(cell.name, digest, symrnn.__version__, f"symrnn generate {cell.name} --backend {backend}")
+    return Header(cell.name, digest, __version__, f"symrnn generate {cell.name} --backend {backend}")
 
 
 def environment() -> jinja2.Environment:
@@ -105,7 +107,9 @@ def render(name: str, given: dict[str, Any]) -> str:
     """A template with exactly the values it reads; AssertionError if it reads fewer or more."""
     env = environment()
     read = templates_read(env, name)
-    assert read == set(given), f"{name} reads {sorted(read - set(given))} too much, {sorted(set(given) - read)} too little"
+    assert read == set(given), (
+        f"{name} reads {sorted(read - set(given))} too much, {sorted(set(given) - read)} too little"
+    )
     return env.get_template(name).render(given)
 
 

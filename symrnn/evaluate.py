@@ -17,13 +17,14 @@ Array = numeric.Array
 Arrays = dict[str, Array]
 
 
-def sizes_of(cell: Cell, arrays: Arrays, lead: int = 0) -> dict[str, int]:
-    """Axis sizes read off arrays that have `lead` leading axes before the named ones."""
+def sizes_of(cell: Cell, arrays: Arrays, leading: int = 0) -> dict[str, int]:
+    """Axis sizes read off parameters, and off inputs and states that have `leading` axes before the named ones."""
     sizes: dict[str, int] = {}
-    for variable in cell.variables:
-        if variable.name in arrays:
-            shape = arrays[variable.name].shape[0 if variable.role == "param" else lead :]
-            sizes.update((a, n) for a, n in zip(variable.axes, shape, strict=True) if "+" not in a)
+    for known in (*cell.inputs, *cell.params, *cell.carries):
+        if known.name in arrays:
+            lead = 0 if known in cell.params else leading
+            shape = np.shape(arrays[known.name])[lead:]
+            sizes.update((a, n) for a, n in zip(known.axes, shape, strict=True) if "+" not in a)
     return sizes
 
 
@@ -37,7 +38,7 @@ def run(
     first = next(iter(inputs.values()))
     steps, batch = first.shape[:2]
     dtype = np.result_type(*params.values(), *inputs.values(), *(state or {}).values())
-    sizes = sizes_of(cell, params | {k: v[0] for k, v in inputs.items()}, 1)
+    sizes = sizes_of(cell, params | (state or {}) | {k: v[0] for k, v in inputs.items()}, 1)
     carried = {
         c.name: np.array((state or {}).get(c.name, np.zeros((batch, *(axis_size(a, sizes) for a in c.axes)))), dtype)
         for c in cell.carries
@@ -74,7 +75,9 @@ class _Step:
         return self.known
 
     def carry(self, values: Arrays, batch: int) -> Arrays:
-        fresh = {c.name: values[c.of] if c.lag == 0 else self.carried[_older(c.of, c.lag - 1)] for c in self.cell.carries}
+        fresh = {
+            c.name: values[c.of] if c.lag == 0 else self.carried[_older(c.of, c.lag - 1)] for c in self.cell.carries
+        }
         return {k: np.broadcast_to(v, (batch, *v.shape[1:])) for k, v in fresh.items()}
 
     def value(self, expr: Expr) -> Array:

@@ -82,12 +82,8 @@ PRIMITIVES: tuple[Function, ...] = (
     _row("sigmoid", r"\sigma", lambda y, a: y * (1 - y), fold=lambda a: 1 / (1 + math.exp(-a))),
     _row("erf", r"\operatorname{erf}", lambda y, a: 2 / math.sqrt(math.pi) * exp(-(a**2)), fold=math.erf),
     _row("abs", r"\operatorname{abs}", lambda y, a: gt(a, 0) - gt(0, a), kinks=lambda a: (a,), fold=abs),
-    _row(
-        "max", r"\max", lambda y, a, b: ge(a, b), lambda y, a, b: gt(b, a), kinks=lambda a, b: (a - b,), fold=max
-    ),
-    _row(
-        "min", r"\min", lambda y, a, b: ge(b, a), lambda y, a, b: gt(a, b), kinks=lambda a, b: (a - b,), fold=min
-    ),
+    _row("max", r"\max", lambda y, a, b: ge(a, b), lambda y, a, b: gt(b, a), kinks=lambda a, b: (a - b,), fold=max),
+    _row("min", r"\min", lambda y, a, b: ge(b, a), lambda y, a, b: gt(a, b), kinks=lambda a, b: (a - b,), fold=min),
     _row("gt", ">", _zero, _zero, kinks=lambda a, b: (a - b,), fold=lambda a, b: float(a > b)),
     _row("ge", r"\ge", _zero, _zero, kinks=lambda a, b: (a - b,), fold=lambda a, b: float(a >= b)),
     _row(
@@ -176,7 +172,12 @@ STRUCTURAL: dict[str, tuple[int, int]] = {
     "concat": (2, 99),
 }
 
-COMPARISONS: dict[str, tuple[str, bool]] = {">": ("gt", False), "<": ("gt", True), ">=": ("ge", False), "<=": ("ge", True)}
+COMPARISONS: dict[str, tuple[str, bool]] = {
+    ">": ("gt", False),
+    "<": ("gt", True),
+    ">=": ("ge", False),
+    "<=": ("ge", True),
+}
 
 
 def callable_names() -> Iterable[str]:

@@ -6,8 +6,9 @@ same axis occurs twice (``H``, ``H'``); ``@B`` is the batch and ``@T`` time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import count
 
 import sympy as sp
 
@@ -41,6 +42,13 @@ def fresh(axis: str, used: Iterable[str]) -> str:
     while label in taken:
         label += "'"
     return label
+
+
+def numbered(name: str, taken: Callable[[str], bool]) -> str:
+    """The name, with the smallest number after it that makes it new."""
+    if not taken(name):
+        return name
+    return next(f"{name}{k}" for k in count(2) if not taken(f"{name}{k}"))
 
 
 @dataclass(frozen=True)

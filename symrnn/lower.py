@@ -22,7 +22,7 @@ from symrnn.ir import (
     Value,
     fresh,
     natural,
-    pointwise,
+    numbered,
     symbol,
 )
 
@@ -87,8 +87,7 @@ class _Lowering:
     # -- names ---------------------------------------------------------------------------------------------
 
     def unique(self, name: str) -> str:
-        while name in self.taken or name in self.values:
-            name += "_"
+        name = numbered(name, lambda n: n in self.taken or n in self.values)
         self.taken.add(name)
         return name
 
@@ -141,7 +140,11 @@ class _Lowering:
         batched = any(BATCH in a.labels for a in args)
         labels = ((BATCH,) if batched else ()) + out
         return self.emit(
-            (args, labels), hint, axes, tuple(a.name for a in args), lambda ref: Contraction(Ref(ref.name, labels), args, self.equation)
+            (args, labels),
+            hint,
+            axes,
+            tuple(a.name for a in args),
+            lambda ref: Contraction(Ref(ref.name, labels), args, self.equation),
         )
 
     # -- equations -----------------------------------------------------------------------------------------
@@ -223,13 +226,14 @@ class _Lowering:
         for k, (arg, node) in enumerate(zip(args, e.args, strict=True)):
             nested = getattr(type(arg), "row", None) in (FUNCTIONS["gt"], FUNCTIONS["ge"])
             if len(arg.free_symbols) > 1 and not nested:
-                arg = self.name(arg, node.axes, f"{target}_pre" if top and k == 0 else f"{target}_{row.name}_arg")
+                arg = self.name(arg, node.axes, f"{target}_pre")
             prepared.append(arg)
         result = row(*prepared)
         if top or not result.free_symbols:
             return result
         first = prepared[0]
-        hint = f"{row.name}_{_short(first.name)}" if isinstance(first, sp.Symbol) else f"{target}_{row.name}"
+        plain = isinstance(first, sp.Symbol) and not first.name.startswith(f"{target}_pre")
+        hint = f"{row.name}_{_short(first.name)}" if plain else f"{target}_{row.name}"
         return self.name(result, e.axes, hint)
 
     # -- products and reductions ---------------------------------------------------------------------------
@@ -304,7 +308,11 @@ class _Lowering:
         refs = tuple(Ref(n, self.with_batch(n, (labels[k],))) for k, n in enumerate(names))
         expr = refs[0].symbol * refs[1].symbol
         return self.emit(
-            (expr, refs), f"{_short(names[0])}_{_short(names[1])}", e.axes, tuple(names), lambda out: Pointwise(out, expr, refs, self.equation)
+            (expr, refs),
+            f"{_short(names[0])}_{_short(names[1])}",
+            e.axes,
+            tuple(names),
+            lambda out: Pointwise(out, expr, refs, self.equation),
         )
 
     def copy(self, name: str) -> str:
@@ -327,7 +335,9 @@ class _Lowering:
     def best(self, a: sp.Symbol, axes: Axes, largest: bool) -> sp.Symbol:
         ref = Ref(a.name, self.aligned(a.name, axes))
         hint = f"{_short(a.name)}_{'argmax' if largest else 'argmin'}"
-        return self.emit((OneHot, a, largest), hint, axes, (a.name,), lambda out: OneHot(out, (ref,), largest, self.equation))
+        return self.emit(
+            (OneHot, a, largest), hint, axes, (a.name,), lambda out: OneHot(out, (ref,), largest, self.equation)
+        )
 
     def shifted(self, e: Apply) -> tuple[sp.Symbol, sp.Symbol, sp.Symbol]:
         """exp(a - max a), its sum and the maximum: what softmax and logsumexp are made of."""

@@ -9,7 +9,6 @@ import keyword
 import re
 import tokenize
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from symrnn.cell import Apply, Axes, Equation, Expr, Name, Number
 from symrnn.errors import CellError, Place
@@ -225,7 +224,11 @@ class _Reader:
         if len(words) < 2 or words[0] != "[" or words[-1] != "]":
             raise self.fail("syntax", place, f"A {kind} is declared with its axes, like {example}; [] is a scalar.")
         axes, commas = words[1:-1:2], words[2:-1:2]
-        if any(c != "," for c in commas) or not all(_IDENTIFIER.match(a) for a in axes) or (axes and len(words) % 2 == 0):
+        if (
+            any(c != "," for c in commas)
+            or not all(_IDENTIFIER.match(a) for a in axes)
+            or (axes and len(words) % 2 == 0)
+        ):
             raise self.fail("syntax", place, f"Axes are names separated by commas, like {example}.")
         if {"T", "B"} & set(axes):
             raise self.fail("reserved", place, "T and B are the axes of time and batch, which every value has anyway.")
@@ -240,7 +243,9 @@ class _Reader:
         if kind == "const":
             raise self.fail("syntax", place, f"A const is a number, not {text!r}.", "Example: const eps = 1e-5.")
         if kind == "param":
-            raise self.fail("syntax", place, f"A parameter starts as a number or one of {', '.join(STARTS)}, not {text!r}.")
+            raise self.fail(
+                "syntax", place, f"A parameter starts as a number or one of {', '.join(STARTS)}, not {text!r}."
+            )
         raise self.fail("syntax", place, f"{kind} takes no initial value.", "An initial state is given to forward().")
 
     def check_identifier(self, name: str, place: Place) -> None:
@@ -257,7 +262,11 @@ class _Reader:
     def read_equation(self, line: _Line) -> None:
         first, last = line.tokens[0], line.tokens[-1]
         place = self.place(*first.start, len(first.string))
-        if len(line.tokens) > 1 and first.type == tokenize.NAME and line.tokens[1].string in ("==", "+=", "-=", "*=", ":="):
+        if (
+            len(line.tokens) > 1
+            and first.type == tokenize.NAME
+            and line.tokens[1].string in ("==", "+=", "-=", "*=", ":=")
+        ):
             raise self.fail("syntax", place, f"An equation is written with =, not {line.tokens[1].string}.")
         self.check_depth(line)
         if len(line.tokens) < 2 or line.tokens[1].string != "=" or first.type != tokenize.NAME:
@@ -274,16 +283,18 @@ class _Reader:
         if "=" in words and words[1] == "[":
             return self.fail("syntax", place, "The left side of an equation is a bare name: this step's value.")
         if words[0] in ("import", "from", "def", "class", "for", "while", "if", "lambda", "with", "exec", "eval"):
-            return self.fail("syntax", place, f"{words[0]} is not part of the language: a cell file holds equations only.")
+            return self.fail(
+                "syntax", place, f"{words[0]} is not part of the language: a cell file holds equations only."
+            )
         advice = suggest(words[0], list(KEYWORDS))
         return self.fail("syntax", place, "This is neither a declaration nor an equation name = expression.", advice)
 
     def check_depth(self, line: _Line) -> None:
-        depth = 0
-        for token, following in pairwise((*line.tokens, line.tokens[-1])):
+        depth, signs = 0, 0
+        for token in line.tokens:
             depth += (token.string in "[(") - (token.string in "])")
-            chain = token.string in ("-", "+", "**") and following.string == token.string
-            if depth > MAX_DEPTH or chain and token.string != "**":
+            signs = signs + 1 if token.string in ("-", "+") else 0
+            if depth > MAX_DEPTH or signs > MAX_DEPTH:
                 raise self.fail("syntax", self.place(*token.start), "This expression is nested too deeply.")
         if len(line.tokens) > 600:
             raise self.fail("size", self.place(*line.tokens[0].start), "This equation is too long: name its parts.")
@@ -329,7 +340,9 @@ class _Reader:
             case ast.UnaryOp(op=ast.UAdd()):
                 return self.expression(node.operand)
             case ast.BinOp() if type(node.op) in _OPERATORS:
-                return Apply(_OPERATORS[type(node.op)], (self.expression(node.left), self.expression(node.right)), place)
+                return Apply(
+                    _OPERATORS[type(node.op)], (self.expression(node.left), self.expression(node.right)), place
+                )
             case ast.Attribute(attr="T"):
                 return Apply(".T", (self.expression(node.value),), place)
             case ast.Subscript():
@@ -392,5 +405,7 @@ class _Reader:
     def comparison(self, node: ast.expr) -> Expr:
         match node:
             case ast.Compare(left=left, ops=[op], comparators=[right]) if _OPERATORS.get(type(op), "") in COMPARISONS:
-                return Apply(_OPERATORS[type(op)], (self.expression(left), self.expression(right)), self.node_place(node))
+                return Apply(
+                    _OPERATORS[type(op)], (self.expression(left), self.expression(right)), self.node_place(node)
+                )
         raise self.fail("syntax", self.node_place(node), "where(…) starts with a comparison, like where(a > 0, a, b).")

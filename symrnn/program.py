@@ -14,13 +14,15 @@ class Carried:
     """What crosses from one step of a pass to the next.
 
     Forward, `source` of step t is `arrives` of step t+1 (``h`` → ``h_prev``); backward, `source` of step t is
-    `arrives` of step t-1 (``d_h_prev`` → ``d_h_next``). `where` is the block that computes the source.
+    `arrives` of step t-1 (``d_h_prev`` → ``d_h_next``). `where` is the block that computes the source; one that is
+    `stored` is kept for every step, because something outside the loop reads it.
     """
 
     key: str
     arrives: str
     source: str
     where: str
+    stored: bool = True
 
 
 BLOCKS = ("once", "before", "loop", "after", "finish")

@@ -66,15 +66,24 @@ def resolve(draft: Draft) -> Resolved:
         place = Place(draft.source, 1, 1, 1, "")
         raise CellError("empty", place, "The file holds no equation.", "Write name = expression.")
     declared = _declared(draft)
+    if not any(d.kind == "input" for d in draft.declarations):
+        raise CellError("input", draft.equations[0].place, "The cell declares no input.", "Write input x[I].")
     assigned = _assigned(draft, declared)
     axes = tuple(dict.fromkeys(a for d in draft.declarations for a in d.axes))
     for equation in draft.equations:
         if equation.name in axes:
-            raise CellError("reserved", equation.place, f"{equation.name} is the name of an axis.", "Rename one of them.")
+            raise CellError(
+                "reserved", equation.place, f"{equation.name} is the name of an axis.", "Rename one of them."
+            )
     for name in axes:
         if name in declared:
-            raise CellError("reserved", declared[name].place, f"{name} is also the name of an axis.", "Rename one of them.")
+            raise CellError(
+                "reserved", declared[name].place, f"{name} is also the name of an axis.", "Rename one of them."
+            )
     params, delays = _classify(draft, declared, assigned, axes)
+    for name, delay in delays.items():
+        for lag in range(1, delay):
+            _refuse_taken(f"{name}_lag{lag}", draft, {*declared, *assigned, *params})
     outputs = _outputs(draft, declared, assigned)
     _check_states(draft, assigned)
     _check_used(draft, declared, outputs)
@@ -100,10 +109,14 @@ def _assigned(draft: Draft, declared: dict[str, Declaration]) -> dict[str, int]:
     assigned: dict[str, int] = {}
     for k, equation in enumerate(draft.equations):
         if equation.name in assigned:
-            raise CellError("twice", equation.place, f"{equation.name} is assigned twice.", "Give the second value a name.")
+            raise CellError(
+                "twice", equation.place, f"{equation.name} is assigned twice.", "Give the second value a name."
+            )
         kind = declared[equation.name].kind if equation.name in declared else ""
         if kind in ("input", "param", "const"):
-            raise CellError("assigned", equation.place, f"{equation.name} is declared as {kind} and cannot be assigned.")
+            raise CellError(
+                "assigned", equation.place, f"{equation.name} is declared as {kind} and cannot be assigned."
+            )
         assigned[equation.name] = k
     return assigned
 
@@ -127,10 +140,19 @@ def _classify(
                 if assigned[node.name] >= k:
                     raise _too_early(draft, node, assigned)
             elif kind == "state":
-                raise CellError("unassigned", node.place, f"The state {node.name} is never assigned.", "Add its equation.")
+                raise CellError(
+                    "unassigned", node.place, f"The state {node.name} is never assigned.", "Add its equation."
+                )
             elif not kind and node.name != "t" and node.name not in axes and node.name not in params:
                 params.append(node.name)
     return params, delays
+
+
+def _refuse_taken(name: str, draft: Draft, known: set[str]) -> None:
+    """Older values of a delayed name are kept under names of their own."""
+    if name in known:
+        place = next(p.place for p in (*draft.declarations, *draft.equations) if p.name == name)
+        raise CellError("reserved", place, f"{name} is a reserved name: an older value is kept under it.", "Rename it.")
 
 
 def _no_past(node: Name, assigned: dict[str, int], declared: dict[str, Declaration]) -> CellError:
@@ -149,7 +171,10 @@ def _too_early(draft: Draft, node: Name, assigned: dict[str, int]) -> CellError:
     if path:
         loop = " → ".join([reader.name, *path])
         return CellError(
-            "cycle", node.place, f"These values need each other in the same step: {loop}.", f"Did you mean {node.name}[t-1]?"
+            "cycle",
+            node.place,
+            f"These values need each other in the same step: {loop}.",
+            f"Did you mean {node.name}[t-1]?",
         )
     advice = f"Move the equation of {node.name} up, or read {node.name}[t-1]."
     return CellError("order", node.place, f"{node.name} is used before it is defined.", advice)
@@ -211,9 +236,7 @@ def _check_used(draft: Draft, declared: dict[str, Declaration], outputs: tuple[s
             raise CellError("unused", d.place, f"The {d.kind} {name} is declared and never read.", advice)
 
 
-def _check_typos(
-    draft: Draft, declared: dict[str, Declaration], assigned: dict[str, int], params: list[str]
-) -> None:
+def _check_typos(draft: Draft, declared: dict[str, Declaration], assigned: dict[str, int], params: list[str]) -> None:
     """An undeclared parameter that looks like a known name is more likely a slip."""
     for equation in draft.equations:
         for node in walk(equation.expr):

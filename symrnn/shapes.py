@@ -9,6 +9,9 @@ from symrnn.cell import Apply, Axes, Equation, Expr, Name, Number, walk
 from symrnn.errors import CellError, Place
 from symrnn.resolve import Resolved
 
+#: A constraint; called with 0 it only draws conclusions, with 1 it may assume a parameter's shape, with 2 any shape.
+Rule = Callable[[int], bool]
+
 
 @dataclass(eq=False)
 class _Axis:
@@ -51,17 +54,17 @@ class Shapes:
 
 @dataclass
 class _Solver:
-    """Constraints are closures: called with guess=False they only draw conclusions, with True they may assume."""
+    """Constraints over the shapes of names and expressions, applied until nothing more is learnt."""
 
     names: dict[str, _Shape] = field(default_factory=dict)
     nodes: dict[int, _Shape] = field(default_factory=dict)
-    constraints: list[Callable[[bool], bool]] = field(default_factory=list)
+    constraints: list[Rule] = field(default_factory=list)
 
     def solve(self) -> None:
         while True:
-            if any([c(False) for c in self.constraints]):
+            if any([c(0) for c in self.constraints]):
                 continue
-            if not any(c(True) for c in self.constraints):
+            if not any(c(guess) for guess in (1, 2) for c in self.constraints):
                 return
 
     # -- unification ---------------------------------------------------------------------------------------
@@ -116,10 +119,10 @@ class _Solver:
         axis = _Axis(arg.name)
         shape.axes = [axis, axis]
 
-    def elementwise(self, out: _Shape, args: list[_Shape], place: Place) -> Callable[[bool], bool]:
+    def elementwise(self, out: _Shape, args: list[_Shape], place: Place) -> Rule:
         """Broadcasting by axis name: the result has the axes of its largest argument."""
 
-        def step(guess: bool) -> bool:
+        def step(guess: int) -> bool:
             known = [a for a in args if a.axes is not None]
             learnt = self._align(known, place)
             if len(known) == len(args):
@@ -130,9 +133,9 @@ class _Solver:
             if guess and not learnt:
                 informative = [a for a in known if a.axes]
                 source = out if out.axes else max(informative, key=lambda s: len(s.axes or []), default=None)
-                if source is not None:
-                    missing = next(a for a in args if a.axes is None)
-                    missing.axes = list(source.axes or [])
+                missing = [a for a in args if a.axes is None and (a.pinnable or guess > 1)]
+                if source is not None and missing:
+                    missing[0].axes = list(source.axes or [])
                     return True
             return learnt
 
@@ -154,7 +157,9 @@ class _Solver:
             raise _mismatch(small, large, place)
         if any(there.count(name) > 1 for name in here):
             advice = "Write outer(…) or a matrix product, so that the axis meant is clear."
-            raise CellError("shape", place, f"{small.what} is {small}, {large.what} is {large}: which axis is meant?", advice)
+            raise CellError(
+                "shape", place, f"{small.what} is {small}, {large.what} is {large}: which axis is meant?", advice
+            )
         return False
 
     def _result(self, out: _Shape, largest: _Shape, place: Place) -> bool:
@@ -165,15 +170,16 @@ class _Solver:
             raise _mismatch(out, largest, place)
         return self._fit(largest, out, place)
 
-    def matmul(self, out: _Shape, args: list[_Shape], place: Place) -> Callable[[bool], bool]:
+    def matmul(self, out: _Shape, args: list[_Shape], place: Place) -> Rule:
         a, b = args
 
-        def step(guess: bool) -> bool:
+        def step(guess: int) -> bool:
             if b.axes is not None and a.axes is None and (a.pinnable or guess) and len(b.axes) in (1, 2):
                 a.axes = [_Axis(), b.axes[0]]
                 return True
             if a.axes is not None and b.axes is None and guess and len(a.axes) in (1, 2):
-                b.axes = [a.axes[-1], *([_Axis()] if out.axes is not None and len(out.axes) == 2 else [])]
+                matrix = b.pinnable if len(a.axes) == 1 else out.axes is not None and len(out.axes) == 2
+                b.axes = [a.axes[-1], *([_Axis()] if matrix else [])]
                 return True
             if a.axes is None or b.axes is None:
                 return False
@@ -185,10 +191,10 @@ class _Solver:
 
         return step
 
-    def transpose(self, out: _Shape, args: list[_Shape], place: Place) -> Callable[[bool], bool]:
+    def transpose(self, out: _Shape, args: list[_Shape], place: Place) -> Rule:
         (a,) = args
 
-        def step(guess: bool) -> bool:
+        def step(guess: int) -> bool:
             if a.axes is None and out.axes is not None:
                 a.axes = list(reversed(out.axes))
                 return True
@@ -204,11 +210,11 @@ class _Solver:
 
         return step
 
-    def reduction(self, out: _Shape, args: list[_Shape], place: Place) -> Callable[[bool], bool]:
+    def reduction(self, out: _Shape, args: list[_Shape], place: Place) -> Rule:
         """sum, mean, max, min, norm, logsumexp: the last feature axis disappears."""
         (a,) = args
 
-        def step(guess: bool) -> bool:
+        def step(guess: int) -> bool:
             if a.axes is None:
                 return False
             if not a.axes:
@@ -218,21 +224,21 @@ class _Solver:
 
         return step
 
-    def along(self, out: _Shape, args: list[_Shape], place: Place) -> Callable[[bool], bool]:
+    def along(self, out: _Shape, args: list[_Shape], place: Place) -> Rule:
         """softmax, layer_norm: same shape, over the last feature axis."""
         (a,) = args
 
-        def step(guess: bool) -> bool:
+        def step(guess: int) -> bool:
             if a.axes == []:
                 raise CellError("shape", place, f"{a.what} is a scalar: there is no axis to normalise over.")
             return self.equal(out, a, lambda: _mismatch(out, a, place))
 
         return step
 
-    def dot(self, out: _Shape, args: list[_Shape], place: Place) -> Callable[[bool], bool]:
+    def dot(self, out: _Shape, args: list[_Shape], place: Place) -> Rule:
         a, b = args
 
-        def step(guess: bool) -> bool:
+        def step(guess: int) -> bool:
             learnt = self.equal(a, b, lambda: _mismatch(a, b, place))
             if a.axes is not None and len(a.axes) != 1:
                 raise CellError("shape", place, f"dot takes two vectors, but {a.what} is {a}.")
@@ -240,10 +246,10 @@ class _Solver:
 
         return step
 
-    def outer(self, out: _Shape, args: list[_Shape], place: Place) -> Callable[[bool], bool]:
+    def outer(self, out: _Shape, args: list[_Shape], place: Place) -> Rule:
         a, b = args
 
-        def step(guess: bool) -> bool:
+        def step(guess: int) -> bool:
             if out.axes is not None and len(out.axes) == 2 and (a.axes is None or b.axes is None):
                 a.axes, b.axes = a.axes or [out.axes[0]], b.axes or [out.axes[1]]
                 return True
@@ -256,10 +262,12 @@ class _Solver:
 
         return step
 
-    def concat(self, out: _Shape, args: list[_Shape], place: Place) -> Callable[[bool], bool]:
-        def step(guess: bool) -> bool:
+    def concat(self, out: _Shape, args: list[_Shape], place: Place) -> Rule:
+        def step(guess: int) -> bool:
             if any(a.axes is None for a in args):
-                return False
+                rank_known = out.axes is not None
+                out.axes = out.axes if rank_known else [_Axis()]
+                return not rank_known
             wrong = next((a for a in args if len(a.axes or []) != 1), None)
             if wrong:
                 raise CellError("shape", place, f"concat takes vectors, but {wrong.what} is {wrong}.")
@@ -272,7 +280,7 @@ class _Solver:
         return step
 
 
-_RULES: dict[str | tuple[str, int], Callable[..., Callable[[bool], bool]]] = {
+_RULES: dict[str | tuple[str, int], Callable[..., Rule]] = {
     "@": _Solver.matmul,
     ".T": _Solver.transpose,
     **{name: _Solver.reduction for name in ("sum", "mean", "norm", "logsumexp")},
@@ -301,7 +309,9 @@ def _mismatch(a: _Shape, b: _Shape, place: Place) -> CellError:
 
 
 def _not_a_product(a: _Shape, b: _Shape, place: Place) -> CellError:
-    return CellError("shape", place, f"{a.what} is {a} and {b.what} is {b}: @ multiplies matrices and vectors.", "Use *.")
+    return CellError(
+        "shape", place, f"{a.what} is {a} and {b.what} is {b}: @ multiplies matrices and vectors.", "Use *."
+    )
 
 
 def _inner_mismatch(a: _Shape, b: _Shape, place: Place) -> CellError:
@@ -342,11 +352,11 @@ def _declare(solver: _Solver, resolved: Resolved) -> None:
         solver.names.setdefault(equation.name, _Shape(equation.name, equation.place))
 
 
-def _defines(solver: _Solver, target: _Shape, value: _Shape, place: Place) -> Callable[[bool], bool]:
+def _defines(solver: _Solver, target: _Shape, value: _Shape, place: Place) -> Rule:
     """A value has the shape of its expression; a declared state may broadcast a smaller one."""
     declared = target.axes is not None
 
-    def step(guess: bool) -> bool:
+    def step(guess: int) -> bool:
         if declared and value.axes is not None and len(value.axes) < len(target.axes or []):
             return solver._fit(value, target, place)
         if declared and value.axes is None and not guess:
@@ -361,7 +371,12 @@ def _refuse_unknown(solver: _Solver, resolved: Resolved) -> None:
         names = shape.names()
         if names is None or not all(names):
             place = next(
-                (n.place for e in resolved.draft.equations for n in walk(e.expr) if isinstance(n, Name) and n.name == name),
+                (
+                    n.place
+                    for e in resolved.draft.equations
+                    for n in walk(e.expr)
+                    if isinstance(n, Name) and n.name == name
+                ),
                 shape.place,
             )
             known = "its axes are unknown" if names is None else f"only {shape} is known of its shape"

@@ -24,7 +24,9 @@ def outside(program: Program) -> set[str]:
     d = program.derivation
     wanted = {v.name for v in d.cell.outputs} | set(d.gradients.values())
     wanted |= {c.source for p in (program.forward, program.backward) for c in p.carried}
-    return wanted | {name for s in program.backward.statements() for name in reads(s) if program.values[name].role == "value"}
+    return wanted | {
+        name for s in program.backward.statements() for name in reads(s) if program.values[name].role == "value"
+    }
 
 
 def _fused(block: tuple[Statement, ...], wanted: set[str], direction: Pass) -> tuple[Statement, ...]:
@@ -38,7 +40,12 @@ def _fused(block: tuple[Statement, ...], wanted: set[str], direction: Pass) -> t
         if isinstance(s, Pointwise):
             for ref in s.args:
                 inner = done.get(ref.name)
-                if isinstance(inner, Pointwise) and ref.name not in wanted and uses[ref.name] == 1 and _fits(ref.labels, inner):
+                if (
+                    isinstance(inner, Pointwise)
+                    and ref.name not in wanted
+                    and uses[ref.name] == 1
+                    and _fits(ref.labels, inner)
+                ):
                     s = _absorb(s, inner)
                     del done[ref.name]
         done[s.out.name] = s

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import sympy as sp
 
-from symrnn.ir import Pointwise, Ref, Statement, Value, axis_of, over_time, pointwise, symbol
+from symrnn.ir import Pointwise, Ref, Statement, Value, axis_of, numbered, over_time, pointwise, symbol
 from symrnn.program import Pass, Program
 
 
@@ -74,7 +74,9 @@ class _Hoist:
         inputs = [self.values[r.name] for r in refs]
         batched, timed = any(v.batched for v in inputs), any(v.timed for v in inputs)
         name = self.name(rest)
-        self.values[name] = Value(name, tuple(axis_of(x) for x in labels[batched:]), batched, timed, "local", s.out.name)
+        self.values[name] = Value(
+            name, tuple(axis_of(x) for x in labels[batched:]), batched, timed, "local", s.out.name
+        )
         out = Ref(name, labels)
         made = Pointwise(out, fixed, tuple(refs), s.equation)
         if timed:
@@ -93,9 +95,7 @@ class _Hoist:
             name = f"d{_bare(sources[0])}_d{_bare(target)}"
         else:
             name = f"local_{_bare(target)}"
-        while name in self.values:
-            name += "_"
-        return name
+        return numbered(name, self.values.__contains__)
 
 
 def _bare(adjoint: str) -> str:

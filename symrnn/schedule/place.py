@@ -19,9 +19,7 @@ def place(derivation: Derivation) -> Program:
     return Program(derivation, values, forward, backward)
 
 
-def _partition(
-    statements: Iterable[Statement], values: dict[str, Value], carries: list[tuple[str, str, str]]
-) -> Pass:
+def _partition(statements: Iterable[Statement], values: dict[str, Value], carries: list[tuple[str, str, str]]) -> Pass:
     statements = list(statements)
     flow = _Flow(statements, carries)
     timed = {n for n, v in values.items() if v.timed}

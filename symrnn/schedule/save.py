@@ -44,4 +44,8 @@ def _alive(direction: Pass, wanted: set[str]) -> Pass:
 def _storing(direction: Pass, wanted: set[str]) -> Pass:
     """Loop values read outside the loop are kept for every step."""
     wanted = wanted | read_in((*direction.before, *direction.after))
-    return replace(direction, stored=tuple(s.out.name for s in direction.loop if s.out.name in wanted))
+    carried = tuple(
+        replace(c, stored=c.where != "loop" or bool({c.arrives, c.source} & wanted)) for c in direction.carried
+    )
+    stored = tuple(s.out.name for s in direction.loop if s.out.name in wanted)
+    return replace(direction, stored=stored, carried=carried)

@@ -27,6 +27,7 @@ from symrnn.ir import (
     Slice,
     Statement,
     axis_of,
+    numbered,
 )
 from symrnn.program import BLOCKS, Pass, Program
 
@@ -59,7 +60,22 @@ RESERVED = {
     *keyword.kwlist,
     *HELPERS,
     *LOCAL,
-    *("np", "math", "T", "B", "t", "dtype", "params", "state", "tape", "dstate", "inputs", "size", "forward", "backward"),
+    *(
+        "np",
+        "math",
+        "T",
+        "B",
+        "t",
+        "dtype",
+        "params",
+        "state",
+        "tape",
+        "dstate",
+        "inputs",
+        "size",
+        "forward",
+        "backward",
+    ),
     *("init", "Tape", "PARAMS", "INPUTS", "STATES", "OUTPUTS", "AXES", "range", "reversed", "len", "dict", "tuple"),
 }
 
@@ -286,8 +302,8 @@ class _Direction:
         self.name = direction
         self.program, self.part, self.helpers = program, getattr(program, direction), helpers
         self.forward = direction == "forward"
-        self.buffers = [c for c in self.part.carried if self.forward or c.where != "loop"]
-        computed = {s.out.name for s in self.part.loop} | {c.arrives for c in self.part.carried if c.where == "loop"}
+        self.buffers = [c for c in self.part.carried if c.stored]
+        computed = {s.out.name for s in self.part.loop} | {c.arrives for c in self.part.carried if not c.stored}
         sequences = {n for n, v in program.values.items() if v.timed} - computed
         self.rows = sequences | set(self.part.stored) | {n for c in self.buffers for n in (c.arrives, c.source)}
 
@@ -324,19 +340,24 @@ class _Direction:
 
     def sizes(self, blocks: dict[str, Section]) -> list[tuple[str, str]]:
         """(local, axis) for every axis length the code mentions; T always, for the loop or the storage."""
-        text = _code(blocks) + " ".join(shape for _, shape in self.storage()) + (" T " if self.buffers or self.part.loop else "")
+        text = (
+            _code(blocks)
+            + " ".join(shape for _, shape in self.storage())
+            + (" T " if self.buffers or self.part.loop else "")
+        )
         axes = ("T", "B", *self.program.derivation.cell.axes)
-        return [(spell(a) if a not in "TB" else a, a) for a in axes if re.search(rf"\b{spell(a) if a not in 'TB' else a}\b", text)]
+        return [
+            (spell(a) if a not in "TB" else a, a)
+            for a in axes
+            if re.search(rf"\b{spell(a) if a not in 'TB' else a}\b", text)
+        ]
 
     def carries(self) -> list[Carry]:
         pairs = [(c, c.arrives, c.source) if self.forward else (c, c.source, c.arrives) for c in self.buffers]
         return [Carry(c.key, self.rows_name(c.source), spell(early), spell(late)) for c, early, late in pairs]
 
     def rows_name(self, source: str) -> str:
-        name = f"{source}_rows"
-        while name in self.program.values:
-            name += "_"
-        return name
+        return numbered(f"{source}_rows", self.program.values.__contains__)
 
     def storage(self) -> list[tuple[str, str]]:
         """(names, shape) of what the loop fills, names of one shape together."""
@@ -382,7 +403,7 @@ def _nested(statements: Sequence[Statement], part: Pass, kept: set[str]) -> set[
         for s in statements
         if isinstance(s, Pointwise)
         for a in s.args
-        if a.name in products and uses[a.name] == 1 and a.name not in kept and products[a.name].out.labels == a.labels
+        if a.name in products and uses[a.name] == 1 and a.name not in kept and not _insertions(a.labels, s.out.labels)
     }
 
 
@@ -436,7 +457,7 @@ def context(program: Program, header: Header) -> Module:
     helpers: set[str] = set()
     forward, backward = _Direction(program, "forward", helpers), _Direction(program, "backward", helpers)
     sections = {x: {b: x.section(b) for b in BLOCKS} for x in (forward, backward)}
-    loops = [c for c in program.backward.carried if c.where == "loop"]
+    loops = [c for c in program.backward.carried if not c.stored]
     aliased = {*program.saved, *(c.source for c in program.forward.carried)}
     return Module(
         cell=cell,
@@ -464,7 +485,8 @@ def context(program: Program, header: Header) -> Module:
         seeds=[(name, spell(seed)) for name, seed in d.seeds.items()],
         gradients=[(v.name, _array(d.gradients[v.name], v.axes)) for v in cell.params],
         input_gradients=[(v.name, spell(d.gradients[v.name])) for v in cell.inputs],
-        state_gradients=[(c.key, spell(c.arrives)) for c in loops] + [(c.key, f"{c.rows}[0]") for c in backward.carries()],
+        state_gradients=[(c.key, spell(c.arrives)) for c in loops]
+        + [(c.key, f"{c.rows}[0]") for c in backward.carries()],
         sizes={x.name: x.sizes(sections[x]) for x in (forward, backward)},
         uses=_uses(sections, helpers),
     )
