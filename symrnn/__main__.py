@@ -1,0 +1,5 @@
+"""`python -m symrnn` is the `symrnn` command."""
+
+from symrnn.cli import main
+
+main()

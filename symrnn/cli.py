@@ -1,0 +1,415 @@
+"""The command line: arguments in, exit code out. What is computed lies elsewhere; here it is asked for and shown."""
+
+from __future__ import annotations
+
+import os
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import markup
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from typer.core import TyperGroup
+
+import symrnn
+from symrnn import build
+from symrnn.cell import Cell
+from symrnn.cells import gallery, heads, load
+from symrnn.derive import derive
+from symrnn.emit import target, targets
+from symrnn.errors import SymrnnError, UsageError
+from symrnn.version import __version__
+
+if TYPE_CHECKING:
+    from symrnn.check import Report
+    from symrnn.demo.network import Update
+
+WRONG, MISTAKE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
+
+
+class Commands(TyperGroup):
+    """Turns what may go wrong into exit codes: nobody should meet a traceback for a mistake of their own."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except SymrnnError as error:
+            stderr().print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+            raise typer.Exit(MISTAKE) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # the interpreter flushes once more at exit, and must find somewhere to write to
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(PIPE_CLOSED) from None
+        return result
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 all is well; 1 a check failed or the generated tree is stale; "
+    "2 a mistake in the command or in a cell file.",
+)
+
+CELL_HELP = "A name of the gallery (lstm), a head (heads/softmax), or a file that ends in .cell."
+CellArg = Annotated[str, typer.Argument(metavar="CELL", help=CELL_HELP)]
+CellsArg = Annotated[list[str] | None, typer.Argument(metavar="CELL", help=CELL_HELP)]
+
+
+def main() -> None:
+    """Entry point of the `symrnn` command."""
+    app(prog_name="symrnn")
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    """The equations of a recurrent cell in; its derivation, and code that provably computes it, out.
+
+    [bold]Examples[/]
+    symrnn list                         what comes with symrnn
+    symrnn show gru                     equations, shapes, gradients
+    symrnn check my.cell                prove a cell of your own
+    symrnn generate my.cell -o models   write models/my.py, for NumPy alone
+    symrnn demo                         train on text with generated gradients
+    """
+    if version:
+        stdout().print(f"symrnn {__version__}")
+        raise typer.Exit
+
+
+# -- list and show -----------------------------------------------------------------------------------------
+
+
+@app.command("list")
+def list_cells() -> None:
+    """List the gallery and the heads: name, states, number of parameters, what it is.
+
+    A head is an output layer or a loss; it is called heads/NAME.
+    """
+    table = plain_table("name", "states", "params", "what it is")
+    for name in [*gallery(), *(f"heads/{h}" for h in heads())]:
+        cell = load(name)
+        states = ", ".join(v.name for v in cell.states) or "none"
+        table.add_row(name, states, str(len(cell.params)), escape(cell.headline))
+    stdout().print(table)
+
+
+@app.command()
+def show(cell: CellArg) -> None:
+    """Show a cell: its equations, every name with role, axes and meaning, and what is differentiated.
+
+    [bold]Examples[/]
+    symrnn show gru
+    symrnn show my.cell | less
+    """
+    out, found = stdout(), load(cell)
+    out.print(f"[bold]{escape(found.title.strip() or found.name)}[/]\n", soft_wrap=True)
+    for e in found.equations:
+        out.print(f"    {escape(e.text)}", soft_wrap=True)
+    out.print()
+    out.print(names_table(found))
+    out.print()
+    for line in gradient_summary(found):
+        out.print(escape(line), soft_wrap=True)
+
+
+def names_table(cell: Cell) -> Table:
+    """Every name of a cell with its role, axes and meaning."""
+    table = plain_table("name", "role", "axes", "meaning")
+    outputs = {v.name for v in cell.outputs}
+    for v in cell.variables:
+        role = f"{v.role}, output" if v.name in outputs else v.role
+        table.add_row(v.name, role, escape(f"[{', '.join(v.axes)}]"), escape(v.meaning))
+    return table
+
+
+def gradient_summary(cell: Cell) -> Iterator[str]:
+    """What backpropagation yields, and through how many paths one step's states reach the next one's."""
+    derivation = derive(cell)
+    yield f"Gradients: {', '.join(derivation.gradients.values())}"
+    if not cell.carries:
+        return
+    yield "State Jacobian, as a sum over paths through the equations:"
+    try:
+        paths = derivation.jacobian
+    except ValueError as error:  # a cell with thousands of paths is legal, only not worth counting
+        yield f"    {error}"
+        return
+    for (new, old), found in paths.items():
+        if found:
+            yield f"    ∂{new}[t]/∂{old}[t-1]: {len(found)} {'path' if len(found) == 1 else 'paths'}"
+
+
+# -- generate ----------------------------------------------------------------------------------------------
+
+BackendOption = Annotated[str | None, typer.Option("--backend", metavar="NAME", help="What to generate: numpy, …")]
+
+
+@app.command()
+def generate(
+    cells: CellsArg = None,
+    backend: BackendOption = None,
+    folder: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="DIR", help="Folder to write to; made if it is missing.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; compare, show a diff, exit with 1 if something differs.")
+    ] = False,
+) -> None:
+    """Write the generated code of some cells, or of the whole gallery.
+
+    Without CELL, every gallery cell for every backend goes into
+    generated/BACKEND of the checkout. With CELL the backend is numpy unless
+    you say otherwise. Files that are up to date are not touched.
+
+    [bold]Examples[/]
+    symrnn generate my.cell -o models    write models/my.py
+    symrnn generate lstm gru -o models   two cells of the gallery
+    symrnn generate                      bring generated/ up to date
+    symrnn generate --check              is it up to date? a diff if not
+    """
+    names = list(dict.fromkeys(cells or []))
+    backends = [backend] if backend else (["numpy"] if names or folder else targets())
+    stale = False
+    for one in backends:
+        where = folder or checkout_folder(names) / one
+        texts = build.tree(loaded(names), one)
+        if check:
+            differences = build.compare(texts, where, whole=not names)
+            report_differences(differences, where, regenerate_command(names, backend, folder))
+            stale = stale or bool(differences)
+        else:
+            report_written(build.write(texts, where), len(texts), where)
+    if stale:
+        raise typer.Exit(WRONG)
+
+
+def loaded(names: list[str]) -> Iterator[Cell]:
+    """The named cells, or the whole gallery, with progress on stderr."""
+    names = names or gallery()
+    with progress(len(names)) as advance:
+        for name in names:
+            advance(name, 1)
+            yield load(name)
+
+
+def checkout_folder(names: list[str]) -> Path:
+    """generated/ beside the package: it exists in a checkout only, and holds the gallery only."""
+    root = Path(symrnn.__file__).resolve().parent.parent
+    if not (root / "generated").is_dir() or not (root / "pyproject.toml").is_file():
+        raise UsageError("symrnn is installed without its checkout.", "Say where to write: -o DIR.")
+    for name in names:
+        if name not in gallery():
+            load(name)  # a name that means nothing at all is the first thing to hear of
+            raise UsageError(f"{name} is not in the gallery, and generated/ holds nothing else.", "Add -o DIR.")
+    return root / "generated"
+
+
+def regenerate_command(names: list[str], backend: str | None, folder: Path | None) -> str:
+    options = [*(["--backend", backend] if backend else []), *(["-o", str(folder)] if folder else [])]
+    return " ".join(["symrnn generate", *names, *options])
+
+
+def report_written(changed: list[Path], total: int, where: Path) -> None:
+    for path in changed:
+        stdout().print(escape(str(relative(path))), soft_wrap=True)
+    stderr().print(
+        f"{len(changed)} written, {total - len(changed)} up to date in {escape(str(relative(where)))}", soft_wrap=True
+    )
+
+
+def report_differences(differences: list[build.Difference], where: Path, command: str) -> None:
+    """A diff for every file that is not as it should be, then the one command that repairs it."""
+    out, err = stdout(), stderr()
+    for d in differences:
+        out.print(f"{escape(str(relative(where / d.path)))}: {d.kind}", soft_wrap=True)
+        for line in d.diff.splitlines():
+            style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
+            out.print(escape(line), style=style, soft_wrap=True)
+    place = escape(str(relative(where)))
+    if not differences:
+        err.print(f"{place} is up to date", soft_wrap=True)
+        return
+    err.print(f"[bold red]{place} is stale[/]: {len(differences)} differ. To repair: {escape(command)}", soft_wrap=True)
+    if any(d.kind == "superfluous" for d in differences):
+        err.print("Superfluous files are yours to delete: no command of symrnn deletes anything.", soft_wrap=True)
+
+
+def relative(path: Path) -> Path:
+    """The path as seen from here, if it lies below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+# -- check -------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def check(
+    cells: CellsArg = None,
+    backend: Annotated[str, typer.Option("--backend", metavar="NAME", help="Whose code to check.")] = "numpy",
+    host: Annotated[bool, typer.Option("--host", help="Run device code on the processor (backends that can).")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Check the whole gallery and the heads.")] = False,
+) -> None:
+    """Prove the code of a cell: its values, and its gradients for every parameter, input and initial state.
+
+    Forward is compared with an independent evaluation of the equations,
+    backward with dot products, complex steps and central differences, at
+    several shapes and away from kinks. Exit code 1 if anything disagrees.
+
+    [bold]Examples[/]
+    symrnn check lstm
+    symrnn check my.cell heads/softmax
+    symrnn check --all
+    """
+    names = list(dict.fromkeys(cells or []))
+    if everything:
+        names = [*gallery(), *(f"heads/{h}" for h in heads()), *(n for n in names if n.endswith(".cell"))]
+    if not names:
+        raise UsageError("Nothing to check.", "Name a cell, or say --all.")
+    wrong = []
+    with progress(len(names)) as advance:
+        for name in names:
+            report = checked(name, backend, host, lambda what: advance(what, 0))
+            advance(name, 1)
+            style = "" if report.ok else "red"
+            stdout().print(escape(str(report)), style=style, soft_wrap=True)
+            wrong += [] if report.ok else [name]
+    if wrong:
+        stderr().print(f"[bold red]wrong:[/] {escape(', '.join(wrong))}", soft_wrap=True)
+        raise typer.Exit(WRONG)
+
+
+def checked(name: str, backend: str, host: bool, tell: Callable[[str], None]) -> Report:
+    """The report on one cell; `host` is passed to backends that have a loader of their own."""
+    from symrnn.check import check as prove  # noqa: PLC0415 (NumPy, which most commands do without)
+
+    if host and not hasattr(target(backend), "load"):
+        raise UsageError(f"--host means nothing for {backend}:", "its code always runs on the processor.")
+    cell = load(name)
+    module = build.compile(cell, backend, **({"host": True} if host else {}))
+    return prove(cell, module, backend, progress=tell)
+
+
+# -- demo --------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def demo(
+    cell: Annotated[str, typer.Option("--cell", metavar="CELL", help=CELL_HELP)] = "lstm",
+    hidden: Annotated[int, typer.Option("--hidden", min=1, help="Units of the cell.")] = 128,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the training text.")] = 6,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same result on the same machine.")] = 0,
+    folder: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where the plot goes.")] = Path("out"),
+) -> None:
+    """Train a character model on the documentation that comes with Python, with generated gradients.
+
+    A cell is derived, generated and checked; under a softmax output layer,
+    which is a cell file too, it then learns to predict the next character.
+    The loss on text it has not seen is compared with two baselines, and the
+    model writes a few lines. Takes about two minutes.
+
+    [bold]Examples[/]
+    symrnn demo
+    symrnn demo --cell gru --hidden 64
+    symrnn demo --cell my.cell
+    """
+    # at this size two threads of BLAS wait for each other longer than they compute; NumPy reads this on import
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from symrnn.demo import Settings, run  # noqa: PLC0415 (only after the line above)
+
+    out = stdout()
+    with training() as show:
+        settings = Settings(hidden=hidden, epochs=epochs, seed=seed)
+        result = run(cell, settings, folder, lambda line: out.print(escape(line), soft_wrap=True), show)
+    out.print(f"trained   {result.seconds:.0f} s\n\nBits per character on held-out text:")
+    for name, bits in (("unigram", result.known.unigram), ("bigram", result.known.bigram), (cell, result.loss)):
+        out.print(f"    {escape(name):<16} {bits:.3f}")
+    out.print("The first two count characters and pairs in the training text, with add-one smoothing.")
+    out.print("\nA sample:\n")
+    out.print(escape(result.sample), style="cyan", soft_wrap=True)
+    out.print(f"\nplot: {escape(str(result.plot))}", soft_wrap=True)
+    if not result.beats_bigram:
+        stderr().print("[bold red]The network does not beat the bigram baseline.[/]")
+        raise typer.Exit(WRONG)
+
+
+# -- output ------------------------------------------------------------------------------------------------
+
+
+class Stream(Console):
+    """A console that leaves a closed pipe to `Commands`, instead of ending with 1, which means a failed check."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+def stdout() -> Console:
+    """Where results go. In a pipe there is no screen to fit, so nothing is cut or wrapped."""
+    return Stream(width=None if sys.stdout.isatty() else 1000, highlight=False, emoji=False)
+
+
+def stderr() -> Console:
+    """Where progress and complaints go."""
+    return Stream(stderr=True, highlight=False, emoji=False)
+
+
+def escape(text: str) -> str:
+    """Text from a file or an argument, as it may go to a terminal: no markup, no control characters."""
+    harmless = (c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf") else "\ufffd" for c in text)
+    return markup.escape("".join(harmless))
+
+
+def plain_table(*columns: str) -> Table:
+    """A table without lines, which reads well on a screen and in a pipe."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in columns[:-1]:
+        table.add_column(name, no_wrap=True)
+    table.add_column(columns[-1], overflow="fold")
+    return table
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Callable[[str, int], None]]:
+    """A bar on stderr while something long runs, gone afterwards; nothing at all where stderr is no screen."""
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=stderr(), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("", total=total)
+
+        def advance(what: str, by: int) -> None:
+            bar.update(task, advance=by, description=escape(what))
+
+        yield advance
+
+
+@contextmanager
+def training() -> Iterator[Callable[[Update], None]]:
+    """A bar with the loss on stderr; where stderr is no screen, a line at every tenth of the way."""
+    columns = (TextColumn("training"), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    screen, mean = sys.stderr.isatty(), 0.0
+    with Progress(*columns, console=stderr(), transient=True, disable=not screen) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(update: Update) -> None:
+            nonlocal mean
+            mean += (update.loss - mean) / min(update.done, 50)
+            line = f"{mean:.3f} bits/char after {update.characters / 1e6:.2f} million characters"
+            bar.update(task, total=update.total, completed=update.done, description=line)
+            tenth = max(1, update.total // 10)
+            if not screen and update.done % tenth == 0:
+                stderr().print(f"training  {line}", soft_wrap=True)
+
+        yield show
