@@ -19,7 +19,7 @@ test: $(VENV)/test
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/symrnn generate --check
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadgroup
 
 # What a machine can repair by itself
 fix: $(VENV)/test

@@ -311,7 +311,7 @@ def checked(name: str, backend: str, host: bool, tell: Callable[[str], None]) ->
 def demo(
     cell: Annotated[str, typer.Option("--cell", metavar="CELL", help=CELL_HELP)] = "lstm",
     hidden: Annotated[int, typer.Option("--hidden", min=1, help="Units of the cell.")] = 128,
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the training text.")] = 6,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the training text.")] = 8,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same result on the same machine.")] = 0,
     folder: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where the plot goes.")] = Path("out"),
 ) -> None:

@@ -15,7 +15,7 @@ from symrnn.cells import load
 from symrnn.check import check
 from symrnn.demo.network import Network, Update, evaluate, network, sample, train
 from symrnn.demo.plot import plot
-from symrnn.demo.text import Baselines, Corpus, baselines, corpus, documentation, streams
+from symrnn.demo.text import Baselines, Corpus, Ids, baselines, corpus, documentation, streams
 from symrnn.derive import derive
 from symrnn.emit import emit
 from symrnn.errors import SymrnnError, UsageError
@@ -29,9 +29,9 @@ class Settings:
     """Sizes of the model and of its training; the defaults take about a minute and a half on one core."""
 
     hidden: int = 128
-    epochs: int = 6
+    epochs: int = 8
     batch: int = 32
-    steps: int = 64
+    steps: int = 24
     rate: float = 0.008
     seed: int = 0
     sample: int = 600
@@ -78,9 +78,14 @@ def run(name: str, settings: Settings, folder: Path, say: Say, show: Callable[[U
     read = len(losses) * settings.batch * settings.steps
     title = f"{cell.headline}: learning to write documentation"
     plot(path, title, losses=losses, characters=read, held_out=loss, known=known)
-    start = text.train[-200:]
-    written = text.text(sample(net, start, settings.sample, settings.temperature, settings.seed))
+    written = text.text(sample(net, beginning(text), settings.sample, settings.temperature, settings.seed))
     return Result(loss, known, written, path, seconds)
+
+
+def beginning(text: Corpus) -> Ids:
+    """What the network reads before it writes: the end of the training text, up to the last paragraph's end."""
+    end = text.text(text.train).rfind("\n\n") + 2
+    return text.train[max(0, end - 200) : end] if end > 1 else text.train[:1]
 
 
 def need_matplotlib() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,7 @@ def documentation() -> str:
     """
     from pydoc_data.topics import topics  # noqa: PLC0415 (half a megabyte that only the demo reads)
 
-    paragraphs = (p for name in sorted(topics) for p in topics[name].split("\n\n"))
+    paragraphs = (p for name in sorted(topics) for p in re.split(r"\n{2,}", topics[name].strip("\n")))
     return "\n\n".join(dict.fromkeys(paragraphs))
 
 
