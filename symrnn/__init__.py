@@ -3,7 +3,6 @@
 from symrnn.version import __version__  # isort: skip  (read by everything below)
 from symrnn.build import compile
 from symrnn.cells import gallery, load, parse
-from symrnn.derive import derive
 from symrnn.errors import CellError, SymrnnError, UsageError
 
-__all__ = ["CellError", "SymrnnError", "UsageError", "__version__", "compile", "derive", "gallery", "load", "parse"]
+__all__ = ["CellError", "SymrnnError", "UsageError", "__version__", "compile", "gallery", "load", "parse"]

@@ -64,7 +64,10 @@ def tree(cells: Iterable[Cell], backend: str) -> dict[str, str]:
 
 
 def write(texts: dict[str, str], folder: Path) -> list[Path]:
-    """Write the files that differ, each at once; returns the paths that changed. Raises UsageError if one cannot be written."""
+    """Write the files that differ, each at once; returns the paths that changed.
+
+    Raises UsageError if one cannot be written.
+    """
     changed = []
     for name, text in texts.items():
         path = folder / name

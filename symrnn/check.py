@@ -139,7 +139,7 @@ class _Check:
             point = self.draw(0.7, positive=attempt % 4 == 3)
             kinks: list[float] = []
             with np.errstate(all="ignore"):
-                outputs, state = evaluate.run(self.cell, *point.values(), kinks=kinks)
+                outputs, state = self.evaluated(point, kinks)
             finite = all(np.isfinite(a).all() for a in (*outputs.values(), *state.values()))
             if finite and all(k > KINK_MARGIN * 0.5 ** (attempt / 25) for k in kinks):
                 return point
@@ -163,10 +163,13 @@ class _Check:
     def directions(self) -> dict[str, Arrays]:
         return {k: {n: self.rng.standard_normal(a.shape) for n, a in group.items()} for k, group in self.point.items()}
 
+    def evaluated(self, point: dict[str, Arrays], kinks: list[float] | None = None) -> tuple[Arrays, Arrays]:
+        return evaluate.run(self.cell, point["params"], point["inputs"], point["state"], kinks)
+
     # -- the tests -----------------------------------------------------------------------------------------
 
     def rows(self) -> list[Row]:
-        outputs, state = evaluate.run(self.cell, *self.point.values())
+        outputs, state = self.evaluated(self.point)
         found, last, tape = self.forward()
         rows = [self.row(n, "forward", found[n], a) for n, a in outputs.items()]
         rows += [self.row(f"last state {n}", "forward", last[n], a) for n, a in state.items()]
@@ -236,7 +239,7 @@ class _Check:
     def loss(self, group: str, name: str, shift: np.ndarray, weights: tuple[Arrays, Arrays]) -> complex:
         point = {k: dict(v) for k, v in self.point.items()}
         point[group][name] = point[group][name] + shift
-        outputs, state = evaluate.run(self.cell, *point.values())
+        outputs, state = self.evaluated(point)
         return complex(
             sum((outputs[n] * w).sum() for n, w in weights[0].items())
             + sum((state[n] * w).sum() for n, w in weights[1].items())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import sympy as sp
 
@@ -137,6 +137,7 @@ class Derivation:
         return known[start]
 
 
+@lru_cache(maxsize=256)
 def derive(cell: Cell) -> Derivation:
     """Differentiate a cell: every local partial, every adjoint, every gradient, independent of T, B and sizes."""
     return _Derivation(lower(cell), cell).derivation()
@@ -285,7 +286,9 @@ class _Derivation:
         if not inside:
             total = self.contraction(edge, (d_out,), value)
             return Contribution("broadcast", total.out, total.out.symbol * partial, edge, (total,))
-        factor, rest = partial.as_independent(inside[0].symbol) if len(inside) == 1 else (sp.Integer(1), partial)
+        factor, rest = (
+            partial.as_independent(inside[0].symbol, as_Add=False) if len(inside) == 1 else (sp.Integer(1), partial)
+        )
         if len(inside) == 1 and rest == inside[0].symbol and not factor.free_symbols & {r.symbol for r in inside}:
             total = self.contraction(edge, (d_out, inside[0]), value)
             return Contribution("broadcast", total.out, total.out.symbol * factor, edge, (total,))

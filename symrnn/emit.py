@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields
+from functools import cache
 from importlib import import_module
 from importlib.resources import files
 from types import ModuleType
@@ -90,6 +91,7 @@ def header(cell: Cell, backend: str) -> Header:
     return Header(cell.name, digest, __version__, f"symrnn generate {cell.name} --backend {backend}")
 
 
+@cache
 def environment() -> jinja2.Environment:
     """Jinja as the templates expect it: missing names are errors, nothing is escaped, blocks leave no blank lines."""
     env = jinja2.Environment(
@@ -113,7 +115,8 @@ def render(name: str, given: dict[str, Any]) -> str:
     return env.get_template(name).render(given)
 
 
-def templates_read(env: jinja2.Environment, name: str) -> set[str]:
+@cache
+def templates_read(env: jinja2.Environment, name: str) -> frozenset[str]:
     """Every name a template and those it includes read."""
     assert env.loader is not None
     tree = env.parse(env.loader.get_source(env, name)[0])
@@ -121,7 +124,7 @@ def templates_read(env: jinja2.Environment, name: str) -> set[str]:
     for other in jinja2.meta.find_referenced_templates(tree):
         assert other is not None, f"{name} includes a template by a computed name"
         names |= templates_read(env, other)
-    return names
+    return frozenset(names)
 
 
 def wrapped(items: list[str], indent: int, width: int = 108) -> str:

@@ -1,6 +1,7 @@
 """The independent evaluation of a cell: walks what was written, one step and one equation at a time.
 
-It shares nothing with the derivation or the emitters but the meaning of single functions, takes complex numbers, and is slow on purpose.
+It shares nothing with the derivation or the emitters but the meaning of single functions, takes complex numbers, and
+is slow on purpose.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from symrnn import numeric
-from symrnn.cell import Apply, Axes, Cell, Expr, Name, Number, axis_size
+from symrnn.cell import Axes, Cell, Expr, Name, Number, axis_size
 from symrnn.functions import COMPARISONS, FUNCTIONS
 
 Array = numeric.Array
@@ -20,11 +21,11 @@ Arrays = dict[str, Array]
 def sizes_of(cell: Cell, arrays: Arrays, leading: int = 0) -> dict[str, int]:
     """Axis sizes read off parameters, and off inputs and states that have `leading` axes before the named ones."""
     sizes: dict[str, int] = {}
-    for known in (*cell.inputs, *cell.params, *cell.carries):
-        if known.name in arrays:
-            lead = 0 if known in cell.params else leading
-            shape = np.shape(arrays[known.name])[lead:]
-            sizes.update((a, n) for a, n in zip(known.axes, shape, strict=True) if "+" not in a)
+    known = [(v.name, v.axes, leading) for v in cell.inputs] + [(v.name, v.axes, 0) for v in cell.params]
+    for name, axes, lead in [*known, *((c.name, c.axes, leading) for c in cell.carries)]:
+        if name in arrays:
+            shape = np.shape(arrays[name])[lead:]
+            sizes.update((a, n) for a, n in zip(axes, shape, strict=True) if "+" not in a)
     return sizes
 
 
@@ -91,7 +92,7 @@ class _Step:
         if expr.op in _ON_AXES and not (expr.op in ("max", "min") and len(args) == 2):
             if expr.op in ("max", "min"):
                 self.near_tie(args[0])
-            return _ON_AXES[expr.op](*args)
+            return np.asarray(_ON_AXES[expr.op](*args))
         args = [_aligned(v, a.axes, expr.axes) for v, a in zip(args, expr.args, strict=True)]
         if expr.op in _OPERATORS:
             self.near_equal(expr.op, args)
@@ -128,7 +129,7 @@ def _aligned(value: Array, axes: Axes, out: Axes) -> Array:
             rest.pop(0)
         else:
             index.append(None)
-    return value[tuple(index)]
+    return np.asarray(value[tuple(index)])
 
 
 def _matmul(a: Array, b: Array) -> Array:
@@ -138,21 +139,21 @@ def _matmul(a: Array, b: Array) -> Array:
 
 def _softmax(a: Array) -> Array:
     e = np.exp(a - np.max(np.real(a), axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
+    return np.asarray(e / e.sum(axis=-1, keepdims=True))
 
 
 def _logsumexp(a: Array) -> Array:
     top = np.max(np.real(a), axis=-1)
-    return top + np.log(np.exp(a - top[..., None]).sum(axis=-1))
+    return np.asarray(top + np.log(np.exp(a - top[..., None]).sum(axis=-1)))
 
 
 def _layer_norm(a: Array) -> Array:
     centred = a - a.mean(axis=-1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5)
+    return np.asarray(centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5))
 
 
 def _extreme(a: Array, best: Any) -> Array:
-    return np.take_along_axis(a, best(np.real(a), axis=-1)[..., None], axis=-1)[..., 0]
+    return np.asarray(np.take_along_axis(a, best(np.real(a), axis=-1)[..., None], axis=-1)[..., 0])
 
 
 def _concat(*args: Array) -> Array:

@@ -70,6 +70,19 @@ def _zero(y: sp.Expr, *args: sp.Expr) -> sp.Expr:
 
 half = sp.Rational(1, 2)
 
+# Typed ahead, because the rows below mention each other.
+exp: Function
+expm1: Function
+log: Function
+sin: Function
+cos: Function
+sigmoid: Function
+erf: Function
+gt: Function
+ge: Function
+where: Function
+pow_: Function
+
 PRIMITIVES: tuple[Function, ...] = (
     _row("exp", r"\exp", lambda y, a: y, fold=math.exp),
     _row("expm1", r"\operatorname{expm1}", lambda y, a: y + 1, fold=math.expm1),
@@ -99,7 +112,7 @@ PRIMITIVES: tuple[Function, ...] = (
         r"\operatorname{pow}",
         lambda y, a, b: b * pow_(a, b - 1),
         lambda y, a, b: y * log(a),
-        fold=lambda a, b: math.pow(a, b),
+        fold=math.pow,
     ),
 )
 _primitive = {f.name: f for f in PRIMITIVES}
@@ -122,7 +135,6 @@ ACTIVATIONS: tuple[Function, ...] = (
         r"\operatorname{ELU}",
         lambda y, a: where(gt(y, 0), 1, y + 1),
         definition=lambda a: where(gt(a, 0), a, expm1(min_(a, 0))),
-        kinks=lambda a: (a,),
     ),
     _row(
         "gelu",
@@ -167,8 +179,8 @@ ELEMENTWISE: dict[str, int] = {n: f.arity for n, f in FUNCTIONS.items() if n not
 
 #: Functions of the feature axes: (fewest, most) arguments; ``lower`` composes them of sums and elementwise steps.
 STRUCTURAL: dict[str, tuple[int, int]] = {
-    **{n: (1, 1) for n in ("sum", "mean", "max", "min", "norm", "softmax", "logsumexp", "layer_norm", "identity")},
-    **{n: (2, 2) for n in ("dot", "outer")},
+    **dict.fromkeys(("sum", "mean", "max", "min", "norm", "softmax", "logsumexp", "layer_norm", "identity"), (1, 1)),
+    **dict.fromkeys(("dot", "outer"), (2, 2)),
     "concat": (2, 99),
 }
 

@@ -79,7 +79,7 @@ def _contract(s: Contraction, env: Mapping[str, Array]) -> Array:
 
 
 def forward(program: Program, given: Arrays, state: Arrays, sizes: Sizes) -> Arrays:
-    """Run the forward pass on parameters and inputs, and an initial state; every value by name, timed ones with T first."""
+    """Run the forward pass on parameters and inputs, and an initial state; every value by name, timed ones T first."""
     env = _constants(program, sizes) | given
     return _Run(program.forward, program.values, env, sizes, state, range(sizes["T"])).run()
 
@@ -168,18 +168,18 @@ class _At(dict[str, Array]):
 
     def __init__(self, env: Arrays, values: Mapping[str, Value], t: int) -> None:
         super().__init__()
-        self.env, self.values, self.t = env, values, t
+        self.env, self.known, self.t = env, values, t
 
     def __missing__(self, name: str) -> Array:
         array = self.env[name]
-        return array[self.t] if self.values[name].timed else array
+        return array[self.t] if self.known[name].timed else array
 
 
 # -- forward mode ----------------------------------------------------------------------------------------------
 
 
 def tangent(d: Derivation, known: Arrays, directions: Arrays, state: Arrays, sizes: Sizes) -> tuple[Arrays, Arrays]:
-    """J v: how outputs and last state move when parameters and inputs move along `directions`, the initial state along `state`.
+    """J v: how outputs and last state move when parameters and inputs move along `directions`, the state along `state`.
 
     `known` are all values of the forward pass, timed ones with T first. Uses the derivation's partial derivatives,
     forwards, so that ⟨J v, w⟩ = ⟨v, Jᵀ w⟩ tests how the backward pass transposes them.

@@ -172,7 +172,7 @@ class _Lowering:
             return False
         last = self.statements[-1]
         value = self.values[last.out.name]
-        plain = value.batched and value.timed or equation.name not in self.kept
+        plain = (value.batched and value.timed) or equation.name not in self.kept
         if last.out.name != expr.name or value.axes != axes or not plain:
             return False
         del self.values[expr.name]
@@ -196,7 +196,7 @@ class _Lowering:
             name, swapped = COMPARISONS[e.op]
             left, right = (self.expr(a) for a in e.args)
             return FUNCTIONS[name](*((right, left) if swapped else (left, right)))
-        if e.op in STRUCTURAL and not (e.op in ("max", "min") and len(e.args) == 2) or e.op in ("@", ".T"):
+        if (e.op in STRUCTURAL and not (e.op in ("max", "min") and len(e.args) == 2)) or e.op in ("@", ".T"):
             return _STRUCTURES[e.op](self, e)
         return self.function(FUNCTIONS[e.op], [self.expr(a) for a in e.args], e, top)
 
@@ -223,7 +223,7 @@ class _Lowering:
         """A function's value, named unless it is the whole equation; arguments that derivatives need are named."""
         target = self.equation
         prepared = []
-        for k, (arg, node) in enumerate(zip(args, e.args, strict=True)):
+        for arg, node in zip(args, e.args, strict=True):
             nested = getattr(type(arg), "row", None) in (FUNCTIONS["gt"], FUNCTIONS["ge"])
             if len(arg.free_symbols) > 1 and not nested:
                 arg = self.name(arg, node.axes, f"{target}_pre")

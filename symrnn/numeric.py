@@ -45,7 +45,7 @@ PRIMITIVES: dict[str, Any] = {
     "min": lambda a, b: np.where(np.real(a) <= np.real(b), a, b),
     "gt": lambda a, b: (np.real(a) > np.real(b)).astype(float),
     "ge": lambda a, b: (np.real(a) >= np.real(b)).astype(float),
-    "where": lambda c, a, b: np.where(c, a, b),
+    "where": np.where,
 }
 
 

@@ -174,7 +174,8 @@ class _Reader:
     def read_declaration(self, line: _Line) -> None:
         kind, rest = line.tokens[0].string, list(line.tokens[1:])
         if kind == "extends":
-            return self.read_extends(line)
+            self.read_extends(line)
+            return
         while rest:
             rest = self.read_declared(kind, rest, line.comment)
 
@@ -249,7 +250,7 @@ class _Reader:
         raise self.fail("syntax", place, f"{kind} takes no initial value.", "An initial state is given to forward().")
 
     def check_identifier(self, name: str, place: Place) -> None:
-        if keyword.iskeyword(name) or keyword.issoftkeyword(name) and name == "_":
+        if keyword.iskeyword(name) or (keyword.issoftkeyword(name) and name == "_"):
             raise self.fail("reserved", place, f"{name} is a reserved word.", f"Write {name}_ instead.")
         if name in KEYWORDS or name == "t" or name in ELEMENTWISE or name in STRUCTURAL:
             what = "the step index" if name == "t" else "a word of the language"
@@ -280,7 +281,7 @@ class _Reader:
 
     def not_an_equation(self, line: _Line, place: Place) -> CellError:
         words = [t.string for t in line.tokens]
-        if "=" in words and words[1] == "[":
+        if "=" in words and words[1:2] == ["["]:
             return self.fail("syntax", place, "The left side of an equation is a bare name: this step's value.")
         if words[0] in ("import", "from", "def", "class", "for", "while", "if", "lambda", "with", "exec", "eval"):
             return self.fail(
@@ -349,7 +350,7 @@ class _Reader:
                 return self.delayed(node, place)
             case ast.Call():
                 return self.call(node, place)
-            case ast.Compare(ops=[op], comparators=[right]) if type(op) in _OPERATORS:
+            case ast.Compare(ops=[op], comparators=[_]) if type(op) in _OPERATORS:
                 raise self.fail("syntax", place, "A comparison may only be the first argument of where(…).")
         raise self.not_supported(node, place)
 

@@ -30,7 +30,7 @@ BLOCKS = ("once", "before", "loop", "after", "finish")
 
 @dataclass(frozen=True)
 class Pass:
-    """One direction. `once` and `finish` know no time; `before` and `after` treat all steps at once; `loop` is one step.
+    """One direction. `once` and `finish` know no time; `before` and `after` do all steps at once; `loop` is one step.
 
     Values in `stored` are computed in the loop and kept for every step.
     """

@@ -151,7 +151,8 @@ def _classify(
 def _refuse_taken(name: str, draft: Draft, known: set[str]) -> None:
     """Older values of a delayed name are kept under names of their own."""
     if name in known:
-        place = next(p.place for p in (*draft.declarations, *draft.equations) if p.name == name)
+        places = {d.name: d.place for d in draft.declarations} | {e.name: e.place for e in draft.equations}
+        place = places.get(name)
         raise CellError("reserved", place, f"{name} is a reserved name: an older value is kept under it.", "Rename it.")
 
 

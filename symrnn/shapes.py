@@ -35,6 +35,7 @@ class _Shape:
     place: Place
     axes: list[_Axis] | None = None
     pinnable: bool = False
+    matrix_like: bool = False
 
     def names(self) -> list[str] | None:
         return None if self.axes is None else [a.root().name for a in self.axes]
@@ -59,22 +60,30 @@ class _Solver:
     names: dict[str, _Shape] = field(default_factory=dict)
     nodes: dict[int, _Shape] = field(default_factory=dict)
     constraints: list[Rule] = field(default_factory=list)
+    wrong: Callable[[], CellError] | None = None
 
     def solve(self) -> None:
         while True:
             if any([c(0) for c in self.constraints]):
                 continue
             if not any(c(guess) for guess in (1, 2) for c in self.constraints):
-                return
+                break
+        if self.wrong is not None:
+            raise self.wrong()
 
     # -- unification ---------------------------------------------------------------------------------------
+
+    def refuse(self, complain: Callable[[], CellError]) -> bool:
+        """Note a contradiction; it is told at the end, when the other shapes are known and can be named."""
+        self.wrong = self.wrong or complain
+        return False
 
     def unify(self, a: _Axis, b: _Axis, complain: Callable[[], CellError]) -> bool:
         a, b = a.root(), b.root()
         if a is b or (a.name and a.name == b.name):
             return False
         if a.name and b.name:
-            raise complain()
+            return self.refuse(complain)
         if a.name:
             b.same = a
         else:
@@ -90,7 +99,7 @@ class _Solver:
             unknown.axes = list(known.axes or [])
             return True
         if len(a.axes) != len(b.axes):
-            raise complain()
+            return self.refuse(complain)
         return any([self.unify(x, y, complain) for x, y in zip(a.axes, b.axes, strict=True)])
 
     # -- constraints ---------------------------------------------------------------------------------------
@@ -129,7 +138,7 @@ class _Solver:
                 largest = max(known, key=lambda s: len(s.axes or []))
                 return self._result(out, largest, place) or learnt
             if out.axes == []:
-                return any([self.equal(a, out, lambda: _mismatch(a, out, place)) for a in args if a.axes is None])
+                return any([self.scalar(a, out, place) for a in args if a.axes is None])
             if guess and not learnt:
                 informative = [a for a in known if a.axes]
                 source = out if out.axes else max(informative, key=lambda s: len(s.axes or []), default=None)
@@ -140,6 +149,10 @@ class _Solver:
             return learnt
 
         return step
+
+    def scalar(self, a: _Shape, out: _Shape, place: Place) -> bool:
+        """What is part of a scalar is a scalar."""
+        return self.equal(a, out, lambda: _mismatch(a, out, place))
 
     def _align(self, known: list[_Shape], place: Place) -> bool:
         largest = max(known, key=lambda s: len(s.axes or []), default=None)
@@ -172,9 +185,15 @@ class _Solver:
 
     def matmul(self, out: _Shape, args: list[_Shape], place: Place) -> Rule:
         a, b = args
+        out.matrix_like = b.pinnable or b.matrix_like
 
         def step(guess: int) -> bool:
-            if b.axes is not None and a.axes is None and (a.pinnable or guess) and len(b.axes) in (1, 2):
+            if (
+                b.axes is not None
+                and a.axes is None
+                and (a.pinnable or a.matrix_like or guess)
+                and len(b.axes) in (1, 2)
+            ):
                 a.axes = [_Axis(), b.axes[0]]
                 return True
             if a.axes is not None and b.axes is None and guess and len(a.axes) in (1, 2):
@@ -283,7 +302,7 @@ class _Solver:
 _RULES: dict[str | tuple[str, int], Callable[..., Rule]] = {
     "@": _Solver.matmul,
     ".T": _Solver.transpose,
-    **{name: _Solver.reduction for name in ("sum", "mean", "norm", "logsumexp")},
+    **dict.fromkeys(("sum", "mean", "norm", "logsumexp"), _Solver.reduction),
     ("max", 1): _Solver.reduction,
     ("min", 1): _Solver.reduction,
     "softmax": _Solver.along,

@@ -89,7 +89,7 @@ def _extended(draft: Draft, find: Callable[[str], str | None], above: tuple[str,
     if not draft.extends:
         return draft
     place, base = draft.extends_place, draft.extends
-    if base in above or base == draft.name and find(base) is not None:
+    if base in above or (base == draft.name and find(base) is not None):
         raise CellError("extends", place, f"{base} extends itself.")
     text = find(base)
     if text is None:

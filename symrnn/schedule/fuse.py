@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from symrnn.ir import Pointwise, Statement, reads
+from symrnn.ir import Pointwise, Ref, Statement, reads
 from symrnn.program import Pass, Program
 
 
@@ -58,10 +58,10 @@ def _fits(labels: tuple[str, ...], inner: Pointwise) -> bool:
 
 
 def _absorb(s: Pointwise, inner: Pointwise) -> Pointwise:
-    args: dict[str, object] = {}
+    args: dict[str, Ref] = {}
     for ref in s.args:
         for r in inner.args if ref.name == inner.out.name else (ref,):
             args.setdefault(r.name, r)
     expr = s.expr.xreplace({inner.out.symbol: inner.expr})
-    kept = tuple(r for r in args.values() if r.symbol in expr.free_symbols)  # type: ignore[attr-defined]
+    kept = tuple(r for r in args.values() if r.symbol in expr.free_symbols)
     return replace(s, expr=expr, args=kept)

@@ -1,0 +1,48 @@
+"""Random points for tests: sizes, parameters, inputs and states of a cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from symrnn.cell import Cell, axis_size
+
+PRIMES = (2, 3, 5, 7, 11, 13)
+
+
+@dataclass(frozen=True)
+class Point:
+    """Arrays for one cell: `sizes` includes T and B; `dy` and `dstate` are cotangents."""
+
+    sizes: dict[str, int]
+    params: dict[str, np.ndarray]
+    inputs: dict[str, np.ndarray]
+    state: dict[str, np.ndarray]
+    dy: dict[str, np.ndarray]
+    dstate: dict[str, np.ndarray]
+
+    @property
+    def x(self) -> object:
+        """The inputs as a generated module takes them."""
+        return self.inputs if len(self.inputs) > 1 else next(iter(self.inputs.values()))
+
+
+def point(cell: Cell, steps: int = 4, batch: int = 3, seed: int = 0, scale: float = 0.5) -> Point:
+    rng = np.random.default_rng(seed)
+    sizes = dict(zip(cell.axes, PRIMES, strict=False))
+
+    def draw(variables: object, *lead: int) -> dict[str, np.ndarray]:
+        return {
+            v.name: np.asarray(rng.standard_normal((*lead, *(axis_size(a, sizes) for a in v.axes))) * scale)
+            for v in variables  # type: ignore[attr-defined]
+        }
+
+    return Point(
+        sizes=sizes | {"T": steps, "B": batch},
+        params=draw(cell.params),
+        inputs=draw(cell.inputs, steps, batch),
+        state=draw(cell.carries, batch),
+        dy=draw(cell.outputs, steps, batch),
+        dstate=draw(cell.carries, batch),
+    )

@@ -1,0 +1,180 @@
+"""The generated module as its user meets it: errors that name the argument, dtypes kept, only NumPy needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from points import point
+from symrnn.generated.numpy import gru_d, lstm
+
+import symrnn
+from symrnn import build
+from symrnn.check import check
+from symrnn.emit import emit
+
+P = lstm.init(I=3, H=4, seed=0, dtype=np.float64)
+X = np.ones((5, 2, 3))
+Y, LAST, TAPE = lstm.forward(P, X)
+ZERO = np.zeros((2, 4))
+
+WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
+    "rank of x": (lambda: lstm.forward(P, X[0]), ValueError, r"x must have shape \(T, B, I\) = .*has \(2, 3\)"),
+    "last axis of x": (
+        lambda: lstm.forward(P, X[..., :2]),
+        ValueError,
+        r'params\["W_i"\] must have shape \(H, I\) = \(4, 2\), but has \(4, 3\)',
+    ),
+    "x is a list": (lambda: lstm.forward(P, X.tolist()), TypeError, "x must be a NumPy array, but is list"),
+    "x is an integer array": (
+        lambda: lstm.forward(P, X.astype(int)),
+        TypeError,
+        "x must be float32 or float64, but is int64",
+    ),
+    "x is float16": (lambda: lstm.forward(P, X.astype(np.float16)), TypeError, "float16"),
+    "mixed dtypes": (
+        lambda: lstm.forward(P, X.astype(np.float32)),
+        TypeError,
+        r'params\["W_i"\] must be float32 like the other arguments, but is float64',
+    ),
+    "unknown parameter": (
+        lambda: lstm.forward(P | {"W_j": X}, X),
+        ValueError,
+        'params has no "W_j"; its names are W_i',
+    ),
+    "missing parameter": (
+        lambda: lstm.forward({k: v for k, v in P.items() if k != "b_o"}, X),
+        ValueError,
+        'params lacks "b_o"',
+    ),
+    "params is a list": (lambda: lstm.forward(list(P.values()), X), TypeError, "params must be a dict"),
+    "unknown state": (lambda: lstm.forward(P, X, {"k": ZERO}), ValueError, 'state has no "k"; its names are h, c'),
+    "shape of a state": (
+        lambda: lstm.forward(P, X, {"h": ZERO[:1]}),
+        ValueError,
+        r'state\["h"\] must have shape \(B, H\) = \(2, 4\), but has \(1, 4\)',
+    ),
+    "dtype of a state": (
+        lambda: lstm.forward(P, X, {"c": ZERO.astype(np.float32)}),
+        TypeError,
+        r'state\["c"\] must be',
+    ),
+    "shape of dy": (lambda: lstm.backward(P, TAPE, Y[1:]), ValueError, r"dy must have shape \(T, B, H\) = \(5, 2, 4\)"),
+    "dtype of dy": (lambda: lstm.backward(P, TAPE, Y.astype(np.float32)), TypeError, "dy must be float64"),
+    "unknown dstate": (lambda: lstm.backward(P, TAPE, Y, {"y": ZERO}), ValueError, 'dstate has no "y"'),
+    "missing input": (
+        lambda: gru_d.forward(gru_d.init(2, 3), {"x": np.zeros((1, 1, 2), np.float32)}),
+        ValueError,
+        'inputs lacks "m"',
+    ),
+    "inputs is an array": (lambda: gru_d.forward(gru_d.init(2, 3), X), TypeError, "inputs must be a dict"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_argument_is_named(what: str) -> None:
+    call, kind, message = WRONG[what]
+    with pytest.raises(kind, match=message):
+        call()
+
+
+@pytest.mark.parametrize("name", symrnn.gallery())
+def test_dtypes_are_never_mixed(name: str) -> None:
+    cell = symrnn.load(name)
+    module, p = build.compile(cell), point(cell)
+    single = {
+        k: {n: a.astype(np.float32) for n, a in getattr(p, k).items()}
+        for k in ("params", "inputs", "state", "dy", "dstate")
+    }
+    x = single["inputs"] if len(single["inputs"]) > 1 else next(iter(single["inputs"].values()))
+    y, last, tape = module.forward(single["params"], x, single["state"])
+    dy = single["dy"] if len(single["dy"]) > 1 else next(iter(single["dy"].values()))
+    dparams, dx, dstart = module.backward(single["params"], tape, dy, single["dstate"])
+    for group in (
+        y,
+        last,
+        dparams,
+        dx,
+        dstart,
+        {n: a for n, a in tape._asdict().items() if n not in ("size", "dtype")},
+    ):
+        for key, array in (group if isinstance(group, dict) else {"": group}).items():
+            assert isinstance(array, int | float) or array.dtype == np.float32, key
+
+
+def test_none_and_missing_cotangents_are_zero() -> None:
+    zero = lstm.backward(P, TAPE, None)
+    assert all((g == 0).all() for g in (*zero[0].values(), zero[1], *zero[2].values()))
+    whole = lstm.backward(P, TAPE, Y, {"h": ZERO, "c": ZERO})
+    part = lstm.backward(P, TAPE, Y)
+    assert all((whole[0][k] == part[0][k]).all() for k in P)
+
+
+def test_a_sequence_in_two_pieces_is_the_sequence() -> None:
+    first, middle, _ = lstm.forward(P, X[:2])
+    second, last, _ = lstm.forward(P, X[2:], middle)
+    np.testing.assert_allclose(np.concatenate([first, second]), Y, rtol=1e-15)
+    np.testing.assert_allclose(last["c"], LAST["c"], rtol=1e-15)
+
+
+def test_an_empty_sequence_hands_the_state_through() -> None:
+    y, last, tape = lstm.forward(P, X[:0], {"h": ZERO + 1})
+    assert y.shape == (0, 2, 4) and (last["h"] == 1).all()
+    _, _, dstart = lstm.backward(P, tape, None, {"h": ZERO + 2})
+    assert (dstart["h"] == 2).all()
+
+
+def test_changing_what_forward_returned_does_not_spoil_the_tape() -> None:
+    y, last, tape = lstm.forward(P, X)
+    before = lstm.backward(P, tape, Y)[0]
+    y += 1
+    last["h"] += 1
+    after = lstm.backward(P, tape, Y)[0]
+    assert all((before[k] == after[k]).all() for k in P)
+
+
+def test_non_contiguous_arrays_are_fine() -> None:
+    strided = np.asfortranarray(np.repeat(X, 2, axis=2)[..., ::2])
+    np.testing.assert_allclose(lstm.forward(P, strided)[0], Y, rtol=1e-14)
+
+
+def test_extreme_inputs_raise_no_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        y, _, tape = lstm.forward(P, X * 1e4)
+        grads = lstm.backward(P, tape, y)
+    assert np.isfinite(y).all() and all(np.isfinite(g).all() for g in grads[0].values())
+
+
+def test_the_module_needs_numpy_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "cell.py").write_text(emit(symrnn.load("slstm"))[0].text, encoding="utf-8")
+    code = (
+        "import sys, cell, numpy as np; p = cell.init(2, 3); "
+        "y, s, t = cell.forward(p, np.zeros((4, 1, 2), np.float32)); cell.backward(p, t, y); "
+        "assert not {'symrnn', 'sympy', 'jinja2'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
+
+
+def test_tracebacks_show_generated_lines() -> None:
+    module = symrnn.compile(symrnn.load("elman"))
+    try:
+        module.forward({}, X)
+    except ValueError:
+        assert "inputs, params = named(" in traceback.format_exc()
+
+
+def test_names_that_would_hide_pythons_own_are_spelled_apart() -> None:
+    cell = symrnn.parse(
+        "input params[I]\nstate tape[H]\nT = sigmoid(B @ params + np * tape[t-1] + dy)\n"
+        "size = tanh(range @ params + len @ tape[t-1])\ntape = T * size",
+        "nasty",
+    )
+    assert check(cell).ok

@@ -1,0 +1,114 @@
+"""Every pass leaves the meaning of every program alone; a pass that does not is refused or found out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sympy as sp
+from points import Point, point
+
+import symrnn
+from symrnn import interpret
+from symrnn.derive import derive
+from symrnn.ir import Contraction, Pointwise, Statement
+from symrnn.program import Program
+from symrnn.schedule import PASSES, schedule
+
+CELLS = symrnn.gallery()
+
+
+def gradients(program: Program, p: Point) -> dict[str, np.ndarray]:
+    known = interpret.forward(program, p.params | p.inputs, p.state, p.sizes)
+    leaves, start = interpret.backward(program, known, p.dy, p.dstate, p.sizes)
+    outputs = {v.name: known[v.name] for v in program.derivation.cell.outputs}
+    return outputs | {f"d {k}": v for k, v in leaves.items()} | {f"dstate {k}": v for k, v in start.items()}
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_passes_keep_the_meaning(name: str) -> None:
+    cell = symrnn.load(name)
+    derivation, p = derive(cell), point(cell)
+    reference = gradients(schedule(derivation, ()), p)
+    names = list(PASSES)
+    for k in range(1, len(names) + 1):
+        found = gradients(schedule(derivation, names[:k]), p)
+        assert found.keys() == reference.keys()
+        for quantity, expected in reference.items():
+            np.testing.assert_allclose(
+                found[quantity], expected, rtol=1e-11, atol=1e-12, err_msg=f"{names[k - 1]}: {quantity}"
+            )
+
+
+def test_passes_are_listed() -> None:
+    folder = Path(symrnn.__file__).parent / "schedule"
+    assert {f.stem for f in folder.glob("*.py")} - {"__init__", "place"} == set(PASSES)
+
+
+def lstm() -> Program:
+    return schedule(derive(symrnn.load("lstm")))
+
+
+def with_loop(program: Program, direction: str, loop: tuple[Statement, ...]) -> Program:
+    return program.with_pass(direction, replace(getattr(program, direction), loop=loop))
+
+
+def test_a_pass_that_drops_a_statement_is_refused() -> None:
+    program = lstm()
+    with pytest.raises(AssertionError, match="before it is defined"):
+        with_loop(program, "forward", program.forward.loop[1:]).check()
+
+
+def test_a_pass_that_reorders_is_refused() -> None:
+    program = lstm()
+    with pytest.raises(AssertionError, match="before it is defined"):
+        with_loop(program, "backward", program.backward.loop[::-1]).check()
+
+
+def test_a_pass_that_assigns_twice_is_refused() -> None:
+    program = lstm()
+    with pytest.raises(AssertionError, match="assigned twice"):
+        with_loop(program, "forward", (*program.forward.loop, program.forward.loop[0])).check()
+
+
+def test_a_pass_that_forgets_the_time_label_is_refused() -> None:
+    program = lstm()
+    part = replace(program.backward, before=(), loop=(*program.backward.before, *program.backward.loop))
+    with pytest.raises(AssertionError):
+        program.with_pass("backward", part).check()
+
+
+def test_a_pass_that_changes_a_sign_is_found_out() -> None:
+    program, p = lstm(), point(symrnn.load("lstm"))
+    last = program.backward.loop[-1]
+    assert isinstance(last, Pointwise)
+    mutant = with_loop(program, "backward", (*program.backward.loop[:-1], replace(last, expr=-last.expr)))
+    good, bad = gradients(program, p), gradients(mutant.check(), p)
+    assert any(not np.allclose(good[k], bad[k]) for k in good)
+
+
+def test_products_and_weight_gradients_leave_the_loop() -> None:
+    program = lstm()
+    in_loop = [s for part in (program.forward, program.backward) for s in part.loop if isinstance(s, Contraction)]
+    assert len(in_loop) == 8, "only the recurrent products, four forward and four backward, stay inside"
+    assert all(any(a.name.startswith("U_") for a in s.args) for s in in_loop)
+
+
+def test_the_reverse_loop_calls_no_function_and_multiplies_ready_local_derivatives() -> None:
+    for s in lstm().backward.loop:
+        if isinstance(s, Pointwise):
+            assert not s.expr.atoms(sp.Function) and not s.expr.atoms(sp.Pow)
+
+
+def test_what_follows_the_recurrence_is_batched() -> None:
+    program = schedule(derive(symrnn.load("lru")))
+    assert {s.out.name for s in program.forward.after} >= {"y"} or program.forward.after
+    mingru = schedule(derive(symrnn.load("mingru")))
+    assert not any(isinstance(s, Contraction) for s in (*mingru.forward.loop, *mingru.backward.loop))
+
+
+def test_a_cell_without_state_has_no_loop() -> None:
+    program = schedule(derive(symrnn.load("dense")))
+    assert program.forward.loop == () and program.backward.loop == ()
