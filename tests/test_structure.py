@@ -23,7 +23,7 @@ FLOORS = [
     {"derive", "cells", "heads"},
     {"program"},
     {"schedule", "interpret"},
-    {"emit"},
+    {"emit", "arraycode"},
     {"targets"},
     {"build"},
     {"check"},
@@ -32,7 +32,20 @@ FLOORS = [
 LIBRARIES = {
     "jinja2": {"emit"},
     "numpy": {"numeric", "evaluate", "interpret", "check", "demo", "pages", "flow", "host"},
-    "sympy": {"functions", "numeric", "ir", "lower", "derive", "schedule", "infix", "targets", "pages", "diff", "flow"},
+    "sympy": {
+        "functions",
+        "numeric",
+        "ir",
+        "lower",
+        "derive",
+        "schedule",
+        "infix",
+        "arraycode",
+        "targets",
+        "pages",
+        "diff",
+        "flow",
+    },
     "typer": {"cli"},
     "rich": {"cli", "demo"},
 }
@@ -74,7 +87,7 @@ def test_a_library_stays_on_its_floor(library: str) -> None:
 
 
 def test_no_module_is_long() -> None:
-    assert [p.name for p in MODULES if len(p.read_text(encoding="utf-8").splitlines()) > 520] == []
+    assert [p.name for p in MODULES if len(p.read_text(encoding="utf-8").splitlines()) > 450] == []
 
 
 def test_no_cell_is_known_by_name() -> None:

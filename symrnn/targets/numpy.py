@@ -1,88 +1,21 @@
-"""The NumPy target: how statements are spelled as array code, and what its template is given."""
+"""The NumPy target: what its template is given, read off a scheduled program."""
 
 from __future__ import annotations
 
-import keyword
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import sympy as sp
-
+from symrnn.arraycode import HELPERS, Writer, insertions, spell
 from symrnn.cell import Axes, Cell, Variable, axis_parts
 from symrnn.cell import Carry as CellCarry
 from symrnn.emit import Header
-from symrnn.functions import Function
-from symrnn.infix import Infix, decimal
-from symrnn.ir import (
-    BATCH,
-    TIME,
-    Concat,
-    Contraction,
-    Labels,
-    OneHot,
-    Peak,
-    Pointwise,
-    Ref,
-    Slice,
-    Statement,
-    axis_of,
-    numbered,
-)
+from symrnn.ir import Contraction, Pointwise, Statement, numbered
 from symrnn.program import BLOCKS, Pass, Program
 
 NAME = "numpy"
 TEMPLATES = {".py": "numpy/module.py.j2"}
 PASSES = ("expand", "alias", "fuse", "hoist", "save")
-
-SPELLING: dict[str, str] = {
-    "exp": "np.exp({})",
-    "expm1": "np.expm1({})",
-    "log": "np.log({})",
-    "log1p": "np.log1p({})",
-    "sqrt": "np.sqrt({})",
-    "sin": "np.sin({})",
-    "cos": "np.cos({})",
-    "tanh": "np.tanh({})",
-    "sigmoid": "sigmoid({})",
-    "erf": "erf({})",
-    "abs": "np.abs({})",
-    "max": "np.maximum({}, {})",
-    "min": "np.minimum({}, {})",
-    "gt": "np.greater({}, {}).astype(dtype)",
-    "ge": "np.greater_equal({}, {}).astype(dtype)",
-    "where": "np.where({}, {}, {})",
-    "pow": "np.power({}, {})",
-}
-LOCAL = ("start", "length", "check", "agree", "named", "filled", "cotangent", "carried", "rng", "last", "steps", "size")
-HELPERS = ("sigmoid", "erf", "times", "outer_sum", "one_hot")
-RESERVED = {
-    *keyword.kwlist,
-    *HELPERS,
-    *LOCAL,
-    *(
-        "np",
-        "math",
-        "T",
-        "B",
-        "t",
-        "dtype",
-        "params",
-        "state",
-        "tape",
-        "dstate",
-        "inputs",
-        "size",
-        "forward",
-        "backward",
-    ),
-    *("init", "Tape", "PARAMS", "INPUTS", "STATES", "OUTPUTS", "AXES", "range", "reversed", "len", "dict", "tuple"),
-}
-
-
-def spell(name: str) -> str:
-    """The Python name of a value: its own, with an underscore where that would hide something."""
-    return f"{name}_" if name in RESERVED else name
 
 
 @dataclass(frozen=True)
@@ -100,189 +33,6 @@ class Row:
     def shape(self, *lead: str) -> str:
         axes = (*lead, *self.axes)
         return f"({', '.join(axes)}{',' if len(axes) == 1 else ''})"
-
-
-@dataclass
-class _Writer:
-    """Writes the statements of one block; names of `rows` are indexed by time inside the loop."""
-
-    program: Program
-    block: str
-    rows: set[str]
-    inline: dict[str, str] = field(default_factory=dict)
-    helpers: set[str] = field(default_factory=set)
-
-    # -- operands ------------------------------------------------------------------------------------------
-
-    def reference(self, ref: Ref, out: Labels) -> str:
-        """An operand, at this step inside the loop, with new axes where it must broadcast inside the result."""
-        value = self.program.values[ref.name]
-        if ref.name in self.inline:
-            return f"({self.inline[ref.name]})"
-        if value.role == "identity":
-            return f"np.eye({self.size(value.axes[0])}, dtype=dtype)"
-        if value.role == "time" and self.block == "loop":
-            return "t"
-        name = "steps" if value.role == "time" else spell(ref.name)
-        index = ["t"] if self.block == "loop" and ref.name in self.rows else []
-        index += _insertions(ref.labels, out)
-        while index and index[-1] == ":":
-            index.pop()
-        return f"{name}[{', '.join(index)}]" if index else name
-
-    def size(self, axis: str) -> str:
-        return " + ".join(spell(a) for a in axis_parts(axis))
-
-    def plain(self, ref: Ref) -> str:
-        return self.reference(ref, ref.labels)
-
-    # -- statements ----------------------------------------------------------------------------------------
-
-    def value(self, s: Statement) -> str:
-        """The right-hand side of a statement."""
-        match s:
-            case Pointwise():
-                return self.pointwise(s)
-            case Contraction():
-                return self.contraction(s)
-            case Concat():
-                return f"np.concatenate([{', '.join(self.spread(a, s.out) for a in s.args)}], axis=-1)"
-            case Slice():
-                return self.slice(s)
-            case OneHot():
-                self.helpers.add("one_hot")
-                best = "argmax" if s.largest else "argmin"
-                return f"one_hot({self.plain(s.args[0])}, np.{best})"
-            case Peak():
-                return f"{self.plain(s.args[0])}.max(axis=-1)"
-
-    def pointwise(self, s: Pointwise) -> str:
-        names = {a.name: self.reference(a, s.out.labels) for a in s.args}
-        arrays = {a.name for a in s.args if self.program.values[a.name].role not in ("const", "size")}
-        text = self.infix(s, names, bool(arrays)).text(s.expr)
-        covered = {x for a in s.args if a.name in arrays for x in a.labels}
-        if covered == set(s.out.labels) or not s.out.labels:
-            return text
-        shape = ", ".join({TIME: "T", BATCH: "B"}.get(x) or self.size(axis_of(x)) for x in s.out.labels)
-        return f"np.full(({shape},), {text}, dtype=dtype)" if not arrays else f"np.broadcast_to({text}, ({shape},))"
-
-    def infix(self, s: Pointwise, names: dict[str, str], arrays: bool) -> Infix:
-        rank = {a.name: k for k, a in enumerate(s.args)}
-
-        return Infix(rank, names.__getitem__, self.call if arrays else _scalar_call, decimal, _power)
-
-    def call(self, row: Function, args: Sequence[str]) -> str:
-        if row.name in HELPERS:
-            self.helpers.add(row.name)
-        if row.name == "where":
-            return self.where(*args)
-        return SPELLING[row.name].format(*args)
-
-    def where(self, condition: str, a: str, b: str) -> str:
-        condition = condition.removesuffix(".astype(dtype)")
-        if _is_number(a) and _is_number(b):
-            a = f"dtype.type({a})"
-        return f"np.where({condition}, {a}, {b})"
-
-    def spread(self, ref: Ref, out: Ref) -> str:
-        """An operand of concatenate, which does not broadcast by itself."""
-        missing = [x for x in out.labels[:-1] if x not in ref.labels]
-        if not missing:
-            return self.plain(ref)
-        lead = ["T" if x == TIME else "B" for x in out.labels[:-1] if x in (TIME, BATCH)]
-        sizes = [self.size(self.program.values[ref.name].axes[-1])]
-        index = _insertions(ref.labels, (*out.labels[:-1], ref.labels[-1]))
-        text = self.plain(ref) + (f"[{', '.join(index)}]" if "None" in index else "")
-        return f"np.broadcast_to({text}, ({', '.join([*lead, *sizes])}))"
-
-    def slice(self, s: Slice) -> str:
-        start = " + ".join(self.size(a) for a in s.before)
-        length = self.size(self.program.values[s.out.name].axes[-1])
-        cut = f"{start}:{start} + {length}" if start else f":{length}"
-        text = self.plain(s.args[0])
-        return f"{text[:-1]}, ..., {cut}]" if text.endswith("[t]") else f"{text}[..., {cut}]"
-
-    # -- contractions --------------------------------------------------------------------------------------
-
-    def contraction(self, s: Contraction) -> str:
-        if len(s.args) == 1:
-            return self.single(s)
-        for left, right in (s.args, s.args[::-1]):
-            text = self.matrix_product(s, left, right) or self.outer_sum(s, left, right)
-            if text:
-                return text
-        return self.einsum(s)
-
-    def single(self, s: Contraction) -> str:
-        (a,) = s.args
-        kept = tuple(x for x in a.labels if x in s.out.labels)
-        text = self.plain(a)
-        if kept != a.labels:
-            axes = [k for k, x in enumerate(a.labels) if x not in kept]
-            text = f"{text}.sum(axis={axes[0] if len(axes) == 1 else tuple(axes)})"
-        return text if kept == s.out.labels else f"{text}.T"
-
-    def matrix_product(self, s: Contraction, x: Ref, w: Ref) -> str:
-        """(…, I) times a matrix without batch and time: one GEMM, whatever stands before I."""
-        if len(w.labels) != 2 or not x.labels or {TIME, BATCH} & set(w.labels) or s.summed != (x.labels[-1],):
-            return ""
-        inner = x.labels[-1]
-        if inner not in w.labels:
-            return ""
-        outer = next(label for label in w.labels if label != inner)
-        if s.out.labels != (*x.labels[:-1], outer):
-            return ""
-        matrix = self.plain(w) + (".T" if w.labels[1] == inner else "")
-        if len(x.labels) <= 2:
-            return f"{self.plain(x)} @ {matrix}"
-        self.helpers.add("times")
-        return f"times({self.plain(x)}, {matrix})"
-
-    def outer_sum(self, s: Contraction, d: Ref, x: Ref) -> str:
-        """Σ over everything that comes first of d ⊗ x: the gradient of a matrix."""
-        lead = d.labels[:-1]
-        if not lead or lead != x.labels[:-1] or s.out.labels != (d.labels[-1], x.labels[-1]) or s.summed != lead:
-            return ""
-        self.helpers.add("outer_sum")
-        return f"outer_sum({self.plain(d)}, {self.plain(x)})"
-
-    def einsum(self, s: Contraction) -> str:
-        letters: dict[str, str] = {TIME: "t", BATCH: "b"}
-        for label in dict.fromkeys(x for r in (*s.args, s.out) for x in r.labels):
-            wanted = [label[0].lower(), *"ijklmnopqrsuvwxyz"]
-            letters.setdefault(label, next(w for w in wanted if w not in letters.values() and w.isalpha()))
-        spec = ["".join(letters[x] for x in r.labels) for r in (*s.args, s.out)]
-        operands = ", ".join(self.plain(a) for a in s.args)
-        return f'np.einsum("{",".join(spec[:-1])}->{spec[-1]}", {operands})'
-
-
-def _insertions(labels: Labels, out: Labels) -> list[str]:
-    """Index items that give an operand the axes of the result; none where NumPy's own rule suffices."""
-    if labels == out[len(out) - len(labels) :]:
-        return []
-    items, rest = [], list(labels)
-    for label in out:
-        if rest and rest[0] == label:
-            items.append(":")
-            rest.pop(0)
-        else:
-            items.append("None")
-    assert not rest, f"{labels} does not fit into {out}"
-    while items and items[0] == "None":
-        items.pop(0)
-    return items
-
-
-def _scalar_call(row: Function, args: Sequence[str]) -> str:
-    return f"math.{row.name}({', '.join(args)})" if row.fold else SPELLING[row.name].format(*args)
-
-
-def _power(base: str, exponent: sp.Number) -> str:
-    return f"np.sqrt({base})" if exponent == sp.Rational(1, 2) else f"{base}**{decimal(exponent)}"
-
-
-def _is_number(text: str) -> bool:
-    return text.lstrip("-").replace(".", "").replace("e-", "").isdigit()
 
 
 @dataclass(frozen=True)
@@ -309,7 +59,7 @@ class _Direction:
 
     def section(self, block: str) -> Section:
         statements = getattr(self.part, block)
-        writer = _Writer(self.program, block, self.rows, {}, self.helpers)
+        writer = Writer(self.program, block, self.rows, {}, self.helpers)
         nested = _nested(statements, self.part, self.kept())
         lines, shown = [], ""
         for s in statements:
@@ -403,7 +153,7 @@ def _nested(statements: Sequence[Statement], part: Pass, kept: set[str]) -> set[
         for s in statements
         if isinstance(s, Pointwise)
         for a in s.args
-        if a.name in products and uses[a.name] == 1 and a.name not in kept and not _insertions(a.labels, s.out.labels)
+        if a.name in products and uses[a.name] == 1 and a.name not in kept and not insertions(a.labels, s.out.labels)
     }
 
 
