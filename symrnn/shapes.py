@@ -9,7 +9,8 @@ from symrnn.cell import Apply, Axes, Equation, Expr, Name, Number, walk
 from symrnn.errors import CellError, Place
 from symrnn.resolve import Resolved
 
-#: A constraint; called with 0 it only draws conclusions, with 1 it may assume a parameter's shape, with 2 any shape.
+#: A constraint; called with 0 it only draws conclusions, with 1 it may assume a parameter's shape, with 2
+#: that of anything elastic.
 Rule = Callable[[int], bool]
 
 
@@ -29,13 +30,18 @@ class _Axis:
 
 @dataclass(eq=False)
 class _Shape:
-    """The axes of one name or expression; None while even their number is unknown."""
+    """The axes of one name or expression; None while even their number is unknown.
+
+    A parameter is pinnable; what elementwise steps made is elastic (it takes the shape of its surroundings, if need
+    be); a product with an unknown on its right is matrix-like.
+    """
 
     what: str
     place: Place
     axes: list[_Axis] | None = None
     pinnable: bool = False
     matrix_like: bool = False
+    elastic: bool = False
 
     def names(self) -> list[str] | None:
         return None if self.axes is None else [a.root().name for a in self.axes]
@@ -117,6 +123,7 @@ class _Solver:
                 self.identity(expr, shape)
             else:
                 rule = _RULES.get((expr.op, len(args)) if expr.op in ("max", "min") else expr.op, _Solver.elementwise)
+                shape.elastic = rule is _Solver.elementwise
                 self.constraints.append(rule(self, shape, args, expr.place))
         self.nodes[id(expr)] = shape
         return shape
@@ -142,7 +149,7 @@ class _Solver:
             if guess and not learnt:
                 informative = [a for a in known if a.axes]
                 source = out if out.axes else max(informative, key=lambda s: len(s.axes or []), default=None)
-                missing = [a for a in args if a.axes is None and (a.pinnable or guess > 1)]
+                missing = [a for a in args if a.axes is None and (a.pinnable or (guess > 1 and a.elastic))]
                 if source is not None and missing:
                     missing[0].axes = list(source.axes or [])
                     return True
@@ -349,6 +356,7 @@ def infer(resolved: Resolved) -> Shapes:
     for equation in resolved.draft.equations:
         target = solver.names[equation.name]
         value = solver.add(equation.expr)
+        target.elastic = value.elastic or isinstance(equation.expr, Name)
         solver.constraints.append(_defines(solver, target, value, equation.expr.place))
     solver.solve()
     _refuse_unknown(solver, resolved)
