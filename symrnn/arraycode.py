@@ -248,6 +248,30 @@ def insertions(labels: Labels, out: Labels) -> list[str]:
     return items
 
 
+def broken(line: str, width: int) -> list[str]:
+    """An assignment in lines of bearable length: one summand, or else one factor, a line."""
+    if len(line) <= width:
+        return [line]
+    target, text = line.split(" = ", 1)
+    pieces = _split(text, ("+", "-"))
+    if len(pieces) == 1:
+        pieces = _split(text, ("*", "/"))
+    if len(pieces) == 1:
+        return [line]
+    return [f"{target} = (", *(f"    {piece}" for piece in pieces), ")"]
+
+
+def _split(text: str, operators: tuple[str, ...]) -> list[str]:
+    """The text before and at each of these operators that stands outside all brackets, with spaces around it."""
+    pieces, depth, start = [], 0, 0
+    for k, c in enumerate(text):
+        depth += (c in "([") - (c in ")]")
+        if depth == 0 and c in operators and text[k - 1 : k + 2] == f" {c} ":
+            pieces.append(text[start : k - 1])
+            start = k
+    return [*pieces, text[start:]]
+
+
 def _scalar_call(row: Function, args: Sequence[str]) -> str:
     return f"math.{row.name}({', '.join(args)})" if row.fold else SPELLING[row.name].format(*args)
 

@@ -149,7 +149,11 @@ def backward(params, tape, dy, dstate=None):
     # all steps at once
     d_q = np.einsum("tbh,tbhk->tbk", dy, S)
     d_sqrt_a_q_squared_q = np.einsum("tbk,tbk->tb", d_q, a_q)
-    d_W_q_x = (d_q / sqrt_a_q_squared[:, :, None] - d_sqrt_a_q_squared_q[:, :, None] * a_q / sqrt_a_q_squared[:, :, None]**3) * (W_q_x - a_q + 1) * sigmoid(W_q_x)
+    d_W_q_x = (
+        (d_q / sqrt_a_q_squared[:, :, None] - d_sqrt_a_q_squared_q[:, :, None] * a_q / sqrt_a_q_squared[:, :, None]**3)
+        * (W_q_x - a_q + 1)
+        * sigmoid(W_q_x)
+    )
     d_x_W_q_x = times(d_W_q_x, W_q)
     dS_dS = dy[:, :, :, None] * q[:, :, None]
 
@@ -168,7 +172,11 @@ def backward(params, tape, dy, dstate=None):
     d_W_v_x = d_S_arg0 * sigmoid(W_v_x) * (W_v_x - v + 1)
     d_k = np.einsum("tbh,tbhk->tbk", d_S_k, S_prev) + np.einsum("tbhk,tbh->tbk", d_S_arg0_k, S_arg0)
     d_sqrt_a_k_squared_k = np.einsum("tbk,tbk->tb", d_k, a_k)
-    d_W_k_x = (d_k / sqrt_a_k_squared[:, :, None] - d_sqrt_a_k_squared_k[:, :, None] * a_k / sqrt_a_k_squared[:, :, None]**3) * (W_k_x - a_k + 1) * sigmoid(W_k_x)
+    d_W_k_x = (
+        (d_k / sqrt_a_k_squared[:, :, None] - d_sqrt_a_k_squared_k[:, :, None] * a_k / sqrt_a_k_squared[:, :, None]**3)
+        * (W_k_x - a_k + 1)
+        * sigmoid(W_k_x)
+    )
     d_x = d_x_W_q_x + times(d_W_k_x, W_k) + times(d_W_v_x, W_v) + d_w_beta_x[:, :, None] * w_beta
     d_W_q = outer_sum(d_W_q_x, x)
     d_W_k = outer_sum(d_W_k_x, x)

@@ -145,10 +145,16 @@ def backward(params, tape, dy, dstate=None):
         # through A = lam * A[t-1] + eta * outer(h, h)
         d_h_h_again = d_A_next * eta
         # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        d_h_pre[t] = (dy[t] + d_h_next + np.einsum("bhi,bh->bi", d_h_h_again, h[t]) + np.einsum("bhi,bi->bh", d_h_h_again, h_again[t])) * local_h_pre[t]
+        d_h_pre[t] = (
+            (dy[t] + d_h_next + np.einsum("bhi,bh->bi", d_h_h_again, h[t]) + np.einsum("bhi,bi->bh", d_h_h_again, h_again[t]))
+            * local_h_pre[t]
+        )
         d_h_pre_by_h_arg_std = d_h_pre[t] * dh_pre_dh_pre_by_h_arg_std[t]
         d_h_arg_std = d_h_pre_by_h_arg_std.sum(axis=1)
-        d_h_arg_centred = d_h_arg_std[:, None] * dh_arg_std_dh_arg_centred[t] + d_h_pre[t] * dh_pre_dh_arg_centred[t]
+        d_h_arg_centred = (
+            d_h_arg_std[:, None] * dh_arg_std_dh_arg_centred[t]
+            + d_h_pre[t] * dh_pre_dh_arg_centred[t]
+        )
         d_sum_h_arg_h_arg_centred = d_h_arg_centred.sum(axis=1)
         d_h_arg = d_h_arg_centred - d_sum_h_arg_h_arg_centred[:, None] / H
         # through a = W @ h[t-1] + C @ x

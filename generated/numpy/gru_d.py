@@ -240,9 +240,21 @@ def backward(params, tape, dy, dstate=None):
 
     # all steps at once
     d_gamma_h_pre = -d_s * h_prev * gamma_h * np.greater(gamma_h_relu, 0).astype(dtype)
-    d_gamma_x_pre = -d_x_hat * (1 - m) * (x_last_prev - x_mean) * gamma_x * np.greater(gamma_x_relu, 0).astype(dtype)
+    d_gamma_x_pre = (
+        -d_x_hat
+        * (1 - m)
+        * (x_last_prev - x_mean)
+        * gamma_x
+        * np.greater(gamma_x_relu, 0).astype(dtype)
+    )
     d_x = d_x_hat * m + m * d_x_last_next
-    d_m = d_x_hat * (x - gamma_x * x_last_prev - (1 - gamma_x) * x_mean) + (x - x_last_prev) * d_x_last_next + times(d_r_pre, V_r) + times(d_z_pre, V_z) + times(d_n_pre, V_n)
+    d_m = (
+        d_x_hat * (x - gamma_x * x_last_prev - (1 - gamma_x) * x_mean)
+        + (x - x_last_prev) * d_x_last_next
+        + times(d_r_pre, V_r)
+        + times(d_z_pre, V_z)
+        + times(d_n_pre, V_n)
+    )
     d_delta = d_gamma_x_pre * w_x + times(d_gamma_h_pre, W_d)
     d_w_x = np.einsum("tbi,tbi->i", d_gamma_x_pre, delta)
     d_b_x = d_gamma_x_pre.sum(axis=(0, 1))

@@ -145,7 +145,11 @@ def backward(params, tape, dy, dstate=None):
     d_h = np.empty((T, B, H), dtype)
 
     # all steps at once
-    d_W_y_x = dy * h * (0.3989422804014327 * W_y_x * np.exp(-0.5 * W_y_x**2) + 0.5 * erf(0.7071067811865475 * W_y_x) + 0.5)
+    d_W_y_x = (
+        dy
+        * h
+        * (0.3989422804014327 * W_y_x * np.exp(-0.5 * W_y_x**2) + 0.5 * erf(0.7071067811865475 * W_y_x) + 0.5)
+    )
     d_x_W_y_x = times(d_W_y_x, W_y)
     dh_dh = dy * gelu_W_y_x
 

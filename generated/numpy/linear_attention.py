@@ -135,7 +135,10 @@ def backward(params, tape, dy, dstate=None):
     # all steps at once
     d_z_q = -np.einsum("tbh,tbh->tb", dy, S_q) / z_q**2
     d_S_q = dy / z_q[:, :, None]
-    d_W_q_x = (np.einsum("tbh,tbhk->tbk", d_S_q, S) + d_z_q[:, :, None] * z) * np.where(np.greater(elu_W_q_x, 0), 1, elu_W_q_x + 1)
+    d_W_q_x = (
+        (np.einsum("tbh,tbhk->tbk", d_S_q, S) + d_z_q[:, :, None] * z)
+        * np.where(np.greater(elu_W_q_x, 0), 1, elu_W_q_x + 1)
+    )
     d_x_W_q_x = times(d_W_q_x, W_q)
     dz_dz = d_z_q[:, :, None] * q
     dS_dS = d_S_q[:, :, :, None] * q[:, :, None]
@@ -153,7 +156,10 @@ def backward(params, tape, dy, dstate=None):
 
     # all steps at once
     d_v = np.einsum("tbhk,tbk->tbh", d_S, k)
-    d_W_k_x = (np.einsum("tbhk,tbh->tbk", d_S, v) + d_z) * np.where(np.greater(elu_W_k_x, 0), 1, elu_W_k_x + 1)
+    d_W_k_x = (
+        (np.einsum("tbhk,tbh->tbk", d_S, v) + d_z)
+        * np.where(np.greater(elu_W_k_x, 0), 1, elu_W_k_x + 1)
+    )
     d_x = d_x_W_q_x + times(d_W_k_x, W_k) + times(d_v, W_v)
     d_W_q = outer_sum(d_W_q_x, x)
     d_W_k = outer_sum(d_W_k_x, x)

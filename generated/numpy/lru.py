@@ -195,7 +195,10 @@ def backward(params, tape, dy, dstate=None):
     d_lam_im = d_lam_im_h_im - d_lam_im_h_re
     d_lam_re = d_lam_re_h_re + d_lam_re_h_im
     d_nu = -(d_lam_re * cos_exp_theta + d_lam_im * sin_exp_theta) * lam_re_exp * exp_nu
-    d_theta = (lam_re_exp * np.cos(exp_theta) * d_lam_im - d_lam_re * lam_re_exp * np.sin(exp_theta)) * exp_theta
+    d_theta = (
+        (lam_re_exp * np.cos(exp_theta) * d_lam_im - d_lam_re * lam_re_exp * np.sin(exp_theta))
+        * exp_theta
+    )
     d_gamma_log = (d_exp_gamma_log_h_re + d_exp_gamma_log_h_im) * exp_gamma_log
 
     dparams = {

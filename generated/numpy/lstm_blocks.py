@@ -197,12 +197,22 @@ def backward(params, tape, dy, dstate=None):
         d_f_pre[t] = (np.einsum("bns,bns->bn", d_c, c_prev[t])) * df_df_pre[t]
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
         d_i_pre[t] = (np.einsum("bns,bns->bn", d_c, z[t])) * di_di_pre[t]
-        d_h_prev = d_i_pre[t] @ U_i + d_f_pre[t] @ U_f + d_o_pre[t] @ U_o + np.einsum("bns,nsh->bh", d_z_pre[t], U_z)
+        d_h_prev = (
+            d_i_pre[t] @ U_i
+            + d_f_pre[t] @ U_f
+            + d_o_pre[t] @ U_o
+            + np.einsum("bns,nsh->bh", d_z_pre[t], U_z)
+        )
         d_c_prev = d_c * f[t, :, :, None]
         d_h_next, d_c_next = d_h_prev, d_c_prev
 
     # all steps at once
-    d_x = times(d_i_pre, W_i) + times(d_f_pre, W_f) + times(d_o_pre, W_o) + np.einsum("tbns,nsi->tbi", d_z_pre, W_z)
+    d_x = (
+        times(d_i_pre, W_i)
+        + times(d_f_pre, W_f)
+        + times(d_o_pre, W_o)
+        + np.einsum("tbns,nsi->tbi", d_z_pre, W_z)
+    )
     d_W_i = outer_sum(d_i_pre, x)
     d_U_i = outer_sum(d_i_pre, h_prev)
     d_b_i = d_i_pre.sum(axis=(0, 1))

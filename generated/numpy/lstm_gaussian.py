@@ -200,7 +200,13 @@ def backward(params, tape, dy, dstate=None):
         d_f_pre[t] = d_c_new * dc_new_df_pre[t]
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
         d_i_pre[t] = d_c_new * dc_new_di_pre[t]
-        d_h_prev = d_i_pre[t] @ U_i + d_f_pre[t] @ U_f + d_g_pre[t] @ U_g + d_o_pre[t] @ U_o + d_h[t] * dh_dh_prev[t]
+        d_h_prev = (
+            d_i_pre[t] @ U_i
+            + d_f_pre[t] @ U_f
+            + d_g_pre[t] @ U_g
+            + d_o_pre[t] @ U_o
+            + d_h[t] * dh_dh_prev[t]
+        )
         d_c_prev[t] = d_c_new * f[t] + d_c_next[t] * dh_dh_prev[t]
         d_h_next = d_h_prev
 

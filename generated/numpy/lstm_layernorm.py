@@ -326,7 +326,10 @@ def backward(params, tape, dy, dstate=None):
         # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
         d_m_u_o_pre = np.einsum("bh,h->b", d_o_pre[t], gamma_uo)
         # through u = concat(u_i, u_f, u_g, u_o)
-        d_u = 0.25 * (d_m_u_s_u_sum_arg[:, None] + d_m_u_i_pre[:, None] * dm_u_f_pre_du[t, :, None] + d_m_u_f_pre[:, None] * dm_u_f_pre_du[t, :, None] + d_m_u_g_pre[:, None] * dm_u_f_pre_du[t, :, None] + d_m_u_o_pre[:, None] * dm_u_f_pre_du[t, :, None]) / H + d_s_u_sum_arg * ds_u_sum_arg_du[t]
+        d_u = (
+            0.25 * (d_m_u_s_u_sum_arg[:, None] + d_m_u_i_pre[:, None] * dm_u_f_pre_du[t, :, None] + d_m_u_f_pre[:, None] * dm_u_f_pre_du[t, :, None] + d_m_u_g_pre[:, None] * dm_u_f_pre_du[t, :, None] + d_m_u_o_pre[:, None] * dm_u_f_pre_du[t, :, None]) / H
+            + d_s_u_sum_arg * ds_u_sum_arg_du[t]
+        )
         d_u_o_u = d_u[..., H + H + H:H + H + H + H]
         # through u_o = U_o @ h[t-1]
         d_u_o[t] = d_u_o_u + d_o_pre[t] * do_pre_du_o[t]
@@ -362,7 +365,10 @@ def backward(params, tape, dy, dstate=None):
     d_m_w_f_pre = np.einsum("tbh,h->tb", d_f_pre, gamma_wf)
     d_m_w_g_pre = np.einsum("tbh,h->tb", d_g_pre, gamma_wg)
     d_m_w_o_pre = np.einsum("tbh,h->tb", d_o_pre, gamma_wo)
-    d_w = 0.25 * (d_m_w_s_w_sum_arg[:, :, None] - d_m_w_i_pre[:, :, None] / s_w[:, :, None] - d_m_w_f_pre[:, :, None] / s_w[:, :, None] - d_m_w_g_pre[:, :, None] / s_w[:, :, None] - d_m_w_o_pre[:, :, None] / s_w[:, :, None]) / H + (2 * w - 2 * m_w[:, :, None]) * d_s_w_sum_arg
+    d_w = (
+        0.25 * (d_m_w_s_w_sum_arg[:, :, None] - d_m_w_i_pre[:, :, None] / s_w[:, :, None] - d_m_w_f_pre[:, :, None] / s_w[:, :, None] - d_m_w_g_pre[:, :, None] / s_w[:, :, None] - d_m_w_o_pre[:, :, None] / s_w[:, :, None]) / H
+        + (2 * w - 2 * m_w[:, :, None]) * d_s_w_sum_arg
+    )
     d_w_o_w = d_w[..., H + H + H:H + H + H + H]
     d_w_o = d_w_o_w + d_o_pre * gamma_wo / s_w[:, :, None]
     d_w_g_w = d_w[..., H + H:H + H + H]

@@ -207,7 +207,13 @@ def backward(params, tape, dy, dstate=None):
 
     # all steps at once
     d_W_m_x = d_m * U_m_h
-    d_x = times(d_W_m_x, W_m) + times(d_i_pre, W_i) + times(d_f_pre, W_f) + times(d_g_pre, W_g) + times(d_o_pre, W_o)
+    d_x = (
+        times(d_W_m_x, W_m)
+        + times(d_i_pre, W_i)
+        + times(d_f_pre, W_f)
+        + times(d_g_pre, W_g)
+        + times(d_o_pre, W_o)
+    )
     d_W_m = outer_sum(d_W_m_x, x)
     d_U_m = outer_sum(d_U_m_h, h_prev)
     d_W_i = outer_sum(d_i_pre, x)

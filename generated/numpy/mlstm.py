@@ -207,7 +207,11 @@ def backward(params, tape, dy, dstate=None):
     d_h_by_max_abs_n_q = -dy * o * C_q / max_abs_n_q[:, :, None]**2
     d_max_abs_n_q = d_h_by_max_abs_n_q.sum(axis=2)
     d_h_exp = d_max_abs_n_q * np.greater(h_exp, abs_n_q).astype(dtype)
-    d_n_q = d_max_abs_n_q * np.greater_equal(abs_n_q, h_exp).astype(dtype) * (np.greater(n_q, 0).astype(dtype) - np.greater(0, n_q).astype(dtype))
+    d_n_q = (
+        d_max_abs_n_q
+        * np.greater_equal(abs_n_q, h_exp).astype(dtype)
+        * (np.greater(n_q, 0).astype(dtype) - np.greater(0, n_q).astype(dtype))
+    )
     d_C_q = dy * o / max_abs_n_q[:, :, None]
     d_o_pre = dy * C_q * o * (1 - o) / max_abs_n_q[:, :, None]
     d_q = np.einsum("tbh,tbhk->tbk", d_C_q, C) + d_n_q[:, :, None] * n
@@ -227,7 +231,10 @@ def backward(params, tape, dy, dstate=None):
         # through C = f * C[t-1] + i * outer(v, k)
         d_C[t] = d_C_next + dC_dC[t]
         # through f = exp(log_f + m[t-1] - m)
-        d_f_pre[t] = (np.einsum("bhk,bhk->b", d_C[t], C_prev[t]) + np.einsum("bk,bk->b", d_n[t], n_prev[t])) * f[t]
+        d_f_pre[t] = (
+            (np.einsum("bhk,bhk->b", d_C[t], C_prev[t]) + np.einsum("bk,bk->b", d_n[t], n_prev[t]))
+            * f[t]
+        )
         # through i = exp(log_i - m)
         d_i_pre[t] = (np.einsum("bhk,bhk->b", d_C[t], v_k[t]) + np.einsum("bk,bk->b", d_n[t], k[t])) * i[t]
         # through m = max(log_f + m[t-1], log_i)
@@ -246,7 +253,14 @@ def backward(params, tape, dy, dstate=None):
     d_v = np.einsum("tbhk,tbk->tbh", d_v_k, k)
     d_k = np.einsum("tbhk,tbh->tbk", d_v_k, v) + d_n * i[:, :, None]
     d_W_k_x = d_k / sqrt_K
-    d_x = d_x_W_q_x + times(d_W_k_x, W_k) + times(d_v, W_v) + d_x_W_o_x + d_log_i[:, :, None] * w_i + d_w_f_x[:, :, None] * w_f
+    d_x = (
+        d_x_W_q_x
+        + times(d_W_k_x, W_k)
+        + times(d_v, W_v)
+        + d_x_W_o_x
+        + d_log_i[:, :, None] * w_i
+        + d_w_f_x[:, :, None] * w_f
+    )
     d_W_q = outer_sum(d_q, x)
     d_b_q = d_q.sum(axis=(0, 1))
     d_W_k = outer_sum(d_W_k_x, x)

@@ -260,7 +260,10 @@ def backward(params, tape, dy, dstate=None):
         d_a_r = np.einsum("bd,bnd->bn", d_r, M[t])
         # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
         d_sum_exp_a_r_arg_a_r = np.einsum("bn,bn->b", d_a_r, exp_a_r_arg[t])
-        d_a_r_arg_shifted[t] = (d_sum_exp_a_r_arg_a_r[:, None] * dsum_exp_a_r_arg_a_r_da_r_arg_shifted[t, :, None] + d_a_r * da_r_da_r_arg_shifted[t, :, None]) * exp_a_r_arg[t]
+        d_a_r_arg_shifted[t] = (
+            (d_sum_exp_a_r_arg_a_r[:, None] * dsum_exp_a_r_arg_a_r_da_r_arg_shifted[t, :, None] + d_a_r * da_r_da_r_arg_shifted[t, :, None])
+            * exp_a_r_arg[t]
+        )
         d_M_k_r = d_a_r_arg_shifted[t] * da_r_arg_shifted_dM_k_r[t]
         # through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
         d_l_r = d_a_r_arg_shifted[t] * da_r_arg_shifted_dl_r[t]
@@ -272,7 +275,12 @@ def backward(params, tape, dy, dstate=None):
         # through k_r = W_r @ h
         d_k_r[t] = d_l_r_sqrt2[:, None] * dl_r_sqrt2_dk_r[t] + np.einsum("bn,bnd->bd", d_M_k_r, M[t])
         # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-        d_M = d_M_next + d_l_r[:, :, None] * dl_r_dM[t] + d_M_k_r[:, :, None] * k_r[t, :, None] + d_r[:, None] * a_r[t, :, :, None]
+        d_M = (
+            d_M_next
+            + d_l_r[:, :, None] * dl_r_dM[t]
+            + d_M_k_r[:, :, None] * k_r[t, :, None]
+            + d_r[:, None] * a_r[t, :, :, None]
+        )
         d_a_w_e = -d_M * M_prev[t]
         d_a[t] = np.einsum("bnd,bn->bd", d_M, a_w[t])
         # through e = sigmoid(W_e @ h)
@@ -280,7 +288,10 @@ def backward(params, tape, dy, dstate=None):
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
         d_a_w = np.einsum("bnd,bd->bn", d_a_w_e, e[t]) + np.einsum("bnd,bd->bn", d_M, a[t])
         d_sum_exp_a_w_arg_a_w = np.einsum("bn,bn->b", d_a_w, exp_a_w_arg[t])
-        d_a_w_arg_shifted[t] = (d_sum_exp_a_w_arg_a_w[:, None] * dsum_exp_a_w_arg_a_w_da_w_arg_shifted[t, :, None] + d_a_w * da_w_da_w_arg_shifted[t, :, None]) * exp_a_w_arg[t]
+        d_a_w_arg_shifted[t] = (
+            (d_sum_exp_a_w_arg_a_w[:, None] * dsum_exp_a_w_arg_a_w_da_w_arg_shifted[t, :, None] + d_a_w * da_w_da_w_arg_shifted[t, :, None])
+            * exp_a_w_arg[t]
+        )
         d_M_k_w = d_a_w_arg_shifted[t] * da_w_arg_shifted_dM_k_w[t]
         # through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
         d_l_w = d_a_w_arg_shifted[t] * da_w_arg_shifted_dl_w[t]
@@ -292,9 +303,16 @@ def backward(params, tape, dy, dstate=None):
         # through k_w = W_w @ h
         d_k_w[t] = d_l_w_sqrt2[:, None] * dl_w_sqrt2_dk_w[t] + np.einsum("bn,bnd->bd", d_M_k_w, M_prev[t])
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        d_h_pre[t] = (d_k_w[t] @ W_w + d_beta_w_pre[t, :, None] * v_w + d_W_e_h[t] @ W_e + d_a[t] @ W_a + d_k_r[t] @ W_r + d_beta_r_pre[t, :, None] * v_r) * local_h_pre[t]
+        d_h_pre[t] = (
+            (d_k_w[t] @ W_w + d_beta_w_pre[t, :, None] * v_w + d_W_e_h[t] @ W_e + d_a[t] @ W_a + d_k_r[t] @ W_r + d_beta_r_pre[t, :, None] * v_r)
+            * local_h_pre[t]
+        )
         d_r_prev = d_h_pre[t] @ U_h
-        d_M_prev = d_l_w[:, :, None] * dl_w_dM_prev[t] + d_M_k_w[:, :, None] * k_w[t, :, None] + d_M * dM_dM_prev[t]
+        d_M_prev = (
+            d_l_w[:, :, None] * dl_w_dM_prev[t]
+            + d_M_k_w[:, :, None] * k_w[t, :, None]
+            + d_M * dM_dM_prev[t]
+        )
         d_r_next, d_M_next = d_r_prev, d_M_prev
 
     # all steps at once

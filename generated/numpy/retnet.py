@@ -194,7 +194,10 @@ def backward(params, tape, dy, dstate=None):
     # all steps at once
     d_S_b_arg1 = np.einsum("tbhk,tbh->tbk", d_S_b, v)
     d_S_a_arg1 = np.einsum("tbhk,tbh->tbk", d_S_a, v)
-    d_C_pre = np.cos(C_pre) * (np.einsum("tbk,tbk->tk", d_S_b_arg1, k_a) - np.einsum("tbk,tbk->tk", d_S_a_arg1, k_b) - d_D_y_arg + d_D_y_arg2) - (np.einsum("tbk,tbk->tk", d_S_a_arg1, k_a) + np.einsum("tbk,tbk->tk", d_S_b_arg1, k_b) + d_C_y_arg + d_C_y_arg2) * np.sin(C_pre)
+    d_C_pre = (
+        np.cos(C_pre) * (np.einsum("tbk,tbk->tk", d_S_b_arg1, k_a) - np.einsum("tbk,tbk->tk", d_S_a_arg1, k_b) - d_D_y_arg + d_D_y_arg2)
+        - (np.einsum("tbk,tbk->tk", d_S_a_arg1, k_a) + np.einsum("tbk,tbk->tk", d_S_b_arg1, k_b) + d_C_y_arg + d_C_y_arg2) * np.sin(C_pre)
+    )
     d_v = np.einsum("tbhk,tbk->tbh", d_S_a, S_a_arg1) + np.einsum("tbhk,tbk->tbh", d_S_b, S_b_arg1)
     d_k_b = C[:, None] * d_S_b_arg1 - d_S_a_arg1 * D[:, None]
     d_W_kb_x = d_k_b / k_a_sqrt

@@ -196,7 +196,13 @@ def backward(params, tape, dy, dstate=None):
         d_z_pre[t] = d_s * ds_dz_pre[t]
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
         d_r_pre[t] = d_r_h * dr_h_dr_pre[t]
-        d_h_prev = d_r_pre[t] @ U_r + d_z_pre[t] @ U_z + d_r_h * r[t] + d_s * ds_dh_prev[t] + d_h * dp_dmin_q[t, :, None]
+        d_h_prev = (
+            d_r_pre[t] @ U_r
+            + d_z_pre[t] @ U_z
+            + d_r_h * r[t]
+            + d_s * ds_dh_prev[t]
+            + d_h * dp_dmin_q[t, :, None]
+        )
         d_p_prev = d_min_q * dmin_q_dp_prev[t] + d_p_next * dp_dmin_q[t]
         d_h_next, d_p_next = d_h_prev, d_p_prev
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from symrnn.arraycode import HELPERS, Writer, insertions, spell
+from symrnn.arraycode import HELPERS, Writer, broken, insertions, spell
 from symrnn.cell import Axes, Cell, Variable, axis_parts
 from symrnn.cell import Carry as CellCarry
 from symrnn.emit import Header
@@ -68,7 +68,8 @@ class _Direction:
                 writer.inline[s.out.name] = text
                 continue
             equation = self.comment(s) if block == "loop" or self.forward else ""
-            lines.append((equation if equation != shown else "", f"{self.target(s, block)} = {text}"))
+            first, *rest = broken(f"{self.target(s, block)} = {text}", 108 - 8)
+            lines += [(equation if equation != shown else "", first), *(("", line) for line in rest)]
             shown = equation or shown
         return Section(tuple(lines))
 
