@@ -6,14 +6,13 @@ import os
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import markup
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from typer.core import TyperGroup
 
@@ -187,7 +186,8 @@ def generate(
     stale = False
     for one in backends:
         where = folder or checkout_folder(names) / one
-        texts = build.tree(loaded(names), one)
+        with Bar(len(names) or len(gallery())) as bar:
+            texts = build.tree((load(name) for name in bar.over(names or gallery())), one)
         if check:
             differences = build.compare(texts, where, whole=not names)
             report_differences(differences, where, regenerate_command(names, backend, folder))
@@ -196,15 +196,6 @@ def generate(
             report_written(build.write(texts, where), len(texts), where)
     if stale:
         raise typer.Exit(WRONG)
-
-
-def loaded(names: list[str]) -> Iterator[Cell]:
-    """The named cells, or the whole gallery, with progress on stderr."""
-    names = names or gallery()
-    with progress(len(names)) as advance:
-        for name in names:
-            advance(name, 1)
-            yield load(name)
 
 
 def checkout_folder(names: list[str]) -> Path:
@@ -281,12 +272,12 @@ def check(
     if not names:
         raise UsageError("Nothing to check.", "Name a cell, or say --all.")
     wrong = []
-    with progress(len(names)) as advance:
-        for name in names:
-            report = checked(name, backend, host, lambda what: advance(what, 0))
-            advance(name, 1)
-            style = "" if report.ok else "red"
-            stdout().print(escape(str(report)), style=style, soft_wrap=True)
+    with Bar(len(names)) as bar:
+        for name in bar.over(names):
+            report = checked(name, backend, host, bar.tell)
+            bar.stop()
+            stdout().print(escape(str(report)), style="" if report.ok else "red", soft_wrap=True)
+            bar.start()
             wrong += [] if report.ok else [name]
     if wrong:
         stderr().print(f"[bold red]wrong:[/] {escape(', '.join(wrong))}", soft_wrap=True)
@@ -311,7 +302,7 @@ def checked(name: str, backend: str, host: bool, tell: Callable[[str], None]) ->
 def demo(
     cell: Annotated[str, typer.Option("--cell", metavar="CELL", help=CELL_HELP)] = "lstm",
     hidden: Annotated[int, typer.Option("--hidden", min=1, help="Units of the cell.")] = 128,
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the training text.")] = 8,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the training text.")] = 6,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same result on the same machine.")] = 0,
     folder: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where the plot goes.")] = Path("out"),
 ) -> None:
@@ -332,9 +323,11 @@ def demo(
     from symrnn.demo import Settings, run  # noqa: PLC0415 (only after the line above)
 
     out = stdout()
-    with training() as show:
-        settings = Settings(hidden=hidden, epochs=epochs, seed=seed)
-        result = run(cell, settings, folder, lambda line: out.print(escape(line), soft_wrap=True), show)
+    settings, bar = Settings(hidden=hidden, epochs=epochs, seed=seed), Training()
+    try:
+        result = run(cell, settings, folder, lambda line: out.print(escape(line), soft_wrap=True), bar.show)
+    finally:
+        bar.stop()
     out.print(f"trained   {result.seconds:.0f} s\n\nBits per character on held-out text:")
     for name, bits in (("unigram", result.known.unigram), ("bigram", result.known.bigram), (cell, result.loss)):
         out.print(f"    {escape(name):<16} {bits:.3f}")
@@ -382,34 +375,42 @@ def plain_table(*columns: str) -> Table:
     return table
 
 
-@contextmanager
-def progress(total: int) -> Iterator[Callable[[str, int], None]]:
-    """A bar on stderr while something long runs, gone afterwards; nothing at all where stderr is no screen."""
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=stderr(), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("", total=total)
+class Bar(Progress):
+    """Progress on stderr while something long runs, gone afterwards; nothing at all where stderr is no screen."""
 
-        def advance(what: str, by: int) -> None:
-            bar.update(task, advance=by, description=escape(what))
+    def __init__(self, total: int) -> None:
+        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+        screen = sys.stderr.isatty()
+        # results keep their own stream: they must not end up on stderr with the bar
+        super().__init__(*columns, console=stderr(), transient=True, disable=not screen, redirect_stdout=False)
+        self.task = self.add_task("", total=total)
 
-        yield advance
+    def tell(self, what: str) -> None:
+        self.update(self.task, description=escape(what))
+
+    def over(self, names: list[str]) -> Iterator[str]:
+        """The names one after the other, the bar one further each time."""
+        for name in names:
+            self.tell(name)
+            yield name
+            self.advance(self.task)
+
+    def stop(self) -> None:
+        if not self.disable:  # else Rich prints an empty line
+            super().stop()
 
 
-@contextmanager
-def training() -> Iterator[Callable[[Update], None]]:
-    """A bar with the loss on stderr; where stderr is no screen, a line at every tenth of the way."""
-    columns = (TextColumn("training"), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-    screen, mean = sys.stderr.isatty(), 0.0
-    with Progress(*columns, console=stderr(), transient=True, disable=not screen) as bar:
-        task = bar.add_task("", total=None)
+class Training(Bar):
+    """The bar of a training, with its loss; where stderr is no screen, a line at every tenth of the way."""
 
-        def show(update: Update) -> None:
-            nonlocal mean
-            mean += (update.loss - mean) / min(update.done, 50)
-            line = f"{mean:.3f} bits/char after {update.characters / 1e6:.2f} million characters"
-            bar.update(task, total=update.total, completed=update.done, description=line)
-            tenth = max(1, update.total // 10)
-            if not screen and update.done % tenth == 0:
-                stderr().print(f"training  {line}", soft_wrap=True)
+    def __init__(self) -> None:
+        super().__init__(total=1)
+        self.loss = 0.0
 
-        yield show
+    def show(self, update: Update) -> None:
+        self.start()
+        self.loss += (update.loss - self.loss) / min(update.done, 50)
+        line = f"{self.loss:.3f} bits/char after {update.characters / 1e6:.2f} million characters"
+        self.update(self.task, total=update.total, completed=update.done, description=line)
+        if self.disable and update.done % max(1, update.total // 10) == 0:
+            stderr().print(f"training  {line}", soft_wrap=True)

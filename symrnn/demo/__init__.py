@@ -29,7 +29,7 @@ class Settings:
     """Sizes of the model and of its training; the defaults take about a minute and a half on one core."""
 
     hidden: int = 128
-    epochs: int = 8
+    epochs: int = 6
     batch: int = 32
     steps: int = 24
     rate: float = 0.008
