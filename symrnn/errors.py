@@ -16,8 +16,12 @@ class Place:
     text: str
 
     def __str__(self) -> str:
-        pad = "".join("\t" if c == "\t" else " " for c in self.text[: self.column - 1])
-        return f"{self.source}:{self.line}:{self.column}\n    {self.text}\n    {pad}{'^' * max(1, self.width)}"
+        start = max(0, self.column - 61) if len(self.text) > 160 else 0
+        shown = self.text[start : start + 160]
+        at = self.column - 1 - start
+        pad = "".join("\t" if c == "\t" else " " for c in shown[:at])
+        marks = "^" * max(1, min(self.width, len(shown) - at))
+        return f"{self.source}:{self.line}:{self.column}\n    {shown}\n    {pad}{marks}"
 
 
 class SymrnnError(Exception):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import sympy as sp
 
 from symrnn.cell import Apply, Axes, Cell, Equation, Expr, Name, Number, axis_parts
+from symrnn.errors import CellError
 from symrnn.functions import COMPARISONS, FUNCTIONS, STRUCTURAL, Function, exp, log, sqrt_
 from symrnn.ir import (
     BATCH,
@@ -201,7 +202,12 @@ class _Lowering:
         return self.function(FUNCTIONS[e.op], [self.expr(a) for a in e.args], e, top)
 
     def arithmetic(self, e: Apply) -> sp.Expr:
-        args = [self.expr(a) for a in e.args]
+        result = self.combined(e, [self.expr(a) for a in e.args])
+        if result.has(sp.zoo, sp.nan, sp.oo):
+            raise _not_finite(e)
+        return result
+
+    def combined(self, e: Apply, args: list[sp.Expr]) -> sp.Expr:
         match e.op:
             case "+":
                 return args[0] + args[1]
@@ -228,7 +234,10 @@ class _Lowering:
             if len(arg.free_symbols) > 1 and not nested:
                 arg = self.name(arg, node.axes, f"{target}_pre")
             prepared.append(arg)
-        result = row(*prepared)
+        try:
+            result = row(*prepared)
+        except (OverflowError, ValueError, ZeroDivisionError):
+            raise _not_finite(e) from None
         if top or not result.free_symbols:
             return result
         first = prepared[0]
@@ -398,6 +407,10 @@ _STRUCTURES = {
     "concat": _Lowering.concat,
     "identity": _Lowering.identity,
 }
+
+
+def _not_finite(e: Apply) -> CellError:
+    return CellError("number", e.place, "This constant expression has no finite value.")
 
 
 def _lagged(name: str, lag: int) -> str:

@@ -6,6 +6,7 @@ import ast
 import difflib
 import io
 import keyword
+import math
 import re
 import tokenize
 from dataclasses import dataclass, field
@@ -153,9 +154,19 @@ class _Reader:
             raise self.fail("syntax", place, "One equation per line, please.")
         if token.type == tokenize.NUMBER and not _NUMBER.match(token.string):
             raise self.fail("syntax", place, f"{token.string} is not a plain decimal number.")
+        if token.type == tokenize.NUMBER:
+            self.check_number(token.string, place)
         if token.type == tokenize.NAME and not _IDENTIFIER.match(token.string):
             advice = "Names are ASCII letters, digits and underscores, and start with a letter; write gamma for γ."
             raise self.fail("name", place, f"{token.string!r} is not a name.", advice)
+
+    def check_number(self, text: str, place: Place) -> None:
+        """Numbers are those of float64: neither infinite nor so small that they vanish."""
+        value = float(text)
+        if math.isinf(value) or (value == 0 and text.strip("0.eE+-")[:1].isdigit() and text[0] != "0"):
+            raise self.fail("number", place, f"{text[:40]} is out of the range of float64.")
+        if len(text) > 60:
+            raise self.fail("number", place, "This number has more than 60 digits.")
 
     def read_title(self, line: _Line, number: int) -> None:
         token = line.tokens[0]
@@ -333,6 +344,7 @@ class _Reader:
         match node:
             case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
                 text = place.text[place.column - 1 : place.column - 1 + place.width]
+                self.check_number(text, place)
                 return Number(text, place)
             case ast.Name():
                 return Name(node.id, 0, place)

@@ -71,12 +71,12 @@ def test_the_text_is_the_same_for_every_hash_seed() -> None:
 
 def test_one_cell_in_under_a_second_and_the_gallery_in_under_twenty() -> None:
     build.tree([symrnn.load("elman")], "numpy")  # SymPy's and Jinja's own first time
-    started = time.perf_counter()
+    started = time.process_time()
     for name in symrnn.gallery():
-        before = time.perf_counter()
+        before = time.process_time()
         emit.emit(symrnn.load(name))
-        assert time.perf_counter() - before < 1, name
-    assert time.perf_counter() - started < 20
+        assert time.process_time() - before < 1, name
+    assert time.process_time() - started < 20
 
 
 def test_templates_read_exactly_what_they_are_given() -> None:

@@ -55,6 +55,8 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8 text.") from None
+    except ValueError:
+        raise UsageError(f"{str(path)!r} is not the name of a file.") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {(error.strerror or 'error').lower()}.") from None
 
