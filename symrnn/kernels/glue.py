@@ -16,6 +16,7 @@ RESERVED = frozenset(
     [*keyword.kwlist, "np", "cp", "ctypes", "T", "B", "t", "dtype", "params", "state", "tape", "dstate", "inputs", "size"]
     + ["forward", "backward", "init", "Tape", "PARAMS", "INPUTS", "STATES", "OUTPUTS", "AXES", "range", "reversed", "len"]
     + ["dict", "tuple", "product", "kernel", "work", "sizes", "last", "start", "check", "contiguous", "dy", "Workspace"]
+    + ["fill", "before", "loop", "after", "results", "reverse", "passes", "given", "dparams", "dinputs", "module"]
     + ["zip", "key", "name", "array", "steps", "run", "launch", "library", "checked", "free"]
 )
 
@@ -30,6 +31,15 @@ class Allocation:
     """An array the direction fills, and its shape as Python text."""
 
     name: str
+    shape: str
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Matrices put together: the name, the text that makes them, and their shape."""
+
+    name: str
+    text: str
     shape: str
 
 
@@ -63,7 +73,7 @@ class Direction:
     allocations: list[Allocation] = field(default_factory=list)
     bindings: list[Binding] = field(default_factory=list)
     boundaries: list[Boundary] = field(default_factory=list)
-    weights: list[Line] = field(default_factory=list)
+    weights: list[Weights] = field(default_factory=list)
     blocks: dict[str, list[Line]] = field(default_factory=dict)
     reads: list[str] = field(default_factory=list)
     results: dict[str, str] = field(default_factory=dict)
@@ -146,6 +156,9 @@ class Glue:
         """The name of the matrices put together, made once a call; a single one may stand as it is."""
         loop = op.block == "loop"
         texts = [f"{spell(w.name)}.T" if t else spell(w.name) for w, t in op.weights]
+        if any(self.values[w.name].role != "param" for w, _ in op.weights):
+            axis = "" if len(op.left) > 1 else ", axis=1"
+            return texts[0] if len(texts) == 1 else f"{self.xp}.concatenate(({', '.join(texts)}){axis})"
         if len(texts) == 1:
             if not (loop and op.weights[0][1]):
                 return texts[0]
@@ -158,10 +171,15 @@ class Glue:
         if key not in self.stacks:
             self.stacks[key] = numbered(stem, self.taken.__contains__)
             self.taken.add(self.stacks[key])
-            computed = any(self.values[w.name].role != "param" for w, _ in op.weights)
-            target = self.text.blocks["once"] if computed and "once" in self.text.blocks else self.text.weights
-            target.append(Line("", f"{self.stacks[key]} = {text}"))
+            self.text.weights.append(Weights(self.stacks[key], text, self.stacked_shape(op)))
         return self.stacks[key]
+
+    def stacked_shape(self, op: Product) -> str:
+        """(length contracted, length that results)."""
+        shapes = [self.values[w.name].axes[::-1] if t else self.values[w.name].axes for w, t in op.weights]
+        inner = tuple(a for a, _ in (shapes if len(op.left) > 1 else shapes[:1]))
+        outer = tuple(b for _, b in (shapes[:1] if len(op.left) > 1 else shapes))
+        return _tuple([extent(inner, self.sizes), extent(outer, self.sizes)])
 
     # -- views ---------------------------------------------------------------------------------------------
 
