@@ -81,7 +81,9 @@ def emit(cell: Cell, backend: str = "numpy") -> list[Artifact]:
     env = environment()
     reads = {name: templates_read(env, name) for name in chosen.TEMPLATES.values()}
     read = set().union(*reads.values())
-    assert read == set(given), f"{backend}: no template reads {sorted(set(given) - read)}; not given {sorted(read - set(given))}"
+    assert read == set(given), (
+        f"{backend}: no template reads {sorted(set(given) - read)}; not given {sorted(read - set(given))}"
+    )
     return [
         Artifact(f"{cell.name}{suffix}", render(name, {k: given[k] for k in reads[name]}))
         for suffix, name in chosen.TEMPLATES.items()

@@ -33,7 +33,7 @@ RESERVED = frozenset(
     struct switch template this thread_local throw true try typedef typeid typename union unsigned using virtual void
     volatile wchar_t while xor xor_eq exp expm1 log log1p sqrt sin cos tanh sigmoid erf pow absolute larger smaller
     choose square compute_t storage_t t n k total best main threadIdx blockIdx blockDim gridDim warpSize NULL
-    """.split()
+    """.split()  # noqa: SIM905 - words read better as words
 )
 
 
@@ -136,7 +136,7 @@ class Writer:
             kind="sequence" if op.sequence else "map",
             backward=self.direction == "backward",
             title="; ".join(dict.fromkeys(filter(None, (self.equation(x.equation) for x in op.lines)))),
-            arrays=self.arrays([r for r in op.loads], [*op.stores, *(r.source for r in op.registers)]),
+            arrays=self.arrays(op.loads, [*op.stores, *(r.source for r in op.registers)]),
             space=tuple((self.index[x], self.length(x)) for x in op.space),
             count=" * ".join(_factor(self.length(x)) for x in op.space) or "1",
             over=(),

@@ -12,13 +12,13 @@ from symrnn.kernels.layout import Layout, in_memory
 from symrnn.kernels.ops import Buffer, Copy, Home, Map, Op, Product, Reduce, extent
 from symrnn.program import BLOCKS
 
-RESERVED = frozenset(
-    [*keyword.kwlist, "np", "cp", "ctypes", "T", "B", "t", "dtype", "params", "state", "tape", "dstate", "inputs", "size"]
-    + ["forward", "backward", "init", "Tape", "PARAMS", "INPUTS", "STATES", "OUTPUTS", "AXES", "range", "reversed", "len"]
-    + ["dict", "tuple", "product", "kernel", "work", "sizes", "last", "start", "check", "contiguous", "dy", "Workspace"]
-    + ["fill", "before", "loop", "after", "results", "reverse", "passes", "given", "dparams", "dinputs", "module"]
-    + ["zip", "key", "name", "array", "steps", "run", "launch", "library", "checked", "free"]
-)
+_TAKEN = """np cp ctypes T B t dtype params state tape dstate inputs size sizes forward backward init Tape PARAMS INPUTS
+STATES OUTPUTS AXES range reversed len dict tuple product kernel work last start check dy Workspace zip key name array
+steps run launch library free fill before loop after results reverse passes given dparams dinputs dstart module length
+agree named filled cotangent bound"""
+
+#: What the templates call something else, or Python does.
+RESERVED = frozenset([*keyword.kwlist, *_TAKEN.split()])
 
 
 def spell(name: str) -> str:
@@ -89,6 +89,7 @@ class Glue:
         self.values = made.plan.program.values
         self.sizes = sizes(made.plan.program.derivation.cell)
         self.taken = {*self.values, *made.plan.packs.members}
+        self.filled: dict[str, Axes] = {}
 
     def direction(self, name: str) -> Direction:
         """The text of one pass."""
@@ -119,7 +120,9 @@ class Glue:
                 step = "t" if op.block == "loop" and kernel.kind != "sequence" else ""
                 lines.append(Line("" if isinstance(op, Map) else kernel.title, f"{kernel.name}({step})"))
             case Copy():
-                lines.append(Line("", f"{self.columns(op.out, op.block, op.source)} = {self.whole(op.source, op.block)}"))
+                lines.append(
+                    Line("", f"{self.columns(op.out, op.block, op.source)} = {self.whole(op.source, op.block)}")
+                )
             case Product():
                 beside = op.outs if len(op.outs) > 1 else op.left
                 comment = ", ".join(r.name for r in beside) + " side by side" if len(beside) > 1 else ""
@@ -231,11 +234,8 @@ class Glue:
 
     def before(self, out: Ref, source: Ref) -> Axes:
         """The axes of the operands that come first; each copy is asked for once, in order."""
-        key = f"{out.name}<"
-        done = getattr(self, "_done", {})
-        self._done = done
-        before: Axes = done.get(key, self.made.homes[out.name].offset)
-        done[key] = before + self.values[source.name].axes[-1:]
+        before = self.filled.get(out.name, self.made.homes[out.name].offset)
+        self.filled[out.name] = before + self.values[source.name].axes[-1:]
         return before
 
     # -- memory --------------------------------------------------------------------------------------------

@@ -95,7 +95,9 @@ class _Filler:
             return
         axes: Axes = ()
         concat = [pack] if pack in self.block else []
-        buffer = Buffer(pack, self.rows([*members, *concat]), True, tuple(a for m in members for a in self.values[m].axes))
+        buffer = Buffer(
+            pack, self.rows([*members, *concat]), True, tuple(a for m in members for a in self.values[m].axes)
+        )
         for m in members:
             self.made.homes[m] = Home(buffer, 0, axes)
             axes += self.values[m].axes
@@ -104,7 +106,7 @@ class _Filler:
         self.made.owner[pack] = self.direction
 
     def rows(self, names: list[str]) -> str:
-        """"T" for what is kept for every step."""
+        """ "T" for what is kept for every step."""
         if not self.values[names[0]].timed:
             return ""
         loop = self.block[names[0]] == "loop"

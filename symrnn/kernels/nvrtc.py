@@ -76,7 +76,8 @@ def _log(library: ctypes.CDLL, program: ctypes.c_void_p) -> str:
 
 
 _ENTRY = re.compile(
-    r"Compiling entry function '(\w+)'.*?(\d+) bytes spill stores, (\d+) bytes spill loads.*?Used (\d+) registers([^\n]*)",
+    r"Compiling entry function '(\w+)'.*?(\d+) bytes spill stores, (\d+) bytes spill loads"
+    r".*?Used (\d+) registers([^\n]*)",
     re.DOTALL,
 )
 

@@ -15,7 +15,7 @@ ARRAYS = ("input", "param", "carry", "value", "adjoint", "local", "seed", "next"
 
 @dataclass(frozen=True)
 class Times:
-    """out = x times a matrix without batch and time; `transposed` says that the matrix holds the result's axis first."""
+    """out = x times a matrix without batch and time; `transposed`: the matrix has the result's axis first."""
 
     out: Ref
     x: Ref
@@ -48,7 +48,13 @@ def outer(s: Statement, program: Program) -> tuple[Ref, Ref] | None:
     for d, x in (s.args, s.args[::-1]):
         lead = d.labels[:-1]
         plain = all(program.values[r.name].role in ARRAYS for r in (d, x))
-        if plain and lead and x.labels[:-1] == lead and s.out.labels == (d.labels[-1], x.labels[-1]) and s.summed == lead:
+        if (
+            plain
+            and lead
+            and x.labels[:-1] == lead
+            and s.out.labels == (d.labels[-1], x.labels[-1])
+            and s.summed == lead
+        ):
             return d, x
     return None
 
@@ -153,7 +159,9 @@ def detached(program: Program) -> Program:
 def pack(program: Program) -> Packs:
     """Concatenations first, for they ask for it; then sums of products; then products of one operand."""
     packs, uses = Packs(), count_uses(program)
-    made = {s.out.name: (d, b, s) for d in ("forward", "backward") for b, ss in getattr(program, d).blocks() for s in ss}
+    made = {
+        s.out.name: (d, b, s) for d in ("forward", "backward") for b, ss in getattr(program, d).blocks() for s in ss
+    }
     carried = {c.source for p in (program.forward, program.backward) for c in p.carried}
 
     def eligible(name: str) -> bool:

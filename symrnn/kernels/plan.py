@@ -20,7 +20,18 @@ from symrnn.ir import (
     symbol,
 )
 from symrnn.kernels.ops import Assign, Copy, Map, Op, Product, Reduce, Register
-from symrnn.kernels.pack import Packs, count_uses, detached, outer, pack, results, sums_of_products, times, total
+from symrnn.kernels.pack import (
+    Packs,
+    SumOfProducts,
+    count_uses,
+    detached,
+    outer,
+    pack,
+    results,
+    sums_of_products,
+    times,
+    total,
+)
 from symrnn.program import Pass, Program
 
 
@@ -88,49 +99,52 @@ def _stage(program: Program, packs: Packs, direction: str) -> Stage:
 # -- statements to units ---------------------------------------------------------------------------------------
 
 
+@dataclass
+class _Draft:
+    """A block while products merge: what each merged value's unit is, and whose statement is gone."""
+
+    block: str
+    statements: list[Statement]
+    merged: dict[str, _Unit]
+    dropped: set[str]
+
+
 def _units(program: Program, packs: Packs, block: str, statements: Sequence[Statement]) -> list[_Unit]:
-    uses = count_uses(program)
-    merged: dict[str, _Unit] = {}
-    dropped: set[str] = set()
-    statements = list(statements)
-    for found in list(sums_of_products(statements, program, uses)):
-        _merge_sum(found, packs, block, statements, merged, dropped)
-    _merge_shared(program, packs, block, statements, merged, dropped)
+    draft = _Draft(block, list(statements), {}, set())
+    for found in list(sums_of_products(statements, program, count_uses(program))):
+        _merge_sum(found, packs, draft)
+    _merge_shared(program, packs, draft)
     units = []
-    for s in statements:
-        if s.out.name in merged:
-            units.append(merged[s.out.name])
-        elif s.out.name not in dropped:
-            units.append(_unit(program, packs, block, s))
+    for s in draft.statements:
+        if s.out.name in draft.merged:
+            units.append(draft.merged[s.out.name])
+        elif s.out.name not in draft.dropped:
+            units.append(_unit(packs, block, s))
     return units
 
 
-def _merge_sum(found, packs, block, statements, merged, dropped) -> None:  # type: ignore[no-untyped-def]
+def _merge_sum(found: SumOfProducts, packs: Packs, draft: _Draft) -> None:
     """Products that one statement adds up become one product of operands side by side."""
-    s = found.statement
-    expr, gone = s.expr, set[str]()
+    s, expr, gone = found.statement, found.statement.expr, set[str]()
     made: list[tuple[str, Product]] = []
     runs = packs.runs([t.x.name for t in found.terms])
     for run in runs:
         if len(run) == 1 and (len(runs) > 1 or expr != found.terms[0].out.symbol):
             continue
         terms = [found.terms[k] for k in run]
-        first, rest = terms[0], terms[1:]
-        expr = expr - sum(t.out.symbol for t in rest)
-        gone |= {t.out.name for t in rest}
+        expr = expr - sum(t.out.symbol for t in terms[1:])
+        gone |= {t.out.name for t in terms[1:]}
         weights = tuple((t.weight, t.transposed) for t in terms)
-        product = Product("times", block, tuple(t.x for t in terms), (first.out,), weights, equation=s.equation)
-        made.append((first.out.name, product))
+        lefts, first = tuple(t.x for t in terms), terms[0].out
+        made.append((first.name, Product("times", draft.block, lefts, (first,), weights, equation=s.equation)))
+    draft.dropped |= gone
     if len(made) == 1 and expr == symbol(made[0][0]):
-        product = replace(made[0][1], outs=(s.out,))
-        merged[s.out.name] = _product_unit(product)
-        dropped |= gone | {made[0][0]}
+        draft.merged[s.out.name] = _product_unit(replace(made[0][1], outs=(s.out,)))
+        draft.dropped.add(made[0][0])
         return
-    for name, product in made:
-        merged[name] = _product_unit(product)
-    dropped |= gone
+    draft.merged |= {name: _product_unit(product) for name, product in made}
     args = tuple(a for a in s.args if a.name not in gone)
-    statements[statements.index(s)] = replace(s, expr=expr, args=args)
+    draft.statements[draft.statements.index(s)] = replace(s, expr=expr, args=args)
 
 
 def _product_unit(product: Product) -> _Unit:
@@ -139,34 +153,44 @@ def _product_unit(product: Product) -> _Unit:
     return _Unit(tuple(reads), tuple(o.name for o in product.outs), ops=(product,))
 
 
-def _merge_shared(program, packs, block, statements, merged, dropped) -> None:  # type: ignore[no-untyped-def]
+@dataclass(frozen=True)
+class _Entry:
+    """A product that may share an operand with others."""
+
+    out: Ref
+    left: Ref
+    weight: tuple[Ref, bool] | None
+    equation: str
+
+
+def _merge_shared(program: Program, packs: Packs, draft: _Draft) -> None:
     """Products of one operand with several matrices, and gradients that share an operand, become one product each."""
     read = {a.name for p in (program.forward, program.backward) for s in p.statements() for a in s.args}
-    shared: dict[tuple[str, Ref | None], list[tuple[Ref, Ref, tuple[Ref, bool] | None, str]]] = {}
-    for s in statements:
-        if s.out.name in merged or s.out.name in dropped:
+    shared: dict[tuple[str, Ref | None], list[_Entry]] = {}
+    for s in draft.statements:
+        if s.out.name in draft.merged or s.out.name in draft.dropped:
             continue
         if (t := times(s, program)) is not None:
-            shared.setdefault(("times", t.x), []).append((s.out, t.x, (t.weight, t.transposed), s.equation))
+            shared.setdefault(("times", t.x), []).append(_Entry(s.out, t.x, (t.weight, t.transposed), s.equation))
         elif (pair := outer(s, program)) is not None:
-            shared.setdefault(("outer", pair[1]), []).append((s.out, pair[0], None, s.equation))
+            shared.setdefault(("outer", pair[1]), []).append(_Entry(s.out, pair[0], None, s.equation))
         elif (d := total(s, program)) is not None:
-            shared.setdefault(("total", None), []).append((s.out, d, None, s.equation))
+            shared.setdefault(("total", None), []).append(_Entry(s.out, d, None, s.equation))
     for (kind, operand), entries in shared.items():
-        names = [out.name if kind == "times" else left.name for out, left, _, _ in entries]
-        alone = kind != "times" and any(out.name in read for out, *_ in entries)
-        runs = [[k] for k in range(len(names))] if alone or len(set(names)) < len(names) else packs.runs(names)
-        for run in runs:
+        names = [(e.out if kind == "times" else e.left).name for e in entries]
+        alone = len(set(names)) < len(names) or (kind != "times" and any(e.out.name in read for e in entries))
+        for run in [[k] for k in range(len(names))] if alone else packs.runs(names):
             chosen = [entries[k] for k in run]
-            outs = tuple(out for out, *_ in chosen)
-            left = (operand,) if kind == "times" else tuple(left for _, left, _, _ in chosen)
-            weights = tuple(w for _, _, w, _ in chosen if w is not None)
+            outs = tuple(e.out for e in chosen)
+            left = tuple(e.left for e in (chosen[:1] if kind == "times" else chosen))
+            weights = tuple(e.weight for e in chosen if e.weight is not None)
             right = operand if kind == "outer" else None
-            merged[outs[0].name] = _product_unit(Product(kind, block, left, outs, weights, right, chosen[0][3]))
-            dropped |= {o.name for o in outs[1:]}
+            product = Product(kind, draft.block, left, outs, weights, right, chosen[0].equation)
+            draft.merged[outs[0].name] = _product_unit(product)
+            draft.dropped |= {o.name for o in outs[1:]}
 
 
-def _unit(program: Program, packs: Packs, block: str, s: Statement) -> _Unit:
+def _unit(packs: Packs, block: str, s: Statement) -> _Unit:
     reads = tuple(a.name for a in s.args)
     match s:
         case Pointwise():
@@ -201,45 +225,48 @@ def _outer_line(s: Contraction) -> Assign:
 def _grouped(units: list[_Unit], part: Pass, block: str) -> list[list[_Unit]]:
     """Units in an order in which each finds what it reads, as many lines as possible in a kernel."""
     source_of = {c.arrives: c.source for c in part.carried if block != "loop"}
-    waiting, groups = list(units), []
-    pending = {n for u in units for n in u.writes}
-
-    def ready(u: _Unit, inside: dict[str, Ref]) -> bool:
-        for name in u.reads:
-            if source_of.get(name) in pending:
-                return False
-            if name in pending and name not in inside:
-                return False
-        return u.line is None or all(r == inside[r.name] for _, r in u.line.args if r.name in inside)
-
-    while waiting:
-        chosen = next((u for u in waiting if u.line is None and ready(u, {})), None)
-        if chosen is not None:
-            group = [chosen]
-        else:
-            first = next(u for u in waiting if ready(u, {}))
-            group, inside = [], dict[str, Ref]()
-            while first is not None:
-                assert first.line is not None
-                group.append(first)
-                inside[first.line.out.name] = first.line.out
-                space = first.line.out.labels
-                first = next(
-                    (
-                        u
-                        for u in waiting
-                        if u not in group and u.line is not None and _fits(u.line, space) and ready(u, inside)
-                    ),
-                    None,
-                )
-        waiting = [u for u in waiting if u not in group]
-        pending -= {n for u in group for n in u.writes}
-        groups.append(group)
+    queue = _Queue(list(units), {n for u in units for n in u.writes}, source_of)
+    groups = []
+    while queue.waiting:
+        groups.append(queue.group())
     return groups
 
 
-def _fits(line: Assign, space: tuple[str, ...]) -> bool:
-    return line.out.labels == space
+@dataclass
+class _Queue:
+    """Units not yet placed, the values they will compute, and which of those a shifted copy stands for."""
+
+    waiting: list[_Unit]
+    pending: set[str]
+    source_of: dict[str, str]
+
+    def group(self) -> list[_Unit]:
+        """The next operation; or, where only lines are ready, all lines that can share a kernel with the first."""
+        chosen = next((u for u in self.waiting if u.line is None and self.ready(u, {})), None)
+        group = [] if chosen is None else [chosen]
+        inside: dict[str, Ref] = {}
+        while chosen is None and (found := self.line(group, inside)) is not None:
+            group.append(found)
+        self.waiting = [u for u in self.waiting if not any(u is g for g in group)]
+        self.pending -= {n for u in group for n in u.writes}
+        assert group, "nothing can be computed next"
+        return group
+
+    def line(self, group: list[_Unit], inside: dict[str, Ref]) -> _Unit | None:
+        """A line that is ready and runs over the same space as the group."""
+        for u in self.waiting:
+            if u.line is None or u.line.out.name in inside or not self.ready(u, inside):
+                continue
+            if not group or (group[0].line is not None and group[0].line.out.labels == u.line.out.labels):
+                inside[u.line.out.name] = u.line.out
+                return u
+        return None
+
+    def ready(self, u: _Unit, inside: dict[str, Ref]) -> bool:
+        """Is all there that the unit reads, what the group computes at the very component it is read at?"""
+        if any(self.source_of.get(n) in self.pending or (n in self.pending and n not in inside) for n in u.reads):
+            return False
+        return u.line is None or all(r == inside[r.name] for _, r in u.line.args if r.name in inside)
 
 
 def _read_elsewhere(group: list[_Unit], groups: dict[str, list[list[_Unit]]]) -> set[str]:

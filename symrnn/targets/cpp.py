@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import ModuleType
 
-from symrnn import build
+from symrnn.arraycode import HELPERS
 from symrnn.cell import Cell
-from symrnn.emit import Artifact, Header
+from symrnn.emit import Artifact, Header, emit
 from symrnn.kernels.c import SPELLING, Kernel, sizes
 from symrnn.kernels.compiler import compiler
 from symrnn.kernels.glue import Direction, Glue, spell
 from symrnn.kernels.layout import layout
 from symrnn.kernels.plan import Plan, plan
+from symrnn.loading import load as execute
 from symrnn.program import Program
 from symrnn.targets.numpy import Row
 
@@ -100,7 +101,7 @@ def module(program: Program, header: Header, xp: str) -> Module:
         gradients=[(v.name, _gradient(d.gradients[v.name], backward, xp)) for v in cell.params],
         input_gradients=[(v.name, _gradient(d.gradients[v.name], backward, xp)) for v in cell.inputs],
         state_gradients=[(b.key, f"{b.last}.copy()") for b in backward.boundaries],
-        uses={name: False for name in ("sigmoid", "erf", "times", "outer_sum", "one_hot")},
+        uses=dict.fromkeys(HELPERS, False),
         forward_carries=[],
         backward_carries=[],
     )
@@ -136,11 +137,11 @@ def _rows(variables: Iterable[object]) -> list[Row]:
     return [Row(v.name, v.axes, v.meaning) for v in variables]  # type: ignore[attr-defined]
 
 
-def load(cell: Cell, artifacts: list[Artifact]) -> ModuleType:
-    """The module with its kernels; without a compiler a warning and the NumPy module."""
+def load(cell: Cell, artifacts: list[Artifact], host: bool = False) -> ModuleType:
+    """The module with its kernels; without a compiler a warning and the NumPy module. `host` is always so."""
     if compiler() is None:
         warnings.warn("There is no C++ compiler (g++, clang++ or $CXX): using the NumPy backend.", stacklevel=3)
-        return build.compile(cell, "numpy")
-    module = build.load(cell, artifacts)
+        return execute(cell, emit(cell, "numpy"))
+    module = execute(cell, artifacts)
     module.__dict__["SOURCE"] = next(a.text for a in artifacts if a.path.endswith(".cpp"))
     return module

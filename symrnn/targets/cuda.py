@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
-from symrnn import build
 from symrnn.cell import Cell, Variable
 from symrnn.emit import Artifact, Header
 from symrnn.kernels.c import SPELLING, Kernel, sizes
 from symrnn.kernels.glue import spell
 from symrnn.kernels.host import on_the_cpu
 from symrnn.kernels.ops import extent
+from symrnn.loading import load as execute
 from symrnn.program import Program
 from symrnn.targets import cpp
 from symrnn.targets.numpy import Row
@@ -73,7 +73,7 @@ def context(program: Program, header: Header) -> Module:
     shared = {n: getattr(made, n) for n in Module.__dataclass_fields__ if hasattr(made, n)}
     for direction in ("forward", "backward"):
         part = shared[direction]
-        shared[direction] = cpp.replace(part, bindings=[_bound(b) for b in part.bindings])
+        shared[direction] = replace(part, bindings=[_bound(b) for b in part.bindings])
     kinds = {(k.kind, k.rows) for k in made.kernels}
     read = {n for part in (made.forward, made.backward) for n, _ in part.params}
     return Module(
@@ -84,7 +84,8 @@ def context(program: Program, header: Header) -> Module:
             "all_params": [(v.name, spell(v.name)) for v in cell.params if v.name in read],
             "input_locals": [(v.name, spell(v.name)) for v in cell.inputs],
             "seed_locals": [
-                (name, spell(seed), _shape(cell.variable(name), cell, lead=("T", "B"))) for name, seed in d.seeds.items()
+                (name, spell(seed), _shape(cell.variable(name), cell, lead=("T", "B")))
+                for name, seed in d.seeds.items()
             ],
             "uses": {
                 "rows": ("sum", True) in kinds,
@@ -103,10 +104,8 @@ def _copies(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def _bound(b: Any) -> Bound:
-    if b.kind in ("map", "sequence"):
-        shape = "each"
-    else:
-        shape = "columns" if b.kind == "sum" and not b.rows else "rows"
+    each = b.kind in ("map", "sequence")
+    shape = "each" if each else "columns" if b.kind == "sum" and not b.rows else "rows"
     return Bound(b.name, f'"{shape}"', b.count, b.over, b.arrays)
 
 
@@ -117,6 +116,6 @@ def _shape(v: Variable, cell: Cell, lead: tuple[str, ...] = ()) -> str:
 
 def load(cell: Cell, artifacts: list[Artifact], host: bool = False) -> ModuleType:
     """The module for CuPy arrays; with `host` for NumPy arrays, its kernels running on the CPU for a check."""
-    module = build.load(cell, artifacts)
+    module = execute(cell, artifacts)
     module.__dict__["SOURCE"] = next(a.text for a in artifacts if a.path.endswith(".cu"))
     return on_the_cpu(module) if host else module
