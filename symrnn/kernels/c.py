@@ -81,7 +81,7 @@ class Held:
 class Kernel:
     """One kernel for the templates; kind is map, sequence, sum, largest, smallest or peak.
 
-    `space` and `over` are (index, length, is it the last?) of the labels that stay and of those that are searched;
+    `space` and `over` are (index, length, where it is found in n or k) of the labels that stay and of those searched;
     `rows` says that the labels summed include the one along which memory is contiguous.
     """
 
@@ -90,9 +90,9 @@ class Kernel:
     backward: bool
     title: str
     arrays: tuple[Array, ...]
-    space: tuple[tuple[str, str], ...]
+    space: tuple[tuple[str, str, str], ...]
     count: str
-    over: tuple[tuple[str, str], ...]
+    over: tuple[tuple[str, str, str], ...]
     over_count: str
     rows: bool
     loads: tuple[Load, ...]
@@ -103,6 +103,16 @@ class Kernel:
     held: tuple[Held, ...]
     term: str
     target: str
+
+    @property
+    def parameters(self) -> list[str]:
+        """What the pointwise function takes: operands, then results by reference."""
+        return [f"const compute_t {x.local}" for x in self.loads] + [f"compute_t& {x}" for x in self.outs]
+
+    @property
+    def pointers(self) -> list[str]:
+        """The kernel's arrays as parameters."""
+        return [f"{'' if a.written else 'const '}storage_t* __restrict__ {a.pointer}" for a in self.arrays]
 
 
 class Writer:
@@ -129,21 +139,21 @@ class Writer:
         held = {r.arrives: r for r in op.registers}
         names = self.local_names(op)
         body = self.body(op, names)
-        loads = [Load(names[r], names[r] if r in held else self.load(r)) for r in op.loads]
-        fixed = [x for x, r in zip(loads, op.loads, strict=True) if op.sequence and r not in held and not self.moves(r)]
+        fixed = [r for r in op.loads if op.sequence and r not in held and self.fixed(r)]
+        loads = [Load(names[r], names[r] if r in held or r in fixed else self.load(r)) for r in op.loads]
         return Kernel(
             name=op.name,
             kind="sequence" if op.sequence else "map",
             backward=self.direction == "backward",
-            title="; ".join(dict.fromkeys(filter(None, (self.equation(x.equation) for x in op.lines)))),
+            title="",
             arrays=self.arrays(op.loads, [*op.stores, *(r.source for r in op.registers)]),
-            space=tuple((self.index[x], self.length(x)) for x in op.space),
+            space=self.decoded(op.space, "n"),
             count=" * ".join(_factor(self.length(x)) for x in op.space) or "1",
             over=(),
             over_count="",
             rows=False,
             loads=tuple(loads),
-            fixed=tuple(fixed),
+            fixed=tuple(Load(names[r], self.load(r)) for r in fixed),
             outs=tuple(names[x.out] for x in op.lines if x.out in op.stores or self.is_held(x, op)),
             body=body,
             stores=tuple(Load(names[r], self.place(r)) for r in op.stores if not self.only_held(r, op)),
@@ -224,9 +234,9 @@ class Writer:
             backward=self.direction == "backward",
             title=self.equation(op.equation),
             arrays=self.arrays(op.args, [op.out]),
-            space=tuple((self.index[x], self.length(x)) for x in op.space),
+            space=self.decoded(op.space, "n"),
             count=" * ".join(_factor(self.length(x)) for x in op.space) or "1",
-            over=tuple((self.index[x], self.length(x)) for x in op.over),
+            over=self.decoded(op.over, "k"),
             over_count=" * ".join(_factor(self.length(x)) for x in op.over),
             rows=bool(last & set(op.over)),
             loads=(),
@@ -244,9 +254,10 @@ class Writer:
     def home(self, ref: Ref) -> Home:
         return self.made.homes[ref.name]
 
-    def moves(self, ref: Ref) -> bool:
-        """Does the operand change from step to step?"""
-        return self.values[ref.name].timed
+    def fixed(self, ref: Ref) -> bool:
+        """Is the operand an array's component that is the same at every step?"""
+        value = self.values[ref.name]
+        return not value.timed and value.role not in ("const", "size", "identity")
 
     def load(self, ref: Ref, row: str = "") -> str:
         """An operand's component, in the type one computes in."""
@@ -269,8 +280,8 @@ class Writer:
         steps: list[tuple[str, str]] = []
         if buffer.rows:
             at = row or self.row or self.index[TIME]
-            at = f"{at} + 1" if home.shift else at
-            steps.append((f"({at}) % 2" if buffer.rows == "2" else at, ""))
+            at = {"T - 1": "T"}.get(at, f"{at} + 1") if home.shift else at
+            steps.append((f"{_factor(at)} % 2" if buffer.rows == "2" else at, ""))
         labels = [x for x in ref.labels if x != TIME]
         if value.batched:
             steps.append((self.index[BATCH], self.sizes["B"]))
@@ -295,6 +306,17 @@ class Writer:
             if self.values[r.name].role not in ("const", "size", "time", "identity")
         )
         return tuple(Array(n, self.pointer(n), n in written) for n in names)
+
+    def decoded(self, labels: Labels, counter: str) -> tuple[tuple[str, str, str], ...]:
+        """Each label with its index, its length, and the index as part of a number that counts all of them."""
+        found: list[tuple[str, str, str]] = []
+        rest = counter
+        for label in reversed(labels):
+            length = self.length(label)
+            part = rest if label == labels[0] else f"{rest} % {_factor(length)}"
+            found.append((self.index[label], length, part))
+            rest += f" / {_factor(length)}"
+        return tuple(reversed(found))
 
     def length(self, label: str) -> str:
         plain = {TIME: "T", BATCH: "B"}.get(label) or axis_of(label)

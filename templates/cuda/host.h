@@ -68,22 +68,7 @@ inline void enter()
     swapcontext(&fibers[running].context, &scheduler);
 }
 
-// Lets those go on who all wait for the same: a whole warp, or everybody who has not finished.
-inline void release(size_t count)
-{
-    for (size_t first = 0; first < count; first += 32) {
-        bool all = true;
-        const size_t end = first + 32 < count ? first + 32 : count;
-        for (size_t k = first; k < end; ++k) all = all && fibers[k].state == at_warp;
-        for (size_t k = first; k < end && all; ++k) fibers[k].state = ready;
-    }
-    bool all = true;
-    for (size_t k = 0; k < count; ++k) all = all && (fibers[k].state == at_barrier || fibers[k].state == done);
-    for (size_t k = 0; k < count && all; ++k)
-        if (fibers[k].state == at_barrier) fibers[k].state = ready;
-}
-
-inline void run_fibers(size_t count)
+inline void begin(size_t count)
 {
     if (fibers.size() < count) fibers.resize(count);
     for (size_t k = 0; k < count; ++k) {
@@ -97,27 +82,51 @@ inline void run_fibers(size_t count)
         f.context.uc_link = &scheduler;
         makecontext(&f.context, enter, 0);
     }
-    std::vector<size_t> able;
+}
+
+// The threads first … end - 1 that are in this state.
+inline std::vector<size_t> those(size_t first, size_t end, State state)
+{
+    std::vector<size_t> found;
+    for (size_t k = first; k < end; ++k)
+        if (fibers[k].state == state) found.push_back(k);
+    return found;
+}
+
+// Runs one warp as far as it goes: its threads in random order, on past shuffles, until all wait for the block.
+inline void run_warp(size_t first, size_t end)
+{
     for (;;) {
-        able.clear();
-        size_t finished = 0;
-        for (size_t k = 0; k < count; ++k) {
-            if (fibers[k].state == ready) able.push_back(k);
-            finished += fibers[k].state == done;
-        }
-        if (finished == count) return;
+        std::vector<size_t> able = those(first, end, ready);
         if (able.empty()) {
-            release(count);
-            for (size_t k = 0; k < count; ++k)
-                if (fibers[k].state == ready) able.push_back(k);
-            if (able.empty()) fail("threads wait for others that never come");
+            if (those(first, end, at_warp).size() < end - first) return;
+            for (size_t k = first; k < end; ++k) fibers[k].state = ready;
+            continue;
         }
-        for (size_t k = able.size(); k > 1; --k) std::swap(able[k - 1], able[order() % k]);
-        for (size_t k : able) {
-            running = k;
-            threadIdx = fibers[k].thread;
-            swapcontext(&scheduler, &fibers[k].context);
+        running = able[order() % able.size()];
+        threadIdx = fibers[running].thread;
+        swapcontext(&scheduler, &fibers[running].context);
+    }
+}
+
+// A warp may be ahead of all others up to the next barrier: what a missing barrier would let happen, happens.
+inline void run_fibers(size_t count)
+{
+    begin(count);
+    for (;;) {
+        std::vector<size_t> warps;
+        for (size_t k : those(0, count, ready))
+            if (warps.empty() || warps.back() != k / 32) warps.push_back(k / 32);
+        if (warps.empty()) {
+            const std::vector<size_t> waiting = those(0, count, at_barrier);
+            const size_t finished = those(0, count, done).size();
+            if (finished == count) return;
+            if (finished + waiting.size() < count) fail("threads wait for others that never come");
+            for (size_t k : waiting) fibers[k].state = ready;
+            continue;
         }
+        const size_t first = warps[order() % warps.size()] * 32;
+        run_warp(first, first + 32 < count ? first + 32 : count);
     }
 }
 
