@@ -195,7 +195,9 @@ class Writer:
         if kept != a.labels:
             axes = [k for k, x in enumerate(a.labels) if x not in kept]
             text = f"{text}.sum(axis={axes[0] if len(axes) == 1 else tuple(axes)})"
-        return text if kept == s.out.labels else f"{text}.T"
+        if kept == s.out.labels:
+            return text
+        return f"{text}.T" if len(kept) == 2 else f"{text}.swapaxes(-1, -2)"
 
     def matrix_product(self, s: Contraction, x: Ref, w: Ref) -> str:
         """(…, I) times a matrix without batch and time: one GEMM, whatever stands before I."""

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import builtins
 import difflib
-import itertools
-import linecache
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from symrnn.cell import Cell
-from symrnn.emit import Artifact, emit, target
+from symrnn.emit import emit, target
 from symrnn.errors import UsageError
+from symrnn.loading import load
 
-_counter = itertools.count(1)
+__all__ = ["Difference", "compare", "compile", "load", "tree", "write"]
 
 
 def compile(cell: Cell, backend: str = "numpy", **options: Any) -> ModuleType:
@@ -28,18 +25,6 @@ def compile(cell: Cell, backend: str = "numpy", **options: Any) -> ModuleType:
     artifacts = emit(cell, backend)
     loader = getattr(target(backend), "load", load)
     module: ModuleType = loader(cell, artifacts, **options)
-    return module
-
-
-def load(cell: Cell, artifacts: list[Artifact]) -> ModuleType:
-    """Execute generated Python text as a module whose lines tracebacks can show."""
-    text = next(a.text for a in artifacts if a.path.endswith(".py"))
-    filename = f"<symrnn {cell.name} {next(_counter)}>"
-    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
-    spec = spec_from_loader(cell.name, loader=None)
-    assert spec is not None
-    module = module_from_spec(spec)
-    exec(builtins.compile(text, filename, "exec"), module.__dict__)
     return module
 
 

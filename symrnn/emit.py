@@ -78,7 +78,16 @@ def emit(cell: Cell, backend: str = "numpy") -> list[Artifact]:
     chosen = target(backend)
     values = chosen.context(program_for(cell, backend), header(cell, backend))
     given = {f.name: getattr(values, f.name) for f in fields(values)}
-    return [Artifact(f"{cell.name}{suffix}", render(name, given)) for suffix, name in chosen.TEMPLATES.items()]
+    env = environment()
+    reads = {name: templates_read(env, name) for name in chosen.TEMPLATES.values()}
+    read = set().union(*reads.values())
+    assert read == set(given), (
+        f"{backend}: no template reads {sorted(set(given) - read)}; not given {sorted(read - set(given))}"
+    )
+    return [
+        Artifact(f"{cell.name}{suffix}", render(name, {k: given[k] for k in reads[name]}))
+        for suffix, name in chosen.TEMPLATES.items()
+    ]
 
 
 def header(cell: Cell, backend: str) -> Header:

@@ -1,0 +1,26 @@
+"""Generated Python text becomes a module in memory."""
+
+from __future__ import annotations
+
+import builtins
+import itertools
+import linecache
+from importlib.util import module_from_spec, spec_from_loader
+from types import ModuleType
+
+from symrnn.cell import Cell
+from symrnn.emit import Artifact
+
+_counter = itertools.count(1)
+
+
+def load(cell: Cell, artifacts: list[Artifact]) -> ModuleType:
+    """Execute generated Python text as a module whose lines tracebacks can show."""
+    text = next(a.text for a in artifacts if a.path.endswith(".py"))
+    filename = f"<symrnn {cell.name} {next(_counter)}>"
+    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    spec = spec_from_loader(cell.name, loader=None)
+    assert spec is not None
+    module = module_from_spec(spec)
+    exec(builtins.compile(text, filename, "exec"), module.__dict__)
+    return module

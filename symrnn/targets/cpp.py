@@ -1,0 +1,147 @@
+"""The cpp target: kernels for the system's compiler, and the NumPy module around them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import ModuleType
+
+from symrnn.arraycode import HELPERS
+from symrnn.cell import Cell
+from symrnn.emit import Artifact, Header, emit
+from symrnn.kernels.c import SPELLING, Kernel, sizes
+from symrnn.kernels.compiler import compiler
+from symrnn.kernels.glue import Direction, Glue, spell
+from symrnn.kernels.layout import layout
+from symrnn.kernels.plan import Plan, plan
+from symrnn.loading import load as execute
+from symrnn.program import Program
+from symrnn.targets.numpy import Row
+
+NAME = "cpp"
+TEMPLATES = {".py": "cpp/module.py.j2", ".cpp": "cpp/kernels.cpp.j2"}
+PASSES = ("expand", "alias", "save")
+
+__all__ = ["NAME", "PASSES", "SPELLING", "TEMPLATES", "context", "load"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One direction as the template prints it."""
+
+    params: list[tuple[str, str]]
+    allocations: list[object]
+    bindings: list[object]
+    boundaries: list[object]
+    weights: list[object]
+    blocks: dict[str, list[object]]
+    sequence: bool
+
+
+@dataclass(frozen=True)
+class Module:
+    """What the templates print."""
+
+    cell: Cell
+    header: Header
+    title: str
+    inputs: list[Row]
+    params: list[Row]
+    states: list[Row]
+    outputs: list[Row]
+    starts: list[tuple[str, str]]
+    size_names: list[str]
+    m_sizes: str
+    tape: list[tuple[str, str]]
+    forward: Part
+    backward: Part
+    kernels: list[Kernel]
+    final: list[tuple[str, str]]
+    results: list[tuple[str, str]]
+    seeds: list[tuple[str, str]]
+    gradients: list[tuple[str, str]]
+    input_gradients: list[tuple[str, str]]
+    state_gradients: list[tuple[str, str]]
+    uses: dict[str, bool]
+    forward_carries: list[str]
+    backward_carries: list[str]
+
+
+def context(program: Program, header: Header) -> Module:
+    """Everything the templates print, for one program."""
+    return module(program, header, "np")
+
+
+def module(program: Program, header: Header, xp: str) -> Module:
+    """The same for an array library called `xp`."""
+    planned = plan(program)
+    glue = Glue(layout(planned), xp)
+    cell, d = program.derivation.cell, program.derivation
+    forward, backward = glue.direction("forward"), glue.direction("backward")
+    names = sizes(cell)
+    return Module(
+        cell=cell,
+        header=header,
+        title=(cell.title or cell.name).replace("\\", "\\\\").replace('"', "'").rstrip(),
+        inputs=_rows(cell.inputs),
+        params=_rows(cell.params),
+        states=[Row(c.name, c.axes, cell.variable(c.of).meaning or c.of) for c in cell.carries],
+        outputs=_rows(cell.outputs),
+        starts=[(v.name, v.start or ("uniform" if len(v.axes) > 1 else "zeros")) for v in cell.params],
+        size_names=list(names.values()),
+        m_sizes=f"[size[axis] for axis in ({', '.join(repr(n) for n in names)})]".replace("'", '"'),
+        tape=_tape(forward, backward, {spell(s) for s in d.seeds.values()}),
+        forward=_part(forward, planned, "forward"),
+        backward=_part(backward, planned, "backward"),
+        kernels=[*forward.kernels, *backward.kernels],
+        final=[(b.key, f"{b.last}.copy()") for b in forward.boundaries],
+        results=[(v.name, f"{_result(v.name, forward)}.copy()") for v in cell.outputs],
+        seeds=[(name, spell(seed)) for name, seed in d.seeds.items()],
+        gradients=[(v.name, _gradient(d.gradients[v.name], backward, xp)) for v in cell.params],
+        input_gradients=[(v.name, _gradient(d.gradients[v.name], backward, xp)) for v in cell.inputs],
+        state_gradients=[(b.key, f"{b.last}.copy()") for b in backward.boundaries],
+        uses=dict.fromkeys(HELPERS, False),
+        forward_carries=[],
+        backward_carries=[],
+    )
+
+
+def _result(name: str, direction: Direction) -> str:
+    return direction.results.get(name) or spell(name)
+
+
+def _gradient(name: str, backward: Direction, xp: str) -> str:
+    text = _result(name, backward)
+    return f"{xp}.ascontiguousarray({text})" if "[..., " in text else text
+
+
+def _part(d: Direction, planned: Plan, name: str) -> Part:
+    return Part(
+        params=[(n, spell(n)) for n in d.params],
+        allocations=list(d.allocations),
+        bindings=list(d.bindings),
+        boundaries=list(d.boundaries),
+        weights=list(d.weights),
+        blocks={k: list(v) for k, v in d.blocks.items()},
+        sequence=planned.stage(name).sequence,
+    )
+
+
+def _tape(forward: Direction, backward: Direction, seeds: set[str]) -> list[tuple[str, str]]:
+    """Arrays backward reads that it neither makes nor is given."""
+    return [(spell(n), forward.shapes[spell(n)]) for n in backward.reads if spell(n) not in seeds]
+
+
+def _rows(variables: Iterable[object]) -> list[Row]:
+    return [Row(v.name, v.axes, v.meaning) for v in variables]  # type: ignore[attr-defined]
+
+
+def load(cell: Cell, artifacts: list[Artifact], host: bool = False) -> ModuleType:
+    """The module with its kernels; without a compiler a warning and the NumPy module. `host` is always so."""
+    if compiler() is None:
+        warnings.warn("There is no C++ compiler (g++, clang++ or $CXX): using the NumPy backend.", stacklevel=3)
+        return execute(cell, emit(cell, "numpy"))
+    module = execute(cell, artifacts)
+    module.__dict__["SOURCE"] = next(a.text for a in artifacts if a.path.endswith(".cpp"))
+    return module

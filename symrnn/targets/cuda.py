@@ -1,0 +1,121 @@
+"""The cuda target: kernels as CUDA C++, and the CuPy module around them; with host=True they run on the CPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any
+
+from symrnn.cell import Cell, Variable
+from symrnn.emit import Artifact, Header
+from symrnn.kernels.c import SPELLING, Kernel, sizes
+from symrnn.kernels.glue import spell
+from symrnn.kernels.host import on_the_cpu
+from symrnn.kernels.ops import extent
+from symrnn.loading import load as execute
+from symrnn.program import Program
+from symrnn.targets import cpp
+from symrnn.targets.numpy import Row
+
+NAME = "cuda"
+TEMPLATES = {".py": "cuda/module.py.j2", ".cu": "cuda/kernels.cu.j2"}
+PASSES = ("expand", "alias", "save")
+
+__all__ = ["NAME", "PASSES", "SPELLING", "TEMPLATES", "context", "load"]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A kernel bound to its arrays; shape is how its threads are laid out: each, rows or columns."""
+
+    name: str
+    shape: str
+    count: str
+    over: str
+    arrays: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Module:
+    """What the templates print."""
+
+    cell: Cell
+    header: Header
+    title: str
+    inputs: list[Row]
+    params: list[Row]
+    states: list[Row]
+    outputs: list[Row]
+    starts: list[tuple[str, str]]
+    size_names: list[str]
+    m_sizes: str
+    given: list[tuple[str, str]]
+    all_params: list[tuple[str, str]]
+    input_locals: list[tuple[str, str]]
+    seed_locals: list[tuple[str, str, str]]
+    forward: Any
+    backward: Any
+    kernels: list[Kernel]
+    uses: dict[str, bool]
+    final: list[tuple[str, str]]
+    results: list[tuple[str, str]]
+    seeds: list[tuple[str, str]]
+    gradients: list[tuple[str, str]]
+    input_gradients: list[tuple[str, str]]
+    state_gradients: list[tuple[str, str]]
+
+
+def context(program: Program, header: Header) -> Module:
+    """Everything the templates print, for one program."""
+    made = cpp.module(program, header, "cp")
+    d = program.derivation
+    cell = d.cell
+    shared = {n: getattr(made, n) for n in Module.__dataclass_fields__ if hasattr(made, n)}
+    for direction in ("forward", "backward"):
+        part = shared[direction]
+        shared[direction] = replace(part, bindings=[_bound(b) for b in part.bindings])
+    kinds = {(k.kind, k.rows) for k in made.kernels}
+    read = {n for part in (made.forward, made.backward) for n, _ in part.params}
+    return Module(
+        **shared
+        | {
+            "given": [(spell(v.name), _shape(v, cell, lead=("T", "B"))) for v in cell.inputs]
+            + [(spell(v.name), _shape(v, cell)) for v in cell.params if v.name in read],
+            "all_params": [(v.name, spell(v.name)) for v in cell.params if v.name in read],
+            "input_locals": [(v.name, spell(v.name)) for v in cell.inputs],
+            "seed_locals": [
+                (name, spell(seed), _shape(cell.variable(name), cell, lead=("T", "B")))
+                for name, seed in d.seeds.items()
+            ],
+            "uses": {
+                "rows": ("sum", True) in kinds,
+                "columns": ("sum", False) in kinds,
+                "best": bool({k for k, _ in kinds} & {"largest", "smallest", "peak"}),
+            },
+            "gradients": _copies(made.gradients),
+            "input_gradients": _copies(made.input_gradients),
+        }
+    )
+
+
+def _copies(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The workspace is used again, so that results leave it as copies."""
+    return [(n, text if text.startswith("cp.ascontiguousarray") else f"{text}.copy()") for n, text in pairs]
+
+
+def _bound(b: Any) -> Bound:
+    each = b.kind in ("map", "sequence")
+    shape = "each" if each else "columns" if b.kind == "sum" and not b.rows else "rows"
+    return Bound(b.name, f'"{shape}"', b.count, b.over, b.arrays)
+
+
+def _shape(v: Variable, cell: Cell, lead: tuple[str, ...] = ()) -> str:
+    items = [*lead, *(extent((a,), sizes(cell)) for a in v.axes)]
+    return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
+
+
+def load(cell: Cell, artifacts: list[Artifact], host: bool = False) -> ModuleType:
+    """The module for CuPy arrays; with `host` for NumPy arrays, its kernels running on the CPU for a check."""
+    module = execute(cell, artifacts)
+    module.__dict__["SOURCE"] = next(a.text for a in artifacts if a.path.endswith(".cu"))
+    return on_the_cpu(module) if host else module

@@ -1,0 +1,114 @@
+"""The cpp backend: every cell passes the check, the compiler's absence is said, the cache is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import symrnn
+from symrnn.cells import heads, parse
+from symrnn.check import SHAPES, check
+from symrnn.emit import emit
+from symrnn.functions import ELEMENTWISE
+from symrnn.kernels import compiler
+from tests.points import point
+
+EVERYTHING = [*symrnn.gallery(), *(f"heads/{h}" for h in heads())]
+COMPILER = pytest.mark.skipif(compiler.compiler() is None, reason="no C++ compiler: install g++ or clang++")
+
+#: One equation for every function a cell may call elementwise, with arguments where all of them are defined.
+ARGUMENTS = {1: "{0}(0.3 + a * a)", 2: "{0}(a, 0.1 * b)", 3: "{0}(a, -1.5 * b * b - 0.4, 1.5 * b * b + 0.4)"}
+
+
+def everything_elementwise() -> str:
+    """A cell that calls every elementwise function and every kind of reduction."""
+    lines = ["input x[I]", "state h[H]", "output h", "a = W @ x + U @ h[t-1]", "b = V @ x", "M = outer(a, b)"]
+    terms = ["sum(M)", "max(a)", "softmax(b)", "layer_norm(a)", "norm(b)", "mean(a)", "dot(a, b)", "identity(a) @ b"]
+    terms[-1] = "logsumexp(b)"
+    for name, arity in ELEMENTWISE.items():
+        form = "where(a > b, a, b)" if name == "where" else ARGUMENTS[arity].format(name)
+        lines.append(f"y_{name} = {form}")
+        terms.append(f"y_{name}")
+    return "\n".join([*lines, f"h = tanh(0.1 * ({' + '.join(terms)}) + t / 7 + M.T @ a)"])
+
+
+@COMPILER
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_every_cell_passes(name: str) -> None:
+    cell = symrnn.load(name)
+    module = symrnn.compile(cell, backend="cpp")
+    for dtype, shapes in (("float64", SHAPES), ("float32", SHAPES[:1])):
+        report = check(cell, module, "cpp", dtype, shapes)
+        assert report.ok, str(report)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "cpp", "cuda"])
+def test_every_target_spells_every_function(backend: str) -> None:
+    cell = parse(everything_elementwise(), "everything")
+    module = symrnn.compile(cell, backend, **({"host": True} if backend == "cuda" else {}))
+    report = check(cell, module, backend)
+    assert report.ok, str(report)
+
+
+@COMPILER
+def test_arrays_need_not_be_contiguous() -> None:
+    cell = symrnn.load("gru")
+    module, at = symrnn.compile(cell, backend="cpp"), point(cell)
+    plain, _, tape = module.forward(at.params, at.x, at.state)
+    strided = {k: np.asfortranarray(v) for k, v in at.params.items()}
+    assert np.array_equal(module.forward(strided, np.asfortranarray(at.x), at.state)[0], plain)
+    (dy,) = at.dy.values()
+    first, second = (module.backward(p, tape, d)[1] for p, d in ((at.params, dy), (strided, np.asfortranarray(dy))))
+    assert np.array_equal(first, second)
+
+
+@COMPILER
+def test_large_and_odd_values_survive_the_vector_functions() -> None:
+    """exp, tanh and sigmoid without branches: the far ends, zero, and NaN."""
+    cell = parse("input x[H]\noutput y\ny = exp(x)\n", "ends")
+    module = symrnn.compile(cell, backend="cpp")
+    for dtype in (np.float32, np.float64):
+        x = np.array([[[-np.inf, -800, -100, -50, -1e-9, 0, 1e-9, 1, 50, 88, 800, np.inf, np.nan]]], dtype)
+        with np.errstate(over="ignore", under="ignore"):
+            np.testing.assert_allclose(module.forward({}, x)[0], np.exp(x), rtol=8 * np.finfo(dtype).eps, atol=1e-44)
+
+
+@COMPILER
+@pytest.mark.parametrize("function", ["exp", "tanh", "sigmoid"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_vector_functions_are_accurate(function: str, dtype: type) -> None:
+    module = symrnn.compile(parse(f"input x[H]\noutput y\ny = {function}(x)\n", "one"), backend="cpp")
+    x = np.concatenate([np.linspace(-30, 30, 4000), np.geomspace(1e-12, 1, 500)])[None, None].astype(dtype)
+    wide = x.astype(np.longdouble)
+    exact = {"exp": np.exp, "tanh": np.tanh, "sigmoid": lambda a: 1 / (1 + np.exp(-a))}[function](wide)
+    error = np.abs(module.forward({}, x)[0] - exact) / np.abs(exact)
+    assert error.max() < 4 * np.finfo(dtype).eps
+
+
+def test_without_a_compiler_the_numpy_module_comes_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.warns(UserWarning, match="no C\\+\\+ compiler"):
+        module = symrnn.compile(symrnn.load("elman"), backend="cpp")
+    assert not hasattr(module, "SOURCE")
+    with pytest.raises(symrnn.UsageError, match="Install g\\+\\+"):
+        compiler.library("", ())
+
+
+@COMPILER
+def test_a_library_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SYMRNN_CACHE", str(tmp_path / "cache"))
+    first = compiler.library('extern "C" int one() { return 1; }\n', ())
+    stamp = first.stat().st_mtime_ns
+    assert compiler.library('extern "C" int one() { return 1; }\n', ()) == first
+    assert first.stat().st_mtime_ns == stamp
+    assert compiler.library('extern "C" int one() { return 1; }\n', ("-O1",)) != first
+    with pytest.raises(symrnn.UsageError, match="does not compile"):
+        compiler.library("no C++\n", ())
+
+
+def test_products_of_one_operand_are_one_product() -> None:
+    text = next(a.text for a in emit(symrnn.load("lstm"), "cpp") if a.path.endswith(".py"))
+    loops = [part.split("\n\n")[0] for part in text.split("range(T)")[1:]]
+    assert [part.count("product(") for part in loops] == [1, 1]
