@@ -13,7 +13,7 @@ from symrnn.check import SHAPES, check
 from symrnn.emit import emit
 from symrnn.functions import ELEMENTWISE
 from symrnn.kernels import compiler
-from tests.points import point
+from points import point
 
 EVERYTHING = [*symrnn.gallery(), *(f"heads/{h}" for h in heads())]
 COMPILER = pytest.mark.skipif(compiler.compiler() is None, reason="no C++ compiler: install g++ or clang++")

@@ -15,7 +15,7 @@ from symrnn.cells import heads, parse
 from symrnn.check import SHAPES, check
 from symrnn.emit import Artifact, emit, target
 from symrnn.kernels import compiler, nvrtc
-from tests.points import point
+from points import point
 
 EVERYTHING = [*symrnn.gallery(), *(f"heads/{h}" for h in heads())]
 COMPILER = pytest.mark.skipif(compiler.compiler() is None, reason="no C++ compiler: install g++ or clang++")
