@@ -113,7 +113,7 @@ extern "C" void forward_before_sum(const int64 t_, const int64* sizes, void* con
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iI = 0; iI < I; ++iI)
             total += compute_t(w_beta_at[iI]) * compute_t(x_at[(iT * B + iB) * I + iI]);
@@ -166,7 +166,7 @@ extern "C" void forward_before_sum2(const int64 t_, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(a_q_at[(iT * B + iB) * K + iK]) * compute_t(a_q_at[(iT * B + iB) * K + iK]);
@@ -186,7 +186,7 @@ extern "C" void forward_before_sum3(const int64 t_, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(a_k_at[(iT * B + iB) * K + iK]) * compute_t(a_k_at[(iT * B + iB) * K + iK]);
@@ -314,7 +314,7 @@ extern "C" void forward_step_sum(const int64 t_, const int64* sizes, void* const
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]) * compute_t(k_at[(t * B + iB) * K + iK]);
@@ -402,7 +402,7 @@ extern "C" void forward_after_sum(const int64 t_, const int64* sizes, void* cons
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]) * compute_t(q_at[(iT * B + iB) * K + iK]);
@@ -424,7 +424,7 @@ extern "C" void backward_before_sum(const int64 t_, const int64* sizes, void* co
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(dy_at[(iT * B + iB) * H + iH]) * compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
@@ -445,7 +445,7 @@ extern "C" void backward_before_sum2(const int64 t_, const int64* sizes, void* c
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_q_at[(iT * B + iB) * K + iK]) * compute_t(a_q_at[(iT * B + iB) * K + iK]);
@@ -572,7 +572,7 @@ extern "C" void backward_step_sum(const int64 t_, const int64* sizes, void* cons
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_S_arg0_k_at[((t * B + iB) * H + iH) * K + iK]) * compute_t(k_at[(t * B + iB) * K + iK]);
@@ -651,7 +651,7 @@ extern "C" void backward_after_sum(const int64 t_, const int64* sizes, void* con
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         for (int64 iH = 0; iH < H; ++iH)
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
@@ -674,7 +674,7 @@ extern "C" void backward_after_sum2(const int64 t_, const int64* sizes, void* co
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_S_k_at[(iT * B + iB) * H + iH]) * compute_t(S_rows_at[((iT * B + iB) * H + iH) * K + iK]);
@@ -696,7 +696,7 @@ extern "C" void backward_after_sum3(const int64 t_, const int64* sizes, void* co
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]) * compute_t(S_arg0_at[(iT * B + iB) * H + iH]);
@@ -745,7 +745,7 @@ extern "C" void backward_after_sum4(const int64 t_, const int64* sizes, void* co
     (void)t;
     for (int64 iI = 0; iI < I; ++iI)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
@@ -829,7 +829,7 @@ extern "C" void backward_after_sum5(const int64 t_, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_k_at[(iT * B + iB) * K + iK]) * compute_t(a_k_at[(iT * B + iB) * K + iK]);

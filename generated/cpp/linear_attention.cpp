@@ -240,7 +240,7 @@ extern "C" void forward_after_sum(const int64 t_, const int64* sizes, void* cons
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]) * compute_t(q_at[(iT * B + iB) * K + iK]);
@@ -261,7 +261,7 @@ extern "C" void forward_after_sum2(const int64 t_, const int64* sizes, void* con
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]) * compute_t(q_at[(iT * B + iB) * K + iK]);
@@ -312,7 +312,7 @@ extern "C" void backward_before_sum(const int64 t_, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(dy_at[(iT * B + iB) * H + iH]) * compute_t(S_q_at[(iT * B + iB) * H + iH]);
@@ -393,7 +393,7 @@ extern "C" void backward_before_sum2(const int64 t_, const int64* sizes, void* c
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_S_q_at[(iT * B + iB) * H + iH]) * compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
@@ -518,7 +518,7 @@ extern "C" void backward_after_sum(const int64 t_, const int64* sizes, void* con
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK]) * compute_t(k_at[(iT * B + iB) * K + iK]);
@@ -540,7 +540,7 @@ extern "C" void backward_after_sum2(const int64 t_, const int64* sizes, void* co
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK]) * compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);

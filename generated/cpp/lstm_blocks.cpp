@@ -114,7 +114,7 @@ extern "C" void forward_before_sum(const int64 t_, const int64* sizes, void* con
     for (int64 iN = 0; iN < N; ++iN)
     for (int64 iS = 0; iS < S; ++iS)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iI = 0; iI < I; ++iI)
             total += compute_t(W_z_at[(iN * S + iS) * I + iI]) * compute_t(x_at[(iT * B + iB) * I + iI]);
@@ -136,7 +136,7 @@ extern "C" void forward_step_sum(const int64 t_, const int64* sizes, void* const
     for (int64 iN = 0; iN < N; ++iN)
     for (int64 iS = 0; iS < S; ++iS)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(U_z_at[(iN * S + iS) * H + iH]) * compute_t(h_rows_at[(t * B + iB) * H + iH]);
@@ -263,7 +263,7 @@ extern "C" void forward_step_sum2(const int64 t_, const int64* sizes, void* cons
     for (int64 iH = 0; iH < H; ++iH)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iS = 0; iS < S; ++iS)
             total += compute_t(W_h_at[(iH * N + iN) * S + iS]) * compute_t(y_at[((t * B + iB) * N + iN) * S + iS]);
@@ -283,7 +283,7 @@ extern "C" void forward_step_sum3(const int64 t_, const int64* sizes, void* cons
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(h_sum_at[(iB * H + iH) * N + iN]);
@@ -362,7 +362,7 @@ extern "C" void backward_step_sum(const int64 t_, const int64* sizes, void* cons
     for (int64 iN = 0; iN < N; ++iN)
     for (int64 iS = 0; iS < S; ++iS)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_h_sum_at[((t * B + iB) * H + iH) * N + iN]) * compute_t(W_h_at[(iH * N + iN) * S + iS]);
@@ -383,7 +383,7 @@ extern "C" void backward_step_sum2(const int64 t_, const int64* sizes, void* con
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iS = 0; iS < S; ++iS)
             total += compute_t(d_y_at[(iB * N + iN) * S + iS]) * compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
@@ -455,7 +455,7 @@ extern "C" void backward_step_sum3(const int64 t_, const int64* sizes, void* con
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iS = 0; iS < S; ++iS)
             total += compute_t(d_c_at[(iB * N + iN) * S + iS]) * compute_t(c_rows_at[((t * B + iB) * N + iN) * S + iS]);
@@ -476,7 +476,7 @@ extern "C" void backward_step_sum4(const int64 t_, const int64* sizes, void* con
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iS = 0; iS < S; ++iS)
             total += compute_t(d_c_at[(iB * N + iN) * S + iS]) * compute_t(z_at[((t * B + iB) * N + iN) * S + iS]);
@@ -497,7 +497,7 @@ extern "C" void backward_step_sum5(const int64 t_, const int64* sizes, void* con
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         for (int64 iN = 0; iN < N; ++iN)
         #pragma omp simd reduction(+:total)
         for (int64 iS = 0; iS < S; ++iS)
@@ -592,7 +592,7 @@ extern "C" void backward_after_sum(const int64 t_, const int64* sizes, void* con
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iI = 0; iI < I; ++iI)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         for (int64 iN = 0; iN < N; ++iN)
         #pragma omp simd reduction(+:total)
         for (int64 iS = 0; iS < S; ++iS)
@@ -615,7 +615,7 @@ extern "C" void backward_after_sum2(const int64 t_, const int64* sizes, void* co
     for (int64 iS = 0; iS < S; ++iS)
     for (int64 iI = 0; iI < I; ++iI)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
@@ -638,7 +638,7 @@ extern "C" void backward_after_sum3(const int64 t_, const int64* sizes, void* co
     for (int64 iS = 0; iS < S; ++iS)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
@@ -659,7 +659,7 @@ extern "C" void backward_after_sum4(const int64 t_, const int64* sizes, void* co
     for (int64 iN = 0; iN < N; ++iN)
     for (int64 iS = 0; iS < S; ++iS)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
@@ -682,7 +682,7 @@ extern "C" void backward_after_sum5(const int64 t_, const int64* sizes, void* co
     for (int64 iN = 0; iN < N; ++iN)
     for (int64 iS = 0; iS < S; ++iS)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)

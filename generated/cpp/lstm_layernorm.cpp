@@ -124,7 +124,7 @@ extern "C" void forward_before_sum(const int64 t_, const int64* sizes, void* con
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
             total += compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
@@ -202,7 +202,7 @@ extern "C" void forward_before_sum2(const int64 t_, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
             total += compute_t(s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
@@ -251,7 +251,7 @@ extern "C" void forward_step_sum(const int64 t_, const int64* sizes, void* const
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
             total += compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
@@ -326,7 +326,7 @@ extern "C" void forward_step_sum2(const int64 t_, const int64* sizes, void* cons
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
             total += compute_t(s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
@@ -470,7 +470,7 @@ extern "C" void forward_step_sum3(const int64 t_, const int64* sizes, void* cons
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(c_rows_at[((t + 1) * B + iB) * H + iH]);
@@ -519,7 +519,7 @@ extern "C" void forward_step_sum4(const int64 t_, const int64* sizes, void* cons
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(c_centred_at[(t * B + iB) * H + iH]) * compute_t(c_centred_at[(t * B + iB) * H + iH]);
@@ -668,7 +668,7 @@ extern "C" void backward_step_sum(const int64 t_, const int64* sizes, void* cons
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_h_pre_by_c_std_at[iB * H + iH]);
@@ -687,7 +687,7 @@ extern "C" void backward_step_sum2(const int64 t_, const int64* sizes, void* con
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_o_pre_by_s_u_at[iB * H + iH]);
@@ -707,7 +707,7 @@ extern "C" void backward_step_sum3(const int64 t_, const int64* sizes, void* con
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_o_pre_at[(t * B + iB) * H + iH]) * compute_t(gamma_uo_at[iH]);
@@ -791,7 +791,7 @@ extern "C" void backward_step_sum4(const int64 t_, const int64* sizes, void* con
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_c_centred_at[iB * H + iH]);
@@ -922,7 +922,7 @@ extern "C" void backward_step_sum5(const int64 t_, const int64* sizes, void* con
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_i_pre_by_s_u_at[iB * H + iH]);
@@ -941,7 +941,7 @@ extern "C" void backward_step_sum6(const int64 t_, const int64* sizes, void* con
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_f_pre_by_s_u_at[iB * H + iH]);
@@ -960,7 +960,7 @@ extern "C" void backward_step_sum7(const int64 t_, const int64* sizes, void* con
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_g_pre_by_s_u_at[iB * H + iH]);
@@ -980,7 +980,7 @@ extern "C" void backward_step_sum8(const int64 t_, const int64* sizes, void* con
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_i_pre_at[(t * B + iB) * H + iH]) * compute_t(gamma_ui_at[iH]);
@@ -1000,7 +1000,7 @@ extern "C" void backward_step_sum9(const int64 t_, const int64* sizes, void* con
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_f_pre_at[(t * B + iB) * H + iH]) * compute_t(gamma_uf_at[iH]);
@@ -1020,7 +1020,7 @@ extern "C" void backward_step_sum10(const int64 t_, const int64* sizes, void* co
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_g_pre_at[(t * B + iB) * H + iH]) * compute_t(gamma_ug_at[iH]);
@@ -1112,7 +1112,7 @@ extern "C" void backward_step_sum11(const int64 t_, const int64* sizes, void* co
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
             total += compute_t(d_s_u_sum_arg_by_m_u_at[iB * (4 * H) + iHHHH]);
@@ -1269,7 +1269,7 @@ extern "C" void backward_after_sum(const int64 t_, const int64* sizes, void* con
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_i_pre_at[(iT * B + iB) * H + iH]) * compute_t(gamma_wi_at[iH]);
@@ -1290,7 +1290,7 @@ extern "C" void backward_after_sum2(const int64 t_, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_f_pre_at[(iT * B + iB) * H + iH]) * compute_t(gamma_wf_at[iH]);
@@ -1311,7 +1311,7 @@ extern "C" void backward_after_sum3(const int64 t_, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_g_pre_at[(iT * B + iB) * H + iH]) * compute_t(gamma_wg_at[iH]);
@@ -1332,7 +1332,7 @@ extern "C" void backward_after_sum4(const int64 t_, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_o_pre_at[(iT * B + iB) * H + iH]) * compute_t(gamma_wo_at[iH]);
@@ -1478,7 +1478,7 @@ extern "C" void backward_after_sum5(const int64 t_, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_i_pre_by_s_w_at[(iT * B + iB) * H + iH]);
@@ -1498,7 +1498,7 @@ extern "C" void backward_after_sum6(const int64 t_, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_f_pre_by_s_w_at[(iT * B + iB) * H + iH]);
@@ -1518,7 +1518,7 @@ extern "C" void backward_after_sum7(const int64 t_, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_g_pre_by_s_w_at[(iT * B + iB) * H + iH]);
@@ -1538,7 +1538,7 @@ extern "C" void backward_after_sum8(const int64 t_, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_o_pre_by_s_w_at[(iT * B + iB) * H + iH]);
@@ -1633,7 +1633,7 @@ extern "C" void backward_after_sum9(const int64 t_, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
             total += compute_t(d_s_w_sum_arg_by_m_w_at[(iT * B + iB) * (4 * H) + iHHHH]);

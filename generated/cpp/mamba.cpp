@@ -250,7 +250,7 @@ extern "C" void forward_after_sum(const int64 t_, const int64* sizes, void* cons
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iI = 0; iI < I; ++iI)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN]) * compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]);
@@ -304,7 +304,7 @@ extern "C" void backward_before_sum(const int64 t_, const int64* sizes, void* co
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iI = 0; iI < I; ++iI)
             total += compute_t(dy_at[(iT * B + iB) * I + iI]) * compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN]);
@@ -363,7 +363,7 @@ extern "C" void backward_after_sum(const int64 t_, const int64* sizes, void* con
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iI = 0; iI < I; ++iI)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN]) * compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]);
@@ -385,7 +385,7 @@ extern "C" void backward_after_sum2(const int64 t_, const int64* sizes, void* co
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iI = 0; iI < I; ++iI)
             total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN]) * compute_t(Delta_x_at[(iT * B + iB) * I + iI]);
@@ -405,7 +405,7 @@ extern "C" void backward_after_sum3(const int64 t_, const int64* sizes, void* co
     (void)t;
     for (int64 iI = 0; iI < I; ++iI)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
@@ -461,7 +461,7 @@ extern "C" void backward_after_sum4(const int64 t_, const int64* sizes, void* co
     for (int64 iI = 0; iI < I; ++iI)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
@@ -484,7 +484,7 @@ extern "C" void backward_after_sum5(const int64 t_, const int64* sizes, void* co
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iI = 0; iI < I; ++iI)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_h_pre_at[((iT * B + iB) * I + iI) * N + iN]) * compute_t(A_at[iI * N + iN]);

@@ -140,7 +140,7 @@ extern "C" void forward_before_sum(const int64 t_, const int64* sizes, void* con
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iI = 0; iI < I; ++iI)
             total += compute_t(w_i_at[iI]) * compute_t(x_at[(iT * B + iB) * I + iI]);
@@ -161,7 +161,7 @@ extern "C" void forward_before_sum2(const int64 t_, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iI = 0; iI < I; ++iI)
             total += compute_t(w_f_at[iI]) * compute_t(x_at[(iT * B + iB) * I + iI]);
@@ -445,7 +445,7 @@ extern "C" void forward_after_sum(const int64 t_, const int64* sizes, void* cons
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]) * compute_t(q_at[(iT * B + iB) * K + iK]);
@@ -466,7 +466,7 @@ extern "C" void forward_after_sum2(const int64 t_, const int64* sizes, void* con
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK]) * compute_t(q_at[(iT * B + iB) * K + iK]);
@@ -597,7 +597,7 @@ extern "C" void backward_before_sum(const int64 t_, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_h_by_max_abs_n_q_at[(iT * B + iB) * H + iH]);
@@ -619,7 +619,7 @@ extern "C" void backward_before_sum2(const int64 t_, const int64* sizes, void* c
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_C_q_at[(iT * B + iB) * H + iH]) * compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
@@ -745,7 +745,7 @@ extern "C" void backward_step_sum(const int64 t_, const int64* sizes, void* cons
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_n_at[(t * B + iB) * K + iK]) * compute_t(n_rows_at[(t * B + iB) * K + iK]);
@@ -765,7 +765,7 @@ extern "C" void backward_step_sum2(const int64 t_, const int64* sizes, void* con
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_n_at[(t * B + iB) * K + iK]) * compute_t(k_at[(t * B + iB) * K + iK]);
@@ -822,7 +822,7 @@ extern "C" void backward_step_sum3(const int64 t_, const int64* sizes, void* con
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         for (int64 iH = 0; iH < H; ++iH)
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
@@ -843,7 +843,7 @@ extern "C" void backward_step_sum4(const int64 t_, const int64* sizes, void* con
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         for (int64 iH = 0; iH < H; ++iH)
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
@@ -961,7 +961,7 @@ extern "C" void backward_after_sum(const int64 t_, const int64* sizes, void* con
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_v_k_at[((iT * B + iB) * H + iH) * K + iK]) * compute_t(k_at[(iT * B + iB) * K + iK]);
@@ -983,7 +983,7 @@ extern "C" void backward_after_sum2(const int64 t_, const int64* sizes, void* co
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_v_k_at[((iT * B + iB) * H + iH) * K + iK]) * compute_t(v_at[(iT * B + iB) * H + iH]);
@@ -1053,7 +1053,7 @@ extern "C" void backward_after_sum3(const int64 t_, const int64* sizes, void* co
     (void)t;
     for (int64 iI = 0; iI < I; ++iI)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
@@ -1072,7 +1072,7 @@ extern "C" void backward_after_sum4(const int64 t_, const int64* sizes, void* co
     const int64 t = t_;
     (void)t;
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
@@ -1093,7 +1093,7 @@ extern "C" void backward_after_sum5(const int64 t_, const int64* sizes, void* co
     (void)t;
     for (int64 iI = 0; iI < I; ++iI)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
@@ -1112,7 +1112,7 @@ extern "C" void backward_after_sum6(const int64 t_, const int64* sizes, void* co
     const int64 t = t_;
     (void)t;
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)

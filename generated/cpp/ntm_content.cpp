@@ -117,7 +117,7 @@ extern "C" void forward_step_sum(const int64 t_, const int64* sizes, void* const
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]) * compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
@@ -169,7 +169,7 @@ extern "C" void forward_step_sum2(const int64 t_, const int64* sizes, void* cons
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(v_w_at[iH]) * compute_t(h_at[(t * B + iB) * H + iH]);
@@ -188,7 +188,7 @@ extern "C" void forward_step_sum3(const int64 t_, const int64* sizes, void* cons
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]) * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]);
@@ -209,7 +209,7 @@ extern "C" void forward_step_sum4(const int64 t_, const int64* sizes, void* cons
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]) * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]);
@@ -229,7 +229,7 @@ extern "C" void forward_step_sum5(const int64 t_, const int64* sizes, void* cons
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(v_r_at[iH]) * compute_t(h_at[(t * B + iB) * H + iH]);
@@ -248,7 +248,7 @@ extern "C" void forward_step_sum6(const int64 t_, const int64* sizes, void* cons
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]) * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
@@ -419,7 +419,7 @@ extern "C" void forward_step_sum7(const int64 t_, const int64* sizes, void* cons
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(exp_a_w_arg_at[(t * B + iB) * N + iN]);
@@ -533,7 +533,7 @@ extern "C" void forward_step_sum8(const int64 t_, const int64* sizes, void* cons
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]) * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
@@ -554,7 +554,7 @@ extern "C" void forward_step_sum9(const int64 t_, const int64* sizes, void* cons
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]) * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
@@ -670,7 +670,7 @@ extern "C" void forward_step_sum10(const int64 t_, const int64* sizes, void* con
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(exp_a_r_arg_at[(t * B + iB) * N + iN]);
@@ -720,7 +720,7 @@ extern "C" void forward_step_sum11(const int64 t_, const int64* sizes, void* con
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iD = 0; iD < D; ++iD)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(a_r_at[(t * B + iB) * N + iN]) * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
@@ -770,7 +770,7 @@ extern "C" void backward_step_sum(const int64 t_, const int64* sizes, void* cons
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(d_r_at[iB * D + iD]) * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
@@ -790,7 +790,7 @@ extern "C" void backward_step_sum2(const int64 t_, const int64* sizes, void* con
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_a_r_at[iB * N + iN]) * compute_t(exp_a_r_arg_at[(t * B + iB) * N + iN]);
@@ -901,7 +901,7 @@ extern "C" void backward_step_sum3(const int64 t_, const int64* sizes, void* con
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_l_r_at[iB * N + iN]) * compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]);
@@ -920,7 +920,7 @@ extern "C" void backward_step_sum4(const int64 t_, const int64* sizes, void* con
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_a_r_arg_by_beta_r_at[iB * N + iN]);
@@ -941,7 +941,7 @@ extern "C" void backward_step_sum5(const int64 t_, const int64* sizes, void* con
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iD = 0; iD < D; ++iD)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_M_k_r_at[iB * N + iN]) * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
@@ -1076,7 +1076,7 @@ extern "C" void backward_step_sum6(const int64 t_, const int64* sizes, void* con
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iD = 0; iD < D; ++iD)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_M_at[(iB * N + iN) * D + iD]) * compute_t(a_w_at[(t * B + iB) * N + iN]);
@@ -1097,7 +1097,7 @@ extern "C" void backward_step_sum7(const int64 t_, const int64* sizes, void* con
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iD = 0; iD < D; ++iD)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_a_w_e_at[(iB * N + iN) * D + iD]) * compute_t(a_w_at[(t * B + iB) * N + iN]);
@@ -1118,7 +1118,7 @@ extern "C" void backward_step_sum8(const int64 t_, const int64* sizes, void* con
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(d_a_w_e_at[(iB * N + iN) * D + iD]) * compute_t(e_at[(t * B + iB) * D + iD]);
@@ -1139,7 +1139,7 @@ extern "C" void backward_step_sum9(const int64 t_, const int64* sizes, void* con
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(d_M_at[(iB * N + iN) * D + iD]) * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD]);
@@ -1217,7 +1217,7 @@ extern "C" void backward_step_sum10(const int64 t_, const int64* sizes, void* co
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_a_w_at[iB * N + iN]) * compute_t(exp_a_w_arg_at[(t * B + iB) * N + iN]);
@@ -1328,7 +1328,7 @@ extern "C" void backward_step_sum11(const int64 t_, const int64* sizes, void* co
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_l_w_at[iB * N + iN]) * compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]);
@@ -1347,7 +1347,7 @@ extern "C" void backward_step_sum12(const int64 t_, const int64* sizes, void* co
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_a_w_arg_by_beta_w_at[iB * N + iN]);
@@ -1368,7 +1368,7 @@ extern "C" void backward_step_sum13(const int64 t_, const int64* sizes, void* co
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iD = 0; iD < D; ++iD)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_M_k_w_at[iB * N + iN]) * compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
@@ -1535,7 +1535,7 @@ extern "C" void backward_after_sum(const int64 t_, const int64* sizes, void* con
     (void)t;
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
@@ -1554,7 +1554,7 @@ extern "C" void backward_after_sum2(const int64 t_, const int64* sizes, void* co
     const int64 t = t_;
     (void)t;
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
@@ -1575,7 +1575,7 @@ extern "C" void backward_after_sum3(const int64 t_, const int64* sizes, void* co
     (void)t;
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
@@ -1594,7 +1594,7 @@ extern "C" void backward_after_sum4(const int64 t_, const int64* sizes, void* co
     const int64 t = t_;
     (void)t;
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)

@@ -148,7 +148,7 @@ extern "C" void forward_before_sum(const int64 t_, const int64* sizes, void* con
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(q_at[(iT * B + iB) * D + iD]) * compute_t(q_at[(iT * B + iB) * D + iD]);
@@ -191,7 +191,7 @@ extern "C" void forward_before_sum2(const int64 t_, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iM = 0; iM < M; ++iM)
             total += compute_t(a_at[(iT * B + iB) * M + iM]) * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
@@ -211,7 +211,7 @@ extern "C" void forward_before_sum3(const int64 t_, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(k_at[(iT * B + iB) * D + iD]) * compute_t(k_at[(iT * B + iB) * D + iD]);
@@ -364,7 +364,7 @@ extern "C" void forward_after_sum(const int64 t_, const int64* sizes, void* cons
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iM = 0; iM < M; ++iM)
             total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM]) * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
@@ -385,7 +385,7 @@ extern "C" void forward_after_sum2(const int64 t_, const int64* sizes, void* con
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iM = 0; iM < M; ++iM)
             total += compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]) * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
@@ -436,7 +436,7 @@ extern "C" void backward_before_sum(const int64 t_, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(dy_at[(iT * B + iB) * H + iH]) * compute_t(S_phi_q_at[(iT * B + iB) * H + iH]);
@@ -517,7 +517,7 @@ extern "C" void backward_before_sum2(const int64 t_, const int64* sizes, void* c
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iM = 0; iM < M; ++iM)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_S_phi_q_at[(iT * B + iB) * H + iH]) * compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM]);
@@ -573,7 +573,7 @@ extern "C" void backward_before_sum3(const int64 t_, const int64* sizes, void* c
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iM = 0; iM < M; ++iM)
             total += compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]);
@@ -593,7 +593,7 @@ extern "C" void backward_before_sum4(const int64 t_, const int64* sizes, void* c
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iM = 0; iM < M; ++iM)
             total += compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]);
@@ -782,7 +782,7 @@ extern "C" void backward_after_sum(const int64 t_, const int64* sizes, void* con
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iM = 0; iM < M; ++iM)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM]) * compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]);
@@ -804,7 +804,7 @@ extern "C" void backward_after_sum2(const int64 t_, const int64* sizes, void* co
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iM = 0; iM < M; ++iM)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM]) * compute_t(phi_k_at[(iT * B + iB) * M + iM]);
@@ -857,7 +857,7 @@ extern "C" void backward_after_sum3(const int64 t_, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iM = 0; iM < M; ++iM)
             total += compute_t(d_phi_k_pre_at[(iT * B + iB) * M + iM]);

@@ -336,7 +336,7 @@ extern "C" void forward_after_sum(const int64 t_, const int64* sizes, void* cons
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]) * compute_t(y_arg_at[(iT * B + iB) * K + iK]);
@@ -358,7 +358,7 @@ extern "C" void forward_after_sum2(const int64 t_, const int64* sizes, void* con
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]) * compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
@@ -410,7 +410,7 @@ extern "C" void backward_before_sum(const int64 t_, const int64* sizes, void* co
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(dy_at[(iT * B + iB) * H + iH]) * compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
@@ -432,7 +432,7 @@ extern "C" void backward_before_sum2(const int64 t_, const int64* sizes, void* c
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(dy_at[(iT * B + iB) * H + iH]) * compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
@@ -453,7 +453,7 @@ extern "C" void backward_before_sum3(const int64 t_, const int64* sizes, void* c
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK]) * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + K + iK]);
@@ -474,7 +474,7 @@ extern "C" void backward_before_sum4(const int64 t_, const int64* sizes, void* c
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK]) * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + iK]);
@@ -495,7 +495,7 @@ extern "C" void backward_before_sum5(const int64 t_, const int64* sizes, void* c
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK]) * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + iK]);
@@ -516,7 +516,7 @@ extern "C" void backward_before_sum6(const int64 t_, const int64* sizes, void* c
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK]) * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + K + iK]);
@@ -625,7 +625,7 @@ extern "C" void backward_after_sum(const int64 t_, const int64* sizes, void* con
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK]) * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]);
@@ -647,7 +647,7 @@ extern "C" void backward_after_sum2(const int64 t_, const int64* sizes, void* co
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK]) * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]);
@@ -668,7 +668,7 @@ extern "C" void backward_after_sum3(const int64 t_, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK]) * compute_t(k_b_at[(iT * B + iB) * K + iK]);
@@ -689,7 +689,7 @@ extern "C" void backward_after_sum4(const int64 t_, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK]) * compute_t(k_a_at[(iT * B + iB) * K + iK]);
@@ -710,7 +710,7 @@ extern "C" void backward_after_sum5(const int64 t_, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK]) * compute_t(k_a_at[(iT * B + iB) * K + iK]);
@@ -731,7 +731,7 @@ extern "C" void backward_after_sum6(const int64 t_, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK]) * compute_t(k_b_at[(iT * B + iB) * K + iK]);
@@ -753,7 +753,7 @@ extern "C" void backward_after_sum7(const int64 t_, const int64* sizes, void* co
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK]) * compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]);
@@ -775,7 +775,7 @@ extern "C" void backward_after_sum8(const int64 t_, const int64* sizes, void* co
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK]) * compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]);
@@ -842,7 +842,7 @@ extern "C" void backward_after_sum9(const int64 t_, const int64* sizes, void* co
     (void)t;
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t total = 0;
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iT = 0; iT < T; ++iT)
             total += compute_t(d_C_pre_at[iT * K + iK]) * compute_t(iT);
