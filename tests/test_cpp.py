@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from points import point
 
 import symrnn
 from symrnn.cells import heads, parse
@@ -13,7 +14,6 @@ from symrnn.check import SHAPES, check
 from symrnn.emit import emit
 from symrnn.functions import ELEMENTWISE
 from symrnn.kernels import compiler
-from points import point
 
 EVERYTHING = [*symrnn.gallery(), *(f"heads/{h}" for h in heads())]
 COMPILER = pytest.mark.skipif(compiler.compiler() is None, reason="no C++ compiler: install g++ or clang++")

@@ -8,6 +8,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from points import point
 
 import symrnn
 from symrnn.cell import Cell
@@ -15,7 +16,6 @@ from symrnn.cells import heads, parse
 from symrnn.check import SHAPES, check
 from symrnn.emit import Artifact, emit, target
 from symrnn.kernels import compiler, nvrtc
-from points import point
 
 EVERYTHING = [*symrnn.gallery(), *(f"heads/{h}" for h in heads())]
 COMPILER = pytest.mark.skipif(compiler.compiler() is None, reason="no C++ compiler: install g++ or clang++")
