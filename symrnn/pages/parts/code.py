@@ -1,0 +1,53 @@
+"""The generated NumPy lines beside the formulas they implement."""
+
+from __future__ import annotations
+
+import re
+
+from symrnn.emit import emit
+from symrnn.pages.document import Block, Code, Equation, Equations, Fold, Prose, Section, say
+from symrnn.pages.trace import Trace
+
+_ASSIGNED = re.compile(r"\s+([A-Za-z]\w*)(\[t\]|\[:\])? = ")
+
+
+def section(trace: Trace, shown: list[Equation]) -> Section:
+    """Formula by formula, the lines of the generated module that compute it."""
+    text = emit(trace.cell, "numpy")[0].text
+    forward, backward = _body(text, "forward"), _body(text, "backward")
+    by_left = {e.left: e for e in shown}
+    values = {e.name: trace.symbol(e.name) for e in trace.cell.equations}
+    adjoints = {f"d_{a.of}": trace.symbol(a.of, "adjoint") for a in trace.d.adjoints if trace.is_named(a.of)}
+    blocks: list[Block] = [Prose((say("code.intro", name=trace.cell.name),))]
+    for key, lines, lefts in (("code.forward", forward, values), ("code.backward", backward, adjoints)):
+        paired: list[Block] = []
+        for equations, code in _pairs(lines, lefts):
+            rows = tuple(by_left[x] for x in equations if x in by_left)
+            paired += [Equations(tuple(Equation(e.left, e.right, None, e.truth) for e in rows))] if rows else []
+            paired.append(Code(tuple(code)))
+        blocks.append(Fold(say(key), tuple(paired)))
+    return Section("code", say("title.code"), tuple(blocks))
+
+
+def _body(text: str, function: str) -> list[str]:
+    """The lines of one function that assign a value, without its preparations."""
+    inside = text.split(f"\ndef {function}(", 1)[1].split("\ndef ", 1)[0].splitlines()
+    found = [line for line in inside if _ASSIGNED.match(line)]
+    skip = re.compile(r'size\[|params\["|tape\.|Tape\(|check\(|filled\(|carried\(|cotangent\(|np\.empty\(|dstate\[|^\s+(last|dparams|dstart|T|B) = |inputs\[')
+    return [line for line in found if not skip.search(line)]
+
+
+def _pairs(lines: list[str], lefts: dict[str, object]) -> list[tuple[list[object], list[str]]]:
+    """Runs of lines, each with the formulas of the last names it assigns."""
+    pairs: list[tuple[list[object], list[str]]] = []
+    pending: list[str] = []
+    for line in lines:
+        found = _ASSIGNED.match(line)
+        name = found.group(1) if found else ""
+        pending.append(line.strip())
+        if name in lefts:
+            pairs.append(([lefts[name]], pending))
+            pending = []
+    if pending:
+        pairs.append(([], pending))
+    return pairs
