@@ -360,7 +360,7 @@ class Spelling:
     def deriv(self, node: Deriv) -> str:
         d = self.to.symbol("partial")
         if node.kind == "direct":
-            d_top = self.to.power(d, self.to.op("+"))
+            d_top = self.to.symbol("direct")
         else:
             d_top = d
         of = self.to.name(Letter("L"), node.at, "") if node.of is None else self.text(node.of, ATOM)

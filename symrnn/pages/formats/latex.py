@@ -32,7 +32,7 @@ WIDTH = 62
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-    '"': r"\textquotedbl{}", "`": r"\textasciigrave{}", "'": "'",
+    '"': r"\char34{}", "`": r"\textasciigrave{}", "'": "'",
 }  # fmt: skip
 _MATHS = {
     "⊙": r"\odot", "∂": r"\partial", "×": r"\times", "⁺": "{}^{+}", "−": "-", "→": r"\to", "∑": r"\sum", "·": r"\cdot",

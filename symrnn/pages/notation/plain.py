@@ -14,7 +14,7 @@ _OPS = {
     ",": ", ", ";": "; ", "gt": " > ", "ge": " ≥ ",
 }  # fmt: skip
 _FENCES = {"(": "()", "[": "[]", "<": "⟨⟩", "|": "||", "||": "‖‖"}
-_SYMBOLS = {"partial": "∂", "ones": "𝟏", "one": "𝟏", "identity": "I", "left": "(", "right": ")", "dots": "⋯", "prod": "∏"}
+_SYMBOLS = {"partial": "∂", "ones": "𝟏", "one": "𝟏", "identity": "I", "left": "(", "right": ")", "direct": "∂⁺"}
 _ACCENTS = {"hat": "\u0302", "bar": "\u0304", "tilde": "\u0303"}
 _LOW = dict(zip("0123456789+-aehijklmnoprstuvx()", "₀₁₂₃₄₅₆₇₈₉₊₋ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ₍₎", strict=True))
 _HIGH = dict(zip("0123456789-()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁽⁾", strict=True))

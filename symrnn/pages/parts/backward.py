@@ -138,7 +138,7 @@ def _general(trace: Trace) -> list[Block]:
     symbol = trace.symbol(name)
     row = Equation(Deriv(None, symbol, symbol.labels, "loss", NOW), full, None, lambda w, t: w.loss(trace.prefix + name, None, t))
     stacked = len(trace.step.carried) > 1
-    return [Prose((say("gradients.general", parameter=symbol), *([say("product.state")] if stacked else []))), Equations((row,))]
+    return [Prose((*([say("product.state")] if stacked else []), say("gradients.general", parameter=symbol))), Equations((row,))]
 
 
 def _recurrent(trace: Trace) -> list[str]:
@@ -163,7 +163,7 @@ def unrolled(trace: Trace, steps: int, head: Trace | None) -> Section:
         rows = [_followed(trace, head, name, steps) for name in _recurrent(trace)[:2] + [v.name for v in trace.cell.params if "x" in _partners(trace, v.name)][:1]]
         unique = list({e.left: e for e in rows}.values())
         stacked = [say("product.state")] if len(trace.step.carried) > 1 else []
-        blocks += [Prose((say("unroll.loss", steps=steps), *stacked)), Equations(tuple(unique)), Prose((say("unroll.both"),))]
+        blocks += [Prose((*stacked, say("unroll.loss", steps=steps))), Equations(tuple(unique)), Prose((say("unroll.both"),))]
     return Section("unroll", say("title.unroll", steps=steps), tuple(blocks))
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from symrnn.emit import emit
 from symrnn.pages.document import Block, Code, Equation, Equations, Fold, Prose, Section, say
+from symrnn.pages.formula import Deriv, Formula
 from symrnn.pages.trace import Trace
 
 _ASSIGNED = re.compile(r"\s+([A-Za-z]\w*)(\[t\]|\[:\])? = ")
@@ -16,12 +18,17 @@ def section(trace: Trace, shown: list[Equation]) -> Section:
     text = emit(trace.cell, "numpy")[0].text
     forward, backward = _body(text, "forward"), _body(text, "backward")
     by_left = {e.left: e for e in shown}
-    values = {e.name: trace.symbol(e.name) for e in trace.cell.equations}
-    adjoints = {f"d_{a.of}": trace.symbol(a.of, "adjoint") for a in trace.d.adjoints if trace.is_named(a.of)}
+    values: dict[str, Formula] = {e.name: trace.symbol(e.name) for e in trace.cell.equations}
+    adjoints: dict[str, Formula] = {}
+    for a in trace.d.adjoints:
+        if trace.is_named(a.of):
+            symbol = trace.symbol(a.of)
+            gradient = trace.step.values[a.of].role == "param"
+            adjoints[f"d_{a.of}"] = Deriv(None, symbol, symbol.labels, "loss") if gradient else trace.symbol(a.of, "adjoint")
     blocks: list[Block] = [Prose((say("code.intro", name=trace.cell.name),))]
     for key, lines, lefts in (("code.forward", forward, values), ("code.backward", backward, adjoints)):
         paired: list[Block] = []
-        for equations, code in _pairs(lines, lefts):
+        for equations, code in _pairs(lines, {k: v for k, v in lefts.items() if v in by_left}):
             rows = tuple(by_left[x] for x in equations if x in by_left)
             paired += [Equations(tuple(Equation(e.left, e.right, None, e.truth) for e in rows))] if rows else []
             paired.append(Code(tuple(code)))
@@ -37,9 +44,9 @@ def _body(text: str, function: str) -> list[str]:
     return [line for line in found if not skip.search(line)]
 
 
-def _pairs(lines: list[str], lefts: dict[str, object]) -> list[tuple[list[object], list[str]]]:
+def _pairs(lines: list[str], lefts: Mapping[str, Formula]) -> list[tuple[list[Formula], list[str]]]:
     """Runs of lines, each with the formulas of the last names it assigns."""
-    pairs: list[tuple[list[object], list[str]]] = []
+    pairs: list[tuple[list[Formula], list[str]]] = []
     pending: list[str] = []
     for line in lines:
         found = _ASSIGNED.match(line)

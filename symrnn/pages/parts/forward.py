@@ -72,7 +72,7 @@ def _is_frobenius(x: Ein) -> bool:
 def forward(trace: Trace) -> Section:
     """The equations as the cell file has them."""
     rows = tuple(
-        Equation(trace.symbol(e.name), trace.written(e.name), say("meaning", words=e.meaning) if e.meaning else None, None, True)
+        Equation(trace.symbol(e.name), trace.written(e.name), None, None, True)
         for e in trace.cell.equations
     )
     key = "forward.intro" if trace.cell.states else "forward.stateless"
