@@ -79,7 +79,7 @@ class Writer:
         return f"\\section*{{{self.say(s.title)}}}\n\\label{{{s.anchor}}}\n{self.blocks(s.blocks)}"
 
     def blocks(self, blocks: tuple[Block, ...]) -> str:
-        return "\n\n".join(self.block(b) for b in blocks)
+        return "\n\n".join(self.block(b) for b in blocks).replace("\n\n\\begin{align*}", "\n\\begin{align*}")
 
     def block(self, block: Block) -> str:
         match block:
@@ -122,7 +122,7 @@ class Writer:
                 rows.append(made)
                 continue
             text += _aligned(rows)
-            text += f"\n\n\\noindent {self.say(e.note)}\n"
+            text += f"\n\n\\noindent {self.say(e.note)}"
             rows = [made]
         return (text + _aligned(rows)).strip()
 
@@ -136,7 +136,7 @@ class Writer:
         return f"\\begin{{longtable}}{{{columns}}}\n{head} \\\\\n\\hline\n\\endhead\n{rows} \\\\\n\\end{{longtable}}"
 
     def code(self, block: Code) -> str:
-        lines = [x for line in block.lines for x in _wrapped(line, 88)]
+        lines = [x for line in block.lines for x in _wrapped(line, 82)]
         text = r" \\".join("\n" + r"\mbox{\ttfamily\footnotesize " + self.escape(x).replace(" ", r"\ ") + "}" for x in lines)
         return f"\\begin{{quote}}\\raggedright{text}\n\\end{{quote}}"
 

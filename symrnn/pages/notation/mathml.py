@@ -70,7 +70,9 @@ class Mathml:
 
     def fence(self, kind: str, inner: str) -> str:
         left, right = _FENCES[kind]
-        return f"<mrow><mo fence='true'>{left}</mo>{inner}<mo fence='true'>{right}</mo></mrow>"
+        grows = "true" if any(x in inner for x in ("<mfrac", "<mtable", "<munder", "<msqrt")) else "false"
+        mark = f"stretchy='{grows}' lspace='0' rspace='0'"
+        return f"<mrow><mo form='prefix' {mark}>{left}</mo>{inner}<mo form='postfix' {mark}>{right}</mo></mrow>"
 
     def function(self, row: Function) -> str:
         return _function(row)
