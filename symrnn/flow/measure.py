@@ -214,7 +214,7 @@ class _Run:
         inputs = [n for n, v in self.step.values.items() if v.role == "input"]
         rows = []
         for t in range(steps):
-            row = self.fixed | carried | {n: 0.5 * rng.standard_normal((1, *self.shape(n))) for n in inputs}
+            row = self.fixed | carried | {n: 0.1 * rng.standard_normal((1, *self.shape(n))) for n in inputs}
             row = {k: np.abs(v) if k in inputs and self.step.values[k].axes == () else v for k, v in row.items()}
             row["t"] = np.asarray([float(t)])
             with np.errstate(all="ignore"):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from importlib.resources import files
 from typing import Any
 
 from symrnn.cell import Cell
 from symrnn.errors import UsageError
-from symrnn.pages.document import Document
-from symrnn.pages.outline import outline, subject
+from symrnn.pages.document import Document, Equations
+from symrnn.pages.outline import outline, subject, unchecked
 from symrnn.pages.phrases import table
 from symrnn.parse import suggest
 
@@ -44,3 +45,19 @@ def render(
     table(lang)
     made: str | bytes = chosen.render(document(cell, head, unroll), lang, fragment)
     return made
+
+
+def show(cell: Cell, lang: str = "en") -> str:
+    """The derivation for a terminal: forward equations, adjoints and gradients in Unicode, without prose around them."""
+    whole = unchecked(subject(cell))
+    kept = tuple(
+        replace(s, blocks=tuple(b if not isinstance(b, Equations) else _without_notes(b) for b in s.blocks if isinstance(b, Equations)))
+        for s in whole.sections
+        if s.anchor in ("forward", "recursion", "gradients")
+    )
+    text: str = format_module("text").render(replace(whole, sections=kept), lang, fragment=True)
+    return text
+
+
+def _without_notes(block: Equations) -> Equations:
+    return Equations(tuple(replace(e, note=None) for e in block.rows))

@@ -54,6 +54,7 @@ class Trace:
         self.adjoints = {a.of: a for a in derivation.adjoints}
         self.carries: dict[str, Carry] = {c.name: c for c in self.cell.carries}
         self.variables = {v.name for v in self.cell.variables}
+        self._known: dict[tuple[str, str, int], Formula] = {}
         self.abbreviations = self._abbreviated()
         self._promote()
 
@@ -125,7 +126,10 @@ class Trace:
 
     def definition(self, name: str) -> Formula:
         """The right-hand side of the statement that computes a value."""
-        return tidy(statement(self.definitions[name], self.operand))
+        key = ("definition", name, len(self.abbreviations))
+        if key not in self._known:
+            self._known[key] = tidy(statement(self.definitions[name], self.operand))
+        return self._known[key]
 
     def written(self, name: str) -> Formula:
         """The right-hand side of an equation as the cell file has it."""
@@ -182,6 +186,12 @@ class Trace:
 
     def adjoint(self, name: str) -> Formula:
         """The right-hand side of an adjoint: its contributions, added up."""
+        key = ("adjoint", name, len(self.abbreviations))
+        if key not in self._known:
+            self._known[key] = self._added(name)
+        return self._known[key]
+
+    def _added(self, name: str) -> Formula:
         a = self.adjoints[name]
         if not a.contributions:
             return ZERO

@@ -28,7 +28,7 @@ from symrnn.pages.phrases import spoken
 from symrnn.pages.spell import Spelling
 
 SUFFIX = ".tex"
-WIDTH = 62
+WIDTH = 56
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",

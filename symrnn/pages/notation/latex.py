@@ -75,7 +75,7 @@ class Latex:
         return rf"\{op}_{{{letters}}} {body}"
 
     def sub(self, base: str, index: str) -> str:
-        return f"{base}_{{{index}}}"
+        return f"{{{base}}}_{{{index}}}" if "_" in base else f"{base}_{{{index}}}"
 
     def root(self, inner: str) -> str:
         return rf"\sqrt{{{inner}}}"

@@ -35,6 +35,9 @@ from symrnn.pages.formula import (
 from symrnn.pages.trace import Trace
 
 
+FEW = 4
+
+
 def recursion(trace: Trace) -> Section:
     """The adjoints of one step, last value first, each with the reason for every summand."""
     rows = []
@@ -151,9 +154,9 @@ def _recurrent(trace: Trace) -> list[str]:
 def unrolled(trace: Trace, steps: int, head: Trace | None) -> Section:
     """The recursion written out for a sequence of a few steps, and one loss followed back through all of them."""
     rows = []
-    for key, value in trace.step.carried.items():
-        if trace.carries[key].lag:
-            continue
+    named = [a.of for a in trace.d.adjoints if trace.step.values[a.of].role == "value" and trace.is_named(a.of)]
+    states = [v for k, v in trace.step.carried.items() if not trace.carries[k].lag]
+    for value in named if len(named) <= FEW else states:
         for t in range(steps, 0, -1):
             put = lambda x, t=t: Time("", t + x.offset) if x.base == "t" else x  # noqa: E731
             made = vanished(at_time(trace.spoken(trace.adjoint(value)), put), steps)
