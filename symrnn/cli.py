@@ -355,10 +355,16 @@ def derive_page(
     format: Annotated[
         str, typer.Option("--format", metavar="NAME", help="html, latex, markdown, pdf or text.")
     ] = "text",
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write; else stdout.")] = None,
-    head: Annotated[str | None, typer.Option("--head", metavar="HEAD", help="An output layer or loss: softmax_cross_entropy, …")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write; else stdout.")
+    ] = None,
+    head: Annotated[
+        str | None, typer.Option("--head", metavar="HEAD", help="An output layer or loss: softmax_cross_entropy, …")
+    ] = None,
     unroll: Annotated[int, typer.Option("--unroll", min=0, help="Also write the recursion out for so many steps.")] = 0,
-    fragment: Annotated[bool, typer.Option("--fragment", help="Sections only, to put into a document of your own.")] = False,
+    fragment: Annotated[
+        bool, typer.Option("--fragment", help="Sections only, to put into a document of your own.")
+    ] = False,
     lang: LangOption = "en",
 ) -> None:
     """Print the derivation of a cell as a page; every formula on it is evaluated first.
@@ -372,7 +378,11 @@ def derive_page(
 
     if format == "pdf" and output is None:
         raise UsageError("A PDF is not text for a terminal.", "Give a file: -o FILE.")
-    top = load(head if head is None or head.endswith(".cell") or head.startswith("heads/") else f"heads/{head}") if head else None
+    top = (
+        load(head if head is None or head.endswith(".cell") or head.startswith("heads/") else f"heads/{head}")
+        if head
+        else None
+    )
     made = pages.render(load(cell), format, lang, top, unroll, fragment)
     if output is None:
         sys.stdout.write(str(made))
@@ -383,7 +393,9 @@ def derive_page(
 @app.command("book")
 def book_pages(
     cells: CellsArg = None,
-    folder: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write to; made if missing.")] = Path("book"),
+    folder: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write to; made if missing.")
+    ] = Path("book"),
     lang: LangOption = "en",
 ) -> None:
     """Print the derivations of some cells, or of the whole gallery, as linked HTML pages with an index.
@@ -410,7 +422,9 @@ def flow_of(
     steps: Annotated[int, typer.Option("--T", min=1, help="Length of the sequence.")] = 200,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs an initialisation.")] = 3,
     size: Annotated[int, typer.Option("--size", min=1, help="Length of every axis.")] = 16,
-    folder: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for PNG, SVG and JSON.")] = Path("out"),
+    folder: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for PNG, SVG and JSON.")] = Path(
+        "out"
+    ),
 ) -> None:
     """Measure what is left of a gradient after many steps back, for several kinds of recurrent matrices.
 

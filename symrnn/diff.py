@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from symrnn.cell import Cell, axis_size
-from symrnn.derive import Derivation, derive
+from symrnn.derive import Derivation
 from symrnn.errors import UsageError
-from symrnn.ir import BATCH, TIME, Contraction, Pointwise, Statement, axis_of
+from symrnn.ir import BATCH, TIME, Contraction, Labels, Pointwise, Statement, axis_of
 from symrnn.pages.formula import Add, Formula, Neg, neg
 from symrnn.pages.names import Letter
 from symrnn.pages.notation.latex import Latex
@@ -33,7 +33,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Numbers of one cell: parameters, floating-point operations of a forward and a backward step, bytes saved a step."""
+    """Numbers of one cell: parameters, operations of a forward and a backward step, bytes saved a step."""
 
     parameters: int
     forward_flops: int
@@ -96,7 +96,9 @@ def _changes(one: Mapping[Formula, Formula], two: Mapping[Formula, Formula]) -> 
         if mine == yours:
             continue
         a, b = _summands(mine), _summands(yours)
-        yield Change(left, tuple(x for x in a if x not in b), tuple(x for x in b if x not in a), tuple(x for x in a if x in b))
+        yield Change(
+            left, tuple(x for x in a if x not in b), tuple(x for x in b if x not in a), tuple(x for x in a if x in b)
+        )
 
 
 def _summands(node: Formula | None) -> tuple[Formula, ...]:
@@ -124,14 +126,17 @@ def _sizes(cell: Cell, d: Derivation, axes: Mapping[str, int]) -> Sizes:
     return Sizes(parameters, flops(d.step.statements), flops(d.statements), 4 * saved)
 
 
-def _flops(s: Statement, count: object) -> int:
+def _plain(labels: Labels) -> Labels:
+    return tuple(x for x in labels if x not in (BATCH, TIME))
+
+
+def _flops(s: Statement, count: Callable[[Labels], int]) -> int:
     """Multiplications and additions of one statement at one step; a function counts as one."""
-    plain = lambda labels: tuple(x for x in labels if x not in (BATCH, TIME))  # noqa: E731
     if isinstance(s, Contraction):
-        labels = dict.fromkeys(x for a in s.args for x in plain(a.labels))
-        return 2 * count(tuple(labels)) if len(s.args) == 2 else count(tuple(labels))  # type: ignore[no-any-return,operator]
+        labels = dict.fromkeys(x for a in s.args for x in _plain(a.labels))
+        return 2 * count(tuple(labels)) if len(s.args) == 2 else count(tuple(labels))
     operations = int(s.expr.count_ops()) if isinstance(s, Pointwise) else 0
-    return operations * count(plain(s.out.labels))  # type: ignore[no-any-return,operator]
+    return operations * count(_plain(s.out.labels))
 
 
 # -- text --------------------------------------------------------------------------------------------------
@@ -187,7 +192,10 @@ def _numbers(diff: Diff) -> list[tuple[str, str, str]]:
 def markdown(diff: Diff) -> str:
     """For a page: one table a part, formulas as LaTeX."""
     pen = Spelling(_Cells(), diff.letters)
-    show = lambda terms: " ".join(f"$`{_signed(t, pen, k)}`$" for k, t in enumerate(terms)) or "–"  # noqa: E731
+
+    def show(terms: tuple[Formula, ...]) -> str:
+        return " ".join(f"$`{_signed(t, pen, k)}`$" for k, t in enumerate(terms)) or "–"
+
     out = [f"# {diff.a} and {diff.b}"]
     for title, changes in _parts(diff):
         out.append(f"## {title}")

@@ -14,7 +14,24 @@ from sympy.parsing.latex import parse_latex
 import symrnn
 from symrnn import numeric, pages
 from symrnn.pages.document import Equation, Equations
-from symrnn.pages.formula import Add, Big, Call, Chain, Deriv, Div, Ein, Fn, Formula, Mul, Neg, Num, Path, Pow, Sym, walk
+from symrnn.pages.formula import (
+    Add,
+    Big,
+    Call,
+    Chain,
+    Deriv,
+    Div,
+    Ein,
+    Fn,
+    Formula,
+    Mul,
+    Neg,
+    Num,
+    Path,
+    Pow,
+    Sym,
+    walk,
+)
 from symrnn.pages.notation.latex import Latex
 from symrnn.pages.outline import TOLERANCE, check, disagreement, outline, subject, unchecked
 from symrnn.pages.spell import Spelling
@@ -48,7 +65,7 @@ def test_a_wrong_equation_is_not_printed() -> None:
     document = unchecked(about)
     for k, section in enumerate(document.sections):
         for block in section.blocks:
-            if isinstance(block, Equations):
+            if isinstance(block, Equations) and isinstance(block.rows[0].left, Sym):
                 first = block.rows[0]
                 wrong = replace(block, rows=(replace(first, right=Add((first.right, first.right))),))
                 sections = (*document.sections[:k], replace(section, blocks=(wrong,)))
@@ -115,9 +132,11 @@ def read_back(node: Formula, pen: Spelling, env: dict[Formula, float]) -> float:
     marks = {}
     for k, (latex, name) in enumerate(spelled):
         marks[chr(0xE000 + k)] = name
-        text = text.replace(latex, chr(0xE000 + k))
+        text = re.sub(rf"(?<![A-Za-z\\]){re.escape(latex)}(?![A-Za-z])", chr(0xE000 + k), text)
     functions = {}
-    for k, x in enumerate(x for x in walk(node) if isinstance(x, Fn) and x.row.latex.startswith((r"\operatorname", r"\sigma"))):
+    for k, x in enumerate(
+        x for x in walk(node) if isinstance(x, Fn) and x.row.latex.startswith((r"\operatorname", r"\sigma"))
+    ):
         letter = "ABCDEFGH"[k % 8]
         letter = next((n for n, row in functions.items() if row is x.row), letter)
         functions[letter] = x.row
@@ -128,8 +147,12 @@ def read_back(node: Formula, pen: Spelling, env: dict[Formula, float]) -> float:
     parsed = parse_latex(text)
     parsed = parsed.subs({sp.Symbol(n): v for n, v in names.items()})
     heads = {sp.Function(letter): row for letter, row in functions.items()}
-    while calls := [c for c in parsed.atoms(sp.core.function.AppliedUndef) if not c.args[0].has(sp.core.function.AppliedUndef)]:
-        parsed = parsed.xreplace({c: sp.Float(float(numeric.apply(heads[c.func], [np.array(float(c.args[0]))])), 17) for c in calls})
+    while calls := [
+        c for c in parsed.atoms(sp.core.function.AppliedUndef) if not c.args[0].has(sp.core.function.AppliedUndef)
+    ]:
+        parsed = parsed.xreplace(
+            {c: sp.Float(float(numeric.apply(heads[c.func], [np.array(float(c.args[0]))])), 17) for c in calls}
+        )
     return float(parsed.evalf(17))
 
 
@@ -143,7 +166,9 @@ def test_the_latex_of_elementwise_equations_means_what_it_should(name: str) -> N
         if not e.elementwise or isinstance(e.right, OPAQUE):
             continue
         env = {a: float(rng.uniform(0.2, 0.9)) for a in dict.fromkeys(atoms(e.right))}
-        assert read_back(e.right, pen, env) == pytest.approx(number(e.right, env), rel=1e-10, abs=1e-10), pen.text(e.right)
+        assert read_back(e.right, pen, env) == pytest.approx(number(e.right, env), rel=1e-10, abs=1e-10), pen.text(
+            e.right
+        )
         tried += 1
     assert tried > 0
 
@@ -151,7 +176,9 @@ def test_the_latex_of_elementwise_equations_means_what_it_should(name: str) -> N
 def test_reading_back_notices_a_wrong_sign() -> None:
     document = unchecked(subject(symrnn.load("gru")))
     pen = Spelling(Latex(), document.letters)
-    e = next(e for _, e in document.equations() if isinstance(e.right, Add) and any(isinstance(a, Neg) for a in e.right.args))
+    e = next(
+        e for _, e in document.equations() if isinstance(e.right, Add) and any(isinstance(a, Neg) for a in e.right.args)
+    )
     env = {a: 0.3 + 0.1 * k for k, a in enumerate(dict.fromkeys(atoms(e.right)))}
     wrong = Add(tuple(a.arg if isinstance(a, Neg) else a for a in e.right.args))
     assert read_back(e.right, pen, env) != pytest.approx(number(wrong, env))

@@ -83,7 +83,9 @@ INITIALISATIONS: dict[str, Callable[[np.random.Generator, int], Array]] = {
 }
 
 
-def measure(cell: Cell, steps: int = 200, seeds: int = 3, size: int = 16, initialisations: tuple[str, ...] = ()) -> Flow:
+def measure(
+    cell: Cell, steps: int = 200, seeds: int = 3, size: int = 16, initialisations: tuple[str, ...] = ()
+) -> Flow:
     """Run the cell `seeds` times for `steps` steps with axes of length `size` and follow the Jacobian backwards.
 
     Raises UsageError for a cell without states, for lengths below one, and for an unknown initialisation.
@@ -153,12 +155,16 @@ def lyapunov(jacobians: list[Array]) -> Array:
 class _Run:
     """Forward runs side by side, one lane for each initialisation and seed; or one of them, with its Jacobians."""
 
-    def __init__(self, derivation: Derivation, names: tuple[str, ...], seeds: int, size: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, derivation: Derivation, names: tuple[str, ...], seeds: int, size: int, rng: np.random.Generator
+    ) -> None:
         self.d, self.step, self.names = derivation, derivation.step, names
         self.stage = Stage(derivation)
         self.order = list(self.stage.feeds)
         self.sizes = dict.fromkeys(derivation.cell.axes, size)
-        drawn = [self.parameters(np.random.default_rng(seed), INITIALISATIONS[n]) for n in names for seed in range(seeds)]
+        drawn = [
+            self.parameters(np.random.default_rng(seed), INITIALISATIONS[n]) for n in names for seed in range(seeds)
+        ]
         self.fixed = {k: np.stack([one[k] for one in drawn]) for k in drawn[0]}
         self.lanes = len(drawn)
         self.rows: list[dict[str, Array]] = []
@@ -173,7 +179,9 @@ class _Run:
     def shape(self, name: str) -> tuple[int, ...]:
         return tuple(axis_size(a, self.sizes) for a in self.step.values[name].axes)
 
-    def parameters(self, rng: np.random.Generator, recurrent: Callable[[np.random.Generator, int], Array]) -> dict[str, Array]:
+    def parameters(
+        self, rng: np.random.Generator, recurrent: Callable[[np.random.Generator, int], Array]
+    ) -> dict[str, Array]:
         """Matrices that multiply a state are drawn as asked; the rest uniformly, biases as the cell starts them."""
         multiplies = {
             a.name
@@ -189,7 +197,9 @@ class _Run:
                 if name in multiplies and len(shape) == 2 and shape[0] == shape[1]:
                     fixed[name] = recurrent(rng, shape[0])
                 elif start in ("zeros", "ones") or start.replace(".", "").lstrip("-").isdigit():
-                    fixed[name] = np.full(shape, {"zeros": 0.0, "ones": 1.0}.get(start) if start in ("zeros", "ones") else float(start))
+                    fixed[name] = np.full(
+                        shape, {"zeros": 0.0, "ones": 1.0}.get(start) if start in ("zeros", "ones") else float(start)
+                    )
                 elif len(shape) > 1 or start:
                     fixed[name] = rng.uniform(-1, 1, shape) / max(1, shape[-1] if shape else 1) ** 0.5
                 else:
@@ -210,7 +220,11 @@ class _Run:
         return made is not None and any(self.step.values[a.name].role == "carry" for a in made.args)
 
     def forward(self, rng: np.random.Generator, steps: int) -> list[dict[str, Array]]:
-        carried = {n: rng.uniform(0.1, 0.5, (self.lanes, *self.shape(n))) for n, v in self.step.values.items() if v.role == "carry"}
+        carried = {
+            n: rng.uniform(0.1, 0.5, (self.lanes, *self.shape(n)))
+            for n, v in self.step.values.items()
+            if v.role == "carry"
+        }
         inputs = [n for n, v in self.step.values.items() if v.role == "input"]
         rows = []
         for t in range(steps):
@@ -311,5 +325,3 @@ class _Run:
             matrix = np.imag(np.broadcast_to(value, (n, *value.shape[1:]))).reshape(n, -1).T / TINY / uses
             total = matrix if total is None else matrix @ total
         return np.nan_to_num(total) if total is not None else np.eye(1)
-
-

@@ -30,11 +30,21 @@ def as_json(flow: Flow) -> str:
 def drawn(flow: Flow) -> Any:
     """Norms against the lag on the left; on the right the share of each path of the Jacobian."""
     try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
+        import matplotlib as mpl  # noqa: PLC0415 (an optional extra)
+        from matplotlib.figure import Figure  # noqa: PLC0415 (an optional extra)
     except ImportError:
-        raise UsageError("Pictures need matplotlib.", "Install it: pip install symrnn[demo]; the numbers do without.") from None
-    with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 9.5, "svg.hashsalt": "symrnn", "axes.spines.top": False, "axes.spines.right": False}):
+        raise UsageError(
+            "Pictures need matplotlib.", "Install it: pip install symrnn[demo]; the numbers do without."
+        ) from None
+    with mpl.rc_context(
+        {
+            "font.family": "DejaVu Sans",
+            "font.size": 9.5,
+            "svg.hashsalt": "symrnn",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+        }
+    ):
         shares = any(c.shares for c in flow.curves)
         figure = Figure(figsize=(10.5 if shares else 7, 4.4), layout="constrained")
         axes = figure.subplots(1, 2, width_ratios=(1.5, 1)) if shares else [figure.subplots()]
@@ -46,16 +56,28 @@ def drawn(flow: Flow) -> Any:
 
 
 def _norms(ax: Any, flow: Flow) -> None:
-    low = -16.0
     for colour, curve in zip(COLOURS, flow.curves, strict=False):
-        clip = lambda values: [max(low, min(16.0, v)) for v in values]  # noqa: E731
-        ax.plot(curve.lags, clip(curve.log_norm), color=colour, lw=1.8, label=f"{curve.name}   (λ₁ = {curve.exponents[0]:+.3f})")
-        ax.fill_between(curve.lags, clip(curve.lowest), clip(curve.highest), color=colour, alpha=0.15, lw=0)
+        ax.plot(
+            curve.lags,
+            _clipped(curve.log_norm),
+            color=colour,
+            lw=1.8,
+            label=f"{curve.name}   (λ₁ = {curve.exponents[0]:+.3f})",
+        )
+        ax.fill_between(curve.lags, _clipped(curve.lowest), _clipped(curve.highest), color=colour, alpha=0.15, lw=0)
     ax.axhline(0, color="#888888", lw=0.8, ls=":")
     ax.set_xlabel("lag k = T − t")
     ax.set_ylabel("log₁₀ ‖∂s_T / ∂s_t‖")
-    ax.set_title(f"states stacked, size {flow.size}, {flow.seeds} seeds; λ₁ is the leading Lyapunov exponent", fontsize=9, loc="left")
+    ax.set_title(
+        f"states stacked, size {flow.size}, {flow.seeds} seeds; λ₁ is the leading Lyapunov exponent",
+        fontsize=9,
+        loc="left",
+    )
     ax.legend(frameon=False, title="recurrent matrices", alignment="left")
+
+
+def _clipped(values: tuple[float, ...]) -> list[float]:
+    return [max(-16.0, min(16.0, v)) for v in values]
 
 
 def _shares(ax: Any, flow: Flow) -> None:

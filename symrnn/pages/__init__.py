@@ -26,7 +26,9 @@ def known_formats() -> list[str]:
 def format_module(name: str) -> Any:
     """The module of a format; UsageError if there is none."""
     if name not in known_formats():
-        raise UsageError(f"There is no format {name!r}.", suggest(name, known_formats()) or f"Known: {', '.join(known_formats())}.")
+        raise UsageError(
+            f"There is no format {name!r}.", suggest(name, known_formats()) or f"Known: {', '.join(known_formats())}."
+        )
     return import_module(f"symrnn.pages.formats.{name}")
 
 
@@ -38,7 +40,12 @@ def document(cell: Cell, head: Cell | None = None, unroll: int = 0) -> Document:
 
 
 def render(
-    cell: Cell, format: str = "html", lang: str = "en", head: Cell | None = None, unroll: int = 0, fragment: bool = False
+    cell: Cell,
+    format: str = "html",
+    lang: str = "en",
+    head: Cell | None = None,
+    unroll: int = 0,
+    fragment: bool = False,
 ) -> str | bytes:
     """A derivation as text (or, for pdf, bytes). Raises UsageError for an unknown format or language."""
     chosen = format_module(format)
@@ -48,10 +55,15 @@ def render(
 
 
 def show(cell: Cell, lang: str = "en") -> str:
-    """The derivation for a terminal: forward equations, adjoints and gradients in Unicode, without prose around them."""
+    """The derivation for a terminal: forward equations, adjoints and gradients in Unicode, without prose."""
     whole = unchecked(subject(cell))
     kept = tuple(
-        replace(s, blocks=tuple(b if not isinstance(b, Equations) else _without_notes(b) for b in s.blocks if isinstance(b, Equations)))
+        replace(
+            s,
+            blocks=tuple(
+                b if not isinstance(b, Equations) else _without_notes(b) for b in s.blocks if isinstance(b, Equations)
+            ),
+        )
         for s in whole.sections
         if s.anchor in ("forward", "recursion", "gradients")
     )

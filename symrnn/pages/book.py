@@ -47,8 +47,12 @@ def index(cells: list[Cell], lang: str) -> str:
     )
     title = _say("title.book", lang)
     intro = spoken(say("book.intro", count=len(cells)), lang, escape, str)
-    body = f"<header><h1>{title}</h1><p>{intro}</p></header><div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    return emit.render("pages/page.html.j2", {"title": title, "lang": lang, "body": body, "contents": "", "links": "", "name": "symrnn"})
+    body = f"<header><h1>{title}</h1><p>{intro}</p></header>"
+    body += f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    return emit.render(
+        "pages/page.html.j2",
+        {"title": title, "lang": lang, "body": body, "contents": "", "links": "", "name": "symrnn"},
+    )
 
 
 def _links(before: str, after: str, lang: str) -> str:

@@ -16,7 +16,7 @@ Truth = Callable[[World, int], Array]
 
 @dataclass(frozen=True)
 class Phrase:
-    """A sentence of the phrase tables with what stands in its gaps: words, formulas, other phrases, or lists of these."""
+    """A sentence of the phrase tables, and what stands in its gaps: words, formulas, phrases, or lists of these."""
 
     key: str
     gaps: Mapping[str, Any] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Words:
 
 @dataclass(frozen=True)
 class Equation:
-    """left = right. `truth` gives what the left side is worth where it is not simply looked up; `note` says a word about it.
+    """left = right. `truth` gives what the left side is worth where it is not looked up; `note` says a word about it.
 
     `along` names the carried value whose differential the equation follows.
     """

@@ -11,7 +11,7 @@ STEP_X, STEP_Y, MARGIN = 118, 56, 36
 
 @dataclass(frozen=True)
 class Drawing:
-    """Boxes with their centres, curves from right edge to left edge with their bend, all in pixels from the top left."""
+    """Boxes with their centres, curves from edge to edge with their bend, all in pixels from the top left."""
 
     width: int
     height: int

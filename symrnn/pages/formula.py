@@ -142,7 +142,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Map:
-    """A Jacobian edge as a matrix from label `inner` to label `outer`; "" stands for a scalar's single row or column."""
+    """A Jacobian edge as a matrix from label `inner` to label `outer`; "" is a scalar's single row or column."""
 
     arg: Formula
     outer: str
@@ -245,7 +245,10 @@ def add(*args: Formula) -> Formula:
 def _collected(terms: list[Formula]) -> list[Formula]:
     """a + a as 2 a."""
     counted = {a: terms.count(a) for a in terms}
-    return [a if n == 1 else neg(mul(Num(sp.Integer(n)), a.arg)) if isinstance(a, Neg) else mul(Num(sp.Integer(n)), a) for a, n in counted.items()]
+    return [
+        a if n == 1 else neg(mul(Num(sp.Integer(n)), a.arg)) if isinstance(a, Neg) else mul(Num(sp.Integer(n)), a)
+        for a, n in counted.items()
+    ]
 
 
 def mul(*args: Formula) -> Formula:
@@ -351,13 +354,16 @@ def relabel(node: Formula, mapping: Mapping[str, str]) -> Formula:
     here = dict(mapping)
     if isinstance(node, Ein):
         for label in node.summed:
-            here[label] = fresh(axis_of(label), [*(here.get(x, x) for x in node.labels), *(here[x] for x in node.summed if x in here and x != label)])
+            here[label] = fresh(
+                axis_of(label),
+                [*(here.get(x, x) for x in node.labels), *(here[x] for x in node.summed if x in here and x != label)],
+            )
     if isinstance(node, Call) and node.over:
         here = {k: v for k, v in mapping.items() if k != node.over or node.over in node.labels}
     if not isinstance(node, Chain):
         node = rebuilt(node, lambda x: relabel(x, here))
     if "labels" in {f.name for f in fields(node)}:
-        node = replace(node, labels=tuple(here.get(x, x) for x in node.labels))  # type: ignore[call-arg]
+        node = replace(node, labels=tuple(here.get(x, x) for x in node.labels))  # type: ignore[arg-type]
     if isinstance(node, Call) and node.over in here:
         node = replace(node, over=here[node.over])
     return node

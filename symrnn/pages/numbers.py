@@ -12,6 +12,7 @@ import sympy as sp
 from symrnn import numeric
 from symrnn.cell import axis_size
 from symrnn.ir import Labels, axis_of
+from symrnn.pages.document import Equation
 from symrnn.pages.formula import (
     Add,
     Big,
@@ -31,7 +32,6 @@ from symrnn.pages.formula import (
     Time,
     union,
 )
-from symrnn.pages.document import Equation
 from symrnn.pages.world import World
 
 Array = numeric.Array
@@ -108,8 +108,8 @@ class Reader:
         carried = self.world.shape(self.along)
         direction = np.cos(1.0 + np.arange(int(np.prod(carried, dtype=int)))).reshape(carried)
         if node.time is not None and node.time.offset < 0:
-            return direction
-        return self.world.tangent(node.name, self.along, self.t, direction)
+            return np.asarray(direction)
+        return np.asarray(self.world.tangent(node.name, self.along, self.t, direction))
 
     def derivative(self, node: Deriv) -> Array:
         """A derivative by symbols, as a matrix."""

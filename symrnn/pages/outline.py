@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from symrnn.cell import Cell
+from symrnn.cells import parse
 from symrnn.derive import derive
 from symrnn.errors import UsageError
 from symrnn.numeric import Array
@@ -33,7 +35,7 @@ class Subject:
     head: Trace | None = None
     head_stage: Stage | None = None
 
-    def world(self, steps: int = 4, seed: int = 0) -> World:
+    def world(self, steps: int = 3, seed: int = 0) -> World:
         return World([self.stage, *([self.head_stage] if self.head_stage else [])], seed, steps)
 
     @property
@@ -58,7 +60,10 @@ def subject(cell: Cell, head: Cell | None = None) -> Subject:
         raise UsageError("A head cannot stand on itself.")
     emitted, taken = cell.outputs[0], head.inputs[0]
     if len(emitted.axes) != len(taken.axes):
-        raise UsageError(f"The head {head.name} takes {taken.name}{list(taken.axes)}, but {cell.name} emits {emitted.name}{list(emitted.axes)}.")
+        raise UsageError(
+            f"The head {head.name} takes {taken.name}{list(taken.axes)}, "
+            f"but {cell.name} emits {emitted.name}{list(emitted.axes)}."
+        )
     head = renamed_axes(head, dict(zip(taken.axes, emitted.axes, strict=True)), cell)
     h = derive(head)
     below: dict[str, Formula] = {taken.name: Sym(emitted.name, emitted.axes, NOW)}
@@ -67,19 +72,19 @@ def subject(cell: Cell, head: Cell | None = None) -> Subject:
 
 def renamed_axes(head: Cell, mapping: dict[str, str], cell: Cell) -> Cell:
     """The head with its axes called as the cell calls them; the head's own axes step aside."""
-    from symrnn.cells import parse
-
     if all(k == v for k, v in mapping.items()) and not (set(head.axes) - set(mapping)) & set(cell.axes):
         return head
-    import re
-
     names = dict(mapping)
     taken = set(cell.axes) | {v.name for v in (*cell.variables, *head.variables)}
     for axis in head.axes:
         if axis not in names:
-            names[axis] = next(x for x in (axis, *"KMPQRYZ") if x not in taken or x == axis and axis not in cell.axes)
+            names[axis] = next(x for x in (axis, *"KMPQRYZ") if x not in taken or (x == axis and axis not in cell.axes))
             taken.add(names[axis])
-    text = re.sub(r"\[([^\]]*)\]", lambda m: f"[{re.sub(r'[A-Za-z_]+', lambda n: names.get(n.group(), n.group()), m.group(1))}]", head.source)
+    text = re.sub(
+        r"\[([^\]]*)\]",
+        lambda m: f"[{re.sub(r'[A-Za-z_]+', lambda n: names.get(n.group(), n.group()), m.group(1))}]",
+        head.source,
+    )
     return parse(text, head.name, f"{head.name}.cell")
 
 
@@ -115,10 +120,11 @@ def unchecked(about: Subject, unroll: int = 0) -> Document:
     picture = Section("diagram", say("title.diagram"), (diagram(trace),))
     conventions = forward.conventions([x for e in shown for x in (e.left, e.right)])
     sections = (picture, shapes, conventions, *parts)
-    headline, _, remarks = cell.title.strip().partition("\n")
     first, _, rest = cell.title.strip().partition(". ")
     title = " ".join(first.split()) or cell.name
-    return Document(cell.name, title.rstrip("."), " ".join(rest.split()), tuple(s for s in sections if s.blocks), about.letters)
+    return Document(
+        cell.name, title.rstrip("."), " ".join(rest.split()), tuple(s for s in sections if s.blocks), about.letters
+    )
 
 
 # -- the check ---------------------------------------------------------------------------------------------

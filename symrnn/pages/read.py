@@ -41,7 +41,9 @@ def expression(expr: sp.Expr, values: Mapping[str, Formula], rank: Sequence[str]
     if expr.is_Number:
         return neg(Num(-expr)) if expr < 0 else Num(expr)
     if isinstance(expr, sp.Add):
-        return add(*(expression(a, values, rank) for a in sorted(expr.args, key=lambda a: (a.is_Number, *_key(a, rank)))))
+        return add(
+            *(expression(a, values, rank) for a in sorted(expr.args, key=lambda a: (a.is_Number, *_key(a, rank))))
+        )
     if isinstance(expr, sp.Mul) or (isinstance(expr, sp.Pow) and expr.exp.is_Number and expr.exp < 0):
         return _product(expr, values, rank)
     if isinstance(expr, sp.Pow):
@@ -142,7 +144,7 @@ class _Written:
         if isinstance(e, Name):
             time = None if e.name in self.fixed else NOW.shifted(-e.delay)
             return Sym(e.name, natural(e.axes), time)
-        if e.op in ("sum", "mean", "max", "min") and len(e.args) == 1 or e.op in _AXES:
+        if (e.op in ("sum", "mean", "max", "min") and len(e.args) == 1) or e.op in _AXES:
             return self.structure(e)
         return self.elementwise(e)
 

@@ -184,7 +184,9 @@ class Spelling:
         text = self.to.name(shape, node.time, {"adjoint": "delta", "tangent": "d"}.get(node.kind, ""))
         if node.kind == "seed":
             loss = self.to.name(Letter("L"), node.time, "")
-            return self.to.fraction(self.to.row([self.to.symbol("partial"), loss]), self.to.row([self.to.symbol("partial"), text]))
+            return self.to.fraction(
+                self.to.row([self.to.symbol("partial"), loss]), self.to.row([self.to.symbol("partial"), text])
+            )
         return text
 
     def num(self, value: sp.Number) -> tuple[str, int]:
@@ -204,7 +206,9 @@ class Spelling:
             if k:
                 parts.append(self.to.op(self._times(node.args[k - 1], a)))
             last = k == len(node.args) - 1 and not isinstance(a, Mul)
-            parts.append(self.text(a, PRODUCT if last and isinstance(a, Ein) else POWER if not isinstance(a, Ein) else PRODUCT))
+            parts.append(
+                self.text(a, PRODUCT if last and isinstance(a, Ein) else POWER if not isinstance(a, Ein) else PRODUCT)
+            )
         return self.to.row(parts)
 
     def _times(self, a: Formula, b: Formula) -> str:
@@ -271,8 +275,13 @@ class Spelling:
         """A product of two operands in matrix notation, or "" if only indices can say it."""
         la, lb = a.labels, b.labels
         to = self.to
-        turned = lambda x: to.transpose(self.text(x, ATOM))  # noqa: E731
-        plain = lambda x: self.text(x, POWER)  # noqa: E731
+
+        def turned(x: Formula) -> str:
+            return to.transpose(self.text(x, ATOM))
+
+        def plain(x: Formula) -> str:
+            return self.text(x, POWER)
+
         if la == lb and not out:
             if len(la) == 1:
                 return to.row([turned(a), to.op("dot"), plain(b)])
@@ -312,7 +321,9 @@ class Spelling:
         to, args = self.to, [self.text(a) for a in node.args]
         match node.op:
             case "concat":
-                return to.fence("[", to.row([x for k, a in enumerate(args) for x in ([to.op(";")] if k else []) + [a]])), ATOM
+                return to.fence(
+                    "[", to.row([x for k, a in enumerate(args) for x in ([to.op(";")] if k else []) + [a]])
+                ), ATOM
             case "slice":
                 axis = node.labels[-1].rstrip("'")
                 return to.sub(to.fence("[", args[0]), to.row([to.word(x) for x in axis])), ATOM
@@ -359,10 +370,6 @@ class Spelling:
 
     def deriv(self, node: Deriv) -> str:
         d = self.to.symbol("partial")
-        if node.kind == "direct":
-            d_top = self.to.symbol("direct")
-        else:
-            d_top = d
+        d_top = self.to.symbol("direct") if node.kind == "direct" else d
         of = self.to.name(Letter("L"), node.at, "") if node.of is None else self.text(node.of, ATOM)
         return self.to.fraction(self.to.row([d_top, of]), self.to.row([d, self.text(node.by, ATOM)]))
-

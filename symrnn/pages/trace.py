@@ -1,4 +1,4 @@
-"""A derivation read for people: which values get a symbol, and every value and adjoint as a formula in those symbols."""
+"""A derivation read for people: which values get a symbol, and every value and adjoint as a formula in those."""
 
 from __future__ import annotations
 
@@ -78,7 +78,9 @@ class Trace:
 
     def _feeds_function(self, name: str) -> bool:
         readers = [s for s in self.step.statements if isinstance(s, Pointwise) and name in reads(s)]
-        return any(sp.Symbol(name, real=True) in getattr(s.expr, "args", ()) and hasattr(type(s.expr), "row") for s in readers)
+        return any(
+            sp.Symbol(name, real=True) in getattr(s.expr, "args", ()) and hasattr(type(s.expr), "row") for s in readers
+        )
 
     def _promote(self) -> None:
         """A nameless value whose adjoint is long and needed twice gets a symbol too."""
@@ -136,8 +138,7 @@ class Trace:
         equation = next(e for e in self.cell.equations if e.name == name)
         timeless = [n for n, v in self.step.values.items() if not v.timed]
         made = written(self.cell, equation.expr, self.cell.variable(name).axes, timeless)
-        below = {n: f for n, f in self.below.items()}
-        return _placed(made, self.prefix, below)
+        return _placed(made, self.prefix, self.below)
 
     def operand(self, ref: Ref) -> Formula:
         """An argument of a statement, forward or backward, with the labels it has there."""
@@ -147,8 +148,14 @@ class Trace:
         elif role == "next":
             made = self.handed_back(self.d.values[ref.name].of)
         elif role == "adjoint":
-            made = self.delta(self.d.values[ref.name].of) if ref.name in self._adjoint_names else self._inlined(ref.name)
-            own = self.d.values[ref.name].labels if ref.name in self._adjoint_names else self.backward[ref.name].out.labels
+            made = (
+                self.delta(self.d.values[ref.name].of) if ref.name in self._adjoint_names else self._inlined(ref.name)
+            )
+            own = (
+                self.d.values[ref.name].labels
+                if ref.name in self._adjoint_names
+                else self.backward[ref.name].out.labels
+            )
             return _renamed(made, unbatched(own), unbatched(ref.labels))
         else:
             made = self.value(ref.name)
@@ -323,7 +330,12 @@ def _is_back(node: Add, power: Formula) -> bool:
 
 def _powers(node: Formula) -> Formula | None:
     """The a of exp(a - max a)."""
-    if isinstance(node, Fn) and node.row.name == "exp" and isinstance(node.args[0], Add) and len(node.args[0].args) == 2:
+    if (
+        isinstance(node, Fn)
+        and node.row.name == "exp"
+        and isinstance(node.args[0], Add)
+        and len(node.args[0].args) == 2
+    ):
         a, shift = node.args[0].args
         if isinstance(shift, Neg) and isinstance(shift.arg, Call) and shift.arg.op == "peak":
             return a

@@ -34,12 +34,12 @@ def compute(s: Statement, get: Any, values: dict[str, Any], sizes: dict[str, int
         case Contraction():
             letters = {x: chr(97 + k) for k, x in enumerate(dict.fromkeys(x for _, lab in args for x in lab))}
             spec = ",".join("z" + "".join(letters[x] for x in lab) for _, lab in args)
-            return np.einsum(f"{spec}->z{''.join(letters[x] for x in out)}", *(v for v, _ in _lanes(args)))
+            return np.asarray(np.einsum(f"{spec}->z{''.join(letters[x] for x in out)}", *(v for v, _ in _lanes(args))))
         case Concat():
             return np.concatenate([v for v, _ in _lanes(args)], axis=-1)
         case Slice():
             start = sum(axis_size(a, sizes) for a in s.before)
-            return args[0][0][..., start : start + axis_size(out[-1].rstrip("'"), sizes)]
+            return np.asarray(args[0][0][..., start : start + axis_size(out[-1].rstrip("'"), sizes)])
         case OneHot():
             real = np.real(args[0][0])
             best = (np.argmax if s.largest else np.argmin)(real, axis=-1)
@@ -55,7 +55,7 @@ def _lanes(args: list[tuple[Array, list[str]]]) -> list[tuple[Array, list[str]]]
 
 def _spread(value: Array, labels: list[str], out: list[str]) -> Array:
     index: list[Any] = [slice(None), *(slice(None) if x in labels else None for x in out)]
-    return value[tuple(index)]
+    return np.asarray(value[tuple(index)])
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Stage:
 class World:
     """One random sequence of a few steps through a cell and, if given, a head on top of it."""
 
-    def __init__(self, stages: list[Stage], seed: int = 0, steps: int = 4) -> None:
+    def __init__(self, stages: list[Stage], seed: int = 0, steps: int = 3) -> None:
         self.stages, self.steps = stages, steps
         rng = np.random.default_rng(seed)
         self.sizes: dict[str, int] = {}
@@ -139,9 +139,12 @@ class World:
         moved = {name} if at is None else set()
         if at is None and name:
             known[name] = known[name] + nudge
-        rows: list[dict[str, Array]] = [{}]
-        carried = {k: v[None] for k, v in self.start.items()}
-        for t in range(1, self.steps + 1):
+        first = at if at is not None and at > 1 else 1
+        rows: list[dict[str, Array]] = self.rows[:first] if first > 1 else [{}]
+        carried: dict[str, Array] = (
+            {k: v[None] for k, v in self.start.items()} if first == 1 else self._carried(rows[-1])
+        )
+        for t in range(first, self.steps + 1):
             hit = name if at in (t, ALWAYS) else ""
             row = known | carried | {k: v[t][None] for k, v in self.inputs.items()}
             if hit in self.fixed:
@@ -150,12 +153,16 @@ class World:
             here = moved | {hit}
             for stage in self.stages:
                 here |= self._stage(stage, row, t, hit, nudge, here)
-            carried, moved = {}, {name} if at is None else set()
+            carried = {}
+            moved = {name} if at is None else set()
             for stage in self.stages:
                 for prev, source in stage.feeds.items():
                     carried[stage.prefix + prev] = row[stage.prefix + source]
                     moved |= {stage.prefix + prev} if stage.prefix + source in here else set()
         return rows
+
+    def _carried(self, row: dict[str, Array]) -> dict[str, Array]:
+        return {s.prefix + prev: row[s.prefix + source] for s in self.stages for prev, source in s.feeds.items()}
 
     def _stage(self, stage: Stage, row: dict[str, Array], t: int, hit: str, nudge: Any, moved: set[str]) -> set[str]:
         """One stage of one step; what nothing moved has touched is taken from the plain run. Returns what moved."""
@@ -195,7 +202,9 @@ class World:
         """A carried value before the first step: the state that holds it."""
         for stage in self.stages:
             for prev, value in stage.step.values.items():
-                lag = next((c for c in stage.derivation.cell.carries if c.name == value.of and value.role == "carry"), None)
+                lag = next(
+                    (c for c in stage.derivation.cell.carries if c.name == value.of and value.role == "carry"), None
+                )
                 if lag and stage.prefix + lag.of == name and lag.lag == -t:
                     return self.start[stage.prefix + prev]
         raise KeyError((name, t))
@@ -243,7 +252,9 @@ class World:
         if t is not None and t <= 0:
             for stage in self.stages:
                 for prev, value in stage.step.values.items():
-                    carry = next((c for c in stage.derivation.cell.carries if value.role == "carry" and c.name == value.of), None)
+                    carry = next(
+                        (c for c in stage.derivation.cell.carries if value.role == "carry" and c.name == value.of), None
+                    )
                     if carry and stage.prefix + carry.of == name and carry.lag == -t:
                         return self.loss(stage.prefix + prev, 1)
         return self.loss(name, None if name in self.fixed else ALWAYS if t is None else t)
@@ -256,11 +267,14 @@ class World:
         def get(name: str) -> Array:
             return row[p + name] + (1j * _TINY if name == by else 0)
 
-        return np.imag(compute(s, get, stage.step.values, self.sizes)[0]) / _TINY
+        return np.asarray(np.imag(compute(s, get, stage.step.values, self.sizes)[0]) / _TINY)
 
     def tangent(self, of: str, by: str, t: int, direction: Array) -> Array:
         """The derivative of `of` at step t along a direction of a value of that step."""
-        return np.imag(self.run(by, t, 1j * _TINY * direction[None])[t][of][0]) / _TINY
+        key = ("tangent", by, t)
+        if key not in self._truths:
+            self._truths[key] = self.run(by, t, 1j * _TINY * direction[None])
+        return np.asarray(np.imag(self._truths[key][t][of][0]) / _TINY)
 
     def edge(self, stage: Stage, edge: Edge, t: int) -> Array:
         """The Jacobian of one statement by one operand as a matrix, whatever the axes."""
@@ -271,7 +285,7 @@ class World:
         lanes = row[p + edge.wrt] + (1j * _TINY * np.eye(n)).reshape(n, *shape)
         value = compute(edge.statement, lambda k: lanes if k == edge.wrt else row[p + k], stage.step.values, self.sizes)
         uses = sum(a.name == edge.wrt for a in edge.statement.args)
-        return np.imag(np.broadcast_to(value, (n, *value.shape[1:]))).reshape(n, -1).T / _TINY / uses
+        return np.asarray(np.imag(np.broadcast_to(value, (n, *value.shape[1:]))).reshape(n, -1).T / _TINY / uses)
 
     def along(self, stage: Stage, path: tuple[Edge, ...], t: int) -> Array:
         """The product of the Jacobians along a path, last edge leftmost."""
@@ -314,4 +328,6 @@ class World:
 
     def direct(self, name: str, t: int) -> Array:
         """∂⁺state_t/∂name: a parameter moved at step t alone."""
-        return np.concatenate([self.derivative(v, t, name, t).reshape(-1, self.fixed[name].size) for v in self.stages[0].feeds.values()])
+        return np.concatenate(
+            [self.derivative(v, t, name, t).reshape(-1, self.fixed[name].size) for v in self.stages[0].feeds.values()]
+        )

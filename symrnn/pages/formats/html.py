@@ -29,6 +29,10 @@ from symrnn.pages.spell import Spelling
 
 SUFFIX = ".html"
 WIDTH = 60
+_ARROW = (
+    "<defs><marker id='tip' viewBox='0 0 8 8' refX='7' refY='4' markerWidth='7' markerHeight='7' orient='auto'>"
+    "<path d='M0 0 L8 4 L0 8 z'/></marker></defs>"
+)
 
 
 def render(document: Document, lang: str, fragment: bool = False, links: str = "") -> str:
@@ -39,7 +43,14 @@ def render(document: Document, lang: str, fragment: bool = False, links: str = "
         return body
     return emit.render(
         "pages/page.html.j2",
-        {"title": escape(document.headline), "lang": lang, "body": body, "contents": writer.contents(), "links": links, "name": escape(document.name)},
+        {
+            "title": escape(document.headline),
+            "lang": lang,
+            "body": body,
+            "contents": writer.contents(),
+            "links": links,
+            "name": escape(document.name),
+        },
     )
 
 
@@ -76,7 +87,8 @@ class _Writer:
                 return f"<pre><code>{escape(chr(10).join(block.lines))}</code></pre>"
             case Fold():
                 opened = " open" if block.open else ""
-                return f"<details{opened}><summary>{self.say(block.summary)}</summary>\n{self.blocks(block.blocks)}</details>"
+                summary = f"<summary>{self.say(block.summary)}</summary>"
+                return f"<details{opened}>{summary}\n{self.blocks(block.blocks)}</details>"
             case Diagram():
                 return self.diagram(block)
 
@@ -109,7 +121,11 @@ class _Writer:
                 rows = []
             left, lines = broken(e, self.pen.to, self.document.letters, WIDTH)
             for k, line in enumerate(lines):
-                head = f"<mtd class='l'>{left}</mtd><mtd class='e'><mo>=</mo></mtd>" if k == 0 else "<mtd></mtd><mtd></mtd>"
+                head = (
+                    f"<mtd class='l'>{left}</mtd><mtd class='e'><mo>=</mo></mtd>"
+                    if k == 0
+                    else "<mtd></mtd><mtd></mtd>"
+                )
                 indent = "<mspace width='1.2em'/>" if k else ""
                 rows.append(f"<mtr>{head}<mtd class='r'>{indent}<mrow>{line}</mrow></mtd></mtr>")
         groups += [_display(rows)] if rows else []
@@ -125,8 +141,8 @@ class _Writer:
     def diagram(self, block: Diagram) -> str:
         drawing = layout(block)
         lines = [
-            f"<path d='M{a[0]:.0f} {a[1]:.0f} C{a[0] + bend:.0f} {a[1]:.0f} {b[0] - bend:.0f} {b[1]:.0f} {b[0]:.0f} {b[1]:.0f}'/>"
-            for a, b, bend in drawing.curves
+            f"<path d='M{x:.0f} {y:.0f} C{x + bend:.0f} {y:.0f} {u - bend:.0f} {v:.0f} {u:.0f} {v:.0f}'/>"
+            for (x, y), (u, v), bend in drawing.curves
         ]
         boxes = []
         for node, x, y in drawing.boxes:
@@ -135,13 +151,12 @@ class _Writer:
                 f"<g class='{node.kind}'><rect x='{x - 29}' y='{y - 17}' width='58' height='34' rx='9'/>"
                 f"<foreignObject x='{x - 29}' y='{y - 17}' width='58' height='34'><div xmlns='http://www.w3.org/1999/xhtml'>{text}</div></foreignObject></g>"
             )
-        arrow = "<defs><marker id='tip' viewBox='0 0 8 8' refX='7' refY='4' markerWidth='7' markerHeight='7' orient='auto'><path d='M0 0 L8 4 L0 8 z'/></marker></defs>"
         label = escape(self.document.headline, quote=True)
-        return (
-            f"<figure class='scroll'><svg role='img' aria-label='{label}' viewBox='0 0 {drawing.width} {drawing.height}' "
-            f"width='{drawing.width}' height='{drawing.height}'>{arrow}<g class='wires'>{''.join(lines)}</g>{''.join(boxes)}</svg></figure>"
-        )
+        size = f"viewBox='0 0 {drawing.width} {drawing.height}' width='{drawing.width}' height='{drawing.height}'"
+        inside = f"{_ARROW}<g class='wires'>{''.join(lines)}</g>{''.join(boxes)}"
+        return f"<figure class='scroll'><svg role='img' aria-label='{label}' {size}>{inside}</svg></figure>"
 
 
 def _display(rows: list[str]) -> str:
-    return f"<div class='scroll eq'><math display='block'><mtable displaystyle='true'>{''.join(rows)}</mtable></math></div>"
+    table = f"<mtable displaystyle='true'>{''.join(rows)}</mtable>"
+    return f"<div class='scroll eq'><math display='block'>{table}</math></div>"

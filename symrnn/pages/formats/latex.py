@@ -31,8 +31,8 @@ SUFFIX = ".tex"
 WIDTH = 56
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
-    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-    '"': r"\char34{}", "`": r"\textasciigrave{}", "'": "'",
+    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", '"': r"\char34{}", "`": r"\textasciigrave{}", "'": "'",
 }  # fmt: skip
 _MATHS = {
     "⊙": r"\odot", "∂": r"\partial", "×": r"\times", "⁺": "{}^{+}", "−": "-", "→": r"\to", "∑": r"\sum", "·": r"\cdot",
@@ -49,7 +49,9 @@ def render(document: Document, lang: str, fragment: bool = False) -> str:
     if fragment:
         return f"% Needs \\usepackage{{amsmath}} and \\usepackage{{amssymb}}.\n{sections}\n"
     title, remarks = writer.escape(document.headline), writer.escape(document.remarks)
-    return emit.render("pages/page.tex.j2", {"title": title, "remarks": remarks, "sections": sections, "chinese": lang == "zh"})
+    return emit.render(
+        "pages/page.tex.j2", {"title": title, "remarks": remarks, "sections": sections, "chinese": lang == "zh"}
+    )
 
 
 class Writer:
@@ -137,14 +139,19 @@ class Writer:
 
     def code(self, block: Code) -> str:
         lines = [x for line in block.lines for x in _wrapped(line, 82)]
-        text = r" \\".join("\n" + r"\mbox{\ttfamily\footnotesize " + self.escape(x).replace(" ", r"\ ") + "}" for x in lines)
+        text = r" \\".join(
+            "\n" + r"\mbox{\ttfamily\footnotesize " + self.escape(x).replace(" ", r"\ ") + "}" for x in lines
+        )
         return f"\\begin{{quote}}\\raggedright{text}\n\\end{{quote}}"
 
     def diagram(self, block: Diagram) -> str:
         """A picture of LaTeX's own kind; it is scaled by its unit to fit the line."""
         drawing = layout(block)
         unit = min(0.75, 430 / drawing.width)
-        flip = lambda y: drawing.height - y  # noqa: E731
+
+        def flip(y: float) -> float:
+            return drawing.height - y
+
         parts = []
         for (x, y), (u, v), bend in drawing.curves:
             mx, my = (x + u) / 2, (flip(y) + flip(v)) / 2
@@ -157,7 +164,9 @@ class Writer:
             place = f"({x},{flip(y)})" if node.kind in ("input", "before") else f"({x - 29},{flip(y) - 17})"
             parts.append(f"\\put{place}{{{box}}}\\put({x - 29},{flip(y) - 17}){{\\makebox(58,34){{${text}$}}}}")
         body = "\n".join(parts)
-        return f"\\begin{{center}}\n\\setlength{{\\unitlength}}{{{unit:.3f}pt}}\n\\begin{{picture}}({drawing.width},{drawing.height})\n{body}\n\\end{{picture}}\n\\end{{center}}"
+        size = f"\\setlength{{\\unitlength}}{{{unit:.3f}pt}}"
+        picture = f"\\begin{{picture}}({drawing.width},{drawing.height})\n{body}\n\\end{{picture}}"
+        return f"\\begin{{center}}\n{size}\n{picture}\n\\end{{center}}"
 
 
 def _aligned(rows: list[str]) -> str:

@@ -59,7 +59,9 @@ class _Writer:
                 return "```python\n" + "\n".join(block.lines) + "\n```"
             case Fold():
                 inner = "\n\n".join(self.block(b) for b in block.blocks)
-                return f"<details>\n<summary>{html_escape(self.plain(block.summary))}</summary>\n\n{inner}\n\n</details>"
+                return (
+                    f"<details>\n<summary>{html_escape(self.plain(block.summary))}</summary>\n\n{inner}\n\n</details>"
+                )
             case Diagram():
                 return self.diagram(block)
 

@@ -22,7 +22,10 @@ def render(document: Document, lang: str, fragment: bool = False) -> bytes:
     found = shutil.which(program)
     if found is None:
         needs = "texlive-xetex texlive-lang-chinese" if lang == "zh" else "texlive-latex-base texlive-latex-recommended"
-        raise UsageError(f"A PDF needs {program}, which is not installed.", f"On Debian: apt-get install {needs}; or use the format latex or html.")
+        raise UsageError(
+            f"A PDF needs {program}, which is not installed.",
+            f"On Debian: apt-get install {needs}; or use the format latex or html.",
+        )
     return compiled(latex.render(document, lang), found)[0]
 
 
@@ -32,8 +35,12 @@ def compiled(text: str, program: str) -> tuple[bytes, str]:
         Path(folder, "page.tex").write_text(text, encoding="utf-8")
         command = [program, "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "page.tex"]
         for _ in range(2):
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False, timeout=120)
+            done = subprocess.run(
+                command, cwd=folder, capture_output=True, text=True, errors="replace", check=False, timeout=120
+            )
             if done.returncode:
                 reason = next((line for line in done.stdout.splitlines() if line.startswith("!")), "no reason given")
                 raise UsageError(f"TeX could not compile the page: {reason}")
-        return Path(folder, "page.pdf").read_bytes(), Path(folder, "page.log").read_text(encoding="utf-8", errors="replace")
+        return Path(folder, "page.pdf").read_bytes(), Path(folder, "page.log").read_text(
+            encoding="utf-8", errors="replace"
+        )

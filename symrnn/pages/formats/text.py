@@ -86,7 +86,9 @@ class _Writer:
     def table(self, block: Table) -> str:
         rows = [[self.say(p) for p in block.head], *([self.cell(c) for c in row] for row in block.rows)]
         widths = [max(measured(r[k]) for r in rows) for k in range(len(block.head))]
-        return "\n".join("  " + "  ".join(c + " " * (w - measured(c)) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows)
+        return "\n".join(
+            "  " + "  ".join(c + " " * (w - measured(c)) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows
+        )
 
 
 def _wrapped(text: str) -> str:

@@ -13,11 +13,12 @@ _OPS = {
     "+": "+", "-": "−", "neg": "−", "odot": "⊙", "=": "=", "dot": "&#x2062;", "times": "×", "mapsto": "↦", ",": ",",
     ";": ";", "gt": "&gt;", "ge": "≥",
 }  # fmt: skip
-_FENCES = {"(": "()", "[": "[]", "<": "⟨⟩", "|": "||", "||": "‖‖"}
+_FENCES = {"(": ("(", ")"), "[": ("[", "]"), "<": ("⟨", "⟩"), "|": ("|", "|"), "||": ("‖", "‖")}
 _SYMBOLS = {
     "partial": "<mo form='prefix' lspace='0' rspace='0'>∂</mo>", "ones": "<mn mathvariant='bold'>𝟏</mn>",
     "one": "<mn>𝟏</mn>", "identity": "<mi>I</mi>", "left": "<mo stretchy='false'>(</mo>",
-    "right": "<mo stretchy='false'>)</mo>", "direct": "<msup><mo form='prefix' lspace='0' rspace='0'>∂</mo><mo>+</mo></msup>",
+    "right": "<mo stretchy='false'>)</mo>", 
+    "direct": "<msup><mo form='prefix' lspace='0' rspace='0'>∂</mo><mo>+</mo></msup>",
 }  # fmt: skip
 _ACCENTS = {"hat": "^", "bar": "¯", "tilde": "~"}
 _COMMA = "<mo separator='true' lspace='0' rspace='0'>,</mo>"

@@ -13,7 +13,7 @@ _OPS = {
     "+": " + ", "-": " − ", "neg": "−", "odot": " ⊙ ", "=": " = ", "dot": " ", "times": " × ", "mapsto": " ↦ ",
     ",": ", ", ";": "; ", "gt": " > ", "ge": " ≥ ",
 }  # fmt: skip
-_FENCES = {"(": "()", "[": "[]", "<": "⟨⟩", "|": "||", "||": "‖‖"}
+_FENCES = {"(": ("(", ")"), "[": ("[", "]"), "<": ("⟨", "⟩"), "|": ("|", "|"), "||": ("‖", "‖")}
 _SYMBOLS = {"partial": "∂", "ones": "𝟏", "one": "𝟏", "identity": "I", "left": "(", "right": ")", "direct": "∂⁺"}
 _ACCENTS = {"hat": "\u0302", "bar": "\u0304", "tilde": "\u0303"}
 _LOW = dict(zip("0123456789+-aehijklmnoprstuvx()", "₀₁₂₃₄₅₆₇₈₉₊₋ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ₍₎", strict=True))
@@ -97,7 +97,11 @@ def _raised(text: str) -> str:
 
 
 def _grouped(text: str) -> str:
-    return f"({text})" if any(c in text for c in " /") and not (text.startswith("(") and text.find(")") == len(text) - 1) else text
+    return (
+        f"({text})"
+        if any(c in text for c in " /") and not (text.startswith("(") and text.find(")") == len(text) - 1)
+        else text
+    )
 
 
 __all__ = ["Plain"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from symrnn.derive import Contribution
-from symrnn.pages.document import Block, Equation, Equations, Phrase, Prose, Section, say
+from symrnn.pages.document import Block, Equation, Equations, Phrase, Prose, Section, Truth, say
 from symrnn.pages.formula import (
     NOW,
     ZERO,
@@ -34,7 +34,6 @@ from symrnn.pages.formula import (
 )
 from symrnn.pages.trace import Trace
 
-
 FEW = 4
 
 
@@ -45,7 +44,12 @@ def recursion(trace: Trace) -> Section:
         value = trace.step.values[a.of]
         if value.role != "value" or not trace.is_named(a.of):
             continue
-        row = Equation(trace.symbol(a.of, "adjoint"), trace.spoken(trace.adjoint(a.of)), reasons(trace, a.of, a.contributions), elementwise=True)
+        row = Equation(
+            trace.symbol(a.of, "adjoint"),
+            trace.spoken(trace.adjoint(a.of)),
+            reasons(trace, a.of, a.contributions),
+            elementwise=True,
+        )
         rows.append(row)
     key = "recursion.intro" if trace.cell.states else "recursion.stateless"
     blocks: list[Block] = [Prose((say(key),)), Equations(tuple(rows))]
@@ -78,16 +82,30 @@ def gradients(trace: Trace) -> Section:
     """Parameters, inputs and first states."""
     blocks: list[Block] = []
     rows = tuple(
-        Equation(Deriv(None, trace.symbol(v.name), trace.symbol(v.name).labels, "loss"), trace.spoken(trace.adjoint(v.name)), None, _loss(trace.prefix + v.name))
+        Equation(
+            Deriv(None, trace.symbol(v.name), trace.symbol(v.name).labels, "loss"),
+            trace.spoken(trace.adjoint(v.name)),
+            None,
+            _loss(trace.prefix + v.name),
+        )
         for v in trace.cell.params
     )
-    timeless = [a.of for a in trace.d.adjoints if trace.step.values[a.of].role == "value" and not trace.step.values[a.of].timed]
+    timeless = [
+        a.of for a in trace.d.adjoints if trace.step.values[a.of].role == "value" and not trace.step.values[a.of].timed
+    ]
     if rows:
         phrases = [say("gradients.params"), *([say("gradients.timeless")] if timeless else [])]
         blocks += [Prose(tuple(phrases)), Equations(rows)]
     inputs = [v for v in trace.cell.inputs if v.name not in trace.below]
     blocks.append(Prose((say("gradients.inputs"),)))
-    blocks.append(Equations(tuple(Equation(trace.symbol(v.name, "adjoint"), trace.spoken(trace.adjoint(v.name)), elementwise=True) for v in inputs)))
+    blocks.append(
+        Equations(
+            tuple(
+                Equation(trace.symbol(v.name, "adjoint"), trace.spoken(trace.adjoint(v.name)), elementwise=True)
+                for v in inputs
+            )
+        )
+    )
     firsts = [n for n, v in trace.step.values.items() if v.role == "carry"]
     if firsts:
         blocks.append(Prose((say("gradients.first"),)))
@@ -96,7 +114,7 @@ def gradients(trace: Trace) -> Section:
     return Section("gradients", say("title.gradients"), tuple(blocks))
 
 
-def _loss(name: str) -> object:
+def _loss(name: str) -> Truth:
     return lambda w, t: w.adjoint(name, None)
 
 
@@ -124,7 +142,9 @@ def _seen_through_state(trace: Trace) -> bool:
     return bool(trace.step.carried) and all(v.name in trace.step.carried.values() for v in trace.cell.outputs)
 
 
-def _chain(trace: Trace, parameter: str, last: Time, step: Time, factors: Formula | list[Formula], start: list[Formula]) -> Chain:
+def _chain(
+    trace: Trace, parameter: str, last: Time, step: Time, factors: Formula | list[Formula], start: list[Formula]
+) -> Chain:
     middle = factors if isinstance(factors, list) else [factors]
     end = Deriv(state(trace, step), trace.symbol(parameter), (), "direct")
     return Chain(tuple(Map(f, "", "") for f in (*start, *middle, end)), trace.symbol(parameter).labels)
@@ -135,18 +155,30 @@ def _general(trace: Trace) -> list[Block]:
     if not _seen_through_state(trace) or not trace.cell.params:
         return []
     name = _recurrent(trace)[0]
-    product = Big("prod", "j", Time("k", 1), NOW, Deriv(state(trace, Time("j")), state(trace, Time("j", -1)), ("*", "*")))
+    product = Big(
+        "prod", "j", Time("k", 1), NOW, Deriv(state(trace, Time("j")), state(trace, Time("j", -1)), ("*", "*"))
+    )
     body = _chain(trace, name, NOW, Time("k"), product, [Deriv(None, state(trace, NOW), (), "loss", NOW)])
     full = Big("sum", "k", Time("", 1), NOW, body)
     symbol = trace.symbol(name)
-    row = Equation(Deriv(None, symbol, symbol.labels, "loss", NOW), full, None, lambda w, t: w.loss(trace.prefix + name, None, t))
+    row = Equation(
+        Deriv(None, symbol, symbol.labels, "loss", NOW), full, None, lambda w, t: w.loss(trace.prefix + name, None, t)
+    )
     stacked = len(trace.step.carried) > 1
-    return [Prose((*([say("product.state")] if stacked else []), say("gradients.general", parameter=symbol))), Equations((row,))]
+    return [
+        Prose((*([say("product.state")] if stacked else []), say("gradients.general", parameter=symbol))),
+        Equations((row,)),
+    ]
 
 
 def _recurrent(trace: Trace) -> list[str]:
     """Parameters, those that multiply an earlier state first."""
-    read = {a.name for s in trace.step.statements for a in s.args if any(trace.step.values[b.name].role == "carry" for b in s.args)}
+    read = {
+        a.name
+        for s in trace.step.statements
+        for a in s.args
+        if any(trace.step.values[b.name].role == "carry" for b in s.args)
+    }
     names = [v.name for v in trace.cell.params]
     return sorted(names, key=lambda n: n not in read)
 
@@ -163,10 +195,18 @@ def unrolled(trace: Trace, steps: int, head: Trace | None) -> Section:
             rows.append(Equation(at_time(trace.symbol(value, "adjoint"), put), made, elementwise=False))
     blocks: list[Block] = [Prose((say("unroll.intro", steps=steps),)), Equations(tuple(rows))]
     if _seen_through_state(trace):
-        rows = [_followed(trace, head, name, steps) for name in _recurrent(trace)[:2] + [v.name for v in trace.cell.params if "x" in _partners(trace, v.name)][:1]]
+        rows = [
+            _followed(trace, head, name, steps)
+            for name in _recurrent(trace)[:2]
+            + [v.name for v in trace.cell.params if "x" in _partners(trace, v.name)][:1]
+        ]
         unique = list({e.left: e for e in rows}.values())
         stacked = [say("product.state")] if len(trace.step.carried) > 1 else []
-        blocks += [Prose((*stacked, say("unroll.loss", steps=steps))), Equations(tuple(unique)), Prose((say("unroll.both"),))]
+        blocks += [
+            Prose((*stacked, say("unroll.loss", steps=steps))),
+            Equations(tuple(unique)),
+            Prose((say("unroll.both"),)),
+        ]
     return Section("unroll", say("title.unroll", steps=steps), tuple(blocks))
 
 
@@ -186,7 +226,9 @@ def _followed(trace: Trace, head: Trace | None, name: str, steps: int) -> Equati
         start = [Deriv(None, o, (), "loss", last), Deriv(o, state(trace, last), (), "total")]
     terms = []
     for k in range(steps, 0, -1):
-        factors: list[Formula] = [Deriv(state(trace, Time("", j)), state(trace, Time("", j - 1)), ("*", "*")) for j in range(steps, k, -1)]
+        factors: list[Formula] = [
+            Deriv(state(trace, Time("", j)), state(trace, Time("", j - 1)), ("*", "*")) for j in range(steps, k, -1)
+        ]
         terms.append(_chain(trace, name, last, Time("", k), factors, start))
     symbol = trace.symbol(name)
     truth = lambda w, t: w.loss(trace.prefix + name, None, steps)  # noqa: E731
@@ -201,7 +243,12 @@ def _scores(head: Trace | None) -> str | None:
 def vanished(node: Formula, steps: int) -> Formula:
     """The formula without what lies after the last step."""
     if isinstance(node, Sym):
-        gone = node.kind in ("adjoint", "seed") and node.time is not None and not node.time.base and node.time.offset > steps
+        gone = (
+            node.kind in ("adjoint", "seed")
+            and node.time is not None
+            and not node.time.base
+            and node.time.offset > steps
+        )
         return ZERO if gone else node
     node = rebuilt(node, lambda x: vanished(x, steps))
     match node:
@@ -228,8 +275,19 @@ def top(head: Trace, cell: Trace) -> Section:
     blocks: list[Block] = [Prose((say("head.intro"), *([say("head.loss")] if head.is_loss else []))), Equations(rows)]
     back = []
     for a in head.d.adjoints:
-        if head.step.values[a.of].role == "value" and a.of in head.variables and not (head.is_loss and a.of == head.cell.outputs[0].name):
-            back.append(Equation(head.symbol(a.of, "adjoint"), head.spoken(head.adjoint(a.of)), reasons(head, a.of, a.contributions), elementwise=True))
+        if (
+            head.step.values[a.of].role == "value"
+            and a.of in head.variables
+            and not (head.is_loss and a.of == head.cell.outputs[0].name)
+        ):
+            back.append(
+                Equation(
+                    head.symbol(a.of, "adjoint"),
+                    head.spoken(head.adjoint(a.of)),
+                    reasons(head, a.of, a.contributions),
+                    elementwise=True,
+                )
+            )
     below = next(iter(head.below))
     emitted = head.below[below]
     assert isinstance(emitted, Sym)
@@ -238,7 +296,12 @@ def top(head: Trace, cell: Trace) -> Section:
     if any(isinstance(x, Call) and x.op == "softmax" for e in back for x in walk(e.right)):
         blocks.append(Prose((say("head.softmax"),)))
     grads = tuple(
-        Equation(Deriv(None, head.symbol(v.name), head.symbol(v.name).labels, "loss"), head.spoken(head.adjoint(v.name)), None, _loss(head.prefix + v.name))
+        Equation(
+            Deriv(None, head.symbol(v.name), head.symbol(v.name).labels, "loss"),
+            head.spoken(head.adjoint(v.name)),
+            None,
+            _loss(head.prefix + v.name),
+        )
         for v in head.cell.params
     )
     blocks += [Prose((say("head.gradients"),)), Equations(grads)]

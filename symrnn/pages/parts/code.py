@@ -12,6 +12,11 @@ from symrnn.pages.trace import Trace
 
 _ASSIGNED = re.compile(r"\s+([A-Za-z]\w*)(\[t\]|\[:\])? = ")
 
+_PREPARES = re.compile(
+    r'size\[|params\["|tape\.|Tape\(|check\(|filled\(|carried\(|cotangent\(|np\.empty\(|dstate\[|inputs\['
+    r"|^\s+(last|dparams|dstart|T|B) = "
+)
+
 
 def section(trace: Trace, shown: list[Equation]) -> Section:
     """Formula by formula, the lines of the generated module that compute it."""
@@ -24,7 +29,9 @@ def section(trace: Trace, shown: list[Equation]) -> Section:
         if trace.is_named(a.of):
             symbol = trace.symbol(a.of)
             gradient = trace.step.values[a.of].role == "param"
-            adjoints[f"d_{a.of}"] = Deriv(None, symbol, symbol.labels, "loss") if gradient else trace.symbol(a.of, "adjoint")
+            adjoints[f"d_{a.of}"] = (
+                Deriv(None, symbol, symbol.labels, "loss") if gradient else trace.symbol(a.of, "adjoint")
+            )
     blocks: list[Block] = [Prose((say("code.intro", name=trace.cell.name),))]
     for key, lines, lefts in (("code.forward", forward, values), ("code.backward", backward, adjoints)):
         paired: list[Block] = []
@@ -40,8 +47,7 @@ def _body(text: str, function: str) -> list[str]:
     """The lines of one function that assign a value, without its preparations."""
     inside = text.split(f"\ndef {function}(", 1)[1].split("\ndef ", 1)[0].splitlines()
     found = [line for line in inside if _ASSIGNED.match(line)]
-    skip = re.compile(r'size\[|params\["|tape\.|Tape\(|check\(|filled\(|carried\(|cotangent\(|np\.empty\(|dstate\[|^\s+(last|dparams|dstart|T|B) = |inputs\[')
-    return [line for line in found if not skip.search(line)]
+    return [line for line in found if not _PREPARES.search(line)]
 
 
 def _pairs(lines: list[str], lefts: Mapping[str, Formula]) -> list[tuple[list[Formula], list[str]]]:

@@ -51,7 +51,11 @@ def conventions(shown: list[Formula]) -> Section:
         phrases.append(say("convention.frobenius"))
     if any(isinstance(x, Ein) and len(x.args) == 1 and x.summed for f in shown for x in walk(f)):
         phrases.append(say("convention.ones"))
-    if any(isinstance(x, Ein) and len(x.args) == 2 and any(len(a.labels) > 2 for a in x.args) for f in shown for x in walk(f)):
+    if any(
+        isinstance(x, Ein) and len(x.args) == 2 and any(len(a.labels) > 2 for a in x.args)
+        for f in shown
+        for x in walk(f)
+    ):
         phrases.append(say("convention.indices"))
     if any(isinstance(x, Call) and x.op == "slice" for f in shown for x in walk(f)):
         phrases.append(say("convention.slice"))
@@ -71,13 +75,12 @@ def _is_frobenius(x: Ein) -> bool:
 
 def forward(trace: Trace) -> Section:
     """The equations as the cell file has them."""
-    rows = tuple(
-        Equation(trace.symbol(e.name), trace.written(e.name), None, None, True)
-        for e in trace.cell.equations
-    )
+    rows = tuple(Equation(trace.symbol(e.name), trace.written(e.name), None, None, True) for e in trace.cell.equations)
     key = "forward.intro" if trace.cell.states else "forward.stateless"
     carried = [Sym(trace.prefix + c.of, ()) for c in trace.cell.carries if c.lag == 0]
-    return Section("forward", say("title.forward"), (Prose((say(key, states=carried, count=len(carried)),)), Equations(rows)))
+    return Section(
+        "forward", say("title.forward"), (Prose((say(key, states=carried, count=len(carried)),)), Equations(rows))
+    )
 
 
 def local(trace: Trace, stage: Stage) -> Section:

@@ -45,7 +45,9 @@ def table(trace: Trace, key: str) -> Iterator[Block]:
     if found is None:
         return
     s, forget, write = found
-    yield Prose((say("gates.intro", write=trace.value(write), forget=trace.value(forget), state=trace.symbol(s.out.name)),))
+    yield Prose(
+        (say("gates.intro", write=trace.value(write), forget=trace.value(forget), state=trace.symbol(s.out.name)),)
+    )
     rows = []
     for i in (0, 1):
         for f in (0, 1):
@@ -54,7 +56,12 @@ def table(trace: Trace, key: str) -> Iterator[Block]:
             values = {a.name: trace.operand(a) for a in s.args}
             made = tidy(settled(expression(expr, values, names), s.out.labels))
             rows.append((Num(sp.Integer(i)), Num(sp.Integer(f)), made, say(f"gates.{i}{f}")))
-    head = (say("gates.value", gate=trace.value(write)), say("gates.value", gate=trace.value(forget)), say("gates.value", gate=trace.symbol(s.out.name)), say("gates.effect"))
+    head = (
+        say("gates.value", gate=trace.value(write)),
+        say("gates.value", gate=trace.value(forget)),
+        say("gates.value", gate=trace.symbol(s.out.name)),
+        say("gates.effect"),
+    )
     yield Table(head, tuple(rows))
 
 
@@ -85,4 +92,3 @@ def _tied(trace: Trace, a: str, b: str) -> bool:
         if isinstance(s, Pointwise) and symbol(other) in s.expr.free_symbols:
             return True
     return False
-

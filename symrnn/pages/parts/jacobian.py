@@ -10,8 +10,9 @@ import sympy as sp
 
 from symrnn import numeric
 from symrnn.derive import Edge
+from symrnn.functions import Function
 from symrnn.ir import Concat, Contraction, Pointwise, Ref
-from symrnn.pages.document import Block, Equation, Equations, Fold, Phrase, Prose, Section, say
+from symrnn.pages.document import Block, Equation, Equations, Fold, Phrase, Prose, Section, Truth, say
 from symrnn.pages.formula import (
     NOW,
     ONE,
@@ -34,7 +35,7 @@ from symrnn.pages.formula import (
 from symrnn.pages.parts.gates import is_gate, table
 from symrnn.pages.read import settled
 from symrnn.pages.trace import Trace, tidy
-from symrnn.pages.world import Stage
+from symrnn.pages.world import Stage, World
 
 MANY = 8
 WHOLE = 12
@@ -83,26 +84,38 @@ class _Jacobian:
         of, by = self.now(new), self.before(old)
         labels = self.outside(of, by)
         target, source = self.carried[new], self.previous[old]
+        alone = len(walks) == 1 and self.is_carousel(walks[0])
         total = Equation(
-            Deriv(of, by, labels), add(*(Chain(m, labels) for m in maps)), self.remark(walks[0]) if len(walks) == 1 and self.is_carousel(walks[0]) else None,
+            Deriv(of, by, labels), add(*(Chain(m, labels) for m in maps)), self.remark(walks[0]) if alone else None,
             lambda w, t: w.derivative(target, t, source, t).reshape(_shape(w, target, source)),
         )  # fmt: skip
         yield Prose((say("jacobian.paths", new=of, old=by, count=len(walks)),))
         yield Equations((total,))
         if len(walks) > 1:
             rows = [
-                Equation(Path(of, by, k + 1, labels), Chain(m, labels), self.remark(w), lambda world, t, w=w: self._truth(world, t, w))
+                Equation(
+                    Path(of, by, k + 1, labels),
+                    Chain(m, labels),
+                    self.remark(w),
+                    self._truth(w),
+                )
                 for k, (w, m) in enumerate(zip(walks, maps, strict=True))
             ]
-            yield Equations(tuple(rows)) if len(rows) <= 4 else Fold(say("jacobian.each"), (Equations(tuple(rows)),), len(rows) <= 4)
+            yield (
+                Equations(tuple(rows))
+                if len(rows) <= 4
+                else Fold(say("jacobian.each"), (Equations(tuple(rows)),), len(rows) <= 4)
+            )
 
-    def _truth(self, world: object, t: int, w: Walk) -> object:
-        value = world.along(self.stage, w, t)  # type: ignore[attr-defined]
-        return value.reshape(_shape(world, w[-1].of, w[0].wrt))
+    def _truth(self, w: Walk) -> Truth:
+        """The product of the measured Jacobians along a path."""
+        return lambda world, t: world.along(self.stage, w, t).reshape(_shape(world, w[-1].of, w[0].wrt))
 
     def remark(self, w: Walk) -> Phrase:
         """Which way a path goes, and what kind of path it is."""
-        stops = [self.trace.value(e.of) for e in w if self.trace.is_named(e.of) and e.of not in self.trace.abbreviations]
+        stops = [
+            self.trace.value(e.of) for e in w if self.trace.is_named(e.of) and e.of not in self.trace.abbreviations
+        ]
         stops = stops[:-1]
         if self.is_carousel(w):
             key = "path.constant" if self.gated(w) else "path.additive"
@@ -144,7 +157,12 @@ class _Jacobian:
             return []
         if start == goal:
             return [()]
-        return [(e, *rest) for e in self.trace.d.edges_from(start) if self.count(e.of, goal) for rest in self.walks(e.of, goal)]
+        return [
+            (e, *rest)
+            for e in self.trace.d.edges_from(start)
+            if self.count(e.of, goal)
+            for rest in self.walks(e.of, goal)
+        ]
 
     def maps(self, w: Walk) -> tuple[Map, ...] | None:
         """A path as a product of matrices, last edge leftmost; None where it runs through a matrix-valued value."""
@@ -185,7 +203,7 @@ class _Jacobian:
     # -- two steps at once ---------------------------------------------------------------------------------
 
     def whole(self, key: str) -> Iterator[Block]:
-        """∂s_t/∂s_{t-1} with the other states of step t-1 seen as functions of s: its own path and those through them."""
+        """∂s_t/∂s_{t-1} with the other states of step t-1 seen as functions of s."""
         value = self.carried[key]
         chains: list[Chain] = []
         for via in self.carried:
@@ -224,11 +242,11 @@ class _Jacobian:
             if self.carried:
                 state = Sym("*", ("*",), NOW)
                 body = Deriv(Sym("*", ("*",), Time("k")), Sym("*", ("*",), Time("k", -1)), ("*", "*"))
-                left = Deriv(Sym("*", ("*",), Time("T")), state, ("*", "*"), "total")
+                stacked = Deriv(Sym("*", ("*",), Time("T")), state, ("*", "*"), "total")
                 right = Big("prod", "k", Time("t", 1), Time("T"), body)
                 names = [self.now(k) for k in self.real]
                 yield Prose((say("product.stacked", states=names),))
-                yield Equations((Equation(left, right, None, lambda w, t: w.between(w.steps, t)),))
+                yield Equations((Equation(stacked, right, None, lambda w, t: w.between(w.steps, t)),))
             return
         key = self.real[0]
         walks = self.walks(self.previous[key], self.carried[key])
@@ -237,12 +255,13 @@ class _Jacobian:
             return
         of = self.now(key)
         labels = self.outside(of, self.before(key))
-        body = at_time(Chain(maps, labels), lambda t: Time("k", t.offset) if t.base == "t" else t)
-        left = Deriv(at_time(of, lambda t: Time("T")), of, labels, "total")
+        factor = at_time(Chain(maps, labels), lambda t: Time("k", t.offset) if t.base == "t" else t)
+        last = at_time(of, lambda t: Time("T"))
+        left = Deriv(last, of, labels, "total")
         value, previous = self.carried[key], self.previous[key]
         yield Prose((say("product.intro"),))
         yield Equations((Equation(
-            left, Big("prod", "k", Time("t", 1), Time("T"), body), None,
+            left, Big("prod", "k", Time("t", 1), Time("T"), factor), None,
             lambda w, t: w.derivative(value, w.steps, previous, t + 1).reshape(_shape(w, value, value)),
         ),))  # fmt: skip
         yield from self.spectral(walks[0], maps)
@@ -355,17 +374,16 @@ def _earlier(m: Map) -> Map:
     return Map(shifted(m.arg, -1), m.outer, m.inner)
 
 
-def _shape(world: object, of: str, by: str) -> tuple[int, ...]:
-    return (*world.shape(of), *world.shape(by))  # type: ignore[attr-defined]
+def _shape(world: World, of: str, by: str) -> tuple[int, ...]:
+    return (*world.shape(of), *world.shape(by))
 
 
-def _steepest(row: object) -> Phrase:
+def _steepest(row: Function) -> Phrase:
     """The largest slope of a function, measured on a grid."""
     dummy = sp.Dummy()
     grid = np.linspace(-8, 8, 4001)
-    y = numeric.apply(row, [grid])  # type: ignore[arg-type]
+    y = numeric.apply(row, [grid])
     value, at = sp.Dummy(), dummy
-    slope = row.partials[0](value, at)  # type: ignore[attr-defined]
+    slope = row.partials[0](value, at)
     top = float(np.max(np.abs(numeric.value(sp.sympify(slope), {value: y, at: grid}))))
-    return say("slope", value=f"{top:.4g}", function=row.name)  # type: ignore[attr-defined]
-
+    return say("slope", value=f"{top:.4g}", function=row.name)

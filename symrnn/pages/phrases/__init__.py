@@ -17,7 +17,9 @@ _GAP = re.compile(r"\{(\w+)\}")
 
 def languages() -> list[str]:
     """The languages there are tables for."""
-    return sorted(f.name.removesuffix(".toml") for f in files("symrnn.pages.phrases").iterdir() if f.name.endswith(".toml"))
+    return sorted(
+        f.name.removesuffix(".toml") for f in files("symrnn.pages.phrases").iterdir() if f.name.endswith(".toml")
+    )
 
 
 @cache
