@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from symrnn.cell import Cell, axis_size
 from symrnn.derive import Derivation
 from symrnn.errors import UsageError
 from symrnn.ir import BATCH, TIME, Contraction, Labels, Pointwise, Statement, axis_of
-from symrnn.pages.formula import Add, Formula, Neg, neg
+from symrnn.pages.document import Document
+from symrnn.pages.formula import NOW, Add, Formula, Neg, Sym, neg, rebuilt
 from symrnn.pages.names import Letter
 from symrnn.pages.notation.latex import Latex
 from symrnn.pages.notation.plain import Plain
@@ -61,7 +62,7 @@ def compare(a: Cell, b: Cell, size: int = 128) -> Diff:
     if size < 1:
         raise UsageError(f"The size must be at least 1, not {size}.")
     first, second = subject(a), subject(b)
-    one, two = (dict(_terms(unchecked(s))) for s in (first, second))
+    one, two = (dict(_terms(unchecked(s), s.trace)) for s in (first, second))
     axes = dict.fromkeys([*a.axes, *(x for x in b.axes if x not in a.axes)], size)
     names = [v.name for v in a.params], [v.name for v in b.params]
     return Diff(
@@ -77,15 +78,23 @@ def compare(a: Cell, b: Cell, size: int = 128) -> Diff:
 
 
 def _written(trace: Trace) -> dict[Formula, Formula]:
-    return {trace.symbol(e.name): trace.written(e.name) for e in trace.cell.equations}
+    return {_ticking(trace.symbol(e.name), trace): _ticking(trace.written(e.name), trace) for e in trace.cell.equations}
 
 
-def _terms(page: object) -> Iterator[tuple[str, dict[Formula, Formula]]]:
+def _ticking(node: Formula, trace: Trace) -> Formula:
+    """Computed values that happen to be the same at every step, written with their time, as in the other cell."""
+    if isinstance(node, Sym):
+        still = node.time is None and node.name in trace.definitions
+        return replace(node, time=NOW) if still else node
+    return rebuilt(node, lambda x: _ticking(x, trace))
+
+
+def _terms(page: Document, trace: Trace) -> Iterator[tuple[str, dict[Formula, Formula]]]:
     """Sections of a page as left side → right side; numbered paths are left out, their sum says the same."""
     found: dict[str, dict[Formula, Formula]] = {"jacobian": {}, "recursion": {}, "gradients": {}}
-    for anchor, e in page.equations():  # type: ignore[attr-defined]
+    for anchor, e in page.equations():
         if anchor in found and type(e.left).__name__ != "Path" and "*" not in e.left.labels:
-            found[anchor].setdefault(e.left, e.right)
+            found[anchor].setdefault(_ticking(e.left, trace), _ticking(e.right, trace))
     return iter(found.items())
 
 

@@ -89,6 +89,8 @@ class Spelling:
             return [self.to.big(node.op, self._bound(node), self.to.time(node.high), inner[0]), *inner[1:]]
         if isinstance(node, Ein) and len(node.args) == 2:
             return self._matrix_segments(node)
+        if isinstance(node, Chain):
+            return self._chain_segments(node)
         return [self.text(node)]
 
     def _signed(self, a: Formula, first: bool) -> list[str]:
@@ -116,6 +118,17 @@ class Spelling:
                 pieces = [self.text(a, POWER)]
             if k:
                 pieces[0] = self.to.row([self.to.op(self._times(node.args[k - 1], a)), pieces[0]])
+            out += pieces
+        return out
+
+    def _chain_segments(self, node: Chain) -> list[str]:
+        out: list[str] = []
+        for k, m in enumerate(node.maps):
+            pieces = [self.map(m)]
+            if m.outer == m.inner and m.outer and isinstance(m.arg, Mul):
+                pieces = self._around(self.to.word("diag"), self.segments(m.arg))
+            if k:
+                pieces[0] = self.to.row([self.to.op("dot"), pieces[0]])
             out += pieces
         return out
 
