@@ -67,7 +67,7 @@ def compare(a: Cell, b: Cell, size: int = 128) -> Diff:
     names = [v.name for v in a.params], [v.name for v in b.params]
     return Diff(
         a.name, b.name,
-        tuple(_changes(_written(first.trace), _written(second.trace))),
+        tuple(_rewritten(first.trace, second.trace)),
         tuple(_changes(one["jacobian"], two["jacobian"])),
         tuple(_changes(one["recursion"] | one["gradients"], two["recursion"] | two["gradients"])),
         (tuple(n for n in names[0] if n not in names[1]), tuple(n for n in names[1] if n not in names[0])),
@@ -77,8 +77,14 @@ def compare(a: Cell, b: Cell, size: int = 128) -> Diff:
     )  # fmt: skip
 
 
-def _written(trace: Trace) -> dict[Formula, Formula]:
-    return {_ticking(trace.symbol(e.name), trace): _ticking(trace.written(e.name), trace) for e in trace.cell.equations}
+def _rewritten(a: Trace, b: Trace) -> Iterator[Change]:
+    """Equations whose text differs, in the order of the first cell and then the second."""
+    one, two = ({e.name: (e.text, t) for e in t.cell.equations} for t in (a, b))
+    for name in [*one, *(n for n in two if n not in one)]:
+        if one.get(name, ("",))[0] != two.get(name, ("",))[0]:
+            sides = [_ticking(t.written(name), t) if name in side else None for t, side in ((a, one), (b, two))]
+            owner = a if name in one else b
+            yield _change(_ticking(owner.symbol(name), owner), sides[0], sides[1])
 
 
 def _ticking(node: Formula, trace: Trace) -> Formula:
@@ -104,10 +110,13 @@ def _changes(one: Mapping[Formula, Formula], two: Mapping[Formula, Formula]) -> 
         mine, yours = one.get(left), two.get(left)
         if mine == yours:
             continue
-        a, b = _summands(mine), _summands(yours)
-        yield Change(
-            left, tuple(x for x in a if x not in b), tuple(x for x in b if x not in a), tuple(x for x in a if x in b)
-        )
+        yield _change(left, mine, yours)
+
+
+def _change(left: Formula, mine: Formula | None, yours: Formula | None) -> Change:
+    a, b = _summands(mine), _summands(yours)
+    only_a, only_b = tuple(x for x in a if x not in b), tuple(x for x in b if x not in a)
+    return Change(left, only_a, only_b, tuple(x for x in a if x in b))
 
 
 def _summands(node: Formula | None) -> tuple[Formula, ...]:

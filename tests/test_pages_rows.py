@@ -156,5 +156,5 @@ def test_the_constant_error_path_is_found_in_the_graph(name: str, expected: bool
 
 def test_the_misprints_are_listed_with_the_verdict_of_the_derivation() -> None:
     assert (ROOT / "docs" / "misprints.md").read_text(encoding="utf-8") == misprints.text(), (
-        "regenerate: python -c \"from symrnn.pages import misprints; open('docs/misprints.md', 'w').write(misprints.text())\""
+        "regenerate it: write what symrnn.pages.misprints.text() returns"
     )

@@ -1,4 +1,4 @@
-"""Formulas that circulate in lecture notes and are wrong, with the derivation as the judge; every verdict is computed."""
+"""Formulas that circulate in lecture notes and are wrong; the derivation is the judge, every verdict computed."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def text() -> str:
     parts = [old_cell_state(), sign_of_the_update(), long_dependence(), coupled_gate(), concatenated_size()]
     head = (
         "# Misprints, judged by the derivation\n\n"
-        "Formulas as lecture notes print them, and what the derivation says. Written by `symrnn.pages.misprints`; a test\n"
-        "compares this file with what it writes.\n"
+        "Formulas as lecture notes print them, and what the derivation says. Written by `symrnn.pages.misprints`;\n"
+        "a test compares this file with what it writes.\n"
     )
     return head + "\n" + "\n\n".join(parts) + "\n"
 
@@ -38,8 +38,8 @@ def old_cell_state() -> str:
     return (
         "## The LSTM whose output reads the old cell state\n\n"
         "Printed: $`h_t = o_t \\odot \\tanh(c_{t-1})`$.\n\n"
-        "Verdict: wrong; it is $`h_t = o_t \\odot \\tanh(c_t)`$. With the misprint the loss of step t no longer reaches\n"
-        "$`c_t`$, and so not the input gate, the forget gate and the candidate of its own step:\n\n"
+        "Verdict: wrong; it is $`h_t = o_t \\odot \\tanh(c_t)`$. With the misprint the loss of step t no longer\n"
+        "reaches $`c_t`$, and so not the input gate, the forget gate and the candidate of its own step:\n\n"
         f"{table}\n\nAll terms: `symrnn diff lstm lstm_misprint`."
     )
 
@@ -58,8 +58,8 @@ def sign_of_the_update() -> str:
     return (
         "## The sign of the update\n\n"
         "Printed: $`V(t+1) = V(t) + \\alpha \\nabla V`$, and the same for U and W.\n\n"
-        "Verdict: wrong; gradient descent subtracts. An Elman network with softmax and cross-entropy, one small step of\n"
-        f"all parameters (α = {STEP:g}):\n\n{table}"
+        "Verdict: wrong; gradient descent subtracts. An Elman network with softmax and cross-entropy, one small step\n"
+        f"of all parameters (α = {STEP:g}):\n\n{table}"
     )
 
 
@@ -85,9 +85,9 @@ def long_dependence() -> str:
     table = "\n".join(["| parameter | steps whose use the loss of step 3 depends on |", "|---|---|", *rows])
     return (
         "## Which parameter has the long dependence\n\n"
-        "Printed: “the derivative by W has no long dependence, those by U and V have”, beside formulas that say otherwise.\n\n"
-        "Verdict: U and W stand inside the recurrence and depend on all earlier steps; V, of the output layer, on none.\n"
-        f"Measured, each parameter moved at one step alone:\n\n{table}"
+        "Printed: “W has no long dependence, U and V have”, beside formulas that say otherwise.\n\n"
+        "Verdict: U and W stand inside the recurrence and depend on all earlier steps; V, of the output layer, on\n"
+        f"none. Measured, each parameter moved at one step alone:\n\n{table}"
     )
 
 
