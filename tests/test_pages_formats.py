@@ -13,10 +13,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from typer.testing import CliRunner
 
 import symrnn
 from symrnn import pages
 from symrnn.cell import Cell
+from symrnn.cli import app
 from symrnn.errors import UsageError
 from symrnn.pages import book, phrases
 from symrnn.pages.formats import pdf
@@ -189,3 +191,29 @@ def test_pages_do_not_depend_on_the_hash_seed() -> None:
         for seed in ("1", "2")
     }
     assert len(digests) == 1
+
+
+def test_a_notebook_shows_a_cell() -> None:
+    cell = symrnn.load("gru")
+    assert "<math" in cell._repr_html_() and "<html" not in cell._repr_html_()
+    assert cell._repr_latex_().startswith(r"$$\begin{aligned}r_{t} &= \sigma(")
+    assert cell._repr_latex_().count(r"\\") == 3
+
+
+def test_the_command_line_writes_pages(tmp_path: Path) -> None:
+    run = lambda *args: CliRunner().invoke(app, [str(a) for a in args], prog_name="symrnn")  # noqa: E731
+    head = ("--head", "softmax_cross_entropy", "--unroll", "3")
+    assert run("derive", "elman", *head, "--format", "html", "-o", tmp_path / "e.html").exit_code == 0
+    assert (tmp_path / "e.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    shown = run("derive", "gru", "--lang", "zh")
+    assert shown.exit_code == 0 and "状态雅可比矩阵" in shown.stdout
+    assert run("derive", "gru", "--format", "pdf").exit_code == 2
+    assert run("derive", "gru", "--format", "html", "-o", tmp_path / "no" / "x.html").exit_code == 2
+    assert run("book", "elman", "gru", "-o", tmp_path / "book").exit_code == 0
+    assert sorted(p.name for p in (tmp_path / "book").iterdir()) == ["elman.html", "gru.html", "index.html"]
+    assert run("flow", "mgu", "--T", "5", "--seeds", "1", "--size", "3", "-o", tmp_path).exit_code == 0
+    assert (tmp_path / "flow_mgu.svg").exists()
+    compared = run("diff", "lstm", "lstm_misprint")
+    assert compared.exit_code == 0 and "tanh(cₜ₋₁)" in compared.stdout
+    assert "| | both |" in run("diff", "lstm", "gru", "--markdown").stdout
+    assert "δn̄ₜ = δnₜ ⊙ (1 − nₜ²)" in run("show", "gru").stdout

@@ -10,8 +10,10 @@ from typing import Any
 from symrnn.cell import Cell
 from symrnn.errors import UsageError
 from symrnn.pages.document import Document, Equations
+from symrnn.pages.notation.latex import Latex
 from symrnn.pages.outline import outline, subject, unchecked
 from symrnn.pages.phrases import table
+from symrnn.pages.spell import Spelling
 from symrnn.parse import suggest
 
 MOST_STEPS = 6
@@ -73,3 +75,11 @@ def show(cell: Cell, lang: str = "en") -> str:
 
 def _without_notes(block: Equations) -> Equations:
     return Equations(tuple(replace(e, note=None) for e in block.rows))
+
+
+def equations(cell: Cell) -> str:
+    """The forward equations as one LaTeX display."""
+    whole = unchecked(subject(cell))
+    pen = Spelling(Latex(), whole.letters)
+    rows = [f"{pen.text(e.left)} &= {pen.text(e.right)}" for anchor, e in whole.equations() if anchor == "forward"]
+    return "$$\\begin{aligned}" + r" \\ ".join(rows) + "\\end{aligned}$$"

@@ -15,17 +15,20 @@ def broken(equation: Equation, notation: Notation, letters: Mapping[str, Letter]
     """The left side, and the right side in lines of about `width` characters of plain text."""
     ruler, pen = Spelling(Plain(), letters), Spelling(notation, letters)
     left = pen.text(equation.left)
-    pieces, sizes = pen.segments(equation.right), [measured(x) for x in ruler.segments(equation.right)]
-    assert len(pieces) == len(sizes)
-    room = width - measured(ruler.text(equation.left)) - 3
+    groups, rulers = pen.groups(equation.right), ruler.groups(equation.right)
+    room = max(width - measured(ruler.text(equation.left)) - 3, width // 2)
     lines: list[list[str]] = [[]]
     used = 0
-    for piece, size in zip(pieces, sizes, strict=True):
-        if lines[-1] and used + size > room:
-            lines.append([])
-            used = 2
-        lines[-1].append(piece)
-        used += size
+    for group, rule in zip(groups, rulers, strict=True):
+        sizes = [measured(x) for x in rule]
+        whole = sum(sizes) <= room
+        for piece, size in zip(group, sizes, strict=True):
+            wanted = sum(sizes) if whole and piece is group[0] else 0 if whole else size
+            if lines[-1] and used + wanted > room:
+                lines.append([])
+                used = 2
+            lines[-1].append(piece)
+            used += size
     return left, ["".join(line) for line in lines]
 
 

@@ -73,6 +73,12 @@ class Spelling:
         text, own = self._text(node)
         return self.to.fence("(", text) if own < level else text
 
+    def groups(self, node: Formula) -> list[list[str]]:
+        """The summands of the formula, each in the pieces of `segments`; lines end between summands where they can."""
+        if isinstance(node, Add):
+            return [self._signed(a, k == 0) for k, a in enumerate(node.args)]
+        return [self.segments(node)]
+
     def segments(self, node: Formula) -> list[str]:
         """The formula in pieces; a line may end after each of them."""
         if isinstance(node, Add):
@@ -113,7 +119,10 @@ class Spelling:
     def _product_segments(self, node: Mul) -> list[str]:
         out: list[str] = []
         for k, a in enumerate(node.args):
-            pieces = self._around("", self.segments(a)) if isinstance(a, Add) else self.segments(a)
+            opened = isinstance(a, Add) and len(a.args) > 2
+            pieces = self._around("", self.segments(a)) if opened else [self.text(a, POWER)]
+            if not isinstance(a, Add):
+                pieces = self.segments(a)
             if not isinstance(a, Add) and self._text(a)[1] < PRODUCT:
                 pieces = [self.text(a, POWER)]
             if k:
