@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from importlib import import_module
 
 from symrnn.errors import Place
 
@@ -118,6 +119,14 @@ class Cell:
         """The first sentence of the docstring, or the name."""
         first = self.title.strip().split("\n", 1)[0]
         return first.split(". ", 1)[0].rstrip(".") or self.name
+
+    def _repr_html_(self) -> str:
+        """The derivation, for notebooks; looked up when asked for, because pages stand on a higher floor."""
+        return str(import_module("symrnn.pages").render(self, "html", fragment=True))
+
+    def _repr_latex_(self) -> str:
+        """The equations, for notebooks."""
+        return str(import_module("symrnn.pages").equations(self))
 
 
 def with_axes(expr: Expr, axes: Axes) -> Expr:

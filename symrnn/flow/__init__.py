@@ -1,0 +1,5 @@
+"""What the gradient does on its way back through time, in numbers and pictures."""
+
+from symrnn.flow.measure import Curve, Flow, measure
+
+__all__ = ["Curve", "Flow", "measure"]

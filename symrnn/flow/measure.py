@@ -1,0 +1,327 @@
+"""Norms of ∂s_T/∂s_t against the lag, the share of each path, and Lyapunov exponents, from the derived Jacobian.
+
+The one-step Jacobian is assembled from the derivation's edges, statement by statement, so that every path can be
+measured by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from symrnn import numeric
+from symrnn.cell import Cell, axis_size
+from symrnn.derive import Derivation, Edge, derive
+from symrnn.errors import UsageError
+from symrnn.pages.world import Stage, compute
+
+Array = numeric.Array
+MANY = 12
+TINY = 1e-30
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One initialisation: mean logarithm of ‖∂s_T/∂s_t‖ for lags 0 … T, by seeds; exponents; shares of the paths.
+
+    `decay` is the slope of the logarithm per step; `shares` says for each path between two states which part of the
+    sum of the norms of all paths it has on average.
+    """
+
+    name: str
+    lags: tuple[int, ...]
+    log_norm: tuple[float, ...]
+    lowest: tuple[float, ...]
+    highest: tuple[float, ...]
+    exponents: tuple[float, ...]
+    shares: tuple[tuple[str, float], ...]
+
+    @property
+    def decay(self) -> float:
+        return (self.log_norm[-1] - self.log_norm[0]) / max(1, self.lags[-1])
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The curves of one cell, and how they were measured."""
+
+    cell: str
+    steps: int
+    seeds: int
+    size: int
+    curves: tuple[Curve, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+def _radius(target: float) -> Callable[[np.random.Generator, int], Array]:
+    def draw(rng: np.random.Generator, n: int) -> Array:
+        w = rng.standard_normal((n, n))
+        return np.asarray(w * (target / np.max(np.abs(np.linalg.eigvals(w)))))
+
+    return draw
+
+
+def _orthogonal(rng: np.random.Generator, n: int) -> Array:
+    q, r = np.linalg.qr(rng.standard_normal((n, n)))
+    return np.asarray(q * np.sign(np.diag(r)))
+
+
+#: How square matrices that multiply a state are drawn.
+INITIALISATIONS: dict[str, Callable[[np.random.Generator, int], Array]] = {
+    "radius 0.5": _radius(0.5),
+    "radius 1": _radius(1.0),
+    "radius 1.5": _radius(1.5),
+    "identity": lambda rng, n: np.eye(n),
+    "orthogonal": _orthogonal,
+}
+
+
+def measure(
+    cell: Cell, steps: int = 200, seeds: int = 3, size: int = 16, initialisations: tuple[str, ...] = ()
+) -> Flow:
+    """Run the cell `seeds` times for `steps` steps with axes of length `size` and follow the Jacobian backwards.
+
+    Raises UsageError for a cell without states, for lengths below one, and for an unknown initialisation.
+    """
+    if not cell.carries:
+        raise UsageError(f"{cell.name} has no state: no gradient flows through time.")
+    for what, number in (("steps", steps), ("seeds", seeds), ("size", size)):
+        if number < 1:
+            raise UsageError(f"The number of {what} must be at least 1, not {number}.")
+    for name in initialisations:
+        if name not in INITIALISATIONS:
+            raise UsageError(f"There is no initialisation {name!r}.", f"Known: {', '.join(INITIALISATIONS)}.")
+    derivation = derive(cell)
+    names = initialisations or tuple(INITIALISATIONS)
+    rng = np.random.default_rng(0)
+    runs = _Run(derivation, names, seeds, size, rng)
+    rows = runs.forward(rng, steps)
+    curves = tuple(_curve(runs, rows, k, steps, seeds) for k in range(len(names)))
+    return Flow(cell.name, steps, seeds, size, curves)
+
+
+def _curve(runs: _Run, rows: list[dict[str, Array]], k: int, steps: int, seeds: int) -> Curve:
+    logs, exponents, shares = [], [], []
+    for lane in range(k * seeds, (k + 1) * seeds):
+        alone = runs.lane(rows, lane)
+        jacobians = alone.jacobians()
+        logs.append(log_norms(jacobians))
+        exponents.append(lyapunov(jacobians))
+        shares.append(alone.shares())
+    name = runs.names[k]
+    table = np.array(logs)
+    mean_shares = tuple((label, float(np.mean([s[label] for s in shares]))) for label in shares[0])
+    return Curve(
+        name, tuple(range(steps + 1)), _floats(table.mean(0)), _floats(table.min(0)), _floats(table.max(0)),
+        _floats(np.array(exponents).mean(0)[:4]), mean_shares,
+    )  # fmt: skip
+
+
+def _floats(values: Array) -> tuple[float, ...]:
+    return tuple(float(f"{x:.6g}") for x in values)
+
+
+def log_norms(jacobians: list[Array]) -> Array:
+    """log10 of the spectral norm of J_T … J_{T-k+1} for k = 0 … T, rescaled as it goes so that nothing underflows."""
+    n = len(jacobians[0])
+    product, scale, found = np.eye(n), 0.0, [0.0]
+    for j in reversed(jacobians):
+        product = product @ j
+        norm = float(np.linalg.norm(product, 2))
+        if norm == 0 or not np.isfinite(norm):
+            return np.array(found + [-np.inf] * (len(jacobians) + 1 - len(found)))
+        product, scale = product / norm, scale + np.log10(norm)
+        found.append(scale)
+    return np.array(found)
+
+
+def lyapunov(jacobians: list[Array]) -> Array:
+    """Lyapunov exponents by QR, largest first, in natural logarithms per step."""
+    q = np.eye(len(jacobians[0]))
+    total = np.zeros(len(q))
+    for j in jacobians:
+        q, r = np.linalg.qr(j @ q)
+        total += np.log(np.maximum(np.abs(np.diag(r)), 1e-300))
+    return np.sort(total / len(jacobians))[::-1]
+
+
+class _Run:
+    """Forward runs side by side, one lane for each initialisation and seed; or one of them, with its Jacobians."""
+
+    def __init__(
+        self, derivation: Derivation, names: tuple[str, ...], seeds: int, size: int, rng: np.random.Generator
+    ) -> None:
+        self.d, self.step, self.names = derivation, derivation.step, names
+        self.stage = Stage(derivation)
+        self.order = list(self.stage.feeds)
+        self.sizes = dict.fromkeys(derivation.cell.axes, size)
+        drawn = [
+            self.parameters(np.random.default_rng(seed), INITIALISATIONS[n]) for n in names for seed in range(seeds)
+        ]
+        self.fixed = {k: np.stack([one[k] for one in drawn]) for k in drawn[0]}
+        self.lanes = len(drawn)
+        self.rows: list[dict[str, Array]] = []
+
+    def lane(self, rows: list[dict[str, Array]], k: int) -> _Run:
+        """One of the runs by itself."""
+        alone = copy(self)
+        alone.rows = [{n: v[k : k + 1] if len(v) > 1 else v for n, v in row.items()} for row in rows]
+        alone.fixed = {n: v[k : k + 1] for n, v in self.fixed.items()}
+        return alone
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return tuple(axis_size(a, self.sizes) for a in self.step.values[name].axes)
+
+    def parameters(
+        self, rng: np.random.Generator, recurrent: Callable[[np.random.Generator, int], Array]
+    ) -> dict[str, Array]:
+        """Matrices that multiply a state are drawn as asked; the rest uniformly, biases as the cell starts them."""
+        multiplies = {
+            a.name
+            for s in self.step.statements if len(s.args) == 2
+            for a, b in (s.args, s.args[::-1])
+            if self.step.values[a.name].role == "param" and self._recurs(b.name)
+        }  # fmt: skip
+        fixed: dict[str, Array] = {}
+        for name, value in self.step.values.items():
+            shape = self.shape(name)
+            if value.role == "param":
+                start = self.d.cell.variable(name).start
+                if name in multiplies and len(shape) == 2 and shape[0] == shape[1]:
+                    fixed[name] = recurrent(rng, shape[0])
+                elif start in ("zeros", "ones") or start.replace(".", "").lstrip("-").isdigit():
+                    fixed[name] = np.full(
+                        shape, {"zeros": 0.0, "ones": 1.0}.get(start) if start in ("zeros", "ones") else float(start)
+                    )
+                elif len(shape) > 1 or start:
+                    fixed[name] = rng.uniform(-1, 1, shape) / max(1, shape[-1] if shape else 1) ** 0.5
+                else:
+                    fixed[name] = np.zeros(shape)
+            elif value.role == "const":
+                fixed[name] = np.asarray(float(self.d.cell.variable(name).start))
+            elif value.role == "size":
+                fixed[name] = np.asarray(float(self.sizes[name]))
+            elif value.role == "identity":
+                fixed[name] = np.eye(shape[0])
+        return fixed
+
+    def _recurs(self, name: str) -> bool:
+        """Is this an earlier state, or something elementwise made of one?"""
+        if self.step.values[name].role == "carry":
+            return True
+        made = next((s for s in self.step.statements if s.out.name == name), None)
+        return made is not None and any(self.step.values[a.name].role == "carry" for a in made.args)
+
+    def forward(self, rng: np.random.Generator, steps: int) -> list[dict[str, Array]]:
+        carried = {
+            n: rng.uniform(0.1, 0.5, (self.lanes, *self.shape(n)))
+            for n, v in self.step.values.items()
+            if v.role == "carry"
+        }
+        inputs = [n for n, v in self.step.values.items() if v.role == "input"]
+        rows = []
+        for t in range(steps):
+            row = self.fixed | carried | {n: 0.1 * rng.standard_normal((1, *self.shape(n))) for n in inputs}
+            row = {k: np.abs(v) if k in inputs and self.step.values[k].axes == () else v for k, v in row.items()}
+            row["t"] = np.asarray([float(t)])
+            with np.errstate(all="ignore"):
+                for s in self.step.statements:
+                    row[s.out.name] = compute(s, row.__getitem__, self.step.values, self.sizes)
+            carried = {prev: row[source] for prev, source in self.stage.feeds.items()}
+            rows.append(row)
+        return rows
+
+    # -- Jacobians -----------------------------------------------------------------------------------------
+
+    def jacobians(self) -> list[Array]:
+        """∂s_t/∂s_{t-1} of every step, states stacked: all unit directions at all steps in one run of tangents."""
+        sizes = [int(np.prod(self.shape(n), dtype=int)) for n in self.order]
+        total, steps = sum(sizes), len(self.rows)
+        row = {k: v if k in self.fixed else self._repeated(k, total) for k, v in self.rows[0].items()}
+        moved: dict[str, Array] = {}
+        at = 0
+        for name, n in zip(self.order, sizes, strict=True):
+            lanes = np.zeros((total, n))
+            lanes[at : at + n] = np.eye(n)
+            moved[name] = np.tile(lanes, (steps, 1)).reshape(-1, *self.shape(name))
+            at += n
+        for s in self.step.statements:
+            if any(a.name in moved for a in s.args):
+                get = lambda n: row[n] + 1j * TINY * moved[n] if n in moved else row[n]  # noqa: E731
+                with np.errstate(all="ignore"):
+                    value = np.imag(compute(s, get, self.step.values, self.sizes)) / TINY
+                moved[s.out.name] = np.broadcast_to(value, (steps * total, *self.shape(s.out.name)))
+        parts = []
+        for v in self.stage.feeds.values():
+            part = moved[v] if v in moved else np.zeros((steps * total, *self.shape(v)))
+            parts.append(part.reshape(steps, total, -1))
+        stacked = np.nan_to_num(np.concatenate(parts, axis=2))
+        return list(np.swapaxes(stacked, 1, 2))
+
+    def _repeated(self, name: str, total: int) -> Array:
+        values = np.concatenate([np.broadcast_to(r[name], (1, *self.shape(name))) for r in self.rows])
+        return np.repeat(values, total, axis=0)
+
+    # -- paths ---------------------------------------------------------------------------------------------
+
+    def shares(self) -> dict[str, float]:
+        """Mean share of every path's norm in the sum over the paths between the same two states."""
+        found: dict[str, float] = {}
+        for new in self.step.carried:
+            walks = self._walks(new)
+            norms = {label: 0.0 for label, _ in walks}
+            for row in self.rows[:: max(1, len(self.rows) // 20)]:
+                for label, walk in walks:
+                    norms[label] += float(np.linalg.norm(self._along(walk, row), 2))
+            total = sum(norms.values())
+            found |= {k: v / total if total else 0.0 for k, v in norms.items()}
+        return found
+
+    def _walks(self, key: str) -> list[tuple[str, tuple[Edge, ...]]]:
+        """The paths from a state to itself, labelled by the equations they pass."""
+        previous = next(n for n, v in self.step.values.items() if v.role == "carry" and v.of == key)
+        goal = self.step.carried[key]
+        counted: dict[str, int] = {goal: 1}
+
+        def count(name: str) -> int:
+            if name not in counted:
+                counted[name] = sum(count(e.of) for e in self.d.edges_from(name))
+            return counted[name]
+
+        if not 0 < count(previous) <= MANY:
+            return []
+
+        def walks(name: str) -> list[tuple[Edge, ...]]:
+            if name == goal:
+                return [()]
+            return [(e, *rest) for e in self.d.edges_from(name) if count(e.of) for rest in walks(e.of)]
+
+        variables = {v.name for v in self.d.cell.variables}
+        labelled: dict[str, tuple[Edge, ...]] = {}
+        for w in walks(previous):
+            via = [e.of for e in w[:-1] if e.of in variables]
+            label = f"{key}: " + (" → ".join(via) if via else "direct")
+            while label in labelled:
+                label += "′"
+            labelled[label] = w
+        return list(labelled.items())
+
+    def _along(self, walk: tuple[Edge, ...], row: dict[str, Array]) -> Array:
+        total: Array | None = None
+        for e in walk:
+            shape = self.shape(e.wrt)
+            n = int(np.prod(shape, dtype=int))
+            lanes = row[e.wrt] + (1j * TINY * np.eye(n)).reshape(n, *shape)
+            get = lambda k, e=e, lanes=lanes: lanes if k == e.wrt else row[k]  # noqa: E731
+            uses = sum(a.name == e.wrt for a in e.statement.args)
+            value = compute(e.statement, get, self.step.values, self.sizes)
+            matrix = np.imag(np.broadcast_to(value, (n, *value.shape[1:]))).reshape(n, -1).T / TINY / uses
+            total = matrix if total is None else matrix @ total
+        return np.nan_to_num(total) if total is not None else np.eye(1)

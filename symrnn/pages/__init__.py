@@ -1,0 +1,85 @@
+"""Derivations printed as pages people read, trust and cite."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import import_module
+from importlib.resources import files
+from typing import Any
+
+from symrnn.cell import Cell
+from symrnn.errors import UsageError
+from symrnn.pages.document import Document, Equations
+from symrnn.pages.notation.latex import Latex
+from symrnn.pages.outline import outline, subject, unchecked
+from symrnn.pages.phrases import table
+from symrnn.pages.spell import Spelling
+from symrnn.parse import suggest
+
+MOST_STEPS = 6
+
+
+def known_formats() -> list[str]:
+    """Names of the formats: the modules of `symrnn.pages.formats`."""
+    found = (f.name for f in files("symrnn.pages.formats").iterdir())
+    return sorted(n.removesuffix(".py") for n in found if n.endswith(".py") and n != "__init__.py")
+
+
+def format_module(name: str) -> Any:
+    """The module of a format; UsageError if there is none."""
+    if name not in known_formats():
+        raise UsageError(
+            f"There is no format {name!r}.", suggest(name, known_formats()) or f"Known: {', '.join(known_formats())}."
+        )
+    return import_module(f"symrnn.pages.formats.{name}")
+
+
+def document(cell: Cell, head: Cell | None = None, unroll: int = 0) -> Document:
+    """The page of a cell, every displayed equation evaluated; `unroll` writes the recursion out for so many steps."""
+    if unroll < 0 or unroll > MOST_STEPS:
+        raise UsageError(f"The recursion is written out for 1 to {MOST_STEPS} steps, not {unroll}.")
+    return outline(subject(cell, head), unroll)
+
+
+def render(
+    cell: Cell,
+    format: str = "html",
+    lang: str = "en",
+    head: Cell | None = None,
+    unroll: int = 0,
+    fragment: bool = False,
+) -> str | bytes:
+    """A derivation as text (or, for pdf, bytes). Raises UsageError for an unknown format or language."""
+    chosen = format_module(format)
+    table(lang)
+    made: str | bytes = chosen.render(document(cell, head, unroll), lang, fragment)
+    return made
+
+
+def show(cell: Cell, lang: str = "en") -> str:
+    """The derivation for a terminal: forward equations, adjoints and gradients in Unicode, without prose."""
+    whole = unchecked(subject(cell))
+    kept = tuple(
+        replace(
+            s,
+            blocks=tuple(
+                b if not isinstance(b, Equations) else _without_notes(b) for b in s.blocks if isinstance(b, Equations)
+            ),
+        )
+        for s in whole.sections
+        if s.anchor in ("forward", "recursion", "gradients")
+    )
+    text: str = format_module("text").render(replace(whole, sections=kept), lang, fragment=True)
+    return text
+
+
+def _without_notes(block: Equations) -> Equations:
+    return Equations(tuple(replace(e, note=None) for e in block.rows))
+
+
+def equations(cell: Cell) -> str:
+    """The forward equations as one LaTeX display."""
+    whole = unchecked(subject(cell))
+    pen = Spelling(Latex(), whole.letters)
+    rows = [f"{pen.text(e.left)} &= {pen.text(e.right)}" for anchor, e in whole.equations() if anchor == "forward"]
+    return "$$\\begin{aligned}" + r" \\ ".join(rows) + "\\end{aligned}$$"

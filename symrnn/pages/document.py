@@ -1,0 +1,150 @@
+"""A page as data: sections of prose, equations, tables and code, before any format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from symrnn.numeric import Array
+from symrnn.pages.formula import Formula
+from symrnn.pages.names import Letter
+from symrnn.pages.world import World
+
+Truth = Callable[[World, int], Array]
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A sentence of the phrase tables, and what stands in its gaps: words, formulas, phrases, or lists of these."""
+
+    key: str
+    gaps: Mapping[str, Any] = field(default_factory=dict)
+
+
+def say(key: str, **gaps: Any) -> Phrase:
+    return Phrase(key, gaps)
+
+
+@dataclass(frozen=True)
+class Words:
+    """Text from a cell file; it has no translation and means nothing to any format."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Equation:
+    """left = right. `truth` gives what the left side is worth where it is not looked up; `note` says a word about it.
+
+    `along` names the carried value whose differential the equation follows.
+    """
+
+    left: Formula
+    right: Formula
+    note: Phrase | None = None
+    truth: Truth | None = None
+    elementwise: bool = False
+    along: str = ""
+
+
+@dataclass(frozen=True)
+class Equations:
+    """Equations aligned at their equals signs."""
+
+    rows: tuple[Equation, ...]
+
+
+@dataclass(frozen=True)
+class Prose:
+    """A paragraph."""
+
+    phrases: tuple[Phrase, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; cells are words, code, formulas or phrases."""
+
+    head: tuple[Phrase, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Lines of a program."""
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Mono:
+    """A word of code."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Blocks that a reader may open."""
+
+    summary: Phrase
+    blocks: tuple[Block, ...]
+    open: bool = False
+
+
+@dataclass(frozen=True)
+class Node:
+    """A box of the diagram: what is computed and by which function; its column and row."""
+
+    name: str
+    formula: Formula
+    kind: str
+    column: int
+    row: int
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """The dataflow of one step; arrows join nodes by name."""
+
+    nodes: tuple[Node, ...]
+    arrows: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page with a heading and an anchor."""
+
+    anchor: str
+    title: Phrase
+    blocks: tuple[Block, ...]
+
+
+Block = Equations | Prose | Table | Code | Fold | Diagram
+
+
+@dataclass(frozen=True)
+class Document:
+    """A whole page. `letters` says how symbols without a spelling of their own are written."""
+
+    name: str
+    headline: str
+    remarks: str
+    sections: tuple[Section, ...]
+    letters: Mapping[str, Letter]
+
+    def equations(self) -> Iterator[tuple[str, Equation]]:
+        """Every displayed equation with the anchor of its section."""
+        for section in self.sections:
+            for block in flattened(section.blocks):
+                if isinstance(block, Equations):
+                    yield from ((section.anchor, e) for e in block.rows)
+
+
+def flattened(blocks: tuple[Block, ...]) -> Iterator[Block]:
+    """Blocks and what is folded into them."""
+    for block in blocks:
+        yield block
+        if isinstance(block, Fold):
+            yield from flattened(block.blocks)

@@ -1,0 +1,120 @@
+"""A page as Markdown with $$, as code-hosting sites render it."""
+
+from __future__ import annotations
+
+import re
+from html import escape as html_escape
+from typing import Any
+
+from symrnn.pages.document import (
+    Block,
+    Code,
+    Diagram,
+    Document,
+    Equations,
+    Fold,
+    Mono,
+    Phrase,
+    Prose,
+    Section,
+    Table,
+    Words,
+)
+from symrnn.pages.lines import broken
+from symrnn.pages.notation.latex import Latex
+from symrnn.pages.phrases import spoken
+from symrnn.pages.spell import Spelling
+
+SUFFIX = ".md"
+WIDTH = 76
+_MEANS_SOMETHING = re.compile(r"([\\`*_{}\[\]()#+!|$~])")
+
+
+def render(document: Document, lang: str, fragment: bool = False) -> str:
+    """The page; a fragment lacks the title."""
+    writer = _Writer(document, lang)
+    title = "" if fragment else f"# {_escape(document.headline)}\n\n{_escape(document.remarks)}\n\n"
+    return title + "\n\n".join(writer.section(s) for s in document.sections) + "\n"
+
+
+class _Writer:
+    def __init__(self, document: Document, lang: str) -> None:
+        self.document, self.lang = document, lang
+        self.pen = Spelling(Latex(), document.letters)
+
+    def section(self, s: Section) -> str:
+        return f"## {self.say(s.title)}\n\n" + "\n\n".join(self.block(b) for b in s.blocks)
+
+    def block(self, block: Block) -> str:
+        match block:
+            case Prose():
+                return " ".join(self.say(p) for p in block.phrases)
+            case Equations():
+                return self.equations(block)
+            case Table():
+                head = " | ".join(self.say(p) for p in block.head)
+                rows = "\n".join(f"| {' | '.join(self.cell(c) for c in row)} |" for row in block.rows)
+                return f"| {head} |\n|{'---|' * len(block.head)}\n{rows}"
+            case Code():
+                return "```python\n" + "\n".join(block.lines) + "\n```"
+            case Fold():
+                inner = "\n\n".join(self.block(b) for b in block.blocks)
+                return (
+                    f"<details>\n<summary>{html_escape(self.plain(block.summary))}</summary>\n\n{inner}\n\n</details>"
+                )
+            case Diagram():
+                return self.diagram(block)
+
+    def say(self, phrase: Phrase) -> str:
+        return spoken(phrase, self.lang, _escape, self.inline)
+
+    def plain(self, phrase: Phrase) -> str:
+        return spoken(phrase, self.lang, lambda text: text, self.pen.text)
+
+    def inline(self, formula: Any) -> str:
+        return f"$`{self.pen.text(formula)}`$"
+
+    def cell(self, cell: Any) -> str:
+        match cell:
+            case Phrase():
+                return self.say(cell)
+            case Words():
+                return _escape(cell.text)
+            case Mono():
+                return f"`{cell.text}`"
+        return self.inline(cell)
+
+    def equations(self, block: Equations) -> str:
+        groups: list[str] = []
+        rows: list[str] = []
+        for e in block.rows:
+            left, lines = broken(e, self.pen.to, self.document.letters, WIDTH)
+            made = " \\\\\n&\\qquad ".join([f"{left} &= {lines[0]}", *lines[1:]])
+            if e.note is not None:
+                groups += [_display(rows)] if rows else []
+                groups.append(self.say(e.note))
+                rows = []
+            rows.append(made)
+        return "\n\n".join([*groups, *([_display(rows)] if rows else [])])
+
+    def diagram(self, block: Diagram) -> str:
+        """Mermaid: names only, which are identifiers."""
+        ids = {n.name: f"n{k}" for k, n in enumerate(block.nodes)}
+        shape = {"input": ('(["', '"])'), "before": ('(["', '"])'), "state": ('[["', '"]]')}
+        lines = []
+        for n in block.nodes:
+            left, right = shape.get(n.kind, ('["', '"]'))
+            name, _, lag = n.name.partition("@")
+            lines.append(f"  {ids[n.name]}{left}{name}{f'[t-{lag}]' if lag else ''}{right}")
+        lines += [f"  {ids[a]} --> {ids[b]}" for a, b in block.arrows]
+        return "```mermaid\nflowchart LR\n" + "\n".join(lines) + "\n```"
+
+
+def _display(rows: list[str]) -> str:
+    body = " \\\\\n".join(rows)
+    return f"$$\n\\begin{{aligned}}\n{body}\n\\end{{aligned}}\n$$"
+
+
+def _escape(text: str) -> str:
+    """Text that Markdown and HTML take literally."""
+    return _MEANS_SOMETHING.sub(r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,396 @@
+"""Displayed mathematics as data: one tree that every notation prints and `numbers` evaluates.
+
+Leaves carry labels, as operands of statements do; whether a contraction prints as W x, Wᵀ δ or δ xᵀ follows from them.
+There is no batch here: a page derives one sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import sympy as sp
+
+from symrnn.functions import Function
+from symrnn.ir import BATCH, Labels, axis_of, fresh
+
+
+@dataclass(frozen=True)
+class Time:
+    """An index of time: ``t``, ``t-1``, ``k+1``, or a number when `base` is empty."""
+
+    base: str
+    offset: int = 0
+
+    def shifted(self, by: int) -> Time:
+        return Time(self.base, self.offset + by)
+
+
+NOW, BEFORE = Time("t"), Time("t", -1)
+
+
+@dataclass(frozen=True)
+class Sym:
+    """A value at a time. kind: value, adjoint (∂L/∂value), seed (∂L_t/∂value, at once), tangent (dvalue)."""
+
+    name: str
+    labels: Labels
+    time: Time | None = None
+    kind: str = "value"
+
+
+@dataclass(frozen=True)
+class Num:
+    """A number."""
+
+    value: sp.Number
+    labels: Labels = ()
+
+
+@dataclass(frozen=True)
+class Neg:
+    """Minus a term."""
+
+    arg: Formula
+
+    @property
+    def labels(self) -> Labels:
+        return self.arg.labels
+
+
+@dataclass(frozen=True)
+class Add:
+    """A sum, broadcasting over labels."""
+
+    args: tuple[Formula, ...]
+
+    @property
+    def labels(self) -> Labels:
+        return union(self.args)
+
+
+@dataclass(frozen=True)
+class Mul:
+    """An elementwise product, broadcasting over labels."""
+
+    args: tuple[Formula, ...]
+
+    @property
+    def labels(self) -> Labels:
+        return union(self.args)
+
+
+@dataclass(frozen=True)
+class Div:
+    """An elementwise quotient."""
+
+    top: Formula
+    bottom: Formula
+
+    @property
+    def labels(self) -> Labels:
+        return union((self.top, self.bottom))
+
+
+@dataclass(frozen=True)
+class Pow:
+    """An elementwise power with a number as its exponent."""
+
+    base: Formula
+    exponent: sp.Number
+
+    @property
+    def labels(self) -> Labels:
+        return self.base.labels
+
+
+@dataclass(frozen=True)
+class Fn:
+    """A function of the table, elementwise."""
+
+    row: Function
+    args: tuple[Formula, ...]
+
+    @property
+    def labels(self) -> Labels:
+        return union(self.args)
+
+
+@dataclass(frozen=True)
+class Ein:
+    """The product of the operands, summed over the labels that `labels` lacks; a transpose if it has one operand."""
+
+    args: tuple[Formula, ...]
+    labels: Labels
+
+    @property
+    def summed(self) -> Labels:
+        return tuple(x for x in union(self.args) if x not in self.labels)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function of a whole axis: softmax, norm, concat, slice, onehot, … ; `over` is the label it runs along."""
+
+    op: str
+    args: tuple[Formula, ...]
+    labels: Labels
+    over: str = ""
+    note: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Map:
+    """A Jacobian edge as a matrix from label `inner` to label `outer`; "" is a scalar's single row or column."""
+
+    arg: Formula
+    outer: str
+    inner: str
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A product of matrices, the last step leftmost."""
+
+    maps: tuple[Map, ...]
+    labels: Labels
+
+
+@dataclass(frozen=True)
+class Big:
+    """A sum or product over time, `index` running from `low` to `high`; a product takes its latest factor first."""
+
+    op: str
+    index: str
+    low: Time
+    high: Time
+    body: Formula
+
+    @property
+    def labels(self) -> Labels:
+        return self.body.labels
+
+
+@dataclass(frozen=True)
+class Deriv:
+    """∂of/∂by. kind: local (one statement), direct (through this step alone), total (through everything), loss.
+
+    For a loss `of` is None and `at` the step whose loss is meant, or None for their sum.
+    """
+
+    of: Formula | None
+    by: Formula
+    labels: Labels
+    kind: str = "local"
+    at: Time | None = None
+
+
+@dataclass(frozen=True)
+class Path:
+    """One summand of a Jacobian, as a name: ∂of/∂by along the path `number`."""
+
+    of: Formula
+    by: Formula
+    number: int
+    labels: Labels
+
+
+Formula = Sym | Num | Neg | Add | Mul | Div | Pow | Fn | Ein | Call | Chain | Big | Deriv | Path
+
+ZERO, ONE = Num(sp.Integer(0)), Num(sp.Integer(1))
+
+
+def union(args: tuple[Formula, ...]) -> Labels:
+    """Every label once, in the order of the operand that has most."""
+    found: dict[str, None] = {}
+    for arg in sorted(args, key=lambda a: -len(a.labels)):
+        found.update(dict.fromkeys(arg.labels))
+    return tuple(found)
+
+
+def unbatched(labels: Labels) -> Labels:
+    """Labels of one sample."""
+    return tuple(x for x in labels if x != BATCH)
+
+
+# -- constructors that keep formulas flat ------------------------------------------------------------------
+
+
+def neg(a: Formula) -> Formula:
+    """-a, without a second sign."""
+    if isinstance(a, Neg):
+        return a.arg
+    return Num(-a.value) if isinstance(a, Num) else Neg(a)
+
+
+def add(*args: Formula) -> Formula:
+    """A sum; sums inside it are opened, zeros dropped."""
+    flat: list[Formula] = []
+    for a in args:
+        if isinstance(a, Add):
+            flat += a.args
+        elif isinstance(a, Neg) and isinstance(a.arg, Add):
+            flat += [neg(x) for x in a.arg.args]
+        elif a != ZERO:
+            flat.append(a)
+    flat = _collected(flat)
+    if not flat:
+        return ZERO
+    first = next((k for k, a in enumerate(flat) if not isinstance(a, Neg)), 0)
+    flat.insert(0, flat.pop(first))
+    return flat[0] if len(flat) == 1 else Add(tuple(flat))
+
+
+def _collected(terms: list[Formula]) -> list[Formula]:
+    """a + a as 2 a."""
+    counted = {a: terms.count(a) for a in terms}
+    return [
+        a if n == 1 else neg(mul(Num(sp.Integer(n)), a.arg)) if isinstance(a, Neg) else mul(Num(sp.Integer(n)), a)
+        for a, n in counted.items()
+    ]
+
+
+def mul(*args: Formula) -> Formula:
+    """An elementwise product; products inside it are opened, signs pulled out, ones dropped, scalars put in front."""
+    flat: list[Formula] = []
+    negative = False
+    for a in args:
+        if isinstance(a, Neg):
+            negative, a = not negative, a.arg
+        if isinstance(a, Num) and a.value < 0:
+            negative, a = not negative, Num(-a.value)
+        flat += a.args if isinstance(a, Mul) else [] if a == ONE else [a]
+    if ZERO in flat:
+        return ZERO
+    flat.sort(key=lambda a: 0 if isinstance(a, Num) else 1 if not a.labels else 2)
+    product: Formula = ONE if not flat else flat[0] if len(flat) == 1 else Mul(tuple(flat))
+    return neg(product) if negative else product
+
+
+def div(top: Formula, bottom: Formula) -> Formula:
+    """top / bottom with the sign in front."""
+    if isinstance(top, Neg):
+        return neg(div(top.arg, bottom))
+    if isinstance(top, Div):
+        return div(top.top, mul(top.bottom, bottom))
+    return top if bottom == ONE else Div(top, bottom)
+
+
+def ein(args: tuple[Formula, ...], labels: Labels) -> Formula:
+    """A contraction; signs pulled out, a sum of a contraction opened, an untouched operand left alone."""
+    signs = sum(isinstance(a, Neg) for a in args)
+    args = tuple(a.arg if isinstance(a, Neg) else a for a in args)
+    args = tuple(a.args[0] if len(args) == 2 and _is_transpose(a) else a for a in args)  # type: ignore[union-attr]
+    for k, a in enumerate(args):
+        if isinstance(a, Big) and a.op == "sum":
+            made: Formula = replace(a, body=ein((*args[:k], a.body, *args[k + 1 :]), labels))
+            return neg(made) if signs % 2 else made
+    if len(args) == 1 and isinstance(args[0], Ein):
+        args = args[0].args
+    if len(args) == 1 and args[0].labels == labels:
+        inner: Formula = args[0]
+    elif len(args) == 2 and not any(x not in labels for a in args for x in a.labels) and not _outer(args):
+        inner = mul(*args)
+    else:
+        inner = Ein(args, labels)
+    return neg(inner) if signs % 2 else inner
+
+
+def _is_transpose(a: Formula) -> bool:
+    return isinstance(a, Ein) and len(a.args) == 1 and set(a.args[0].labels) == set(a.labels)
+
+
+def power(base: Formula, exponent: sp.Number) -> Formula:
+    """base ** exponent; the square of a root is what stands under it."""
+    root = isinstance(base, Fn) and base.row.name == "sqrt"
+    return base.args[0] if root and exponent == 2 else Pow(base, exponent)  # type: ignore[union-attr]
+
+
+def _outer(args: tuple[Formula, ...]) -> bool:
+    return len(args) == 2 and all(len(a.labels) == 1 for a in args) and args[0].labels != args[1].labels
+
+
+# -- walking and rewriting ---------------------------------------------------------------------------------
+
+
+def children(node: Formula) -> Iterator[Formula]:
+    """The parts of a formula, in order."""
+    for f in fields(node):
+        value = getattr(node, f.name)
+        if isinstance(value, Map):
+            yield value.arg
+        elif isinstance(value, tuple):
+            yield from (x.arg if isinstance(x, Map) else x for x in value if _is_formula(x) or isinstance(x, Map))
+        elif _is_formula(value):
+            yield value
+
+
+def _is_formula(value: Any) -> bool:
+    return isinstance(value, Formula)
+
+
+def walk(node: Formula) -> Iterator[Formula]:
+    """The formula and everything in it."""
+    yield node
+    for child in children(node):
+        yield from walk(child)
+
+
+def rebuilt(node: Formula, change: Callable[[Formula], Formula]) -> Formula:
+    """The formula with `change` applied to each of its parts."""
+    changed: dict[str, Any] = {}
+    for f in fields(node):
+        value = getattr(node, f.name)
+        if _is_formula(value):
+            changed[f.name] = change(value)
+        elif isinstance(value, tuple) and value and not isinstance(value[0], str):
+            changed[f.name] = tuple(replace(x, arg=change(x.arg)) if isinstance(x, Map) else change(x) for x in value)
+    return replace(node, **changed) if changed else node
+
+
+def relabel(node: Formula, mapping: Mapping[str, str]) -> Formula:
+    """The formula with its free labels renamed; summed labels step aside where names would meet."""
+    here = dict(mapping)
+    if isinstance(node, Ein):
+        for label in node.summed:
+            here[label] = fresh(
+                axis_of(label),
+                [*(here.get(x, x) for x in node.labels), *(here[x] for x in node.summed if x in here and x != label)],
+            )
+    if isinstance(node, Call) and node.over:
+        here = {k: v for k, v in mapping.items() if k != node.over or node.over in node.labels}
+    if not isinstance(node, Chain):
+        node = rebuilt(node, lambda x: relabel(x, here))
+    if "labels" in {f.name for f in fields(node)}:
+        node = replace(node, labels=tuple(here.get(x, x) for x in node.labels))  # type: ignore[arg-type]
+    if isinstance(node, Call) and node.over in here:
+        node = replace(node, over=here[node.over])
+    return node
+
+
+def at_time(node: Formula, change: Callable[[Time], Time]) -> Formula:
+    """The formula with every time changed; bound indices of sums over time stay."""
+    if isinstance(node, Sym):
+        return replace(node, time=change(node.time)) if node.time else node
+    if isinstance(node, Big):
+        keep = lambda t: t if t.base == node.index else change(t)  # noqa: E731
+        return replace(node, low=change(node.low), high=change(node.high), body=at_time(node.body, keep))
+    if isinstance(node, Deriv) and node.at:
+        node = replace(node, at=change(node.at))
+    return rebuilt(node, lambda x: at_time(x, change))
+
+
+def shifted(node: Formula, by: int) -> Formula:
+    """The formula `by` steps later."""
+    return at_time(node, lambda t: t.shifted(by) if t.base == "t" else t)
+
+
+def substituted(node: Formula, values: Mapping[Formula, Formula]) -> Formula:
+    """The formula with some parts replaced."""
+    return values[node] if node in values else rebuilt(node, lambda x: substituted(x, values))
+
+
+def size(node: Formula) -> int:
+    """How many symbols and operations a formula shows."""
+    return sum(1 for x in walk(node) if isinstance(x, Sym | Num | Fn | Call))

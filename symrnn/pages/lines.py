@@ -1,0 +1,37 @@
+"""Equations broken into lines: pieces of the right side, packed up to a width."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+
+from symrnn.pages.document import Equation
+from symrnn.pages.names import Letter
+from symrnn.pages.notation.plain import Plain
+from symrnn.pages.spell import Notation, Spelling
+
+
+def broken(equation: Equation, notation: Notation, letters: Mapping[str, Letter], width: int) -> tuple[str, list[str]]:
+    """The left side, and the right side in lines of about `width` characters of plain text."""
+    ruler, pen = Spelling(Plain(), letters), Spelling(notation, letters)
+    left = pen.text(equation.left)
+    groups, rulers = pen.groups(equation.right), ruler.groups(equation.right)
+    room = max(width - measured(ruler.text(equation.left)) - 3, width // 2)
+    lines: list[list[str]] = [[]]
+    used = 0
+    for group, rule in zip(groups, rulers, strict=True):
+        sizes = [measured(x) for x in rule]
+        whole = sum(sizes) <= room
+        for piece, size in zip(group, sizes, strict=True):
+            wanted = sum(sizes) if whole and piece is group[0] else 0 if whole else size
+            if lines[-1] and used + wanted > room:
+                lines.append([])
+                used = 2
+            lines[-1].append(piece)
+            used += size
+    return left, ["".join(line) for line in lines]
+
+
+def measured(text: str) -> int:
+    """The number of columns a text takes."""
+    return sum(0 if unicodedata.combining(c) else 1 for c in text)

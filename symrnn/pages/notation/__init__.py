@@ -1,0 +1,1 @@
+"""Notations a formula can be written in."""

@@ -1,0 +1,76 @@
+"""The generated NumPy lines beside the formulas they implement."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+
+from symrnn.emit import header, render, target
+from symrnn.pages.document import Block, Code, Equation, Equations, Fold, Prose, Section, say
+from symrnn.pages.formula import Deriv, Formula
+from symrnn.pages.trace import Trace
+from symrnn.schedule import schedule
+
+_ASSIGNED = re.compile(r"\s+([A-Za-z]\w*)(\[t\]|\[:\])? = ")
+
+_PREPARES = re.compile(
+    r'size\[|params\["|tape\.|Tape\(|check\(|filled\(|carried\(|cotangent\(|np\.empty\(|dstate\[|inputs\['
+    r"|^\s+(last|dparams|dstart|T|B) = "
+)
+
+
+def section(trace: Trace, shown: list[Equation]) -> Section:
+    """Formula by formula, the lines of the generated module that compute it."""
+    text = _module(trace)
+    forward, backward = _body(text, "forward"), _body(text, "backward")
+    by_left = {e.left: e for e in shown}
+    values: dict[str, Formula] = {e.name: trace.symbol(e.name) for e in trace.cell.equations}
+    adjoints: dict[str, Formula] = {}
+    for a in trace.d.adjoints:
+        if trace.is_named(a.of):
+            symbol = trace.symbol(a.of)
+            gradient = trace.step.values[a.of].role == "param"
+            adjoints[f"d_{a.of}"] = (
+                Deriv(None, symbol, symbol.labels, "loss") if gradient else trace.symbol(a.of, "adjoint")
+            )
+    blocks: list[Block] = [Prose((say("code.intro", name=trace.cell.name),))]
+    for key, lines, lefts in (("code.forward", forward, values), ("code.backward", backward, adjoints)):
+        paired: list[Block] = []
+        for equations, code in _pairs(lines, {k: v for k, v in lefts.items() if v in by_left}):
+            rows = tuple(by_left[x] for x in equations if x in by_left)
+            paired += [Equations(tuple(Equation(e.left, e.right, None, e.truth) for e in rows))] if rows else []
+            paired.append(Code(tuple(code)))
+        blocks.append(Fold(say(key), tuple(paired)))
+    return Section("code", say("title.code"), tuple(blocks))
+
+
+def _module(trace: Trace) -> str:
+    """The generated NumPy module of a derivation."""
+    numpy = target("numpy")
+    made = numpy.context(schedule(trace.d, numpy.PASSES), header(trace.cell, "numpy"))
+    (template,) = numpy.TEMPLATES.values()
+    return render(template, {f.name: getattr(made, f.name) for f in fields(made)})
+
+
+def _body(text: str, function: str) -> list[str]:
+    """The lines of one function that assign a value, without its preparations."""
+    inside = text.split(f"\ndef {function}(", 1)[1].split("\ndef ", 1)[0].splitlines()
+    found = [line for line in inside if _ASSIGNED.match(line)]
+    return [line for line in found if not _PREPARES.search(line)]
+
+
+def _pairs(lines: list[str], lefts: Mapping[str, Formula]) -> list[tuple[list[Formula], list[str]]]:
+    """Runs of lines, each with the formulas of the last names it assigns."""
+    pairs: list[tuple[list[Formula], list[str]]] = []
+    pending: list[str] = []
+    for line in lines:
+        found = _ASSIGNED.match(line)
+        name = found.group(1) if found else ""
+        pending.append(line.strip())
+        if name in lefts:
+            pairs.append(([lefts[name]], pending))
+            pending = []
+    if pending:
+        pairs.append(([], pending))
+    return pairs

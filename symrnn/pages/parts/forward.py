@@ -1,0 +1,130 @@
+"""What the cell computes: symbols, equations as written, and the trace with every value that gets a name."""
+
+from __future__ import annotations
+
+from symrnn.cell import Variable
+from symrnn.ir import OneHot, Peak, Pointwise
+from symrnn.pages.document import Block, Equation, Equations, Mono, Prose, Section, Table, Words, say
+from symrnn.pages.formula import Add, Call, Deriv, Ein, Formula, Mul, Neg, Num, Sym, walk
+from symrnn.pages.trace import Trace
+from symrnn.pages.world import Stage
+
+
+def symbols(traces: list[Trace]) -> Section:
+    """The table of symbols."""
+    rows = []
+    for trace in traces:
+        cell = trace.cell
+        handed = set(trace.below)
+        for v in (*cell.inputs, *cell.states, *cell.params, *cell.consts, *cell.values):
+            if v.name in handed:
+                continue
+            equation_of_state = v.role == "value" and any(s.name == v.name for s in cell.states)
+            if not equation_of_state:
+                rows.append((_bare(trace, v), Mono(v.name), say(f"role.{v.role}"), _shape(v), meaning(v)))
+    head = tuple(say(f"table.{k}") for k in ("symbol", "name", "role", "shape", "meaning"))
+    return Section("symbols", say("title.symbols"), (Prose((say("symbols.intro"),)), Table(head, tuple(rows))))
+
+
+def _bare(trace: Trace, v: Variable) -> Formula:
+    return trace.symbol(v.name) if v.name in trace.step.values else Sym(trace.prefix + v.name, v.axes)
+
+
+def _shape(v: Variable) -> Words:
+    return Words(" × ".join(v.axes) if v.axes else (v.start if v.role == "const" else "1"))
+
+
+def meaning(v: Variable) -> object:
+    """What a variable means, in its author's words."""
+    return say("meaning", words=v.meaning) if v.meaning else Words("")
+
+
+def conventions(shown: list[Formula]) -> Section:
+    """The layout convention, once, and the notation this page really uses."""
+    kinds = {type(x) for f in shown for x in walk(f)}
+    phrases = [say("convention.layout"), say("convention.delta"), say("convention.time")]
+    if any(_broadcasts(x) for f in shown for x in walk(f)):
+        phrases.append(say("convention.broadcast"))
+    if Mul in kinds:
+        phrases.append(say("convention.product"))
+    if any(isinstance(x, Ein) and _is_frobenius(x) for f in shown for x in walk(f)):
+        phrases.append(say("convention.frobenius"))
+    if any(isinstance(x, Ein) and len(x.args) == 1 and x.summed for f in shown for x in walk(f)):
+        phrases.append(say("convention.ones"))
+    if any(
+        isinstance(x, Ein) and len(x.args) == 2 and any(len(a.labels) > 2 for a in x.args)
+        for f in shown
+        for x in walk(f)
+    ):
+        phrases.append(say("convention.indices"))
+    if any(isinstance(x, Call) and x.op == "slice" for f in shown for x in walk(f)):
+        phrases.append(say("convention.slice"))
+    return Section("conventions", say("title.conventions"), (Prose(tuple(phrases)),))
+
+
+def _broadcasts(x: Formula) -> bool:
+    if not isinstance(x, Add | Mul):
+        return False
+    ranks = {a.labels for a in x.args if a.labels}
+    return len(ranks) > 1
+
+
+def _is_frobenius(x: Ein) -> bool:
+    return len(x.args) == 2 and not x.labels and len(x.args[0].labels) > 1
+
+
+def forward(trace: Trace) -> Section:
+    """The equations as the cell file has them."""
+    rows = tuple(Equation(trace.symbol(e.name), trace.written(e.name), None, None, True) for e in trace.cell.equations)
+    key = "forward.intro" if trace.cell.states else "forward.stateless"
+    carried = [Sym(trace.prefix + c.of, ()) for c in trace.cell.carries if c.lag == 0]
+    return Section(
+        "forward", say("title.forward"), (Prose((say(key, states=carried, count=len(carried)),)), Equations(rows))
+    )
+
+
+def local(trace: Trace, stage: Stage) -> Section:
+    """The trace in named values, and the derivative of each function in values already computed."""
+    blocks: list[Block] = []
+    if trace.abbreviations:
+        rows = tuple(Equation(trace.symbol(n), trace.definition(n), elementwise=True) for n in _in_order(trace))
+        blocks += [Prose((say("local.bars", count=len(rows)),)), Equations(rows)]
+    rows = tuple(_derivatives(trace, stage))
+    if rows:
+        blocks += [Prose((say("local.intro"),)), Equations(rows)]
+    if any(not isinstance(e.statement, Pointwise) for e in trace.d.edges):
+        blocks.append(Prose((say("local.products"),)))
+    if any(isinstance(s, OneHot | Peak) for s in trace.step.statements):
+        blocks.append(Prose((say("local.choices"),)))
+    return Section("local", say("title.local"), tuple(blocks))
+
+
+def _in_order(trace: Trace) -> list[str]:
+    return [s.out.name for s in trace.step.statements if s.out.name in trace.abbreviations]
+
+
+def _derivatives(trace: Trace, stage: Stage) -> list[Equation]:
+    """∂out/∂operand for every elementwise statement; derivatives ±1 and those by plain parameters are left out."""
+    rows, seen = [], set()
+    for e in trace.d.edges:
+        if e.partial is None or e.partial in (1, -1) or trace.step.values[e.wrt].role == "param":
+            continue
+        made = _partial(trace, e.statement, e.position)
+        of, by = trace.value(e.of), trace.value(e.wrt)
+        if len(list(walk(of))) > 9 or len(list(walk(by))) > 9 or isinstance(by, Add | Neg | Num):
+            continue
+        left = Deriv(of, by, tuple(x for x in e.statement.out.labels if x != "@B"))
+        if left in seen:
+            continue
+        seen.add(left)
+        s, name, position = e.statement, e.wrt, e.position
+        truth = lambda w, t, s=s, name=name, position=position: w.statement_derivative(stage, s, name, t, position)  # noqa: E731
+        rows.append(Equation(left, made, None, truth, True))
+    return rows
+
+
+def _partial(trace: Trace, s: object, position: int) -> Formula:
+    """The partial derivative of a Pointwise by one operand, in named values."""
+    assert isinstance(s, Pointwise)
+    edge = next(e for e in trace.d.edges if e.statement == s and e.position == position)
+    return trace.partial(edge)

@@ -1,0 +1,353 @@
+"""A derivation read for people: which values get a symbol, and every value and adjoint as a formula in those."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+
+import sympy as sp
+
+from symrnn.cell import Carry
+from symrnn.derive import Contribution, Derivation, Edge
+from symrnn.ir import Contraction, Peak, Pointwise, Ref, Statement, reads
+from symrnn.pages.formula import (
+    NOW,
+    ONE,
+    ZERO,
+    Add,
+    Big,
+    Call,
+    Div,
+    Ein,
+    Fn,
+    Formula,
+    Mul,
+    Neg,
+    Pow,
+    Sym,
+    Time,
+    add,
+    mul,
+    neg,
+    rebuilt,
+    relabel,
+    shifted,
+    size,
+    substituted,
+    unbatched,
+)
+from symrnn.pages.names import Letter, letter
+from symrnn.pages.read import expression, settled, statement, written
+
+LARGE = 7
+ONE_TO_T = (Time("", 1), Time("T"))
+
+
+class Trace:
+    """`prefix` keeps the names of a head apart; `below` maps its inputs to what they are called in the cell."""
+
+    def __init__(self, derivation: Derivation, prefix: str = "", below: dict[str, Formula] | None = None) -> None:
+        self.d, self.cell, self.step = derivation, derivation.cell, derivation.step
+        self.prefix, self.below = prefix, below or {}
+        self.definitions = {s.out.name: s for s in self.step.statements}
+        self.backward = {s.out.name: s for s in derivation.statements}
+        self.adjoints = {a.of: a for a in derivation.adjoints}
+        self.carries: dict[str, Carry] = {c.name: c for c in self.cell.carries}
+        self.variables = {v.name for v in self.cell.variables}
+        self._known: dict[tuple[str, str, int], Formula] = {}
+        self.abbreviations = self._abbreviated()
+        self._promote()
+
+    # -- which values get symbols --------------------------------------------------------------------------
+
+    def _abbreviated(self) -> list[str]:
+        """What enters a nonlinearity gets a symbol of its own, a bar over the name of its equation."""
+        found = []
+        for s in self.step.statements:
+            row = getattr(type(getattr(s, "expr", None)), "row", None)
+            if not isinstance(s, Pointwise) or s.out.name in self.variables or row is not None:
+                continue
+            if isinstance(s.expr, sp.Symbol) or self._is_shift(s):
+                continue
+            if self._feeds_function(s.out.name):
+                found.append(s.out.name)
+        return found
+
+    def _is_shift(self, s: Statement) -> bool:
+        return any(isinstance(self.definitions.get(n), Peak) for n in reads(s))
+
+    def _feeds_function(self, name: str) -> bool:
+        readers = [s for s in self.step.statements if isinstance(s, Pointwise) and name in reads(s)]
+        return any(
+            sp.Symbol(name, real=True) in getattr(s.expr, "args", ()) and hasattr(type(s.expr), "row") for s in readers
+        )
+
+    def _promote(self) -> None:
+        """A nameless value whose adjoint is long and needed twice gets a symbol too."""
+        for a in self.d.adjoints:
+            name = a.of
+            if name in self.definitions and not self.is_named(name) and not self._is_shift(self.definitions[name]):
+                uses = sum(1 for e in self.d.edges if e.of == name and e.wrt in self.adjoints)
+                if uses > 1 and size(self.adjoint(name)) > LARGE:
+                    self.abbreviations.append(name)
+
+    def is_named(self, name: str) -> bool:
+        """Has this value a symbol?"""
+        computed = self.step.values[name].role == "value"
+        return not computed or name in self.variables or name in self.abbreviations
+
+    @cached_property
+    def letters(self) -> dict[str, Letter]:
+        """How the symbols are written: bars for what enters a nonlinearity, numbered where one equation has several."""
+        taken: dict[str, list[str]] = {}
+        for name in self.abbreviations:
+            taken.setdefault(self.definitions[name].equation, []).append(name)
+        found = {}
+        for equation, names in taken.items():
+            base = letter(equation)
+            for k, name in enumerate(names):
+                found[self.prefix + name] = replace(base, accent="bar", number=k + 1 if len(names) > 1 else 0)
+        return found
+
+    # -- values --------------------------------------------------------------------------------------------
+
+    def symbol(self, name: str, kind: str = "value") -> Sym:
+        """The symbol of a named value, with its natural labels."""
+        value = self.step.values[name]
+        labels = unbatched(value.labels)
+        if value.role == "carry":
+            carry = self.carries[value.of]
+            return Sym(self.prefix + carry.of, labels, NOW.shifted(-1 - carry.lag), kind)
+        return Sym(self.prefix + name, labels, NOW if value.timed else None, kind)
+
+    def value(self, name: str) -> Formula:
+        """A value: its symbol, or its definition where it has none."""
+        if name in self.below:
+            return self.below[name]
+        return self.symbol(name) if self.is_named(name) else self.definition(name)
+
+    def definition(self, name: str) -> Formula:
+        """The right-hand side of the statement that computes a value."""
+        key = ("definition", name, len(self.abbreviations))
+        if key not in self._known:
+            self._known[key] = tidy(statement(self.definitions[name], self.operand))
+        return self._known[key]
+
+    def written(self, name: str) -> Formula:
+        """The right-hand side of an equation as the cell file has it."""
+        equation = next(e for e in self.cell.equations if e.name == name)
+        timeless = [n for n, v in self.step.values.items() if not v.timed]
+        made = written(self.cell, equation.expr, self.cell.variable(name).axes, timeless)
+        return _placed(made, self.prefix, self.below)
+
+    def operand(self, ref: Ref) -> Formula:
+        """An argument of a statement, forward or backward, with the labels it has there."""
+        role = self.d.values[ref.name].role
+        if role == "seed":
+            made: Formula = self.seed(self.d.values[ref.name].of)
+        elif role == "next":
+            made = self.handed_back(self.d.values[ref.name].of)
+        elif role == "adjoint":
+            made = (
+                self.delta(self.d.values[ref.name].of) if ref.name in self._adjoint_names else self._inlined(ref.name)
+            )
+            own = (
+                self.d.values[ref.name].labels
+                if ref.name in self._adjoint_names
+                else self.backward[ref.name].out.labels
+            )
+            return _renamed(made, unbatched(own), unbatched(ref.labels))
+        else:
+            made = self.value(ref.name)
+        return _renamed(made, unbatched(self.d.values[ref.name].labels), unbatched(ref.labels))
+
+    def renamed(self, made: Formula, ref: Ref) -> Formula:
+        """A formula with the natural labels of a value, relabelled as the operand `ref`."""
+        return _renamed(made, unbatched(self.d.values[ref.name].labels), unbatched(ref.labels))
+
+    @cached_property
+    def _adjoint_names(self) -> set[str]:
+        return {f"d_{a.of}" for a in self.d.adjoints}
+
+    # -- adjoints ------------------------------------------------------------------------------------------
+
+    @property
+    def is_loss(self) -> bool:
+        """Is the only output a scalar of a cell without states: the loss of a step itself?"""
+        return not self.cell.carries and len(self.cell.outputs) == 1 and not self.cell.outputs[0].axes
+
+    def seed(self, output: str) -> Formula:
+        """∂L_t/∂output_t."""
+        return ONE if self.is_loss and self.prefix else self.symbol(output, "seed")
+
+    def delta(self, name: str) -> Formula:
+        """The adjoint of a value: its symbol, or its formula where the value has none."""
+        if self.prefix and self.is_loss and name == self.cell.outputs[0].name:
+            return ONE
+        return self.symbol(name, "adjoint") if self.is_named(name) else self.adjoint(name)
+
+    def handed_back(self, key: str) -> Formula:
+        """What step t+1 sends back to the carried value `key`."""
+        previous = next(n for n, v in self.step.values.items() if v.role == "carry" and v.of == key)
+        return shifted(self.adjoint(previous), 1)
+
+    def adjoint(self, name: str) -> Formula:
+        """The right-hand side of an adjoint: its contributions, added up."""
+        key = ("adjoint", name, len(self.abbreviations))
+        if key not in self._known:
+            self._known[key] = self._added(name)
+        return self._known[key]
+
+    def _added(self, name: str) -> Formula:
+        a = self.adjoints[name]
+        if not a.contributions:
+            return ZERO
+        if len(a.contributions) == 1:
+            return tidy(self._whole(a.statement))
+        return tidy(gathered(add(*(self.contribution(name, c) for c in a.contributions))))
+
+    def spoken(self, node: Formula) -> Formula:
+        """The formula with every softmax that has a symbol called by it."""
+        return substituted(node, self._softmaxes)
+
+    @cached_property
+    def _softmaxes(self) -> dict[Formula, Formula]:
+        found: dict[Formula, Formula] = {}
+        for name in self.definitions:
+            made = self.definition(name) if self.is_named(name) else ZERO
+            if isinstance(made, Call) and made.op == "softmax":
+                found |= {shifted(made, k): shifted(self.symbol(name), k) for k in (0, 1)}
+        return found
+
+    def contribution(self, name: str, c: Contribution) -> Formula:
+        """One summand of an adjoint."""
+        a = self.adjoints[name]
+        if len(a.contributions) == 1:
+            return tidy(self._whole(a.statement))
+        refs = {r.name: r for r in a.statement.args}
+        if c.term is not None:
+            refs[c.term.name] = c.term
+        names = [n for n in refs if sp.Symbol(n, real=True) in c.expr.free_symbols]
+        values = {n: self.operand(refs[n]) for n in names}
+        labels = unbatched(self.d.values[a.statement.out.name].labels)
+        return tidy(settled(expression(c.expr, values, names), labels))
+
+    def _inlined(self, name: str) -> Formula:
+        return self._whole(self.backward[name])
+
+    def _whole(self, s: Statement) -> Formula:
+        """A backward statement; where it folds steps into a value without time it sums over them."""
+        made = statement(s, self.operand)
+        folds = not self.d.values[s.out.name].timed and any(self.d.values[n].timed for n in reads(s))
+        return Big("sum", "t", *ONE_TO_T, made) if folds and isinstance(s, Contraction) else made
+
+    def partial(self, edge: Edge) -> Formula:
+        """∂edge.of/∂edge.wrt of an elementwise statement, in the labels of that statement."""
+        s = edge.statement
+        refs = {a.name: a for a in (*s.args, s.out)}
+        names = [n for n in refs if sp.Symbol(n, real=True) in edge.partial.free_symbols]  # type: ignore[union-attr]
+        values = {n: self.operand(refs[n]) for n in names}
+        return self.spoken(tidy(expression(edge.partial, values, names)))
+
+
+def _placed(node: Formula, prefix: str, below: dict[str, Formula]) -> Formula:
+    """Names of a head as they stand on the page of a cell: its own with their prefix, its inputs as the cell's."""
+    if isinstance(node, Sym):
+        if node.name in below:
+            made = below[node.name]
+            return _renamed(made, made.labels, node.labels)
+        return replace(node, name=prefix + node.name)
+    return rebuilt(node, lambda x: _placed(x, prefix, below))
+
+
+def _renamed(made: Formula, own: tuple[str, ...], wanted: tuple[str, ...]) -> Formula:
+    mapping = dict(zip(own, wanted, strict=True))
+    return made if all(a == b for a, b in mapping.items()) else relabel(made, mapping)
+
+
+def gathered(node: Formula) -> Formula:
+    """Sums over the same steps as one sum."""
+    if not isinstance(node, Add):
+        return node
+    bigs = [a for a in node.args if isinstance(a, Big) or (isinstance(a, Neg) and isinstance(a.arg, Big))]
+    if len(bigs) < 2:
+        return node
+    inner = [Neg(a.arg.body) if isinstance(a, Neg) else a.body for a in bigs]  # type: ignore[union-attr]
+    rest = [a for a in node.args if a not in bigs]
+    return add(Big("sum", "t", *ONE_TO_T, add(*inner)), *rest)
+
+
+# -- what softmax was made of ------------------------------------------------------------------------------
+
+
+def tidy(node: Formula) -> Formula:
+    """exp(a - max a) / Σ exp(a - max a) is softmax(a) again, and log Σ exp(a - max a) + max a is logsumexp(a)."""
+    node = rebuilt(node, tidy)
+    if isinstance(node, Div):
+        top, source = node.top, _total(node.bottom)
+        return _softmax(top) if source is not None and _powers(top) == source else node
+    if isinstance(node, Mul):
+        return _product(node)
+    if isinstance(node, Add):
+        for a in node.args:
+            inner = a.args[0] if isinstance(a, Fn) and a.row.name == "log" else None
+            source = _total(inner) if inner is not None else None
+            peak = next((b for b in node.args if isinstance(b, Call) and b.op == "peak" and b.args[0] == source), None)
+            if peak is not None and source is not None:
+                rest = [x for x in node.args if x not in (a, peak)]
+                return add(Call("logsumexp", (source,), peak.labels, peak.over), *rest)
+    return node
+
+
+def _product(node: Mul) -> Formula:
+    """exp(a - max a) times something over its sum; or times what softmax sends back, y ⊙ (d - dᵀ y)."""
+    for power in node.args:
+        source = _powers(power)
+        if source is None:
+            continue
+        back = next((x for x in node.args if isinstance(x, Add) and _is_back(x, power)), None)
+        if back is not None:
+            y = _softmax(power)
+            direct = next(a for a in back.args if isinstance(a, Div)).top
+            rest = [x for x in node.args if x not in (power, back)]
+            return mul(*rest, y, add(direct, neg(Ein((direct, y), tuple(x for x in y.labels if x != y.labels[-1])))))
+        for ratio in node.args:
+            if source is not None and isinstance(ratio, Div) and _total(ratio.bottom) == source:
+                rest = [x for x in node.args if x not in (power, ratio)]
+                return mul(*rest, ratio.top, _softmax(power))
+    return node
+
+
+def _is_back(node: Add, power: Formula) -> bool:
+    """u / Σ - (uᵀ exp) / Σ², the same u in both."""
+    if len(node.args) != 2 or not isinstance(node.args[0], Div) or not isinstance(node.args[1], Neg):
+        return False
+    first, second = node.args[0], node.args[1].arg
+    if _total(first.bottom) != _powers(power) or not isinstance(second, Div) or not isinstance(second.top, Ein):
+        return False
+    return second.bottom == Pow(first.bottom, sp.Integer(2)) and set(second.top.args) == {first.top, power}
+
+
+def _powers(node: Formula) -> Formula | None:
+    """The a of exp(a - max a)."""
+    if (
+        isinstance(node, Fn)
+        and node.row.name == "exp"
+        and isinstance(node.args[0], Add)
+        and len(node.args[0].args) == 2
+    ):
+        a, shift = node.args[0].args
+        if isinstance(shift, Neg) and isinstance(shift.arg, Call) and shift.arg.op == "peak":
+            return a
+    return None
+
+
+def _total(node: Formula) -> Formula | None:
+    """The a of Σ exp(a - max a)."""
+    return _powers(node.args[0]) if isinstance(node, Ein) and len(node.args) == 1 else None
+
+
+def _softmax(power: Formula) -> Formula:
+    assert isinstance(power, Fn) and isinstance(power.args[0], Add)
+    a = power.args[0].args[0]
+    return Call("softmax", (a,), a.labels, a.labels[-1])

@@ -1,0 +1,333 @@
+"""The numerical truth behind a page: a short random run, every value and every derivative of it by complex steps.
+
+Nothing here uses the derivation's rules: derivatives are imaginary parts of forward runs, exact to rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from symrnn import numeric
+from symrnn.cell import axis_size
+from symrnn.derive import Derivation, Edge
+from symrnn.ir import BATCH, Concat, Contraction, OneHot, Peak, Pointwise, Slice, Statement, Step
+
+Array = numeric.Array
+ALWAYS = -1
+_TINY = 1e-30
+
+
+def compute(s: Statement, get: Any, values: dict[str, Any], sizes: dict[str, int]) -> Array:
+    """A statement on arrays with one leading lane axis each."""
+    args = [(get(a.name), [x for x in a.labels if x != BATCH]) for a in s.args]
+    out = [x for x in s.out.labels if x != BATCH]
+    match s:
+        case Pointwise():
+            env = {a.symbol: _spread(v, labels, out) for a, (v, labels) in zip(s.args, args, strict=True)}
+            value = np.asarray(numeric.value(s.expr, env))
+            shape = tuple(axis_size(x.rstrip("'"), sizes) for x in out)
+            return np.broadcast_to(value, (len(value) if value.ndim else 1, *shape))
+        case Contraction():
+            letters = {x: chr(97 + k) for k, x in enumerate(dict.fromkeys(x for _, lab in args for x in lab))}
+            spec = ",".join("z" + "".join(letters[x] for x in lab) for _, lab in args)
+            return np.asarray(np.einsum(f"{spec}->z{''.join(letters[x] for x in out)}", *(v for v, _ in _lanes(args))))
+        case Concat():
+            return np.concatenate([v for v, _ in _lanes(args)], axis=-1)
+        case Slice():
+            start = sum(axis_size(a, sizes) for a in s.before)
+            return np.asarray(args[0][0][..., start : start + axis_size(out[-1].rstrip("'"), sizes)])
+        case OneHot():
+            real = np.real(args[0][0])
+            best = (np.argmax if s.largest else np.argmin)(real, axis=-1)
+            return np.asarray(np.eye(real.shape[-1])[best])
+        case Peak():
+            return np.asarray(np.real(args[0][0]).max(axis=-1))
+
+
+def _lanes(args: list[tuple[Array, list[str]]]) -> list[tuple[Array, list[str]]]:
+    lanes = max(len(v) for v, _ in args)
+    return [(np.broadcast_to(v, (lanes, *v.shape[1:])), labels) for v, labels in args]
+
+
+def _spread(value: Array, labels: list[str], out: list[str]) -> Array:
+    index: list[Any] = [slice(None), *(slice(None) if x in labels else None for x in out)]
+    return np.asarray(value[tuple(index)])
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A cell of the run: its derivation, what it is called in formulas, and which input hangs on which output below."""
+
+    derivation: Derivation
+    prefix: str = ""
+    hangs: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def step(self) -> Step:
+        return self.derivation.step
+
+    @cached_property
+    def feeds(self) -> dict[str, str]:
+        """Carried value of a step → the value of the step before that it holds."""
+        previous = {v.of: n for n, v in self.step.values.items() if v.role == "carry"}
+        return {previous[k]: v for k, v in self.step.carried.items()}
+
+
+class World:
+    """One random sequence of a few steps through a cell and, if given, a head on top of it."""
+
+    def __init__(self, stages: list[Stage], seed: int = 0, steps: int = 3) -> None:
+        self.stages, self.steps = stages, steps
+        rng = np.random.default_rng(seed)
+        self.sizes: dict[str, int] = {}
+        self.fixed: dict[str, Array] = {}
+        self.inputs: dict[str, list[Array]] = {}
+        self.start: dict[str, Array] = {}
+        self.kinds: dict[str, Any] = {}
+        for stage in stages:
+            self._draw(stage, rng)
+        self.seeds = {n: [rng.normal(size=self.shape(n)) for _ in range(self.steps + 1)] for n in self.outputs()}
+        self._truths: dict[Any, Any] = {}
+        self.rows = self.run()
+
+    def _draw(self, stage: Stage, rng: np.random.Generator) -> None:
+        cell, p = stage.derivation.cell, stage.prefix
+        for axis in cell.axes:
+            self.sizes.setdefault(axis, 2 + len(self.sizes) % 3)
+        for name, value in stage.step.values.items():
+            self.kinds[p + name] = value
+            shape = tuple(axis_size(a, self.sizes) for a in value.axes)
+            if value.role == "param":
+                self.fixed[p + name] = rng.uniform(0.2, 0.9, shape) * rng.choice([-1, 1, 1], shape)
+            elif value.role == "const":
+                self.fixed[p + name] = np.asarray(float(cell.variable(name).start))
+            elif value.role == "size":
+                self.fixed[p + name] = np.asarray(float(self.sizes[name]))
+            elif value.role == "identity":
+                self.fixed[p + name] = np.eye(shape[0])
+            elif value.role == "input" and name not in dict(stage.hangs):
+                self.inputs[p + name] = [rng.uniform(0.1, 0.9, shape) for _ in range(self.steps + 1)]
+            elif value.role == "carry":
+                self.start[p + name] = rng.uniform(0.1, 0.9, shape)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return tuple(axis_size(a, self.sizes) for a in self.kinds[name].axes)
+
+    @property
+    def is_loss(self) -> bool:
+        """Does the last stage compute the loss itself: one scalar output and no state?"""
+        cell = self.stages[-1].derivation.cell
+        return len(cell.outputs) == 1 and not cell.outputs[0].axes and not cell.states
+
+    def outputs(self) -> list[str]:
+        """Names of what the losses are computed from."""
+        top = self.stages[-1]
+        return [top.prefix + v.name for v in top.derivation.cell.outputs]
+
+    # -- forward runs --------------------------------------------------------------------------------------
+
+    def run(self, name: str = "", at: int | None = None, nudge: Array | None = None) -> list[dict[str, Array]]:
+        """Values by name for steps 0 … T (0 holds only what is carried into step 1), with lanes first.
+
+        `nudge` is added to one value: to a parameter, to a value at one step, or (``h_prev`` at 1) to a first state.
+        """
+        known = {k: v[None] for k, v in self.fixed.items()}
+        moved = {name} if at is None else set()
+        if at is None and name:
+            known[name] = known[name] + nudge
+        first = at if at is not None and at > 1 else 1
+        rows: list[dict[str, Array]] = self.rows[:first] if first > 1 else [{}]
+        carried: dict[str, Array] = (
+            {k: v[None] for k, v in self.start.items()} if first == 1 else self._carried(rows[-1])
+        )
+        for t in range(first, self.steps + 1):
+            hit = name if at in (t, ALWAYS) else ""
+            row = known | carried | {k: v[t][None] for k, v in self.inputs.items()}
+            if hit in self.fixed:
+                row[hit] = row[hit] + nudge
+            rows.append(row)
+            here = moved | {hit}
+            for stage in self.stages:
+                here |= self._stage(stage, row, t, hit, nudge, here)
+            carried = {}
+            moved = {name} if at is None else set()
+            for stage in self.stages:
+                for prev, source in stage.feeds.items():
+                    carried[stage.prefix + prev] = row[stage.prefix + source]
+                    moved |= {stage.prefix + prev} if stage.prefix + source in here else set()
+        return rows
+
+    def _carried(self, row: dict[str, Array]) -> dict[str, Array]:
+        return {s.prefix + prev: row[s.prefix + source] for s in self.stages for prev, source in s.feeds.items()}
+
+    def _stage(self, stage: Stage, row: dict[str, Array], t: int, hit: str, nudge: Any, moved: set[str]) -> set[str]:
+        """One stage of one step; what nothing moved has touched is taken from the plain run. Returns what moved."""
+        p, moved = stage.prefix, set(moved)
+        for a, b in stage.hangs:
+            row[p + a] = row[b]
+            moved |= {p + a} if b in moved else set()
+        row[p + "t"] = np.asarray([float(t - 1)])
+        if hit in row and hit not in self.fixed and self._given(stage, hit):
+            row[hit] = row[hit] + nudge
+        for s in stage.step.statements:
+            out = p + s.out.name
+            if hasattr(self, "rows") and out != hit and not any(p + a.name in moved for a in s.args):
+                row[out] = self.rows[t][out]
+                continue
+            row[out] = compute(s, lambda n: row[p + n], stage.step.values, self.sizes)
+            moved.add(out)
+            if out == hit:
+                row[out] = row[out] + nudge
+        return moved
+
+    def _given(self, stage: Stage, name: str) -> bool:
+        """Is this a value that the stage is handed, not one it computes?"""
+        value = stage.step.values.get(name.removeprefix(stage.prefix)) if name.startswith(stage.prefix) else None
+        below = name.removeprefix(stage.prefix) in dict(stage.hangs)
+        return value is not None and value.role in ("input", "carry") and not below
+
+    def value(self, name: str, t: int) -> Array:
+        """A value at a step, or a state at step 0."""
+        if name in self.fixed:
+            return self.fixed[name]
+        if t <= 0:
+            return self.initial(name, t)
+        return np.real(self.rows[t][name][0])
+
+    def initial(self, name: str, t: int) -> Array:
+        """A carried value before the first step: the state that holds it."""
+        for stage in self.stages:
+            for prev, value in stage.step.values.items():
+                lag = next(
+                    (c for c in stage.derivation.cell.carries if c.name == value.of and value.role == "carry"), None
+                )
+                if lag and stage.prefix + lag.of == name and lag.lag == -t:
+                    return self.start[stage.prefix + prev]
+        raise KeyError((name, t))
+
+    # -- truths --------------------------------------------------------------------------------------------
+
+    def nudged(self, name: str, t: int | None) -> list[dict[str, Array]]:
+        """The run with one lane per component of a value, that component moved by a tiny imaginary number."""
+        key = ("run", name, t)
+        if key not in self._truths:
+            shape = self.shape(name)
+            n = int(np.prod(shape, dtype=int))
+            self._truths[key] = self.run(name, t, (1j * _TINY * np.eye(n)).reshape(n, *shape))
+        return self._truths[key]  # type: ignore[no-any-return]
+
+    def derivative(self, of: str, t: int, by: str, s: int | None) -> Array:
+        """d of_t / d by_s through everything between, axes of `of` first."""
+        rows = self.nudged(by, s)
+        n = int(np.prod(self.shape(by), dtype=int))
+        lanes = np.imag(np.broadcast_to(rows[t][of], (n, *self.shape(of)))) / _TINY
+        return np.asarray(np.moveaxis(lanes, 0, -1)).reshape((*self.shape(of), *self.shape(by)))
+
+    def loss(self, by: str, s: int | None, at: int | None = None) -> Array:
+        """∂L/∂by_s, or ∂L_at/∂by_s."""
+        total = np.zeros(self.shape(by))
+        for out in self.outputs():
+            for t in range(max(s or 1, 1), self.steps + 1) if at is None else [at]:
+                weight = np.ones(()) if self.is_loss else self.seeds[out][t]
+                d = self.derivative(out, t, by, s)
+                total = total + np.tensordot(weight, d, axes=weight.ndim)
+        return total
+
+    def seed(self, name: str, t: int) -> Array:
+        """∂L_t/∂name_t."""
+        if t > self.steps:
+            return np.zeros(self.shape(name))
+        if name in self.seeds and not self.is_loss:
+            return self.seeds[name][t]
+        return np.ones(()) if name in self.seeds else self.loss(name, t, t)
+
+    def adjoint(self, name: str, t: int | None) -> Array:
+        """∂L/∂name_t; zero after the last step."""
+        if t is not None and t > self.steps:
+            return np.zeros(self.shape(name))
+        if t is not None and t <= 0:
+            for stage in self.stages:
+                for prev, value in stage.step.values.items():
+                    carry = next(
+                        (c for c in stage.derivation.cell.carries if value.role == "carry" and c.name == value.of), None
+                    )
+                    if carry and stage.prefix + carry.of == name and carry.lag == -t:
+                        return self.loss(stage.prefix + prev, 1)
+        return self.loss(name, None if name in self.fixed else ALWAYS if t is None else t)
+
+    def statement_derivative(self, stage: Stage, s: Statement, by: str, t: int, position: int) -> Array:
+        """The elementwise derivative of one statement by one operand, that operand alone moved."""
+        row = {k: v[:1] for k, v in self.rows[t].items()}
+        p = stage.prefix
+
+        def get(name: str) -> Array:
+            return row[p + name] + (1j * _TINY if name == by else 0)
+
+        return np.asarray(np.imag(compute(s, get, stage.step.values, self.sizes)[0]) / _TINY)
+
+    def tangent(self, of: str, by: str, t: int, direction: Array) -> Array:
+        """The derivative of `of` at step t along a direction of a value of that step."""
+        key = ("tangent", by, t)
+        if key not in self._truths:
+            self._truths[key] = self.run(by, t, 1j * _TINY * direction[None])
+        return np.asarray(np.imag(self._truths[key][t][of][0]) / _TINY)
+
+    def edge(self, stage: Stage, edge: Edge, t: int) -> Array:
+        """The Jacobian of one statement by one operand as a matrix, whatever the axes."""
+        p = stage.prefix
+        row = {k: v[:1] for k, v in self.rows[t].items()}
+        shape = self.shape(p + edge.wrt)
+        n = int(np.prod(shape, dtype=int))
+        lanes = row[p + edge.wrt] + (1j * _TINY * np.eye(n)).reshape(n, *shape)
+        value = compute(edge.statement, lambda k: lanes if k == edge.wrt else row[p + k], stage.step.values, self.sizes)
+        uses = sum(a.name == edge.wrt for a in edge.statement.args)
+        return np.asarray(np.imag(np.broadcast_to(value, (n, *value.shape[1:]))).reshape(n, -1).T / _TINY / uses)
+
+    def along(self, stage: Stage, path: tuple[Edge, ...], t: int) -> Array:
+        """The product of the Jacobians along a path, last edge leftmost."""
+        total = np.eye(int(np.prod(self.shape(stage.prefix + path[0].wrt), dtype=int)))
+        for edge in path:
+            total = self.edge(stage, edge, t) @ total
+        return total
+
+    @property
+    def state_size(self) -> int:
+        """The length of all states stacked."""
+        return sum(int(np.prod(self.shape(v), dtype=int)) for v in self.stages[0].feeds.values())
+
+    def stacked_loss(self, s: int, at: int | None) -> Array:
+        """∂L_at/∂state_s, all states stacked, none seen as a function of another."""
+        parts = []
+        for prev, value in self.stages[0].feeds.items():
+            if at == s:
+                part = self.seed(value, s) if self._is_emitted(value) else np.zeros(self.shape(value))
+            else:
+                part = self.loss(prev, s + 1, at)
+            parts.append(part.ravel())
+        return np.concatenate(parts)
+
+    def _is_emitted(self, name: str) -> bool:
+        return name in {v.name for v in self.stages[0].derivation.cell.outputs}
+
+    def between(self, t: int, s: int) -> Array:
+        """∂state_t/∂state_s, all states stacked."""
+        stage = self.stages[0]
+        blocks = []
+        for new in stage.feeds.values():
+            row = []
+            for prev in stage.feeds:
+                d = self.derivative(new, t, prev, s + 1)
+                n = int(np.prod(self.shape(new), dtype=int))
+                row.append(d.reshape(n, -1))
+            blocks.append(np.concatenate(row, axis=1))
+        return np.concatenate(blocks, axis=0)
+
+    def direct(self, name: str, t: int) -> Array:
+        """∂⁺state_t/∂name: a parameter moved at step t alone."""
+        return np.concatenate(
+            [self.derivative(v, t, name, t).reshape(-1, self.fixed[name].size) for v in self.stages[0].feeds.values()]
+        )
