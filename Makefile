@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-lock.txt
 CELL ?= lstm
 
-.PHONY: demo test fix lock clean
+.PHONY: demo test test-slow fix lock clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := test
 
@@ -19,7 +19,11 @@ test: $(VENV)/test
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/symrnn generate --check
-	$(BIN)/pytest -n auto --dist loadgroup
+	$(BIN)/pytest -n auto --dist loadgroup -m "not slow"
+
+# The rest: every cell on every backend, every page through TeX
+test-slow: $(VENV)/test
+	$(BIN)/pytest -n auto --dist loadgroup -m slow
 
 # What a machine can repair by itself
 fix: $(VENV)/test

@@ -33,6 +33,7 @@ def test_every_cell_passes_in_float64(name: str) -> None:
     assert len(report.rows) == len(SHAPES) * (len(cell.outputs) + len(cell.carries) + 1 + 2 * leaves)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_every_cell_passes_in_float32(name: str) -> None:
     report = check(symrnn.load(name), dtype="float32", shapes=SHAPES[:1])

@@ -34,6 +34,7 @@ def everything_elementwise() -> str:
     return "\n".join([*lines, f"h = tanh(0.1 * ({' + '.join(terms)}) + t / 7 + M.T @ a)"])
 
 
+@pytest.mark.slow
 @COMPILER
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_every_cell_passes(name: str) -> None:

@@ -42,6 +42,7 @@ def on_the_cpu(cell: Cell, edit: tuple[str, str] | None = None) -> ModuleType:
 # -- the source on the CPU -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @COMPILER
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_every_cell_passes_on_the_cpu(name: str) -> None:

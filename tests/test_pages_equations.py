@@ -40,6 +40,7 @@ CELLS = symrnn.gallery()
 HEADS = ("linear", "softmax", "softmax_cross_entropy", "squared_error")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CELLS)
 def test_every_displayed_equation_agrees_with_the_numbers(name: str) -> None:
     cell = symrnn.load(name)
@@ -80,6 +81,7 @@ def test_the_check_sees_numbers_that_are_not_zero() -> None:
         assert any(np.abs(world.adjoint(v.name, 2)).max() > 1e-3 for v in about.trace.cell.states), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CELLS)
 def test_a_page_takes_less_than_two_seconds_of_work(name: str) -> None:
     cell = symrnn.load(name)
@@ -156,6 +158,7 @@ def read_back(node: Formula, pen: Spelling, env: dict[Formula, float]) -> float:
     return float(parsed.evalf(17))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CELLS)
 def test_the_latex_of_elementwise_equations_means_what_it_should(name: str) -> None:
     document = unchecked(subject(symrnn.load(name)))

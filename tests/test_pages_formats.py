@@ -152,6 +152,7 @@ def test_a_missing_tex_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         pages.render(symrnn.load("elman"), "pdf", "zh")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs a TeX")
 @pytest.mark.parametrize("name", symrnn.gallery())
 def test_every_page_compiles_without_an_overfull_line(name: str) -> None:
