@@ -102,7 +102,7 @@ def forward(params, x, state=None):
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
     w_beta = np.ascontiguousarray(params["w_beta"])
-    W_q_to_W_v = np.concatenate((W_q.T, W_k.T, W_v.T), axis=1)
+    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
     S_rows = np.empty((T + 1, B, H, K), dtype)
     W_q_x_to_W_v_x = np.empty((T, B, 2 * K + H), dtype)
     a_q = np.empty((T, B, K), dtype)

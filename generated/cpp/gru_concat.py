@@ -100,7 +100,7 @@ def forward(params, x, state=None):
     b_z = np.ascontiguousarray(params["b_z"])
     W_n = np.ascontiguousarray(params["W_n"])
     b_n = np.ascontiguousarray(params["b_n"])
-    W_r_to_W_z = np.concatenate((W_r.T, W_z.T), axis=1)
+    W_r_to_W_z = np.ascontiguousarray(np.concatenate((W_r.T, W_z.T), axis=1))
     W_n_T = np.ascontiguousarray(W_n.T)
     h_rows = np.empty((T + 1, B, H), dtype)
     v = np.empty((T, B, H + I), dtype)

@@ -94,7 +94,7 @@ def forward(params, x, state=None):
     W_q = np.ascontiguousarray(params["W_q"])
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
-    W_q_to_W_v = np.concatenate((W_q.T, W_k.T, W_v.T), axis=1)
+    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
     S_rows = np.empty((T + 1, B, H, K), dtype)
     z_rows = np.empty((T + 1, B, K), dtype)
     W_q_x_to_v = np.empty((T, B, 2 * K + H), dtype)

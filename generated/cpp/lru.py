@@ -116,7 +116,7 @@ def forward(params, x, state=None):
     C_re = np.ascontiguousarray(params["C_re"])
     C_im = np.ascontiguousarray(params["C_im"])
     D = np.ascontiguousarray(params["D"])
-    B_re_to_B_im = np.concatenate((B_re.T, B_im.T), axis=1)
+    B_re_to_B_im = np.ascontiguousarray(np.concatenate((B_re.T, B_im.T), axis=1))
     h_re_rows = np.empty((T + 1, B, H), dtype)
     h_im_rows = np.empty((T + 1, B, H), dtype)
     exp_nu = np.empty((H,), dtype)

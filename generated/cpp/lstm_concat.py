@@ -113,7 +113,7 @@ def forward(params, x, state=None):
     b_g = np.ascontiguousarray(params["b_g"])
     W_o = np.ascontiguousarray(params["W_o"])
     b_o = np.ascontiguousarray(params["b_o"])
-    W_i_to_W_o = np.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1)
+    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
     h_rows = np.empty((T + 1, B, H), dtype)
     c_rows = np.empty((T + 1, B, H), dtype)
     v = np.empty((T, B, H + I), dtype)

@@ -108,7 +108,7 @@ def forward(params, x, state=None):
     W_C = np.ascontiguousarray(params["W_C"])
     A_log = np.ascontiguousarray(params["A_log"])
     D = np.ascontiguousarray(params["D"])
-    W_r_to_W_C = np.concatenate((W_r.T, W_B.T, W_C.T), axis=1)
+    W_r_to_W_C = np.ascontiguousarray(np.concatenate((W_r.T, W_B.T, W_C.T), axis=1))
     h_rows = np.empty((T + 1, B, I, N), dtype)
     exp_A_log = np.empty((I, N), dtype)
     A = np.empty((I, N), dtype)

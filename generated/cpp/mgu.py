@@ -94,7 +94,7 @@ def forward(params, x, state=None):
     W_h = np.ascontiguousarray(params["W_h"])
     U_h = np.ascontiguousarray(params["U_h"])
     b_h = np.ascontiguousarray(params["b_h"])
-    W_f_to_W_h = np.concatenate((W_f.T, W_h.T), axis=1)
+    W_f_to_W_h = np.ascontiguousarray(np.concatenate((W_f.T, W_h.T), axis=1))
     U_f_T = np.ascontiguousarray(U_f.T)
     U_h_T = np.ascontiguousarray(U_h.T)
     h_rows = np.empty((T + 1, B, H), dtype)

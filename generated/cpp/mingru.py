@@ -89,7 +89,7 @@ def forward(params, x, state=None):
     b_z = np.ascontiguousarray(params["b_z"])
     W_h = np.ascontiguousarray(params["W_h"])
     b_h = np.ascontiguousarray(params["b_h"])
-    W_z_to_W_h = np.concatenate((W_z.T, W_h.T), axis=1)
+    W_z_to_W_h = np.ascontiguousarray(np.concatenate((W_z.T, W_h.T), axis=1))
     h_rows = np.empty((T + 1, B, H), dtype)
     W_z_x_to_W_h_x = np.empty((T, B, 2 * H), dtype)
     z = np.empty((T, B, H), dtype)

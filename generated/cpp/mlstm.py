@@ -149,7 +149,7 @@ def forward(params, x, state=None):
     b_i = np.ascontiguousarray(params["b_i"])
     w_f = np.ascontiguousarray(params["w_f"])
     b_f = np.ascontiguousarray(params["b_f"])
-    W_q_to_W_o = np.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1)
+    W_q_to_W_o = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1))
     C_rows = np.empty((T + 1, B, H, K), dtype)
     n_rows = np.empty((T + 1, B, K), dtype)
     m_rows = np.empty((T + 1, B), dtype)

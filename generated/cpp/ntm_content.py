@@ -157,7 +157,7 @@ def forward(params, x, state=None):
     b_r = np.ascontiguousarray(params["b_r"])
     s_r = np.ascontiguousarray(params["s_r"])
     U_h_T = np.ascontiguousarray(U_h.T)
-    W_w_to_W_r = np.concatenate((W_w.T, W_e.T, W_a.T, W_r.T), axis=1)
+    W_w_to_W_r = np.ascontiguousarray(np.concatenate((W_w.T, W_e.T, W_a.T, W_r.T), axis=1))
     r_rows = np.empty((T + 1, B, D), dtype)
     M_rows = np.empty((T + 1, B, N, D), dtype)
     W_h_x = np.empty((T, B, H), dtype)

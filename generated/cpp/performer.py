@@ -105,7 +105,7 @@ def forward(params, x, state=None):
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
     Omega = np.ascontiguousarray(params["Omega"])
-    W_q_to_W_v = np.concatenate((W_q.T, W_k.T, W_v.T), axis=1)
+    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
     S_rows = np.empty((T + 1, B, H, M), dtype)
     z_rows = np.empty((T + 1, B, M), dtype)
     W_q_x_to_v = np.empty((T, B, 2 * D + H), dtype)

@@ -116,7 +116,7 @@ def forward(params, x, state=None):
     W_kb = np.ascontiguousarray(params["W_kb"])
     W_v = np.ascontiguousarray(params["W_v"])
     theta = np.ascontiguousarray(params["theta"])
-    W_qa_to_W_v = np.concatenate((W_qa.T, W_qb.T, W_ka.T, W_kb.T, W_v.T), axis=1)
+    W_qa_to_W_v = np.ascontiguousarray(np.concatenate((W_qa.T, W_qb.T, W_ka.T, W_kb.T, W_v.T), axis=1))
     S_a_rows = np.empty((T + 1, B, H, K), dtype)
     S_b_rows = np.empty((T + 1, B, H, K), dtype)
     k_a_sqrt = np.empty((), dtype)

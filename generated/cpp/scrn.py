@@ -88,7 +88,7 @@ def forward(params, x, state=None):
     P = np.ascontiguousarray(params["P"])
     A = np.ascontiguousarray(params["A"])
     R = np.ascontiguousarray(params["R"])
-    B_to_A = np.concatenate((B_.T, A.T), axis=1)
+    B_to_A = np.ascontiguousarray(np.concatenate((B_.T, A.T), axis=1))
     R_T = np.ascontiguousarray(R.T)
     P_T = np.ascontiguousarray(P.T)
     h_rows = np.empty((T + 1, B, H), dtype)

@@ -102,7 +102,7 @@ def forward(params, x, state=None):
     v_r = np.ascontiguousarray(params["v_r"])
     b_r = np.ascontiguousarray(params["b_r"])
     W = np.ascontiguousarray(params["W"])
-    W_f_to_W = np.concatenate((W_f.T, W_r.T, W.T), axis=1)
+    W_f_to_W = np.ascontiguousarray(np.concatenate((W_f.T, W_r.T, W.T), axis=1))
     c_rows = np.empty((T + 1, B, H), dtype)
     W_f_x_to_W_x = np.empty((T, B, 3 * H), dtype)
     f = np.empty((T, B, H), dtype)

@@ -273,11 +273,11 @@ def passes(size, dtype):
         R_fo[...] = params["R_fo"]
         R_oo[...] = params["R_oo"]
         x[...] = inputs["x"]
-        W_z_to_W_o[...] = cp.concatenate((W_z.T, W_i.T, W_f.T, W_o.T), axis=1)
-        R_z_to_R_o[...] = cp.concatenate((R_z.T, R_i.T, R_f.T, R_o.T), axis=1)
-        R_ii_to_R_io[...] = cp.concatenate((R_ii.T, R_if.T, R_io.T), axis=1)
-        R_fi_to_R_fo[...] = cp.concatenate((R_fi.T, R_ff.T, R_fo.T), axis=1)
-        R_oi_to_R_oo[...] = cp.concatenate((R_oi.T, R_of.T, R_oo.T), axis=1)
+        W_z_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_i.T, W_f.T, W_o.T), axis=1))
+        R_z_to_R_o[...] = cp.ascontiguousarray(cp.concatenate((R_z.T, R_i.T, R_f.T, R_o.T), axis=1))
+        R_ii_to_R_io[...] = cp.ascontiguousarray(cp.concatenate((R_ii.T, R_if.T, R_io.T), axis=1))
+        R_fi_to_R_fo[...] = cp.ascontiguousarray(cp.concatenate((R_fi.T, R_ff.T, R_fo.T), axis=1))
+        R_oi_to_R_oo[...] = cp.ascontiguousarray(cp.concatenate((R_oi.T, R_of.T, R_oo.T), axis=1))
         y_rows[0] = state["y"]
         c_rows[0] = state["c"]
         i_rows[0] = state["i"]

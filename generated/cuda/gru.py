@@ -186,8 +186,8 @@ def passes(size, dtype):
         U_n[...] = params["U_n"]
         b_n[...] = params["b_n"]
         x[...] = inputs["x"]
-        W_r_to_W_n[...] = cp.concatenate((W_r.T, W_z.T, W_n.T), axis=1)
-        U_r_to_U_z[...] = cp.concatenate((U_r.T, U_z.T), axis=1)
+        W_r_to_W_n[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
+        U_r_to_U_z[...] = cp.ascontiguousarray(cp.concatenate((U_r.T, U_z.T), axis=1))
         U_n_T[...] = cp.ascontiguousarray(U_n.T)
         h_rows[0] = state["h"]
 

@@ -171,7 +171,7 @@ def passes(size, dtype):
         W_n[...] = params["W_n"]
         b_n[...] = params["b_n"]
         x[...] = inputs["x"]
-        W_r_to_W_z[...] = cp.concatenate((W_r.T, W_z.T), axis=1)
+        W_r_to_W_z[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_z.T), axis=1))
         W_n_T[...] = cp.ascontiguousarray(W_n.T)
         h_rows[0] = state["h"]
 

@@ -268,10 +268,10 @@ def passes(size, dtype):
         x[...] = inputs["x"]
         m[...] = inputs["m"]
         delta[...] = inputs["delta"]
-        V_r_to_V_n[...] = cp.concatenate((V_r.T, V_z.T, V_n.T), axis=1)
+        V_r_to_V_n[...] = cp.ascontiguousarray(cp.concatenate((V_r.T, V_z.T, V_n.T), axis=1))
         W_n_T[...] = cp.ascontiguousarray(W_n.T)
-        W_r_to_U_r[...] = cp.concatenate((W_r.T, U_r.T))
-        W_z_to_U_z[...] = cp.concatenate((W_z.T, U_z.T))
+        W_r_to_U_r[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, U_r.T)))
+        W_z_to_U_z[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, U_z.T)))
         U_n_T[...] = cp.ascontiguousarray(U_n.T)
         h_rows[0] = state["h"]
         x_last_rows[0] = state["x_last"]

@@ -185,8 +185,8 @@ def passes(size, dtype):
         U_n[...] = params["U_n"]
         b_hn[...] = params["b_hn"]
         x[...] = inputs["x"]
-        W_r_to_W_n[...] = cp.concatenate((W_r.T, W_z.T, W_n.T), axis=1)
-        U_r_to_U_n[...] = cp.concatenate((U_r.T, U_z.T, U_n.T), axis=1)
+        W_r_to_W_n[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
+        U_r_to_U_n[...] = cp.ascontiguousarray(cp.concatenate((U_r.T, U_z.T, U_n.T), axis=1))
         h_rows[0] = state["h"]
 
     def before():

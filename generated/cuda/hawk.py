@@ -187,8 +187,8 @@ def passes(size, dtype):
         Lambda[...] = params["Lambda"]
         W_y[...] = params["W_y"]
         x[...] = inputs["x"]
-        W_u_to_W_y[...] = cp.concatenate((W_u.T, W_y.T), axis=1)
-        W_a_to_W_i[...] = cp.concatenate((W_a.T, W_i.T), axis=1)
+        W_u_to_W_y[...] = cp.ascontiguousarray(cp.concatenate((W_u.T, W_y.T), axis=1))
+        W_a_to_W_i[...] = cp.ascontiguousarray(cp.concatenate((W_a.T, W_i.T), axis=1))
         h_rows[0] = state["h"]
 
     def before():

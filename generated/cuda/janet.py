@@ -163,8 +163,8 @@ def passes(size, dtype):
         U_c[...] = params["U_c"]
         b_c[...] = params["b_c"]
         x[...] = inputs["x"]
-        W_f_to_W_c[...] = cp.concatenate((W_f.T, W_c.T), axis=1)
-        U_f_to_U_c[...] = cp.concatenate((U_f.T, U_c.T), axis=1)
+        W_f_to_W_c[...] = cp.ascontiguousarray(cp.concatenate((W_f.T, W_c.T), axis=1))
+        U_f_to_U_c[...] = cp.ascontiguousarray(cp.concatenate((U_f.T, U_c.T), axis=1))
         h_rows[0] = state["h"]
 
     def before():

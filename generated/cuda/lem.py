@@ -205,8 +205,8 @@ def passes(size, dtype):
         V_y[...] = params["V_y"]
         b_y[...] = params["b_y"]
         x[...] = inputs["x"]
-        V_1_to_V_y[...] = cp.concatenate((V_1.T, V_2.T, V_z.T, V_y.T), axis=1)
-        W_1_to_W_z[...] = cp.concatenate((W_1.T, W_2.T, W_z.T), axis=1)
+        V_1_to_V_y[...] = cp.ascontiguousarray(cp.concatenate((V_1.T, V_2.T, V_z.T, V_y.T), axis=1))
+        W_1_to_W_z[...] = cp.ascontiguousarray(cp.concatenate((W_1.T, W_2.T, W_z.T), axis=1))
         W_y_T[...] = cp.ascontiguousarray(W_y.T)
         y_rows[0] = state["y"]
         z_rows[0] = state["z"]

@@ -179,7 +179,7 @@ def passes(size, dtype):
         W_k[...] = params["W_k"]
         W_v[...] = params["W_v"]
         x[...] = inputs["x"]
-        W_q_to_W_v[...] = cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1)
+        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
         S_rows[0] = state["S"]
         z_rows[0] = state["z"]
 

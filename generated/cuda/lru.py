@@ -192,7 +192,7 @@ def passes(size, dtype):
         C_im[...] = params["C_im"]
         D[...] = params["D"]
         x[...] = inputs["x"]
-        B_re_to_B_im[...] = cp.concatenate((B_re.T, B_im.T), axis=1)
+        B_re_to_B_im[...] = cp.ascontiguousarray(cp.concatenate((B_re.T, B_im.T), axis=1))
         h_re_rows[0] = state["h_re"]
         h_im_rows[0] = state["h_im"]
 

@@ -232,8 +232,8 @@ def passes(size, dtype):
         b_z[...] = params["b_z"]
         W_h[...] = params["W_h"]
         x[...] = inputs["x"]
-        W_i_to_W_o[...] = cp.concatenate((W_i.T, W_f.T, W_o.T), axis=1)
-        U_i_to_U_o[...] = cp.concatenate((U_i.T, U_f.T, U_o.T), axis=1)
+        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_o.T), axis=1))
+        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_o.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
 

@@ -223,8 +223,8 @@ def passes(size, dtype):
         b_o[...] = params["b_o"]
         W_r[...] = params["W_r"]
         x[...] = inputs["x"]
-        W_i_to_W_o[...] = cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1)
-        U_i_to_U_o[...] = cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1)
+        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
+        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
         W_r_T[...] = cp.ascontiguousarray(W_r.T)
         r_rows[0] = state["r"]
         c_rows[0] = state["c"]

@@ -195,7 +195,7 @@ def passes(size, dtype):
         A_log[...] = params["A_log"]
         D[...] = params["D"]
         x[...] = inputs["x"]
-        W_r_to_W_C[...] = cp.concatenate((W_r.T, W_B.T, W_C.T), axis=1)
+        W_r_to_W_C[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_B.T, W_C.T), axis=1))
         h_rows[0] = state["h"]
 
     def before():

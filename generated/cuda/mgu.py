@@ -165,7 +165,7 @@ def passes(size, dtype):
         U_h[...] = params["U_h"]
         b_h[...] = params["b_h"]
         x[...] = inputs["x"]
-        W_f_to_W_h[...] = cp.concatenate((W_f.T, W_h.T), axis=1)
+        W_f_to_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_f.T, W_h.T), axis=1))
         U_f_T[...] = cp.ascontiguousarray(U_f.T)
         U_h_T[...] = cp.ascontiguousarray(U_h.T)
         h_rows[0] = state["h"]

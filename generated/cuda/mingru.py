@@ -154,7 +154,7 @@ def passes(size, dtype):
         W_h[...] = params["W_h"]
         b_h[...] = params["b_h"]
         x[...] = inputs["x"]
-        W_z_to_W_h[...] = cp.concatenate((W_z.T, W_h.T), axis=1)
+        W_z_to_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_h.T), axis=1))
         h_rows[0] = state["h"]
 
     def before():

@@ -275,7 +275,7 @@ def passes(size, dtype):
         w_f[...] = params["w_f"]
         b_f[...] = params["b_f"]
         x[...] = inputs["x"]
-        W_q_to_W_o[...] = cp.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1)
+        W_q_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1))
         C_rows[0] = state["C"]
         n_rows[0] = state["n"]
         m_rows[0] = state["m"]

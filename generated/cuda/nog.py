@@ -196,8 +196,8 @@ def passes(size, dtype):
         p_f[...] = params["p_f"]
         b_f[...] = params["b_f"]
         x[...] = inputs["x"]
-        W_z_to_W_f[...] = cp.concatenate((W_z.T, W_i.T, W_f.T), axis=1)
-        R_z_to_R_f[...] = cp.concatenate((R_z.T, R_i.T, R_f.T), axis=1)
+        W_z_to_W_f[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_i.T, W_f.T), axis=1))
+        R_z_to_R_f[...] = cp.ascontiguousarray(cp.concatenate((R_z.T, R_i.T, R_f.T), axis=1))
         y_rows[0] = state["y"]
         c_rows[0] = state["c"]
 

@@ -199,8 +199,8 @@ def passes(size, dtype):
         R_o[...] = params["R_o"]
         b_o[...] = params["b_o"]
         x[...] = inputs["x"]
-        W_z_to_W_o[...] = cp.concatenate((W_z.T, W_i.T, W_f.T, W_o.T), axis=1)
-        R_z_to_R_o[...] = cp.concatenate((R_z.T, R_i.T, R_f.T, R_o.T), axis=1)
+        W_z_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_i.T, W_f.T, W_o.T), axis=1))
+        R_z_to_R_o[...] = cp.ascontiguousarray(cp.concatenate((R_z.T, R_i.T, R_f.T, R_o.T), axis=1))
         y_rows[0] = state["y"]
         c_rows[0] = state["c"]
 

@@ -327,7 +327,7 @@ def passes(size, dtype):
         s_r[...] = params["s_r"]
         x[...] = inputs["x"]
         U_h_T[...] = cp.ascontiguousarray(U_h.T)
-        W_w_to_W_r[...] = cp.concatenate((W_w.T, W_e.T, W_a.T, W_r.T), axis=1)
+        W_w_to_W_r[...] = cp.ascontiguousarray(cp.concatenate((W_w.T, W_e.T, W_a.T, W_r.T), axis=1))
         r_rows[0] = state["r"]
         M_rows[0] = state["M"]
 

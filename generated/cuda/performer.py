@@ -216,7 +216,7 @@ def passes(size, dtype):
         W_v[...] = params["W_v"]
         Omega[...] = params["Omega"]
         x[...] = inputs["x"]
-        W_q_to_W_v[...] = cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1)
+        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
         S_rows[0] = state["S"]
         z_rows[0] = state["z"]
 

@@ -179,8 +179,8 @@ def passes(size, dtype):
         V_o[...] = params["V_o"]
         W_o[...] = params["W_o"]
         x[...] = inputs["x"]
-        W_z_to_W_o[...] = cp.concatenate((W_z.T, W_f.T, W_o.T), axis=1)
-        V_z_to_V_o[...] = cp.concatenate((V_z.T, V_f.T, V_o.T), axis=1)
+        W_z_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
+        V_z_to_V_o[...] = cp.ascontiguousarray(cp.concatenate((V_z.T, V_f.T, V_o.T), axis=1))
         c_rows[0] = state["c"]
         x_now_rows[0] = state["x"]
 

@@ -171,8 +171,8 @@ def passes(size, dtype):
         U_f[...] = params["U_f"]
         b_f[...] = params["b_f"]
         x[...] = inputs["x"]
-        W_c_to_W_f[...] = cp.concatenate((W_c.T, W_i.T, W_f.T), axis=1)
-        U_i_to_U_f[...] = cp.concatenate((U_i.T, U_f.T), axis=1)
+        W_c_to_W_f[...] = cp.ascontiguousarray(cp.concatenate((W_c.T, W_i.T, W_f.T), axis=1))
+        U_i_to_U_f[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
 

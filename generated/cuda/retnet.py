@@ -215,7 +215,7 @@ def passes(size, dtype):
         W_v[...] = params["W_v"]
         theta[...] = params["theta"]
         x[...] = inputs["x"]
-        W_qa_to_W_v[...] = cp.concatenate((W_qa.T, W_qb.T, W_ka.T, W_kb.T, W_v.T), axis=1)
+        W_qa_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_qa.T, W_qb.T, W_ka.T, W_kb.T, W_v.T), axis=1))
         S_a_rows[0] = state["S_a"]
         S_b_rows[0] = state["S_b"]
 

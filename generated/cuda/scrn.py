@@ -158,7 +158,7 @@ def passes(size, dtype):
         A[...] = params["A"]
         R[...] = params["R"]
         x[...] = inputs["x"]
-        B_to_A[...] = cp.concatenate((B_.T, A.T), axis=1)
+        B_to_A[...] = cp.ascontiguousarray(cp.concatenate((B_.T, A.T), axis=1))
         R_T[...] = cp.ascontiguousarray(R.T)
         P_T[...] = cp.ascontiguousarray(P.T)
         h_rows[0] = state["h"]

@@ -215,8 +215,8 @@ def passes(size, dtype):
         R_f[...] = params["R_f"]
         b_f[...] = params["b_f"]
         x[...] = inputs["x"]
-        W_z_to_W_f[...] = cp.concatenate((W_z.T, W_o.T, W_i.T, W_f.T), axis=1)
-        R_z_to_R_f[...] = cp.concatenate((R_z.T, R_o.T, R_i.T, R_f.T), axis=1)
+        W_z_to_W_f[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_o.T, W_i.T, W_f.T), axis=1))
+        R_z_to_R_f[...] = cp.ascontiguousarray(cp.concatenate((R_z.T, R_o.T, R_i.T, R_f.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
         n_rows[0] = state["n"]

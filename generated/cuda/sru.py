@@ -170,7 +170,7 @@ def passes(size, dtype):
         b_r[...] = params["b_r"]
         W[...] = params["W"]
         x[...] = inputs["x"]
-        W_f_to_W[...] = cp.concatenate((W_f.T, W_r.T, W.T), axis=1)
+        W_f_to_W[...] = cp.ascontiguousarray(cp.concatenate((W_f.T, W_r.T, W.T), axis=1))
         c_rows[0] = state["c"]
 
     def before():

@@ -159,8 +159,8 @@ def passes(size, dtype):
         U_g[...] = params["U_g"]
         b_g[...] = params["b_g"]
         x[...] = inputs["x"]
-        W_c_to_W_g[...] = cp.concatenate((W_c.T, W_g.T), axis=1)
-        U_c_to_U_g[...] = cp.concatenate((U_c.T, U_g.T), axis=1)
+        W_c_to_W_g[...] = cp.ascontiguousarray(cp.concatenate((W_c.T, W_g.T), axis=1))
+        U_c_to_U_g[...] = cp.ascontiguousarray(cp.concatenate((U_c.T, U_g.T), axis=1))
         h_rows[0] = state["h"]
 
     def before():

@@ -169,6 +169,8 @@ class Glue:
         else:
             axis = "" if len(op.left) > 1 else ", axis=1"
             text = f"{self.xp}.concatenate(({', '.join(texts)}){axis})"
+            if any(t.endswith(".T") for t in texts):  # else the result would be laid out by columns, like its parts
+                text = f"{self.xp}.ascontiguousarray({text})"
             stem = f"{op.weights[0][0].name}_to_{op.weights[-1][0].name}"
         key = (text,)
         if key not in self.stacks:
