@@ -119,7 +119,7 @@ def test_every_phrase_is_used() -> None:
 def test_chinese_pages_are_chinese() -> None:
     text = str(pages.render(symrnn.load("lstm"), "html", "zh"))
     assert "恒定误差通路" in text and "清除记忆" in text and 'lang="zh"' in text
-    assert "The state" not in text
+    assert "The state" not in text and "遗忘门的偏置" in text
 
 
 @pytest.mark.parametrize("name", ["elman", "lstm", "deltanet"])
