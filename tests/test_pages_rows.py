@@ -6,12 +6,12 @@ import functools
 import itertools
 from pathlib import Path
 
+import misprints
 import numpy as np
 import pytest
 
 import symrnn
 from symrnn import evaluate
-from symrnn.pages import misprints
 from symrnn.pages.document import Document, Equation, Prose, Table, flattened
 from symrnn.pages.formats.latex import Writer
 from symrnn.pages.lines import broken
@@ -156,5 +156,5 @@ def test_the_constant_error_path_is_found_in_the_graph(name: str, expected: bool
 
 def test_the_misprints_are_listed_with_the_verdict_of_the_derivation() -> None:
     assert (ROOT / "docs" / "misprints.md").read_text(encoding="utf-8") == misprints.text(), (
-        "regenerate it: write what symrnn.pages.misprints.text() returns"
+        "regenerate it: python tests/misprints.py"
     )

@@ -47,7 +47,7 @@ LIBRARIES = {
         "diff",
         "flow",
     },
-    "typer": {"cli"},
+    "typer": {"cli", "cli_pages"},
     "rich": {"cli", "demo"},
 }
 

@@ -20,7 +20,7 @@ _SYMBOLS = {
     "right": "<mo stretchy='false'>)</mo>", 
     "direct": "<msup><mo form='prefix' lspace='0' rspace='0'>∂</mo><mo>+</mo></msup>",
 }  # fmt: skip
-_ACCENTS = {"hat": "^", "bar": "¯", "tilde": "~"}
+_ACCENTS = {"hat": "^", "bar": "‾", "tilde": "~"}
 _COMMA = "<mo separator='true' lspace='0' rspace='0'>,</mo>"
 _FUNCTIONS = {"sigmoid": "σ"}
 

@@ -41,23 +41,20 @@ def meaning(v: Variable) -> object:
 
 def conventions(shown: list[Formula]) -> Section:
     """The layout convention, once, and the notation this page really uses."""
-    kinds = {type(x) for f in shown for x in walk(f)}
+    parts = [x for f in shown for x in walk(f)]
+    kinds = {type(x) for x in parts}
     phrases = [say("convention.layout"), say("convention.delta"), say("convention.time")]
-    if any(_broadcasts(x) for f in shown for x in walk(f)):
+    if any(_broadcasts(x) for x in parts):
         phrases.append(say("convention.broadcast"))
     if Mul in kinds:
         phrases.append(say("convention.product"))
-    if any(isinstance(x, Ein) and _is_frobenius(x) for f in shown for x in walk(f)):
+    if any(isinstance(x, Ein) and _is_frobenius(x) for x in parts):
         phrases.append(say("convention.frobenius"))
-    if any(isinstance(x, Ein) and len(x.args) == 1 and x.summed for f in shown for x in walk(f)):
+    if any(isinstance(x, Ein) and len(x.args) == 1 and x.summed for x in parts):
         phrases.append(say("convention.ones"))
-    if any(
-        isinstance(x, Ein) and len(x.args) == 2 and any(len(a.labels) > 2 for a in x.args)
-        for f in shown
-        for x in walk(f)
-    ):
+    if any(isinstance(x, Ein) and len(x.args) == 2 and any(len(a.labels) > 2 for a in x.args) for x in parts):
         phrases.append(say("convention.indices"))
-    if any(isinstance(x, Call) and x.op == "slice" for f in shown for x in walk(f)):
+    if any(isinstance(x, Call) and x.op == "slice" for x in parts):
         phrases.append(say("convention.slice"))
     return Section("conventions", say("title.conventions"), (Prose(tuple(phrases)),))
 

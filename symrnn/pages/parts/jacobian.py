@@ -51,6 +51,7 @@ class _Jacobian:
     def __init__(self, trace: Trace, stage: Stage) -> None:
         self.trace, self.stage, self.step = trace, stage, trace.step
         self.carried = trace.step.carried
+        self.counted: dict[str, dict[str, int]] = {}
         self.previous = {v.of: n for n, v in trace.step.values.items() if v.role == "carry"}
         self.real = [k for k in self.carried if trace.carries[k].lag == 0]
 
@@ -142,7 +143,7 @@ class _Jacobian:
     # -- paths ---------------------------------------------------------------------------------------------
 
     def count(self, start: str, goal: str) -> int:
-        known: dict[str, int] = {goal: 1}
+        known = self.counted.setdefault(goal, {goal: 1})
 
         def ways(name: str) -> int:
             if name not in known:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from symrnn.cells import load
@@ -20,7 +22,7 @@ def text() -> str:
     parts = [old_cell_state(), sign_of_the_update(), long_dependence(), coupled_gate(), concatenated_size()]
     head = (
         "# Misprints, judged by the derivation\n\n"
-        "Formulas as lecture notes print them, and what the derivation says. Written by `symrnn.pages.misprints`;\n"
+        "Formulas as lecture notes print them, and what the derivation says. Written by `python tests/misprints.py`;\n"
         "a test compares this file with what it writes.\n"
     )
     return head + "\n" + "\n\n".join(parts) + "\n"
@@ -121,3 +123,7 @@ def concatenated_size() -> str:
         "Printed: $`W_f`$ of $`W_f [h_{t-1}, x_t]`$ has the size H × H.\n\n"
         f"Verdict: its shape follows from what it multiplies, and is {shape}."
     )
+
+
+if __name__ == "__main__":
+    Path(__file__).parent.parent.joinpath("docs", "misprints.md").write_text(text(), encoding="utf-8")

@@ -1,0 +1,137 @@
+"""The commands that print derivations: derive, book, flow, diff."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from symrnn.cells import gallery, load
+from symrnn.cli import CELL_HELP, Bar, CellArg, CellsArg, app, escape, plain_table, relative, stdout
+from symrnn.errors import UsageError
+
+LangOption = Annotated[str, typer.Option("--lang", metavar="LANG", help="Language of the page: en or zh.")]
+
+
+@app.command("derive")
+def derive_page(
+    cell: CellArg,
+    format: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="html, latex, markdown, pdf or text.")
+    ] = "text",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write; else stdout.")
+    ] = None,
+    head: Annotated[
+        str | None, typer.Option("--head", metavar="HEAD", help="An output layer or loss: softmax_cross_entropy, …")
+    ] = None,
+    unroll: Annotated[int, typer.Option("--unroll", min=0, help="Also write the recursion out for so many steps.")] = 0,
+    fragment: Annotated[
+        bool, typer.Option("--fragment", help="Sections only, to put into a document of your own.")
+    ] = False,
+    lang: LangOption = "en",
+) -> None:
+    """Print the derivation of a cell as a page; every formula on it is evaluated first.
+
+    [bold]Examples[/]
+    symrnn derive lstm --format html -o lstm.html
+    symrnn derive elman --head softmax_cross_entropy --unroll 3 --format pdf -o elman.pdf
+    symrnn derive my.cell --format latex --fragment -o my.tex
+    """
+    from symrnn import pages  # noqa: PLC0415 (only who asks for a derivation waits for it)
+
+    if format == "pdf" and output is None:
+        raise UsageError("A PDF is not text for a terminal.", "Give a file: -o FILE.")
+    top = (
+        load(head if head is None or head.endswith(".cell") or head.startswith("heads/") else f"heads/{head}")
+        if head
+        else None
+    )
+    made = pages.render(load(cell), format, lang, top, unroll, fragment)
+    if output is None:
+        sys.stdout.write(str(made))
+        return
+    written(output, made if isinstance(made, bytes) else made.encode("utf-8"))
+
+
+@app.command("book")
+def book_pages(
+    cells: CellsArg = None,
+    folder: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write to; made if missing.")
+    ] = Path("book"),
+    lang: LangOption = "en",
+) -> None:
+    """Print the derivations of some cells, or of the whole gallery, as linked HTML pages with an index.
+
+    [bold]Examples[/]
+    symrnn book -o book
+    symrnn book elman lstm gru my.cell -o book --lang zh
+    """
+    from symrnn.pages.book import book  # noqa: PLC0415 (only who asks for a derivation waits for it)
+
+    chosen = [load(n) for n in cells or gallery()]
+    folder.mkdir(parents=True, exist_ok=True)
+    made = book(chosen, lang)
+    with Bar(len(chosen) + 1) as bar:
+        for _ in bar.over(["index", *(c.name for c in chosen)]):
+            name, text = next(made)
+            (folder / name).write_text(text, encoding="utf-8")
+    stdout().print(f"{len(chosen) + 1} pages in {escape(relative(folder).as_posix())}", soft_wrap=True)
+
+
+@app.command("flow")
+def flow_of(
+    cell: CellArg,
+    steps: Annotated[int, typer.Option("--T", min=1, help="Length of the sequence.")] = 200,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs an initialisation.")] = 3,
+    size: Annotated[int, typer.Option("--size", min=1, help="Length of every axis.")] = 16,
+    folder: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for PNG, SVG and JSON.")] = Path(
+        "out"
+    ),
+) -> None:
+    """Measure what is left of a gradient after many steps back, for several kinds of recurrent matrices.
+
+    [bold]Examples[/]
+    symrnn flow elman
+    symrnn flow lstm --T 500 --seeds 5 -o pictures
+    """
+    from symrnn.flow import measure, plot  # noqa: PLC0415 (only who asks for it waits for it)
+
+    found = measure(load(cell), steps, seeds, size)
+    table = plain_table("recurrent matrices", "log₁₀ per step", "leading exponent")
+    for curve in found.curves:
+        table.add_row(curve.name, f"{curve.decay:+.4f}", f"{curve.exponents[0]:+.4f}")
+    stdout().print(table)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in plot.write(found, folder / f"flow_{found.cell}"):
+        stdout().print(f"wrote {escape(relative(path).as_posix())}", soft_wrap=True)
+
+
+@app.command("diff")
+def diff_of(
+    first: Annotated[str, typer.Argument(metavar="A", help=CELL_HELP)],
+    second: Annotated[str, typer.Argument(metavar="B", help=CELL_HELP)],
+    markdown: Annotated[bool, typer.Option("--markdown", help="Tables in Markdown instead of text.")] = False,
+) -> None:
+    """Put two cells side by side: equations, terms of Jacobian and gradients, parameters, work, memory.
+
+    [bold]Examples[/]
+    symrnn diff lstm gru
+    symrnn diff lstm lstm_misprint
+    """
+    from symrnn import diff  # noqa: PLC0415 (only who asks for it waits for it)
+
+    found = diff.compare(load(first), load(second))
+    sys.stdout.write(diff.markdown(found) if markdown else diff.text(found))
+
+
+def written(path: Path, content: bytes) -> None:
+    """Write one file; a folder that is missing or closed is the user's mistake."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {(error.strerror or 'error').lower()}.") from None
+    stdout().print(f"wrote {escape(relative(path).as_posix())}", soft_wrap=True)
