@@ -172,9 +172,10 @@ class _Reader:
         token = line.tokens[0]
         if number or len(line.tokens) > 1:
             raise self.fail("syntax", self.place(*token.start), "A string may only stand alone at the top of the file.")
-        if not re.match(r"[rR]?(\"\"\"|'''|\"|')", token.string):
+        opening = re.match(r"[rR]?(\"\"\"|'''|\"|')", token.string)
+        if opening is None:
             raise self.fail("syntax", self.place(*token.start), "The docstring must be a plain string.")
-        self.draft.title = ast.literal_eval(token.string).strip()
+        self.draft.title = token.string[opening.end() : -len(opening[1])].strip()  # a backslash is a backslash
 
     # -- declarations --------------------------------------------------------------------------------------
 
