@@ -6,11 +6,11 @@ from importlib.util import find_spec
 from typing import Any
 
 import pytest
+from points import point
 
 import symrnn
 from benchmarks.gpu import OnDevice
 from symrnn.check import SHAPES, check
-from tests.points import point
 
 pytestmark = pytest.mark.gpu
 
