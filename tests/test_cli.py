@@ -322,7 +322,13 @@ def test_a_closed_pipe_is_no_error() -> None:
 
 
 def test_interrupt_ends_with_130_and_no_traceback() -> None:
-    child = process("check", "--all")
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a background shell ignores it, and so would the child
+    try:
+        child = process("check", "--all")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert child.stdout is not None
     child.stdout.readline()
     child.send_signal(signal.SIGINT)
