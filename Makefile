@@ -21,9 +21,9 @@ test: $(VENV)/test
 	$(BIN)/symrnn generate --check
 	$(BIN)/pytest -n auto --dist loadgroup -m "not slow"
 
-# Every cell on every backend
+# Every cell on every backend, single precision too
 test-backends: $(VENV)/test
-	$(BIN)/pytest -n auto --dist loadgroup -m slow tests/test_cpp.py tests/test_cuda.py
+	$(BIN)/pytest -n auto --dist loadgroup -m slow tests/test_check.py tests/test_cpp.py tests/test_cuda.py
 
 # All that takes long: every cell on every backend, every page through TeX
 test-slow: $(VENV)/test
