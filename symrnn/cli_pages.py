@@ -19,8 +19,9 @@ LangOption = Annotated[str, typer.Option("--lang", metavar="LANG", help="Languag
 def derive_page(
     cell: CellArg,
     format: Annotated[
-        str, typer.Option("--format", metavar="NAME", help="html, latex, markdown, pdf or text.")
-    ] = "text",
+        str | None,
+        typer.Option("--format", metavar="NAME", help="html, latex, markdown, pdf or text; else by the name of FILE."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write; else stdout.")
     ] = None,
@@ -36,12 +37,13 @@ def derive_page(
     """Print the derivation of a cell as a page; every formula on it is evaluated first.
 
     [bold]Examples[/]
-    symrnn derive lstm --format html -o lstm.html
-    symrnn derive elman --head softmax_cross_entropy --unroll 3 --format pdf -o elman.pdf
-    symrnn derive my.cell --format latex --fragment -o my.tex
+    symrnn derive lstm -o lstm.html
+    symrnn derive elman --head softmax_cross_entropy --unroll 3 -o elman.pdf
+    symrnn derive my.cell --fragment -o my.tex
     """
     from symrnn import pages  # noqa: PLC0415 (only who asks for a derivation waits for it)
 
+    format = format or pages.format_of(output)
     if format == "pdf" and output is None:
         raise UsageError("A PDF is not text for a terminal.", "Give a file: -o FILE.")
     top = (

@@ -110,7 +110,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    env.filters["wrapped"] = wrapped
+    env.filters.update(wrapped=wrapped, docstring=docstring)
     return env
 
 
@@ -134,6 +134,11 @@ def templates_read(env: jinja2.Environment, name: str) -> frozenset[str]:
         assert other is not None, f"{name} includes a template by a computed name"
         names |= templates_read(env, other)
     return frozenset(names)
+
+
+def docstring(text: str) -> str:
+    """Text of a cell file as it may stand inside a docstring: nothing in it ends the string or escapes."""
+    return text.replace("\\", "\\\\").replace('"', "'").rstrip()
 
 
 def wrapped(items: list[str], indent: int, width: int = 108) -> str:

@@ -93,7 +93,7 @@ PRIMITIVES: tuple[Function, ...] = (
     _row("cos", r"\cos", lambda y, a: -sin(a), fold=math.cos),
     _row("tanh", r"\tanh", lambda y, a: 1 - y**2, fold=math.tanh),
     _row("sigmoid", r"\sigma", lambda y, a: y * (1 - y), fold=lambda a: 1 / (1 + math.exp(-a))),
-    _row("erf", r"\operatorname{erf}", lambda y, a: 2 / math.sqrt(math.pi) * exp(-(a**2)), fold=math.erf),
+    _row("erf", r"\operatorname{erf}", lambda y, a: 2 / sp.sqrt(sp.pi) * exp(-(a**2)), fold=math.erf),
     _row("abs", r"\operatorname{abs}", lambda y, a: gt(a, 0) - gt(0, a), kinks=lambda a: (a,), fold=abs),
     _row("max", r"\max", lambda y, a, b: ge(a, b), lambda y, a, b: gt(b, a), kinks=lambda a, b: (a - b,), fold=max),
     _row("min", r"\min", lambda y, a, b: ge(b, a), lambda y, a, b: gt(a, b), kinks=lambda a, b: (a - b,), fold=min),
@@ -139,8 +139,8 @@ ACTIVATIONS: tuple[Function, ...] = (
     _row(
         "gelu",
         r"\operatorname{GELU}",
-        lambda y, a: half * (1 + erf(a / math.sqrt(2))) + a * exp(-half * a**2) / math.sqrt(2 * math.pi),
-        definition=lambda a: half * a * (1 + erf(a / math.sqrt(2))),
+        lambda y, a: half * (1 + erf(a / sp.sqrt(2))) + a * exp(-half * a**2) / sp.sqrt(2 * sp.pi),
+        definition=lambda a: half * a * (1 + erf(a / sp.sqrt(2))),
     ),
     _row(
         "silu",

@@ -38,6 +38,8 @@ class Infix:
             return self.name(expr.name), _ATOM
         if expr.is_Number:
             return self.number(expr), _ATOM if expr >= 0 else _SIGN
+        if is_constant(expr):
+            return self._text(expr.evalf(17))
         if isinstance(expr, sp.Add):
             return self._sum(expr), _SUM
         if isinstance(expr, sp.Mul) or (isinstance(expr, sp.Pow) and expr.exp.is_Number and expr.exp < 0):
@@ -65,6 +67,10 @@ class Infix:
 
     def _product(self, expr: sp.Expr) -> str:
         coefficient, factors = expr.as_coeff_mul()
+        constants = [f for f in factors if is_constant(f)]
+        if constants:
+            coefficient = (coefficient * sp.Mul(*constants)).evalf(17)
+            factors = [f for f in factors if not is_constant(f)]
         above = [f for f in factors if not _below(f)]
         below = [1 / f for f in factors if _below(f)]
         sign = "-" if coefficient < 0 else ""
@@ -83,6 +89,11 @@ class Infix:
         """Numbers first among factors; then by the symbols mentioned, a bare symbol before a compound."""
         ranks = sorted(self.rank[s.name] for s in expr.free_symbols)
         return (not expr.is_Number, ranks, not isinstance(expr, sp.Symbol), sp.srepr(expr))
+
+
+def is_constant(expr: sp.Expr) -> bool:
+    """Is it made of numbers alone, as √2 and 1/√π are?"""
+    return not expr.atoms(sp.Symbol, sp.Function)
 
 
 def _below(factor: sp.Expr) -> bool:

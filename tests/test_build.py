@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import time
@@ -106,3 +107,19 @@ def test_the_header_knows_the_definition_and_nothing_of_the_moment() -> None:
 def test_an_unknown_backend_is_a_users_mistake() -> None:
     with pytest.raises(symrnn.UsageError, match="numpy"):
         symrnn.compile(symrnn.load("gru"), backend="nunpy")
+
+
+@pytest.mark.parametrize("backend", emit.targets())
+def test_nothing_a_cell_file_says_becomes_code(backend: str) -> None:
+    words = r'\c """; evil() #\N{x} ' + "*/ evil(); // \\"
+    cell = symrnn.parse(
+        f"'''{words} '''\ninput x[I]  # {words}\nstate h[H]  # {words}\nh = tanh(U @ x + W @ h[t-1])  # {words}\n",
+        "words",
+    )
+    for artifact in emit.emit(cell, backend):
+        if artifact.path.endswith(".py"):
+            tree = ast.parse(artifact.text)  # an unknown escape would warn, and a warning is an error here
+            assert "evil" in (ast.get_docstring(tree) or "")
+            assert not [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id == "evil"]
+        else:
+            assert "evil" not in artifact.text

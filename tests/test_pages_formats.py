@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from symrnn.cell import Cell
 from symrnn.cli import app
 from symrnn.errors import UsageError
 from symrnn.pages import book, phrases
+from symrnn.pages.document import Code, flattened
 from symrnn.pages.formats import pdf
 
 NASTY = r'''"""A <script>alert(1)</script> \input{/etc/passwd} & 100% $x$ `m` [l](javascript:x). \write18 {}^_~# "q" """
@@ -199,6 +201,31 @@ def test_a_notebook_shows_a_cell() -> None:
     assert "<math" in cell._repr_html_() and "<html" not in cell._repr_html_()
     assert cell._repr_latex_().startswith(r"$$\begin{aligned}r_{t} &= \sigma(")
     assert cell._repr_latex_().count(r"\\") == 3
+
+
+@pytest.mark.parametrize(
+    ("suffix", "begins"), [(".html", "<!DOCTYPE"), (".tex", "\\documentclass"), (".md", "#"), (".txt", "Simple")]
+)
+def test_the_name_of_the_file_says_the_format(tmp_path: Path, suffix: str, begins: str) -> None:
+    page = tmp_path / f"page{suffix}"
+    assert CliRunner().invoke(app, ["derive", "elman", "-o", str(page)], prog_name="symrnn").exit_code == 0
+    assert page.read_text(encoding="utf-8").lstrip().startswith(begins)
+
+
+def test_a_name_that_says_no_format_is_an_error(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["derive", "elman", "-o", str(tmp_path / "page.doc")], prog_name="symrnn")
+    assert done.exit_code == 2 and ".html" in done.output and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["hawk", "lstm_gaussian", "gru_d"])
+def test_code_stands_in_whole_statements(name: str) -> None:
+    page = pages.document(symrnn.load(name))
+    shown = [b.lines for s in page.sections for b in flattened(s.blocks) if isinstance(b, Code)]
+    module = (Path(symrnn.__file__).parents[1] / "generated" / "numpy" / f"{name}.py").read_text(encoding="utf-8")
+    dedented = [line.strip() for line in module.splitlines()]
+    for lines in shown:
+        ast.parse("\n".join(lines))
+        assert all(line.strip() in dedented for line in lines)
 
 
 def test_the_command_line_writes_pages(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import symrnn
+from symrnn.cli import app
 
 ROOT = Path(symrnn.__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -31,6 +33,18 @@ def test_the_program_runs_and_the_excerpt_is_generated_text() -> None:
     assert excerpt in (ROOT / "generated" / "numpy" / "gru.py").read_text(encoding="utf-8"), (
         "copy it into the README anew"
     )
+
+
+def test_the_commands_for_a_cell_of_ones_own_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my.cell").write_text(blocks("cell")[0], encoding="utf-8")
+    commands = re.findall(r"^\.venv/bin/symrnn (.*?) +#", README, re.M)
+    assert len(commands) > 4
+    for command in commands:
+        done = CliRunner().invoke(app, command.split(), prog_name="symrnn")
+        assert done.exit_code == 0, f"{command}: {done.output}"
+    assert Path("my.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert Path("models", "my.py").exists()
 
 
 def test_the_two_commands_exist() -> None:

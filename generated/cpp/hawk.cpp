@@ -142,7 +142,8 @@ inline_point void forward_before_point(
     // h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
     h_sqrt = sqrt(1 - square(a));
     // y = h * gelu(W_y @ x)
-    gelu_W_y_x = compute_t(0.5) * W_y_x * (erf(compute_t(0.7071067811865475) * W_y_x) + 1);
+    const compute_t s1 = compute_t(0.5) * W_y_x;
+    gelu_W_y_x = s1 * (erf(compute_t(1.4142135623730951) * s1) + 1);
 }
 
 extern "C" void forward_before(const int64 t_, const int64* sizes, void* const* at)
@@ -254,7 +255,8 @@ inline_point void backward_before_point(
 {
     // through y = h * gelu(W_y @ x)
     const compute_t d_gelu_W_y_x = dy * h;
-    d_W_y_x = (compute_t(0.3989422804014327) * W_y_x * exp(-compute_t(0.5) * square(W_y_x)) + compute_t(0.5) * erf(compute_t(0.7071067811865475) * W_y_x) + compute_t(0.5)) * d_gelu_W_y_x;
+    const compute_t s1 = compute_t(0.7071067811865476) * W_y_x;
+    d_W_y_x = (compute_t(0.5641895835477563) * exp(-compute_t(0.5) * square(W_y_x)) * s1 + compute_t(0.5) * erf(s1) + compute_t(0.5)) * d_gelu_W_y_x;
 }
 
 extern "C" void backward_before(const int64 t_, const int64* sizes, void* const* at)

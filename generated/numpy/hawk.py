@@ -112,7 +112,7 @@ def forward(params, x, state=None):
     a = np.exp(-c * a_softplus * r)
     h_sqrt = np.sqrt(1 - a**2)
     W_y_x = times(x, W_y.T)
-    gelu_W_y_x = 0.5 * W_y_x * (erf(0.7071067811865475 * W_y_x) + 1)
+    gelu_W_y_x = 0.5 * W_y_x * (erf(0.7071067811865476 * W_y_x) + 1)
     h_in = h_sqrt * i * u
 
     for t in range(T):
@@ -148,7 +148,7 @@ def backward(params, tape, dy, dstate=None):
     d_W_y_x = (
         dy
         * h
-        * (0.3989422804014327 * W_y_x * np.exp(-0.5 * W_y_x**2) + 0.5 * erf(0.7071067811865475 * W_y_x) + 0.5)
+        * (0.3989422804014327 * W_y_x * np.exp(-0.5 * W_y_x**2) + 0.5 * erf(0.7071067811865476 * W_y_x) + 0.5)
     )
     d_x_W_y_x = times(d_W_y_x, W_y)
     dh_dh = dy * gelu_W_y_x

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib import import_module
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from symrnn.cell import Cell
@@ -32,6 +33,18 @@ def format_module(name: str) -> Any:
             f"There is no format {name!r}.", suggest(name, known_formats()) or f"Known: {', '.join(known_formats())}."
         )
     return import_module(f"symrnn.pages.formats.{name}")
+
+
+def format_of(path: Path | None) -> str:
+    """The format that the name of a file asks for; plain text for a terminal (None)."""
+    if path is None:
+        return "text"
+    suffixes = {format_module(name).SUFFIX: name for name in known_formats()}
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(
+            f"The name {path.name!r} does not say what to write.", f"End it in {', '.join(suffixes)}, or give --format."
+        )
+    return suffixes[path.suffix.lower()]
 
 
 def document(cell: Cell, head: Cell | None = None, unroll: int = 0) -> Document:

@@ -38,6 +38,8 @@ def expression(expr: sp.Expr, values: Mapping[str, Formula], rank: Sequence[str]
     """A SymPy expression; terms and factors in the order in which the paper mentions their symbols."""
     if isinstance(expr, sp.Symbol):
         return values[expr.name]
+    if expr.is_NumberSymbol:
+        return Num(expr)
     if expr.is_Number:
         return neg(Num(-expr)) if expr < 0 else Num(expr)
     if isinstance(expr, sp.Add):

@@ -212,6 +212,8 @@ class Spelling:
         return text
 
     def num(self, value: sp.Number) -> tuple[str, int]:
+        if value is sp.pi:
+            return self.to.name(Letter("pi"), None, ""), ATOM
         if value.is_Rational and value.q != 1 and len(repr(float(value))) > 8:
             return self.to.fraction(self.to.number(str(value.p)), self.to.number(str(value.q))), ATOM
         text = decimal(value)

@@ -83,7 +83,7 @@ def module(program: Program, header: Header, xp: str) -> Module:
     return Module(
         cell=cell,
         header=header,
-        title=(cell.title or cell.name).replace("\\", "\\\\").replace('"', "'").rstrip(),
+        title=cell.title or cell.name,
         inputs=_rows(cell.inputs),
         params=_rows(cell.params),
         states=[Row(c.name, c.axes, cell.variable(c.of).meaning or c.of) for c in cell.carries],

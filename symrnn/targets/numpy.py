@@ -213,7 +213,7 @@ def context(program: Program, header: Header) -> Module:
     return Module(
         cell=cell,
         header=header,
-        title=_docstring(cell),
+        title=cell.title or cell.name,
         inputs=_rows(cell.inputs),
         params=_rows(cell.params),
         states=[Row(c.name, c.axes, _carry_meaning(cell, c)) for c in cell.carries],
@@ -258,11 +258,6 @@ def _code(blocks: dict[str, Section]) -> str:
 
 def _rows(variables: Sequence[Variable]) -> list[Row]:
     return [Row(v.name, v.axes, v.meaning) for v in variables]
-
-
-def _docstring(cell: Cell) -> str:
-    """The cell's title as it may stand inside a docstring."""
-    return (cell.title or cell.name).replace("\\", "\\\\").replace('"', "'").rstrip()
 
 
 def _carry_meaning(cell: Cell, carry: CellCarry) -> str:

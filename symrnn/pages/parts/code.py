@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from textwrap import dedent
 
 from symrnn.emit import header, render, target
 from symrnn.pages.document import Block, Code, Equation, Equations, Fold, Prose, Section, say
@@ -12,12 +14,18 @@ from symrnn.pages.formula import Deriv, Formula
 from symrnn.pages.trace import Trace
 from symrnn.schedule import schedule
 
-_ASSIGNED = re.compile(r"\s+([A-Za-z]\w*)(\[t\]|\[:\])? = ")
-
 _PREPARES = re.compile(
     r'size\[|params\["|tape\.|Tape\(|check\(|filled\(|carried\(|cotangent\(|np\.empty\(|dstate\[|inputs\['
-    r"|^\s+(last|dparams|dstart|T|B) = "
+    r"|^(last|dparams|dstart|T|B) = "
 )
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """One assignment of the generated module: the name and the lines."""
+
+    name: str
+    lines: tuple[str, ...]
 
 
 def section(trace: Trace, shown: list[Equation]) -> Section:
@@ -53,23 +61,28 @@ def _module(trace: Trace) -> str:
     return render(template, {f.name: getattr(made, f.name) for f in fields(made)})
 
 
-def _body(text: str, function: str) -> list[str]:
-    """The lines of one function that assign a value, without its preparations."""
-    inside = text.split(f"\ndef {function}(", 1)[1].split("\ndef ", 1)[0].splitlines()
-    found = [line for line in inside if _ASSIGNED.match(line)]
-    return [line for line in found if not _PREPARES.search(line)]
+def _body(text: str, function: str) -> list[Assigned]:
+    """The assignments of one function, in order, without its preparations."""
+    found = next(n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef) and n.name == function)
+    lines = text.splitlines()
+    assigned = []
+    for node in sorted((n for n in ast.walk(found) if isinstance(n, ast.Assign)), key=lambda n: n.lineno):
+        source = dedent("\n".join(lines[node.lineno - 1 : node.end_lineno])).splitlines()
+        target = node.targets[0]
+        name = target.value if isinstance(target, ast.Subscript) else target
+        if isinstance(name, ast.Name) and not _PREPARES.search("\n".join(source)):
+            assigned.append(Assigned(name.id, tuple(source)))
+    return assigned
 
 
-def _pairs(lines: list[str], lefts: Mapping[str, Formula]) -> list[tuple[list[Formula], list[str]]]:
+def _pairs(body: Sequence[Assigned], lefts: Mapping[str, Formula]) -> list[tuple[list[Formula], list[str]]]:
     """Runs of lines, each with the formulas of the last names it assigns."""
     pairs: list[tuple[list[Formula], list[str]]] = []
     pending: list[str] = []
-    for line in lines:
-        found = _ASSIGNED.match(line)
-        name = found.group(1) if found else ""
-        pending.append(line.strip())
-        if name in lefts:
-            pairs.append(([lefts[name]], pending))
+    for assigned in body:
+        pending += assigned.lines
+        if assigned.name in lefts:
+            pairs.append(([lefts[assigned.name]], pending))
             pending = []
     if pending:
         pairs.append(([], pending))
