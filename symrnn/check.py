@@ -20,6 +20,7 @@ from symrnn.errors import UsageError
 from symrnn.schedule import schedule
 
 Arrays = dict[str, np.ndarray]
+Shift = tuple[tuple[str, str], np.ndarray]
 
 #: (T, B) and the sizes given to the axes in turn: single step, single unit, single batch, distinct primes.
 SHAPES: tuple[tuple[int, int, tuple[int, ...]], ...] = (
@@ -32,6 +33,8 @@ TOLERANCES = {"forward": 1e-12, "dot product": 1e-12, "complex step": 1e-12, "di
 SINGLE = {"forward": 1e-5, "dot product": 1e-5, "complex step": 1e-5}
 KINK_MARGIN = 1e-3
 STEP = 1e-6
+TINY = 1e-40
+AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -176,9 +179,9 @@ class _Check:
         weights = {n: self.weight(a) for n, a in outputs.items()}, {n: self.weight(a) for n, a in state.items()}
         gradients = self.backward(tape, *weights)
         rows.append(self.dot_product(gradients, *weights))
-        for group, arrays in self.point.items():
-            for name in arrays:
-                rows += self.against_steps(group, name, gradients[group][name], weights)
+        named = [(group, name) for group, arrays in self.point.items() for name in arrays]
+        for k in range(0, len(named), AT_ONCE):
+            rows += self.against_steps(named[k : k + AT_ONCE], gradients, weights)
         return rows
 
     def weight(self, like: np.ndarray) -> np.ndarray:
@@ -219,31 +222,51 @@ class _Check:
             left,
         )
 
-    def against_steps(self, group: str, name: str, gradient: np.ndarray, weights: tuple[Arrays, Arrays]) -> list[Row]:
-        """One gradient along a random direction, against a complex step and (in float64) central differences."""
-        gradient = np.asarray(gradient, np.float64)
-        direction = self.rng.standard_normal(self.point[group][name].shape)
-        quantity = f"d{name}" if group != "state" else f"dstate {name}"
-        if gradient.shape != direction.shape:
-            return [Row(f"shape of {quantity}", "complex step", _shape(self.sizes), np.inf, 0.0)]
-        along = float((gradient * direction).sum())
-        scale = max(1.0, float(np.abs(gradient * direction).sum()))
-        step = 1e-40
-        exact = self.loss(group, name, 1j * step * direction, weights).imag / step
-        rows = [self.scalar(quantity, "complex step", along, exact, scale)]
-        if "differences" in self.tolerances:
-            up, down = (self.loss(group, name, s * STEP * direction, weights).real for s in (1, -1))
-            rows.append(self.scalar(quantity, "differences", along, (up - down) / (2 * STEP), scale))
+    def against_steps(
+        self, named: list[tuple[str, str]], gradients: dict[str, Arrays], weights: tuple[Arrays, Arrays]
+    ) -> list[Row]:
+        """Gradients along random directions, against complex steps and (in float64) central differences."""
+        directions = [self.rng.standard_normal(self.point[group][name].shape) for group, name in named]
+        steps = [1j * TINY, STEP, -STEP] if "differences" in self.tolerances else [1j * TINY]
+        shifts = [(at, step * d) for at, d in zip(named, directions, strict=True) for step in steps]
+        losses = self.losses(shifts, weights).reshape(len(named), len(steps))
+        rows = []
+        for (group, name), direction, found in zip(named, directions, losses, strict=True):
+            gradient = np.asarray(gradients[group][name], np.float64)
+            quantity = f"d{name}" if group != "state" else f"dstate {name}"
+            if gradient.shape != direction.shape:
+                rows.append(Row(f"shape of {quantity}", "complex step", _shape(self.sizes), np.inf, 0.0))
+                continue
+            along = float((gradient * direction).sum())
+            scale = max(1.0, float(np.abs(gradient * direction).sum()))
+            rows.append(self.scalar(quantity, "complex step", along, float(found[0].imag / TINY), scale))
+            if len(steps) > 1:
+                slope = float((found[1] - found[2]).real / (2 * STEP))
+                rows.append(self.scalar(quantity, "differences", along, slope, scale))
         return rows
 
-    def loss(self, group: str, name: str, shift: np.ndarray, weights: tuple[Arrays, Arrays]) -> complex:
-        point = {k: dict(v) for k, v in self.point.items()}
-        point[group][name] = point[group][name] + shift
+    def losses(self, shifts: list[Shift], weights: tuple[Arrays, Arrays]) -> np.ndarray:
+        """The weighted sum of outputs and last states once for each shift, all in one batch."""
+        lanes = len(shifts)
+        point = {g: {n: self.in_lanes(g, n, shifts) for n in arrays} for g, arrays in self.point.items()}
         outputs, state = self.evaluated(point)
-        return complex(
-            sum((outputs[n] * w).sum() for n, w in weights[0].items())
-            + sum((state[n] * w).sum() for n, w in weights[1].items())
-        )
+        total = np.zeros(lanes, complex)
+        for n, w in weights[0].items():
+            steps = len(w)
+            total += (outputs[n].reshape(steps, lanes, -1) * w.reshape(steps, 1, -1)).sum(axis=(0, 2))
+        for n, w in weights[1].items():
+            total += state[n].reshape(lanes, -1) @ w.reshape(-1)
+        return total
+
+    def in_lanes(self, group: str, name: str, shifts: list[Shift]) -> np.ndarray:
+        """A quantity of the point with one batch for each shift, one after the other; shifted in its own."""
+        value, axis = self.point[group][name], int(group == "inputs")
+        if group == "params" and (group, name) not in [at for at, _ in shifts]:
+            return value
+        moved = np.stack([value + d if at == (group, name) else value for at, d in shifts], axis)
+        if group == "params":
+            return np.repeat(moved, self.sizes["B"], axis=0)
+        return moved.reshape(*value.shape[:axis], -1, *value.shape[axis + 1 :])
 
     # -- comparing -----------------------------------------------------------------------------------------
 

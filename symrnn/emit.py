@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from importlib.resources import files
 from types import ModuleType
@@ -73,7 +73,8 @@ def program_for(cell: Cell, backend: str) -> Program:
     return schedule(derive(cell), target(backend).PASSES)
 
 
-def emit(cell: Cell, backend: str = "numpy") -> list[Artifact]:
+@lru_cache(maxsize=64)
+def emit(cell: Cell, backend: str = "numpy") -> tuple[Artifact, ...]:
     """The generated files of one cell for one target."""
     chosen = target(backend)
     values = chosen.context(program_for(cell, backend), header(cell, backend))
@@ -84,10 +85,10 @@ def emit(cell: Cell, backend: str = "numpy") -> list[Artifact]:
     assert read == set(given), (
         f"{backend}: no template reads {sorted(set(given) - read)}; not given {sorted(read - set(given))}"
     )
-    return [
+    return tuple(
         Artifact(f"{cell.name}{suffix}", render(name, {k: given[k] for k in reads[name]}))
         for suffix, name in chosen.TEMPLATES.items()
-    ]
+    )
 
 
 def header(cell: Cell, backend: str) -> Header:

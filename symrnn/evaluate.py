@@ -18,14 +18,14 @@ Array = numeric.Array
 Arrays = dict[str, Array]
 
 
-def sizes_of(cell: Cell, arrays: Arrays, leading: int = 0) -> dict[str, int]:
-    """Axis sizes read off parameters, and off inputs and states that have `leading` axes before the named ones."""
+def sizes_of(cell: Cell, arrays: Arrays) -> dict[str, int]:
+    """Axis sizes read off parameters, inputs and states, whatever axes stand before the named ones."""
     sizes: dict[str, int] = {}
-    known = [(v.name, v.axes, leading) for v in cell.inputs] + [(v.name, v.axes, 0) for v in cell.params]
-    for name, axes, lead in [*known, *((c.name, c.axes, leading) for c in cell.carries)]:
+    known = [(v.name, v.axes) for v in (*cell.inputs, *cell.params)] + [(c.name, c.axes) for c in cell.carries]
+    for name, axes in known:
         if name in arrays:
-            shape = np.shape(arrays[name])[lead:]
-            sizes.update((a, n) for a, n in zip(axes, shape, strict=True) if "+" not in a)
+            shape = np.shape(arrays[name])
+            sizes.update((a, n) for a, n in zip(axes, shape[len(shape) - len(axes) :], strict=True) if "+" not in a)
     return sizes
 
 
@@ -34,12 +34,13 @@ def run(
 ) -> tuple[Arrays, Arrays]:
     """Outputs {name: (T, B, …)} and final state {name: (B, …)} for inputs {name: (T, B, …)}.
 
-    `kinks`, if given, collects how near every kinked function came to its kink.
+    A parameter may have a batch axis of its own before its named axes. `kinks`, if given, collects how near every
+    kinked function came to its kink.
     """
     first = next(iter(inputs.values()))
     steps, batch = first.shape[:2]
     dtype = np.result_type(*params.values(), *inputs.values(), *(state or {}).values())
-    sizes = sizes_of(cell, params | (state or {}) | {k: v[0] for k, v in inputs.items()}, 1)
+    sizes = sizes_of(cell, params | (state or {}) | inputs)
     carried = {
         c.name: np.array((state or {}).get(c.name, np.zeros((batch, *(axis_size(a, sizes) for a in c.axes)))), dtype)
         for c in cell.carries
@@ -62,7 +63,9 @@ class _Step:
         self, cell: Cell, params: Arrays, inputs: Arrays, carried: Arrays, sizes: dict[str, int], t: int, kinks: Any
     ) -> None:
         self.cell, self.carried, self.sizes, self.kinks = cell, carried, sizes, kinks
-        self.known: Arrays = {k: np.asarray(v)[None] for k, v in params.items()} | inputs
+        axes = {v.name: v.axes for v in cell.params}
+        self.known: Arrays = {k: v if np.ndim(v) > len(axes[k]) else np.asarray(v)[None] for k, v in params.items()}
+        self.known |= inputs
         self.known |= {c.name: np.array([float(c.start)]) for c in cell.consts}
         self.known |= {a: np.array([float(n)]) for a, n in sizes.items()}
         self.known["t"] = np.array([float(t)])

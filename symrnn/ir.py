@@ -6,8 +6,10 @@ same axis occurs twice (``H``, ``H'``); ``@B`` is the batch and ``@T`` time.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import count
 
 import sympy as sp
@@ -154,6 +156,19 @@ Statement = Pointwise | Contraction | Concat | Slice | OneHot | Peak
 def reads(statement: Statement) -> tuple[str, ...]:
     """Names of the operands, in order."""
     return tuple(a.name for a in statement.args)
+
+
+def times_read(statements: Iterable[Statement]) -> Counter[str]:
+    """How often each name is read; an expression reads an operand as often as it mentions it."""
+    found: Counter[str] = Counter()
+    for s in statements:
+        found.update(_mentions(s.expr) if isinstance(s, Pointwise) else reads(s))
+    return found
+
+
+@cache
+def _mentions(expr: sp.Expr) -> tuple[str, ...]:
+    return (expr.name,) if isinstance(expr, sp.Symbol) else tuple(name for a in expr.args for name in _mentions(a))
 
 
 def pointwise(out: Ref, expr: sp.Expr, refs: Iterable[Ref], equation: str = "") -> Pointwise:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import itertools
 import linecache
+from collections.abc import Sequence
 from importlib.util import module_from_spec, spec_from_loader
 from types import ModuleType
 
@@ -14,7 +15,7 @@ from symrnn.emit import Artifact
 _counter = itertools.count(1)
 
 
-def load(cell: Cell, artifacts: list[Artifact]) -> ModuleType:
+def load(cell: Cell, artifacts: Sequence[Artifact]) -> ModuleType:
     """Execute generated Python text as a module whose lines tracebacks can show."""
     text = next(a.text for a in artifacts if a.path.endswith(".py"))
     filename = f"<symrnn {cell.name} {next(_counter)}>"

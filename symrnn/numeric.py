@@ -61,9 +61,15 @@ def value(expr: sp.Expr, env: Mapping[sp.Symbol, Array]) -> Array:
     if isinstance(expr, sp.Mul):
         return np.asarray(math.prod(args[1:], start=args[0]))
     if isinstance(expr, sp.Pow):
-        exponent = int(expr.exp) if expr.exp.is_Integer else args[1]
-        return np.asarray(1 / args[0] ** -exponent if expr.exp.is_Integer and exponent < 0 else args[0] ** exponent)
+        return power(args[0], expr.exp)
     return apply(type(expr).row, args)
+
+
+def power(base: Array, exponent: sp.Number) -> Array:
+    """base ** exponent; whole powers by multiplication, so that a negative base may have them."""
+    if not exponent.is_Integer:
+        return np.asarray(base ** float(exponent))
+    return np.asarray(base ** int(exponent) if exponent >= 0 else 1 / base ** -int(exponent))
 
 
 def apply(row: Function, args: list[Array]) -> Array:

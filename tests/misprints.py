@@ -72,7 +72,6 @@ def _moved(world: World, sign: int) -> float:
     before = _loss(world.run())
     for name, gradient in gradients.items():
         world.fixed[name] = world.fixed[name] + sign * STEP * gradient
-    del world.rows  # nothing of the run before the step may be reused
     return _loss(world.run()) - before
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import sympy as sp
 
-from symrnn.ir import BATCH, TIME, Concat, Contraction, Pointwise, Ref, Slice, Statement, numbered, reads
+from symrnn.ir import BATCH, TIME, Concat, Contraction, Pointwise, Ref, Slice, Statement, numbered, reads, times_read
 from symrnn.program import Pass, Program
 
 ARRAYS = ("input", "param", "carry", "value", "adjoint", "local", "seed", "next")
@@ -100,7 +101,7 @@ class SumOfProducts:
     terms: tuple[Times, ...]
 
 
-def sums_of_products(block: Sequence[Statement], program: Program, uses: dict[str, int]) -> Iterator[SumOfProducts]:
+def sums_of_products(block: Sequence[Statement], program: Program, uses: Counter[str]) -> Iterator[SumOfProducts]:
     """Every sum of products of a block."""
     products = {s.out.name: t for s in block if (t := times(s, program)) is not None}
     for s in block:
@@ -115,17 +116,9 @@ def sums_of_products(block: Sequence[Statement], program: Program, uses: dict[st
                 yield SumOfProducts(s, tuple(terms))
 
 
-def count_uses(program: Program) -> dict[str, int]:
+def count_uses(program: Program) -> Counter[str]:
     """How often each value is read, counting every mention, results and carried values as read once more."""
-    uses: dict[str, int] = {}
-    for direction in (program.forward, program.backward):
-        for s in direction.statements():
-            for a in s.args:
-                mentions = int(s.expr.count(a.symbol)) if isinstance(s, Pointwise) else 1
-                uses[a.name] = uses.get(a.name, 0) + mentions
-    for name in results(program):
-        uses[name] = uses.get(name, 0) + 1
-    return uses
+    return times_read((*program.forward.statements(), *program.backward.statements())) + Counter(results(program))
 
 
 def results(program: Program) -> set[str]:

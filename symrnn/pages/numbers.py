@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import sympy as sp
 
 from symrnn import numeric
 from symrnn.cell import axis_size
@@ -149,9 +149,7 @@ class Reader:
                 raise AssertionError(node)
         labels = union(parts)
         arrays = [self._broadcast(a, labels) for a in parts]
-        dummies = [sp.Dummy() for _ in arrays]
-        expr = _EXPRESSIONS[type(node)](node, dummies)
-        return np.asarray(numeric.value(expr, dict(zip(dummies, arrays, strict=True)))), labels
+        return np.asarray(_ELEMENTWISE[type(node)](node, arrays)), labels
 
     def _broadcast(self, node: Formula, labels: Labels) -> Array:
         value, have = self.read(node)
@@ -207,12 +205,12 @@ class Reader:
         return total
 
 
-_EXPRESSIONS: dict[type, Any] = {
-    Add: lambda n, a: sp.Add(*a, evaluate=False),
-    Mul: lambda n, a: sp.Mul(*a, evaluate=False),
+_ELEMENTWISE: dict[type, Callable[[Any, list[Array]], Array]] = {
+    Add: lambda n, a: sum(a[1:], start=a[0]),
+    Mul: lambda n, a: math.prod(a[1:], start=a[0]),
     Div: lambda n, a: a[0] / a[1],
-    Pow: lambda n, a: sp.Pow(a[0], n.exponent),
-    Fn: lambda n, a: n.row.head(*a),
+    Pow: lambda n, a: numeric.power(a[0], n.exponent),
+    Fn: lambda n, a: numeric.apply(n.row, a),
 }
 
 

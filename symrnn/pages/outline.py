@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -10,10 +11,12 @@ import numpy as np
 
 from symrnn.cell import Cell
 from symrnn.cells import parse
+from symrnn.check import SHAPES
+from symrnn.check import check as check_code
 from symrnn.derive import derive
 from symrnn.errors import UsageError
 from symrnn.numeric import Array
-from symrnn.pages.document import Block, Document, Equation, Equations, Prose, Section, flattened, say
+from symrnn.pages.document import Block, Document, Equation, Equations, Prose, Section, Table, Words, flattened, say
 from symrnn.pages.formula import NOW, Formula, Sym
 from symrnn.pages.names import Letter, letter
 from symrnn.pages.numbers import Reader
@@ -95,8 +98,21 @@ def outline(about: Subject, unroll: int = 0) -> Document:
     checked = Section("checked", say("title.checked"), (Prose((
         say("checked.equations", count=report.count, worst=f"{report.worst:.1e}", steps=report.steps),
         say("checked.how", tolerance=f"{TOLERANCE:.0e}"),
-    )),))  # fmt: skip
+    )), *code_checked(about.trace.cell)))  # fmt: skip
     return replace(document, sections=(*document.sections, checked))
+
+
+def code_checked(cell: Cell) -> tuple[Block, ...]:
+    """The generated module at one shape against the equations and their derivatives; AssertionError if it is wrong."""
+    report = check_code(cell, shapes=SHAPES[:1])
+    assert report.ok, str(report)
+    counts = Counter(row.test for row in report.rows)
+    rows = tuple(
+        (say(f"test.{test}"), Words(str(counts[test])), Words(f"{row.error:.1e}"), Words(f"{row.tolerance:.0e}"))
+        for test, row in report.worst().items()
+    )
+    head = tuple(say(f"table.{k}") for k in ("test", "count", "worst", "allowed"))
+    return Prose((say("checked.code", name=cell.name, shape=report.rows[0].shape),)), Table(head, rows)
 
 
 def unchecked(about: Subject, unroll: int = 0) -> Document:

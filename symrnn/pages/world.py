@@ -5,6 +5,7 @@ Nothing here uses the derivation's rules: derivatives are imaginary parts of for
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,6 +19,7 @@ from symrnn.ir import BATCH, Concat, Contraction, OneHot, Peak, Pointwise, Slice
 
 Array = numeric.Array
 ALWAYS = -1
+NONE: Mapping[str, Array] = {}
 _TINY = 1e-30
 
 
@@ -54,6 +56,8 @@ def _lanes(args: list[tuple[Array, list[str]]]) -> list[tuple[Array, list[str]]]
 
 
 def _spread(value: Array, labels: list[str], out: list[str]) -> Array:
+    if labels == out:
+        return value
     index: list[Any] = [slice(None), *(slice(None) if x in labels else None for x in out)]
     return np.asarray(value[tuple(index)])
 
@@ -91,7 +95,7 @@ class World:
         for stage in stages:
             self._draw(stage, rng)
         self.seeds = {n: [rng.normal(size=self.shape(n)) for _ in range(self.steps + 1)] for n in self.outputs()}
-        self._truths: dict[Any, Any] = {}
+        self._runs: dict[int | None, tuple[list[dict[str, Array]], dict[str, slice]]] = {}
         self.rows = self.run()
 
     def _draw(self, stage: Stage, rng: np.random.Generator) -> None:
@@ -130,65 +134,36 @@ class World:
 
     # -- forward runs --------------------------------------------------------------------------------------
 
-    def run(self, name: str = "", at: int | None = None, nudge: Array | None = None) -> list[dict[str, Array]]:
+    def run(self, at: int | None = None, nudges: Mapping[str, Array] = NONE) -> list[dict[str, Array]]:
         """Values by name for steps 0 … T (0 holds only what is carried into step 1), with lanes first.
 
-        `nudge` is added to one value: to a parameter, to a value at one step, or (``h_prev`` at 1) to a first state.
+        `nudges` are added to values of step `at` (of every step: ALWAYS), or to parameters for good (None).
         """
-        known = {k: v[None] for k, v in self.fixed.items()}
-        moved = {name} if at is None else set()
-        if at is None and name:
-            known[name] = known[name] + nudge
+        known = {k: v[None] + (nudges.get(k, 0) if at is None else 0) for k, v in self.fixed.items()}
         first = at if at is not None and at > 1 else 1
         rows: list[dict[str, Array]] = self.rows[:first] if first > 1 else [{}]
-        carried: dict[str, Array] = (
-            {k: v[None] for k, v in self.start.items()} if first == 1 else self._carried(rows[-1])
-        )
+        carried = self._carried(rows[-1]) if first > 1 else {k: v[None] for k, v in self.start.items()}
         for t in range(first, self.steps + 1):
-            hit = name if at in (t, ALWAYS) else ""
+            here = nudges if at in (t, ALWAYS) else NONE
             row = known | carried | {k: v[t][None] for k, v in self.inputs.items()}
-            if hit in self.fixed:
-                row[hit] = row[hit] + nudge
+            row |= {k: row[k] + nudge for k, nudge in here.items() if k in row}
+            for stage in self.stages:
+                self._stage(stage, row, t, here)
             rows.append(row)
-            here = moved | {hit}
-            for stage in self.stages:
-                here |= self._stage(stage, row, t, hit, nudge, here)
-            carried = {}
-            moved = {name} if at is None else set()
-            for stage in self.stages:
-                for prev, source in stage.feeds.items():
-                    carried[stage.prefix + prev] = row[stage.prefix + source]
-                    moved |= {stage.prefix + prev} if stage.prefix + source in here else set()
+            carried = self._carried(row)
         return rows
 
     def _carried(self, row: dict[str, Array]) -> dict[str, Array]:
         return {s.prefix + prev: row[s.prefix + source] for s in self.stages for prev, source in s.feeds.items()}
 
-    def _stage(self, stage: Stage, row: dict[str, Array], t: int, hit: str, nudge: Any, moved: set[str]) -> set[str]:
-        """One stage of one step; what nothing moved has touched is taken from the plain run. Returns what moved."""
-        p, moved = stage.prefix, set(moved)
-        for a, b in stage.hangs:
-            row[p + a] = row[b]
-            moved |= {p + a} if b in moved else set()
+    def _stage(self, stage: Stage, row: dict[str, Array], t: int, nudges: Mapping[str, Array]) -> None:
+        """One stage of one step."""
+        p = stage.prefix
+        row.update({p + a: row[b] for a, b in stage.hangs})
         row[p + "t"] = np.asarray([float(t - 1)])
-        if hit in row and hit not in self.fixed and self._given(stage, hit):
-            row[hit] = row[hit] + nudge
         for s in stage.step.statements:
             out = p + s.out.name
-            if hasattr(self, "rows") and out != hit and not any(p + a.name in moved for a in s.args):
-                row[out] = self.rows[t][out]
-                continue
-            row[out] = compute(s, lambda n: row[p + n], stage.step.values, self.sizes)
-            moved.add(out)
-            if out == hit:
-                row[out] = row[out] + nudge
-        return moved
-
-    def _given(self, stage: Stage, name: str) -> bool:
-        """Is this a value that the stage is handed, not one it computes?"""
-        value = stage.step.values.get(name.removeprefix(stage.prefix)) if name.startswith(stage.prefix) else None
-        below = name.removeprefix(stage.prefix) in dict(stage.hangs)
-        return value is not None and value.role in ("input", "carry") and not below
+            row[out] = compute(s, lambda n: row[p + n], stage.step.values, self.sizes) + nudges.get(out, 0)
 
     def value(self, name: str, t: int) -> Array:
         """A value at a step, or a state at step 0."""
@@ -211,21 +186,26 @@ class World:
 
     # -- truths --------------------------------------------------------------------------------------------
 
-    def nudged(self, name: str, t: int | None) -> list[dict[str, Array]]:
-        """The run with one lane per component of a value, that component moved by a tiny imaginary number."""
-        key = ("run", name, t)
-        if key not in self._truths:
-            shape = self.shape(name)
-            n = int(np.prod(shape, dtype=int))
-            self._truths[key] = self.run(name, t, (1j * _TINY * np.eye(n)).reshape(n, *shape))
-        return self._truths[key]  # type: ignore[no-any-return]
+    def _moved(self, at: int | None) -> tuple[list[dict[str, Array]], dict[str, slice]]:
+        """A run with one lane for each component of every value, that component moved by a tiny imaginary number."""
+        if at not in self._runs:
+            roles = ("param",) if at is None else ("param", "input", "carry", "value")
+            sizes = {n: int(np.prod(self.shape(n), dtype=int)) for n, v in self.kinds.items() if v.role in roles}
+            ends = np.cumsum([0, *sizes.values()])
+            places = {n: slice(ends[k], ends[k + 1]) for k, n in enumerate(sizes)}
+            nudges = {n: np.zeros((ends[-1], size), complex) for n, size in sizes.items()}
+            for n, size in sizes.items():
+                nudges[n][places[n]] = 1j * _TINY * np.eye(size)
+            self._runs[at] = self.run(at, {n: v.reshape(-1, *self.shape(n)) for n, v in nudges.items()}), places
+        return self._runs[at]
 
     def derivative(self, of: str, t: int, by: str, s: int | None) -> Array:
         """d of_t / d by_s through everything between, axes of `of` first."""
-        rows = self.nudged(by, s)
+        rows, places = self._moved(s)
+        lanes = rows[t][of] if len(rows[t][of]) == 1 else rows[t][of][places[by]]
         n = int(np.prod(self.shape(by), dtype=int))
-        lanes = np.imag(np.broadcast_to(rows[t][of], (n, *self.shape(of)))) / _TINY
-        return np.asarray(np.moveaxis(lanes, 0, -1)).reshape((*self.shape(of), *self.shape(by)))
+        slopes = np.imag(np.broadcast_to(lanes, (n, *self.shape(of)))) / _TINY
+        return np.asarray(np.moveaxis(slopes, 0, -1)).reshape((*self.shape(of), *self.shape(by)))
 
     def loss(self, by: str, s: int | None, at: int | None = None) -> Array:
         """∂L/∂by_s, or ∂L_at/∂by_s."""
@@ -271,10 +251,7 @@ class World:
 
     def tangent(self, of: str, by: str, t: int, direction: Array) -> Array:
         """The derivative of `of` at step t along a direction of a value of that step."""
-        key = ("tangent", by, t)
-        if key not in self._truths:
-            self._truths[key] = self.run(by, t, 1j * _TINY * direction[None])
-        return np.asarray(np.imag(self._truths[key][t][of][0]) / _TINY)
+        return np.asarray(np.tensordot(self.derivative(of, t, by, t), direction, axes=direction.ndim))
 
     def edge(self, stage: Stage, edge: Edge, t: int) -> Array:
         """The Jacobian of one statement by one operand as a matrix, whatever the axes."""

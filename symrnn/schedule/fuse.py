@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from symrnn.ir import Pointwise, Ref, Statement, reads
+from symrnn.ir import Pointwise, Ref, Statement, reads, times_read
 from symrnn.program import Pass, Program
 
 
@@ -30,11 +30,7 @@ def outside(program: Program) -> set[str]:
 
 
 def _fused(block: tuple[Statement, ...], wanted: set[str], direction: Pass) -> tuple[Statement, ...]:
-    uses: dict[str, int] = {}
-    for s in direction.statements():
-        for ref in s.args:
-            count = s.expr.count(ref.symbol) if isinstance(s, Pointwise) else 1
-            uses[ref.name] = uses.get(ref.name, 0) + int(count)
+    uses = times_read(direction.statements())
     done: dict[str, Statement] = {}
     for s in block:
         if isinstance(s, Pointwise):

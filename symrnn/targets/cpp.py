@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -137,7 +137,7 @@ def _rows(variables: Iterable[object]) -> list[Row]:
     return [Row(v.name, v.axes, v.meaning) for v in variables]  # type: ignore[attr-defined]
 
 
-def load(cell: Cell, artifacts: list[Artifact], host: bool = False) -> ModuleType:
+def load(cell: Cell, artifacts: Sequence[Artifact], host: bool = False) -> ModuleType:
     """The module with its kernels; without a compiler a warning and the NumPy module. `host` is always so."""
     if compiler() is None:
         warnings.warn("There is no C++ compiler (g++, clang++ or $CXX): using the NumPy backend.", stacklevel=3)

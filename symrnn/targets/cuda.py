@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
@@ -114,7 +115,7 @@ def _shape(v: Variable, cell: Cell, lead: tuple[str, ...] = ()) -> str:
     return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
 
 
-def load(cell: Cell, artifacts: list[Artifact], host: bool = False) -> ModuleType:
+def load(cell: Cell, artifacts: Sequence[Artifact], host: bool = False) -> ModuleType:
     """The module for CuPy arrays; with `host` for NumPy arrays, its kernels running on the CPU for a check."""
     module = execute(cell, artifacts)
     module.__dict__["SOURCE"] = next(a.text for a in artifacts if a.path.endswith(".cu"))

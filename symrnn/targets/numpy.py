@@ -10,7 +10,7 @@ from symrnn.arraycode import HELPERS, Writer, broken, insertions, spell
 from symrnn.cell import Axes, Cell, Variable, axis_parts
 from symrnn.cell import Carry as CellCarry
 from symrnn.emit import Header
-from symrnn.ir import Contraction, Pointwise, Statement, numbered
+from symrnn.ir import Contraction, Pointwise, Statement, numbered, times_read
 from symrnn.program import BLOCKS, Pass, Program
 
 NAME = "numpy"
@@ -144,10 +144,7 @@ def _unpacked(names: Iterable[str], source: str) -> list[str]:
 
 def _nested(statements: Sequence[Statement], part: Pass, kept: set[str]) -> set[str]:
     """Products read once, by a pointwise statement of the same block and shape: printed inside their reader."""
-    uses: dict[str, int] = {}
-    for s in part.statements():
-        for a in s.args:
-            uses[a.name] = uses.get(a.name, 0) + (int(s.expr.count(a.symbol)) if isinstance(s, Pointwise) else 1)
+    uses = times_read(part.statements())
     products = {s.out.name: s for s in statements if isinstance(s, Contraction)}
     return {
         a.name

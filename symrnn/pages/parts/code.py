@@ -5,14 +5,13 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from textwrap import dedent
 
-from symrnn.emit import header, render, target
+from symrnn.emit import emit
 from symrnn.pages.document import Block, Code, Equation, Equations, Fold, Prose, Section, say
 from symrnn.pages.formula import Deriv, Formula
 from symrnn.pages.trace import Trace
-from symrnn.schedule import schedule
 
 _PREPARES = re.compile(
     r'size\[|params\["|tape\.|Tape\(|check\(|filled\(|carried\(|cotangent\(|np\.empty\(|dstate\[|inputs\['
@@ -30,7 +29,7 @@ class Assigned:
 
 def section(trace: Trace, shown: list[Equation]) -> Section:
     """Formula by formula, the lines of the generated module that compute it."""
-    text = _module(trace)
+    (text,) = (a.text for a in emit(trace.cell, "numpy"))
     forward, backward = _body(text, "forward"), _body(text, "backward")
     by_left = {e.left: e for e in shown}
     values: dict[str, Formula] = {e.name: trace.symbol(e.name) for e in trace.cell.equations}
@@ -51,14 +50,6 @@ def section(trace: Trace, shown: list[Equation]) -> Section:
             paired.append(Code(tuple(code)))
         blocks.append(Fold(say(key), tuple(paired)))
     return Section("code", say("title.code"), tuple(blocks))
-
-
-def _module(trace: Trace) -> str:
-    """The generated NumPy module of a derivation."""
-    numpy = target("numpy")
-    made = numpy.context(schedule(trace.d, numpy.PASSES), header(trace.cell, "numpy"))
-    (template,) = numpy.TEMPLATES.values()
-    return render(template, {f.name: getattr(made, f.name) for f in fields(made)})
 
 
 def _body(text: str, function: str) -> list[Assigned]:
