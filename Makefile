@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-lock.txt
 CELL ?= lstm
 
-.PHONY: demo test test-backends test-slow fix lock clean
+.PHONY: demo test test-slow fix lock clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := test
 
@@ -21,11 +21,7 @@ test: $(VENV)/test
 	$(BIN)/symrnn generate --check
 	$(BIN)/pytest -n auto --dist loadgroup -m "not slow"
 
-# Every cell on every backend, single precision too
-test-backends: $(VENV)/test
-	$(BIN)/pytest -n auto --dist loadgroup -m slow tests/test_check.py tests/test_cpp.py tests/test_cuda.py
-
-# All that takes long: every cell on every backend, every page through TeX
+# All that takes long: every cell on every backend, every page by numbers, through TeX and in a browser
 test-slow: $(VENV)/test
 	$(BIN)/pytest -n auto --dist loadgroup -m slow
 

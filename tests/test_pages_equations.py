@@ -147,7 +147,7 @@ def read_back(node: Formula, pen: Spelling, env: dict[Formula, float]) -> float:
         text = text.replace(mark, name)
     text = re.sub(r"\\[Bb]ig[lr]", "", text).replace(r"\odot", r"\cdot").replace(r"\,", r" \cdot ")
     parsed = parse_latex(text)
-    parsed = parsed.subs({sp.Symbol(n): v for n, v in names.items()})
+    parsed = parsed.subs({sp.Symbol(n): v for n, v in names.items()} | {sp.Symbol("pi"): sp.pi})
     heads = {sp.Function(letter): row for letter, row in functions.items()}
     while calls := [
         c for c in parsed.atoms(sp.core.function.AppliedUndef) if not c.args[0].has(sp.core.function.AppliedUndef)

@@ -164,6 +164,18 @@ def test_every_page_compiles_without_an_overfull_line(name: str) -> None:
     assert "Overfull" not in log and "Missing character" not in log and "undefined" not in log
 
 
+def test_two_hyphens_stay_two_hyphens() -> None:
+    assert r"symrnn generate elman -{}-backend numpy" in str(pages.render(symrnn.load("elman"), "latex"))
+
+
+@pytest.mark.skipif(shutil.which("xelatex") is None, reason="needs texlive-xetex and texlive-lang-chinese")
+@pytest.mark.slow
+def test_a_chinese_page_compiles() -> None:
+    text = str(pages.render(symrnn.load("elman"), "latex", lang="zh", head=symrnn.load("heads/softmax_cross_entropy")))
+    made, log = pdf.compiled(text, shutil.which("xelatex") or "")
+    assert made.startswith(b"%PDF") and "Missing character" not in log and "Overfull" not in log
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs a TeX")
 def test_a_nasty_title_compiles_as_text() -> None:
     assert bytes(pages.render(nasty(), "pdf")).startswith(b"%PDF")  # type: ignore[arg-type]

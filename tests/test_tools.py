@@ -14,4 +14,5 @@ from symrnn.kernels import compiler, nvrtc
 def test_nothing_is_skipped_for_want_of_a_tool() -> None:
     assert compiler.compiler() is not None, "no C++ compiler"
     assert shutil.which("pdflatex"), "no TeX"
+    assert shutil.which("chromium"), "no browser"
     assert nvrtc.available(), "no NVRTC"

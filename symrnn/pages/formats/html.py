@@ -22,13 +22,11 @@ from symrnn.pages.document import (
     say,
 )
 from symrnn.pages.drawing import layout
-from symrnn.pages.lines import broken
 from symrnn.pages.notation.mathml import Mathml
 from symrnn.pages.phrases import spoken
 from symrnn.pages.spell import Spelling
 
 SUFFIX = ".html"
-WIDTH = 60
 _ARROW = (
     "<defs><marker id='tip' viewBox='0 0 8 8' refX='7' refY='4' markerWidth='7' markerHeight='7' orient='auto'>"
     "<path d='M0 0 L8 4 L0 8 z'/></marker></defs>"
@@ -119,15 +117,8 @@ class _Writer:
                 groups += [_display(rows)] if rows else []
                 groups.append(f"<p class='step'>{self.say(e.note)}</p>")
                 rows = []
-            left, lines = broken(e, self.pen.to, self.document.letters, WIDTH)
-            for k, line in enumerate(lines):
-                head = (
-                    f"<mtd class='l'>{left}</mtd><mtd class='e'><mo>=</mo></mtd>"
-                    if k == 0
-                    else "<mtd></mtd><mtd></mtd>"
-                )
-                indent = "<mspace width='1.2em'/>" if k else ""
-                rows.append(f"<mtr>{head}<mtd class='r'>{indent}<mrow>{line}</mrow></mtd></mtr>")
+            terms = "".join(f"<span>{''.join(map(_math, term))}</span>" for term in self.pen.groups(e.right))
+            rows.append(f"<div>{_math(self.pen.text(e.left))}</div><div>{_math('<mo>=</mo>')}</div><div>{terms}</div>")
         groups += [_display(rows)] if rows else []
         return "\n".join(groups)
 
@@ -157,6 +148,11 @@ class _Writer:
         return f"<figure class='scroll'><svg role='img' aria-label='{label}' {size}>{inside}</svg></figure>"
 
 
+def _math(inner: str) -> str:
+    return f"<math displaystyle='true'>{inner}</math>"
+
+
 def _display(rows: list[str]) -> str:
-    table = f"<mtable displaystyle='true'>{''.join(rows)}</mtable>"
-    return f"<div class='scroll eq'><math display='block'>{table}</math></div>"
+    """Three columns; the right one breaks its lines where the reader's window is narrow, first between summands."""
+    columns = "display:grid;grid-template-columns:auto auto minmax(0,auto)"
+    return f"<div class='scroll eq' style='{columns}'>{''.join(rows)}</div>"

@@ -21,14 +21,14 @@ from symrnn.pages.document import (
     Words,
 )
 from symrnn.pages.drawing import layout
-from symrnn.pages.lines import broken
+from symrnn.pages.lines import broken, typeset
 from symrnn.pages.names import GREEK
 from symrnn.pages.notation.latex import Latex
 from symrnn.pages.phrases import spoken
 from symrnn.pages.spell import Spelling
 
 SUFFIX = ".tex"
-WIDTH = 56
+WIDTH = 78
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
@@ -39,6 +39,7 @@ _MATHS = {
     "≤": r"\le", "≥": r"\ge", "∞": r"\infty", "ŷ": r"\hat{y}", "′": "'", "√": r"\surd",
     **{v: f"\\{k}" for k, v in GREEK.items() if k != "omicron"},
 }  # fmt: skip
+_LIGATURE = re.compile(r"([-,'])(?=\1)")
 _WIDE = re.compile(r"[\u2e80-\u9fff\uff00-\uffef\u3000-\u303f]")
 
 
@@ -75,7 +76,7 @@ class Writer:
                 out.append(c)
             else:
                 out.append(f"[U+{ord(c):04X}]")
-        return "".join(out)
+        return _LIGATURE.sub(r"\1{}", "".join(out))
 
     def section(self, s: Section) -> str:
         return f"\\section*{{{self.say(s.title)}}}\n\\label{{{s.anchor}}}\n{self.blocks(s.blocks)}"
@@ -118,7 +119,7 @@ class Writer:
         """One aligned display; a note stands between its rows."""
         text, rows = "", []
         for e in block.rows:
-            left, lines = broken(e, self.pen.to, self.document.letters, WIDTH)
+            left, lines = broken(e, self.pen.to, self.document.letters, WIDTH, typeset)
             made = " \\\\\n&\\qquad ".join([f"{left} &= {lines[0]}", *lines[1:]])
             if e.note is None:
                 rows.append(made)

@@ -20,7 +20,7 @@ from symrnn.pages.document import (
     Table,
     Words,
 )
-from symrnn.pages.lines import broken
+from symrnn.pages.lines import broken, typeset
 from symrnn.pages.notation.latex import Latex
 from symrnn.pages.phrases import spoken
 from symrnn.pages.spell import Spelling
@@ -88,7 +88,7 @@ class _Writer:
         groups: list[str] = []
         rows: list[str] = []
         for e in block.rows:
-            left, lines = broken(e, self.pen.to, self.document.letters, WIDTH)
+            left, lines = broken(e, self.pen.to, self.document.letters, WIDTH, typeset)
             made = " \\\\\n&\\qquad ".join([f"{left} &= {lines[0]}", *lines[1:]])
             if e.note is not None:
                 groups += [_display(rows)] if rows else []

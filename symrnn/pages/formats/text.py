@@ -19,7 +19,7 @@ from symrnn.pages.document import (
     Table,
     Words,
 )
-from symrnn.pages.lines import broken, measured
+from symrnn.pages.lines import broken, columns
 from symrnn.pages.notation.plain import Plain
 from symrnn.pages.phrases import spoken
 from symrnn.pages.spell import Spelling
@@ -43,7 +43,7 @@ class _Writer:
     def section(self, s: Section) -> str:
         title = self.say(s.title)
         blocks = "\n\n".join(x for x in map(self.block, s.blocks) if x)
-        return f"{title}\n{'─' * measured(title)}\n{blocks}" if blocks else ""
+        return f"{title}\n{'─' * columns(title)}\n{blocks}" if blocks else ""
 
     def block(self, block: Block) -> str:
         match block:
@@ -72,22 +72,22 @@ class _Writer:
         return self.pen.text(cell)
 
     def equations(self, block: Equations) -> str:
-        made = [(e, *broken(e, self.pen.to, self.document.letters, WIDTH)) for e in block.rows]
-        widest = max((measured(left) for _, left, _ in made), default=0)
+        made = [(e, *broken(e, self.pen.to, self.document.letters, WIDTH, columns)) for e in block.rows]
+        widest = max((columns(left) for _, left, _ in made), default=0)
         out = []
         for e, left, lines in made:
             if e.note is not None:
                 out += ["", _wrapped(self.say(e.note))]
-            pad = " " * (widest - measured(left))
+            pad = " " * (widest - columns(left))
             out.append(f"  {pad}{left} = {lines[0]}")
             out += [f"  {' ' * widest}     {line.strip()}" for line in lines[1:]]
         return "\n".join(out).strip("\n")
 
     def table(self, block: Table) -> str:
         rows = [[self.say(p) for p in block.head], *([self.cell(c) for c in row] for row in block.rows)]
-        widths = [max(measured(r[k]) for r in rows) for k in range(len(block.head))]
+        widths = [max(columns(r[k]) for r in rows) for k in range(len(block.head))]
         return "\n".join(
-            "  " + "  ".join(c + " " * (w - measured(c)) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows
+            "  " + "  ".join(c + " " * (w - columns(c)) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows
         )
 
 

@@ -38,7 +38,7 @@ class Mathml:
             return "<mspace width='0.15em'/>"
         if kind == "neg":
             return "<mo form='prefix' lspace='0' rspace='0'>−</mo>"
-        return f"<mo>{_OPS[kind]}</mo>"
+        return f"<mo form='infix'>{_OPS[kind]}</mo>"
 
     def name(self, letter: Letter, time: Time | None, prefix: str) -> str:
         base = GREEK.get(letter.base, letter.base)
