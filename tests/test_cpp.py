@@ -113,3 +113,29 @@ def test_products_of_one_operand_are_one_product() -> None:
     text = next(a.text for a in emit(symrnn.load("lstm"), "cpp") if a.path.endswith(".py"))
     loops = [part.split("\n\n")[0] for part in text.split("range(T)")[1:]]
     assert [part.count("product(") for part in loops] == [1, 1]
+
+
+@COMPILER
+@pytest.mark.parametrize("name", ["lstm", "gru", "lstm_blocks", "mlstm", "mingru", "gru_d", "jordan"])
+def test_no_call_changes_what_another_returned(name: str) -> None:
+    """Memory is kept from call to call, but nothing of it is ever handed out."""
+    cell = symrnn.load(name)
+    module, points = symrnn.compile(cell, backend="cpp"), [point(cell, seed=k, steps=4 + k // 2) for k in range(3)]
+    runs = [module.forward(p.params, p.x, p.state) for p in points]
+    given = [p.dy if len(p.dy) > 1 else next(iter(p.dy.values())) for p in points]
+    found = [module.backward(p.params, r[2], dy, p.dstate) for p, r, dy in zip(points, runs, given, strict=True)]
+    for p, run, dy, gradients in zip(points, runs, given, found, strict=True):
+        fresh = symrnn.compile(cell, backend="cpp")
+        again = fresh.forward(p.params, p.x, p.state)
+        for a, b in zip(
+            leaves((run[:2], gradients)),
+            leaves((again[:2], fresh.backward(p.params, again[2], dy, p.dstate))),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(a, b)
+
+
+def leaves(tree: object) -> list[np.ndarray]:
+    if isinstance(tree, dict):
+        tree = list(tree.values())
+    return [x for t in tree for x in leaves(t)] if isinstance(tree, list | tuple) else [np.asarray(tree)]

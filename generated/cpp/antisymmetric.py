@@ -21,6 +21,7 @@ compiled from antisymmetric.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,8 +87,8 @@ def forward(params, x, state=None):
     b = np.ascontiguousarray(params["b"])
     h_rows = np.empty((T + 1, B, H), dtype)
     A = np.empty((H, H), dtype)
-    V_x = np.empty((T, B, H), dtype)
-    A_h = np.empty((B, H), dtype)
+    V_x = scratch("V_x", (T, B, H), dtype)
+    A_h = scratch("A_h", (B, H), dtype)
     h_tanh = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     kernel = bound(sizes, dtype)
@@ -125,15 +126,15 @@ def backward(params, tape, dy, dstate=None):
     h_rows = tape.h_rows
     x = tape.x
     V = np.ascontiguousarray(params["V"])
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_h = np.empty((B, H), dtype)
-    d_h_pre = np.empty((T, B, H), dtype)
-    d_h_prev_A_h = np.empty((B, H), dtype)
-    d_A = np.empty((H, H), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_h = scratch("d_h", (B, H), dtype)
+    d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
+    d_h_prev_A_h = scratch("d_h_prev_A_h", (B, H), dtype)
+    d_A = scratch("d_A", (H, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_V = np.empty((H, I), dtype)
     d_b = np.empty((H,), dtype)
-    d_W_T = np.empty((H, H), dtype)
+    d_W_T = scratch("d_W_T", (H, H), dtype)
     d_W = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     kernel = bound(sizes, dtype)
@@ -165,6 +166,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

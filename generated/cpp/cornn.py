@@ -23,6 +23,7 @@ compiled from cornn.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,9 +95,9 @@ def forward(params, x, state=None):
     W_z_T = np.ascontiguousarray(W_z.T)
     y_rows = np.empty((T + 1, B, H), dtype)
     z_rows = np.empty((T + 1, B, H), dtype)
-    V_x = np.empty((T, B, H), dtype)
-    W_y_y = np.empty((B, H), dtype)
-    W_z_z = np.empty((B, H), dtype)
+    V_x = scratch("V_x", (T, B, H), dtype)
+    W_y_y = scratch("W_y_y", (B, H), dtype)
+    W_z_z = scratch("W_z_z", (B, H), dtype)
     z_tanh = np.empty((T, B, H), dtype)
     y_rows[0] = state["y"]
     z_rows[0] = state["z"]
@@ -138,12 +139,12 @@ def backward(params, tape, dy, dstate=None):
     W_z = np.ascontiguousarray(params["W_z"])
     V = np.ascontiguousarray(params["V"])
     W_y_to_W_z = np.concatenate((W_y, W_z), axis=1)
-    d_y_prev_rows = np.empty((2, B, H), dtype)
-    d_z_prev_rows = np.empty((2, B, H), dtype)
-    d_y = np.empty((B, H), dtype)
-    d_z = np.empty((B, H), dtype)
-    d_z_pre = np.empty((T, B, H), dtype)
-    d_y_prev_W_y_y_to_d_z_prev_W_z_z = np.empty((B, 2 * H), dtype)
+    d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
+    d_z_prev_rows = scratch("d_z_prev_rows", (2, B, H), dtype)
+    d_y = scratch("d_y", (B, H), dtype)
+    d_z = scratch("d_z", (B, H), dtype)
+    d_z_pre = scratch("d_z_pre", (T, B, H), dtype)
+    d_y_prev_W_y_y_to_d_z_prev_W_z_z = scratch("d_y_prev_W_y_y_to_d_z_prev_W_z_z", (B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_y = np.empty((H, H), dtype)
     d_W_z = np.empty((H, H), dtype)
@@ -183,6 +184,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -27,6 +27,7 @@ compiled from deltanet.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,19 +108,19 @@ def forward(params, x, state=None):
     W_q_x_to_W_v_x = np.empty((T, B, 2 * K + H), dtype)
     a_q = np.empty((T, B, K), dtype)
     a_k = np.empty((T, B, K), dtype)
-    a_q_squared = np.empty((T, B), dtype)
+    a_q_squared = scratch("a_q_squared", (T, B), dtype)
     sqrt_a_q_squared = np.empty((T, B), dtype)
     q = np.empty((T, B, K), dtype)
-    a_k_squared = np.empty((T, B), dtype)
+    a_k_squared = scratch("a_k_squared", (T, B), dtype)
     sqrt_a_k_squared = np.empty((T, B), dtype)
     k = np.empty((T, B, K), dtype)
     v = np.empty((T, B, H), dtype)
-    w_beta_x = np.empty((T, B), dtype)
+    w_beta_x = scratch("w_beta_x", (T, B), dtype)
     beta = np.empty((T, B), dtype)
-    S_k = np.empty((B, H), dtype)
+    S_k = scratch("S_k", (B, H), dtype)
     S_arg0 = np.empty((T, B, H), dtype)
     S_arg0_k = np.empty((T, B, H, K), dtype)
-    y = np.empty((T, B, H), dtype)
+    y = scratch("y", (T, B, H), dtype)
     S_rows[0] = state["S"]
     kernel = bound(sizes, dtype)
     forward_before_sum = kernel("forward_before_sum", w_beta, x, w_beta_x)
@@ -192,25 +193,25 @@ def backward(params, tape, dy, dstate=None):
     W_v = np.ascontiguousarray(params["W_v"])
     w_beta = np.ascontiguousarray(params["w_beta"])
     W_k_to_W_v = np.concatenate((W_k, W_v))
-    d_S_prev_rows = np.empty((2, B, H, K), dtype)
-    d_q = np.empty((T, B, K), dtype)
-    d_sqrt_a_q_squared_q = np.empty((T, B), dtype)
-    d_a_q_squared = np.empty((T, B), dtype)
-    d_W_q_x = np.empty((T, B, K), dtype)
-    d_x_W_q_x = np.empty((T, B, I), dtype)
-    d_S = np.empty((T, B, H, K), dtype)
-    d_S_arg0_k = np.empty((T, B, H, K), dtype)
-    d_S_arg0 = np.empty((T, B, H), dtype)
-    d_S_k = np.empty((T, B, H), dtype)
-    d_beta = np.empty((T, B), dtype)
-    d_w_beta_x = np.empty((T, B), dtype)
-    d_W_k_x_to_d_W_v_x = np.empty((T, B, K + H), dtype)
-    d_k_S_k = np.empty((T, B, K), dtype)
-    d_k_S_arg0_k = np.empty((T, B, K), dtype)
-    d_k = np.empty((T, B, K), dtype)
-    d_sqrt_a_k_squared_k = np.empty((T, B), dtype)
-    d_a_k_squared = np.empty((T, B), dtype)
-    d_x_W_k_x = np.empty((T, B, I), dtype)
+    d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
+    d_q = scratch("d_q", (T, B, K), dtype)
+    d_sqrt_a_q_squared_q = scratch("d_sqrt_a_q_squared_q", (T, B), dtype)
+    d_a_q_squared = scratch("d_a_q_squared", (T, B), dtype)
+    d_W_q_x = scratch("d_W_q_x", (T, B, K), dtype)
+    d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
+    d_S = scratch("d_S", (T, B, H, K), dtype)
+    d_S_arg0_k = scratch("d_S_arg0_k", (T, B, H, K), dtype)
+    d_S_arg0 = scratch("d_S_arg0", (T, B, H), dtype)
+    d_S_k = scratch("d_S_k", (T, B, H), dtype)
+    d_beta = scratch("d_beta", (T, B), dtype)
+    d_w_beta_x = scratch("d_w_beta_x", (T, B), dtype)
+    d_W_k_x_to_d_W_v_x = scratch("d_W_k_x_to_d_W_v_x", (T, B, K + H), dtype)
+    d_k_S_k = scratch("d_k_S_k", (T, B, K), dtype)
+    d_k_S_arg0_k = scratch("d_k_S_arg0_k", (T, B, K), dtype)
+    d_k = scratch("d_k", (T, B, K), dtype)
+    d_sqrt_a_k_squared_k = scratch("d_sqrt_a_k_squared_k", (T, B), dtype)
+    d_a_k_squared = scratch("d_a_k_squared", (T, B), dtype)
+    d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q = np.empty((K, I), dtype)
     d_w_beta = np.empty((I,), dtype)
@@ -287,6 +288,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

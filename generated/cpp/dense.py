@@ -16,6 +16,7 @@ compiled from dense.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,7 +73,7 @@ def forward(params, x, state=None):
     x = np.ascontiguousarray(x)
     W = np.ascontiguousarray(params["W"])
     b = np.ascontiguousarray(params["b"])
-    W_x = np.empty((T, B, H), dtype)
+    W_x = scratch("W_x", (T, B, H), dtype)
     y = np.empty((T, B, H), dtype)
     kernel = bound(sizes, dtype)
     forward_before = kernel("forward_before", W_x, b, y)
@@ -101,7 +102,7 @@ def backward(params, tape, dy, dstate=None):
     y = tape.y
     x = tape.x
     W = np.ascontiguousarray(params["W"])
-    d_y_pre = np.empty((T, B, H), dtype)
+    d_y_pre = scratch("d_y_pre", (T, B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W = np.empty((H, I), dtype)
     d_b = np.empty((H,), dtype)
@@ -123,6 +124,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -23,6 +23,7 @@ compiled from entnet.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,15 +97,15 @@ def forward(params, x, state=None):
     h_rows = np.empty((T + 1, B, N, H), dtype)
     U_T = np.empty((H, H), dtype)
     V_T = np.empty((H, H), dtype)
-    w_V_T = np.empty((N, H), dtype)
-    w_x = np.empty((T, B, N), dtype)
-    W_x = np.empty((T, B, H), dtype)
-    h_x = np.empty((B, N), dtype)
+    w_V_T = scratch("w_V_T", (N, H), dtype)
+    w_x = scratch("w_x", (T, B, N), dtype)
+    W_x = scratch("W_x", (T, B, H), dtype)
+    h_x = scratch("h_x", (B, N), dtype)
     g = np.empty((T, B, N), dtype)
-    h_U_T = np.empty((B, N, H), dtype)
+    h_U_T = scratch("h_U_T", (B, N, H), dtype)
     n = np.empty((T, B, N, H), dtype)
     a = np.empty((T, B, N, H), dtype)
-    a_squared = np.empty((B, N), dtype)
+    a_squared = scratch("a_squared", (B, N), dtype)
     sqrt_a_squared = np.empty((T, B, N), dtype)
     h_rows[0] = state["h"]
     kernel = bound(sizes, dtype)
@@ -163,26 +164,26 @@ def backward(params, tape, dy, dstate=None):
     V_T = tape.V_T
     w = np.ascontiguousarray(params["w"])
     W = np.ascontiguousarray(params["W"])
-    d_h_prev_rows = np.empty((2, B, N, H), dtype)
-    d_h = np.empty((B, N, H), dtype)
-    d_sqrt_a_squared_h = np.empty((B, N), dtype)
-    d_a_squared = np.empty((B, N), dtype)
-    d_a = np.empty((B, N, H), dtype)
-    d_n_pre = np.empty((T, B, N, H), dtype)
-    d_g = np.empty((B, N), dtype)
-    d_g_pre = np.empty((T, B, N), dtype)
-    d_h_prev_h_U_T = np.empty((B, N, H), dtype)
-    d_W_x = np.empty((T, B, H), dtype)
-    d_w_V_T = np.empty((N, H), dtype)
-    d_U_T = np.empty((H, H), dtype)
-    d_x_h_x = np.empty((T, B, H), dtype)
-    d_x_w_x = np.empty((T, B, H), dtype)
-    d_x_W_x = np.empty((T, B, H), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, N, H), dtype)
+    d_h = scratch("d_h", (B, N, H), dtype)
+    d_sqrt_a_squared_h = scratch("d_sqrt_a_squared_h", (B, N), dtype)
+    d_a_squared = scratch("d_a_squared", (B, N), dtype)
+    d_a = scratch("d_a", (B, N, H), dtype)
+    d_n_pre = scratch("d_n_pre", (T, B, N, H), dtype)
+    d_g = scratch("d_g", (B, N), dtype)
+    d_g_pre = scratch("d_g_pre", (T, B, N), dtype)
+    d_h_prev_h_U_T = scratch("d_h_prev_h_U_T", (B, N, H), dtype)
+    d_W_x = scratch("d_W_x", (T, B, H), dtype)
+    d_w_V_T = scratch("d_w_V_T", (N, H), dtype)
+    d_U_T = scratch("d_U_T", (H, H), dtype)
+    d_x_h_x = scratch("d_x_h_x", (T, B, H), dtype)
+    d_x_w_x = scratch("d_x_w_x", (T, B, H), dtype)
+    d_x_W_x = scratch("d_x_W_x", (T, B, H), dtype)
     d_x = np.empty((T, B, H), dtype)
-    d_w_w_x = np.empty((N, H), dtype)
+    d_w_w_x = scratch("d_w_w_x", (N, H), dtype)
     d_W = np.empty((H, H), dtype)
-    d_V_T = np.empty((H, H), dtype)
-    d_w_w_V_T = np.empty((N, H), dtype)
+    d_V_T = scratch("d_V_T", (H, H), dtype)
+    d_w_w_V_T = scratch("d_w_w_V_T", (N, H), dtype)
     d_w = np.empty((N, H), dtype)
     d_U = np.empty((H, H), dtype)
     d_V = np.empty((H, H), dtype)
@@ -250,6 +251,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -24,6 +24,7 @@ compiled from fast_weights.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,15 +98,15 @@ def forward(params, x, state=None):
     W_T = np.ascontiguousarray(W.T)
     h_rows = np.empty((T + 1, B, H), dtype)
     A_rows = np.empty((T + 1, B, H, H), dtype)
-    C_x = np.empty((T, B, H), dtype)
-    W_h = np.empty((B, H), dtype)
-    a = np.empty((B, H), dtype)
+    C_x = scratch("C_x", (T, B, H), dtype)
+    W_h = scratch("W_h", (B, H), dtype)
+    a = scratch("a", (B, H), dtype)
     s = np.empty((T, B, H), dtype)
-    A_s = np.empty((B, H), dtype)
-    h_arg = np.empty((B, H), dtype)
-    sum_h_arg = np.empty((B,), dtype)
+    A_s = scratch("A_s", (B, H), dtype)
+    h_arg = scratch("h_arg", (B, H), dtype)
+    sum_h_arg = scratch("sum_h_arg", (B,), dtype)
     h_arg_centred = np.empty((T, B, H), dtype)
-    h_arg_squared = np.empty((B,), dtype)
+    h_arg_squared = scratch("h_arg_squared", (B,), dtype)
     h_arg_std = np.empty((T, B), dtype)
     h_again = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
@@ -167,25 +168,25 @@ def backward(params, tape, dy, dstate=None):
     W = np.ascontiguousarray(params["W"])
     C = np.ascontiguousarray(params["C"])
     gamma = np.ascontiguousarray(params["gamma"])
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_A_prev_rows = np.empty((2, B, H, H), dtype)
-    d_h_h_again = np.empty((B, H, H), dtype)
-    d_h_again = np.empty((B, H), dtype)
-    d_h_h_h_again = np.empty((B, H), dtype)
-    d_h_pre = np.empty((T, B, H), dtype)
-    d_h_pre_by_h_arg_std = np.empty((B, H), dtype)
-    d_h_arg_std = np.empty((B,), dtype)
-    d_h_arg_squared = np.empty((B,), dtype)
-    d_h_arg_centred = np.empty((B, H), dtype)
-    d_sum_h_arg_h_arg_centred = np.empty((B,), dtype)
-    d_sum_h_arg = np.empty((B,), dtype)
-    d_h_arg = np.empty((B, H), dtype)
-    d_s = np.empty((B, H), dtype)
-    d_a = np.empty((T, B, H), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_A_prev_rows = scratch("d_A_prev_rows", (2, B, H, H), dtype)
+    d_h_h_again = scratch("d_h_h_again", (B, H, H), dtype)
+    d_h_again = scratch("d_h_again", (B, H), dtype)
+    d_h_h_h_again = scratch("d_h_h_h_again", (B, H), dtype)
+    d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
+    d_h_pre_by_h_arg_std = scratch("d_h_pre_by_h_arg_std", (B, H), dtype)
+    d_h_arg_std = scratch("d_h_arg_std", (B,), dtype)
+    d_h_arg_squared = scratch("d_h_arg_squared", (B,), dtype)
+    d_h_arg_centred = scratch("d_h_arg_centred", (B, H), dtype)
+    d_sum_h_arg_h_arg_centred = scratch("d_sum_h_arg_h_arg_centred", (B,), dtype)
+    d_sum_h_arg = scratch("d_sum_h_arg", (B,), dtype)
+    d_h_arg = scratch("d_h_arg", (B, H), dtype)
+    d_s = scratch("d_s", (B, H), dtype)
+    d_a = scratch("d_a", (T, B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W = np.empty((H, H), dtype)
     d_C = np.empty((H, I), dtype)
-    d_h_pre_by_gamma = np.empty((T, B, H), dtype)
+    d_h_pre_by_gamma = scratch("d_h_pre_by_gamma", (T, B, H), dtype)
     d_gamma = np.empty((H,), dtype)
     d_beta = np.empty((H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
@@ -252,6 +253,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

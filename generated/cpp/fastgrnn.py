@@ -25,6 +25,7 @@ compiled from fastgrnn.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,8 +104,8 @@ def forward(params, x, state=None):
     h_rows = np.empty((T + 1, B, H), dtype)
     sigmoid_zeta = np.empty((), dtype)
     sigmoid_nu = np.empty((), dtype)
-    W_x = np.empty((T, B, H), dtype)
-    U_h = np.empty((B, H), dtype)
+    W_x = scratch("W_x", (T, B, H), dtype)
+    U_h = scratch("U_h", (B, H), dtype)
     z = np.empty((T, B, H), dtype)
     n = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
@@ -146,15 +147,15 @@ def backward(params, tape, dy, dstate=None):
     x = tape.x
     W = np.ascontiguousarray(params["W"])
     U = np.ascontiguousarray(params["U"])
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_h = np.empty((T, B, H), dtype)
-    d_n_pre = np.empty((T, B, H), dtype)
-    d_z_pre = np.empty((T, B, H), dtype)
-    d_a = np.empty((T, B, H), dtype)
-    d_h_prev_U_h = np.empty((B, H), dtype)
-    d_sigmoid_nu = np.empty((), dtype)
-    d_h_by_sigmoid_zeta = np.empty((T, B, H), dtype)
-    d_sigmoid_zeta = np.empty((), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_h = scratch("d_h", (T, B, H), dtype)
+    d_n_pre = scratch("d_n_pre", (T, B, H), dtype)
+    d_z_pre = scratch("d_z_pre", (T, B, H), dtype)
+    d_a = scratch("d_a", (T, B, H), dtype)
+    d_h_prev_U_h = scratch("d_h_prev_U_h", (B, H), dtype)
+    d_sigmoid_nu = scratch("d_sigmoid_nu", (), dtype)
+    d_h_by_sigmoid_zeta = scratch("d_h_by_sigmoid_zeta", (T, B, H), dtype)
+    d_sigmoid_zeta = scratch("d_sigmoid_zeta", (), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W = np.empty((H, I), dtype)
     d_U = np.empty((H, H), dtype)
@@ -208,6 +209,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

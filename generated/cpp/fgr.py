@@ -49,6 +49,7 @@ compiled from fgr.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -193,12 +194,12 @@ def forward(params, x, state=None):
     i_rows = np.empty((T + 1, B, H), dtype)
     f_rows = np.empty((T + 1, B, H), dtype)
     o_rows = np.empty((T + 1, B, H), dtype)
-    W_z_x_to_W_o_x = np.empty((T, B, 4 * H), dtype)
-    R_z_y_to_R_o_y = np.empty((B, 4 * H), dtype)
+    W_z_x_to_W_o_x = scratch("W_z_x_to_W_o_x", (T, B, 4 * H), dtype)
+    R_z_y_to_R_o_y = scratch("R_z_y_to_R_o_y", (B, 4 * H), dtype)
     z = np.empty((T, B, H), dtype)
-    R_ii_i_to_R_io_i = np.empty((B, 3 * H), dtype)
-    R_fi_f_to_R_fo_f = np.empty((B, 3 * H), dtype)
-    R_oi_o_to_R_oo_o = np.empty((B, 3 * H), dtype)
+    R_ii_i_to_R_io_i = scratch("R_ii_i_to_R_io_i", (B, 3 * H), dtype)
+    R_fi_f_to_R_fo_f = scratch("R_fi_f_to_R_fo_f", (B, 3 * H), dtype)
+    R_oi_o_to_R_oo_o = scratch("R_oi_o_to_R_oo_o", (B, 3 * H), dtype)
     tanh_c = np.empty((T, B, H), dtype)
     y_rows[0] = state["y"]
     c_rows[0] = state["c"]
@@ -279,12 +280,12 @@ def backward(params, tape, dy, dstate=None):
     R_fi_to_R_fo2 = np.concatenate((R_fi, R_ff, R_fo))
     R_oi_to_R_oo2 = np.concatenate((R_oi, R_of, R_oo))
     W_z_to_W_o2 = np.concatenate((W_z, W_i, W_f, W_o))
-    d_y_prev_rows = np.empty((2, B, H), dtype)
-    d_c_prev_rows = np.empty((2, B, H), dtype)
-    d_i_prev_rows = np.empty((2, B, H), dtype)
-    d_f_prev_rows = np.empty((2, B, H), dtype)
-    d_o_prev_rows = np.empty((2, B, H), dtype)
-    d_z_pre_to_d_o_pre = np.empty((T, B, 4 * H), dtype)
+    d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    d_i_prev_rows = scratch("d_i_prev_rows", (2, B, H), dtype)
+    d_f_prev_rows = scratch("d_f_prev_rows", (2, B, H), dtype)
+    d_o_prev_rows = scratch("d_o_prev_rows", (2, B, H), dtype)
+    d_z_pre_to_d_o_pre = scratch("d_z_pre_to_d_o_pre", (T, B, 4 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_p_i = np.empty((H,), dtype)
     d_p_f = np.empty((H,), dtype)
@@ -376,6 +377,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -26,6 +26,7 @@ compiled from gru_concat.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,12 +105,12 @@ def forward(params, x, state=None):
     W_n_T = np.ascontiguousarray(W_n.T)
     h_rows = np.empty((T + 1, B, H), dtype)
     v = np.empty((T, B, H + I), dtype)
-    W_r_v_to_W_z_v = np.empty((B, 2 * H), dtype)
+    W_r_v_to_W_z_v = scratch("W_r_v_to_W_z_v", (B, 2 * H), dtype)
     r = np.empty((T, B, H), dtype)
     z = np.empty((T, B, H), dtype)
-    r_h = np.empty((B, H), dtype)
+    r_h = scratch("r_h", (B, H), dtype)
     r_h_x = np.empty((T, B, H + I), dtype)
-    W_n_r_h_x = np.empty((B, H), dtype)
+    W_n_r_h_x = scratch("W_n_r_h_x", (B, H), dtype)
     n = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     kernel = bound(sizes, dtype)
@@ -155,12 +156,12 @@ def backward(params, tape, dy, dstate=None):
     W_z = np.ascontiguousarray(params["W_z"])
     W_n = np.ascontiguousarray(params["W_n"])
     W_r_to_W_z2 = np.concatenate((W_r, W_z))
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_h = np.empty((B, H), dtype)
-    d_n_pre = np.empty((T, B, H), dtype)
-    d_r_h_x = np.empty((T, B, H + I), dtype)
-    d_r_pre_to_d_z_pre = np.empty((T, B, 2 * H), dtype)
-    d_v = np.empty((T, B, H + I), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_h = scratch("d_h", (B, H), dtype)
+    d_n_pre = scratch("d_n_pre", (T, B, H), dtype)
+    d_r_h_x = scratch("d_r_h_x", (T, B, H + I), dtype)
+    d_r_pre_to_d_z_pre = scratch("d_r_pre_to_d_z_pre", (T, B, 2 * H), dtype)
+    d_v = scratch("d_v", (T, B, H + I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_n = np.empty((H, H + I), dtype)
     d_b_n = np.empty((H,), dtype)
@@ -205,6 +206,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -45,6 +45,7 @@ compiled from gru_d.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -176,16 +177,16 @@ def forward(params, inputs, state=None):
     x_last_rows = np.empty((T + 1, B, I), dtype)
     gamma_x_relu = np.empty((T, B, I), dtype)
     gamma_x = np.empty((T, B, I), dtype)
-    W_d_delta = np.empty((T, B, H), dtype)
+    W_d_delta = scratch("W_d_delta", (T, B, H), dtype)
     gamma_h_relu = np.empty((T, B, H), dtype)
     gamma_h = np.empty((T, B, H), dtype)
-    V_r_m_to_V_n_m = np.empty((T, B, 3 * H), dtype)
+    V_r_m_to_V_n_m = scratch("V_r_m_to_V_n_m", (T, B, 3 * H), dtype)
     x_hat_to_s = np.empty((T, B, I + H), dtype)
-    W_r_x_hat_to_W_n_x_hat = np.empty((B, 3 * H), dtype)
+    W_r_x_hat_to_W_n_x_hat = scratch("W_r_x_hat_to_W_n_x_hat", (B, 3 * H), dtype)
     r = np.empty((T, B, H), dtype)
     z = np.empty((T, B, H), dtype)
     r_s = np.empty((T, B, H), dtype)
-    U_n_r_s = np.empty((B, H), dtype)
+    U_n_r_s = scratch("U_n_r_s", (B, H), dtype)
     n = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     x_last_rows[0] = state["x_last"]
@@ -265,26 +266,26 @@ def backward(params, tape, dy, dstate=None):
     U_r_to_U_z = np.concatenate((U_r, U_z))
     W_r_to_W_n = np.concatenate((W_r, W_z, W_n))
     V_r_to_V_n2 = np.concatenate((V_r, V_z, V_n))
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_x_last_prev_rows = np.empty((T + 1, B, I), dtype)
-    d_h = np.empty((B, H), dtype)
-    d_r_pre_to_d_n_pre = np.empty((T, B, 3 * H), dtype)
-    d_r_s = np.empty((B, H), dtype)
-    d_s_U_r_s = np.empty((B, H), dtype)
-    d_s = np.empty((T, B, H), dtype)
-    d_x_hat = np.empty((T, B, I), dtype)
-    d_gamma_h_pre = np.empty((T, B, H), dtype)
-    d_gamma_x_pre = np.empty((T, B, I), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_x_last_prev_rows = scratch("d_x_last_prev_rows", (T + 1, B, I), dtype)
+    d_h = scratch("d_h", (B, H), dtype)
+    d_r_pre_to_d_n_pre = scratch("d_r_pre_to_d_n_pre", (T, B, 3 * H), dtype)
+    d_r_s = scratch("d_r_s", (B, H), dtype)
+    d_s_U_r_s = scratch("d_s_U_r_s", (B, H), dtype)
+    d_s = scratch("d_s", (T, B, H), dtype)
+    d_x_hat = scratch("d_x_hat", (T, B, I), dtype)
+    d_gamma_h_pre = scratch("d_gamma_h_pre", (T, B, H), dtype)
+    d_gamma_x_pre = scratch("d_gamma_x_pre", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
-    d_m_V_r_m = np.empty((T, B, I), dtype)
+    d_m_V_r_m = scratch("d_m_V_r_m", (T, B, I), dtype)
     d_m = np.empty((T, B, I), dtype)
-    d_delta_W_d_delta = np.empty((T, B, I), dtype)
+    d_delta_W_d_delta = scratch("d_delta_W_d_delta", (T, B, I), dtype)
     d_delta = np.empty((T, B, I), dtype)
     d_w_x = np.empty((I,), dtype)
     d_b_x = np.empty((I,), dtype)
     d_W_d = np.empty((H, I), dtype)
     d_b_d = np.empty((H,), dtype)
-    d_x_hat_by_x_mean = np.empty((T, B, I), dtype)
+    d_x_hat_by_x_mean = scratch("d_x_hat_by_x_mean", (T, B, I), dtype)
     d_x_mean = np.empty((I,), dtype)
     d_U_n = np.empty((H, H), dtype)
     d_W_r_to_d_W_n = np.empty((3 * H, I), dtype)
@@ -366,6 +367,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -27,6 +27,7 @@ compiled from gru_keep.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,12 +115,12 @@ def forward(params, x, state=None):
     U_r_to_U_z = np.ascontiguousarray(np.concatenate((U_r.T, U_z.T), axis=1))
     U_n_T = np.ascontiguousarray(U_n.T)
     h_rows = np.empty((T + 1, B, H), dtype)
-    W_r_x_to_W_n_x = np.empty((T, B, 3 * H), dtype)
-    U_r_h_to_U_z_h = np.empty((B, 2 * H), dtype)
+    W_r_x_to_W_n_x = scratch("W_r_x_to_W_n_x", (T, B, 3 * H), dtype)
+    U_r_h_to_U_z_h = scratch("U_r_h_to_U_z_h", (B, 2 * H), dtype)
     r = np.empty((T, B, H), dtype)
     z = np.empty((T, B, H), dtype)
     r_h = np.empty((T, B, H), dtype)
-    U_n_r_h = np.empty((B, H), dtype)
+    U_n_r_h = scratch("U_n_r_h", (B, H), dtype)
     n = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     kernel = bound(sizes, dtype)
@@ -168,11 +169,11 @@ def backward(params, tape, dy, dstate=None):
     U_n = np.ascontiguousarray(params["U_n"])
     U_r_to_U_z2 = np.concatenate((U_r, U_z))
     W_r_to_W_n2 = np.concatenate((W_r, W_z, W_n))
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_h = np.empty((B, H), dtype)
-    d_r_pre_to_d_n_pre = np.empty((T, B, 3 * H), dtype)
-    d_r_h = np.empty((B, H), dtype)
-    d_h_prev_U_r_h = np.empty((B, H), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_h = scratch("d_h", (B, H), dtype)
+    d_r_pre_to_d_n_pre = scratch("d_r_pre_to_d_n_pre", (T, B, 3 * H), dtype)
+    d_r_h = scratch("d_r_h", (B, H), dtype)
+    d_h_prev_U_r_h = scratch("d_h_prev_U_r_h", (B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_U_n = np.empty((H, H), dtype)
     d_W_r_to_d_W_n = np.empty((3 * H, I), dtype)
@@ -220,6 +221,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

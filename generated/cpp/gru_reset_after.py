@@ -31,6 +31,7 @@ compiled from gru_reset_after.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -120,7 +121,7 @@ def forward(params, x, state=None):
     W_r_to_W_n = np.ascontiguousarray(np.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
     U_r_to_U_n = np.ascontiguousarray(np.concatenate((U_r.T, U_z.T, U_n.T), axis=1))
     h_rows = np.empty((T + 1, B, H), dtype)
-    W_r_x_to_W_n_x = np.empty((T, B, 3 * H), dtype)
+    W_r_x_to_W_n_x = scratch("W_r_x_to_W_n_x", (T, B, 3 * H), dtype)
     U_r_h_to_U_n_h = np.empty((T, B, 3 * H), dtype)
     r = np.empty((T, B, H), dtype)
     z = np.empty((T, B, H), dtype)
@@ -169,13 +170,13 @@ def backward(params, tape, dy, dstate=None):
     b_hn = np.ascontiguousarray(params["b_hn"])
     U_r_to_U_n2 = np.concatenate((U_r, U_z, U_n))
     W_r_to_W_z = np.concatenate((W_r, W_z))
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_h = np.empty((B, H), dtype)
-    d_n_pre = np.empty((T, B, H), dtype)
-    d_r_pre_to_d_U_n_h = np.empty((T, B, 3 * H), dtype)
-    d_h_prev_U_r_h = np.empty((B, H), dtype)
-    d_x_W_r_x = np.empty((T, B, I), dtype)
-    d_x_W_n_x = np.empty((T, B, I), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_h = scratch("d_h", (B, H), dtype)
+    d_n_pre = scratch("d_n_pre", (T, B, H), dtype)
+    d_r_pre_to_d_U_n_h = scratch("d_r_pre_to_d_U_n_h", (T, B, 3 * H), dtype)
+    d_h_prev_U_r_h = scratch("d_h_prev_U_r_h", (B, H), dtype)
+    d_x_W_r_x = scratch("d_x_W_r_x", (T, B, I), dtype)
+    d_x_W_n_x = scratch("d_x_W_n_x", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_n = np.empty((H, I), dtype)
     d_b_n = np.empty((H,), dtype)
@@ -232,6 +233,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -29,6 +29,7 @@ compiled from hawk.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,13 +115,13 @@ def forward(params, x, state=None):
     h_rows = np.empty((T + 1, B, H), dtype)
     a_softplus = np.empty((H,), dtype)
     u_to_W_y_x = np.empty((T, B, 2 * H), dtype)
-    W_a_u_to_W_i_u = np.empty((T, B, 2 * H), dtype)
+    W_a_u_to_W_i_u = scratch("W_a_u_to_W_i_u", (T, B, 2 * H), dtype)
     r = np.empty((T, B, H), dtype)
     i = np.empty((T, B, H), dtype)
     a = np.empty((T, B, H), dtype)
     h_sqrt = np.empty((T, B, H), dtype)
     gelu_W_y_x = np.empty((T, B, H), dtype)
-    y = np.empty((T, B, H), dtype)
+    y = scratch("y", (T, B, H), dtype)
     h_rows[0] = state["h"]
     kernel = bound(sizes, dtype)
     forward_once = kernel("forward_once", Lambda, a_softplus)
@@ -170,16 +171,16 @@ def backward(params, tape, dy, dstate=None):
     W_i = np.ascontiguousarray(params["W_i"])
     W_y = np.ascontiguousarray(params["W_y"])
     W_a_to_W_i2 = np.concatenate((W_a, W_i))
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_W_y_x = np.empty((T, B, H), dtype)
-    d_x_W_y_x = np.empty((T, B, I), dtype)
-    d_h = np.empty((T, B, H), dtype)
-    d_a_pre = np.empty((T, B, H), dtype)
-    d_a_softplus_a_pre = np.empty((H,), dtype)
-    d_r_pre_to_d_i_pre = np.empty((T, B, 2 * H), dtype)
-    d_u_W_a_u = np.empty((T, B, H), dtype)
-    d_u = np.empty((T, B, H), dtype)
-    d_x_u = np.empty((T, B, I), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_W_y_x = scratch("d_W_y_x", (T, B, H), dtype)
+    d_x_W_y_x = scratch("d_x_W_y_x", (T, B, I), dtype)
+    d_h = scratch("d_h", (T, B, H), dtype)
+    d_a_pre = scratch("d_a_pre", (T, B, H), dtype)
+    d_a_softplus_a_pre = scratch("d_a_softplus_a_pre", (H,), dtype)
+    d_r_pre_to_d_i_pre = scratch("d_r_pre_to_d_i_pre", (T, B, 2 * H), dtype)
+    d_u_W_a_u = scratch("d_u_W_a_u", (T, B, H), dtype)
+    d_u = scratch("d_u", (T, B, H), dtype)
+    d_x_u = scratch("d_x_u", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_u = np.empty((H, I), dtype)
     d_W_y = np.empty((H, I), dtype)
@@ -235,6 +236,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -18,6 +18,7 @@ compiled from indrnn.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,7 +81,7 @@ def forward(params, x, state=None):
     u = np.ascontiguousarray(params["u"])
     b = np.ascontiguousarray(params["b"])
     h_rows = np.empty((T + 1, B, H), dtype)
-    W_x = np.empty((T, B, H), dtype)
+    W_x = scratch("W_x", (T, B, H), dtype)
     h_rows[0] = state["h"]
     kernel = bound(sizes, dtype)
     forward_sequence = kernel("forward_sequence", W_x, u, h_rows, b)
@@ -111,8 +112,8 @@ def backward(params, tape, dy, dstate=None):
     x = tape.x
     W = np.ascontiguousarray(params["W"])
     u = np.ascontiguousarray(params["u"])
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_h_pre = np.empty((T, B, H), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W = np.empty((H, I), dtype)
     d_u = np.empty((H,), dtype)
@@ -139,6 +140,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

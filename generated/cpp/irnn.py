@@ -18,6 +18,7 @@ compiled from irnn.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,8 +82,8 @@ def forward(params, x, state=None):
     b = np.ascontiguousarray(params["b"])
     W_T = np.ascontiguousarray(W.T)
     h_rows = np.empty((T + 1, B, H), dtype)
-    U_x = np.empty((T, B, H), dtype)
-    W_h = np.empty((B, H), dtype)
+    U_x = scratch("U_x", (T, B, H), dtype)
+    W_h = scratch("W_h", (B, H), dtype)
     h_rows[0] = state["h"]
     kernel = bound(sizes, dtype)
     forward_step = kernel("forward_step", U_x, W_h, b, h_rows)
@@ -116,8 +117,8 @@ def backward(params, tape, dy, dstate=None):
     x = tape.x
     U = np.ascontiguousarray(params["U"])
     W = np.ascontiguousarray(params["W"])
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_h_pre = np.empty((T, B, H), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_U = np.empty((H, I), dtype)
     d_W = np.empty((H, H), dtype)
@@ -146,6 +147,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

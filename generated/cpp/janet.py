@@ -25,6 +25,7 @@ compiled from janet.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -101,8 +102,8 @@ def forward(params, x, state=None):
     W_f_to_W_c = np.ascontiguousarray(np.concatenate((W_f.T, W_c.T), axis=1))
     U_f_to_U_c = np.ascontiguousarray(np.concatenate((U_f.T, U_c.T), axis=1))
     h_rows = np.empty((T + 1, B, H), dtype)
-    W_f_x_to_W_c_x = np.empty((T, B, 2 * H), dtype)
-    U_f_h_to_U_c_h = np.empty((B, 2 * H), dtype)
+    W_f_x_to_W_c_x = scratch("W_f_x_to_W_c_x", (T, B, 2 * H), dtype)
+    U_f_h_to_U_c_h = scratch("U_f_h_to_U_c_h", (B, 2 * H), dtype)
     g = np.empty((T, B, H), dtype)
     sigmoid_s = np.empty((T, B, H), dtype)
     h_sigmoid = np.empty((T, B, H), dtype)
@@ -146,10 +147,10 @@ def backward(params, tape, dy, dstate=None):
     U_c = np.ascontiguousarray(params["U_c"])
     U_f_to_U_c2 = np.concatenate((U_f, U_c))
     W_f_to_W_c2 = np.concatenate((W_f, W_c))
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_h = np.empty((B, H), dtype)
-    d_s_to_d_g_pre = np.empty((T, B, 2 * H), dtype)
-    d_h_prev_U_f_h = np.empty((B, H), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_h = scratch("d_h", (B, H), dtype)
+    d_s_to_d_g_pre = scratch("d_s_to_d_g_pre", (T, B, 2 * H), dtype)
+    d_h_prev_U_f_h = scratch("d_h_prev_U_f_h", (B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_f_to_d_W_c = np.empty((2 * H, I), dtype)
     d_U_f_to_d_U_c = np.empty((2 * H, H), dtype)
@@ -187,6 +188,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -23,6 +23,7 @@ compiled from jordan.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,10 +95,10 @@ def forward(params, x, state=None):
     W_T = np.ascontiguousarray(W.T)
     V_T = np.ascontiguousarray(V.T)
     y_rows = np.empty((T + 1, B, O), dtype)
-    U_x = np.empty((T, B, H), dtype)
-    W_y = np.empty((B, H), dtype)
+    U_x = scratch("U_x", (T, B, H), dtype)
+    W_y = scratch("W_y", (B, H), dtype)
     h = np.empty((T, B, H), dtype)
-    V_h = np.empty((B, O), dtype)
+    V_h = scratch("V_h", (B, O), dtype)
     y_rows[0] = state["y"]
     kernel = bound(sizes, dtype)
     forward_step = kernel("forward_step", U_x, W_y, b, h)
@@ -137,10 +138,10 @@ def backward(params, tape, dy, dstate=None):
     U = np.ascontiguousarray(params["U"])
     W = np.ascontiguousarray(params["W"])
     V = np.ascontiguousarray(params["V"])
-    d_y_prev_rows = np.empty((2, B, O), dtype)
-    d_y_pre = np.empty((T, B, O), dtype)
-    d_h = np.empty((B, H), dtype)
-    d_h_pre = np.empty((T, B, H), dtype)
+    d_y_prev_rows = scratch("d_y_prev_rows", (2, B, O), dtype)
+    d_y_pre = scratch("d_y_pre", (T, B, O), dtype)
+    d_h = scratch("d_h", (B, H), dtype)
+    d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_U = np.empty((H, I), dtype)
     d_W = np.empty((H, O), dtype)
@@ -185,6 +186,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

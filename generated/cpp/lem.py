@@ -31,6 +31,7 @@ compiled from lem.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -132,14 +133,14 @@ def forward(params, x, state=None):
     W_y_T = np.ascontiguousarray(W_y.T)
     y_rows = np.empty((T + 1, B, H), dtype)
     z_rows = np.empty((T + 1, B, H), dtype)
-    V_1_x_to_V_y_x = np.empty((T, B, 4 * H), dtype)
-    W_1_y_to_W_z_y = np.empty((B, 3 * H), dtype)
+    V_1_x_to_V_y_x = scratch("V_1_x_to_V_y_x", (T, B, 4 * H), dtype)
+    W_1_y_to_W_z_y = scratch("W_1_y_to_W_z_y", (B, 3 * H), dtype)
     dt_1_sigmoid = np.empty((T, B, H), dtype)
     dt_1 = np.empty((T, B, H), dtype)
     dt_2_sigmoid = np.empty((T, B, H), dtype)
     dt_2 = np.empty((T, B, H), dtype)
     z_tanh = np.empty((T, B, H), dtype)
-    W_y_z = np.empty((B, H), dtype)
+    W_y_z = scratch("W_y_z", (B, H), dtype)
     y_tanh = np.empty((T, B, H), dtype)
     y_rows[0] = state["y"]
     z_rows[0] = state["z"]
@@ -195,12 +196,12 @@ def backward(params, tape, dy, dstate=None):
     V_y = np.ascontiguousarray(params["V_y"])
     W_1_to_W_z2 = np.concatenate((W_1, W_2, W_z))
     V_1_to_V_y2 = np.concatenate((V_1, V_2, V_z, V_y))
-    d_y_prev_rows = np.empty((2, B, H), dtype)
-    d_z_prev_rows = np.empty((2, B, H), dtype)
-    d_y = np.empty((B, H), dtype)
-    d_dt_1_pre_to_d_y_pre = np.empty((T, B, 4 * H), dtype)
-    d_z_W_y_z = np.empty((B, H), dtype)
-    d_y_prev_W_1_y = np.empty((B, H), dtype)
+    d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
+    d_z_prev_rows = scratch("d_z_prev_rows", (2, B, H), dtype)
+    d_y = scratch("d_y", (B, H), dtype)
+    d_dt_1_pre_to_d_y_pre = scratch("d_dt_1_pre_to_d_y_pre", (T, B, 4 * H), dtype)
+    d_z_W_y_z = scratch("d_z_W_y_z", (B, H), dtype)
+    d_y_prev_W_1_y = scratch("d_y_prev_W_1_y", (B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_y = np.empty((H, H), dtype)
     d_W_1_to_d_W_z = np.empty((3 * H, H), dtype)
@@ -253,6 +254,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

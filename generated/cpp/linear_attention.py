@@ -24,6 +24,7 @@ compiled from linear_attention.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,10 +103,10 @@ def forward(params, x, state=None):
     q = np.empty((T, B, K), dtype)
     elu_W_k_x = np.empty((T, B, K), dtype)
     k = np.empty((T, B, K), dtype)
-    v_k = np.empty((T, B, H, K), dtype)
+    v_k = scratch("v_k", (T, B, H, K), dtype)
     S_q = np.empty((T, B, H), dtype)
     z_q = np.empty((T, B), dtype)
-    y = np.empty((T, B, H), dtype)
+    y = scratch("y", (T, B, H), dtype)
     S_rows[0] = state["S"]
     z_rows[0] = state["z"]
     kernel = bound(sizes, dtype)
@@ -161,21 +162,21 @@ def backward(params, tape, dy, dstate=None):
     W_q = np.ascontiguousarray(params["W_q"])
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
-    d_S_prev_rows = np.empty((2, B, H, K), dtype)
-    d_z_prev_rows = np.empty((2, B, K), dtype)
-    d_z_q_y = np.empty((T, B), dtype)
-    d_z_q = np.empty((T, B), dtype)
-    d_S_q = np.empty((T, B, H), dtype)
-    d_q_S_q = np.empty((T, B, K), dtype)
-    d_W_q_x = np.empty((T, B, K), dtype)
-    d_x_W_q_x = np.empty((T, B, I), dtype)
-    d_z = np.empty((T, B, K), dtype)
-    d_S = np.empty((T, B, H, K), dtype)
-    d_v = np.empty((T, B, H), dtype)
-    d_k_v_k = np.empty((T, B, K), dtype)
-    d_W_k_x = np.empty((T, B, K), dtype)
-    d_x_W_k_x = np.empty((T, B, I), dtype)
-    d_x_v = np.empty((T, B, I), dtype)
+    d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
+    d_z_prev_rows = scratch("d_z_prev_rows", (2, B, K), dtype)
+    d_z_q_y = scratch("d_z_q_y", (T, B), dtype)
+    d_z_q = scratch("d_z_q", (T, B), dtype)
+    d_S_q = scratch("d_S_q", (T, B, H), dtype)
+    d_q_S_q = scratch("d_q_S_q", (T, B, K), dtype)
+    d_W_q_x = scratch("d_W_q_x", (T, B, K), dtype)
+    d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
+    d_z = scratch("d_z", (T, B, K), dtype)
+    d_S = scratch("d_S", (T, B, H, K), dtype)
+    d_v = scratch("d_v", (T, B, H), dtype)
+    d_k_v_k = scratch("d_k_v_k", (T, B, K), dtype)
+    d_W_k_x = scratch("d_W_k_x", (T, B, K), dtype)
+    d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
+    d_x_v = scratch("d_x_v", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q = np.empty((K, I), dtype)
     d_W_k = np.empty((K, I), dtype)
@@ -231,6 +232,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

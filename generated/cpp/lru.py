@@ -29,6 +29,7 @@ compiled from lru.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -128,9 +129,9 @@ def forward(params, x, state=None):
     lam_im = np.empty((H,), dtype)
     exp_gamma_log = np.empty((H,), dtype)
     B_re_x_to_B_im_x = np.empty((T, B, 2 * H), dtype)
-    C_re_h_re = np.empty((T, B, I), dtype)
-    C_im_h_im = np.empty((T, B, I), dtype)
-    y = np.empty((T, B, I), dtype)
+    C_re_h_re = scratch("C_re_h_re", (T, B, I), dtype)
+    C_im_h_im = scratch("C_im_h_im", (T, B, I), dtype)
+    y = scratch("y", (T, B, I), dtype)
     h_re_rows[0] = state["h_re"]
     h_im_rows[0] = state["h_im"]
     kernel = bound(sizes, dtype)
@@ -187,21 +188,21 @@ def backward(params, tape, dy, dstate=None):
     C_im = np.ascontiguousarray(params["C_im"])
     D = np.ascontiguousarray(params["D"])
     B_re_to_B_im2 = np.concatenate((B_re, B_im))
-    d_h_re_prev_rows = np.empty((2, B, H), dtype)
-    d_h_im_prev_rows = np.empty((2, B, H), dtype)
-    d_C_im_h_im = np.empty((T, B, I), dtype)
-    d_h_im_C_im_h_im = np.empty((T, B, H), dtype)
-    d_h_re_C_re_h_re = np.empty((T, B, H), dtype)
-    d_h_im = np.empty((T, B, H), dtype)
-    d_h_re = np.empty((T, B, H), dtype)
-    d_B_re_x_to_d_B_im_x = np.empty((T, B, 2 * H), dtype)
-    d_exp_gamma_log_h_re = np.empty((H,), dtype)
-    d_exp_gamma_log_h_im = np.empty((H,), dtype)
-    d_lam_im_h_re = np.empty((H,), dtype)
-    d_lam_im_h_im = np.empty((H,), dtype)
-    d_lam_re_h_re = np.empty((H,), dtype)
-    d_lam_re_h_im = np.empty((H,), dtype)
-    d_x_B_re_x = np.empty((T, B, I), dtype)
+    d_h_re_prev_rows = scratch("d_h_re_prev_rows", (2, B, H), dtype)
+    d_h_im_prev_rows = scratch("d_h_im_prev_rows", (2, B, H), dtype)
+    d_C_im_h_im = scratch("d_C_im_h_im", (T, B, I), dtype)
+    d_h_im_C_im_h_im = scratch("d_h_im_C_im_h_im", (T, B, H), dtype)
+    d_h_re_C_re_h_re = scratch("d_h_re_C_re_h_re", (T, B, H), dtype)
+    d_h_im = scratch("d_h_im", (T, B, H), dtype)
+    d_h_re = scratch("d_h_re", (T, B, H), dtype)
+    d_B_re_x_to_d_B_im_x = scratch("d_B_re_x_to_d_B_im_x", (T, B, 2 * H), dtype)
+    d_exp_gamma_log_h_re = scratch("d_exp_gamma_log_h_re", (H,), dtype)
+    d_exp_gamma_log_h_im = scratch("d_exp_gamma_log_h_im", (H,), dtype)
+    d_lam_im_h_re = scratch("d_lam_im_h_re", (H,), dtype)
+    d_lam_im_h_im = scratch("d_lam_im_h_im", (H,), dtype)
+    d_lam_re_h_re = scratch("d_lam_re_h_re", (H,), dtype)
+    d_lam_re_h_im = scratch("d_lam_re_h_im", (H,), dtype)
+    d_x_B_re_x = scratch("d_x_B_re_x", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_C_re = np.empty((I, H), dtype)
     d_C_im = np.empty((I, H), dtype)
@@ -278,6 +279,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -38,6 +38,7 @@ compiled from lstm_blocks.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -141,17 +142,17 @@ def forward(params, x, state=None):
     U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_o.T), axis=1))
     h_rows = np.empty((T + 1, B, H), dtype)
     c_rows = np.empty((T + 1, B, N, S), dtype)
-    W_i_x_to_W_o_x = np.empty((T, B, 3 * N), dtype)
-    z_sum = np.empty((T, B, N, S), dtype)
-    U_i_h_to_U_o_h = np.empty((B, 3 * N), dtype)
+    W_i_x_to_W_o_x = scratch("W_i_x_to_W_o_x", (T, B, 3 * N), dtype)
+    z_sum = scratch("z_sum", (T, B, N, S), dtype)
+    U_i_h_to_U_o_h = scratch("U_i_h_to_U_o_h", (B, 3 * N), dtype)
     i = np.empty((T, B, N), dtype)
     f = np.empty((T, B, N), dtype)
     o = np.empty((T, B, N), dtype)
-    z_sum2 = np.empty((B, N, S), dtype)
+    z_sum2 = scratch("z_sum2", (B, N, S), dtype)
     z = np.empty((T, B, N, S), dtype)
     tanh_c = np.empty((T, B, N, S), dtype)
     y = np.empty((T, B, N, S), dtype)
-    h_sum = np.empty((B, H, N), dtype)
+    h_sum = scratch("h_sum", (B, H, N), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
     kernel = bound(sizes, dtype)
@@ -216,21 +217,21 @@ def backward(params, tape, dy, dstate=None):
     W_h = np.ascontiguousarray(params["W_h"])
     U_i_to_U_o2 = np.concatenate((U_i, U_f, U_o))
     W_i_to_W_o2 = np.concatenate((W_i, W_f, W_o))
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_c_prev_rows = np.empty((2, B, N, S), dtype)
-    d_h = np.empty((B, H), dtype)
-    d_h_sum = np.empty((T, B, H, N), dtype)
-    d_y = np.empty((B, N, S), dtype)
-    d_c = np.empty((B, N, S), dtype)
-    d_z_pre = np.empty((T, B, N, S), dtype)
-    d_o = np.empty((B, N), dtype)
-    d_i_pre_to_d_o_pre = np.empty((T, B, 3 * N), dtype)
-    d_f = np.empty((B, N), dtype)
-    d_i = np.empty((B, N), dtype)
-    d_h_prev_U_i_h = np.empty((B, H), dtype)
-    d_h_prev_z_sum2 = np.empty((B, H), dtype)
-    d_x_W_i_x = np.empty((T, B, I), dtype)
-    d_x_z_sum = np.empty((T, B, I), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, N, S), dtype)
+    d_h = scratch("d_h", (B, H), dtype)
+    d_h_sum = scratch("d_h_sum", (T, B, H, N), dtype)
+    d_y = scratch("d_y", (B, N, S), dtype)
+    d_c = scratch("d_c", (B, N, S), dtype)
+    d_z_pre = scratch("d_z_pre", (T, B, N, S), dtype)
+    d_o = scratch("d_o", (B, N), dtype)
+    d_i_pre_to_d_o_pre = scratch("d_i_pre_to_d_o_pre", (T, B, 3 * N), dtype)
+    d_f = scratch("d_f", (B, N), dtype)
+    d_i = scratch("d_i", (B, N), dtype)
+    d_h_prev_U_i_h = scratch("d_h_prev_U_i_h", (B, H), dtype)
+    d_h_prev_z_sum2 = scratch("d_h_prev_z_sum2", (B, H), dtype)
+    d_x_W_i_x = scratch("d_x_W_i_x", (T, B, I), dtype)
+    d_x_z_sum = scratch("d_x_z_sum", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_z = np.empty((N, S, I), dtype)
     d_U_z = np.empty((N, S, H), dtype)
@@ -318,6 +319,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -31,6 +31,7 @@ compiled from lstm_concat.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,10 +115,10 @@ def forward(params, x, state=None):
     W_o = np.ascontiguousarray(params["W_o"])
     b_o = np.ascontiguousarray(params["b_o"])
     W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-    h_rows = np.empty((T + 1, B, H), dtype)
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     c_rows = np.empty((T + 1, B, H), dtype)
     v = np.empty((T, B, H + I), dtype)
-    W_i_v_to_W_o_v = np.empty((B, 4 * H), dtype)
+    W_i_v_to_W_o_v = scratch("W_i_v_to_W_o_v", (B, 4 * H), dtype)
     i = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
     g = np.empty((T, B, H), dtype)
@@ -164,9 +165,9 @@ def backward(params, tape, dy, dstate=None):
     W_g = np.ascontiguousarray(params["W_g"])
     W_o = np.ascontiguousarray(params["W_o"])
     W_i_to_W_o2 = np.concatenate((W_i, W_f, W_g, W_o))
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_c_prev_rows = np.empty((2, B, H), dtype)
-    d_i_pre_to_d_o_pre = np.empty((T, B, 4 * H), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    d_i_pre_to_d_o_pre = scratch("d_i_pre_to_d_o_pre", (T, B, 4 * H), dtype)
     d_v = np.empty((T, B, H + I), dtype)
     d_W_i_to_d_W_o = np.empty((4 * H, H + I), dtype)
     d_b_i_to_d_b_o = np.empty((4 * H,), dtype)
@@ -202,6 +203,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -38,6 +38,7 @@ compiled from lstm_gaussian.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -145,9 +146,9 @@ def forward(params, x, state=None):
     U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
     h_rows = np.empty((T + 1, B, H), dtype)
     c_rows = np.empty((T + 1, B, H), dtype)
-    W_i_x_to_W_o_x = np.empty((T, B, 4 * H), dtype)
+    W_i_x_to_W_o_x = scratch("W_i_x_to_W_o_x", (T, B, 4 * H), dtype)
     k = np.empty((T, H), dtype)
-    U_i_h_to_U_o_h = np.empty((B, 4 * H), dtype)
+    U_i_h_to_U_o_h = scratch("U_i_h_to_U_o_h", (B, 4 * H), dtype)
     i = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
     g = np.empty((T, B, H), dtype)
@@ -209,19 +210,19 @@ def backward(params, tape, dy, dstate=None):
     sigma = np.ascontiguousarray(params["sigma"])
     U_i_to_U_o2 = np.concatenate((U_i, U_f, U_g, U_o))
     W_i_to_W_o2 = np.concatenate((W_i, W_f, W_g, W_o))
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_c_prev_rows = np.empty((T + 1, B, H), dtype)
-    d_h = np.empty((T, B, H), dtype)
-    d_i_pre_to_d_o_pre = np.empty((T, B, 4 * H), dtype)
-    d_h_prev_U_i_h = np.empty((B, H), dtype)
-    d_c_by_k = np.empty((T, B, H), dtype)
-    d_k_c = np.empty((T, H), dtype)
-    d_h_by_k = np.empty((T, B, H), dtype)
-    d_k_h = np.empty((T, H), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (T + 1, B, H), dtype)
+    d_h = scratch("d_h", (T, B, H), dtype)
+    d_i_pre_to_d_o_pre = scratch("d_i_pre_to_d_o_pre", (T, B, 4 * H), dtype)
+    d_h_prev_U_i_h = scratch("d_h_prev_U_i_h", (B, H), dtype)
+    d_c_by_k = scratch("d_c_by_k", (T, B, H), dtype)
+    d_k_c = scratch("d_k_c", (T, H), dtype)
+    d_h_by_k = scratch("d_h_by_k", (T, B, H), dtype)
+    d_k_h = scratch("d_k_h", (T, H), dtype)
     d_x = np.empty((T, B, I), dtype)
-    d_k_pre_by_mu = np.empty((T, H), dtype)
+    d_k_pre_by_mu = scratch("d_k_pre_by_mu", (T, H), dtype)
     d_mu = np.empty((H,), dtype)
-    d_k_pre_by_sigma = np.empty((T, H), dtype)
+    d_k_pre_by_sigma = scratch("d_k_pre_by_sigma", (T, H), dtype)
     d_sigma = np.empty((H,), dtype)
     d_W_i_to_d_W_o = np.empty((4 * H, I), dtype)
     d_U_i_to_d_U_o = np.empty((4 * H, H), dtype)
@@ -283,6 +284,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

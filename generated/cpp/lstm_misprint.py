@@ -34,6 +34,7 @@ compiled from lstm_misprint.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -133,8 +134,8 @@ def forward(params, x, state=None):
     U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
     h_rows = np.empty((T + 1, B, H), dtype)
     c_rows = np.empty((T + 1, B, H), dtype)
-    W_i_x_to_W_o_x = np.empty((T, B, 4 * H), dtype)
-    U_i_h_to_U_o_h = np.empty((B, 4 * H), dtype)
+    W_i_x_to_W_o_x = scratch("W_i_x_to_W_o_x", (T, B, 4 * H), dtype)
+    U_i_h_to_U_o_h = scratch("U_i_h_to_U_o_h", (B, 4 * H), dtype)
     i = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
     g = np.empty((T, B, H), dtype)
@@ -189,9 +190,9 @@ def backward(params, tape, dy, dstate=None):
     U_o = np.ascontiguousarray(params["U_o"])
     U_i_to_U_o2 = np.concatenate((U_i, U_f, U_g, U_o))
     W_i_to_W_o2 = np.concatenate((W_i, W_f, W_g, W_o))
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_c_prev_rows = np.empty((2, B, H), dtype)
-    d_i_pre_to_d_o_pre = np.empty((T, B, 4 * H), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    d_i_pre_to_d_o_pre = scratch("d_i_pre_to_d_o_pre", (T, B, 4 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_i_to_d_W_o = np.empty((4 * H, I), dtype)
     d_U_i_to_d_U_o = np.empty((4 * H, H), dtype)
@@ -234,6 +235,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

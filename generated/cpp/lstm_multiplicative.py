@@ -38,6 +38,7 @@ compiled from lstm_multiplicative.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -150,7 +151,7 @@ def forward(params, x, state=None):
     W_m_x_to_W_o_x = np.empty((T, B, 5 * H), dtype)
     U_m_h = np.empty((T, B, H), dtype)
     m = np.empty((T, B, H), dtype)
-    U_i_m_to_U_o_m = np.empty((B, 4 * H), dtype)
+    U_i_m_to_U_o_m = scratch("U_i_m_to_U_o_m", (B, 4 * H), dtype)
     i = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
     g = np.empty((T, B, H), dtype)
@@ -214,14 +215,14 @@ def backward(params, tape, dy, dstate=None):
     U_o = np.ascontiguousarray(params["U_o"])
     U_i_to_U_o2 = np.concatenate((U_i, U_f, U_g, U_o))
     W_i_to_W_o = np.concatenate((W_i, W_f, W_g, W_o))
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_c_prev_rows = np.empty((2, B, H), dtype)
-    d_i_pre_to_d_o_pre = np.empty((T, B, 4 * H), dtype)
-    d_m = np.empty((T, B, H), dtype)
-    d_U_m_h = np.empty((T, B, H), dtype)
-    d_W_m_x = np.empty((T, B, H), dtype)
-    d_x_W_m_x = np.empty((T, B, I), dtype)
-    d_x_W_i_x = np.empty((T, B, I), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    d_i_pre_to_d_o_pre = scratch("d_i_pre_to_d_o_pre", (T, B, 4 * H), dtype)
+    d_m = scratch("d_m", (T, B, H), dtype)
+    d_U_m_h = scratch("d_U_m_h", (T, B, H), dtype)
+    d_W_m_x = scratch("d_W_m_x", (T, B, H), dtype)
+    d_x_W_m_x = scratch("d_x_W_m_x", (T, B, I), dtype)
+    d_x_W_i_x = scratch("d_x_W_i_x", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_m = np.empty((H, I), dtype)
     d_U_m = np.empty((H, H), dtype)
@@ -282,6 +283,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

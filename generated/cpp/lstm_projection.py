@@ -39,6 +39,7 @@ compiled from lstm_projection.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -152,8 +153,8 @@ def forward(params, x, state=None):
     W_r_T = np.ascontiguousarray(W_r.T)
     r_rows = np.empty((T + 1, B, P), dtype)
     c_rows = np.empty((T + 1, B, H), dtype)
-    W_i_x_to_W_o_x = np.empty((T, B, 4 * H), dtype)
-    U_i_r_to_U_o_r = np.empty((B, 4 * H), dtype)
+    W_i_x_to_W_o_x = scratch("W_i_x_to_W_o_x", (T, B, 4 * H), dtype)
+    U_i_r_to_U_o_r = scratch("U_i_r_to_U_o_r", (B, 4 * H), dtype)
     i = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
     g = np.empty((T, B, H), dtype)
@@ -216,11 +217,11 @@ def backward(params, tape, dy, dstate=None):
     W_r = np.ascontiguousarray(params["W_r"])
     U_i_to_U_o2 = np.concatenate((U_i, U_f, U_g, U_o))
     W_i_to_W_o2 = np.concatenate((W_i, W_f, W_g, W_o))
-    d_r_prev_rows = np.empty((2, B, P), dtype)
-    d_c_prev_rows = np.empty((2, B, H), dtype)
-    d_r = np.empty((T, B, P), dtype)
-    d_m = np.empty((B, H), dtype)
-    d_i_pre_to_d_o_pre = np.empty((T, B, 4 * H), dtype)
+    d_r_prev_rows = scratch("d_r_prev_rows", (2, B, P), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    d_r = scratch("d_r", (T, B, P), dtype)
+    d_m = scratch("d_m", (B, H), dtype)
+    d_i_pre_to_d_o_pre = scratch("d_i_pre_to_d_o_pre", (T, B, 4 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_p_i = np.empty((H,), dtype)
     d_p_f = np.empty((H,), dtype)
@@ -286,6 +287,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -39,6 +39,7 @@ compiled from lstm_time_aware.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -152,15 +153,15 @@ def forward(params, inputs, state=None):
     W_s_T = np.ascontiguousarray(W_s.T)
     h_rows = np.empty((T + 1, B, H), dtype)
     c_rows = np.empty((T + 1, B, H), dtype)
-    W_i_x_to_W_o_x = np.empty((T, B, 4 * H), dtype)
+    W_i_x_to_W_o_x = scratch("W_i_x_to_W_o_x", (T, B, 4 * H), dtype)
     a_pre = np.empty((T, B), dtype)
     a_log = np.empty((T, B), dtype)
-    U_i_h_to_U_o_h = np.empty((B, 4 * H), dtype)
+    U_i_h_to_U_o_h = scratch("U_i_h_to_U_o_h", (B, 4 * H), dtype)
     i = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
     g = np.empty((T, B, H), dtype)
     o = np.empty((T, B, H), dtype)
-    W_s_c = np.empty((B, H), dtype)
+    W_s_c = scratch("W_s_c", (B, H), dtype)
     s = np.empty((T, B, H), dtype)
     a = np.empty((T, B, H), dtype)
     tanh_c = np.empty((T, B, H), dtype)
@@ -222,13 +223,13 @@ def backward(params, tape, dy, dstate=None):
     W_s = np.ascontiguousarray(params["W_s"])
     U_i_to_U_o2 = np.concatenate((U_i, U_f, U_g, U_o))
     W_i_to_W_o2 = np.concatenate((W_i, W_f, W_g, W_o))
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_c_prev_rows = np.empty((2, B, H), dtype)
-    d_a = np.empty((T, B, H), dtype)
-    d_s_pre = np.empty((T, B, H), dtype)
-    d_i_pre_to_d_o_pre = np.empty((T, B, 4 * H), dtype)
-    d_c_prev_W_s_c = np.empty((B, H), dtype)
-    d_a_log_a = np.empty((T, B), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    d_a = scratch("d_a", (T, B, H), dtype)
+    d_s_pre = scratch("d_s_pre", (T, B, H), dtype)
+    d_i_pre_to_d_o_pre = scratch("d_i_pre_to_d_o_pre", (T, B, 4 * H), dtype)
+    d_c_prev_W_s_c = scratch("d_c_prev_W_s_c", (B, H), dtype)
+    d_a_log_a = scratch("d_a_log_a", (T, B), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_delta = np.empty((T, B), dtype)
     d_W_s = np.empty((H, H), dtype)
@@ -290,6 +291,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

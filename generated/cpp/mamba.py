@@ -29,6 +29,7 @@ compiled from mamba.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -113,13 +114,13 @@ def forward(params, x, state=None):
     exp_A_log = np.empty((I, N), dtype)
     A = np.empty((I, N), dtype)
     W_r_x_to_C = np.empty((T, B, R + 2 * N), dtype)
-    W_d_W_r_x = np.empty((T, B, I), dtype)
+    W_d_W_r_x = scratch("W_d_W_r_x", (T, B, I), dtype)
     Delta = np.empty((T, B, I), dtype)
     h_exp = np.empty((T, B, I, N), dtype)
     Delta_x = np.empty((T, B, I), dtype)
-    Delta_x_B = np.empty((T, B, I, N), dtype)
-    h_C = np.empty((T, B, I), dtype)
-    y = np.empty((T, B, I), dtype)
+    Delta_x_B = scratch("Delta_x_B", (T, B, I, N), dtype)
+    h_C = scratch("h_C", (T, B, I), dtype)
+    y = scratch("y", (T, B, I), dtype)
     h_rows[0] = state["h"]
     kernel = bound(sizes, dtype)
     forward_once = kernel("forward_once", A_log, exp_A_log, A)
@@ -173,19 +174,19 @@ def backward(params, tape, dy, dstate=None):
     W_B = np.ascontiguousarray(params["W_B"])
     W_C = np.ascontiguousarray(params["W_C"])
     D = np.ascontiguousarray(params["D"])
-    d_h_prev_rows = np.empty((2, B, I, N), dtype)
-    d_C = np.empty((T, B, N), dtype)
-    d_x_C = np.empty((T, B, I), dtype)
-    d_h = np.empty((T, B, I, N), dtype)
-    d_Delta_x = np.empty((T, B, I), dtype)
-    d_h_pre = np.empty((T, B, I, N), dtype)
-    d_A = np.empty((I, N), dtype)
-    d_B = np.empty((T, B, N), dtype)
-    d_Delta_h_pre = np.empty((T, B, I), dtype)
-    d_Delta_pre = np.empty((T, B, I), dtype)
-    d_W_r_x = np.empty((T, B, R), dtype)
-    d_x_W_r_x = np.empty((T, B, I), dtype)
-    d_x_B = np.empty((T, B, I), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, I, N), dtype)
+    d_C = scratch("d_C", (T, B, N), dtype)
+    d_x_C = scratch("d_x_C", (T, B, I), dtype)
+    d_h = scratch("d_h", (T, B, I, N), dtype)
+    d_Delta_x = scratch("d_Delta_x", (T, B, I), dtype)
+    d_h_pre = scratch("d_h_pre", (T, B, I, N), dtype)
+    d_A = scratch("d_A", (I, N), dtype)
+    d_B = scratch("d_B", (T, B, N), dtype)
+    d_Delta_h_pre = scratch("d_Delta_h_pre", (T, B, I), dtype)
+    d_Delta_pre = scratch("d_Delta_pre", (T, B, I), dtype)
+    d_W_r_x = scratch("d_W_r_x", (T, B, R), dtype)
+    d_x_W_r_x = scratch("d_x_W_r_x", (T, B, I), dtype)
+    d_x_B = scratch("d_x_B", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_d = np.empty((I, R), dtype)
     d_W_r = np.empty((R, I), dtype)
@@ -260,6 +261,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

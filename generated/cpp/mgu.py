@@ -21,6 +21,7 @@ compiled from mgu.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,11 +99,11 @@ def forward(params, x, state=None):
     U_f_T = np.ascontiguousarray(U_f.T)
     U_h_T = np.ascontiguousarray(U_h.T)
     h_rows = np.empty((T + 1, B, H), dtype)
-    W_f_x_to_W_h_x = np.empty((T, B, 2 * H), dtype)
-    U_f_h = np.empty((B, H), dtype)
+    W_f_x_to_W_h_x = scratch("W_f_x_to_W_h_x", (T, B, 2 * H), dtype)
+    U_f_h = scratch("U_f_h", (B, H), dtype)
     f = np.empty((T, B, H), dtype)
     f_h = np.empty((T, B, H), dtype)
-    U_h_f_h = np.empty((B, H), dtype)
+    U_h_f_h = scratch("U_h_f_h", (B, H), dtype)
     n = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     kernel = bound(sizes, dtype)
@@ -147,11 +148,11 @@ def backward(params, tape, dy, dstate=None):
     W_h = np.ascontiguousarray(params["W_h"])
     U_h = np.ascontiguousarray(params["U_h"])
     W_f_to_W_h2 = np.concatenate((W_f, W_h))
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_h = np.empty((B, H), dtype)
-    d_f_pre_to_d_n_pre = np.empty((T, B, 2 * H), dtype)
-    d_f_h = np.empty((B, H), dtype)
-    d_h_prev_U_f_h = np.empty((B, H), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_h = scratch("d_h", (B, H), dtype)
+    d_f_pre_to_d_n_pre = scratch("d_f_pre_to_d_n_pre", (T, B, 2 * H), dtype)
+    d_f_h = scratch("d_f_h", (B, H), dtype)
+    d_h_prev_U_f_h = scratch("d_h_prev_U_f_h", (B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_U_f = np.empty((H, H), dtype)
     d_U_h = np.empty((H, H), dtype)
@@ -196,6 +197,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -23,6 +23,7 @@ compiled from mingru.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,7 +92,7 @@ def forward(params, x, state=None):
     b_h = np.ascontiguousarray(params["b_h"])
     W_z_to_W_h = np.ascontiguousarray(np.concatenate((W_z.T, W_h.T), axis=1))
     h_rows = np.empty((T + 1, B, H), dtype)
-    W_z_x_to_W_h_x = np.empty((T, B, 2 * H), dtype)
+    W_z_x_to_W_h_x = scratch("W_z_x_to_W_h_x", (T, B, 2 * H), dtype)
     z = np.empty((T, B, H), dtype)
     n = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
@@ -129,9 +130,9 @@ def backward(params, tape, dy, dstate=None):
     W_z = np.ascontiguousarray(params["W_z"])
     W_h = np.ascontiguousarray(params["W_h"])
     W_z_to_W_h2 = np.concatenate((W_z, W_h))
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_h = np.empty((T, B, H), dtype)
-    d_z_pre_to_d_n = np.empty((T, B, 2 * H), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_h = scratch("d_h", (T, B, H), dtype)
+    d_z_pre_to_d_n = scratch("d_z_pre_to_d_n", (T, B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_z_to_d_W_h = np.empty((2 * H, I), dtype)
     d_b_z_to_d_b_h = np.empty((2 * H,), dtype)
@@ -161,6 +162,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -42,6 +42,7 @@ compiled from mlstm.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -152,18 +153,18 @@ def forward(params, x, state=None):
     W_q_to_W_o = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1))
     C_rows = np.empty((T + 1, B, H, K), dtype)
     n_rows = np.empty((T + 1, B, K), dtype)
-    m_rows = np.empty((T + 1, B), dtype)
+    m_rows = scratch("m_rows", (T + 1, B), dtype)
     sqrt_K = np.empty((), dtype)
-    W_q_x_to_W_o_x = np.empty((T, B, 2 * K + 2 * H), dtype)
+    W_q_x_to_W_o_x = scratch("W_q_x_to_W_o_x", (T, B, 2 * K + 2 * H), dtype)
     q = np.empty((T, B, K), dtype)
     k = np.empty((T, B, K), dtype)
     v = np.empty((T, B, H), dtype)
     o = np.empty((T, B, H), dtype)
-    w_i_x = np.empty((T, B), dtype)
+    w_i_x = scratch("w_i_x", (T, B), dtype)
     log_i = np.empty((T, B), dtype)
-    w_f_x = np.empty((T, B), dtype)
+    w_f_x = scratch("w_f_x", (T, B), dtype)
     log_f_softplus = np.empty((T, B), dtype)
-    log_f = np.empty((T, B), dtype)
+    log_f = scratch("log_f", (T, B), dtype)
     v_k = np.empty((T, B, H, K), dtype)
     m_pre = np.empty((T, B), dtype)
     i = np.empty((T, B), dtype)
@@ -173,7 +174,7 @@ def forward(params, x, state=None):
     abs_n_q = np.empty((T, B), dtype)
     h_exp = np.empty((T, B), dtype)
     max_abs_n_q = np.empty((T, B), dtype)
-    h = np.empty((T, B, H), dtype)
+    h = scratch("h", (T, B, H), dtype)
     C_rows[0] = state["C"]
     n_rows[0] = state["n"]
     m_rows[0] = state["m"]
@@ -259,39 +260,39 @@ def backward(params, tape, dy, dstate=None):
     W_o = np.ascontiguousarray(params["W_o"])
     w_i = np.ascontiguousarray(params["w_i"])
     w_f = np.ascontiguousarray(params["w_f"])
-    d_C_prev_rows = np.empty((2, B, H, K), dtype)
-    d_n_prev_rows = np.empty((2, B, K), dtype)
-    d_m_prev_rows = np.empty((2, B), dtype)
-    d_h_by_max_abs_n_q = np.empty((T, B, H), dtype)
-    d_max_abs_n_q = np.empty((T, B), dtype)
-    d_h_exp = np.empty((T, B), dtype)
-    d_n_q = np.empty((T, B), dtype)
-    d_C_q = np.empty((T, B, H), dtype)
-    d_o_pre = np.empty((T, B, H), dtype)
-    d_q_C_q = np.empty((T, B, K), dtype)
-    d_q = np.empty((T, B, K), dtype)
-    d_x_W_q_x = np.empty((T, B, I), dtype)
-    d_x_W_o_x = np.empty((T, B, I), dtype)
-    d_n = np.empty((T, B, K), dtype)
-    d_C = np.empty((T, B, H, K), dtype)
-    d_f_C = np.empty((B,), dtype)
-    d_f_n = np.empty((B,), dtype)
-    d_f_pre = np.empty((T, B), dtype)
-    d_i_C = np.empty((B,), dtype)
-    d_i_n = np.empty((B,), dtype)
-    d_i_pre = np.empty((T, B), dtype)
-    d_m = np.empty((T, B), dtype)
-    d_m_pre = np.empty((T, B), dtype)
-    d_v_k = np.empty((T, B, H, K), dtype)
-    d_log_f_pre = np.empty((T, B), dtype)
-    d_w_f_x = np.empty((T, B), dtype)
-    d_log_i = np.empty((T, B), dtype)
-    d_v = np.empty((T, B, H), dtype)
-    d_k_v_k = np.empty((T, B, K), dtype)
-    d_k = np.empty((T, B, K), dtype)
-    d_W_k_x = np.empty((T, B, K), dtype)
-    d_x_W_k_x = np.empty((T, B, I), dtype)
-    d_x_W_v_x = np.empty((T, B, I), dtype)
+    d_C_prev_rows = scratch("d_C_prev_rows", (2, B, H, K), dtype)
+    d_n_prev_rows = scratch("d_n_prev_rows", (2, B, K), dtype)
+    d_m_prev_rows = scratch("d_m_prev_rows", (2, B), dtype)
+    d_h_by_max_abs_n_q = scratch("d_h_by_max_abs_n_q", (T, B, H), dtype)
+    d_max_abs_n_q = scratch("d_max_abs_n_q", (T, B), dtype)
+    d_h_exp = scratch("d_h_exp", (T, B), dtype)
+    d_n_q = scratch("d_n_q", (T, B), dtype)
+    d_C_q = scratch("d_C_q", (T, B, H), dtype)
+    d_o_pre = scratch("d_o_pre", (T, B, H), dtype)
+    d_q_C_q = scratch("d_q_C_q", (T, B, K), dtype)
+    d_q = scratch("d_q", (T, B, K), dtype)
+    d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
+    d_x_W_o_x = scratch("d_x_W_o_x", (T, B, I), dtype)
+    d_n = scratch("d_n", (T, B, K), dtype)
+    d_C = scratch("d_C", (T, B, H, K), dtype)
+    d_f_C = scratch("d_f_C", (B,), dtype)
+    d_f_n = scratch("d_f_n", (B,), dtype)
+    d_f_pre = scratch("d_f_pre", (T, B), dtype)
+    d_i_C = scratch("d_i_C", (B,), dtype)
+    d_i_n = scratch("d_i_n", (B,), dtype)
+    d_i_pre = scratch("d_i_pre", (T, B), dtype)
+    d_m = scratch("d_m", (T, B), dtype)
+    d_m_pre = scratch("d_m_pre", (T, B), dtype)
+    d_v_k = scratch("d_v_k", (T, B, H, K), dtype)
+    d_log_f_pre = scratch("d_log_f_pre", (T, B), dtype)
+    d_w_f_x = scratch("d_w_f_x", (T, B), dtype)
+    d_log_i = scratch("d_log_i", (T, B), dtype)
+    d_v = scratch("d_v", (T, B, H), dtype)
+    d_k_v_k = scratch("d_k_v_k", (T, B, K), dtype)
+    d_k = scratch("d_k", (T, B, K), dtype)
+    d_W_k_x = scratch("d_W_k_x", (T, B, K), dtype)
+    d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
+    d_x_W_v_x = scratch("d_x_W_v_x", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q = np.empty((K, I), dtype)
     d_b_q = np.empty((K,), dtype)
@@ -304,7 +305,7 @@ def backward(params, tape, dy, dstate=None):
     d_w_i = np.empty((I,), dtype)
     d_b_i = np.empty((), dtype)
     d_w_f = np.empty((I,), dtype)
-    d_b_f_log_f_pre = np.empty((), dtype)
+    d_b_f_log_f_pre = scratch("d_b_f_log_f_pre", (), dtype)
     d_b_f = np.empty((), dtype)
     d_C_prev_rows[T % 2] = dstate["C"]
     d_n_prev_rows[T % 2] = dstate["n"]
@@ -418,6 +419,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -23,6 +23,7 @@ compiled from narx.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,10 +101,10 @@ def forward(params, x, state=None):
     h_rows = np.empty((T + 1, B, H), dtype)
     h_lag1_rows = np.empty((T + 1, B, H), dtype)
     h_lag2_rows = np.empty((T + 1, B, H), dtype)
-    U_x = np.empty((T, B, H), dtype)
-    W_1_h = np.empty((B, H), dtype)
-    W_2_h_lag1 = np.empty((B, H), dtype)
-    W_3_h_lag2 = np.empty((B, H), dtype)
+    U_x = scratch("U_x", (T, B, H), dtype)
+    W_1_h = scratch("W_1_h", (B, H), dtype)
+    W_2_h_lag1 = scratch("W_2_h_lag1", (B, H), dtype)
+    W_3_h_lag2 = scratch("W_3_h_lag2", (B, H), dtype)
     h_rows[0] = state["h"]
     h_lag1_rows[0] = state["h_lag1"]
     h_lag2_rows[0] = state["h_lag2"]
@@ -148,11 +149,11 @@ def backward(params, tape, dy, dstate=None):
     W_2 = np.ascontiguousarray(params["W_2"])
     W_3 = np.ascontiguousarray(params["W_3"])
     W_1_to_W_2 = np.concatenate((W_1, W_2), axis=1)
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_h_lag1_prev_rows = np.empty((2, B, H), dtype)
-    d_h_lag2_prev_rows = np.empty((2, B, H), dtype)
-    d_h_pre = np.empty((T, B, H), dtype)
-    d_h_prev_W_1_h_to_d_h_lag2_prev = np.empty((B, 2 * H), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_h_lag1_prev_rows = scratch("d_h_lag1_prev_rows", (2, B, H), dtype)
+    d_h_lag2_prev_rows = scratch("d_h_lag2_prev_rows", (2, B, H), dtype)
+    d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
+    d_h_prev_W_1_h_to_d_h_lag2_prev = scratch("d_h_prev_W_1_h_to_d_h_lag2_prev", (B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_U = np.empty((H, I), dtype)
     d_W_1 = np.empty((H, H), dtype)
@@ -200,6 +201,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -34,6 +34,7 @@ compiled from noaf.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -141,8 +142,8 @@ def forward(params, x, state=None):
     R_z_to_R_o = np.ascontiguousarray(np.concatenate((R_z.T, R_i.T, R_f.T, R_o.T), axis=1))
     y_rows = np.empty((T + 1, B, H), dtype)
     c_rows = np.empty((T + 1, B, H), dtype)
-    W_z_x_to_W_o_x = np.empty((T, B, 4 * H), dtype)
-    R_z_y_to_R_o_y = np.empty((B, 4 * H), dtype)
+    W_z_x_to_W_o_x = scratch("W_z_x_to_W_o_x", (T, B, 4 * H), dtype)
+    R_z_y_to_R_o_y = scratch("R_z_y_to_R_o_y", (B, 4 * H), dtype)
     z = np.empty((T, B, H), dtype)
     i = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
@@ -198,9 +199,9 @@ def backward(params, tape, dy, dstate=None):
     p_o = np.ascontiguousarray(params["p_o"])
     R_z_to_R_o2 = np.concatenate((R_z, R_i, R_f, R_o))
     W_z_to_W_o2 = np.concatenate((W_z, W_i, W_f, W_o))
-    d_y_prev_rows = np.empty((2, B, H), dtype)
-    d_c_prev_rows = np.empty((2, B, H), dtype)
-    d_z_pre_to_d_o_pre = np.empty((T, B, 4 * H), dtype)
+    d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    d_z_pre_to_d_o_pre = scratch("d_z_pre_to_d_o_pre", (T, B, 4 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_p_i = np.empty((H,), dtype)
     d_p_f = np.empty((H,), dtype)
@@ -259,6 +260,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

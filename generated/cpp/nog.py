@@ -30,6 +30,7 @@ compiled from nog.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -127,8 +128,8 @@ def forward(params, x, state=None):
     y_rows = np.empty((T + 1, B, H), dtype)
     c_rows = np.empty((T + 1, B, H), dtype)
     o = np.empty((), dtype)
-    W_z_x_to_W_f_x = np.empty((T, B, 3 * H), dtype)
-    R_z_y_to_R_f_y = np.empty((B, 3 * H), dtype)
+    W_z_x_to_W_f_x = scratch("W_z_x_to_W_f_x", (T, B, 3 * H), dtype)
+    R_z_y_to_R_f_y = scratch("R_z_y_to_R_f_y", (B, 3 * H), dtype)
     z = np.empty((T, B, H), dtype)
     i = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
@@ -184,9 +185,9 @@ def backward(params, tape, dy, dstate=None):
     p_f = np.ascontiguousarray(params["p_f"])
     R_z_to_R_f2 = np.concatenate((R_z, R_i, R_f))
     W_z_to_W_f2 = np.concatenate((W_z, W_i, W_f))
-    d_y_prev_rows = np.empty((2, B, H), dtype)
-    d_c_prev_rows = np.empty((2, B, H), dtype)
-    d_z_pre_to_d_f_pre = np.empty((T, B, 3 * H), dtype)
+    d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    d_z_pre_to_d_f_pre = scratch("d_z_pre_to_d_f_pre", (T, B, 3 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_p_i = np.empty((H,), dtype)
     d_p_f = np.empty((H,), dtype)
@@ -237,6 +238,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -31,6 +31,7 @@ compiled from performer.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -111,18 +112,18 @@ def forward(params, x, state=None):
     W_q_x_to_v = np.empty((T, B, 2 * D + H), dtype)
     q = np.empty((T, B, D), dtype)
     k = np.empty((T, B, D), dtype)
-    a = np.empty((T, B, M), dtype)
-    q_q = np.empty((T, B), dtype)
+    a = scratch("a", (T, B, M), dtype)
+    q_q = scratch("q_q", (T, B), dtype)
     a_argmax = np.empty((T, B, M), dtype)
-    max_a = np.empty((T, B), dtype)
+    max_a = scratch("max_a", (T, B), dtype)
     phi_q = np.empty((T, B, M), dtype)
-    Omega_k = np.empty((T, B, M), dtype)
-    k_k = np.empty((T, B), dtype)
+    Omega_k = scratch("Omega_k", (T, B, M), dtype)
+    k_k = scratch("k_k", (T, B), dtype)
     phi_k = np.empty((T, B, M), dtype)
-    v_phi_k = np.empty((T, B, H, M), dtype)
+    v_phi_k = scratch("v_phi_k", (T, B, H, M), dtype)
     S_phi_q = np.empty((T, B, H), dtype)
     z_phi_q = np.empty((T, B), dtype)
-    y = np.empty((T, B, H), dtype)
+    y = scratch("y", (T, B, H), dtype)
     S_rows[0] = state["S"]
     z_rows[0] = state["z"]
     kernel = bound(sizes, dtype)
@@ -198,38 +199,38 @@ def backward(params, tape, dy, dstate=None):
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
     Omega = np.ascontiguousarray(params["Omega"])
-    d_S_prev_rows = np.empty((2, B, H, M), dtype)
-    d_z_prev_rows = np.empty((2, B, M), dtype)
-    d_z_phi_q_y = np.empty((T, B), dtype)
-    d_z_phi_q = np.empty((T, B), dtype)
-    d_S_phi_q = np.empty((T, B, H), dtype)
-    d_phi_q_S_phi_q = np.empty((T, B, M), dtype)
-    d_phi_q_pre = np.empty((T, B, M), dtype)
-    d_max_a_phi_q_pre = np.empty((T, B), dtype)
-    d_max_a = np.empty((T, B), dtype)
-    d_q_q_phi_q_pre = np.empty((T, B), dtype)
-    d_q_q = np.empty((T, B), dtype)
-    d_a = np.empty((T, B, M), dtype)
-    d_q_a = np.empty((T, B, D), dtype)
-    d_W_q_x = np.empty((T, B, D), dtype)
-    d_x_W_q_x = np.empty((T, B, I), dtype)
-    d_z = np.empty((T, B, M), dtype)
-    d_S = np.empty((T, B, H, M), dtype)
-    d_phi_k_v_phi_k = np.empty((T, B, M), dtype)
-    d_phi_k_pre = np.empty((T, B, M), dtype)
-    d_k_k_phi_k_pre = np.empty((T, B), dtype)
-    d_k_k = np.empty((T, B), dtype)
-    d_v = np.empty((T, B, H), dtype)
-    d_k_Omega_k = np.empty((T, B, D), dtype)
-    d_W_k_x = np.empty((T, B, D), dtype)
-    d_x_W_k_x = np.empty((T, B, I), dtype)
-    d_x_v = np.empty((T, B, I), dtype)
+    d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, M), dtype)
+    d_z_prev_rows = scratch("d_z_prev_rows", (2, B, M), dtype)
+    d_z_phi_q_y = scratch("d_z_phi_q_y", (T, B), dtype)
+    d_z_phi_q = scratch("d_z_phi_q", (T, B), dtype)
+    d_S_phi_q = scratch("d_S_phi_q", (T, B, H), dtype)
+    d_phi_q_S_phi_q = scratch("d_phi_q_S_phi_q", (T, B, M), dtype)
+    d_phi_q_pre = scratch("d_phi_q_pre", (T, B, M), dtype)
+    d_max_a_phi_q_pre = scratch("d_max_a_phi_q_pre", (T, B), dtype)
+    d_max_a = scratch("d_max_a", (T, B), dtype)
+    d_q_q_phi_q_pre = scratch("d_q_q_phi_q_pre", (T, B), dtype)
+    d_q_q = scratch("d_q_q", (T, B), dtype)
+    d_a = scratch("d_a", (T, B, M), dtype)
+    d_q_a = scratch("d_q_a", (T, B, D), dtype)
+    d_W_q_x = scratch("d_W_q_x", (T, B, D), dtype)
+    d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
+    d_z = scratch("d_z", (T, B, M), dtype)
+    d_S = scratch("d_S", (T, B, H, M), dtype)
+    d_phi_k_v_phi_k = scratch("d_phi_k_v_phi_k", (T, B, M), dtype)
+    d_phi_k_pre = scratch("d_phi_k_pre", (T, B, M), dtype)
+    d_k_k_phi_k_pre = scratch("d_k_k_phi_k_pre", (T, B), dtype)
+    d_k_k = scratch("d_k_k", (T, B), dtype)
+    d_v = scratch("d_v", (T, B, H), dtype)
+    d_k_Omega_k = scratch("d_k_Omega_k", (T, B, D), dtype)
+    d_W_k_x = scratch("d_W_k_x", (T, B, D), dtype)
+    d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
+    d_x_v = scratch("d_x_v", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q = np.empty((D, I), dtype)
     d_W_k = np.empty((D, I), dtype)
     d_W_v = np.empty((H, I), dtype)
-    d_Omega_a = np.empty((M, D), dtype)
-    d_Omega_Omega_k = np.empty((M, D), dtype)
+    d_Omega_a = scratch("d_Omega_a", (M, D), dtype)
+    d_Omega_Omega_k = scratch("d_Omega_Omega_k", (M, D), dtype)
     d_Omega = np.empty((M, D), dtype)
     d_S_prev_rows[T % 2] = dstate["S"]
     d_z_prev_rows[T % 2] = dstate["z"]
@@ -316,6 +317,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

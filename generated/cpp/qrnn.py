@@ -26,6 +26,7 @@ compiled from qrnn.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,12 +106,12 @@ def forward(params, x, state=None):
     V_z_to_V_o = np.ascontiguousarray(np.concatenate((V_z.T, V_f.T, V_o.T), axis=1))
     c_rows = np.empty((T + 1, B, H), dtype)
     x_now_rows = np.empty((T + 1, B, I), dtype)
-    W_z_x_to_W_o_x = np.empty((T, B, 3 * H), dtype)
-    V_z_x_to_V_o_x = np.empty((T, B, 3 * H), dtype)
+    W_z_x_to_W_o_x = scratch("W_z_x_to_W_o_x", (T, B, 3 * H), dtype)
+    V_z_x_to_V_o_x = scratch("V_z_x_to_V_o_x", (T, B, 3 * H), dtype)
     z = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
     o = np.empty((T, B, H), dtype)
-    h = np.empty((T, B, H), dtype)
+    h = scratch("h", (T, B, H), dtype)
     c_rows[0] = state["c"]
     x_now_rows[0] = state["x"]
     kernel = bound(sizes, dtype)
@@ -162,13 +163,13 @@ def backward(params, tape, dy, dstate=None):
     W_o_to_V_o = np.concatenate((W_o, V_o), axis=1)
     W_z_to_W_f = np.concatenate((W_z, W_f))
     V_z_to_V_f = np.concatenate((V_z, V_f))
-    d_c_prev_rows = np.empty((2, B, H), dtype)
-    d_x_prev_rows = np.empty((T + 1, B, I), dtype)
-    d_o_pre = np.empty((T, B, H), dtype)
-    d_x_W_o_x_to_d_x_prev_V_o_x = np.empty((T, B, 2 * I), dtype)
-    d_c = np.empty((T, B, H), dtype)
-    d_z_pre_to_d_f_pre = np.empty((T, B, 2 * H), dtype)
-    d_x_W_z_x_to_d_x_prev_V_z_x = np.empty((T, B, 2 * I), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    d_x_prev_rows = scratch("d_x_prev_rows", (T + 1, B, I), dtype)
+    d_o_pre = scratch("d_o_pre", (T, B, H), dtype)
+    d_x_W_o_x_to_d_x_prev_V_o_x = scratch("d_x_W_o_x_to_d_x_prev_V_o_x", (T, B, 2 * I), dtype)
+    d_c = scratch("d_c", (T, B, H), dtype)
+    d_z_pre_to_d_f_pre = scratch("d_z_pre_to_d_f_pre", (T, B, 2 * H), dtype)
+    d_x_W_z_x_to_d_x_prev_V_z_x = scratch("d_x_W_z_x_to_d_x_prev_V_z_x", (T, B, 2 * I), dtype)
     d_V_o = np.empty((H, I), dtype)
     d_W_o = np.empty((H, I), dtype)
     d_x = np.empty((T, B, I), dtype)
@@ -218,6 +219,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -28,6 +28,7 @@ compiled from ran.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -111,7 +112,7 @@ def forward(params, x, state=None):
     h_rows = np.empty((T + 1, B, H), dtype)
     c_rows = np.empty((T + 1, B, H), dtype)
     g_to_W_f_x = np.empty((T, B, 3 * H), dtype)
-    U_i_h_to_U_f_h = np.empty((B, 2 * H), dtype)
+    U_i_h_to_U_f_h = scratch("U_i_h_to_U_f_h", (B, 2 * H), dtype)
     i = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
@@ -157,13 +158,13 @@ def backward(params, tape, dy, dstate=None):
     U_f = np.ascontiguousarray(params["U_f"])
     U_i_to_U_f2 = np.concatenate((U_i, U_f))
     W_i_to_W_f = np.concatenate((W_i, W_f))
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_c_prev_rows = np.empty((2, B, H), dtype)
-    d_c = np.empty((T, B, H), dtype)
-    d_i_pre_to_d_f_pre = np.empty((T, B, 2 * H), dtype)
-    d_g = np.empty((T, B, H), dtype)
-    d_x_g = np.empty((T, B, I), dtype)
-    d_x_W_i_x = np.empty((T, B, I), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    d_c = scratch("d_c", (T, B, H), dtype)
+    d_i_pre_to_d_f_pre = scratch("d_i_pre_to_d_f_pre", (T, B, 2 * H), dtype)
+    d_g = scratch("d_g", (T, B, H), dtype)
+    d_x_g = scratch("d_x_g", (T, B, I), dtype)
+    d_x_W_i_x = scratch("d_x_W_i_x", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_c = np.empty((H, I), dtype)
     d_W_i_to_d_W_f = np.empty((2 * H, I), dtype)
@@ -211,6 +212,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

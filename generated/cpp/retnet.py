@@ -33,6 +33,7 @@ compiled from retnet.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -127,14 +128,14 @@ def forward(params, x, state=None):
     C = np.empty((T, K), dtype)
     D = np.empty((T, K), dtype)
     S_a_arg1 = np.empty((T, B, K), dtype)
-    v_S_a_arg1 = np.empty((T, B, H, K), dtype)
+    v_S_a_arg1 = scratch("v_S_a_arg1", (T, B, H, K), dtype)
     S_b_arg1 = np.empty((T, B, K), dtype)
-    v_S_b_arg1 = np.empty((T, B, H, K), dtype)
+    v_S_b_arg1 = scratch("v_S_b_arg1", (T, B, H, K), dtype)
     y_arg = np.empty((T, B, K), dtype)
     y_arg2 = np.empty((T, B, K), dtype)
-    S_a_y_arg = np.empty((T, B, H), dtype)
-    S_b_y_arg2 = np.empty((T, B, H), dtype)
-    y = np.empty((T, B, H), dtype)
+    S_a_y_arg = scratch("S_a_y_arg", (T, B, H), dtype)
+    S_b_y_arg2 = scratch("S_b_y_arg2", (T, B, H), dtype)
+    y = scratch("y", (T, B, H), dtype)
     S_a_rows[0] = state["S_a"]
     S_b_rows[0] = state["S_b"]
     kernel = bound(sizes, dtype)
@@ -202,31 +203,31 @@ def backward(params, tape, dy, dstate=None):
     W_kb = np.ascontiguousarray(params["W_kb"])
     W_v = np.ascontiguousarray(params["W_v"])
     W_ka_to_W_v = np.concatenate((W_ka, W_kb, W_v))
-    d_S_a_prev_rows = np.empty((2, B, H, K), dtype)
-    d_S_b_prev_rows = np.empty((2, B, H, K), dtype)
-    d_y_arg2 = np.empty((T, B, K), dtype)
-    d_y_arg = np.empty((T, B, K), dtype)
-    d_D_y_arg = np.empty((T, K), dtype)
-    d_D_y_arg2 = np.empty((T, K), dtype)
-    d_C_y_arg = np.empty((T, K), dtype)
-    d_C_y_arg2 = np.empty((T, K), dtype)
-    d_q_b = np.empty((T, B, K), dtype)
-    d_q_a = np.empty((T, B, K), dtype)
-    d_x_q_a = np.empty((T, B, I), dtype)
-    d_x_q_b = np.empty((T, B, I), dtype)
-    d_S_b = np.empty((T, B, H, K), dtype)
-    d_S_a = np.empty((T, B, H, K), dtype)
-    d_S_b_arg1 = np.empty((T, B, K), dtype)
-    d_S_a_arg1 = np.empty((T, B, K), dtype)
-    d_D_S_a_arg1 = np.empty((T, K), dtype)
-    d_D_S_b_arg1 = np.empty((T, K), dtype)
-    d_C_S_a_arg1 = np.empty((T, K), dtype)
-    d_C_S_b_arg1 = np.empty((T, K), dtype)
-    d_C_pre = np.empty((T, K), dtype)
-    d_v_v_S_a_arg1 = np.empty((T, B, H), dtype)
-    d_v_v_S_b_arg1 = np.empty((T, B, H), dtype)
-    d_W_ka_x_to_d_v = np.empty((T, B, 2 * K + H), dtype)
-    d_x_W_ka_x = np.empty((T, B, I), dtype)
+    d_S_a_prev_rows = scratch("d_S_a_prev_rows", (2, B, H, K), dtype)
+    d_S_b_prev_rows = scratch("d_S_b_prev_rows", (2, B, H, K), dtype)
+    d_y_arg2 = scratch("d_y_arg2", (T, B, K), dtype)
+    d_y_arg = scratch("d_y_arg", (T, B, K), dtype)
+    d_D_y_arg = scratch("d_D_y_arg", (T, K), dtype)
+    d_D_y_arg2 = scratch("d_D_y_arg2", (T, K), dtype)
+    d_C_y_arg = scratch("d_C_y_arg", (T, K), dtype)
+    d_C_y_arg2 = scratch("d_C_y_arg2", (T, K), dtype)
+    d_q_b = scratch("d_q_b", (T, B, K), dtype)
+    d_q_a = scratch("d_q_a", (T, B, K), dtype)
+    d_x_q_a = scratch("d_x_q_a", (T, B, I), dtype)
+    d_x_q_b = scratch("d_x_q_b", (T, B, I), dtype)
+    d_S_b = scratch("d_S_b", (T, B, H, K), dtype)
+    d_S_a = scratch("d_S_a", (T, B, H, K), dtype)
+    d_S_b_arg1 = scratch("d_S_b_arg1", (T, B, K), dtype)
+    d_S_a_arg1 = scratch("d_S_a_arg1", (T, B, K), dtype)
+    d_D_S_a_arg1 = scratch("d_D_S_a_arg1", (T, K), dtype)
+    d_D_S_b_arg1 = scratch("d_D_S_b_arg1", (T, K), dtype)
+    d_C_S_a_arg1 = scratch("d_C_S_a_arg1", (T, K), dtype)
+    d_C_S_b_arg1 = scratch("d_C_S_b_arg1", (T, K), dtype)
+    d_C_pre = scratch("d_C_pre", (T, K), dtype)
+    d_v_v_S_a_arg1 = scratch("d_v_v_S_a_arg1", (T, B, H), dtype)
+    d_v_v_S_b_arg1 = scratch("d_v_v_S_b_arg1", (T, B, H), dtype)
+    d_W_ka_x_to_d_v = scratch("d_W_ka_x_to_d_v", (T, B, 2 * K + H), dtype)
+    d_x_W_ka_x = scratch("d_x_W_ka_x", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_qa = np.empty((K, I), dtype)
     d_W_qb = np.empty((K, I), dtype)
@@ -322,6 +323,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

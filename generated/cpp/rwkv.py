@@ -39,6 +39,7 @@ compiled from rwkv.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -146,7 +147,7 @@ def forward(params, x, state=None):
     x_now_rows = np.empty((T + 1, B, I), dtype)
     w = np.empty((H,), dtype)
     r_arg = np.empty((T, B, I), dtype)
-    W_r_r_arg = np.empty((T, B, H), dtype)
+    W_r_r_arg = scratch("W_r_r_arg", (T, B, H), dtype)
     r = np.empty((T, B, H), dtype)
     k_arg = np.empty((T, B, I), dtype)
     k = np.empty((T, B, H), dtype)
@@ -161,7 +162,7 @@ def forward(params, x, state=None):
     n = np.empty((T, B, H), dtype)
     d = np.empty((T, B, H), dtype)
     o_arg = np.empty((T, B, H), dtype)
-    o = np.empty((T, B, I), dtype)
+    o = scratch("o", (T, B, I), dtype)
     a_rows[0] = state["a"]
     b_rows[0] = state["b"]
     m_rows[0] = state["m"]
@@ -242,40 +243,40 @@ def backward(params, tape, dy, dstate=None):
     W_v = np.ascontiguousarray(params["W_v"])
     mu_v = np.ascontiguousarray(params["mu_v"])
     W_o = np.ascontiguousarray(params["W_o"])
-    d_a_prev_rows = np.empty((T + 1, B, H), dtype)
-    d_b_prev_rows = np.empty((2, B, H), dtype)
-    d_m_prev_rows = np.empty((2, B, H), dtype)
-    d_x_prev_rows = np.empty((T + 1, B, I), dtype)
-    d_o_arg = np.empty((T, B, H), dtype)
-    d_d = np.empty((T, B, H), dtype)
-    d_n = np.empty((T, B, H), dtype)
-    d_n_pre2 = np.empty((T, B, H), dtype)
-    d_n_pre = np.empty((T, B, H), dtype)
-    d_q = np.empty((T, B, H), dtype)
-    d_q_pre = np.empty((T, B, H), dtype)
-    d_W_r_r_arg = np.empty((T, B, H), dtype)
-    d_r_arg = np.empty((T, B, I), dtype)
-    d_r_arg_by_mu_r = np.empty((T, B, I), dtype)
-    d_a_pre2 = np.empty((T, B, H), dtype)
-    d_a_pre = np.empty((T, B, H), dtype)
-    d_m = np.empty((T, B, H), dtype)
-    d_m_pre = np.empty((T, B, H), dtype)
-    d_w_m_pre = np.empty((H,), dtype)
-    d_w_a_pre = np.empty((H,), dtype)
-    d_v = np.empty((T, B, H), dtype)
-    d_v_arg = np.empty((T, B, I), dtype)
-    d_k = np.empty((T, B, H), dtype)
-    d_k_arg = np.empty((T, B, I), dtype)
+    d_a_prev_rows = scratch("d_a_prev_rows", (T + 1, B, H), dtype)
+    d_b_prev_rows = scratch("d_b_prev_rows", (2, B, H), dtype)
+    d_m_prev_rows = scratch("d_m_prev_rows", (2, B, H), dtype)
+    d_x_prev_rows = scratch("d_x_prev_rows", (T + 1, B, I), dtype)
+    d_o_arg = scratch("d_o_arg", (T, B, H), dtype)
+    d_d = scratch("d_d", (T, B, H), dtype)
+    d_n = scratch("d_n", (T, B, H), dtype)
+    d_n_pre2 = scratch("d_n_pre2", (T, B, H), dtype)
+    d_n_pre = scratch("d_n_pre", (T, B, H), dtype)
+    d_q = scratch("d_q", (T, B, H), dtype)
+    d_q_pre = scratch("d_q_pre", (T, B, H), dtype)
+    d_W_r_r_arg = scratch("d_W_r_r_arg", (T, B, H), dtype)
+    d_r_arg = scratch("d_r_arg", (T, B, I), dtype)
+    d_r_arg_by_mu_r = scratch("d_r_arg_by_mu_r", (T, B, I), dtype)
+    d_a_pre2 = scratch("d_a_pre2", (T, B, H), dtype)
+    d_a_pre = scratch("d_a_pre", (T, B, H), dtype)
+    d_m = scratch("d_m", (T, B, H), dtype)
+    d_m_pre = scratch("d_m_pre", (T, B, H), dtype)
+    d_w_m_pre = scratch("d_w_m_pre", (H,), dtype)
+    d_w_a_pre = scratch("d_w_a_pre", (H,), dtype)
+    d_v = scratch("d_v", (T, B, H), dtype)
+    d_v_arg = scratch("d_v_arg", (T, B, I), dtype)
+    d_k = scratch("d_k", (T, B, H), dtype)
+    d_k_arg = scratch("d_k_arg", (T, B, I), dtype)
     d_W_r = np.empty((H, I), dtype)
     d_mu_r = np.empty((I,), dtype)
     d_W_k = np.empty((H, I), dtype)
-    d_k_arg_by_mu_k = np.empty((T, B, I), dtype)
+    d_k_arg_by_mu_k = scratch("d_k_arg_by_mu_k", (T, B, I), dtype)
     d_mu_k = np.empty((I,), dtype)
     d_W_v = np.empty((H, I), dtype)
-    d_v_arg_by_mu_v = np.empty((T, B, I), dtype)
+    d_v_arg_by_mu_v = scratch("d_v_arg_by_mu_v", (T, B, I), dtype)
     d_mu_v = np.empty((I,), dtype)
-    d_u_q_pre = np.empty((H,), dtype)
-    d_u_n_pre2 = np.empty((H,), dtype)
+    d_u_q_pre = scratch("d_u_q_pre", (H,), dtype)
+    d_u_n_pre2 = scratch("d_u_n_pre2", (H,), dtype)
     d_W_o = np.empty((I, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_u = np.empty((H,), dtype)
@@ -358,6 +359,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -22,6 +22,7 @@ compiled from scrn.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,10 +94,10 @@ def forward(params, x, state=None):
     P_T = np.ascontiguousarray(P.T)
     h_rows = np.empty((T + 1, B, H), dtype)
     s_rows = np.empty((T + 1, B, S), dtype)
-    B_x_to_A_x = np.empty((T, B, S + H), dtype)
-    P_s = np.empty((B, H), dtype)
-    R_h = np.empty((B, H), dtype)
-    y = np.empty((T, B, H + S), dtype)
+    B_x_to_A_x = scratch("B_x_to_A_x", (T, B, S + H), dtype)
+    P_s = scratch("P_s", (B, H), dtype)
+    R_h = scratch("R_h", (B, H), dtype)
+    y = scratch("y", (T, B, H + S), dtype)
     h_rows[0] = state["h"]
     s_rows[0] = state["s"]
     kernel = bound(sizes, dtype)
@@ -141,14 +142,14 @@ def backward(params, tape, dy, dstate=None):
     P = np.ascontiguousarray(params["P"])
     A = np.ascontiguousarray(params["A"])
     R = np.ascontiguousarray(params["R"])
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_s_prev_rows = np.empty((2, B, S), dtype)
-    d_h_pre = np.empty((T, B, H), dtype)
-    d_s_P_s = np.empty((B, S), dtype)
-    d_s = np.empty((T, B, S), dtype)
-    d_B_x = np.empty((T, B, S), dtype)
-    d_x_B_x = np.empty((T, B, I), dtype)
-    d_x_A_x = np.empty((T, B, I), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_s_prev_rows = scratch("d_s_prev_rows", (2, B, S), dtype)
+    d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
+    d_s_P_s = scratch("d_s_P_s", (B, S), dtype)
+    d_s = scratch("d_s", (T, B, S), dtype)
+    d_B_x = scratch("d_B_x", (T, B, S), dtype)
+    d_x_B_x = scratch("d_x_B_x", (T, B, I), dtype)
+    d_x_A_x = scratch("d_x_A_x", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_B = np.empty((S, I), dtype)
     d_P = np.empty((H, S), dtype)
@@ -196,6 +197,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

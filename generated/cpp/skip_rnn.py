@@ -35,6 +35,7 @@ compiled from skip_rnn.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -133,15 +134,15 @@ def forward(params, x, state=None):
     U_n_T = np.ascontiguousarray(U_n.T)
     h_rows = np.empty((T + 1, B, H), dtype)
     p_rows = np.empty((T + 1, B), dtype)
-    W_r_x_to_W_n_x = np.empty((T, B, 3 * H), dtype)
+    W_r_x_to_W_n_x = scratch("W_r_x_to_W_n_x", (T, B, 3 * H), dtype)
     u = np.empty((T, B), dtype)
-    U_r_h_to_U_z_h = np.empty((B, 2 * H), dtype)
+    U_r_h_to_U_z_h = scratch("U_r_h_to_U_z_h", (B, 2 * H), dtype)
     r = np.empty((T, B, H), dtype)
     z = np.empty((T, B, H), dtype)
     r_h = np.empty((T, B, H), dtype)
-    U_n_r_h = np.empty((B, H), dtype)
+    U_n_r_h = scratch("U_n_r_h", (B, H), dtype)
     n = np.empty((T, B, H), dtype)
-    w_p_h = np.empty((B,), dtype)
+    w_p_h = scratch("w_p_h", (B,), dtype)
     q = np.empty((T, B), dtype)
     h_rows[0] = state["h"]
     p_rows[0] = state["p"]
@@ -202,14 +203,14 @@ def backward(params, tape, dy, dstate=None):
     w_p = np.ascontiguousarray(params["w_p"])
     U_r_to_U_z2 = np.concatenate((U_r, U_z))
     W_r_to_W_n2 = np.concatenate((W_r, W_z, W_n))
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_p_prev_rows = np.empty((2, B), dtype)
-    d_q_pre = np.empty((T, B), dtype)
-    d_h = np.empty((B, H), dtype)
-    d_s = np.empty((B, H), dtype)
-    d_r_pre_to_d_n_pre = np.empty((T, B, 3 * H), dtype)
-    d_r_h = np.empty((B, H), dtype)
-    d_h_prev_U_r_h = np.empty((B, H), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_p_prev_rows = scratch("d_p_prev_rows", (2, B), dtype)
+    d_q_pre = scratch("d_q_pre", (T, B), dtype)
+    d_h = scratch("d_h", (B, H), dtype)
+    d_s = scratch("d_s", (B, H), dtype)
+    d_r_pre_to_d_n_pre = scratch("d_r_pre_to_d_n_pre", (T, B, 3 * H), dtype)
+    d_r_h = scratch("d_r_h", (B, H), dtype)
+    d_h_prev_U_r_h = scratch("d_h_prev_U_r_h", (B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_U_n = np.empty((H, H), dtype)
     d_w_p = np.empty((H,), dtype)
@@ -270,6 +271,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -42,6 +42,7 @@ compiled from slstm.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -147,9 +148,9 @@ def forward(params, x, state=None):
     h_rows = np.empty((T + 1, B, H), dtype)
     c_rows = np.empty((T + 1, B, H), dtype)
     n_rows = np.empty((T + 1, B, H), dtype)
-    m_rows = np.empty((T + 1, B, H), dtype)
-    W_z_x_to_W_f_x = np.empty((T, B, 4 * H), dtype)
-    R_z_h_to_R_f_h = np.empty((B, 4 * H), dtype)
+    m_rows = scratch("m_rows", (T + 1, B, H), dtype)
+    W_z_x_to_W_f_x = scratch("W_z_x_to_W_f_x", (T, B, 4 * H), dtype)
+    R_z_h_to_R_f_h = scratch("R_z_h_to_R_f_h", (B, 4 * H), dtype)
     z = np.empty((T, B, H), dtype)
     o = np.empty((T, B, H), dtype)
     log_i = np.empty((T, B, H), dtype)
@@ -216,21 +217,21 @@ def backward(params, tape, dy, dstate=None):
     R_f = np.ascontiguousarray(params["R_f"])
     R_z_to_R_f2 = np.concatenate((R_z, R_o, R_i, R_f))
     W_z_to_W_i = np.concatenate((W_z, W_o, W_i))
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_c_prev_rows = np.empty((2, B, H), dtype)
-    d_n_prev_rows = np.empty((2, B, H), dtype)
-    d_m_prev_rows = np.empty((2, B, H), dtype)
-    d_log_f_pre = np.empty((T, B, H), dtype)
-    d_z_pre_to_d_R_f_h = np.empty((T, B, 4 * H), dtype)
-    d_W_f_x = np.empty((T, B, H), dtype)
-    d_x_W_z_x = np.empty((T, B, I), dtype)
-    d_x_W_f_x = np.empty((T, B, I), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    d_n_prev_rows = scratch("d_n_prev_rows", (2, B, H), dtype)
+    d_m_prev_rows = scratch("d_m_prev_rows", (2, B, H), dtype)
+    d_log_f_pre = scratch("d_log_f_pre", (T, B, H), dtype)
+    d_z_pre_to_d_R_f_h = scratch("d_z_pre_to_d_R_f_h", (T, B, 4 * H), dtype)
+    d_W_f_x = scratch("d_W_f_x", (T, B, H), dtype)
+    d_x_W_z_x = scratch("d_x_W_z_x", (T, B, I), dtype)
+    d_x_W_f_x = scratch("d_x_W_f_x", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_b_z = np.empty((H,), dtype)
     d_b_o = np.empty((H,), dtype)
     d_b_i = np.empty((H,), dtype)
     d_W_f = np.empty((H, I), dtype)
-    d_b_f_log_f_pre = np.empty((H,), dtype)
+    d_b_f_log_f_pre = scratch("d_b_f_log_f_pre", (H,), dtype)
     d_b_f = np.empty((H,), dtype)
     d_W_z_to_d_W_i = np.empty((3 * H, I), dtype)
     d_R_z_to_d_R_f = np.empty((4 * H, H), dtype)
@@ -296,6 +297,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -26,6 +26,7 @@ compiled from sru.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,7 +108,7 @@ def forward(params, x, state=None):
     W_f_x_to_W_x = np.empty((T, B, 3 * H), dtype)
     f = np.empty((T, B, H), dtype)
     r = np.empty((T, B, H), dtype)
-    h = np.empty((T, B, H), dtype)
+    h = scratch("h", (T, B, H), dtype)
     c_rows[0] = state["c"]
     kernel = bound(sizes, dtype)
     forward_sequence = kernel("forward_sequence", W_f_x_to_W_x, v_f, c_rows, b_f, f)
@@ -147,14 +148,14 @@ def backward(params, tape, dy, dstate=None):
     W_r = np.ascontiguousarray(params["W_r"])
     v_r = np.ascontiguousarray(params["v_r"])
     W = np.ascontiguousarray(params["W"])
-    d_c_prev_rows = np.empty((2, B, H), dtype)
-    d_r_pre = np.empty((T, B, H), dtype)
-    d_x_W_r_x = np.empty((T, B, H), dtype)
-    d_c = np.empty((T, B, H), dtype)
-    d_f_pre = np.empty((T, B, H), dtype)
-    d_W_x = np.empty((T, B, H), dtype)
-    d_x_W_f_x = np.empty((T, B, H), dtype)
-    d_x_W_x = np.empty((T, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    d_r_pre = scratch("d_r_pre", (T, B, H), dtype)
+    d_x_W_r_x = scratch("d_x_W_r_x", (T, B, H), dtype)
+    d_c = scratch("d_c", (T, B, H), dtype)
+    d_f_pre = scratch("d_f_pre", (T, B, H), dtype)
+    d_W_x = scratch("d_W_x", (T, B, H), dtype)
+    d_x_W_f_x = scratch("d_x_W_f_x", (T, B, H), dtype)
+    d_x_W_x = scratch("d_x_W_x", (T, B, H), dtype)
     d_x = np.empty((T, B, H), dtype)
     d_W_f = np.empty((H, H), dtype)
     d_v_f = np.empty((H,), dtype)
@@ -213,6 +214,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -22,6 +22,7 @@ compiled from ugrnn.cpp.
 """
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,8 +98,8 @@ def forward(params, x, state=None):
     W_c_to_W_g = np.ascontiguousarray(np.concatenate((W_c.T, W_g.T), axis=1))
     U_c_to_U_g = np.ascontiguousarray(np.concatenate((U_c.T, U_g.T), axis=1))
     h_rows = np.empty((T + 1, B, H), dtype)
-    W_c_x_to_W_g_x = np.empty((T, B, 2 * H), dtype)
-    U_c_h_to_U_g_h = np.empty((B, 2 * H), dtype)
+    W_c_x_to_W_g_x = scratch("W_c_x_to_W_g_x", (T, B, 2 * H), dtype)
+    U_c_h_to_U_g_h = scratch("U_c_h_to_U_g_h", (B, 2 * H), dtype)
     n = np.empty((T, B, H), dtype)
     g = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
@@ -140,10 +141,10 @@ def backward(params, tape, dy, dstate=None):
     U_g = np.ascontiguousarray(params["U_g"])
     U_c_to_U_g2 = np.concatenate((U_c, U_g))
     W_c_to_W_g2 = np.concatenate((W_c, W_g))
-    d_h_prev_rows = np.empty((2, B, H), dtype)
-    d_h = np.empty((B, H), dtype)
-    d_n_pre_to_d_g_pre = np.empty((T, B, 2 * H), dtype)
-    d_h_prev_U_c_h = np.empty((B, H), dtype)
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_h = scratch("d_h", (B, H), dtype)
+    d_n_pre_to_d_g_pre = scratch("d_n_pre_to_d_g_pre", (T, B, 2 * H), dtype)
+    d_h_prev_U_c_h = scratch("d_h_prev_U_c_h", (B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_c_to_d_W_g = np.empty((2 * H, I), dtype)
     d_U_c_to_d_U_g = np.empty((2 * H, H), dtype)
@@ -181,6 +182,16 @@ def backward(params, tape, dy, dstate=None):
 
 
 product = np.matmul
+kept = threading.local()
+
+
+def scratch(name, shape, dtype):
+    """An array for this call alone, kept for the thread's next: touching new memory costs more than the arithmetic."""
+    array = getattr(kept, name, None)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = np.empty(shape, dtype)
+        setattr(kept, name, array)
+    return array
 
 
 def bound(sizes, dtype):

@@ -15,7 +15,7 @@ from symrnn.program import BLOCKS
 _TAKEN = """np cp ctypes T B t dtype params state tape dstate inputs size sizes forward backward init Tape PARAMS INPUTS
 STATES OUTPUTS AXES range reversed len dict tuple product kernel work last start check dy Workspace zip key name array
 steps run launch library free fill before loop after results reverse passes given dparams dinputs dstart module length
-agree named filled cotangent bound"""
+agree named filled cotangent bound scratch kept threading"""
 
 #: What the templates call something else, or Python does.
 RESERVED = frozenset([*keyword.kwlist, *_TAKEN.split()])
@@ -28,10 +28,11 @@ def spell(name: str) -> str:
 
 @dataclass(frozen=True)
 class Allocation:
-    """An array the direction fills, and its shape as Python text."""
+    """An array the direction fills, and its shape as Python text; `scratch` if nobody sees it after the call."""
 
     name: str
     shape: str
+    scratch: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 
 from symrnn.arraycode import HELPERS
@@ -80,6 +81,9 @@ def module(program: Program, header: Header, xp: str) -> Module:
     cell, d = program.derivation.cell, program.derivation
     forward, backward = glue.direction("forward"), glue.direction("backward")
     names = sizes(cell)
+    tape = _tape(forward, backward, {spell(s) for s in d.seeds.values()})
+    gradients = {v.name: _gradient(d.gradients[v.name], backward, xp) for v in (*cell.params, *cell.inputs)}
+    returned = " ".join(gradients.values())
     return Module(
         cell=cell,
         header=header,
@@ -91,15 +95,15 @@ def module(program: Program, header: Header, xp: str) -> Module:
         starts=[(v.name, v.start or ("uniform" if len(v.axes) > 1 else "zeros")) for v in cell.params],
         size_names=list(names.values()),
         m_sizes=f"[size[axis] for axis in ({', '.join(repr(n) for n in names)})]".replace("'", '"'),
-        tape=_tape(forward, backward, {spell(s) for s in d.seeds.values()}),
-        forward=_part(forward, planned, "forward"),
-        backward=_part(backward, planned, "backward"),
+        tape=tape,
+        forward=_part(forward, planned, "forward", {name for name, _ in tape}),
+        backward=_part(backward, planned, "backward", set(re.findall(r"\w+", returned))),
         kernels=[*forward.kernels, *backward.kernels],
         final=[(b.key, f"{b.last}.copy()") for b in forward.boundaries],
         results=[(v.name, f"{_result(v.name, forward)}.copy()") for v in cell.outputs],
         seeds=[(name, spell(seed)) for name, seed in d.seeds.items()],
-        gradients=[(v.name, _gradient(d.gradients[v.name], backward, xp)) for v in cell.params],
-        input_gradients=[(v.name, _gradient(d.gradients[v.name], backward, xp)) for v in cell.inputs],
+        gradients=[(v.name, gradients[v.name]) for v in cell.params],
+        input_gradients=[(v.name, gradients[v.name]) for v in cell.inputs],
         state_gradients=[(b.key, f"{b.last}.copy()") for b in backward.boundaries],
         uses=dict.fromkeys(HELPERS, False),
         forward_carries=[],
@@ -116,10 +120,10 @@ def _gradient(name: str, backward: Direction, xp: str) -> str:
     return f"{xp}.ascontiguousarray({text})" if "[..., " in text else text
 
 
-def _part(d: Direction, planned: Plan, name: str) -> Part:
+def _part(d: Direction, planned: Plan, name: str, leaving: set[str]) -> Part:
     return Part(
         params=[(n, spell(n)) for n in d.params],
-        allocations=list(d.allocations),
+        allocations=[replace(a, scratch=a.name not in leaving) for a in d.allocations],
         bindings=list(d.bindings),
         boundaries=list(d.boundaries),
         weights=list(d.weights),
