@@ -73,3 +73,29 @@ def test_memory_blocks_share_their_gates() -> None:
     assert any(len(s.axes) == 2 for s in cell.states), "the state is [blocks, cells of a block]"
     gates = [v for v in cell.values if "gate" in v.meaning]
     assert gates and all(len(g.axes) == 1 for g in gates)
+
+
+W1 = [-2.267207, 1.2793622, -0.22873628, -0.08037159, 0.39103642, -1.0350872, 0.99171644, 0.45965433, -0.5615316]
+CLIPPED = [-1.1261013, 0.6354477, -0.11361125, -0.03991984, 0.19422427, -0.5141185, 0.49257663, 0.22830616, -0.2789077]
+
+
+def test_clipping_by_global_norm_gives_the_printed_numbers() -> None:
+    """The notes print the first tensor before and after, and the norm of both before: 4.02665, after: 2."""
+    w1 = np.array(W1)
+    w2 = np.full((1, 1, 4), np.sqrt((4.02665**2 - (w1**2).sum()) / 4))
+    module = symrnn.compile(symrnn.load("clip_by_global_norm"))
+    y, _, _ = module.forward({"limit": np.array(2.0)}, {"a": w1.reshape(1, 1, -1), "b": w2})
+    np.testing.assert_allclose(y["y_a"].ravel(), CLIPPED, rtol=2e-6)
+    assert np.sqrt(sum((v**2).sum() for v in y.values())) == pytest.approx(2)
+
+
+def test_clipping_by_norm_and_by_value() -> None:
+    """A tensor of norm 15.314314842224121 is scaled to 10, a shorter one stays; components go to [0.3, 0.5]."""
+    g = np.array(W1).reshape(1, 1, -1)
+    long = g * (15.314314842224121 / np.sqrt((g**2).sum()))
+    by_norm = symrnn.compile(symrnn.load("clip_by_norm")).forward
+    assert np.sqrt((by_norm({"limit": np.array(10.0)}, long)[0] ** 2).sum()) == pytest.approx(10)
+    np.testing.assert_allclose(by_norm({"limit": np.array(10.0)}, g)[0], g)
+    by_value = symrnn.compile(symrnn.load("clip_by_value")).forward
+    found = by_value({"low": np.array(0.3), "high": np.array(0.5)}, np.array([[[0.9, 0.1, 0.49528742, 0.36500812]]]))[0]
+    np.testing.assert_array_equal(found.ravel(), [0.5, 0.3, 0.49528742, 0.36500812])

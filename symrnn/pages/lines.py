@@ -11,12 +11,23 @@ from symrnn.pages.notation.plain import Plain
 from symrnn.pages.spell import Notation, Spelling
 
 
+def columns(text: str) -> int:
+    """The number of columns a text takes in a terminal: none for an accent, two for a Chinese sign."""
+    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+
+
+def typeset(text: str) -> float:
+    """The width of a text in letters when it is typeset: indices are small."""
+    small = ("<sub>", "<super>")
+    return sum(0.6 if unicodedata.decomposition(c).startswith(small) else not unicodedata.combining(c) for c in text)
+
+
 def broken(
     equation: Equation,
     notation: Notation,
     letters: Mapping[str, Letter],
     width: int,
-    measure: Callable[[str], float],
+    measure: Callable[[str], float] = columns,
 ) -> tuple[str, list[str]]:
     """The left side, and the right side in lines of about `width`, as `measure` counts its plain text."""
     ruler, pen = Spelling(Plain(), letters), Spelling(notation, letters)
@@ -36,14 +47,3 @@ def broken(
             lines[-1].append(piece)
             used += size
     return left, ["".join(line) for line in lines]
-
-
-def columns(text: str) -> int:
-    """The number of columns a text takes in a terminal: none for an accent, two for a Chinese sign."""
-    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
-
-
-def typeset(text: str) -> float:
-    """The width of a text in letters when it is typeset: indices are small."""
-    small = ("<sub>", "<super>")
-    return sum(0.6 if unicodedata.decomposition(c).startswith(small) else not unicodedata.combining(c) for c in text)

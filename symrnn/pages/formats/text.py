@@ -72,7 +72,7 @@ class _Writer:
         return self.pen.text(cell)
 
     def equations(self, block: Equations) -> str:
-        made = [(e, *broken(e, self.pen.to, self.document.letters, WIDTH, columns)) for e in block.rows]
+        made = [(e, *broken(e, self.pen.to, self.document.letters, WIDTH)) for e in block.rows]
         widest = max((columns(left) for _, left, _ in made), default=0)
         out = []
         for e, left, lines in made:
