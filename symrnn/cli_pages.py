@@ -103,9 +103,9 @@ def flow_of(
     from symrnn.flow import measure, plot  # noqa: PLC0415 (only who asks for it waits for it)
 
     found = measure(load(cell), steps, seeds, size)
-    table = plain_table("recurrent matrices", "log₁₀ per step", "leading exponent")
+    table = plain_table("setting", "recurrent matrices", "log₁₀ per step", "leading exponent")
     for curve in found.curves:
-        table.add_row(curve.name, f"{curve.decay:+.4f}", f"{curve.exponents[0]:+.4f}")
+        table.add_row(curve.setting, curve.name, f"{curve.decay:+.4f}", f"{curve.exponents[0]:+.4f}")
     stdout().print(table)
     folder.mkdir(parents=True, exist_ok=True)
     for path in plot.write(found, folder / f"flow_{found.cell}"):

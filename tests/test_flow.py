@@ -12,7 +12,7 @@ import symrnn
 from symrnn.derive import derive
 from symrnn.errors import UsageError
 from symrnn.flow import measure, plot
-from symrnn.flow.measure import INITIALISATIONS, _Run, log_norms, lyapunov
+from symrnn.flow.measure import INITIALISATIONS, SETTINGS, Draw, _Run, log_norms, lyapunov, opening
 from symrnn.pages.world import compute
 
 LINEAR = '"""A linear network."""\ninput x[I]\nstate h[H]\nh = U @ x + W @ h[t-1]\n'
@@ -30,30 +30,45 @@ LINEAR = '"""A linear network."""\ninput x[I]\nstate h[H]\nh = U @ x + W @ h[t-1
 )
 def test_a_linear_network_follows_its_spectral_radius(name: str, slope: float) -> None:
     flow = measure(symrnn.parse(LINEAR, "linear"), steps=300, seeds=2, size=6, initialisations=(name,))
-    (curve,) = flow.curves
-    assert curve.decay == pytest.approx(slope, abs=0.01)
-    assert curve.exponents[0] == pytest.approx(slope * np.log(10), abs=0.03)
+    assert [c.setting for c in flow.curves] == list(SETTINGS)
+    for curve in flow.curves:
+        assert curve.decay == pytest.approx(slope, abs=0.01)
+        assert curve.exponents[0] == pytest.approx(slope * np.log(10), abs=0.03)
 
 
-def test_the_lstm_keeps_what_the_elman_network_loses() -> None:
-    elman, lstm = (
-        measure(symrnn.load(n), steps=60, seeds=1, size=8, initialisations=("radius 0.5",)).curves[0]
-        for n in ("elman", "lstm")
-    )
-    assert lstm.decay > elman.decay / 2
-    assert dict(lstm.shares)["c: direct"] == 1
+@pytest.mark.parametrize(("name", "slope"), [("radius 0.5", np.log10(0.5)), ("radius 1.5", np.log10(1.5))])
+def test_at_rest_the_elman_network_is_linear_and_noise_saturates_it(name: str, slope: float) -> None:
+    rest, fed = measure(symrnn.load("elman"), steps=200, seeds=2, size=8, initialisations=(name,)).curves
+    assert rest.decay == pytest.approx(slope, abs=0.02)
+    assert fed.decay < rest.decay - 0.02
+
+
+@pytest.mark.parametrize(
+    ("name", "biases"),
+    [("lstm", {"b_f": 5}), ("gru", {"b_z": -5}), ("gru_keep", {"b_z": 5}), ("cifg", {"b_i": -5}), ("elman", {})],
+)
+def test_the_bias_that_holds_a_state_is_found(name: str, biases: dict[str, float]) -> None:
+    assert opening(derive(symrnn.load(name)), 4) == biases
+
+
+def test_the_lstm_can_keep_what_the_elman_network_loses() -> None:
+    elman, lstm = (measure(symrnn.load(n), steps=100, seeds=2, size=8) for n in ("elman", "lstm"))
+    fed = [c.decay for c in elman.curves if c.setting == "fed with noise"]
+    kept = next(c for c in lstm.curves if c.setting == "fed with noise" and "b_f = 5" in c.name)
+    assert max(fed) < -0.02 and kept.decay > -0.01
+    assert dict(kept.shares)["c: direct"] == 1
 
 
 def test_shares_of_a_state_add_up() -> None:
-    curve = measure(symrnn.load("gru"), steps=20, seeds=1, size=5, initialisations=("orthogonal",)).curves[0]
+    curve = measure(symrnn.load("gru"), steps=20, seeds=1, size=5, initialisations=("orthogonal",)).curves[-1]
     assert sum(share for _, share in curve.shares) == pytest.approx(1)
     assert {label for label, _ in curve.shares} == {"h: r → n", "h: z", "h: n", "h: direct"}
 
 
 def test_the_jacobian_is_that_of_differences() -> None:
     rng = np.random.default_rng(0)
-    runs = _Run(derive(symrnn.load("lstm")), ("orthogonal",), 1, 3, rng)
-    alone = runs.lane(runs.forward(rng, 2), 0)
+    runs = _Run(derive(symrnn.load("lstm")), (Draw("orthogonal", INITIALISATIONS["orthogonal"]),), 1, 3)
+    alone = runs.lane(runs.forward(rng, 2, "fed with noise"), 0)
     jacobian = alone.jacobians()[1]
     row, eps = alone.rows[1], 1e-6
     for column, (prev, k) in enumerate([(p, k) for p in alone.order for k in range(3)]):

@@ -6,9 +6,9 @@ measured by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,17 +22,19 @@ from symrnn.pages.world import Stage, compute
 Array = numeric.Array
 MANY = 12
 TINY = 1e-30
+OPEN = 5.0
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One initialisation: mean logarithm of ‖∂s_T/∂s_t‖ for lags 0 … T, by seeds; exponents; shares of the paths.
+    """One initialisation in one setting: mean log10 of ‖∂s_T/∂s_t‖ for lags 0 … T, exponents, shares of the paths.
 
     `decay` is the slope of the logarithm per step; `shares` says for each path between two states which part of the
     sum of the norms of all paths it has on average.
     """
 
     name: str
+    setting: str
     lags: tuple[int, ...]
     log_norm: tuple[float, ...]
     lowest: tuple[float, ...]
@@ -82,11 +84,16 @@ INITIALISATIONS: dict[str, Callable[[np.random.Generator, int], Array]] = {
     "orthogonal": _orthogonal,
 }
 
+#: Fed with nothing from almost nothing, where every unit is at its steepest; or with standard normal inputs.
+SETTINGS = {"at rest": 0.0, "fed with noise": 1.0}
+
 
 def measure(
     cell: Cell, steps: int = 200, seeds: int = 3, size: int = 16, initialisations: tuple[str, ...] = ()
 ) -> Flow:
     """Run the cell `seeds` times for `steps` steps with axes of length `size` and follow the Jacobian backwards.
+
+    Without a choice of initialisations there is one more where a bias can hold open a state's way to itself.
 
     Raises UsageError for a cell without states, for lengths below one, and for an unknown initialisation.
     """
@@ -99,15 +106,45 @@ def measure(
         if name not in INITIALISATIONS:
             raise UsageError(f"There is no initialisation {name!r}.", f"Known: {', '.join(INITIALISATIONS)}.")
     derivation = derive(cell)
-    names = initialisations or tuple(INITIALISATIONS)
-    rng = np.random.default_rng(0)
-    runs = _Run(derivation, names, seeds, size, rng)
-    rows = runs.forward(rng, steps)
-    curves = tuple(_curve(runs, rows, k, steps, seeds) for k in range(len(names)))
-    return Flow(cell.name, steps, seeds, size, curves)
+    draws = tuple(Draw(n, INITIALISATIONS[n]) for n in initialisations or INITIALISATIONS)
+    opened = {} if initialisations else opening(derivation, size)
+    if opened:
+        biases = ", ".join(f"{n} = {v:g}" for n, v in opened.items())
+        draws += (Draw(f"orthogonal, {biases}", _orthogonal, opened),)
+    curves: list[Curve] = []
+    for setting in SETTINGS:
+        rng = np.random.default_rng(0)
+        runs = _Run(derivation, draws, seeds, size)
+        rows = runs.forward(rng, steps, setting)
+        curves += (_curve(runs, rows, k, steps, seeds, setting) for k in range(len(draws)))
+    return Flow(cell.name, steps, seeds, size, tuple(curves))
 
 
-def _curve(runs: _Run, rows: list[dict[str, Array]], k: int, steps: int, seeds: int) -> Curve:
+@dataclass(frozen=True)
+class Draw:
+    """How the parameters of a run are drawn: the square matrices that multiply a state, and vectors that are given."""
+
+    name: str
+    recurrent: Callable[[np.random.Generator, int], Array]
+    given: Mapping[str, float] = field(default_factory=dict)
+
+
+def opening(derivation: Derivation, size: int) -> dict[str, float]:
+    """Vectors that open and shut a state's direct way to itself at rest, each with the value that opens it."""
+    found: dict[str, float] = {}
+    for v in derivation.cell.params:
+        if len(v.axes) == 1:
+            factors = {}
+            for value in (OPEN, -OPEN):
+                run = _Run(derivation, (Draw("", _orthogonal, {v.name: value}),), 1, size)
+                factors[value] = run.direct(run.forward(np.random.default_rng(0), 1, "at rest")[0])
+            for value, there in factors.items():
+                if any(abs(there[k] - 1) < 0.02 and abs(factors[-value][k]) < 0.02 for k in there):
+                    found[v.name] = value
+    return found
+
+
+def _curve(runs: _Run, rows: list[dict[str, Array]], k: int, steps: int, seeds: int, setting: str) -> Curve:
     logs, exponents, shares = [], [], []
     for lane in range(k * seeds, (k + 1) * seeds):
         alone = runs.lane(rows, lane)
@@ -115,13 +152,10 @@ def _curve(runs: _Run, rows: list[dict[str, Array]], k: int, steps: int, seeds: 
         logs.append(log_norms(jacobians))
         exponents.append(lyapunov(jacobians))
         shares.append(alone.shares())
-    name = runs.names[k]
-    table = np.array(logs)
     mean_shares = tuple((label, float(np.mean([s[label] for s in shares]))) for label in shares[0])
-    return Curve(
-        name, tuple(range(steps + 1)), _floats(table.mean(0)), _floats(table.min(0)), _floats(table.max(0)),
-        _floats(np.array(exponents).mean(0)[:4]), mean_shares,
-    )  # fmt: skip
+    mean, lowest, highest = (_floats(f(np.array(logs), axis=0)) for f in (np.mean, np.min, np.max))
+    leading = _floats(np.array(exponents).mean(0)[:4])
+    return Curve(runs.draws[k].name, setting, tuple(range(steps + 1)), mean, lowest, highest, leading, mean_shares)
 
 
 def _floats(values: Array) -> tuple[float, ...]:
@@ -155,16 +189,12 @@ def lyapunov(jacobians: list[Array]) -> Array:
 class _Run:
     """Forward runs side by side, one lane for each initialisation and seed; or one of them, with its Jacobians."""
 
-    def __init__(
-        self, derivation: Derivation, names: tuple[str, ...], seeds: int, size: int, rng: np.random.Generator
-    ) -> None:
-        self.d, self.step, self.names = derivation, derivation.step, names
+    def __init__(self, derivation: Derivation, draws: tuple[Draw, ...], seeds: int, size: int) -> None:
+        self.d, self.step, self.draws = derivation, derivation.step, draws
         self.stage = Stage(derivation)
         self.order = list(self.stage.feeds)
         self.sizes = dict.fromkeys(derivation.cell.axes, size)
-        drawn = [
-            self.parameters(np.random.default_rng(seed), INITIALISATIONS[n]) for n in names for seed in range(seeds)
-        ]
+        drawn = [self.parameters(np.random.default_rng(seed), draw) for draw in draws for seed in range(seeds)]
         self.fixed = {k: np.stack([one[k] for one in drawn]) for k in drawn[0]}
         self.lanes = len(drawn)
         self.rows: list[dict[str, Array]] = []
@@ -179,9 +209,7 @@ class _Run:
     def shape(self, name: str) -> tuple[int, ...]:
         return tuple(axis_size(a, self.sizes) for a in self.step.values[name].axes)
 
-    def parameters(
-        self, rng: np.random.Generator, recurrent: Callable[[np.random.Generator, int], Array]
-    ) -> dict[str, Array]:
+    def parameters(self, rng: np.random.Generator, draw: Draw) -> dict[str, Array]:
         """Matrices that multiply a state are drawn as asked; the rest uniformly, biases as the cell starts them."""
         multiplies = {
             a.name
@@ -194,8 +222,10 @@ class _Run:
             shape = self.shape(name)
             if value.role == "param":
                 start = self.d.cell.variable(name).start
-                if name in multiplies and len(shape) == 2 and shape[0] == shape[1]:
-                    fixed[name] = recurrent(rng, shape[0])
+                if name in draw.given:
+                    fixed[name] = np.full(shape, draw.given[name])
+                elif name in multiplies and len(shape) == 2 and shape[0] == shape[1]:
+                    fixed[name] = draw.recurrent(rng, shape[0])
                 elif start in ("zeros", "ones") or start.replace(".", "").lstrip("-").isdigit():
                     fixed[name] = np.full(
                         shape, {"zeros": 0.0, "ones": 1.0}.get(start) if start in ("zeros", "ones") else float(start)
@@ -219,16 +249,19 @@ class _Run:
         made = next((s for s in self.step.statements if s.out.name == name), None)
         return made is not None and any(self.step.values[a.name].role == "carry" for a in made.args)
 
-    def forward(self, rng: np.random.Generator, steps: int) -> list[dict[str, Array]]:
+    def forward(self, rng: np.random.Generator, steps: int, setting: str) -> list[dict[str, Array]]:
+        """Values by name, step by step."""
+        loud = SETTINGS[setting]
+        low, high = (0.1, 0.5) if loud else (1e-60, 2e-60)
         carried = {
-            n: rng.uniform(0.1, 0.5, (self.lanes, *self.shape(n)))
+            n: rng.uniform(low, high, (self.lanes, *self.shape(n)))
             for n, v in self.step.values.items()
             if v.role == "carry"
         }
         inputs = [n for n, v in self.step.values.items() if v.role == "input"]
         rows = []
         for t in range(steps):
-            row = self.fixed | carried | {n: 0.1 * rng.standard_normal((1, *self.shape(n))) for n in inputs}
+            row = self.fixed | carried | {n: loud * rng.standard_normal((1, *self.shape(n))) for n in inputs}
             row = {k: np.abs(v) if k in inputs and self.step.values[k].axes == () else v for k, v in row.items()}
             row["t"] = np.asarray([float(t)])
             with np.errstate(all="ignore"):
@@ -282,6 +315,16 @@ class _Run:
                     norms[label] += float(np.linalg.norm(self._along(walk, row), 2))
             total = sum(norms.values())
             found |= {k: v / total if total else 0.0 for k, v in norms.items()}
+        return found
+
+    def direct(self, row: dict[str, Array]) -> dict[str, float]:
+        """For each state with an elementwise way straight to itself, the mean factor on that way."""
+        found = {}
+        for key in self.step.carried:
+            for walk in (w for label, w in self._walks(key) if label == f"{key}: direct"):
+                matrix = self._along(walk, row)
+                if not np.any(matrix - np.diag(np.diag(matrix))):
+                    found[key] = float(np.mean(np.diag(matrix)))
         return found
 
     def _walks(self, key: str) -> list[tuple[str, tuple[Edge, ...]]]:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from symrnn.errors import UsageError
-from symrnn.flow.measure import Flow
+from symrnn.flow.measure import INITIALISATIONS, Curve, Flow
 
-COLOURS = ("#1f5fa8", "#2f8f6b", "#c0582b", "#7a4fa3", "#8a6d1f")
+COLOURS = ("#1f5fa8", "#2f8f6b", "#c0582b", "#7a4fa3", "#8a6d1f", "#c2185b")
+DECADES = 20.0
 
 
 def write(flow: Flow, stem: Path) -> list[Path]:
@@ -28,7 +29,7 @@ def as_json(flow: Flow) -> str:
 
 
 def drawn(flow: Flow) -> Any:
-    """Norms against the lag on the left; on the right the share of each path of the Jacobian."""
+    """Norms against the lag, a panel for each setting; then the share of each path, where there are several."""
     try:
         import matplotlib as mpl  # noqa: PLC0415 (an optional extra)
         from matplotlib.figure import Figure  # noqa: PLC0415 (an optional extra)
@@ -45,49 +46,44 @@ def drawn(flow: Flow) -> Any:
             "axes.spines.right": False,
         }
     ):
-        shares = any(c.shares for c in flow.curves)
-        figure = Figure(figsize=(10.5 if shares else 7, 4.4), layout="constrained")
-        axes = figure.subplots(1, 2, width_ratios=(1.5, 1)) if shares else [figure.subplots()]
-        _norms(axes[0], flow)
+        settings = list(dict.fromkeys(c.setting for c in flow.curves))
+        shares = len(flow.curves[0].shares) > 1
+        figure = Figure(figsize=(4.6 * len(settings) + 4 * shares, 4.8), layout="constrained")
+        axes = figure.subplots(1, len(settings) + shares, squeeze=False)[0]
+        for ax, setting in zip(axes, settings, strict=False):
+            _norms(ax, [c for c in flow.curves if c.setting == setting], setting)
+        axes[0].set_ylabel("log₁₀ ‖∂s_T / ∂s_t‖")
         if shares:
-            _shares(axes[1], flow)
-        figure.suptitle(f"{flow.cell}: what is left of a gradient after k steps back", fontsize=12, x=0.01, ha="left")
+            _shares(axes[-1], [c for c in flow.curves if c.setting == settings[-1]])
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=6, frameon=False)
+        figure.suptitle(
+            f"{flow.cell}: what is left of a gradient after k steps back   "
+            f"(size {flow.size}, mean and range of {flow.seeds} seeds)",
+            fontsize=11.5, x=0.01, ha="left",
+        )  # fmt: skip
     return figure
 
 
-def _norms(ax: Any, flow: Flow) -> None:
-    for colour, curve in zip(COLOURS, flow.curves, strict=False):
-        ax.plot(
-            curve.lags,
-            _clipped(curve.log_norm),
-            color=colour,
-            lw=1.8,
-            label=f"{curve.name}   (λ₁ = {curve.exponents[0]:+.3f})",
-        )
-        ax.fill_between(curve.lags, _clipped(curve.lowest), _clipped(curve.highest), color=colour, alpha=0.15, lw=0)
+def _norms(ax: Any, curves: list[Curve], setting: str) -> None:
+    for colour, curve in zip(COLOURS, curves, strict=False):
+        width = 1.7 if curve.name in INITIALISATIONS else 3.2
+        ax.plot(curve.lags, curve.log_norm, color=colour, label=curve.name, lw=width)
+        ax.fill_between(curve.lags, curve.lowest, curve.highest, color=colour, alpha=0.13, lw=0)
     ax.axhline(0, color="#888888", lw=0.8, ls=":")
+    shown = [v for c in curves for v in (*c.log_norm, 0.0) if -DECADES < v < DECADES]
+    ax.set_ylim(min(shown) - 1, max(shown) + 1)
     ax.set_xlabel("lag k = T − t")
-    ax.set_ylabel("log₁₀ ‖∂s_T / ∂s_t‖")
-    ax.set_title(
-        f"states stacked, size {flow.size}, {flow.seeds} seeds; λ₁ is the leading Lyapunov exponent",
-        fontsize=9,
-        loc="left",
-    )
-    ax.legend(frameon=False, title="recurrent matrices", alignment="left")
+    ax.set_title(setting, fontsize=10, loc="left")
 
 
-def _clipped(values: tuple[float, ...]) -> list[float]:
-    return [max(-16.0, min(16.0, v)) for v in values]
-
-
-def _shares(ax: Any, flow: Flow) -> None:
-    labels = [label for label, _ in flow.curves[0].shares]
-    height = 0.8 / len(flow.curves)
-    for k, (colour, curve) in enumerate(zip(COLOURS, flow.curves, strict=False)):
+def _shares(ax: Any, curves: list[Curve]) -> None:
+    labels = [label for label, _ in curves[0].shares]
+    height = 0.8 / len(curves)
+    for k, (colour, curve) in enumerate(zip(COLOURS, curves, strict=False)):
         values = [share for _, share in curve.shares]
         ax.barh([n + k * height for n in range(len(labels))], values, height=height * 0.9, color=colour)
     ax.set_yticks([n + 0.4 - height / 2 for n in range(len(labels))], labels)
     ax.invert_yaxis()
     ax.set_xlim(0, 1)
-    ax.set_xlabel("share of each path from a state to itself")
-    ax.set_title("one step, by norm", fontsize=9, loc="left")
+    ax.set_xlabel("share of a path from a state to itself, one step")
+    ax.set_title(curves[0].setting, fontsize=10, loc="left")
