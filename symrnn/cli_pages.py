@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -55,7 +57,9 @@ def derive_page(
     if output is None:
         sys.stdout.write(str(made))
         return
-    written(output, made if isinstance(made, bytes) else made.encode("utf-8"))
+    with writing(output):
+        output.write_bytes(made if isinstance(made, bytes) else made.encode("utf-8"))
+    stdout().print(f"wrote {escape(relative(output).as_posix())}", soft_wrap=True)
 
 
 @app.command("book")
@@ -75,9 +79,9 @@ def book_pages(
     from symrnn.pages.book import book  # noqa: PLC0415 (only who asks for a derivation waits for it)
 
     chosen = [load(n) for n in cells or gallery()]
-    folder.mkdir(parents=True, exist_ok=True)
     made = book(chosen, lang)
-    with Bar(len(chosen) + 1) as bar:
+    with writing(folder), Bar(len(chosen) + 1) as bar:
+        folder.mkdir(parents=True, exist_ok=True)
         for _ in bar.over(["index", *(c.name for c in chosen)]):
             name, text = next(made)
             (folder / name).write_text(text, encoding="utf-8")
@@ -107,8 +111,10 @@ def flow_of(
     for curve in found.curves:
         table.add_row(curve.setting, curve.name, f"{curve.decay:+.4f}", f"{curve.exponents[0]:+.4f}")
     stdout().print(table)
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in plot.write(found, folder / f"flow_{found.cell}"):
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = plot.write(found, folder / f"flow_{found.cell}")
+    for path in paths:
         stdout().print(f"wrote {escape(relative(path).as_posix())}", soft_wrap=True)
 
 
@@ -130,10 +136,10 @@ def diff_of(
     sys.stdout.write(diff.markdown(found) if markdown else diff.text(found))
 
 
-def written(path: Path, content: bytes) -> None:
-    """Write one file; a folder that is missing or closed is the user's mistake."""
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What is written inside belongs to `path`; a folder that is missing or closed is the user's mistake."""
     try:
-        path.write_bytes(content)
+        yield
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {(error.strerror or 'error').lower()}.") from None
-    stdout().print(f"wrote {escape(relative(path).as_posix())}", soft_wrap=True)

@@ -30,7 +30,7 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "last axis of x": (
         lambda: lstm.forward(P, X[..., :2]),
         ValueError,
-        r'params\["W_i"\] must have shape \(H, I\) = \(4, 2\), but has \(4, 3\)',
+        r"x must have shape \(T, B, I\) = \(5, 2, 3\), but has \(5, 2, 2\)",
     ),
     "x is a list": (lambda: lstm.forward(P, X.tolist()), TypeError, "x must be a NumPy array, but is list"),
     "x is an integer array": (
@@ -42,7 +42,7 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "mixed dtypes": (
         lambda: lstm.forward(P, X.astype(np.float32)),
         TypeError,
-        r'params\["W_i"\] must be float32 like the other arguments, but is float64',
+        "x must be float64 like the other arguments, but is float32",
     ),
     "unknown parameter": (
         lambda: lstm.forward(P | {"W_j": X}, X),

@@ -229,6 +229,15 @@ def test_a_name_that_says_no_format_is_an_error(tmp_path: Path) -> None:
     assert done.exit_code == 2 and ".html" in done.output and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "command", [["derive", "elman", "-o"], ["book", "elman", "-o"], ["flow", "elman", "--T", "2", "--size", "2", "-o"]]
+)
+def test_a_place_where_nothing_can_be_written_is_told(tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    done = CliRunner().invoke(app, [*command, str(tmp_path / "file" / "x.html")], prog_name="symrnn")
+    assert done.exit_code == 2 and "cannot be written: " in done.output and not isinstance(done.exception, OSError)
+
+
 @pytest.mark.parametrize("name", ["hawk", "lstm_gaussian", "gru_d"])
 def test_code_stands_in_whole_statements(name: str) -> None:
     page = pages.document(symrnn.load(name))

@@ -433,8 +433,8 @@ def check(params, inputs, state):
     inputs, params = named("inputs", inputs, INPUTS, whole=True), named("params", params, PARAMS, whole=True)
     dtype, size = None, {}
     for kind, arrays, axes, lead in (
-        ("input", inputs, INPUTS, ("T", "B")),
         ("params", params, PARAMS, ()),
+        ("input", inputs, INPUTS, ("T", "B")),
         ("state", named("state", state, STATES), STATES, ("B",)),
     ):
         for name, array in arrays.items():
