@@ -25,7 +25,19 @@ class Point:
     @property
     def x(self) -> object:
         """The inputs as a generated module takes them."""
-        return self.inputs if len(self.inputs) > 1 else next(iter(self.inputs.values()))
+        return alone(self.inputs)
+
+
+def alone(arrays: dict[str, np.ndarray]) -> object:
+    """Arrays as a generated module takes them: a single one by itself."""
+    return arrays if len(arrays) > 1 else next(iter(arrays.values()))
+
+
+def leaves(tree: object) -> list[np.ndarray]:
+    """Every array of nested results, dicts in the order of their names."""
+    if isinstance(tree, dict):
+        tree = [tree[k] for k in sorted(tree)]
+    return [x for t in tree for x in leaves(t)] if isinstance(tree, list | tuple) else [np.asarray(tree)]
 
 
 def point(cell: Cell, steps: int = 4, batch: int = 3, seed: int = 0, scale: float = 0.5) -> Point:

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from points import point
+from points import alone, leaves, point
 
 import symrnn
 from symrnn.cell import Cell
@@ -55,6 +55,23 @@ def test_every_cell_passes_on_the_cpu(name: str) -> None:
 
 WIDE = "input x[H]\nstate h[H]\noutput h\nh = tanh(layer_norm(x + h[t-1]) + softmax(x))\n"
 BEST = "input x[H]\nstate h[H]\noutput h\nh = tanh(x + max(h[t-1]) * min(x))\n"
+
+
+@pytest.mark.slow
+@COMPILER
+@pytest.mark.parametrize("name", symrnn.gallery())
+def test_half_precision_storage_computes_in_float(name: str) -> None:
+    """Against NumPy in float64 at the same rounded numbers; what is stored on the way has eleven bits."""
+    cell = symrnn.load(name)
+    at, found = point(cell, scale=0.3), []
+    for module, dtype in ((on_the_cpu(cell), np.float16), (symrnn.compile(cell), np.float64)):
+        groups = (at.params, at.inputs, at.state, at.dy, at.dstate)
+        params, x, state, dy, dstate = ({k: v.astype(np.float16).astype(dtype) for k, v in g.items()} for g in groups)
+        y, last, tape = module.forward(params, alone(x), state)
+        found.append(leaves((y, last, module.backward(params, tape, alone(dy), dstate))))
+    for half, exact in zip(*found, strict=True):
+        assert half.dtype == np.float16
+        np.testing.assert_allclose(half, exact, rtol=0, atol=0.01 * (0.1 + np.abs(exact).max()))
 
 
 @COMPILER
@@ -182,6 +199,15 @@ def test_nvrtc_compiles_without_spills(name: str) -> None:
         used = nvrtc.compile(text, architecture)
         assert {u.kernel for u in used} == kernels
         assert [u for u in used if u.spills] == [], architecture
+
+
+@NVRTC
+@pytest.mark.skipif(nvrtc.headers() is None, reason="no headers for halves: install nvidia-cuda-runtime")
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_nvrtc_compiles_halves_too(name: str) -> None:
+    for storage in (16, 17):
+        assert nvrtc.compile(source(symrnn.load(name)), "sm_75", (f"-DSYMRNN_STORAGE={storage}",))
 
 
 @NVRTC

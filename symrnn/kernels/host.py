@@ -33,7 +33,8 @@ class RawModule:
             f"{{ host::launch(cell::{name}, shape, seed, barriers != 0, values); }}\n"
             for name in self.names
         )
-        text = f"{header}\nnamespace cell {{\n{self.code}\n}}  // namespace cell\n{launches}"
+        code = self.code.replace("#include <cuda_fp16.h>\n", "")  # the header above knows __half
+        text = f"{header}\nnamespace cell {{\n{code}\n}}  // namespace cell\n{launches}"
         return load(library(text, (*FLAGS, *self.options)))
 
     @cached_property

@@ -24,13 +24,24 @@ class Usage:
     shared: int
 
 
+def _wheels(name: str) -> list[Path]:
+    """Files of that name in NVIDIA's wheels."""
+    spec = find_spec("nvidia")
+    folders = [Path(p) for p in spec.submodule_search_locations or ()] if spec is not None else []
+    return sorted(p for f in folders for p in f.rglob(name) if ".alt" not in p.name)
+
+
+@cache
+def headers() -> Path | None:
+    """The folder of cuda_fp16.h, from the wheel nvidia-cuda-runtime or a toolkit; None if there is none."""
+    found = [*_wheels("cuda_fp16.h"), Path("/usr/local/cuda/include/cuda_fp16.h")]
+    return next((p.parent for p in found if p.exists()), None)
+
+
 @cache
 def _library() -> ctypes.CDLL:
     """NVRTC from the wheel nvidia-cuda-nvrtc, else from the system. Raises UsageError if there is none."""
-    spec = find_spec("nvidia")
-    folders = [Path(p) for p in spec.submodule_search_locations or ()] if spec is not None else []
-    found = sorted(p for f in folders for p in f.rglob("libnvrtc.so.*") if ".alt" not in p.name)
-    for name in (*map(str, found), "libnvrtc.so"):
+    for name in (*map(str, _wheels("libnvrtc.so.*")), "libnvrtc.so"):
         try:
             return ctypes.CDLL(name)
         except OSError:
@@ -48,7 +59,7 @@ def available() -> bool:
 
 
 def compile(text: str, architecture: str, options: tuple[str, ...] = ()) -> list[Usage]:
-    """Compile a CUDA text down to machine code; returns what each kernel uses, in order.
+    """Compile a CUDA text down to machine code; returns what each kernel uses, in order. Halves need `headers`.
 
     Raises UsageError with the compiler's log if the text or the architecture is refused.
     """
@@ -57,6 +68,7 @@ def compile(text: str, architecture: str, options: tuple[str, ...] = ()) -> list
     assert status == 0, f"nvrtcCreateProgram: {status}"
     try:
         flags = [f"-arch={architecture}", "-std=c++17", "--ptxas-options=-v", *options]
+        flags += [f"-I{headers()}"] if headers() else []
         given = (ctypes.c_char_p * len(flags))(*(f.encode() for f in flags))
         status = library.nvrtcCompileProgram(program, len(flags), given)
         log = _log(library, program)

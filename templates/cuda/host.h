@@ -14,6 +14,10 @@
 #define __shared__ static
 #define __restrict__
 
+#if SYMRNN_STORAGE == 16
+typedef _Float16 __half;
+#endif
+
 using std::cos; using std::erf; using std::exp; using std::expm1; using std::log; using std::log1p; using std::pow;
 using std::sin; using std::sqrt; using std::tanh;
 
