@@ -238,6 +238,22 @@ def test_a_place_where_nothing_can_be_written_is_told(tmp_path: Path, command: l
     assert done.exit_code == 2 and "cannot be written: " in done.output and not isinstance(done.exception, OSError)
 
 
+def test_code_stands_under_what_it_computes() -> None:
+    text = str(pages.render(symrnn.load("elman"), "text"))
+    backward = text[text.index("Backward\n") :]
+    order = [
+        "all steps at once",
+        "dh_dh_pre = ",
+        "δh̄ₜ = ",
+        "d_h_pre[t] = ",
+        "Handed back",
+        "d_h_prev = ",
+        "δxₜ = ",
+        "d_x = ",
+    ]
+    assert sorted(order, key=backward.index) == order
+
+
 @pytest.mark.parametrize("name", ["hawk", "lstm_gaussian", "gru_d"])
 def test_code_stands_in_whole_statements(name: str) -> None:
     page = pages.document(symrnn.load(name))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from textwrap import dedent
 
 from symrnn.emit import emit
-from symrnn.pages.document import Block, Code, Equation, Equations, Fold, Prose, Section, say
+from symrnn.pages.document import Block, Code, Equation, Equations, Fold, Phrase, Prose, Section, say
 from symrnn.pages.formula import Deriv, Formula
 from symrnn.pages.trace import Trace
 
@@ -21,10 +21,11 @@ _PREPARES = re.compile(
 
 @dataclass(frozen=True)
 class Assigned:
-    """One assignment of the generated module: the name and the lines."""
+    """One assignment of the generated module: the name, the lines, and whether the loop over time repeats it."""
 
     name: str
     lines: tuple[str, ...]
+    looped: bool
 
 
 def section(trace: Trace, shown: list[Equation]) -> Section:
@@ -42,11 +43,17 @@ def section(trace: Trace, shown: list[Equation]) -> Section:
                 Deriv(None, symbol, symbol.labels, "loss") if gradient else trace.symbol(a.of, "adjoint")
             )
     blocks: list[Block] = [Prose((say("code.intro", name=trace.cell.name),))]
-    for key, lines, lefts in (("code.forward", forward, values), ("code.backward", backward, adjoints)):
+    back = say("code.handed_back")
+    for key, body, lefts, last in (
+        ("code.forward", forward, values, None),
+        ("code.backward", backward, adjoints, back),
+    ):
         paired: list[Block] = []
-        for equations, code in _pairs(lines, {k: v for k, v in lefts.items() if v in by_left}):
-            rows = tuple(by_left[x] for x in equations if x in by_left)
-            paired += [Equations(tuple(Equation(e.left, e.right, None, e.truth) for e in rows))] if rows else []
+        for what, code in _groups(body, {k: v for k, v in lefts.items() if v in by_left}, last):
+            if isinstance(what, Phrase):
+                paired.append(Prose((what,)))
+            elif what is not None:
+                paired.append(Equations((replace(by_left[what], note=None),)))
             paired.append(Code(tuple(code)))
         blocks.append(Fold(say(key), tuple(paired)))
     return Section("code", say("title.code"), tuple(blocks))
@@ -56,25 +63,31 @@ def _body(text: str, function: str) -> list[Assigned]:
     """The assignments of one function, in order, without its preparations."""
     found = next(n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef) and n.name == function)
     lines = text.splitlines()
+    looped = {n for loop in ast.walk(found) if isinstance(loop, ast.For) for n in ast.walk(loop)}
     assigned = []
     for node in sorted((n for n in ast.walk(found) if isinstance(n, ast.Assign)), key=lambda n: n.lineno):
         source = dedent("\n".join(lines[node.lineno - 1 : node.end_lineno])).splitlines()
         target = node.targets[0]
         name = target.value if isinstance(target, ast.Subscript) else target
         if isinstance(name, ast.Name) and not _PREPARES.search("\n".join(source)):
-            assigned.append(Assigned(name.id, tuple(source)))
+            assigned.append(Assigned(name.id, tuple(source), node in looped))
     return assigned
 
 
-def _pairs(body: Sequence[Assigned], lefts: Mapping[str, Formula]) -> list[tuple[list[Formula], list[str]]]:
-    """Runs of lines, each with the formulas of the last names it assigns."""
-    pairs: list[tuple[list[Formula], list[str]]] = []
+def _groups(
+    body: Sequence[Assigned], lefts: Mapping[str, Formula], last: Phrase | None
+) -> Iterator[tuple[Formula | Phrase | None, list[str]]]:
+    """Runs of lines, each with the formula of the last name it assigns, or what it is for; `last` ends the loop."""
     pending: list[str] = []
+    looped = False
     for assigned in body:
+        if pending and assigned.looped != looped:
+            yield last if looped else say("code.hoisted"), pending
+            pending = []
+        looped = assigned.looped
         pending += assigned.lines
         if assigned.name in lefts:
-            pairs.append(([lefts[assigned.name]], pending))
+            yield lefts[assigned.name], pending
             pending = []
     if pending:
-        pairs.append(([], pending))
-    return pairs
+        yield None, pending
