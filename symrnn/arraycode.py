@@ -48,28 +48,19 @@ SPELLING: dict[str, str] = {
 }
 LOCAL = ("start", "length", "check", "agree", "named", "filled", "cotangent", "carried", "rng", "last", "steps", "size")
 HELPERS = ("sigmoid", "erf", "times", "outer_sum", "one_hot")
-RESERVED = {
-    *keyword.kwlist,
-    *HELPERS,
-    *LOCAL,
-    *(
-        "np",
-        "math",
-        "T",
-        "B",
-        "t",
-        "dtype",
-        "params",
-        "state",
-        "tape",
-        "dstate",
-        "inputs",
-        "size",
-        "forward",
-        "backward",
-    ),
-    *("init", "Tape", "PARAMS", "INPUTS", "STATES", "OUTPUTS", "AXES", "range", "reversed", "len", "dict", "tuple"),
-}
+
+#: Names that a module of any target uses itself, or Python does.
+RESERVED = frozenset(
+    [
+        *keyword.kwlist,
+        *HELPERS,
+        *LOCAL,
+        *"""np cp math ctypes weakref threading cache Path NamedTuple T B t dtype params state tape dstate inputs sizes
+        forward backward init Tape PARAMS INPUTS STATES OUTPUTS AXES range reversed len dict tuple zip product kernel
+        kernels work Workspace key name array run launch library free fill before loop after results reverse passes
+        given dparams dinputs dstart module bound scratch kept""".split(),  # noqa: SIM905 - words read better as words
+    ]
+)
 
 
 def spell(name: str) -> str:

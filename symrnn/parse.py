@@ -245,6 +245,8 @@ class _Reader:
             raise self.fail("syntax", place, f"Axes are names separated by commas, like {example}.")
         if {"T", "B"} & set(axes):
             raise self.fail("reserved", place, "T and B are the axes of time and batch, which every value has anyway.")
+        if {"seed", "dtype"} & set(axes):
+            raise self.fail("reserved", place, "seed and dtype are arguments of init, beside the lengths of the axes.")
         return tuple(axes)
 
     def read_start(self, kind: str, place: Place, item: list[tokenize.TokenInfo]) -> str:
@@ -267,8 +269,16 @@ class _Reader:
         if name in KEYWORDS or name == "t" or name in ELEMENTWISE or name in STRUCTURAL:
             what = "the step index" if name == "t" else "a word of the language"
             raise self.fail("reserved", place, f"{name} is a reserved name: it is {what}.", "Choose another name.")
-        if name.startswith("d_") or name.endswith("__") or len(name) > 60:
+        self.check_spelling(name, place)
+
+    def check_spelling(self, name: str, place: Place) -> None:
+        """Holds for names that are only read as well: they are parameters."""
+        if name.startswith("d_"):
             raise self.fail("reserved", place, f"{name} is a reserved name.", "Names starting with d_ are adjoints.")
+        if name.endswith("__"):
+            raise self.fail("reserved", place, f"{name} is a reserved name.", "No name ends in two underscores.")
+        if len(name) > 60:
+            raise self.fail("reserved", place, "This name is too long.", "60 letters are enough.")
 
     # -- equations -----------------------------------------------------------------------------------------
 
@@ -348,6 +358,7 @@ class _Reader:
                 self.check_number(text, place)
                 return Number(text, place)
             case ast.Name():
+                self.check_spelling(node.id, place)
                 return Name(node.id, 0, place)
             case ast.UnaryOp(op=ast.USub()):
                 return Apply("neg", (self.expression(node.operand),), place)

@@ -84,6 +84,7 @@ def resolve(draft: Draft) -> Resolved:
     for name, delay in delays.items():
         for lag in range(1, delay):
             _refuse_taken(f"{name}_lag{lag}", draft, {*declared, *assigned, *params})
+    _refuse_twins(draft, [*declared, *assigned, *params, *axes])
     outputs = _outputs(draft, declared, assigned)
     _check_states(draft, assigned)
     _check_used(draft, declared, outputs)
@@ -154,6 +155,16 @@ def _refuse_taken(name: str, draft: Draft, known: set[str]) -> None:
         places = {d.name: d.place for d in draft.declarations} | {e.name: e.place for e in draft.equations}
         place = places.get(name)
         raise CellError("reserved", place, f"{name} is a reserved name: an older value is kept under it.", "Rename it.")
+
+
+def _refuse_twins(draft: Draft, names: list[str]) -> None:
+    """Generated code adds an underscore to a name it needs itself, so that no other name may end in just that."""
+    for name in names:
+        if f"{name}_" in names:
+            read = {n.name: n.place for e in draft.equations for n in walk(e.expr) if isinstance(n, Name)}
+            places = read | {d.name: d.place for d in draft.declarations} | {e.name: e.place for e in draft.equations}
+            place = places.get(f"{name}_", draft.equations[0].place)
+            raise CellError("reserved", place, f"{name} and {name}_ are too much alike.", "Rename one of them.")
 
 
 def _no_past(node: Name, assigned: dict[str, int], declared: dict[str, Declaration]) -> CellError:

@@ -119,7 +119,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     h_tanh = tape.h_tanh
     A = tape.A
@@ -138,7 +138,7 @@ def backward(params, tape, dy, dstate=None):
     d_W = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_h_prev_rows, h_tanh, d_h, d_h_pre)
+    backward_step = kernel("backward_step", dy, d_h_prev_rows, h_tanh, d_h, d_h_pre)
     backward_step2 = kernel("backward_step2", d_h_prev_A_h, d_h, d_h_prev_rows)
     backward_finish = kernel("backward_finish", d_A, d_W_T)
     backward_finish2 = kernel("backward_finish2", d_W_T, d_A, d_W)

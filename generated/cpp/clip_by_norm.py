@@ -101,7 +101,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
     T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
     g = tape.g
     max_n = tape.max_n
@@ -116,9 +116,9 @@ def backward(params, tape, dy, dstate=None):
     d_limit_y = scratch("d_limit_y", (), dtype)
     d_limit = np.empty((), dtype)
     kernel = bound(sizes, dtype)
-    backward_before_sum = kernel("backward_before_sum", dy_, g, d_max_n_y)
+    backward_before_sum = kernel("backward_before_sum", dy, g, d_max_n_y)
     backward_before = kernel("backward_before", d_max_n_y, limit, max_n, n, d_g_squared, d_max_n_by_limit)
-    backward_before2 = kernel("backward_before2", d_g_squared, g, dy_, limit, max_n, d_g, d_y_by_limit)
+    backward_before2 = kernel("backward_before2", d_g_squared, g, dy, limit, max_n, d_g, d_y_by_limit)
     backward_after_sum = kernel("backward_after_sum", d_max_n_by_limit, d_limit_max_n)
     backward_after_sum2 = kernel("backward_after_sum2", d_y_by_limit, d_limit_y)
     backward_finish = kernel("backward_finish", d_limit_max_n, d_limit_y, d_limit)

@@ -93,7 +93,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
     T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
     g = tape.g
     low = np.ascontiguousarray(params["low"])
@@ -104,7 +104,7 @@ def backward(params, tape, dy, dstate=None):
     d_low = np.empty((), dtype)
     d_high = np.empty((), dtype)
     kernel = bound(sizes, dtype)
-    backward_before = kernel("backward_before", dy_, g, low, high, d_g, d_y_by_low, d_y_by_high)
+    backward_before = kernel("backward_before", dy, g, low, high, d_g, d_y_by_low, d_y_by_high)
     backward_after_sum = kernel("backward_after_sum", d_y_by_low, d_low)
     backward_after_sum2 = kernel("backward_after_sum2", d_y_by_high, d_high)
 

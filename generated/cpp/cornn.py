@@ -129,7 +129,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     z_tanh = tape.z_tanh
     y_rows = tape.y_rows
@@ -153,7 +153,7 @@ def backward(params, tape, dy, dstate=None):
     d_y_prev_rows[T % 2] = dstate["y"]
     d_z_prev_rows[T % 2] = dstate["z"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_y_prev_rows, d_z_prev_rows, z_tanh, d_y, d_z, d_z_pre)
+    backward_step = kernel("backward_step", dy, d_y_prev_rows, d_z_prev_rows, z_tanh, d_y, d_z, d_z_pre)
     backward_step2 = kernel("backward_step2", d_y_prev_W_y_y_to_d_z_prev_W_z_z, d_z, d_y, d_y_prev_rows, d_z_prev_rows)
 
     for t in reversed(range(T)):

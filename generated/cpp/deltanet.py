@@ -173,7 +173,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
     S_rows = tape.S_rows
     a_q = tape.a_q
@@ -218,11 +218,11 @@ def backward(params, tape, dy, dstate=None):
     d_W_k_to_d_W_v = np.empty((K + H, I), dtype)
     d_S_prev_rows[T % 2] = dstate["S"]
     kernel = bound(sizes, dtype)
-    backward_before_sum = kernel("backward_before_sum", dy_, S_rows, d_q)
+    backward_before_sum = kernel("backward_before_sum", dy, S_rows, d_q)
     backward_before_sum2 = kernel("backward_before_sum2", d_q, a_q, d_sqrt_a_q_squared_q)
     backward_before = kernel("backward_before", d_sqrt_a_q_squared_q, sqrt_a_q_squared, d_a_q_squared)
     backward_before2 = kernel("backward_before2", d_a_q_squared, a_q, d_q, sqrt_a_q_squared, W_q_x_to_W_v_x, d_W_q_x)
-    backward_step = kernel("backward_step", d_S_prev_rows, dy_, q, beta, d_S, d_S_arg0_k)
+    backward_step = kernel("backward_step", d_S_prev_rows, dy, q, beta, d_S, d_S_arg0_k)
     backward_step_sum = kernel("backward_step_sum", d_S_arg0_k, k, d_S_arg0)
     backward_step2 = kernel("backward_step2", d_S_arg0, d_S_k)
     backward_step3 = kernel("backward_step3", d_S_k, k, d_S, d_S_prev_rows)

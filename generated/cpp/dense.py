@@ -97,7 +97,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     y = tape.y
     x = tape.x
@@ -107,7 +107,7 @@ def backward(params, tape, dy, dstate=None):
     d_W = np.empty((H, I), dtype)
     d_b = np.empty((H,), dtype)
     kernel = bound(sizes, dtype)
-    backward_before = kernel("backward_before", dy_, y, d_y_pre)
+    backward_before = kernel("backward_before", dy, y, d_y_pre)
 
     backward_before()
     # through y = tanh(W @ x + b)

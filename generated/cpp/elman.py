@@ -111,7 +111,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     h_rows = tape.h_rows
     x = tape.x
@@ -125,7 +125,7 @@ def backward(params, tape, dy, dstate=None):
     d_b = np.empty((H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_h_prev_rows, h_rows, d_h_pre)
+    backward_step = kernel("backward_step", dy, d_h_prev_rows, h_rows, d_h_pre)
 
     for t in reversed(range(T)):
         backward_step(t)

@@ -152,7 +152,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, H, N = sizes = [size[axis] for axis in ("T", "B", "H", "N")]
     a = tape.a
     sqrt_a_squared = tape.sqrt_a_squared
@@ -189,7 +189,7 @@ def backward(params, tape, dy, dstate=None):
     d_V = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_h_prev_rows, d_h)
+    backward_step = kernel("backward_step", dy, d_h_prev_rows, d_h)
     backward_step_sum = kernel("backward_step_sum", d_h, a, d_sqrt_a_squared_h)
     backward_step2 = kernel("backward_step2", d_sqrt_a_squared_h, sqrt_a_squared, d_a_squared)
     backward_step3 = kernel("backward_step3", d_a_squared, a, d_h, sqrt_a_squared, g, n, d_a, d_n_pre)

@@ -156,7 +156,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     h_rows = tape.h_rows
     h_again = tape.h_again
@@ -195,7 +195,7 @@ def backward(params, tape, dy, dstate=None):
     backward_step = kernel("backward_step", d_A_prev_rows, d_h_h_again)
     backward_step_sum = kernel("backward_step_sum", d_h_h_again, h_rows, d_h_again)
     backward_step_sum2 = kernel("backward_step_sum2", d_h_h_again, h_again, d_h_h_h_again)
-    backward_step2 = kernel("backward_step2", dy_, d_h_prev_rows, d_h_again, d_h_h_h_again, h_rows, gamma, h_arg_centred,
+    backward_step2 = kernel("backward_step2", dy, d_h_prev_rows, d_h_again, d_h_h_h_again, h_rows, gamma, h_arg_centred,
         h_arg_std, d_h_pre, d_h_pre_by_h_arg_std)
     backward_step_sum3 = kernel("backward_step_sum3", d_h_pre_by_h_arg_std, d_h_arg_std)
     backward_step3 = kernel("backward_step3", d_h_arg_std, h_arg_std, d_h_arg_squared)

@@ -137,7 +137,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     sigmoid_zeta = tape.sigmoid_zeta
     z = tape.z
@@ -165,7 +165,7 @@ def backward(params, tape, dy, dstate=None):
     d_nu = np.empty((), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_h_prev_rows, sigmoid_zeta, z, sigmoid_nu, n, h_rows, d_h, d_n_pre, d_z_pre,
+    backward_step = kernel("backward_step", dy, d_h_prev_rows, sigmoid_zeta, z, sigmoid_nu, n, h_rows, d_h, d_n_pre, d_z_pre,
         d_a)
     backward_step2 = kernel("backward_step2", d_h_prev_U_h, d_h, z, d_h_prev_rows)
     backward_after_sum = kernel("backward_after_sum", d_h, n, d_sigmoid_nu)

@@ -245,7 +245,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     o_rows = tape.o_rows
     tanh_c = tape.tanh_c
@@ -302,7 +302,7 @@ def backward(params, tape, dy, dstate=None):
     d_f_prev_rows[T % 2] = dstate["f"]
     d_o_prev_rows[T % 2] = dstate["o"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_y_prev_rows, o_rows, d_o_prev_rows, tanh_c, d_c_prev_rows, p_o,
+    backward_step = kernel("backward_step", dy, d_y_prev_rows, o_rows, d_o_prev_rows, tanh_c, d_c_prev_rows, p_o,
         d_f_prev_rows, c_rows, f_rows, d_i_prev_rows, z, i_rows, p_i, p_f, d_z_pre_to_d_o_pre)
     backward_after_sum = kernel("backward_after_sum", d_z_pre_to_d_o_pre, c_rows, d_p_i)
     backward_after_sum2 = kernel("backward_after_sum2", d_z_pre_to_d_o_pre, c_rows, d_p_f)

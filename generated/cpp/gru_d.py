@@ -235,7 +235,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     z = tape.z
     n = tape.n
@@ -295,7 +295,7 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_x_last_prev_rows[T] = dstate["x_last"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_h_prev_rows, z, n, x_hat_to_s, d_h, d_r_pre_to_d_n_pre)
+    backward_step = kernel("backward_step", dy, d_h_prev_rows, z, n, x_hat_to_s, d_h, d_r_pre_to_d_n_pre)
     backward_step2 = kernel("backward_step2", d_r_s, x_hat_to_s, r, d_r_pre_to_d_n_pre)
     backward_step3 = kernel("backward_step3", d_s_U_r_s, d_r_s, r, d_h, z, gamma_h, d_s, d_h_prev_rows)
     backward_step4 = kernel("backward_step4", d_x_hat, m, gamma_x, d_x_last_prev_rows)

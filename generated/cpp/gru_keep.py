@@ -153,7 +153,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     z = tape.z
     n = tape.n
@@ -181,7 +181,7 @@ def backward(params, tape, dy, dstate=None):
     d_b_r_to_d_b_n = np.empty((3 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_h_prev_rows, z, n, h_rows, d_h, d_r_pre_to_d_n_pre)
+    backward_step = kernel("backward_step", dy, d_h_prev_rows, z, n, h_rows, d_h, d_r_pre_to_d_n_pre)
     backward_step2 = kernel("backward_step2", d_r_h, h_rows, r, d_r_pre_to_d_n_pre)
     backward_step3 = kernel("backward_step3", d_h_prev_U_r_h, d_r_h, r, d_h, z, d_h_prev_rows)
 

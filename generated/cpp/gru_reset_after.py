@@ -153,7 +153,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     z = tape.z
     n = tape.n
@@ -186,7 +186,7 @@ def backward(params, tape, dy, dstate=None):
     d_b_r_to_d_b_z = np.empty((2 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_h_prev_rows, z, n, r, h_rows, U_r_h_to_U_n_h, b_hn, d_h, d_n_pre,
+    backward_step = kernel("backward_step", dy, d_h_prev_rows, z, n, r, h_rows, U_r_h_to_U_n_h, b_hn, d_h, d_n_pre,
         d_r_pre_to_d_U_n_h)
     backward_step2 = kernel("backward_step2", d_h_prev_U_r_h, d_h, z, d_h_prev_rows)
     backward_after_sum = kernel("backward_after_sum", d_n_pre, r, d_b_hn)

@@ -155,7 +155,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     h_rows = tape.h_rows
     u_to_W_y_x = tape.u_to_W_y_x
@@ -189,8 +189,8 @@ def backward(params, tape, dy, dstate=None):
     d_b_a_to_d_b_i = np.empty((2 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     kernel = bound(sizes, dtype)
-    backward_before = kernel("backward_before", dy_, h_rows, u_to_W_y_x, d_W_y_x)
-    backward_sequence = kernel("backward_sequence", d_h_prev_rows, dy_, gelu_W_y_x, a, d_h)
+    backward_before = kernel("backward_before", dy, h_rows, u_to_W_y_x, d_W_y_x)
+    backward_sequence = kernel("backward_sequence", d_h_prev_rows, dy, gelu_W_y_x, a, d_h)
     backward_after = kernel("backward_after", d_h, i, u_to_W_y_x, a, h_sqrt, h_rows, a_softplus, r, d_a_pre, d_r_pre_to_d_i_pre)
     backward_after_sum = kernel("backward_after_sum", d_a_pre, r, d_a_softplus_a_pre)
     backward_after2 = kernel("backward_after2", d_u_W_a_u, d_h, h_sqrt, i, d_u)

@@ -134,7 +134,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     g = tape.g
     h_sigmoid = tape.h_sigmoid
@@ -157,7 +157,7 @@ def backward(params, tape, dy, dstate=None):
     d_b_f_to_d_b_c = np.empty((2 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_h_prev_rows, g, h_sigmoid, h_rows, sigmoid_s, d_h, d_s_to_d_g_pre)
+    backward_step = kernel("backward_step", dy, d_h_prev_rows, g, h_sigmoid, h_rows, sigmoid_s, d_h, d_s_to_d_g_pre)
     backward_step2 = kernel("backward_step2", d_h_prev_U_f_h, d_h, sigmoid_s, d_h_prev_rows)
 
     for t in reversed(range(T)):

@@ -130,7 +130,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
     T, B, I, O, H = sizes = [size[axis] for axis in ("T", "B", "I", "O", "H")]
     y_rows = tape.y_rows
     h = tape.h
@@ -150,7 +150,7 @@ def backward(params, tape, dy, dstate=None):
     d_c = np.empty((O,), dtype)
     d_y_prev_rows[T % 2] = dstate["y"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_y_prev_rows, y_rows, d_y_pre)
+    backward_step = kernel("backward_step", dy, d_y_prev_rows, y_rows, d_y_pre)
     backward_step2 = kernel("backward_step2", d_h, h, d_h_pre)
 
     for t in reversed(range(T)):

@@ -175,7 +175,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     dt_2 = tape.dt_2
     y_tanh = tape.y_tanh
@@ -210,7 +210,7 @@ def backward(params, tape, dy, dstate=None):
     d_y_prev_rows[T % 2] = dstate["y"]
     d_z_prev_rows[T % 2] = dstate["z"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_y_prev_rows, dt_2, y_tanh, y_rows, dt_2_sigmoid, d_y, d_dt_1_pre_to_d_y_pre)
+    backward_step = kernel("backward_step", dy, d_y_prev_rows, dt_2, y_tanh, y_rows, dt_2_sigmoid, d_y, d_dt_1_pre_to_d_y_pre)
     backward_step2 = kernel("backward_step2", d_z_prev_rows, d_z_W_y_z, dt_1, z_tanh, z_rows, dt_1_sigmoid,
         d_dt_1_pre_to_d_y_pre)
     backward_step3 = kernel("backward_step3", d_y_prev_W_1_y, d_y, dt_2, d_y_prev_rows)

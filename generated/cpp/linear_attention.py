@@ -147,7 +147,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
     S_q = tape.S_q
     z_q = tape.z_q
@@ -184,9 +184,9 @@ def backward(params, tape, dy, dstate=None):
     d_S_prev_rows[T % 2] = dstate["S"]
     d_z_prev_rows[T % 2] = dstate["z"]
     kernel = bound(sizes, dtype)
-    backward_before_sum = kernel("backward_before_sum", dy_, S_q, d_z_q_y)
+    backward_before_sum = kernel("backward_before_sum", dy, S_q, d_z_q_y)
     backward_before = kernel("backward_before", d_z_q_y, z_q, d_z_q)
-    backward_before2 = kernel("backward_before2", dy_, z_q, d_S_q)
+    backward_before2 = kernel("backward_before2", dy, z_q, d_S_q)
     backward_before_sum2 = kernel("backward_before_sum2", d_S_q, S_rows, d_q_S_q)
     backward_before3 = kernel("backward_before3", d_q_S_q, d_z_q, z_rows, elu_W_q_x, d_W_q_x)
     backward_sequence = kernel("backward_sequence", d_z_prev_rows, d_z_q, q, d_z)

@@ -168,7 +168,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     lam_re = tape.lam_re
     lam_im = tape.lam_im
@@ -214,7 +214,7 @@ def backward(params, tape, dy, dstate=None):
     d_h_re_prev_rows[T % 2] = dstate["h_re"]
     d_h_im_prev_rows[T % 2] = dstate["h_im"]
     kernel = bound(sizes, dtype)
-    backward_before = kernel("backward_before", dy_, d_C_im_h_im)
+    backward_before = kernel("backward_before", dy, d_C_im_h_im)
     backward_sequence = kernel("backward_sequence", d_h_im_prev_rows, d_h_im_C_im_h_im, d_h_re_prev_rows, d_h_re_C_re_h_re, lam_re,
         lam_im, d_h_im, d_h_re)
     backward_after_sum = kernel("backward_after_sum", d_h_re, B_re_x_to_B_im_x, d_exp_gamma_log_h_re)
@@ -223,15 +223,15 @@ def backward(params, tape, dy, dstate=None):
     backward_after_sum4 = kernel("backward_after_sum4", d_h_im, h_re_rows, d_lam_im_h_im)
     backward_after_sum5 = kernel("backward_after_sum5", d_h_re, h_re_rows, d_lam_re_h_re)
     backward_after_sum6 = kernel("backward_after_sum6", d_h_im, h_im_rows, d_lam_re_h_im)
-    backward_after_sum7 = kernel("backward_after_sum7", dy_, x, d_D)
+    backward_after_sum7 = kernel("backward_after_sum7", dy, x, d_D)
     backward_after = kernel("backward_after", d_h_im, exp_gamma_log, d_h_re, d_B_re_x_to_d_B_im_x)
-    backward_after2 = kernel("backward_after2", d_x_B_re_x, dy_, D, d_x)
+    backward_after2 = kernel("backward_after2", d_x_B_re_x, dy, D, d_x)
     backward_finish = kernel("backward_finish", d_exp_gamma_log_h_re, d_exp_gamma_log_h_im, d_lam_im_h_re, d_lam_im_h_im,
         lam_re_exp, d_lam_re_h_re, d_lam_re_h_im, exp_theta, cos_exp_theta, sin_exp_theta, exp_nu,
         exp_gamma_log, d_nu, d_theta, d_gamma_log)
 
     # through y = C_re @ h_re - C_im @ h_im + D * x
-    product(dy_.reshape(-1, I), C_re, d_h_re_C_re_h_re.reshape(-1, H))
+    product(dy.reshape(-1, I), C_re, d_h_re_C_re_h_re.reshape(-1, H))
     backward_before()
     # through y = C_re @ h_re - C_im @ h_im + D * x
     product(d_C_im_h_im.reshape(-1, I), C_im, d_h_im_C_im_h_im.reshape(-1, H))
@@ -251,7 +251,7 @@ def backward(params, tape, dy, dstate=None):
     # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
     backward_after_sum6()
     # through y = C_re @ h_re - C_im @ h_im + D * x
-    product(dy_.reshape(-1, I).T, h_re_rows[1:].reshape(-1, H), d_C_re)
+    product(dy.reshape(-1, I).T, h_re_rows[1:].reshape(-1, H), d_C_re)
     # through y = C_re @ h_re - C_im @ h_im + D * x
     product(d_C_im_h_im.reshape(-1, I).T, h_im_rows[1:].reshape(-1, H), d_C_im)
     # through y = C_re @ h_re - C_im @ h_im + D * x

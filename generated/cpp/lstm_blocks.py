@@ -195,7 +195,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, I, H, N, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "N", "S")]
     tanh_c = tape.tanh_c
     o = tape.o
@@ -243,7 +243,7 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_h_prev_rows, d_h)
+    backward_step = kernel("backward_step", dy, d_h_prev_rows, d_h)
     backward_step2 = kernel("backward_step2", d_h, d_h_sum)
     backward_step_sum = kernel("backward_step_sum", d_h_sum, W_h, d_y)
     backward_step_sum2 = kernel("backward_step_sum2", d_y, tanh_c, d_o)

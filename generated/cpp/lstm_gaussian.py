@@ -186,7 +186,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     k = tape.k
     o = tape.o
@@ -230,7 +230,7 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T] = dstate["c"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_h_prev_rows, k, o, d_c_prev_rows, tanh_c_new, i, g, c_rows, f, d_h,
+    backward_step = kernel("backward_step", dy, d_h_prev_rows, k, o, d_c_prev_rows, tanh_c_new, i, g, c_rows, f, d_h,
         d_i_pre_to_d_o_pre)
     backward_step2 = kernel("backward_step2", d_h_prev_U_i_h, d_h, k, d_h_prev_rows)
     backward_after = kernel("backward_after", d_c_prev_rows, c_new, c_rows, d_h, o, tanh_c_new, h_rows, d_c_by_k, d_h_by_k)

@@ -133,10 +133,10 @@ extern "C" void forward_before_sum(const int64 t_, const int64* sizes, void* con
 }
 
 inline_point void forward_before_point(
-    const compute_t sum_w, const compute_t H, compute_t& m_w)
+    const compute_t sum_w, const compute_t H_, compute_t& m_w)
 {
     // m_w = mean(w)
-    m_w = compute_t(0.25) * sum_w / H;
+    m_w = compute_t(0.25) * sum_w / H_;
 }
 
 extern "C" void forward_before(const int64 t_, const int64* sizes, void* const* at)
@@ -211,10 +211,10 @@ extern "C" void forward_before_sum2(const int64 t_, const int64* sizes, void* co
 }
 
 inline_point void forward_before3_point(
-    const compute_t s_w_sum, const compute_t H, const compute_t eps, compute_t& s_w)
+    const compute_t s_w_sum, const compute_t H_, const compute_t eps, compute_t& s_w)
 {
     // s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    const compute_t s_w_pre = compute_t(0.25) * s_w_sum / H + eps;
+    const compute_t s_w_pre = compute_t(0.25) * s_w_sum / H_ + eps;
     s_w = sqrt(s_w_pre);
 }
 
@@ -260,10 +260,10 @@ extern "C" void forward_step_sum(const int64 t_, const int64* sizes, void* const
 }
 
 inline_point void forward_step_point(
-    const compute_t sum_u, const compute_t H, compute_t& m_u)
+    const compute_t sum_u, const compute_t H_, compute_t& m_u)
 {
     // m_u = mean(u)
-    m_u = compute_t(0.25) * sum_u / H;
+    m_u = compute_t(0.25) * sum_u / H_;
 }
 
 extern "C" void forward_step(const int64 t_, const int64* sizes, void* const* at)
@@ -335,10 +335,10 @@ extern "C" void forward_step_sum2(const int64 t_, const int64* sizes, void* cons
 }
 
 inline_point void forward_step3_point(
-    const compute_t s_u_sum, const compute_t H, const compute_t eps, compute_t& s_u)
+    const compute_t s_u_sum, const compute_t H_, const compute_t eps, compute_t& s_u)
 {
     // s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    const compute_t s_u_pre = compute_t(0.25) * s_u_sum / H + eps;
+    const compute_t s_u_pre = compute_t(0.25) * s_u_sum / H_ + eps;
     s_u = sqrt(s_u_pre);
 }
 
@@ -479,10 +479,10 @@ extern "C" void forward_step_sum3(const int64 t_, const int64* sizes, void* cons
 }
 
 inline_point void forward_step5_point(
-    const compute_t c, const compute_t H, const compute_t sum_c, compute_t& c_centred)
+    const compute_t c, const compute_t H_, const compute_t sum_c, compute_t& c_centred)
 {
     // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_centred = c - sum_c / H;
+    c_centred = c - sum_c / H_;
 }
 
 extern "C" void forward_step5(const int64 t_, const int64* sizes, void* const* at)
@@ -528,10 +528,10 @@ extern "C" void forward_step_sum4(const int64 t_, const int64* sizes, void* cons
 }
 
 inline_point void forward_step6_point(
-    const compute_t H, const compute_t c_squared, compute_t& c_std)
+    const compute_t H_, const compute_t c_squared, compute_t& c_std)
 {
     // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_std = sqrt(c_squared / H + compute_t(1e-05));
+    c_std = sqrt(c_squared / H_ + compute_t(1e-05));
 }
 
 extern "C" void forward_step6(const int64 t_, const int64* sizes, void* const* at)
@@ -716,10 +716,10 @@ extern "C" void backward_step_sum3(const int64 t_, const int64* sizes, void* con
 }
 
 inline_point void backward_step2_point(
-    const compute_t d_c_std, const compute_t H, const compute_t c_std, compute_t& d_c_squared)
+    const compute_t d_c_std, const compute_t H_, const compute_t c_std, compute_t& d_c_squared)
 {
     // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    d_c_squared = compute_t(0.5) * d_c_std / (H * c_std);
+    d_c_squared = compute_t(0.5) * d_c_std / (H_ * c_std);
 }
 
 extern "C" void backward_step2(const int64 t_, const int64* sizes, void* const* at)
@@ -800,10 +800,10 @@ extern "C" void backward_step_sum4(const int64 t_, const int64* sizes, void* con
 }
 
 inline_point void backward_step4_point(
-    const compute_t d_sum_c_c_centred, const compute_t H, compute_t& d_sum_c)
+    const compute_t d_sum_c_c_centred, const compute_t H_, compute_t& d_sum_c)
 {
     // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    d_sum_c = -d_sum_c_c_centred / H;
+    d_sum_c = -d_sum_c_c_centred / H_;
 }
 
 extern "C" void backward_step4(const int64 t_, const int64* sizes, void* const* at)
@@ -1030,12 +1030,12 @@ extern "C" void backward_step_sum10(const int64 t_, const int64* sizes, void* co
 
 inline_point void backward_step6_point(
     const compute_t d_s_u_i_pre, const compute_t d_s_u_f_pre, const compute_t d_s_u_g_pre,
-    const compute_t d_s_u_o_pre, const compute_t s_u, const compute_t H, compute_t& d_s_u_sum)
+    const compute_t d_s_u_o_pre, const compute_t s_u, const compute_t H_, compute_t& d_s_u_sum)
 {
     // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
     const compute_t d_s_u = d_s_u_i_pre + d_s_u_f_pre + d_s_u_g_pre + d_s_u_o_pre;
     const compute_t d_s_u_pre = compute_t(0.5) * d_s_u / s_u;
-    d_s_u_sum = compute_t(0.25) * d_s_u_pre / H;
+    d_s_u_sum = compute_t(0.25) * d_s_u_pre / H_;
 }
 
 extern "C" void backward_step6(const int64 t_, const int64* sizes, void* const* at)
@@ -1123,12 +1123,12 @@ extern "C" void backward_step_sum11(const int64 t_, const int64* sizes, void* co
 inline_point void backward_step8_point(
     const compute_t d_m_u_s_u_sum_arg, const compute_t d_m_u_i_pre, const compute_t s_u,
     const compute_t d_m_u_f_pre, const compute_t d_m_u_g_pre, const compute_t d_m_u_o_pre,
-    const compute_t H, compute_t& d_sum_u)
+    const compute_t H_, compute_t& d_sum_u)
 {
     // through m_u = mean(u)
     const compute_t s1 = 1 / s_u;
     const compute_t d_m_u = d_m_u_s_u_sum_arg - d_m_u_i_pre * s1 - d_m_u_f_pre * s1 - d_m_u_g_pre * s1 - d_m_u_o_pre * s1;
-    d_sum_u = compute_t(0.25) * d_m_u / H;
+    d_sum_u = compute_t(0.25) * d_m_u / H_;
 }
 
 extern "C" void backward_step8(const int64 t_, const int64* sizes, void* const* at)
@@ -1548,12 +1548,12 @@ extern "C" void backward_after_sum8(const int64 t_, const int64* sizes, void* co
 
 inline_point void backward_after2_point(
     const compute_t d_s_w_i_pre, const compute_t d_s_w_f_pre, const compute_t d_s_w_g_pre,
-    const compute_t d_s_w_o_pre, const compute_t s_w, const compute_t H, compute_t& d_s_w_sum)
+    const compute_t d_s_w_o_pre, const compute_t s_w, const compute_t H_, compute_t& d_s_w_sum)
 {
     // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
     const compute_t d_s_w = d_s_w_i_pre + d_s_w_f_pre + d_s_w_g_pre + d_s_w_o_pre;
     const compute_t d_s_w_pre = compute_t(0.5) * d_s_w / s_w;
-    d_s_w_sum = compute_t(0.25) * d_s_w_pre / H;
+    d_s_w_sum = compute_t(0.25) * d_s_w_pre / H_;
 }
 
 extern "C" void backward_after2(const int64 t_, const int64* sizes, void* const* at)
@@ -1644,12 +1644,12 @@ extern "C" void backward_after_sum9(const int64 t_, const int64* sizes, void* co
 inline_point void backward_after4_point(
     const compute_t d_m_w_s_w_sum_arg, const compute_t d_m_w_i_pre, const compute_t s_w,
     const compute_t d_m_w_f_pre, const compute_t d_m_w_g_pre, const compute_t d_m_w_o_pre,
-    const compute_t H, compute_t& d_sum_w)
+    const compute_t H_, compute_t& d_sum_w)
 {
     // through m_w = mean(w)
     const compute_t s1 = 1 / s_w;
     const compute_t d_m_w = d_m_w_s_w_sum_arg - d_m_w_i_pre * s1 - d_m_w_f_pre * s1 - d_m_w_g_pre * s1 - d_m_w_o_pre * s1;
-    d_sum_w = compute_t(0.25) * d_m_w / H;
+    d_sum_w = compute_t(0.25) * d_m_w / H_;
 }
 
 extern "C" void backward_after4(const int64 t_, const int64* sizes, void* const* at)

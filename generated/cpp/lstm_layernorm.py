@@ -284,7 +284,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     o = tape.o
     h_tanh = tape.h_tanh
@@ -401,7 +401,7 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_h_prev_rows, o, h_tanh, gamma_c, c_centred, c_std, gamma_uo, u, m_u, s_u,
+    backward_step = kernel("backward_step", dy, d_h_prev_rows, o, h_tanh, gamma_c, c_centred, c_std, gamma_uo, u, m_u, s_u,
         d_h_pre, d_h_pre_by_c_std, d_o_pre, d_o_pre_by_s_u)
     backward_step_sum = kernel("backward_step_sum", d_h_pre_by_c_std, d_c_std)
     backward_step_sum2 = kernel("backward_step_sum2", d_o_pre_by_s_u, d_s_u_o_pre)

@@ -170,7 +170,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     o = tape.o
     tanh_c = tape.tanh_c
@@ -200,7 +200,7 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_h_prev_rows, o, tanh_c, d_c_prev_rows, i, g, c_rows, f, d_i_pre_to_d_o_pre)
+    backward_step = kernel("backward_step", dy, d_h_prev_rows, o, tanh_c, d_c_prev_rows, i, g, c_rows, f, d_i_pre_to_d_o_pre)
 
     for t in reversed(range(T)):
         backward_step(t)

@@ -190,7 +190,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     o = tape.o
     tanh_c = tape.tanh_c
@@ -232,7 +232,7 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_i_pre_to_d_o_pre)
+    backward_step = kernel("backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_i_pre_to_d_o_pre)
     backward_step2 = kernel("backward_step2", d_m, W_m_x_to_W_o_x, d_U_m_h)
     backward_after = kernel("backward_after", d_m, U_m_h, d_W_m_x)
     backward_after2 = kernel("backward_after2", d_x_W_m_x, d_x_W_i_x, d_x)

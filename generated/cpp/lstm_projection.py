@@ -192,7 +192,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["r"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["r"], size, dtype))
     T, B, I, P, H = sizes = [size[axis] for axis in ("T", "B", "I", "P", "H")]
     o = tape.o
     tanh_c = tape.tanh_c
@@ -233,7 +233,7 @@ def backward(params, tape, dy, dstate=None):
     d_r_prev_rows[T % 2] = dstate["r"]
     d_c_prev_rows[T % 2] = dstate["c"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_r_prev_rows, d_r)
+    backward_step = kernel("backward_step", dy, d_r_prev_rows, d_r)
     backward_step2 = kernel("backward_step2", d_m, o, tanh_c, d_c_prev_rows, p_o, i, g, c_rows, f, p_i, p_f, d_i_pre_to_d_o_pre)
     backward_after_sum = kernel("backward_after_sum", d_i_pre_to_d_o_pre, c_rows, d_p_i)
     backward_after_sum2 = kernel("backward_after_sum2", d_i_pre_to_d_o_pre, c_rows, d_p_f)

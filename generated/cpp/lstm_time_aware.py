@@ -198,7 +198,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     o = tape.o
     tanh_c = tape.tanh_c
@@ -240,7 +240,7 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_h_prev_rows, o, d_c_prev_rows, tanh_c, f, a_log, s, i, g, a, d_a, d_s_pre,
+    backward_step = kernel("backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, f, a_log, s, i, g, a, d_a, d_s_pre,
         d_i_pre_to_d_o_pre)
     backward_step2 = kernel("backward_step2", d_c_prev_W_s_c, d_a, d_c_prev_rows)
     backward_after_sum = kernel("backward_after_sum", d_a, s, d_a_log_a)

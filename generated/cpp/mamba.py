@@ -159,7 +159,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
     T, B, I, N, R = sizes = [size[axis] for axis in ("T", "B", "I", "N", "R")]
     h_rows = tape.h_rows
     W_r_x_to_C = tape.W_r_x_to_C
@@ -197,16 +197,16 @@ def backward(params, tape, dy, dstate=None):
     d_A_log = np.empty((I, N), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     kernel = bound(sizes, dtype)
-    backward_before_sum = kernel("backward_before_sum", dy_, h_rows, d_C)
-    backward_sequence = kernel("backward_sequence", d_h_prev_rows, dy_, W_r_x_to_C, h_exp, d_h)
+    backward_before_sum = kernel("backward_before_sum", dy, h_rows, d_C)
+    backward_sequence = kernel("backward_sequence", d_h_prev_rows, dy, W_r_x_to_C, h_exp, d_h)
     backward_after_sum = kernel("backward_after_sum", d_h, W_r_x_to_C, d_Delta_x)
     backward_after_sum2 = kernel("backward_after_sum2", d_h, Delta_x, d_B)
-    backward_after_sum3 = kernel("backward_after_sum3", dy_, x, d_D)
+    backward_after_sum3 = kernel("backward_after_sum3", dy, x, d_D)
     backward_after = kernel("backward_after", d_h, h_rows, h_exp, d_h_pre)
     backward_after_sum4 = kernel("backward_after_sum4", d_h_pre, Delta, d_A)
     backward_after_sum5 = kernel("backward_after_sum5", d_h_pre, A, d_Delta_h_pre)
     backward_after2 = kernel("backward_after2", d_Delta_h_pre, d_Delta_x, x, Delta, d_Delta_pre)
-    backward_after3 = kernel("backward_after3", d_x_W_r_x, d_x_B, d_x_C, d_Delta_x, Delta, dy_, D, d_x)
+    backward_after3 = kernel("backward_after3", d_x_W_r_x, d_x_B, d_x_C, d_Delta_x, Delta, dy, D, d_x)
     backward_finish = kernel("backward_finish", d_A, exp_A_log, d_A_log)
 
     # through y = h @ C + D * x

@@ -136,7 +136,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     f = tape.f
     n = tape.n
@@ -160,7 +160,7 @@ def backward(params, tape, dy, dstate=None):
     d_b_f_to_d_b_h = np.empty((2 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_h_prev_rows, f, n, d_h, d_f_pre_to_d_n_pre)
+    backward_step = kernel("backward_step", dy, d_h_prev_rows, f, n, d_h, d_f_pre_to_d_n_pre)
     backward_step2 = kernel("backward_step2", d_f_h, h_rows, d_h, n, f, d_f_pre_to_d_n_pre)
     backward_step3 = kernel("backward_step3", d_h_prev_U_f_h, d_f_h, f, d_h, d_h_prev_rows)
 

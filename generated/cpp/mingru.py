@@ -121,7 +121,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     z = tape.z
     h_rows = tape.h_rows
@@ -138,7 +138,7 @@ def backward(params, tape, dy, dstate=None):
     d_b_z_to_d_b_h = np.empty((2 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     kernel = bound(sizes, dtype)
-    backward_sequence = kernel("backward_sequence", dy_, d_h_prev_rows, z, d_h)
+    backward_sequence = kernel("backward_sequence", dy, d_h_prev_rows, z, d_h)
     backward_after = kernel("backward_after", d_h, z, h_rows, n, d_z_pre_to_d_n)
 
     backward_sequence()

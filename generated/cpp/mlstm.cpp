@@ -105,10 +105,10 @@ static inline compute_t tanh(compute_t a)
 #define inline_point static inline __attribute__((always_inline))
 
 inline_point void forward_once_point(
-    const compute_t K, compute_t& sqrt_K)
+    const compute_t K_, compute_t& sqrt_K)
 {
     // k = (W_k @ x) / sqrt(K) + b_k
-    sqrt_K = sqrt(K);
+    sqrt_K = sqrt(K_);
 }
 
 extern "C" void forward_once(const int64 t_, const int64* sizes, void* const* at)

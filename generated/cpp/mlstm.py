@@ -233,7 +233,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
     o = tape.o
     C_q = tape.C_q
@@ -311,7 +311,7 @@ def backward(params, tape, dy, dstate=None):
     d_n_prev_rows[T % 2] = dstate["n"]
     d_m_prev_rows[T % 2] = dstate["m"]
     kernel = bound(sizes, dtype)
-    backward_before = kernel("backward_before", dy_, o, C_q, max_abs_n_q, d_h_by_max_abs_n_q, d_C_q, d_o_pre)
+    backward_before = kernel("backward_before", dy, o, C_q, max_abs_n_q, d_h_by_max_abs_n_q, d_C_q, d_o_pre)
     backward_before_sum = kernel("backward_before_sum", d_h_by_max_abs_n_q, d_max_abs_n_q)
     backward_before_sum2 = kernel("backward_before_sum2", d_C_q, C_rows, d_q_C_q)
     backward_before2 = kernel("backward_before2", d_max_abs_n_q, abs_n_q, h_exp, n_q, d_h_exp, d_n_q)

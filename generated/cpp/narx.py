@@ -138,7 +138,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     h_rows = tape.h_rows
     x = tape.x
@@ -164,7 +164,7 @@ def backward(params, tape, dy, dstate=None):
     d_h_lag1_prev_rows[T % 2] = dstate["h_lag1"]
     d_h_lag2_prev_rows[T % 2] = dstate["h_lag2"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_h_prev_rows, h_rows, d_h_pre)
+    backward_step = kernel("backward_step", dy, d_h_prev_rows, h_rows, d_h_pre)
     backward_step2 = kernel("backward_step2", d_h_prev_W_1_h_to_d_h_lag2_prev, d_h_lag1_prev_rows, d_h_lag2_prev_rows,
         d_h_prev_rows)
 

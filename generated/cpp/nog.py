@@ -165,7 +165,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     o = tape.o
     tanh_c = tape.tanh_c
@@ -197,7 +197,7 @@ def backward(params, tape, dy, dstate=None):
     d_y_prev_rows[T % 2] = dstate["y"]
     d_c_prev_rows[T % 2] = dstate["c"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_y_prev_rows, o, d_c_prev_rows, tanh_c, c_rows, f, z, i, p_i, p_f,
+    backward_step = kernel("backward_step", dy, d_y_prev_rows, o, d_c_prev_rows, tanh_c, c_rows, f, z, i, p_i, p_f,
         d_z_pre_to_d_f_pre)
     backward_after_sum = kernel("backward_after_sum", d_z_pre_to_d_f_pre, c_rows, d_p_i)
     backward_after_sum2 = kernel("backward_after_sum2", d_z_pre_to_d_f_pre, c_rows, d_p_f)

@@ -282,7 +282,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["r"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["r"], size, dtype))
     T, B, I, D, N, H = sizes = [size[axis] for axis in ("T", "B", "I", "D", "N", "H")]
     M_rows = tape.M_rows
     exp_a_r_arg = tape.exp_a_r_arg
@@ -370,7 +370,7 @@ def backward(params, tape, dy, dstate=None):
     d_r_prev_rows[T % 2] = dstate["r"]
     d_M_prev_rows[T % 2] = dstate["M"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_r_prev_rows, d_r)
+    backward_step = kernel("backward_step", dy, d_r_prev_rows, d_r)
     backward_step_sum = kernel("backward_step_sum", d_r, M_rows, d_a_r)
     backward_step_sum2 = kernel("backward_step_sum2", d_a_r, exp_a_r_arg, d_sum_exp_a_r_arg_a_r)
     backward_step2 = kernel("backward_step2", d_sum_exp_a_r_arg_a_r, sum_exp_a_r_arg, d_sum_exp_a_r_arg)

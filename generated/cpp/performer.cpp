@@ -102,10 +102,10 @@ static inline compute_t tanh(compute_t a)
 #define inline_point static inline __attribute__((always_inline))
 
 inline_point void forward_before_point(
-    const compute_t W_q_x, const compute_t D, const compute_t W_k_x, compute_t& q, compute_t& k_)
+    const compute_t W_q_x, const compute_t D_, const compute_t W_k_x, compute_t& q, compute_t& k_)
 {
     // q = (W_q @ x) / D ** 0.25
-    const compute_t s1 = 1 / pow(D, compute_t(0.25));
+    const compute_t s1 = 1 / pow(D_, compute_t(0.25));
     q = W_q_x * s1;
     // k = (W_k @ x) / D ** 0.25
     k_ = W_k_x * s1;
@@ -666,11 +666,11 @@ extern "C" void backward_before5(const int64 t_, const int64* sizes, void* const
 }
 
 inline_point void backward_before6_point(
-    const compute_t d_q_a, const compute_t q, const compute_t d_q_q, const compute_t D, compute_t& d_W_q_x)
+    const compute_t d_q_a, const compute_t q, const compute_t d_q_q, const compute_t D_, compute_t& d_W_q_x)
 {
     // through q = (W_q @ x) / D ** 0.25
     const compute_t d_q = d_q_a + 2 * q * d_q_q;
-    d_W_q_x = d_q / pow(D, compute_t(0.25));
+    d_W_q_x = d_q / pow(D_, compute_t(0.25));
 }
 
 extern "C" void backward_before6(const int64 t_, const int64* sizes, void* const* at)
@@ -893,12 +893,12 @@ extern "C" void backward_after2(const int64 t_, const int64* sizes, void* const*
 }
 
 inline_point void backward_after3_point(
-    const compute_t d_k_Omega_k, const compute_t k_, const compute_t d_k_k, const compute_t D,
+    const compute_t d_k_Omega_k, const compute_t k_, const compute_t d_k_k, const compute_t D_,
     compute_t& d_W_k_x)
 {
     // through k = (W_k @ x) / D ** 0.25
     const compute_t d_k = d_k_Omega_k + 2 * k_ * d_k_k;
-    d_W_k_x = d_k / pow(D, compute_t(0.25));
+    d_W_k_x = d_k / pow(D_, compute_t(0.25));
 }
 
 extern "C" void backward_after3(const int64 t_, const int64* sizes, void* const* at)

@@ -182,7 +182,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
     T, B, I, H, M, D = sizes = [size[axis] for axis in ("T", "B", "I", "H", "M", "D")]
     S_phi_q = tape.S_phi_q
     z_phi_q = tape.z_phi_q
@@ -235,9 +235,9 @@ def backward(params, tape, dy, dstate=None):
     d_S_prev_rows[T % 2] = dstate["S"]
     d_z_prev_rows[T % 2] = dstate["z"]
     kernel = bound(sizes, dtype)
-    backward_before_sum = kernel("backward_before_sum", dy_, S_phi_q, d_z_phi_q_y)
+    backward_before_sum = kernel("backward_before_sum", dy, S_phi_q, d_z_phi_q_y)
     backward_before = kernel("backward_before", d_z_phi_q_y, z_phi_q, d_z_phi_q)
-    backward_before2 = kernel("backward_before2", dy_, z_phi_q, d_S_phi_q)
+    backward_before2 = kernel("backward_before2", dy, z_phi_q, d_S_phi_q)
     backward_before_sum2 = kernel("backward_before_sum2", d_S_phi_q, S_rows, d_phi_q_S_phi_q)
     backward_before3 = kernel("backward_before3", d_phi_q_S_phi_q, d_z_phi_q, z_rows, phi_q, d_phi_q_pre)
     backward_before_sum3 = kernel("backward_before_sum3", d_phi_q_pre, d_max_a_phi_q_pre)

@@ -146,7 +146,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     c_rows = tape.c_rows
     o = tape.o
@@ -178,8 +178,8 @@ def backward(params, tape, dy, dstate=None):
     d_c_prev_rows[T % 2] = dstate["c"]
     d_x_prev_rows[T] = dstate["x"]
     kernel = bound(sizes, dtype)
-    backward_before = kernel("backward_before", dy_, c_rows, o, d_o_pre)
-    backward_sequence = kernel("backward_sequence", d_c_prev_rows, dy_, o, f, d_c)
+    backward_before = kernel("backward_before", dy, c_rows, o, d_o_pre)
+    backward_sequence = kernel("backward_sequence", d_c_prev_rows, dy, o, f, d_c)
     backward_after = kernel("backward_after", d_c, c_rows, z, f, d_z_pre_to_d_f_pre)
     backward_after2 = kernel("backward_after2", d_x_W_z_x_to_d_x_prev_V_z_x, d_x_W_o_x_to_d_x_prev_V_o_x, d_x_prev_rows)
     backward_after3 = kernel("backward_after3", d_x_W_z_x_to_d_x_prev_V_z_x, d_x_W_o_x_to_d_x_prev_V_o_x, d_x_prev_rows, d_x)

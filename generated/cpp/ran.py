@@ -143,7 +143,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     h_rows = tape.h_rows
     c_rows = tape.c_rows
@@ -173,7 +173,7 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_h_prev_rows, d_c_prev_rows, h_rows, c_rows, f, g_to_W_f_x, i, d_c,
+    backward_step = kernel("backward_step", dy, d_h_prev_rows, d_c_prev_rows, h_rows, c_rows, f, g_to_W_f_x, i, d_c,
         d_i_pre_to_d_f_pre)
     backward_after = kernel("backward_after", d_c, i, d_g)
     backward_after2 = kernel("backward_after2", d_x_g, d_x_W_i_x, d_x)

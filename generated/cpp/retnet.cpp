@@ -103,10 +103,10 @@ static inline compute_t tanh(compute_t a)
 #define inline_point static inline __attribute__((always_inline))
 
 inline_point void forward_once_point(
-    const compute_t K, compute_t& k_a_sqrt)
+    const compute_t K_, compute_t& k_a_sqrt)
 {
     // k_a = (W_ka @ x) / sqrt(2 * K)
-    k_a_sqrt = sqrt(2 * K);
+    k_a_sqrt = sqrt(2 * K_);
 }
 
 extern "C" void forward_once(const int64 t_, const int64* sizes, void* const* at)
@@ -162,10 +162,10 @@ extern "C" void forward_before(const int64 t_, const int64* sizes, void* const* 
 }
 
 inline_point void forward_before2_point(
-    const compute_t t_, const compute_t theta, compute_t& C_pre, compute_t& C, compute_t& D)
+    const compute_t t_2, const compute_t theta, compute_t& C_pre, compute_t& C, compute_t& D)
 {
     // C = cos(t * theta)
-    C_pre = t_ * theta;
+    C_pre = t_2 * theta;
     C = cos(C_pre);
     // D = sin(t * theta)
     D = sin(C_pre);

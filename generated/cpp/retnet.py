@@ -181,7 +181,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
     S_b_rows = tape.S_b_rows
     S_a_rows = tape.S_a_rows
@@ -236,14 +236,14 @@ def backward(params, tape, dy, dstate=None):
     d_S_a_prev_rows[T % 2] = dstate["S_a"]
     d_S_b_prev_rows[T % 2] = dstate["S_b"]
     kernel = bound(sizes, dtype)
-    backward_before_sum = kernel("backward_before_sum", dy_, S_b_rows, d_y_arg2)
-    backward_before_sum2 = kernel("backward_before_sum2", dy_, S_a_rows, d_y_arg)
+    backward_before_sum = kernel("backward_before_sum", dy, S_b_rows, d_y_arg2)
+    backward_before_sum2 = kernel("backward_before_sum2", dy, S_a_rows, d_y_arg)
     backward_before_sum3 = kernel("backward_before_sum3", d_y_arg, q_a_to_v, d_D_y_arg)
     backward_before_sum4 = kernel("backward_before_sum4", d_y_arg2, q_a_to_v, d_D_y_arg2)
     backward_before_sum5 = kernel("backward_before_sum5", d_y_arg, q_a_to_v, d_C_y_arg)
     backward_before_sum6 = kernel("backward_before_sum6", d_y_arg2, q_a_to_v, d_C_y_arg2)
     backward_before = kernel("backward_before", d_y_arg, C, D, d_y_arg2, d_q_b, d_q_a)
-    backward_sequence = kernel("backward_sequence", d_S_b_prev_rows, dy_, y_arg2, d_S_a_prev_rows, y_arg, d_S_b, d_S_a)
+    backward_sequence = kernel("backward_sequence", d_S_b_prev_rows, dy, y_arg2, d_S_a_prev_rows, y_arg, d_S_b, d_S_a)
     backward_after_sum = kernel("backward_after_sum", d_S_b, q_a_to_v, d_S_b_arg1)
     backward_after_sum2 = kernel("backward_after_sum2", d_S_a, q_a_to_v, d_S_a_arg1)
     backward_after_sum3 = kernel("backward_after_sum3", d_S_a_arg1, k_b, d_D_S_a_arg1)

@@ -213,7 +213,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["o"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["o"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     r = tape.r
     n = tape.n
@@ -299,7 +299,7 @@ def backward(params, tape, dy, dstate=None):
     backward_finish = kernel("backward_finish", d_w_m_pre, d_w_a_pre, d_u_q_pre, d_u_n_pre2, w, d_u, d_omega)
 
     # through o = W_o @ (r * n / d)
-    product(dy_.reshape(-1, I), W_o, d_o_arg.reshape(-1, H))
+    product(dy.reshape(-1, I), W_o, d_o_arg.reshape(-1, H))
     backward_before()
     # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
     product(d_W_r_r_arg.reshape(-1, H), W_r, d_r_arg.reshape(-1, I))
@@ -320,7 +320,7 @@ def backward(params, tape, dy, dstate=None):
     # through n = exp(m[t-1] - q) * a[t-1] + exp(u + k - q) * v
     np.sum(d_n_pre2.reshape(-1, H), axis=0, out=d_u_n_pre2)
     # through o = W_o @ (r * n / d)
-    product(dy_.reshape(-1, I).T, o_arg.reshape(-1, H), d_W_o)
+    product(dy.reshape(-1, I).T, o_arg.reshape(-1, H), d_W_o)
     backward_after()
     # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
     product(d_v.reshape(-1, H), W_v, d_v_arg.reshape(-1, I))

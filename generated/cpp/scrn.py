@@ -133,7 +133,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
     T, B, I, H, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "S")]
     h_rows = tape.h_rows
     s_rows = tape.s_rows
@@ -158,8 +158,8 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_s_prev_rows[T % 2] = dstate["s"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", d_h_prev_rows, dy_, h_rows, d_h_pre)
-    backward_step2 = kernel("backward_step2", d_s_prev_rows, d_s_P_s, dy_, d_s)
+    backward_step = kernel("backward_step", d_h_prev_rows, dy, h_rows, d_h_pre)
+    backward_step2 = kernel("backward_step2", d_s_prev_rows, d_s_P_s, dy, d_s)
     backward_after = kernel("backward_after", d_s, d_B_x)
     backward_after2 = kernel("backward_after2", d_x_B_x, d_x_A_x, d_x)
 

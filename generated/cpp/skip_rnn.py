@@ -183,7 +183,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     u = tape.u
     q = tape.q
@@ -222,7 +222,7 @@ def backward(params, tape, dy, dstate=None):
     d_p_prev_rows[T % 2] = dstate["p"]
     kernel = bound(sizes, dtype)
     backward_step = kernel("backward_step", d_p_prev_rows, u, q, p_rows, d_q_pre)
-    backward_step2 = kernel("backward_step2", dy_, d_h_prev_rows, d_q_pre, w_p, u, z, n, h_rows, d_h, d_s, d_r_pre_to_d_n_pre)
+    backward_step2 = kernel("backward_step2", dy, d_h_prev_rows, d_q_pre, w_p, u, z, n, h_rows, d_h, d_s, d_r_pre_to_d_n_pre)
     backward_step3 = kernel("backward_step3", d_r_h, h_rows, r, d_r_pre_to_d_n_pre)
     backward_step4 = kernel("backward_step4", d_h_prev_U_r_h, d_r_h, r, d_s, z, d_h, u, d_h_prev_rows)
     backward_after_sum = kernel("backward_after_sum", d_q_pre, h_rows, d_w_p)

@@ -194,7 +194,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     o = tape.o
     c_rows = tape.c_rows
@@ -240,7 +240,7 @@ def backward(params, tape, dy, dstate=None):
     d_n_prev_rows[T % 2] = dstate["n"]
     d_m_prev_rows[T % 2] = dstate["m"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_h_prev_rows, d_n_prev_rows, o, c_rows, n_rows, d_c_prev_rows, f, z, i,
+    backward_step = kernel("backward_step", dy, d_h_prev_rows, d_n_prev_rows, o, c_rows, n_rows, d_c_prev_rows, f, z, i,
         d_m_prev_rows, log_i, m_pre, log_f_softplus, d_log_f_pre, d_z_pre_to_d_R_f_h)
     backward_after = kernel("backward_after", d_log_f_pre, d_W_f_x)
     backward_after2 = kernel("backward_after2", d_x_W_z_x, d_x_W_f_x, d_x)

@@ -136,7 +136,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, H = sizes = [size[axis] for axis in ("T", "B", "H")]
     c_rows = tape.c_rows
     x = tape.x
@@ -166,12 +166,12 @@ def backward(params, tape, dy, dstate=None):
     d_W = np.empty((H, H), dtype)
     d_c_prev_rows[T % 2] = dstate["c"]
     kernel = bound(sizes, dtype)
-    backward_before = kernel("backward_before", dy_, c_rows, x, r, d_r_pre)
-    backward_sequence = kernel("backward_sequence", d_c_prev_rows, dy_, r, c_rows, W_f_x_to_W_x, f, v_f, d_r_pre, v_r, d_c, d_f_pre)
+    backward_before = kernel("backward_before", dy, c_rows, x, r, d_r_pre)
+    backward_sequence = kernel("backward_sequence", d_c_prev_rows, dy, r, c_rows, W_f_x_to_W_x, f, v_f, d_r_pre, v_r, d_c, d_f_pre)
     backward_after_sum = kernel("backward_after_sum", d_f_pre, c_rows, d_v_f)
     backward_after_sum2 = kernel("backward_after_sum2", d_r_pre, c_rows, d_v_r)
     backward_after = kernel("backward_after", d_c, f, d_W_x)
-    backward_after2 = kernel("backward_after2", d_x_W_f_x, d_x_W_r_x, d_x_W_x, dy_, r, d_x)
+    backward_after2 = kernel("backward_after2", d_x_W_f_x, d_x_W_r_x, d_x_W_x, dy, r, d_x)
 
     backward_before()
     # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)

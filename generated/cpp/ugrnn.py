@@ -129,7 +129,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = tape.size, tape.dtype
     dstate = filled("dstate", dstate, size, dtype)
-    dy_ = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
+    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     h_rows = tape.h_rows
     n = tape.n
@@ -151,7 +151,7 @@ def backward(params, tape, dy, dstate=None):
     d_b_c_to_d_b_g = np.empty((2 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy_, d_h_prev_rows, h_rows, n, g, d_h, d_n_pre_to_d_g_pre)
+    backward_step = kernel("backward_step", dy, d_h_prev_rows, h_rows, n, g, d_h, d_n_pre_to_d_g_pre)
     backward_step2 = kernel("backward_step2", d_h_prev_U_c_h, d_h, g, d_h_prev_rows)
 
     for t in reversed(range(T)):

@@ -179,10 +179,10 @@ def passes(size, dtype):
         d_W_T = cp.empty((H, H), dtype)
         d_W = cp.empty((H, H), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_h_prev_rows, h_tanh, d_h, d_h_pre,
+            dy, d_h_prev_rows, h_tanh, d_h, d_h_pre,
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * H, 1,
@@ -197,11 +197,11 @@ def passes(size, dtype):
             d_W_T, d_A, d_W,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W[...] = params["W"]
             V[...] = params["V"]
             b[...] = params["b"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             d_h_prev_rows[T % 2] = dstate["h"]
 
         def before():

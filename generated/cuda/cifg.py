@@ -229,10 +229,10 @@ def passes(size, dtype):
         d_R_z_to_d_R_o = cp.empty((3 * H, H), dtype)
         d_b_z_to_d_b_o = cp.empty((3 * H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_y_prev_rows, o, tanh_c, d_c_prev_rows, p_o, c_rows, z, i, p_i, f, d_z_pre_to_d_o_pre,
+            dy, d_y_prev_rows, o, tanh_c, d_c_prev_rows, p_o, c_rows, z, i, p_i, f, d_z_pre_to_d_o_pre,
         )
         backward_after_sum = kernel(
             "backward_after_sum", "columns", H, T * B,
@@ -243,7 +243,7 @@ def passes(size, dtype):
             d_z_pre_to_d_o_pre, c_rows, d_p_o,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_z[...] = params["W_z"]
             R_z[...] = params["R_z"]
             b_z[...] = params["b_z"]
@@ -255,7 +255,7 @@ def passes(size, dtype):
             R_o[...] = params["R_o"]
             p_o[...] = params["p_o"]
             b_o[...] = params["b_o"]
-            dy_[...] = dy["y"]
+            dy[...] = given["y"]
             R_z_to_R_o2[...] = cp.concatenate((R_z, R_i, R_o))
             W_z_to_W_o2[...] = cp.concatenate((W_z, W_i, W_o))
             d_y_prev_rows[T % 2] = dstate["y"]

@@ -225,10 +225,10 @@ def passes(size, dtype):
             d_limit_max_n, d_limit_s, d_limit,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             limit[...] = params["limit"]
-            dy_y_a[...] = dy["y_a"]
-            dy_y_b[...] = dy["y_b"]
+            dy_y_a[...] = given["y_a"]
+            dy_y_b[...] = given["y_b"]
 
         def before():
             # through y_a = a * s

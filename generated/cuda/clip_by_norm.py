@@ -163,10 +163,10 @@ def passes(size, dtype):
         d_limit_y = cp.empty((), dtype)
         d_limit = cp.empty((), dtype)
 
-        dy_ = cp.empty((T, B, N), dtype)
+        dy = cp.empty((T, B, N), dtype)
         backward_before_sum = kernel(
             "backward_before_sum", "rows", T * B, N,
-            dy_, g, d_max_n_y,
+            dy, g, d_max_n_y,
         )
         backward_before = kernel(
             "backward_before", "each", T * B, 1,
@@ -174,7 +174,7 @@ def passes(size, dtype):
         )
         backward_before2 = kernel(
             "backward_before2", "each", T * B * N, 1,
-            d_g_squared, g, dy_, limit, max_n, d_g, d_y_by_limit,
+            d_g_squared, g, dy, limit, max_n, d_g, d_y_by_limit,
         )
         backward_after_sum = kernel(
             "backward_after_sum", "rows", 1, T * B,
@@ -189,9 +189,9 @@ def passes(size, dtype):
             d_limit_max_n, d_limit_y, d_limit,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             limit[...] = params["limit"]
-            dy_[...] = dy["y"]
+            dy[...] = given["y"]
 
         def before():
             # through y = g * limit / max(n, limit)

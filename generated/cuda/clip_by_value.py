@@ -149,10 +149,10 @@ def passes(size, dtype):
         d_low = cp.empty((), dtype)
         d_high = cp.empty((), dtype)
 
-        dy_ = cp.empty((T, B, N), dtype)
+        dy = cp.empty((T, B, N), dtype)
         backward_before = kernel(
             "backward_before", "each", T * B * N, 1,
-            dy_, g, low, high, d_g, d_y_by_low, d_y_by_high,
+            dy, g, low, high, d_g, d_y_by_low, d_y_by_high,
         )
         backward_after_sum = kernel(
             "backward_after_sum", "rows", 1, T * B * N,
@@ -163,10 +163,10 @@ def passes(size, dtype):
             d_y_by_high, d_high,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             low[...] = params["low"]
             high[...] = params["high"]
-            dy_[...] = dy["y"]
+            dy[...] = given["y"]
 
         def before():
             backward_before()

@@ -191,22 +191,22 @@ def passes(size, dtype):
         d_V = cp.empty((H, I), dtype)
         d_b = cp.empty((H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_y_prev_rows, d_z_prev_rows, z_tanh, d_y, d_z, d_z_pre,
+            dy, d_y_prev_rows, d_z_prev_rows, z_tanh, d_y, d_z, d_z_pre,
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * H, 1,
             d_y_prev_W_y_y_to_d_z_prev_W_z_z, d_z, d_y, d_y_prev_rows, d_z_prev_rows,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_y[...] = params["W_y"]
             W_z[...] = params["W_z"]
             V[...] = params["V"]
             b[...] = params["b"]
-            dy_[...] = dy["y"]
+            dy[...] = given["y"]
             W_y_to_W_z[...] = cp.concatenate((W_y, W_z), axis=1)
             d_y_prev_rows[T % 2] = dstate["y"]
             d_z_prev_rows[T % 2] = dstate["z"]

@@ -264,10 +264,10 @@ def passes(size, dtype):
         d_w_beta = cp.empty((I,), dtype)
         d_W_k_to_d_W_v = cp.empty((K + H, I), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_before_sum = kernel(
             "backward_before_sum", "rows", T * B * K, H,
-            dy_, S_rows, d_q,
+            dy, S_rows, d_q,
         )
         backward_before_sum2 = kernel(
             "backward_before_sum2", "rows", T * B, K,
@@ -283,7 +283,7 @@ def passes(size, dtype):
         )
         backward_step = kernel(
             "backward_step", "each", B * H * K, 1,
-            d_S_prev_rows, dy_, q, beta, d_S, d_S_arg0_k,
+            d_S_prev_rows, dy, q, beta, d_S, d_S_arg0_k,
         )
         backward_step_sum = kernel(
             "backward_step_sum", "rows", B * H, K,
@@ -342,12 +342,12 @@ def passes(size, dtype):
             d_x_W_q_x, d_x_W_k_x, d_w_beta_x, w_beta, d_x,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_q[...] = params["W_q"]
             W_k[...] = params["W_k"]
             W_v[...] = params["W_v"]
             w_beta[...] = params["w_beta"]
-            dy_[...] = dy["y"]
+            dy[...] = given["y"]
             W_k_to_W_v[...] = cp.concatenate((W_k, W_v))
             d_S_prev_rows[T % 2] = dstate["S"]
 

@@ -151,16 +151,16 @@ def passes(size, dtype):
         d_W = cp.empty((H, I), dtype)
         d_b = cp.empty((H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_before = kernel(
             "backward_before", "each", T * B * H, 1,
-            dy_, y, d_y_pre,
+            dy, y, d_y_pre,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W[...] = params["W"]
             b[...] = params["b"]
-            dy_[...] = dy["y"]
+            dy[...] = given["y"]
 
         def before():
             backward_before()

@@ -237,10 +237,10 @@ def passes(size, dtype):
         d_U = cp.empty((H, H), dtype)
         d_V = cp.empty((H, H), dtype)
 
-        dy_ = cp.empty((T, B, N, H), dtype)
+        dy = cp.empty((T, B, N, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * N * H, 1,
-            dy_, d_h_prev_rows, d_h,
+            dy, d_h_prev_rows, d_h,
         )
         backward_step_sum = kernel(
             "backward_step_sum", "rows", B * N, H,
@@ -291,12 +291,12 @@ def passes(size, dtype):
             d_U_T, d_V_T, d_U, d_V,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             w[...] = params["w"]
             U[...] = params["U"]
             V[...] = params["V"]
             W[...] = params["W"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             d_h_prev_rows[T % 2] = dstate["h"]
 
         def before():

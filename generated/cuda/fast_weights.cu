@@ -139,10 +139,10 @@ extern "C" __global__ void forward_step_sum2(
 }
 
 __device__ inline void forward_step3_point(
-    const compute_t h_arg, const compute_t H, const compute_t sum_h_arg, compute_t& h_arg_centred)
+    const compute_t h_arg, const compute_t H_, const compute_t sum_h_arg, compute_t& h_arg_centred)
 {
     // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_centred = h_arg - sum_h_arg / H;
+    h_arg_centred = h_arg - sum_h_arg / H_;
 }
 
 extern "C" __global__ void forward_step3(
@@ -182,10 +182,10 @@ extern "C" __global__ void forward_step_sum3(
 }
 
 __device__ inline void forward_step4_point(
-    const compute_t H, const compute_t h_arg_squared, compute_t& h_arg_std)
+    const compute_t H_, const compute_t h_arg_squared, compute_t& h_arg_std)
 {
     // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_std = sqrt(h_arg_squared / H + compute_t(1e-05));
+    h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
 }
 
 extern "C" __global__ void forward_step4(
@@ -388,10 +388,10 @@ extern "C" __global__ void backward_step_sum3(
 }
 
 __device__ inline void backward_step3_point(
-    const compute_t d_h_arg_std, const compute_t H, const compute_t h_arg_std, compute_t& d_h_arg_squared)
+    const compute_t d_h_arg_std, const compute_t H_, const compute_t h_arg_std, compute_t& d_h_arg_squared)
 {
     // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    d_h_arg_squared = compute_t(0.5) * d_h_arg_std / (H * h_arg_std);
+    d_h_arg_squared = compute_t(0.5) * d_h_arg_std / (H_ * h_arg_std);
 }
 
 extern "C" __global__ void backward_step3(
@@ -460,10 +460,10 @@ extern "C" __global__ void backward_step_sum4(
 }
 
 __device__ inline void backward_step5_point(
-    const compute_t d_sum_h_arg_h_arg_centred, const compute_t H, compute_t& d_sum_h_arg)
+    const compute_t d_sum_h_arg_h_arg_centred, const compute_t H_, compute_t& d_sum_h_arg)
 {
     // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    d_sum_h_arg = -d_sum_h_arg_h_arg_centred / H;
+    d_sum_h_arg = -d_sum_h_arg_h_arg_centred / H_;
 }
 
 extern "C" __global__ void backward_step5(

@@ -247,7 +247,7 @@ def passes(size, dtype):
         d_gamma = cp.empty((H,), dtype)
         d_beta = cp.empty((H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H * H, 1,
             d_A_prev_rows, d_h_h_again,
@@ -262,7 +262,7 @@ def passes(size, dtype):
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * H, 1,
-            dy_, d_h_prev_rows, d_h_again, d_h_h_h_again, h_rows, gamma, h_arg_centred, h_arg_std, d_h_pre,
+            dy, d_h_prev_rows, d_h_again, d_h_h_h_again, h_rows, gamma, h_arg_centred, h_arg_std, d_h_pre,
             d_h_pre_by_h_arg_std,
         )
         backward_step_sum3 = kernel(
@@ -306,12 +306,12 @@ def passes(size, dtype):
             d_h_pre, h_arg_centred, h_arg_std, d_h_pre_by_gamma,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W[...] = params["W"]
             C[...] = params["C"]
             gamma[...] = params["gamma"]
             beta[...] = params["beta"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             d_h_prev_rows[T % 2] = dstate["h"]
             d_A_prev_rows[T % 2] = dstate["A"]
 

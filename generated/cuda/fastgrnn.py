@@ -205,10 +205,10 @@ def passes(size, dtype):
         d_zeta = cp.empty((), dtype)
         d_nu = cp.empty((), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_h_prev_rows, sigmoid_zeta, z, sigmoid_nu, n, h_rows, d_h, d_n_pre, d_z_pre, d_a,
+            dy, d_h_prev_rows, sigmoid_zeta, z, sigmoid_nu, n, h_rows, d_h, d_n_pre, d_z_pre, d_a,
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * H, 1,
@@ -231,14 +231,14 @@ def passes(size, dtype):
             d_sigmoid_zeta, sigmoid_zeta, d_sigmoid_nu, sigmoid_nu, d_zeta, d_nu,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W[...] = params["W"]
             U[...] = params["U"]
             b_z[...] = params["b_z"]
             b_h[...] = params["b_h"]
             zeta[...] = params["zeta"]
             nu[...] = params["nu"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             d_h_prev_rows[T % 2] = dstate["h"]
 
         def before():

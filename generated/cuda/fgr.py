@@ -335,10 +335,10 @@ def passes(size, dtype):
         d_R_fi_to_d_R_fo = cp.empty((3 * H, H), dtype)
         d_R_oi_to_d_R_oo = cp.empty((3 * H, H), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_y_prev_rows, o_rows, d_o_prev_rows, tanh_c, d_c_prev_rows, p_o, d_f_prev_rows, c_rows,
+            dy, d_y_prev_rows, o_rows, d_o_prev_rows, tanh_c, d_c_prev_rows, p_o, d_f_prev_rows, c_rows,
             f_rows, d_i_prev_rows, z, i_rows, p_i, p_f, d_z_pre_to_d_o_pre,
         )
         backward_after_sum = kernel(
@@ -354,7 +354,7 @@ def passes(size, dtype):
             d_z_pre_to_d_o_pre, c_rows, d_p_o,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_z[...] = params["W_z"]
             R_z[...] = params["R_z"]
             b_z[...] = params["b_z"]
@@ -379,7 +379,7 @@ def passes(size, dtype):
             R_io[...] = params["R_io"]
             R_fo[...] = params["R_fo"]
             R_oo[...] = params["R_oo"]
-            dy_[...] = dy["y"]
+            dy[...] = given["y"]
             R_z_to_R_o2[...] = cp.concatenate((R_z, R_i, R_f, R_o))
             R_ii_to_R_io2[...] = cp.concatenate((R_ii, R_if, R_io))
             R_fi_to_R_fo2[...] = cp.concatenate((R_fi, R_ff, R_fo))

@@ -211,10 +211,10 @@ def passes(size, dtype):
         d_W_r_to_d_W_z = cp.empty((2 * H, H + I), dtype)
         d_b_r_to_d_b_z = cp.empty((2 * H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_h_prev_rows, z, n, h_rows, d_h, d_n_pre, d_r_pre_to_d_z_pre,
+            dy, d_h_prev_rows, z, n, h_rows, d_h, d_n_pre, d_r_pre_to_d_z_pre,
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * H, 1,
@@ -229,14 +229,14 @@ def passes(size, dtype):
             d_v, d_r_h_x, d_x,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_r[...] = params["W_r"]
             b_r[...] = params["b_r"]
             W_z[...] = params["W_z"]
             b_z[...] = params["b_z"]
             W_n[...] = params["W_n"]
             b_n[...] = params["b_n"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             W_r_to_W_z2[...] = cp.concatenate((W_r, W_z))
             d_h_prev_rows[T % 2] = dstate["h"]
 

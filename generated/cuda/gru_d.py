@@ -336,10 +336,10 @@ def passes(size, dtype):
         d_V_r_to_d_V_n = cp.empty((3 * H, I), dtype)
         d_b_r_to_d_b_n = cp.empty((3 * H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_h_prev_rows, z, n, x_hat_to_s, d_h, d_r_pre_to_d_n_pre,
+            dy, d_h_prev_rows, z, n, x_hat_to_s, d_h, d_r_pre_to_d_n_pre,
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * H, 1,
@@ -367,7 +367,7 @@ def passes(size, dtype):
             d_gamma_x_pre, delta, d_w_x,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             w_x[...] = params["w_x"]
             b_x[...] = params["b_x"]
             W_d[...] = params["W_d"]
@@ -385,7 +385,7 @@ def passes(size, dtype):
             U_n[...] = params["U_n"]
             V_n[...] = params["V_n"]
             b_n[...] = params["b_n"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             U_r_to_U_z[...] = cp.concatenate((U_r, U_z))
             W_r_to_W_n[...] = cp.concatenate((W_r, W_z, W_n))
             V_r_to_V_n2[...] = cp.concatenate((V_r, V_z, V_n))

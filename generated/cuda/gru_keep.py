@@ -222,10 +222,10 @@ def passes(size, dtype):
         d_U_r_to_d_U_z = cp.empty((2 * H, H), dtype)
         d_b_r_to_d_b_n = cp.empty((3 * H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_h_prev_rows, z, n, h_rows, d_h, d_r_pre_to_d_n_pre,
+            dy, d_h_prev_rows, z, n, h_rows, d_h, d_r_pre_to_d_n_pre,
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * H, 1,
@@ -236,7 +236,7 @@ def passes(size, dtype):
             d_h_prev_U_r_h, d_r_h, r, d_h, z, d_h_prev_rows,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_r[...] = params["W_r"]
             U_r[...] = params["U_r"]
             b_r[...] = params["b_r"]
@@ -246,7 +246,7 @@ def passes(size, dtype):
             W_n[...] = params["W_n"]
             U_n[...] = params["U_n"]
             b_n[...] = params["b_n"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             U_r_to_U_z2[...] = cp.concatenate((U_r, U_z))
             W_r_to_W_n2[...] = cp.concatenate((W_r, W_z, W_n))
             d_h_prev_rows[T % 2] = dstate["h"]

@@ -223,10 +223,10 @@ def passes(size, dtype):
         d_U_r_to_d_U_n = cp.empty((3 * H, H), dtype)
         d_b_r_to_d_b_z = cp.empty((2 * H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_h_prev_rows, z, n, r, h_rows, U_r_h_to_U_n_h, b_hn, d_h, d_n_pre, d_r_pre_to_d_U_n_h,
+            dy, d_h_prev_rows, z, n, r, h_rows, U_r_h_to_U_n_h, b_hn, d_h, d_n_pre, d_r_pre_to_d_U_n_h,
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * H, 1,
@@ -241,7 +241,7 @@ def passes(size, dtype):
             d_x_W_r_x, d_x_W_n_x, d_x,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_r[...] = params["W_r"]
             U_r[...] = params["U_r"]
             b_r[...] = params["b_r"]
@@ -252,7 +252,7 @@ def passes(size, dtype):
             b_n[...] = params["b_n"]
             U_n[...] = params["U_n"]
             b_hn[...] = params["b_hn"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             U_r_to_U_n2[...] = cp.concatenate((U_r, U_z, U_n))
             W_r_to_W_z[...] = cp.concatenate((W_r, W_z))
             d_h_prev_rows[T % 2] = dstate["h"]

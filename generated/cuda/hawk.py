@@ -227,14 +227,14 @@ def passes(size, dtype):
         d_W_a_to_d_W_i = cp.empty((2 * H, H), dtype)
         d_b_a_to_d_b_i = cp.empty((2 * H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_before = kernel(
             "backward_before", "each", T * B * H, 1,
-            dy_, h_rows, u_to_W_y_x, d_W_y_x,
+            dy, h_rows, u_to_W_y_x, d_W_y_x,
         )
         backward_sequence = kernel(
             "backward_sequence", "each", B * H, 1,
-            d_h_prev_rows, dy_, gelu_W_y_x, a, d_h,
+            d_h_prev_rows, dy, gelu_W_y_x, a, d_h,
         )
         backward_after = kernel(
             "backward_after", "each", T * B * H, 1,
@@ -257,7 +257,7 @@ def passes(size, dtype):
             d_a_softplus_a_pre, a_softplus, d_Lambda,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_u[...] = params["W_u"]
             W_a[...] = params["W_a"]
             b_a[...] = params["b_a"]
@@ -265,7 +265,7 @@ def passes(size, dtype):
             b_i[...] = params["b_i"]
             Lambda[...] = params["Lambda"]
             W_y[...] = params["W_y"]
-            dy_[...] = dy["y"]
+            dy[...] = given["y"]
             W_a_to_W_i2[...] = cp.concatenate((W_a, W_i))
             d_h_prev_rows[T % 2] = dstate["h"]
 

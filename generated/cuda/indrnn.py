@@ -161,21 +161,21 @@ def passes(size, dtype):
         d_u = cp.empty((H,), dtype)
         d_b = cp.empty((H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_sequence = kernel(
             "backward_sequence", "each", B * H, 1,
-            dy_, d_h_prev_rows, h_rows, u, d_h_pre,
+            dy, d_h_prev_rows, h_rows, u, d_h_pre,
         )
         backward_after_sum = kernel(
             "backward_after_sum", "columns", H, T * B,
             d_h_pre, h_rows, d_u,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W[...] = params["W"]
             u[...] = params["u"]
             b[...] = params["b"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             d_h_prev_rows[T % 2] = dstate["h"]
 
         def before():

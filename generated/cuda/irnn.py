@@ -167,17 +167,17 @@ def passes(size, dtype):
         d_W = cp.empty((H, H), dtype)
         d_b = cp.empty((H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_h_prev_rows, h_rows, d_h_pre,
+            dy, d_h_prev_rows, h_rows, d_h_pre,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             U[...] = params["U"]
             W[...] = params["W"]
             b[...] = params["b"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             d_h_prev_rows[T % 2] = dstate["h"]
 
         def before():

@@ -195,24 +195,24 @@ def passes(size, dtype):
         d_U_f_to_d_U_c = cp.empty((2 * H, H), dtype)
         d_b_f_to_d_b_c = cp.empty((2 * H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_h_prev_rows, g, h_sigmoid, h_rows, sigmoid_s, d_h, d_s_to_d_g_pre,
+            dy, d_h_prev_rows, g, h_sigmoid, h_rows, sigmoid_s, d_h, d_s_to_d_g_pre,
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * H, 1,
             d_h_prev_U_f_h, d_h, sigmoid_s, d_h_prev_rows,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_f[...] = params["W_f"]
             U_f[...] = params["U_f"]
             b_f[...] = params["b_f"]
             W_c[...] = params["W_c"]
             U_c[...] = params["U_c"]
             b_c[...] = params["b_c"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             U_f_to_U_c2[...] = cp.concatenate((U_f, U_c))
             W_f_to_W_c2[...] = cp.concatenate((W_f, W_c))
             d_h_prev_rows[T % 2] = dstate["h"]

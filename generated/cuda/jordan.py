@@ -195,23 +195,23 @@ def passes(size, dtype):
         d_V = cp.empty((O, H), dtype)
         d_c = cp.empty((O,), dtype)
 
-        dy_ = cp.empty((T, B, O), dtype)
+        dy = cp.empty((T, B, O), dtype)
         backward_step = kernel(
             "backward_step", "each", B * O, 1,
-            dy_, d_y_prev_rows, y_rows, d_y_pre,
+            dy, d_y_prev_rows, y_rows, d_y_pre,
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * H, 1,
             d_h, h, d_h_pre,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             U[...] = params["U"]
             W[...] = params["W"]
             b[...] = params["b"]
             V[...] = params["V"]
             c[...] = params["c"]
-            dy_[...] = dy["y"]
+            dy[...] = given["y"]
             d_y_prev_rows[T % 2] = dstate["y"]
 
         def before():

@@ -245,10 +245,10 @@ def passes(size, dtype):
         d_V_1_to_d_V_y = cp.empty((4 * H, I), dtype)
         d_b_1_to_d_b_y = cp.empty((4 * H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_y_prev_rows, dt_2, y_tanh, y_rows, dt_2_sigmoid, d_y, d_dt_1_pre_to_d_y_pre,
+            dy, d_y_prev_rows, dt_2, y_tanh, y_rows, dt_2_sigmoid, d_y, d_dt_1_pre_to_d_y_pre,
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * H, 1,
@@ -259,7 +259,7 @@ def passes(size, dtype):
             d_y_prev_W_1_y, d_y, dt_2, d_y_prev_rows,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_1[...] = params["W_1"]
             V_1[...] = params["V_1"]
             b_1[...] = params["b_1"]
@@ -272,7 +272,7 @@ def passes(size, dtype):
             W_y[...] = params["W_y"]
             V_y[...] = params["V_y"]
             b_y[...] = params["b_y"]
-            dy_[...] = dy["y"]
+            dy[...] = given["y"]
             W_1_to_W_z2[...] = cp.concatenate((W_1, W_2, W_z))
             V_1_to_V_y2[...] = cp.concatenate((V_1, V_2, V_z, V_y))
             d_y_prev_rows[T % 2] = dstate["y"]

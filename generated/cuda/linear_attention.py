@@ -224,10 +224,10 @@ def passes(size, dtype):
         d_W_k = cp.empty((K, I), dtype)
         d_W_v = cp.empty((H, I), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_before_sum = kernel(
             "backward_before_sum", "rows", T * B, H,
-            dy_, S_q, d_z_q_y,
+            dy, S_q, d_z_q_y,
         )
         backward_before = kernel(
             "backward_before", "each", T * B, 1,
@@ -235,7 +235,7 @@ def passes(size, dtype):
         )
         backward_before2 = kernel(
             "backward_before2", "each", T * B * H, 1,
-            dy_, z_q, d_S_q,
+            dy, z_q, d_S_q,
         )
         backward_before_sum2 = kernel(
             "backward_before_sum2", "rows", T * B * K, H,
@@ -270,11 +270,11 @@ def passes(size, dtype):
             d_x_W_q_x, d_x_W_k_x, d_x_v, d_x,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_q[...] = params["W_q"]
             W_k[...] = params["W_k"]
             W_v[...] = params["W_v"]
-            dy_[...] = dy["y"]
+            dy[...] = given["y"]
             d_S_prev_rows[T % 2] = dstate["S"]
             d_z_prev_rows[T % 2] = dstate["z"]
 

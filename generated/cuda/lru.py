@@ -240,10 +240,10 @@ def passes(size, dtype):
         d_gamma_log = cp.empty((H,), dtype)
         d_B_re_to_d_B_im = cp.empty((2 * H, I), dtype)
 
-        dy_ = cp.empty((T, B, I), dtype)
+        dy = cp.empty((T, B, I), dtype)
         backward_before = kernel(
             "backward_before", "each", T * B * I, 1,
-            dy_, d_C_im_h_im,
+            dy, d_C_im_h_im,
         )
         backward_sequence = kernel(
             "backward_sequence", "each", B * H, 1,
@@ -276,7 +276,7 @@ def passes(size, dtype):
         )
         backward_after_sum7 = kernel(
             "backward_after_sum7", "columns", I, T * B,
-            dy_, x, d_D,
+            dy, x, d_D,
         )
         backward_after = kernel(
             "backward_after", "each", T * B * H, 1,
@@ -284,7 +284,7 @@ def passes(size, dtype):
         )
         backward_after2 = kernel(
             "backward_after2", "each", T * B * I, 1,
-            d_x_B_re_x, dy_, D, d_x,
+            d_x_B_re_x, dy, D, d_x,
         )
         backward_finish = kernel(
             "backward_finish", "each", H, 1,
@@ -293,7 +293,7 @@ def passes(size, dtype):
             d_nu, d_theta, d_gamma_log,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             nu[...] = params["nu"]
             theta[...] = params["theta"]
             gamma_log[...] = params["gamma_log"]
@@ -302,14 +302,14 @@ def passes(size, dtype):
             C_re[...] = params["C_re"]
             C_im[...] = params["C_im"]
             D[...] = params["D"]
-            dy_[...] = dy["y"]
+            dy[...] = given["y"]
             B_re_to_B_im2[...] = cp.concatenate((B_re, B_im))
             d_h_re_prev_rows[T % 2] = dstate["h_re"]
             d_h_im_prev_rows[T % 2] = dstate["h_im"]
 
         def before():
             # through y = C_re @ h_re - C_im @ h_im + D * x
-            product(dy_.reshape(-1, I), C_re, d_h_re_C_re_h_re.reshape(-1, H))
+            product(dy.reshape(-1, I), C_re, d_h_re_C_re_h_re.reshape(-1, H))
             backward_before()
             # through y = C_re @ h_re - C_im @ h_im + D * x
             product(d_C_im_h_im.reshape(-1, I), C_im, d_h_im_C_im_h_im.reshape(-1, H))
@@ -331,7 +331,7 @@ def passes(size, dtype):
             # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
             backward_after_sum6()
             # through y = C_re @ h_re - C_im @ h_im + D * x
-            product(dy_.reshape(-1, I).T, h_re_rows[1:].reshape(-1, H), d_C_re)
+            product(dy.reshape(-1, I).T, h_re_rows[1:].reshape(-1, H), d_C_re)
             # through y = C_re @ h_re - C_im @ h_im + D * x
             product(d_C_im_h_im.reshape(-1, I).T, h_im_rows[1:].reshape(-1, H), d_C_im)
             # through y = C_re @ h_re - C_im @ h_im + D * x

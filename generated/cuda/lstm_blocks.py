@@ -289,10 +289,10 @@ def passes(size, dtype):
         d_U_i_to_d_U_o = cp.empty((3 * N, H), dtype)
         d_b_i_to_d_b_o = cp.empty((3 * N,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_h_prev_rows, d_h,
+            dy, d_h_prev_rows, d_h,
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * H * N, 1,
@@ -355,7 +355,7 @@ def passes(size, dtype):
             d_x_W_i_x, d_x_z_sum, d_x,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_i[...] = params["W_i"]
             U_i[...] = params["U_i"]
             b_i[...] = params["b_i"]
@@ -369,7 +369,7 @@ def passes(size, dtype):
             U_z[...] = params["U_z"]
             b_z[...] = params["b_z"]
             W_h[...] = params["W_h"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             U_i_to_U_o2[...] = cp.concatenate((U_i, U_f, U_o))
             W_i_to_W_o2[...] = cp.concatenate((W_i, W_f, W_o))
             d_h_prev_rows[T % 2] = dstate["h"]

@@ -210,17 +210,17 @@ def passes(size, dtype):
         d_W_i_to_d_W_o = cp.empty((4 * H, H + I), dtype)
         d_b_i_to_d_b_o = cp.empty((4 * H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_i_pre_to_d_o_pre,
+            dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_i_pre_to_d_o_pre,
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * H, 1,
             d_v, d_h_prev_rows,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_i[...] = params["W_i"]
             b_i[...] = params["b_i"]
             W_f[...] = params["W_f"]
@@ -229,7 +229,7 @@ def passes(size, dtype):
             b_g[...] = params["b_g"]
             W_o[...] = params["W_o"]
             b_o[...] = params["b_o"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             W_i_to_W_o2[...] = cp.concatenate((W_i, W_f, W_g, W_o))
             d_h_prev_rows[T % 2] = dstate["h"]
             d_c_prev_rows[T % 2] = dstate["c"]

@@ -261,10 +261,10 @@ def passes(size, dtype):
         d_U_i_to_d_U_o = cp.empty((4 * H, H), dtype)
         d_b_i_to_d_b_o = cp.empty((4 * H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_h_prev_rows, k, o, d_c_prev_rows, tanh_c_new, i, g, c_rows, f, d_h, d_i_pre_to_d_o_pre,
+            dy, d_h_prev_rows, k, o, d_c_prev_rows, tanh_c_new, i, g, c_rows, f, d_h, d_i_pre_to_d_o_pre,
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * H, 1,
@@ -287,7 +287,7 @@ def passes(size, dtype):
             d_k_c, d_k_h, k, mu, sigma, d_k_pre_by_mu, d_k_pre_by_sigma,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_i[...] = params["W_i"]
             U_i[...] = params["U_i"]
             b_i[...] = params["b_i"]
@@ -302,7 +302,7 @@ def passes(size, dtype):
             b_o[...] = params["b_o"]
             mu[...] = params["mu"]
             sigma[...] = params["sigma"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             U_i_to_U_o2[...] = cp.concatenate((U_i, U_f, U_g, U_o))
             W_i_to_W_o2[...] = cp.concatenate((W_i, W_f, W_g, W_o))
             d_h_prev_rows[T % 2] = dstate["h"]

@@ -232,13 +232,13 @@ def passes(size, dtype):
         d_U_i_to_d_U_o = cp.empty((4 * H, H), dtype)
         d_b_i_to_d_b_o = cp.empty((4 * H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_i_pre_to_d_o_pre,
+            dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_i_pre_to_d_o_pre,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_i[...] = params["W_i"]
             U_i[...] = params["U_i"]
             b_i[...] = params["b_i"]
@@ -251,7 +251,7 @@ def passes(size, dtype):
             W_o[...] = params["W_o"]
             U_o[...] = params["U_o"]
             b_o[...] = params["b_o"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             U_i_to_U_o2[...] = cp.concatenate((U_i, U_f, U_g, U_o))
             W_i_to_W_o2[...] = cp.concatenate((W_i, W_f, W_g, W_o))
             d_h_prev_rows[T % 2] = dstate["h"]

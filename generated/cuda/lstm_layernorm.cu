@@ -84,10 +84,10 @@ extern "C" __global__ void forward_before_sum(
 }
 
 __device__ inline void forward_before_point(
-    const compute_t sum_w, const compute_t H, compute_t& m_w)
+    const compute_t sum_w, const compute_t H_, compute_t& m_w)
 {
     // m_w = mean(w)
-    m_w = compute_t(0.25) * sum_w / H;
+    m_w = compute_t(0.25) * sum_w / H_;
 }
 
 extern "C" __global__ void forward_before(
@@ -152,10 +152,10 @@ extern "C" __global__ void forward_before_sum2(
 }
 
 __device__ inline void forward_before3_point(
-    const compute_t s_w_sum, const compute_t H, const compute_t eps, compute_t& s_w)
+    const compute_t s_w_sum, const compute_t H_, const compute_t eps, compute_t& s_w)
 {
     // s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    const compute_t s_w_pre = compute_t(0.25) * s_w_sum / H + eps;
+    const compute_t s_w_pre = compute_t(0.25) * s_w_sum / H_ + eps;
     s_w = sqrt(s_w_pre);
 }
 
@@ -195,10 +195,10 @@ extern "C" __global__ void forward_step_sum(
 }
 
 __device__ inline void forward_step_point(
-    const compute_t sum_u, const compute_t H, compute_t& m_u)
+    const compute_t sum_u, const compute_t H_, compute_t& m_u)
 {
     // m_u = mean(u)
-    m_u = compute_t(0.25) * sum_u / H;
+    m_u = compute_t(0.25) * sum_u / H_;
 }
 
 extern "C" __global__ void forward_step(
@@ -260,10 +260,10 @@ extern "C" __global__ void forward_step_sum2(
 }
 
 __device__ inline void forward_step3_point(
-    const compute_t s_u_sum, const compute_t H, const compute_t eps, compute_t& s_u)
+    const compute_t s_u_sum, const compute_t H_, const compute_t eps, compute_t& s_u)
 {
     // s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    const compute_t s_u_pre = compute_t(0.25) * s_u_sum / H + eps;
+    const compute_t s_u_pre = compute_t(0.25) * s_u_sum / H_ + eps;
     s_u = sqrt(s_u_pre);
 }
 
@@ -383,10 +383,10 @@ extern "C" __global__ void forward_step_sum3(
 }
 
 __device__ inline void forward_step5_point(
-    const compute_t c, const compute_t H, const compute_t sum_c, compute_t& c_centred)
+    const compute_t c, const compute_t H_, const compute_t sum_c, compute_t& c_centred)
 {
     // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_centred = c - sum_c / H;
+    c_centred = c - sum_c / H_;
 }
 
 extern "C" __global__ void forward_step5(
@@ -426,10 +426,10 @@ extern "C" __global__ void forward_step_sum4(
 }
 
 __device__ inline void forward_step6_point(
-    const compute_t H, const compute_t c_squared, compute_t& c_std)
+    const compute_t H_, const compute_t c_squared, compute_t& c_std)
 {
     // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_std = sqrt(c_squared / H + compute_t(1e-05));
+    c_std = sqrt(c_squared / H_ + compute_t(1e-05));
 }
 
 extern "C" __global__ void forward_step6(
@@ -587,10 +587,10 @@ extern "C" __global__ void backward_step_sum3(
 }
 
 __device__ inline void backward_step2_point(
-    const compute_t d_c_std, const compute_t H, const compute_t c_std, compute_t& d_c_squared)
+    const compute_t d_c_std, const compute_t H_, const compute_t c_std, compute_t& d_c_squared)
 {
     // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    d_c_squared = compute_t(0.5) * d_c_std / (H * c_std);
+    d_c_squared = compute_t(0.5) * d_c_std / (H_ * c_std);
 }
 
 extern "C" __global__ void backward_step2(
@@ -659,10 +659,10 @@ extern "C" __global__ void backward_step_sum4(
 }
 
 __device__ inline void backward_step4_point(
-    const compute_t d_sum_c_c_centred, const compute_t H, compute_t& d_sum_c)
+    const compute_t d_sum_c_c_centred, const compute_t H_, compute_t& d_sum_c)
 {
     // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    d_sum_c = -d_sum_c_c_centred / H;
+    d_sum_c = -d_sum_c_c_centred / H_;
 }
 
 extern "C" __global__ void backward_step4(
@@ -861,12 +861,12 @@ extern "C" __global__ void backward_step_sum10(
 
 __device__ inline void backward_step6_point(
     const compute_t d_s_u_i_pre, const compute_t d_s_u_f_pre, const compute_t d_s_u_g_pre,
-    const compute_t d_s_u_o_pre, const compute_t s_u, const compute_t H, compute_t& d_s_u_sum)
+    const compute_t d_s_u_o_pre, const compute_t s_u, const compute_t H_, compute_t& d_s_u_sum)
 {
     // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
     const compute_t d_s_u = d_s_u_i_pre + d_s_u_f_pre + d_s_u_g_pre + d_s_u_o_pre;
     const compute_t d_s_u_pre = compute_t(0.5) * d_s_u / s_u;
-    d_s_u_sum = compute_t(0.25) * d_s_u_pre / H;
+    d_s_u_sum = compute_t(0.25) * d_s_u_pre / H_;
 }
 
 extern "C" __global__ void backward_step6(
@@ -941,12 +941,12 @@ extern "C" __global__ void backward_step_sum11(
 __device__ inline void backward_step8_point(
     const compute_t d_m_u_s_u_sum_arg, const compute_t d_m_u_i_pre, const compute_t s_u,
     const compute_t d_m_u_f_pre, const compute_t d_m_u_g_pre, const compute_t d_m_u_o_pre,
-    const compute_t H, compute_t& d_sum_u)
+    const compute_t H_, compute_t& d_sum_u)
 {
     // through m_u = mean(u)
     const compute_t s1 = 1 / s_u;
     const compute_t d_m_u = d_m_u_s_u_sum_arg - d_m_u_i_pre * s1 - d_m_u_f_pre * s1 - d_m_u_g_pre * s1 - d_m_u_o_pre * s1;
-    d_sum_u = compute_t(0.25) * d_m_u / H;
+    d_sum_u = compute_t(0.25) * d_m_u / H_;
 }
 
 extern "C" __global__ void backward_step8(
@@ -1313,12 +1313,12 @@ extern "C" __global__ void backward_after_sum8(
 
 __device__ inline void backward_after2_point(
     const compute_t d_s_w_i_pre, const compute_t d_s_w_f_pre, const compute_t d_s_w_g_pre,
-    const compute_t d_s_w_o_pre, const compute_t s_w, const compute_t H, compute_t& d_s_w_sum)
+    const compute_t d_s_w_o_pre, const compute_t s_w, const compute_t H_, compute_t& d_s_w_sum)
 {
     // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
     const compute_t d_s_w = d_s_w_i_pre + d_s_w_f_pre + d_s_w_g_pre + d_s_w_o_pre;
     const compute_t d_s_w_pre = compute_t(0.5) * d_s_w / s_w;
-    d_s_w_sum = compute_t(0.25) * d_s_w_pre / H;
+    d_s_w_sum = compute_t(0.25) * d_s_w_pre / H_;
 }
 
 extern "C" __global__ void backward_after2(
@@ -1396,12 +1396,12 @@ extern "C" __global__ void backward_after_sum9(
 __device__ inline void backward_after4_point(
     const compute_t d_m_w_s_w_sum_arg, const compute_t d_m_w_i_pre, const compute_t s_w,
     const compute_t d_m_w_f_pre, const compute_t d_m_w_g_pre, const compute_t d_m_w_o_pre,
-    const compute_t H, compute_t& d_sum_w)
+    const compute_t H_, compute_t& d_sum_w)
 {
     // through m_w = mean(w)
     const compute_t s1 = 1 / s_w;
     const compute_t d_m_w = d_m_w_s_w_sum_arg - d_m_w_i_pre * s1 - d_m_w_f_pre * s1 - d_m_w_g_pre * s1 - d_m_w_o_pre * s1;
-    d_sum_w = compute_t(0.25) * d_m_w / H;
+    d_sum_w = compute_t(0.25) * d_m_w / H_;
 }
 
 extern "C" __global__ void backward_after4(

@@ -463,10 +463,10 @@ def passes(size, dtype):
         d_U_i_to_d_U_o = cp.empty((4 * H, H), dtype)
         d_W_i_to_d_W_o = cp.empty((4 * H, I), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_h_prev_rows, o, h_tanh, gamma_c, c_centred, c_std, gamma_uo, u, m_u, s_u, d_h_pre,
+            dy, d_h_prev_rows, o, h_tanh, gamma_c, c_centred, c_std, gamma_uo, u, m_u, s_u, d_h_pre,
             d_h_pre_by_c_std, d_o_pre, d_o_pre_by_s_u,
         )
         backward_step_sum = kernel(
@@ -617,7 +617,7 @@ def passes(size, dtype):
             d_w_i_to_d_w_o,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_i[...] = params["W_i"]
             W_f[...] = params["W_f"]
             W_g[...] = params["W_g"]
@@ -640,7 +640,7 @@ def passes(size, dtype):
             b_o[...] = params["b_o"]
             gamma_c[...] = params["gamma_c"]
             beta_c[...] = params["beta_c"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             U_i_to_U_o2[...] = cp.concatenate((U_i, U_f, U_g, U_o))
             W_i_to_W_o2[...] = cp.concatenate((W_i, W_f, W_g, W_o))
             d_h_prev_rows[T % 2] = dstate["h"]

@@ -264,10 +264,10 @@ def passes(size, dtype):
         d_U_i_to_d_U_o = cp.empty((4 * H, P), dtype)
         d_b_i_to_d_b_o = cp.empty((4 * H,), dtype)
 
-        dy_ = cp.empty((T, B, P), dtype)
+        dy = cp.empty((T, B, P), dtype)
         backward_step = kernel(
             "backward_step", "each", B * P, 1,
-            dy_, d_r_prev_rows, d_r,
+            dy, d_r_prev_rows, d_r,
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * H, 1,
@@ -286,7 +286,7 @@ def passes(size, dtype):
             d_i_pre_to_d_o_pre, c_rows, d_p_o,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_i[...] = params["W_i"]
             U_i[...] = params["U_i"]
             p_i[...] = params["p_i"]
@@ -303,7 +303,7 @@ def passes(size, dtype):
             p_o[...] = params["p_o"]
             b_o[...] = params["b_o"]
             W_r[...] = params["W_r"]
-            dy_[...] = dy["r"]
+            dy[...] = given["r"]
             U_i_to_U_o2[...] = cp.concatenate((U_i, U_f, U_g, U_o))
             W_i_to_W_o2[...] = cp.concatenate((W_i, W_f, W_g, W_o))
             d_r_prev_rows[T % 2] = dstate["r"]

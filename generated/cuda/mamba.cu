@@ -124,13 +124,13 @@ extern "C" __global__ void forward_before(
 }
 
 __device__ inline void forward_before2_point(
-    const compute_t Delta, const compute_t A, const compute_t Delta_x, const compute_t B, compute_t& h_exp,
+    const compute_t Delta, const compute_t A, const compute_t Delta_x, const compute_t B_, compute_t& h_exp,
     compute_t& Delta_x_B)
 {
     // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
     const compute_t h_pre = Delta * A;
     h_exp = exp(h_pre);
-    Delta_x_B = Delta_x * B;
+    Delta_x_B = Delta_x * B_;
 }
 
 extern "C" __global__ void forward_before2(

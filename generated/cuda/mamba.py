@@ -241,14 +241,14 @@ def passes(size, dtype):
         d_D = cp.empty((I,), dtype)
         d_A_log = cp.empty((I, N), dtype)
 
-        dy_ = cp.empty((T, B, I), dtype)
+        dy = cp.empty((T, B, I), dtype)
         backward_before_sum = kernel(
             "backward_before_sum", "rows", T * B * N, I,
-            dy_, h_rows, d_C,
+            dy, h_rows, d_C,
         )
         backward_sequence = kernel(
             "backward_sequence", "each", B * I * N, 1,
-            d_h_prev_rows, dy_, W_r_x_to_C, h_exp, d_h,
+            d_h_prev_rows, dy, W_r_x_to_C, h_exp, d_h,
         )
         backward_after_sum = kernel(
             "backward_after_sum", "rows", T * B * I, N,
@@ -260,7 +260,7 @@ def passes(size, dtype):
         )
         backward_after_sum3 = kernel(
             "backward_after_sum3", "columns", I, T * B,
-            dy_, x, d_D,
+            dy, x, d_D,
         )
         backward_after = kernel(
             "backward_after", "each", T * B * I * N, 1,
@@ -280,14 +280,14 @@ def passes(size, dtype):
         )
         backward_after3 = kernel(
             "backward_after3", "each", T * B * I, 1,
-            d_x_W_r_x, d_x_B, d_x_C, d_Delta_x, Delta, dy_, D, d_x,
+            d_x_W_r_x, d_x_B, d_x_C, d_Delta_x, Delta, dy, D, d_x,
         )
         backward_finish = kernel(
             "backward_finish", "each", I * N, 1,
             d_A, exp_A_log, d_A_log,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_d[...] = params["W_d"]
             W_r[...] = params["W_r"]
             b_d[...] = params["b_d"]
@@ -295,7 +295,7 @@ def passes(size, dtype):
             W_C[...] = params["W_C"]
             A_log[...] = params["A_log"]
             D[...] = params["D"]
-            dy_[...] = dy["y"]
+            dy[...] = given["y"]
             d_h_prev_rows[T % 2] = dstate["h"]
 
         def before():

@@ -202,10 +202,10 @@ def passes(size, dtype):
         d_W_f_to_d_W_h = cp.empty((2 * H, I), dtype)
         d_b_f_to_d_b_h = cp.empty((2 * H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_h_prev_rows, f, n, d_h, d_f_pre_to_d_n_pre,
+            dy, d_h_prev_rows, f, n, d_h, d_f_pre_to_d_n_pre,
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * H, 1,
@@ -216,14 +216,14 @@ def passes(size, dtype):
             d_h_prev_U_f_h, d_f_h, f, d_h, d_h_prev_rows,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_f[...] = params["W_f"]
             U_f[...] = params["U_f"]
             b_f[...] = params["b_f"]
             W_h[...] = params["W_h"]
             U_h[...] = params["U_h"]
             b_h[...] = params["b_h"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             W_f_to_W_h2[...] = cp.concatenate((W_f, W_h))
             d_h_prev_rows[T % 2] = dstate["h"]
 

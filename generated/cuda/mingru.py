@@ -180,22 +180,22 @@ def passes(size, dtype):
         d_W_z_to_d_W_h = cp.empty((2 * H, I), dtype)
         d_b_z_to_d_b_h = cp.empty((2 * H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_sequence = kernel(
             "backward_sequence", "each", B * H, 1,
-            dy_, d_h_prev_rows, z, d_h,
+            dy, d_h_prev_rows, z, d_h,
         )
         backward_after = kernel(
             "backward_after", "each", T * B * H, 1,
             d_h, z, h_rows, n, d_z_pre_to_d_n,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_z[...] = params["W_z"]
             b_z[...] = params["b_z"]
             W_h[...] = params["W_h"]
             b_h[...] = params["b_h"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             W_z_to_W_h2[...] = cp.concatenate((W_z, W_h))
             d_h_prev_rows[T % 2] = dstate["h"]
 

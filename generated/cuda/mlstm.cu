@@ -58,10 +58,10 @@ __device__ inline compute_t block_sum(compute_t a)
 }
 
 __device__ inline void forward_once_point(
-    const compute_t K, compute_t& sqrt_K)
+    const compute_t K_, compute_t& sqrt_K)
 {
     // k = (W_k @ x) / sqrt(K) + b_k
-    sqrt_K = sqrt(K);
+    sqrt_K = sqrt(K_);
 }
 
 extern "C" __global__ void forward_once(

@@ -358,10 +358,10 @@ def passes(size, dtype):
         d_b_f_log_f_pre = cp.empty((), dtype)
         d_b_f = cp.empty((), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_before = kernel(
             "backward_before", "each", T * B * H, 1,
-            dy_, o, C_q, max_abs_n_q, d_h_by_max_abs_n_q, d_C_q, d_o_pre,
+            dy, o, C_q, max_abs_n_q, d_h_by_max_abs_n_q, d_C_q, d_o_pre,
         )
         backward_before_sum = kernel(
             "backward_before_sum", "rows", T * B, H,
@@ -453,7 +453,7 @@ def passes(size, dtype):
             d_b_f_log_f_pre, d_b_f,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_q[...] = params["W_q"]
             b_q[...] = params["b_q"]
             W_k[...] = params["W_k"]
@@ -466,7 +466,7 @@ def passes(size, dtype):
             b_i[...] = params["b_i"]
             w_f[...] = params["w_f"]
             b_f[...] = params["b_f"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             d_C_prev_rows[T % 2] = dstate["C"]
             d_n_prev_rows[T % 2] = dstate["n"]
             d_m_prev_rows[T % 2] = dstate["m"]

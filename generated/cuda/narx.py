@@ -202,23 +202,23 @@ def passes(size, dtype):
         d_W_3 = cp.empty((H, H), dtype)
         d_b = cp.empty((H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_h_prev_rows, h_rows, d_h_pre,
+            dy, d_h_prev_rows, h_rows, d_h_pre,
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * H, 1,
             d_h_prev_W_1_h_to_d_h_lag2_prev, d_h_lag1_prev_rows, d_h_lag2_prev_rows, d_h_prev_rows,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             U[...] = params["U"]
             W_1[...] = params["W_1"]
             W_2[...] = params["W_2"]
             W_3[...] = params["W_3"]
             b[...] = params["b"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             W_1_to_W_2[...] = cp.concatenate((W_1, W_2), axis=1)
             d_h_prev_rows[T % 2] = dstate["h"]
             d_h_lag1_prev_rows[T % 2] = dstate["h_lag1"]

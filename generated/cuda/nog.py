@@ -231,10 +231,10 @@ def passes(size, dtype):
         d_R_z_to_d_R_f = cp.empty((3 * H, H), dtype)
         d_b_z_to_d_b_f = cp.empty((3 * H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_y_prev_rows, o, d_c_prev_rows, tanh_c, c_rows, f, z, i, p_i, p_f, d_z_pre_to_d_f_pre,
+            dy, d_y_prev_rows, o, d_c_prev_rows, tanh_c, c_rows, f, z, i, p_i, p_f, d_z_pre_to_d_f_pre,
         )
         backward_after_sum = kernel(
             "backward_after_sum", "columns", H, T * B,
@@ -245,7 +245,7 @@ def passes(size, dtype):
             d_z_pre_to_d_f_pre, c_rows, d_p_f,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_z[...] = params["W_z"]
             R_z[...] = params["R_z"]
             b_z[...] = params["b_z"]
@@ -257,7 +257,7 @@ def passes(size, dtype):
             R_f[...] = params["R_f"]
             p_f[...] = params["p_f"]
             b_f[...] = params["b_f"]
-            dy_[...] = dy["y"]
+            dy[...] = given["y"]
             R_z_to_R_f2[...] = cp.concatenate((R_z, R_i, R_f))
             W_z_to_W_f2[...] = cp.concatenate((W_z, W_i, W_f))
             d_y_prev_rows[T % 2] = dstate["y"]

@@ -231,13 +231,13 @@ def passes(size, dtype):
         d_R_z_to_d_R_o = cp.empty((4 * H, H), dtype)
         d_b_z_to_d_b_o = cp.empty((4 * H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_y_prev_rows, o, tanh_c, d_c_prev_rows, c_rows, f, z, i, d_z_pre_to_d_o_pre,
+            dy, d_y_prev_rows, o, tanh_c, d_c_prev_rows, c_rows, f, z, i, d_z_pre_to_d_o_pre,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_z[...] = params["W_z"]
             R_z[...] = params["R_z"]
             b_z[...] = params["b_z"]
@@ -250,7 +250,7 @@ def passes(size, dtype):
             W_o[...] = params["W_o"]
             R_o[...] = params["R_o"]
             b_o[...] = params["b_o"]
-            dy_[...] = dy["y"]
+            dy[...] = given["y"]
             R_z_to_R_o2[...] = cp.concatenate((R_z, R_i, R_f, R_o))
             W_z_to_W_o2[...] = cp.concatenate((W_z, W_i, W_f, W_o))
             d_y_prev_rows[T % 2] = dstate["y"]

@@ -438,10 +438,10 @@ def passes(size, dtype):
         d_s_r = cp.empty((N,), dtype)
         d_W_w_to_d_W_r = cp.empty((3 * D, H), dtype)
 
-        dy_ = cp.empty((T, B, D), dtype)
+        dy = cp.empty((T, B, D), dtype)
         backward_step = kernel(
             "backward_step", "each", B * D, 1,
-            dy_, d_r_prev_rows, d_r,
+            dy, d_r_prev_rows, d_r,
         )
         backward_step_sum = kernel(
             "backward_step_sum", "rows", B * N, D,
@@ -566,7 +566,7 @@ def passes(size, dtype):
             d_beta_r_pre, d_b_r,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_h[...] = params["W_h"]
             U_h[...] = params["U_h"]
             b_h[...] = params["b_h"]
@@ -580,7 +580,7 @@ def passes(size, dtype):
             v_r[...] = params["v_r"]
             b_r[...] = params["b_r"]
             s_r[...] = params["s_r"]
-            dy_[...] = dy["r"]
+            dy[...] = given["r"]
             W_w_to_W_r2[...] = cp.concatenate((W_w, W_e, W_r))
             d_r_prev_rows[T % 2] = dstate["r"]
             d_M_prev_rows[T % 2] = dstate["M"]

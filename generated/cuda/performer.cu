@@ -83,10 +83,10 @@ __device__ inline int64 block_best(compute_t& value, int64 position, bool larges
 }
 
 __device__ inline void forward_before_point(
-    const compute_t W_q_x, const compute_t D, const compute_t W_k_x, compute_t& q, compute_t& k_)
+    const compute_t W_q_x, const compute_t D_, const compute_t W_k_x, compute_t& q, compute_t& k_)
 {
     // q = (W_q @ x) / D ** 0.25
-    const compute_t s1 = 1 / pow(D, compute_t(0.25));
+    const compute_t s1 = 1 / pow(D_, compute_t(0.25));
     q = W_q_x * s1;
     // k = (W_k @ x) / D ** 0.25
     k_ = W_k_x * s1;
@@ -590,11 +590,11 @@ extern "C" __global__ void backward_before5(
 }
 
 __device__ inline void backward_before6_point(
-    const compute_t d_q_a, const compute_t q, const compute_t d_q_q, const compute_t D, compute_t& d_W_q_x)
+    const compute_t d_q_a, const compute_t q, const compute_t d_q_q, const compute_t D_, compute_t& d_W_q_x)
 {
     // through q = (W_q @ x) / D ** 0.25
     const compute_t d_q = d_q_a + 2 * q * d_q_q;
-    d_W_q_x = d_q / pow(D, compute_t(0.25));
+    d_W_q_x = d_q / pow(D_, compute_t(0.25));
 }
 
 extern "C" __global__ void backward_before6(
@@ -795,12 +795,12 @@ extern "C" __global__ void backward_after2(
 }
 
 __device__ inline void backward_after3_point(
-    const compute_t d_k_Omega_k, const compute_t k_, const compute_t d_k_k, const compute_t D,
+    const compute_t d_k_Omega_k, const compute_t k_, const compute_t d_k_k, const compute_t D_,
     compute_t& d_W_k_x)
 {
     // through k = (W_k @ x) / D ** 0.25
     const compute_t d_k = d_k_Omega_k + 2 * k_ * d_k_k;
-    d_W_k_x = d_k / pow(D, compute_t(0.25));
+    d_W_k_x = d_k / pow(D_, compute_t(0.25));
 }
 
 extern "C" __global__ void backward_after3(

@@ -288,10 +288,10 @@ def passes(size, dtype):
         d_Omega_Omega_k = cp.empty((M, D), dtype)
         d_Omega = cp.empty((M, D), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_before_sum = kernel(
             "backward_before_sum", "rows", T * B, H,
-            dy_, S_phi_q, d_z_phi_q_y,
+            dy, S_phi_q, d_z_phi_q_y,
         )
         backward_before = kernel(
             "backward_before", "each", T * B, 1,
@@ -299,7 +299,7 @@ def passes(size, dtype):
         )
         backward_before2 = kernel(
             "backward_before2", "each", T * B * H, 1,
-            dy_, z_phi_q, d_S_phi_q,
+            dy, z_phi_q, d_S_phi_q,
         )
         backward_before_sum2 = kernel(
             "backward_before_sum2", "rows", T * B * M, H,
@@ -370,12 +370,12 @@ def passes(size, dtype):
             d_Omega_a, d_Omega_Omega_k, d_Omega,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_q[...] = params["W_q"]
             W_k[...] = params["W_k"]
             W_v[...] = params["W_v"]
             Omega[...] = params["Omega"]
-            dy_[...] = dy["y"]
+            dy[...] = given["y"]
             d_S_prev_rows[T % 2] = dstate["S"]
             d_z_prev_rows[T % 2] = dstate["z"]
 

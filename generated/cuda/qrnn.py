@@ -218,14 +218,14 @@ def passes(size, dtype):
         d_V_z_to_d_V_f = cp.empty((2 * H, I), dtype)
         d_W_z_to_d_W_f = cp.empty((2 * H, I), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_before = kernel(
             "backward_before", "each", T * B * H, 1,
-            dy_, c_rows, o, d_o_pre,
+            dy, c_rows, o, d_o_pre,
         )
         backward_sequence = kernel(
             "backward_sequence", "each", B * H, 1,
-            d_c_prev_rows, dy_, o, f, d_c,
+            d_c_prev_rows, dy, o, f, d_c,
         )
         backward_after = kernel(
             "backward_after", "each", T * B * H, 1,
@@ -240,14 +240,14 @@ def passes(size, dtype):
             d_x_W_z_x_to_d_x_prev_V_z_x, d_x_W_o_x_to_d_x_prev_V_o_x, d_x_prev_rows, d_x,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             V_z[...] = params["V_z"]
             W_z[...] = params["W_z"]
             V_f[...] = params["V_f"]
             W_f[...] = params["W_f"]
             V_o[...] = params["V_o"]
             W_o[...] = params["W_o"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             W_o_to_V_o[...] = cp.concatenate((W_o, V_o), axis=1)
             W_z_to_W_f[...] = cp.concatenate((W_z, W_f))
             V_z_to_V_f[...] = cp.concatenate((V_z, V_f))

@@ -208,10 +208,10 @@ def passes(size, dtype):
         d_U_i_to_d_U_f = cp.empty((2 * H, H), dtype)
         d_b_i_to_d_b_f = cp.empty((2 * H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_h_prev_rows, d_c_prev_rows, h_rows, c_rows, f, g_to_W_f_x, i, d_c, d_i_pre_to_d_f_pre,
+            dy, d_h_prev_rows, d_c_prev_rows, h_rows, c_rows, f, g_to_W_f_x, i, d_c, d_i_pre_to_d_f_pre,
         )
         backward_after = kernel(
             "backward_after", "each", T * B * H, 1,
@@ -222,7 +222,7 @@ def passes(size, dtype):
             d_x_g, d_x_W_i_x, d_x,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_c[...] = params["W_c"]
             W_i[...] = params["W_i"]
             U_i[...] = params["U_i"]
@@ -230,7 +230,7 @@ def passes(size, dtype):
             W_f[...] = params["W_f"]
             U_f[...] = params["U_f"]
             b_f[...] = params["b_f"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             U_i_to_U_f2[...] = cp.concatenate((U_i, U_f))
             W_i_to_W_f[...] = cp.concatenate((W_i, W_f))
             d_h_prev_rows[T % 2] = dstate["h"]

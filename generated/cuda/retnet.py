@@ -274,14 +274,14 @@ def passes(size, dtype):
         d_theta = cp.empty((K,), dtype)
         d_W_ka_to_d_W_v = cp.empty((2 * K + H, I), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_before_sum = kernel(
             "backward_before_sum", "rows", T * B * K, H,
-            dy_, S_b_rows, d_y_arg2,
+            dy, S_b_rows, d_y_arg2,
         )
         backward_before_sum2 = kernel(
             "backward_before_sum2", "rows", T * B * K, H,
-            dy_, S_a_rows, d_y_arg,
+            dy, S_a_rows, d_y_arg,
         )
         backward_before_sum3 = kernel(
             "backward_before_sum3", "columns", T * K, B,
@@ -305,7 +305,7 @@ def passes(size, dtype):
         )
         backward_sequence = kernel(
             "backward_sequence", "each", B * H * K, 1,
-            d_S_b_prev_rows, dy_, y_arg2, d_S_a_prev_rows, y_arg, d_S_b, d_S_a,
+            d_S_b_prev_rows, dy, y_arg2, d_S_a_prev_rows, y_arg, d_S_b, d_S_a,
         )
         backward_after_sum = kernel(
             "backward_after_sum", "rows", T * B * K, H,
@@ -361,14 +361,14 @@ def passes(size, dtype):
             d_x_q_a, d_x_q_b, d_x_W_ka_x, d_x,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_qa[...] = params["W_qa"]
             W_qb[...] = params["W_qb"]
             W_ka[...] = params["W_ka"]
             W_kb[...] = params["W_kb"]
             W_v[...] = params["W_v"]
             theta[...] = params["theta"]
-            dy_[...] = dy["y"]
+            dy[...] = given["y"]
             W_ka_to_W_v[...] = cp.concatenate((W_ka, W_kb, W_v))
             d_S_a_prev_rows[T % 2] = dstate["S_a"]
             d_S_b_prev_rows[T % 2] = dstate["S_b"]

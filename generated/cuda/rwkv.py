@@ -299,7 +299,7 @@ def passes(size, dtype):
         d_u = cp.empty((H,), dtype)
         d_omega = cp.empty((H,), dtype)
 
-        dy_ = cp.empty((T, B, I), dtype)
+        dy = cp.empty((T, B, I), dtype)
         backward_before = kernel(
             "backward_before", "each", T * B * H, 1,
             d_o_arg, r, n, d, v, n_exp2, a_rows, b_rows, n_exp, m_rows, q_pre, d_d, d_n, d_n_pre2, d_n_pre,
@@ -332,7 +332,7 @@ def passes(size, dtype):
             d_w_m_pre, d_w_a_pre, d_u_q_pre, d_u_n_pre2, w, d_u, d_omega,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_r[...] = params["W_r"]
             mu_r[...] = params["mu_r"]
             W_k[...] = params["W_k"]
@@ -342,7 +342,7 @@ def passes(size, dtype):
             u[...] = params["u"]
             omega[...] = params["omega"]
             W_o[...] = params["W_o"]
-            dy_[...] = dy["o"]
+            dy[...] = given["o"]
             d_a_prev_rows[T] = dstate["a"]
             d_b_prev_rows[T % 2] = dstate["b"]
             d_m_prev_rows[T % 2] = dstate["m"]
@@ -350,7 +350,7 @@ def passes(size, dtype):
 
         def before():
             # through o = W_o @ (r * n / d)
-            product(dy_.reshape(-1, I), W_o, d_o_arg.reshape(-1, H))
+            product(dy.reshape(-1, I), W_o, d_o_arg.reshape(-1, H))
             backward_before()
             # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
             product(d_W_r_r_arg.reshape(-1, H), W_r, d_r_arg.reshape(-1, I))
@@ -373,7 +373,7 @@ def passes(size, dtype):
             # through n = exp(m[t-1] - q) * a[t-1] + exp(u + k - q) * v
             cp.sum(d_n_pre2.reshape(-1, H), axis=0, out=d_u_n_pre2)
             # through o = W_o @ (r * n / d)
-            product(dy_.reshape(-1, I).T, o_arg.reshape(-1, H), d_W_o)
+            product(dy.reshape(-1, I).T, o_arg.reshape(-1, H), d_W_o)
             backward_after()
             # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
             product(d_v.reshape(-1, H), W_v, d_v_arg.reshape(-1, I))

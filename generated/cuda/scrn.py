@@ -199,14 +199,14 @@ def passes(size, dtype):
         d_A = cp.empty((H, I), dtype)
         d_R = cp.empty((H, H), dtype)
 
-        dy_ = cp.empty((T, B, H + S), dtype)
+        dy = cp.empty((T, B, H + S), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            d_h_prev_rows, dy_, h_rows, d_h_pre,
+            d_h_prev_rows, dy, h_rows, d_h_pre,
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * S, 1,
-            d_s_prev_rows, d_s_P_s, dy_, d_s,
+            d_s_prev_rows, d_s_P_s, dy, d_s,
         )
         backward_after = kernel(
             "backward_after", "each", T * B * S, 1,
@@ -217,12 +217,12 @@ def passes(size, dtype):
             d_x_B_x, d_x_A_x, d_x,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             B_[...] = params["B"]
             P[...] = params["P"]
             A[...] = params["A"]
             R[...] = params["R"]
-            dy_[...] = dy["y"]
+            dy[...] = given["y"]
             d_h_prev_rows[T % 2] = dstate["h"]
             d_s_prev_rows[T % 2] = dstate["s"]
 

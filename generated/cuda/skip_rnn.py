@@ -265,14 +265,14 @@ def passes(size, dtype):
         d_U_r_to_d_U_z = cp.empty((2 * H, H), dtype)
         d_b_r_to_d_b_n = cp.empty((3 * H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B, 1,
             d_p_prev_rows, u, q, p_rows, d_q_pre,
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * H, 1,
-            dy_, d_h_prev_rows, d_q_pre, w_p, u, z, n, h_rows, d_h, d_s, d_r_pre_to_d_n_pre,
+            dy, d_h_prev_rows, d_q_pre, w_p, u, z, n, h_rows, d_h, d_s, d_r_pre_to_d_n_pre,
         )
         backward_step3 = kernel(
             "backward_step3", "each", B * H, 1,
@@ -291,7 +291,7 @@ def passes(size, dtype):
             d_q_pre, d_b_p,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_r[...] = params["W_r"]
             U_r[...] = params["U_r"]
             b_r[...] = params["b_r"]
@@ -303,7 +303,7 @@ def passes(size, dtype):
             b_n[...] = params["b_n"]
             w_p[...] = params["w_p"]
             b_p[...] = params["b_p"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             U_r_to_U_z2[...] = cp.concatenate((U_r, U_z))
             W_r_to_W_n2[...] = cp.concatenate((W_r, W_z, W_n))
             d_h_prev_rows[T % 2] = dstate["h"]

@@ -265,10 +265,10 @@ def passes(size, dtype):
         d_W_z_to_d_W_i = cp.empty((3 * H, I), dtype)
         d_R_z_to_d_R_f = cp.empty((4 * H, H), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_h_prev_rows, d_n_prev_rows, o, c_rows, n_rows, d_c_prev_rows, f, z, i, d_m_prev_rows,
+            dy, d_h_prev_rows, d_n_prev_rows, o, c_rows, n_rows, d_c_prev_rows, f, z, i, d_m_prev_rows,
             log_i, m_pre, log_f_softplus, d_log_f_pre, d_z_pre_to_d_R_f_h,
         )
         backward_after = kernel(
@@ -284,7 +284,7 @@ def passes(size, dtype):
             d_b_f_log_f_pre, d_b_f,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_z[...] = params["W_z"]
             R_z[...] = params["R_z"]
             b_z[...] = params["b_z"]
@@ -297,7 +297,7 @@ def passes(size, dtype):
             W_f[...] = params["W_f"]
             R_f[...] = params["R_f"]
             b_f[...] = params["b_f"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             R_z_to_R_f2[...] = cp.concatenate((R_z, R_o, R_i, R_f))
             W_z_to_W_i[...] = cp.concatenate((W_z, W_o, W_i))
             d_h_prev_rows[T % 2] = dstate["h"]

@@ -204,14 +204,14 @@ def passes(size, dtype):
         d_b_r = cp.empty((H,), dtype)
         d_W = cp.empty((H, H), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_before = kernel(
             "backward_before", "each", T * B * H, 1,
-            dy_, c_rows, x, r, d_r_pre,
+            dy, c_rows, x, r, d_r_pre,
         )
         backward_sequence = kernel(
             "backward_sequence", "each", B * H, 1,
-            d_c_prev_rows, dy_, r, c_rows, W_f_x_to_W_x, f, v_f, d_r_pre, v_r, d_c, d_f_pre,
+            d_c_prev_rows, dy, r, c_rows, W_f_x_to_W_x, f, v_f, d_r_pre, v_r, d_c, d_f_pre,
         )
         backward_after_sum = kernel(
             "backward_after_sum", "columns", H, T * B,
@@ -227,10 +227,10 @@ def passes(size, dtype):
         )
         backward_after2 = kernel(
             "backward_after2", "each", T * B * H, 1,
-            d_x_W_f_x, d_x_W_r_x, d_x_W_x, dy_, r, d_x,
+            d_x_W_f_x, d_x_W_r_x, d_x_W_x, dy, r, d_x,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_f[...] = params["W_f"]
             v_f[...] = params["v_f"]
             b_f[...] = params["b_f"]
@@ -238,7 +238,7 @@ def passes(size, dtype):
             v_r[...] = params["v_r"]
             b_r[...] = params["b_r"]
             W[...] = params["W"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             d_c_prev_rows[T % 2] = dstate["c"]
 
         def before():

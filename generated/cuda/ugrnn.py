@@ -191,24 +191,24 @@ def passes(size, dtype):
         d_U_c_to_d_U_g = cp.empty((2 * H, H), dtype)
         d_b_c_to_d_b_g = cp.empty((2 * H,), dtype)
 
-        dy_ = cp.empty((T, B, H), dtype)
+        dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy_, d_h_prev_rows, h_rows, n, g, d_h, d_n_pre_to_d_g_pre,
+            dy, d_h_prev_rows, h_rows, n, g, d_h, d_n_pre_to_d_g_pre,
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * H, 1,
             d_h_prev_U_c_h, d_h, g, d_h_prev_rows,
         )
 
-        def fill(params, dy, dstate):
+        def fill(params, given, dstate):
             W_c[...] = params["W_c"]
             U_c[...] = params["U_c"]
             b_c[...] = params["b_c"]
             W_g[...] = params["W_g"]
             U_g[...] = params["U_g"]
             b_g[...] = params["b_g"]
-            dy_[...] = dy["h"]
+            dy[...] = given["h"]
             U_c_to_U_g2[...] = cp.concatenate((U_c, U_g))
             W_c_to_W_g2[...] = cp.concatenate((W_c, W_g))
             d_h_prev_rows[T % 2] = dstate["h"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from symrnn.arraycode import spell
 from symrnn.cell import Cell
 from symrnn.functions import Function
 from symrnn.infix import Infix, decimal
@@ -178,9 +179,9 @@ class Writer:
     def local_names(self, op: Map) -> dict[Ref, str]:
         """A C name for every operand and result, its own where that is free."""
         names: dict[Ref, str] = {}
-        taken = {*RESERVED, *self.index.values()}
+        taken = {*RESERVED, *self.index.values(), *self.sizes.values(), "sizes", "at", "t_"}
         for r in (*op.loads, *(x.out for x in op.lines)):
-            name = f"{r.name}_" if r.name in taken else r.name
+            name = f"{r.name}_" if r.name in taken or r.name.endswith("_at") else r.name  # arrays end in _at
             names[r] = numbered(name, lambda n: n in taken)
             taken.add(names[r])
         return names
@@ -325,7 +326,7 @@ class Writer:
 
 def sizes(cell: Cell) -> dict[str, str]:
     """The C and Python names of T, B and the axes."""
-    return {"T": "T", "B": "B"} | {a: f"{a}_" if a in ("T", "B") or a in RESERVED else a for a in cell.axes}
+    return {"T": "T", "B": "B"} | {a: f"{a}_" if a in RESERVED else spell(a) for a in cell.axes}
 
 
 def _indices(labels: Labels) -> dict[str, str]:

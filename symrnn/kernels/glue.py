@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import keyword
 from dataclasses import dataclass, field
 
+from symrnn.arraycode import spell
 from symrnn.cell import Axes
 from symrnn.ir import BATCH, TIME, Ref, numbered
 from symrnn.kernels.c import Kernel, Line, Writer, sizes
 from symrnn.kernels.layout import Layout, in_memory
 from symrnn.kernels.ops import Buffer, Copy, Home, Map, Op, Product, Reduce, extent
 from symrnn.program import BLOCKS
-
-_TAKEN = """np cp ctypes T B t dtype params state tape dstate inputs size sizes forward backward init Tape PARAMS INPUTS
-STATES OUTPUTS AXES range reversed len dict tuple product kernel work last start check dy Workspace zip key name array
-steps run launch library free fill before loop after results reverse passes given dparams dinputs dstart module length
-agree named filled cotangent bound scratch kept threading"""
-
-#: What the templates call something else, or Python does.
-RESERVED = frozenset([*keyword.kwlist, *_TAKEN.split()])
-
-
-def spell(name: str) -> str:
-    """The Python name of an array."""
-    return f"{name}_" if name in RESERVED else name
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 
-from symrnn.arraycode import HELPERS
+from symrnn.arraycode import HELPERS, spell
 from symrnn.cell import Cell
 from symrnn.emit import Artifact, Header, emit
 from symrnn.kernels.c import SPELLING, Kernel, sizes
 from symrnn.kernels.compiler import compiler
-from symrnn.kernels.glue import Direction, Glue, spell
+from symrnn.kernels.glue import Direction, Glue
 from symrnn.kernels.layout import layout
 from symrnn.kernels.plan import Plan, plan
 from symrnn.loading import load as execute

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
+from symrnn.arraycode import spell
 from symrnn.cell import Cell, Variable
 from symrnn.emit import Artifact, Header
 from symrnn.kernels.c import SPELLING, Kernel, sizes
-from symrnn.kernels.glue import spell
 from symrnn.kernels.host import on_the_cpu
 from symrnn.kernels.ops import extent
 from symrnn.loading import load as execute
