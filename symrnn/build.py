@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -58,12 +59,14 @@ def write(texts: dict[str, str], folder: Path) -> list[Path]:
         path = folder / name
         if path.is_file() and path.read_bytes() == text.encode():
             continue
+        partial = path.with_name(f".{path.name}.partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.partial")
             partial.write_bytes(text.encode())
             partial.replace(path)
         except OSError as error:
+            with suppress(OSError):
+                partial.unlink()
             raise UsageError(f"{path} cannot be written: {(error.strerror or 'error').lower()}.") from None
         changed.append(path)
     return changed

@@ -328,7 +328,8 @@ class _Derivation:
         return self.values[name].timed
 
     def unique(self, name: str) -> str:
-        return numbered(name, self.values.__contains__)
+        adjoints = {f"d_{n}" for n in self.step.values}  # those still to come too
+        return numbered(name, lambda n: n in self.values or n in adjoints)
 
     def contraction(self, edge: Edge, args: tuple[Ref, ...], value: Value) -> Contraction:
         """The product of the operands, summed down to the labels of the receiving value that they have."""

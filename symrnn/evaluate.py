@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from symrnn import numeric
-from symrnn.cell import Axes, Cell, Expr, Name, Number, axis_size
+from symrnn.cell import Axes, Cell, Expr, Name, Number, axis_size, walk
 from symrnn.functions import COMPARISONS, FUNCTIONS
 
 Array = numeric.Array
@@ -98,12 +98,18 @@ class _Step:
             return np.asarray(_ON_AXES[expr.op](*args))
         args = [_aligned(v, a.axes, expr.axes) for v, a in zip(args, expr.args, strict=True)]
         if expr.op in _OPERATORS:
-            self.near_equal(expr.op, args)
+            if self.moves(expr):
+                self.near_equal(expr.op, args)
             return np.asarray(_OPERATORS[expr.op](*args))
         row = FUNCTIONS[expr.op]
-        if self.kinks is not None:
+        if self.kinks is not None and self.moves(expr):
             self.kinks.extend(numeric.kinks(row, args))
         return numeric.apply(row, args)
+
+    def moves(self, expr: Expr) -> bool:
+        """Does it depend on anything that a derivative is taken by? The step index and constants do not."""
+        fixed = {"t", *self.cell.axes, *(c.name for c in self.cell.consts)}
+        return any(isinstance(n, Name) and n.name not in fixed for n in walk(expr))
 
     def near_equal(self, op: str, args: list[Array]) -> None:
         """The kink of a choice lies where the two sides of its comparison meet."""

@@ -243,6 +243,8 @@ class _Reader:
             or (axes and len(words) % 2 == 0)
         ):
             raise self.fail("syntax", place, f"Axes are names separated by commas, like {example}.")
+        for axis in axes:
+            self.check_identifier(axis, place)
         if {"T", "B"} & set(axes):
             raise self.fail("reserved", place, "T and B are the axes of time and batch, which every value has anyway.")
         if {"seed", "dtype"} & set(axes):
@@ -273,6 +275,10 @@ class _Reader:
 
     def check_spelling(self, name: str, place: Place) -> None:
         """Holds for names that are only read as well: they are parameters."""
+        if name in ELEMENTWISE or name in STRUCTURAL:
+            raise self.fail("reserved", place, f"{name} is a function.", f"Call it: {name}(…).")
+        if name in KEYWORDS:
+            raise self.fail("reserved", place, f"{name} is a word of the language.", "Choose another name.")
         if name.startswith("d_"):
             raise self.fail("reserved", place, f"{name} is a reserved name.", "Names starting with d_ are adjoints.")
         if name.endswith("__"):

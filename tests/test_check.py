@@ -232,3 +232,18 @@ def test_no_name_of_a_cell_hides_one_of_the_module(backend: str) -> None:
         module = symrnn.compile(cell, backend, **({"host": True} if backend == "cuda" else {}))
         report = check(cell, module, backend, shapes=SHAPES[:1])
         assert report.ok, str(report)
+
+
+@pytest.mark.parametrize(
+    "equations",
+    [
+        "h = where(t < 2, W @ x + U @ h[t-1], 0.5 * h[t-1])",
+        "h_next = W @ x\nh = tanh(h_next + U @ h[t-1])",
+        "h = tanh(W @ x + U @ h[t-1]) + 3e9 * (V @ x) / 3e9",
+    ],
+)
+@pytest.mark.parametrize("backend", ["numpy", "cpp"])
+def test_cells_that_once_went_wrong(equations: str, backend: str) -> None:
+    cell = symrnn.parse(f"input x[I]\nstate h[H]\n{equations}\n", "once")
+    report = check(cell, backend=backend, shapes=SHAPES[:2])
+    assert report.ok, str(report)

@@ -70,7 +70,7 @@ def test_a_wrong_equation_is_not_printed() -> None:
                 first = block.rows[0]
                 wrong = replace(block, rows=(replace(first, right=Add((first.right, first.right))),))
                 sections = (*document.sections[:k], replace(section, blocks=(wrong,)))
-                with pytest.raises(AssertionError, match="disagrees"):
+                with pytest.raises(symrnn.UsageError, match="disagrees"):
                     check(about, replace(document, sections=sections))
 
 
@@ -198,3 +198,19 @@ def test_the_report_stands_on_the_page() -> None:
     document = outline(subject(symrnn.load("elman")))
     phrase = document.sections[-1].blocks[0].phrases[0]  # type: ignore[union-attr]
     assert phrase.gaps["count"] >= 10 and float(phrase.gaps["worst"]) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "input x[I]\nstate h[H]\nh = clip(W @ x + U @ h[t-1], -1, 1)",
+        "input x[]\nstate h[]\nh = tanh(w * x + u * h[t-1] + b)",
+    ],
+)
+def test_a_page_is_printed_for_small_and_clipped_cells(text: str) -> None:
+    assert "How this page was checked" in str(pages.render(symrnn.parse(text, "small"), "text"))
+
+
+def test_a_page_without_numbers_is_refused_in_one_line() -> None:
+    with pytest.raises(symrnn.UsageError, match="not printed"):
+        pages.render(symrnn.parse("input x[I]\nstate h[H]\nh = log(W @ x + U @ h[t-1])", "log"))

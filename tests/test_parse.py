@@ -30,6 +30,8 @@ MISTAKES = {
     ),
     "reserved adjoint": (GOOD + "d_h = tanh(W @ x)\nh = d_h", "reserved", 3, 1, "adjoints"),
     "reserved adjoint, read": (GOOD + "h = tanh(d_x @ x)", "reserved", 3, 10, "adjoints"),
+    "a function without its brackets": (GOOD + "h = tanh * (W @ x)", "reserved", 3, 5, "Call it: tanh"),
+    "axis like a keyword": ("input x[class]\nstate h[H]\nh = W @ x", "reserved", 1, 7, "class_"),
     "too much alike": (GOOD + "h = tanh(np @ x + np_)", "reserved", 3, 19, "np and np_"),
     "reserved keyword": (GOOD + "lambda = tanh(W @ x)\nh = lambda", "reserved", 3, 1, "lambda_"),
     "reserved function": (GOOD + "tanh = W @ x\nh = tanh", "reserved", 3, 1, "word of the language"),

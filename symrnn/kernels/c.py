@@ -366,7 +366,7 @@ def _call(row: Function, args: Sequence[str]) -> str:
 
 
 def _number(number: sp.Number) -> str:
-    return decimal(number) if number.is_Integer and abs(number) < 2**24 else f"compute_t({decimal(number)})"
+    return decimal(number) if number.is_Integer and abs(number) < 2**24 else f"compute_t({float(number)!r})"
 
 
 def _power(base: str, exponent: sp.Number) -> str:

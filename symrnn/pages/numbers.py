@@ -199,6 +199,8 @@ class Reader:
 
     def product(self, values: list[Array]) -> Array:
         """The product of matrices, the latest leftmost; of none, the identity on the state."""
+        if values and not values[0].ndim:
+            return np.asarray(math.prod(values))
         total = np.eye(len(values[0]) if values else self.world.state_size)
         for v in values:
             total = v @ total

@@ -19,9 +19,11 @@ from symrnn.numeric import Array
 from symrnn.pages.document import Block, Document, Equation, Equations, Prose, Section, Table, Words, flattened, say
 from symrnn.pages.formula import NOW, Formula, Sym
 from symrnn.pages.names import Letter, letter
+from symrnn.pages.notation.plain import Plain
 from symrnn.pages.numbers import Reader
 from symrnn.pages.parts import backward, code, forward, jacobian
 from symrnn.pages.parts.diagram import diagram
+from symrnn.pages.spell import Spelling
 from symrnn.pages.trace import Trace
 from symrnn.pages.world import Stage, World
 
@@ -94,7 +96,8 @@ def renamed_axes(head: Cell, mapping: dict[str, str], cell: Cell) -> Cell:
 def outline(about: Subject, unroll: int = 0) -> Document:
     """The page of a cell, with the report of its check as the last section."""
     document = unchecked(about, unroll)
-    report = check(about, document, unroll)
+    with np.errstate(all="ignore"):  # what is not finite disagrees
+        report = check(about, document, unroll)
     checked = Section("checked", say("title.checked"), (Prose((
         say("checked.equations", count=report.count, worst=f"{report.worst:.1e}", steps=report.steps),
         say("checked.how", tolerance=f"{TOLERANCE:.0e}"),
@@ -105,7 +108,8 @@ def outline(about: Subject, unroll: int = 0) -> Document:
 def code_checked(cell: Cell) -> tuple[Block, ...]:
     """The generated module at one shape against the equations and their derivatives; AssertionError if it is wrong."""
     report = check_code(cell, shapes=SHAPES[:1])
-    assert report.ok, str(report)
+    if not report.ok:
+        raise UsageError(f"The page of {cell.name} is not printed: its code fails the check.", str(report))
     counts = Counter(row.test for row in report.rows)
     rows = tuple(
         (say(f"test.{test}"), Words(str(counts[test])), Words(f"{row.error:.1e}"), Words(f"{row.tolerance:.0e}"))
@@ -167,7 +171,11 @@ def check(about: Subject, document: Document, unroll: int = 0, seed: int = 0) ->
             continue
         seen.add(key)
         error = disagreement(worlds.get(anchor, worlds[""]), equation)
-        assert error < TOLERANCE, f"{document.name}: {equation.left} disagrees with its right side by {error}"
+        if not error < TOLERANCE:
+            text = Spelling(Plain(), document.letters).text(equation.left)
+            raise UsageError(
+                f"The page of {document.name} is not printed: {text} disagrees with its right side by {error:.1e}."
+            )
         count, worst = count + 1, max(worst, error)
     return Report(count, worst, worlds[""].steps)
 

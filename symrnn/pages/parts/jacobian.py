@@ -273,7 +273,7 @@ class _Jacobian:
         if len(matrices) == 1 and isinstance(matrices[0].arg, Sym) and matrices[0].arg.time is None:
             rows = [getattr(type(e.statement.expr), "row", None) for e in w if isinstance(e.statement, Pointwise)]
             slopes = [r for r in rows if r is not None]
-            if len(slopes) == 1:
+            if len(slopes) == 1 and slopes[0].arity == 1:
                 yield Prose((say("product.spectral", matrix=matrices[0].arg, slope=_steepest(slopes[0])),))
         elif not matrices and all(_is_diagonal(m) for m in maps):
             yield Prose((say("product.diagonal"),))
