@@ -273,8 +273,9 @@ class _Jacobian:
         if len(matrices) == 1 and isinstance(matrices[0].arg, Sym) and matrices[0].arg.time is None:
             rows = [getattr(type(e.statement.expr), "row", None) for e in w if isinstance(e.statement, Pointwise)]
             slopes = [r for r in rows if r is not None]
-            if len(slopes) == 1 and slopes[0].arity == 1:
-                yield Prose((say("product.spectral", matrix=matrices[0].arg, slope=_steepest(slopes[0])),))
+            steepest = _steepest(slopes[0]) if len(slopes) == 1 and slopes[0].arity == 1 else None
+            if steepest is not None:
+                yield Prose((say("product.spectral", matrix=matrices[0].arg, slope=steepest),))
         elif not matrices and all(_is_diagonal(m) for m in maps):
             yield Prose((say("product.diagonal"),))
 
@@ -379,12 +380,15 @@ def _shape(world: World, of: str, by: str) -> tuple[int, ...]:
     return (*world.shape(of), *world.shape(by))
 
 
-def _steepest(row: Function) -> Phrase:
-    """The largest slope of a function, measured on a grid."""
+def _steepest(row: Function) -> Phrase | None:
+    """The largest slope of a function, measured on a grid; None if there is none."""
     dummy = sp.Dummy()
     grid = np.linspace(-8, 8, 4001)
-    y = numeric.apply(row, [grid])
     value, at = sp.Dummy(), dummy
     slope = row.partials[0](value, at)
-    top = float(np.max(np.abs(numeric.value(sp.sympify(slope), {value: y, at: grid}))))
+    with np.errstate(all="ignore"):
+        y = numeric.apply(row, [grid])
+        top = float(np.max(np.abs(numeric.value(sp.sympify(slope), {value: y, at: grid}))))
+    if not np.isfinite(top):
+        return None
     return say("slope", value=f"{top:.4g}", function=row.name)
