@@ -296,7 +296,10 @@ def checked(name: str, backend: str, host: bool, tell: Callable[[str], None]) ->
         raise UsageError(f"--host means nothing for {backend}:", "its code always runs on the processor.")
     cell = load(name)
     module = build.compile(cell, backend, **({"host": True} if host else {}))
-    return prove(cell, module, backend, progress=tell)
+    try:
+        return prove(cell, module, backend, progress=tell)
+    except RuntimeError as error:  # what a module says of a library or a device that is not there
+        raise UsageError(f"{name} cannot be run: {error}.", "With --host it runs on the processor.") from None
 
 
 # -- demo --------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -347,3 +348,9 @@ def test_help_has_examples(command: str) -> None:
 
 def test_version() -> None:
     assert run("--version").stdout == f"symrnn {symrnn.__version__}\n"
+
+
+@pytest.mark.skipif(find_spec("cupy") is not None, reason="CuPy is there")
+def test_a_backend_that_cannot_run_says_so_in_one_line() -> None:
+    done = CliRunner().invoke(app, ["check", "elman", "--backend", "cuda"], prog_name="symrnn")
+    assert done.exit_code == 2 and "needs CuPy" in done.output and "--host" in done.output
