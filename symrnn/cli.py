@@ -109,7 +109,7 @@ def list_cells() -> None:
 
 @app.command()
 def show(cell: CellArg) -> None:
-    """Show a cell: its equations, every name with role, axes and meaning, and what is differentiated.
+    """Show a cell: its equations, every name with role, axes, start and meaning, and what is differentiated.
 
     [bold]Examples[/]
     symrnn show gru
@@ -122,8 +122,7 @@ def show(cell: CellArg) -> None:
     out.print()
     out.print(names_table(found))
     out.print()
-    for line in gradient_summary(found):
-        out.print(escape(line), soft_wrap=True)
+    out.print(escape(f"Gradients: {', '.join(derive(found).gradients.values())}"), soft_wrap=True)
     from symrnn import pages  # noqa: PLC0415 (only who asks for a derivation waits for it)
 
     out.print()
@@ -131,30 +130,13 @@ def show(cell: CellArg) -> None:
 
 
 def names_table(cell: Cell) -> Table:
-    """Every name of a cell with its role, axes and meaning."""
-    table = plain_table("name", "role", "axes", "meaning")
+    """Every name of a cell with its role, axes, value at the start and meaning."""
+    table = plain_table("name", "role", "axes", "start", "meaning")
     outputs = {v.name for v in cell.outputs}
     for v in cell.variables:
         role = f"{v.role}, output" if v.name in outputs else v.role
-        table.add_row(v.name, role, escape(f"[{', '.join(v.axes)}]"), escape(v.meaning))
+        table.add_row(v.name, role, escape(f"[{', '.join(v.axes)}]"), escape(v.start), escape(v.meaning))
     return table
-
-
-def gradient_summary(cell: Cell) -> Iterator[str]:
-    """What backpropagation yields, and through how many paths one step's states reach the next one's."""
-    derivation = derive(cell)
-    yield f"Gradients: {', '.join(derivation.gradients.values())}"
-    if not cell.carries:
-        return
-    yield "State Jacobian, as a sum over paths through the equations:"
-    try:
-        paths = derivation.jacobian
-    except ValueError as error:  # a cell with thousands of paths is legal, only not worth counting
-        yield f"    {error}"
-        return
-    for (new, old), found in paths.items():
-        if found:
-            yield f"    ∂{new}[t]/∂{old}[t-1]: {len(found)} {'path' if len(found) == 1 else 'paths'}"
 
 
 # -- generate ----------------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from symrnn.cells import gallery, load
+from symrnn.cell import Cell
+from symrnn.cells import gallery, heads, load
 from symrnn.cli import CELL_HELP, Bar, CellArg, CellsArg, app, escape, plain_table, relative, stdout
 from symrnn.errors import UsageError
 
@@ -30,7 +31,9 @@ def derive_page(
     head: Annotated[
         str | None, typer.Option("--head", metavar="HEAD", help="An output layer or loss: softmax_cross_entropy, …")
     ] = None,
-    unroll: Annotated[int, typer.Option("--unroll", min=0, help="Also write the recursion out for so many steps.")] = 0,
+    unroll: Annotated[
+        int, typer.Option("--unroll", metavar="T", help="Also write the recursion out for so many steps, at most 6.")
+    ] = 0,
     fragment: Annotated[
         bool, typer.Option("--fragment", help="Sections only, to put into a document of your own.")
     ] = False,
@@ -48,18 +51,21 @@ def derive_page(
     format = format or pages.format_of(output)
     if format == "pdf" and output is None:
         raise UsageError("A PDF is not text for a terminal.", "Give a file: -o FILE.")
-    top = (
-        load(head if head is None or head.endswith(".cell") or head.startswith("heads/") else f"heads/{head}")
-        if head
-        else None
-    )
-    made = pages.render(load(cell), format, lang, top, unroll, fragment)
+    made = pages.render(load(cell), format, lang, load_head(head) if head else None, unroll, fragment)
     if output is None:
         sys.stdout.write(str(made))
         return
     with writing(output):
         output.write_bytes(made if isinstance(made, bytes) else made.encode("utf-8"))
     stdout().print(f"wrote {escape(relative(output).as_posix())}", soft_wrap=True)
+
+
+def load_head(name: str) -> Cell:
+    """An output layer of symrnn's own by its name, or a cell file."""
+    name = name.removeprefix("heads/")
+    if name not in heads() and not name.endswith(".cell"):
+        raise UsageError(f"There is no head {name!r}.", f"Known: {', '.join(heads())}; a file ends in .cell.")
+    return load(name if name.endswith(".cell") else f"heads/{name}")
 
 
 @app.command("book")
@@ -111,6 +117,8 @@ def flow_of(
     for curve in found.curves:
         table.add_row(curve.setting, curve.name, f"{curve.decay:+.4f}", f"{curve.exponents[0]:+.4f}")
     stdout().print(table)
+    for what in found.left_out:
+        stdout().print(f"left out, not finite: {escape(what)}", soft_wrap=True)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         paths = plot.write(found, folder / f"flow_{found.cell}")

@@ -10,7 +10,7 @@ from symrnn.derive import Derivation
 from symrnn.errors import UsageError
 from symrnn.ir import BATCH, TIME, Contraction, Labels, Pointwise, Statement, axis_of
 from symrnn.pages.document import Document
-from symrnn.pages.formula import NOW, Add, Formula, Neg, Sym, neg, rebuilt
+from symrnn.pages.formula import NOW, Add, Deriv, Formula, Neg, Path, Sym, neg, rebuilt
 from symrnn.pages.names import Letter
 from symrnn.pages.notation.latex import Latex
 from symrnn.pages.notation.plain import Plain
@@ -99,7 +99,8 @@ def _terms(page: Document, trace: Trace) -> Iterator[tuple[str, dict[Formula, Fo
     """Sections of a page as left side → right side; numbered paths are left out, their sum says the same."""
     found: dict[str, dict[Formula, Formula]] = {"jacobian": {}, "recursion": {}, "gradients": {}}
     for anchor, e in page.equations():
-        if anchor in found and type(e.left).__name__ != "Path" and "*" not in e.left.labels:
+        general = isinstance(e.left, Deriv) and e.left.at is not None
+        if anchor in found and not isinstance(e.left, Path) and not general and "*" not in e.left.labels:
             found[anchor].setdefault(_ticking(e.left, trace), _ticking(e.right, trace))
     return iter(found.items())
 
@@ -185,15 +186,11 @@ def _lines(c: Change, pen: Spelling) -> Iterator[str]:
         yield f"      {_sum(c.same, pen)}"
     for mark, terms in (("−", c.only_a), ("+", c.only_b)):
         for t in terms:
-            yield f"    {mark} {_term(t, pen)}"
+            yield f"    {mark} {pen.text(t)}"
 
 
 def _sum(terms: tuple[Formula, ...], pen: Spelling) -> str:
     return pen.text(Add(terms)) if len(terms) > 1 else pen.text(terms[0])
-
-
-def _term(t: Formula, pen: Spelling) -> str:
-    return f"minus {pen.text(neg(t))}" if isinstance(t, Neg) else pen.text(t)
 
 
 def _numbers(diff: Diff) -> list[tuple[str, str, str]]:

@@ -60,7 +60,7 @@ def test_show_prints_equations_names_and_gradients() -> None:
     assert "n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)" in result.stdout
     assert any(line.split()[:3] == ["h", "state,", "output"] for line in result.stdout.splitlines())
     assert "d_U_n" in result.stdout
-    assert "∂h[t]/∂h[t-1]" in result.stdout
+    assert "∂hₜ/∂hₜ₋₁ = diag(" in result.stdout
 
 
 @pytest.mark.parametrize("name", ["heads/softmax", "mlstm"])

@@ -46,6 +46,14 @@ def load(name: str) -> Cell:
     return parse(_text(path), path.stem, path.name, _beside(path.parent))
 
 
+def called(cell: Cell) -> str:
+    """What a command line calls a cell: its name in the gallery, or its file."""
+    for names, package, prefix in ((gallery(), "symrnn.cells", ""), (heads(), "symrnn.heads", "heads/")):
+        if cell.name in names and _shipped(package, cell.name) == cell.source:
+            return prefix + cell.name
+    return f"{cell.name}.cell"
+
+
 def _shipped(package: str, name: str) -> str:
     return files(package).joinpath(f"{name}.cell").read_text(encoding="utf-8")
 

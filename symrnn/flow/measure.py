@@ -15,9 +15,11 @@ import numpy as np
 
 from symrnn import numeric
 from symrnn.cell import Cell, axis_size
-from symrnn.derive import Derivation, Edge, derive
+from symrnn.derive import Derivation, derive
 from symrnn.errors import UsageError
-from symrnn.pages.world import Stage, compute
+from symrnn.pages.parts.paths import Paths, Walk
+from symrnn.pages.trace import Trace
+from symrnn.pages.world import Stage, compute, through
 
 Array = numeric.Array
 MANY = 12
@@ -49,13 +51,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class Flow:
-    """The curves of one cell, and how they were measured."""
+    """The curves of one cell, how they were measured, and which could not be: their numbers are not finite."""
 
     cell: str
     steps: int
     seeds: int
     size: int
     curves: tuple[Curve, ...]
+    left_out: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -112,12 +115,19 @@ def measure(
         biases = ", ".join(f"{n} = {v:g}" for n, v in opened.items())
         draws += (Draw(f"orthogonal, {biases}", _orthogonal, opened),)
     curves: list[Curve] = []
+    left_out: list[str] = []
     for setting in SETTINGS:
         rng = np.random.default_rng(0)
         runs = _Run(derivation, draws, seeds, size)
         rows = runs.forward(rng, steps, setting)
-        curves += (_curve(runs, rows, k, steps, seeds, setting) for k in range(len(draws)))
-    return Flow(cell.name, steps, seeds, size, tuple(curves))
+        for k, draw in enumerate(draws):
+            try:
+                curves.append(_curve(runs, rows, k, steps, seeds, setting))
+            except NotFinite:
+                left_out.append(f"{setting}, {draw.name}")
+    if not curves:
+        raise UsageError(f"No gradient of {cell.name} can be followed: its values or derivatives are not finite.")
+    return Flow(cell.name, steps, seeds, size, tuple(curves), tuple(left_out))
 
 
 @dataclass(frozen=True)
@@ -169,7 +179,7 @@ def log_norms(jacobians: list[Array]) -> Array:
     for j in reversed(jacobians):
         product = product @ j
         norm = float(np.linalg.norm(product, 2))
-        if norm == 0 or not np.isfinite(norm):
+        if norm == 0:
             return np.array(found + [-np.inf] * (len(jacobians) + 1 - len(found)))
         product, scale = product / norm, scale + np.log10(norm)
         found.append(scale)
@@ -186,6 +196,10 @@ def lyapunov(jacobians: list[Array]) -> Array:
     return np.sort(total / len(jacobians))[::-1]
 
 
+class NotFinite(Exception):
+    """A value or a derivative of a run is not a number."""
+
+
 class _Run:
     """Forward runs side by side, one lane for each initialisation and seed; or one of them, with its Jacobians."""
 
@@ -193,6 +207,7 @@ class _Run:
         self.d, self.step, self.draws = derivation, derivation.step, draws
         self.stage = Stage(derivation)
         self.order = list(self.stage.feeds)
+        self.paths = Paths(Trace(derivation), MANY)
         self.sizes = dict.fromkeys(derivation.cell.axes, size)
         drawn = [self.parameters(np.random.default_rng(seed), draw) for draw in draws for seed in range(seeds)]
         self.fixed = {k: np.stack([one[k] for one in drawn]) for k in drawn[0]}
@@ -200,10 +215,12 @@ class _Run:
         self.rows: list[dict[str, Array]] = []
 
     def lane(self, rows: list[dict[str, Array]], k: int) -> _Run:
-        """One of the runs by itself."""
+        """One of the runs by itself; NotFinite if a state of it is not."""
         alone = copy(self)
         alone.rows = [{n: v[k : k + 1] if len(v) > 1 else v for n, v in row.items()} for row in rows]
         alone.fixed = {n: v[k : k + 1] for n, v in self.fixed.items()}
+        if not all(np.all(np.isfinite(row[v])) for row in alone.rows for v in self.stage.feeds.values()):
+            raise NotFinite
         return alone
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -295,7 +312,9 @@ class _Run:
         for v in self.stage.feeds.values():
             part = moved[v] if v in moved else np.zeros((steps * total, *self.shape(v)))
             parts.append(part.reshape(steps, total, -1))
-        stacked = np.nan_to_num(np.concatenate(parts, axis=2))
+        stacked = np.concatenate(parts, axis=2)
+        if not np.all(np.isfinite(stacked)):
+            raise NotFinite
         return list(np.swapaxes(stacked, 1, 2))
 
     def _repeated(self, name: str, total: int) -> Array:
@@ -327,44 +346,23 @@ class _Run:
                     found[key] = float(np.mean(np.diag(matrix)))
         return found
 
-    def _walks(self, key: str) -> list[tuple[str, tuple[Edge, ...]]]:
+    def _walks(self, key: str) -> list[tuple[str, Walk]]:
         """The paths from a state to itself, labelled by the equations they pass."""
         previous = next(n for n, v in self.step.values.items() if v.role == "carry" and v.of == key)
-        goal = self.step.carried[key]
-        counted: dict[str, int] = {goal: 1}
-
-        def count(name: str) -> int:
-            if name not in counted:
-                counted[name] = sum(count(e.of) for e in self.d.edges_from(name))
-            return counted[name]
-
-        if not 0 < count(previous) <= MANY:
-            return []
-
-        def walks(name: str) -> list[tuple[Edge, ...]]:
-            if name == goal:
-                return [()]
-            return [(e, *rest) for e in self.d.edges_from(name) if count(e.of) for rest in walks(e.of)]
-
         variables = {v.name for v in self.d.cell.variables}
-        labelled: dict[str, tuple[Edge, ...]] = {}
-        for w in walks(previous):
-            via = [e.of for e in w[:-1] if e.of in variables]
+        labelled: dict[str, Walk] = {}
+        for w in self.paths.walks(previous, self.step.carried[key]):
+            via = [h.of for h in w[:-1] if h.of in variables]
             label = f"{key}: " + (" → ".join(via) if via else "direct")
             while label in labelled:
                 label += "′"
             labelled[label] = w
         return list(labelled.items())
 
-    def _along(self, walk: tuple[Edge, ...], row: dict[str, Array]) -> Array:
-        total: Array | None = None
-        for e in walk:
-            shape = self.shape(e.wrt)
-            n = int(np.prod(shape, dtype=int))
-            lanes = row[e.wrt] + (1j * TINY * np.eye(n)).reshape(n, *shape)
-            get = lambda k, e=e, lanes=lanes: lanes if k == e.wrt else row[k]  # noqa: E731
-            uses = sum(a.name == e.wrt for a in e.statement.args)
-            value = compute(e.statement, get, self.step.values, self.sizes)
-            matrix = np.imag(np.broadcast_to(value, (n, *value.shape[1:]))).reshape(n, -1).T / TINY / uses
-            total = matrix if total is None else matrix @ total
-        return np.nan_to_num(total) if total is not None else np.eye(1)
+    def _along(self, walk: Walk, row: dict[str, Array]) -> Array:
+        total = np.eye(int(np.prod(self.shape(walk[0].wrt), dtype=int))) if walk else np.eye(1)
+        for h in walk:
+            with np.errstate(all="ignore"):
+                matrix = through(h.statements, h.wrt, row, self.shape(h.wrt), self.step, self.sizes)
+            total = matrix @ total
+        return total

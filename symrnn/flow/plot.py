@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,19 @@ def write(flow: Flow, stem: Path) -> list[Path]:
 
 
 def as_json(flow: Flow) -> str:
-    """The numbers."""
-    return json.dumps(flow.as_dict(), indent=1, ensure_ascii=False, allow_nan=True) + "\n"
+    """The numbers; null where a gradient is exactly zero and has no logarithm."""
+    return json.dumps(_finite(flow.as_dict()), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _finite(data: Any) -> Any:
+    match data:
+        case dict():
+            return {k: _finite(v) for k, v in data.items()}
+        case list() | tuple():
+            return [_finite(v) for v in data]
+        case float():
+            return data if math.isfinite(data) else None
+    return data
 
 
 def drawn(flow: Flow) -> Any:
@@ -47,15 +59,17 @@ def drawn(flow: Flow) -> Any:
         }
     ):
         settings = list(dict.fromkeys(c.setting for c in flow.curves))
+        colours = dict(zip(dict.fromkeys(c.name for c in flow.curves), COLOURS, strict=False))
         shares = len(flow.curves[0].shares) > 1
         figure = Figure(figsize=(4.6 * len(settings) + 4 * shares, 4.8), layout="constrained")
         axes = figure.subplots(1, len(settings) + shares, squeeze=False)[0]
         for ax, setting in zip(axes, settings, strict=False):
-            _norms(ax, [c for c in flow.curves if c.setting == setting], setting)
+            _norms(ax, [c for c in flow.curves if c.setting == setting], setting, colours)
         axes[0].set_ylabel("log₁₀ ‖∂s_T / ∂s_t‖")
         if shares:
-            _shares(axes[-1], [c for c in flow.curves if c.setting == settings[-1]])
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=6, frameon=False)
+            _shares(axes[-1], [c for c in flow.curves if c.setting == settings[-1]], colours)
+        named = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+        figure.legend(named.values(), named.keys(), loc="outside lower left", ncols=6, frameon=False)
         figure.suptitle(
             f"{flow.cell}: what is left of a gradient after k steps back   "
             f"(size {flow.size}, mean and range of {flow.seeds} seeds)",
@@ -64,8 +78,9 @@ def drawn(flow: Flow) -> Any:
     return figure
 
 
-def _norms(ax: Any, curves: list[Curve], setting: str) -> None:
-    for colour, curve in zip(COLOURS, curves, strict=False):
+def _norms(ax: Any, curves: list[Curve], setting: str, colours: dict[str, str]) -> None:
+    for curve in curves:
+        colour = colours[curve.name]
         width = 1.7 if curve.name in INITIALISATIONS else 3.2
         ax.plot(curve.lags, curve.log_norm, color=colour, label=curve.name, lw=width)
         ax.fill_between(curve.lags, curve.lowest, curve.highest, color=colour, alpha=0.13, lw=0)
@@ -76,12 +91,12 @@ def _norms(ax: Any, curves: list[Curve], setting: str) -> None:
     ax.set_title(setting, fontsize=10, loc="left")
 
 
-def _shares(ax: Any, curves: list[Curve]) -> None:
+def _shares(ax: Any, curves: list[Curve], colours: dict[str, str]) -> None:
     labels = [label for label, _ in curves[0].shares]
     height = 0.8 / len(curves)
-    for k, (colour, curve) in enumerate(zip(COLOURS, curves, strict=False)):
+    for k, curve in enumerate(curves):
         values = [share for _, share in curve.shares]
-        ax.barh([n + k * height for n in range(len(labels))], values, height=height * 0.9, color=colour)
+        ax.barh([n + k * height for n in range(len(labels))], values, height=height * 0.9, color=colours[curve.name])
     ax.set_yticks([n + 0.4 - height / 2 for n in range(len(labels))], labels)
     ax.invert_yaxis()
     ax.set_xlim(0, 1)

@@ -11,6 +11,7 @@ from typing import Any
 from symrnn.cell import Cell
 from symrnn.errors import UsageError
 from symrnn.pages.document import Document, Equations
+from symrnn.pages.formula import Deriv, Sym
 from symrnn.pages.notation.latex import Latex
 from symrnn.pages.outline import outline, subject, unchecked
 from symrnn.pages.phrases import table
@@ -70,24 +71,23 @@ def render(
 
 
 def show(cell: Cell, lang: str = "en") -> str:
-    """The derivation for a terminal: forward equations, adjoints and gradients in Unicode, without prose."""
+    """The derivation for a terminal, without prose: forward equations, state Jacobian, adjoints and gradients."""
     whole = unchecked(subject(cell))
+    sections = {s.anchor: s for s in whole.sections}
+    rows = {anchor: [e for a, e in whole.equations() if a == anchor] for anchor in sections}
+    chosen = {
+        "forward": [*rows["forward"], *(e for e in rows["local"] if isinstance(e.left, Sym))],
+        "jacobian": [e for e in rows.get("jacobian", []) if isinstance(e.left, Deriv) and "*" not in e.left.labels],
+        "recursion": rows["recursion"],
+        "gradients": [e for e in rows["gradients"] if not (isinstance(e.left, Deriv) and e.left.at)],
+    }
     kept = tuple(
-        replace(
-            s,
-            blocks=tuple(
-                b if not isinstance(b, Equations) else _without_notes(b) for b in s.blocks if isinstance(b, Equations)
-            ),
-        )
-        for s in whole.sections
-        if s.anchor in ("forward", "recursion", "gradients")
+        replace(sections[anchor], blocks=(Equations(tuple(replace(e, note=None) for e in found)),))
+        for anchor, found in chosen.items()
+        if found
     )
     text: str = format_module("text").render(replace(whole, sections=kept), lang, fragment=True)
     return text
-
-
-def _without_notes(block: Equations) -> Equations:
-    return Equations(tuple(replace(e, note=None) for e in block.rows))
 
 
 def equations(cell: Cell) -> str:

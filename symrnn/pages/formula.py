@@ -32,7 +32,10 @@ NOW, BEFORE = Time("t"), Time("t", -1)
 
 @dataclass(frozen=True)
 class Sym:
-    """A value at a time. kind: value, adjoint (∂L/∂value), seed (∂L_t/∂value, at once), tangent (dvalue)."""
+    """A value at a time.
+
+    kind: value, adjoint (∂L/∂value), seed (∂L_t/∂value, at once), tangent (dvalue), or index (the time itself).
+    """
 
     name: str
     labels: Labels
@@ -176,6 +179,8 @@ class Big:
 class Deriv:
     """∂of/∂by. kind: local (one statement), direct (through this step alone), total (through everything), loss.
 
+    A whole derivative is total too, but is written with d, to tell it from the one with the other states held fixed.
+
     For a loss `of` is None and `at` the step whose loss is meant, or None for their sum.
     """
 
@@ -234,12 +239,22 @@ def add(*args: Formula) -> Formula:
             flat += [neg(x) for x in a.arg.args]
         elif a != ZERO:
             flat.append(a)
-    flat = _collected(flat)
+    flat = _collected(_counted(flat))
     if not flat:
         return ZERO
     first = next((k for k, a in enumerate(flat) if not isinstance(a, Neg)), 0)
     flat.insert(0, flat.pop(first))
     return flat[0] if len(flat) == 1 else Add(tuple(flat))
+
+
+def _counted(terms: list[Formula]) -> list[Formula]:
+    """Numbers beside the index of the step, added up: cell files count steps from zero, pages from one."""
+    numbers = [a for a in terms if isinstance(a, Num)]
+    if len(numbers) < 2 or not any(isinstance(a, Sym) and a.kind == "index" for a in terms):
+        return terms
+    total = sum((a.value for a in numbers), sp.Integer(0))
+    rest: list[Formula] = [a for a in terms if not isinstance(a, Num)]
+    return [*rest, Num(total)] if total else rest
 
 
 def _collected(terms: list[Formula]) -> list[Formula]:
@@ -263,9 +278,32 @@ def mul(*args: Formula) -> Formula:
         flat += a.args if isinstance(a, Mul) else [] if a == ONE else [a]
     if ZERO in flat:
         return ZERO
+    flat = _reduced(flat)
     flat.sort(key=lambda a: 0 if isinstance(a, Num) else 1 if not a.labels else 2)
     product: Formula = ONE if not flat else flat[0] if len(flat) == 1 else Mul(tuple(flat))
     return neg(product) if negative else product
+
+
+def _reduced(factors: list[Formula]) -> list[Formula]:
+    """2 (x / 2 y) as x / y."""
+    whole = next((a for a in factors if isinstance(a, Num) and a.value.is_Integer), None)
+    for ratio in factors:
+        under = _leading(ratio.bottom) if isinstance(ratio, Div) else None
+        if whole is not None and under is not None and (common := sp.gcd(whole.value, under.value)) > 1:
+            rest = [a for a in factors if a is not whole and a is not ratio]
+            bottom = _led_by(ratio.bottom, under.value / common)  # type: ignore[union-attr]
+            return [x for x in (Num(whole.value / common), div(ratio.top, bottom), *rest) if x != ONE]  # type: ignore[union-attr]
+    return factors
+
+
+def _leading(node: Formula) -> Num | None:
+    """The whole number that a denominator begins with."""
+    first = node.args[0] if isinstance(node, Mul) else node
+    return first if isinstance(first, Num) and first.value.is_Integer else None
+
+
+def _led_by(node: Formula, number: sp.Integer) -> Formula:
+    return mul(Num(number), *node.args[1:]) if isinstance(node, Mul) else Num(number)
 
 
 def div(top: Formula, bottom: Formula) -> Formula:
@@ -309,6 +347,10 @@ def power(base: Formula, exponent: sp.Number) -> Formula:
 
 def _outer(args: tuple[Formula, ...]) -> bool:
     return len(args) == 2 and all(len(a.labels) == 1 for a in args) and args[0].labels != args[1].labels
+
+
+#: What a cell file calls t.
+STEP = add(Sym("t", (), NOW, "index"), Num(sp.Integer(-1)))
 
 
 # -- walking and rewriting ---------------------------------------------------------------------------------

@@ -94,6 +94,8 @@ class Reader:
     def symbol(self, node: Sym) -> Array:
         t = None if node.time is None else self.moment(node.time)
         match node.kind:
+            case "index":
+                return np.asarray(float(self.t if t is None else t))
             case "adjoint":
                 return self.world.adjoint(node.name, t)
             case "seed":
@@ -265,5 +267,6 @@ _CALLS: dict[str, Callable[[Reader, Call], Array]] = {
     "concat": _concat,
     "slice": _slice,
     "zero": lambda reader, node: np.zeros(tuple(axis_size(axis_of(x), reader.world.sizes) for x in node.labels)),
+    "diag": lambda reader, node: np.diag(reader.array(node.args[0])),
     "identity": lambda reader, node: np.eye(axis_size(axis_of(node.labels[0]), reader.world.sizes)),
 }

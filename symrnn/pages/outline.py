@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from symrnn.cell import Cell
-from symrnn.cells import parse
+from symrnn.cells import called, parse
 from symrnn.check import SHAPES
 from symrnn.check import check as check_code
 from symrnn.derive import derive
@@ -25,7 +25,7 @@ from symrnn.pages.parts import backward, code, forward, jacobian
 from symrnn.pages.parts.diagram import diagram
 from symrnn.pages.spell import Spelling
 from symrnn.pages.trace import Trace
-from symrnn.pages.world import Stage, World
+from symrnn.pages.world import Stage, World, longest_delay
 
 TOLERANCE = 1e-10
 HEAD = "head."
@@ -40,8 +40,10 @@ class Subject:
     head: Trace | None = None
     head_stage: Stage | None = None
 
-    def world(self, steps: int = 3, seed: int = 0) -> World:
-        return World([self.stage, *([self.head_stage] if self.head_stage else [])], seed, steps)
+    def world(self, steps: int = 0, seed: int = 0) -> World:
+        """A world of so many steps, or of enough for every delay to reach from a step in the middle to a later one."""
+        stages = [self.stage, *([self.head_stage] if self.head_stage else [])]
+        return World(stages, seed, steps or 3 + longest_delay(stages))
 
     @property
     def letters(self) -> Mapping[str, Letter]:
@@ -116,7 +118,7 @@ def code_checked(cell: Cell) -> tuple[Block, ...]:
         for test, row in report.worst().items()
     )
     head = tuple(say(f"table.{k}") for k in ("test", "count", "worst", "allowed"))
-    return Prose((say("checked.code", name=cell.name, shape=report.rows[0].shape),)), Table(head, rows)
+    return Prose((say("checked.code", cell=called(cell), shape=report.rows[0].shape),)), Table(head, rows)
 
 
 def unchecked(about: Subject, unroll: int = 0) -> Document:

@@ -11,6 +11,7 @@ from symrnn.functions import COMPARISONS, FUNCTIONS
 from symrnn.ir import Concat, Contraction, OneHot, Peak, Pointwise, Ref, Slice, Statement, natural
 from symrnn.pages.formula import (
     NOW,
+    STEP,
     Add,
     Call,
     Ein,
@@ -143,6 +144,8 @@ class _Written:
     def formula(self, e: Expr) -> Formula:
         if isinstance(e, Number):
             return Num(sp.Rational(e.text))
+        if isinstance(e, Name) and e.name == "t":
+            return STEP
         if isinstance(e, Name):
             time = None if e.name in self.fixed else NOW.shifted(-e.delay)
             return Sym(e.name, natural(e.axes), time)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import sympy as sp
 
+from symrnn.cell import axis_parts
 from symrnn.functions import Function
 from symrnn.infix import decimal
 from symrnn.ir import Labels
@@ -202,6 +203,8 @@ class Spelling:
         return self.to.row([self.to.time(Time(node.index)), self.to.op("="), self.to.time(node.low)])
 
     def sym(self, node: Sym) -> str:
+        if node.kind == "index" and node.time is not None:
+            return self.to.time(node.time)
         shape = self.letters.get(node.name) or letter(node.name.rpartition(".")[2])
         text = self.to.name(shape, node.time, {"adjoint": "delta", "tangent": "d"}.get(node.kind, ""))
         if node.kind == "seed":
@@ -230,9 +233,7 @@ class Spelling:
             if k:
                 parts.append(self.to.op(self._times(node.args[k - 1], a)))
             last = k == len(node.args) - 1 and not isinstance(a, Mul)
-            parts.append(
-                self.text(a, PRODUCT if last and isinstance(a, Ein) else POWER if not isinstance(a, Ein) else PRODUCT)
-            )
+            parts.append(self.text(a, PRODUCT if isinstance(a, Ein) or (last and isinstance(a, Chain)) else POWER))
         return self.to.row(parts)
 
     def _times(self, a: Formula, b: Formula) -> str:
@@ -349,10 +350,11 @@ class Spelling:
                     "[", to.row([x for k, a in enumerate(args) for x in ([to.op(";")] if k else []) + [a]])
                 ), ATOM
             case "slice":
-                axis = node.labels[-1].rstrip("'")
-                return to.sub(to.fence("[", args[0]), to.row([to.word(x) for x in axis])), ATOM
+                return to.sub(to.fence("[", args[0]), self.part(node)), ATOM
             case "identity":
                 return to.symbol("identity"), ATOM
+            case "diag":
+                return to.row([to.word("diag"), to.fence("(", args[0])]), ATOM
             case "zero":
                 return to.number("0"), ATOM
             case "norm":
@@ -363,6 +365,13 @@ class Spelling:
             case "peak":
                 return to.row([to.word("max"), to.fence("(", args[0])]), ATOM
         return to.row([to.word({"layer_norm": "LN"}.get(node.op, node.op)), to.fence("(", args[0])]), ATOM
+
+    def part(self, node: Call) -> str:
+        """The axis that a slice cuts out, counted where it stands in the concatenation more than once."""
+        axis = node.labels[-1].rstrip("'")
+        if axis_parts(node.over).count(axis) == 1:
+            return self.to.row([self.to.word(axis)])
+        return self.to.row([self.to.word(axis), self.to.op(","), self.to.number(str(node.note.count(axis) + 1))])
 
     # -- derivatives ---------------------------------------------------------------------------------------
 
@@ -388,11 +397,13 @@ class Spelling:
             return text if m.arg.labels == (m.outer, m.inner) else self.to.transpose(self.text(m.arg, ATOM))
         return self.to.transpose(self.text(m.arg, ATOM)) if m.inner else text
 
-    def ratio(self, of: Formula, by: Formula) -> str:
-        d = self.to.symbol("partial")
+    def ratio(self, of: Formula, by: Formula, d: str = "") -> str:
+        d = d or self.to.symbol("partial")
         return self.to.fraction(self.to.row([d, self.text(of, ATOM)]), self.to.row([d, self.text(by, ATOM)]))
 
     def deriv(self, node: Deriv) -> str:
+        if node.kind == "whole" and node.of is not None:
+            return self.ratio(node.of, node.by, self.to.symbol("total"))
         d = self.to.symbol("partial")
         d_top = self.to.symbol("direct") if node.kind == "direct" else d
         of = self.to.name(Letter("L"), node.at, "") if node.of is None else self.text(node.of, ATOM)

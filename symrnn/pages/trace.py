@@ -10,25 +10,20 @@ import sympy as sp
 from symrnn.cell import Carry
 from symrnn.derive import Contribution, Derivation, Edge
 from symrnn.ir import Contraction, Peak, Pointwise, Ref, Statement, reads
+from symrnn.pages.compounds import compounds, sums_of_powers, tidy
 from symrnn.pages.formula import (
     NOW,
     ONE,
+    STEP,
     ZERO,
     Add,
     Big,
     Call,
-    Div,
-    Ein,
-    Fn,
     Formula,
-    Mul,
     Neg,
-    Pow,
     Sym,
     Time,
     add,
-    mul,
-    neg,
     rebuilt,
     relabel,
     shifted,
@@ -54,6 +49,8 @@ class Trace:
         self.adjoints = {a.of: a for a in derivation.adjoints}
         self.carries: dict[str, Carry] = {c.name: c for c in self.cell.carries}
         self.variables = {v.name for v in self.cell.variables}
+        self.compounds = compounds(self.step)
+        self._hidden = {n for c in self.compounds.values() for n in c.inner} | sums_of_powers(self.step)
         self._known: dict[tuple[str, str, int], Formula] = {}
         self.abbreviations = self._abbreviated()
         self._promote()
@@ -62,21 +59,25 @@ class Trace:
 
     def _abbreviated(self) -> list[str]:
         """What enters a nonlinearity gets a symbol of its own, a bar over the name of its equation."""
-        found = []
-        for s in self.step.statements:
-            row = getattr(type(getattr(s, "expr", None)), "row", None)
-            if not isinstance(s, Pointwise) or s.out.name in self.variables or row is not None:
-                continue
-            if isinstance(s.expr, sp.Symbol) or self._is_shift(s):
-                continue
-            if self._feeds_function(s.out.name):
-                found.append(s.out.name)
-        return found
+        return [
+            s.out.name
+            for s in self.step.statements
+            if isinstance(s, Pointwise | Contraction)
+            and s.out.name not in self.variables
+            and getattr(type(getattr(s, "expr", None)), "row", None) is None
+            and not isinstance(getattr(s, "expr", None), sp.Symbol)
+            and self._may_be_named(s)
+            and self._feeds_function(s.out.name)
+        ]
 
-    def _is_shift(self, s: Statement) -> bool:
-        return any(isinstance(self.definitions.get(n), Peak) for n in reads(s))
+    def _may_be_named(self, s: Statement) -> bool:
+        """Is this not a step inside softmax, logsumexp or a norm, nor a shift by a maximum?"""
+        shift = any(isinstance(self.definitions.get(n), Peak) for n in reads(s))
+        return not shift and s.out.name not in self._hidden
 
     def _feeds_function(self, name: str) -> bool:
+        if any(c.source == name for c in self.compounds.values()):
+            return True
         readers = [s for s in self.step.statements if isinstance(s, Pointwise) and name in reads(s)]
         return any(
             sp.Symbol(name, real=True) in getattr(s.expr, "args", ()) and hasattr(type(s.expr), "row") for s in readers
@@ -86,7 +87,7 @@ class Trace:
         """A nameless value whose adjoint is long and needed twice gets a symbol too."""
         for a in self.d.adjoints:
             name = a.of
-            if name in self.definitions and not self.is_named(name) and not self._is_shift(self.definitions[name]):
+            if name in self.definitions and not self.is_named(name) and self._may_be_named(self.definitions[name]):
                 uses = sum(1 for e in self.d.edges if e.of == name and e.wrt in self.adjoints)
                 if uses > 1 and size(self.adjoint(name)) > LARGE:
                     self.abbreviations.append(name)
@@ -124,6 +125,8 @@ class Trace:
         """A value: its symbol, or its definition where it has none."""
         if name in self.below:
             return self.below[name]
+        if self.step.values[name].role == "time":
+            return STEP
         return self.symbol(name) if self.is_named(name) else self.definition(name)
 
     def definition(self, name: str) -> Formula:
@@ -256,7 +259,7 @@ def _placed(node: Formula, prefix: str, below: dict[str, Formula]) -> Formula:
         if node.name in below:
             made = below[node.name]
             return _renamed(made, made.labels, node.labels)
-        return replace(node, name=prefix + node.name)
+        return node if node.kind == "index" else replace(node, name=prefix + node.name)
     return rebuilt(node, lambda x: _placed(x, prefix, below))
 
 
@@ -275,79 +278,3 @@ def gathered(node: Formula) -> Formula:
     inner = [Neg(a.arg.body) if isinstance(a, Neg) else a.body for a in bigs]  # type: ignore[union-attr]
     rest = [a for a in node.args if a not in bigs]
     return add(Big("sum", "t", *ONE_TO_T, add(*inner)), *rest)
-
-
-# -- what softmax was made of ------------------------------------------------------------------------------
-
-
-def tidy(node: Formula) -> Formula:
-    """exp(a - max a) / Σ exp(a - max a) is softmax(a) again, and log Σ exp(a - max a) + max a is logsumexp(a)."""
-    node = rebuilt(node, tidy)
-    if isinstance(node, Div):
-        top, source = node.top, _total(node.bottom)
-        return _softmax(top) if source is not None and _powers(top) == source else node
-    if isinstance(node, Mul):
-        return _product(node)
-    if isinstance(node, Add):
-        for a in node.args:
-            inner = a.args[0] if isinstance(a, Fn) and a.row.name == "log" else None
-            source = _total(inner) if inner is not None else None
-            peak = next((b for b in node.args if isinstance(b, Call) and b.op == "peak" and b.args[0] == source), None)
-            if peak is not None and source is not None:
-                rest = [x for x in node.args if x not in (a, peak)]
-                return add(Call("logsumexp", (source,), peak.labels, peak.over), *rest)
-    return node
-
-
-def _product(node: Mul) -> Formula:
-    """exp(a - max a) times something over its sum; or times what softmax sends back, y ⊙ (d - dᵀ y)."""
-    for power in node.args:
-        source = _powers(power)
-        if source is None:
-            continue
-        back = next((x for x in node.args if isinstance(x, Add) and _is_back(x, power)), None)
-        if back is not None:
-            y = _softmax(power)
-            direct = next(a for a in back.args if isinstance(a, Div)).top
-            rest = [x for x in node.args if x not in (power, back)]
-            return mul(*rest, y, add(direct, neg(Ein((direct, y), tuple(x for x in y.labels if x != y.labels[-1])))))
-        for ratio in node.args:
-            if source is not None and isinstance(ratio, Div) and _total(ratio.bottom) == source:
-                rest = [x for x in node.args if x not in (power, ratio)]
-                return mul(*rest, ratio.top, _softmax(power))
-    return node
-
-
-def _is_back(node: Add, power: Formula) -> bool:
-    """u / Σ - (uᵀ exp) / Σ², the same u in both."""
-    if len(node.args) != 2 or not isinstance(node.args[0], Div) or not isinstance(node.args[1], Neg):
-        return False
-    first, second = node.args[0], node.args[1].arg
-    if _total(first.bottom) != _powers(power) or not isinstance(second, Div) or not isinstance(second.top, Ein):
-        return False
-    return second.bottom == Pow(first.bottom, sp.Integer(2)) and set(second.top.args) == {first.top, power}
-
-
-def _powers(node: Formula) -> Formula | None:
-    """The a of exp(a - max a)."""
-    if (
-        isinstance(node, Fn)
-        and node.row.name == "exp"
-        and isinstance(node.args[0], Add)
-        and len(node.args[0].args) == 2
-    ):
-        a, shift = node.args[0].args
-        if isinstance(shift, Neg) and isinstance(shift.arg, Call) and shift.arg.op == "peak":
-            return a
-    return None
-
-
-def _total(node: Formula) -> Formula | None:
-    """The a of Σ exp(a - max a)."""
-    return _powers(node.args[0]) if isinstance(node, Ein) and len(node.args) == 1 else None
-
-
-def _softmax(power: Formula) -> Formula:
-    assert isinstance(power, Fn) and isinstance(power.args[0], Add)
-    a = power.args[0].args[0]
-    return Call("softmax", (a,), a.labels, a.labels[-1])

@@ -14,7 +14,7 @@ import numpy as np
 
 from symrnn import numeric
 from symrnn.cell import axis_size
-from symrnn.derive import Derivation, Edge
+from symrnn.derive import Derivation
 from symrnn.ir import BATCH, Concat, Contraction, OneHot, Peak, Pointwise, Slice, Statement, Step
 
 Array = numeric.Array
@@ -62,6 +62,19 @@ def _spread(value: Array, labels: list[str], out: list[str]) -> Array:
     return np.asarray(value[tuple(index)])
 
 
+def through(
+    statements: tuple[Statement, ...], by: str, row: Mapping[str, Array], shape: tuple[int, ...], step: Step,
+    sizes: dict[str, int],
+) -> Array:  # fmt: skip
+    """The Jacobian of the last of some statements by one value of the row, everything else in the row held fixed."""
+    n = int(np.prod(shape, dtype=int))
+    moved = {**row, by: row[by] + (1j * _TINY * np.eye(n)).reshape(n, *shape)}
+    for s in statements:
+        moved[s.out.name] = compute(s, moved.__getitem__, step.values, sizes)
+    value = moved[statements[-1].out.name]
+    return np.asarray(np.imag(np.broadcast_to(value, (n, *value.shape[1:]))).reshape(n, -1).T / _TINY)
+
+
 @dataclass(frozen=True)
 class Stage:
     """A cell of the run: its derivation, what it is called in formulas, and which input hangs on which output below."""
@@ -81,11 +94,21 @@ class Stage:
         return {previous[k]: v for k, v in self.step.carried.items()}
 
 
+def longest_delay(stages: list[Stage]) -> int:
+    """How many steps the oldest value that a step reads is older than the one before it."""
+    return max((c.lag for s in stages for c in s.derivation.cell.carries), default=0)
+
+
 class World:
-    """One random sequence of a few steps through a cell and, if given, a head on top of it."""
+    """One random sequence of a few steps through a cell and, if given, a head on top of it.
+
+    The losses are those of `steps` steps; the run goes on for as many more as the longest delay, whose values stand
+    beside adjoints that are zero.
+    """
 
     def __init__(self, stages: list[Stage], seed: int = 0, steps: int = 3) -> None:
         self.stages, self.steps = stages, steps
+        self.length = steps + longest_delay(stages)
         rng = np.random.default_rng(seed)
         self.sizes: dict[str, int] = {}
         self.fixed: dict[str, Array] = {}
@@ -114,7 +137,7 @@ class World:
             elif value.role == "identity":
                 self.fixed[p + name] = np.eye(shape[0])
             elif value.role == "input" and name not in dict(stage.hangs):
-                self.inputs[p + name] = [rng.uniform(0.1, 0.9, shape) for _ in range(self.steps + 1)]
+                self.inputs[p + name] = [rng.uniform(0.1, 0.9, shape) for _ in range(self.length + 1)]
             elif value.role == "carry":
                 self.start[p + name] = rng.uniform(0.1, 0.9, shape)
 
@@ -143,7 +166,7 @@ class World:
         first = at if at is not None and at > 1 else 1
         rows: list[dict[str, Array]] = self.rows[:first] if first > 1 else [{}]
         carried = self._carried(rows[-1]) if first > 1 else {k: v[None] for k, v in self.start.items()}
-        for t in range(first, self.steps + 1):
+        for t in range(first, self.length + 1):
             here = nudges if at in (t, ALWAYS) else NONE
             row = known | carried | {k: v[t][None] for k, v in self.inputs.items()}
             row |= {k: row[k] + nudge for k, nudge in here.items() if k in row}
@@ -253,23 +276,11 @@ class World:
         """The derivative of `of` at step t along a direction of a value of that step."""
         return np.asarray(np.tensordot(self.derivative(of, t, by, t), direction, axes=direction.ndim))
 
-    def edge(self, stage: Stage, edge: Edge, t: int) -> Array:
-        """The Jacobian of one statement by one operand as a matrix, whatever the axes."""
+    def through(self, stage: Stage, statements: tuple[Statement, ...], by: str, t: int) -> Array:
+        """The Jacobian of the last of some statements by one value that they read, as a matrix whatever the axes."""
         p = stage.prefix
-        row = {k: v[:1] for k, v in self.rows[t].items()}
-        shape = self.shape(p + edge.wrt)
-        n = int(np.prod(shape, dtype=int))
-        lanes = row[p + edge.wrt] + (1j * _TINY * np.eye(n)).reshape(n, *shape)
-        value = compute(edge.statement, lambda k: lanes if k == edge.wrt else row[p + k], stage.step.values, self.sizes)
-        uses = sum(a.name == edge.wrt for a in edge.statement.args)
-        return np.asarray(np.imag(np.broadcast_to(value, (n, *value.shape[1:]))).reshape(n, -1).T / _TINY / uses)
-
-    def along(self, stage: Stage, path: tuple[Edge, ...], t: int) -> Array:
-        """The product of the Jacobians along a path, last edge leftmost."""
-        total = np.eye(int(np.prod(self.shape(stage.prefix + path[0].wrt), dtype=int)))
-        for edge in path:
-            total = self.edge(stage, edge, t) @ total
-        return total
+        row = {k.removeprefix(p): v[:1] for k, v in self.rows[t].items() if k.startswith(p)}
+        return through(statements, by, row, self.shape(p + by), stage.step, self.sizes)
 
     @property
     def state_size(self) -> int:

@@ -15,7 +15,7 @@ _OPS = {
 _FENCES = {"(": "()", "[": "[]", "<": (r"\langle ", r"\rangle "), "|": "||", "||": (r"\lVert ", r"\rVert ")}
 _SYMBOLS = {
     "partial": r"\partial ", "ones": r"\mathbf{1}", "one": r"\mathbf{1}", "identity": "I", "left": "(", "right": ")",
-    "direct": r"\partial^{+} ",
+    "total": r"\mathrm{d}", "direct": r"\partial^{+} ",
 }  # fmt: skip
 _TALL = (r"\frac", r"\sum", r"\prod", r"\begin", r"\sqrt")
 

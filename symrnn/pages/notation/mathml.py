@@ -15,7 +15,8 @@ _OPS = {
 }  # fmt: skip
 _FENCES = {"(": ("(", ")"), "[": ("[", "]"), "<": ("⟨", "⟩"), "|": ("|", "|"), "||": ("‖", "‖")}
 _SYMBOLS = {
-    "partial": "<mo form='prefix' lspace='0' rspace='0'>∂</mo>", "ones": "<mn mathvariant='bold'>𝟏</mn>",
+    "partial": "<mo form='prefix' lspace='0' rspace='0'>∂</mo>", "total": "<mi mathvariant='normal'>d</mi>",
+    "ones": "<mn mathvariant='bold'>𝟏</mn>",
     "one": "<mn>𝟏</mn>", "identity": "<mi>I</mi>", "left": "<mo stretchy='false'>(</mo>",
     "right": "<mo stretchy='false'>)</mo>", 
     "direct": "<msup><mo form='prefix' lspace='0' rspace='0'>∂</mo><mo>+</mo></msup>",

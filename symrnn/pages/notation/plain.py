@@ -14,7 +14,9 @@ _OPS = {
     ",": ", ", ";": "; ", "gt": " > ", "ge": " ≥ ",
 }  # fmt: skip
 _FENCES = {"(": ("(", ")"), "[": ("[", "]"), "<": ("⟨", "⟩"), "|": ("|", "|"), "||": ("‖", "‖")}
-_SYMBOLS = {"partial": "∂", "ones": "𝟏", "one": "𝟏", "identity": "I", "left": "(", "right": ")", "direct": "∂⁺"}
+_SYMBOLS = {
+    "partial": "∂", "total": "d", "direct": "∂⁺", "ones": "𝟏", "one": "𝟏", "identity": "I", "left": "(", "right": ")",
+}  # fmt: skip
 _ACCENTS = {"hat": "\u0302", "bar": "\u0304", "tilde": "\u0303"}
 _LOW = dict(zip("0123456789+-aehijklmnoprstuvx()", "₀₁₂₃₄₅₆₇₈₉₊₋ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ₍₎", strict=True))
 _HIGH = dict(zip("0123456789-()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁽⁾", strict=True))
@@ -34,7 +36,7 @@ class Plain:
     def name(self, letter: Letter, time: Time | None, prefix: str) -> str:
         base = GREEK.get(letter.base, letter.base)
         if letter.accent:
-            base = base + _ACCENTS[letter.accent] if len(base) == 1 else f"{base}{_ACCENTS[letter.accent]}"
+            base = "".join(c + _ACCENTS[letter.accent] for c in base)
         subs = [GREEK.get(s, s) for s in letter.subs]
         text = base + "".join(_lowered(s, "_") for s in subs) + "′" * letter.primes
         text += _raised(f"({letter.number})") if letter.number else ""
@@ -89,7 +91,10 @@ class Plain:
 def _lowered(text: str, mark: str) -> str:
     if all(c in _LOW for c in text):
         return "".join(_LOW[c] for c in text)
-    return f"{mark}{text}" if len(text) < 3 and not text.isdigit() else f"{mark}{{{text}}}"
+    text = text.replace(", ", ",")
+    if text.startswith("["):
+        return text
+    return f"{mark}{text}" if text.replace(",", "").isalnum() else f"{mark}{{{text}}}"
 
 
 def _raised(text: str) -> str:
@@ -97,11 +102,14 @@ def _raised(text: str) -> str:
 
 
 def _grouped(text: str) -> str:
-    return (
-        f"({text})"
-        if any(c in text for c in " /") and not (text.startswith("(") and text.find(")") == len(text) - 1)
-        else text
-    )
+    """In parentheses if a space or a slash stands outside all brackets."""
+    depth, bars = 0, 0
+    for c in text:
+        depth += (c in "([⟨{") - (c in ")]⟩}")
+        bars ^= c in "‖|"
+        if c in " /" and depth == 0 and not bars:
+            return f"({text})"
+    return text
 
 
 __all__ = ["Plain"]

@@ -32,6 +32,7 @@ from symrnn.pages.formula import (
     rebuilt,
     walk,
 )
+from symrnn.pages.parts.paths import stack
 from symrnn.pages.trace import Trace
 
 FEW = 4
@@ -70,7 +71,7 @@ def _reason(trace: Trace, c: Contribution) -> Iterator[Phrase]:
     if c.rule == "seed":
         yield say("reason.seed")
     elif c.rule == "next":
-        yield say("reason.next")
+        yield say("reason.later" if any(c.lag for c in trace.cell.carries) else "reason.next")
     elif c.edge is not None:
         reader = c.edge.of
         while not trace.is_named(reader):
@@ -108,7 +109,8 @@ def gradients(trace: Trace) -> Section:
     )
     firsts = [n for n, v in trace.step.values.items() if v.role == "carry"]
     if firsts:
-        blocks.append(Prose((say("gradients.first"),)))
+        older = any(c.lag for c in trace.cell.carries)
+        blocks.append(Prose((say("gradients.firsts" if older else "gradients.first"),)))
         blocks.append(Equations(tuple(_first(trace, n) for n in firsts)))
     blocks += _general(trace)
     return Section("gradients", say("title.gradients"), tuple(blocks))
@@ -164,11 +166,13 @@ def _general(trace: Trace) -> list[Block]:
     row = Equation(
         Deriv(None, symbol, symbol.labels, "loss", NOW), full, None, lambda w, t: w.loss(trace.prefix + name, None, t)
     )
-    stacked = len(trace.step.carried) > 1
-    return [
-        Prose((*([say("product.state")] if stacked else []), say("gradients.general", parameter=symbol))),
-        Equations((row,)),
-    ]
+    told = [*_stacked(trace), say("gradients.general", parameter=symbol)]
+    return [Prose(tuple(told)), Equations((row,))]
+
+
+def _stacked(trace: Trace) -> list[Phrase]:
+    """What s stands for, where it is not a state of the cell itself."""
+    return [say("product.state", states=stack(trace))] if len(trace.step.carried) > 1 else []
 
 
 def _recurrent(trace: Trace) -> list[str]:
@@ -201,9 +205,8 @@ def unrolled(trace: Trace, steps: int, head: Trace | None) -> Section:
             + [v.name for v in trace.cell.params if "x" in _partners(trace, v.name)][:1]
         ]
         unique = list({e.left: e for e in rows}.values())
-        stacked = [say("product.state")] if len(trace.step.carried) > 1 else []
         blocks += [
-            Prose((*stacked, say("unroll.loss", steps=steps))),
+            Prose((*_stacked(trace), say("unroll.loss", steps=steps))),
             Equations(tuple(unique)),
             Prose((say("unroll.both"),)),
         ]

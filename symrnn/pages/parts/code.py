@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from textwrap import dedent
 
+from symrnn.cells import called
 from symrnn.emit import emit
 from symrnn.pages.document import Block, Code, Equation, Equations, Fold, Phrase, Prose, Section, say
 from symrnn.pages.formula import Deriv, Formula
@@ -42,7 +43,7 @@ def section(trace: Trace, shown: list[Equation]) -> Section:
             adjoints[f"d_{a.of}"] = (
                 Deriv(None, symbol, symbol.labels, "loss") if gradient else trace.symbol(a.of, "adjoint")
             )
-    blocks: list[Block] = [Prose((say("code.intro", name=trace.cell.name),))]
+    blocks: list[Block] = [Prose((say("code.intro", cell=called(trace.cell)),))]
     back = say("code.handed_back")
     for key, body, lefts, last in (
         ("code.forward", forward, values, None),

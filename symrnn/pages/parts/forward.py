@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from symrnn.cell import Variable
-from symrnn.ir import OneHot, Peak, Pointwise
-from symrnn.pages.document import Block, Equation, Equations, Mono, Prose, Section, Table, Words, say
-from symrnn.pages.formula import Add, Call, Deriv, Ein, Formula, Mul, Neg, Num, Sym, walk
+from collections.abc import Iterator
+
+from symrnn.cell import Variable, axis_parts
+from symrnn.ir import OneHot, Peak, Pointwise, reads
+from symrnn.pages.document import Block, Equation, Equations, Mono, Prose, Section, Table, Truth, Words, say
+from symrnn.pages.formula import STEP, Add, Call, Chain, Deriv, Ein, Formula, Mul, Neg, Num, Sym, walk
+from symrnn.pages.parts.paths import Hop, Paths
 from symrnn.pages.trace import Trace
 from symrnn.pages.world import Stage
 
@@ -22,6 +25,8 @@ def symbols(traces: list[Trace]) -> Section:
             equation_of_state = v.role == "value" and any(s.name == v.name for s in cell.states)
             if not equation_of_state:
                 rows.append((_bare(trace, v), Mono(v.name), say(f"role.{v.role}"), _shape(v), meaning(v)))
+        if any("t" in reads(s) for s in trace.step.statements):
+            rows.append((STEP, Mono("t"), say("role.time"), Words("1"), say("meaning.time")))
     head = tuple(say(f"table.{k}") for k in ("symbol", "name", "role", "shape", "meaning"))
     return Section("symbols", say("title.symbols"), (Prose((say("symbols.intro"),)), Table(head, tuple(rows))))
 
@@ -54,8 +59,15 @@ def conventions(shown: list[Formula]) -> Section:
         phrases.append(say("convention.ones"))
     if any(isinstance(x, Ein) and len(x.args) == 2 and any(len(a.labels) > 2 for a in x.args) for x in parts):
         phrases.append(say("convention.indices"))
-    if any(isinstance(x, Call) and x.op == "slice" for x in parts):
+    slices = [x for x in parts if isinstance(x, Call) and x.op == "slice"]
+    if slices:
         phrases.append(say("convention.slice"))
+    if any(len(set(axis_parts(x.over))) < len(axis_parts(x.over)) for x in slices):
+        phrases.append(say("convention.slices"))
+    if any(isinstance(x, Deriv) and x.kind == "whole" for x in parts):
+        phrases.append(say("convention.whole"))
+    if any(isinstance(x, Sym) and x.kind == "index" for x in parts):
+        phrases.append(say("convention.step"))
     return Section("conventions", say("title.conventions"), (Prose(tuple(phrases)),))
 
 
@@ -73,7 +85,8 @@ def _is_frobenius(x: Ein) -> bool:
 def forward(trace: Trace) -> Section:
     """The equations as the cell file has them."""
     rows = tuple(Equation(trace.symbol(e.name), trace.written(e.name), None, None, True) for e in trace.cell.equations)
-    key = "forward.intro" if trace.cell.states else "forward.stateless"
+    older = any(c.lag for c in trace.cell.carries)
+    key = "forward.older" if older else "forward.intro" if trace.cell.states else "forward.stateless"
     carried = [Sym(trace.prefix + c.of, ()) for c in trace.cell.carries if c.lag == 0]
     return Section(
         "forward", say("title.forward"), (Prose((say(key, states=carried, count=len(carried)),)), Equations(rows))
@@ -91,7 +104,8 @@ def local(trace: Trace, stage: Stage) -> Section:
         blocks += [Prose((say("local.intro"),)), Equations(rows)]
     if any(not isinstance(e.statement, Pointwise) for e in trace.d.edges):
         blocks.append(Prose((say("local.products"),)))
-    if any(isinstance(s, OneHot | Peak) for s in trace.step.statements):
+    shown = [s for s in trace.step.statements if not any(s in c.statements for c in trace.compounds.values())]
+    if any(isinstance(s, OneHot | Peak) for s in shown):
         blocks.append(Prose((say("local.choices"),)))
     return Section("local", say("title.local"), tuple(blocks))
 
@@ -102,8 +116,10 @@ def _in_order(trace: Trace) -> list[str]:
 
 def _derivatives(trace: Trace, stage: Stage) -> list[Equation]:
     """∂out/∂operand for every elementwise statement; derivatives ±1 and those by plain parameters are left out."""
-    rows, seen = [], set()
+    rows, seen = list(_compounds(trace, stage)), set()
     for e in trace.d.edges:
+        if e.of in trace.compounds or any(e.of in c.inner for c in trace.compounds.values()):
+            continue
         if e.partial is None or e.partial in (1, -1) or trace.step.values[e.wrt].role == "param":
             continue
         made = _partial(trace, e.statement, e.position)
@@ -118,6 +134,23 @@ def _derivatives(trace: Trace, stage: Stage) -> list[Equation]:
         truth = lambda w, t, s=s, name=name, position=position: w.statement_derivative(stage, s, name, t, position)  # noqa: E731
         rows.append(Equation(left, made, None, truth, True))
     return rows
+
+
+def _compounds(trace: Trace, stage: Stage) -> Iterator[Equation]:
+    """∂softmax(a)/∂a and the like, for vectors."""
+    paths = Paths(trace)
+    for hop in (h for c in trace.compounds.values() for h in paths.hops(c.source) if h.compound is c):
+        made = paths.matrix(hop)
+        if made is not None:
+            y, a = trace.value(hop.of), trace.value(hop.wrt)
+            labels = (*y.labels, made.inner)
+            right = made.arg if made.outer else Chain((made,), labels)
+            yield Equation(Deriv(y, a, labels), right, None, _measured(stage, hop, bool(made.outer)))
+
+
+def _measured(stage: Stage, hop: Hop, matrix: bool) -> Truth:
+    """The Jacobian of a hop, a vector where it has one row."""
+    return lambda w, t: w.through(stage, hop.statements, hop.wrt, t)[slice(None) if matrix else 0]
 
 
 def _partial(trace: Trace, s: object, position: int) -> Formula:

@@ -11,10 +11,11 @@ import sympy as sp
 from symrnn import numeric
 from symrnn.functions import Function
 from symrnn.ir import Pointwise, symbol
+from symrnn.pages.compounds import tidy
 from symrnn.pages.document import Block, Prose, Table, say
 from symrnn.pages.formula import Num
 from symrnn.pages.read import expression, settled
-from symrnn.pages.trace import Trace, tidy
+from symrnn.pages.trace import Trace
 
 
 @cache

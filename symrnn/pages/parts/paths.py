@@ -1,0 +1,186 @@
+"""The paths by which one value of a step reaches another, and each of them as a product of matrices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+from symrnn.derive import Edge
+from symrnn.ir import Concat, Contraction, Pointwise, Statement
+from symrnn.pages.compounds import Compound, jacobian, tidy
+from symrnn.pages.formula import (
+    NOW,
+    ONE,
+    Call,
+    Chain,
+    Formula,
+    Map,
+    Mul,
+    Neg,
+    Num,
+    Sym,
+    add,
+    mul,
+    neg,
+    shifted,
+    unbatched,
+)
+from symrnn.pages.trace import Trace
+
+MANY = 8
+
+
+@dataclass(frozen=True)
+class Hop:
+    """All the ways in which `of` depends on `wrt` at once: the operands of one statement, or a whole compound."""
+
+    wrt: str
+    of: str
+    statements: tuple[Statement, ...]
+    edges: tuple[Edge, ...] = ()
+    compound: Compound | None = None
+
+    @property
+    def partial(self) -> sp.Expr | None:
+        """The derivative of an elementwise statement; None for everything else."""
+        return self.edges[0].partial if len(self.edges) == 1 else None
+
+
+Walk = tuple[Hop, ...]
+
+
+@dataclass(frozen=True)
+class Product:
+    """A path as a number and matrices, the last step leftmost."""
+
+    number: Num
+    maps: tuple[Map, ...]
+
+    def term(self, labels: tuple[str, ...]) -> Formula:
+        """The Jacobian of the path, with the labels of its rows and columns."""
+        return mul(self.number, Chain(self.maps, labels))
+
+    def after(self, earlier: Product) -> Product:
+        """This path behind one through the step before."""
+        maps = (*self.maps, *(Map(shifted(m.arg, -1), m.outer, m.inner) for m in earlier.maps))
+        return Product(Num(self.number.value * earlier.number.value), _without_ones(maps))
+
+
+class Paths:
+    """The paths of one step."""
+
+    def __init__(self, trace: Trace, most: int = MANY) -> None:
+        self.trace, self.most = trace, most
+        self.counted: dict[str, dict[str, int]] = {}
+
+    def hops(self, name: str) -> list[Hop]:
+        """What reads a value directly, compounds as one."""
+        compounds = self.trace.compounds
+        found: dict[str, list[Edge]] = {}
+        for e in self.trace.d.edges_from(name):
+            if e.of not in compounds or name not in compounds[e.of].inner:
+                found.setdefault(e.of, []).append(e)
+        whole = [Hop(name, c.result, c.statements, (), c) for c in compounds.values() if c.source == name]
+        return [Hop(name, of, (edges[0].statement,), tuple(edges)) for of, edges in found.items()] + whole
+
+    def count(self, start: str, goal: str) -> int:
+        """How many paths lead from one value to another."""
+        known = self.counted.setdefault(goal, {goal: 1})
+        if start not in known:
+            known[start] = sum(self.count(h.of, goal) for h in self.hops(start))
+        return known[start]
+
+    def walks(self, start: str, goal: str) -> list[Walk]:
+        """Every path, or none if there are too many to print."""
+        if self.count(start, goal) > self.most:
+            return []
+        if start == goal:
+            return [()]
+        return [(h, *rest) for h in self.hops(start) if self.count(h.of, goal) for rest in self.walks(h.of, goal)]
+
+    # -- matrices ------------------------------------------------------------------------------------------
+
+    def product(self, walk: Walk) -> Product | None:
+        """The matrices of a path; None where it runs through a matrix-valued value."""
+        made: list[Map] = []
+        hops = list(walk)
+        while hops:
+            h = hops.pop(0)
+            if isinstance(h.statements[0], Concat):
+                if not hops or not isinstance(hops[0].statements[0], Contraction):
+                    return None
+                single = self.columns(h, hops.pop(0))
+            else:
+                single = self.matrix(h)
+            if single is None:
+                return None
+            made.insert(0, single)
+            if len(made) > 1 and is_diagonal(made[0]) and is_diagonal(made[1]) and made[0].outer == made[1].outer:
+                made[:2] = [Map(tidy(mul(made[0].arg, made[1].arg)), made[0].outer, made[0].outer)]
+        numbers, maps = zip(*map(_split, made), strict=True) if made else ((), ())
+        return Product(Num(sp.prod(numbers)), _without_ones(maps))
+
+    def matrix(self, h: Hop) -> Map | None:
+        """The Jacobian of one hop between vectors and scalars."""
+        last = h.statements[-1]
+        if h.compound is not None:
+            y, a = self.trace.value(h.of), self.trace.value(h.wrt)
+            if len(a.labels) != 1:
+                return None
+            outer = "".join(y.labels)
+            return Map(jacobian(h.compound.op, y, a), outer, f"{outer}'" if outer else a.labels[0])
+        out, arg = unbatched(last.out.labels), unbatched(last.args[h.edges[0].position].labels)
+        if len(out) > 1 or len(arg) > 1:
+            return None
+        outer, inner = "".join(out), "".join(arg)
+        if isinstance(last, Pointwise):
+            return Map(add(*(self.trace.partial(e) for e in h.edges)), outer, inner)
+        return Map(add(*(self.other(e) for e in h.edges)), outer, inner)
+
+    def other(self, e: Edge) -> Formula:
+        """What a product multiplies an operand with."""
+        others = [a for k, a in enumerate(e.statement.args) if k != e.position]
+        return self.trace.operand(others[0]) if others else ONE
+
+    def columns(self, picks: Hop, product: Hop) -> Map | None:
+        """A concatenation and the matrix that multiplies it: the columns that belong to one part."""
+        (e,) = product.edges
+        s, whole = e.statement, picks.statements[0]
+        out = unbatched(s.out.labels)
+        matrix = self.other(e)
+        if len(out) > 1 or len(matrix.labels) != 2 or matrix.labels[-1] != s.args[e.position].labels[-1]:
+            return None
+        part = self.trace.step.values[picks.wrt].axes[-1]
+        inner = f"{part}'" if part in matrix.labels else part
+        parts = []
+        for pick in picks.edges:
+            before = tuple(self.trace.step.values[a.name].axes[-1] for a in whole.args[: pick.position])
+            parts.append(Call("slice", (matrix,), (matrix.labels[0], inner), matrix.labels[-1], before))
+        return Map(add(*parts), "".join(out), inner)
+
+
+def stack(trace: Trace) -> list[Formula]:
+    """Everything that a step leaves for the next, older values too."""
+    carries = (trace.carries[k] for k in trace.step.carried)
+    return [Sym(trace.prefix + c.of, c.axes, NOW.shifted(-c.lag)) for c in carries]
+
+
+def is_diagonal(m: Map) -> bool:
+    """Is this the matrix with a vector on its diagonal?"""
+    return m.outer == m.inner
+
+
+def _without_ones(maps: tuple[Map, ...]) -> tuple[Map, ...]:
+    return tuple(m for m in maps if not (is_diagonal(m) and m.arg == ONE)) or maps[:1]
+
+
+def _split(m: Map) -> tuple[sp.Number, Map]:
+    """The sign of a matrix, and the whole number in front of one that is not diagonal; and the rest."""
+    number, arg = sp.Integer(1), m.arg
+    if isinstance(arg, Neg) or (isinstance(arg, Num) and arg.value < 0):
+        number, arg = sp.Integer(-1), neg(arg)
+    first = arg.args[0] if isinstance(arg, Mul) and not is_diagonal(m) else None
+    if isinstance(arg, Mul) and isinstance(first, Num) and first.value.is_Integer:
+        number, arg = number * first.value, mul(*arg.args[1:])
+    return number, Map(arg, m.outer, m.inner)

@@ -1,0 +1,110 @@
+"""Pages of cells that are not in the gallery: delays, repeated operands, norms, softmax, the step index."""
+
+from __future__ import annotations
+
+import pytest
+from test_pages_rows import line, prose
+
+import symrnn
+from symrnn import pages
+from symrnn.cells import called, parse
+from symrnn.pages.document import Document, Table
+from symrnn.pages.formats.text import SUFFIX
+from symrnn.pages.outline import check, subject, unchecked
+
+VECTOR = '"""A cell."""\ninput x[H]\nstate h[H]\noutput h\nparam U[H, H]\n'
+
+
+def page(text: str) -> Document:
+    """The page of a cell, every equation evaluated."""
+    cell = parse(text, "own", "own.cell")
+    pages.document(cell)
+    return unchecked(subject(cell))
+
+
+def lines(document: Document, anchor: str) -> list[str]:
+    return [line(document, e) for a, e in document.equations() if a == anchor]
+
+
+#: Equations of a cell → what must stand in a section of its page.
+SHOWN = [
+    ("h = tanh(x + U @ (h[t-1] * h[t-2] * h[t-3]))", "jacobian", "∂hₜ/∂hₜ₋₂ = diag(1 − hₜ²) U diag(hₜ₋₁ ⊙ hₜ₋₃)"),
+    ("h = tanh(x + U @ a[t-1])\na = h * h[t-2]", "recursion", "δhₜ = ∂Lₜ/∂hₜ + δaₜ₊₂ ⊙ hₜ₊₂ + δaₜ ⊙ hₜ₋₂"),
+    ("h = tanh(U @ h[t-1] + x) / h[t-2]", "gradients", "∂L/∂U = Σ[t=1…T] δh̄ₜ hₜ₋₁ᵀ"),
+    (
+        "h = tanh(V @ concat(h[t-1], x, h[t-1]))",
+        "jacobian",
+        "∂hₜ/∂hₜ₋₁ = diag(1 − hₜ²) ([V]_H,1 + [V]_H,3)",
+    ),
+    ("h = softmax(U @ h[t-1] + x)", "jacobian", "∂hₜ/∂hₜ₋₁ = (diag(hₜ) − hₜ hₜᵀ) U"),
+    ("h = softmax(U @ h[t-1] + x)", "local", "∂hₜ/∂h̄ₜ = diag(hₜ) − hₜ hₜᵀ"),
+    ("h = x + U @ h[t-1] * norm(h[t-1])", "local", "∂‖hₜ₋₁‖/∂hₜ₋₁ = (hₜ₋₁/‖hₜ₋₁‖)ᵀ"),
+    ("h = x + U @ h[t-1] * norm(h[t-1])", "jacobian", "(∂hₜ/∂hₜ₋₁)₂ = (U hₜ₋₁) (hₜ₋₁/‖hₜ₋₁‖)ᵀ"),
+    ("h = tanh(U @ h[t-1] + x) / (t + 1)", "forward", "hₜ = tanh(U hₜ₋₁ + xₜ)/t"),
+    ("h = tanh(U @ h[t-1] + x * t)", "recursion", "δh̄ₜ = δhₜ ⊙ (1 − hₜ²)"),
+    ("h = h[t-1] * dot(h[t-1], h[t-1]) + x", "jacobian", "(∂hₜ/∂hₜ₋₁)₁ = 2 hₜ₋₁ hₜ₋₁ᵀ"),
+    ("h = tanh(U @ h[t-1] + x) - x", "jacobian", "∂hₜ/∂hₜ₋₁ = diag(1 − tanh(h̄ₜ)²) U"),
+    ("h = x - U @ sigmoid(h[t-1])", "jacobian", "∂hₜ/∂hₜ₋₁ = −U diag(σ(hₜ₋₁) ⊙ (1 − σ(hₜ₋₁)))"),
+]
+
+
+@pytest.mark.parametrize(("equations", "anchor", "shown"), SHOWN)
+def test_the_formula_is_printed_and_true(equations: str, anchor: str, shown: str) -> None:
+    text = VECTOR + equations
+    document = page(text if "U" in equations else text.replace("param U[H, H]\n", ""))
+    assert shown in lines(document, anchor), lines(document, anchor)
+
+
+def test_every_delay_takes_part_in_the_check() -> None:
+    about = subject(parse(VECTOR + "h = tanh(U @ h[t-1] + x + h[t-4])", "own", "own.cell"))
+    world = about.world()
+    assert abs(world.adjoint("h", 2 + 4)).max() > 1e-3, "what step 6 hands back to step 2 is not zero"
+    assert check(about, unchecked(about)).steps == world.steps == 6
+
+
+def test_everything_a_step_leaves_behind_is_in_the_stack() -> None:
+    told = prose(page(VECTOR + "h = tanh(U @ h[t-1] + h[t-3] + x[t-1])"), "jacobian")
+    assert "at step t $h_{t}$, $h_{t-1}$, $h_{t-2}$ and $x_{t}$, is stacked" in told
+    assert "does not depend" not in told
+
+
+def test_steps_are_counted_from_one_and_the_page_says_so() -> None:
+    document = page(VECTOR + "h = tanh(U @ h[t-1] + x) / (t + 1)")
+    assert "Steps are counted from 1 here" in prose(document, "conventions")
+    (table,) = [b for s in document.sections if s.anchor == "symbols" for b in s.blocks if isinstance(b, Table)]
+    assert any(getattr(row[1], "text", "") == "t" for row in table.rows)
+    assert "Steps are counted" not in prose(page(VECTOR + "h = tanh(U @ h[t-1] + x)"), "conventions")
+
+
+@pytest.mark.parametrize(
+    ("equation", "power"),
+    [
+        ("h = tanh(U @ h[t-1] + x)", True),
+        ("h = U @ h[t-1] + x", True),
+        ("h = tanh(U @ h[t-1] + x) / (t + 1)", False),
+        ("h = tanh(U @ h[t-1] + x) * 0.5", False),
+        ("h = tanh(U @ h[t-1] + x) * x", False),
+        ("h = tanh(U @ tanh(h[t-1]) + x)", False),
+    ],
+)
+def test_the_power_of_a_matrix_is_spoken_of_only_where_nothing_else_scales_it(equation: str, power: bool) -> None:
+    assert ("a power of $U$" in prose(page(VECTOR + equation), "jacobian")) is power
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("lstm", "The other 3 terms all pass a weight matrix and a slope"),
+        ("lstm_peephole", "The other 8 terms all pass the slope of a nonlinearity"),
+    ],
+)
+def test_what_the_other_paths_pass_is_read_off_the_paths(name: str, told: str) -> None:
+    assert told in prose(unchecked(subject(symrnn.load(name))), "jacobian")
+
+
+def test_commands_on_a_page_name_the_file_of_a_cell_of_ones_own() -> None:
+    own = parse(VECTOR + "h = tanh(U @ h[t-1] + x)", "own", "own.cell")
+    shown = str(pages.render(own, "text"))
+    assert SUFFIX == ".txt" and "symrnn generate own.cell --backend" in shown and "symrnn check own.cell" in shown
+    assert called(symrnn.load("gru")) == "gru" and called(symrnn.load("heads/softmax")) == "heads/softmax"
+    assert called(parse(VECTOR + "h = tanh(U @ h[t-1] + x)", "gru", "gru.cell")) == "gru.cell"
