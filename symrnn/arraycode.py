@@ -46,7 +46,21 @@ SPELLING: dict[str, str] = {
     "where": "np.where({}, {}, {})",
     "pow": "np.power({}, {})",
 }
-LOCAL = ("start", "length", "check", "agree", "named", "filled", "cotangent", "carried", "rng", "last", "steps", "size")
+LOCAL = (
+    "start",
+    "length",
+    "check",
+    "known",
+    "agree",
+    "named",
+    "filled",
+    "cotangent",
+    "carried",
+    "rng",
+    "last",
+    "steps",
+    "size",
+)
 HELPERS = ("sigmoid", "erf", "times", "outer_sum", "one_hot")
 
 #: Names that a module of any target uses itself, or Python does.

@@ -33,6 +33,7 @@ TOLERANCES = {"forward": 1e-12, "dot product": 1e-12, "complex step": 1e-12, "di
 SINGLE = {"forward": 1e-5, "dot product": 1e-5, "complex step": 1e-5}
 KINK_MARGIN = 1e-3
 STEP = 1e-6
+OTHER_STEPS = (2e-3, 1e-3, 1e-4, 1e-5, 1e-7, 1e-8)
 TINY = 1e-40
 AT_ONCE = 8
 
@@ -68,6 +69,7 @@ class Report:
     backend: str
     dtype: str
     rows: list[Row] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -90,7 +92,8 @@ class Report:
         head = (
             f"{self.cell} ({self.backend}, {self.dtype}): {'ok' if self.ok else 'WRONG'}, {len(self.rows)} comparisons"
         )
-        return "\n".join([head, *(f"  {r}" for r in (self.failures or self.worst().values()))])
+        lines = [f"  {r}" for r in (self.failures or self.worst().values())]
+        return "\n".join([head, *lines, *(f"  warning: {w}" for w in self.warnings)])
 
 
 def check(
@@ -110,7 +113,10 @@ def check(
     for k, (steps, batch, lengths) in enumerate(shapes):
         sizes = {"T": steps, "B": batch} | dict(zip(cell.axes, _cycled(lengths, len(cell.axes)), strict=True))
         progress(f"{cell.name} at {_shape(sizes)}")
-        report.rows += _Check(cell, module, derivation, sizes, seed=k, dtype=dtype).rows()
+        one = _Check(cell, module, derivation, sizes, seed=k, dtype=dtype)
+        report.rows += one.rows()
+        if not k:
+            report.warnings += one.from_rest()
     return report
 
 
@@ -138,14 +144,18 @@ class _Check:
 
     def away_from_kinks(self) -> dict[str, Arrays]:
         """Random parameters, inputs and states, drawn again until no kinked function is near its kink."""
+        ever_finite = False
         for attempt in range(200):
             point = self.draw(0.7, positive=attempt % 4 == 3)
             kinks: list[float] = []
             with np.errstate(all="ignore"):
                 outputs, state = self.evaluated(point, kinks)
             finite = all(np.isfinite(a).all() for a in (*outputs.values(), *state.values()))
+            ever_finite = ever_finite or finite
             if finite and all(k > KINK_MARGIN * 0.5 ** (attempt / 25) for k in kinks):
                 return point
+        if not ever_finite:
+            raise UsageError(f"At 200 random points {self.cell.name} had no finite value, at {_shape(self.sizes)}.")
         raise UsageError(f"No point away from every kink of {self.cell.name} was found at {_shape(self.sizes)}.")
 
     def draw(self, scale: float, positive: bool) -> dict[str, Arrays]:
@@ -183,6 +193,20 @@ class _Check:
         for k in range(0, len(named), AT_ONCE):
             rows += self.against_steps(named[k : k + AT_ONCE], gradients, weights)
         return rows
+
+    def from_rest(self) -> list[str]:
+        """From the start that a state gets by default, zero, values that are finite should have finite gradients."""
+        point = self.point
+        self.point = point | {"state": {n: np.zeros_like(a) for n, a in point["state"].items()}}
+        with np.errstate(all="ignore"):
+            outputs, state, tape = self.forward()
+            found = (*outputs.values(), *state.values())
+            gradients = self.backward(tape, *({n: np.ones_like(a) for n, a in g.items()} for g in (outputs, state)))
+        self.point = point
+        if not self.cell.carries or not all(np.isfinite(a).all() for a in found):
+            return []
+        bad = [n for group in gradients.values() for n, a in group.items() if not np.isfinite(a).all()]
+        return [f"from a state of zeros, the default, the gradients of {', '.join(bad)} are not finite"] if bad else []
 
     def weight(self, like: np.ndarray) -> np.ndarray:
         return self.rng.standard_normal(like.shape).astype(self.dtype).astype(np.float64)
@@ -242,8 +266,22 @@ class _Check:
             rows.append(self.scalar(quantity, "complex step", along, float(found[0].imag / TINY), scale))
             if len(steps) > 1:
                 slope = float((found[1] - found[2]).real / (2 * STEP))
-                rows.append(self.scalar(quantity, "differences", along, slope, scale))
+                row = self.scalar(quantity, "differences", along, slope, scale)
+                rows.append(row if row.ok else self.finer(row, (group, name), direction, weights, scale))
         return rows
+
+    def finer(
+        self, row: Row, at: tuple[str, str], direction: np.ndarray, weights: tuple[Arrays, Arrays], scale: float
+    ) -> Row:
+        """Differences with longer and shorter steps: one is too coarse for a steep cell, one too fine for large values.
+
+        The two longest are extrapolated too (Richardson). A wrong gradient agrees with none of them.
+        """
+        shifts = [(at, sign * step * direction) for step in OTHER_STEPS for sign in (1, -1)]
+        losses = self.losses(shifts, weights).real.reshape(-1, 2)
+        slopes = [float(up - down) / (2 * step) for (up, down), step in zip(losses, OTHER_STEPS, strict=True)]
+        slopes.append((4 * slopes[1] - slopes[0]) / 3)
+        return min([row, *(self.scalar(row.quantity, row.test, row.found, s, scale) for s in slopes)], key=_error)
 
     def losses(self, shifts: list[Shift], weights: tuple[Arrays, Arrays]) -> np.ndarray:
         """The weighted sum of outputs and last states once for each shift, all in one batch."""
@@ -284,6 +322,10 @@ class _Check:
         where = f"{quantity}[{', '.join(map(str, at))}]"
         values = (float(found[at]), float(expected[at])) if off.size else (0.0, 0.0)
         return Row(where, test, shape, worst, self.tolerances[test], *values)
+
+
+def _error(row: Row) -> float:
+    return row.error
 
 
 def _nan_is_wrong(error: float) -> float:

@@ -6,6 +6,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -257,10 +258,10 @@ def check(
         names = [*gallery(), *(f"heads/{h}" for h in heads()), *(n for n in names if n.endswith(".cell"))]
     if not names:
         raise UsageError("Nothing to check.", "Name a cell, or say --all.")
-    wrong = []
+    wrong, found = [], {name: load(name) for name in names}
     with Bar(len(names)) as bar:
         for name in bar.over(names):
-            report = checked(name, backend, host, bar.tell)
+            report = checked(found[name], backend, host, bar.tell)
             bar.stop()
             stdout().print(escape(str(report)), style="" if report.ok else "red", soft_wrap=True)
             bar.start()
@@ -270,18 +271,17 @@ def check(
         raise typer.Exit(WRONG)
 
 
-def checked(name: str, backend: str, host: bool, tell: Callable[[str], None]) -> Report:
+def checked(cell: Cell, backend: str, host: bool, tell: Callable[[str], None]) -> Report:
     """The report on one cell; `host` is passed to backends that have a loader of their own."""
     from symrnn.check import check as prove  # noqa: PLC0415 (NumPy, which most commands do without)
 
-    if host and not hasattr(target(backend), "load"):
+    if host and "host" not in signature(getattr(target(backend), "load", build.load)).parameters:
         raise UsageError(f"--host means nothing for {backend}:", "its code always runs on the processor.")
-    cell = load(name)
     module = build.compile(cell, backend, **({"host": True} if host else {}))
     try:
         return prove(cell, module, backend, progress=tell)
     except RuntimeError as error:  # what a module says of a library or a device that is not there
-        raise UsageError(f"{name} cannot be run: {error}.", "With --host it runs on the processor.") from None
+        raise UsageError(f"{cell.name} cannot be run: {error}.", "With --host it runs on the processor.") from None
 
 
 # -- demo --------------------------------------------------------------------------------------------------

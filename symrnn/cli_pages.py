@@ -85,6 +85,9 @@ def book_pages(
     from symrnn.pages.book import book  # noqa: PLC0415 (only who asks for a derivation waits for it)
 
     chosen = [load(n) for n in cells or gallery()]
+    twins = [c.name for k, c in enumerate(chosen) if c.name in {d.name for d in chosen[:k]}]
+    if twins:
+        raise UsageError(f"Two cells are called {twins[0]}.", "Their pages would overwrite each other.")
     made = book(chosen, lang)
     with writing(folder), Bar(len(chosen) + 1) as bar:
         folder.mkdir(parents=True, exist_ok=True)

@@ -14,11 +14,12 @@ import jinja2
 import jinja2.meta
 
 from symrnn.cell import Cell
+from symrnn.cells import called
 from symrnn.derive import derive
 from symrnn.errors import UsageError
-from symrnn.parse import suggest
 from symrnn.program import Program
 from symrnn.schedule import schedule
+from symrnn.slips import suggest
 from symrnn.version import __version__
 
 
@@ -98,7 +99,7 @@ def header(cell: Cell, backend: str) -> Header:
     said += [f"{e.name} {e.text} {e.meaning}" for e in cell.equations]
     said += [v.name for v in cell.outputs]
     digest = hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
-    return Header(cell.name, digest, __version__, f"symrnn generate {cell.name} --backend {backend}")
+    return Header(cell.name, digest, __version__, f"symrnn generate {called(cell)} --backend {backend}")
 
 
 @cache

@@ -8,7 +8,7 @@ import sympy as sp
 
 from symrnn.cell import Apply, Axes, Cell, Equation, Expr, Name, Number, axis_parts
 from symrnn.errors import CellError
-from symrnn.functions import COMPARISONS, FUNCTIONS, STRUCTURAL, Function, exp, log, sqrt_
+from symrnn.functions import COMPARISONS, FUNCTIONS, STRUCTURAL, Function, exp, log, root, sqrt_
 from symrnn.ir import (
     BATCH,
     Concat,
@@ -334,7 +334,7 @@ class _Lowering:
     def norm(self, e: Apply) -> sp.Expr:
         a = self.name(self.expr(e.args[0]), e.args[0].axes, f"{self.equation}_arg")
         squares = self.total(a**2, e.args[0].axes, f"{_short(a.name)}_squared")
-        return self.function(sqrt_, [squares], Apply("sqrt", (e,), e.place, e.axes), False)
+        return self.name(root(squares), e.axes, f"norm_{_short(a.name)}")
 
     def extreme(self, e: Apply) -> sp.Expr:
         """max or min over an axis: the one-hot of the best, times the values, summed."""

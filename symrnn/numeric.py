@@ -24,8 +24,10 @@ def _erf(a: Array) -> Array:
 
 
 def _sigmoid(a: Array) -> Array:
-    with np.errstate(over="ignore"):
-        return np.asarray(1 / (1 + np.exp(-a)))
+    """Through exp of nothing positive, because a complex overflow is not a number."""
+    falling = np.real(a) < 0
+    e = np.exp(np.where(falling, a, -a))
+    return np.asarray(np.where(falling, e, 1) / (1 + e))
 
 
 PRIMITIVES: dict[str, Any] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import io
 import keyword
 import math
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from symrnn.cell import Apply, Axes, Equation, Expr, Name, Number
 from symrnn.errors import CellError, Place
 from symrnn.functions import COMPARISONS, ELEMENTWISE, STRUCTURAL, callable_names
+from symrnn.slips import KINDS, SIGNS, closing_too_many, slip, suggest
 
 KEYWORDS = ("input", "state", "param", "const", "output", "extends")
 STARTS = ("zeros", "ones", "identity", "orthogonal", "glorot", "uniform")
@@ -72,10 +72,14 @@ def read(text: str, name: str, source: str) -> Draft:
     return _Reader(text, name, source).read()
 
 
-def suggest(word: str, known: list[str]) -> str:
-    """“Did you mean …?” for a misspelt word, or nothing."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"Did you mean {near[0]}?" if near else ""
+def _bound(expr: Expr) -> float | None:
+    """The number that a literal, perhaps a negative one, stands for."""
+    match expr:
+        case Number():
+            return float(expr.text)
+        case Apply(op="neg", args=(Number() as number,)):
+            return -float(number.text)
+    return None
 
 
 class _Reader:
@@ -133,6 +137,8 @@ class _Reader:
                 raise self.fail("syntax", self.place(token.end[0], token.end[1]), "Lines must not be indented.")
             elif token.type not in (tokenize.NL, tokenize.DEDENT):
                 self.check_token(token)
+                if token.type == tokenize.ERRORTOKEN:
+                    continue
                 current.append(token)
         return lines
 
@@ -141,6 +147,9 @@ class _Reader:
             return list(tokenize.generate_tokens(io.StringIO(self.text).readline))
         except tokenize.TokenError as error:
             line = min(error.args[1][0], len(self.lines))
+            extra = closing_too_many(self.lines)
+            if extra:
+                raise self.fail("syntax", self.place(*extra), "This bracket closes none.") from None
             raise self.fail("syntax", self.place(line, 0), "A bracket or a string is never closed.") from None
         except (SyntaxError, ValueError) as error:
             line = min(getattr(error, "lineno", None) or 1, len(self.lines))
@@ -148,8 +157,9 @@ class _Reader:
 
     def check_token(self, token: tokenize.TokenInfo) -> None:
         place = self.place(*token.start, len(token.string))
-        if token.type == tokenize.ERRORTOKEN:
-            raise self.fail("syntax", place, f"{token.string!r} has no meaning here.")
+        if token.type == tokenize.ERRORTOKEN and not token.string.isspace():
+            advice = f"Write {SIGNS[token.string]} instead." if token.string in SIGNS else ""
+            raise self.fail("syntax", place, f"{token.string!r} has no meaning here.", advice)
         if token.type == tokenize.OP and token.string == ";":
             raise self.fail("syntax", place, "One equation per line, please.")
         if token.type == tokenize.NUMBER and not _NUMBER.match(token.string):
@@ -342,8 +352,10 @@ class _Reader:
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
             row = getattr(error, "lineno", None) or top
             column = (getattr(error, "offset", None) or 1) - 1
-            what = str(getattr(error, "msg", "") or "This cannot be read as an expression").rstrip(".")
-            raise self.fail("syntax", self.place(min(row, len(self.lines)), max(column, 0)), f"{what}.") from None
+            token, wrong, advice = slip(line.tokens) or (None, "This cannot be read as an expression.", "")
+            place = self.place(min(row, len(self.lines)), max(column, 0))
+            place = self.place(*token.start, len(token.string)) if token else place
+            raise self.fail("syntax", place, wrong, advice) from None
         assert isinstance(node, ast.Assign)
         if len(node.targets) != 1:
             raise self.fail("syntax", self.node_place(node), "One equation defines one name.")
@@ -385,15 +397,7 @@ class _Reader:
         raise self.not_supported(node, place)
 
     def not_supported(self, node: ast.expr, place: Place) -> CellError:
-        what = {
-            ast.Attribute: "The only attribute is .T, the transpose.",
-            ast.Constant: "Only numbers may be written here.",
-            ast.Tuple: "A tuple has no meaning here: one equation defines one name.",
-            ast.IfExp: "Write where(condition, a, b) for a choice.",
-            ast.Compare: "A comparison has two sides and is one of > < >= <=.",
-            ast.BinOp: "The operators are + - * / ** and @.",
-        }.get(type(node), "This kind of expression is not part of the language.")
-        return self.fail("syntax", place, what)
+        return self.fail("syntax", place, KINDS.get(type(node), "This kind of expression is not part of the language."))
 
     def delayed(self, node: ast.Subscript, place: Place) -> Name:
         match node:
@@ -420,6 +424,9 @@ class _Reader:
         args = [
             self.comparison(a) if name == "where" and k == 0 else self.expression(a) for k, a in enumerate(node.args)
         ]
+        bounds = [_bound(a) for a in args[1:]] if name == "clip" else []
+        if len(bounds) == 2 and None not in bounds and bounds[0] > bounds[1]:  # type: ignore[operator]
+            raise self.fail("arguments", place, "The lower bound of clip(a, lower, upper) is above the upper one.")
         return Apply(name, tuple(args), place)
 
     def check_call(self, name: str, count: int, place: Place) -> None:

@@ -207,7 +207,9 @@ def _path(reads: dict[str, set[str]], start: str, goal: str) -> list[str]:
 
 def _outputs(draft: Draft, declared: dict[str, Declaration], assigned: dict[str, int]) -> tuple[str, ...]:
     outputs = [d for d in draft.declarations if d.kind == "output"]
-    for d in outputs:
+    for k, d in enumerate(outputs):
+        if any(d.name == e.name for e in outputs[:k]):
+            raise CellError("twice", d.place, f"{d.name} is declared as output twice.")
         if d.name not in assigned:
             near = _nearest(d.name, list(assigned))
             advice = f"Did you mean {near}?" if near else "An output is a value some equation defines."

@@ -343,7 +343,7 @@ def _not_a_product(a: _Shape, b: _Shape, place: Place) -> CellError:
 def _inner_mismatch(a: _Shape, b: _Shape, place: Place) -> CellError:
     left, right = (a.names() or ["?"])[-1], (b.names() or ["?"])[0]
     advice = f"The last axis of the left side ({left}) must be the first of the right side ({right})."
-    if a.pinnable:
+    if a.pinnable and "+" not in right:
         wanted = ", ".join([*(n or "?" for n in (a.names() or [])[:-1]), right])
         advice += f" Is this the right matrix? If so, declare param {a.what}[{wanted}] and use it with {right} only."
     return CellError("shape", place, f"{a.what} is {a} but {b.what} is {b}.", advice)
@@ -361,6 +361,9 @@ def infer(resolved: Resolved) -> Shapes:
     solver.solve()
     _refuse_unknown(solver, resolved)
     axes = {name: tuple(shape.names() or ()) for name, shape in solver.names.items()}
+    for d in resolved.declared.values():
+        if d.start in ("identity", "orthogonal") and len(axes[d.name]) != 2:
+            raise CellError("start", d.place, f"Only a matrix can start as {d.start}; {d.name} has another shape.")
     equations = tuple(replace(e, expr=_annotate(e.expr, solver)) for e in resolved.draft.equations)
     return Shapes(axes, equations)
 

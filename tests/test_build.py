@@ -14,6 +14,7 @@ import symrnn.generated
 
 import symrnn
 from symrnn import build, emit
+from symrnn.errors import UsageError
 
 GENERATED = Path(next(iter(symrnn.generated.__path__)))
 
@@ -48,6 +49,24 @@ def test_writing_changes_only_what_differs(tmp_path: Path) -> None:
     texts = build.tree(cells()[:2], "numpy")
     assert len(build.write(texts, tmp_path)) == 2 and build.write(texts, tmp_path) == []
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(texts)
+
+
+def test_a_file_of_the_users_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "gru.py").write_text("precious = 1\n")
+    with pytest.raises(UsageError, match="not written by symrnn"):
+        build.write(build.tree([symrnn.load("gru")], "numpy"), tmp_path)
+    assert (tmp_path / "gru.py").read_text() == "precious = 1\n"
+
+
+@pytest.mark.parametrize("name", ["numpy", "cupy", "typing", "class", "random"])
+def test_no_module_hides_one_of_pythons(name: str) -> None:
+    with pytest.raises(UsageError, match="stand in the way"):
+        symrnn.parse("input x[H]\nstate h[H]\nh = x + h[t-1]", name)
+
+
+def test_what_is_not_a_cell_is_told() -> None:
+    with pytest.raises(UsageError, match="takes a cell"):
+        symrnn.compile("lstm")  # type: ignore[arg-type]
 
 
 def test_two_cells_of_one_name_are_refused() -> None:

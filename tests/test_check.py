@@ -197,6 +197,34 @@ def test_no_point_away_from_a_kink_is_told() -> None:
         check(cell)
 
 
+def test_a_cell_without_a_finite_value_is_told() -> None:
+    cell = symrnn.parse("input x[H]\nstate h[H]\nh = log(-abs(x)) + h[t-1]", "nowhere")
+    with pytest.raises(symrnn.UsageError, match="no finite value"):
+        check(cell)
+
+
+def test_finer_differences_do_not_save_a_wrong_gradient() -> None:
+    cell = symrnn.parse("input x[I]\nstate h[H]\nh = 1e6 + tanh(W @ x + U @ (h[t-1] - 1e6))", "large")
+    good, bad = build.compile(cell), build.compile(cell)
+    assert check(cell, good).ok
+    backward = bad.backward
+
+    def wrong(params, tape, dy, dstate=None):  # type: ignore[no-untyped-def]
+        dparams, dx, dstart = backward(params, tape, dy, dstate)
+        return dparams | {"U": dparams["U"] * 1.0001}, dx, dstart
+
+    bad.backward = wrong  # type: ignore[attr-defined]
+    failed = {(r.quantity, r.test) for r in check(cell, bad).failures}
+    assert ("dU", "differences") in failed and ("dU", "complex step") in failed
+
+
+def test_a_norm_of_nothing_passes_no_gradient_and_a_root_of_nothing_is_told() -> None:
+    text = "input x[H]\nstate h[H]\nh = x + h[t-1] * {}"
+    assert not check(symrnn.parse(text.format("norm(h[t-1])"), "length")).warnings
+    report = check(symrnn.parse(text.format("sqrt(dot(h[t-1], h[t-1]))"), "root"))
+    assert report.ok and "not finite" in str(report)
+
+
 def test_random_initial_parameters_are_seeded_and_typed() -> None:
     module = build.compile(symrnn.load("irnn"))
     a, b = module.init(I=2, H=3, seed=1), module.init(I=2, H=3, seed=1)
@@ -240,6 +268,9 @@ def test_no_name_of_a_cell_hides_one_of_the_module(backend: str) -> None:
         "h = where(t < 2, W @ x + U @ h[t-1], 0.5 * h[t-1])",
         "h_next = W @ x\nh = tanh(h_next + U @ h[t-1])",
         "h = tanh(W @ x + U @ h[t-1]) + 3e9 * (V @ x) / 3e9",
+        "h = W @ x + U @ h[t-1] * sigmoid(2000 * (V @ x))",
+        "h = 1e6 + tanh(W @ x + U @ (h[t-1] - 1e6))",
+        "h = (1.5 + tanh(W @ x + U @ h[t-1]))**-4",
     ],
 )
 @pytest.mark.parametrize("backend", ["numpy", "cpp"])

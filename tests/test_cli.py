@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 import symrnn
 from symrnn import build, cells
+from symrnn.cell import Cell
 from symrnn.check import Report, Row
 from symrnn.cli import app
 
@@ -193,9 +194,9 @@ def test_check_fails_with_the_offending_quantity(cell: Path, monkeypatch: pytest
 def test_check_all_covers_gallery_and_heads(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def checked(name: str, backend: str, host: bool, tell: object) -> Report:
-        seen.append(name)
-        return Report(name, backend, "float64", [Row("y", "forward", "T=1", 0.0, 1e-12)])
+    def checked(cell: Cell, backend: str, host: bool, tell: object) -> Report:
+        seen.append(cells.called(cell))
+        return Report(cell.name, backend, "float64", [Row("y", "forward", "T=1", 0.0, 1e-12)])
 
     monkeypatch.setattr("symrnn.cli.checked", checked)
     assert run("check", "--all").exit_code == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from symrnn.check import SHAPES, check
 from symrnn.emit import emit
 from symrnn.functions import ELEMENTWISE
 from symrnn.kernels import compiler
+from symrnn.kernels.c import is_taken
 
 EVERYTHING = [*symrnn.gallery(), *(f"heads/{h}" for h in heads())]
 COMPILER = pytest.mark.skipif(compiler.compiler() is None, reason="no C++ compiler: install g++ or clang++")
@@ -51,6 +54,23 @@ def test_every_target_spells_every_function(backend: str) -> None:
     module = symrnn.compile(cell, backend, **({"host": True} if backend == "cuda" else {}))
     report = check(cell, module, backend)
     assert report.ok, str(report)
+
+
+@COMPILER
+def test_no_name_meets_a_macro_of_the_system(tmp_path: Path) -> None:
+    """Whatever the headers define, in a cell that uses it as a name."""
+    source = tmp_path / "kernels.cpp"
+    source.write_text(next(a.text for a in emit(symrnn.load("gru"), "cpp") if a.path.endswith(".cpp")))
+    found = compiler.compiler()
+    assert found is not None
+    listed = subprocess.run(
+        [found, "-std=c++17", "-dM", "-E", str(source)], capture_output=True, text=True, check=True
+    ).stdout
+    names = {line.split()[1].split("(")[0] for line in listed.splitlines()}
+    clashing = sorted(n for n in names if re.match(r"[A-Za-z]\w*\Z", n) and not is_taken(n))
+    assert [n for n in clashing if not n.startswith(("SYMRNN", "FD_", "i386"))] == []
+    cell = parse("input x[H]\nstate h[H]\nEOF = tanh(x)\nh = EOF * M_PI * NAN + INFINITY * h[t-1]", "macros")
+    assert check(cell, symrnn.compile(cell, backend="cpp"), "cpp", shapes=SHAPES[:1]).ok
 
 
 @COMPILER

@@ -68,6 +68,15 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     ),
     "shape of dy": (lambda: lstm.backward(P, TAPE, Y[1:]), ValueError, r"dy must have shape \(T, B, H\) = \(5, 2, 4\)"),
     "dtype of dy": (lambda: lstm.backward(P, TAPE, Y.astype(np.float32)), TypeError, "dy must be float64"),
+    "params of backward": (
+        lambda: lstm.backward(P | {"U_g": X[0]}, TAPE, Y),
+        ValueError,
+        r'params\["U_g"\] must have shape \(H, H\) = \(4, 4\), but has \(2, 3\)',
+    ),
+    "a tape of something else": (lambda: lstm.backward(P, Y, Y), TypeError, "tape must be the Tape .* but is ndarray"),
+    "no units": (lambda: lstm.init(I=3, H=0), ValueError, "H must be a whole number from 1, but is 0"),
+    "half a unit": (lambda: lstm.init(I=3, H=4.5), ValueError, "H must be a whole number"),
+    "integer parameters": (lambda: lstm.init(I=3, H=4, dtype=int), TypeError, "dtype must be float32 or float64"),
     "unknown dstate": (lambda: lstm.backward(P, TAPE, Y, {"y": ZERO}), ValueError, 'dstate has no "y"'),
     "missing input": (
         lambda: gru_d.forward(gru_d.init(2, 3), {"x": np.zeros((1, 1, 2), np.float32)}),

@@ -13,7 +13,7 @@ import pytest
 import symrnn
 from symrnn import evaluate
 from symrnn.pages.document import Document, Equation, Prose, Table, flattened
-from symrnn.pages.formats.latex import Writer
+from symrnn.pages.formats.latex import TexWriter
 from symrnn.pages.lines import broken
 from symrnn.pages.notation.plain import Plain
 from symrnn.pages.outline import subject, unchecked
@@ -38,7 +38,7 @@ def lines(document: Document, anchor: str) -> list[str]:
 
 def prose(document: Document, anchor: str) -> str:
     """The sentences of a section as LaTeX."""
-    writer = Writer(document, "en")
+    writer = TexWriter(document, "en")
     section = next(s for s in document.sections if s.anchor == anchor)
     return " ".join(writer.say(p) for b in flattened(section.blocks) if isinstance(b, Prose) for p in b.phrases)
 
@@ -113,7 +113,7 @@ def test_s10_the_gate_table_and_its_four_regimes() -> None:
     document = page("lstm")
     section = next(s for s in document.sections if s.anchor == "jacobian")
     (table,) = [b for b in section.blocks if isinstance(b, Table)]
-    writer = Writer(document, "en")
+    writer = TexWriter(document, "en")
     rows = [[writer.cell(c) for c in row] for row in table.rows]
     assert rows == [
         ["$0$", "$0$", "$0$", "clear the memory"],

@@ -82,6 +82,13 @@ MISTAKES = {
     "lag name taken": (GOOD + "h_lag1 = V @ x\nh = W @ x + h[t-2] * h_lag1", "reserved", 3, 1, "h_lag1"),
     "extends nothing known": ("extends lstn\nf = 1", "extends", 1, 1, "Did you mean lstm?"),
     "extends too late": (GOOD + "extends lstm\nh = W @ x", "syntax", 3, 1, "before"),
+    "two names side by side": (GOOD + "h = W x + U @ h[t-1]", "syntax", 3, 5, "Between W and x an operator is missing"),
+    "a dot of a paper": (GOOD + "h = W · x", "syntax", 3, 7, "Write * or @"),
+    "a bracket too many": (GOOD + "h = (W @ x))", "syntax", 3, 12, "closes none"),
+    "a word of Python": (GOOD + "h = W @ x + class", "syntax", 3, 13, "class is not part of the language"),
+    "bounds swapped": (GOOD + "h = clip(W @ x, 1, -1)", "arguments", 3, 5, "above the upper one"),
+    "an output twice": (GOOD + "output h, h\nh = W @ x", "twice", 3, 11, "twice"),
+    "a vector cannot be orthogonal": (GOOD + "param b[H] = orthogonal\nh = W @ x + b", "start", 3, 7, "Only a matrix"),
     "name of an axis": (GOOD + "H = tanh(W @ x)\nh = H", "reserved", 3, 1, "axis"),
 }
 

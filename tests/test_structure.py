@@ -16,14 +16,14 @@ MODULES = sorted(ROOT.rglob("*.py"))
 #: From the ground up; a module may import what stands on its own floor or below.
 FLOORS = [
     {"version", "errors"},
-    {"functions"},
+    {"functions", "slips"},
     {"cell", "numeric"},
     {"parse", "ir"},
     {"resolve", "shapes", "evaluate", "lower", "infix"},
     {"derive", "cells", "heads"},
     {"program"},
     {"schedule", "interpret"},
-    {"emit", "arraycode", "loading", "kernels"},
+    {"emit", "arraycode", "frame", "loading", "kernels"},
     {"targets"},
     {"build"},
     {"check"},

@@ -195,13 +195,13 @@ extern "C" void forward_before_sum3(const int64 t_, const int64* sizes, void* co
 }
 
 inline_point void forward_before2_point(
-    const compute_t a_q_squared, const compute_t a_k_squared, const compute_t w_beta_x,
-    compute_t& sqrt_a_q_squared, compute_t& sqrt_a_k_squared, compute_t& beta)
+    const compute_t a_q_squared, const compute_t a_k_squared, const compute_t w_beta_x, compute_t& norm_a_q,
+    compute_t& norm_a_k, compute_t& beta)
 {
     // q = a_q / norm(a_q)
-    sqrt_a_q_squared = sqrt(a_q_squared);
+    norm_a_q = sqrt(a_q_squared);
     // k = a_k / norm(a_k)
-    sqrt_a_k_squared = sqrt(a_k_squared);
+    norm_a_k = sqrt(a_k_squared);
     // beta = sigmoid(dot(w_beta, x))
     beta = sigmoid(w_beta_x);
 }
@@ -213,8 +213,8 @@ extern "C" void forward_before2(const int64 t_, const int64* sizes, void* const*
     const storage_t* __restrict__ a_q_squared_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_k_squared_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ w_beta_x_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ sqrt_a_q_squared_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ sqrt_a_k_squared_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[5]);
     const int64 t = t_;
     (void)t;
@@ -222,26 +222,26 @@ extern "C" void forward_before2(const int64 t_, const int64* sizes, void* const*
     #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t sqrt_a_q_squared, sqrt_a_k_squared, beta;
+        compute_t norm_a_q, norm_a_k, beta;
         forward_before2_point(
             compute_t(a_q_squared_at[iT * B + iB]),
             compute_t(a_k_squared_at[iT * B + iB]),
             compute_t(w_beta_x_at[iT * B + iB]),
-            sqrt_a_q_squared, sqrt_a_k_squared, beta);
-        sqrt_a_q_squared_at[iT * B + iB] = storage_t(sqrt_a_q_squared);
-        sqrt_a_k_squared_at[iT * B + iB] = storage_t(sqrt_a_k_squared);
+            norm_a_q, norm_a_k, beta);
+        norm_a_q_at[iT * B + iB] = storage_t(norm_a_q);
+        norm_a_k_at[iT * B + iB] = storage_t(norm_a_k);
         beta_at[iT * B + iB] = storage_t(beta);
     }
 }
 
 inline_point void forward_before3_point(
-    const compute_t a_q, const compute_t sqrt_a_q_squared, const compute_t a_k,
-    const compute_t sqrt_a_k_squared, compute_t& q, compute_t& k_)
+    const compute_t a_q, const compute_t norm_a_q, const compute_t a_k, const compute_t norm_a_k,
+    compute_t& q, compute_t& k_)
 {
     // q = a_q / norm(a_q)
-    q = a_q / sqrt_a_q_squared;
+    q = a_q / norm_a_q;
     // k = a_k / norm(a_k)
-    k_ = a_k / sqrt_a_k_squared;
+    k_ = a_k / norm_a_k;
 }
 
 extern "C" void forward_before3(const int64 t_, const int64* sizes, void* const* at)
@@ -249,9 +249,9 @@ extern "C" void forward_before3(const int64 t_, const int64* sizes, void* const*
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3], K = sizes[4];
     (void)t_, (void)T, (void)B, (void)I, (void)H, (void)K;
     const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sqrt_a_q_squared_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ sqrt_a_k_squared_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ q_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ k_at = static_cast<storage_t*>(at[5]);
     const int64 t = t_;
@@ -264,9 +264,9 @@ extern "C" void forward_before3(const int64 t_, const int64* sizes, void* const*
         compute_t q, k_;
         forward_before3_point(
             compute_t(a_q_at[(iT * B + iB) * K + iK]),
-            compute_t(sqrt_a_q_squared_at[iT * B + iB]),
+            compute_t(norm_a_q_at[iT * B + iB]),
             compute_t(a_k_at[(iT * B + iB) * K + iK]),
-            compute_t(sqrt_a_k_squared_at[iT * B + iB]),
+            compute_t(norm_a_k_at[iT * B + iB]),
             q, k_);
         q_at[(iT * B + iB) * K + iK] = storage_t(q);
         k_at[(iT * B + iB) * K + iK] = storage_t(k_);
@@ -439,7 +439,7 @@ extern "C" void backward_before_sum2(const int64 t_, const int64* sizes, void* c
     (void)t_, (void)T, (void)B, (void)I, (void)H, (void)K;
     const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_sqrt_a_q_squared_q_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_norm_a_q_q_at = static_cast<storage_t*>(at[2]);
     const int64 t = t_;
     (void)t;
     for (int64 iT = 0; iT < T; ++iT)
@@ -449,24 +449,24 @@ extern "C" void backward_before_sum2(const int64 t_, const int64* sizes, void* c
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_q_at[(iT * B + iB) * K + iK]) * compute_t(a_q_at[(iT * B + iB) * K + iK]);
-        d_sqrt_a_q_squared_q_at[iT * B + iB] = storage_t(total);
+        d_norm_a_q_q_at[iT * B + iB] = storage_t(total);
     }
 }
 
 inline_point void backward_before_point(
-    const compute_t d_sqrt_a_q_squared_q, const compute_t sqrt_a_q_squared, compute_t& d_a_q_squared)
+    const compute_t d_norm_a_q_q, const compute_t norm_a_q, compute_t& d_a_q_squared)
 {
     // through q = a_q / norm(a_q)
-    const compute_t d_sqrt_a_q_squared = -d_sqrt_a_q_squared_q / square(sqrt_a_q_squared);
-    d_a_q_squared = compute_t(0.5) * d_sqrt_a_q_squared / sqrt_a_q_squared;
+    const compute_t d_norm_a_q = -d_norm_a_q_q / square(norm_a_q);
+    d_a_q_squared = compute_t(0.5) * d_norm_a_q / larger(norm_a_q, compute_t(1e-18));
 }
 
 extern "C" void backward_before(const int64 t_, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3], K = sizes[4];
     (void)t_, (void)T, (void)B, (void)I, (void)H, (void)K;
-    const storage_t* __restrict__ d_sqrt_a_q_squared_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sqrt_a_q_squared_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_norm_a_q_q_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_a_q_squared_at = static_cast<storage_t*>(at[2]);
     const int64 t = t_;
     (void)t;
@@ -476,19 +476,19 @@ extern "C" void backward_before(const int64 t_, const int64* sizes, void* const*
     {
         compute_t d_a_q_squared;
         backward_before_point(
-            compute_t(d_sqrt_a_q_squared_q_at[iT * B + iB]),
-            compute_t(sqrt_a_q_squared_at[iT * B + iB]),
+            compute_t(d_norm_a_q_q_at[iT * B + iB]),
+            compute_t(norm_a_q_at[iT * B + iB]),
             d_a_q_squared);
         d_a_q_squared_at[iT * B + iB] = storage_t(d_a_q_squared);
     }
 }
 
 inline_point void backward_before2_point(
-    const compute_t d_a_q_squared, const compute_t a_q, const compute_t d_q,
-    const compute_t sqrt_a_q_squared, const compute_t W_q_x, compute_t& d_W_q_x)
+    const compute_t d_a_q_squared, const compute_t a_q, const compute_t d_q, const compute_t norm_a_q,
+    const compute_t W_q_x, compute_t& d_W_q_x)
 {
     // through a_q = silu(W_q @ x)
-    const compute_t d_a_q = 2 * d_a_q_squared * a_q + d_q / sqrt_a_q_squared;
+    const compute_t d_a_q = 2 * d_a_q_squared * a_q + d_q / norm_a_q;
     d_W_q_x = (W_q_x - a_q + 1) * sigmoid(W_q_x) * d_a_q;
 }
 
@@ -499,7 +499,7 @@ extern "C" void backward_before2(const int64 t_, const int64* sizes, void* const
     const storage_t* __restrict__ d_a_q_squared_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ sqrt_a_q_squared_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[5]);
     const int64 t = t_;
@@ -514,7 +514,7 @@ extern "C" void backward_before2(const int64 t_, const int64* sizes, void* const
             compute_t(d_a_q_squared_at[iT * B + iB]),
             compute_t(a_q_at[(iT * B + iB) * K + iK]),
             compute_t(d_q_at[(iT * B + iB) * K + iK]),
-            compute_t(sqrt_a_q_squared_at[iT * B + iB]),
+            compute_t(norm_a_q_at[iT * B + iB]),
             compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
             d_W_q_x);
         d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
@@ -823,7 +823,7 @@ extern "C" void backward_after_sum5(const int64 t_, const int64* sizes, void* co
     (void)t_, (void)T, (void)B, (void)I, (void)H, (void)K;
     const storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_sqrt_a_k_squared_k_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_norm_a_k_k_at = static_cast<storage_t*>(at[2]);
     const int64 t = t_;
     (void)t;
     for (int64 iT = 0; iT < T; ++iT)
@@ -833,24 +833,24 @@ extern "C" void backward_after_sum5(const int64 t_, const int64* sizes, void* co
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_k_at[(iT * B + iB) * K + iK]) * compute_t(a_k_at[(iT * B + iB) * K + iK]);
-        d_sqrt_a_k_squared_k_at[iT * B + iB] = storage_t(total);
+        d_norm_a_k_k_at[iT * B + iB] = storage_t(total);
     }
 }
 
 inline_point void backward_after4_point(
-    const compute_t d_sqrt_a_k_squared_k, const compute_t sqrt_a_k_squared, compute_t& d_a_k_squared)
+    const compute_t d_norm_a_k_k, const compute_t norm_a_k, compute_t& d_a_k_squared)
 {
     // through k = a_k / norm(a_k)
-    const compute_t d_sqrt_a_k_squared = -d_sqrt_a_k_squared_k / square(sqrt_a_k_squared);
-    d_a_k_squared = compute_t(0.5) * d_sqrt_a_k_squared / sqrt_a_k_squared;
+    const compute_t d_norm_a_k = -d_norm_a_k_k / square(norm_a_k);
+    d_a_k_squared = compute_t(0.5) * d_norm_a_k / larger(norm_a_k, compute_t(1e-18));
 }
 
 extern "C" void backward_after4(const int64 t_, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3], K = sizes[4];
     (void)t_, (void)T, (void)B, (void)I, (void)H, (void)K;
-    const storage_t* __restrict__ d_sqrt_a_k_squared_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sqrt_a_k_squared_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_norm_a_k_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_a_k_squared_at = static_cast<storage_t*>(at[2]);
     const int64 t = t_;
     (void)t;
@@ -860,19 +860,19 @@ extern "C" void backward_after4(const int64 t_, const int64* sizes, void* const*
     {
         compute_t d_a_k_squared;
         backward_after4_point(
-            compute_t(d_sqrt_a_k_squared_k_at[iT * B + iB]),
-            compute_t(sqrt_a_k_squared_at[iT * B + iB]),
+            compute_t(d_norm_a_k_k_at[iT * B + iB]),
+            compute_t(norm_a_k_at[iT * B + iB]),
             d_a_k_squared);
         d_a_k_squared_at[iT * B + iB] = storage_t(d_a_k_squared);
     }
 }
 
 inline_point void backward_after5_point(
-    const compute_t d_a_k_squared, const compute_t a_k, const compute_t d_k,
-    const compute_t sqrt_a_k_squared, const compute_t W_k_x, compute_t& d_W_k_x)
+    const compute_t d_a_k_squared, const compute_t a_k, const compute_t d_k, const compute_t norm_a_k,
+    const compute_t W_k_x, compute_t& d_W_k_x)
 {
     // through a_k = silu(W_k @ x)
-    const compute_t d_a_k = 2 * d_a_k_squared * a_k + d_k / sqrt_a_k_squared;
+    const compute_t d_a_k = 2 * d_a_k_squared * a_k + d_k / norm_a_k;
     d_W_k_x = (W_k_x - a_k + 1) * sigmoid(W_k_x) * d_a_k;
 }
 
@@ -883,7 +883,7 @@ extern "C" void backward_after5(const int64 t_, const int64* sizes, void* const*
     const storage_t* __restrict__ d_a_k_squared_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ sqrt_a_k_squared_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_W_k_x_to_d_W_v_x_at = static_cast<storage_t*>(at[5]);
     const int64 t = t_;
@@ -898,7 +898,7 @@ extern "C" void backward_after5(const int64 t_, const int64* sizes, void* const*
             compute_t(d_a_k_squared_at[iT * B + iB]),
             compute_t(a_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_k_at[(iT * B + iB) * K + iK]),
-            compute_t(sqrt_a_k_squared_at[iT * B + iB]),
+            compute_t(norm_a_k_at[iT * B + iB]),
             compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             d_W_k_x);
         d_W_k_x_to_d_W_v_x_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);

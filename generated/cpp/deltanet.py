@@ -61,7 +61,7 @@ class Tape(NamedTuple):
     dtype: np.dtype
     S_rows: np.ndarray  # (T + 1, B, H, K)
     a_q: np.ndarray  # (T, B, K)
-    sqrt_a_q_squared: np.ndarray  # (T, B)
+    norm_a_q: np.ndarray  # (T, B)
     W_q_x_to_W_v_x: np.ndarray  # (T, B, 2 * K + H)
     q: np.ndarray  # (T, B, K)
     beta: np.ndarray  # (T, B)
@@ -71,7 +71,7 @@ class Tape(NamedTuple):
     x: np.ndarray  # (T, B, I)
     v: np.ndarray  # (T, B, H)
     a_k: np.ndarray  # (T, B, K)
-    sqrt_a_k_squared: np.ndarray  # (T, B)
+    norm_a_k: np.ndarray  # (T, B)
 
 
 def init(I, H, K, seed=0, dtype=np.float32):
@@ -93,6 +93,7 @@ def forward(params, x, state=None):
     Takes   x (T, B, I): input
     Returns y (T, B, H): output
        and the last state {name: (B, …)}, and the tape for backward.
+    The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
@@ -109,10 +110,10 @@ def forward(params, x, state=None):
     a_q = np.empty((T, B, K), dtype)
     a_k = np.empty((T, B, K), dtype)
     a_q_squared = scratch("a_q_squared", (T, B), dtype)
-    sqrt_a_q_squared = np.empty((T, B), dtype)
+    norm_a_q = np.empty((T, B), dtype)
     q = np.empty((T, B, K), dtype)
     a_k_squared = scratch("a_k_squared", (T, B), dtype)
-    sqrt_a_k_squared = np.empty((T, B), dtype)
+    norm_a_k = np.empty((T, B), dtype)
     k = np.empty((T, B, K), dtype)
     v = np.empty((T, B, H), dtype)
     w_beta_x = scratch("w_beta_x", (T, B), dtype)
@@ -127,8 +128,8 @@ def forward(params, x, state=None):
     forward_before = kernel("forward_before", W_q_x_to_W_v_x, a_q, a_k)
     forward_before_sum2 = kernel("forward_before_sum2", a_q, a_q_squared)
     forward_before_sum3 = kernel("forward_before_sum3", a_k, a_k_squared)
-    forward_before2 = kernel("forward_before2", a_q_squared, a_k_squared, w_beta_x, sqrt_a_q_squared, sqrt_a_k_squared, beta)
-    forward_before3 = kernel("forward_before3", a_q, sqrt_a_q_squared, a_k, sqrt_a_k_squared, q, k)
+    forward_before2 = kernel("forward_before2", a_q_squared, a_k_squared, w_beta_x, norm_a_q, norm_a_k, beta)
+    forward_before3 = kernel("forward_before3", a_q, norm_a_q, a_k, norm_a_k, q, k)
     forward_before4 = kernel("forward_before4", W_q_x_to_W_v_x, v)
     forward_step_sum = kernel("forward_step_sum", S_rows, k, S_k)
     forward_step = kernel("forward_step", v, S_k, S_arg0)
@@ -157,8 +158,8 @@ def forward(params, x, state=None):
     # y = S @ q
     forward_after_sum()
 
-    tape = Tape(size, dtype, S_rows, a_q, sqrt_a_q_squared, W_q_x_to_W_v_x, q, beta, k, S_arg0_k, S_arg0, x,
-                v, a_k, sqrt_a_k_squared)
+    tape = Tape(size, dtype, S_rows, a_q, norm_a_q, W_q_x_to_W_v_x, q, beta, k, S_arg0_k, S_arg0, x, v, a_k,
+                norm_a_k)
     last = {"S": S_rows[T].copy()}
     return y.copy(), last, tape
 
@@ -171,13 +172,13 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = tape.size, tape.dtype
+    size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
     S_rows = tape.S_rows
     a_q = tape.a_q
-    sqrt_a_q_squared = tape.sqrt_a_q_squared
+    norm_a_q = tape.norm_a_q
     W_q_x_to_W_v_x = tape.W_q_x_to_W_v_x
     q = tape.q
     beta = tape.beta
@@ -187,7 +188,7 @@ def backward(params, tape, dy, dstate=None):
     x = tape.x
     v = tape.v
     a_k = tape.a_k
-    sqrt_a_k_squared = tape.sqrt_a_k_squared
+    norm_a_k = tape.norm_a_k
     W_q = np.ascontiguousarray(params["W_q"])
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
@@ -195,7 +196,7 @@ def backward(params, tape, dy, dstate=None):
     W_k_to_W_v = np.concatenate((W_k, W_v))
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
     d_q = scratch("d_q", (T, B, K), dtype)
-    d_sqrt_a_q_squared_q = scratch("d_sqrt_a_q_squared_q", (T, B), dtype)
+    d_norm_a_q_q = scratch("d_norm_a_q_q", (T, B), dtype)
     d_a_q_squared = scratch("d_a_q_squared", (T, B), dtype)
     d_W_q_x = scratch("d_W_q_x", (T, B, K), dtype)
     d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
@@ -209,7 +210,7 @@ def backward(params, tape, dy, dstate=None):
     d_k_S_k = scratch("d_k_S_k", (T, B, K), dtype)
     d_k_S_arg0_k = scratch("d_k_S_arg0_k", (T, B, K), dtype)
     d_k = scratch("d_k", (T, B, K), dtype)
-    d_sqrt_a_k_squared_k = scratch("d_sqrt_a_k_squared_k", (T, B), dtype)
+    d_norm_a_k_k = scratch("d_norm_a_k_k", (T, B), dtype)
     d_a_k_squared = scratch("d_a_k_squared", (T, B), dtype)
     d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
@@ -219,9 +220,9 @@ def backward(params, tape, dy, dstate=None):
     d_S_prev_rows[T % 2] = dstate["S"]
     kernel = bound(sizes, dtype)
     backward_before_sum = kernel("backward_before_sum", dy, S_rows, d_q)
-    backward_before_sum2 = kernel("backward_before_sum2", d_q, a_q, d_sqrt_a_q_squared_q)
-    backward_before = kernel("backward_before", d_sqrt_a_q_squared_q, sqrt_a_q_squared, d_a_q_squared)
-    backward_before2 = kernel("backward_before2", d_a_q_squared, a_q, d_q, sqrt_a_q_squared, W_q_x_to_W_v_x, d_W_q_x)
+    backward_before_sum2 = kernel("backward_before_sum2", d_q, a_q, d_norm_a_q_q)
+    backward_before = kernel("backward_before", d_norm_a_q_q, norm_a_q, d_a_q_squared)
+    backward_before2 = kernel("backward_before2", d_a_q_squared, a_q, d_q, norm_a_q, W_q_x_to_W_v_x, d_W_q_x)
     backward_step = kernel("backward_step", d_S_prev_rows, dy, q, beta, d_S, d_S_arg0_k)
     backward_step_sum = kernel("backward_step_sum", d_S_arg0_k, k, d_S_arg0)
     backward_step2 = kernel("backward_step2", d_S_arg0, d_S_k)
@@ -233,9 +234,9 @@ def backward(params, tape, dy, dstate=None):
     backward_after_sum4 = kernel("backward_after_sum4", d_w_beta_x, x, d_w_beta)
     backward_after2 = kernel("backward_after2", d_S_arg0, W_q_x_to_W_v_x, v, d_W_k_x_to_d_W_v_x)
     backward_after3 = kernel("backward_after3", d_k_S_k, d_k_S_arg0_k, d_k)
-    backward_after_sum5 = kernel("backward_after_sum5", d_k, a_k, d_sqrt_a_k_squared_k)
-    backward_after4 = kernel("backward_after4", d_sqrt_a_k_squared_k, sqrt_a_k_squared, d_a_k_squared)
-    backward_after5 = kernel("backward_after5", d_a_k_squared, a_k, d_k, sqrt_a_k_squared, W_q_x_to_W_v_x, d_W_k_x_to_d_W_v_x)
+    backward_after_sum5 = kernel("backward_after_sum5", d_k, a_k, d_norm_a_k_k)
+    backward_after4 = kernel("backward_after4", d_norm_a_k_k, norm_a_k, d_a_k_squared)
+    backward_after5 = kernel("backward_after5", d_a_k_squared, a_k, d_k, norm_a_k, W_q_x_to_W_v_x, d_W_k_x_to_d_W_v_x)
     backward_after6 = kernel("backward_after6", d_x_W_q_x, d_x_W_k_x, d_w_beta_x, w_beta, d_x)
 
     # through y = S @ q
@@ -319,6 +320,11 @@ def bound(sizes, dtype):
 
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
+    for axis, n in size.items():
+        if not isinstance(n, (int, np.integer)) or n < 1:
+            raise ValueError(f"{axis} must be a whole number from 1, but is {n!r}")
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise TypeError(f"dtype must be float32 or float64, but is {np.dtype(dtype)}")
     shape = tuple(length(a, size) for a in axes)
     if how == "uniform":
         value = rng.uniform(-1, 1, shape) / max(1, shape[-1] if shape else 1) ** 0.5
@@ -356,6 +362,15 @@ def check(params, inputs, state):
     if unknown:
         raise ValueError(f"the length of axis {unknown[0]} follows from no argument: pass state")
     return size, dtype
+
+
+def known(params, tape):
+    """The size of every axis and the dtype of a tape, once params are found to agree with it."""
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
+    for name, array in named("params", params, PARAMS, whole=True).items():
+        agree(f'params["{name}"]', array, PARAMS[name], dict(tape.size), tape.dtype)
+    return tape.size, tape.dtype
 
 
 def agree(what, array, axes, size, dtype):

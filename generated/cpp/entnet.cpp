@@ -97,11 +97,11 @@ static inline compute_t tanh(compute_t a)
 #define inline_point static inline __attribute__((always_inline))
 
 inline_point void forward_once_point(
-    const compute_t U, const compute_t V, compute_t& U_T, compute_t& V_T)
+    const compute_t U, const compute_t V, compute_t& U_T_, compute_t& V_T_)
 {
     // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    U_T = U;
-    V_T = V;
+    U_T_ = U;
+    V_T_ = V;
 }
 
 extern "C" void forward_once(const int64 t_, const int64* sizes, void* const* at)
@@ -118,13 +118,13 @@ extern "C" void forward_once(const int64 t_, const int64* sizes, void* const* at
     #pragma GCC ivdep
     for (int64 iH2 = 0; iH2 < H; ++iH2)
     {
-        compute_t U_T, V_T;
+        compute_t U_T_, V_T_;
         forward_once_point(
             compute_t(U_at[iH2 * H + iH]),
             compute_t(V_at[iH2 * H + iH]),
-            U_T, V_T);
-        U_T_at[iH * H + iH2] = storage_t(U_T);
-        V_T_at[iH * H + iH2] = storage_t(V_T);
+            U_T_, V_T_);
+        U_T_at[iH * H + iH2] = storage_t(U_T_);
+        V_T_at[iH * H + iH2] = storage_t(V_T_);
     }
 }
 
@@ -242,10 +242,10 @@ extern "C" void forward_step_sum2(const int64 t_, const int64* sizes, void* cons
 }
 
 inline_point void forward_step3_point(
-    const compute_t a_squared, compute_t& sqrt_a_squared)
+    const compute_t a_squared, compute_t& norm_a)
 {
     // h = a / norm(a)
-    sqrt_a_squared = sqrt(a_squared);
+    norm_a = sqrt(a_squared);
 }
 
 extern "C" void forward_step3(const int64 t_, const int64* sizes, void* const* at)
@@ -253,26 +253,26 @@ extern "C" void forward_step3(const int64 t_, const int64* sizes, void* const* a
     const int64 T = sizes[0], B = sizes[1], H = sizes[2], N = sizes[3];
     (void)t_, (void)T, (void)B, (void)H, (void)N;
     const storage_t* __restrict__ a_squared_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sqrt_a_squared_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[1]);
     const int64 t = t_;
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t sqrt_a_squared;
+        compute_t norm_a;
         forward_step3_point(
             compute_t(a_squared_at[iB * N + iN]),
-            sqrt_a_squared);
-        sqrt_a_squared_at[(t * B + iB) * N + iN] = storage_t(sqrt_a_squared);
+            norm_a);
+        norm_a_at[(t * B + iB) * N + iN] = storage_t(norm_a);
     }
 }
 
 inline_point void forward_step4_point(
-    const compute_t a, const compute_t sqrt_a_squared, compute_t& h)
+    const compute_t a, const compute_t norm_a, compute_t& h)
 {
     // h = a / norm(a)
-    h = a / sqrt_a_squared;
+    h = a / norm_a;
 }
 
 extern "C" void forward_step4(const int64 t_, const int64* sizes, void* const* at)
@@ -280,7 +280,7 @@ extern "C" void forward_step4(const int64 t_, const int64* sizes, void* const* a
     const int64 T = sizes[0], B = sizes[1], H = sizes[2], N = sizes[3];
     (void)t_, (void)T, (void)B, (void)H, (void)N;
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sqrt_a_squared_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
     const int64 t = t_;
     (void)t;
@@ -292,7 +292,7 @@ extern "C" void forward_step4(const int64 t_, const int64* sizes, void* const* a
         compute_t h;
         forward_step4_point(
             compute_t(a_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(sqrt_a_squared_at[(t * B + iB) * N + iN]),
+            compute_t(norm_a_at[(t * B + iB) * N + iN]),
             h);
         h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
     }
@@ -335,7 +335,7 @@ extern "C" void backward_step_sum(const int64 t_, const int64* sizes, void* cons
     (void)t_, (void)T, (void)B, (void)H, (void)N;
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_sqrt_a_squared_h_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_norm_a_h_at = static_cast<storage_t*>(at[2]);
     const int64 t = t_;
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
@@ -345,24 +345,24 @@ extern "C" void backward_step_sum(const int64 t_, const int64* sizes, void* cons
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_h_at[(iB * N + iN) * H + iH]) * compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
-        d_sqrt_a_squared_h_at[iB * N + iN] = storage_t(total);
+        d_norm_a_h_at[iB * N + iN] = storage_t(total);
     }
 }
 
 inline_point void backward_step2_point(
-    const compute_t d_sqrt_a_squared_h, const compute_t sqrt_a_squared, compute_t& d_a_squared)
+    const compute_t d_norm_a_h, const compute_t norm_a, compute_t& d_a_squared)
 {
     // through h = a / norm(a)
-    const compute_t d_sqrt_a_squared = -d_sqrt_a_squared_h / square(sqrt_a_squared);
-    d_a_squared = compute_t(0.5) * d_sqrt_a_squared / sqrt_a_squared;
+    const compute_t d_norm_a = -d_norm_a_h / square(norm_a);
+    d_a_squared = compute_t(0.5) * d_norm_a / larger(norm_a, compute_t(1e-18));
 }
 
 extern "C" void backward_step2(const int64 t_, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2], N = sizes[3];
     (void)t_, (void)T, (void)B, (void)H, (void)N;
-    const storage_t* __restrict__ d_sqrt_a_squared_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sqrt_a_squared_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_norm_a_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_a_squared_at = static_cast<storage_t*>(at[2]);
     const int64 t = t_;
     (void)t;
@@ -372,19 +372,19 @@ extern "C" void backward_step2(const int64 t_, const int64* sizes, void* const* 
     {
         compute_t d_a_squared;
         backward_step2_point(
-            compute_t(d_sqrt_a_squared_h_at[iB * N + iN]),
-            compute_t(sqrt_a_squared_at[(t * B + iB) * N + iN]),
+            compute_t(d_norm_a_h_at[iB * N + iN]),
+            compute_t(norm_a_at[(t * B + iB) * N + iN]),
             d_a_squared);
         d_a_squared_at[iB * N + iN] = storage_t(d_a_squared);
     }
 }
 
 inline_point void backward_step3_point(
-    const compute_t d_a_squared, const compute_t a, const compute_t d_h, const compute_t sqrt_a_squared,
+    const compute_t d_a_squared, const compute_t a, const compute_t d_h, const compute_t norm_a,
     const compute_t g, const compute_t n_, compute_t& d_a, compute_t& d_n_pre)
 {
     // through a = h[t-1] + g * n
-    d_a = 2 * d_a_squared * a + d_h / sqrt_a_squared;
+    d_a = 2 * d_a_squared * a + d_h / norm_a;
     // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     const compute_t d_n = g * d_a;
     d_n_pre = choose(compute_t((n_) > (0)), 1, compute_t(0.01)) * d_n;
@@ -397,7 +397,7 @@ extern "C" void backward_step3(const int64 t_, const int64* sizes, void* const* 
     const storage_t* __restrict__ d_a_squared_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ sqrt_a_squared_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[6]);
@@ -414,7 +414,7 @@ extern "C" void backward_step3(const int64 t_, const int64* sizes, void* const* 
             compute_t(d_a_squared_at[iB * N + iN]),
             compute_t(a_at[((t * B + iB) * N + iN) * H + iH]),
             compute_t(d_h_at[(iB * N + iN) * H + iH]),
-            compute_t(sqrt_a_squared_at[(t * B + iB) * N + iN]),
+            compute_t(norm_a_at[(t * B + iB) * N + iN]),
             compute_t(g_at[(t * B + iB) * N + iN]),
             compute_t(n_at[((t * B + iB) * N + iN) * H + iH]),
             d_a, d_n_pre);

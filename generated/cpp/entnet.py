@@ -56,7 +56,7 @@ class Tape(NamedTuple):
     size: dict
     dtype: np.dtype
     a: np.ndarray  # (T, B, N, H)
-    sqrt_a_squared: np.ndarray  # (T, B, N)
+    norm_a: np.ndarray  # (T, B, N)
     g: np.ndarray  # (T, B, N)
     n: np.ndarray  # (T, B, N, H)
     U_T: np.ndarray  # (H, H)
@@ -84,6 +84,7 @@ def forward(params, x, state=None):
     Takes   x (T, B, H): input
     Returns h (T, B, N, H): contents of the slots
        and the last state {name: (B, …)}, and the tape for backward.
+    The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
@@ -106,7 +107,7 @@ def forward(params, x, state=None):
     n = np.empty((T, B, N, H), dtype)
     a = np.empty((T, B, N, H), dtype)
     a_squared = scratch("a_squared", (B, N), dtype)
-    sqrt_a_squared = np.empty((T, B, N), dtype)
+    norm_a = np.empty((T, B, N), dtype)
     h_rows[0] = state["h"]
     kernel = bound(sizes, dtype)
     forward_once = kernel("forward_once", U, V, U_T, V_T)
@@ -114,8 +115,8 @@ def forward(params, x, state=None):
     forward_step = kernel("forward_step", h_x, w_x, g)
     forward_step2 = kernel("forward_step2", h_U_T, w_V_T, W_x, h_rows, g, n, a)
     forward_step_sum2 = kernel("forward_step_sum2", a, a_squared)
-    forward_step3 = kernel("forward_step3", a_squared, sqrt_a_squared)
-    forward_step4 = kernel("forward_step4", a, sqrt_a_squared, h_rows)
+    forward_step3 = kernel("forward_step3", a_squared, norm_a)
+    forward_step4 = kernel("forward_step4", a, norm_a, h_rows)
 
     forward_once()
     # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
@@ -137,7 +138,7 @@ def forward(params, x, state=None):
         forward_step3(t)
         forward_step4(t)
 
-    tape = Tape(size, dtype, a, sqrt_a_squared, g, n, U_T, x, h_rows, V_T)
+    tape = Tape(size, dtype, a, norm_a, g, n, U_T, x, h_rows, V_T)
     last = {"h": h_rows[T].copy()}
     return h_rows[1:].copy(), last, tape
 
@@ -150,12 +151,12 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = tape.size, tape.dtype
+    size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
     T, B, H, N = sizes = [size[axis] for axis in ("T", "B", "H", "N")]
     a = tape.a
-    sqrt_a_squared = tape.sqrt_a_squared
+    norm_a = tape.norm_a
     g = tape.g
     n = tape.n
     U_T = tape.U_T
@@ -166,7 +167,7 @@ def backward(params, tape, dy, dstate=None):
     W = np.ascontiguousarray(params["W"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, N, H), dtype)
     d_h = scratch("d_h", (B, N, H), dtype)
-    d_sqrt_a_squared_h = scratch("d_sqrt_a_squared_h", (B, N), dtype)
+    d_norm_a_h = scratch("d_norm_a_h", (B, N), dtype)
     d_a_squared = scratch("d_a_squared", (B, N), dtype)
     d_a = scratch("d_a", (B, N, H), dtype)
     d_n_pre = scratch("d_n_pre", (T, B, N, H), dtype)
@@ -190,9 +191,9 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows[T % 2] = dstate["h"]
     kernel = bound(sizes, dtype)
     backward_step = kernel("backward_step", dy, d_h_prev_rows, d_h)
-    backward_step_sum = kernel("backward_step_sum", d_h, a, d_sqrt_a_squared_h)
-    backward_step2 = kernel("backward_step2", d_sqrt_a_squared_h, sqrt_a_squared, d_a_squared)
-    backward_step3 = kernel("backward_step3", d_a_squared, a, d_h, sqrt_a_squared, g, n, d_a, d_n_pre)
+    backward_step_sum = kernel("backward_step_sum", d_h, a, d_norm_a_h)
+    backward_step2 = kernel("backward_step2", d_norm_a_h, norm_a, d_a_squared)
+    backward_step3 = kernel("backward_step3", d_a_squared, a, d_h, norm_a, g, n, d_a, d_n_pre)
     backward_step_sum2 = kernel("backward_step_sum2", d_a, n, d_g)
     backward_step4 = kernel("backward_step4", d_g, g, d_g_pre)
     backward_step5 = kernel("backward_step5", d_g_pre, x, d_h_prev_h_U_T, d_a, d_h_prev_rows)
@@ -282,6 +283,11 @@ def bound(sizes, dtype):
 
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
+    for axis, n in size.items():
+        if not isinstance(n, (int, np.integer)) or n < 1:
+            raise ValueError(f"{axis} must be a whole number from 1, but is {n!r}")
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise TypeError(f"dtype must be float32 or float64, but is {np.dtype(dtype)}")
     shape = tuple(length(a, size) for a in axes)
     if how == "uniform":
         value = rng.uniform(-1, 1, shape) / max(1, shape[-1] if shape else 1) ** 0.5
@@ -319,6 +325,15 @@ def check(params, inputs, state):
     if unknown:
         raise ValueError(f"the length of axis {unknown[0]} follows from no argument: pass state")
     return size, dtype
+
+
+def known(params, tape):
+    """The size of every axis and the dtype of a tape, once params are found to agree with it."""
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
+    for name, array in named("params", params, PARAMS, whole=True).items():
+        agree(f'params["{name}"]', array, PARAMS[name], dict(tape.size), tape.dtype)
+    return tape.size, tape.dtype
 
 
 def agree(what, array, axes, size, dtype):

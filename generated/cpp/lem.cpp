@@ -97,17 +97,17 @@ static inline compute_t tanh(compute_t a)
 #define inline_point static inline __attribute__((always_inline))
 
 inline_point void forward_step_point(
-    const compute_t W_1_y, const compute_t V_1_x, const compute_t b_1, const compute_t dt,
-    const compute_t W_2_y, const compute_t V_2_x, const compute_t b_2, const compute_t W_z_y,
+    const compute_t W_1_y_, const compute_t V_1_x_, const compute_t b_1, const compute_t dt,
+    const compute_t W_2_y_, const compute_t V_2_x_, const compute_t b_2, const compute_t W_z_y,
     const compute_t V_z_x, const compute_t b_z, const compute_t z_prev, compute_t& dt_1_sigmoid,
     compute_t& dt_1, compute_t& dt_2_sigmoid, compute_t& dt_2, compute_t& z_tanh, compute_t& z)
 {
     // dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-    const compute_t dt_1_pre = W_1_y + V_1_x + b_1;
+    const compute_t dt_1_pre = W_1_y_ + V_1_x_ + b_1;
     dt_1_sigmoid = sigmoid(dt_1_pre);
     dt_1 = dt * dt_1_sigmoid;
     // dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-    const compute_t dt_2_pre = W_2_y + V_2_x + b_2;
+    const compute_t dt_2_pre = W_2_y_ + V_2_x_ + b_2;
     dt_2_sigmoid = sigmoid(dt_2_pre);
     dt_2 = dt * dt_2_sigmoid;
     // z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)

@@ -94,12 +94,12 @@ static inline compute_t tanh(compute_t a)
 #define inline_point static inline __attribute__((always_inline))
 
 inline_point void forward_step_point(
-    const compute_t U_x, const compute_t W_1_h, const compute_t W_2_h_lag1, const compute_t W_3_h_lag2,
+    const compute_t U_x, const compute_t W_1_h_, const compute_t W_2_h_lag1, const compute_t W_3_h_lag2,
     const compute_t b, const compute_t h_prev, const compute_t h_lag1_prev, compute_t& h, compute_t& h_lag1,
     compute_t& h_lag2)
 {
     // h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-    const compute_t h_pre = U_x + W_1_h + W_2_h_lag1 + W_3_h_lag2 + b;
+    const compute_t h_pre = U_x + W_1_h_ + W_2_h_lag1 + W_3_h_lag2 + b;
     h = tanh(h_pre);
     h_lag1 = h_prev;
     h_lag2 = h_lag1_prev;

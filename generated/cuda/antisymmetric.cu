@@ -38,8 +38,8 @@ __device__ inline void forward_once_point(
     const compute_t W, const compute_t W_, const compute_t gamma, const compute_t identity_H, compute_t& A)
 {
     // A = W - W.T - gamma * identity(H)
-    const compute_t W_T = W;
-    A = W_ - gamma * identity_H - W_T;
+    const compute_t W_T_ = W;
+    A = W_ - gamma * identity_H - W_T_;
 }
 
 extern "C" __global__ void forward_once(

@@ -147,7 +147,7 @@ __device__ inline void backward_before_point(
     const compute_t d_max_n = -d_max_n_y * limit / square(max_n);
     // through n = norm(g)
     const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n;
-    d_g_squared = compute_t(0.5) * d_n / n_;
+    d_g_squared = compute_t(0.5) * d_n / larger(n_, compute_t(1e-18));
     // through y = g * limit / max(n, limit)
     d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
 }

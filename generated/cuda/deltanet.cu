@@ -138,13 +138,13 @@ extern "C" __global__ void forward_before_sum3(
 }
 
 __device__ inline void forward_before2_point(
-    const compute_t a_q_squared, const compute_t a_k_squared, const compute_t w_beta_x,
-    compute_t& sqrt_a_q_squared, compute_t& sqrt_a_k_squared, compute_t& beta)
+    const compute_t a_q_squared, const compute_t a_k_squared, const compute_t w_beta_x, compute_t& norm_a_q,
+    compute_t& norm_a_k, compute_t& beta)
 {
     // q = a_q / norm(a_q)
-    sqrt_a_q_squared = sqrt(a_q_squared);
+    norm_a_q = sqrt(a_q_squared);
     // k = a_k / norm(a_k)
-    sqrt_a_k_squared = sqrt(a_k_squared);
+    norm_a_k = sqrt(a_k_squared);
     // beta = sigmoid(dot(w_beta, x))
     beta = sigmoid(w_beta_x);
 }
@@ -152,39 +152,39 @@ __device__ inline void forward_before2_point(
 extern "C" __global__ void forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ a_q_squared_at, const storage_t* __restrict__ a_k_squared_at,
-    const storage_t* __restrict__ w_beta_x_at, storage_t* __restrict__ sqrt_a_q_squared_at,
-    storage_t* __restrict__ sqrt_a_k_squared_at, storage_t* __restrict__ beta_at)
+    const storage_t* __restrict__ w_beta_x_at, storage_t* __restrict__ norm_a_q_at,
+    storage_t* __restrict__ norm_a_k_at, storage_t* __restrict__ beta_at)
 {
     const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t sqrt_a_q_squared, sqrt_a_k_squared, beta;
+        compute_t norm_a_q, norm_a_k, beta;
         forward_before2_point(
             compute_t(a_q_squared_at[iT * B + iB]),
             compute_t(a_k_squared_at[iT * B + iB]),
             compute_t(w_beta_x_at[iT * B + iB]),
-            sqrt_a_q_squared, sqrt_a_k_squared, beta);
-        sqrt_a_q_squared_at[iT * B + iB] = storage_t(sqrt_a_q_squared);
-        sqrt_a_k_squared_at[iT * B + iB] = storage_t(sqrt_a_k_squared);
+            norm_a_q, norm_a_k, beta);
+        norm_a_q_at[iT * B + iB] = storage_t(norm_a_q);
+        norm_a_k_at[iT * B + iB] = storage_t(norm_a_k);
         beta_at[iT * B + iB] = storage_t(beta);
     }
 }
 
 __device__ inline void forward_before3_point(
-    const compute_t a_q, const compute_t sqrt_a_q_squared, const compute_t a_k,
-    const compute_t sqrt_a_k_squared, compute_t& q, compute_t& k_)
+    const compute_t a_q, const compute_t norm_a_q, const compute_t a_k, const compute_t norm_a_k,
+    compute_t& q, compute_t& k_)
 {
     // q = a_q / norm(a_q)
-    q = a_q / sqrt_a_q_squared;
+    q = a_q / norm_a_q;
     // k = a_k / norm(a_k)
-    k_ = a_k / sqrt_a_k_squared;
+    k_ = a_k / norm_a_k;
 }
 
 extern "C" __global__ void forward_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ a_q_at, const storage_t* __restrict__ sqrt_a_q_squared_at,
-    const storage_t* __restrict__ a_k_at, const storage_t* __restrict__ sqrt_a_k_squared_at,
+    const storage_t* __restrict__ a_q_at, const storage_t* __restrict__ norm_a_q_at,
+    const storage_t* __restrict__ a_k_at, const storage_t* __restrict__ norm_a_k_at,
     storage_t* __restrict__ q_at, storage_t* __restrict__ k_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -195,9 +195,9 @@ extern "C" __global__ void forward_before3(
         compute_t q, k_;
         forward_before3_point(
             compute_t(a_q_at[(iT * B + iB) * K + iK]),
-            compute_t(sqrt_a_q_squared_at[iT * B + iB]),
+            compute_t(norm_a_q_at[iT * B + iB]),
             compute_t(a_k_at[(iT * B + iB) * K + iK]),
-            compute_t(sqrt_a_k_squared_at[iT * B + iB]),
+            compute_t(norm_a_k_at[iT * B + iB]),
             q, k_);
         q_at[(iT * B + iB) * K + iK] = storage_t(q);
         k_at[(iT * B + iB) * K + iK] = storage_t(k_);
@@ -348,7 +348,7 @@ extern "C" __global__ void backward_before_sum(
 extern "C" __global__ void backward_before_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_q_at, const storage_t* __restrict__ a_q_at,
-    storage_t* __restrict__ d_sqrt_a_q_squared_q_at)
+    storage_t* __restrict__ d_norm_a_q_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -359,22 +359,22 @@ extern "C" __global__ void backward_before_sum2(
             total += compute_t(d_q_at[(iT * B + iB) * K + iK]) * compute_t(a_q_at[(iT * B + iB) * K + iK]);
         }
         total = block_sum(total);
-        if (threadIdx.x == 0) d_sqrt_a_q_squared_q_at[iT * B + iB] = storage_t(total);
+        if (threadIdx.x == 0) d_norm_a_q_q_at[iT * B + iB] = storage_t(total);
     }
 }
 
 __device__ inline void backward_before_point(
-    const compute_t d_sqrt_a_q_squared_q, const compute_t sqrt_a_q_squared, compute_t& d_a_q_squared)
+    const compute_t d_norm_a_q_q, const compute_t norm_a_q, compute_t& d_a_q_squared)
 {
     // through q = a_q / norm(a_q)
-    const compute_t d_sqrt_a_q_squared = -d_sqrt_a_q_squared_q / square(sqrt_a_q_squared);
-    d_a_q_squared = compute_t(0.5) * d_sqrt_a_q_squared / sqrt_a_q_squared;
+    const compute_t d_norm_a_q = -d_norm_a_q_q / square(norm_a_q);
+    d_a_q_squared = compute_t(0.5) * d_norm_a_q / larger(norm_a_q, compute_t(1e-18));
 }
 
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_sqrt_a_q_squared_q_at,
-    const storage_t* __restrict__ sqrt_a_q_squared_at, storage_t* __restrict__ d_a_q_squared_at)
+    const storage_t* __restrict__ d_norm_a_q_q_at, const storage_t* __restrict__ norm_a_q_at,
+    storage_t* __restrict__ d_a_q_squared_at)
 {
     const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -382,26 +382,26 @@ extern "C" __global__ void backward_before(
         const int64 iB = n % B;
         compute_t d_a_q_squared;
         backward_before_point(
-            compute_t(d_sqrt_a_q_squared_q_at[iT * B + iB]),
-            compute_t(sqrt_a_q_squared_at[iT * B + iB]),
+            compute_t(d_norm_a_q_q_at[iT * B + iB]),
+            compute_t(norm_a_q_at[iT * B + iB]),
             d_a_q_squared);
         d_a_q_squared_at[iT * B + iB] = storage_t(d_a_q_squared);
     }
 }
 
 __device__ inline void backward_before2_point(
-    const compute_t d_a_q_squared, const compute_t a_q, const compute_t d_q,
-    const compute_t sqrt_a_q_squared, const compute_t W_q_x, compute_t& d_W_q_x)
+    const compute_t d_a_q_squared, const compute_t a_q, const compute_t d_q, const compute_t norm_a_q,
+    const compute_t W_q_x, compute_t& d_W_q_x)
 {
     // through a_q = silu(W_q @ x)
-    const compute_t d_a_q = 2 * d_a_q_squared * a_q + d_q / sqrt_a_q_squared;
+    const compute_t d_a_q = 2 * d_a_q_squared * a_q + d_q / norm_a_q;
     d_W_q_x = (W_q_x - a_q + 1) * sigmoid(W_q_x) * d_a_q;
 }
 
 extern "C" __global__ void backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_a_q_squared_at, const storage_t* __restrict__ a_q_at,
-    const storage_t* __restrict__ d_q_at, const storage_t* __restrict__ sqrt_a_q_squared_at,
+    const storage_t* __restrict__ d_q_at, const storage_t* __restrict__ norm_a_q_at,
     const storage_t* __restrict__ W_q_x_to_W_v_x_at, storage_t* __restrict__ d_W_q_x_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -414,7 +414,7 @@ extern "C" __global__ void backward_before2(
             compute_t(d_a_q_squared_at[iT * B + iB]),
             compute_t(a_q_at[(iT * B + iB) * K + iK]),
             compute_t(d_q_at[(iT * B + iB) * K + iK]),
-            compute_t(sqrt_a_q_squared_at[iT * B + iB]),
+            compute_t(norm_a_q_at[iT * B + iB]),
             compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
             d_W_q_x);
         d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
@@ -682,7 +682,7 @@ extern "C" __global__ void backward_after3(
 extern "C" __global__ void backward_after_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_k_at, const storage_t* __restrict__ a_k_at,
-    storage_t* __restrict__ d_sqrt_a_k_squared_k_at)
+    storage_t* __restrict__ d_norm_a_k_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -693,22 +693,22 @@ extern "C" __global__ void backward_after_sum5(
             total += compute_t(d_k_at[(iT * B + iB) * K + iK]) * compute_t(a_k_at[(iT * B + iB) * K + iK]);
         }
         total = block_sum(total);
-        if (threadIdx.x == 0) d_sqrt_a_k_squared_k_at[iT * B + iB] = storage_t(total);
+        if (threadIdx.x == 0) d_norm_a_k_k_at[iT * B + iB] = storage_t(total);
     }
 }
 
 __device__ inline void backward_after4_point(
-    const compute_t d_sqrt_a_k_squared_k, const compute_t sqrt_a_k_squared, compute_t& d_a_k_squared)
+    const compute_t d_norm_a_k_k, const compute_t norm_a_k, compute_t& d_a_k_squared)
 {
     // through k = a_k / norm(a_k)
-    const compute_t d_sqrt_a_k_squared = -d_sqrt_a_k_squared_k / square(sqrt_a_k_squared);
-    d_a_k_squared = compute_t(0.5) * d_sqrt_a_k_squared / sqrt_a_k_squared;
+    const compute_t d_norm_a_k = -d_norm_a_k_k / square(norm_a_k);
+    d_a_k_squared = compute_t(0.5) * d_norm_a_k / larger(norm_a_k, compute_t(1e-18));
 }
 
 extern "C" __global__ void backward_after4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_sqrt_a_k_squared_k_at,
-    const storage_t* __restrict__ sqrt_a_k_squared_at, storage_t* __restrict__ d_a_k_squared_at)
+    const storage_t* __restrict__ d_norm_a_k_k_at, const storage_t* __restrict__ norm_a_k_at,
+    storage_t* __restrict__ d_a_k_squared_at)
 {
     const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -716,26 +716,26 @@ extern "C" __global__ void backward_after4(
         const int64 iB = n % B;
         compute_t d_a_k_squared;
         backward_after4_point(
-            compute_t(d_sqrt_a_k_squared_k_at[iT * B + iB]),
-            compute_t(sqrt_a_k_squared_at[iT * B + iB]),
+            compute_t(d_norm_a_k_k_at[iT * B + iB]),
+            compute_t(norm_a_k_at[iT * B + iB]),
             d_a_k_squared);
         d_a_k_squared_at[iT * B + iB] = storage_t(d_a_k_squared);
     }
 }
 
 __device__ inline void backward_after5_point(
-    const compute_t d_a_k_squared, const compute_t a_k, const compute_t d_k,
-    const compute_t sqrt_a_k_squared, const compute_t W_k_x, compute_t& d_W_k_x)
+    const compute_t d_a_k_squared, const compute_t a_k, const compute_t d_k, const compute_t norm_a_k,
+    const compute_t W_k_x, compute_t& d_W_k_x)
 {
     // through a_k = silu(W_k @ x)
-    const compute_t d_a_k = 2 * d_a_k_squared * a_k + d_k / sqrt_a_k_squared;
+    const compute_t d_a_k = 2 * d_a_k_squared * a_k + d_k / norm_a_k;
     d_W_k_x = (W_k_x - a_k + 1) * sigmoid(W_k_x) * d_a_k;
 }
 
 extern "C" __global__ void backward_after5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_a_k_squared_at, const storage_t* __restrict__ a_k_at,
-    const storage_t* __restrict__ d_k_at, const storage_t* __restrict__ sqrt_a_k_squared_at,
+    const storage_t* __restrict__ d_k_at, const storage_t* __restrict__ norm_a_k_at,
     const storage_t* __restrict__ W_q_x_to_W_v_x_at, storage_t* __restrict__ d_W_k_x_to_d_W_v_x_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -748,7 +748,7 @@ extern "C" __global__ void backward_after5(
             compute_t(d_a_k_squared_at[iT * B + iB]),
             compute_t(a_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_k_at[(iT * B + iB) * K + iK]),
-            compute_t(sqrt_a_k_squared_at[iT * B + iB]),
+            compute_t(norm_a_k_at[iT * B + iB]),
             compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             d_W_k_x);
         d_W_k_x_to_d_W_v_x_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);

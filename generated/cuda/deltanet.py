@@ -106,6 +106,8 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     size, dtype = tape.size, tape.dtype
     params, dstate = named("params", arrays(params), PARAMS, whole=True), arrays(dstate)
     for name, array in params.items():
@@ -143,10 +145,10 @@ def passes(size, dtype):
     a_q = cp.empty((T, B, K), dtype)
     a_k = cp.empty((T, B, K), dtype)
     a_q_squared = cp.empty((T, B), dtype)
-    sqrt_a_q_squared = cp.empty((T, B), dtype)
+    norm_a_q = cp.empty((T, B), dtype)
     q = cp.empty((T, B, K), dtype)
     a_k_squared = cp.empty((T, B), dtype)
-    sqrt_a_k_squared = cp.empty((T, B), dtype)
+    norm_a_k = cp.empty((T, B), dtype)
     k = cp.empty((T, B, K), dtype)
     v = cp.empty((T, B, H), dtype)
     w_beta_x = cp.empty((T, B), dtype)
@@ -174,11 +176,11 @@ def passes(size, dtype):
     )
     forward_before2 = kernel(
         "forward_before2", "each", T * B, 1,
-        a_q_squared, a_k_squared, w_beta_x, sqrt_a_q_squared, sqrt_a_k_squared, beta,
+        a_q_squared, a_k_squared, w_beta_x, norm_a_q, norm_a_k, beta,
     )
     forward_before3 = kernel(
         "forward_before3", "each", T * B * K, 1,
-        a_q, sqrt_a_q_squared, a_k, sqrt_a_k_squared, q, k,
+        a_q, norm_a_q, a_k, norm_a_k, q, k,
     )
     forward_before4 = kernel(
         "forward_before4", "each", T * B * H, 1,
@@ -242,7 +244,7 @@ def passes(size, dtype):
         W_k_to_W_v = cp.empty((K + H, I), dtype)
         d_S_prev_rows = cp.empty((2, B, H, K), dtype)
         d_q = cp.empty((T, B, K), dtype)
-        d_sqrt_a_q_squared_q = cp.empty((T, B), dtype)
+        d_norm_a_q_q = cp.empty((T, B), dtype)
         d_a_q_squared = cp.empty((T, B), dtype)
         d_W_q_x = cp.empty((T, B, K), dtype)
         d_x_W_q_x = cp.empty((T, B, I), dtype)
@@ -256,7 +258,7 @@ def passes(size, dtype):
         d_k_S_k = cp.empty((T, B, K), dtype)
         d_k_S_arg0_k = cp.empty((T, B, K), dtype)
         d_k = cp.empty((T, B, K), dtype)
-        d_sqrt_a_k_squared_k = cp.empty((T, B), dtype)
+        d_norm_a_k_k = cp.empty((T, B), dtype)
         d_a_k_squared = cp.empty((T, B), dtype)
         d_x_W_k_x = cp.empty((T, B, I), dtype)
         d_x = cp.empty((T, B, I), dtype)
@@ -271,15 +273,15 @@ def passes(size, dtype):
         )
         backward_before_sum2 = kernel(
             "backward_before_sum2", "rows", T * B, K,
-            d_q, a_q, d_sqrt_a_q_squared_q,
+            d_q, a_q, d_norm_a_q_q,
         )
         backward_before = kernel(
             "backward_before", "each", T * B, 1,
-            d_sqrt_a_q_squared_q, sqrt_a_q_squared, d_a_q_squared,
+            d_norm_a_q_q, norm_a_q, d_a_q_squared,
         )
         backward_before2 = kernel(
             "backward_before2", "each", T * B * K, 1,
-            d_a_q_squared, a_q, d_q, sqrt_a_q_squared, W_q_x_to_W_v_x, d_W_q_x,
+            d_a_q_squared, a_q, d_q, norm_a_q, W_q_x_to_W_v_x, d_W_q_x,
         )
         backward_step = kernel(
             "backward_step", "each", B * H * K, 1,
@@ -327,15 +329,15 @@ def passes(size, dtype):
         )
         backward_after_sum5 = kernel(
             "backward_after_sum5", "rows", T * B, K,
-            d_k, a_k, d_sqrt_a_k_squared_k,
+            d_k, a_k, d_norm_a_k_k,
         )
         backward_after4 = kernel(
             "backward_after4", "each", T * B, 1,
-            d_sqrt_a_k_squared_k, sqrt_a_k_squared, d_a_k_squared,
+            d_norm_a_k_k, norm_a_k, d_a_k_squared,
         )
         backward_after5 = kernel(
             "backward_after5", "each", T * B * K, 1,
-            d_a_k_squared, a_k, d_k, sqrt_a_k_squared, W_q_x_to_W_v_x, d_W_k_x_to_d_W_v_x,
+            d_a_k_squared, a_k, d_k, norm_a_k, W_q_x_to_W_v_x, d_W_k_x_to_d_W_v_x,
         )
         backward_after6 = kernel(
             "backward_after6", "each", T * B * I, 1,
@@ -578,6 +580,11 @@ def seen(a):
 
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
+    for axis, n in size.items():
+        if not isinstance(n, (int, np.integer)) or n < 1:
+            raise ValueError(f"{axis} must be a whole number from 1, but is {n!r}")
+    if str(np.dtype(dtype)) not in STORAGE:
+        raise TypeError(f"dtype must be {', '.join(STORAGE)}, but is {np.dtype(dtype)}")
     shape = tuple(length(a, size) for a in axes)
     if how == "uniform":
         value = rng.uniform(-1, 1, shape) / max(1, shape[-1] if shape else 1) ** 0.5

@@ -65,11 +65,11 @@ __device__ inline compute_t column_sum(compute_t a)
 }
 
 __device__ inline void forward_once_point(
-    const compute_t U, const compute_t V, compute_t& U_T, compute_t& V_T)
+    const compute_t U, const compute_t V, compute_t& U_T_, compute_t& V_T_)
 {
     // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    U_T = U;
-    V_T = V;
+    U_T_ = U;
+    V_T_ = V;
 }
 
 extern "C" __global__ void forward_once(
@@ -81,13 +81,13 @@ extern "C" __global__ void forward_once(
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
         const int64 iH2 = n % H;
-        compute_t U_T, V_T;
+        compute_t U_T_, V_T_;
         forward_once_point(
             compute_t(U_at[iH2 * H + iH]),
             compute_t(V_at[iH2 * H + iH]),
-            U_T, V_T);
-        U_T_at[iH * H + iH2] = storage_t(U_T);
-        V_T_at[iH * H + iH2] = storage_t(V_T);
+            U_T_, V_T_);
+        U_T_at[iH * H + iH2] = storage_t(U_T_);
+        V_T_at[iH * H + iH2] = storage_t(V_T_);
     }
 }
 
@@ -189,38 +189,38 @@ extern "C" __global__ void forward_step_sum2(
 }
 
 __device__ inline void forward_step3_point(
-    const compute_t a_squared, compute_t& sqrt_a_squared)
+    const compute_t a_squared, compute_t& norm_a)
 {
     // h = a / norm(a)
-    sqrt_a_squared = sqrt(a_squared);
+    norm_a = sqrt(a_squared);
 }
 
 extern "C" __global__ void forward_step3(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ a_squared_at, storage_t* __restrict__ sqrt_a_squared_at)
+    const storage_t* __restrict__ a_squared_at, storage_t* __restrict__ norm_a_at)
 {
     const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t sqrt_a_squared;
+        compute_t norm_a;
         forward_step3_point(
             compute_t(a_squared_at[iB * N + iN]),
-            sqrt_a_squared);
-        sqrt_a_squared_at[(t * B + iB) * N + iN] = storage_t(sqrt_a_squared);
+            norm_a);
+        norm_a_at[(t * B + iB) * N + iN] = storage_t(norm_a);
     }
 }
 
 __device__ inline void forward_step4_point(
-    const compute_t a, const compute_t sqrt_a_squared, compute_t& h)
+    const compute_t a, const compute_t norm_a, compute_t& h)
 {
     // h = a / norm(a)
-    h = a / sqrt_a_squared;
+    h = a / norm_a;
 }
 
 extern "C" __global__ void forward_step4(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ a_at, const storage_t* __restrict__ sqrt_a_squared_at,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ norm_a_at,
     storage_t* __restrict__ h_rows_at)
 {
     const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -231,7 +231,7 @@ extern "C" __global__ void forward_step4(
         compute_t h;
         forward_step4_point(
             compute_t(a_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(sqrt_a_squared_at[(t * B + iB) * N + iN]),
+            compute_t(norm_a_at[(t * B + iB) * N + iN]),
             h);
         h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
     }
@@ -267,7 +267,7 @@ extern "C" __global__ void backward_step(
 extern "C" __global__ void backward_step_sum(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ a_at,
-    storage_t* __restrict__ d_sqrt_a_squared_h_at)
+    storage_t* __restrict__ d_norm_a_h_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
@@ -278,21 +278,21 @@ extern "C" __global__ void backward_step_sum(
             total += compute_t(d_h_at[(iB * N + iN) * H + iH]) * compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
         }
         total = block_sum(total);
-        if (threadIdx.x == 0) d_sqrt_a_squared_h_at[iB * N + iN] = storage_t(total);
+        if (threadIdx.x == 0) d_norm_a_h_at[iB * N + iN] = storage_t(total);
     }
 }
 
 __device__ inline void backward_step2_point(
-    const compute_t d_sqrt_a_squared_h, const compute_t sqrt_a_squared, compute_t& d_a_squared)
+    const compute_t d_norm_a_h, const compute_t norm_a, compute_t& d_a_squared)
 {
     // through h = a / norm(a)
-    const compute_t d_sqrt_a_squared = -d_sqrt_a_squared_h / square(sqrt_a_squared);
-    d_a_squared = compute_t(0.5) * d_sqrt_a_squared / sqrt_a_squared;
+    const compute_t d_norm_a = -d_norm_a_h / square(norm_a);
+    d_a_squared = compute_t(0.5) * d_norm_a / larger(norm_a, compute_t(1e-18));
 }
 
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_sqrt_a_squared_h_at, const storage_t* __restrict__ sqrt_a_squared_at,
+    const storage_t* __restrict__ d_norm_a_h_at, const storage_t* __restrict__ norm_a_at,
     storage_t* __restrict__ d_a_squared_at)
 {
     const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -301,19 +301,19 @@ extern "C" __global__ void backward_step2(
         const int64 iN = n % N;
         compute_t d_a_squared;
         backward_step2_point(
-            compute_t(d_sqrt_a_squared_h_at[iB * N + iN]),
-            compute_t(sqrt_a_squared_at[(t * B + iB) * N + iN]),
+            compute_t(d_norm_a_h_at[iB * N + iN]),
+            compute_t(norm_a_at[(t * B + iB) * N + iN]),
             d_a_squared);
         d_a_squared_at[iB * N + iN] = storage_t(d_a_squared);
     }
 }
 
 __device__ inline void backward_step3_point(
-    const compute_t d_a_squared, const compute_t a, const compute_t d_h, const compute_t sqrt_a_squared,
+    const compute_t d_a_squared, const compute_t a, const compute_t d_h, const compute_t norm_a,
     const compute_t g, const compute_t n_, compute_t& d_a, compute_t& d_n_pre)
 {
     // through a = h[t-1] + g * n
-    d_a = 2 * d_a_squared * a + d_h / sqrt_a_squared;
+    d_a = 2 * d_a_squared * a + d_h / norm_a;
     // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     const compute_t d_n = g * d_a;
     d_n_pre = choose(compute_t((n_) > (0)), 1, compute_t(0.01)) * d_n;
@@ -322,7 +322,7 @@ __device__ inline void backward_step3_point(
 extern "C" __global__ void backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ d_a_squared_at, const storage_t* __restrict__ a_at,
-    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ sqrt_a_squared_at,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ norm_a_at,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ n_at, storage_t* __restrict__ d_a_at,
     storage_t* __restrict__ d_n_pre_at)
 {
@@ -336,7 +336,7 @@ extern "C" __global__ void backward_step3(
             compute_t(d_a_squared_at[iB * N + iN]),
             compute_t(a_at[((t * B + iB) * N + iN) * H + iH]),
             compute_t(d_h_at[(iB * N + iN) * H + iH]),
-            compute_t(sqrt_a_squared_at[(t * B + iB) * N + iN]),
+            compute_t(norm_a_at[(t * B + iB) * N + iN]),
             compute_t(g_at[(t * B + iB) * N + iN]),
             compute_t(n_at[((t * B + iB) * N + iN) * H + iH]),
             d_a, d_n_pre);

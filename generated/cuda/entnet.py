@@ -102,6 +102,8 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     size, dtype = tape.size, tape.dtype
     params, dstate = named("params", arrays(params), PARAMS, whole=True), arrays(dstate)
     for name, array in params.items():
@@ -145,7 +147,7 @@ def passes(size, dtype):
     n = cp.empty((T, B, N, H), dtype)
     a = cp.empty((T, B, N, H), dtype)
     a_squared = cp.empty((B, N), dtype)
-    sqrt_a_squared = cp.empty((T, B, N), dtype)
+    norm_a = cp.empty((T, B, N), dtype)
 
     forward_once = kernel(
         "forward_once", "each", H * H, 1,
@@ -169,11 +171,11 @@ def passes(size, dtype):
     )
     forward_step3 = kernel(
         "forward_step3", "each", B * N, 1,
-        a_squared, sqrt_a_squared,
+        a_squared, norm_a,
     )
     forward_step4 = kernel(
         "forward_step4", "each", B * N * H, 1,
-        a, sqrt_a_squared, h_rows,
+        a, norm_a, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -215,7 +217,7 @@ def passes(size, dtype):
     def reverse():
         d_h_prev_rows = cp.empty((2, B, N, H), dtype)
         d_h = cp.empty((B, N, H), dtype)
-        d_sqrt_a_squared_h = cp.empty((B, N), dtype)
+        d_norm_a_h = cp.empty((B, N), dtype)
         d_a_squared = cp.empty((B, N), dtype)
         d_a = cp.empty((B, N, H), dtype)
         d_n_pre = cp.empty((T, B, N, H), dtype)
@@ -244,15 +246,15 @@ def passes(size, dtype):
         )
         backward_step_sum = kernel(
             "backward_step_sum", "rows", B * N, H,
-            d_h, a, d_sqrt_a_squared_h,
+            d_h, a, d_norm_a_h,
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * N, 1,
-            d_sqrt_a_squared_h, sqrt_a_squared, d_a_squared,
+            d_norm_a_h, norm_a, d_a_squared,
         )
         backward_step3 = kernel(
             "backward_step3", "each", B * N * H, 1,
-            d_a_squared, a, d_h, sqrt_a_squared, g, n, d_a, d_n_pre,
+            d_a_squared, a, d_h, norm_a, g, n, d_a, d_n_pre,
         )
         backward_step_sum2 = kernel(
             "backward_step_sum2", "rows", B * N, H,
@@ -526,6 +528,11 @@ def seen(a):
 
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
+    for axis, n in size.items():
+        if not isinstance(n, (int, np.integer)) or n < 1:
+            raise ValueError(f"{axis} must be a whole number from 1, but is {n!r}")
+    if str(np.dtype(dtype)) not in STORAGE:
+        raise TypeError(f"dtype must be {', '.join(STORAGE)}, but is {np.dtype(dtype)}")
     shape = tuple(length(a, size) for a in axes)
     if how == "uniform":
         value = rng.uniform(-1, 1, shape) / max(1, shape[-1] if shape else 1) ** 0.5

@@ -138,6 +138,8 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     size, dtype = tape.size, tape.dtype
     params, dstate = named("params", arrays(params), PARAMS, whole=True), arrays(dstate)
     for name, array in params.items():
@@ -526,6 +528,11 @@ def seen(a):
 
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
+    for axis, n in size.items():
+        if not isinstance(n, (int, np.integer)) or n < 1:
+            raise ValueError(f"{axis} must be a whole number from 1, but is {n!r}")
+    if str(np.dtype(dtype)) not in STORAGE:
+        raise TypeError(f"dtype must be {', '.join(STORAGE)}, but is {np.dtype(dtype)}")
     shape = tuple(length(a, size) for a in axes)
     if how == "uniform":
         value = rng.uniform(-1, 1, shape) / max(1, shape[-1] if shape else 1) ** 0.5

@@ -58,9 +58,9 @@ class Tape(NamedTuple):
     a_q: np.ndarray  # (T, B, K)
     W_k_x: np.ndarray  # (T, B, K)
     a_k: np.ndarray  # (T, B, K)
-    sqrt_a_q_squared: np.ndarray  # (T, B)
+    norm_a_q: np.ndarray  # (T, B)
     q: np.ndarray  # (T, B, K)
-    sqrt_a_k_squared: np.ndarray  # (T, B)
+    norm_a_k: np.ndarray  # (T, B)
     k: np.ndarray  # (T, B, K)
     W_v_x: np.ndarray  # (T, B, H)
     v: np.ndarray  # (T, B, H)
@@ -89,6 +89,7 @@ def forward(params, x, state=None):
     Takes   x (T, B, I): input
     Returns y (T, B, H): output
        and the last state {name: (B, …)}, and the tape for backward.
+    The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
@@ -104,10 +105,10 @@ def forward(params, x, state=None):
     a_q = W_q_x * sigmoid(W_q_x)
     W_k_x = times(x, W_k.T)
     a_k = W_k_x * sigmoid(W_k_x)
-    sqrt_a_q_squared = np.sqrt(np.einsum("tbk,tbk->tb", a_q, a_q))
-    q = a_q / sqrt_a_q_squared[:, :, None]
-    sqrt_a_k_squared = np.sqrt(np.einsum("tbk,tbk->tb", a_k, a_k))
-    k = a_k / sqrt_a_k_squared[:, :, None]
+    norm_a_q = np.sqrt(np.einsum("tbk,tbk->tb", a_q, a_q))
+    q = a_q / norm_a_q[:, :, None]
+    norm_a_k = np.sqrt(np.einsum("tbk,tbk->tb", a_k, a_k))
+    k = a_k / norm_a_k[:, :, None]
     W_v_x = times(x, W_v.T)
     v = W_v_x * sigmoid(W_v_x)
     beta = sigmoid(np.einsum("i,tbi->tb", w_beta, x))
@@ -121,8 +122,8 @@ def forward(params, x, state=None):
     # all steps at once
     y = np.einsum("tbhk,tbk->tbh", S, q)
 
-    tape = Tape(size, dtype, x, S_prev, W_q_x, a_q, W_k_x, a_k, sqrt_a_q_squared, q, sqrt_a_k_squared, k,
-                W_v_x, v, beta, S_arg0, S_arg0_k, S)
+    tape = Tape(size, dtype, x, S_prev, W_q_x, a_q, W_k_x, a_k, norm_a_q, q, norm_a_k, k, W_v_x, v, beta,
+                S_arg0, S_arg0_k, S)
     last = {"S": S_rows[-1].copy()}
     return y, last, tape
 
@@ -135,22 +136,22 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = tape.size, tape.dtype
+    size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
     T, B, H, K = size["T"], size["B"], size["H"], size["K"]
     W_q, W_k, W_v, w_beta = params["W_q"], params["W_k"], params["W_v"], params["w_beta"]
     x, S_prev, W_q_x, a_q, W_k_x, a_k = tape.x, tape.S_prev, tape.W_q_x, tape.a_q, tape.W_k_x, tape.a_k
-    sqrt_a_q_squared, q, sqrt_a_k_squared, k = tape.sqrt_a_q_squared, tape.q, tape.sqrt_a_k_squared, tape.k
-    W_v_x, v, beta, S_arg0, S_arg0_k, S = tape.W_v_x, tape.v, tape.beta, tape.S_arg0, tape.S_arg0_k, tape.S
+    norm_a_q, q, norm_a_k, k, W_v_x, v = tape.norm_a_q, tape.q, tape.norm_a_k, tape.k, tape.W_v_x, tape.v
+    beta, S_arg0, S_arg0_k, S = tape.beta, tape.S_arg0, tape.S_arg0_k, tape.S
     d_S, d_S_arg0_k = (np.empty((T, B, H, K), dtype) for _ in range(2))
     d_S_arg0, d_S_k = (np.empty((T, B, H), dtype) for _ in range(2))
 
     # all steps at once
     d_q = np.einsum("tbh,tbhk->tbk", dy, S)
-    d_sqrt_a_q_squared_q = np.einsum("tbk,tbk->tb", d_q, a_q)
+    d_norm_a_q_q = np.einsum("tbk,tbk->tb", d_q, a_q)
     d_W_q_x = (
-        (d_q / sqrt_a_q_squared[:, :, None] - d_sqrt_a_q_squared_q[:, :, None] * a_q / sqrt_a_q_squared[:, :, None]**3)
+        (d_q / norm_a_q[:, :, None] - d_norm_a_q_q[:, :, None] * a_q / (norm_a_q[:, :, None]**2 * np.maximum(norm_a_q[:, :, None], 1e-18)))
         * (W_q_x - a_q + 1)
         * sigmoid(W_q_x)
     )
@@ -171,9 +172,9 @@ def backward(params, tape, dy, dstate=None):
     d_w_beta_x = (np.einsum("tbhk,tbhk->tb", d_S, S_arg0_k)) * beta * (1 - beta)
     d_W_v_x = d_S_arg0 * sigmoid(W_v_x) * (W_v_x - v + 1)
     d_k = np.einsum("tbh,tbhk->tbk", d_S_k, S_prev) + np.einsum("tbhk,tbh->tbk", d_S_arg0_k, S_arg0)
-    d_sqrt_a_k_squared_k = np.einsum("tbk,tbk->tb", d_k, a_k)
+    d_norm_a_k_k = np.einsum("tbk,tbk->tb", d_k, a_k)
     d_W_k_x = (
-        (d_k / sqrt_a_k_squared[:, :, None] - d_sqrt_a_k_squared_k[:, :, None] * a_k / sqrt_a_k_squared[:, :, None]**3)
+        (d_k / norm_a_k[:, :, None] - d_norm_a_k_k[:, :, None] * a_k / (norm_a_k[:, :, None]**2 * np.maximum(norm_a_k[:, :, None], 1e-18)))
         * (W_k_x - a_k + 1)
         * sigmoid(W_k_x)
     )
@@ -218,6 +219,11 @@ def carried(value, T, last=False):
 
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
+    for axis, n in size.items():
+        if not isinstance(n, (int, np.integer)) or n < 1:
+            raise ValueError(f"{axis} must be a whole number from 1, but is {n!r}")
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise TypeError(f"dtype must be float32 or float64, but is {np.dtype(dtype)}")
     shape = tuple(length(a, size) for a in axes)
     if how == "uniform":
         value = rng.uniform(-1, 1, shape) / max(1, shape[-1] if shape else 1) ** 0.5
@@ -255,6 +261,15 @@ def check(params, inputs, state):
     if unknown:
         raise ValueError(f"the length of axis {unknown[0]} follows from no argument: pass state")
     return size, dtype
+
+
+def known(params, tape):
+    """The size of every axis and the dtype of a tape, once params are found to agree with it."""
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
+    for name, array in named("params", params, PARAMS, whole=True).items():
+        agree(f'params["{name}"]', array, PARAMS[name], dict(tape.size), tape.dtype)
+    return tape.size, tape.dtype
 
 
 def agree(what, array, axes, size, dtype):

@@ -55,7 +55,7 @@ class Tape(NamedTuple):
     g: np.ndarray  # (T, B, N)
     n: np.ndarray  # (T, B, N, H)
     a: np.ndarray  # (T, B, N, H)
-    sqrt_a_squared: np.ndarray  # (T, B, N)
+    norm_a: np.ndarray  # (T, B, N)
 
 
 def init(H, N, seed=0, dtype=np.float32):
@@ -77,6 +77,7 @@ def forward(params, x, state=None):
     Takes   x (T, B, H): input
     Returns h (T, B, N, H): contents of the slots
        and the last state {name: (B, …)}, and the tape for backward.
+    The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
@@ -84,7 +85,7 @@ def forward(params, x, state=None):
     T, B, H, N = size["T"], size["B"], size["H"], size["N"]
     w, U, V, W = params["w"], params["U"], params["V"], params["W"]
     h_rows, h_prev, h = carried(state["h"], T)
-    g, sqrt_a_squared = (np.empty((T, B, N), dtype) for _ in range(2))
+    g, norm_a = (np.empty((T, B, N), dtype) for _ in range(2))
     n, a = (np.empty((T, B, N, H), dtype) for _ in range(2))
     # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     U_T = U.T
@@ -105,10 +106,10 @@ def forward(params, x, state=None):
         # a = h[t-1] + g * n
         a[t] = h_prev[t] + g[t, :, :, None] * n[t]
         # h = a / norm(a)
-        sqrt_a_squared[t] = np.sqrt(np.einsum("bnh,bnh->bn", a[t], a[t]))
-        h[t] = a[t] / sqrt_a_squared[t, :, :, None]
+        norm_a[t] = np.sqrt(np.einsum("bnh,bnh->bn", a[t], a[t]))
+        h[t] = a[t] / norm_a[t, :, :, None]
 
-    tape = Tape(size, dtype, x, h_prev, U_T, V_T, g, n, a, sqrt_a_squared)
+    tape = Tape(size, dtype, x, h_prev, U_T, V_T, g, n, a, norm_a)
     last = {"h": h_rows[-1].copy()}
     return h.copy(), last, tape
 
@@ -121,19 +122,19 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = tape.size, tape.dtype
+    size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
     T, B, H, N = size["T"], size["B"], size["H"], size["N"]
     w, W = params["w"], params["W"]
     x, h_prev, U_T, V_T, g, n, a = tape.x, tape.h_prev, tape.U_T, tape.V_T, tape.g, tape.n, tape.a
-    sqrt_a_squared = tape.sqrt_a_squared
+    norm_a = tape.norm_a
     d_n_pre = np.empty((T, B, N, H), dtype)
     d_g_pre = np.empty((T, B, N), dtype)
 
     # all steps at once
-    dh_da = 1 / sqrt_a_squared
-    dsqrt_a_squared_h_da = -a / sqrt_a_squared[:, :, :, None]**3
+    dh_da = 1 / norm_a
+    dnorm_a_h_da = -a / (norm_a[:, :, :, None]**2 * np.maximum(norm_a[:, :, :, None], 1e-18))
     da_dn_pre = g[:, :, :, None] * np.where(np.greater(n, 0), dtype.type(1), 0.01)
     dg_dg_pre = g * (1 - g)
 
@@ -141,9 +142,9 @@ def backward(params, tape, dy, dstate=None):
     for t in reversed(range(T)):
         # through h = a / norm(a)
         d_h = dy[t] + d_h_next
-        d_sqrt_a_squared_h = np.einsum("bnh,bnh->bn", d_h, a[t])
+        d_norm_a_h = np.einsum("bnh,bnh->bn", d_h, a[t])
         # through a = h[t-1] + g * n
-        d_a = d_sqrt_a_squared_h[:, :, None] * dsqrt_a_squared_h_da[t] + d_h * dh_da[t, :, :, None]
+        d_a = d_norm_a_h[:, :, None] * dnorm_a_h_da[t] + d_h * dh_da[t, :, :, None]
         # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         d_n_pre[t] = d_a * da_dn_pre[t]
         # through g = sigmoid(h[t-1] @ x + w @ x)
@@ -198,6 +199,11 @@ def carried(value, T, last=False):
 
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
+    for axis, n in size.items():
+        if not isinstance(n, (int, np.integer)) or n < 1:
+            raise ValueError(f"{axis} must be a whole number from 1, but is {n!r}")
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise TypeError(f"dtype must be float32 or float64, but is {np.dtype(dtype)}")
     shape = tuple(length(a, size) for a in axes)
     if how == "uniform":
         value = rng.uniform(-1, 1, shape) / max(1, shape[-1] if shape else 1) ** 0.5
@@ -235,6 +241,15 @@ def check(params, inputs, state):
     if unknown:
         raise ValueError(f"the length of axis {unknown[0]} follows from no argument: pass state")
     return size, dtype
+
+
+def known(params, tape):
+    """The size of every axis and the dtype of a tape, once params are found to agree with it."""
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
+    for name, array in named("params", params, PARAMS, whole=True).items():
+        agree(f'params["{name}"]', array, PARAMS[name], dict(tape.size), tape.dtype)
+    return tape.size, tape.dtype
 
 
 def agree(what, array, axes, size, dtype):

@@ -99,6 +99,7 @@ def forward(params, x, state=None):
     Takes   x (T, B, I): input
     Returns y (T, B, I): output
        and the last state {name: (B, …)}, and the tape for backward.
+    The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
@@ -149,7 +150,7 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = tape.size, tape.dtype
+    size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
     T, B, H = size["T"], size["B"], size["H"]
@@ -234,6 +235,11 @@ def carried(value, T, last=False):
 
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
+    for axis, n in size.items():
+        if not isinstance(n, (int, np.integer)) or n < 1:
+            raise ValueError(f"{axis} must be a whole number from 1, but is {n!r}")
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise TypeError(f"dtype must be float32 or float64, but is {np.dtype(dtype)}")
     shape = tuple(length(a, size) for a in axes)
     if how == "uniform":
         value = rng.uniform(-1, 1, shape) / max(1, shape[-1] if shape else 1) ** 0.5
@@ -271,6 +277,15 @@ def check(params, inputs, state):
     if unknown:
         raise ValueError(f"the length of axis {unknown[0]} follows from no argument: pass state")
     return size, dtype
+
+
+def known(params, tape):
+    """The size of every axis and the dtype of a tape, once params are found to agree with it."""
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
+    for name, array in named("params", params, PARAMS, whole=True).items():
+        agree(f'params["{name}"]', array, PARAMS[name], dict(tape.size), tape.dtype)
+    return tape.size, tape.dtype
 
 
 def agree(what, array, axes, size, dtype):

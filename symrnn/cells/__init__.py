@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import keyword
 import re
+import sys
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
 from symrnn.cell import Carry, Cell, Name, Variable, walk
 from symrnn.errors import CellError, UsageError
-from symrnn.parse import Draft, read, suggest
+from symrnn.parse import Draft, read
 from symrnn.resolve import Resolved, merge, resolve
 from symrnn.shapes import Shapes, infer
+from symrnn.slips import suggest
 
+#: Modules of Python that nothing imports by itself.
+HARMLESS = {"test", "code", "this", "turtle", "cgi", "chunk", "imp", "mailbox", "pipes", "sched", "trace", "wave"}
 _MODULE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 
 
@@ -30,11 +35,12 @@ def _listed(package: str) -> list[str]:
     return sorted(f.name.removesuffix(".cell") for f in files(package).iterdir() if f.name.endswith(".cell"))
 
 
-def load(name: str) -> Cell:
+def load(name: str | Path) -> Cell:
     """The cell of a gallery name (``lstm``), a head (``heads/softmax``) or a path (``my.cell``).
 
     Raises UsageError if there is no such cell, CellError if its file is wrong.
     """
+    name = str(name)
     if name in gallery():
         return parse(_shipped("symrnn.cells", name), name, f"{name}.cell")
     if name.startswith("heads/") and name[6:] in heads():
@@ -89,6 +95,8 @@ def parse(
     if not _MODULE_NAME.match(name):
         advice = "Use letters, digits and underscores, starting with a letter."
         raise UsageError(f"A cell cannot be called {name!r}: the name becomes a module.", advice)
+    if keyword.iskeyword(name) or name in {"numpy", "cupy", *sys.stdlib_module_names} - HARMLESS:
+        raise UsageError(f"A cell cannot be called {name!r}: its module would stand in the way of Python's own.")
     draft = _extended(read(text, name, source), find, ())
     resolved = resolve(draft)
     return _cell(resolved, infer(resolved), text)

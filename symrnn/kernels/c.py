@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -33,9 +34,18 @@ RESERVED = frozenset(
     protected public register reinterpret_cast requires return short signed sizeof static static_assert static_cast
     struct switch template this thread_local throw true try typedef typeid typename union unsigned using virtual void
     volatile wchar_t while xor xor_eq exp expm1 log log1p sqrt sin cos tanh sigmoid erf pow absolute larger smaller
-    choose square compute_t storage_t t n k total best main threadIdx blockIdx blockDim gridDim warpSize NULL
+    choose square compute_t storage_t t n k total best main threadIdx blockIdx blockDim gridDim warpSize
+    alloca assert errno inline_point issubnormal linux math_errhandling signbit stderr stdin stdout strdupa strndupa
+    unix
     """.split()  # noqa: SIM905 - words read better as words
 )
+#: EOF, M_PI, SNANF32, htobe16: what the headers of a system define instead of declaring.
+MACRO = re.compile(r"[A-Z][A-Z0-9_]{2,}[a-z0-9]*|[bl]e\d+toh|hto[bl]e\d+")
+
+
+def is_taken(name: str) -> bool:
+    """Does a name mean something in C already?"""
+    return name in RESERVED or MACRO.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)
@@ -181,7 +191,8 @@ class Writer:
         names: dict[Ref, str] = {}
         taken = {*RESERVED, *self.index.values(), *self.sizes.values(), "sizes", "at", "t_"}
         for r in (*op.loads, *(x.out for x in op.lines)):
-            name = f"{r.name}_" if r.name in taken or r.name.endswith("_at") else r.name  # arrays end in _at
+            free = r.name not in taken and not is_taken(r.name) and not r.name.endswith("_at")  # arrays end in _at
+            name = r.name if free else f"{r.name}_"
             names[r] = numbered(name, lambda n: n in taken)
             taken.add(names[r])
         return names
@@ -326,7 +337,7 @@ class Writer:
 
 def sizes(cell: Cell) -> dict[str, str]:
     """The C and Python names of T, B and the axes."""
-    return {"T": "T", "B": "B"} | {a: f"{a}_" if a in RESERVED else spell(a) for a in cell.axes}
+    return {"T": "T", "B": "B"} | {a: f"{a}_" if is_taken(a) else spell(a) for a in cell.axes}
 
 
 def _indices(labels: Labels) -> dict[str, str]:

@@ -16,7 +16,7 @@ from symrnn.pages.notation.latex import Latex
 from symrnn.pages.outline import outline, subject, unchecked
 from symrnn.pages.phrases import table
 from symrnn.pages.spell import Spelling
-from symrnn.parse import suggest
+from symrnn.slips import suggest
 
 MOST_STEPS = 6
 

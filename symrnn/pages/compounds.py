@@ -7,9 +7,26 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from symrnn.functions import FUNCTIONS, Function
+from symrnn.functions import FUNCTIONS, SHORTEST, Function, root
 from symrnn.ir import Contraction, Peak, Pointwise, Statement, Step
-from symrnn.pages.formula import Add, Call, Div, Ein, Fn, Formula, Mul, Neg, Pow, add, div, mul, neg, rebuilt, relabel
+from symrnn.pages.formula import (
+    Add,
+    Call,
+    Div,
+    Ein,
+    Fn,
+    Formula,
+    Mul,
+    Neg,
+    Num,
+    Pow,
+    add,
+    div,
+    mul,
+    neg,
+    rebuilt,
+    relabel,
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +85,7 @@ def sums_of_powers(step: Step) -> set[str]:
 def _norm_at(statements: tuple[Statement, ...], s: Statement) -> Compound | None:
     """√(aᵀ a)."""
     squares = next((x for x in statements if s.args and x.out.name == s.args[0].name), None)
-    if _row(s) is not FUNCTIONS["sqrt"] or not isinstance(squares, Contraction) or len(squares.args) != 2:
+    if _row(s) not in (FUNCTIONS["sqrt"], root) or not isinstance(squares, Contraction) or len(squares.args) != 2:
         return None
     a, b = squares.args
     if a != b or squares.out.labels != a.labels[:-1]:
@@ -191,9 +208,13 @@ def _softmax(power: Formula) -> Formula:
 
 
 def norms(node: Formula) -> Formula:
-    """√(aᵀ a) as ‖a‖."""
-    inner = node.args[0] if getattr(getattr(node, "row", None), "name", "") == "sqrt" else None  # type: ignore[union-attr]
-    if isinstance(inner, Ein) and len(inner.args) == 2 and inner.args[0] == inner.args[1]:
+    """√(aᵀ a) as ‖a‖, and without the guard that keeps it from dividing by zero."""
+    if not isinstance(node, Fn):
+        return node
+    if node.row.name == "max" and node.args[1] == Num(SHORTEST):
+        return node.args[0]
+    inner = node.args[0]
+    if node.row.name == "sqrt" and isinstance(inner, Ein) and len(inner.args) == 2 and inner.args[0] == inner.args[1]:
         (a, _) = inner.args
         if inner.labels == a.labels[:-1]:
             return Call("norm", (a,), inner.labels, a.labels[-1])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import sympy as sp
 
 from symrnn.cell import Apply, Axes, Cell, Expr, Name, Number
-from symrnn.functions import COMPARISONS, FUNCTIONS
+from symrnn.functions import COMPARISONS, FUNCTIONS, root
 from symrnn.ir import Concat, Contraction, OneHot, Peak, Pointwise, Ref, Slice, Statement, natural
 from symrnn.pages.formula import (
     NOW,
@@ -52,7 +52,8 @@ def expression(expr: sp.Expr, values: Mapping[str, Formula], rank: Sequence[str]
     if isinstance(expr, sp.Pow):
         base = expression(expr.base, values, rank)
         return Fn(FUNCTIONS["sqrt"], (base,)) if expr.exp == sp.Rational(1, 2) else power(base, expr.exp)
-    return Fn(type(expr).row, tuple(expression(a, values, rank) for a in expr.args))
+    row = FUNCTIONS["sqrt"] if type(expr).row is root else type(expr).row
+    return Fn(row, tuple(expression(a, values, rank) for a in expr.args))
 
 
 def _product(expr: sp.Expr, values: Mapping[str, Formula], rank: Sequence[str]) -> Formula:

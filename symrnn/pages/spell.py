@@ -244,7 +244,7 @@ class Spelling:
         return "dot" if scalar else "odot"
 
     def pow(self, node: Pow) -> str:
-        return self.to.power(self.text(node.base, ATOM), self.text(Num(node.exponent)))
+        return self.to.power(self.raised(node.base), self.text(Num(node.exponent)))
 
     def fn(self, node: Fn) -> tuple[str, int]:
         name, args = node.row.name, node.args
@@ -256,7 +256,7 @@ class Spelling:
         if name == "where":
             return self.where(args), SUM
         if name == "pow":
-            return self.to.power(self.text(args[0], ATOM), self.text(args[1])), POWER
+            return self.to.power(self.raised(args[0]), self.text(args[1])), POWER
         if name == "abs":
             return self.to.fence("|", self.text(args[0])), ATOM
         inner: list[str] = []
@@ -269,6 +269,16 @@ class Spelling:
         assert isinstance(condition, Fn)
         test = self.to.row([self.text(condition.args[0]), self.to.op(condition.row.name), self.text(condition.args[1])])
         return self.to.cases([(self.text(args[1]), test), (self.text(args[2]), "")])
+
+    def raised(self, node: Formula) -> str:
+        """What something may stand above: a fraction in parentheses too."""
+        return self.to.fence("(", self.text(node)) if isinstance(node, Div) else self.text(node, ATOM)
+
+    def turned(self, node: Formula) -> str:
+        """The transpose; of a quotient by a scalar, that of its numerator."""
+        if isinstance(node, Div) and not node.bottom.labels:
+            return self.to.fraction(self.turned(node.top), self.text(node.bottom))
+        return self.to.transpose(self.raised(node))
 
     # -- products and reductions ---------------------------------------------------------------------------
 
@@ -286,14 +296,14 @@ class Spelling:
         (a,) = node.args
         have = a.labels
         if set(have) == set(node.labels):
-            return self.to.transpose(self.text(a, ATOM)), ATOM
+            return self.turned(a), ATOM
         ones = self.to.symbol("ones")
         if len(have) == 1:
             return self.to.row([self.to.transpose(ones), self.to.op("dot"), self.text(a, POWER)]), PRODUCT
         if len(have) == 2 and node.labels == have[:1]:
             return self.to.row([self.text(a, POWER), self.to.op("dot"), ones]), PRODUCT
         if len(have) == 2 and node.labels == have[1:]:
-            return self.to.row([self.to.transpose(self.text(a, ATOM)), self.to.op("dot"), ones]), PRODUCT
+            return self.to.row([self.turned(a), self.to.op("dot"), ones]), PRODUCT
         return self.indexed(node), PRODUCT
 
     def matrix(self, a: Formula, b: Formula, out: Labels) -> str:
@@ -301,25 +311,22 @@ class Spelling:
         la, lb = a.labels, b.labels
         to = self.to
 
-        def turned(x: Formula) -> str:
-            return to.transpose(self.text(x, ATOM))
-
         def plain(x: Formula) -> str:
             return self.text(x, POWER)
 
         if la == lb and not out:
             if len(la) == 1:
-                return to.row([turned(a), to.op("dot"), plain(b)])
+                return to.row([self.turned(a), to.op("dot"), plain(b)])
             return to.fence("<", to.row([self.text(a), to.op(","), self.text(b)]))
         if len(la) == len(lb) == 1 and out == (*la, *lb):
-            return to.row([plain(a), to.op("dot"), turned(b)])
+            return to.row([plain(a), to.op("dot"), self.turned(b)])
         if len(la) == 2 and len(lb) == 1 and len(out) == 1 and set(la) == {*out, *lb}:
-            return to.row([plain(a) if la[1] == lb[0] else turned(a), to.op("dot"), plain(b)])
+            return to.row([plain(a) if la[1] == lb[0] else self.turned(a), to.op("dot"), plain(b)])
         if len(la) == len(lb) == len(out) == 2 and out[0] in la and out[1] in lb and len(set(la) & set(lb)) == 1:
             inner = (set(la) & set(lb)).pop()
             if inner not in out:
-                left = plain(a) if la[1] == inner else turned(a)
-                return to.row([left, to.op("dot"), plain(b) if lb[0] == inner else turned(b)])
+                left = plain(a) if la[1] == inner else self.turned(a)
+                return to.row([left, to.op("dot"), plain(b) if lb[0] == inner else self.turned(b)])
         if la == lb and len(la) == 2 and len(out) == 1:
             both = to.fence("(", to.row([plain(a), to.op("odot"), plain(b)]))
             return to.row([both if out == la[:1] else to.transpose(both), to.op("dot"), to.symbol("ones")])
@@ -394,8 +401,8 @@ class Spelling:
         if m.outer == m.inner and m.outer:
             return self.to.row([self.to.word("diag"), self.to.fence("(", self.text(m.arg))])
         if m.outer and m.inner:
-            return text if m.arg.labels == (m.outer, m.inner) else self.to.transpose(self.text(m.arg, ATOM))
-        return self.to.transpose(self.text(m.arg, ATOM)) if m.inner else text
+            return text if m.arg.labels == (m.outer, m.inner) else self.turned(m.arg)
+        return self.turned(m.arg) if m.inner else text
 
     def ratio(self, of: Formula, by: Formula, d: str = "") -> str:
         d = d or self.to.symbol("partial")

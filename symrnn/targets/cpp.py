@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 
 from symrnn.arraycode import HELPERS, spell
 from symrnn.cell import Cell
 from symrnn.emit import Artifact, Header, emit
+from symrnn.frame import Filled, Pairs, frame
 from symrnn.kernels.c import SPELLING, Kernel, sizes
 from symrnn.kernels.compiler import compiler
 from symrnn.kernels.glue import Direction, Glue
@@ -18,7 +19,6 @@ from symrnn.kernels.layout import layout
 from symrnn.kernels.plan import Plan, plan
 from symrnn.loading import load as execute
 from symrnn.program import Program
-from symrnn.targets.numpy import Row
 
 NAME = "cpp"
 TEMPLATES = {".py": "cpp/module.py.j2", ".cpp": "cpp/kernels.cpp.j2"}
@@ -41,30 +41,15 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Module:
+class Module(Filled):
     """What the templates print."""
 
-    cell: Cell
-    header: Header
-    title: str
-    inputs: list[Row]
-    params: list[Row]
-    states: list[Row]
-    outputs: list[Row]
-    starts: list[tuple[str, str]]
     size_names: list[str]
     m_sizes: str
-    tape: list[tuple[str, str]]
+    tape: Pairs
     forward: Part
     backward: Part
     kernels: list[Kernel]
-    final: list[tuple[str, str]]
-    results: list[tuple[str, str]]
-    seeds: list[tuple[str, str]]
-    gradients: list[tuple[str, str]]
-    input_gradients: list[tuple[str, str]]
-    state_gradients: list[tuple[str, str]]
-    uses: dict[str, bool]
     forward_carries: list[str]
     backward_carries: list[str]
 
@@ -85,14 +70,7 @@ def module(program: Program, header: Header, xp: str) -> Module:
     gradients = {v.name: _gradient(d.gradients[v.name], backward, xp) for v in (*cell.params, *cell.inputs)}
     returned = " ".join(gradients.values())
     return Module(
-        cell=cell,
-        header=header,
-        title=cell.title or cell.name,
-        inputs=_rows(cell.inputs),
-        params=_rows(cell.params),
-        states=[Row(c.name, c.axes, cell.variable(c.of).meaning or c.of) for c in cell.carries],
-        outputs=_rows(cell.outputs),
-        starts=[(v.name, v.start or ("uniform" if len(v.axes) > 1 else "zeros")) for v in cell.params],
+        **vars(frame(program, header)),
         size_names=list(names.values()),
         m_sizes=f"[size[axis] for axis in ({', '.join(repr(n) for n in names)})]".replace("'", '"'),
         tape=tape,
@@ -101,7 +79,6 @@ def module(program: Program, header: Header, xp: str) -> Module:
         kernels=[*forward.kernels, *backward.kernels],
         final=[(b.key, f"{b.last}.copy()") for b in forward.boundaries],
         results=[(v.name, f"{_result(v.name, forward)}.copy()") for v in cell.outputs],
-        seeds=[(name, spell(seed)) for name, seed in d.seeds.items()],
         gradients=[(v.name, gradients[v.name]) for v in cell.params],
         input_gradients=[(v.name, gradients[v.name]) for v in cell.inputs],
         state_gradients=[(b.key, f"{b.last}.copy()") for b in backward.boundaries],
@@ -137,12 +114,8 @@ def _tape(forward: Direction, backward: Direction, seeds: set[str]) -> list[tupl
     return [(spell(n), forward.shapes[spell(n)]) for n in backward.reads if spell(n) not in seeds]
 
 
-def _rows(variables: Iterable[object]) -> list[Row]:
-    return [Row(v.name, v.axes, v.meaning) for v in variables]  # type: ignore[attr-defined]
-
-
-def load(cell: Cell, artifacts: Sequence[Artifact], host: bool = False) -> ModuleType:
-    """The module with its kernels; without a compiler a warning and the NumPy module. `host` is always so."""
+def load(cell: Cell, artifacts: Sequence[Artifact]) -> ModuleType:
+    """The module with its kernels; without a compiler a warning and the NumPy module."""
     if compiler() is None:
         warnings.warn("There is no C++ compiler (g++, clang++ or $CXX): using the NumPy backend.", stacklevel=3)
         return execute(cell, emit(cell, "numpy"))

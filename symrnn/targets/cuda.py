@@ -10,13 +10,13 @@ from typing import Any
 from symrnn.arraycode import spell
 from symrnn.cell import Cell, Variable
 from symrnn.emit import Artifact, Header
+from symrnn.frame import Filled, Pairs
 from symrnn.kernels.c import SPELLING, Kernel, sizes
 from symrnn.kernels.host import on_the_cpu
 from symrnn.kernels.ops import extent
 from symrnn.loading import load as execute
 from symrnn.program import Program
 from symrnn.targets import cpp
-from symrnn.targets.numpy import Row
 
 NAME = "cuda"
 TEMPLATES = {".py": "cuda/module.py.j2", ".cu": "cuda/kernels.cu.j2"}
@@ -37,33 +37,18 @@ class Bound:
 
 
 @dataclass(frozen=True)
-class Module:
+class Module(Filled):
     """What the templates print."""
 
-    cell: Cell
-    header: Header
-    title: str
-    inputs: list[Row]
-    params: list[Row]
-    states: list[Row]
-    outputs: list[Row]
-    starts: list[tuple[str, str]]
     size_names: list[str]
     m_sizes: str
-    given: list[tuple[str, str]]
-    all_params: list[tuple[str, str]]
-    input_locals: list[tuple[str, str]]
+    given: Pairs
+    all_params: Pairs
+    input_locals: Pairs
     seed_locals: list[tuple[str, str, str]]
     forward: Any
     backward: Any
     kernels: list[Kernel]
-    uses: dict[str, bool]
-    final: list[tuple[str, str]]
-    results: list[tuple[str, str]]
-    seeds: list[tuple[str, str]]
-    gradients: list[tuple[str, str]]
-    input_gradients: list[tuple[str, str]]
-    state_gradients: list[tuple[str, str]]
 
 
 def context(program: Program, header: Header) -> Module:

@@ -7,32 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from symrnn.arraycode import HELPERS, Writer, broken, insertions, spell
-from symrnn.cell import Axes, Cell, Variable, axis_parts
-from symrnn.cell import Carry as CellCarry
+from symrnn.cell import Axes, axis_parts
 from symrnn.emit import Header
+from symrnn.frame import Filled, Pairs, Row, frame
 from symrnn.ir import Contraction, Pointwise, Statement, numbered, times_read
 from symrnn.program import BLOCKS, Pass, Program
 
 NAME = "numpy"
 TEMPLATES = {".py": "numpy/module.py.j2"}
 PASSES = ("expand", "alias", "fuse", "hoist", "save")
-
-
-@dataclass(frozen=True)
-class Row:
-    """A table row of the docstrings: a name, its axes and what it means."""
-
-    name: str
-    axes: Axes
-    meaning: str
-
-    @property
-    def local(self) -> str:
-        return spell(self.name)
-
-    def shape(self, *lead: str) -> str:
-        axes = (*lead, *self.axes)
-        return f"({', '.join(axes)}{',' if len(axes) == 1 else ''})"
 
 
 @dataclass(frozen=True)
@@ -166,18 +149,10 @@ class Carry:
 
 
 @dataclass(frozen=True)
-class Module:
+class Module(Filled):
     """What the template prints."""
 
-    cell: Cell
-    header: Header
-    title: str
-    inputs: list[Row]
-    params: list[Row]
-    states: list[Row]
-    outputs: list[Row]
-    consts: list[tuple[str, str]]
-    starts: list[tuple[str, str]]
+    consts: Pairs
     tape: list[Row]
     forward: dict[str, Section]
     backward: dict[str, Section]
@@ -186,17 +161,10 @@ class Module:
     tape_unpack: list[str]
     forward_carries: list[Carry]
     backward_carries: list[Carry]
-    forward_rows: list[tuple[str, str]]
-    backward_rows: list[tuple[str, str]]
+    forward_rows: Pairs
+    backward_rows: Pairs
     looped: list[tuple[str, str, str]]
-    final: list[tuple[str, str]]
-    results: list[tuple[str, str]]
-    seeds: list[tuple[str, str]]
-    gradients: list[tuple[str, str]]
-    input_gradients: list[tuple[str, str]]
-    state_gradients: list[tuple[str, str]]
-    sizes: dict[str, list[tuple[str, str]]]
-    uses: dict[str, bool]
+    sizes: dict[str, Pairs]
 
 
 def context(program: Program, header: Header) -> Module:
@@ -208,15 +176,8 @@ def context(program: Program, header: Header) -> Module:
     loops = [c for c in program.backward.carried if not c.stored]
     aliased = {*program.saved, *(c.source for c in program.forward.carried)}
     return Module(
-        cell=cell,
-        header=header,
-        title=cell.title or cell.name,
-        inputs=_rows(cell.inputs),
-        params=_rows(cell.params),
-        states=[Row(c.name, c.axes, _carry_meaning(cell, c)) for c in cell.carries],
-        outputs=_rows(cell.outputs),
+        **vars(frame(program, header)),
         consts=[(spell(v.name), v.start) for v in cell.consts],
-        starts=[(v.name, v.start or ("uniform" if len(v.axes) > 1 else "zeros")) for v in cell.params],
         tape=[_tape_row(program, n) for n in program.saved],
         forward=sections[forward],
         backward=sections[backward],
@@ -230,7 +191,6 @@ def context(program: Program, header: Header) -> Module:
         looped=[(c.key, spell(c.arrives), spell(c.source)) for c in loops],
         final=[(c.key, f"{c.rows}[-1].copy()") for c in forward.carries()],
         results=[(v.name, f"{spell(v.name)}.copy()" if v.name in aliased else spell(v.name)) for v in cell.outputs],
-        seeds=[(name, spell(seed)) for name, seed in d.seeds.items()],
         gradients=[(v.name, _array(d.gradients[v.name], v.axes)) for v in cell.params],
         input_gradients=[(v.name, spell(d.gradients[v.name])) for v in cell.inputs],
         state_gradients=[(c.key, spell(c.arrives)) for c in loops]
@@ -251,15 +211,6 @@ def _uses(sections: dict[_Direction, dict[str, Section]], helpers: set[str]) -> 
 
 def _code(blocks: dict[str, Section]) -> str:
     return "\n".join(line for s in blocks.values() for _, line in s.lines)
-
-
-def _rows(variables: Sequence[Variable]) -> list[Row]:
-    return [Row(v.name, v.axes, v.meaning) for v in variables]
-
-
-def _carry_meaning(cell: Cell, carry: CellCarry) -> str:
-    meaning = cell.variable(carry.of).meaning or carry.of
-    return f"{meaning}, {carry.lag} step{'s' if carry.lag > 1 else ''} earlier" if carry.lag else meaning
 
 
 def _tape_row(program: Program, name: str) -> Row:

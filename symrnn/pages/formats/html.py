@@ -6,25 +6,10 @@ from html import escape
 from typing import Any
 
 from symrnn import emit
-from symrnn.pages.document import (
-    Block,
-    Code,
-    Diagram,
-    Document,
-    Equations,
-    Fold,
-    Mono,
-    Phrase,
-    Prose,
-    Section,
-    Table,
-    Words,
-    say,
-)
+from symrnn.pages.document import Block, Code, Diagram, Document, Equations, Fold, Prose, Section, Table, say
 from symrnn.pages.drawing import layout
 from symrnn.pages.notation.mathml import Mathml
-from symrnn.pages.phrases import spoken
-from symrnn.pages.spell import Spelling
+from symrnn.pages.writer import Writer
 
 SUFFIX = ".html"
 _ARROW = (
@@ -52,10 +37,9 @@ def render(document: Document, lang: str, fragment: bool = False, links: str = "
     )
 
 
-class _Writer:
+class _Writer(Writer):
     def __init__(self, document: Document, lang: str) -> None:
-        self.document, self.lang = document, lang
-        self.pen = Spelling(Mathml(), document.letters)
+        super().__init__(document, lang, Mathml())
 
     def body(self) -> str:
         d = self.document
@@ -73,38 +57,24 @@ class _Writer:
     def blocks(self, blocks: tuple[Block, ...]) -> str:
         return "\n".join(self.block(b) for b in blocks)
 
-    def block(self, block: Block) -> str:
-        match block:
-            case Prose():
-                return f"<p>{' '.join(self.say(p) for p in block.phrases)}</p>"
-            case Equations():
-                return self.equations(block)
-            case Table():
-                return self.table(block)
-            case Code():
-                return f"<pre><code>{escape(chr(10).join(block.lines))}</code></pre>"
-            case Fold():
-                opened = " open" if block.open else ""
-                summary = f"<summary>{self.say(block.summary)}</summary>"
-                return f"<details{opened}>{summary}\n{self.blocks(block.blocks)}</details>"
-            case Diagram():
-                return self.diagram(block)
-
-    def say(self, phrase: Phrase) -> str:
-        return spoken(phrase, self.lang, escape, self.inline)
+    def escape(self, text: str) -> str:
+        return escape(text)
 
     def inline(self, formula: Any) -> str:
         return f"<math>{self.pen.text(formula)}</math>"
 
-    def cell(self, cell: Any) -> str:
-        match cell:
-            case Phrase():
-                return self.say(cell)
-            case Words():
-                return escape(cell.text)
-            case Mono():
-                return f"<code>{escape(cell.text)}</code>"
-        return self.inline(cell)
+    def mono(self, text: str) -> str:
+        return f"<code>{escape(text)}</code>"
+
+    def prose(self, block: Prose) -> str:
+        return f"<p>{self.said(block)}</p>"
+
+    def code(self, block: Code) -> str:
+        return f"<pre><code>{escape(chr(10).join(block.lines))}</code></pre>"
+
+    def fold(self, block: Fold) -> str:
+        summary = f"<summary>{self.say(block.summary)}</summary>"
+        return f"<details{' open' if block.open else ''}>{summary}\n{self.blocks(block.blocks)}</details>"
 
     # -- equations -----------------------------------------------------------------------------------------
 

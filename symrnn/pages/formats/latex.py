@@ -6,26 +6,12 @@ import re
 from typing import Any
 
 from symrnn import emit
-from symrnn.pages.document import (
-    Block,
-    Code,
-    Diagram,
-    Document,
-    Equations,
-    Fold,
-    Mono,
-    Phrase,
-    Prose,
-    Section,
-    Table,
-    Words,
-)
+from symrnn.pages.document import Block, Code, Diagram, Document, Equations, Fold, Prose, Section, Table
 from symrnn.pages.drawing import layout
 from symrnn.pages.lines import broken, typeset
 from symrnn.pages.names import GREEK
 from symrnn.pages.notation.latex import Latex
-from symrnn.pages.phrases import spoken
-from symrnn.pages.spell import Spelling
+from symrnn.pages.writer import Writer
 
 SUFFIX = ".tex"
 WIDTH = 78
@@ -45,7 +31,7 @@ _WIDE = re.compile(r"[\u2e80-\u9fff\uff00-\uffef\u3000-\u303f]")
 
 def render(document: Document, lang: str, fragment: bool = False) -> str:
     """The page; a fragment has sections only, for \\input into a document of one's own."""
-    writer = Writer(document, lang)
+    writer = TexWriter(document, lang)
     sections = "\n\n".join(writer.section(s) for s in document.sections)
     if fragment:
         return f"% Needs \\usepackage{{amsmath}} and \\usepackage{{amssymb}}.\n{sections}\n"
@@ -55,12 +41,11 @@ def render(document: Document, lang: str, fragment: bool = False) -> str:
     )
 
 
-class Writer:
-    """Writes blocks; `chinese` text is passed through only where ctex will set it."""
+class TexWriter(Writer):
+    """Writes blocks; Chinese text is passed through only where ctex will set it."""
 
     def __init__(self, document: Document, lang: str) -> None:
-        self.document, self.lang = document, lang
-        self.pen = Spelling(Latex(), document.letters)
+        super().__init__(document, lang, Latex())
 
     def escape(self, text: str) -> str:
         """Text that means nothing to TeX; what basic fonts lack is named by its code point."""
@@ -84,36 +69,17 @@ class Writer:
     def blocks(self, blocks: tuple[Block, ...]) -> str:
         return "\n\n".join(self.block(b) for b in blocks).replace("\n\n\\begin{align*}", "\n\\begin{align*}")
 
-    def block(self, block: Block) -> str:
-        match block:
-            case Prose():
-                return " ".join(self.say(p) for p in block.phrases)
-            case Equations():
-                return self.equations(block)
-            case Table():
-                return self.table(block)
-            case Code():
-                return self.code(block)
-            case Fold():
-                return f"\\paragraph{{{self.say(block.summary)}}}\\leavevmode\n\n{self.blocks(block.blocks)}"
-            case Diagram():
-                return self.diagram(block)
-
-    def say(self, phrase: Phrase) -> str:
-        return spoken(phrase, self.lang, self.escape, self.inline)
-
     def inline(self, formula: Any) -> str:
         return f"${self.pen.text(formula)}$"
 
-    def cell(self, cell: Any) -> str:
-        match cell:
-            case Phrase():
-                return self.say(cell)
-            case Words():
-                return self.escape(cell.text)
-            case Mono():
-                return f"\\texttt{{{self.escape(cell.text)}}}"
-        return self.inline(cell)
+    def mono(self, text: str) -> str:
+        return f"\\texttt{{{self.escape(text)}}}"
+
+    def prose(self, block: Prose) -> str:
+        return self.said(block)
+
+    def fold(self, block: Fold) -> str:
+        return f"\\paragraph{{{self.say(block.summary)}}}\\leavevmode\n\n{self.blocks(block.blocks)}"
 
     def equations(self, block: Equations) -> str:
         """One aligned display; a note stands between its rows."""

@@ -6,24 +6,11 @@ import re
 from html import escape as html_escape
 from typing import Any
 
-from symrnn.pages.document import (
-    Block,
-    Code,
-    Diagram,
-    Document,
-    Equations,
-    Fold,
-    Mono,
-    Phrase,
-    Prose,
-    Section,
-    Table,
-    Words,
-)
+from symrnn.pages.document import Code, Diagram, Document, Equations, Fold, Phrase, Prose, Section, Table
 from symrnn.pages.lines import broken, typeset
 from symrnn.pages.notation.latex import Latex
 from symrnn.pages.phrases import spoken
-from symrnn.pages.spell import Spelling
+from symrnn.pages.writer import Writer
 
 SUFFIX = ".md"
 WIDTH = 76
@@ -37,52 +24,41 @@ def render(document: Document, lang: str, fragment: bool = False) -> str:
     return title + "\n\n".join(writer.section(s) for s in document.sections) + "\n"
 
 
-class _Writer:
+class _Writer(Writer):
     def __init__(self, document: Document, lang: str) -> None:
-        self.document, self.lang = document, lang
-        self.pen = Spelling(Latex(), document.letters)
+        super().__init__(document, lang, Latex())
 
     def section(self, s: Section) -> str:
         return f"## {self.say(s.title)}\n\n" + "\n\n".join(self.block(b) for b in s.blocks)
 
-    def block(self, block: Block) -> str:
-        match block:
-            case Prose():
-                return " ".join(self.say(p) for p in block.phrases)
-            case Equations():
-                return self.equations(block)
-            case Table():
-                head = " | ".join(self.say(p) for p in block.head)
-                rows = "\n".join(f"| {' | '.join(self.cell(c) for c in row)} |" for row in block.rows)
-                return f"| {head} |\n|{'---|' * len(block.head)}\n{rows}"
-            case Code():
-                return "```python\n" + "\n".join(block.lines) + "\n```"
-            case Fold():
-                inner = "\n\n".join(self.block(b) for b in block.blocks)
-                return (
-                    f"<details>\n<summary>{html_escape(self.plain(block.summary))}</summary>\n\n{inner}\n\n</details>"
-                )
-            case Diagram():
-                return self.diagram(block)
-
-    def say(self, phrase: Phrase) -> str:
-        return spoken(phrase, self.lang, _escape, self.inline)
-
-    def plain(self, phrase: Phrase) -> str:
-        return spoken(phrase, self.lang, lambda text: text, self.pen.text)
+    def escape(self, text: str) -> str:
+        """Text that Markdown and HTML take literally."""
+        return _escape(text)
 
     def inline(self, formula: Any) -> str:
         return f"$`{self.pen.text(formula)}`$"
 
-    def cell(self, cell: Any) -> str:
-        match cell:
-            case Phrase():
-                return self.say(cell)
-            case Words():
-                return _escape(cell.text)
-            case Mono():
-                return f"`{cell.text}`"
-        return self.inline(cell)
+    def mono(self, text: str) -> str:
+        return f"`{text}`"
+
+    def prose(self, block: Prose) -> str:
+        return self.said(block)
+
+    def table(self, block: Table) -> str:
+        head = " | ".join(self.say(p) for p in block.head)
+        rows = "\n".join(f"| {' | '.join(self.cell(c) for c in row)} |" for row in block.rows)
+        return f"| {head} |\n|{'---|' * len(block.head)}\n{rows}"
+
+    def code(self, block: Code) -> str:
+        return "```python\n" + "\n".join(block.lines) + "\n```"
+
+    def fold(self, block: Fold) -> str:
+        inner = "\n\n".join(self.block(b) for b in block.blocks)
+        return f"<details>\n<summary>{html_escape(self.plain(block.summary))}</summary>\n\n{inner}\n\n</details>"
+
+    def plain(self, phrase: Phrase) -> str:
+        """A sentence where no Markdown is read."""
+        return spoken(phrase, self.lang, lambda text: text, self.pen.text)
 
     def equations(self, block: Equations) -> str:
         groups: list[str] = []
@@ -116,5 +92,4 @@ def _display(rows: list[str]) -> str:
 
 
 def _escape(text: str) -> str:
-    """Text that Markdown and HTML take literally."""
     return _MEANS_SOMETHING.sub(r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -5,24 +5,10 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from symrnn.pages.document import (
-    Block,
-    Code,
-    Diagram,
-    Document,
-    Equations,
-    Fold,
-    Mono,
-    Phrase,
-    Prose,
-    Section,
-    Table,
-    Words,
-)
+from symrnn.pages.document import Code, Diagram, Document, Equations, Fold, Prose, Section, Table
 from symrnn.pages.lines import broken, columns
 from symrnn.pages.notation.plain import Plain
-from symrnn.pages.phrases import spoken
-from symrnn.pages.spell import Spelling
+from symrnn.pages.writer import Writer
 
 SUFFIX = ".txt"
 WIDTH = 96
@@ -35,41 +21,36 @@ def render(document: Document, lang: str, fragment: bool = False) -> str:
     return "\n\n".join(x for x in (*title, *(writer.section(s) for s in document.sections)) if x) + "\n"
 
 
-class _Writer:
+class _Writer(Writer):
     def __init__(self, document: Document, lang: str) -> None:
-        self.document, self.lang = document, lang
-        self.pen = Spelling(Plain(), document.letters)
+        super().__init__(document, lang, Plain())
 
     def section(self, s: Section) -> str:
         title = self.say(s.title)
         blocks = "\n\n".join(x for x in map(self.block, s.blocks) if x)
         return f"{title}\n{'─' * columns(title)}\n{blocks}" if blocks else ""
 
-    def block(self, block: Block) -> str:
-        match block:
-            case Prose():
-                return _wrapped(" ".join(self.say(p) for p in block.phrases))
-            case Equations():
-                return self.equations(block)
-            case Table():
-                return self.table(block)
-            case Code():
-                return "\n".join(f"    {line}" for line in block.lines)
-            case Fold():
-                return "\n\n".join([self.say(block.summary), *map(self.block, block.blocks)])
-            case Diagram():
-                return ""
+    def escape(self, text: str) -> str:
+        return _printable(text)
 
-    def say(self, phrase: Phrase) -> str:
-        return spoken(phrase, self.lang, _printable, self.pen.text)
+    def inline(self, formula: Any) -> str:
+        return self.pen.text(formula)
 
-    def cell(self, cell: Any) -> str:
-        match cell:
-            case Phrase():
-                return self.say(cell)
-            case Words() | Mono():
-                return _printable(cell.text)
-        return self.pen.text(cell)
+    def mono(self, text: str) -> str:
+        return _printable(text)
+
+    def prose(self, block: Prose) -> str:
+        return _wrapped(self.said(block))
+
+    def code(self, block: Code) -> str:
+        return "\n".join(f"    {line}" for line in block.lines)
+
+    def fold(self, block: Fold) -> str:
+        return "\n\n".join([self.say(block.summary), *map(self.block, block.blocks)])
+
+    def diagram(self, block: Diagram) -> str:
+        """A drawing of lines would say less than the equations."""
+        return ""
 
     def equations(self, block: Equations) -> str:
         made = [(e, *broken(e, self.pen.to, self.document.letters, WIDTH)) for e in block.rows]

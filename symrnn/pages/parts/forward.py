@@ -59,6 +59,8 @@ def conventions(shown: list[Formula]) -> Section:
         phrases.append(say("convention.ones"))
     if any(isinstance(x, Ein) and len(x.args) == 2 and any(len(a.labels) > 2 for a in x.args) for x in parts):
         phrases.append(say("convention.indices"))
+    if any(isinstance(x, Call) and x.op == "norm" for x in parts):
+        phrases.append(say("convention.norm"))
     slices = [x for x in parts if isinstance(x, Call) and x.op == "slice"]
     if slices:
         phrases.append(say("convention.slice"))

@@ -1,0 +1,82 @@
+"""What every generated module shows, whatever its target: the cell's names and shapes, and what is returned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from symrnn.arraycode import spell
+from symrnn.cell import Axes, Carry, Cell, Variable
+from symrnn.emit import Header
+from symrnn.program import Program
+
+Pairs = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A table row of the docstrings: a name, its axes and what it means."""
+
+    name: str
+    axes: Axes
+    meaning: str
+
+    @property
+    def local(self) -> str:
+        return spell(self.name)
+
+    def shape(self, *lead: str) -> str:
+        axes = (*lead, *self.axes)
+        return f"({', '.join(axes)}{',' if len(axes) == 1 else ''})"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What follows from the cell alone. `starts` says how parameters begin, `seeds` how cotangents are called."""
+
+    cell: Cell
+    header: Header
+    title: str
+    inputs: list[Row]
+    params: list[Row]
+    states: list[Row]
+    outputs: list[Row]
+    starts: Pairs
+    seeds: Pairs
+
+
+@dataclass(frozen=True)
+class Filled(Frame):
+    """With what the functions return, by name, as the target writes it, and which helpers it needs."""
+
+    final: Pairs
+    results: Pairs
+    gradients: Pairs
+    input_gradients: Pairs
+    state_gradients: Pairs
+    uses: dict[str, bool]
+
+
+def frame(program: Program, header: Header) -> Frame:
+    """The frame of a program's module."""
+    d, cell = program.derivation, program.derivation.cell
+    return Frame(
+        cell=cell,
+        header=header,
+        title=cell.title or cell.name,
+        inputs=_rows(cell.inputs),
+        params=_rows(cell.params),
+        states=[Row(c.name, c.axes, _meaning(cell, c)) for c in cell.carries],
+        outputs=_rows(cell.outputs),
+        starts=[(v.name, v.start or ("uniform" if len(v.axes) > 1 else "zeros")) for v in cell.params],
+        seeds=[(name, spell(seed)) for name, seed in d.seeds.items()],
+    )
+
+
+def _rows(variables: Sequence[Variable]) -> list[Row]:
+    return [Row(v.name, v.axes, v.meaning) for v in variables]
+
+
+def _meaning(cell: Cell, carry: Carry) -> str:
+    meaning = cell.variable(carry.of).meaning or carry.of
+    return f"{meaning}, {carry.lag} step{'s' if carry.lag > 1 else ''} earlier" if carry.lag else meaning

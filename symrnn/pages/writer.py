@@ -1,0 +1,86 @@
+"""The walk over the blocks of a page that every format takes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from symrnn.pages.document import (
+    Block,
+    Code,
+    Diagram,
+    Document,
+    Equations,
+    Fold,
+    Mono,
+    Phrase,
+    Prose,
+    Section,
+    Table,
+    Words,
+)
+from symrnn.pages.phrases import spoken
+from symrnn.pages.spell import Notation, Spelling
+
+
+class Writer(ABC):
+    """A format says how it writes text, formulas and each kind of block."""
+
+    def __init__(self, document: Document, lang: str, notation: Notation) -> None:
+        self.document, self.lang = document, lang
+        self.pen = Spelling(notation, document.letters)
+
+    def block(self, block: Block) -> str:
+        match block:
+            case Prose():
+                return self.prose(block)
+            case Equations():
+                return self.equations(block)
+            case Table():
+                return self.table(block)
+            case Code():
+                return self.code(block)
+            case Fold():
+                return self.fold(block)
+            case Diagram():
+                return self.diagram(block)
+
+    def said(self, block: Prose) -> str:
+        """The sentences of a paragraph."""
+        return " ".join(self.say(p) for p in block.phrases)
+
+    def say(self, phrase: Phrase) -> str:
+        """A sentence in the language of the page."""
+        return spoken(phrase, self.lang, self.escape, self.inline)
+
+    def cell(self, cell: Any) -> str:
+        """A cell of a table."""
+        match cell:
+            case Phrase():
+                return self.say(cell)
+            case Words():
+                return self.escape(cell.text)
+            case Mono():
+                return self.mono(cell.text)
+        return self.inline(cell)
+
+    @abstractmethod
+    def section(self, s: Section) -> str: ...
+    @abstractmethod
+    def escape(self, text: str) -> str: ...
+    @abstractmethod
+    def inline(self, formula: Any) -> str: ...
+    @abstractmethod
+    def mono(self, text: str) -> str: ...
+    @abstractmethod
+    def prose(self, block: Prose) -> str: ...
+    @abstractmethod
+    def equations(self, block: Equations) -> str: ...
+    @abstractmethod
+    def table(self, block: Table) -> str: ...
+    @abstractmethod
+    def code(self, block: Code) -> str: ...
+    @abstractmethod
+    def fold(self, block: Fold) -> str: ...
+    @abstractmethod
+    def diagram(self, block: Diagram) -> str: ...
