@@ -374,7 +374,7 @@ class _Lowering:
         centred = self.name(a - self.total(a, axes, f"sum_{_short(a.name)}") / size, axes, f"{_short(a.name)}_centred")
         squares = self.total(centred**2, axes, f"{_short(a.name)}_squared")
         spread = self.name(sqrt_(squares / size + LAYER_NORM_EPS), axes[:-1], f"{_short(a.name)}_std")
-        return centred / spread
+        return self.name(centred / spread, axes, f"{_short(a.name)}_normed")
 
     def concat(self, e: Apply) -> sp.Expr:
         names = [self.operand(a, f"{self.equation}_arg{k}") for k, a in enumerate(e.args)]

@@ -137,12 +137,13 @@ def read_back(node: Formula, pen: Spelling, env: dict[Formula, float]) -> float:
         text = re.sub(rf"(?<![A-Za-z\\]){re.escape(latex)}(?![A-Za-z])", chr(0xE000 + k), text)
     functions = {}
     for k, x in enumerate(
-        x for x in walk(node) if isinstance(x, Fn) and x.row.latex.startswith((r"\operatorname", r"\sigma"))
+        x for x in walk(node) if isinstance(x, Fn) and pen.function(x.row).startswith((r"\operatorname", r"\sigma"))
     ):
         letter = "ABCDEFGH"[k % 8]
         letter = next((n for n, row in functions.items() if row is x.row), letter)
         functions[letter] = x.row
-        text = text.replace(f"{x.row.latex}(", f"{letter}(").replace(f"{x.row.latex}\\Bigl(", f"{letter}(")
+        name = pen.function(x.row)
+        text = text.replace(f"{name}(", f"{letter}(").replace(f"{name}\\Bigl(", f"{letter}(")
     for mark, name in marks.items():
         text = text.replace(mark, name)
     text = re.sub(r"\\[Bb]ig[lr]", "", text).replace(r"\odot", r"\cdot").replace(r"\,", r" \cdot ")

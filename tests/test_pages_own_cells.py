@@ -40,6 +40,15 @@ SHOWN = [
     ("h = softmax(U @ h[t-1] + x)", "local", "∂hₜ/∂h̄ₜ = diag(hₜ) − hₜ hₜᵀ"),
     ("h = x + U @ h[t-1] * norm(h[t-1])", "local", "∂‖hₜ₋₁‖/∂hₜ₋₁ = hₜ₋₁ᵀ/‖hₜ₋₁‖"),
     ("h = x + U @ h[t-1] * norm(h[t-1])", "jacobian", "(∂hₜ/∂hₜ₋₁)₂ = (U hₜ₋₁) hₜ₋₁ᵀ/‖hₜ₋₁‖"),
+    ("h = layer_norm(U @ h[t-1] + x)", "jacobian", "∂hₜ/∂hₜ₋₁ = ((I − (𝟏 𝟏ᵀ)/H − (hₜ hₜᵀ)/H)/std(h̄ₜ)) U"),
+    (
+        "h = x * layer_norm(U @ h[t-1])",
+        "recursion",
+        "δh̄ₜ = (δhₜ ⊙ xₜ − (𝟏ᵀ (δhₜ ⊙ xₜ))/H − ((LN(h̄ₜ)ᵀ (δhₜ ⊙ xₜ))/H) LN(h̄ₜ))/std(h̄ₜ)",
+    ),
+    ("b = logsumexp(U @ h[t-1])\nh = b * x", "jacobian", "∂hₜ/∂hₜ₋₁ = xₜ softmax(b̄ₜ)ᵀ U"),
+    ("h = x * softmax(U @ h[t-1])", "recursion", "δh̄ₜ = softmax(h̄ₜ) ⊙ (δhₜ ⊙ xₜ − softmax(h̄ₜ)ᵀ (δhₜ ⊙ xₜ))"),
+    ("a = U @ h[t-1]\nh = softmax(a) * x + logsumexp(a)", "recursion", "δhₜ = ∂Lₜ/∂hₜ + Uᵀ δaₜ₊₁"),
     ("h = tanh(U @ h[t-1] + x) / (t + 1)", "forward", "hₜ = tanh(U hₜ₋₁ + xₜ)/t"),
     ("h = tanh(U @ h[t-1] + x * t)", "recursion", "δh̄ₜ = δhₜ ⊙ (1 − hₜ²)"),
     ("h = h[t-1] * dot(h[t-1], h[t-1]) + x", "jacobian", "(∂hₜ/∂hₜ₋₁)₁ = 2 hₜ₋₁ hₜ₋₁ᵀ"),
@@ -89,6 +98,16 @@ def test_steps_are_counted_from_one_and_the_page_says_so() -> None:
 )
 def test_the_power_of_a_matrix_is_spoken_of_only_where_nothing_else_scales_it(equation: str, power: bool) -> None:
     assert ("a power of $U$" in prose(page(VECTOR + equation), "jacobian")) is power
+
+
+def test_sigma_is_not_two_things_on_one_page() -> None:
+    shown = lines(page(VECTOR + "param sigma[H]\nh = sigmoid(U @ h[t-1] + x) * sigma"), "forward")
+    assert shown == ["hₜ = sigmoid(U hₜ₋₁ + xₜ) ⊙ σ"]
+    assert "σ(" in lines(page(VECTOR + "h = sigmoid(U @ h[t-1] + x)"), "forward")[0]
+
+
+def test_a_negative_number_is_subtracted() -> None:
+    assert lines(page(VECTOR + "h = tanh(U @ h[t-1] + x - 1)"), "local")[0] == "h̄ₜ = U hₜ₋₁ + xₜ − 1"
 
 
 @pytest.mark.parametrize(

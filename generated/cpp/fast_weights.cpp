@@ -275,11 +275,12 @@ extern "C" void forward_step4(const int64 t_, const int64* sizes, void* const* a
 }
 
 inline_point void forward_step5_point(
-    const compute_t gamma, const compute_t h_arg_centred, const compute_t h_arg_std, const compute_t beta,
-    compute_t& h, compute_t& h_again)
+    const compute_t h_arg_centred, const compute_t h_arg_std, const compute_t gamma, const compute_t beta,
+    compute_t& h_arg_normed, compute_t& h, compute_t& h_again)
 {
     // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t h_pre = gamma * h_arg_centred / h_arg_std + beta;
+    h_arg_normed = h_arg_centred / h_arg_std;
+    const compute_t h_pre = gamma * h_arg_normed + beta;
     h = larger(h_pre, 0);
     // A = lam * A[t-1] + eta * outer(h, h)
     h_again = h;
@@ -289,25 +290,27 @@ extern "C" void forward_step5(const int64 t_, const int64* sizes, void* const* a
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3];
     (void)t_, (void)T, (void)B, (void)I, (void)H;
-    const storage_t* __restrict__ gamma_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_arg_centred_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ h_arg_centred_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ gamma_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_arg_normed_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[6]);
     const int64 t = t_;
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t h, h_again;
+        compute_t h_arg_normed, h, h_again;
         forward_step5_point(
-            compute_t(gamma_at[iH]),
             compute_t(h_arg_centred_at[(t * B + iB) * H + iH]),
             compute_t(h_arg_std_at[t * B + iB]),
+            compute_t(gamma_at[iH]),
             compute_t(beta_at[iH]),
-            h, h_again);
+            h_arg_normed, h, h_again);
+        h_arg_normed_at[(t * B + iB) * H + iH] = storage_t(h_arg_normed);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         h_again_at[(t * B + iB) * H + iH] = storage_t(h_again);
     }
@@ -421,13 +424,12 @@ extern "C" void backward_step_sum2(const int64 t_, const int64* sizes, void* con
 
 inline_point void backward_step2_point(
     const compute_t dy, const compute_t d_h_next, const compute_t d_h_again, const compute_t d_h_h_h_again,
-    const compute_t h, const compute_t gamma, const compute_t h_arg_centred, const compute_t h_arg_std,
-    compute_t& d_h_pre, compute_t& d_h_pre_by_h_arg_std)
+    const compute_t h, const compute_t gamma, compute_t& d_h_pre, compute_t& d_h_arg_normed)
 {
     // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
     const compute_t d_h = dy + d_h_next + d_h_again + d_h_h_h_again;
     d_h_pre = compute_t((h) > (0)) * d_h;
-    d_h_pre_by_h_arg_std = -gamma * h_arg_centred * d_h_pre / square(h_arg_std);
+    d_h_arg_normed = gamma * d_h_pre;
 }
 
 extern "C" void backward_step2(const int64 t_, const int64* sizes, void* const* at)
@@ -440,17 +442,15 @@ extern "C" void backward_step2(const int64 t_, const int64* sizes, void* const* 
     const storage_t* __restrict__ d_h_h_h_again_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ gamma_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ h_arg_centred_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_h_pre_by_h_arg_std_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_h_arg_normed_at = static_cast<storage_t*>(at[7]);
     const int64 t = t_;
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t d_h_pre, d_h_pre_by_h_arg_std;
+        compute_t d_h_pre, d_h_arg_normed;
         backward_step2_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -458,11 +458,9 @@ extern "C" void backward_step2(const int64 t_, const int64* sizes, void* const* 
             compute_t(d_h_h_h_again_at[iB * H + iH]),
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(gamma_at[iH]),
-            compute_t(h_arg_centred_at[(t * B + iB) * H + iH]),
-            compute_t(h_arg_std_at[t * B + iB]),
-            d_h_pre, d_h_pre_by_h_arg_std);
+            d_h_pre, d_h_arg_normed);
         d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
-        d_h_pre_by_h_arg_std_at[iB * H + iH] = storage_t(d_h_pre_by_h_arg_std);
+        d_h_arg_normed_at[iB * H + iH] = storage_t(d_h_arg_normed);
     }
 }
 
@@ -471,8 +469,9 @@ extern "C" void backward_step_sum3(const int64 t_, const int64* sizes, void* con
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3];
     (void)t_, (void)T, (void)B, (void)I, (void)H;
-    const storage_t* __restrict__ d_h_pre_by_h_arg_std_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_h_arg_std_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_h_arg_normed_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_arg_centred_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_h_arg_std_h_arg_normed_at = static_cast<storage_t*>(at[2]);
     const int64 t = t_;
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
@@ -480,23 +479,25 @@ extern "C" void backward_step_sum3(const int64 t_, const int64* sizes, void* con
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_h_pre_by_h_arg_std_at[iB * H + iH]);
-        d_h_arg_std_at[iB] = storage_t(total);
+            total += compute_t(d_h_arg_normed_at[iB * H + iH]) * compute_t(h_arg_centred_at[(t * B + iB) * H + iH]);
+        d_h_arg_std_h_arg_normed_at[iB] = storage_t(total);
     }
 }
 
 inline_point void backward_step3_point(
-    const compute_t d_h_arg_std, const compute_t H_, const compute_t h_arg_std, compute_t& d_h_arg_squared)
+    const compute_t d_h_arg_std_h_arg_normed, const compute_t h_arg_std, const compute_t H_,
+    compute_t& d_h_arg_squared)
 {
     // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    d_h_arg_squared = compute_t(0.5) * d_h_arg_std / (H_ * h_arg_std);
+    const compute_t d_h_arg_std = -d_h_arg_std_h_arg_normed / square(h_arg_std);
+    d_h_arg_squared = compute_t(0.5) * d_h_arg_std / (h_arg_std * H_);
 }
 
 extern "C" void backward_step3(const int64 t_, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3];
     (void)t_, (void)T, (void)B, (void)I, (void)H;
-    const storage_t* __restrict__ d_h_arg_std_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_arg_std_h_arg_normed_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_h_arg_squared_at = static_cast<storage_t*>(at[2]);
     const int64 t = t_;
@@ -506,20 +507,20 @@ extern "C" void backward_step3(const int64 t_, const int64* sizes, void* const* 
     {
         compute_t d_h_arg_squared;
         backward_step3_point(
-            compute_t(d_h_arg_std_at[iB]),
-            compute_t(H),
+            compute_t(d_h_arg_std_h_arg_normed_at[iB]),
             compute_t(h_arg_std_at[t * B + iB]),
+            compute_t(H),
             d_h_arg_squared);
         d_h_arg_squared_at[iB] = storage_t(d_h_arg_squared);
     }
 }
 
 inline_point void backward_step4_point(
-    const compute_t d_h_arg_squared, const compute_t h_arg_centred, const compute_t d_h_pre,
-    const compute_t gamma, const compute_t h_arg_std, compute_t& d_h_arg_centred)
+    const compute_t d_h_arg_squared, const compute_t h_arg_centred, const compute_t d_h_arg_normed,
+    const compute_t h_arg_std, compute_t& d_h_arg_centred)
 {
     // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    d_h_arg_centred = 2 * d_h_arg_squared * h_arg_centred + d_h_pre * gamma / h_arg_std;
+    d_h_arg_centred = 2 * d_h_arg_squared * h_arg_centred + d_h_arg_normed / h_arg_std;
 }
 
 extern "C" void backward_step4(const int64 t_, const int64* sizes, void* const* at)
@@ -528,10 +529,9 @@ extern "C" void backward_step4(const int64 t_, const int64* sizes, void* const* 
     (void)t_, (void)T, (void)B, (void)I, (void)H;
     const storage_t* __restrict__ d_h_arg_squared_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_arg_centred_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ gamma_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_h_arg_centred_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_h_arg_normed_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_h_arg_centred_at = static_cast<storage_t*>(at[4]);
     const int64 t = t_;
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
@@ -542,8 +542,7 @@ extern "C" void backward_step4(const int64 t_, const int64* sizes, void* const* 
         backward_step4_point(
             compute_t(d_h_arg_squared_at[iB]),
             compute_t(h_arg_centred_at[(t * B + iB) * H + iH]),
-            compute_t(d_h_pre_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_at[iH]),
+            compute_t(d_h_arg_normed_at[iB * H + iH]),
             compute_t(h_arg_std_at[t * B + iB]),
             d_h_arg_centred);
         d_h_arg_centred_at[iB * H + iH] = storage_t(d_h_arg_centred);
@@ -709,36 +708,24 @@ extern "C" void backward_step8(const int64 t_, const int64* sizes, void* const* 
     }
 }
 
-inline_point void backward_after_point(
-    const compute_t d_h_pre, const compute_t h_arg_centred, const compute_t h_arg_std,
-    compute_t& d_h_pre_by_gamma)
-{
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    d_h_pre_by_gamma = d_h_pre * h_arg_centred / h_arg_std;
-}
-
-extern "C" void backward_after(const int64 t_, const int64* sizes, void* const* at)
+// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" void backward_after_sum(const int64 t_, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3];
     (void)t_, (void)T, (void)B, (void)I, (void)H;
     const storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_arg_centred_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_h_pre_by_gamma_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ h_arg_normed_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_gamma_at = static_cast<storage_t*>(at[2]);
     const int64 t = t_;
     (void)t;
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t d_h_pre_by_gamma;
-        backward_after_point(
-            compute_t(d_h_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(h_arg_centred_at[(iT * B + iB) * H + iH]),
-            compute_t(h_arg_std_at[iT * B + iB]),
-            d_h_pre_by_gamma);
-        d_h_pre_by_gamma_at[(iT * B + iB) * H + iH] = storage_t(d_h_pre_by_gamma);
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_h_pre_at[(iT * B + iB) * H + iH]) * compute_t(h_arg_normed_at[(iT * B + iB) * H + iH]);
+        d_gamma_at[iH] = storage_t(total);
     }
 }
 

@@ -64,6 +64,7 @@ class Tape(NamedTuple):
     A_rows: np.ndarray  # (T + 1, B, H, H)
     s: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
+    h_arg_normed: np.ndarray  # (T, B, H)
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -109,6 +110,7 @@ def forward(params, x, state=None):
     h_arg_centred = np.empty((T, B, H), dtype)
     h_arg_squared = scratch("h_arg_squared", (B,), dtype)
     h_arg_std = np.empty((T, B), dtype)
+    h_arg_normed = np.empty((T, B, H), dtype)
     h_again = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     A_rows[0] = state["A"]
@@ -120,7 +122,7 @@ def forward(params, x, state=None):
     forward_step3 = kernel("forward_step3", h_arg, sum_h_arg, h_arg_centred)
     forward_step_sum3 = kernel("forward_step_sum3", h_arg_centred, h_arg_squared)
     forward_step4 = kernel("forward_step4", h_arg_squared, h_arg_std)
-    forward_step5 = kernel("forward_step5", gamma, h_arg_centred, h_arg_std, beta, h_rows, h_again)
+    forward_step5 = kernel("forward_step5", h_arg_centred, h_arg_std, gamma, beta, h_arg_normed, h_rows, h_again)
     forward_step6 = kernel("forward_step6", h_rows, h_again, A_rows)
 
     # a = W @ h[t-1] + C @ x
@@ -142,7 +144,7 @@ def forward(params, x, state=None):
         forward_step5(t)
         forward_step6(t)
 
-    tape = Tape(size, dtype, h_rows, h_again, h_arg_centred, h_arg_std, A_rows, s, x)
+    tape = Tape(size, dtype, h_rows, h_again, h_arg_centred, h_arg_std, A_rows, s, x, h_arg_normed)
     last = {"h": h_rows[T].copy(), "A": A_rows[T].copy()}
     return h_rows[1:].copy(), last, tape
 
@@ -166,6 +168,7 @@ def backward(params, tape, dy, dstate=None):
     A_rows = tape.A_rows
     s = tape.s
     x = tape.x
+    h_arg_normed = tape.h_arg_normed
     W = np.ascontiguousarray(params["W"])
     C = np.ascontiguousarray(params["C"])
     gamma = np.ascontiguousarray(params["gamma"])
@@ -175,8 +178,8 @@ def backward(params, tape, dy, dstate=None):
     d_h_again = scratch("d_h_again", (B, H), dtype)
     d_h_h_h_again = scratch("d_h_h_h_again", (B, H), dtype)
     d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
-    d_h_pre_by_h_arg_std = scratch("d_h_pre_by_h_arg_std", (B, H), dtype)
-    d_h_arg_std = scratch("d_h_arg_std", (B,), dtype)
+    d_h_arg_normed = scratch("d_h_arg_normed", (B, H), dtype)
+    d_h_arg_std_h_arg_normed = scratch("d_h_arg_std_h_arg_normed", (B,), dtype)
     d_h_arg_squared = scratch("d_h_arg_squared", (B,), dtype)
     d_h_arg_centred = scratch("d_h_arg_centred", (B, H), dtype)
     d_sum_h_arg_h_arg_centred = scratch("d_sum_h_arg_h_arg_centred", (B,), dtype)
@@ -187,7 +190,6 @@ def backward(params, tape, dy, dstate=None):
     d_x = np.empty((T, B, I), dtype)
     d_W = np.empty((H, H), dtype)
     d_C = np.empty((H, I), dtype)
-    d_h_pre_by_gamma = scratch("d_h_pre_by_gamma", (T, B, H), dtype)
     d_gamma = np.empty((H,), dtype)
     d_beta = np.empty((H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
@@ -196,18 +198,18 @@ def backward(params, tape, dy, dstate=None):
     backward_step = kernel("backward_step", d_A_prev_rows, d_h_h_again)
     backward_step_sum = kernel("backward_step_sum", d_h_h_again, h_rows, d_h_again)
     backward_step_sum2 = kernel("backward_step_sum2", d_h_h_again, h_again, d_h_h_h_again)
-    backward_step2 = kernel("backward_step2", dy, d_h_prev_rows, d_h_again, d_h_h_h_again, h_rows, gamma, h_arg_centred,
-        h_arg_std, d_h_pre, d_h_pre_by_h_arg_std)
-    backward_step_sum3 = kernel("backward_step_sum3", d_h_pre_by_h_arg_std, d_h_arg_std)
-    backward_step3 = kernel("backward_step3", d_h_arg_std, h_arg_std, d_h_arg_squared)
-    backward_step4 = kernel("backward_step4", d_h_arg_squared, h_arg_centred, d_h_pre, gamma, h_arg_std, d_h_arg_centred)
+    backward_step2 = kernel("backward_step2", dy, d_h_prev_rows, d_h_again, d_h_h_h_again, h_rows, gamma, d_h_pre,
+        d_h_arg_normed)
+    backward_step_sum3 = kernel("backward_step_sum3", d_h_arg_normed, h_arg_centred, d_h_arg_std_h_arg_normed)
+    backward_step3 = kernel("backward_step3", d_h_arg_std_h_arg_normed, h_arg_std, d_h_arg_squared)
+    backward_step4 = kernel("backward_step4", d_h_arg_squared, h_arg_centred, d_h_arg_normed, h_arg_std, d_h_arg_centred)
     backward_step_sum4 = kernel("backward_step_sum4", d_h_arg_centred, d_sum_h_arg_h_arg_centred)
     backward_step5 = kernel("backward_step5", d_sum_h_arg_h_arg_centred, d_sum_h_arg)
     backward_step6 = kernel("backward_step6", d_sum_h_arg, d_h_arg_centred, d_h_arg)
     backward_step_sum5 = kernel("backward_step_sum5", d_h_arg, A_rows, d_s)
     backward_step7 = kernel("backward_step7", d_s, s, d_h_arg, d_a)
     backward_step8 = kernel("backward_step8", d_h_arg, s, d_A_prev_rows)
-    backward_after = kernel("backward_after", d_h_pre, h_arg_centred, h_arg_std, d_h_pre_by_gamma)
+    backward_after_sum = kernel("backward_after_sum", d_h_pre, h_arg_normed, d_gamma)
 
     for t in reversed(range(T)):
         backward_step(t)
@@ -238,10 +240,9 @@ def backward(params, tape, dy, dstate=None):
     # through a = W @ h[t-1] + C @ x
     product(d_a.reshape(-1, H).T, x.reshape(-1, I), d_C)
     # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    np.sum(d_h_pre.reshape(-1, H), axis=0, out=d_beta)
-    backward_after()
+    backward_after_sum()
     # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    np.sum(d_h_pre_by_gamma.reshape(-1, H), axis=0, out=d_gamma)
+    np.sum(d_h_pre.reshape(-1, H), axis=0, out=d_beta)
 
     dparams = {
         "W": d_W,

@@ -555,11 +555,12 @@ extern "C" void forward_step6(const int64 t_, const int64* sizes, void* const* a
 }
 
 inline_point void forward_step7_point(
-    const compute_t gamma_c, const compute_t c_centred, const compute_t c_std, const compute_t beta_c,
-    const compute_t o, compute_t& h_tanh, compute_t& h)
+    const compute_t c_centred, const compute_t c_std, const compute_t gamma_c, const compute_t beta_c,
+    const compute_t o, compute_t& c_normed, compute_t& h_tanh, compute_t& h)
 {
     // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    const compute_t h_pre = gamma_c * c_centred / c_std + beta_c;
+    c_normed = c_centred / c_std;
+    const compute_t h_pre = gamma_c * c_normed + beta_c;
     h_tanh = tanh(h_pre);
     h = o * h_tanh;
 }
@@ -568,27 +569,29 @@ extern "C" void forward_step7(const int64 t_, const int64* sizes, void* const* a
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3];
     (void)t_, (void)T, (void)B, (void)I, (void)H;
-    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ beta_c_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ c_normed_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
     const int64 t = t_;
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t h_tanh, h;
+        compute_t c_normed, h_tanh, h;
         forward_step7_point(
-            compute_t(gamma_c_at[iH]),
             compute_t(c_centred_at[(t * B + iB) * H + iH]),
             compute_t(c_std_at[t * B + iB]),
+            compute_t(gamma_c_at[iH]),
             compute_t(beta_c_at[iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
-            h_tanh, h);
+            c_normed, h_tanh, h);
+        c_normed_at[(t * B + iB) * H + iH] = storage_t(c_normed);
         h_tanh_at[(t * B + iB) * H + iH] = storage_t(h_tanh);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
     }
@@ -596,15 +599,15 @@ extern "C" void forward_step7(const int64 t_, const int64* sizes, void* const* a
 
 inline_point void backward_step_point(
     const compute_t dy, const compute_t d_h_next, const compute_t o, const compute_t h_tanh,
-    const compute_t gamma_c, const compute_t c_centred, const compute_t c_std, const compute_t gamma_uo,
-    const compute_t u_o, const compute_t m_u, const compute_t s_u, compute_t& d_h_pre,
-    compute_t& d_h_pre_by_c_std, compute_t& d_o_pre, compute_t& d_o_pre_by_s_u)
+    const compute_t gamma_c, const compute_t gamma_uo, const compute_t u_o, const compute_t m_u,
+    const compute_t s_u, compute_t& d_h_pre, compute_t& d_c_normed, compute_t& d_o_pre,
+    compute_t& d_o_pre_by_s_u)
 {
     // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
     const compute_t d_h = dy + d_h_next;
     const compute_t d_h_tanh = o * d_h;
     d_h_pre = (1 - square(h_tanh)) * d_h_tanh;
-    d_h_pre_by_c_std = -gamma_c * c_centred * d_h_pre / square(c_std);
+    d_c_normed = gamma_c * d_h_pre;
     // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
     const compute_t d_o = h_tanh * d_h;
     d_o_pre = o * (1 - o) * d_o;
@@ -620,38 +623,34 @@ extern "C" void backward_step(const int64 t_, const int64* sizes, void* const* a
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_h_pre_by_c_std_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ d_o_pre_by_s_u_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_c_normed_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_o_pre_by_s_u_at = static_cast<storage_t*>(at[12]);
     const int64 t = t_;
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t d_h_pre, d_h_pre_by_c_std, d_o_pre, d_o_pre_by_s_u;
+        compute_t d_h_pre, d_c_normed, d_o_pre, d_o_pre_by_s_u;
         backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(h_tanh_at[(t * B + iB) * H + iH]),
             compute_t(gamma_c_at[iH]),
-            compute_t(c_centred_at[(t * B + iB) * H + iH]),
-            compute_t(c_std_at[t * B + iB]),
             compute_t(gamma_uo_at[iH]),
             compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(m_u_at[t * B + iB]),
             compute_t(s_u_at[t * B + iB]),
-            d_h_pre, d_h_pre_by_c_std, d_o_pre, d_o_pre_by_s_u);
+            d_h_pre, d_c_normed, d_o_pre, d_o_pre_by_s_u);
         d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
-        d_h_pre_by_c_std_at[iB * H + iH] = storage_t(d_h_pre_by_c_std);
+        d_c_normed_at[iB * H + iH] = storage_t(d_c_normed);
         d_o_pre_at[(t * B + iB) * H + iH] = storage_t(d_o_pre);
         d_o_pre_by_s_u_at[iB * H + iH] = storage_t(d_o_pre_by_s_u);
     }
@@ -662,8 +661,9 @@ extern "C" void backward_step_sum(const int64 t_, const int64* sizes, void* cons
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3];
     (void)t_, (void)T, (void)B, (void)I, (void)H;
-    const storage_t* __restrict__ d_h_pre_by_c_std_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_c_std_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_c_normed_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_c_std_c_normed_at = static_cast<storage_t*>(at[2]);
     const int64 t = t_;
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
@@ -671,8 +671,8 @@ extern "C" void backward_step_sum(const int64 t_, const int64* sizes, void* cons
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_h_pre_by_c_std_at[iB * H + iH]);
-        d_c_std_at[iB] = storage_t(total);
+            total += compute_t(d_c_normed_at[iB * H + iH]) * compute_t(c_centred_at[(t * B + iB) * H + iH]);
+        d_c_std_c_normed_at[iB] = storage_t(total);
     }
 }
 
@@ -716,17 +716,18 @@ extern "C" void backward_step_sum3(const int64 t_, const int64* sizes, void* con
 }
 
 inline_point void backward_step2_point(
-    const compute_t d_c_std, const compute_t H_, const compute_t c_std, compute_t& d_c_squared)
+    const compute_t d_c_std_c_normed, const compute_t c_std, const compute_t H_, compute_t& d_c_squared)
 {
     // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    d_c_squared = compute_t(0.5) * d_c_std / (H_ * c_std);
+    const compute_t d_c_std = -d_c_std_c_normed / square(c_std);
+    d_c_squared = compute_t(0.5) * d_c_std / (c_std * H_);
 }
 
 extern "C" void backward_step2(const int64 t_, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3];
     (void)t_, (void)T, (void)B, (void)I, (void)H;
-    const storage_t* __restrict__ d_c_std_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_c_std_c_normed_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_c_squared_at = static_cast<storage_t*>(at[2]);
     const int64 t = t_;
@@ -736,20 +737,20 @@ extern "C" void backward_step2(const int64 t_, const int64* sizes, void* const* 
     {
         compute_t d_c_squared;
         backward_step2_point(
-            compute_t(d_c_std_at[iB]),
-            compute_t(H),
+            compute_t(d_c_std_c_normed_at[iB]),
             compute_t(c_std_at[t * B + iB]),
+            compute_t(H),
             d_c_squared);
         d_c_squared_at[iB] = storage_t(d_c_squared);
     }
 }
 
 inline_point void backward_step3_point(
-    const compute_t d_c_squared, const compute_t c_centred, const compute_t d_h_pre,
-    const compute_t gamma_c, const compute_t c_std, compute_t& d_c_centred)
+    const compute_t d_c_squared, const compute_t c_centred, const compute_t d_c_normed,
+    const compute_t c_std, compute_t& d_c_centred)
 {
     // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    d_c_centred = 2 * d_c_squared * c_centred + d_h_pre * gamma_c / c_std;
+    d_c_centred = 2 * d_c_squared * c_centred + d_c_normed / c_std;
 }
 
 extern "C" void backward_step3(const int64 t_, const int64* sizes, void* const* at)
@@ -758,10 +759,9 @@ extern "C" void backward_step3(const int64 t_, const int64* sizes, void* const* 
     (void)t_, (void)T, (void)B, (void)I, (void)H;
     const storage_t* __restrict__ d_c_squared_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_c_centred_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_c_normed_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_c_centred_at = static_cast<storage_t*>(at[4]);
     const int64 t = t_;
     (void)t;
     for (int64 iB = 0; iB < B; ++iB)
@@ -772,8 +772,7 @@ extern "C" void backward_step3(const int64 t_, const int64* sizes, void* const* 
         backward_step3_point(
             compute_t(d_c_squared_at[iB]),
             compute_t(c_centred_at[(t * B + iB) * H + iH]),
-            compute_t(d_h_pre_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_c_at[iH]),
+            compute_t(d_c_normed_at[iB * H + iH]),
             compute_t(c_std_at[t * B + iB]),
             d_c_centred);
         d_c_centred_at[iB * H + iH] = storage_t(d_c_centred);
@@ -1340,17 +1339,37 @@ extern "C" void backward_after_sum4(const int64 t_, const int64* sizes, void* co
     }
 }
 
+// through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+extern "C" void backward_after_sum5(const int64 t_, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3];
+    (void)t_, (void)T, (void)B, (void)I, (void)H;
+    const storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_normed_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_gamma_c_at = static_cast<storage_t*>(at[2]);
+    const int64 t = t_;
+    (void)t;
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_h_pre_at[(iT * B + iB) * H + iH]) * compute_t(c_normed_at[(iT * B + iB) * H + iH]);
+        d_gamma_c_at[iH] = storage_t(total);
+    }
+}
+
 inline_point void backward_after_point(
     const compute_t d_i_pre, const compute_t gamma_wi, const compute_t w_i, const compute_t m_w,
     const compute_t s_w, const compute_t d_f_pre, const compute_t gamma_wf, const compute_t w_f,
     const compute_t d_g_pre, const compute_t gamma_wg, const compute_t w_g, const compute_t d_o_pre,
     const compute_t gamma_wo, const compute_t w_o, const compute_t u_i, const compute_t m_u,
     const compute_t s_u, const compute_t u_f, const compute_t u_g, const compute_t u_o,
-    const compute_t d_h_pre, const compute_t c_centred, const compute_t c_std, compute_t& d_i_pre_by_s_w,
-    compute_t& d_f_pre_by_s_w, compute_t& d_g_pre_by_s_w, compute_t& d_o_pre_by_s_w,
-    compute_t& d_i_pre_by_gamma_wi, compute_t& d_i_pre_by_gamma_ui, compute_t& d_f_pre_by_gamma_wf,
-    compute_t& d_f_pre_by_gamma_uf, compute_t& d_g_pre_by_gamma_wg, compute_t& d_g_pre_by_gamma_ug,
-    compute_t& d_o_pre_by_gamma_wo, compute_t& d_o_pre_by_gamma_uo, compute_t& d_h_pre_by_gamma_c)
+    compute_t& d_i_pre_by_s_w, compute_t& d_f_pre_by_s_w, compute_t& d_g_pre_by_s_w,
+    compute_t& d_o_pre_by_s_w, compute_t& d_i_pre_by_gamma_wi, compute_t& d_i_pre_by_gamma_ui,
+    compute_t& d_f_pre_by_gamma_wf, compute_t& d_f_pre_by_gamma_uf, compute_t& d_g_pre_by_gamma_wg,
+    compute_t& d_g_pre_by_gamma_ug, compute_t& d_o_pre_by_gamma_wo, compute_t& d_o_pre_by_gamma_uo)
 {
     // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
     const compute_t s1 = 1 / square(s_w);
@@ -1379,8 +1398,6 @@ inline_point void backward_after_point(
     // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
     d_o_pre_by_gamma_wo = s5 * s6;
     d_o_pre_by_gamma_uo = d_o_pre * (u_o - m_u) * s7;
-    // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    d_h_pre_by_gamma_c = d_h_pre * c_centred / c_std;
 }
 
 extern "C" void backward_after(const int64 t_, const int64* sizes, void* const* at)
@@ -1401,22 +1418,18 @@ extern "C" void backward_after(const int64 t_, const int64* sizes, void* const* 
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ d_i_pre_by_s_w_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ d_f_pre_by_s_w_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ d_g_pre_by_s_w_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ d_o_pre_by_s_w_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ d_i_pre_by_gamma_wi_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ d_i_pre_by_gamma_ui_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ d_f_pre_by_gamma_wf_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ d_f_pre_by_gamma_uf_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ d_g_pre_by_gamma_wg_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ d_g_pre_by_gamma_ug_at = static_cast<storage_t*>(at[26]);
-    storage_t* __restrict__ d_o_pre_by_gamma_wo_at = static_cast<storage_t*>(at[27]);
-    storage_t* __restrict__ d_o_pre_by_gamma_uo_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ d_h_pre_by_gamma_c_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ d_i_pre_by_s_w_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_f_pre_by_s_w_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_g_pre_by_s_w_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ d_o_pre_by_s_w_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_i_pre_by_gamma_wi_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_i_pre_by_gamma_ui_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_f_pre_by_gamma_wf_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_f_pre_by_gamma_uf_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_g_pre_by_gamma_wg_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ d_g_pre_by_gamma_ug_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ d_o_pre_by_gamma_wo_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ d_o_pre_by_gamma_uo_at = static_cast<storage_t*>(at[25]);
     const int64 t = t_;
     (void)t;
     for (int64 iT = 0; iT < T; ++iT)
@@ -1424,7 +1437,7 @@ extern "C" void backward_after(const int64 t_, const int64* sizes, void* const* 
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t d_i_pre_by_s_w, d_f_pre_by_s_w, d_g_pre_by_s_w, d_o_pre_by_s_w, d_i_pre_by_gamma_wi, d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg, d_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo, d_h_pre_by_gamma_c;
+        compute_t d_i_pre_by_s_w, d_f_pre_by_s_w, d_g_pre_by_s_w, d_o_pre_by_s_w, d_i_pre_by_gamma_wi, d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg, d_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo;
         backward_after_point(
             compute_t(d_i_pre_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_wi_at[iH]),
@@ -1446,10 +1459,7 @@ extern "C" void backward_after(const int64 t_, const int64* sizes, void* const* 
             compute_t(u_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(u_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(u_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(d_h_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(c_centred_at[(iT * B + iB) * H + iH]),
-            compute_t(c_std_at[iT * B + iB]),
-            d_i_pre_by_s_w, d_f_pre_by_s_w, d_g_pre_by_s_w, d_o_pre_by_s_w, d_i_pre_by_gamma_wi, d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg, d_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo, d_h_pre_by_gamma_c);
+            d_i_pre_by_s_w, d_f_pre_by_s_w, d_g_pre_by_s_w, d_o_pre_by_s_w, d_i_pre_by_gamma_wi, d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg, d_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo);
         d_i_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_s_w);
         d_f_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_s_w);
         d_g_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_s_w);
@@ -1462,12 +1472,11 @@ extern "C" void backward_after(const int64 t_, const int64* sizes, void* const* 
         d_g_pre_by_gamma_ug_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_gamma_ug);
         d_o_pre_by_gamma_wo_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_gamma_wo);
         d_o_pre_by_gamma_uo_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_gamma_uo);
-        d_h_pre_by_gamma_c_at[(iT * B + iB) * H + iH] = storage_t(d_h_pre_by_gamma_c);
     }
 }
 
 // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" void backward_after_sum5(const int64 t_, const int64* sizes, void* const* at)
+extern "C" void backward_after_sum6(const int64 t_, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3];
     (void)t_, (void)T, (void)B, (void)I, (void)H;
@@ -1487,7 +1496,7 @@ extern "C" void backward_after_sum5(const int64 t_, const int64* sizes, void* co
 }
 
 // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" void backward_after_sum6(const int64 t_, const int64* sizes, void* const* at)
+extern "C" void backward_after_sum7(const int64 t_, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3];
     (void)t_, (void)T, (void)B, (void)I, (void)H;
@@ -1507,7 +1516,7 @@ extern "C" void backward_after_sum6(const int64 t_, const int64* sizes, void* co
 }
 
 // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" void backward_after_sum7(const int64 t_, const int64* sizes, void* const* at)
+extern "C" void backward_after_sum8(const int64 t_, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3];
     (void)t_, (void)T, (void)B, (void)I, (void)H;
@@ -1527,7 +1536,7 @@ extern "C" void backward_after_sum7(const int64 t_, const int64* sizes, void* co
 }
 
 // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" void backward_after_sum8(const int64 t_, const int64* sizes, void* const* at)
+extern "C" void backward_after_sum9(const int64 t_, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3];
     (void)t_, (void)T, (void)B, (void)I, (void)H;
@@ -1622,7 +1631,7 @@ extern "C" void backward_after3(const int64 t_, const int64* sizes, void* const*
 }
 
 // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" void backward_after_sum9(const int64 t_, const int64* sizes, void* const* at)
+extern "C" void backward_after_sum10(const int64 t_, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3];
     (void)t_, (void)T, (void)B, (void)I, (void)H;

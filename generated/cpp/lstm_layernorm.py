@@ -112,16 +112,17 @@ class Tape(NamedTuple):
     dtype: np.dtype
     o: np.ndarray  # (T, B, H)
     h_tanh: np.ndarray  # (T, B, H)
-    c_centred: np.ndarray  # (T, B, H)
-    c_std: np.ndarray  # (T, B)
     u: np.ndarray  # (T, B, 4 * H)
     m_u: np.ndarray  # (T, B)
     s_u: np.ndarray  # (T, B)
+    c_centred: np.ndarray  # (T, B, H)
+    c_std: np.ndarray  # (T, B)
     i: np.ndarray  # (T, B, H)
     g: np.ndarray  # (T, B, H)
     c_rows: np.ndarray  # (T + 1, B, H)
     f: np.ndarray  # (T, B, H)
     h_rows: np.ndarray  # (T + 1, B, H)
+    c_normed: np.ndarray  # (T, B, H)
     w: np.ndarray  # (T, B, 4 * H)
     m_w: np.ndarray  # (T, B)
     s_w: np.ndarray  # (T, B)
@@ -218,6 +219,7 @@ def forward(params, x, state=None):
     c_centred = np.empty((T, B, H), dtype)
     c_squared = scratch("c_squared", (B,), dtype)
     c_std = np.empty((T, B), dtype)
+    c_normed = np.empty((T, B, H), dtype)
     h_tanh = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
@@ -238,7 +240,7 @@ def forward(params, x, state=None):
     forward_step5 = kernel("forward_step5", c_rows, sum_c, c_centred)
     forward_step_sum4 = kernel("forward_step_sum4", c_centred, c_squared)
     forward_step6 = kernel("forward_step6", c_squared, c_std)
-    forward_step7 = kernel("forward_step7", gamma_c, c_centred, c_std, beta_c, o, h_tanh, h_rows)
+    forward_step7 = kernel("forward_step7", c_centred, c_std, gamma_c, beta_c, o, c_normed, h_tanh, h_rows)
 
     # w_i, w_f, w_g, w_o side by side
     product(x.reshape(-1, I), W_i_to_W_o, w.reshape(-1, 4 * H))
@@ -269,8 +271,8 @@ def forward(params, x, state=None):
         forward_step6(t)
         forward_step7(t)
 
-    tape = Tape(size, dtype, o, h_tanh, c_centred, c_std, u, m_u, s_u, i, g, c_rows, f, h_rows, w, m_w, s_w,
-                x)
+    tape = Tape(size, dtype, o, h_tanh, u, m_u, s_u, c_centred, c_std, i, g, c_rows, f, h_rows, c_normed, w,
+                m_w, s_w, x)
     last = {"h": h_rows[T].copy(), "c": c_rows[T].copy()}
     return h_rows[1:].copy(), last, tape
 
@@ -289,16 +291,17 @@ def backward(params, tape, dy, dstate=None):
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     o = tape.o
     h_tanh = tape.h_tanh
-    c_centred = tape.c_centred
-    c_std = tape.c_std
     u = tape.u
     m_u = tape.m_u
     s_u = tape.s_u
+    c_centred = tape.c_centred
+    c_std = tape.c_std
     i = tape.i
     g = tape.g
     c_rows = tape.c_rows
     f = tape.f
     h_rows = tape.h_rows
+    c_normed = tape.c_normed
     w = tape.w
     m_w = tape.m_w
     s_w = tape.s_w
@@ -325,8 +328,8 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
-    d_h_pre_by_c_std = scratch("d_h_pre_by_c_std", (B, H), dtype)
-    d_c_std = scratch("d_c_std", (B,), dtype)
+    d_c_normed = scratch("d_c_normed", (B, H), dtype)
+    d_c_std_c_normed = scratch("d_c_std_c_normed", (B,), dtype)
     d_c_squared = scratch("d_c_squared", (B,), dtype)
     d_c_centred = scratch("d_c_centred", (B, H), dtype)
     d_sum_c_c_centred = scratch("d_sum_c_c_centred", (B,), dtype)
@@ -394,7 +397,6 @@ def backward(params, tape, dy, dstate=None):
     d_o_pre_by_gamma_uo = scratch("d_o_pre_by_gamma_uo", (T, B, H), dtype)
     d_gamma_uo = np.empty((H,), dtype)
     d_b_o = np.empty((H,), dtype)
-    d_h_pre_by_gamma_c = scratch("d_h_pre_by_gamma_c", (T, B, H), dtype)
     d_gamma_c = np.empty((H,), dtype)
     d_beta_c = np.empty((H,), dtype)
     d_U_i_to_d_U_o = np.empty((4 * H, H), dtype)
@@ -402,13 +404,13 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
     kernel = bound(sizes, dtype)
-    backward_step = kernel("backward_step", dy, d_h_prev_rows, o, h_tanh, gamma_c, c_centred, c_std, gamma_uo, u, m_u, s_u,
-        d_h_pre, d_h_pre_by_c_std, d_o_pre, d_o_pre_by_s_u)
-    backward_step_sum = kernel("backward_step_sum", d_h_pre_by_c_std, d_c_std)
+    backward_step = kernel("backward_step", dy, d_h_prev_rows, o, h_tanh, gamma_c, gamma_uo, u, m_u, s_u, d_h_pre, d_c_normed,
+        d_o_pre, d_o_pre_by_s_u)
+    backward_step_sum = kernel("backward_step_sum", d_c_normed, c_centred, d_c_std_c_normed)
     backward_step_sum2 = kernel("backward_step_sum2", d_o_pre_by_s_u, d_s_u_o_pre)
     backward_step_sum3 = kernel("backward_step_sum3", d_o_pre, gamma_uo, d_m_u_o_pre)
-    backward_step2 = kernel("backward_step2", d_c_std, c_std, d_c_squared)
-    backward_step3 = kernel("backward_step3", d_c_squared, c_centred, d_h_pre, gamma_c, c_std, d_c_centred)
+    backward_step2 = kernel("backward_step2", d_c_std_c_normed, c_std, d_c_squared)
+    backward_step3 = kernel("backward_step3", d_c_squared, c_centred, d_c_normed, c_std, d_c_centred)
     backward_step_sum4 = kernel("backward_step_sum4", d_c_centred, d_sum_c_c_centred)
     backward_step4 = kernel("backward_step4", d_sum_c_c_centred, d_sum_c)
     backward_step5 = kernel("backward_step5", d_c_prev_rows, d_sum_c, d_c_centred, i, g, c_rows, f, gamma_ui, u, m_u, s_u,
@@ -431,18 +433,18 @@ def backward(params, tape, dy, dstate=None):
     backward_after_sum2 = kernel("backward_after_sum2", d_f_pre, gamma_wf, d_m_w_f_pre)
     backward_after_sum3 = kernel("backward_after_sum3", d_g_pre, gamma_wg, d_m_w_g_pre)
     backward_after_sum4 = kernel("backward_after_sum4", d_o_pre, gamma_wo, d_m_w_o_pre)
+    backward_after_sum5 = kernel("backward_after_sum5", d_h_pre, c_normed, d_gamma_c)
     backward_after = kernel("backward_after", d_i_pre, gamma_wi, w, m_w, s_w, d_f_pre, gamma_wf, d_g_pre, gamma_wg, d_o_pre,
-        gamma_wo, u, m_u, s_u, d_h_pre, c_centred, c_std, d_i_pre_by_s_w, d_f_pre_by_s_w, d_g_pre_by_s_w,
-        d_o_pre_by_s_w, d_i_pre_by_gamma_wi, d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf,
-        d_g_pre_by_gamma_wg, d_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo,
-        d_h_pre_by_gamma_c)
-    backward_after_sum5 = kernel("backward_after_sum5", d_i_pre_by_s_w, d_s_w_i_pre)
-    backward_after_sum6 = kernel("backward_after_sum6", d_f_pre_by_s_w, d_s_w_f_pre)
-    backward_after_sum7 = kernel("backward_after_sum7", d_g_pre_by_s_w, d_s_w_g_pre)
-    backward_after_sum8 = kernel("backward_after_sum8", d_o_pre_by_s_w, d_s_w_o_pre)
+        gamma_wo, u, m_u, s_u, d_i_pre_by_s_w, d_f_pre_by_s_w, d_g_pre_by_s_w, d_o_pre_by_s_w,
+        d_i_pre_by_gamma_wi, d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf,
+        d_g_pre_by_gamma_wg, d_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo)
+    backward_after_sum6 = kernel("backward_after_sum6", d_i_pre_by_s_w, d_s_w_i_pre)
+    backward_after_sum7 = kernel("backward_after_sum7", d_f_pre_by_s_w, d_s_w_f_pre)
+    backward_after_sum8 = kernel("backward_after_sum8", d_g_pre_by_s_w, d_s_w_g_pre)
+    backward_after_sum9 = kernel("backward_after_sum9", d_o_pre_by_s_w, d_s_w_o_pre)
     backward_after2 = kernel("backward_after2", d_s_w_i_pre, d_s_w_f_pre, d_s_w_g_pre, d_s_w_o_pre, s_w, d_s_w_sum)
     backward_after3 = kernel("backward_after3", d_s_w_sum, w, m_w, d_s_w_sum_arg, d_s_w_sum_arg_by_m_w)
-    backward_after_sum9 = kernel("backward_after_sum9", d_s_w_sum_arg_by_m_w, d_m_w_s_w_sum_arg)
+    backward_after_sum10 = kernel("backward_after_sum10", d_s_w_sum_arg_by_m_w, d_m_w_s_w_sum_arg)
     backward_after4 = kernel("backward_after4", d_m_w_s_w_sum_arg, d_m_w_i_pre, s_w, d_m_w_f_pre, d_m_w_g_pre, d_m_w_o_pre,
         d_sum_w)
     backward_after5 = kernel("backward_after5", d_sum_w, w, d_s_w_sum_arg, m_w, d_w)
@@ -504,16 +506,18 @@ def backward(params, tape, dy, dstate=None):
     # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
     np.sum(d_o_pre.reshape(-1, H), axis=0, out=d_b_o)
     # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+    backward_after_sum5()
+    # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
     np.sum(d_h_pre.reshape(-1, H), axis=0, out=d_beta_c)
     backward_after()
     # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    backward_after_sum5()
-    # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
     backward_after_sum6()
-    # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+    # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
     backward_after_sum7()
-    # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+    # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
     backward_after_sum8()
+    # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+    backward_after_sum9()
     # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
     np.sum(d_i_pre_by_gamma_wi.reshape(-1, H), axis=0, out=d_gamma_wi)
     # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
@@ -530,12 +534,10 @@ def backward(params, tape, dy, dstate=None):
     np.sum(d_o_pre_by_gamma_wo.reshape(-1, H), axis=0, out=d_gamma_wo)
     # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
     np.sum(d_o_pre_by_gamma_uo.reshape(-1, H), axis=0, out=d_gamma_uo)
-    # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    np.sum(d_h_pre_by_gamma_c.reshape(-1, H), axis=0, out=d_gamma_c)
     backward_after2()
     backward_after3()
     # through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    backward_after_sum9()
+    backward_after_sum10()
     backward_after4()
     backward_after5()
     backward_after6()

@@ -49,6 +49,21 @@ __device__ inline compute_t block_sum(compute_t a)
     return a;
 }
 
+// The sum over threadIdx.y of a block of 32 × 8 threads, for the threads with threadIdx.y = 0.
+__device__ inline compute_t column_sum(compute_t a)
+{
+    __shared__ compute_t part[8][32];
+    part[threadIdx.y][threadIdx.x] = a;
+    __syncthreads();
+    for (unsigned half = 4; half > 0; half /= 2) {
+        if (threadIdx.y < half) part[threadIdx.y][threadIdx.x] += part[threadIdx.y + half][threadIdx.x];
+        __syncthreads();
+    }
+    a = part[0][threadIdx.x];
+    __syncthreads();  // part may be written again
+    return a;
+}
+
 __device__ inline void forward_step_point(
     const compute_t W_h, const compute_t C_x, compute_t& a, compute_t& s)
 {
@@ -205,11 +220,12 @@ extern "C" __global__ void forward_step4(
 }
 
 __device__ inline void forward_step5_point(
-    const compute_t gamma, const compute_t h_arg_centred, const compute_t h_arg_std, const compute_t beta,
-    compute_t& h, compute_t& h_again)
+    const compute_t h_arg_centred, const compute_t h_arg_std, const compute_t gamma, const compute_t beta,
+    compute_t& h_arg_normed, compute_t& h, compute_t& h_again)
 {
     // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t h_pre = gamma * h_arg_centred / h_arg_std + beta;
+    h_arg_normed = h_arg_centred / h_arg_std;
+    const compute_t h_pre = gamma * h_arg_normed + beta;
     h = larger(h_pre, 0);
     // A = lam * A[t-1] + eta * outer(h, h)
     h_again = h;
@@ -217,21 +233,23 @@ __device__ inline void forward_step5_point(
 
 extern "C" __global__ void forward_step5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ gamma_at, const storage_t* __restrict__ h_arg_centred_at,
-    const storage_t* __restrict__ h_arg_std_at, const storage_t* __restrict__ beta_at,
-    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ h_again_at)
+    const storage_t* __restrict__ h_arg_centred_at, const storage_t* __restrict__ h_arg_std_at,
+    const storage_t* __restrict__ gamma_at, const storage_t* __restrict__ beta_at,
+    storage_t* __restrict__ h_arg_normed_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ h_again_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t h, h_again;
+        compute_t h_arg_normed, h, h_again;
         forward_step5_point(
-            compute_t(gamma_at[iH]),
             compute_t(h_arg_centred_at[(t * B + iB) * H + iH]),
             compute_t(h_arg_std_at[t * B + iB]),
+            compute_t(gamma_at[iH]),
             compute_t(beta_at[iH]),
-            h, h_again);
+            h_arg_normed, h, h_again);
+        h_arg_normed_at[(t * B + iB) * H + iH] = storage_t(h_arg_normed);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         h_again_at[(t * B + iB) * H + iH] = storage_t(h_again);
     }
@@ -333,13 +351,12 @@ extern "C" __global__ void backward_step_sum2(
 
 __device__ inline void backward_step2_point(
     const compute_t dy, const compute_t d_h_next, const compute_t d_h_again, const compute_t d_h_h_h_again,
-    const compute_t h, const compute_t gamma, const compute_t h_arg_centred, const compute_t h_arg_std,
-    compute_t& d_h_pre, compute_t& d_h_pre_by_h_arg_std)
+    const compute_t h, const compute_t gamma, compute_t& d_h_pre, compute_t& d_h_arg_normed)
 {
     // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
     const compute_t d_h = dy + d_h_next + d_h_again + d_h_h_h_again;
     d_h_pre = compute_t((h) > (0)) * d_h;
-    d_h_pre_by_h_arg_std = -gamma * h_arg_centred * d_h_pre / square(h_arg_std);
+    d_h_arg_normed = gamma * d_h_pre;
 }
 
 extern "C" __global__ void backward_step2(
@@ -347,14 +364,13 @@ extern "C" __global__ void backward_step2(
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ d_h_again_at, const storage_t* __restrict__ d_h_h_h_again_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ gamma_at,
-    const storage_t* __restrict__ h_arg_centred_at, const storage_t* __restrict__ h_arg_std_at,
-    storage_t* __restrict__ d_h_pre_at, storage_t* __restrict__ d_h_pre_by_h_arg_std_at)
+    storage_t* __restrict__ d_h_pre_at, storage_t* __restrict__ d_h_arg_normed_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t d_h_pre, d_h_pre_by_h_arg_std;
+        compute_t d_h_pre, d_h_arg_normed;
         backward_step2_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -362,41 +378,42 @@ extern "C" __global__ void backward_step2(
             compute_t(d_h_h_h_again_at[iB * H + iH]),
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(gamma_at[iH]),
-            compute_t(h_arg_centred_at[(t * B + iB) * H + iH]),
-            compute_t(h_arg_std_at[t * B + iB]),
-            d_h_pre, d_h_pre_by_h_arg_std);
+            d_h_pre, d_h_arg_normed);
         d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
-        d_h_pre_by_h_arg_std_at[iB * H + iH] = storage_t(d_h_pre_by_h_arg_std);
+        d_h_arg_normed_at[iB * H + iH] = storage_t(d_h_arg_normed);
     }
 }
 
 // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
 extern "C" __global__ void backward_step_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_pre_by_h_arg_std_at, storage_t* __restrict__ d_h_arg_std_at)
+    const storage_t* __restrict__ d_h_arg_normed_at, const storage_t* __restrict__ h_arg_centred_at,
+    storage_t* __restrict__ d_h_arg_std_h_arg_normed_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
-            total += compute_t(d_h_pre_by_h_arg_std_at[iB * H + iH]);
+            total += compute_t(d_h_arg_normed_at[iB * H + iH]) * compute_t(h_arg_centred_at[(t * B + iB) * H + iH]);
         }
         total = block_sum(total);
-        if (threadIdx.x == 0) d_h_arg_std_at[iB] = storage_t(total);
+        if (threadIdx.x == 0) d_h_arg_std_h_arg_normed_at[iB] = storage_t(total);
     }
 }
 
 __device__ inline void backward_step3_point(
-    const compute_t d_h_arg_std, const compute_t H_, const compute_t h_arg_std, compute_t& d_h_arg_squared)
+    const compute_t d_h_arg_std_h_arg_normed, const compute_t h_arg_std, const compute_t H_,
+    compute_t& d_h_arg_squared)
 {
     // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    d_h_arg_squared = compute_t(0.5) * d_h_arg_std / (H_ * h_arg_std);
+    const compute_t d_h_arg_std = -d_h_arg_std_h_arg_normed / square(h_arg_std);
+    d_h_arg_squared = compute_t(0.5) * d_h_arg_std / (h_arg_std * H_);
 }
 
 extern "C" __global__ void backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_arg_std_at, const storage_t* __restrict__ h_arg_std_at,
+    const storage_t* __restrict__ d_h_arg_std_h_arg_normed_at, const storage_t* __restrict__ h_arg_std_at,
     storage_t* __restrict__ d_h_arg_squared_at)
 {
     const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -404,27 +421,27 @@ extern "C" __global__ void backward_step3(
         const int64 iB = n;
         compute_t d_h_arg_squared;
         backward_step3_point(
-            compute_t(d_h_arg_std_at[iB]),
-            compute_t(H),
+            compute_t(d_h_arg_std_h_arg_normed_at[iB]),
             compute_t(h_arg_std_at[t * B + iB]),
+            compute_t(H),
             d_h_arg_squared);
         d_h_arg_squared_at[iB] = storage_t(d_h_arg_squared);
     }
 }
 
 __device__ inline void backward_step4_point(
-    const compute_t d_h_arg_squared, const compute_t h_arg_centred, const compute_t d_h_pre,
-    const compute_t gamma, const compute_t h_arg_std, compute_t& d_h_arg_centred)
+    const compute_t d_h_arg_squared, const compute_t h_arg_centred, const compute_t d_h_arg_normed,
+    const compute_t h_arg_std, compute_t& d_h_arg_centred)
 {
     // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    d_h_arg_centred = 2 * d_h_arg_squared * h_arg_centred + d_h_pre * gamma / h_arg_std;
+    d_h_arg_centred = 2 * d_h_arg_squared * h_arg_centred + d_h_arg_normed / h_arg_std;
 }
 
 extern "C" __global__ void backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_h_arg_squared_at, const storage_t* __restrict__ h_arg_centred_at,
-    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ gamma_at,
-    const storage_t* __restrict__ h_arg_std_at, storage_t* __restrict__ d_h_arg_centred_at)
+    const storage_t* __restrict__ d_h_arg_normed_at, const storage_t* __restrict__ h_arg_std_at,
+    storage_t* __restrict__ d_h_arg_centred_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -434,8 +451,7 @@ extern "C" __global__ void backward_step4(
         backward_step4_point(
             compute_t(d_h_arg_squared_at[iB]),
             compute_t(h_arg_centred_at[(t * B + iB) * H + iH]),
-            compute_t(d_h_pre_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_at[iH]),
+            compute_t(d_h_arg_normed_at[iB * H + iH]),
             compute_t(h_arg_std_at[t * B + iB]),
             d_h_arg_centred);
         d_h_arg_centred_at[iB * H + iH] = storage_t(d_h_arg_centred);
@@ -580,30 +596,23 @@ extern "C" __global__ void backward_step8(
     }
 }
 
-__device__ inline void backward_after_point(
-    const compute_t d_h_pre, const compute_t h_arg_centred, const compute_t h_arg_std,
-    compute_t& d_h_pre_by_gamma)
-{
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    d_h_pre_by_gamma = d_h_pre * h_arg_centred / h_arg_std;
-}
-
-extern "C" __global__ void backward_after(
+// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ h_arg_centred_at,
-    const storage_t* __restrict__ h_arg_std_at, storage_t* __restrict__ d_h_pre_by_gamma_at)
+    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ h_arg_normed_at,
+    storage_t* __restrict__ d_gamma_at)
 {
-    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t d_h_pre_by_gamma;
-        backward_after_point(
-            compute_t(d_h_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(h_arg_centred_at[(iT * B + iB) * H + iH]),
-            compute_t(h_arg_std_at[iT * B + iB]),
-            d_h_pre_by_gamma);
-        d_h_pre_by_gamma_at[(iT * B + iB) * H + iH] = storage_t(d_h_pre_by_gamma);
+    const int64 count = H;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += static_cast<int64>(gridDim.x) * 32) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_h_pre_at[(iT * B + iB) * H + iH]) * compute_t(h_arg_normed_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count) d_gamma_at[iH] = storage_t(total);
     }
 }

@@ -150,6 +150,7 @@ def passes(size, dtype):
     h_arg_centred = cp.empty((T, B, H), dtype)
     h_arg_squared = cp.empty((B,), dtype)
     h_arg_std = cp.empty((T, B), dtype)
+    h_arg_normed = cp.empty((T, B, H), dtype)
     h_again = cp.empty((T, B, H), dtype)
 
     forward_step = kernel(
@@ -182,7 +183,7 @@ def passes(size, dtype):
     )
     forward_step5 = kernel(
         "forward_step5", "each", B * H, 1,
-        gamma, h_arg_centred, h_arg_std, beta, h_rows, h_again,
+        h_arg_centred, h_arg_std, gamma, beta, h_arg_normed, h_rows, h_again,
     )
     forward_step6 = kernel(
         "forward_step6", "each", B * H * H, 1,
@@ -233,8 +234,8 @@ def passes(size, dtype):
         d_h_again = cp.empty((B, H), dtype)
         d_h_h_h_again = cp.empty((B, H), dtype)
         d_h_pre = cp.empty((T, B, H), dtype)
-        d_h_pre_by_h_arg_std = cp.empty((B, H), dtype)
-        d_h_arg_std = cp.empty((B,), dtype)
+        d_h_arg_normed = cp.empty((B, H), dtype)
+        d_h_arg_std_h_arg_normed = cp.empty((B,), dtype)
         d_h_arg_squared = cp.empty((B,), dtype)
         d_h_arg_centred = cp.empty((B, H), dtype)
         d_sum_h_arg_h_arg_centred = cp.empty((B,), dtype)
@@ -245,7 +246,6 @@ def passes(size, dtype):
         d_x = cp.empty((T, B, I), dtype)
         d_W = cp.empty((H, H), dtype)
         d_C = cp.empty((H, I), dtype)
-        d_h_pre_by_gamma = cp.empty((T, B, H), dtype)
         d_gamma = cp.empty((H,), dtype)
         d_beta = cp.empty((H,), dtype)
 
@@ -264,20 +264,19 @@ def passes(size, dtype):
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * H, 1,
-            dy, d_h_prev_rows, d_h_again, d_h_h_h_again, h_rows, gamma, h_arg_centred, h_arg_std, d_h_pre,
-            d_h_pre_by_h_arg_std,
+            dy, d_h_prev_rows, d_h_again, d_h_h_h_again, h_rows, gamma, d_h_pre, d_h_arg_normed,
         )
         backward_step_sum3 = kernel(
             "backward_step_sum3", "rows", B, H,
-            d_h_pre_by_h_arg_std, d_h_arg_std,
+            d_h_arg_normed, h_arg_centred, d_h_arg_std_h_arg_normed,
         )
         backward_step3 = kernel(
             "backward_step3", "each", B, 1,
-            d_h_arg_std, h_arg_std, d_h_arg_squared,
+            d_h_arg_std_h_arg_normed, h_arg_std, d_h_arg_squared,
         )
         backward_step4 = kernel(
             "backward_step4", "each", B * H, 1,
-            d_h_arg_squared, h_arg_centred, d_h_pre, gamma, h_arg_std, d_h_arg_centred,
+            d_h_arg_squared, h_arg_centred, d_h_arg_normed, h_arg_std, d_h_arg_centred,
         )
         backward_step_sum4 = kernel(
             "backward_step_sum4", "rows", B, H,
@@ -303,9 +302,9 @@ def passes(size, dtype):
             "backward_step8", "each", B * H * H, 1,
             d_h_arg, s, d_A_prev_rows,
         )
-        backward_after = kernel(
-            "backward_after", "each", T * B * H, 1,
-            d_h_pre, h_arg_centred, h_arg_std, d_h_pre_by_gamma,
+        backward_after_sum = kernel(
+            "backward_after_sum", "columns", H, T * B,
+            d_h_pre, h_arg_normed, d_gamma,
         )
 
         def fill(params, given, dstate):
@@ -351,10 +350,9 @@ def passes(size, dtype):
             # through a = W @ h[t-1] + C @ x
             product(d_a.reshape(-1, H).T, x.reshape(-1, I), d_C)
             # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_beta)
-            backward_after()
+            backward_after_sum()
             # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            cp.sum(d_h_pre_by_gamma.reshape(-1, H), axis=0, out=d_gamma)
+            cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_beta)
 
         def results():
             dparams = {

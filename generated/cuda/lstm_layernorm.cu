@@ -65,6 +65,21 @@ __device__ inline compute_t block_sum(compute_t a)
     return a;
 }
 
+// The sum over threadIdx.y of a block of 32 × 8 threads, for the threads with threadIdx.y = 0.
+__device__ inline compute_t column_sum(compute_t a)
+{
+    __shared__ compute_t part[8][32];
+    part[threadIdx.y][threadIdx.x] = a;
+    __syncthreads();
+    for (unsigned half = 4; half > 0; half /= 2) {
+        if (threadIdx.y < half) part[threadIdx.y][threadIdx.x] += part[threadIdx.y + half][threadIdx.x];
+        __syncthreads();
+    }
+    a = part[0][threadIdx.x];
+    __syncthreads();  // part may be written again
+    return a;
+}
+
 // m_w = mean(w)
 extern "C" __global__ void forward_before_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
@@ -449,33 +464,36 @@ extern "C" __global__ void forward_step6(
 }
 
 __device__ inline void forward_step7_point(
-    const compute_t gamma_c, const compute_t c_centred, const compute_t c_std, const compute_t beta_c,
-    const compute_t o, compute_t& h_tanh, compute_t& h)
+    const compute_t c_centred, const compute_t c_std, const compute_t gamma_c, const compute_t beta_c,
+    const compute_t o, compute_t& c_normed, compute_t& h_tanh, compute_t& h)
 {
     // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    const compute_t h_pre = gamma_c * c_centred / c_std + beta_c;
+    c_normed = c_centred / c_std;
+    const compute_t h_pre = gamma_c * c_normed + beta_c;
     h_tanh = tanh(h_pre);
     h = o * h_tanh;
 }
 
 extern "C" __global__ void forward_step7(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ gamma_c_at, const storage_t* __restrict__ c_centred_at,
-    const storage_t* __restrict__ c_std_at, const storage_t* __restrict__ beta_c_at,
-    const storage_t* __restrict__ o_at, storage_t* __restrict__ h_tanh_at, storage_t* __restrict__ h_rows_at)
+    const storage_t* __restrict__ c_centred_at, const storage_t* __restrict__ c_std_at,
+    const storage_t* __restrict__ gamma_c_at, const storage_t* __restrict__ beta_c_at,
+    const storage_t* __restrict__ o_at, storage_t* __restrict__ c_normed_at,
+    storage_t* __restrict__ h_tanh_at, storage_t* __restrict__ h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t h_tanh, h;
+        compute_t c_normed, h_tanh, h;
         forward_step7_point(
-            compute_t(gamma_c_at[iH]),
             compute_t(c_centred_at[(t * B + iB) * H + iH]),
             compute_t(c_std_at[t * B + iB]),
+            compute_t(gamma_c_at[iH]),
             compute_t(beta_c_at[iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
-            h_tanh, h);
+            c_normed, h_tanh, h);
+        c_normed_at[(t * B + iB) * H + iH] = storage_t(c_normed);
         h_tanh_at[(t * B + iB) * H + iH] = storage_t(h_tanh);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
     }
@@ -483,15 +501,15 @@ extern "C" __global__ void forward_step7(
 
 __device__ inline void backward_step_point(
     const compute_t dy, const compute_t d_h_next, const compute_t o, const compute_t h_tanh,
-    const compute_t gamma_c, const compute_t c_centred, const compute_t c_std, const compute_t gamma_uo,
-    const compute_t u_o, const compute_t m_u, const compute_t s_u, compute_t& d_h_pre,
-    compute_t& d_h_pre_by_c_std, compute_t& d_o_pre, compute_t& d_o_pre_by_s_u)
+    const compute_t gamma_c, const compute_t gamma_uo, const compute_t u_o, const compute_t m_u,
+    const compute_t s_u, compute_t& d_h_pre, compute_t& d_c_normed, compute_t& d_o_pre,
+    compute_t& d_o_pre_by_s_u)
 {
     // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
     const compute_t d_h = dy + d_h_next;
     const compute_t d_h_tanh = o * d_h;
     d_h_pre = (1 - square(h_tanh)) * d_h_tanh;
-    d_h_pre_by_c_std = -gamma_c * c_centred * d_h_pre / square(c_std);
+    d_c_normed = gamma_c * d_h_pre;
     // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
     const compute_t d_o = h_tanh * d_h;
     d_o_pre = o * (1 - o) * d_o;
@@ -502,33 +520,30 @@ extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ h_tanh_at,
-    const storage_t* __restrict__ gamma_c_at, const storage_t* __restrict__ c_centred_at,
-    const storage_t* __restrict__ c_std_at, const storage_t* __restrict__ gamma_uo_at,
+    const storage_t* __restrict__ gamma_c_at, const storage_t* __restrict__ gamma_uo_at,
     const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at,
     const storage_t* __restrict__ s_u_at, storage_t* __restrict__ d_h_pre_at,
-    storage_t* __restrict__ d_h_pre_by_c_std_at, storage_t* __restrict__ d_o_pre_at,
+    storage_t* __restrict__ d_c_normed_at, storage_t* __restrict__ d_o_pre_at,
     storage_t* __restrict__ d_o_pre_by_s_u_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t d_h_pre, d_h_pre_by_c_std, d_o_pre, d_o_pre_by_s_u;
+        compute_t d_h_pre, d_c_normed, d_o_pre, d_o_pre_by_s_u;
         backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(h_tanh_at[(t * B + iB) * H + iH]),
             compute_t(gamma_c_at[iH]),
-            compute_t(c_centred_at[(t * B + iB) * H + iH]),
-            compute_t(c_std_at[t * B + iB]),
             compute_t(gamma_uo_at[iH]),
             compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(m_u_at[t * B + iB]),
             compute_t(s_u_at[t * B + iB]),
-            d_h_pre, d_h_pre_by_c_std, d_o_pre, d_o_pre_by_s_u);
+            d_h_pre, d_c_normed, d_o_pre, d_o_pre_by_s_u);
         d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
-        d_h_pre_by_c_std_at[iB * H + iH] = storage_t(d_h_pre_by_c_std);
+        d_c_normed_at[iB * H + iH] = storage_t(d_c_normed);
         d_o_pre_at[(t * B + iB) * H + iH] = storage_t(d_o_pre);
         d_o_pre_by_s_u_at[iB * H + iH] = storage_t(d_o_pre_by_s_u);
     }
@@ -537,17 +552,18 @@ extern "C" __global__ void backward_step(
 // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
 extern "C" __global__ void backward_step_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_pre_by_c_std_at, storage_t* __restrict__ d_c_std_at)
+    const storage_t* __restrict__ d_c_normed_at, const storage_t* __restrict__ c_centred_at,
+    storage_t* __restrict__ d_c_std_c_normed_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
-            total += compute_t(d_h_pre_by_c_std_at[iB * H + iH]);
+            total += compute_t(d_c_normed_at[iB * H + iH]) * compute_t(c_centred_at[(t * B + iB) * H + iH]);
         }
         total = block_sum(total);
-        if (threadIdx.x == 0) d_c_std_at[iB] = storage_t(total);
+        if (threadIdx.x == 0) d_c_std_c_normed_at[iB] = storage_t(total);
     }
 }
 
@@ -587,15 +603,16 @@ extern "C" __global__ void backward_step_sum3(
 }
 
 __device__ inline void backward_step2_point(
-    const compute_t d_c_std, const compute_t H_, const compute_t c_std, compute_t& d_c_squared)
+    const compute_t d_c_std_c_normed, const compute_t c_std, const compute_t H_, compute_t& d_c_squared)
 {
     // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    d_c_squared = compute_t(0.5) * d_c_std / (H_ * c_std);
+    const compute_t d_c_std = -d_c_std_c_normed / square(c_std);
+    d_c_squared = compute_t(0.5) * d_c_std / (c_std * H_);
 }
 
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_c_std_at, const storage_t* __restrict__ c_std_at,
+    const storage_t* __restrict__ d_c_std_c_normed_at, const storage_t* __restrict__ c_std_at,
     storage_t* __restrict__ d_c_squared_at)
 {
     const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -603,27 +620,27 @@ extern "C" __global__ void backward_step2(
         const int64 iB = n;
         compute_t d_c_squared;
         backward_step2_point(
-            compute_t(d_c_std_at[iB]),
-            compute_t(H),
+            compute_t(d_c_std_c_normed_at[iB]),
             compute_t(c_std_at[t * B + iB]),
+            compute_t(H),
             d_c_squared);
         d_c_squared_at[iB] = storage_t(d_c_squared);
     }
 }
 
 __device__ inline void backward_step3_point(
-    const compute_t d_c_squared, const compute_t c_centred, const compute_t d_h_pre,
-    const compute_t gamma_c, const compute_t c_std, compute_t& d_c_centred)
+    const compute_t d_c_squared, const compute_t c_centred, const compute_t d_c_normed,
+    const compute_t c_std, compute_t& d_c_centred)
 {
     // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    d_c_centred = 2 * d_c_squared * c_centred + d_h_pre * gamma_c / c_std;
+    d_c_centred = 2 * d_c_squared * c_centred + d_c_normed / c_std;
 }
 
 extern "C" __global__ void backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_c_squared_at, const storage_t* __restrict__ c_centred_at,
-    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ gamma_c_at,
-    const storage_t* __restrict__ c_std_at, storage_t* __restrict__ d_c_centred_at)
+    const storage_t* __restrict__ d_c_normed_at, const storage_t* __restrict__ c_std_at,
+    storage_t* __restrict__ d_c_centred_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -633,8 +650,7 @@ extern "C" __global__ void backward_step3(
         backward_step3_point(
             compute_t(d_c_squared_at[iB]),
             compute_t(c_centred_at[(t * B + iB) * H + iH]),
-            compute_t(d_h_pre_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_c_at[iH]),
+            compute_t(d_c_normed_at[iB * H + iH]),
             compute_t(c_std_at[t * B + iB]),
             d_c_centred);
         d_c_centred_at[iB * H + iH] = storage_t(d_c_centred);
@@ -1131,17 +1147,37 @@ extern "C" __global__ void backward_after_sum4(
     }
 }
 
+// through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+extern "C" __global__ void backward_after_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ c_normed_at,
+    storage_t* __restrict__ d_gamma_c_at)
+{
+    const int64 count = H;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += static_cast<int64>(gridDim.x) * 32) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_h_pre_at[(iT * B + iB) * H + iH]) * compute_t(c_normed_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count) d_gamma_c_at[iH] = storage_t(total);
+    }
+}
+
 __device__ inline void backward_after_point(
     const compute_t d_i_pre, const compute_t gamma_wi, const compute_t w_i, const compute_t m_w,
     const compute_t s_w, const compute_t d_f_pre, const compute_t gamma_wf, const compute_t w_f,
     const compute_t d_g_pre, const compute_t gamma_wg, const compute_t w_g, const compute_t d_o_pre,
     const compute_t gamma_wo, const compute_t w_o, const compute_t u_i, const compute_t m_u,
     const compute_t s_u, const compute_t u_f, const compute_t u_g, const compute_t u_o,
-    const compute_t d_h_pre, const compute_t c_centred, const compute_t c_std, compute_t& d_i_pre_by_s_w,
-    compute_t& d_f_pre_by_s_w, compute_t& d_g_pre_by_s_w, compute_t& d_o_pre_by_s_w,
-    compute_t& d_i_pre_by_gamma_wi, compute_t& d_i_pre_by_gamma_ui, compute_t& d_f_pre_by_gamma_wf,
-    compute_t& d_f_pre_by_gamma_uf, compute_t& d_g_pre_by_gamma_wg, compute_t& d_g_pre_by_gamma_ug,
-    compute_t& d_o_pre_by_gamma_wo, compute_t& d_o_pre_by_gamma_uo, compute_t& d_h_pre_by_gamma_c)
+    compute_t& d_i_pre_by_s_w, compute_t& d_f_pre_by_s_w, compute_t& d_g_pre_by_s_w,
+    compute_t& d_o_pre_by_s_w, compute_t& d_i_pre_by_gamma_wi, compute_t& d_i_pre_by_gamma_ui,
+    compute_t& d_f_pre_by_gamma_wf, compute_t& d_f_pre_by_gamma_uf, compute_t& d_g_pre_by_gamma_wg,
+    compute_t& d_g_pre_by_gamma_ug, compute_t& d_o_pre_by_gamma_wo, compute_t& d_o_pre_by_gamma_uo)
 {
     // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
     const compute_t s1 = 1 / square(s_w);
@@ -1170,8 +1206,6 @@ __device__ inline void backward_after_point(
     // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
     d_o_pre_by_gamma_wo = s5 * s6;
     d_o_pre_by_gamma_uo = d_o_pre * (u_o - m_u) * s7;
-    // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    d_h_pre_by_gamma_c = d_h_pre * c_centred / c_std;
 }
 
 extern "C" __global__ void backward_after(
@@ -1183,21 +1217,19 @@ extern "C" __global__ void backward_after(
     const storage_t* __restrict__ gamma_wg_at, const storage_t* __restrict__ d_o_pre_at,
     const storage_t* __restrict__ gamma_wo_at, const storage_t* __restrict__ u_at,
     const storage_t* __restrict__ m_u_at, const storage_t* __restrict__ s_u_at,
-    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ c_centred_at,
-    const storage_t* __restrict__ c_std_at, storage_t* __restrict__ d_i_pre_by_s_w_at,
-    storage_t* __restrict__ d_f_pre_by_s_w_at, storage_t* __restrict__ d_g_pre_by_s_w_at,
-    storage_t* __restrict__ d_o_pre_by_s_w_at, storage_t* __restrict__ d_i_pre_by_gamma_wi_at,
-    storage_t* __restrict__ d_i_pre_by_gamma_ui_at, storage_t* __restrict__ d_f_pre_by_gamma_wf_at,
-    storage_t* __restrict__ d_f_pre_by_gamma_uf_at, storage_t* __restrict__ d_g_pre_by_gamma_wg_at,
-    storage_t* __restrict__ d_g_pre_by_gamma_ug_at, storage_t* __restrict__ d_o_pre_by_gamma_wo_at,
-    storage_t* __restrict__ d_o_pre_by_gamma_uo_at, storage_t* __restrict__ d_h_pre_by_gamma_c_at)
+    storage_t* __restrict__ d_i_pre_by_s_w_at, storage_t* __restrict__ d_f_pre_by_s_w_at,
+    storage_t* __restrict__ d_g_pre_by_s_w_at, storage_t* __restrict__ d_o_pre_by_s_w_at,
+    storage_t* __restrict__ d_i_pre_by_gamma_wi_at, storage_t* __restrict__ d_i_pre_by_gamma_ui_at,
+    storage_t* __restrict__ d_f_pre_by_gamma_wf_at, storage_t* __restrict__ d_f_pre_by_gamma_uf_at,
+    storage_t* __restrict__ d_g_pre_by_gamma_wg_at, storage_t* __restrict__ d_g_pre_by_gamma_ug_at,
+    storage_t* __restrict__ d_o_pre_by_gamma_wo_at, storage_t* __restrict__ d_o_pre_by_gamma_uo_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iT = n / H / B;
         const int64 iB = n / H % B;
         const int64 iH = n % H;
-        compute_t d_i_pre_by_s_w, d_f_pre_by_s_w, d_g_pre_by_s_w, d_o_pre_by_s_w, d_i_pre_by_gamma_wi, d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg, d_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo, d_h_pre_by_gamma_c;
+        compute_t d_i_pre_by_s_w, d_f_pre_by_s_w, d_g_pre_by_s_w, d_o_pre_by_s_w, d_i_pre_by_gamma_wi, d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg, d_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo;
         backward_after_point(
             compute_t(d_i_pre_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_wi_at[iH]),
@@ -1219,10 +1251,7 @@ extern "C" __global__ void backward_after(
             compute_t(u_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(u_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(u_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(d_h_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(c_centred_at[(iT * B + iB) * H + iH]),
-            compute_t(c_std_at[iT * B + iB]),
-            d_i_pre_by_s_w, d_f_pre_by_s_w, d_g_pre_by_s_w, d_o_pre_by_s_w, d_i_pre_by_gamma_wi, d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg, d_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo, d_h_pre_by_gamma_c);
+            d_i_pre_by_s_w, d_f_pre_by_s_w, d_g_pre_by_s_w, d_o_pre_by_s_w, d_i_pre_by_gamma_wi, d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg, d_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo);
         d_i_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_s_w);
         d_f_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_s_w);
         d_g_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_s_w);
@@ -1235,12 +1264,11 @@ extern "C" __global__ void backward_after(
         d_g_pre_by_gamma_ug_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_gamma_ug);
         d_o_pre_by_gamma_wo_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_gamma_wo);
         d_o_pre_by_gamma_uo_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_gamma_uo);
-        d_h_pre_by_gamma_c_at[(iT * B + iB) * H + iH] = storage_t(d_h_pre_by_gamma_c);
     }
 }
 
 // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" __global__ void backward_after_sum5(
+extern "C" __global__ void backward_after_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_i_pre_by_s_w_at, storage_t* __restrict__ d_s_w_i_pre_at)
 {
@@ -1258,7 +1286,7 @@ extern "C" __global__ void backward_after_sum5(
 }
 
 // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" __global__ void backward_after_sum6(
+extern "C" __global__ void backward_after_sum7(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_f_pre_by_s_w_at, storage_t* __restrict__ d_s_w_f_pre_at)
 {
@@ -1276,7 +1304,7 @@ extern "C" __global__ void backward_after_sum6(
 }
 
 // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" __global__ void backward_after_sum7(
+extern "C" __global__ void backward_after_sum8(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_g_pre_by_s_w_at, storage_t* __restrict__ d_s_w_g_pre_at)
 {
@@ -1294,7 +1322,7 @@ extern "C" __global__ void backward_after_sum7(
 }
 
 // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" __global__ void backward_after_sum8(
+extern "C" __global__ void backward_after_sum9(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_o_pre_by_s_w_at, storage_t* __restrict__ d_s_w_o_pre_at)
 {
@@ -1376,7 +1404,7 @@ extern "C" __global__ void backward_after3(
 }
 
 // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" __global__ void backward_after_sum9(
+extern "C" __global__ void backward_after_sum10(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_s_w_sum_arg_by_m_w_at, storage_t* __restrict__ d_m_w_s_w_sum_arg_at)
 {

@@ -250,6 +250,7 @@ def passes(size, dtype):
     c_centred = cp.empty((T, B, H), dtype)
     c_squared = cp.empty((B,), dtype)
     c_std = cp.empty((T, B), dtype)
+    c_normed = cp.empty((T, B, H), dtype)
     h_tanh = cp.empty((T, B, H), dtype)
 
     forward_before_sum = kernel(
@@ -315,7 +316,7 @@ def passes(size, dtype):
     )
     forward_step7 = kernel(
         "forward_step7", "each", B * H, 1,
-        gamma_c, c_centred, c_std, beta_c, o, h_tanh, h_rows,
+        c_centred, c_std, gamma_c, beta_c, o, c_normed, h_tanh, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -390,8 +391,8 @@ def passes(size, dtype):
         d_h_prev_rows = cp.empty((2, B, H), dtype)
         d_c_prev_rows = cp.empty((2, B, H), dtype)
         d_h_pre = cp.empty((T, B, H), dtype)
-        d_h_pre_by_c_std = cp.empty((B, H), dtype)
-        d_c_std = cp.empty((B,), dtype)
+        d_c_normed = cp.empty((B, H), dtype)
+        d_c_std_c_normed = cp.empty((B,), dtype)
         d_c_squared = cp.empty((B,), dtype)
         d_c_centred = cp.empty((B, H), dtype)
         d_sum_c_c_centred = cp.empty((B,), dtype)
@@ -459,7 +460,6 @@ def passes(size, dtype):
         d_o_pre_by_gamma_uo = cp.empty((T, B, H), dtype)
         d_gamma_uo = cp.empty((H,), dtype)
         d_b_o = cp.empty((H,), dtype)
-        d_h_pre_by_gamma_c = cp.empty((T, B, H), dtype)
         d_gamma_c = cp.empty((H,), dtype)
         d_beta_c = cp.empty((H,), dtype)
         d_U_i_to_d_U_o = cp.empty((4 * H, H), dtype)
@@ -468,12 +468,12 @@ def passes(size, dtype):
         dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy, d_h_prev_rows, o, h_tanh, gamma_c, c_centred, c_std, gamma_uo, u, m_u, s_u, d_h_pre,
-            d_h_pre_by_c_std, d_o_pre, d_o_pre_by_s_u,
+            dy, d_h_prev_rows, o, h_tanh, gamma_c, gamma_uo, u, m_u, s_u, d_h_pre, d_c_normed, d_o_pre,
+            d_o_pre_by_s_u,
         )
         backward_step_sum = kernel(
             "backward_step_sum", "rows", B, H,
-            d_h_pre_by_c_std, d_c_std,
+            d_c_normed, c_centred, d_c_std_c_normed,
         )
         backward_step_sum2 = kernel(
             "backward_step_sum2", "rows", B, H,
@@ -485,11 +485,11 @@ def passes(size, dtype):
         )
         backward_step2 = kernel(
             "backward_step2", "each", B, 1,
-            d_c_std, c_std, d_c_squared,
+            d_c_std_c_normed, c_std, d_c_squared,
         )
         backward_step3 = kernel(
             "backward_step3", "each", B * H, 1,
-            d_c_squared, c_centred, d_h_pre, gamma_c, c_std, d_c_centred,
+            d_c_squared, c_centred, d_c_normed, c_std, d_c_centred,
         )
         backward_step_sum4 = kernel(
             "backward_step_sum4", "rows", B, H,
@@ -569,28 +569,31 @@ def passes(size, dtype):
             "backward_after_sum4", "rows", T * B, H,
             d_o_pre, gamma_wo, d_m_w_o_pre,
         )
+        backward_after_sum5 = kernel(
+            "backward_after_sum5", "columns", H, T * B,
+            d_h_pre, c_normed, d_gamma_c,
+        )
         backward_after = kernel(
             "backward_after", "each", T * B * H, 1,
             d_i_pre, gamma_wi, w, m_w, s_w, d_f_pre, gamma_wf, d_g_pre, gamma_wg, d_o_pre, gamma_wo, u, m_u,
-            s_u, d_h_pre, c_centred, c_std, d_i_pre_by_s_w, d_f_pre_by_s_w, d_g_pre_by_s_w, d_o_pre_by_s_w,
-            d_i_pre_by_gamma_wi, d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf,
-            d_g_pre_by_gamma_wg, d_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo,
-            d_h_pre_by_gamma_c,
-        )
-        backward_after_sum5 = kernel(
-            "backward_after_sum5", "rows", T * B, H,
-            d_i_pre_by_s_w, d_s_w_i_pre,
+            s_u, d_i_pre_by_s_w, d_f_pre_by_s_w, d_g_pre_by_s_w, d_o_pre_by_s_w, d_i_pre_by_gamma_wi,
+            d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg,
+            d_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo,
         )
         backward_after_sum6 = kernel(
             "backward_after_sum6", "rows", T * B, H,
-            d_f_pre_by_s_w, d_s_w_f_pre,
+            d_i_pre_by_s_w, d_s_w_i_pre,
         )
         backward_after_sum7 = kernel(
             "backward_after_sum7", "rows", T * B, H,
-            d_g_pre_by_s_w, d_s_w_g_pre,
+            d_f_pre_by_s_w, d_s_w_f_pre,
         )
         backward_after_sum8 = kernel(
             "backward_after_sum8", "rows", T * B, H,
+            d_g_pre_by_s_w, d_s_w_g_pre,
+        )
+        backward_after_sum9 = kernel(
+            "backward_after_sum9", "rows", T * B, H,
             d_o_pre_by_s_w, d_s_w_o_pre,
         )
         backward_after2 = kernel(
@@ -601,8 +604,8 @@ def passes(size, dtype):
             "backward_after3", "each", T * B * (4 * H), 1,
             d_s_w_sum, w, m_w, d_s_w_sum_arg, d_s_w_sum_arg_by_m_w,
         )
-        backward_after_sum9 = kernel(
-            "backward_after_sum9", "rows", T * B, (4 * H),
+        backward_after_sum10 = kernel(
+            "backward_after_sum10", "rows", T * B, (4 * H),
             d_s_w_sum_arg_by_m_w, d_m_w_s_w_sum_arg,
         )
         backward_after4 = kernel(
@@ -708,16 +711,18 @@ def passes(size, dtype):
             # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
             cp.sum(d_o_pre.reshape(-1, H), axis=0, out=d_b_o)
             # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            backward_after_sum5()
+            # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
             cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_beta_c)
             backward_after()
             # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-            backward_after_sum5()
-            # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
             backward_after_sum6()
-            # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
             backward_after_sum7()
-            # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
             backward_after_sum8()
+            # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            backward_after_sum9()
             # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
             cp.sum(d_i_pre_by_gamma_wi.reshape(-1, H), axis=0, out=d_gamma_wi)
             # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
@@ -734,12 +739,10 @@ def passes(size, dtype):
             cp.sum(d_o_pre_by_gamma_wo.reshape(-1, H), axis=0, out=d_gamma_wo)
             # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
             cp.sum(d_o_pre_by_gamma_uo.reshape(-1, H), axis=0, out=d_gamma_uo)
-            # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            cp.sum(d_h_pre_by_gamma_c.reshape(-1, H), axis=0, out=d_gamma_c)
             backward_after2()
             backward_after3()
             # through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-            backward_after_sum9()
+            backward_after_sum10()
             backward_after4()
             backward_after5()
             backward_after6()

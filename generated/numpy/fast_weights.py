@@ -58,6 +58,7 @@ class Tape(NamedTuple):
     s: np.ndarray  # (T, B, H)
     h_arg_centred: np.ndarray  # (T, B, H)
     h_arg_std: np.ndarray  # (T, B)
+    h_arg_normed: np.ndarray  # (T, B, H)
     h: np.ndarray  # (T, B, H)
     h_again: np.ndarray  # (T, B, H)
 
@@ -90,7 +91,7 @@ def forward(params, x, state=None):
     W, C, gamma, beta = params["W"], params["C"], params["gamma"], params["beta"]
     h_rows, h_prev, h = carried(state["h"], T)
     A_rows, A_prev, A = carried(state["A"], T)
-    s, h_arg_centred, h_again = (np.empty((T, B, H), dtype) for _ in range(3))
+    s, h_arg_centred, h_arg_normed, h_again = (np.empty((T, B, H), dtype) for _ in range(4))
     h_arg_std = np.empty((T, B), dtype)
 
     # all steps at once
@@ -106,12 +107,13 @@ def forward(params, x, state=None):
         sum_h_arg = h_arg.sum(axis=1)
         h_arg_centred[t] = h_arg - sum_h_arg[:, None] / H
         h_arg_std[t] = np.sqrt(np.einsum("bh,bh->b", h_arg_centred[t], h_arg_centred[t]) / H + 1e-05)
-        h[t] = np.maximum(gamma * h_arg_centred[t] / h_arg_std[t, :, None] + beta, 0)
+        h_arg_normed[t] = h_arg_centred[t] / h_arg_std[t, :, None]
+        h[t] = np.maximum(gamma * h_arg_normed[t] + beta, 0)
         # A = lam * A[t-1] + eta * outer(h, h)
         h_again[t] = h[t]
         A[t] = lam * A_prev[t] + eta * h[t, :, :, None] * h_again[t, :, None]
 
-    tape = Tape(size, dtype, x, h_prev, A_prev, s, h_arg_centred, h_arg_std, h, h_again)
+    tape = Tape(size, dtype, x, h_prev, A_prev, s, h_arg_centred, h_arg_std, h_arg_normed, h, h_again)
     last = {"h": h_rows[-1].copy(), "A": A_rows[-1].copy()}
     return h.copy(), last, tape
 
@@ -130,14 +132,13 @@ def backward(params, tape, dy, dstate=None):
     T, B, H = size["T"], size["B"], size["H"]
     W, C, gamma = params["W"], params["C"], params["gamma"]
     x, h_prev, A_prev, s, h_arg_centred = tape.x, tape.h_prev, tape.A_prev, tape.s, tape.h_arg_centred
-    h_arg_std, h, h_again = tape.h_arg_std, tape.h, tape.h_again
+    h_arg_std, h_arg_normed, h, h_again = tape.h_arg_std, tape.h_arg_normed, tape.h, tape.h_again
     d_h_pre, d_a = (np.empty((T, B, H), dtype) for _ in range(2))
 
     # all steps at once
     local_h_pre = np.greater(h, 0).astype(dtype)
-    dh_pre_dh_pre_by_h_arg_std = -gamma * h_arg_centred / h_arg_std[:, :, None]**2
-    dh_pre_dh_arg_centred = gamma / h_arg_std[:, :, None]
-    dh_arg_std_dh_arg_centred = h_arg_centred / (H * h_arg_std[:, :, None])
+    dh_arg_normed_dh_arg_centred = 1 / h_arg_std
+    dh_arg_std_h_arg_normed_dh_arg_centred = -h_arg_centred / (h_arg_std[:, :, None]**3 * H)
     ds_da = np.greater(s, 0).astype(dtype)
 
     d_h_next = dstate["h"]
@@ -150,11 +151,11 @@ def backward(params, tape, dy, dstate=None):
             (dy[t] + d_h_next + np.einsum("bhi,bh->bi", d_h_h_again, h[t]) + np.einsum("bhi,bi->bh", d_h_h_again, h_again[t]))
             * local_h_pre[t]
         )
-        d_h_pre_by_h_arg_std = d_h_pre[t] * dh_pre_dh_pre_by_h_arg_std[t]
-        d_h_arg_std = d_h_pre_by_h_arg_std.sum(axis=1)
+        d_h_arg_normed = d_h_pre[t] * gamma
+        d_h_arg_std_h_arg_normed = np.einsum("bh,bh->b", d_h_arg_normed, h_arg_centred[t])
         d_h_arg_centred = (
-            d_h_arg_std[:, None] * dh_arg_std_dh_arg_centred[t]
-            + d_h_pre[t] * dh_pre_dh_arg_centred[t]
+            d_h_arg_std_h_arg_normed[:, None] * dh_arg_std_h_arg_normed_dh_arg_centred[t]
+            + d_h_arg_normed * dh_arg_normed_dh_arg_centred[t, :, None]
         )
         d_sum_h_arg_h_arg_centred = d_h_arg_centred.sum(axis=1)
         d_h_arg = d_h_arg_centred - d_sum_h_arg_h_arg_centred[:, None] / H
@@ -168,8 +169,7 @@ def backward(params, tape, dy, dstate=None):
     d_x = times(d_a, C)
     d_W = outer_sum(d_a, h_prev)
     d_C = outer_sum(d_a, x)
-    d_h_pre_by_gamma = d_h_pre * h_arg_centred / h_arg_std[:, :, None]
-    d_gamma = d_h_pre_by_gamma.sum(axis=(0, 1))
+    d_gamma = np.einsum("tbh,tbh->h", d_h_pre, h_arg_normed)
     d_beta = d_h_pre.sum(axis=(0, 1))
 
     dparams = {

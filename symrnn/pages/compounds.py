@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import sympy as sp
 
-from symrnn.functions import FUNCTIONS, SHORTEST, Function, root
-from symrnn.ir import Contraction, Peak, Pointwise, Statement, Step
+from symrnn.cell import axis_parts
+from symrnn.functions import FUNCTIONS, SHORTEST, Function, root, sqrt_
+from symrnn.ir import Contraction, Peak, Pointwise, Ref, Statement, Step, axis_of, symbol
+from symrnn.lower import LAYER_NORM_EPS
 from symrnn.pages.formula import (
     Add,
     Call,
@@ -19,7 +21,6 @@ from symrnn.pages.formula import (
     Mul,
     Neg,
     Num,
-    Pow,
     add,
     div,
     mul,
@@ -44,9 +45,13 @@ class Compound:
 
 
 def compounds(step: Step) -> dict[str, Compound]:
-    """Every compound of a step, by the name of its result."""
-    found = (f(step.statements, s) for s in step.statements for f in (_softmax_at, _norm_at))
-    return {c.result: c for c in found if c is not None}
+    """Every compound of a step whose inner values nothing else reads, by the name of its result."""
+    found = (f(step.statements, s) for s in step.statements for f in FOUND)
+    return {c.result: c for c in found if c is not None and _is_closed(c, step)}
+
+
+def _is_closed(c: Compound, step: Step) -> bool:
+    return all(s in c.statements for s in step.statements if any(a.name in c.inner for a in s.args))
 
 
 def _softmax_at(statements: tuple[Statement, ...], s: Statement) -> Compound | None:
@@ -59,6 +64,21 @@ def _softmax_at(statements: tuple[Statement, ...], s: Statement) -> Compound | N
         return None
     peak, shift, powers = found
     return Compound("softmax", peak.args[0].name, s.out.name, (peak, shift, powers, total, s))
+
+
+def _logsumexp_at(statements: tuple[Statement, ...], s: Statement) -> Compound | None:
+    """log Σ exp(a - max a) + max a."""
+    by_name = {x.out.name: x for x in statements}
+    made = [by_name.get(a.name) for a in s.args]
+    log = next((x for x in made if x is not None and _row(x) is FUNCTIONS["log"]), None)
+    total = by_name.get(log.args[0].name) if log else None
+    found = _powers_at(by_name, total.args[0].name) if isinstance(total, Contraction) else None
+    if found is None or log is None or total is None or len(total.args) != 1 or not isinstance(s, Pointwise):
+        return None
+    peak, shift, powers = found
+    if s.expr != log.out.symbol + peak.out.symbol:
+        return None
+    return Compound("logsumexp", peak.args[0].name, s.out.name, (peak, shift, powers, total, log, s))
 
 
 def _powers_at(by_name: Mapping[str, Statement], name: str) -> tuple[Statement, Statement, Statement] | None:
@@ -93,6 +113,30 @@ def _norm_at(statements: tuple[Statement, ...], s: Statement) -> Compound | None
     return Compound("norm", a.name, s.out.name, (squares, s))
 
 
+def _layer_norm_at(statements: tuple[Statement, ...], s: Statement) -> Compound | None:
+    """a less its mean, over the root of the mean of its squares plus a little."""
+    by_name = {x.out.name: x for x in statements}
+    centred, spread = (by_name.get(n) for n in _quotient(s))
+    if not isinstance(centred, Pointwise) or not isinstance(spread, Pointwise):
+        return None
+    squares = next((by_name[a.name] for a in spread.args if a.name in by_name), None)
+    total = next((by_name[a.name] for a in centred.args if _sums(by_name.get(a.name), centred.args[0])), None)
+    if not isinstance(squares, Contraction) or total is None:
+        return None
+    if [a.name for a in squares.args] != [centred.out.name] * 2:
+        return None
+    a, size = centred.args[0], sp.Add(*(symbol(x) for x in axis_parts(axis_of(centred.args[0].labels[-1]))))
+    mean, variance = total.out.symbol / size, squares.out.symbol / size
+    if centred.expr != a.symbol - mean or spread.expr != sqrt_(variance + LAYER_NORM_EPS):
+        return None
+    return Compound("layer_norm", a.name, s.out.name, (total, centred, squares, spread, s))
+
+
+def _sums(s: Statement | None, a: Ref) -> bool:
+    """Is this the sum of a over its last axis?"""
+    return isinstance(s, Contraction) and s.args == (a,) and s.out.labels == a.labels[:-1]
+
+
 def _quotient(s: Statement) -> tuple[str, str]:
     """The names p and q of s = p/q."""
     if isinstance(s, Pointwise) and len(s.args) == 2:
@@ -112,23 +156,73 @@ def _difference(s: Pointwise) -> sp.Expr:
     return s.args[0].symbol - s.args[1].symbol
 
 
+FOUND = (_softmax_at, _logsumexp_at, _norm_at, _layer_norm_at)
+
+
 # -- their rules -------------------------------------------------------------------------------------------
 
 
-def jacobian(op: str, y: Formula, a: Formula) -> Formula:
-    """∂op(a)/∂a for a vector a, where y is op(a): a matrix for softmax, a row for norm."""
-    if op == "norm":
-        return div(a, y)
-    inner = (f"{y.labels[0]}'",)
-    square = (*y.labels, *inner)
-    return add(Call("diag", (y,), square), neg(Ein((y, relabel(y, {y.labels[0]: inner[0]})), square)))
+@dataclass(frozen=True)
+class Rule:
+    """For y = op(a) along an axis of length n: ∂y/∂a of a vector, how y moves with a, and what a gets back from δy."""
+
+    jacobian: Callable[[Formula, Formula, Formula], Formula]
+    moved: Callable[[Formula, Formula, Formula, Formula], Formula]
+    back: Callable[[Formula, Formula, Formula, Formula], Formula]
 
 
-def differential(op: str, y: Formula, a: Formula, moved: Formula) -> Formula:
-    """How op(a) moves when a moves by `moved`; arrays of vectors too."""
-    if op == "norm":
-        return Ein((div(a, y), moved), y.labels)
-    return mul(y, add(moved, neg(Ein((y, moved), y.labels[:-1]))))
+def _square(y: Formula) -> tuple[str, str]:
+    return y.labels[0], f"{y.labels[0]}'"
+
+
+def _outer(y: Formula) -> Formula:
+    row, column = _square(y)
+    return Ein((y, relabel(y, {row: column})), (row, column))
+
+
+def _softmax_moved(y: Formula, a: Formula, n: Formula, x: Formula) -> Formula:
+    return mul(y, add(x, neg(Ein((y, x), y.labels[:-1]))))
+
+
+def _layer_norm_moved(y: Formula, a: Formula, n: Formula, x: Formula) -> Formula:
+    mean, share = div(Ein((x,), y.labels[:-1]), n), div(Ein((y, x), y.labels[:-1]), n)
+    return div(add(x, neg(mean), neg(mul(share, y))), spread(a))
+
+
+def spread(a: Formula) -> Formula:
+    """The standard deviation that layer_norm divides by."""
+    return Call("std", (a,), a.labels[:-1], a.labels[-1])
+
+
+def _soft(a: Formula) -> Formula:
+    return Call("softmax", (a,), a.labels, a.labels[-1])
+
+
+RULES = {
+    "softmax": Rule(
+        lambda y, a, n: add(Call("diag", (y,), _square(y)), neg(_outer(y))),
+        _softmax_moved,
+        _softmax_moved,
+    ),
+    "logsumexp": Rule(
+        lambda y, a, n: _soft(a),
+        lambda y, a, n, x: Ein((_soft(a), x), y.labels),
+        lambda y, a, n, x: mul(x, _soft(a)),
+    ),
+    "norm": Rule(
+        lambda y, a, n: div(a, y),
+        lambda y, a, n, x: Ein((div(a, y), x), y.labels),
+        lambda y, a, n, x: mul(div(x, y), a),
+    ),
+    "layer_norm": Rule(
+        lambda y, a, n: div(
+            add(Call("identity", (), _square(y)), neg(div(Call("ones", (), _square(y)), n)), neg(div(_outer(y), n))),
+            spread(a),
+        ),
+        _layer_norm_moved,
+        _layer_norm_moved,
+    ),
+}
 
 
 # -- formulas in which they stand --------------------------------------------------------------------------
@@ -154,32 +248,14 @@ def tidy(node: Formula) -> Formula:
 
 
 def _product(node: Mul) -> Formula:
-    """exp(a - max a) times something over its sum; or times what softmax sends back, y ⊙ (d - dᵀ y)."""
+    """exp(a - max a) times something over its sum."""
     for power in node.args:
         source = _powers(power)
-        if source is None:
-            continue
-        back = next((x for x in node.args if isinstance(x, Add) and _is_back(x, power)), None)
-        if back is not None:
-            y = _softmax(power)
-            direct = next(a for a in back.args if isinstance(a, Div)).top
-            rest = [x for x in node.args if x not in (power, back)]
-            return mul(*rest, y, add(direct, neg(Ein((direct, y), tuple(x for x in y.labels if x != y.labels[-1])))))
         for ratio in node.args:
             if source is not None and isinstance(ratio, Div) and _total(ratio.bottom) == source:
                 rest = [x for x in node.args if x not in (power, ratio)]
                 return mul(*rest, ratio.top, _softmax(power))
     return node
-
-
-def _is_back(node: Add, power: Formula) -> bool:
-    """u / Σ - (uᵀ exp) / Σ², the same u in both."""
-    if len(node.args) != 2 or not isinstance(node.args[0], Div) or not isinstance(node.args[1], Neg):
-        return False
-    first, second = node.args[0], node.args[1].arg
-    if _total(first.bottom) != _powers(power) or not isinstance(second, Div) or not isinstance(second.top, Ein):
-        return False
-    return second.bottom == Pow(first.bottom, sp.Integer(2)) and set(second.top.args) == {first.top, power}
 
 
 def _powers(node: Formula) -> Formula | None:
@@ -203,8 +279,7 @@ def _total(node: Formula) -> Formula | None:
 
 def _softmax(power: Formula) -> Formula:
     assert isinstance(power, Fn) and isinstance(power.args[0], Add)
-    a = power.args[0].args[0]
-    return Call("softmax", (a,), a.labels, a.labels[-1])
+    return _soft(power.args[0].args[0])
 
 
 def norms(node: Formula) -> Formula:

@@ -239,7 +239,7 @@ def add(*args: Formula) -> Formula:
             flat += [neg(x) for x in a.arg.args]
         elif a != ZERO:
             flat.append(a)
-    flat = _collected(_counted(flat))
+    flat = [Neg(Num(-a.value)) if isinstance(a, Num) and a.value < 0 else a for a in _collected(_counted(flat))]
     if not flat:
         return ZERO
     first = next((k for k, a in enumerate(flat) if not isinstance(a, Neg)), 0)
@@ -249,6 +249,7 @@ def add(*args: Formula) -> Formula:
 
 def _counted(terms: list[Formula]) -> list[Formula]:
     """Numbers beside the index of the step, added up: cell files count steps from zero, pages from one."""
+    terms = [Num(-a.arg.value) if isinstance(a, Neg) and isinstance(a.arg, Num) else a for a in terms]
     numbers = [a for a in terms if isinstance(a, Num)]
     if len(numbers) < 2 or not any(isinstance(a, Sym) and a.kind == "index" for a in terms):
         return terms

@@ -268,5 +268,7 @@ _CALLS: dict[str, Callable[[Reader, Call], Array]] = {
     "slice": _slice,
     "zero": lambda reader, node: np.zeros(tuple(axis_size(axis_of(x), reader.world.sizes) for x in node.labels)),
     "diag": lambda reader, node: np.diag(reader.array(node.args[0])),
+    "ones": lambda reader, node: np.ones([axis_size(axis_of(x), reader.world.sizes) for x in node.labels]),
+    "std": _along(lambda a: np.sqrt(a.var(axis=-1) + 1e-5)),
     "identity": lambda reader, node: np.eye(axis_size(axis_of(node.labels[0]), reader.world.sizes)),
 }

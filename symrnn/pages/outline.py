@@ -18,7 +18,7 @@ from symrnn.errors import UsageError
 from symrnn.numeric import Array
 from symrnn.pages.document import Block, Document, Equation, Equations, Prose, Section, Table, Words, flattened, say
 from symrnn.pages.formula import NOW, Formula, Sym
-from symrnn.pages.names import Letter, letter
+from symrnn.pages.names import GREEK, Letter, letter
 from symrnn.pages.notation.plain import Plain
 from symrnn.pages.numbers import Reader
 from symrnn.pages.parts import backward, code, forward, jacobian
@@ -48,6 +48,7 @@ class Subject:
     @property
     def letters(self) -> Mapping[str, Letter]:
         letters = {"*": Letter("s")} | self.trace.letters
+        letters |= {v.name: letter(v.name) for v in self.trace.cell.variables if v.name in GREEK}
         if self.head:
             own = {v.name for v in self.trace.cell.variables}
             letters |= self.head.letters

@@ -85,7 +85,7 @@ class Spelling:
         if isinstance(node, Add):
             return [x for k, a in enumerate(node.args) for x in self._signed(a, k == 0)]
         if isinstance(node, Fn) and len(node.args) == 1 and isinstance(node.args[0], Add) and node.row.name != "sqrt":
-            return self._around(f"{self.to.function(node.row)}", self.segments(node.args[0]))
+            return self._around(self.function(node.row), self.segments(node.args[0]))
         if isinstance(node, Mul):
             return self._product_segments(node)
         if isinstance(node, Neg):
@@ -119,6 +119,7 @@ class Spelling:
 
     def _product_segments(self, node: Mul) -> list[str]:
         out: list[str] = []
+        number = isinstance(node.args[0], Num)
         for k, a in enumerate(node.args):
             opened = isinstance(a, Add) and len(a.args) > 2
             pieces = self._around("", self.segments(a)) if opened else [self.text(a, POWER)]
@@ -128,17 +129,21 @@ class Spelling:
                 pieces = [self.text(a, POWER)]
             if k:
                 pieces[0] = self.to.row([self.to.op(self._times(node.args[k - 1], a)), pieces[0]])
+            if k == 1 and number:  # a line does not end after a number
+                pieces[0] = self.to.row([out.pop(), pieces[0]])
             out += pieces
         return out
 
     def _chain_segments(self, node: Chain) -> list[str]:
         out: list[str] = []
         for k, m in enumerate(node.maps):
-            pieces = [self.map(m)]
+            pieces = [self.map(m, alone=len(node.maps) == 1)]
             if m.outer == m.inner and m.outer and isinstance(m.arg, Mul):
                 pieces = self._around(self.to.word("diag"), self.segments(m.arg))
             if k:
                 pieces[0] = self.to.row([self.to.op("dot"), pieces[0]])
+            if k and not node.maps[k - 1].arg.labels:  # nor after a scalar
+                pieces[0] = self.to.row([out.pop(), pieces[0]])
             out += pieces
         return out
 
@@ -262,7 +267,12 @@ class Spelling:
         inner: list[str] = []
         for k, a in enumerate(args):
             inner += [self.to.op(","), self.text(a)] if k else [self.text(a)]
-        return self.to.row([self.to.function(node.row), self.to.fence("(", self.to.row(inner))]), ATOM
+        return self.to.row([self.function(node.row), self.to.fence("(", self.to.row(inner))]), ATOM
+
+    def function(self, row: Function) -> str:
+        """The name of a function: σ, unless the cell calls something else so."""
+        taken = row.latex.lstrip("\\") in {x.base for x in self.letters.values()}
+        return self.to.word(row.name) if taken else self.to.function(row)
 
     def where(self, args: tuple[Formula, ...]) -> str:
         condition = args[0]
@@ -360,6 +370,9 @@ class Spelling:
                 return to.sub(to.fence("[", args[0]), self.part(node)), ATOM
             case "identity":
                 return to.symbol("identity"), ATOM
+            case "ones":
+                ones = to.symbol("ones")
+                return to.row([ones, to.op("dot"), to.transpose(ones)]), PRODUCT
             case "diag":
                 return to.row([to.word("diag"), to.fence("(", args[0])]), ATOM
             case "zero":
@@ -386,17 +399,19 @@ class Spelling:
         parts: list[str] = []
         for k, m in enumerate(node.maps):
             parts += [self.to.op("dot")] if k else []
-            parts.append(self.map(m))
+            parts.append(self.map(m, alone=len(node.maps) == 1))
         return self.to.row(parts)
 
-    def map(self, m: Map) -> str:
+    def map(self, m: Map, alone: bool) -> str:
+        """A factor of a product of matrices; a scalar one needs its identity only where it stands alone."""
         if m.outer == m.inner and m.arg == Num(sp.Integer(1)):
             return self.to.symbol("identity")
         if m.outer != m.inner and isinstance(m.arg, Num):
             ones = self.to.symbol("ones") if m.outer else self.to.transpose(self.to.symbol("ones"))
             return ones if m.arg.value == 1 else self.to.row([self.text(m.arg), self.to.op("dot"), ones])
         if m.outer == m.inner and m.outer and not m.arg.labels:
-            return self.to.row([self.text(m.arg, POWER), self.to.op("dot"), self.to.symbol("identity")])
+            scalar = self.text(m.arg, POWER)
+            return self.to.row([scalar, self.to.op("dot"), self.to.symbol("identity")]) if alone else scalar
         text = self.text(m.arg, POWER)
         if m.outer == m.inner and m.outer:
             return self.to.row([self.to.word("diag"), self.to.fence("(", self.text(m.arg))])

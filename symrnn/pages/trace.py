@@ -7,10 +7,10 @@ from functools import cached_property
 
 import sympy as sp
 
-from symrnn.cell import Carry
+from symrnn.cell import Carry, axis_parts
 from symrnn.derive import Contribution, Derivation, Edge
 from symrnn.ir import Contraction, Peak, Pointwise, Ref, Statement, reads
-from symrnn.pages.compounds import compounds, sums_of_powers, tidy
+from symrnn.pages.compounds import RULES, Compound, compounds, sums_of_powers, tidy
 from symrnn.pages.formula import (
     NOW,
     ONE,
@@ -50,6 +50,7 @@ class Trace:
         self.carries: dict[str, Carry] = {c.name: c for c in self.cell.carries}
         self.variables = {v.name for v in self.cell.variables}
         self.compounds = compounds(self.step)
+        self._inside = {n: c for c in self.compounds.values() for n in c.inner}
         self._hidden = {n for c in self.compounds.values() for n in c.inner} | sums_of_powers(self.step)
         self._known: dict[tuple[str, str, int], Formula] = {}
         self.abbreviations = self._abbreviated()
@@ -133,8 +134,21 @@ class Trace:
         """The right-hand side of the statement that computes a value."""
         key = ("definition", name, len(self.abbreviations))
         if key not in self._known:
-            self._known[key] = tidy(statement(self.definitions[name], self.operand))
+            made = self._compound(name) or statement(self.definitions[name], self.operand)
+            self._known[key] = tidy(made)
         return self._known[key]
+
+    def _compound(self, name: str) -> Formula | None:
+        """softmax(a), ‖a‖ or LN(a) where a value is one."""
+        c = self.compounds.get(name)
+        if c is None:
+            return None
+        a = self.value(c.source)
+        return Call(c.op, (a,), unbatched(self.step.values[name].labels), a.labels[-1])
+
+    def length(self, name: str) -> Formula:
+        """The length of the last axis of a value."""
+        return add(*(self.value(part) for part in axis_parts(self.step.values[name].axes[-1])))
 
     def written(self, name: str) -> Formula:
         """The right-hand side of an equation as the cell file has it."""
@@ -205,9 +219,21 @@ class Trace:
         a = self.adjoints[name]
         if not a.contributions:
             return ZERO
-        if len(a.contributions) == 1:
+        own = [c for c in a.contributions if self.compound_of(c) is None]
+        through = dict.fromkeys(x for c in a.contributions if (x := self.compound_of(c)) is not None)
+        if not through and len(own) == 1:
             return tidy(self._whole(a.statement))
-        return tidy(gathered(add(*(self.contribution(name, c) for c in a.contributions))))
+        parts = [*(self.contribution(name, c) for c in own), *(self.through(c) for c in through)]
+        return tidy(gathered(add(*parts)))
+
+    def compound_of(self, c: Contribution) -> Compound | None:
+        """The compound by which a contribution comes."""
+        return self._inside.get(c.edge.of) if c.edge is not None else None
+
+    def through(self, c: Compound) -> Formula:
+        """What a compound sends back to its source."""
+        y, a = self.value(c.result), self.value(c.source)
+        return RULES[c.op].back(y, a, self.length(c.source), self.delta(c.result))
 
     def spoken(self, node: Formula) -> Formula:
         """The formula with every softmax that has a symbol called by it."""

@@ -25,7 +25,7 @@ _HIGH = dict(zip("0123456789-()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁽⁾", strict
 class Plain:
     """What a terminal shows."""
 
-    fraction_level = 1
+    fraction_level = 2
 
     def row(self, parts: Sequence[str]) -> str:
         return "".join(parts)

@@ -73,10 +73,11 @@ def _reason(trace: Trace, c: Contribution) -> Iterator[Phrase]:
     elif c.rule == "next":
         yield say("reason.later" if any(c.lag for c in trace.cell.carries) else "reason.next")
     elif c.edge is not None:
-        reader = c.edge.of
+        compound = trace.compound_of(c)
+        reader = compound.result if compound else c.edge.of
         while not trace.is_named(reader):
             reader = next(e.of for e in trace.d.edges if e.wrt == reader)
-        yield say(f"reason.{c.rule}", reader=trace.symbol(reader))
+        yield say("reason.compound" if compound else f"reason.{c.rule}", reader=trace.symbol(reader))
 
 
 def gradients(trace: Trace) -> Section:

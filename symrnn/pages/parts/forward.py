@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from symrnn.cell import Variable, axis_parts
-from symrnn.ir import OneHot, Peak, Pointwise, reads
+from symrnn.ir import Concat, Contraction, OneHot, Peak, Pointwise, reads
 from symrnn.pages.document import Block, Equation, Equations, Mono, Prose, Section, Table, Truth, Words, say
 from symrnn.pages.formula import STEP, Add, Call, Chain, Deriv, Ein, Formula, Mul, Neg, Num, Sym, walk
 from symrnn.pages.parts.paths import Hop, Paths
@@ -61,6 +61,8 @@ def conventions(shown: list[Formula]) -> Section:
         phrases.append(say("convention.indices"))
     if any(isinstance(x, Call) and x.op == "norm" for x in parts):
         phrases.append(say("convention.norm"))
+    if any(isinstance(x, Call) and x.op in ("layer_norm", "std") for x in parts):
+        phrases.append(say("convention.std"))
     slices = [x for x in parts if isinstance(x, Call) and x.op == "slice"]
     if slices:
         phrases.append(say("convention.slice"))
@@ -104,9 +106,9 @@ def local(trace: Trace, stage: Stage) -> Section:
     rows = tuple(_derivatives(trace, stage))
     if rows:
         blocks += [Prose((say("local.intro"),)), Equations(rows)]
-    if any(not isinstance(e.statement, Pointwise) for e in trace.d.edges):
-        blocks.append(Prose((say("local.products"),)))
     shown = [s for s in trace.step.statements if not any(s in c.statements for c in trace.compounds.values())]
+    if any(isinstance(s, Contraction | Concat) for s in shown):
+        blocks.append(Prose((say("local.products"),)))
     if any(isinstance(s, OneHot | Peak) for s in shown):
         blocks.append(Prose((say("local.choices"),)))
     return Section("local", say("title.local"), tuple(blocks))

@@ -13,7 +13,7 @@ from symrnn.derive import Edge
 from symrnn.functions import Function
 from symrnn.ir import Concat, Contraction, Pointwise, Ref
 from symrnn.numeric import Array
-from symrnn.pages.compounds import differential, tidy
+from symrnn.pages.compounds import RULES, tidy
 from symrnn.pages.document import Block, Equation, Equations, Fold, Phrase, Prose, Section, Truth, say
 from symrnn.pages.formula import (
     NOW,
@@ -272,7 +272,7 @@ class _Tangents:
         if compound is not None:
             ref = next(a for x in compound.statements for a in x.args if a.name == compound.source)
             y, a = self.trace.value(name), self.trace.operand(ref)
-            return differential(compound.op, y, a, self.operand(ref))
+            return RULES[compound.op].moved(y, a, self.trace.length(compound.source), self.operand(ref))
         terms = [self.through(e) for e in self.trace.d.edges if e.of == name and self.depends(e.wrt)]
         return settled(tidy(add(*terms)), unbatched(s.out.labels))
 

@@ -8,7 +8,7 @@ import sympy as sp
 
 from symrnn.derive import Edge
 from symrnn.ir import Concat, Contraction, Pointwise, Statement
-from symrnn.pages.compounds import Compound, jacobian, tidy
+from symrnn.pages.compounds import RULES, Compound, tidy
 from symrnn.pages.formula import (
     NOW,
     ONE,
@@ -129,7 +129,8 @@ class Paths:
             if len(a.labels) != 1:
                 return None
             outer = "".join(y.labels)
-            return Map(jacobian(h.compound.op, y, a), outer, f"{outer}'" if outer else a.labels[0])
+            inner = f"{outer}'" if outer else a.labels[0]
+            return Map(RULES[h.compound.op].jacobian(y, a, self.trace.length(h.wrt)), outer, inner)
         out, arg = unbatched(last.out.labels), unbatched(last.args[h.edges[0].position].labels)
         if len(out) > 1 or len(arg) > 1:
             return None
