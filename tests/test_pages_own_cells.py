@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from test_pages_rows import line, prose
 
@@ -104,6 +106,49 @@ def test_sigma_is_not_two_things_on_one_page() -> None:
     shown = lines(page(VECTOR + "param sigma[H]\nh = sigmoid(U @ h[t-1] + x) * sigma"), "forward")
     assert shown == ["hₜ = sigmoid(U hₜ₋₁ + xₜ) ⊙ σ"]
     assert "σ(" in lines(page(VECTOR + "h = sigmoid(U @ h[t-1] + x)"), "forward")[0]
+
+
+def test_letters_of_the_page_give_way_to_those_of_the_cell() -> None:
+    text = (
+        "input x[H]\nstate h[H], s[H]\noutput h\nk = sigmoid(x + s[t-1])\ns = k * s[t-1] + x\nh = tanh(U @ h[t-1] + s)"
+    )
+    shown = lines(page(text), "jacobian")
+    assert "∂z_T/∂zₜ = ∏[j=t+1…T] ∂zⱼ/∂zⱼ₋₁" in shown and "∂sₜ/∂sₜ₋₁ = diag(s" in "".join(shown)
+    assert "into one vector $z$" in prose(page(text), "jacobian")
+
+
+def test_a_derivative_by_one_operand_is_marked() -> None:
+    document = unchecked(subject(symrnn.load("gru")))
+    assert "∂⁺hₜ/∂hₜ₋₁ = 1 − zₜ" in lines(document, "local")
+    lefts = [x.split(" = ")[0] for anchor in ("local", "jacobian") for x in lines(document, anchor)]
+    assert len(lefts) == len(set(lefts)), "one symbol, one value"
+
+
+def test_products_of_matrices_stand_in_parentheses_beside_components() -> None:
+    assert "δrₜ = (Uₙᵀ δn̄ₜ) ⊙ hₜ₋₁" in lines(unchecked(subject(symrnn.load("gru"))), "recursion")
+
+
+def test_a_factor_that_is_everywhere_the_same_is_a_column_of_ones() -> None:
+    text = "input x[H]\nstate h[H]\nparam U[H, H]\nh = tanh(U @ h[t-1] + mean(x * h[t-1]))"
+    assert any("(1/H) 𝟏 xₜᵀ" in x or "diag(1 − hₜ²) (1/H) 𝟏" in x for x in lines(page(text), "jacobian"))
+
+
+@pytest.mark.parametrize("name", ["lstm", "narx", "elman", "ntm_content"])
+def test_the_code_shown_hands_back_what_the_loop_needs(name: str) -> None:
+    shown = str(pages.render(symrnn.load(name), "text"))
+    needed = set(re.findall(r"\bd_\w+_next\b", shown))
+    assert needed and all(re.search(rf"\b{n}\b[^=\n]* = ", shown) for n in needed)
+
+
+def test_functions_are_explained_from_their_definitions() -> None:
+    told = prose(page(VECTOR + "h = silu(U @ h[t-1] + x) + leaky_relu(x)"), "conventions")
+    assert r"\operatorname{SiLU}(a)$ is $a\,\sigma(a)$" in told and r"\sigma(a)$ is $\frac{1}{1 + \exp(-a)}$" in told
+
+
+def test_a_sum_over_the_batch_alone_is_not_spoken_of() -> None:
+    document = unchecked(subject(symrnn.load("lstm_gaussian")))
+    (note,) = [e.note for a, e in document.equations() if a == "recursion" and getattr(e.left, "name", "") == "k"]
+    assert note is not None and [p.key for p in note.gaps["reasons"]] == ["reason.pointwise", "reason.pointwise"]
 
 
 def test_a_negative_number_is_subtracted() -> None:

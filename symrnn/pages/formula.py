@@ -279,10 +279,20 @@ def mul(*args: Formula) -> Formula:
         flat += a.args if isinstance(a, Mul) else [] if a == ONE else [a]
     if ZERO in flat:
         return ZERO
-    flat = _reduced(flat)
+    flat = _powers_joined(_reduced(flat))
     flat.sort(key=lambda a: 0 if isinstance(a, Num) else 1 if not a.labels else 2)
     product: Formula = ONE if not flat else flat[0] if len(flat) == 1 else Mul(tuple(flat))
     return neg(product) if negative else product
+
+
+def _powers_joined(factors: list[Formula]) -> list[Formula]:
+    """a² a as a³."""
+    for square in factors:
+        if isinstance(square, Pow) and square.base in factors and square.exponent.is_Integer:
+            rest = [a for a in factors if a is not square]
+            rest.remove(square.base)
+            return _powers_joined([*rest, Pow(square.base, square.exponent + 1)])
+    return factors
 
 
 def _reduced(factors: list[Formula]) -> list[Formula]:

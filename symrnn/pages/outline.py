@@ -47,7 +47,7 @@ class Subject:
 
     @property
     def letters(self) -> Mapping[str, Letter]:
-        letters = {"*": Letter("s")} | self.trace.letters
+        letters = {"*": self.trace.stack} | self.trace.letters
         letters |= {v.name: letter(v.name) for v in self.trace.cell.variables if v.name in GREEK}
         if self.head:
             own = {v.name for v in self.trace.cell.variables}

@@ -125,8 +125,9 @@ class Spelling:
             pieces = self._around("", self.segments(a)) if opened else [self.text(a, POWER)]
             if not isinstance(a, Add):
                 pieces = self.segments(a)
-            if not isinstance(a, Add) and self._text(a)[1] < PRODUCT:
-                pieces = [self.text(a, POWER)]
+            level = self._level(node, a)
+            if not isinstance(a, Add) and self._text(a)[1] < level:
+                pieces = [self.text(a, level)]
             if k:
                 pieces[0] = self.to.row([self.to.op(self._times(node.args[k - 1], a)), pieces[0]])
             if k == 1 and number:  # a line does not end after a number
@@ -237,9 +238,15 @@ class Spelling:
         for k, a in enumerate(node.args):
             if k:
                 parts.append(self.to.op(self._times(node.args[k - 1], a)))
-            last = k == len(node.args) - 1 and not isinstance(a, Mul)
-            parts.append(self.text(a, PRODUCT if isinstance(a, Ein) or (last and isinstance(a, Chain)) else POWER))
+            parts.append(self.text(a, self._level(node, a)))
         return self.to.row(parts)
+
+    def _level(self, node: Mul, a: Formula) -> int:
+        """How tightly a factor must bind: a product of matrices stands in parentheses beside ⊙."""
+        arrays = sum(1 for x in node.args if x.labels)
+        if isinstance(a, Ein) and (not a.labels or arrays == 1):
+            return PRODUCT
+        return PRODUCT if isinstance(a, Chain) and a is node.args[-1] else POWER
 
     def _times(self, a: Formula, b: Formula) -> str:
         """Scalars stand beside what they multiply; arrays are joined by ⊙."""
@@ -406,9 +413,11 @@ class Spelling:
         """A factor of a product of matrices; a scalar one needs its identity only where it stands alone."""
         if m.outer == m.inner and m.arg == Num(sp.Integer(1)):
             return self.to.symbol("identity")
-        if m.outer != m.inner and isinstance(m.arg, Num):
+        if m.outer != m.inner and not m.arg.labels:
             ones = self.to.symbol("ones") if m.outer else self.to.transpose(self.to.symbol("ones"))
-            return ones if m.arg.value == 1 else self.to.row([self.text(m.arg), self.to.op("dot"), ones])
+            return (
+                ones if m.arg == Num(sp.Integer(1)) else self.to.row([self.text(m.arg, POWER), self.to.op("dot"), ones])
+            )
         if m.outer == m.inner and m.outer and not m.arg.labels:
             scalar = self.text(m.arg, POWER)
             return self.to.row([scalar, self.to.op("dot"), self.to.symbol("identity")]) if alone else scalar
@@ -427,6 +436,6 @@ class Spelling:
         if node.kind == "whole" and node.of is not None:
             return self.ratio(node.of, node.by, self.to.symbol("total"))
         d = self.to.symbol("partial")
-        d_top = self.to.symbol("direct") if node.kind == "direct" else d
+        d_top = self.to.symbol("direct") if node.kind in ("direct", "operand") else d
         of = self.to.name(Letter("L"), node.at, "") if node.of is None else self.text(node.of, ATOM)
         return self.to.fraction(self.to.row([d_top, of]), self.to.row([d, self.text(node.by, ATOM)]))

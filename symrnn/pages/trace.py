@@ -102,7 +102,8 @@ class Trace:
     def letters(self) -> dict[str, Letter]:
         """How the symbols are written: bars for what enters a nonlinearity, numbered where one equation has several."""
         taken: dict[str, list[str]] = {}
-        for name in self.abbreviations:
+        order = [s.out.name for s in self.step.statements]
+        for name in sorted(self.abbreviations, key=order.index):
             taken.setdefault(self.definitions[name].equation, []).append(name)
         found = {}
         for equation, names in taken.items():
@@ -110,6 +111,18 @@ class Trace:
             for k, name in enumerate(names):
                 found[self.prefix + name] = replace(base, accent="bar", number=k + 1 if len(names) > 1 else 0)
         return found
+
+    @cached_property
+    def free(self) -> list[str]:
+        """Letters for indices of time that the cell does not use."""
+        used = {letter(v.name).base for v in self.cell.variables} | {"t", "T", "L"}
+        return [x for x in ("k", "j", *"lmnrqp") if x not in used]
+
+    @cached_property
+    def stack(self) -> Letter:
+        """What the vector of everything that a step leaves behind is called."""
+        used = {letter(v.name).base for v in self.cell.variables}
+        return Letter(next(x for x in ("s", *"zuvwqpS") if x not in used))
 
     # -- values --------------------------------------------------------------------------------------------
 

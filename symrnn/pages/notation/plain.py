@@ -79,7 +79,7 @@ class Plain:
         return f"√({inner})"
 
     def cases(self, rows: Sequence[tuple[str, str]]) -> str:
-        return "(" + " ".join(f"{value} if {test} else" if test else value for value, test in rows) + ")"
+        return " ".join(f"{value} if {test} else" if test else value for value, test in rows)
 
     def symbol(self, what: str) -> str:
         return _SYMBOLS[what]

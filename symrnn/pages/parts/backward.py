@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from symrnn.derive import Contribution
+from symrnn.ir import Contraction
 from symrnn.pages.document import Block, Equation, Equations, Phrase, Prose, Section, Truth, say
 from symrnn.pages.formula import (
     NOW,
@@ -30,9 +31,10 @@ from symrnn.pages.formula import (
     mul,
     neg,
     rebuilt,
+    unbatched,
     walk,
 )
-from symrnn.pages.parts.paths import stack
+from symrnn.pages.parts.paths import STACK, stack
 from symrnn.pages.trace import Trace
 
 FEW = 4
@@ -73,11 +75,33 @@ def _reason(trace: Trace, c: Contribution) -> Iterator[Phrase]:
     elif c.rule == "next":
         yield say("reason.later" if any(c.lag for c in trace.cell.carries) else "reason.next")
     elif c.edge is not None:
-        compound = trace.compound_of(c)
-        reader = compound.result if compound else c.edge.of
-        while not trace.is_named(reader):
-            reader = next(e.of for e in trace.d.edges if e.wrt == reader)
-        yield say("reason.compound" if compound else f"reason.{c.rule}", reader=trace.symbol(reader))
+        yield say(f"reason.{_kind(trace, c)}", reader=trace.symbol(_reader(trace, c)))
+
+
+def _reader(trace: Trace, c: Contribution) -> str:
+    """The named value that an error comes from, behind values without a name."""
+    assert c.edge is not None
+    compound = trace.compound_of(c)
+    reader = compound.result if compound else c.edge.of
+    while not trace.is_named(reader):
+        reader = next(e.of for e in trace.d.edges if e.wrt == reader)
+    return reader
+
+
+def _kind(trace: Trace, c: Contribution) -> str:
+    """How an error comes: a matrix product on the way, or a sum that no one sample sees, changes the word."""
+    assert c.edge is not None
+    if trace.compound_of(c):
+        return "compound"
+    name = c.edge.of
+    while not trace.is_named(name):
+        e = next(e for e in trace.d.edges if e.wrt == name)
+        if isinstance(e.statement, Contraction):
+            return "product"
+        name = e.of
+    s = c.edge.statement
+    own = set(unbatched(s.args[c.edge.position].labels))
+    return "pointwise" if c.rule == "broadcast" and set(unbatched(s.out.labels)) <= own else c.rule
 
 
 def gradients(trace: Trace) -> Section:
@@ -158,22 +182,22 @@ def _general(trace: Trace) -> list[Block]:
     if not _seen_through_state(trace) or not trace.cell.params:
         return []
     name = _recurrent(trace)[0]
-    product = Big(
-        "prod", "j", Time("k", 1), NOW, Deriv(state(trace, Time("j")), state(trace, Time("j", -1)), ("*", "*"))
-    )
-    body = _chain(trace, name, NOW, Time("k"), product, [Deriv(None, state(trace, NOW), (), "loss", NOW)])
-    full = Big("sum", "k", Time("", 1), NOW, body)
+    k, j = trace.free[:2]
+    factor = Deriv(state(trace, Time(j)), state(trace, Time(j, -1)), ("*", "*"))
+    product = Big("prod", j, Time(k, 1), NOW, factor)
+    body = _chain(trace, name, NOW, Time(k), product, [Deriv(None, state(trace, NOW), (), "loss", NOW)])
+    full = Big("sum", k, Time("", 1), NOW, body)
     symbol = trace.symbol(name)
     row = Equation(
         Deriv(None, symbol, symbol.labels, "loss", NOW), full, None, lambda w, t: w.loss(trace.prefix + name, None, t)
     )
-    told = [*_stacked(trace), say("gradients.general", parameter=symbol)]
+    told = [*_stacked(trace), say("gradients.general", parameter=symbol, step=Sym("", (), Time(k), "index"))]
     return [Prose(tuple(told)), Equations((row,))]
 
 
 def _stacked(trace: Trace) -> list[Phrase]:
     """What s stands for, where it is not a state of the cell itself."""
-    return [say("product.state", states=stack(trace))] if len(trace.step.carried) > 1 else []
+    return [say("product.state", states=stack(trace), stack=STACK)] if len(trace.step.carried) > 1 else []
 
 
 def _recurrent(trace: Trace) -> list[str]:
@@ -193,9 +217,9 @@ def unrolled(trace: Trace, steps: int, head: Trace | None) -> Section:
     rows = []
     named = [a.of for a in trace.d.adjoints if trace.step.values[a.of].role == "value" and trace.is_named(a.of)]
     states = [v for k, v in trace.step.carried.items() if not trace.carries[k].lag]
-    for value in named if len(named) <= FEW else states:
-        for t in range(steps, 0, -1):
-            put = lambda x, t=t: Time("", t + x.offset) if x.base == "t" else x  # noqa: E731
+    for t in range(steps, 0, -1):
+        put = lambda x, t=t: Time("", t + x.offset) if x.base == "t" else x  # noqa: E731
+        for value in named if len(named) <= FEW else states:
             made = vanished(at_time(trace.spoken(trace.adjoint(value)), put), steps)
             rows.append(Equation(at_time(trace.symbol(value, "adjoint"), put), made, elementwise=False))
     blocks: list[Block] = [Prose((say("unroll.intro", steps=steps),)), Equations(tuple(rows))]

@@ -69,6 +69,7 @@ def _body(text: str, function: str) -> list[Assigned]:
     for node in sorted((n for n in ast.walk(found) if isinstance(n, ast.Assign)), key=lambda n: n.lineno):
         source = dedent("\n".join(lines[node.lineno - 1 : node.end_lineno])).splitlines()
         target = node.targets[0]
+        target = target.elts[0] if isinstance(target, ast.Tuple) else target
         name = target.value if isinstance(target, ast.Subscript) else target
         if isinstance(name, ast.Name) and not _PREPARES.search("\n".join(source)):
             assigned.append(Assigned(name.id, tuple(source), node in looped))

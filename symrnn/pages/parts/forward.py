@@ -4,11 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import sympy as sp
+
 from symrnn.cell import Variable, axis_parts
+from symrnn.functions import FUNCTIONS
 from symrnn.ir import Concat, Contraction, OneHot, Peak, Pointwise, reads
-from symrnn.pages.document import Block, Equation, Equations, Mono, Prose, Section, Table, Truth, Words, say
-from symrnn.pages.formula import STEP, Add, Call, Chain, Deriv, Ein, Formula, Mul, Neg, Num, Sym, walk
+from symrnn.pages.document import Block, Equation, Equations, Mono, Phrase, Prose, Section, Table, Truth, Words, say
+from symrnn.pages.formula import (
+    STEP,
+    Add,
+    Call,
+    Chain,
+    Deriv,
+    Ein,
+    Fn,
+    Formula,
+    Mul,
+    Neg,
+    Num,
+    Sym,
+    add,
+    div,
+    neg,
+    unbatched,
+    walk,
+)
 from symrnn.pages.parts.paths import Hop, Paths
+from symrnn.pages.read import expression
 from symrnn.pages.trace import Trace
 from symrnn.pages.world import Stage
 
@@ -59,6 +81,13 @@ def conventions(shown: list[Formula]) -> Section:
         phrases.append(say("convention.ones"))
     if any(isinstance(x, Ein) and len(x.args) == 2 and any(len(a.labels) > 2 for a in x.args) for x in parts):
         phrases.append(say("convention.indices"))
+    if any(isinstance(x, Fn) and x.row.name in ("gt", "ge") for x in parts):
+        phrases.append(say("convention.indicator"))
+    if any(_is_identity(x) for x in parts):
+        phrases.append(say("convention.identity"))
+    if any(isinstance(x, Deriv) and x.kind in ("direct", "operand") for x in parts):
+        phrases.append(say("convention.direct"))
+    phrases += _functions(parts)
     if any(isinstance(x, Call) and x.op == "norm" for x in parts):
         phrases.append(say("convention.norm"))
     if any(isinstance(x, Call) and x.op in ("layer_norm", "std") for x in parts):
@@ -73,6 +102,28 @@ def conventions(shown: list[Formula]) -> Section:
     if any(isinstance(x, Sym) and x.kind == "index" for x in parts):
         phrases.append(say("convention.step"))
     return Section("conventions", say("title.conventions"), (Prose(tuple(phrases)),))
+
+
+def _functions(parts: list[Formula]) -> Iterator[Phrase]:
+    """What the functions are that not every reader knows, from their definitions."""
+    a = Sym("a", ())
+    one, power = Num(sp.Integer(1)), Fn(FUNCTIONS["exp"], (a,))
+    known: dict[str, Formula] = {
+        "sigmoid": div(one, add(one, Fn(FUNCTIONS["exp"], (neg(a),)))),
+        "expm1": add(power, neg(one)),
+        "log1p": Fn(FUNCTIONS["log"], (add(one, a),)),
+    }
+    for row in dict.fromkeys(x.row for x in parts if isinstance(x, Fn) and len(x.args) == 1):
+        if row.definition is not None:
+            symbol = sp.Symbol("a", real=True)
+            known[row.name] = expression(row.definition(symbol), {"a": a}, ["a"])
+        if row.name in known:
+            yield say("convention.function", function=Fn(row, (a,)), definition=known[row.name])
+
+
+def _is_identity(x: Formula) -> bool:
+    scaled = isinstance(x, Chain) and len(x.maps) == 1 and x.maps[0].outer == x.maps[0].inner
+    return (isinstance(x, Call) and x.op == "identity") or (scaled and not x.maps[0].arg.labels)  # type: ignore[union-attr]
 
 
 def _broadcasts(x: Formula) -> bool:
@@ -126,11 +177,15 @@ def _derivatives(trace: Trace, stage: Stage) -> list[Equation]:
             continue
         if e.partial is None or e.partial in (1, -1) or trace.step.values[e.wrt].role == "param":
             continue
+        out, own = unbatched(e.statement.out.labels), unbatched(e.statement.args[e.position].labels)
+        if 0 < len(own) < len(out):  # an array with an axis more than a matrix has
+            continue
         made = _partial(trace, e.statement, e.position)
         of, by = trace.value(e.of), trace.value(e.wrt)
         if len(list(walk(of))) > 9 or len(list(walk(by))) > 9 or isinstance(by, Add | Neg | Num):
             continue
-        left = Deriv(of, by, tuple(x for x in e.statement.out.labels if x != "@B"))
+        carried = trace.step.values[e.wrt].role == "carry"  # its whole derivative follows in the next section
+        left = Deriv(of, by, out, "operand" if carried else "local")
         if left in seen:
             continue
         seen.add(left)

@@ -33,7 +33,7 @@ from symrnn.pages.formula import (
     unbatched,
 )
 from symrnn.pages.parts.gates import is_gate, table
-from symrnn.pages.parts.paths import Hop, Paths, Product, Walk, is_diagonal, stack
+from symrnn.pages.parts.paths import STACK, Hop, Paths, Product, Walk, is_diagonal, stack
 from symrnn.pages.read import settled
 from symrnn.pages.trace import Trace
 from symrnn.pages.world import Stage, World
@@ -185,10 +185,11 @@ class _Jacobian:
             yield from self.power(self.states[0])
         elif self.carried:
             state = Sym("*", ("*",), NOW)
-            body = Deriv(Sym("*", ("*",), Time("k")), Sym("*", ("*",), Time("k", -1)), ("*", "*"))
+            k = self.trace.free[0]
+            body = Deriv(Sym("*", ("*",), Time(k)), Sym("*", ("*",), Time(k, -1)), ("*", "*"))
             stacked = Deriv(Sym("*", ("*",), Time("T")), state, ("*", "*"), "total")
-            right = Big("prod", "k", Time("t", 1), Time("T"), body)
-            yield Prose((say("product.stacked", states=stack(self.trace)),))
+            right = Big("prod", k, Time("t", 1), Time("T"), body)
+            yield Prose((say("product.stacked", states=stack(self.trace), stack=STACK),))
             yield Equations((Equation(stacked, right, None, lambda w, t: w.between(w.steps, t)),))
 
     def power(self, key: str) -> Iterator[Block]:
@@ -200,12 +201,13 @@ class _Jacobian:
         walks = self.paths.walks(self.previous[key], self.carried[key])
         single = self.paths.product(walks[0]) if len(walks) == 1 else None
         factor = Deriv(of, before, labels) if single is None else single.term(labels)
-        body = at_time(factor, lambda t: Time("k", t.offset) if t.base == "t" else t)
+        k = self.trace.free[0]
+        body = at_time(factor, lambda t: Time(k, t.offset) if t.base == "t" else t)
         value, previous = self.carried[key], self.previous[key]
         yield Prose((say("product.intro"),))
         yield Equations((Equation(
             Deriv(at_time(of, lambda t: Time("T")), of, labels, "total"),
-            Big("prod", "k", Time("t", 1), Time("T"), body), None,
+            Big("prod", k, Time("t", 1), Time("T"), body), None,
             lambda w, t: w.derivative(value, w.steps, previous, t + 1).reshape(_shape(w, value, value)),
         ),))  # fmt: skip
         if single is not None:
@@ -280,8 +282,9 @@ class _Tangents:
         s = e.statement
         moved = self.operand(s.args[e.position])
         if isinstance(s, Contraction):
-            args = tuple(moved if k == e.position else self.trace.operand(a) for k, a in enumerate(s.args))
-            return ein(args, unbatched(s.out.labels))
+            args = [moved if k == e.position else self.trace.operand(a) for k, a in enumerate(s.args)]
+            twice = len(s.args) == 2 and s.args[0] == s.args[1]
+            return ein((self.trace.operand(s.args[0]), moved) if twice else tuple(args), unbatched(s.out.labels))
         return mul(self.trace.partial(e), moved)
 
     def operand(self, ref: Ref) -> Formula:

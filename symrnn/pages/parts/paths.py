@@ -29,6 +29,7 @@ from symrnn.pages.formula import (
 from symrnn.pages.trace import Trace
 
 MANY = 8
+STACK = Sym("*", ("*",))
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class Paths:
             if len(made) > 1 and is_diagonal(made[0]) and is_diagonal(made[1]) and made[0].outer == made[1].outer:
                 made[:2] = [Map(tidy(mul(made[0].arg, made[1].arg)), made[0].outer, made[0].outer)]
         numbers, maps = zip(*map(_split, made), strict=True) if made else ((), ())
-        return Product(Num(sp.prod(numbers)), _without_ones(maps))
+        return Product(Num(sp.prod(numbers)), _without_ones(_scalars_first(maps)))
 
     def matrix(self, h: Hop) -> Map | None:
         """The Jacobian of one hop between vectors and scalars."""
@@ -170,6 +171,13 @@ def stack(trace: Trace) -> list[Formula]:
 def is_diagonal(m: Map) -> bool:
     """Is this the matrix with a vector on its diagonal?"""
     return m.outer == m.inner
+
+
+def _scalars_first(maps: tuple[Map, ...]) -> tuple[Map, ...]:
+    """Scalar factors commute with everything."""
+    scalars = [m for m in maps if is_diagonal(m) and not m.arg.labels]
+    first = maps[0].outer if maps else ""
+    return (*(Map(m.arg, first, first) for m in scalars), *(m for m in maps if m not in scalars))
 
 
 def _without_ones(maps: tuple[Map, ...]) -> tuple[Map, ...]:
