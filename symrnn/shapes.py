@@ -33,7 +33,7 @@ class _Shape:
     """The axes of one name or expression; None while even their number is unknown.
 
     A parameter is pinnable; what elementwise steps made is elastic (it takes the shape of its surroundings, if need
-    be); a product with an unknown on its right is matrix-like.
+    be); a product with an unknown on its right is matrix-like; what a reduction leaves is computed.
     """
 
     what: str
@@ -42,6 +42,7 @@ class _Shape:
     pinnable: bool = False
     matrix_like: bool = False
     elastic: bool = False
+    computed: bool = False
 
     def names(self) -> list[str] | None:
         return None if self.axes is None else [a.root().name for a in self.axes]
@@ -123,7 +124,9 @@ class _Solver:
                 self.identity(expr, shape)
             else:
                 rule = _RULES.get((expr.op, len(args)) if expr.op in ("max", "min") else expr.op, _Solver.elementwise)
-                shape.elastic = rule is _Solver.elementwise
+                shape.elastic = rule in (_Solver.elementwise, _Solver.added)
+                of_scalars = rule is _Solver.added and all(a.computed for a in args)
+                shape.computed = of_scalars or rule in (_Solver.reduction, _Solver.dot, _Solver.matmul)
                 self.constraints.append(rule(self, shape, args, expr.place))
         self.nodes[id(expr)] = shape
         return shape
@@ -154,6 +157,19 @@ class _Solver:
                     missing[0].axes = list(source.axes or [])
                     return True
             return learnt
+
+        return step
+
+    def added(self, out: _Shape, args: list[_Shape], place: Place) -> Rule:
+        """A sum: what is added to a computed scalar, like dot(w, h) + b, is a scalar itself."""
+        broadcast = self.elementwise(out, args, place)
+
+        def step(guess: int) -> bool:
+            bias = next((a for a in args if a.axes is None and a.pinnable), None)
+            if guess and not out.axes and bias is not None and any(a.axes == [] and a.computed for a in args):
+                bias.axes = []
+                return True
+            return broadcast(guess)
 
         return step
 
@@ -307,6 +323,7 @@ class _Solver:
 
 
 _RULES: dict[str | tuple[str, int], Callable[..., Rule]] = {
+    **dict.fromkeys("+-", _Solver.added),
     "@": _Solver.matmul,
     ".T": _Solver.transpose,
     **dict.fromkeys(("sum", "mean", "norm", "logsumexp"), _Solver.reduction),

@@ -66,6 +66,12 @@ def test_the_formula_is_printed_and_true(equations: str, anchor: str, shown: str
     assert shown in lines(document, anchor), lines(document, anchor)
 
 
+def test_a_page_is_checked_where_functions_have_derivatives() -> None:
+    page(VECTOR + "h = tanh(relu(relu(U @ h[t-1] - 0.5 * x)) + x)")
+    with pytest.raises(symrnn.UsageError, match="away from every kink"):
+        page(VECTOR + "h = tanh(U @ h[t-1] + x + relu(0 * x))")
+
+
 def test_every_delay_takes_part_in_the_check() -> None:
     about = subject(parse(VECTOR + "h = tanh(U @ h[t-1] + x + h[t-4])", "own", "own.cell"))
     world = about.world()

@@ -191,6 +191,14 @@ def test_a_scalar_is_pinned_by_its_declaration() -> None:
     assert axes(parsed("param a[]\nh = tanh(W @ x) * a"))["a"] == ()
 
 
+def test_what_is_added_to_a_computed_scalar_is_one() -> None:
+    text = "input x[I]\nstate A[H, H], h[H]\noutput h\ng = sigmoid(dot(w, x) + dot(u, h[t-1]) + b)\n"
+    cell = symrnn.parse(text + "A = 0.9 * A[t-1] + g * outer(h[t-1], h[t-1])\nh = tanh(W @ x + A @ h[t-1])")
+    assert (cell.variable("b").axes, cell.variable("g").axes) == ((), ())
+    cell = symrnn.parse("input x[I]\nstate h[H]\nh = tanh(b + sum(x) * v + h[t-1])")
+    assert (cell.variable("b").axes, cell.variable("v").axes) == (("H",), ("H",))
+
+
 def test_a_vector_times_an_unknown_is_a_product_with_a_matrix() -> None:
     assert axes(parsed("h = W.T @ x + x @ V")) == {"W": ("I", "H"), "V": ("I", "H")}
 

@@ -28,6 +28,7 @@ from symrnn.pages.trace import Trace
 from symrnn.pages.world import Stage, World, longest_delay
 
 TOLERANCE = 1e-10
+TRIES, KINK = 50, 1e-9
 HEAD = "head."
 
 
@@ -41,9 +42,18 @@ class Subject:
     head_stage: Stage | None = None
 
     def world(self, steps: int = 0, seed: int = 0) -> World:
-        """A world of so many steps, or of enough for every delay to reach from a step in the middle to a later one."""
+        """A world of so many steps, or of enough for every delay to reach from a step in the middle to a later one.
+
+        The first of some seeds is taken with which no function stands at a kink.
+        """
         stages = [self.stage, *([self.head_stage] if self.head_stage else [])]
-        return World(stages, seed, steps or 3 + longest_delay(stages))
+        steps = steps or 3 + longest_delay(stages)
+        for k in range(TRIES):
+            world = World(stages, seed + 1000 * k, steps)
+            if world.nearest_kink() > KINK:
+                return world
+        name = self.trace.cell.name
+        raise UsageError(f"The page of {name} is not printed: no point away from every kink was found to check it at.")
 
     @property
     def letters(self) -> Mapping[str, Letter]:

@@ -5,6 +5,7 @@ Nothing here uses the derivation's rules: derivatives are imaginary parts of for
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -187,6 +188,18 @@ class World:
         for s in stage.step.statements:
             out = p + s.out.name
             row[out] = compute(s, lambda n: row[p + n], stage.step.values, self.sizes) + nudges.get(out, 0)
+
+    def nearest_kink(self) -> float:
+        """How near any function comes to a point where it has no derivative."""
+        found = [math.inf]
+        for stage in self.stages:
+            for s in stage.step.statements:
+                row = getattr(type(getattr(s, "expr", None)), "row", None)
+                if row is not None and row.kinks is not None:
+                    for r in self.rows[1:]:
+                        env = {a.symbol: r[stage.prefix + a.name] for a in s.args}
+                        found += numeric.kinks(row, [numeric.value(a, env) for a in s.expr.args])  # type: ignore[union-attr]
+        return min(found)
 
     def value(self, name: str, t: int) -> Array:
         """A value at a step, or a state at step 0."""
