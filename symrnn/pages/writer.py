@@ -19,7 +19,7 @@ from symrnn.pages.document import (
     Table,
     Words,
 )
-from symrnn.pages.phrases import spoken
+from symrnn.pages.phrases import spoken, table
 from symrnn.pages.spell import Notation, Spelling
 
 
@@ -47,7 +47,7 @@ class Writer(ABC):
 
     def said(self, block: Prose) -> str:
         """The sentences of a paragraph."""
-        return " ".join(self.say(p) for p in block.phrases)
+        return table(self.lang)["list.sentence"].join(self.say(p) for p in block.phrases)
 
     def say(self, phrase: Phrase) -> str:
         """A sentence in the language of the page."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+import re
 from typing import Any
 
 from symrnn.pages.document import Code, Diagram, Document, Equations, Fold, Prose, Section, Table
@@ -12,6 +12,8 @@ from symrnn.pages.writer import Writer
 
 SUFFIX = ".txt"
 WIDTH = 96
+_PIECE = re.compile(r"[\u2e80-\uffef]|[^\s\u2e80-\uffef]+ ?| ")
+_CLOSING = "，。：；、）"
 
 
 def render(document: Document, lang: str, fragment: bool = False) -> str:
@@ -73,7 +75,14 @@ class _Writer(Writer):
 
 
 def _wrapped(text: str) -> str:
-    return textwrap.fill(_printable(text), WIDTH)
+    """Lines of at most WIDTH columns, broken at spaces and beside Chinese signs."""
+    lines = [""]
+    for piece in _PIECE.findall(" ".join(_printable(text).split())):
+        if columns(lines[-1]) + columns(piece.rstrip()) > WIDTH and piece not in _CLOSING:
+            lines[-1] = lines[-1].rstrip()
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(lines).rstrip()
 
 
 def _printable(text: str) -> str:
