@@ -72,6 +72,23 @@ def test_a_page_is_checked_where_functions_have_derivatives() -> None:
         page(VECTOR + "h = tanh(U @ h[t-1] + x + relu(0 * x))")
 
 
+@pytest.mark.parametrize(
+    "equations",
+    [
+        ("g = b + U @ c[t-1]", "c = tanh(g * (x + mean(b + U @ h[t-1]) * (V @ x) - c[t-1]))", "h = tanh(V @ x + c)"),
+        ("g = b + U @ c[t-1]", "c = tanh(g * (x + mean(b + U @ h[t-1]) * c[t-1]))", "h = mean(b + U @ c) * x"),
+        ("param V[H, H]", "c = tanh(mean(sum(tanh(h[t-1])) * c[t-1]) * h[t-2])", "h = sum(tanh(V @ c)) * x + c"),
+        (
+            "g = norm(U.T @ (x + V @ c[t-1]) / (1 + exp(mean(c[t-1]) * x))) * (tanh(h[t-2]) - layer_norm(c[t-1]))",
+            "c = tanh(g * (x + V @ g - U @ h[t-1] - V @ (b + U @ g)))",
+            "h = tanh(g + c)",
+        ),
+    ],
+)
+def test_pages_that_once_went_wrong(equations: tuple[str, ...]) -> None:
+    page("\n".join(("input x[H]", "state h[H], c[H]", *equations)))
+
+
 def test_every_delay_takes_part_in_the_check() -> None:
     about = subject(parse(VECTOR + "h = tanh(U @ h[t-1] + x + h[t-4])", "own", "own.cell"))
     world = about.world()

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 import symrnn
 from symrnn.check import check
+from symrnn.pages.outline import check as check_page
+from symrnn.pages.outline import subject, unchecked
 
 UNARY = ["sigmoid", "tanh", "silu", "softplus", "gelu", "elu", "sin", "hard_sigmoid", "relu", "abs", "leaky_relu"]
 ALONG = ["softmax", "layer_norm"]
@@ -64,3 +66,15 @@ def test_random_cells_are_derived_right(text: str) -> None:
         assume(False)
         raise
     assert report.ok, f"{text}\n{report}"
+
+
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(cell_texts())
+def test_pages_of_random_cells_are_true(text: str) -> None:
+    try:
+        about = subject(symrnn.parse(text, "random_cell"))
+        world = about.world()
+    except (symrnn.CellError, symrnn.UsageError):  # a shape that is not clear, or no point away from kinks
+        assume(False)
+        raise
+    assert check_page(about, unchecked(about)).count > 5, world.sizes

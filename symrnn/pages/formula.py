@@ -350,6 +350,12 @@ def _is_transpose(a: Formula) -> bool:
     return isinstance(a, Ein) and len(a.args) == 1 and set(a.args[0].labels) == set(a.labels)
 
 
+def repeated(node: Formula, labels: Labels) -> Formula:
+    """The formula with every one of the labels: along those it lacks it stands beside a vector of ones."""
+    missing = [x for x in labels if x not in node.labels]
+    return node if node == ZERO else mul(node, *(Call("ones", (), (x,)) for x in missing))
+
+
 def power(base: Formula, exponent: sp.Number) -> Formula:
     """base ** exponent; the square of a root is what stands under it."""
     root = isinstance(base, Fn) and base.row.name == "sqrt"

@@ -29,6 +29,7 @@ from symrnn.pages.formula import (
     neg,
     power,
     relabel,
+    repeated,
     unbatched,
 )
 
@@ -92,6 +93,8 @@ def statement(s: Statement, operand: Callable[[Ref], Formula]) -> Formula:
         case Pointwise():
             names = [a.name for a in s.args]
             return settled(expression(s.expr, dict(zip(names, args, strict=True)), names), out)
+    args = [repeated(a, unbatched(r.labels)) for a, r in zip(args, s.args, strict=True)]
+    match s:
         case Contraction():
             return ein(tuple(args), out)
         case Concat():

@@ -379,7 +379,11 @@ class Spelling:
                 return to.symbol("identity"), ATOM
             case "ones":
                 ones = to.symbol("ones")
-                return to.row([ones, to.op("dot"), to.transpose(ones)]), PRODUCT
+                return (
+                    (ones, ATOM)
+                    if len(node.labels) == 1
+                    else (to.row([ones, to.op("dot"), to.transpose(ones)]), PRODUCT)
+                )
             case "diag":
                 return to.row([to.word("diag"), to.fence("(", args[0])]), ATOM
             case "zero":

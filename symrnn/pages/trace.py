@@ -26,6 +26,7 @@ from symrnn.pages.formula import (
     add,
     rebuilt,
     relabel,
+    repeated,
     shifted,
     size,
     substituted,
@@ -156,7 +157,7 @@ class Trace:
         c = self.compounds.get(name)
         if c is None:
             return None
-        a = self.value(c.source)
+        a = self.source(c)
         return Call(c.op, (a,), unbatched(self.step.values[name].labels), a.labels[-1])
 
     def length(self, name: str) -> Formula:
@@ -245,8 +246,13 @@ class Trace:
 
     def through(self, c: Compound) -> Formula:
         """What a compound sends back to its source."""
-        y, a = self.value(c.result), self.value(c.source)
-        return RULES[c.op].back(y, a, self.length(c.source), self.delta(c.result))
+        labels = unbatched(self.step.values[c.result].labels)
+        y, back = self.value(c.result), repeated(self.delta(c.result), labels)
+        return RULES[c.op].back(y, self.source(c), self.length(c.source), back)
+
+    def source(self, c: Compound) -> Formula:
+        """What a compound is a function of."""
+        return repeated(self.value(c.source), unbatched(self.step.values[c.source].labels))
 
     def spoken(self, node: Formula) -> Formula:
         """The formula with every softmax that has a symbol called by it."""

@@ -29,6 +29,7 @@ from symrnn.pages.formula import (
     at_time,
     ein,
     mul,
+    repeated,
     shifted,
     unbatched,
 )
@@ -148,6 +149,9 @@ class _Jacobian:
     def whole(self, key: str) -> Iterator[Block]:
         """ds_t/ds_{t-1} with the other states of step t-1 seen as functions of s."""
         value = self.carried[key]
+        pairs = [(value, self.carried[v]) for v in self.carried] + [(self.previous[v], value) for v in self.carried]
+        if any(self.paths.count(start, goal) > self.paths.most for start, goal in pairs):
+            return
         walks = [
             (early, late)
             for via in self.carried
@@ -282,6 +286,7 @@ class _Tangents:
         s = e.statement
         moved = self.operand(s.args[e.position])
         if isinstance(s, Contraction):
+            moved = repeated(moved, unbatched(s.args[e.position].labels))
             args = [moved if k == e.position else self.trace.operand(a) for k, a in enumerate(s.args)]
             twice = len(s.args) == 2 and s.args[0] == s.args[1]
             return ein((self.trace.operand(s.args[0]), moved) if twice else tuple(args), unbatched(s.out.labels))

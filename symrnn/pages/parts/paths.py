@@ -21,8 +21,10 @@ from symrnn.pages.formula import (
     Num,
     Sym,
     add,
+    ein,
     mul,
     neg,
+    repeated,
     shifted,
     unbatched,
 )
@@ -126,7 +128,7 @@ class Paths:
         """The Jacobian of one hop between vectors and scalars."""
         last = h.statements[-1]
         if h.compound is not None:
-            y, a = self.trace.value(h.of), self.trace.value(h.wrt)
+            y, a = self.trace.value(h.of), self.trace.source(h.compound)
             if len(a.labels) != 1:
                 return None
             outer = "".join(y.labels)
@@ -143,7 +145,11 @@ class Paths:
     def other(self, e: Edge) -> Formula:
         """What a product multiplies an operand with."""
         others = [a for k, a in enumerate(e.statement.args) if k != e.position]
-        return self.trace.operand(others[0]) if others else ONE
+        if not others:
+            return ONE
+        made = repeated(self.trace.operand(others[0]), unbatched(others[0].labels))
+        seen = {*e.statement.out.labels, *e.statement.args[e.position].labels}
+        return ein((made,), tuple(x for x in made.labels if x in seen))  # what neither has is summed
 
     def columns(self, picks: Hop, product: Hop) -> Map | None:
         """A concatenation and the matrix that multiplies it: the columns that belong to one part."""
