@@ -426,30 +426,3 @@ def relabel(node: Formula, mapping: Mapping[str, str]) -> Formula:
     if isinstance(node, Call) and node.over in here:
         node = replace(node, over=here[node.over])
     return node
-
-
-def at_time(node: Formula, change: Callable[[Time], Time]) -> Formula:
-    """The formula with every time changed; bound indices of sums over time stay."""
-    if isinstance(node, Sym):
-        return replace(node, time=change(node.time)) if node.time else node
-    if isinstance(node, Big):
-        keep = lambda t: t if t.base == node.index else change(t)  # noqa: E731
-        return replace(node, low=change(node.low), high=change(node.high), body=at_time(node.body, keep))
-    if isinstance(node, Deriv) and node.at:
-        node = replace(node, at=change(node.at))
-    return rebuilt(node, lambda x: at_time(x, change))
-
-
-def shifted(node: Formula, by: int) -> Formula:
-    """The formula `by` steps later."""
-    return at_time(node, lambda t: t.shifted(by) if t.base == "t" else t)
-
-
-def substituted(node: Formula, values: Mapping[Formula, Formula]) -> Formula:
-    """The formula with some parts replaced."""
-    return values[node] if node in values else rebuilt(node, lambda x: substituted(x, values))
-
-
-def size(node: Formula) -> int:
-    """How many symbols and operations a formula shows."""
-    return sum(1 for x in walk(node) if isinstance(x, Sym | Num | Fn | Call))

@@ -27,13 +27,11 @@ from symrnn.pages.formula import (
     rebuilt,
     relabel,
     repeated,
-    shifted,
-    size,
-    substituted,
     unbatched,
 )
 from symrnn.pages.names import Letter, letter
 from symrnn.pages.read import expression, settled, statement, written
+from symrnn.pages.rewrite import shifted, size, substituted
 
 LARGE = 7
 ONE_TO_T = (Time("", 1), Time("T"))

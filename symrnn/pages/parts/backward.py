@@ -25,7 +25,6 @@ from symrnn.pages.formula import (
     Sym,
     Time,
     add,
-    at_time,
     div,
     ein,
     mul,
@@ -35,6 +34,7 @@ from symrnn.pages.formula import (
     walk,
 )
 from symrnn.pages.parts.paths import STACK, stack
+from symrnn.pages.rewrite import at_time
 from symrnn.pages.trace import Trace
 
 FEW = 4

@@ -26,16 +26,15 @@ from symrnn.pages.formula import (
     Sym,
     Time,
     add,
-    at_time,
     ein,
     mul,
     repeated,
-    shifted,
     unbatched,
 )
 from symrnn.pages.parts.gates import is_gate, table
 from symrnn.pages.parts.paths import STACK, Hop, Paths, Product, Walk, is_diagonal, stack
 from symrnn.pages.read import settled
+from symrnn.pages.rewrite import at_time, shifted
 from symrnn.pages.trace import Trace
 from symrnn.pages.world import Stage, World
 

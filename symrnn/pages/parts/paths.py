@@ -25,9 +25,9 @@ from symrnn.pages.formula import (
     mul,
     neg,
     repeated,
-    shifted,
     unbatched,
 )
+from symrnn.pages.rewrite import shifted
 from symrnn.pages.trace import Trace
 
 MANY = 8
