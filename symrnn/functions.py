@@ -22,7 +22,8 @@ class Function:
     """One elementwise function.
 
     ``partials[k](y, *args)`` is its derivative by argument k; ``definition(*args)`` says what it is in
-    primitives (None for a primitive); ``kinks(*args)`` are expressions whose zeros are its kinks;
+    primitives (None for a primitive), ``said(*args)`` what a less known primitive is in better known ones;
+    ``kinks(*args)`` are expressions whose zeros are its kinks;
     ``fold`` computes it on plain numbers (None where it never folds).
     """
 
@@ -31,6 +32,7 @@ class Function:
     partials: tuple[Formula, ...]
     definition: Formula | None = None
     kinks: Formula | None = None
+    said: Formula | None = None
     fold: Callable[..., float] | None = None
 
     @property
@@ -85,14 +87,20 @@ pow_: Function
 
 PRIMITIVES: tuple[Function, ...] = (
     _row("exp", r"\exp", lambda y, a: y, fold=math.exp),
-    _row("expm1", r"\operatorname{expm1}", lambda y, a: y + 1, fold=math.expm1),
+    _row("expm1", r"\operatorname{expm1}", lambda y, a: y + 1, said=lambda a: exp(a) - 1, fold=math.expm1),
     _row("log", r"\log", lambda y, a: 1 / a, fold=math.log),
-    _row("log1p", r"\operatorname{log1p}", lambda y, a: 1 / (1 + a), fold=math.log1p),
+    _row("log1p", r"\operatorname{log1p}", lambda y, a: 1 / (1 + a), said=lambda a: log(1 + a), fold=math.log1p),
     _row("sqrt", r"\sqrt", lambda y, a: 1 / (2 * y), fold=math.sqrt),
     _row("sin", r"\sin", lambda y, a: cos(a), fold=math.sin),
     _row("cos", r"\cos", lambda y, a: -sin(a), fold=math.cos),
     _row("tanh", r"\tanh", lambda y, a: 1 - y**2, fold=math.tanh),
-    _row("sigmoid", r"\sigma", lambda y, a: y * (1 - y), fold=lambda a: 1 / (1 + math.exp(-a))),
+    _row(
+        "sigmoid",
+        r"\sigma",
+        lambda y, a: y * (1 - y),
+        said=lambda a: 1 / (1 + exp(-a)),
+        fold=lambda a: 1 / (1 + math.exp(-a)),
+    ),
     _row("erf", r"\operatorname{erf}", lambda y, a: 2 / sp.sqrt(sp.pi) * exp(-(a**2)), fold=math.erf),
     _row("abs", r"\operatorname{abs}", lambda y, a: gt(a, 0) - gt(0, a), kinks=lambda a: (a,), fold=abs),
     _row("max", r"\max", lambda y, a, b: ge(a, b), lambda y, a, b: gt(b, a), kinks=lambda a, b: (a - b,), fold=max),

@@ -106,3 +106,10 @@ def test_constants_are_folded() -> None:
             assert float(row(sp.Rational(1, 3))) == pytest.approx(
                 float(numeric.apply(row, [np.array(1 / 3)])), rel=1e-15
             )
+
+
+@pytest.mark.parametrize("row", [f for f in FUNCTIONS.values() if f.said is not None], ids=lambda f: f.name)
+def test_what_is_said_of_a_primitive_is_true(row: Function) -> None:
+    a, at = sp.Symbol("a", real=True), np.linspace(-0.9, 3.0, 14)
+    assert row.said is not None and row.definition is None
+    assert np.allclose(numeric.apply(row, [at]), numeric.value(row.said(a), {a: at}), rtol=1e-12, atol=1e-15)

@@ -140,6 +140,15 @@ def test_letters_of_the_page_give_way_to_those_of_the_cell() -> None:
     assert "into one vector $z$" in prose(page(text), "jacobian")
 
 
+def test_a_cell_may_use_up_the_usual_letters() -> None:
+    values = [f"{x} = tanh(h[t-1] * {k / 7 + 0.1:.2f})" for k, x in enumerate("kjlmnrqpsuvwz")]
+    text = "\n".join(
+        ["input x[H]", "state h[H], c[H]", *values, "c = c[t-1] + x", "h = c + " + " + ".join("kjlmnrqpsuvwz")]
+    )
+    shown = lines(page(text), "jacobian")
+    assert any(line.startswith("∂S_T/∂Sₜ = ∏[a=t+1…T]") for line in shown)
+
+
 def test_a_derivative_by_one_operand_is_marked() -> None:
     document = unchecked(subject(symrnn.load("gru")))
     assert "∂⁺hₜ/∂hₜ₋₁ = 1 − zₜ" in lines(document, "local")
@@ -165,7 +174,7 @@ def test_the_code_shown_hands_back_what_the_loop_needs(name: str) -> None:
 
 def test_functions_are_explained_from_their_definitions() -> None:
     told = prose(page(VECTOR + "h = silu(U @ h[t-1] + x) + leaky_relu(x)"), "conventions")
-    assert r"\operatorname{SiLU}(a)$ is $a\,\sigma(a)$" in told and r"\sigma(a)$ is $\frac{1}{1 + \exp(-a)}$" in told
+    assert r"\operatorname{SiLU}(a)$ is $a\,\sigma(a)$" in told and r"\sigma(a)$ is $\frac{1}{\exp(-a) + 1}$" in told
 
 
 def test_a_sum_over_the_batch_alone_is_not_spoken_of() -> None:

@@ -46,7 +46,7 @@ class Compound:
 
 def compounds(step: Step) -> dict[str, Compound]:
     """Every compound of a step whose inner values nothing else reads, by the name of its result."""
-    found = (f(step.statements, s) for s in step.statements for f in FOUND)
+    found = (f(step.statements, s) for s in step.statements for f in FINDERS)
     return {c.result: c for c in found if c is not None and _is_closed(c, step)}
 
 
@@ -156,7 +156,7 @@ def _difference(s: Pointwise) -> sp.Expr:
     return s.args[0].symbol - s.args[1].symbol
 
 
-FOUND = (_softmax_at, _logsumexp_at, _norm_at, _layer_norm_at)
+FINDERS = (_softmax_at, _logsumexp_at, _norm_at, _layer_norm_at)
 
 
 # -- their rules -------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
+from string import ascii_letters
 
 import sympy as sp
 
@@ -115,13 +116,13 @@ class Trace:
     def free(self) -> list[str]:
         """Letters for indices of time that the cell does not use."""
         used = {letter(v.name).base for v in self.cell.variables} | {"t", "T", "L"}
-        return [x for x in ("k", "j", *"lmnrqp") if x not in used]
+        return [x for x in ("k", "j", *"lmnrqp", *ascii_letters) if x not in used]
 
     @cached_property
     def stack(self) -> Letter:
         """What the vector of everything that a step leaves behind is called."""
         used = {letter(v.name).base for v in self.cell.variables}
-        return Letter(next(x for x in ("s", *"zuvwqpS") if x not in used))
+        return Letter(next(x for x in ("s", *"zuvwqpS", *ascii_letters) if x not in used))
 
     # -- values --------------------------------------------------------------------------------------------
 

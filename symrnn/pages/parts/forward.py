@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import sympy as sp
 
 from symrnn.cell import Variable, axis_parts
-from symrnn.functions import FUNCTIONS
 from symrnn.ir import Concat, Contraction, OneHot, Peak, Pointwise, reads
 from symrnn.pages.document import Block, Equation, Equations, Mono, Phrase, Prose, Section, Table, Truth, Words, say
 from symrnn.pages.formula import (
@@ -23,9 +22,6 @@ from symrnn.pages.formula import (
     Neg,
     Num,
     Sym,
-    add,
-    div,
-    neg,
     unbatched,
     walk,
 )
@@ -105,20 +101,13 @@ def conventions(shown: list[Formula]) -> Section:
 
 
 def _functions(parts: list[Formula]) -> Iterator[Phrase]:
-    """What the functions are that not every reader knows, from their definitions."""
-    a = Sym("a", ())
-    one, power = Num(sp.Integer(1)), Fn(FUNCTIONS["exp"], (a,))
-    known: dict[str, Formula] = {
-        "sigmoid": div(one, add(one, Fn(FUNCTIONS["exp"], (neg(a),)))),
-        "expm1": add(power, neg(one)),
-        "log1p": Fn(FUNCTIONS["log"], (add(one, a),)),
-    }
+    """What the functions are that not every reader knows, from the table of functions."""
+    a, symbol = Sym("a", ()), sp.Symbol("a", real=True)
     for row in dict.fromkeys(x.row for x in parts if isinstance(x, Fn) and len(x.args) == 1):
-        if row.definition is not None:
-            symbol = sp.Symbol("a", real=True)
-            known[row.name] = expression(row.definition(symbol), {"a": a}, ["a"])
-        if row.name in known:
-            yield say("convention.function", function=Fn(row, (a,)), definition=known[row.name])
+        means = row.definition or row.said
+        if means is not None:
+            definition = expression(means(symbol), {"a": a}, ["a"])
+            yield say("convention.function", function=Fn(row, (a,)), definition=definition)
 
 
 def _is_identity(x: Formula) -> bool:
