@@ -426,7 +426,7 @@ def backward(params, tape, dy, dstate=None):
     backward_step_sum11 = kernel("backward_step_sum11", d_s_u_sum_arg_by_m_u, d_m_u_s_u_sum_arg)
     backward_step8 = kernel("backward_step8", d_m_u_s_u_sum_arg, d_m_u_i_pre, s_u, d_m_u_f_pre, d_m_u_g_pre, d_m_u_o_pre,
         d_sum_u)
-    backward_step9 = kernel("backward_step9", d_sum_u, u, d_s_u_sum_arg, m_u, d_u)
+    backward_step9 = kernel("backward_step9", d_sum_u, d_s_u_sum_arg, u, m_u, d_u)
     backward_step10 = kernel("backward_step10", d_u, d_o_pre, gamma_uo, s_u, d_g_pre, gamma_ug, d_f_pre, gamma_uf, d_i_pre,
         gamma_ui, d_u_i_to_d_u_o)
     backward_after_sum = kernel("backward_after_sum", d_i_pre, gamma_wi, d_m_w_i_pre)
@@ -447,7 +447,7 @@ def backward(params, tape, dy, dstate=None):
     backward_after_sum10 = kernel("backward_after_sum10", d_s_w_sum_arg_by_m_w, d_m_w_s_w_sum_arg)
     backward_after4 = kernel("backward_after4", d_m_w_s_w_sum_arg, d_m_w_i_pre, s_w, d_m_w_f_pre, d_m_w_g_pre, d_m_w_o_pre,
         d_sum_w)
-    backward_after5 = kernel("backward_after5", d_sum_w, w, d_s_w_sum_arg, m_w, d_w)
+    backward_after5 = kernel("backward_after5", d_sum_w, d_s_w_sum_arg, w, m_w, d_w)
     backward_after6 = kernel("backward_after6", d_w, d_o_pre, gamma_wo, s_w, d_g_pre, gamma_wg, d_f_pre, gamma_wf, d_i_pre,
         gamma_wi, d_w_i_to_d_w_o)
 

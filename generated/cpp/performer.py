@@ -245,7 +245,7 @@ def backward(params, tape, dy, dstate=None):
     backward_before_sum4 = kernel("backward_before_sum4", d_phi_q_pre, d_q_q_phi_q_pre)
     backward_before4 = kernel("backward_before4", d_max_a_phi_q_pre, d_q_q_phi_q_pre, d_max_a, d_q_q)
     backward_before5 = kernel("backward_before5", d_max_a, a_argmax, d_phi_q_pre, d_a)
-    backward_before6 = kernel("backward_before6", d_q_a, q, d_q_q, d_W_q_x)
+    backward_before6 = kernel("backward_before6", d_q_a, d_q_q, q, d_W_q_x)
     backward_sequence = kernel("backward_sequence", d_z_prev_rows, d_z_phi_q, phi_q, d_z)
     backward_sequence2 = kernel("backward_sequence2", d_S_prev_rows, d_S_phi_q, phi_q, d_S)
     backward_after_sum = kernel("backward_after_sum", d_S, W_q_x_to_v, d_phi_k_v_phi_k)
@@ -253,7 +253,7 @@ def backward(params, tape, dy, dstate=None):
     backward_after = kernel("backward_after", d_phi_k_v_phi_k, d_z, phi_k, d_phi_k_pre)
     backward_after_sum3 = kernel("backward_after_sum3", d_phi_k_pre, d_k_k_phi_k_pre)
     backward_after2 = kernel("backward_after2", d_k_k_phi_k_pre, d_k_k)
-    backward_after3 = kernel("backward_after3", d_k_Omega_k, k, d_k_k, d_W_k_x)
+    backward_after3 = kernel("backward_after3", d_k_Omega_k, d_k_k, k, d_W_k_x)
     backward_after4 = kernel("backward_after4", d_x_W_q_x, d_x_W_k_x, d_x_v, d_x)
     backward_finish = kernel("backward_finish", d_Omega_a, d_Omega_Omega_k, d_Omega)
 

@@ -71,8 +71,8 @@ class Tape(NamedTuple):
     S_b_rows: np.ndarray  # (T + 1, B, H, K)
     S_a_rows: np.ndarray  # (T + 1, B, H, K)
     q_a_to_v: np.ndarray  # (T, B, 4 * K + H)
-    C: np.ndarray  # (T, K)
     D: np.ndarray  # (T, K)
+    C: np.ndarray  # (T, K)
     y_arg2: np.ndarray  # (T, B, K)
     y_arg: np.ndarray  # (T, B, K)
     k_b: np.ndarray  # (T, B, K)
@@ -166,7 +166,7 @@ def forward(params, x, state=None):
     forward_after_sum2()
     forward_after()
 
-    tape = Tape(size, dtype, S_b_rows, S_a_rows, q_a_to_v, C, D, y_arg2, y_arg, k_b, k_a, S_a_arg1,
+    tape = Tape(size, dtype, S_b_rows, S_a_rows, q_a_to_v, D, C, y_arg2, y_arg, k_b, k_a, S_a_arg1,
                 S_b_arg1, x, C_pre, k_a_sqrt)
     last = {"S_a": S_a_rows[T].copy(), "S_b": S_b_rows[T].copy()}
     return y.copy(), last, tape
@@ -187,8 +187,8 @@ def backward(params, tape, dy, dstate=None):
     S_b_rows = tape.S_b_rows
     S_a_rows = tape.S_a_rows
     q_a_to_v = tape.q_a_to_v
-    C = tape.C
     D = tape.D
+    C = tape.C
     y_arg2 = tape.y_arg2
     y_arg = tape.y_arg
     k_b = tape.k_b
@@ -243,7 +243,7 @@ def backward(params, tape, dy, dstate=None):
     backward_before_sum4 = kernel("backward_before_sum4", d_y_arg2, q_a_to_v, d_D_y_arg2)
     backward_before_sum5 = kernel("backward_before_sum5", d_y_arg, q_a_to_v, d_C_y_arg)
     backward_before_sum6 = kernel("backward_before_sum6", d_y_arg2, q_a_to_v, d_C_y_arg2)
-    backward_before = kernel("backward_before", d_y_arg, C, D, d_y_arg2, d_q_b, d_q_a)
+    backward_before = kernel("backward_before", d_y_arg, D, d_y_arg2, C, d_q_b, d_q_a)
     backward_sequence = kernel("backward_sequence", d_S_b_prev_rows, dy, y_arg2, d_S_a_prev_rows, y_arg, d_S_b, d_S_a)
     backward_after_sum = kernel("backward_after_sum", d_S_b, q_a_to_v, d_S_b_arg1)
     backward_after_sum2 = kernel("backward_after_sum2", d_S_a, q_a_to_v, d_S_a_arg1)
@@ -257,7 +257,7 @@ def backward(params, tape, dy, dstate=None):
         d_C_y_arg, d_C_y_arg2, C_pre, d_C_pre)
     backward_after_sum9 = kernel("backward_after_sum9", d_C_pre, d_theta)
     backward_after2 = kernel("backward_after2", d_v_v_S_a_arg1, d_v_v_S_b_arg1, d_W_ka_x_to_d_v)
-    backward_after3 = kernel("backward_after3", d_S_a_arg1, C, D, d_S_b_arg1, k_a_sqrt, d_W_ka_x_to_d_v)
+    backward_after3 = kernel("backward_after3", d_S_a_arg1, D, d_S_b_arg1, C, k_a_sqrt, d_W_ka_x_to_d_v)
     backward_after4 = kernel("backward_after4", d_x_q_a, d_x_q_b, d_x_W_ka_x, d_x)
 
     # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)

@@ -292,7 +292,7 @@ def backward(params, tape, dy, dstate=None):
     backward_before2 = kernel("backward_before2", d_r_arg, x, x_now_rows, d_r_arg_by_mu_r)
     backward_sequence = kernel("backward_sequence", d_a_prev_rows, v, d_b_prev_rows, a_exp2, a_rows, b_rows, a_exp, d_m_prev_rows,
         k, m_pre, d_n, n_exp, d_d, d_q, m_rows, q_pre, d_n_pre, d_a_pre2, d_a_pre, d_m, d_m_pre)
-    backward_after = kernel("backward_after", d_n, n_exp2, d_a_prev_rows, a_exp2, d_q_pre, k, d_n_pre2, d_m, m_pre, d_a_pre2,
+    backward_after = kernel("backward_after", d_n, n_exp2, d_a_prev_rows, a_exp2, d_q_pre, d_n_pre2, d_m, k, m_pre, d_a_pre2,
         d_v, d_k)
     backward_after2 = kernel("backward_after2", d_k_arg, x, x_now_rows, d_v_arg, d_r_arg, mu_r, mu_k, mu_v, d_k_arg_by_mu_k,
         d_v_arg_by_mu_v, d_x_prev_rows)

@@ -546,7 +546,7 @@ def passes(size, dtype):
         )
         backward_step9 = kernel(
             "backward_step9", "each", B * (4 * H), 1,
-            d_sum_u, u, d_s_u_sum_arg, m_u, d_u,
+            d_sum_u, d_s_u_sum_arg, u, m_u, d_u,
         )
         backward_step10 = kernel(
             "backward_step10", "each", B * H, 1,
@@ -614,7 +614,7 @@ def passes(size, dtype):
         )
         backward_after5 = kernel(
             "backward_after5", "each", T * B * (4 * H), 1,
-            d_sum_w, w, d_s_w_sum_arg, m_w, d_w,
+            d_sum_w, d_s_w_sum_arg, w, m_w, d_w,
         )
         backward_after6 = kernel(
             "backward_after6", "each", T * B * H, 1,

@@ -329,7 +329,7 @@ def passes(size, dtype):
         )
         backward_before6 = kernel(
             "backward_before6", "each", T * B * D, 1,
-            d_q_a, q, d_q_q, d_W_q_x,
+            d_q_a, d_q_q, q, d_W_q_x,
         )
         backward_sequence = kernel(
             "backward_sequence", "each", B * M, 1,
@@ -361,7 +361,7 @@ def passes(size, dtype):
         )
         backward_after3 = kernel(
             "backward_after3", "each", T * B * D, 1,
-            d_k_Omega_k, k, d_k_k, d_W_k_x,
+            d_k_Omega_k, d_k_k, k, d_W_k_x,
         )
         backward_after4 = kernel(
             "backward_after4", "each", T * B * I, 1,

@@ -303,7 +303,7 @@ def passes(size, dtype):
         )
         backward_before = kernel(
             "backward_before", "each", T * B * K, 1,
-            d_y_arg, C, D, d_y_arg2, d_q_b, d_q_a,
+            d_y_arg, D, d_y_arg2, C, d_q_b, d_q_a,
         )
         backward_sequence = kernel(
             "backward_sequence", "each", B * H * K, 1,
@@ -356,7 +356,7 @@ def passes(size, dtype):
         )
         backward_after3 = kernel(
             "backward_after3", "each", T * B * K, 1,
-            d_S_a_arg1, C, D, d_S_b_arg1, k_a_sqrt, d_W_ka_x_to_d_v,
+            d_S_a_arg1, D, d_S_b_arg1, C, k_a_sqrt, d_W_ka_x_to_d_v,
         )
         backward_after4 = kernel(
             "backward_after4", "each", T * B * I, 1,

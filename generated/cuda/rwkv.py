@@ -318,7 +318,7 @@ def passes(size, dtype):
         )
         backward_after = kernel(
             "backward_after", "each", T * B * H, 1,
-            d_n, n_exp2, d_a_prev_rows, a_exp2, d_q_pre, k, d_n_pre2, d_m, m_pre, d_a_pre2, d_v, d_k,
+            d_n, n_exp2, d_a_prev_rows, a_exp2, d_q_pre, d_n_pre2, d_m, k, m_pre, d_a_pre2, d_v, d_k,
         )
         backward_after2 = kernel(
             "backward_after2", "each", T * B * I, 1,

@@ -63,7 +63,6 @@ def forward(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
-    T = size["T"]
     W, b = params["W"], params["b"]
 
     # all steps at once

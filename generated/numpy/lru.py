@@ -174,8 +174,8 @@ def backward(params, tape, dy, dstate=None):
         d_h_im[t] = d_h_im_next + d_h_im_C_im_h_im[t]
         # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
         d_h_re[t] = d_h_re_next + d_h_re_C_re_h_re[t]
-        d_h_re_prev = d_h_re[t] * lam_re + lam_im * d_h_im[t]
-        d_h_im_prev = lam_re * d_h_im[t] - d_h_re[t] * lam_im
+        d_h_re_prev = d_h_re[t] * lam_re + d_h_im[t] * lam_im
+        d_h_im_prev = d_h_im[t] * lam_re - d_h_re[t] * lam_im
         d_h_re_next, d_h_im_next = d_h_re_prev, d_h_im_prev
 
     # all steps at once

@@ -372,7 +372,7 @@ def backward(params, tape, dy, dstate=None):
     d_m_w_o_pre = np.einsum("tbh,h->tb", d_o_pre, gamma_wo)
     d_w = (
         0.25 * (d_m_w_s_w_sum_arg[:, :, None] - d_m_w_i_pre[:, :, None] / s_w[:, :, None] - d_m_w_f_pre[:, :, None] / s_w[:, :, None] - d_m_w_g_pre[:, :, None] / s_w[:, :, None] - d_m_w_o_pre[:, :, None] / s_w[:, :, None]) / H
-        + (2 * w - 2 * m_w[:, :, None]) * d_s_w_sum_arg
+        + d_s_w_sum_arg * (2 * w - 2 * m_w[:, :, None])
     )
     d_w_o_w = d_w[..., H + H + H:H + H + H + H]
     d_w_o = d_w_o_w + d_o_pre * gamma_wo / s_w[:, :, None]

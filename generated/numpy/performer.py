@@ -153,7 +153,7 @@ def backward(params, tape, dy, dstate=None):
     d_max_a = -d_phi_q_pre.sum(axis=2)
     d_q_q_phi_q_pre = d_phi_q_pre.sum(axis=2)
     d_a = d_max_a[:, :, None] * a_argmax + d_phi_q_pre
-    d_W_q_x = (times(d_a, Omega) - q * d_q_q_phi_q_pre[:, :, None]) / D**0.25
+    d_W_q_x = (times(d_a, Omega) - d_q_q_phi_q_pre[:, :, None] * q) / D**0.25
     d_x_W_q_x = times(d_W_q_x, W_q)
     dz_dz = d_z_phi_q[:, :, None] * phi_q
     dS_dS = d_S_phi_q[:, :, :, None] * phi_q[:, :, None]
@@ -173,7 +173,7 @@ def backward(params, tape, dy, dstate=None):
     d_phi_k_pre = (np.einsum("tbhm,tbh->tbm", d_S, v) + d_z) * phi_k
     d_k_k_phi_k_pre = d_phi_k_pre.sum(axis=2)
     d_v = np.einsum("tbhm,tbm->tbh", d_S, phi_k)
-    d_W_k_x = (times(d_phi_k_pre, Omega) - k * d_k_k_phi_k_pre[:, :, None]) / D**0.25
+    d_W_k_x = (times(d_phi_k_pre, Omega) - d_k_k_phi_k_pre[:, :, None] * k) / D**0.25
     d_x = d_x_W_q_x + times(d_W_k_x, W_k) + times(d_v, W_v)
     d_W_q = outer_sum(d_W_q_x, x)
     d_W_k = outer_sum(d_W_k_x, x)

@@ -174,8 +174,8 @@ def backward(params, tape, dy, dstate=None):
     d_D_y_arg2 = np.einsum("tbk,tbk->tk", d_y_arg2, q_a)
     d_C_y_arg = np.einsum("tbk,tbk->tk", d_y_arg, q_a)
     d_C_y_arg2 = np.einsum("tbk,tbk->tk", d_y_arg2, q_b)
-    d_q_b = C[:, None] * d_y_arg2 - d_y_arg * D[:, None]
-    d_q_a = d_y_arg * C[:, None] + D[:, None] * d_y_arg2
+    d_q_b = d_y_arg2 * C[:, None] - d_y_arg * D[:, None]
+    d_q_a = d_y_arg * C[:, None] + d_y_arg2 * D[:, None]
     d_x_q_a = times(d_q_a, W_qa)
     d_x_q_b = times(d_q_b, W_qb)
     dS_b_dS_b = dy[:, :, :, None] * y_arg2[:, :, None]
@@ -200,9 +200,9 @@ def backward(params, tape, dy, dstate=None):
         - (np.einsum("tbk,tbk->tk", d_S_a_arg1, k_a) + np.einsum("tbk,tbk->tk", d_S_b_arg1, k_b) + d_C_y_arg + d_C_y_arg2) * np.sin(C_pre)
     )
     d_v = np.einsum("tbhk,tbk->tbh", d_S_a, S_a_arg1) + np.einsum("tbhk,tbk->tbh", d_S_b, S_b_arg1)
-    d_k_b = C[:, None] * d_S_b_arg1 - d_S_a_arg1 * D[:, None]
+    d_k_b = d_S_b_arg1 * C[:, None] - d_S_a_arg1 * D[:, None]
     d_W_kb_x = d_k_b / k_a_sqrt
-    d_k_a = d_S_a_arg1 * C[:, None] + D[:, None] * d_S_b_arg1
+    d_k_a = d_S_a_arg1 * C[:, None] + d_S_b_arg1 * D[:, None]
     d_W_ka_x = d_k_a / k_a_sqrt
     d_x = d_x_q_a + d_x_q_b + times(d_W_ka_x, W_ka) + times(d_W_kb_x, W_kb) + times(d_v, W_v)
     d_W_qa = outer_sum(d_q_a, x)

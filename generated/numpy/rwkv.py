@@ -233,7 +233,7 @@ def backward(params, tape, dy, dstate=None):
     d_w_a_pre = d_a_pre.sum(axis=(0, 1))
     d_v = d_n * n_exp2 + d_a_next * a_exp2
     d_v_arg = times(d_v, W_v)
-    d_k = d_q_pre + np.greater(k, m_pre).astype(dtype) * d_m + d_n_pre2 + d_a_pre2
+    d_k = d_q_pre + d_n_pre2 + d_m * np.greater(k, m_pre).astype(dtype) + d_a_pre2
     d_k_arg = times(d_k, W_k)
     d_W_r = outer_sum(d_W_r_r_arg, r_arg)
     d_mu_r = d_r_arg_by_mu_r.sum(axis=(0, 1))
