@@ -61,6 +61,7 @@ OF_NUMBERS: dict[str, str] = {
 LOCAL = (
     "start",
     "length",
+    "measured",
     "check",
     "known",
     "agree",

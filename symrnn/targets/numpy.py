@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from symrnn.arraycode import HELPERS, Writer, broken, insertions, spell
 from symrnn.cell import Axes, axis_parts
 from symrnn.emit import Header
-from symrnn.frame import Filled, Pairs, Row, frame
+from symrnn.frame import Filled, Pairs, Row, frame, has_sums
 from symrnn.ir import Contraction, Pointwise, Statement, numbered, times_read
 from symrnn.program import BLOCKS, Pass, Program
 
@@ -195,6 +195,7 @@ def context(program: Program, header: Header) -> Module:
         + [(c.key, f"{c.rows}[0]") for c in backward.carries()],
         sizes={x.name: x.sizes() for x in (forward, backward)},
         uses={name: name in helpers for name in (*HELPERS, "math")}
+        | {"sums": has_sums(cell)}
         | {f"{x.name}_steps": "steps" in x.mentioned for x in sections},
     )
 
