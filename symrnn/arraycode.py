@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -26,6 +25,7 @@ from symrnn.ir import (
     axis_of,
 )
 from symrnn.program import Program
+from symrnn.spelling import constant, in_python
 
 SPELLING: dict[str, str] = {
     "exp": "np.exp({})",
@@ -58,41 +58,7 @@ OF_NUMBERS: dict[str, str] = {
     "where": "({1} if {0} else {2})",
     "pow": "math.pow({}, {})",
 }
-LOCAL = (
-    "start",
-    "length",
-    "measured",
-    "check",
-    "known",
-    "agree",
-    "named",
-    "filled",
-    "cotangent",
-    "carried",
-    "rng",
-    "last",
-    "steps",
-    "size",
-)
 HELPERS = ("sigmoid", "erf", "times", "outer_sum", "one_hot")
-
-#: Names that a module of any target uses itself, or Python does.
-RESERVED = frozenset(
-    [
-        *keyword.kwlist,
-        *HELPERS,
-        *LOCAL,
-        *"""np cp math ctypes weakref threading cache Path NamedTuple T B t dtype params state tape dstate inputs sizes
-        forward backward init Tape PARAMS INPUTS STATES OUTPUTS AXES range reversed len dict tuple zip product kernel
-        kernels work Workspace key name array run launch library free fill before loop after results reverse passes
-        given dparams dinputs dstart module bound scratch kept""".split(),  # noqa: SIM905 - words read better as words
-    ]
-)
-
-
-def spell(name: str) -> str:
-    """The Python name of a value: its own, with an underscore where that would hide something."""
-    return f"{name}_" if name in RESERVED else name
 
 
 @dataclass
@@ -121,8 +87,8 @@ class Writer:
         if value.role == "size":
             self.mentioned.add(ref.name)
         if value.role == "time":
-            self.mentioned.add("steps")
-        name = "steps" if value.role == "time" else spell(ref.name)
+            self.mentioned |= {"steps", "T"}
+        name = {"time": "steps", "const": constant(ref.name)}.get(value.role) or in_python(ref.name)
         index = ["t"] if self.block == "loop" and (ref.name in self.rows or value.role == "time") else []
         index += insertions(ref.labels, out)
         while index and index[-1] == ":":
@@ -131,7 +97,7 @@ class Writer:
 
     def size(self, axis: str) -> str:
         self.mentioned.update(axis_parts(axis))
-        return " + ".join(spell(a) for a in axis_parts(axis))
+        return " + ".join(in_python(a) for a in axis_parts(axis))
 
     def length(self, label: str) -> str:
         """How many components a label runs over."""
@@ -273,6 +239,13 @@ class Writer:
         spec = ["".join(letters[x] for x in r.labels) for r in (*s.args, s.out)]
         operands = ", ".join(self.plain(a) for a in s.args)
         return f'np.einsum("{",".join(spec[:-1])}->{spec[-1]}", {operands})'
+
+
+def is_view(s: Statement) -> bool:
+    """May the right-hand side share memory with an operand?"""
+    if isinstance(s, Pointwise):
+        return isinstance(s.expr, sp.Symbol)
+    return isinstance(s, Slice) or (isinstance(s, Contraction) and len(s.args) == 1 and not s.summed)
 
 
 def insertions(labels: Labels, out: Labels) -> list[str]:

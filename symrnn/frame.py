@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from symrnn.arraycode import spell
 from symrnn.cell import Axes, Carry, Cell, Variable
 from symrnn.emit import Header
 from symrnn.program import Program
+from symrnn.spelling import in_python
 
 Pairs = list[tuple[str, str]]
 
@@ -23,7 +23,7 @@ class Row:
 
     @property
     def local(self) -> str:
-        return spell(self.name)
+        return in_python(self.name)
 
     def shape(self, *lead: str) -> str:
         axes = (*lead, *self.axes)
@@ -69,7 +69,7 @@ def frame(program: Program, header: Header) -> Frame:
         states=[Row(c.name, c.axes, _meaning(cell, c)) for c in cell.carries],
         outputs=_rows(cell.outputs),
         starts=[(v.name, v.start or ("uniform" if len(v.axes) > 1 else "zeros")) for v in cell.params],
-        seeds=[(name, spell(seed)) for name, seed in d.seeds.items()],
+        seeds=[(name, in_python(seed)) for name, seed in d.seeds.items()],
     )
 
 

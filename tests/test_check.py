@@ -236,32 +236,6 @@ def test_random_initial_parameters_are_seeded_and_typed() -> None:
     )
 
 
-#: Names that generated modules, their helpers, NumPy, CuPy or C use themselves.
-HARD = """np cp params tape dtype forward backward init Tape check agree named filled cotangent length steps size kernel
-product scratch kept bound library zip key array run total best main int64 compute_t threadIdx NULL dy dx T B n k
-""".split()  # noqa: SIM905 - words read better as words
-
-
-@pytest.mark.parametrize("backend", ["numpy", "cpp", "cuda"])
-def test_no_name_of_a_cell_hides_one_of_the_module(backend: str) -> None:
-    """Every such name as a parameter, as a value and, where the language lets it, as an axis."""
-    names = HARD
-    axes = [n for n in names if n not in ("T", "B", "dtype")][:12]
-    values = "\n".join(f"{n} = tanh(W @ x + {k / 7:.3f} * h[t-1])" for k, n in enumerate(names))
-    read = symrnn.parse(f"input x[I]\nstate h[H]\n{values}\nh = tanh(({' + '.join(names)}) / 9)", "values")
-    declared = "\n".join(f"param {n}[H]" for n in names)
-    summed = " + ".join(f"{n} * h[t-1]" for n in names)
-    given = symrnn.parse(f"input x[I]\nstate h[H]\n{declared}\nh = tanh(W @ x + {summed})", "params")
-    inputs = ", ".join(f"x{k}[{a}]" for k, a in enumerate(axes))
-    matrices = "\n".join(f"param W{k}[name, {a}]" for k, a in enumerate(axes))
-    sums = " + ".join(f"W{k} @ x{k}" for k in range(len(axes)))
-    sized = symrnn.parse(f"input {inputs}\nstate h[name]\n{matrices}\nh = tanh(U @ h[t-1] + {sums})", "axes")
-    for cell in (read, given, sized):
-        module = symrnn.compile(cell, backend, **({"host": True} if backend == "cuda" else {}))
-        report = check(cell, module, backend, shapes=SHAPES[:1])
-        assert report.ok, str(report)
-
-
 @pytest.mark.parametrize(
     "equations",
     [

@@ -187,3 +187,15 @@ def test_names_that_would_hide_pythons_own_are_spelled_apart() -> None:
         "nasty",
     )
     assert check(cell).ok
+
+
+@pytest.mark.parametrize("text", ["y = x", "y = x.T", "y = tanh(x)\nz = x", "y = concat(sum(x), norm(x))"])
+def test_no_result_shares_memory_with_an_argument(text: str) -> None:
+    module = symrnn.compile(symrnn.parse(f"input x[N, N]\noutput {', '.join(e[0] for e in text.splitlines())}\n{text}"))
+    x = np.random.default_rng(0).normal(size=(3, 2, 4, 4))
+    y, _, tape = module.forward({}, x)
+    dy = {n: np.ones_like(a) for n, a in y.items()} if isinstance(y, dict) else np.ones_like(y)
+    _, dx, _ = module.backward({}, tape, dy)
+    given = [x, *(dy.values() if isinstance(dy, dict) else [dy])]
+    results = [dx, *(y.values() if isinstance(y, dict) else [y])]
+    assert all(r.flags.writeable and not np.shares_memory(r, g) for r in results for g in given)

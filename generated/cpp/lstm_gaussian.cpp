@@ -101,10 +101,10 @@ static inline compute_t tanh(compute_t a)
 #define inline_point static inline __attribute__((always_inline))
 
 inline_point void forward_before_point(
-    const compute_t t_2, const compute_t mu, const compute_t sigma, compute_t& k_)
+    const compute_t t_, const compute_t mu, const compute_t sigma, compute_t& k_)
 {
     // k = exp(-((t - mu) / sigma) ** 2)
-    const compute_t k_pre = -square((t_2 - mu)) / square(sigma);
+    const compute_t k_pre = -square((t_ - mu)) / square(sigma);
     k_ = exp(k_pre);
 }
 
@@ -402,14 +402,14 @@ extern "C" void backward_after_sum2(const int64 t_, const int64* sizes, void* co
 }
 
 inline_point void backward_after2_point(
-    const compute_t d_k_c, const compute_t d_k_h, const compute_t k_, const compute_t t_2,
+    const compute_t d_k_c, const compute_t d_k_h, const compute_t k_, const compute_t t_,
     const compute_t mu, const compute_t sigma, compute_t& d_k_pre_by_mu, compute_t& d_k_pre_by_sigma)
 {
     // through k = exp(-((t - mu) / sigma) ** 2)
     const compute_t d_k = d_k_c + d_k_h;
     const compute_t d_k_pre = k_ * d_k;
-    d_k_pre_by_mu = -(2 * mu - 2 * t_2) * d_k_pre / square(sigma);
-    d_k_pre_by_sigma = 2 * square((t_2 - mu)) * d_k_pre / pow(sigma, compute_t(3));
+    d_k_pre_by_mu = -(2 * mu - 2 * t_) * d_k_pre / square(sigma);
+    d_k_pre_by_sigma = 2 * square((t_ - mu)) * d_k_pre / pow(sigma, compute_t(3));
 }
 
 extern "C" void backward_after2(const int64 t_, const int64* sizes, void* const* at)

@@ -56,10 +56,10 @@ __device__ inline compute_t column_sum(compute_t a)
 }
 
 __device__ inline void forward_before_point(
-    const compute_t t_2, const compute_t mu, const compute_t sigma, compute_t& k_)
+    const compute_t t_, const compute_t mu, const compute_t sigma, compute_t& k_)
 {
     // k = exp(-((t - mu) / sigma) ** 2)
-    const compute_t k_pre = -square((t_2 - mu)) / square(sigma);
+    const compute_t k_pre = -square((t_ - mu)) / square(sigma);
     k_ = exp(k_pre);
 }
 
@@ -321,14 +321,14 @@ extern "C" __global__ void backward_after_sum2(
 }
 
 __device__ inline void backward_after2_point(
-    const compute_t d_k_c, const compute_t d_k_h, const compute_t k_, const compute_t t_2,
+    const compute_t d_k_c, const compute_t d_k_h, const compute_t k_, const compute_t t_,
     const compute_t mu, const compute_t sigma, compute_t& d_k_pre_by_mu, compute_t& d_k_pre_by_sigma)
 {
     // through k = exp(-((t - mu) / sigma) ** 2)
     const compute_t d_k = d_k_c + d_k_h;
     const compute_t d_k_pre = k_ * d_k;
-    d_k_pre_by_mu = -(2 * mu - 2 * t_2) * d_k_pre / square(sigma);
-    d_k_pre_by_sigma = 2 * square((t_2 - mu)) * d_k_pre / pow(sigma, compute_t(3));
+    d_k_pre_by_mu = -(2 * mu - 2 * t_) * d_k_pre / square(sigma);
+    d_k_pre_by_sigma = 2 * square((t_ - mu)) * d_k_pre / pow(sigma, compute_t(3));
 }
 
 extern "C" __global__ void backward_after2(

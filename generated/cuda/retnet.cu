@@ -123,10 +123,10 @@ extern "C" __global__ void forward_before(
 }
 
 __device__ inline void forward_before2_point(
-    const compute_t t_2, const compute_t theta, compute_t& C_pre, compute_t& C, compute_t& D)
+    const compute_t t_, const compute_t theta, compute_t& C_pre, compute_t& C, compute_t& D)
 {
     // C = cos(t * theta)
-    C_pre = t_2 * theta;
+    C_pre = t_ * theta;
     C = cos(C_pre);
     // D = sin(t * theta)
     D = sin(C_pre);

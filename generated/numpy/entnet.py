@@ -166,8 +166,8 @@ def backward(params, tape, dy, dstate=None):
 
     dparams = {
         "w": d_w,
-        "U": d_U,
-        "V": d_V,
+        "U": d_U.copy(),
+        "V": d_V.copy(),
         "W": d_W,
     }
     dstart = {"h": d_h_next}

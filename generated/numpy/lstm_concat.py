@@ -195,7 +195,7 @@ def backward(params, tape, dy, dstate=None):
         "b_o": d_b_o,
     }
     dstart = {"h": d_h_next, "c": d_c_next}
-    return dparams, d_x, dstart
+    return dparams, d_x.copy(), dstart
 
 
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0

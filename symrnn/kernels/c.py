@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import sympy as sp
 
-from symrnn.arraycode import spell
 from symrnn.cell import Cell
 from symrnn.functions import Function
 from symrnn.infix import Infix, decimal
 from symrnn.ir import BATCH, TIME, Labels, Ref, axis_of, numbered, symbol
 from symrnn.kernels.layout import Layout
 from symrnn.kernels.ops import Assign, Home, Map, Reduce, extent
+from symrnn.spelling import in_python, means_something_in_c
 
 SPELLING: dict[str, str] = {
     **{n: f"{n}({{}})" for n in ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "sigmoid", "erf")},
@@ -26,26 +25,6 @@ SPELLING: dict[str, str] = {
     "where": "choose({}, {}, {})",
     "pow": "pow({}, {})",
 }
-
-RESERVED = frozenset(
-    """alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl concept const constexpr
-    const_cast continue decltype default delete do double dynamic_cast else enum explicit export extern false float for
-    friend goto if inline int int64 long mutable namespace new noexcept not not_eq nullptr operator or or_eq private
-    protected public register reinterpret_cast requires return short signed sizeof static static_assert static_cast
-    struct switch template this thread_local throw true try typedef typeid typename union unsigned using virtual void
-    volatile wchar_t while xor xor_eq exp expm1 log log1p sqrt sin cos tanh sigmoid erf pow absolute larger smaller
-    choose square compute_t storage_t t n k total best main threadIdx blockIdx blockDim gridDim warpSize
-    alloca assert errno inline_point issubnormal linux math_errhandling signbit stderr stdin stdout strdupa strndupa
-    unix
-    """.split()  # noqa: SIM905 - words read better as words
-)
-#: EOF, M_PI, SNANF32, htobe16: what the headers of a system define instead of declaring.
-MACRO = re.compile(r"[A-Z][A-Z0-9_]{2,}[a-z0-9]*|[bl]e\d+toh|hto[bl]e\d+")
-
-
-def is_taken(name: str) -> bool:
-    """Does a name mean something in C already?"""
-    return name in RESERVED or MACRO.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)
@@ -141,7 +120,7 @@ class Writer:
         self.block = op.block
         self.row = "t" if op.block == "loop" else ""
         labels = op.space if isinstance(op, Map) else (*op.space, *op.over)
-        self.index = _indices(labels)
+        self.index = _indices(labels, set(self.sizes.values()))
         return self.map(op) if isinstance(op, Map) else self.reduce(op)
 
     # -- fused kernels -------------------------------------------------------------------------------------
@@ -189,10 +168,10 @@ class Writer:
     def local_names(self, op: Map) -> dict[Ref, str]:
         """A C name for every operand and result, its own where that is free."""
         names: dict[Ref, str] = {}
-        taken = {*RESERVED, *self.index.values(), *self.sizes.values(), "sizes", "at", "t_"}
+        taken = {*self.index.values(), *self.sizes.values()}
         for r in (*op.loads, *(x.out for x in op.lines)):
-            free = r.name not in taken and not is_taken(r.name) and not r.name.endswith("_at")  # arrays end in _at
-            name = r.name if free else f"{r.name}_"
+            arrays = r.name.endswith("_at")  # as the names of arrays do
+            name = f"{r.name}_" if arrays or r.name in taken or means_something_in_c(r.name) else r.name
             names[r] = numbered(name, lambda n: n in taken)
             taken.add(names[r])
         return names
@@ -337,15 +316,15 @@ class Writer:
 
 def sizes(cell: Cell) -> dict[str, str]:
     """The C and Python names of T, B and the axes."""
-    return {"T": "T", "B": "B"} | {a: f"{a}_" if is_taken(a) else spell(a) for a in cell.axes}
+    return {"T": "T", "B": "B"} | {a: f"{a}_" if means_something_in_c(a) else in_python(a) for a in cell.axes}
 
 
-def _indices(labels: Labels) -> dict[str, str]:
+def _indices(labels: Labels, taken: set[str]) -> dict[str, str]:
     """``iB``, ``iH``, ``iH2`` …: the index that runs over each label."""
     names: dict[str, str] = {}
     for label in labels:
         stem = "i" + "".join(c for c in label if c.isalnum() or c == "_")
-        names[label] = numbered(stem, lambda n: n in names.values())
+        names[label] = numbered(stem, lambda n: n in taken or n in names.values())
     return names
 
 

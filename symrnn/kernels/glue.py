@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from symrnn.arraycode import spell
 from symrnn.cell import Axes
 from symrnn.ir import BATCH, TIME, Ref, numbered
 from symrnn.kernels.c import Kernel, Line, Writer, sizes
 from symrnn.kernels.layout import Layout, in_memory
 from symrnn.kernels.ops import Buffer, Copy, Home, Map, Op, Product, Reduce, extent
 from symrnn.program import BLOCKS
+from symrnn.spelling import in_python
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Glue:
             case Map() | Reduce():
                 kernel = writer.kernel(op)
                 self.text.kernels.append(kernel)
-                arrays = tuple(spell(a.name) for a in kernel.arrays)
+                arrays = tuple(in_python(a.name) for a in kernel.arrays)
                 self.text.bindings.append(
                     Binding(kernel.name, kernel.kind, kernel.rows, kernel.count, kernel.over_count or "1", arrays)
                 )
@@ -129,7 +129,7 @@ class Glue:
     def gradient(self, op: Product) -> str:
         """The array that takes several gradients one below the other, or the only one's own."""
         if len(op.outs) == 1:
-            return spell(op.outs[0].name)
+            return in_python(op.outs[0].name)
         name = numbered(f"{op.outs[0].name}_to_{op.outs[-1].name}", self.taken.__contains__)
         self.taken.add(name)
         rows: Axes = ()
@@ -146,7 +146,7 @@ class Glue:
     def stacked(self, op: Product) -> str:
         """The name of the matrices put together, made once a call; a single one may stand as it is."""
         loop = op.block == "loop"
-        texts = [f"{spell(w.name)}.T" if t else spell(w.name) for w, t in op.weights]
+        texts = [f"{in_python(w.name)}.T" if t else in_python(w.name) for w, t in op.weights]
         if any(self.values[w.name].role != "param" for w, _ in op.weights):
             axis = "" if len(op.left) > 1 else ", axis=1"
             return texts[0] if len(texts) == 1 else f"{self.xp}.concatenate(({', '.join(texts)}){axis})"
@@ -178,7 +178,7 @@ class Glue:
 
     def row(self, home: Home, block: str) -> str:
         """The buffer at this step, or the stretch of it that belongs to all steps."""
-        name = spell(home.buffer.name)
+        name = in_python(home.buffer.name)
         rows = home.buffer.rows
         if not rows or (block != "loop" and rows == "T"):
             return name
@@ -243,7 +243,7 @@ class Glue:
         for b in self.made.carries.items():
             if b[0][0] == self.name:
                 mine.setdefault(b[1])
-        text.allocations = [Allocation(spell(b.name), self.shape(b)) for b in mine] + self.extra
+        text.allocations = [Allocation(in_python(b.name), self.shape(b)) for b in mine] + self.extra
         own = {b.name for b in mine} | {a.name for a in self.extra}
         params = {v.name for v in plan.program.derivation.cell.params}
         read = self.read()
@@ -253,7 +253,7 @@ class Glue:
             if direction == self.name:
                 end = "T % 2" if buffer.rows == "2" else "T"
                 first, last = ("0", end) if direction == "forward" else (end, "0")
-                name = spell(buffer.name)
+                name = in_python(buffer.name)
                 text.boundaries.append(Boundary(key, f"{name}[{first}]", f"{name}[{last}]"))
         for name, home in homes.items():
             value = self.values.get(name)
@@ -261,7 +261,9 @@ class Glue:
                 labels = ((TIME,) if value.timed else ()) + ((BATCH,) if value.batched else ()) + value.axes
                 text.results[name] = self.whole(Ref(name, labels), "after")
         text.results |= self.sliced
-        text.shapes = {spell(b.name): self.shape(b) for b in {h.buffer.name: h.buffer for h in homes.values()}.values()}
+        text.shapes = {
+            in_python(b.name): self.shape(b) for b in {h.buffer.name: h.buffer for h in homes.values()}.values()
+        }
 
     def read(self) -> list[str]:
         """Every buffer the direction's operations mention, in order."""

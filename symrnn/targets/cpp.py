@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 
-from symrnn.arraycode import HELPERS, spell
+from symrnn.arraycode import HELPERS
 from symrnn.cell import Cell
 from symrnn.emit import Artifact, Header, emit
 from symrnn.frame import Filled, Pairs, frame, has_sums
@@ -19,6 +19,7 @@ from symrnn.kernels.layout import layout
 from symrnn.kernels.plan import Plan, plan
 from symrnn.loading import load as execute
 from symrnn.program import Program
+from symrnn.spelling import in_python
 
 NAME = "cpp"
 TEMPLATES = {".py": "cpp/module.py.j2", ".cpp": "cpp/kernels.cpp.j2"}
@@ -66,7 +67,7 @@ def module(program: Program, header: Header, xp: str) -> Module:
     cell, d = program.derivation.cell, program.derivation
     forward, backward = glue.direction("forward"), glue.direction("backward")
     names = sizes(cell)
-    tape = _tape(forward, backward, {spell(s) for s in d.seeds.values()})
+    tape = _tape(forward, backward, {in_python(s) for s in d.seeds.values()})
     gradients = {v.name: _gradient(d.gradients[v.name], backward, xp) for v in (*cell.params, *cell.inputs)}
     returned = " ".join(gradients.values())
     return Module(
@@ -89,7 +90,7 @@ def module(program: Program, header: Header, xp: str) -> Module:
 
 
 def _result(name: str, direction: Direction) -> str:
-    return direction.results.get(name) or spell(name)
+    return direction.results.get(name) or in_python(name)
 
 
 def _gradient(name: str, backward: Direction, xp: str) -> str:
@@ -99,7 +100,7 @@ def _gradient(name: str, backward: Direction, xp: str) -> str:
 
 def _part(d: Direction, planned: Plan, name: str, leaving: set[str]) -> Part:
     return Part(
-        params=[(n, spell(n)) for n in d.params],
+        params=[(n, in_python(n)) for n in d.params],
         allocations=[replace(a, scratch=a.name not in leaving) for a in d.allocations],
         bindings=list(d.bindings),
         boundaries=list(d.boundaries),
@@ -111,7 +112,7 @@ def _part(d: Direction, planned: Plan, name: str, leaving: set[str]) -> Part:
 
 def _tape(forward: Direction, backward: Direction, seeds: set[str]) -> list[tuple[str, str]]:
     """Arrays backward reads that it neither makes nor is given."""
-    return [(spell(n), forward.shapes[spell(n)]) for n in backward.reads if spell(n) not in seeds]
+    return [(in_python(n), forward.shapes[in_python(n)]) for n in backward.reads if in_python(n) not in seeds]
 
 
 def load(cell: Cell, artifacts: Sequence[Artifact]) -> ModuleType:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
-from symrnn.arraycode import spell
 from symrnn.cell import Cell, Variable
 from symrnn.emit import Artifact, Header
 from symrnn.frame import Filled, Pairs
@@ -16,6 +15,7 @@ from symrnn.kernels.host import on_the_cpu
 from symrnn.kernels.ops import extent
 from symrnn.loading import load as execute
 from symrnn.program import Program
+from symrnn.spelling import in_python
 from symrnn.targets import cpp
 
 NAME = "cuda"
@@ -65,12 +65,12 @@ def context(program: Program, header: Header) -> Module:
     return Module(
         **shared
         | {
-            "given": [(spell(v.name), _shape(v, cell, lead=("T", "B"))) for v in cell.inputs]
-            + [(spell(v.name), _shape(v, cell)) for v in cell.params if v.name in read],
-            "all_params": [(v.name, spell(v.name)) for v in cell.params if v.name in read],
-            "input_locals": [(v.name, spell(v.name)) for v in cell.inputs],
+            "given": [(in_python(v.name), _shape(v, cell, lead=("T", "B"))) for v in cell.inputs]
+            + [(in_python(v.name), _shape(v, cell)) for v in cell.params if v.name in read],
+            "all_params": [(v.name, in_python(v.name)) for v in cell.params if v.name in read],
+            "input_locals": [(v.name, in_python(v.name)) for v in cell.inputs],
             "seed_locals": [
-                (name, spell(seed), _shape(cell.variable(name), cell, lead=("T", "B")))
+                (name, in_python(seed), _shape(cell.variable(name), cell, lead=("T", "B")))
                 for name, seed in d.seeds.items()
             ],
             "uses": {

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from symrnn.arraycode import HELPERS, Writer, broken, insertions, spell
+from symrnn.arraycode import HELPERS, Writer, broken, insertions, is_view
 from symrnn.cell import Axes, axis_parts
 from symrnn.emit import Header
 from symrnn.frame import Filled, Pairs, Row, frame, has_sums
 from symrnn.ir import Contraction, Pointwise, Statement, numbered, times_read
 from symrnn.program import BLOCKS, Pass, Program
+from symrnn.spelling import constant, in_python
 
 NAME = "numpy"
 TEMPLATES = {".py": "numpy/module.py.j2"}
@@ -75,13 +76,13 @@ class _Direction:
     def sizes(self) -> list[tuple[str, str]]:
         """(local, axis) for every length the blocks and their storage mention."""
         axes = ("T", "B", *self.program.derivation.cell.axes)
-        return [(a if a in ("T", "B") else spell(a), a) for a in axes if a in self.mentioned]
+        return [(a if a in ("T", "B") else in_python(a), a) for a in axes if a in self.mentioned]
 
     def carries(self) -> list[Carry]:
         if self.buffers or self.part.loop:
             self.mentioned.add("T")
         pairs = [(c, c.arrives, c.source) if self.forward else (c, c.source, c.arrives) for c in self.buffers]
-        return [Carry(c.key, self.rows_name(c.source), spell(early), spell(late)) for c, early, late in pairs]
+        return [Carry(c.key, self.rows_name(c.source), in_python(early), in_python(late)) for c, early, late in pairs]
 
     def rows_name(self, source: str) -> str:
         return numbered(f"{source}_rows", self.program.values.__contains__)
@@ -93,17 +94,14 @@ class _Direction:
         for name in self.part.stored:
             if name not in buffered:
                 value = self.program.values[name]
-                axes = [" + ".join(spell(a) for a in axis_parts(axis)) for axis in value.axes]
-                self.mentioned |= {
-                    "T",
-                    *(["B"] if value.batched else []),
-                    *(p for a in value.axes for p in axis_parts(a)),
-                }
-                shapes.setdefault(", ".join(["T", *(["B"] if value.batched else []), *axes]), []).append(spell(name))
+                lead = ["T", *(["B"] if value.batched else [])]
+                axes = [" + ".join(in_python(a) for a in axis_parts(axis)) for axis in value.axes]
+                self.mentioned |= {*lead, *(p for a in value.axes for p in axis_parts(a))}
+                shapes.setdefault(", ".join([*lead, *axes]), []).append(in_python(name))
         return [(", ".join(names), shape if "," in shape else f"{shape},") for shape, names in shapes.items()]
 
     def target(self, s: Statement, block: str) -> str:
-        name = spell(s.out.name)
+        name = in_python(s.out.name)
         if block == "loop":
             return f"{name}[t]" if s.out.name in self.rows else name
         return f"{name}[:]" if any(s.out.name == c.source for c in self.buffers) else name
@@ -120,7 +118,7 @@ def _unpacked(names: Iterable[str], source: str) -> list[str]:
             length = 0
         lines[-1].append(name)
         length += cost
-    return [f"{', '.join(map(spell, line))} = {', '.join(source.format(n) for n in line)}" for line in lines]
+    return [f"{', '.join(map(in_python, line))} = {', '.join(source.format(n) for n in line)}" for line in lines]
 
 
 def _nested(statements: Sequence[Statement], part: Pass, kept: set[str]) -> set[str]:
@@ -172,26 +170,27 @@ def context(program: Program, header: Header) -> Module:
     forward, backward = _Direction(program, "forward", helpers), _Direction(program, "backward", helpers)
     sections = {x: {b: x.section(b) for b in BLOCKS} for x in (forward, backward)}
     loops = [c for c in program.backward.carried if not c.stored]
-    aliased = {*program.saved, *(c.source for c in program.forward.carried)}
+    shared = {*program.saved, *(c.source for c in program.forward.carried)}
+    shared |= {s.out.name for part in (program.forward, program.backward) for s in part.statements() if is_view(s)}
     return Module(
         **vars(frame(program, header)),
-        consts=[(spell(v.name), v.start) for v in cell.consts],
+        consts=[(constant(v.name), v.start) for v in cell.consts],
         tape=[_tape_row(program, n) for n in program.saved],
         forward=sections[forward],
         backward=sections[backward],
         forward_unpack=forward.unpack([v.name for v in cell.params]),
         backward_unpack=backward.unpack([v.name for v in cell.params]),
-        tape_unpack=_unpacked(map(spell, program.saved), "tape.{}"),
+        tape_unpack=_unpacked(map(in_python, program.saved), "tape.{}"),
         forward_carries=forward.carries(),
         backward_carries=backward.carries(),
         forward_rows=forward.storage(),
         backward_rows=backward.storage(),
-        looped=[(c.key, spell(c.arrives), spell(c.source)) for c in loops],
+        looped=[(c.key, in_python(c.arrives), in_python(c.source)) for c in loops],
         final=[(c.key, f"{c.rows}[-1].copy()") for c in forward.carries()],
-        results=[(v.name, f"{spell(v.name)}.copy()" if v.name in aliased else spell(v.name)) for v in cell.outputs],
-        gradients=[(v.name, _array(d.gradients[v.name], v.axes)) for v in cell.params],
-        input_gradients=[(v.name, spell(d.gradients[v.name])) for v in cell.inputs],
-        state_gradients=[(c.key, spell(c.arrives)) for c in loops]
+        results=[(v.name, _own(v.name, shared)) for v in cell.outputs],
+        gradients=[(v.name, _array(_own(d.gradients[v.name], shared), v.axes)) for v in cell.params],
+        input_gradients=[(v.name, _own(d.gradients[v.name], shared)) for v in cell.inputs],
+        state_gradients=[(c.key, in_python(c.arrives)) for c in loops]
         + [(c.key, f"{c.rows}[0]") for c in backward.carries()],
         sizes={x.name: x.sizes() for x in (forward, backward)},
         uses={name: name in helpers for name in (*HELPERS, "math")}
@@ -203,9 +202,14 @@ def context(program: Program, header: Header) -> Module:
 def _tape_row(program: Program, name: str) -> Row:
     value = program.values[name]
     lead = (("T",) if value.timed else ()) + (("B",) if value.batched else ())
-    return Row(spell(name), (*lead, *value.axes), "")
+    return Row(in_python(name), (*lead, *value.axes), "")
 
 
-def _array(name: str, axes: Axes) -> str:
+def _own(name: str, shared: set[str]) -> str:
+    """An array that nobody else holds."""
+    return in_python(name) + (".copy()" if name in shared else "")
+
+
+def _array(text: str, axes: Axes) -> str:
     """A gradient as an array: sums over every axis leave a NumPy scalar."""
-    return spell(name) if axes else f"np.asarray({spell(name)})"
+    return text if axes else f"np.asarray({text})"
