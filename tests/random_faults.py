@@ -3,7 +3,7 @@
     python tests/random_faults.py --count 10000 --seed 1 --folder out/faults
 
 draws that many cells in two processes and leaves each distinct failure as a cell file that says what is wrong with it.
-A single cell is replayed with `--count 1` and its seed.
+`--replay SEED` shows one cell, whole and shrunk, and what is wrong with it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from random_language import Draft, Term, draw, drawn
+from random_features import drawn
+from random_language import Draft, Term, draw
 
 import symrnn
 from symrnn.cell import Cell
@@ -56,7 +57,7 @@ def judge(text: str, on: tuple[str, ...] = ("numpy",)) -> Verdict:
         with limited(PATIENCE), np.errstate(all="ignore"):
             return _judge(text, on)
     except Exception as error:
-        return Verdict("wrong", f"{type(error).__name__} in {_place(error)}", traceback.format_exc(limit=-6))
+        return Verdict("wrong", f"{type(error).__name__} in {_place(error)}", _told(error))
 
 
 def _judge(text: str, on: tuple[str, ...]) -> Verdict:
@@ -76,6 +77,12 @@ def _judge(text: str, on: tuple[str, ...]) -> Verdict:
             tests = sorted({row.test for row in report.failures})
             return Verdict("wrong", f"{backend}: {', '.join(tests)}", str(report), cell)
     return Verdict("right", cell=cell)
+
+
+def _told(error: BaseException) -> str:
+    """The last line run and what went wrong there."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{last.line}\n{type(error).__name__}: {error}"
 
 
 def _place(error: BaseException) -> str:
@@ -197,7 +204,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--folder", type=Path, default=Path("out/faults"))
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--replay", metavar="SEED")
     options = parser.parse_args()
+    if options.replay:
+        found = find(options.replay)
+        print(draw(options.replay).text, found.kind, found.fault, found.text, found.said, sep="\n")
+        return
     seeds = [f"{options.seed}.{k}" for k in range(options.count)]
     print(f"seed {options.seed}", flush=True)
     kinds: Counter[str] = Counter()
@@ -221,7 +233,8 @@ def keep(found: Found, kept: Counter[tuple[str, str]], folder: Path) -> None:
     if kept[key] == 1:
         folder.mkdir(parents=True, exist_ok=True)
         said = "".join(f"# {line}\n" for line in found.said.splitlines())
-        (folder / f"{found.seed}.cell").write_text(f"# seed {found.seed}: {found.fault}\n{found.text}{said}")
+        kept_text = f"# seed {found.seed}: {found.fault}\n{found.text}{said}"
+        (folder / f"{found.seed}.cell").write_text(kept_text, encoding="utf-8")
 
 
 if __name__ == "__main__":

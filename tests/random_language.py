@@ -1,4 +1,4 @@
-"""Random cells from the whole language: typed expressions drawn by a seed, and what they hold.
+"""Random cells from the whole language: typed expressions drawn by a seed.
 
 An expression is drawn for a shape: some production that yields this shape, its arguments drawn in turn. What a cell may
 call is taken from the tables of `symrnn.functions`, so a new function is drawn without a word here.
@@ -7,16 +7,15 @@ call is taken from the tables of `symrnn.functions`, so a new function is drawn 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from symrnn.cell import Apply, Axes, Cell, Expr, Name, walk
-from symrnn.functions import COMPARISONS, ELEMENTWISE, STRUCTURAL
+from symrnn.cell import Axes, axis_parts
+from symrnn.functions import COMPARISONS, ELEMENTWISE
 
 REDUCTIONS = ("sum", "mean", "max", "min", "norm", "logsumexp")
 NORMALISATIONS = ("softmax", "layer_norm")
 BINARY = ("+", "-", "*", "/", "**")
-OPERATORS = {*BINARY, "@", "neg", ".T", *COMPARISONS}
 AXES, INPUTS, STATES, VALUES = ("H", "I", "K", "N"), ("x", "u", "s"), ("h", "c", "m"), ("g", "r", "q", "y")
 CONSTS = {"eps": "0.01", "rate": "-1.5"}
 NUMBERS = ("0.5", "2", "0.1", "1", "3", "1.5")
@@ -120,10 +119,8 @@ class _Drawer:
         names = [*self.states, *self.values]
         self.rng.shuffle(names)
         for name in names:
-            broadcast = name in self.states and self.chance(0.1)
-            self.clear = 0.5 if name in self.states else 0.06
-            axes = (self.states | self.values)[name]
-            self.done[name] = self.equation(self.smaller(axes) if broadcast else axes)
+            self.clear = 0.45 if name in self.states else 0.05
+            self.done[name] = self.equation(name)
         read = {t.reads for term in self.done.values() for t in term.walk()}
         outputs = tuple(n for n in names if self.chance(0.25) or (n in self.values and n not in read))
         outputs = outputs or (() if self.states else (names[-1],))
@@ -145,7 +142,8 @@ class _Drawer:
         """Parameters that must be declared, because no declaration names some axis of theirs."""
         known = {a for n, s in (self.inputs | self.states).items() if n in read or n in self.states for a in s}
         known |= {a for n, s in self.params.items() if n not in self.inferred for a in s}
-        return {n for n in self.inferred if not _is_joined(self.params[n]) and not {p for a in self.params[n] for p in a.split("+")} <= known}
+        unknown = {n: {p for a in self.params[n] for p in axis_parts(a)} - known for n in self.inferred}
+        return {n for n, axes in unknown.items() if axes and not _is_joined(self.params[n])}
 
     # -- choices -------------------------------------------------------------------------------------------
 
@@ -178,10 +176,15 @@ class _Drawer:
 
     # -- expressions ---------------------------------------------------------------------------------------
 
-    def equation(self, axes: Axes) -> Term:
-        """The right side for a name of these axes, most often bounded; what is declared may be given less."""
-        depth = self.rng.choice((0, 1, 2, 2, 3, 3))
-        term = self.expression(axes, depth)
+    def equation(self, name: str) -> Term:
+        """A right side, most often bounded; a state often keeps some of its past, or is given a smaller value."""
+        axes = (self.states | self.values)[name]
+        if name in self.states and self.chance(0.1):
+            axes = self.smaller(axes)
+        term = self.expression(axes, self.rng.choice((0, 1, 2, 2, 3, 3)))
+        if axes == self.states.get(name) and self.chance(0.4):
+            past = Term(f"{name}[t-1]", axes, reads=name)
+            term = Term(self.rng.choice(("({} + {})", "({} - {})", "({} + 0.5 * {})", "({} * {})")), axes, (term, past))
         return self.wrapped(term, ("tanh({})", "sigmoid({})")) if self.chance(0.6) else term
 
     def expression(self, axes: Axes, depth: int) -> Term:
@@ -255,17 +258,12 @@ class _Drawer:
 
     def product(self, axes: Axes, depth: int) -> Term:
         """Matrix by vector, vector by matrix, matrix by matrix; vector by vector for a scalar."""
-        inner = self.inner_axis()
-        if len(axes) == 1 and self.chance(0.75):
-            shapes: tuple[Axes, Axes] = ((axes[0], inner), (inner,))
-        else:
-            shapes = ((*axes[:-1], inner), (inner, *axes[-1:]))
-        if len(axes) == 0:
-            shapes = ((inner,), (inner,))
-        elif "+" in inner and len(shapes[1]) == 2:
-            shapes = ((*axes[:-1], self.axes[0]), (self.axes[0], *axes[-1:]))
-        left = self.parameter(shapes[0], matrix=True) if self.chance(0.6) else self.expression(shapes[0], depth)
-        return Term("({} @ {})", axes, (left, self.expression(shapes[1], depth)))
+        cut = 1 if len(axes) == 2 else int(len(axes) == 1 and self.chance(0.75))
+        inner = self.inner_axis() if cut == len(axes) else self.rng.choice(self.axes)
+        left, right = (*axes[:cut], inner), (inner, *axes[cut:])
+        fixed = len(left) == 2 and self.chance(0.6)
+        first = self.parameter(left, matrix=True) if fixed else self.expression(left, depth)
+        return Term("({} @ {})", axes, (first, self.expression(right, depth)))
 
     def affine(self, axes: Axes, depth: int) -> Term:
         """A product and a bias, as papers write it."""
@@ -304,12 +302,15 @@ class _Drawer:
             return self.rng.choice(known)
         if len(axes) == 1 and "+" in axes[0] and self.chance(0.9):
             return self.joined(axes, 0)
+        if len(axes) in (1, 2) and self.chance(0.4):
+            return self.product(axes, 0) if len(axes) == 1 else self.outer(axes, 0)
         return self.parameter(axes)
 
     def readable(self, axes: Axes) -> list[Term]:
         """This step's and earlier values of these axes; what nobody has read yet stands there more often."""
         read = {t.reads for term in self.done.values() for t in term.walk()}
-        known = self.inputs | self.states | {n: a for n, a in self.values.items() if n in self.done or self.chance(0.05)}
+        shaped = {n: a for n, a in self.values.items() if n in self.done or self.chance(0.05)}
+        known = self.inputs | self.states | shaped
         terms = []
         for name in (n for n, a in known.items() if a == axes):
             if name in self.inputs or name in self.done:
@@ -333,114 +334,3 @@ class _Drawer:
             if self.chance(self.clear if matrix else 0.02) or _is_joined(axes):
                 self.inferred.add(name)
         return Term(name, axes, reads=name)
-
-
-# -- what a cell holds -----------------------------------------------------------------------------------------
-
-
-def operations(cell: Cell) -> Iterator[Apply]:
-    """Every operator and function applied in it."""
-    return (node for e in cell.equations for node in walk(e.expr) if isinstance(node, Apply))
-
-
-def names(cell: Cell) -> list[Name]:
-    """Every reading of a name."""
-    return [node for e in cell.equations for node in walk(e.expr) if isinstance(node, Name)]
-
-
-def whole_axis(op: Apply) -> bool:
-    return op.op in NORMALISATIONS or (op.op in REDUCTIONS and len(op.args) == 1)
-
-
-def _shapes(cell: Cell) -> list[Axes]:
-    return [node.axes for e in cell.equations for node in walk(e.expr)]
-
-
-def _delayed(cell: Cell, role: str, delay: int) -> bool:
-    return any(n.delay == delay and cell.variable(n.name).role == role for n in names(cell) if n.delay)
-
-
-def _only_past(cell: Cell) -> bool:
-    """Some state is read at [t-1] alone and is no output."""
-    read = {n.name for n in names(cell) if n.delay == 0} | {v.name for v in cell.outputs}
-    return any(v.name not in read and _delays(cell, v.name) == {1} for v in cell.states)
-
-
-def _delays(cell: Cell, name: str) -> set[int]:
-    return {n.delay for n in names(cell) if n.name == name}
-
-
-def _twice(cell: Cell) -> bool:
-    read = [n.name for n in names(cell)]
-    return any(read.count(v.name) > 1 for v in cell.params)
-
-
-def _roles(cell: Cell, role: str, rank: int) -> bool:
-    return any(v.role == role and len(v.axes) == rank for v in cell.variables)
-
-
-def _product(cell: Cell, left: int, right: int) -> bool:
-    return any(o.op == "@" and [len(a.axes) for a in o.args] == [left, right] for o in operations(cell))
-
-
-FEATURES: dict[str, Callable[[Cell], bool]] = {
-    "square axes": lambda c: any(len(a) == 2 and a[0] == a[1] for a in _shapes(c)),
-    "an axis repeated among three": lambda c: any(len(a) == 3 and len(set(a)) < 3 for a in _shapes(c)),
-    "three different axes": lambda c: any(len(set(a)) == 3 for a in _shapes(c)),
-    "several inputs": lambda c: len(c.inputs) > 1,
-    "several states": lambda c: len(c.states) > 1,
-    "no state": lambda c: not c.states,
-    "a state read only at [t-1]": _only_past,
-    "an output that is no state": lambda c: any(v.role == "value" for v in c.outputs),
-    "several outputs": lambda c: len(c.outputs) > 1,
-    "a parameter used twice": _twice,
-    "an inferred parameter": lambda c: any(v.place is None for v in c.params),
-    "a declared parameter": lambda c: any(v.place is not None for v in c.params),
-    "a constant": lambda c: bool(c.consts),
-    "the step index": lambda c: any(n.name == "t" for n in names(c)),
-    "the size of an axis": lambda c: any(n.name in c.axes for n in names(c)),
-    "a state given a smaller value": lambda c: any(len(e.expr.axes) < len(c.variable(e.name).axes) for e in c.equations),
-    "a value that is a concatenation": lambda c: any("+" in a for v in c.values for a in v.axes),
-    "a concatenation of three": lambda c: any(o.op == "concat" and o.axes[0].count("+") > 1 for o in operations(c)),
-    "a broadcast along another axis than the first": lambda c: any(_inside(o) for o in operations(c)),
-    **{f"a product of ranks {m} and {n}": lambda c, m=m, n=n: _product(c, m, n) for m in (1, 2) for n in (1, 2)},
-    **{
-        f"a {role} of rank {rank}": lambda c, role=role, rank=rank: _roles(c, role, rank)
-        for role in ("input", "state", "param", "value")
-        for rank in range(4)
-    },
-    **{
-        f"a {role} read {delay} steps ago": lambda c, role=role, delay=delay: _delayed(c, role, delay)
-        for role in ("input", "state", "value")
-        for delay in (1, 2, 3)
-    },
-    **{
-        f"{name} of rank {rank}": lambda c, name=name, rank=rank: any(
-            o.op == name and whole_axis(o) and len(o.args[0].axes) == rank for o in operations(c)
-        )
-        for name in (*REDUCTIONS, *NORMALISATIONS)
-        for rank in (1, 2, 3)
-    },
-    **{
-        f"{name} over the first axis": lambda c, name=name: any(
-            o.op == name and whole_axis(o) and isinstance(o.args[0], Apply) and o.args[0].op == ".T"
-            for o in operations(c)
-        )
-        for name in (*REDUCTIONS, *NORMALISATIONS)
-    },
-}
-
-
-def _inside(op: Apply) -> bool:
-    """Elementwise, with an argument that has the first axis and lacks a later one."""
-    return op.op in {*BINARY, *ELEMENTWISE} and any(a.axes and a.axes == op.axes[: len(a.axes)] != op.axes for a in op.args)
-
-
-def drawn(cell: Cell) -> set[str]:
-    """The functions, operators and features in it."""
-    return {o.op for o in operations(cell)} | {name for name, holds in FEATURES.items() if holds(cell)}
-
-
-def everything() -> set[str]:
-    """What must be drawn in many cells."""
-    return {*ELEMENTWISE, *STRUCTURAL, *OPERATORS, *FEATURES}
