@@ -33,6 +33,7 @@ from symrnn.check import check
 SHAPES = [(5, 2, (3, 4, 6, 7)), (2, 3, (1, 2, 4, 5))]
 PATIENCE = 120  # seconds for one judgement
 TRIES = 250
+NO_POINT = re.compile("no finite value|away from every kink")
 
 
 @dataclass(frozen=True)
@@ -52,31 +53,29 @@ def backends(seed: int | str) -> tuple[str, ...]:
 
 
 def judge(text: str, on: tuple[str, ...] = ("numpy",)) -> Verdict:
-    """What becomes of a cell text on these backends."""
-    try:
-        with limited(PATIENCE), np.errstate(all="ignore"):
-            return _judge(text, on)
-    except Exception as error:
-        return Verdict("wrong", f"{type(error).__name__} in {_place(error)}", _told(error))
-
-
-def _judge(text: str, on: tuple[str, ...]) -> Verdict:
+    """What becomes of a cell text on these backends; the first that is not right decides."""
     try:
         cell = symrnn.parse(text, "random_cell")
     except symrnn.CellError as error:
         return Verdict("refused", error.kind, str(error))
-    for backend in on:
-        module = symrnn.compile(cell, backend, **({"host": True} if backend == "cuda" else {}))
-        try:
-            report = check(cell, module, backend, shapes=SHAPES)
-        except symrnn.UsageError as error:
-            if not re.search("no finite value|away from every kink", str(error)):
-                raise
+    except Exception as error:
+        return Verdict("wrong", f"parse: {type(error).__name__} in {_place(error)}", _told(error))
+    verdicts = (proved(cell, backend) for backend in on)
+    return next((v for v in verdicts if v.kind != "right"), Verdict("right", cell=cell))
+
+
+def proved(cell: Cell, backend: str) -> Verdict:
+    """The check of one backend's module; whatever else goes wrong on the way is a fault too."""
+    options = {"host": True} if backend == "cuda" else {}
+    try:
+        with limited(PATIENCE), np.errstate(all="ignore"):
+            report = check(cell, symrnn.compile(cell, backend, **options), backend, shapes=SHAPES)
+    except Exception as error:
+        if isinstance(error, symrnn.UsageError) and NO_POINT.search(str(error)):
             return Verdict("not judged", "", str(error), cell)
-        if not report.ok:
-            tests = sorted({row.test for row in report.failures})
-            return Verdict("wrong", f"{backend}: {', '.join(tests)}", str(report), cell)
-    return Verdict("right", cell=cell)
+        return Verdict("wrong", f"{backend}: {type(error).__name__} in {_place(error)}", _told(error), cell)
+    tests = ", ".join(sorted({row.test for row in report.failures}))
+    return Verdict("right", cell=cell) if report.ok else Verdict("wrong", f"{backend}: {tests}", str(report), cell)
 
 
 def _told(error: BaseException) -> str:
@@ -192,8 +191,7 @@ def find(seed: str, on: tuple[str, ...] = (), shrink: bool = True) -> Found:
     if verdict.kind != "wrong":
         holds = frozenset(drawn(verdict.cell)) if verdict.cell else frozenset()
         return Found(seed, verdict.kind, verdict.fault, holds=holds)
-    if verdict.fault.startswith("numpy") or judge(draft.text).fault == verdict.fault:
-        on = ("numpy",)
+    on = (verdict.fault.split(":")[0],) if verdict.cell else ()
     small = shrunk(draft, on, verdict.fault) if shrink else draft
     return Found(seed, "wrong", verdict.fault, judge(small.text, on).said, small.text)
 

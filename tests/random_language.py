@@ -195,6 +195,7 @@ class _Drawer:
             self.called: 5,
             self.binary: 6,
             self.negative: 1,
+            self.scaled: 2,
             self.reduced: 3 if rank < 3 else 0,
             self.normalised: 2 if rank else 0,
             self.product: 3 if rank < 3 else 0,
@@ -243,6 +244,12 @@ class _Drawer:
 
     def negative(self, axes: Axes, depth: int) -> Term:
         return Term("(-{})", axes, (self.expression(axes, depth),))
+
+    def scaled(self, axes: Axes, depth: int) -> Term:
+        """A number times the expression, or the expression by a number."""
+        args = [self.number(), self.expression(axes, depth)]
+        operator = self.rng.choice("*/")
+        return Term(f"({{}} {operator} {{}})", axes, tuple(args if operator == "*" else args[::-1]))
 
     def reduced(self, axes: Axes, depth: int) -> Term:
         axis = self.inner_axis() if not axes else self.rng.choice(self.axes)
