@@ -46,9 +46,22 @@ SPELLING: dict[str, str] = {
     "where": "np.where({}, {}, {})",
     "pow": "np.power({}, {})",
 }
+#: The same for Python's own numbers, which keep the element type of the arrays they meet; NumPy's scalars do not.
+OF_NUMBERS: dict[str, str] = {
+    **{n: f"math.{n}({{}})" for n in ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "erf")},
+    "sigmoid": "(0.5 + 0.5 * math.tanh(0.5 * ({})))",
+    "abs": "abs({})",
+    "max": "max({}, {})",
+    "min": "min({}, {})",
+    "gt": "float({} > {})",
+    "ge": "float({} >= {})",
+    "where": "({1} if {0} else {2})",
+    "pow": "math.pow({}, {})",
+}
 LOCAL = (
     "start",
     "length",
+    "measured",
     "check",
     "known",
     "agree",
@@ -84,13 +97,17 @@ def spell(name: str) -> str:
 
 @dataclass
 class Writer:
-    """Writes the statements of one block; names of `rows` are indexed by time inside the loop."""
+    """Writes the statements of one block; names of `rows` are indexed by time inside the loop.
+
+    `helpers` collects what the text calls, `mentioned` what it takes from outside: T, B, axes, and steps (0, 1, …).
+    """
 
     program: Program
     block: str
     rows: set[str]
     inline: dict[str, str] = field(default_factory=dict)
     helpers: set[str] = field(default_factory=set)
+    mentioned: set[str] = field(default_factory=set)
 
     # -- operands ------------------------------------------------------------------------------------------
 
@@ -101,17 +118,28 @@ class Writer:
             return f"({self.inline[ref.name]})"
         if value.role == "identity":
             return f"np.eye({self.size(value.axes[0])}, dtype=dtype)"
-        if value.role == "time" and self.block == "loop":
-            return "t"
+        if value.role == "size":
+            self.mentioned.add(ref.name)
+        if value.role == "time":
+            self.mentioned.add("steps")
         name = "steps" if value.role == "time" else spell(ref.name)
-        index = ["t"] if self.block == "loop" and ref.name in self.rows else []
+        index = ["t"] if self.block == "loop" and (ref.name in self.rows or value.role == "time") else []
         index += insertions(ref.labels, out)
         while index and index[-1] == ":":
             index.pop()
         return f"{name}[{', '.join(index)}]" if index else name
 
     def size(self, axis: str) -> str:
+        self.mentioned.update(axis_parts(axis))
         return " + ".join(spell(a) for a in axis_parts(axis))
+
+    def length(self, label: str) -> str:
+        """How many components a label runs over."""
+        if label not in (TIME, BATCH):
+            return self.size(axis_of(label))
+        name = "T" if label == TIME else "B"
+        self.mentioned.add(name)
+        return name
 
     def plain(self, ref: Ref) -> str:
         return self.reference(ref, ref.labels)
@@ -139,24 +167,34 @@ class Writer:
     def pointwise(self, s: Pointwise) -> str:
         names = {a.name: self.reference(a, s.out.labels) for a in s.args}
         arrays = {a.name for a in s.args if self.program.values[a.name].role not in ("const", "size")}
-        text = self.infix(s, names, bool(arrays)).text(s.expr)
+        text = self.infix(s, names).text(s.expr)
         covered = {x for a in s.args if a.name in arrays for x in a.labels}
         if covered == set(s.out.labels) or not s.out.labels:
             return text
-        shape = ", ".join({TIME: "T", BATCH: "B"}.get(x) or self.size(axis_of(x)) for x in s.out.labels)
+        shape = ", ".join(map(self.length, s.out.labels))
         return f"np.full(({shape},), {text}, dtype=dtype)" if not arrays else f"np.broadcast_to({text}, ({shape},))"
 
-    def infix(self, s: Pointwise, names: dict[str, str], arrays: bool) -> Infix:
+    def infix(self, s: Pointwise, names: dict[str, str]) -> Infix:
         rank = {a.name: k for k, a in enumerate(s.args)}
+        return Infix(rank, names.__getitem__, self.call, decimal, self.power)
 
-        return Infix(rank, names.__getitem__, self.call if arrays else _scalar_call, decimal, _power)
+    def is_number(self, node: sp.Expr) -> bool:
+        """Is it a Python number, not an array?"""
+        return all(self.program.values[x.name].role in ("const", "size") for x in node.free_symbols)
 
-    def call(self, row: Function, args: Sequence[str]) -> str:
-        if row.name in HELPERS:
-            self.helpers.add(row.name)
-        if row.name == "where":
-            return self.where(*args)
-        return SPELLING[row.name].format(*args)
+    def power(self, node: sp.Pow, base: str) -> str:
+        root = node.exp == sp.Rational(1, 2) and not self.is_number(node)
+        return f"np.sqrt({base})" if root else f"{base}**{decimal(node.exp)}"
+
+    def call(self, node: sp.Function, args: Sequence[str]) -> str:
+        row: Function = node.row
+        if self.is_number(node):
+            text = OF_NUMBERS[row.name].format(*args)
+            self.helpers.update(["math"] if "math." in OF_NUMBERS[row.name] else [])
+            return text
+        self.helpers.update({row.name} & {*HELPERS})
+        self.helpers.update(["math"] if row.name == "erf" else [])
+        return self.where(*args) if row.name == "where" else SPELLING[row.name].format(*args)
 
     def where(self, condition: str, a: str, b: str) -> str:
         condition = condition.removesuffix(".astype(dtype)")
@@ -169,11 +207,10 @@ class Writer:
         missing = [x for x in out.labels[:-1] if x not in ref.labels]
         if not missing:
             return self.plain(ref)
-        lead = ["T" if x == TIME else "B" for x in out.labels[:-1] if x in (TIME, BATCH)]
-        sizes = [self.size(self.program.values[ref.name].axes[-1])]
+        shape = [self.length(x) for x in (*out.labels[:-1], ref.labels[-1])]
         index = insertions(ref.labels, (*out.labels[:-1], ref.labels[-1]))
         text = self.plain(ref) + (f"[{', '.join(index)}]" if "None" in index else "")
-        return f"np.broadcast_to({text}, ({', '.join([*lead, *sizes])}))"
+        return f"np.broadcast_to({text}, ({', '.join(shape)}))"
 
     def slice(self, s: Slice) -> str:
         start = " + ".join(self.size(a) for a in s.before)
@@ -277,14 +314,6 @@ def _split(text: str, operators: tuple[str, ...]) -> list[str]:
             pieces.append(text[start : k - 1])
             start = k
     return [*pieces, text[start:]]
-
-
-def _scalar_call(row: Function, args: Sequence[str]) -> str:
-    return f"math.{row.name}({', '.join(args)})" if row.fold else SPELLING[row.name].format(*args)
-
-
-def _power(base: str, exponent: sp.Number) -> str:
-    return f"np.sqrt({base})" if exponent == sp.Rational(1, 2) else f"{base}**{decimal(exponent)}"
 
 
 def _is_number(text: str) -> bool:

@@ -7,7 +7,7 @@ recursion is folded: one step, whose ``d_h_next`` is what step t+1 hands back, w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -18,7 +18,6 @@ from symrnn.functions import differentiate
 from symrnn.ir import (
     Concat,
     Contraction,
-    Labels,
     OneHot,
     Peak,
     Pointwise,
@@ -28,8 +27,10 @@ from symrnn.ir import (
     Step,
     Value,
     axis_of,
+    compatible,
     fresh,
     numbered,
+    pointwise,
     verify,
 )
 from symrnn.lower import lower
@@ -60,12 +61,12 @@ class Contribution:
     """One summand of an adjoint.
 
     rule: seed (the cotangent of an output), next (handed back by step t+1), pointwise, broadcast (pointwise, then
-    summed over the axes along which the operand was broadcast), product, or slice. `term` is the summand in the
-    statements' values; `steps` are the statements that prepare it.
+    summed over the axes along which the operand was broadcast), product, or slice. `expr` is the summand, in the
+    values `args`; `steps` are the statements that prepare it.
     """
 
     rule: str
-    term: Ref | None
+    args: tuple[Ref, ...]
     expr: sp.Expr
     edge: Edge | None = None
     steps: tuple[Statement, ...] = ()
@@ -161,6 +162,14 @@ def _partial(s: Pointwise, arg: Ref) -> sp.Expr:
     return differentiate(s.expr, arg.symbol, s.out.symbol if function else None)
 
 
+def verify_sums(adjoints: Iterable[Adjoint]) -> None:
+    """Each summand is read as its rule wrote it: the sum gives none of its operands other labels; a breach is a bug."""
+    for a in adjoints:
+        for ref in (r for c in a.contributions for r in c.args):
+            read = [r for r in a.statement.args if r.name == ref.name]
+            assert read in ([], [ref]), f"d_{a.of} reads {ref} as {read}"
+
+
 class _Derivation:
     def __init__(self, step: Step, cell: Cell) -> None:
         self.step, self.cell = step, cell
@@ -195,6 +204,7 @@ class _Derivation:
             gradients={n: f"d_{n}" for n in leaves if self.values[n].role != "carry"},
         )
         verify(derivation.statements, self.values, [*given, *(s.out.name for s in self.step.statements)])
+        verify_sums(derivation.adjoints)
         return derivation
 
     def add_up(self, name: str, always: bool = False) -> None:
@@ -208,34 +218,37 @@ class _Derivation:
             return
         out = Ref(f"d_{name}", value.labels)
         last = contributions[0].steps[-1] if len(contributions) == 1 and contributions[0].steps else None
-        if last is not None and contributions[0].expr == last.out.symbol and set(last.out.labels) == set(value.labels):
+        if last is not None and contributions[0].expr == last.out.symbol and last.out.labels == value.labels:
             del self.values[last.out.name]
-            self.values[out.name] = Value(out.name, value.axes, value.batched, value.timed, "adjoint", name)
-            only = replace(contributions[0], steps=contributions[0].steps[:-1], term=None, expr=out.symbol)
+            only = replace(contributions[0], steps=contributions[0].steps[:-1], args=(), expr=out.symbol)
             self.adjoints.append(Adjoint(name, (only,), replace(last, out=replace(last.out, name=out.name))))
         else:
-            self.values[out.name] = Value(out.name, value.axes, value.batched, value.timed, "adjoint", name)
-            total = sp.Add(*(c.expr for c in contributions))
-            refs = self.refs(contributions, total, value.labels)
-            self.adjoints.append(Adjoint(name, tuple(contributions), Pointwise(out, total, refs, self.equation(name))))
+            contributions = self.apart(contributions)
+            refs = [r for c in contributions for r in c.args]
+            total = pointwise(out, sp.Add(*(c.expr for c in contributions)), refs, self.equation(name))
+            self.adjoints.append(Adjoint(name, tuple(contributions), total))
+        self.values[out.name] = Value(out.name, value.axes, value.batched, value.timed, "adjoint", name)
         self.adjoint_of[name] = out
 
-    def refs(self, contributions: list[Contribution], total: sp.Expr, labels: Labels) -> tuple[Ref, ...]:
-        """Operands of the sum, in the order of the contributions."""
-        found: dict[str, Ref] = {}
+    def apart(self, contributions: list[Contribution]) -> list[Contribution]:
+        """Contributions that can be added: one that reads a value under other labels becomes a value itself.
+
+        The two of d_P in s = P @ y + y @ P are both d_s * y, once with d_s along the rows and once along the columns.
+        """
+        done: list[Contribution] = []
         for c in contributions:
-            candidates = [c.term] if c.term is not None else []
-            if c.edge is not None and isinstance(c.edge.statement, Pointwise) and c.edge.partial is not None:
-                mapping = self.mapping(c.edge)
-                candidates += [_relabel(r, mapping) for r in (*c.edge.statement.args, c.edge.statement.out)]
-            elif c.edge is not None:
-                mapping = self.mapping(c.edge)
-                candidates += [_relabel(r, mapping) for r in c.edge.statement.args]
-            for ref in candidates:
-                if ref is not None and ref.symbol in total.free_symbols and set(ref.labels) <= set(labels):
-                    found.setdefault(ref.name, ref)
-        assert {r.symbol for r in found.values()} == total.free_symbols, (total, found)
-        return tuple(found.values())
+            together = compatible([*(r for d in done for r in d.args), *c.args])
+            done.append(c if together else self.named(c))
+        return done
+
+    def named(self, c: Contribution) -> Contribution:
+        """The same contribution, as the value of a statement of its own."""
+        assert c.edge is not None
+        value, name = self.values[c.edge.wrt], self.unique(f"d_{c.edge.wrt}_{c.edge.of}")
+        self.values[name] = Value(name, value.axes, value.batched, value.timed, "adjoint", c.edge.wrt)
+        out = Ref(name, value.labels)
+        statement = pointwise(out, c.expr, c.args, c.edge.statement.equation)
+        return replace(c, args=(out,), expr=out.symbol, steps=(*c.steps, statement))
 
     def equation(self, name: str) -> str:
         """Which equation an adjoint belongs to."""
@@ -245,11 +258,11 @@ class _Derivation:
         """What comes from outside the step: the cotangent of an output, and what step t+1 hands back."""
         if name in self.seeds:
             ref = Ref(self.seeds[name], self.values[name].labels)
-            yield Contribution("seed", ref, ref.symbol)
+            yield Contribution("seed", (ref,), ref.symbol)
         for key, source in self.step.carried.items():
             if source == name:
                 ref = Ref(self.next[key], self.values[name].labels)
-                yield Contribution("next", ref, ref.symbol)
+                yield Contribution("next", (ref,), ref.symbol)
 
     # -- the rules -----------------------------------------------------------------------------------------
 
@@ -281,20 +294,20 @@ class _Derivation:
         d_out = _relabel(Ref(self.adjoint_of[edge.of].name, s.out.labels), mapping)
         sums = set(d_out.labels) - set(value.labels) or (self.timed(edge.of) and not value.timed)
         if not sums:
-            return Contribution("pointwise", d_out, d_out.symbol * partial, edge)
+            return Contribution("pointwise", (d_out, *refs), d_out.symbol * partial, edge)
         inside = [r for r in refs if not set(r.labels) <= set(value.labels) or (self.timed(r.name) and not value.timed)]
         if not inside:
             total = self.contraction(edge, (d_out,), value)
-            return Contribution("broadcast", total.out, total.out.symbol * partial, edge, (total,))
+            return Contribution("broadcast", (total.out, *refs), total.out.symbol * partial, edge, (total,))
         factor, rest = (
             partial.as_independent(inside[0].symbol, as_Add=False) if len(inside) == 1 else (sp.Integer(1), partial)
         )
         if len(inside) == 1 and rest == inside[0].symbol and not factor.free_symbols & {r.symbol for r in inside}:
             total = self.contraction(edge, (d_out, inside[0]), value)
-            return Contribution("broadcast", total.out, total.out.symbol * factor, edge, (total,))
+            return Contribution("broadcast", (total.out, *refs), total.out.symbol * factor, edge, (total,))
         product = self.product(edge, d_out, partial, refs)
         total = self.contraction(edge, (product.out,), value)
-        return Contribution("broadcast", total.out, total.out.symbol, edge, (product, total))
+        return Contribution("broadcast", (total.out,), total.out.symbol, edge, (product, total))
 
     def through_contraction(self, edge: Edge) -> Contribution:
         s, value, mapping = edge.statement, self.values[edge.wrt], self.mapping(edge)
@@ -305,9 +318,9 @@ class _Derivation:
         transposed = not others and set(d_out.labels) == set(value.labels)
         if found <= set(value.labels) and not folds and not (transposed and d_out.labels != value.labels):
             expr = sp.Mul(d_out.symbol, *(r.symbol for r in others))
-            return Contribution("product", d_out, expr, edge)
+            return Contribution("product", (d_out, *others), expr, edge)
         total = self.contraction(edge, (d_out, *others), value)
-        return Contribution("product", total.out, total.out.symbol, edge, (total,))
+        return Contribution("product", (total.out,), total.out.symbol, edge, (total,))
 
     def through_concat(self, edge: Edge) -> Contribution:
         s, value = edge.statement, self.values[edge.wrt]
@@ -318,9 +331,9 @@ class _Derivation:
         self.values[name] = Value(name, value.axes, whole.batched, whole.timed, "adjoint", edge.wrt)
         cut = Slice(Ref(name, self.values[name].labels), (d_out,), before, s.equation)
         if (whole.batched, whole.timed) == (value.batched, value.timed):
-            return Contribution("slice", cut.out, cut.out.symbol, edge, (cut,))
+            return Contribution("slice", (cut.out,), cut.out.symbol, edge, (cut,))
         total = self.contraction(edge, (cut.out,), value)
-        return Contribution("slice", total.out, total.out.symbol, edge, (cut, total))
+        return Contribution("slice", (total.out,), total.out.symbol, edge, (cut, total))
 
     # -- new values ----------------------------------------------------------------------------------------
 

@@ -73,6 +73,11 @@ def frame(program: Program, header: Header) -> Frame:
     )
 
 
+def has_sums(cell: Cell) -> bool:
+    """Is something as long as several axes together, as W[H, H+I] is?"""
+    return any("+" in axis for v in cell.variables for axis in v.axes)
+
+
 def _rows(variables: Sequence[Variable]) -> list[Row]:
     return [Row(v.name, v.axes, v.meaning) for v in variables]
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from symrnn.functions import Function
-
 _SUM, _PRODUCT, _SIGN, _POWER, _ATOM = range(5)
 
 
@@ -16,15 +14,15 @@ _SUM, _PRODUCT, _SIGN, _POWER, _ATOM = range(5)
 class Infix:
     """How a language spells an expression.
 
-    `rank` orders symbols; `name` spells a symbol; `call` spells a function from its row and the printed arguments;
-    `number` spells a constant; `power` spells base ** exponent from printed base and exact exponent.
+    `rank` orders symbols; `name` spells a symbol; `call` spells an applied function, given its printed arguments;
+    `number` spells a constant; `power` spells a power, given its printed base.
     """
 
     rank: dict[str, int]
     name: Callable[[str], str]
-    call: Callable[[Function, Sequence[str]], str]
+    call: Callable[[sp.Function, Sequence[str]], str]
     number: Callable[[sp.Number], str]
-    power: Callable[[str, sp.Number], str]
+    power: Callable[[sp.Pow, str], str]
 
     def text(self, expr: sp.Expr, level: int = _SUM) -> str:
         """The expression; parenthesised if it binds less tightly than `level`."""
@@ -46,8 +44,8 @@ class Infix:
             text = self._product(expr)
             return text, _SIGN if text.startswith("-") else _PRODUCT
         if isinstance(expr, sp.Pow):
-            return self.power(self.text(expr.base, _ATOM), expr.exp), _POWER
-        return self.call(type(expr).row, [self.text(a) for a in expr.args]), _ATOM
+            return self.power(expr, self.text(expr.base, _ATOM)), _POWER
+        return self.call(expr, [self.text(a) for a in expr.args]), _ATOM
 
     def _sum(self, expr: sp.Add) -> str:
         terms = sorted(expr.args, key=self.key)

@@ -174,9 +174,16 @@ def _mentions(expr: sp.Expr) -> tuple[str, ...]:
 def pointwise(out: Ref, expr: sp.Expr, refs: Iterable[Ref], equation: str = "") -> Pointwise:
     """A Pointwise whose operands are those of `refs` that `expr` really mentions, in that order."""
     used = expr.free_symbols
-    args = {r.name: r for r in refs if r.symbol in used}
-    assert {r.symbol for r in args.values()} == used, (expr, args)
-    return Pointwise(out, expr, tuple(args.values()), equation)
+    args = tuple(dict.fromkeys(r for r in refs if r.symbol in used))
+    assert compatible(args), f"{expr} reads a value under two labellings: {args}"
+    assert {r.symbol for r in args} == used, (expr, args)
+    return Pointwise(out, expr, args, equation)
+
+
+def compatible(refs: Iterable[Ref]) -> bool:
+    """Can one expression read them all? Its symbols have names but no labels: each value may have one labelling."""
+    known: dict[str, Labels] = {}
+    return all([known.setdefault(r.name, r.labels) == r.labels for r in refs])
 
 
 def over_time(statement: Statement, timed: set[str]) -> Statement:
@@ -215,6 +222,7 @@ def verify(statements: Iterable[Statement], values: dict[str, Value], known: Ite
             assert len(set(ref.labels)) == len(ref.labels), f"{ref}: a label twice"
         if isinstance(s, Pointwise):
             assert {a.symbol for a in s.args} == s.expr.free_symbols, f"operands of {s}"
+            assert compatible(s.args), f"{s} reads a value under two labellings"
             assert all(x in s.out.labels for a in s.args for x in a.labels), f"{s} sums"
         if isinstance(s, Contraction):
             assert all(any(x in a.labels for a in s.args) for x in s.out.labels), f"{s} broadcasts"

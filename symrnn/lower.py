@@ -88,6 +88,7 @@ class _Lowering:
     # -- names ---------------------------------------------------------------------------------------------
 
     def unique(self, name: str) -> str:
+        name = f"of_{name}" if name.startswith("d_") else name  # names starting with d_ are those of adjoints
         name = numbered(name, lambda n: n in self.taken or n in self.values)
         self.taken.add(name)
         return name

@@ -246,20 +246,19 @@ class _Reader:
         example = f"{kind} {place.text[place.column - 1 : place.column - 1 + place.width]}[H]"
         if len(words) < 2 or words[0] != "[" or words[-1] != "]":
             raise self.fail("syntax", place, f"A {kind} is declared with its axes, like {example}; [] is a scalar.")
-        axes, commas = words[1:-1:2], words[2:-1:2]
-        if (
-            any(c != "," for c in commas)
-            or not all(_IDENTIFIER.match(a) for a in axes)
-            or (axes and len(words) % 2 == 0)
-        ):
+        parts, between, count = words[1:-1:2], words[2:-1:2], len(words) - 2
+        named = all(_IDENTIFIER.match(part) for part in parts) and set(between) <= {",", "+"}
+        if not named or (count and count % 2 == 0):
             raise self.fail("syntax", place, f"Axes are names separated by commas, like {example}.")
-        for axis in axes:
-            self.check_identifier(axis, place)
-        if {"T", "B"} & set(axes):
+        if kind != "param" and "+" in between:
+            raise self.fail("syntax", place, f"Only a param may be as long as two axes together, and not {kind}s.")
+        for part in parts:
+            self.check_identifier(part, place)
+        if {"T", "B"} & set(parts):
             raise self.fail("reserved", place, "T and B are the axes of time and batch, which every value has anyway.")
-        if {"seed", "dtype"} & set(axes):
+        if {"seed", "dtype"} & set(parts):
             raise self.fail("reserved", place, "seed and dtype are arguments of init, beside the lengths of the axes.")
-        return tuple(axes)
+        return tuple("".join(words[1:-1]).split(",")) if parts else ()
 
     def read_start(self, kind: str, place: Place, item: list[tokenize.TokenInfo]) -> str:
         text = "".join(t.string for t in item)

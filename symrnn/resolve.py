@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from symrnn.cell import Equation, Name, walk
+from symrnn.cell import Equation, Name, axis_parts, walk
 from symrnn.errors import CellError, Place
 from symrnn.parse import Declaration, Draft
 
@@ -69,7 +69,7 @@ def resolve(draft: Draft) -> Resolved:
     if not any(d.kind == "input" for d in draft.declarations):
         raise CellError("input", draft.equations[0].place, "The cell declares no input.", "Write input x[I].")
     assigned = _assigned(draft, declared)
-    axes = tuple(dict.fromkeys(a for d in draft.declarations for a in d.axes))
+    axes = tuple(dict.fromkeys(part for d in draft.declarations for a in d.axes for part in axis_parts(a)))
     for equation in draft.equations:
         if equation.name in axes:
             raise CellError(

@@ -392,7 +392,7 @@ def _declare(solver: _Solver, resolved: Resolved) -> None:
         solver.names[name] = _Shape("axis", start, [])
     solver.names["t"] = _Shape("t", start, [])
     for name, d in resolved.declared.items():
-        solver.names[name] = _Shape(name, d.place, [known[a] for a in d.axes])
+        solver.names[name] = _Shape(name, d.place, [known.get(a) or _Axis(a) for a in d.axes])
     for name in resolved.params:
         solver.names.setdefault(name, _Shape(name, start, None, pinnable=True))
     for equation in resolved.draft.equations:

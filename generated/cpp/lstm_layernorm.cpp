@@ -1161,11 +1161,11 @@ extern "C" void backward_step8(const int64 t_, const int64* sizes, void* const* 
 }
 
 inline_point void backward_step9_point(
-    const compute_t d_sum_u, const compute_t u, const compute_t d_s_u_sum_arg, const compute_t m_u,
+    const compute_t d_sum_u, const compute_t d_s_u_sum_arg, const compute_t u, const compute_t m_u,
     compute_t& d_u)
 {
     // through u = concat(u_i, u_f, u_g, u_o)
-    d_u = d_sum_u + (2 * u - 2 * m_u) * d_s_u_sum_arg;
+    d_u = d_sum_u + d_s_u_sum_arg * (2 * u - 2 * m_u);
 }
 
 extern "C" void backward_step9(const int64 t_, const int64* sizes, void* const* at)
@@ -1173,8 +1173,8 @@ extern "C" void backward_step9(const int64 t_, const int64* sizes, void* const* 
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3];
     (void)t_, (void)T, (void)B, (void)I, (void)H;
     const storage_t* __restrict__ d_sum_u_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_s_u_sum_arg_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_s_u_sum_arg_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_u_at = static_cast<storage_t*>(at[4]);
     const int64 t = t_;
@@ -1186,8 +1186,8 @@ extern "C" void backward_step9(const int64 t_, const int64* sizes, void* const* 
         compute_t d_u;
         backward_step9_point(
             compute_t(d_sum_u_at[iB]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]),
             compute_t(d_s_u_sum_arg_at[iB * (4 * H) + iHHHH]),
+            compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]),
             compute_t(m_u_at[t * B + iB]),
             d_u);
         d_u_at[iB * (4 * H) + iHHHH] = storage_t(d_u);
@@ -1693,11 +1693,11 @@ extern "C" void backward_after4(const int64 t_, const int64* sizes, void* const*
 }
 
 inline_point void backward_after5_point(
-    const compute_t d_sum_w, const compute_t w, const compute_t d_s_w_sum_arg, const compute_t m_w,
+    const compute_t d_sum_w, const compute_t d_s_w_sum_arg, const compute_t w, const compute_t m_w,
     compute_t& d_w)
 {
     // through w = concat(w_i, w_f, w_g, w_o)
-    d_w = d_sum_w + (2 * w - 2 * m_w) * d_s_w_sum_arg;
+    d_w = d_sum_w + d_s_w_sum_arg * (2 * w - 2 * m_w);
 }
 
 extern "C" void backward_after5(const int64 t_, const int64* sizes, void* const* at)
@@ -1705,8 +1705,8 @@ extern "C" void backward_after5(const int64 t_, const int64* sizes, void* const*
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3];
     (void)t_, (void)T, (void)B, (void)I, (void)H;
     const storage_t* __restrict__ d_sum_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_s_w_sum_arg_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_s_w_sum_arg_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_w_at = static_cast<storage_t*>(at[4]);
     const int64 t = t_;
@@ -1719,8 +1719,8 @@ extern "C" void backward_after5(const int64 t_, const int64* sizes, void* const*
         compute_t d_w;
         backward_after5_point(
             compute_t(d_sum_w_at[iT * B + iB]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]),
             compute_t(d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]),
+            compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]),
             compute_t(m_w_at[iT * B + iB]),
             d_w);
         d_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_w);

@@ -287,26 +287,32 @@ def start(how, axes, size, rng, dtype):
 
 
 def length(axis, size):
-    """The length of an axis; H+I is as long as H and I together."""
-    return sum(size[part] for part in axis.split("+"))
+    """The length of an axis."""
+    return size[axis]
+
+
+def measured(shapes):
+    """The size of every axis, from (axes, shape) of each argument."""
+    size = {}
+    for axes, shape in shapes:
+        size.update({a: n for a, n in zip(axes, shape) if a not in size})
+    return size
 
 
 def check(params, inputs, state):
     """The size of every axis and the common dtype, once all arguments are found to agree."""
     inputs, params = named("inputs", inputs, INPUTS, whole=True), named("params", params, PARAMS, whole=True)
-    dtype, size = None, {}
-    for kind, arrays, axes, lead in (
-        ("params", params, PARAMS, ()),
-        ("input", inputs, INPUTS, ("T", "B")),
-        ("state", named("state", state, STATES), STATES, ("B",)),
-    ):
-        for name, array in arrays.items():
-            what = name if kind == "input" else f'{kind}["{name}"]'
-            dtype = dtype or getattr(array, "dtype", None)
-            agree(what, array, (*lead, *axes[name]), size, dtype)
-    unknown = [a for axes in STATES.values() for b in axes for a in b.split("+") if a not in size]
-    if unknown:
-        raise ValueError(f"the length of axis {unknown[0]} follows from no argument: pass state")
+    state = named("state", state, STATES)
+    arguments = [(f'params["{n}"]', a, PARAMS[n]) for n, a in params.items()]
+    arguments += [(n, a, ("T", "B", *INPUTS[n])) for n, a in inputs.items()]
+    arguments += [(f'state["{n}"]', a, ("B", *STATES[n])) for n, a in state.items()]
+    size = measured([(axes, a.shape) for _, a, axes in arguments if len(axes) == getattr(a, "ndim", -1)])
+    dtype = next((a.dtype for _, a, _ in arguments if hasattr(a, "dtype")), None)
+    for what, array, axes in arguments:
+        agree(what, array, axes, size, dtype)
+    for axis in AXES:
+        if axis not in size:
+            raise ValueError(f"the length of axis {axis} follows from no argument{': pass state' if STATES else ''}")
     return size, dtype
 
 
@@ -315,24 +321,19 @@ def known(params, tape):
     if not isinstance(tape, Tape):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
-        agree(f'params["{name}"]', array, PARAMS[name], dict(tape.size), tape.dtype)
+        agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)
     return tape.size, tape.dtype
 
 
 def agree(what, array, axes, size, dtype):
-    """Raise unless the array has the dtype and the axes it should; axes met for the first time are noted in size."""
+    """Raise unless the array has the dtype and the axes it should."""
     if not isinstance(array, (np.ndarray, np.generic)):
         raise TypeError(f"{what} must be a NumPy array, but is {type(array).__name__}")
     if array.dtype not in (np.float32, np.float64):
         raise TypeError(f"{what} must be float32 or float64, but is {array.dtype}")
     if array.dtype != dtype:
         raise TypeError(f"{what} must be {dtype} like the other arguments, but is {array.dtype}")
-    if array.ndim == len(axes):
-        for axis, n in zip(axes, array.shape):
-            new = [p for p in axis.split("+") if p not in size]
-            if len(new) == 1:
-                size[new[0]] = n - sum(size[p] for p in axis.split("+") if p in size)
-    wanted = tuple(length(a, size) if set(a.split("+")) <= set(size) else a for a in axes)
+    wanted = tuple(length(a, size) if a in size else a for a in axes)
     if array.shape != wanted:
         shape = ", ".join(axes) + ("," if len(axes) == 1 else "")
         raise ValueError(f"{what} must have shape ({shape}) = {wanted}, but has {array.shape}")
@@ -364,5 +365,5 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
     """The array, checked, or zeros for None."""
     if array is None:
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
-    agree(what, array, (*lead, *axes), dict(size), dtype)
+    agree(what, array, (*lead, *axes), size, dtype)
     return array

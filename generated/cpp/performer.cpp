@@ -666,10 +666,10 @@ extern "C" void backward_before5(const int64 t_, const int64* sizes, void* const
 }
 
 inline_point void backward_before6_point(
-    const compute_t d_q_a, const compute_t q, const compute_t d_q_q, const compute_t D_, compute_t& d_W_q_x)
+    const compute_t d_q_a, const compute_t d_q_q, const compute_t q, const compute_t D_, compute_t& d_W_q_x)
 {
     // through q = (W_q @ x) / D ** 0.25
-    const compute_t d_q = d_q_a + 2 * q * d_q_q;
+    const compute_t d_q = d_q_a + 2 * d_q_q * q;
     d_W_q_x = d_q / pow(D_, compute_t(0.25));
 }
 
@@ -678,8 +678,8 @@ extern "C" void backward_before6(const int64 t_, const int64* sizes, void* const
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3], M = sizes[4], D = sizes[5];
     (void)t_, (void)T, (void)B, (void)I, (void)H, (void)M, (void)D;
     const storage_t* __restrict__ d_q_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_q_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_q_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[3]);
     const int64 t = t_;
     (void)t;
@@ -691,8 +691,8 @@ extern "C" void backward_before6(const int64 t_, const int64* sizes, void* const
         compute_t d_W_q_x;
         backward_before6_point(
             compute_t(d_q_a_at[(iT * B + iB) * D + iD]),
-            compute_t(q_at[(iT * B + iB) * D + iD]),
             compute_t(d_q_q_at[iT * B + iB]),
+            compute_t(q_at[(iT * B + iB) * D + iD]),
             compute_t(D),
             d_W_q_x);
         d_W_q_x_at[(iT * B + iB) * D + iD] = storage_t(d_W_q_x);
@@ -893,11 +893,11 @@ extern "C" void backward_after2(const int64 t_, const int64* sizes, void* const*
 }
 
 inline_point void backward_after3_point(
-    const compute_t d_k_Omega_k, const compute_t k_, const compute_t d_k_k, const compute_t D_,
+    const compute_t d_k_Omega_k, const compute_t d_k_k, const compute_t k_, const compute_t D_,
     compute_t& d_W_k_x)
 {
     // through k = (W_k @ x) / D ** 0.25
-    const compute_t d_k = d_k_Omega_k + 2 * k_ * d_k_k;
+    const compute_t d_k = d_k_Omega_k + 2 * d_k_k * k_;
     d_W_k_x = d_k / pow(D_, compute_t(0.25));
 }
 
@@ -906,8 +906,8 @@ extern "C" void backward_after3(const int64 t_, const int64* sizes, void* const*
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3], M = sizes[4], D = sizes[5];
     (void)t_, (void)T, (void)B, (void)I, (void)H, (void)M, (void)D;
     const storage_t* __restrict__ d_k_Omega_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_k_k_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_k_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_W_k_x_at = static_cast<storage_t*>(at[3]);
     const int64 t = t_;
     (void)t;
@@ -919,8 +919,8 @@ extern "C" void backward_after3(const int64 t_, const int64* sizes, void* const*
         compute_t d_W_k_x;
         backward_after3_point(
             compute_t(d_k_Omega_k_at[(iT * B + iB) * D + iD]),
-            compute_t(k_at[(iT * B + iB) * D + iD]),
             compute_t(d_k_k_at[iT * B + iB]),
+            compute_t(k_at[(iT * B + iB) * D + iD]),
             compute_t(D),
             d_W_k_x);
         d_W_k_x_at[(iT * B + iB) * D + iD] = storage_t(d_W_k_x);

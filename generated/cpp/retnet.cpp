@@ -525,11 +525,11 @@ extern "C" void backward_before_sum6(const int64 t_, const int64* sizes, void* c
 }
 
 inline_point void backward_before_point(
-    const compute_t d_y_arg, const compute_t C, const compute_t D, const compute_t d_y_arg2,
+    const compute_t d_y_arg, const compute_t D, const compute_t d_y_arg2, const compute_t C,
     compute_t& d_q_b, compute_t& d_q_a)
 {
     // through q_b = W_qb @ x
-    d_q_b = C * d_y_arg2 - d_y_arg * D;
+    d_q_b = d_y_arg2 * C - d_y_arg * D;
     // through q_a = W_qa @ x
     d_q_a = d_y_arg * C + D * d_y_arg2;
 }
@@ -539,9 +539,9 @@ extern "C" void backward_before(const int64 t_, const int64* sizes, void* const*
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3], K = sizes[4];
     (void)t_, (void)T, (void)B, (void)I, (void)H, (void)K;
     const storage_t* __restrict__ d_y_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ C_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_y_arg2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_y_arg2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ C_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_q_b_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_q_a_at = static_cast<storage_t*>(at[5]);
     const int64 t = t_;
@@ -554,9 +554,9 @@ extern "C" void backward_before(const int64 t_, const int64* sizes, void* const*
         compute_t d_q_b, d_q_a;
         backward_before_point(
             compute_t(d_y_arg_at[(iT * B + iB) * K + iK]),
-            compute_t(C_at[iT * K + iK]),
             compute_t(D_at[iT * K + iK]),
             compute_t(d_y_arg2_at[(iT * B + iB) * K + iK]),
+            compute_t(C_at[iT * K + iK]),
             d_q_b, d_q_a);
         d_q_b_at[(iT * B + iB) * K + iK] = storage_t(d_q_b);
         d_q_a_at[(iT * B + iB) * K + iK] = storage_t(d_q_a);
@@ -881,11 +881,11 @@ extern "C" void backward_after2(const int64 t_, const int64* sizes, void* const*
 }
 
 inline_point void backward_after3_point(
-    const compute_t d_S_a_arg1, const compute_t C, const compute_t D, const compute_t d_S_b_arg1,
+    const compute_t d_S_a_arg1, const compute_t D, const compute_t d_S_b_arg1, const compute_t C,
     const compute_t k_a_sqrt, compute_t& d_W_kb_x, compute_t& d_W_ka_x)
 {
     // through k_b = (W_kb @ x) / sqrt(2 * K)
-    const compute_t d_k_b = C * d_S_b_arg1 - d_S_a_arg1 * D;
+    const compute_t d_k_b = d_S_b_arg1 * C - d_S_a_arg1 * D;
     const compute_t s1 = 1 / k_a_sqrt;
     d_W_kb_x = d_k_b * s1;
     // through k_a = (W_ka @ x) / sqrt(2 * K)
@@ -898,9 +898,9 @@ extern "C" void backward_after3(const int64 t_, const int64* sizes, void* const*
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3], K = sizes[4];
     (void)t_, (void)T, (void)B, (void)I, (void)H, (void)K;
     const storage_t* __restrict__ d_S_a_arg1_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ C_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_S_b_arg1_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_S_b_arg1_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ C_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_W_ka_x_to_d_v_at = static_cast<storage_t*>(at[5]);
     const int64 t = t_;
@@ -913,9 +913,9 @@ extern "C" void backward_after3(const int64 t_, const int64* sizes, void* const*
         compute_t d_W_kb_x, d_W_ka_x;
         backward_after3_point(
             compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(C_at[iT * K + iK]),
             compute_t(D_at[iT * K + iK]),
             compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK]),
+            compute_t(C_at[iT * K + iK]),
             compute_t(k_a_sqrt_at[0]),
             d_W_kb_x, d_W_ka_x);
         d_W_ka_x_to_d_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_W_kb_x);

@@ -71,8 +71,8 @@ class Tape(NamedTuple):
     S_b_rows: np.ndarray  # (T + 1, B, H, K)
     S_a_rows: np.ndarray  # (T + 1, B, H, K)
     q_a_to_v: np.ndarray  # (T, B, 4 * K + H)
-    C: np.ndarray  # (T, K)
     D: np.ndarray  # (T, K)
+    C: np.ndarray  # (T, K)
     y_arg2: np.ndarray  # (T, B, K)
     y_arg: np.ndarray  # (T, B, K)
     k_b: np.ndarray  # (T, B, K)
@@ -166,7 +166,7 @@ def forward(params, x, state=None):
     forward_after_sum2()
     forward_after()
 
-    tape = Tape(size, dtype, S_b_rows, S_a_rows, q_a_to_v, C, D, y_arg2, y_arg, k_b, k_a, S_a_arg1,
+    tape = Tape(size, dtype, S_b_rows, S_a_rows, q_a_to_v, D, C, y_arg2, y_arg, k_b, k_a, S_a_arg1,
                 S_b_arg1, x, C_pre, k_a_sqrt)
     last = {"S_a": S_a_rows[T].copy(), "S_b": S_b_rows[T].copy()}
     return y.copy(), last, tape
@@ -187,8 +187,8 @@ def backward(params, tape, dy, dstate=None):
     S_b_rows = tape.S_b_rows
     S_a_rows = tape.S_a_rows
     q_a_to_v = tape.q_a_to_v
-    C = tape.C
     D = tape.D
+    C = tape.C
     y_arg2 = tape.y_arg2
     y_arg = tape.y_arg
     k_b = tape.k_b
@@ -243,7 +243,7 @@ def backward(params, tape, dy, dstate=None):
     backward_before_sum4 = kernel("backward_before_sum4", d_y_arg2, q_a_to_v, d_D_y_arg2)
     backward_before_sum5 = kernel("backward_before_sum5", d_y_arg, q_a_to_v, d_C_y_arg)
     backward_before_sum6 = kernel("backward_before_sum6", d_y_arg2, q_a_to_v, d_C_y_arg2)
-    backward_before = kernel("backward_before", d_y_arg, C, D, d_y_arg2, d_q_b, d_q_a)
+    backward_before = kernel("backward_before", d_y_arg, D, d_y_arg2, C, d_q_b, d_q_a)
     backward_sequence = kernel("backward_sequence", d_S_b_prev_rows, dy, y_arg2, d_S_a_prev_rows, y_arg, d_S_b, d_S_a)
     backward_after_sum = kernel("backward_after_sum", d_S_b, q_a_to_v, d_S_b_arg1)
     backward_after_sum2 = kernel("backward_after_sum2", d_S_a, q_a_to_v, d_S_a_arg1)
@@ -257,7 +257,7 @@ def backward(params, tape, dy, dstate=None):
         d_C_y_arg, d_C_y_arg2, C_pre, d_C_pre)
     backward_after_sum9 = kernel("backward_after_sum9", d_C_pre, d_theta)
     backward_after2 = kernel("backward_after2", d_v_v_S_a_arg1, d_v_v_S_b_arg1, d_W_ka_x_to_d_v)
-    backward_after3 = kernel("backward_after3", d_S_a_arg1, C, D, d_S_b_arg1, k_a_sqrt, d_W_ka_x_to_d_v)
+    backward_after3 = kernel("backward_after3", d_S_a_arg1, D, d_S_b_arg1, C, k_a_sqrt, d_W_ka_x_to_d_v)
     backward_after4 = kernel("backward_after4", d_x_q_a, d_x_q_b, d_x_W_ka_x, d_x)
 
     # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
@@ -376,26 +376,32 @@ def start(how, axes, size, rng, dtype):
 
 
 def length(axis, size):
-    """The length of an axis; H+I is as long as H and I together."""
-    return sum(size[part] for part in axis.split("+"))
+    """The length of an axis."""
+    return size[axis]
+
+
+def measured(shapes):
+    """The size of every axis, from (axes, shape) of each argument."""
+    size = {}
+    for axes, shape in shapes:
+        size.update({a: n for a, n in zip(axes, shape) if a not in size})
+    return size
 
 
 def check(params, inputs, state):
     """The size of every axis and the common dtype, once all arguments are found to agree."""
     inputs, params = named("inputs", inputs, INPUTS, whole=True), named("params", params, PARAMS, whole=True)
-    dtype, size = None, {}
-    for kind, arrays, axes, lead in (
-        ("params", params, PARAMS, ()),
-        ("input", inputs, INPUTS, ("T", "B")),
-        ("state", named("state", state, STATES), STATES, ("B",)),
-    ):
-        for name, array in arrays.items():
-            what = name if kind == "input" else f'{kind}["{name}"]'
-            dtype = dtype or getattr(array, "dtype", None)
-            agree(what, array, (*lead, *axes[name]), size, dtype)
-    unknown = [a for axes in STATES.values() for b in axes for a in b.split("+") if a not in size]
-    if unknown:
-        raise ValueError(f"the length of axis {unknown[0]} follows from no argument: pass state")
+    state = named("state", state, STATES)
+    arguments = [(f'params["{n}"]', a, PARAMS[n]) for n, a in params.items()]
+    arguments += [(n, a, ("T", "B", *INPUTS[n])) for n, a in inputs.items()]
+    arguments += [(f'state["{n}"]', a, ("B", *STATES[n])) for n, a in state.items()]
+    size = measured([(axes, a.shape) for _, a, axes in arguments if len(axes) == getattr(a, "ndim", -1)])
+    dtype = next((a.dtype for _, a, _ in arguments if hasattr(a, "dtype")), None)
+    for what, array, axes in arguments:
+        agree(what, array, axes, size, dtype)
+    for axis in AXES:
+        if axis not in size:
+            raise ValueError(f"the length of axis {axis} follows from no argument{': pass state' if STATES else ''}")
     return size, dtype
 
 
@@ -404,24 +410,19 @@ def known(params, tape):
     if not isinstance(tape, Tape):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
-        agree(f'params["{name}"]', array, PARAMS[name], dict(tape.size), tape.dtype)
+        agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)
     return tape.size, tape.dtype
 
 
 def agree(what, array, axes, size, dtype):
-    """Raise unless the array has the dtype and the axes it should; axes met for the first time are noted in size."""
+    """Raise unless the array has the dtype and the axes it should."""
     if not isinstance(array, (np.ndarray, np.generic)):
         raise TypeError(f"{what} must be a NumPy array, but is {type(array).__name__}")
     if array.dtype not in (np.float32, np.float64):
         raise TypeError(f"{what} must be float32 or float64, but is {array.dtype}")
     if array.dtype != dtype:
         raise TypeError(f"{what} must be {dtype} like the other arguments, but is {array.dtype}")
-    if array.ndim == len(axes):
-        for axis, n in zip(axes, array.shape):
-            new = [p for p in axis.split("+") if p not in size]
-            if len(new) == 1:
-                size[new[0]] = n - sum(size[p] for p in axis.split("+") if p in size)
-    wanted = tuple(length(a, size) if set(a.split("+")) <= set(size) else a for a in axes)
+    wanted = tuple(length(a, size) if a in size else a for a in axes)
     if array.shape != wanted:
         shape = ", ".join(axes) + ("," if len(axes) == 1 else "")
         raise ValueError(f"{what} must have shape ({shape}) = {wanted}, but has {array.shape}")
@@ -453,5 +454,5 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
     """The array, checked, or zeros for None."""
     if array is None:
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
-    agree(what, array, (*lead, *axes), dict(size), dtype)
+    agree(what, array, (*lead, *axes), size, dtype)
     return array

@@ -552,13 +552,13 @@ extern "C" void backward_sequence(const int64 t_, const int64* sizes, void* cons
 
 inline_point void backward_after_point(
     const compute_t d_n, const compute_t n_exp2, const compute_t d_a_next, const compute_t a_exp2,
-    const compute_t d_q_pre, const compute_t k_, const compute_t d_n_pre2, const compute_t d_m,
+    const compute_t d_q_pre, const compute_t d_n_pre2, const compute_t d_m, const compute_t k_,
     const compute_t m_pre, const compute_t d_a_pre2, compute_t& d_v, compute_t& d_k)
 {
     // through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
     d_v = d_n * n_exp2 + d_a_next * a_exp2;
     // through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
-    d_k = d_q_pre + compute_t((k_) > (m_pre)) * d_m + d_n_pre2 + d_a_pre2;
+    d_k = d_q_pre + d_n_pre2 + d_m * compute_t((k_) > (m_pre)) + d_a_pre2;
 }
 
 extern "C" void backward_after(const int64 t_, const int64* sizes, void* const* at)
@@ -570,9 +570,9 @@ extern "C" void backward_after(const int64 t_, const int64* sizes, void* const* 
     const storage_t* __restrict__ d_a_prev_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ a_exp2_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_q_pre_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ d_n_pre2_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_n_pre2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ d_a_pre2_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_v_at = static_cast<storage_t*>(at[10]);
@@ -591,9 +591,9 @@ extern "C" void backward_after(const int64 t_, const int64* sizes, void* const* 
             compute_t(d_a_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(a_exp2_at[(iT * B + iB) * H + iH]),
             compute_t(d_q_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * H + iH]),
             compute_t(d_n_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_m_at[(iT * B + iB) * H + iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
             compute_t(m_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_a_pre2_at[(iT * B + iB) * H + iH]),
             d_v, d_k);

@@ -990,18 +990,17 @@ extern "C" __global__ void backward_step8(
 }
 
 __device__ inline void backward_step9_point(
-    const compute_t d_sum_u, const compute_t u, const compute_t d_s_u_sum_arg, const compute_t m_u,
+    const compute_t d_sum_u, const compute_t d_s_u_sum_arg, const compute_t u, const compute_t m_u,
     compute_t& d_u)
 {
     // through u = concat(u_i, u_f, u_g, u_o)
-    d_u = d_sum_u + (2 * u - 2 * m_u) * d_s_u_sum_arg;
+    d_u = d_sum_u + d_s_u_sum_arg * (2 * u - 2 * m_u);
 }
 
 extern "C" __global__ void backward_step9(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_sum_u_at, const storage_t* __restrict__ u_at,
-    const storage_t* __restrict__ d_s_u_sum_arg_at, const storage_t* __restrict__ m_u_at,
-    storage_t* __restrict__ d_u_at)
+    const storage_t* __restrict__ d_sum_u_at, const storage_t* __restrict__ d_s_u_sum_arg_at,
+    const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at, storage_t* __restrict__ d_u_at)
 {
     const int64 count = B * (4 * H), stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1010,8 +1009,8 @@ extern "C" __global__ void backward_step9(
         compute_t d_u;
         backward_step9_point(
             compute_t(d_sum_u_at[iB]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]),
             compute_t(d_s_u_sum_arg_at[iB * (4 * H) + iHHHH]),
+            compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]),
             compute_t(m_u_at[t * B + iB]),
             d_u);
         d_u_at[iB * (4 * H) + iHHHH] = storage_t(d_u);
@@ -1458,18 +1457,17 @@ extern "C" __global__ void backward_after4(
 }
 
 __device__ inline void backward_after5_point(
-    const compute_t d_sum_w, const compute_t w, const compute_t d_s_w_sum_arg, const compute_t m_w,
+    const compute_t d_sum_w, const compute_t d_s_w_sum_arg, const compute_t w, const compute_t m_w,
     compute_t& d_w)
 {
     // through w = concat(w_i, w_f, w_g, w_o)
-    d_w = d_sum_w + (2 * w - 2 * m_w) * d_s_w_sum_arg;
+    d_w = d_sum_w + d_s_w_sum_arg * (2 * w - 2 * m_w);
 }
 
 extern "C" __global__ void backward_after5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_sum_w_at, const storage_t* __restrict__ w_at,
-    const storage_t* __restrict__ d_s_w_sum_arg_at, const storage_t* __restrict__ m_w_at,
-    storage_t* __restrict__ d_w_at)
+    const storage_t* __restrict__ d_sum_w_at, const storage_t* __restrict__ d_s_w_sum_arg_at,
+    const storage_t* __restrict__ w_at, const storage_t* __restrict__ m_w_at, storage_t* __restrict__ d_w_at)
 {
     const int64 count = T * B * (4 * H), stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1479,8 +1477,8 @@ extern "C" __global__ void backward_after5(
         compute_t d_w;
         backward_after5_point(
             compute_t(d_sum_w_at[iT * B + iB]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]),
             compute_t(d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]),
+            compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]),
             compute_t(m_w_at[iT * B + iB]),
             d_w);
         d_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_w);

@@ -590,17 +590,17 @@ extern "C" __global__ void backward_before5(
 }
 
 __device__ inline void backward_before6_point(
-    const compute_t d_q_a, const compute_t q, const compute_t d_q_q, const compute_t D_, compute_t& d_W_q_x)
+    const compute_t d_q_a, const compute_t d_q_q, const compute_t q, const compute_t D_, compute_t& d_W_q_x)
 {
     // through q = (W_q @ x) / D ** 0.25
-    const compute_t d_q = d_q_a + 2 * q * d_q_q;
+    const compute_t d_q = d_q_a + 2 * d_q_q * q;
     d_W_q_x = d_q / pow(D_, compute_t(0.25));
 }
 
 extern "C" __global__ void backward_before6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_q_a_at, const storage_t* __restrict__ q_at,
-    const storage_t* __restrict__ d_q_q_at, storage_t* __restrict__ d_W_q_x_at)
+    const storage_t* __restrict__ d_q_a_at, const storage_t* __restrict__ d_q_q_at,
+    const storage_t* __restrict__ q_at, storage_t* __restrict__ d_W_q_x_at)
 {
     const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -610,8 +610,8 @@ extern "C" __global__ void backward_before6(
         compute_t d_W_q_x;
         backward_before6_point(
             compute_t(d_q_a_at[(iT * B + iB) * D + iD]),
-            compute_t(q_at[(iT * B + iB) * D + iD]),
             compute_t(d_q_q_at[iT * B + iB]),
+            compute_t(q_at[(iT * B + iB) * D + iD]),
             compute_t(D),
             d_W_q_x);
         d_W_q_x_at[(iT * B + iB) * D + iD] = storage_t(d_W_q_x);
@@ -795,18 +795,18 @@ extern "C" __global__ void backward_after2(
 }
 
 __device__ inline void backward_after3_point(
-    const compute_t d_k_Omega_k, const compute_t k_, const compute_t d_k_k, const compute_t D_,
+    const compute_t d_k_Omega_k, const compute_t d_k_k, const compute_t k_, const compute_t D_,
     compute_t& d_W_k_x)
 {
     // through k = (W_k @ x) / D ** 0.25
-    const compute_t d_k = d_k_Omega_k + 2 * k_ * d_k_k;
+    const compute_t d_k = d_k_Omega_k + 2 * d_k_k * k_;
     d_W_k_x = d_k / pow(D_, compute_t(0.25));
 }
 
 extern "C" __global__ void backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_k_Omega_k_at, const storage_t* __restrict__ k_at,
-    const storage_t* __restrict__ d_k_k_at, storage_t* __restrict__ d_W_k_x_at)
+    const storage_t* __restrict__ d_k_Omega_k_at, const storage_t* __restrict__ d_k_k_at,
+    const storage_t* __restrict__ k_at, storage_t* __restrict__ d_W_k_x_at)
 {
     const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -816,8 +816,8 @@ extern "C" __global__ void backward_after3(
         compute_t d_W_k_x;
         backward_after3_point(
             compute_t(d_k_Omega_k_at[(iT * B + iB) * D + iD]),
-            compute_t(k_at[(iT * B + iB) * D + iD]),
             compute_t(d_k_k_at[iT * B + iB]),
+            compute_t(k_at[(iT * B + iB) * D + iD]),
             compute_t(D),
             d_W_k_x);
         d_W_k_x_at[(iT * B + iB) * D + iD] = storage_t(d_W_k_x);

@@ -456,19 +456,19 @@ extern "C" __global__ void backward_before_sum6(
 }
 
 __device__ inline void backward_before_point(
-    const compute_t d_y_arg, const compute_t C, const compute_t D, const compute_t d_y_arg2,
+    const compute_t d_y_arg, const compute_t D, const compute_t d_y_arg2, const compute_t C,
     compute_t& d_q_b, compute_t& d_q_a)
 {
     // through q_b = W_qb @ x
-    d_q_b = C * d_y_arg2 - d_y_arg * D;
+    d_q_b = d_y_arg2 * C - d_y_arg * D;
     // through q_a = W_qa @ x
     d_q_a = d_y_arg * C + D * d_y_arg2;
 }
 
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ C_at,
-    const storage_t* __restrict__ D_at, const storage_t* __restrict__ d_y_arg2_at,
+    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ D_at,
+    const storage_t* __restrict__ d_y_arg2_at, const storage_t* __restrict__ C_at,
     storage_t* __restrict__ d_q_b_at, storage_t* __restrict__ d_q_a_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -479,9 +479,9 @@ extern "C" __global__ void backward_before(
         compute_t d_q_b, d_q_a;
         backward_before_point(
             compute_t(d_y_arg_at[(iT * B + iB) * K + iK]),
-            compute_t(C_at[iT * K + iK]),
             compute_t(D_at[iT * K + iK]),
             compute_t(d_y_arg2_at[(iT * B + iB) * K + iK]),
+            compute_t(C_at[iT * K + iK]),
             d_q_b, d_q_a);
         d_q_b_at[(iT * B + iB) * K + iK] = storage_t(d_q_b);
         d_q_a_at[(iT * B + iB) * K + iK] = storage_t(d_q_a);
@@ -783,11 +783,11 @@ extern "C" __global__ void backward_after2(
 }
 
 __device__ inline void backward_after3_point(
-    const compute_t d_S_a_arg1, const compute_t C, const compute_t D, const compute_t d_S_b_arg1,
+    const compute_t d_S_a_arg1, const compute_t D, const compute_t d_S_b_arg1, const compute_t C,
     const compute_t k_a_sqrt, compute_t& d_W_kb_x, compute_t& d_W_ka_x)
 {
     // through k_b = (W_kb @ x) / sqrt(2 * K)
-    const compute_t d_k_b = C * d_S_b_arg1 - d_S_a_arg1 * D;
+    const compute_t d_k_b = d_S_b_arg1 * C - d_S_a_arg1 * D;
     const compute_t s1 = 1 / k_a_sqrt;
     d_W_kb_x = d_k_b * s1;
     // through k_a = (W_ka @ x) / sqrt(2 * K)
@@ -797,8 +797,8 @@ __device__ inline void backward_after3_point(
 
 extern "C" __global__ void backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_S_a_arg1_at, const storage_t* __restrict__ C_at,
-    const storage_t* __restrict__ D_at, const storage_t* __restrict__ d_S_b_arg1_at,
+    const storage_t* __restrict__ d_S_a_arg1_at, const storage_t* __restrict__ D_at,
+    const storage_t* __restrict__ d_S_b_arg1_at, const storage_t* __restrict__ C_at,
     const storage_t* __restrict__ k_a_sqrt_at, storage_t* __restrict__ d_W_ka_x_to_d_v_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -809,9 +809,9 @@ extern "C" __global__ void backward_after3(
         compute_t d_W_kb_x, d_W_ka_x;
         backward_after3_point(
             compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(C_at[iT * K + iK]),
             compute_t(D_at[iT * K + iK]),
             compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK]),
+            compute_t(C_at[iT * K + iK]),
             compute_t(k_a_sqrt_at[0]),
             d_W_kb_x, d_W_ka_x);
         d_W_ka_x_to_d_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_W_kb_x);

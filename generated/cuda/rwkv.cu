@@ -433,21 +433,21 @@ extern "C" __global__ void backward_sequence(
 
 __device__ inline void backward_after_point(
     const compute_t d_n, const compute_t n_exp2, const compute_t d_a_next, const compute_t a_exp2,
-    const compute_t d_q_pre, const compute_t k_, const compute_t d_n_pre2, const compute_t d_m,
+    const compute_t d_q_pre, const compute_t d_n_pre2, const compute_t d_m, const compute_t k_,
     const compute_t m_pre, const compute_t d_a_pre2, compute_t& d_v, compute_t& d_k)
 {
     // through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
     d_v = d_n * n_exp2 + d_a_next * a_exp2;
     // through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
-    d_k = d_q_pre + compute_t((k_) > (m_pre)) * d_m + d_n_pre2 + d_a_pre2;
+    d_k = d_q_pre + d_n_pre2 + d_m * compute_t((k_) > (m_pre)) + d_a_pre2;
 }
 
 extern "C" __global__ void backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_n_at, const storage_t* __restrict__ n_exp2_at,
     const storage_t* __restrict__ d_a_prev_rows_at, const storage_t* __restrict__ a_exp2_at,
-    const storage_t* __restrict__ d_q_pre_at, const storage_t* __restrict__ k_at,
-    const storage_t* __restrict__ d_n_pre2_at, const storage_t* __restrict__ d_m_at,
+    const storage_t* __restrict__ d_q_pre_at, const storage_t* __restrict__ d_n_pre2_at,
+    const storage_t* __restrict__ d_m_at, const storage_t* __restrict__ k_at,
     const storage_t* __restrict__ m_pre_at, const storage_t* __restrict__ d_a_pre2_at,
     storage_t* __restrict__ d_v_at, storage_t* __restrict__ d_k_at)
 {
@@ -463,9 +463,9 @@ extern "C" __global__ void backward_after(
             compute_t(d_a_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(a_exp2_at[(iT * B + iB) * H + iH]),
             compute_t(d_q_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * H + iH]),
             compute_t(d_n_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_m_at[(iT * B + iB) * H + iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
             compute_t(m_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_a_pre2_at[(iT * B + iB) * H + iH]),
             d_v, d_k);

@@ -371,7 +371,8 @@ def _factor(length: str) -> str:
     return f"({length})" if " " in length else length
 
 
-def _call(row: Function, args: Sequence[str]) -> str:
+def _call(node: sp.Function, args: Sequence[str]) -> str:
+    row: Function = node.row
     wrapped = [f"({a})" for a in args] if row.name in ("gt", "ge") else args
     return SPELLING[row.name].format(*wrapped)
 
@@ -380,9 +381,9 @@ def _number(number: sp.Number) -> str:
     return decimal(number) if number.is_Integer and abs(number) < 2**24 else f"compute_t({float(number)!r})"
 
 
-def _power(base: str, exponent: sp.Number) -> str:
-    if exponent == 2:
+def _power(node: sp.Pow, base: str) -> str:
+    if node.exp == 2:
         return f"square({base})"
-    if exponent == sp.Rational(1, 2):
+    if node.exp == sp.Rational(1, 2):
         return f"sqrt({base})"
-    return f"pow({base}, compute_t({decimal(exponent)}))"
+    return f"pow({base}, compute_t({decimal(node.exp)}))"

@@ -271,9 +271,7 @@ class Trace:
         a = self.adjoints[name]
         if len(a.contributions) == 1:
             return tidy(self._whole(a.statement))
-        refs = {r.name: r for r in a.statement.args}
-        if c.term is not None:
-            refs[c.term.name] = c.term
+        refs = {r.name: r for r in c.args}
         names = [n for n in refs if sp.Symbol(n, real=True) in c.expr.free_symbols]
         values = {n: self.operand(refs[n]) for n in names}
         labels = unbatched(self.d.values[a.statement.out.name].labels)

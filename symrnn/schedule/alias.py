@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import sympy as sp
 
-from symrnn.ir import Pointwise, Statement, symbol
+from symrnn.ir import Pointwise, Ref, Statement, compatible, pointwise, reads, symbol
 from symrnn.program import Pass, Program
 
 
@@ -16,11 +16,24 @@ def alias(program: Program) -> Program:
     kept |= {name for c in program.backward.carried for name in (c.arrives, c.source)}
     original: dict[str, str] = {}
     backward = program.backward
+    readers = _readers(backward)
     for s in backward.statements():
         if _is_copy(s) and s.out.name not in kept:
             source = s.args[0].name
-            original[s.out.name] = original.get(source, source)
+            renamed = original | {s.out.name: original.get(source, source)}
+            if all(compatible(_read_as(x, renamed)) for x in readers.get(s.out.name, ())):
+                original = renamed
     return program.with_pass("backward", _renamed(backward, original))
+
+
+def _readers(direction: Pass) -> dict[str, list[Pointwise]]:
+    """Which pointwise statements read each value."""
+    found: dict[str, list[Pointwise]] = {}
+    for s in direction.statements():
+        if isinstance(s, Pointwise):
+            for name in reads(s):
+                found.setdefault(name, []).append(s)
+    return found
 
 
 def _is_copy(s: Statement) -> bool:
@@ -36,8 +49,12 @@ def _renamed(direction: Pass, original: dict[str, str]) -> Pass:
 
 def rename(s: Statement, names: dict[str, str]) -> Statement:
     """The statement with some operands read under other names."""
-    args = tuple(replace(a, name=names.get(a.name, a.name)) for a in s.args)
+    args = _read_as(s, names)
     if isinstance(s, Pointwise):
-        merged = tuple({a.name: a for a in args}.values())
-        return replace(s, args=merged, expr=s.expr.xreplace({symbol(a): symbol(b) for a, b in names.items()}))
+        expr = s.expr.xreplace({symbol(a): symbol(b) for a, b in names.items()})
+        return pointwise(s.out, expr, args, s.equation)
     return replace(s, args=args)
+
+
+def _read_as(s: Statement, names: dict[str, str]) -> tuple[Ref, ...]:
+    return tuple(replace(a, name=names.get(a.name, a.name)) for a in s.args)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from symrnn.ir import Pointwise, Ref, Statement, reads, times_read
+from symrnn.ir import Pointwise, Ref, Statement, compatible, pointwise, reads, times_read
 from symrnn.program import Pass, Program
 
 
@@ -40,7 +38,7 @@ def _fused(block: tuple[Statement, ...], wanted: set[str], direction: Pass) -> t
                     isinstance(inner, Pointwise)
                     and ref.name not in wanted
                     and uses[ref.name] == 1
-                    and _fits(ref.labels, inner)
+                    and _fits(s, ref, inner)
                 ):
                     s = _absorb(s, inner)
                     del done[ref.name]
@@ -48,16 +46,15 @@ def _fused(block: tuple[Statement, ...], wanted: set[str], direction: Pass) -> t
     return tuple(done.values())
 
 
-def _fits(labels: tuple[str, ...], inner: Pointwise) -> bool:
-    """Is the value read with just the labels it was computed with?"""
-    return labels == inner.out.labels
+def _fits(s: Pointwise, ref: Ref, inner: Pointwise) -> bool:
+    """Is the value read with just the labels it was computed with, and can one expression hold both statements?"""
+    return ref.labels == inner.out.labels and compatible(_operands(s, inner))
 
 
 def _absorb(s: Pointwise, inner: Pointwise) -> Pointwise:
-    args: dict[str, Ref] = {}
-    for ref in s.args:
-        for r in inner.args if ref.name == inner.out.name else (ref,):
-            args.setdefault(r.name, r)
-    expr = s.expr.xreplace({inner.out.symbol: inner.expr})
-    kept = tuple(r for r in args.values() if r.symbol in expr.free_symbols)
-    return replace(s, expr=expr, args=kept)
+    return pointwise(s.out, s.expr.xreplace({inner.out.symbol: inner.expr}), _operands(s, inner), s.equation)
+
+
+def _operands(s: Pointwise, inner: Pointwise) -> list[Ref]:
+    """What the statement reads once the other stands in it."""
+    return [r for ref in s.args for r in (inner.args if ref.name == inner.out.name else (ref,))]

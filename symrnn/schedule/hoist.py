@@ -24,7 +24,7 @@ class _Hoist:
         self.values = dict(program.values)
         loop = {s.out.name for s in self.part.loop}
         self.variant = {symbol(n) for n in loop | {c.arrives for c in self.part.carried if c.where == "loop"}}
-        self.seen: dict[sp.Expr, Ref] = {}
+        self.seen: dict[tuple[sp.Expr, tuple[Ref, ...]], Ref] = {}
         self.once: list[Statement] = []
         self.batched: list[Statement] = []
         self.statement: Pointwise
@@ -61,14 +61,15 @@ class _Hoist:
             return fixed
         if all(self.values[x.name].role in ("const", "size") for x in fixed.free_symbols):
             return fixed
-        if fixed not in self.seen:
-            self.seen[fixed] = self.create(fixed, rest)
-        self.extra.append(self.seen[fixed])
-        return self.seen[fixed].symbol
+        refs = tuple(r for r in self.statement.args if r.symbol in fixed.free_symbols)
+        key = (fixed, refs)  # the same expression of other components is another value
+        if key not in self.seen:
+            self.seen[key] = self.create(fixed, refs, rest)
+        self.extra.append(self.seen[key])
+        return self.seen[key].symbol
 
-    def create(self, fixed: sp.Expr, rest: sp.Expr) -> Ref:
+    def create(self, fixed: sp.Expr, refs: tuple[Ref, ...], rest: sp.Expr) -> Ref:
         s = self.statement
-        refs = [r for r in s.args if r.symbol in fixed.free_symbols]
         used = {x for r in refs for x in r.labels}
         labels = tuple(x for x in s.out.labels if x in used)
         inputs = [self.values[r.name] for r in refs]
@@ -78,7 +79,7 @@ class _Hoist:
             name, tuple(axis_of(x) for x in labels[batched:]), batched, timed, "local", s.out.name
         )
         out = Ref(name, labels)
-        made = Pointwise(out, fixed, tuple(refs), s.equation)
+        made = Pointwise(out, fixed, refs, s.equation)
         if timed:
             self.batched.append(over_time(made, {v.name for v in inputs if v.timed} | {name}))
         else:

@@ -11,7 +11,7 @@ from types import ModuleType
 from symrnn.arraycode import HELPERS, spell
 from symrnn.cell import Cell
 from symrnn.emit import Artifact, Header, emit
-from symrnn.frame import Filled, Pairs, frame
+from symrnn.frame import Filled, Pairs, frame, has_sums
 from symrnn.kernels.c import SPELLING, Kernel, sizes
 from symrnn.kernels.compiler import compiler
 from symrnn.kernels.glue import Direction, Glue
@@ -82,7 +82,7 @@ def module(program: Program, header: Header, xp: str) -> Module:
         gradients=[(v.name, gradients[v.name]) for v in cell.params],
         input_gradients=[(v.name, gradients[v.name]) for v in cell.inputs],
         state_gradients=[(b.key, f"{b.last}.copy()") for b in backward.boundaries],
-        uses=dict.fromkeys(HELPERS, False),
+        uses=dict.fromkeys(HELPERS, False) | {"sums": has_sums(cell)},
         forward_carries=[],
         backward_carries=[],
     )

@@ -74,6 +74,7 @@ def context(program: Program, header: Header) -> Module:
                 for name, seed in d.seeds.items()
             ],
             "uses": {
+                "sums": made.uses["sums"],
                 "rows": ("sum", True) in kinds,
                 "columns": ("sum", False) in kinds,
                 "best": bool({k for k, _ in kinds} & {"largest", "smallest", "peak"}),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from symrnn.arraycode import HELPERS, Writer, broken, insertions, spell
 from symrnn.cell import Axes, axis_parts
 from symrnn.emit import Header
-from symrnn.frame import Filled, Pairs, Row, frame
+from symrnn.frame import Filled, Pairs, Row, frame, has_sums
 from symrnn.ir import Contraction, Pointwise, Statement, numbered, times_read
 from symrnn.program import BLOCKS, Pass, Program
 
@@ -35,6 +34,7 @@ class _Direction:
         self.name = direction
         self.program, self.part, self.helpers = program, getattr(program, direction), helpers
         self.forward = direction == "forward"
+        self.mentioned: set[str] = set()
         self.buffers = [c for c in self.part.carried if c.stored]
         computed = {s.out.name for s in self.part.loop} | {c.arrives for c in self.part.carried if not c.stored}
         sequences = {n for n, v in program.values.items() if v.timed} - computed
@@ -42,7 +42,7 @@ class _Direction:
 
     def section(self, block: str) -> Section:
         statements = getattr(self.part, block)
-        writer = Writer(self.program, block, self.rows, {}, self.helpers)
+        writer = Writer(self.program, block, self.rows, {}, self.helpers, self.mentioned)
         nested = _nested(statements, self.part, self.kept())
         lines, shown = [], ""
         for s in statements:
@@ -72,21 +72,14 @@ class _Direction:
         read = {a.name for s in self.part.statements() for a in s.args}
         return _unpacked([n for n in names if n in read], 'params["{}"]')
 
-    def sizes(self, blocks: dict[str, Section]) -> list[tuple[str, str]]:
-        """(local, axis) for every axis length the code mentions; T always, for the loop or the storage."""
-        text = (
-            _code(blocks)
-            + " ".join(shape for _, shape in self.storage())
-            + (" T " if self.buffers or self.part.loop else "")
-        )
+    def sizes(self) -> list[tuple[str, str]]:
+        """(local, axis) for every length the blocks and their storage mention."""
         axes = ("T", "B", *self.program.derivation.cell.axes)
-        return [
-            (spell(a) if a not in "TB" else a, a)
-            for a in axes
-            if re.search(rf"\b{spell(a) if a not in 'TB' else a}\b", text)
-        ]
+        return [(a if a in ("T", "B") else spell(a), a) for a in axes if a in self.mentioned]
 
     def carries(self) -> list[Carry]:
+        if self.buffers or self.part.loop:
+            self.mentioned.add("T")
         pairs = [(c, c.arrives, c.source) if self.forward else (c, c.source, c.arrives) for c in self.buffers]
         return [Carry(c.key, self.rows_name(c.source), spell(early), spell(late)) for c, early, late in pairs]
 
@@ -101,6 +94,11 @@ class _Direction:
             if name not in buffered:
                 value = self.program.values[name]
                 axes = [" + ".join(spell(a) for a in axis_parts(axis)) for axis in value.axes]
+                self.mentioned |= {
+                    "T",
+                    *(["B"] if value.batched else []),
+                    *(p for a in value.axes for p in axis_parts(a)),
+                }
                 shapes.setdefault(", ".join(["T", *(["B"] if value.batched else []), *axes]), []).append(spell(name))
         return [(", ".join(names), shape if "," in shape else f"{shape},") for shape, names in shapes.items()]
 
@@ -195,22 +193,11 @@ def context(program: Program, header: Header) -> Module:
         input_gradients=[(v.name, spell(d.gradients[v.name])) for v in cell.inputs],
         state_gradients=[(c.key, spell(c.arrives)) for c in loops]
         + [(c.key, f"{c.rows}[0]") for c in backward.carries()],
-        sizes={x.name: x.sizes(sections[x]) for x in (forward, backward)},
-        uses=_uses(sections, helpers),
+        sizes={x.name: x.sizes() for x in (forward, backward)},
+        uses={name: name in helpers for name in (*HELPERS, "math")}
+        | {"sums": has_sums(cell)}
+        | {f"{x.name}_steps": "steps" in x.mentioned for x in sections},
     )
-
-
-def _uses(sections: dict[_Direction, dict[str, Section]], helpers: set[str]) -> dict[str, bool]:
-    """Which optional parts of the module are needed."""
-    text = {d.name: _code(blocks) for d, blocks in sections.items()}
-    uses = {name: name in helpers for name in HELPERS}
-    uses["math"] = any("math." in x for x in text.values()) or uses["erf"]
-    uses["forward_steps"], uses["backward_steps"] = (re.search(r"\bsteps\b", text[d]) is not None for d in text)
-    return uses
-
-
-def _code(blocks: dict[str, Section]) -> str:
-    return "\n".join(line for s in blocks.values() for _, line in s.lines)
 
 
 def _tape_row(program: Program, name: str) -> Row:

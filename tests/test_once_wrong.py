@@ -1,0 +1,99 @@
+"""Small cells of kinds that once gave a wrong or broken module, proved on every backend."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+
+import pytest
+
+import symrnn
+from symrnn.check import SHAPES, check
+
+BACKENDS = {"numpy": {}, "cpp": {}, "cuda": {"host": True}}
+CELLS = {
+    "a state read only in the past": """
+        input x[H]
+        state m[H]
+        output y
+        y = x - m[t-1]
+        m = 0.9 * m[t-1] + 0.1 * x
+    """,
+    "a state read only in the past, in a product": """
+        input y[H]
+        state p[H]
+        output s
+        s = p[t-1] * y
+        p = y * s
+    """,
+    "an input read only in the past": """
+        input x[H], u[H]
+        output y
+        y = x * u[t-2] + tanh(x[t-1])
+    """,
+    "a vector as long as two axes": """
+        input x[I]
+        state h[H]
+        h = tanh(dot(w, concat(x, h[t-1])) + x_w * h[t-1])
+    """,
+    "a matrix declared as long as two axes": """
+        input x[I]
+        state h[H]
+        param W[H, I+H]
+        h = tanh(W @ concat(x, h[t-1]))
+    """,
+    "twice the same axis in one": """
+        input x[H]
+        state h[H]
+        h = tanh(dot(w, concat(x, h[t-1], x)) + V @ concat(h[t-1], x))
+    """,
+    "sums of axes alone tell a length": """
+        input x[I]
+        state h[H]
+        output y
+        param V[K, H]
+        k = V @ h[t-1]
+        h = tanh(W @ concat(x, k, x))
+        y = concat(k, h)
+    """,
+    "a parameter called d": """
+        input x[I]
+        state h[H]
+        output y
+        param d[H]
+        h = tanh(W @ x + U @ h[t-1])
+        y = 2 * dot(d, h)
+    """,
+    "a value called d": """
+        input x[I]
+        state h[H]
+        d = tanh(W @ x)
+        h = tanh(U @ (d * h[t-1])) + d * dot(d, h[t-1])
+    """,
+    "a length in the backward pass alone": """
+        input x[I]
+        state h[H]
+        h = tanh((W / I) @ x + h[t-1])
+    """,
+    "functions of numbers": """
+        input x[I]
+        state h[H]
+        const eps = 0.3
+        g = where(eps > 0.2, gelu(eps), softplus(eps)) * tanh(eps) ** I * min(eps, H) * exp(-eps) * hard_sigmoid(eps)
+        h = tanh(W @ x * sqrt(H) / sigmoid(eps) + max(H, eps) * h[t-1] * abs(-eps) * H**0.5 + g * relu(x_0))
+    """,
+    "functions of the step": """
+        input x[I]
+        state h[H]
+        h = tanh(W @ x * sin(t) + h[t-1] * cos(h[t-1] * sqrt(t + 1)))
+    """,
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("what", CELLS)
+def test_the_module_is_right(what: str, backend: str, dtype: str) -> None:
+    cell = symrnn.parse(dedent(CELLS[what]), "own")
+    module = symrnn.compile(cell, backend, **BACKENDS[backend])
+    report = check(cell, module, backend, dtype, shapes=SHAPES[:2])
+    assert report.ok, str(report)
