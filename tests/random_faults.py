@@ -28,6 +28,8 @@ from random_language import Draft, Term, draw
 import symrnn
 from symrnn.cell import Cell
 from symrnn.check import check
+from symrnn.pages.outline import check as check_page
+from symrnn.pages.outline import subject, unchecked
 
 #: T, B and the axes all different, long enough for three delays; and one unit here and there.
 SHAPES = [(5, 2, (3, 4, 6, 7)), (2, 3, (1, 2, 4, 5))]
@@ -46,36 +48,50 @@ class Verdict:
     cell: Cell | None = None
 
 
-def backends(seed: int | str) -> tuple[str, ...]:
-    """Every cell runs in NumPy, one in ten in C++ too, one in thirty with its CUDA kernels on the processor."""
-    rng = random.Random(f"backends {seed}")
-    return ("numpy", *(b for b, share in (("cpp", 10), ("cuda", 30)) if rng.randrange(share) == 0))
+def ways(seed: int | str) -> tuple[str, ...]:
+    """Every cell runs in NumPy, some in C++ too, as CUDA kernels on the processor, or as a page."""
+    rng = random.Random(f"ways {seed}")
+    return ("numpy", *(way for way, share in (("cpp", 10), ("cuda", 30), ("page", 30)) if rng.randrange(share) == 0))
 
 
 def judge(text: str, on: tuple[str, ...] = ("numpy",)) -> Verdict:
-    """What becomes of a cell text on these backends; the first that is not right decides."""
+    """What becomes of a cell text in these ways; the first that is not right decides."""
     try:
         cell = symrnn.parse(text, "random_cell")
     except symrnn.CellError as error:
         return Verdict("refused", error.kind, str(error))
     except Exception as error:
         return Verdict("wrong", f"parse: {type(error).__name__} in {_place(error)}", _told(error))
-    verdicts = (proved(cell, backend) for backend in on)
+    verdicts = (proved(cell, way) for way in on)
     return next((v for v in verdicts if v.kind != "right"), Verdict("right", cell=cell))
 
 
-def proved(cell: Cell, backend: str) -> Verdict:
-    """The check of one backend's module; whatever else goes wrong on the way is a fault too."""
-    options = {"host": True} if backend == "cuda" else {}
+def proved(cell: Cell, way: str) -> Verdict:
+    """The check of a backend's module or of the page; whatever else goes wrong on the way is a fault too."""
     try:
         with limited(PATIENCE), np.errstate(all="ignore"):
-            report = check(cell, symrnn.compile(cell, backend, **options), backend, shapes=SHAPES)
+            wrong = page(cell) if way == "page" else module(cell, way)
     except Exception as error:
         if isinstance(error, symrnn.UsageError) and NO_POINT.search(str(error)):
             return Verdict("not judged", "", str(error), cell)
-        return Verdict("wrong", f"{backend}: {type(error).__name__} in {_place(error)}", _told(error), cell)
+        return Verdict("wrong", f"{way}: {type(error).__name__} in {_place(error)}", _told(error), cell)
+    return wrong or Verdict("right", cell=cell)
+
+
+def module(cell: Cell, backend: str) -> Verdict | None:
+    """What the check finds wrong with a generated module."""
+    options = {"host": True} if backend == "cuda" else {}
+    report = check(cell, symrnn.compile(cell, backend, **options), backend, shapes=SHAPES)
     tests = ", ".join(sorted({row.test for row in report.failures}))
-    return Verdict("right", cell=cell) if report.ok else Verdict("wrong", f"{backend}: {tests}", str(report), cell)
+    return None if report.ok else Verdict("wrong", f"{backend}: {tests}", str(report), cell)
+
+
+def page(cell: Cell) -> Verdict | None:
+    """Raises UsageError if an equation of the page does not hold."""
+    about = subject(cell)
+    if check_page(about, unchecked(about)).count == 0:
+        return Verdict("wrong", "page: nothing was evaluated", "", cell)
+    return None
 
 
 def _told(error: BaseException) -> str:
@@ -110,7 +126,7 @@ def limited(seconds: int) -> Iterator[None]:
 
 
 def shrunk(draft: Draft, on: tuple[str, ...], fault: str) -> Draft:
-    """The smallest draft found by taking parts away that still has this fault."""
+    """The smallest draft found by taking parts away that still has this fault in one of these ways."""
     tries = 0
     while True:
         for smaller in chain(_without_names(draft), _with_less(draft)):
@@ -186,7 +202,7 @@ class Found:
 
 def find(seed: str, on: tuple[str, ...] = (), shrink: bool = True) -> Found:
     """Draw the cell of this seed, judge it, shrink it if it is wrong."""
-    draft, on = draw(seed), on or backends(seed)
+    draft, on = draw(seed), on or ways(seed)
     verdict = judge(draft.text, on)
     if verdict.kind != "wrong":
         holds = frozenset(drawn(verdict.cell)) if verdict.cell else frozenset()

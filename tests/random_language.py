@@ -82,10 +82,6 @@ def _declared(name: str, axes: Axes) -> str:
     return f"{name}[{', '.join(axes)}]"
 
 
-def _is_joined(axes: Axes) -> bool:
-    return any("+" in a for a in axes)
-
-
 def _bare(term: Term) -> str:
     """Without the brackets around the whole."""
     return str(replace(term, form=term.form[1:-1]) if term.form.startswith("({") else term)
@@ -119,7 +115,7 @@ class _Drawer:
         names = [*self.states, *self.values]
         self.rng.shuffle(names)
         for name in names:
-            self.clear = 0.45 if name in self.states else 0.05
+            self.clear = 0.6 if name in self.states else 0.08
             self.done[name] = self.equation(name)
         read = {t.reads for term in self.done.values() for t in term.walk()}
         outputs = tuple(n for n in names if self.chance(0.25) or (n in self.values and n not in read))
@@ -143,7 +139,7 @@ class _Drawer:
         known = {a for n, s in (self.inputs | self.states).items() if n in read or n in self.states for a in s}
         known |= {a for n, s in self.params.items() if n not in self.inferred for a in s}
         unknown = {n: {p for a in self.params[n] for p in axis_parts(a)} - known for n in self.inferred}
-        return {n for n, axes in unknown.items() if axes and not _is_joined(self.params[n])}
+        return {n for n, axes in unknown.items() if axes}
 
     # -- choices -------------------------------------------------------------------------------------------
 
@@ -260,7 +256,7 @@ class _Drawer:
 
     def whole_axis_of(self, axes: Axes, depth: int) -> Term:
         """What a function of the last axis is applied to; a transpose makes the first axis the last."""
-        turned = len(axes) == 2 and self.chance(0.2)
+        turned = len(axes) == 2 and self.chance(0.35)
         return self.transposed(axes, depth) if turned else self.expression(axes, depth)
 
     def product(self, axes: Axes, depth: int) -> Term:
@@ -327,17 +323,17 @@ class _Drawer:
         return terms
 
     def number(self) -> Term:
-        name = self.rng.choice(("t", self.rng.choice(self.axes), *CONSTS, *NUMBERS))
+        name = self.rng.choice(("t", "(1 + t)", self.rng.choice(self.axes), *CONSTS, *NUMBERS))
         return Term(name, (), reads=name if name in CONSTS else "")
 
     def parameter(self, axes: Axes, matrix: bool = False) -> Term:
-        """One that is there already, or a new one; one with a joined axis cannot be declared."""
+        """One that is there already, or a new one."""
         same = [n for n, a in self.params.items() if a == axes]
         if same and self.chance(0.4):
             name = self.rng.choice(same)
         else:
             name = f"{LETTERS[len(axes)]}{len(self.params)}"
             self.params[name] = axes
-            if self.chance(self.clear if matrix else 0.02) or _is_joined(axes):
+            if self.chance(self.clear if matrix else 0.03):
                 self.inferred.add(name)
         return Term(name, axes, reads=name)
