@@ -81,6 +81,7 @@ FEATURES: dict[str, Callable[[Cell], bool]] = {
     "the size of an axis": lambda c: any(n.name in c.axes for n in names(c)),
     "a state given a smaller value": lambda c: any(e.expr.axes != c.variable(e.name).axes for e in c.equations),
     "a value that is a concatenation": lambda c: any("+" in a for v in c.values for a in v.axes),
+    "a matrix along a joined axis": lambda c: any(len(a) == 2 and "+" in a[0] + a[1] for a in _shapes(c)),
     "a concatenation of three": lambda c: any(o.op == "concat" and o.axes[0].count("+") > 1 for o in operations(c)),
     "a value repeated along its last axis": lambda c: any(_inside(o) for o in operations(c)),
     **{f"a product of ranks {m} and {n}": lambda c, m=m, n=n: _product(c, m, n) for m in (1, 2) for n in (1, 2)},

@@ -130,9 +130,9 @@ class _Drawer:
                 known[name] = self.shape()
         if not self.states and not self.values:
             self.values["y"] = self.shape()
-        for name in self.values:
-            if self.chance(0.08):
-                self.values[name] = (self.joined_axis(),)
+        for name, axes in self.values.items():
+            if axes and self.chance(0.12):
+                self.values[name] = (*axes[:-1], self.joined_axis())
 
     def only_holders(self, read: set[str]) -> set[str]:
         """Parameters that must be declared, because no declaration names some axis of theirs."""
@@ -147,7 +147,7 @@ class _Drawer:
         return self.rng.random() < p
 
     def shape(self) -> Axes:
-        return self.of_rank(self.rng.choices((0, 1, 2, 3), (2, 8, 5, 2))[0])
+        return self.of_rank(self.rng.choices((0, 1, 2, 3), (3, 8, 5, 2))[0])
 
     def of_rank(self, rank: int) -> Axes:
         return tuple(self.rng.choice(self.axes) for _ in range(rank))
@@ -189,10 +189,11 @@ class _Drawer:
         rank = len(axes)
         weights = {
             self.called: 5,
+            self.where: 1,
             self.binary: 6,
             self.negative: 1,
             self.scaled: 2,
-            self.reduced: 3 if rank < 3 else 0,
+            self.reduced: (6, 3, 3, 0)[rank],
             self.normalised: 2 if rank else 0,
             self.product: 3 if rank < 3 else 0,
             self.affine: 2 if rank == 1 else 0,
@@ -248,8 +249,8 @@ class _Drawer:
         return Term(f"({{}} {operator} {{}})", axes, tuple(args if operator == "*" else args[::-1]))
 
     def reduced(self, axes: Axes, depth: int) -> Term:
-        axis = self.inner_axis() if not axes else self.rng.choice(self.axes)
-        return Term(f"{self.rng.choice(REDUCTIONS)}({{}})", axes, (self.whole_axis_of((*axes, axis), depth),))
+        name = self.rng.choice(REDUCTIONS)
+        return Term(f"{name}({{}})", axes, (self.whole_axis_of((*axes, self.inner_axis()), depth),))
 
     def normalised(self, axes: Axes, depth: int) -> Term:
         return Term(f"{self.rng.choice(NORMALISATIONS)}({{}})", axes, (self.whole_axis_of(axes, depth),))
@@ -262,7 +263,7 @@ class _Drawer:
     def product(self, axes: Axes, depth: int) -> Term:
         """Matrix by vector, vector by matrix, matrix by matrix; vector by vector for a scalar."""
         cut = 1 if len(axes) == 2 else int(len(axes) == 1 and self.chance(0.75))
-        inner = self.inner_axis() if cut == len(axes) else self.rng.choice(self.axes)
+        inner = self.inner_axis()
         left, right = (*axes[:cut], inner), (inner, *axes[cut:])
         fixed = len(left) == 2 and self.chance(0.6)
         first = self.parameter(left, matrix=True) if fixed else self.expression(left, depth)
