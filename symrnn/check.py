@@ -143,19 +143,20 @@ class _Check:
     # -- the point -----------------------------------------------------------------------------------------
 
     def away_from_kinks(self) -> dict[str, Arrays]:
-        """Random parameters, inputs and states, drawn again until no kinked function is near its kink."""
+        """Random parameters, inputs and states, drawn again until all is finite and no function near its kink."""
         ever_finite = False
         for attempt in range(200):
             point = self.draw(0.7, positive=attempt % 4 == 3)
             kinks: list[float] = []
             with np.errstate(all="ignore"):
                 outputs, state = self.evaluated(point, kinks)
-            finite = all(np.isfinite(a).all() for a in (*outputs.values(), *state.values()))
+            finite = all(np.isfinite(a).all() for a in (*outputs.values(), *state.values(), np.array(kinks)))
             ever_finite = ever_finite or finite
             if finite and all(k > KINK_MARGIN * 0.5 ** (attempt / 25) for k in kinks):
                 return point
         if not ever_finite:
-            raise UsageError(f"At 200 random points {self.cell.name} had no finite value, at {_shape(self.sizes)}.")
+            where = f"{self.cell.name} was not finite, at {_shape(self.sizes)}"
+            raise UsageError(f"At each of 200 random points some value of {where}.")
         raise UsageError(f"No point away from every kink of {self.cell.name} was found at {_shape(self.sizes)}.")
 
     def draw(self, scale: float, positive: bool) -> dict[str, Arrays]:

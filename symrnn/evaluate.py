@@ -35,7 +35,7 @@ def run(
     """Outputs {name: (T, B, …)} and final state {name: (B, …)} for inputs {name: (T, B, …)}.
 
     A parameter may have a batch axis of its own before its named axes. `kinks`, if given, collects how near every
-    kinked function came to its kink.
+    kinked function came to its kink, and NaN for every value on the way that is not finite: no derivative passes there.
     """
     first = next(iter(inputs.values()))
     steps, batch = first.shape[:2]
@@ -85,6 +85,12 @@ class _Step:
         return {k: np.broadcast_to(v, (batch, *v.shape[1:])) for k, v in fresh.items()}
 
     def value(self, expr: Expr) -> Array:
+        found = self.computed(expr)
+        if self.kinks is not None and not np.isfinite(found).all():
+            self.kinks.append(np.nan)
+        return found
+
+    def computed(self, expr: Expr) -> Array:
         if isinstance(expr, Number):
             return np.array([float(expr.text)])
         if isinstance(expr, Name):

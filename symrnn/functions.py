@@ -119,7 +119,7 @@ PRIMITIVES: tuple[Function, ...] = (
         "pow",
         r"\operatorname{pow}",
         lambda y, a, b: b * pow_(a, b - 1),
-        lambda y, a, b: y * log(a),
+        lambda y, a, b: y * log(where(gt(a, 0), a, 1)),  # 0 ** b stays 0 when b moves; 0 · log 0 would be NaN
         fold=math.pow,
     ),
 )

@@ -197,10 +197,17 @@ def test_no_point_away_from_a_kink_is_told() -> None:
         check(cell)
 
 
-def test_a_cell_without_a_finite_value_is_told() -> None:
-    cell = symrnn.parse("input x[H]\nstate h[H]\nh = log(-abs(x)) + h[t-1]", "nowhere")
-    with pytest.raises(symrnn.UsageError, match="no finite value"):
+@pytest.mark.parametrize("equation", ["h = log(-abs(x)) + h[t-1]", "h = tanh(x / t) + h[t-1]"])
+def test_a_cell_without_finite_values_is_told(equation: str) -> None:
+    cell = symrnn.parse(f"input x[H]\nstate h[H]\n{equation}", "nowhere")
+    with pytest.raises(symrnn.UsageError, match="some value of nowhere was not finite"):
         check(cell)
+
+
+def test_a_point_is_drawn_again_where_something_between_finite_values_is_not() -> None:
+    """Only the last g leaves the cell; at some points an earlier one is the logarithm of a number below 0."""
+    cell = symrnn.parse("input x[]\nstate g[]\noutput y\ny = tanh(x)\ng = tanh(log1p(x))", "between")
+    assert check(cell).ok
 
 
 def test_finer_differences_do_not_save_a_wrong_gradient() -> None:

@@ -56,6 +56,20 @@ def test_every_target_spells_every_function(backend: str) -> None:
     assert report.ok, str(report)
 
 
+#: Equations whose results or gradients are nothing but parts of what is given.
+NOT_COMPUTED = ["y = x", "y = concat(b, x)", "y = concat(x, b, x[t-1])", "y = x[t-1]", "y = x\nz = concat(x, b)"]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "cpp", "cuda"])
+@pytest.mark.parametrize("equations", NOT_COMPUTED)
+def test_what_is_only_handed_on_is_returned(equations: str, backend: str) -> None:
+    outputs = ", ".join(line[0] for line in equations.splitlines())
+    param = "param b[N]\n" if "b" in equations else ""
+    cell = parse(f"input x[I]\noutput {outputs}\n{param}{equations}\n", "handed_on")
+    report = check(cell, symrnn.compile(cell, backend, **({"host": True} if backend == "cuda" else {})), backend)
+    assert report.ok, str(report)
+
+
 @COMPILER
 def test_no_name_meets_a_macro_of_the_system(tmp_path: Path) -> None:
     """Whatever the headers define, in a cell that uses it as a name."""

@@ -88,6 +88,14 @@ def test_the_sigmoids_slope_survives_where_the_naive_formula_does_not() -> None:
     assert found == pytest.approx(1.9287498e-22, rel=1e-5)
 
 
+@pytest.mark.parametrize("base", [0.0, 1.7])
+def test_a_power_of_zero_does_not_move_with_its_exponent(base: float) -> None:
+    a, b, y = sp.symbols("a b y", real=True)
+    env = {a: np.array(base), b: np.array(0.6), y: np.array(base**0.6)}
+    found = float(numeric.value(sp.sympify(differentiate(FUNCTIONS["pow"].head(a, b), b, y)), env))
+    assert found == pytest.approx(base**0.6 * math.log(base) if base else 0.0, rel=1e-14)
+
+
 def test_kinks_lie_where_left_and_right_slopes_differ() -> None:
     for row in FUNCTIONS.values():
         if row.kinks is None or row.arity != 1:

@@ -255,9 +255,10 @@ class Glue:
                 first, last = ("0", end) if direction == "forward" else (end, "0")
                 name = in_python(buffer.name)
                 text.boundaries.append(Boundary(key, f"{name}[{first}]", f"{name}[{last}]"))
+        reachable = own | {v.name for v in self.values.values() if v.role == "seed"}  # a slice of one is a result too
         for name, home in homes.items():
             value = self.values.get(name)
-            if value is not None and home.buffer.name in own:
+            if value is not None and home.buffer.name in reachable:
                 labels = ((TIME,) if value.timed else ()) + ((BATCH,) if value.batched else ()) + value.axes
                 text.results[name] = self.whole(Ref(name, labels), "after")
         text.results |= self.sliced
