@@ -117,18 +117,6 @@ def test_without_a_compiler_the_numpy_module_comes_with_a_warning(monkeypatch: p
         compiler.library("", ())
 
 
-@COMPILER
-def test_a_library_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("SYMRNN_CACHE", str(tmp_path / "cache"))
-    first = compiler.library('extern "C" int one() { return 1; }\n', ())
-    stamp = first.stat().st_mtime_ns
-    assert compiler.library('extern "C" int one() { return 1; }\n', ()) == first
-    assert first.stat().st_mtime_ns == stamp
-    assert compiler.library('extern "C" int one() { return 1; }\n', ("-O1",)) != first
-    with pytest.raises(symrnn.UsageError, match="does not compile"):
-        compiler.library("no C++\n", ())
-
-
 def test_products_of_one_operand_are_one_product() -> None:
     text = next(a.text for a in emit(symrnn.load("lstm"), "cpp") if a.path.endswith(".py"))
     loops = [part.split("\n\n")[0] for part in text.split("range(T)")[1:]]
