@@ -64,7 +64,7 @@ class Arrays:
     """NumPy under CuPy's name, with one device that is the CPU."""
 
     def __init__(self) -> None:
-        stream = SimpleNamespace(ptr=0, is_capturing=lambda: False)
+        stream = SimpleNamespace(ptr=0)
         self.RawModule = RawModule
         self.cuda = SimpleNamespace(
             Device=lambda: SimpleNamespace(id=0, compute_capability="90"),
