@@ -166,6 +166,19 @@ def test_a_folder_that_cannot_be_made_is_named(folder: Path) -> None:
     refused(source(), f"cannot be kept in {folder}: file exists")
 
 
+def test_without_a_home_the_variable_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("SYMRNN_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", nowhere)
+    refused(source(), "There is no home folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder.parent))
+    compiled(source())
+    assert (folder.parent / "symrnn").is_dir()
+
+
 def test_a_folder_that_cannot_be_written_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(**_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -221,6 +234,13 @@ def test_a_planted_library_is_not_run(folder: Path) -> None:
     done = command()
     assert done.returncode == 2 and not mark.exists()
     assert done.stderr.startswith(f"error: Other users may write to {folder}.") and done.stderr.count("\n") == 1
+
+
+def test_without_a_compiler_nothing_is_said_to_be_checked() -> None:
+    done = command(CXX="no-such-compiler")
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("error: This would check another backend's code. There is no C++ compiler")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_failing_compiler_is_one_error_on_the_command_line(folder: Path) -> None:
