@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -23,6 +24,10 @@ def cells() -> list[symrnn.cells.Cell]:
     return [symrnn.load(n) for n in symrnn.gallery()]
 
 
+def texts(cells: Sequence[symrnn.cells.Cell], backend: str) -> dict[str, str]:
+    return build.tree(emit.emit(cell, backend) for cell in cells)
+
+
 @pytest.mark.parametrize("backend", emit.targets())
 def test_the_committed_tree_is_what_is_generated(backend: str) -> None:
     differences = build.compare(build.tree(cells(), backend), GENERATED / backend, whole=True)
@@ -33,13 +38,13 @@ def test_the_committed_tree_is_what_is_generated(backend: str) -> None:
 
 def test_comparing_sees_stale_edited_missing_and_superfluous(tmp_path: Path) -> None:
     texts = build.tree(cells()[:3], "numpy")
-    build.write(texts, tmp_path)
-    assert build.compare(texts, tmp_path, whole=True) == []
-    first, second, _ = texts
-    (tmp_path / first).write_text(texts[first].replace("Run the cell", "Walk the cell"), encoding="utf-8")
+    build.write(tree, tmp_path)
+    assert build.compare(tree, tmp_path, whole=True) == []
+    first, second, _ = tree
+    (tmp_path / first).write_text(tree[first].replace("Run the cell", "Walk the cell"), encoding="utf-8")
     (tmp_path / second).unlink()
     (tmp_path / "stray.py").write_text("", encoding="utf-8")
-    found = {d.path: d for d in build.compare(texts, tmp_path, whole=True)}
+    found = {d.path: d for d in build.compare(tree, tmp_path, whole=True)}
     assert {p: d.kind for p, d in found.items()} == {first: "different", second: "missing", "stray.py": "superfluous"}
     assert '-    """Walk the cell' in found[first].diff and '+    """Run the cell' in found[first].diff
     assert "Walk" in (tmp_path / first).read_text(encoding="utf-8"), "comparing never writes"
@@ -47,8 +52,8 @@ def test_comparing_sees_stale_edited_missing_and_superfluous(tmp_path: Path) -> 
 
 def test_writing_changes_only_what_differs(tmp_path: Path) -> None:
     texts = build.tree(cells()[:2], "numpy")
-    assert len(build.write(texts, tmp_path)) == 2 and build.write(texts, tmp_path) == []
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(texts)
+    assert len(build.write(tree, tmp_path)) == 2 and build.write(tree, tmp_path) == []
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(tree)
 
 
 def test_a_file_of_the_users_is_not_overwritten(tmp_path: Path) -> None:
