@@ -331,18 +331,25 @@ class Spelling:
         def plain(x: Formula) -> str:
             return self.text(x, POWER)
 
+        def turned_first(x: Formula) -> str:
+            ambiguous = isinstance(x, Div) and to.fraction_level < POWER  # aᵀ/n b reads as if b were below too
+            return to.fence("(", self.turned(x)) if ambiguous else self.turned(x)
+
         if la == lb and not out:
             if len(la) == 1:
-                return to.row([self.turned(a), to.op("dot"), plain(b)])
+                return to.row([turned_first(a), to.op("dot"), plain(b)])
             return to.fence("<", to.row([self.text(a), to.op(","), self.text(b)]))
         if len(la) == len(lb) == 1 and out == (*la, *lb):
             return to.row([plain(a), to.op("dot"), self.turned(b)])
+        if len(la) == len(lb) == 1 and out == la != lb:
+            total = to.row([to.transpose(to.symbol("ones")), to.op("dot"), plain(b)])
+            return to.row([plain(a), to.op("dot"), to.fence("(", total)])
         if len(la) == 2 and len(lb) == 1 and len(out) == 1 and set(la) == {*out, *lb}:
-            return to.row([plain(a) if la[1] == lb[0] else self.turned(a), to.op("dot"), plain(b)])
+            return to.row([plain(a) if la[1] == lb[0] else turned_first(a), to.op("dot"), plain(b)])
         if len(la) == len(lb) == len(out) == 2 and out[0] in la and out[1] in lb and len(set(la) & set(lb)) == 1:
             inner = (set(la) & set(lb)).pop()
             if inner not in out:
-                left = plain(a) if la[1] == inner else self.turned(a)
+                left = plain(a) if la[1] == inner else turned_first(a)
                 return to.row([left, to.op("dot"), plain(b) if lb[0] == inner else self.turned(b)])
         if la == lb and len(la) == 2 and len(out) == 1:
             both = to.fence("(", to.row([plain(a), to.op("odot"), plain(b)]))

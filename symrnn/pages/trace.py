@@ -29,6 +29,7 @@ from symrnn.pages.formula import (
     relabel,
     repeated,
     unbatched,
+    whole,
 )
 from symrnn.pages.names import Letter, letter
 from symrnn.pages.read import expression, settled, statement, written
@@ -251,7 +252,7 @@ class Trace:
 
     def source(self, c: Compound) -> Formula:
         """What a compound is a function of."""
-        return repeated(self.value(c.source), unbatched(self.step.values[c.source].labels))
+        return whole(self.value(c.source), unbatched(self.step.values[c.source].labels))
 
     def spoken(self, node: Formula) -> Formula:
         """The formula with every softmax that has a symbol called by it."""
