@@ -325,15 +325,14 @@ class Spelling:
 
     def matrix(self, a: Formula, b: Formula, out: Labels) -> str:
         """A product of two operands in matrix notation, or "" if only indices can say it."""
-        la, lb = a.labels, b.labels
-        to = self.to
+        la, lb, to = a.labels, b.labels, self.to
 
         def plain(x: Formula) -> str:
             return self.text(x, POWER)
 
         def turned_first(x: Formula) -> str:
-            ambiguous = isinstance(x, Div) and to.fraction_level < POWER  # aᵀ/n b reads as if b were below too
-            return to.fence("(", self.turned(x)) if ambiguous else self.turned(x)
+            below = isinstance(x, Div) and to.fraction_level < POWER  # in aᵀ/n b it might seem that b stands below too
+            return to.fence("(", self.turned(x)) if below else self.turned(x)
 
         if la == lb and not out:
             if len(la) == 1:
@@ -342,8 +341,7 @@ class Spelling:
         if len(la) == len(lb) == 1 and out == (*la, *lb):
             return to.row([plain(a), to.op("dot"), self.turned(b)])
         if len(la) == len(lb) == 1 and out == la != lb:
-            total = to.row([to.transpose(to.symbol("ones")), to.op("dot"), plain(b)])
-            return to.row([plain(a), to.op("dot"), to.fence("(", total)])
+            return to.row([plain(a), to.op("dot"), self.text(Ein((b,), ()), POWER)])
         if len(la) == 2 and len(lb) == 1 and len(out) == 1 and set(la) == {*out, *lb}:
             return to.row([plain(a) if la[1] == lb[0] else turned_first(a), to.op("dot"), plain(b)])
         if len(la) == len(lb) == len(out) == 2 and out[0] in la and out[1] in lb and len(set(la) & set(lb)) == 1:

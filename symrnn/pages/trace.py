@@ -57,6 +57,17 @@ class Trace:
         self.abbreviations = self._abbreviated()
         self._promote()
 
+    def edges_into(self, name: str) -> tuple[Edge, ...]:
+        """The ways in which a value of the step depends on its operands."""
+        return self._edges_by_of.get(name, ())
+
+    @cached_property
+    def _edges_by_of(self) -> dict[str, tuple[Edge, ...]]:
+        found: dict[str, list[Edge]] = {}
+        for edge in self.d.edges:
+            found.setdefault(edge.of, []).append(edge)
+        return {name: tuple(entering) for name, entering in found.items()}
+
     # -- which values get symbols --------------------------------------------------------------------------
 
     def _abbreviated(self) -> list[str]:
@@ -90,7 +101,7 @@ class Trace:
         for a in self.d.adjoints:
             name = a.of
             if name in self.definitions and not self.is_named(name) and self._may_be_named(self.definitions[name]):
-                uses = sum(1 for e in self.d.edges if e.of == name and e.wrt in self.adjoints)
+                uses = sum(1 for e in self.edges_into(name) if e.wrt in self.adjoints)
                 if uses > 1 and size(self.adjoint(name)) > LARGE:
                     self.abbreviations.append(name)
 
