@@ -135,7 +135,7 @@ def flow_of(
                 bar.start()
 
         found = measure(load(cell), steps, seeds, size, seconds=seconds, watch=show)
-    stdout().print(f"size {found.size}, {found.steps} steps, {found.seeds} seeds", soft_wrap=True)
+    stdout().print(f"size {found.size}, steps {found.steps}, seeds {found.seeds}", soft_wrap=True)
     for what in found.left_out:
         stdout().print(f"left out: {escape(what)}", soft_wrap=True)
     with writing(folder):

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import symrnn
+from symrnn.cli import app
 from symrnn.derive import derive
 from symrnn.errors import UsageError
 from symrnn.flow import Progress, measure, plot, runs
@@ -167,10 +169,20 @@ def test_parameters_start_as_the_cell_says() -> None:
     assert [fixed[n][0, 0] for n in "abc"] == [1e-3, -2, 1]
 
 
+def test_the_command_prints_a_line_a_curve_and_how_it_was_measured(tmp_path: Path) -> None:
+    args = ["flow", "elman", "--T", "5", "--seeds", "1", "--size", "3", "-o", str(tmp_path)]
+    lines = CliRunner().invoke(app, args).stdout.splitlines()
+    assert lines[0].split() == ["setting", "log₁₀", "per", "step", "leading", "exponent", "recurrent", "matrices"]
+    assert [line.split("  ")[0] for line in lines[1:11]] == ["at rest"] * 5 + ["fed with noise"] * 5
+    assert lines[11] == "size 3, steps 5, seeds 1" and all(line.startswith("wrote ") for line in lines[12:])
+
+
 def test_mistakes_are_told() -> None:
     with pytest.raises(UsageError, match="no state"):
         measure(symrnn.load("dense"))
     with pytest.raises(UsageError, match="at least 1"):
         measure(symrnn.load("gru"), steps=0)
+    with pytest.raises(UsageError, match="above 0"):
+        measure(symrnn.load("gru"), seconds=float("nan"))
     with pytest.raises(UsageError, match="no initialisation"):
         measure(symrnn.load("gru"), initialisations=("magic",))
