@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 import unicodedata
 from collections.abc import Callable, Iterator
 from inspect import signature
@@ -30,13 +31,16 @@ if TYPE_CHECKING:
     from symrnn.check import Report
     from symrnn.demo.network import Update
 
-WRONG, MISTAKE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
+WRONG, MISTAKE, INTERNAL, INTERRUPTED, PIPE_CLOSED = 1, 2, 70, 130, 141
 
 
 class Commands(TyperGroup):
     """Turns what may go wrong into exit codes: nobody should meet a traceback for a mistake of their own."""
 
+    debug = False
+
     def invoke(self, ctx: Any) -> Any:
+        self.debug = ctx.params["debug"]
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -51,6 +55,22 @@ class Commands(TyperGroup):
             raise typer.Exit(PIPE_CLOSED) from None
         return result
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().main(*args, **options)
+        except Exception as error:  # what nobody foresaw: mistakes have been told and have ended the process
+            if self.debug:
+                stderr().print(escape("".join(traceback.format_exception(error))), soft_wrap=True)
+            stderr().print(f"[bold red]internal error:[/] {escape(in_one_line(error))}", soft_wrap=True)
+            sys.exit(INTERNAL)
+
+
+def in_one_line(error: Exception) -> str:
+    """What went wrong in symrnn itself, and what to do, however much the error says."""
+    what = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":.")
+    shown = what if len(what) <= 200 else f"{what[:200]}…"
+    return f"{shown}. This is a fault of symrnn: please report it with the cell's text; symrnn --debug shows where."
+
 
 app = typer.Typer(
     cls=Commands,
@@ -60,7 +80,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 all is well; 1 a check failed or the generated tree is stale; "
-    "2 a mistake in the command or in a cell file.",
+    "2 a mistake in the command or in a cell file; 70 an error of symrnn's own, to be reported.",
 )
 
 CELL_HELP = "A name of the gallery (lstm), a head (heads/softmax), or a file that ends in .cell."
@@ -76,6 +96,7 @@ def main() -> None:
 @app.callback(invoke_without_command=True)
 def options(
     version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an internal error.")] = False,
 ) -> None:
     """The equations of a recurrent cell in; its derivation, and code that provably computes it, out.
 
