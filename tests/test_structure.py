@@ -18,7 +18,7 @@ FLOORS = [
     {"version", "errors"},
     {"functions", "slips"},
     {"cell", "numeric"},
-    {"parse", "ir"},
+    {"bounds", "parse", "ir"},
     {"resolve", "shapes", "evaluate", "lower", "infix"},
     {"derive", "cells", "heads"},
     {"program"},
