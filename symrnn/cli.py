@@ -137,7 +137,10 @@ def show(cell: CellArg) -> None:
     symrnn show gru
     symrnn show my.cell | less
     """
+    from symrnn import pages  # noqa: PLC0415 (only who asks for a derivation waits for it)
+
     out, found = stdout(), load(cell)
+    page = pages.show(found)  # before anything is printed, for it may end in an error
     out.print(f"[bold]{escape(found.title.strip() or found.name)}[/]\n", soft_wrap=True)
     for e in found.equations:
         out.print(f"    {escape(e.text)}", soft_wrap=True)
@@ -145,10 +148,8 @@ def show(cell: CellArg) -> None:
     out.print(names_table(found))
     out.print()
     out.print(escape(f"Gradients: {', '.join(derive(found).gradients.values())}"), soft_wrap=True)
-    from symrnn import pages  # noqa: PLC0415 (only who asks for a derivation waits for it)
-
     out.print()
-    out.print(escape(pages.show(found)), soft_wrap=True, end="")
+    out.print(escape(page), soft_wrap=True, end="")
 
 
 def names_table(cell: Cell) -> Table:
