@@ -241,7 +241,7 @@ class _Lowering:
         base, exponent = (self.expr(a) for a in e.args)
         if exponent.is_Number and not base.is_Number and abs(exponent) <= MAX_WHOLE_POWER:
             result = base**exponent
-            if (exponent.is_Integer or isinstance(base, sp.Symbol)) and spellable(result):
+            if spellable(result):
                 return rounded(result)
         return self.function(FUNCTIONS["pow"], [base, exponent], e, top)
 
