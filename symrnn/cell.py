@@ -53,7 +53,10 @@ def walk(expr: Expr) -> Iterator[Expr]:
 
 @dataclass(frozen=True)
 class Variable:
-    """A named quantity of the cell: role is input, state, param, const, value or size."""
+    """A named quantity of the cell: role is input, state, param, const, value or size.
+
+    `start` is the value of a const, or how a parameter begins; `place` is where it was declared, if it was.
+    """
 
     name: str
     role: str

@@ -68,7 +68,7 @@ def frame(program: Program, header: Header) -> Frame:
         params=_rows(cell.params),
         states=[Row(c.name, c.axes, _meaning(cell, c)) for c in cell.carries],
         outputs=_rows(cell.outputs),
-        starts=[(v.name, v.start or ("uniform" if len(v.axes) > 1 else "zeros")) for v in cell.params],
+        starts=[(v.name, v.start) for v in cell.params],
         seeds=[(name, spell(seed)) for name, seed in d.seeds.items()],
     )
 

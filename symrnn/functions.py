@@ -196,6 +196,9 @@ STRUCTURAL: dict[str, tuple[int, int]] = {
     "concat": (2, 99),
 }
 
+#: Functions whose values have a length of their own making, that measure a length, and that sum up.
+NORMALISED, LENGTHS, SUMS = ("layer_norm",), ("norm",), ("sum", "mean", "dot")
+
 COMPARISONS: dict[str, tuple[str, bool]] = {
     ">": ("gt", False),
     "<": ("gt", True),

@@ -19,7 +19,7 @@ FLOORS = [
     {"functions", "slips"},
     {"cell", "numeric"},
     {"parse", "ir"},
-    {"resolve", "shapes", "evaluate", "lower", "infix"},
+    {"resolve", "shapes", "starts", "evaluate", "lower", "infix"},
     {"derive", "cells", "heads"},
     {"program"},
     {"schedule", "interpret"},

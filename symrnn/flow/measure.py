@@ -20,6 +20,7 @@ from symrnn.errors import UsageError
 from symrnn.pages.parts.paths import Paths, Walk
 from symrnn.pages.trace import Trace
 from symrnn.pages.world import Stage, compute, through
+from symrnn.parse import STARTS
 
 Array = numeric.Array
 MANY = 12
@@ -243,14 +244,12 @@ class _Run:
                     fixed[name] = np.full(shape, draw.given[name])
                 elif name in multiplies and len(shape) == 2 and shape[0] == shape[1]:
                     fixed[name] = draw.recurrent(rng, shape[0])
-                elif start in ("zeros", "ones") or start.replace(".", "").lstrip("-").isdigit():
-                    fixed[name] = np.full(
-                        shape, {"zeros": 0.0, "ones": 1.0}.get(start) if start in ("zeros", "ones") else float(start)
-                    )
-                elif len(shape) > 1 or start:
+                elif start in ("zeros", "ones"):
+                    fixed[name] = np.full(shape, float(start == "ones"))
+                elif start in STARTS:
                     fixed[name] = rng.uniform(-1, 1, shape) / max(1, shape[-1] if shape else 1) ** 0.5
                 else:
-                    fixed[name] = np.zeros(shape)
+                    fixed[name] = np.full(shape, float(start))
             elif value.role == "const":
                 fixed[name] = np.asarray(float(self.d.cell.variable(name).start))
             elif value.role == "size":
