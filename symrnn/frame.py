@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from symrnn.arraycode import spell
-from symrnn.cell import Axes, Carry, Cell, Variable
+from symrnn.cell import Axes, Carry, Cell, Variable, axis_parts
 from symrnn.emit import Header
 from symrnn.program import Program
 
@@ -32,7 +32,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Frame:
-    """What follows from the cell alone. `starts` says how parameters begin, `seeds` how cotangents are called."""
+    """What follows from the cell alone. `starts` says how parameters begin, `seeds` how cotangents are called.
+
+    `init_sizes` are the axes that parameters have, `init_arguments` what init takes.
+    """
 
     cell: Cell
     header: Header
@@ -42,6 +45,8 @@ class Frame:
     states: list[Row]
     outputs: list[Row]
     starts: Pairs
+    init_sizes: list[str]
+    init_arguments: list[str]
     seeds: Pairs
 
 
@@ -60,6 +65,7 @@ class Filled(Frame):
 def frame(program: Program, header: Header) -> Frame:
     """The frame of a program's module."""
     d, cell = program.derivation, program.derivation.cell
+    needed = {part for v in cell.params for axis in v.axes for part in axis_parts(axis)}
     return Frame(
         cell=cell,
         header=header,
@@ -69,8 +75,16 @@ def frame(program: Program, header: Header) -> Frame:
         states=[Row(c.name, c.axes, _meaning(cell, c)) for c in cell.carries],
         outputs=_rows(cell.outputs),
         starts=[(v.name, v.start) for v in cell.params],
+        init_sizes=[a for a in cell.axes if a in needed],
+        init_arguments=_init_arguments(cell.axes, needed),
         seeds=[(name, spell(seed)) for name, seed in d.seeds.items()],
     )
+
+
+def _init_arguments(axes: Axes, needed: set[str]) -> list[str]:
+    """Sizes that no parameter needs may be given, so that init(**sizes) works for every cell."""
+    spare = [f"{a}=None" for a in axes if a not in needed]
+    return [*(a for a in axes if a in needed), "seed=0", "dtype=np.float32", *(["*", *spare] if spare else [])]
 
 
 def _rows(variables: Sequence[Variable]) -> list[Row]:

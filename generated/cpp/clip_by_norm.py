@@ -49,9 +49,9 @@ class Tape(NamedTuple):
     n: np.ndarray  # (T, B)
 
 
-def init(N, seed=0, dtype=np.float32):
+def init(seed=0, dtype=np.float32, *, N=None):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
-    size = {"N": N}
+    size = {}
     rng = np.random.default_rng(seed)
     return {
         "limit": start("zeros", PARAMS["limit"], size, rng, dtype),

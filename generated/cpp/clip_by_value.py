@@ -47,9 +47,9 @@ class Tape(NamedTuple):
     g: np.ndarray  # (T, B, N)
 
 
-def init(N, seed=0, dtype=np.float32):
+def init(seed=0, dtype=np.float32, *, N=None):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
-    size = {"N": N}
+    size = {}
     rng = np.random.default_rng(seed)
     return {
         "low": start("zeros", PARAMS["low"], size, rng, dtype),

@@ -59,9 +59,9 @@ class Tape:
         weakref.finalize(self, give_back, key, work)
 
 
-def init(N, M, seed=0, dtype=np.float32):
+def init(seed=0, dtype=np.float32, *, N=None, M=None):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
-    size = {"N": N, "M": M}
+    size = {}
     rng = np.random.default_rng(seed)
     return {
         "limit": start("zeros", PARAMS["limit"], size, rng, dtype),

@@ -50,9 +50,9 @@ class Tape(NamedTuple):
     s: np.ndarray  # (T, B)
 
 
-def init(N, M, seed=0, dtype=np.float32):
+def init(seed=0, dtype=np.float32, *, N=None, M=None):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
-    size = {"N": N, "M": M}
+    size = {}
     rng = np.random.default_rng(seed)
     return {
         "limit": start("zeros", PARAMS["limit"], size, rng, dtype),
