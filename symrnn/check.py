@@ -12,7 +12,7 @@ from types import ModuleType
 
 import numpy as np
 
-from symrnn import evaluate, interpret
+from symrnn import evaluate, interpret, zero_gradients
 from symrnn.build import compile
 from symrnn.cell import Cell, axis_size
 from symrnn.derive import Derivation, derive
@@ -116,7 +116,7 @@ def check(
         one = _Check(cell, module, derivation, sizes, seed=k, dtype=dtype)
         report.rows += one.rows()
         if not k:
-            report.warnings += one.from_rest()
+            report.warnings += one.from_rest() + zero_gradients.warnings(cell, sizes)
     return report
 
 

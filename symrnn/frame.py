@@ -34,7 +34,7 @@ class Row:
 class Frame:
     """What follows from the cell alone. `starts` says how parameters begin, `seeds` how cotangents are called.
 
-    `init_sizes` are the axes that parameters have, `init_arguments` what init takes.
+    `init_sizes` are the axes that parameters have, with the argument of init, `init_arguments` all that init takes.
     """
 
     cell: Cell
@@ -45,7 +45,7 @@ class Frame:
     states: list[Row]
     outputs: list[Row]
     starts: Pairs
-    init_sizes: list[str]
+    init_sizes: Pairs
     init_arguments: list[str]
     seeds: Pairs
 
@@ -75,7 +75,7 @@ def frame(program: Program, header: Header) -> Frame:
         states=[Row(c.name, c.axes, _meaning(cell, c)) for c in cell.carries],
         outputs=_rows(cell.outputs),
         starts=[(v.name, v.start) for v in cell.params],
-        init_sizes=[a for a in cell.axes if a in needed],
+        init_sizes=[(a, spell(a)) for a in cell.axes if a in needed],
         init_arguments=_init_arguments(cell.axes, needed),
         seeds=[(name, spell(seed)) for name, seed in d.seeds.items()],
     )
@@ -83,8 +83,8 @@ def frame(program: Program, header: Header) -> Frame:
 
 def _init_arguments(axes: Axes, needed: set[str]) -> list[str]:
     """Sizes that no parameter needs may be given, so that init(**sizes) works for every cell."""
-    spare = [f"{a}=None" for a in axes if a not in needed]
-    return [*(a for a in axes if a in needed), "seed=0", "dtype=np.float32", *(["*", *spare] if spare else [])]
+    spare = [f"{spell(a)}=None" for a in axes if a not in needed]
+    return [*(spell(a) for a in axes if a in needed), "seed=0", "dtype=np.float32", *(["*", *spare] if spare else [])]
 
 
 def _rows(variables: Sequence[Variable]) -> list[Row]:

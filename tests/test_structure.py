@@ -26,12 +26,12 @@ FLOORS = [
     {"emit", "arraycode", "frame", "loading", "kernels"},
     {"targets"},
     {"build"},
-    {"check"},
+    {"check", "zero_gradients"},
 ]
 
 LIBRARIES = {
     "jinja2": {"emit"},
-    "numpy": {"numeric", "evaluate", "interpret", "check", "demo", "pages", "flow", "kernels"},
+    "numpy": {"numeric", "evaluate", "interpret", "check", "zero_gradients", "demo", "pages", "flow", "kernels"},
     "sympy": {
         "functions",
         "numeric",
