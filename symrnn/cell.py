@@ -118,6 +118,11 @@ class Cell:
         return (*self.inputs, *self.states, *self.params, *self.consts, *self.values)
 
     @property
+    def inferred(self) -> tuple[Variable, ...]:
+        """The parameters that no line declares: they are parameters because no equation defines them."""
+        return tuple(v for v in self.params if v.place is None)
+
+    @property
     def headline(self) -> str:
         """The first sentence of the docstring, or the name."""
         first = self.title.strip().split("\n", 1)[0]
@@ -130,6 +135,12 @@ class Cell:
     def _repr_latex_(self) -> str:
         """The equations, for notebooks."""
         return str(import_module("symrnn.pages").equations(self))
+
+
+def declaration(v: Variable) -> str:
+    """How a cell file would declare a variable: ``param W[H, I] = uniform``."""
+    axes = "" if v.role == "const" else f"[{', '.join(v.axes)}]"
+    return f"{v.role} {v.name}{axes}{f' = {v.start}' if v.start else ''}"
 
 
 def with_axes(expr: Expr, axes: Axes) -> Expr:

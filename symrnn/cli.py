@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 
 import symrnn
 from symrnn import build
-from symrnn.cell import Cell
+from symrnn.cell import Cell, declaration
 from symrnn.cells import gallery, heads, load
 from symrnn.derive import derive
 from symrnn.emit import target, targets
@@ -130,12 +130,20 @@ def show(cell: CellArg) -> None:
     out.print(escape(pages.show(found)), soft_wrap=True, end="")
 
 
+def print_inferred(cell: Cell, out: Console) -> None:
+    """The parameters that nothing declares, as a file would declare them: who meant something else sees it here."""
+    if cell.inferred:
+        out.print(f"{escape(cell.name)}: inferred, because no equation defines them:", soft_wrap=True)
+    for v in cell.inferred:
+        out.print(f"  {escape(declaration(v))}", soft_wrap=True)
+
+
 def names_table(cell: Cell) -> Table:
     """Every name of a cell with its role, axes, value at the start and meaning."""
     table = plain_table("name", "role", "axes", "start", "meaning")
     outputs = {v.name for v in cell.outputs}
     for v in cell.variables:
-        role = f"{v.role}, output" if v.name in outputs else v.role
+        role = v.role + ", output" * (v.name in outputs) + ", inferred" * (v in cell.inferred)
         table.add_row(v.name, role, escape(f"[{', '.join(v.axes)}]"), escape(v.start), escape(v.meaning))
     return table
 
@@ -160,7 +168,8 @@ def generate(
 
     Without CELL, every gallery cell for every backend goes into
     generated/BACKEND of the checkout. With CELL the backend is numpy unless
-    you say otherwise. Files that are up to date are not touched.
+    you say otherwise. Files that are up to date are not touched. Parameters
+    that were inferred are listed on stderr, with shapes and starts.
 
     [bold]Examples[/]
     symrnn generate my.cell -o models    write models/my.py
@@ -181,6 +190,8 @@ def generate(
             stale = stale or bool(differences)
         else:
             report_written(build.write(texts, where), len(texts), where)
+    for name in [] if check else names:
+        print_inferred(load(name), stderr())
     if stale:
         raise typer.Exit(WRONG)
 
@@ -247,6 +258,7 @@ def check(
     Forward is compared with an independent evaluation of the equations,
     backward with dot products, complex steps and central differences, at
     several shapes and away from kinks. Exit code 1 if anything disagrees.
+    Parameters that were inferred are listed, except with --all.
 
     [bold]Examples[/]
     symrnn check lstm
@@ -264,6 +276,8 @@ def check(
             report = checked(found[name], backend, host, bar.tell)
             bar.stop()
             stdout().print(escape(str(report)), style="" if report.ok else "red", soft_wrap=True)
+            if not everything:
+                print_inferred(found[name], stdout())
             bar.start()
             wrong += [] if report.ok else [name]
     if wrong:
