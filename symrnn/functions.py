@@ -207,6 +207,12 @@ COMPARISONS: dict[str, tuple[str, bool]] = {
 }
 
 
+def arities(name: str) -> set[int]:
+    """How many arguments a cell file may give to a function."""
+    least, most = STRUCTURAL.get(name, (1, 0))
+    return {*range(least, most + 1), *([ELEMENTWISE[name]] if name in ELEMENTWISE else [])}
+
+
 def callable_names() -> Iterable[str]:
     """Every name a cell file may call, in the order of the tables."""
     return dict.fromkeys((*ELEMENTWISE, *STRUCTURAL))

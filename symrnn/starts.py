@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from symrnn.cell import Apply, Axes, Expr, Name, walk
+from symrnn.cell import Apply, Axes, Expr, Name, factors, walk
 from symrnn.functions import LENGTHS, NORMALISED, SUMS
 from symrnn.resolve import Resolved
 from symrnn.shapes import Shapes
@@ -88,14 +88,3 @@ class _Gains:
                     names.add(n.name)
                     found.append(self.equations[n.name])
         return found
-
-
-def factors(expr: Expr) -> tuple[list[Expr], list[Expr]]:
-    """What multiplies and what divides in a product, its own products taken apart."""
-    if not isinstance(expr, Apply) or expr.op not in ("*", "/", "neg"):
-        return [expr], []
-    above, below = factors(expr.args[0])
-    if expr.op == "neg":
-        return above, below
-    more, less = factors(expr.args[1])
-    return (above + more, below + less) if expr.op == "*" else (above + less, below + more)

@@ -1,8 +1,8 @@
-"""Parameters that nothing trains: gradients that are zero at the parameters init returns, and the starts to blame."""
+"""Parameters that nothing trains from where init starts them: values that are not finite, gradients that are zero."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -15,15 +15,33 @@ SHOWN = 6
 
 
 def warnings(cell: Cell, sizes: dict[str, int]) -> list[str]:
-    """Parameters that no gradient ever reaches, and parameters whose gradient is zero where init starts them.
+    """Outputs that are not finite where init starts the parameters; parameters whose gradient is zero there, or always.
 
     If a parameter that starts at zero is the cause, it is named.
     """
     train = _Training(cell, sizes)
+    infinite = train.not_finite([])
+    if infinite:
+        outputs = _listed(infinite, cell.outputs)
+        return [f"at init {outputs} is not finite" + _cause(cell, lambda moved: not train.not_finite(moved))]
     dead = train.without_gradient([])
     never = dead and dead & train.without_gradient(cell.params)
-    found = [f"no gradient of an output reaches {_listed(never, cell)}"] if never else []
-    return found + ([_at_init(cell, train, dead - never)] if dead - never else [])
+    found = [f"no gradient of an output reaches {_listed(never, cell.params)}"] if never else []
+    if dead - never:
+        cause = _cause(cell, lambda moved: not dead - never <= train.without_gradient(moved))
+        found.append(f"at init the gradient of {_listed(dead - never, cell.params)} is zero{cause}")
+    return found
+
+
+def _cause(cell: Cell, mended: Callable[[Sequence[Variable]], bool]) -> str:
+    """Which parameters are to blame that they start at zero: any of several, or all together; or nothing."""
+    zeros = [v for v in cell.params if _starts_at_zero(v)]
+    causes = [v for v in zeros if mended([v])] or (zeros if mended(zeros) else [])
+    if not causes:
+        return ""
+    named, are = _listed({v.name for v in causes}, cell.params), "are" if causes[1:] else "is"
+    example = f"param {causes[0].name}{causes[0].shape} = uniform"
+    return f" as long as {named} {are} zero: declare another start, like {example}"
 
 
 class _Training:
@@ -38,6 +56,14 @@ class _Training:
 
     def without_gradient(self, moved: Sequence[Variable]) -> set[str]:
         """Names of the parameters whose gradient is zero, when these are somewhere away from their start."""
+        return {name for name, a in self.run(moved)[1].items() if not np.any(a)}
+
+    def not_finite(self, moved: Sequence[Variable]) -> set[str]:
+        """Names of the outputs that are not finite, when these are somewhere away from their start."""
+        return {name for name, a in self.run(moved)[0].items() if not np.isfinite(a).all()}
+
+    def run(self, moved: Sequence[Variable]) -> tuple[Arrays, Arrays]:
+        """Outputs, and gradients of the parameters."""
         rng, lead = np.random.default_rng(0), (self.sizes["T"], self.sizes["B"])
         params = self.start | {v.name: rng.uniform(-1, 1, self.start[v.name].shape) for v in moved}
         inputs, weights = (
@@ -45,23 +71,9 @@ class _Training:
             for variables in (self.cell.inputs, self.cell.outputs)
         )
         with np.errstate(all="ignore"):
-            _, _, tape = self.module.forward(params, _bare(inputs))
+            y, _, tape = self.module.forward(params, _bare(inputs))
             gradients, _, _ = self.module.backward(params, tape, _bare(weights))
-        return {name for name, a in gradients.items() if not np.any(a)}
-
-
-def _at_init(cell: Cell, train: _Training, dead: set[str]) -> str:
-    def revives(moved: Sequence[Variable]) -> bool:
-        return not dead <= train.without_gradient(moved)
-
-    zeros = [v for v in cell.params if _starts_at_zero(v)]
-    causes = [v for v in zeros if revives([v])] or (zeros if revives(zeros) else [])
-    said = f"at init the gradient of {_listed(dead, cell)} is zero"
-    if not causes:
-        return said
-    one = causes[0]
-    advice = f"declare another start, like param {one.name}[{', '.join(one.axes)}] = uniform"
-    return f"{said} as long as {_listed({v.name for v in causes}, cell)} {'are' if causes[1:] else 'is'} zero: {advice}"
+        return y if isinstance(y, dict) else {self.cell.outputs[0].name: y}, gradients
 
 
 def _bare(arrays: Arrays) -> object:
@@ -73,9 +85,9 @@ def _starts_at_zero(v: Variable) -> bool:
     return v.start == "zeros" or (v.start not in STARTS and float(v.start) == 0)
 
 
-def _listed(names: set[str], cell: Cell) -> str:
-    """The names in the order of the parameters, at most a few of them."""
-    shown = [v.name for v in cell.params if v.name in names]
+def _listed(names: set[str], order: Sequence[Variable]) -> str:
+    """The names in that order, at most a few of them."""
+    shown = [v.name for v in order if v.name in names]
     if len(shown) > SHOWN + 1:
         return f"{', '.join(shown[:SHOWN])} and {len(shown) - SHOWN} more"
     return " and ".join([*([", ".join(shown[:-1])] if shown[1:] else []), shown[-1]])

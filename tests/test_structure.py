@@ -16,10 +16,10 @@ MODULES = sorted(ROOT.rglob("*.py"))
 #: From the ground up; a module may import what stands on its own floor or below.
 FLOORS = [
     {"version", "errors"},
-    {"functions", "slips"},
+    {"functions", "notation", "reserved", "slips"},
     {"cell", "numeric"},
     {"parse", "ir"},
-    {"resolve", "shapes", "starts", "evaluate", "lower", "infix"},
+    {"resolve", "shapes", "shape_slips", "starts", "evaluate", "lower", "infix"},
     {"derive", "cells", "heads"},
     {"program"},
     {"schedule", "interpret"},

@@ -40,6 +40,11 @@ WARNED = {
         "at init the gradient of W_1, W_2, b_1, b_2, b_3, b_4 and 2 more is zero as long as k is zero: "
         "declare another start, like param k[] = uniform",
     ),
+    "divided by zero": (
+        "h = W @ x / tau",
+        "at init h is not finite as long as tau is zero: declare another start, like param tau[H] = uniform",
+    ),
+    "not finite from anywhere": ("param b[H] = -1\nh = log(b) * (W @ x)", "at init h is not finite"),
     "not by a start at zero": (
         "param k[H] = -9\nh = relu(k + tanh(W @ x))",
         "at init the gradient of k and W is zero",

@@ -13,7 +13,8 @@ from symrnn.cell import Carry, Cell, Name, Variable, walk
 from symrnn.errors import CellError, UsageError
 from symrnn.parse import Draft, read
 from symrnn.resolve import Resolved, merge, resolve
-from symrnn.shapes import Shapes, infer
+from symrnn.shape_slips import shapes_as_meant
+from symrnn.shapes import Shapes
 from symrnn.slips import suggest
 from symrnn.starts import starts
 
@@ -100,7 +101,7 @@ def parse(
         raise UsageError(f"A cell cannot be called {name!r}: its module would stand in the way of Python's own.")
     draft = _extended(read(text, name, source), find, ())
     resolved = resolve(draft)
-    return _cell(resolved, infer(resolved), text)
+    return _cell(resolved, shapes_as_meant(resolved), text)
 
 
 def _extended(draft: Draft, find: Callable[[str], str | None], above: tuple[str, ...]) -> Draft:
