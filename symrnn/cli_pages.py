@@ -12,7 +12,7 @@ import typer
 
 from symrnn.cell import Cell
 from symrnn.cells import gallery, heads, load
-from symrnn.cli import CELL_HELP, Bar, CellArg, CellsArg, app, escape, plain_table, relative, stdout
+from symrnn.cli import CELL_HELP, Bar, CellArg, CellsArg, app, escape, plain_table, relative, stderr, stdout
 from symrnn.errors import UsageError
 
 LangOption = Annotated[str, typer.Option("--lang", metavar="LANG", help="Language of the page: en or zh.")]
@@ -109,6 +109,9 @@ def flow_of(
 ) -> None:
     """Measure what is left of a gradient after many steps back, for several kinds of recurrent matrices.
 
+    The numbers are printed and written as JSON; pictures beside it need
+    matplotlib, which the extra demo brings.
+
     [bold]Examples[/]
     symrnn flow elman
     symrnn flow lstm --T 500 --seeds 5 -o pictures
@@ -127,6 +130,8 @@ def flow_of(
         paths = plot.write(found, folder / f"flow_{found.cell}")
     for path in paths:
         stdout().print(f"wrote {escape(relative(path).as_posix())}", soft_wrap=True)
+    if not plot.can_draw():
+        stderr().print("note: pictures need matplotlib: pip install 'symrnn[demo]'", soft_wrap=True, markup=False)
 
 
 @app.command("diff")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import symrnn
+from symrnn.cli import app
 from symrnn.derive import derive
 from symrnn.errors import UsageError
 from symrnn.flow import measure, plot
@@ -102,3 +105,15 @@ def test_mistakes_are_told() -> None:
         measure(symrnn.load("gru"), steps=0)
     with pytest.raises(UsageError, match="no initialisation"):
         measure(symrnn.load("gru"), initialisations=("magic",))
+
+
+def test_without_matplotlib_the_numbers_are_written_and_a_note_says_what_pictures_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plot, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = CliRunner().invoke(app, ["flow", "elman", "--T", "5", "--seeds", "1", "--size", "3", "-o", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert [p.name for p in tmp_path.iterdir()] == ["flow_elman.json"]
+    assert result.stderr == "note: pictures need matplotlib: pip install 'symrnn[demo]'\n"
+    assert "flow_elman.json" in result.stdout and "png" not in result.stdout
