@@ -211,3 +211,10 @@ def test_init_ignores_sizes_that_no_parameter_has() -> None:
 def test_init_of_a_composite_axis_asks_for_its_parts() -> None:
     text = "input x[I]\nstate h[H]\noutput y\nh = h[t-1] + sum(x)\ny = dot(w, concat(h, x))"
     assert list(inspect.signature(build.compile(symrnn.parse(text)).init).parameters) == ["I", "H", "seed", "dtype"]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "cpp"])
+def test_a_loop_that_hands_nothing_on_but_rows_is_well_formed(backend: str) -> None:
+    text = "input x[I]\nstate M[N, D]\noutput y\na = softmax(M[t-1] @ (W_q @ x))\ny = M[t-1].T @ a\n"
+    report = check(symrnn.parse(text + "M = M[t-1] + outer(a, W_v @ x)"), backend=backend)
+    assert report.ok, str(report)
