@@ -70,8 +70,9 @@ class _Training:
             {v.name: rng.standard_normal((*lead, *(axis_size(a, self.sizes) for a in v.axes))) for v in variables}
             for variables in (self.cell.inputs, self.cell.outputs)
         )
+        state = {c.name: np.zeros((lead[1], *(axis_size(a, self.sizes) for a in c.axes))) for c in self.cell.carries}
         with np.errstate(all="ignore"):
-            y, _, tape = self.module.forward(params, _bare(inputs))
+            y, _, tape = self.module.forward(params, _bare(inputs), state)
             gradients, _, _ = self.module.backward(params, tape, _bare(weights))
         return y if isinstance(y, dict) else {self.cell.outputs[0].name: y}, gradients
 

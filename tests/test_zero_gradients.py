@@ -63,6 +63,7 @@ def test_a_parameter_without_a_gradient_is_warned_of(name: str) -> None:
 
 
 NOT_WARNED = {
+    "a length that only a state has": "state M[N, I]\na = softmax(M[t-1] @ x)\nM = outer(a, x)\nh = W @ (a @ M[t-1])",
     "gains start at one": "h = tanh(g * layer_norm(W @ x + U @ h[t-1]) + b)",
     "biases at zero": "h = tanh(W @ x + U @ h[t-1] + b)",
     "a recurrent vector at zero": "h = tanh(W @ x + u * h[t-1])",
