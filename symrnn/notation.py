@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from symrnn.functions import callable_names
+from symrnn.reserved import KEYWORDS
 
 #: Signs of papers and what is written for them here.
 SIGNS = dict.fromkeys("×·⋅", "* or @") | dict.fromkeys("⊙∘∗◦", "*") | dict.fromkeys("−–—", "-")
@@ -55,7 +56,8 @@ ELSEWHERE = {
     **dict.fromkeys(("log_softmax", "logsoftmax"), "a - logsumexp(a)"),
     "maximum": "max(a, b)",
     "minimum": "min(a, b)",
-    "transpose": "a.T",
+    **dict.fromkeys(("transpose", "t"), "a.T"),
+    "dropout": "a * mask, with the mask as an input",
     "diag": "a * b, the product by components, for diag(a) @ b",
     "eye": "identity(H)",
     "square": "a ** 2",
@@ -172,6 +174,12 @@ def _minus_one(match: re.Match[str]) -> Slip:
     return _slip(match, wrong, f"Write {plain} for the past value, and put spaces around the sign of a difference.")
 
 
+def _column(match: re.Match[str]) -> Slip | None:
+    if match.string.split()[0] in KEYWORDS:
+        return None
+    return _slip(match, "Vectors are not joined with ; here.", "Write concat(a, b).")
+
+
 def _bars(match: re.Match[str]) -> Slip:
     return _slip(match, f"{match[0]} has no meaning here.", "Write abs(a) for an absolute value, norm(a) for a length.")
 
@@ -216,12 +224,13 @@ _PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Slip | None]],
         re.compile(r"(?P<shown>\\(?P<word>[A-Za-z]+)(\{(?P<inside>\w+)\})?)(?P<following>\s*(\\left\s*)?\()?"),
         _latex,
     ),
-    (re.compile(r"(?P<name>[A-Za-z]\w*?)_\{(?P<index>[^{}]*)\}"), _subscript),
-    (re.compile(r"(?P<name>\w+)\s*\^\s*(\{\s*)?(\\top|\\intercal|T\b)(\s*\})?"), _transposed),
+    (re.compile(r"(?<!\w)(?P<name>[A-Za-z]\w*?)_\{(?P<index>[^{}]*)\}"), _subscript),
+    (re.compile(r"(?<!\w)(?P<name>\w+)\s*\^\s*(\{\s*)?(\\top|\\intercal|T\b)(\s*\})?"), _transposed),
     (re.compile(r"\^"), _power),
     (re.compile(r"\|+"), _bars),
+    (re.compile(r"\[(?:[^\[\];]|\[[^\[\]]*\])*;"), _column),
     (re.compile(r"\b(?P<name>[A-Za-z]\w*)_t-(?P<lag>\d+)\b"), _minus_one),
-    (re.compile(r"(?P<name>\w+(\[[^\]]*\])?)'"), _prime),
+    (re.compile(r"(?<!\w)(?P<name>\w+(\[[^\]]*\])?)'"), _prime),
     (re.compile(r"[\w\u0300-\u036f\u2070-\u209f]+"), _not_ascii),
     (re.compile(r"[^\x00-\x7f]"), _sign),
 )

@@ -14,7 +14,7 @@ from symrnn.errors import CellError, Place
 from symrnn.functions import COMPARISONS, ELEMENTWISE, STRUCTURAL, arities
 from symrnn.notation import code_lines, foreign
 from symrnn.reserved import KEYWORDS, refused_definition, refused_name
-from symrnn.slips import EXTENDS, closing_too_many, miscalled, neither, refused, slip, unknown_function
+from symrnn.slips import EXTENDS, indexed, miscalled, neither, refused, slip, unbalanced, unknown_function
 
 STARTS = ("zeros", "ones", "identity", "orthogonal", "glorot", "uniform")
 BARE = {
@@ -158,11 +158,8 @@ class _Reader:
         try:
             return list(tokenize.generate_tokens(io.StringIO(self.text).readline))
         except tokenize.TokenError as error:
-            line = min(error.args[1][0], len(self.lines))
-            extra = closing_too_many(self.lines)
-            if extra:
-                raise self.fail("syntax", self.place(*extra), "This bracket closes none.") from None
-            raise self.fail("syntax", self.place(line, 0), "A bracket or a string is never closed.") from None
+            line, column, wrong = unbalanced(self.lines) or (error.args[1][0], 0, "This string is never closed.")
+            raise self.fail("syntax", self.place(min(line, len(self.lines)), column), wrong) from None
         except (SyntaxError, ValueError) as error:
             line = min(getattr(error, "lineno", None) or 1, len(self.lines))
             raise self.fail("syntax", self.place(line, 0), "This line cannot be read.") from None
@@ -403,16 +400,7 @@ class _Reader:
                 return Name(name, 0, place)
             case ast.Subscript(slice=ast.BinOp(left=ast.Name(id="t"), op=ast.Add())):
                 raise self.fail("causality", place, "A cell cannot read the future: only t, t-1, t-2, … are possible.")
-        if isinstance(node.slice, ast.Tuple):
-            raise self.fail(
-                "syntax", place, "Vectors are joined with concat(a, b).", "Write @ concat(a, b) for a product."
-            )
-        raise self.fail(
-            "syntax",
-            place,
-            f"In brackets only t-1 … t-{MAX_DELAY} may stand.",
-            "For a part of a vector write an equation with weights of its own.",
-        )
+        raise self.fail("syntax", place, *indexed(node, MAX_DELAY))
 
     def call(self, node: ast.Call, place: Place) -> Apply:
         slip = miscalled(node)

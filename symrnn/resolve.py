@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from symrnn.cell import Equation, Name, walk
 from symrnn.errors import CellError, Place
 from symrnn.parse import Declaration, Draft
-from symrnn.slips import in_doubt, nearest
+from symrnn.slips import VARIANTS, in_doubt, nearest
 
 
 @dataclass(frozen=True)
@@ -172,8 +172,13 @@ def _refuse_twins(draft: Draft, names: list[str]) -> None:
 def _no_past(node: Name, assigned: dict[str, int], declared: dict[str, Declaration]) -> CellError:
     if node.name in declared or node.name == "t":
         return CellError("delay", node.place, f"{node.name} does not change over time, so it has no past value.")
-    near = nearest(node.name, [*assigned, *(n for n, d in declared.items() if d.kind in ("input", "state"))])
-    advice = f"Did you mean {near}[t-{node.delay}]?" if near else "Only inputs and assigned names can be read at t-1."
+    values = [*assigned, *(n for n, d in declared.items() if d.kind in ("input", "state"))]
+    near = nearest(node.name, values)
+    joined = next((v for v in values if node.name.endswith(v)), "")
+    advice = "Only inputs and assigned names can be read at t-1."
+    if near or joined:
+        factor = "" if near else f"{node.name.removesuffix(joined)} @ "
+        advice = f"Did you mean {factor}{near or joined}[t-{node.delay}]?"
     return CellError("undefined", node.place, f"{node.name} is never assigned, so it has no past value.", advice)
 
 
@@ -234,8 +239,11 @@ def _check_states(draft: Draft, assigned: dict[str, int]) -> None:
         if d.kind == "state" and d.name not in assigned:
             near = nearest(d.name, [n for n in assigned if n not in {s.name for s in draft.declarations}])
             advice = f"Did you mean {near}?" if near else f"Add an equation {d.name} = …"
-            if f"{d.name}_t" in assigned:
-                advice = f"Write {d.name} for {d.name}_t: a bare name is this step's value."
+            variant = next(
+                (n for n in assigned if n.rpartition("_")[::2] in [(d.name, v) for v in ("t", *VARIANTS)]), ""
+            )
+            if variant:
+                advice = f"Write {d.name} for {variant}: a bare name is this step's value."
             raise CellError("unassigned", d.place, f"The state {d.name} is never assigned.", advice)
 
 
@@ -251,6 +259,9 @@ def _check_used(draft: Draft, declared: dict[str, Declaration], outputs: tuple[s
         if name not in read and d.kind != "state":
             near = nearest(name, sorted(read - declared.keys()))
             advice = f"Did you mean {near}?" if near else "Remove the declaration."
+            joined = next((n for n in sorted(read - declared.keys()) if n.endswith(name)), "")
+            if d.kind == "input" and joined:
+                advice = f"Did you mean {joined.removesuffix(name)} @ {name} for {joined}?"
             raise CellError("unused", d.place, f"The {d.kind} {name} is declared and never read.", advice)
 
 

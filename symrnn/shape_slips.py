@@ -13,8 +13,8 @@ from symrnn.shapes import Shapes, infer, written
 #: What papers call matrices.
 WEIGHTS = "WUVR"
 
-#: In a file of so many equations at most, so many products are tried as matrix products before an error is told.
-LONGEST, MOST_TRIED = 100, 20
+#: In a file of so many equations at most, so many products are tried one by one before an error is told: it takes time.
+LONGEST, MOST_TRIED = 40, 8
 
 
 def shapes_as_meant(resolved: Resolved) -> Shapes:
@@ -31,7 +31,7 @@ def shapes_as_meant(resolved: Resolved) -> Shapes:
 def _meant_product(resolved: Resolved, kind: str) -> CellError | None:
     """W * x where only W @ x fits the shapes: an error that says so, if one such change, or all of them, mends it."""
     products = [n for e in resolved.draft.equations for n in walk(e.expr) if _may_be_matrix_product(n, resolved)]
-    if len(resolved.draft.equations) > LONGEST:
+    if not products or len(resolved.draft.equations) > LONGEST:
         return None
     for changed in [*([p] for p in products[:MOST_TRIED]), products]:
         equations = [replace(e, expr=_with_matrix_products(e.expr, changed)) for e in resolved.draft.equations]
@@ -40,10 +40,9 @@ def _meant_product(resolved: Resolved, kind: str) -> CellError | None:
         except CellError as error:
             if (kind, error.kind) != ("shape", "ambiguous"):  # what must be pinned comes after what must fit
                 continue
-        if changed:
-            left, right = (written(a) for a in changed[0].args)
-            wrong = f"{left} * {right} is a product by components, and its shape fits nothing here."
-            return CellError("shape", changed[0].place, wrong, f"Did you mean {left} @ {right}?")
+        left, right = (written(a) for a in changed[0].args)
+        wrong = f"{left} * {right} is a product by components, and its shape fits nothing here."
+        return CellError("shape", changed[0].place, wrong, f"Did you mean {left} @ {right}?")
     return None
 
 

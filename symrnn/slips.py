@@ -9,7 +9,7 @@ import tokenize
 from collections.abc import Collection, Iterable, Sequence
 
 from symrnn.functions import arities, callable_names
-from symrnn.notation import GREEK, elsewhere
+from symrnn.notation import GREEK, code_lines, elsewhere
 
 Token = tokenize.TokenInfo
 
@@ -22,7 +22,8 @@ OPENED_BY = {")": "(", "]": "["}
 LEFT_AND_RIGHT = ("+", "-", "*", "/", "@", "**", "=")
 BARE = "Functions are called by their bare name."
 
-#: How people call the value of the step before, and what they take to be known.
+#: How people call another form of a value, the value of the step before, and what they take to be known.
+VARIANTS = ("tilde", "hat", "bar", "new", "next", "cand", "candidate")
 EARLIER = ("prev", "previous", "last", "old", "tm1", "before")
 CONSTANTS = {"eps": "1e-5", "pi": "3.141592653589793"}
 IDENTITIES = ("I", "Id", "eye")
@@ -76,6 +77,8 @@ def in_doubt(name: str, values: Collection[str], known: Sequence[str], params: C
         return f"{name} is not defined. A constant is declared with its number: const {name} = {CONSTANTS[name]}."
     if name in IDENTITIES:
         return f"{name} is not defined. The identity matrix is identity(H), H being its axis."
+    if base in values and index in VARIANTS:
+        return f"No equation defines {name}."
     users = [p for p in params if not base and p.rpartition("_")[2] == name and p != name]
     if users:
         verb = "looks" if len(users) == 1 else "look"
@@ -135,14 +138,16 @@ def neither(words: list[str], keywords: Sequence[str]) -> tuple[str, str]:
     if "=" in words and words[1:2] == [","]:
         return "One equation defines one name.", ""
     advice = suggest(words[0], list(keywords)) or f"Declarations begin with {', '.join(keywords)}."
+    if "=" not in words and "[" not in words:
+        advice += ' A comment begins with #, and a title stands in """triple quotes""".'
     return "This is neither a declaration nor an equation name = expression.", advice
 
 
 def refused(node: ast.expr) -> tuple[str, str]:
     """What is wrong with an expression that is not part of the language, and what to write."""
     match node:
-        case ast.Attribute(attr=name) if _stands_alone(name):
-            return BARE, _stands_alone(name)
+        case ast.Attribute(attr=name) if found := _stands_alone(name):
+            return found
         case ast.BinOp(op=op) | ast.Compare(ops=[op]) if type(op) in OPERATORS:
             return OPERATORS[type(op)], ""
     return KINDS.get(type(node), "This kind of expression is not part of the language."), ""
@@ -158,7 +163,7 @@ def miscalled(node: ast.Call) -> tuple[str, str] | None:
         case ast.Call(func=ast.Name(id=name), args=[ast.Name(id="t")]) if name not in callable_names():
             return "The value of this step is a bare name.", f"Write {name}."
         case ast.Call(func=ast.Attribute(attr=name)):
-            return (BARE, _stands_alone(name)) if _stands_alone(name) else (f"There is no function {name}.", "")
+            return _stands_alone(name) or (f"There is no function {name}.", "")
         case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords):
             if keywords and keywords[0].arg in ("axis", "dim", "keepdim", "keepdims"):
                 return f"{name} takes no {keywords[0].arg}: it works over the last axis.", ""
@@ -176,11 +181,13 @@ def unknown_function(name: str, count: int, values: set[str]) -> str:
     return f"Write {name} @ (…) or {name} * (…) for a product." if product else ""
 
 
-def _stands_alone(name: str) -> str:
-    """What to write for np.name or torch.name, if it is a function."""
+def _stands_alone(name: str) -> tuple[str, str] | None:
+    """What is wrong with np.name or torch.name, and what to write, if it is a function here or there."""
     if name == "dot":
-        return "Write a @ b for a product with a matrix, dot(a, b) for one of two vectors."
-    return f"Write {name}(…)." if name in callable_names() else elsewhere(name)
+        return BARE, "Write a @ b for a product with a matrix, dot(a, b) for one of two vectors."
+    if name in callable_names():
+        return BARE, f"Write {name}(…)."
+    return (f"There is no function {name}.", elsewhere(name)) if elsewhere(name) else None
 
 
 def slip(tokens: Sequence[Token]) -> tuple[Token, str, str] | None:
@@ -208,15 +215,32 @@ def slip(tokens: Sequence[Token]) -> tuple[Token, str, str] | None:
     return None
 
 
-def closing_too_many(lines: Sequence[str]) -> tuple[int, int] | None:
-    """Line (from 1) and column (from 0) of a bracket that closes none; the tokenizer misses the end of its line."""
-    depth = 0
-    for number, line in enumerate(lines, 1):
-        for column, char in enumerate(line.split("#")[0]):
-            depth += (char in "[(") - (char in "])")
-            if depth < 0:
-                return number, column
-    return None
+def indexed(node: ast.Subscript, longest: int) -> tuple[str, str]:
+    """What is wrong with brackets that hold no delay, and what to write."""
+    match node:
+        case ast.Subscript(slice=ast.Tuple()):
+            return "Vectors are joined with concat(a, b).", "Write @ concat(a, b) for a product."
+        case ast.Subscript(value=ast.Name(id=name), slice=ast.Name(id=axis)):
+            return (
+                "Axes stand in declarations only.",
+                f"Declare param {name}[{axis}], or whatever it is, and write {name}.",
+            )
+    wrong = f"In brackets only t-1 … t-{longest} may stand."
+    return wrong, "For a part of a vector write an equation with weights of its own."
+
+
+def unbalanced(lines: Sequence[str]) -> tuple[int, int, str] | None:
+    """Line (from 1) and column (from 0) of the first bracket that closes none or is never closed, and what is wrong."""
+    opened: list[tuple[int, int]] = []
+    for number, code in code_lines(lines):
+        for column, char in enumerate(code):
+            if char in "[(":
+                opened.append((number, column))
+            elif char in "])" and not opened:
+                return number, column, "This bracket closes none."
+            elif char in "])":
+                opened.pop()
+    return (*opened[0], "This bracket is never closed.") if opened else None
 
 
 def _ends_value(token: Token) -> bool:

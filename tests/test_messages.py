@@ -5,6 +5,7 @@ A mistake stands below an input x[I] and a state h[H], unless it begins with dec
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 import symrnn
 from symrnn.cells import gallery, heads, load
 from symrnn.errors import CellError, Place
+from symrnn.notation import foreign
 
 TABLE = (Path(__file__).parent / "messages.txt").read_text(encoding="utf-8").rstrip("\n")
 ROWS: dict[str, str] = dict(row.split("\n---\n") for row in TABLE.split("\n====\n"))  # type: ignore[misc]
@@ -89,3 +91,13 @@ def test_a_long_line_is_shown_around_the_place() -> None:
 
 def test_a_line_that_fits_is_shown_as_it_is() -> None:
     assert str(Place("a.cell", 2, 3, 2, "\ta = b")) == "a.cell:2:3\n    \ta = b\n    \t ^^"
+
+
+@pytest.mark.parametrize(
+    "part", ["x", "_", "[", "]", "[x]", "[[", "[;", "^", "{", "h_{", "\\", "\\a", "'", "x'", "_t-", "|", "σ", " "]
+)
+def test_no_line_takes_long_to_look_through(part: str) -> None:
+    start = time.perf_counter()
+    for line in (part * (2000 // len(part)), "x = [" + part * (1900 // len(part))):
+        foreign(line)
+    assert time.perf_counter() - start < 0.2
