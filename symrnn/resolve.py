@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from symrnn.cell import Equation, Name, walk
 from symrnn.errors import CellError, Place
 from symrnn.parse import Declaration, Draft
-from symrnn.slips import VARIANTS, in_doubt, nearest
+from symrnn.slips import VARIANTS, glued, in_doubt, nearest
 
 
 @dataclass(frozen=True)
@@ -174,10 +174,10 @@ def _no_past(node: Name, assigned: dict[str, int], declared: dict[str, Declarati
         return CellError("delay", node.place, f"{node.name} does not change over time, so it has no past value.")
     values = [*assigned, *(n for n, d in declared.items() if d.kind in ("input", "state"))]
     near = nearest(node.name, values)
-    joined = next((v for v in values if node.name.endswith(v)), "")
+    joined = next((v for v in values if glued(node.name, v)), "")
     advice = "Only inputs and assigned names can be read at t-1."
     if near or joined:
-        factor = "" if near else f"{node.name.removesuffix(joined)} @ "
+        factor = "" if near else f"{glued(node.name, joined)} @ "
         advice = f"Did you mean {factor}{near or joined}[t-{node.delay}]?"
     return CellError("undefined", node.place, f"{node.name} is never assigned, so it has no past value.", advice)
 
@@ -259,9 +259,9 @@ def _check_used(draft: Draft, declared: dict[str, Declaration], outputs: tuple[s
         if name not in read and d.kind != "state":
             near = nearest(name, sorted(read - declared.keys()))
             advice = f"Did you mean {near}?" if near else "Remove the declaration."
-            joined = next((n for n in sorted(read - declared.keys()) if n.endswith(name)), "")
+            joined = next((n for n in sorted(read - declared.keys()) if glued(n, name)), "")
             if d.kind == "input" and joined:
-                advice = f"Did you mean {joined.removesuffix(name)} @ {name} for {joined}?"
+                advice = f"Did you mean {glued(joined, name)} @ {name} for {joined}?"
             raise CellError("unused", d.place, f"The {d.kind} {name} is declared and never read.", advice)
 
 

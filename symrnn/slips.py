@@ -86,6 +86,12 @@ def in_doubt(name: str, values: Collection[str], known: Sequence[str], params: C
     return ""
 
 
+def glued(name: str, value: str) -> str:
+    """The matrix in front of a value that it was written together with, ``W`` in ``Wx``, or nothing."""
+    matrix = name.removesuffix(value)
+    return matrix if matrix != name and matrix.isupper() else ""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known name this one is probably a slip of, or nothing."""
     return next((k for k in known if k != word and _looks_like(word, k)), "")
