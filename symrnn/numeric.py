@@ -23,6 +23,14 @@ def _erf(a: Array) -> Array:
     return np.asarray(real + 1j * np.imag(a) * slope)
 
 
+def _log1p(a: Array) -> Array:
+    """NumPy's loses the real part of small complex numbers."""
+    if not np.iscomplexobj(a):
+        return np.asarray(np.log1p(a))
+    x, y = np.real(a), np.imag(a)
+    return np.asarray(0.5 * np.log1p(2 * x + x * x + y * y) + 1j * np.arctan2(y, 1 + x))
+
+
 def _sigmoid(a: Array) -> Array:
     """Through exp of nothing positive, because a complex overflow is not a number."""
     falling = np.real(a) < 0
@@ -34,7 +42,7 @@ PRIMITIVES: dict[str, Any] = {
     "exp": np.exp,
     "expm1": np.expm1,
     "log": np.log,
-    "log1p": np.log1p,
+    "log1p": _log1p,
     "sqrt": np.sqrt,
     "sin": np.sin,
     "cos": np.cos,
