@@ -34,7 +34,7 @@ from symrnn.pages.outline import subject, unchecked
 #: T, B and the axes all different, long enough for three delays; and one unit here and there.
 SHAPES = [(5, 2, (3, 4, 6, 7)), (2, 3, (1, 2, 4, 5))]
 PATIENCE = 120  # seconds for one judgement
-TRIES = 250
+TRIES = 150
 NO_POINT = re.compile("was not finite|away from every kink")
 
 
