@@ -222,6 +222,8 @@ class _Drawer:
     def where(self, axes: Axes, depth: int) -> Term:
         condition, *branches = self.together(3, axes)
         left, right = (self.expression(s, depth - 1) for s in self.together(2, condition))
+        if str(left) == str(right):
+            right = Term("0.1", ())
         comparison = Term(f"{{}} {self.rng.choice(list(COMPARISONS))} {{}}", condition, (left, right))
         return Term("where({}, {}, {})", axes, (comparison, *(self.expression(s, depth) for s in branches)))
 
