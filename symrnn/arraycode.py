@@ -82,13 +82,18 @@ class Writer:
         value = self.program.values[ref.name]
         if ref.name in self.inline:
             return f"({self.inline[ref.name]})"
-        if value.role == "identity":
-            return f"np.eye({self.size(value.axes[0])}, dtype=dtype)"
         if value.role == "size":
             self.mentioned.add(ref.name)
         if value.role == "time":
             self.mentioned |= {"steps", "T"}
-        name = {"time": "steps", "const": constant(ref.name)}.get(value.role) or in_python(ref.name)
+        name = in_python(ref.name)
+        match value.role:
+            case "time":
+                name = "steps"
+            case "const":
+                name = constant(ref.name)
+            case "identity":
+                name = f"np.eye({self.size(value.axes[0])}, dtype=dtype)"
         index = ["t"] if self.block == "loop" and (ref.name in self.rows or value.role == "time") else []
         index += insertions(ref.labels, out)
         while index and index[-1] == ":":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import unicodedata
+import warnings
 from collections.abc import Callable, Iterator
 from inspect import signature
 from pathlib import Path
@@ -23,7 +24,7 @@ from symrnn.cell import Cell
 from symrnn.cells import gallery, heads, load
 from symrnn.derive import derive
 from symrnn.emit import target, targets
-from symrnn.errors import SymrnnError, UsageError
+from symrnn.errors import SubstituteWarning, SymrnnError, UsageError
 from symrnn.version import __version__
 
 if TYPE_CHECKING:
@@ -277,9 +278,13 @@ def checked(cell: Cell, backend: str, host: bool, tell: Callable[[str], None]) -
 
     if host and "host" not in signature(getattr(target(backend), "load", build.load)).parameters:
         raise UsageError(f"--host means nothing for {backend}:", "its code always runs on the processor.")
-    module = build.compile(cell, backend, **({"host": True} if host else {}))
     try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", SubstituteWarning)
+            module = build.compile(cell, backend, **({"host": True} if host else {}))
         return prove(cell, module, backend, progress=tell)
+    except SubstituteWarning as warning:
+        raise UsageError("This would check another backend's code.", str(warning)) from None
     except RuntimeError as error:  # what a module says of a library or a device that is not there
         raise UsageError(f"{cell.name} cannot be run: {error}.", "With --host it runs on the processor.") from None
 

@@ -54,3 +54,7 @@ class UsageError(SymrnnError):
 
     def __str__(self) -> str:
         return f"{self.wrong}{' ' + self.advice if self.advice else ''}"
+
+
+class SubstituteWarning(UserWarning):
+    """The module of another backend takes the place of the one that was asked for."""

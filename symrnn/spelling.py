@@ -25,7 +25,7 @@ IN_C = frozenset(
     protected public register reinterpret_cast requires return short signed sizeof static static_assert static_cast
     struct switch template this thread_local throw true try typedef typeid typename union unsigned using virtual void
     volatile wchar_t while xor xor_eq exp expm1 log log1p sqrt sin cos tanh sigmoid erf pow absolute larger smaller
-    choose square compute_t storage_t t n k total best main threadIdx blockIdx blockDim gridDim warpSize
+    choose precedes square compute_t storage_t t n k total best main threadIdx blockIdx blockDim gridDim warpSize
     alloca assert errno inline_point issubnormal linux math_errhandling signbit stderr stdin stdout strdupa strndupa
     unix at sizes t_ count stride first found value
     """.split()  # noqa: SIM905 - words read better as words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -26,6 +26,11 @@ class Point:
     def x(self) -> object:
         """The inputs as a generated module takes them."""
         return alone(self.inputs)
+
+    def of(self, dtype: str) -> Point:
+        """The same point with another element type."""
+        groups = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "sizes"}
+        return Point(self.sizes, **{g: {n: a.astype(dtype) for n, a in arrays.items()} for g, arrays in groups.items()})
 
 
 def alone(arrays: dict[str, np.ndarray]) -> object:

@@ -131,22 +131,64 @@ def test_without_a_compiler_the_numpy_module_comes_with_a_warning(monkeypatch: p
         compiler.library("", ())
 
 
-@COMPILER
-def test_a_library_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("SYMRNN_CACHE", str(tmp_path / "cache"))
-    first = compiler.library('extern "C" int one() { return 1; }\n', ())
-    stamp = first.stat().st_mtime_ns
-    assert compiler.library('extern "C" int one() { return 1; }\n', ()) == first
-    assert first.stat().st_mtime_ns == stamp
-    assert compiler.library('extern "C" int one() { return 1; }\n', ("-O1",)) != first
-    with pytest.raises(symrnn.UsageError, match="does not compile"):
-        compiler.library("no C++\n", ())
-
-
 def test_products_of_one_operand_are_one_product() -> None:
     text = next(a.text for a in emit(symrnn.load("lstm"), "cpp") if a.path.endswith(".py"))
     loops = [part.split("\n\n")[0] for part in text.split("range(T)")[1:]]
     assert [part.count("product(") for part in loops] == [1, 1]
+
+
+#: Matrices computed from parameters, the same at every step or another at each.
+FIXED = """input x[H]
+state h[H]
+param A[H, H]
+param C[H, H]
+P = A - A.T
+Q = C * C
+z = sigmoid(P @ h[t-1])
+n = tanh(Q @ h[t-1] + x)
+h = (1 - z) * h[t-1] + z * n
+"""
+COMPUTED = {
+    "fixed": FIXED,
+    "changing": FIXED.replace("A - A.T", "A * t").replace("C * C", "C / (1 + t)"),
+    "a changing one": "input x[H]\nstate h[H]\nparam A[H, H]\nP = A * t\nh = tanh(P @ h[t-1] + x)\n",
+    "a sum": "input x[H]\nstate h[H]\nparam A[H, H]\nP = A - A.T\na = h[t-1] * x\nb = h[t-1] + x\n"
+    "h = tanh(P @ a + A.T @ b)\n",
+}
+
+
+@COMPILER
+@pytest.mark.parametrize("backend", ["cpp", "cuda"])
+@pytest.mark.parametrize("which", COMPUTED)
+def test_computed_matrices_are_multiplied_at_every_step(which: str, backend: str) -> None:
+    cell = parse(COMPUTED[which], "computed")
+    module = symrnn.compile(cell, backend, **({"host": True} if backend == "cuda" else {}))
+    report = check(cell, module, backend, shapes=[*SHAPES, (3, 3, (3,))])
+    assert report.ok, str(report)
+
+
+def loops(text: str) -> str:
+    """The lines of the loops over time of a generated module."""
+    found, depth = [], None
+    for line in text.splitlines():
+        indent = len(line) - len(line.lstrip())
+        depth = None if depth is not None and line.strip() and indent <= depth else depth
+        found += [line] if depth is not None else []
+        depth = indent if depth is None and line.strip().startswith("for t in ") else depth
+    return "\n".join(found)
+
+
+@pytest.mark.parametrize("backend", ["cpp", "cuda"])
+def test_no_loop_over_time_allocates(backend: str) -> None:
+    cells = [*(symrnn.load(name) for name in EVERYTHING), *(parse(text, "computed") for text in COMPUTED.values())]
+    count = 0
+    for cell in cells:
+        inside = loops(next(a.text for a in emit(cell, backend) if a.path.endswith(".py")))
+        count += inside.count("product(")
+        assert not re.search(r"\b(np|cp)\.", inside), f"{cell.name}: {inside}"
+    assert count > len(cells)
+    fixed = loops(next(a.text for a in emit(parse(FIXED, "fixed"), backend) if a.path.endswith(".py")))
+    assert "P_to_Q" in fixed and "P_to_Q[" not in fixed and "= P" not in fixed
 
 
 @COMPILER

@@ -81,6 +81,17 @@ CELLS = {
         g = where(eps > 0.2, gelu(eps), softplus(eps)) * tanh(eps) ** I * min(eps, H) * exp(-eps) * hard_sigmoid(eps)
         h = tanh(W @ x * sqrt(H) / sigmoid(eps) + max(H, eps) * h[t-1] * abs(-eps) * H**0.5 + g * relu(x_0))
     """,
+    "the step after the loop alone": """
+        input x[H]
+        output y
+        y = t * x
+    """,
+    "an identity beside a third axis": """
+        input x[H]
+        output h
+        param Q[H, H, K], c[]
+        h = max(identity(H), mean(Q)) @ x * c
+    """,
     "functions of the step": """
         input x[I]
         state h[H]

@@ -36,7 +36,9 @@ current stream; from the second run at one size on, the loop over time is one CU
 """
 
 import ctypes
+import warnings
 import weakref
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -44,8 +46,8 @@ import numpy as np
 
 try:
     import cupy as cp
-except ImportError:  # said clearly when something is called
-    cp = None
+except ImportError as error:  # said clearly when something is called
+    cp, why_not = None, error
 
 SOURCE = None  # the text of lstm_clip.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
@@ -325,40 +327,63 @@ class Pass:
 
 
 def captured(loop):
-    """The loop as a CUDA graph."""
-    stream = cp.cuda.Stream(non_blocking=True)
-    with stream:
-        stream.begin_capture()
-        try:
-            loop()
-        finally:
-            graph = stream.end_capture()
-    return graph
+    """The loop as a CUDA graph; where that fails None, with a warning, and no other loop is tried."""
+    global GRAPHS
+    try:
+        return Graph(loop)
+    except (RuntimeError, MemoryError) as error:
+        GRAPHS = False
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        return None
 
 
-FREE = {}  # workspaces nobody uses, by size, element type, device and stream
+class Graph:
+    """A CUDA graph, and the memory its products work in."""
+
+    def __init__(self, loop):
+        stream = cp.cuda.Stream(non_blocking=True)
+        with Products(stream) as products, stream:
+            stream.begin_capture()
+            try:
+                loop()
+            except BaseException:
+                with suppress(RuntimeError):  # a capture must be ended; the loop's error is the one to tell
+                    stream.end_capture()
+                raise
+            self.graph, self.memory = stream.end_capture(), products.memory
+
+    def launch(self):
+        self.graph.launch()
+
+
+FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
+KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
 def take(size, dtype):
-    """A workspace and its key."""
+    """A workspace and its key: size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
     key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
-    free = FREE.setdefault(key, [])
-    return (free.pop() if free else Workspace(size, dtype)), key
+    for entry in tuple(FREE):
+        if entry[0] == key:
+            with suppress(ValueError):  # another thread was faster
+                FREE.remove(entry)
+                return entry[1], key
+    return Workspace(size, dtype), key
 
 
 def give_back(key, work):
-    """Keep at most two workspaces of a size; a stacked pair of layers needs that many."""
-    if len(FREE[key]) < 2:
-        FREE[key].append(work)
+    """Keep a workspace for the next run of its size; those unused for longest go."""
+    FREE.append((key, work))
+    del FREE[:-KEPT]
 
 
 def ready():
     """Raise RuntimeError unless there is CuPy and a device it can use."""
     if cp is None:
-        raise RuntimeError("the cuda backend needs CuPy: install cupy-cuda12x or cupy-cuda13x to match the driver")
+        raise RuntimeError("the cuda backend needs CuPy: install cupy-cuda12x or cupy-cuda13x to match the driver") from why_not
     try:
         count = cp.cuda.runtime.getDeviceCount()
     except cp.cuda.runtime.CUDARuntimeError as error:
@@ -410,42 +435,69 @@ def bound(sizes, dtype):
 
 
 def product(a, b, out):
-    """out = a @ b by cuBLAS; CuPy's own call refuses while a graph is captured."""
-    stream = cp.cuda.get_current_stream()
-    if stream.is_capturing():
-        gemm(a, b, out, stream)
-    else:
+    """out = a @ b; CuPy's own product refuses while a stream is captured."""
+    products = CAPTURED.get(cp.cuda.get_current_stream().ptr)
+    if products is None:
         cp.matmul(a, b, out=out)
+    else:
+        products.gemm(a, b, out)
+
+
+CAPTURED = {}  # Products by the stream that is being captured
+
+
+class Products:
+    """Matrix products on a stream while it is captured: a cuBLAS handle of their own, and memory for it."""
+
+    def __init__(self, stream):
+        self.library, self.handle, self.stream = cublas(), ctypes.c_void_p(), stream
+        self.memory = cp.empty(2**23, np.uint8)  # the graph goes on using it when the handle is gone
+
+    def __enter__(self):
+        self.call("cublasCreate_v2", ctypes.byref(self.handle))
+        try:
+            self.call("cublasSetStream_v2", self.handle, ctypes.c_void_p(self.stream.ptr))
+            memory = ctypes.c_void_p(self.memory.data.ptr), ctypes.c_size_t(self.memory.nbytes)
+            self.call("cublasSetWorkspace_v2", self.handle, *memory)
+        except BaseException:
+            self.__exit__()
+            raise
+        CAPTURED[self.stream.ptr] = self
+        return self
+
+    def __exit__(self, *error):
+        CAPTURED.pop(self.stream.ptr, None)
+        self.call("cublasDestroy_v2", self.handle)
+
+    def call(self, name, *args):
+        """Call a function of the library; RuntimeError if it fails."""
+        status = getattr(self.library, name)(*args)
+        if status:
+            raise RuntimeError(f"{name} failed with status {status}")
+
+    def gemm(self, a, b, out):
+        """out = a @ b, rows or columns contiguous. Column-major out.T = b.T @ a.T is row-major out = a @ b."""
+        real = ctypes.c_double if out.dtype == np.float64 else ctypes.c_float
+        kinds = {"float32": (0, 68), "float64": (1, 70), "float16": (2, 68), "bfloat16": (14, 68)}
+        kind, compute = kinds[str(out.dtype)]
+        (m, k), n = a.shape, b.shape[1]
+        (flag_a, lead_a), (flag_b, lead_b), (_, lead_out) = (layout_of(x) for x in (a, b, out))
+        at_a, at_b, at_out = (ctypes.c_void_p(x.data.ptr) for x in (a, b, out))
+        one, zero = real(1), real(0)
+        self.call(
+            "cublasGemmEx", self.handle, flag_b, flag_a, n, m, k, ctypes.byref(one), at_b, kind, lead_b,
+            at_a, kind, lead_a, ctypes.byref(zero), at_out, kind, lead_out, compute, -1,
+        )
 
 
 @cache
 def cublas():
-    """The cuBLAS library that CuPy has loaded."""
-    for name in ("libcublas.so.13", "libcublas.so.12", "libcublas.so.11"):
-        try:
-            return ctypes.CDLL(name)
-        except OSError:
-            continue
-    raise RuntimeError("cuBLAS was not found: set GRAPHS = False in this module to do without CUDA graphs")
-
-
-def gemm(a, b, out, stream):
-    """cublasGemmEx on arrays whose rows, or columns, are contiguous. Column-major out.T = b.T @ a.T is row-major a @ b."""
-    real = ctypes.c_double if out.dtype == np.float64 else ctypes.c_float
-    kind, compute = {"float32": (0, 68), "float64": (1, 70), "float16": (2, 68), "bfloat16": (14, 68)}[str(out.dtype)]
-    handle = ctypes.c_void_p(cp.cuda.device.get_cublas_handle())
-    (m, k), n = a.shape, b.shape[1]
-    (flag_a, lead_a), (flag_b, lead_b), (_, lead_out) = (layout_of(x) for x in (a, b, out))
-    pointer = [ctypes.c_void_p(x.data.ptr) for x in (a, b, out)]
-    one, zero = real(1), real(0)
-    library = cublas()
-    status = library.cublasSetStream_v2(handle, ctypes.c_void_p(stream.ptr))
-    status = status or library.cublasGemmEx(
-        handle, flag_b, flag_a, n, m, k, ctypes.byref(one), pointer[1], kind, lead_b, pointer[0], kind, lead_a,
-        ctypes.byref(zero), pointer[2], kind, lead_out, compute, -1,
-    )
-    if status:
-        raise RuntimeError(f"cuBLAS failed with status {status}")
+    """The cuBLAS of CuPy's CUDA version, which CuPy has loaded by now, or the system finds."""
+    name = f"libcublas.so.{cp.cuda.runtime.runtimeGetVersion() // 1000}"
+    try:
+        return ctypes.CDLL(name)
+    except OSError as error:
+        raise RuntimeError(f"{name} was not found ({error})") from None
 
 
 def layout_of(x):
@@ -473,6 +525,7 @@ def seen(a):
 
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
+    ready()
     for axis, n in size.items():
         if not isinstance(n, (int, np.integer)) or n < 1:
             raise ValueError(f"{axis} must be a whole number from 1, but is {n!r}")

@@ -39,9 +39,9 @@ typedef float compute_t;
 typedef long long int64;
 
 __device__ inline compute_t square(compute_t a) { return a * a; }
-__device__ inline compute_t absolute(compute_t a) { return a < 0 ? -a : a; }
-__device__ inline compute_t larger(compute_t a, compute_t b) { return a > b ? a : b; }
-__device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b ? a : b; }
+__device__ inline compute_t absolute(compute_t a) { return fabs(a); }
+__device__ inline compute_t larger(compute_t a, compute_t b) { return a > b || a != a ? a : b; }  // a NaN stays
+__device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || a != a ? a : b; }
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
@@ -58,6 +58,12 @@ __device__ inline compute_t block_sum(compute_t a)
     return a;
 }
 
+// Is a better than b, in a search for the largest or the smallest? The first NaN is the best, as in NumPy.
+__device__ inline bool precedes(compute_t a, compute_t b, bool largest)
+{
+    return (largest ? a > b : a < b) || (a != a && b == b);
+}
+
 // The position of the best value among the threads of a block of at most 256, a power of two; the first one at a tie.
 // A thread that has none passes position -1.
 __device__ inline int64 block_best(compute_t& value, int64 position, bool largest)
@@ -71,9 +77,8 @@ __device__ inline int64 block_best(compute_t& value, int64 position, bool larges
         if (threadIdx.x < half) {
             const unsigned other = threadIdx.x + half;
             const compute_t mine = values[threadIdx.x], theirs = values[other];
-            const bool better = largest ? theirs > mine : theirs < mine;
-            const bool earlier = theirs == mine && positions[other] < positions[threadIdx.x];
-            if (positions[other] >= 0 && (positions[threadIdx.x] < 0 || better || earlier)) {
+            const bool earlier = positions[other] < positions[threadIdx.x] && !precedes(mine, theirs, largest);
+            if (positions[other] >= 0 && (positions[threadIdx.x] < 0 || precedes(theirs, mine, largest) || earlier)) {
                 values[threadIdx.x] = theirs;
                 positions[threadIdx.x] = positions[other];
             }
@@ -317,7 +322,7 @@ extern "C" __global__ void forward_step_peak(
         for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
             const int64 iN = k;
             const compute_t value = compute_t(a_w_arg_at[iB * N + iN]);
-            if (found < 0 || value > best) {
+            if (found < 0 || precedes(value, best, true)) {
                 best = value;
                 found = k;
             }
@@ -538,7 +543,7 @@ extern "C" __global__ void forward_step_peak2(
         for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
             const int64 iN = k;
             const compute_t value = compute_t(a_r_arg_at[iB * N + iN]);
-            if (found < 0 || value > best) {
+            if (found < 0 || precedes(value, best, true)) {
                 best = value;
                 found = k;
             }

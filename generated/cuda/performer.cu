@@ -35,9 +35,9 @@ typedef float compute_t;
 typedef long long int64;
 
 __device__ inline compute_t square(compute_t a) { return a * a; }
-__device__ inline compute_t absolute(compute_t a) { return a < 0 ? -a : a; }
-__device__ inline compute_t larger(compute_t a, compute_t b) { return a > b ? a : b; }
-__device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b ? a : b; }
+__device__ inline compute_t absolute(compute_t a) { return fabs(a); }
+__device__ inline compute_t larger(compute_t a, compute_t b) { return a > b || a != a ? a : b; }  // a NaN stays
+__device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || a != a ? a : b; }
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
@@ -54,6 +54,12 @@ __device__ inline compute_t block_sum(compute_t a)
     return a;
 }
 
+// Is a better than b, in a search for the largest or the smallest? The first NaN is the best, as in NumPy.
+__device__ inline bool precedes(compute_t a, compute_t b, bool largest)
+{
+    return (largest ? a > b : a < b) || (a != a && b == b);
+}
+
 // The position of the best value among the threads of a block of at most 256, a power of two; the first one at a tie.
 // A thread that has none passes position -1.
 __device__ inline int64 block_best(compute_t& value, int64 position, bool largest)
@@ -67,9 +73,8 @@ __device__ inline int64 block_best(compute_t& value, int64 position, bool larges
         if (threadIdx.x < half) {
             const unsigned other = threadIdx.x + half;
             const compute_t mine = values[threadIdx.x], theirs = values[other];
-            const bool better = largest ? theirs > mine : theirs < mine;
-            const bool earlier = theirs == mine && positions[other] < positions[threadIdx.x];
-            if (positions[other] >= 0 && (positions[threadIdx.x] < 0 || better || earlier)) {
+            const bool earlier = positions[other] < positions[threadIdx.x] && !precedes(mine, theirs, largest);
+            if (positions[other] >= 0 && (positions[threadIdx.x] < 0 || precedes(theirs, mine, largest) || earlier)) {
                 values[threadIdx.x] = theirs;
                 positions[threadIdx.x] = positions[other];
             }
@@ -143,7 +148,7 @@ extern "C" __global__ void forward_before_largest(
         for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
             const int64 iM = k;
             const compute_t value = compute_t(a_at[(iT * B + iB) * M + iM]);
-            if (found < 0 || value > best) {
+            if (found < 0 || precedes(value, best, true)) {
                 best = value;
                 found = k;
             }

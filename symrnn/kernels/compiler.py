@@ -1,4 +1,4 @@
-"""Compiles generated C++ once, into the user's cache, and loads it."""
+"""Compiles generated C++ once, into the store of compiled libraries, and loads it."""
 
 from __future__ import annotations
 
@@ -14,28 +14,33 @@ from pathlib import Path
 from typing import Any
 
 from symrnn.errors import UsageError
+from symrnn.kernels import store
 
 #: No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 FAST = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
 COMMON = ("-std=c++17", "-shared", "-fPIC", "-Wall", "-Wextra", "-Wno-unknown-pragmas")
+LOADING_ADVICE = "Remove it, or set SYMRNN_CACHE to a folder whose files may be run."
 
 
 def compiler() -> str | None:
-    """The system's C++ compiler: $CXX, g++, clang++ or c++; None if there is none."""
+    """The path of the system's C++ compiler: $CXX, g++, clang++ or c++; None if there is none."""
     named = os.environ.get("CXX")
     candidates = [named] if named else ["g++", "clang++", "c++"]
-    return next((found for c in candidates if (found := shutil.which(c))), None)
-
-
-def cache_folder() -> Path:
-    """Where compiled libraries are kept: $SYMRNN_CACHE, or symrnn below the user's cache folder."""
-    given = os.environ.get("SYMRNN_CACHE")
-    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "symrnn"
+    return next((str(Path(found).absolute()) for c in candidates if (found := shutil.which(c))), None)
 
 
 @cache
 def _version(command: str) -> str:
-    return subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout
+    return _run([command, "--version"]).stdout
+
+
+def _run(command: list[str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """A finished compiler. Raises UsageError if it does not start."""
+    try:
+        return subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", errors="replace", check=False)
+    except OSError as error:
+        reason = (error.strerror or "error").lower()
+        raise UsageError(f"{command[0]} does not start: {reason}.", "Set CXX to another compiler.") from None
 
 
 @cache
@@ -46,31 +51,39 @@ def _machine() -> str:
     return platform.machine() + platform.processor() + next((x for x in lines if x.startswith("flags")), "")
 
 
-def library(source: str, flags: tuple[str, ...]) -> Path:
-    """The shared library of a C++ text, compiled unless the cache has it. Raises UsageError if that fails."""
+@cache
+def library(source: str, flags: tuple[str, ...]) -> ctypes.CDLL:
+    """The library of a C++ text, compiled unless the store has it. Raises UsageError if that fails."""
     command = compiler()
     if command is None:
         raise UsageError("There is no C++ compiler.", "Install g++ or clang++, or set CXX.")
     key = "\0".join([source, *flags, command, _version(command), _machine()])
-    path = cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.so"
-    if path.is_file():
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        text, made = Path(folder) / "kernels.cpp", Path(folder) / "kernels.so"
-        text.write_text(source, encoding="utf-8")
-        done = subprocess.run(
-            [command, *COMMON, *flags, str(text), "-o", str(made), "-lm"], capture_output=True, text=True, check=False
-        )
+    name = f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.so"
+    with store.opened() as folder:
+        path = folder / name
+        if not store.present(path):
+            try:
+                _compile(source, [command, *COMMON, *flags], path)
+            except OSError as error:
+                raise store.unusable(store.named(), error) from None
+        try:
+            return ctypes.CDLL(str(path))
+        except OSError as error:
+            reason = str(error).removeprefix(f"{path}: ")
+            raise UsageError(f"{store.named() / name} cannot be loaded: {reason}.", LOADING_ADVICE) from None
+
+
+def _compile(source: str, command: list[str], path: Path) -> None:
+    """Compile a text to a library at `path`, which is there only once it is whole."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as made:
+        folder = Path(made)
+        (folder / "kernels.cpp").write_text(source, encoding="utf-8")
+        done = _run([*command, "kernels.cpp", "-o", "kernels.so", "-lm"], folder)
         if done.returncode:
-            raise UsageError(f"{command} does not compile the kernels:", done.stderr.strip()[:2000])
-        made.replace(path)
-    return path
-
-
-@cache
-def load(path: Path) -> ctypes.CDLL:
-    return ctypes.CDLL(str(path))
+            said = done.stderr.strip()[:2000] or f"it ends with {done.returncode}."
+            raise UsageError(f"{command[0]} does not compile the kernels:", said)
+        (folder / "kernels.so").chmod(0o700)  # whatever the umask says, nobody else may change what is run
+        (folder / "kernels.so").replace(path)
 
 
 class Functions(dict[str, Any]):
@@ -92,4 +105,4 @@ class Functions(dict[str, Any]):
 def pointwise_library(source: str, dtype: Any) -> Functions:
     """The kernels of a cell for one element type (float32 or float64)."""
     real = {"float32": "float", "float64": "double"}[str(dtype)]
-    return Functions(load(library(source, (*FAST, f"-DSYMRNN_REAL={real}"))))
+    return Functions(library(source, (*FAST, f"-DSYMRNN_REAL={real}")))

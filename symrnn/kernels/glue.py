@@ -114,12 +114,14 @@ class Glue:
             case Product():
                 beside = op.outs if len(op.outs) > 1 else op.left
                 comment = ", ".join(r.name for r in beside) + " side by side" if len(beside) > 1 else ""
-                lines.append(Line(comment or writer.equation(op.equation), self.product(op)))
+                text = self.product(op, lines)
+                lines.append(Line(comment or writer.equation(op.equation), text))
 
-    def product(self, op: Product) -> str:
+    def product(self, op: Product, lines: list[Line]) -> str:
+        """The call; what must be done right before it goes to `lines`."""
         left = self.beside(op.left, op.block)
         if op.kind == "times":
-            return f"product({left}, {self.stacked(op)}, {self.beside(op.outs, op.block)})"
+            return f"product({left}, {self.stacked(op, lines)}, {self.beside(op.outs, op.block)})"
         outs = self.gradient(op)
         if op.kind == "outer":
             assert op.right is not None
@@ -143,13 +145,12 @@ class Glue:
         self.extra.append(Allocation(name, _tuple(shape)))
         return name
 
-    def stacked(self, op: Product) -> str:
-        """The name of the matrices put together, made once a call; a single one may stand as it is."""
+    def stacked(self, op: Product, lines: list[Line]) -> str:
+        """The matrices put together, made once a call where that is possible; a single one may stand as it is."""
         loop = op.block == "loop"
-        texts = [f"{in_python(w.name)}.T" if t else in_python(w.name) for w, t in op.weights]
+        texts = [f"{text}.T" if t else text for text, t in ((self.whole(w, op.block), t) for w, t in op.weights)]
         if any(self.values[w.name].role != "param" for w, _ in op.weights):
-            axis = "" if len(op.left) > 1 else ", axis=1"
-            return texts[0] if len(texts) == 1 else f"{self.xp}.concatenate(({', '.join(texts)}){axis})"
+            return texts[0] if len(texts) == 1 else self.copied(op, texts, lines)
         if len(texts) == 1:
             if not (loop and op.weights[0][1]):
                 return texts[0]
@@ -166,6 +167,22 @@ class Glue:
             self.taken.add(self.stacks[key])
             self.text.weights.append(Weights(self.stacks[key], text, self.stacked_shape(op)))
         return self.stacks[key]
+
+    def copied(self, op: Product, texts: list[str], lines: list[Line]) -> str:
+        """Computed matrices put together in memory of their own: the name; before a loop that does not change them."""
+        name = numbered(f"{op.weights[0][0].name}_to_{op.weights[-1][0].name}", self.taken.__contains__)
+        self.taken.add(name)
+        self.extra.append(Allocation(name, self.stacked_shape(op)))
+        changing = any(self.values[w.name].timed for w, _ in op.weights)
+        place = self.text.blocks["before"] if op.block == "loop" and not changing else lines
+        below = len(op.left) > 1
+        end: Axes = ()
+        for (w, transposed), text in zip(op.weights, texts, strict=True):
+            rows, columns = self.values[w.name].axes[:: -1 if transposed else 1]
+            start, end = end, (*end, rows if below else columns)
+            cut = f"{extent(start, self.sizes) if start else ''}:{extent(end, self.sizes)}"
+            place.append(Line("", f"{name}[{cut if below else f':, {cut}'}] = {text}"))
+        return name
 
     def stacked_shape(self, op: Product) -> str:
         """(length contracted, length that results)."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from symrnn.kernels.compiler import library, load
+from symrnn.kernels.compiler import library
 
 FLAGS = ("-O1", "-Wno-unused")
 _KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(')
@@ -35,7 +35,7 @@ class RawModule:
         )
         code = self.code.replace("#include <cuda_fp16.h>\n", "")  # the header above knows __half
         text = f"{header}\nnamespace cell {{\n{code}\n}}  // namespace cell\n{launches}"
-        return load(library(text, (*FLAGS, *self.options)))
+        return library(text, (*FLAGS, *self.options))
 
     @cached_property
     def names(self) -> dict[str, bool]:
@@ -64,7 +64,7 @@ class Arrays:
     """NumPy under CuPy's name, with one device that is the CPU."""
 
     def __init__(self) -> None:
-        stream = SimpleNamespace(ptr=0, is_capturing=lambda: False)
+        stream = SimpleNamespace(ptr=0)
         self.RawModule = RawModule
         self.cuda = SimpleNamespace(
             Device=lambda: SimpleNamespace(id=0, compute_capability="90"),

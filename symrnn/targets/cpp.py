@@ -11,6 +11,7 @@ from types import ModuleType
 from symrnn.arraycode import HELPERS
 from symrnn.cell import Cell
 from symrnn.emit import Artifact, Header, emit
+from symrnn.errors import SubstituteWarning
 from symrnn.frame import Filled, Pairs, frame, has_sums
 from symrnn.kernels.c import SPELLING, Kernel, sizes
 from symrnn.kernels.compiler import compiler
@@ -118,7 +119,8 @@ def _tape(forward: Direction, backward: Direction, seeds: set[str]) -> list[tupl
 def load(cell: Cell, artifacts: Sequence[Artifact]) -> ModuleType:
     """The module with its kernels; without a compiler a warning and the NumPy module."""
     if compiler() is None:
-        warnings.warn("There is no C++ compiler (g++, clang++ or $CXX): using the NumPy backend.", stacklevel=3)
+        said = "There is no C++ compiler (g++, clang++ or $CXX): the NumPy module takes the place of the compiled one."
+        warnings.warn(said, SubstituteWarning, stacklevel=3)
         return execute(cell, emit(cell, "numpy"))
     module = execute(cell, artifacts)
     module.__dict__["SOURCE"] = next(a.text for a in artifacts if a.path.endswith(".cpp"))
