@@ -71,6 +71,8 @@ def proved(cell: Cell, way: str) -> Verdict:
     try:
         with limited(PATIENCE), np.errstate(all="ignore"):
             wrong = page(cell) if way == "page" else module(cell, way)
+    except symrnn.CellError as error:  # a constant without a value is noticed when the cell is lowered
+        return Verdict("refused", error.kind, str(error))
     except Exception as error:
         if isinstance(error, symrnn.UsageError) and NO_POINT.search(str(error)):
             return Verdict("not judged", "", str(error), cell)

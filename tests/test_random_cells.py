@@ -82,6 +82,7 @@ def test_a_fault_is_found_and_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_cannot_be_judged_is_told_apart() -> None:
     header = "input x[H]\noutput y\n"
     assert judge(header + "y = x @ x @ x\n").kind == "refused"
+    assert judge(header + "y = x / (x - x)\n").kind == "refused"
     assert judge(header + "y = log(-abs(x))\n").kind == "not judged"
     assert judge(header + "y = tanh(x)\n").kind == "right"
 
