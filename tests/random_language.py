@@ -19,7 +19,9 @@ BINARY = ("+", "-", "*", "/", "**")
 AXES, INPUTS, STATES, VALUES = ("H", "I", "K", "N"), ("x", "u", "s"), ("h", "c", "m"), ("g", "r", "q", "y")
 CONSTS = {"eps": "0.01", "rate": "-1.5"}
 NUMBERS = ("0.5", "2", "0.1", "1", "3", "1.5")
-LETTERS = "abWQ"  # parameters by rank
+LETTERS = "abWQ"  # parameters by rank, numbered
+#: Names of parameters that generated code could take for its own: products, sums, adjoints, earlier values.
+PARAMS = ("d", "W_x", "b_h", "h_prev", "c_next", "sum_x", "exp_g", "x_sum", "gamma", "size", "steps", "last", "h_pre")
 
 #: Functions and operators that are not defined everywhere or grow fast, with forms in which they stay moderate.
 POSITIVE = ("(1 + {}**2)", "exp(tanh({}))", "(0.5 + sigmoid({}))", "softplus({})", "(0.1 + abs({}))")
@@ -335,7 +337,9 @@ class _Drawer:
         if same and self.chance(0.4):
             name = self.rng.choice(same)
         else:
-            name = f"{LETTERS[len(axes)]}{len(self.params)}"
+            named = self.rng.choice(PARAMS)
+            numbered = f"{LETTERS[len(axes)]}{len(self.params)}"
+            name = named if named not in self.params and self.chance(0.3) else numbered
             self.params[name] = axes
             if self.chance(self.clear if matrix else 0.03):
                 self.inferred.add(name)
