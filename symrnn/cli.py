@@ -6,10 +6,10 @@ import os
 import sys
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich import markup
@@ -24,13 +24,14 @@ from symrnn.cell import Cell
 from symrnn.cells import gallery, heads, load
 from symrnn.derive import derive
 from symrnn.emit import target, targets
-from symrnn.errors import SubstituteWarning, SymrnnError, UsageError
+from symrnn.errors import CheckFailed, SubstituteWarning, SymrnnError, UsageError
 from symrnn.version import __version__
 
 if TYPE_CHECKING:
     from symrnn.check import Report
     from symrnn.demo.network import Update
 
+T = TypeVar("T")
 WRONG, MISTAKE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
 
 
@@ -41,6 +42,9 @@ class Commands(TyperGroup):
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
+        except CheckFailed as error:
+            stderr().print(f"[bold red]wrong:[/] {escape(str(error))}", soft_wrap=True)
+            raise typer.Exit(WRONG) from None
         except SymrnnError as error:
             stderr().print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
             raise typer.Exit(MISTAKE) from None
@@ -156,12 +160,17 @@ def generate(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; compare, show a diff, exit with 1 if something differs.")
     ] = False,
+    proved: Annotated[
+        bool, typer.Option(" /--no-check", help="Write without running the code first; its header says so.")
+    ] = True,
 ) -> None:
     """Write the generated code of some cells, or of the whole gallery.
 
     Without CELL, every gallery cell for every backend goes into
     generated/BACKEND of the checkout. With CELL the backend is numpy unless
-    you say otherwise. Files that are up to date are not touched.
+    you say otherwise. Files that are up to date are not touched; what is new
+    is first run beside the equations, and if any of it is wrong nothing is
+    written.
 
     [bold]Examples[/]
     symrnn generate my.cell -o models    write models/my.py
@@ -171,19 +180,20 @@ def generate(
     """
     names = list(dict.fromkeys(cells or []))
     backends = [backend] if backend else (["numpy"] if names or folder else targets())
-    stale = False
-    for one in backends:
-        where = folder or checkout_folder(names) / one
-        with Bar(len(names) or len(gallery())) as bar:
-            texts = build.tree((load(name) for name in bar.over(names or gallery())), one)
-        if check:
-            differences = build.compare(texts, where, whole=not names)
-            report_differences(differences, where, regenerate_command(names, backend, folder))
-            stale = stale or bool(differences)
-        else:
-            report_written(build.write(texts, where), len(texts), where)
-    if stale:
-        raise typer.Exit(WRONG)
+    folders = tuple(folder or checkout_folder(names) / one for one in backends)
+    proofs = folders if proved and not check else ()
+    requests = [build.Request(load(name), tuple(backends), proved, proofs) for name in names or gallery()]
+    with Bar(len(requests)) as bar:
+        found = list(bar.over(build.all_generated(requests)))
+    texts = [build.tree(files[one] for files in found) for one in backends]
+    if not check:
+        for tree, where in zip(texts, folders, strict=True):
+            report_written(build.write(tree, where), len(tree), where)
+        return
+    stale = [build.compare(tree, where, whole=not names) for tree, where in zip(texts, folders, strict=True)]
+    for differences, where in zip(stale, folders, strict=True):
+        report_differences(differences, where, regenerate_command(names, backend, folder))
+    raise typer.Exit(WRONG if any(stale) else 0)
 
 
 def checkout_folder(names: list[str]) -> Path:
@@ -382,11 +392,12 @@ class Bar(Progress):
     def tell(self, what: str) -> None:
         self.update(self.task, description=escape(what))
 
-    def over(self, names: list[str]) -> Iterator[str]:
-        """The names one after the other, the bar one further each time."""
-        for name in names:
-            self.tell(name)
-            yield name
+    def over(self, things: Iterable[T]) -> Iterator[T]:
+        """One after the other, the bar one further each time."""
+        for thing in things:
+            if isinstance(thing, str):
+                self.tell(thing)
+            yield thing
             self.advance(self.task)
 
     def stop(self) -> None:

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from symrnn.cell import Cell
 from symrnn.cells import gallery, heads, load
-from symrnn.cli import CELL_HELP, Bar, CellArg, CellsArg, app, escape, plain_table, relative, stdout
+from symrnn.cli import CELL_HELP, Bar, CellArg, CellsArg, app, escape, relative, stdout
 from symrnn.errors import UsageError
 
 LangOption = Annotated[str, typer.Option("--lang", metavar="LANG", help="Language of the page: en or zh.")]
@@ -102,31 +102,53 @@ def flow_of(
     cell: CellArg,
     steps: Annotated[int, typer.Option("--T", min=1, help="Length of the sequence.")] = 200,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs an initialisation.")] = 3,
-    size: Annotated[int, typer.Option("--size", min=1, help="Length of every axis.")] = 16,
+    size: Annotated[
+        int | None,
+        typer.Option("--size", min=1, help="Length of every axis; else 16, or less where a state is a matrix."),
+    ] = None,
+    seconds: Annotated[float, typer.Option("--seconds", help="What is not measured after so long is left out.")] = 60,
     folder: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for PNG, SVG and JSON.")] = Path(
         "out"
     ),
 ) -> None:
     """Measure what is left of a gradient after many steps back, for several kinds of recurrent matrices.
 
+    Each line is printed as soon as it is measured.
+
     [bold]Examples[/]
     symrnn flow elman
     symrnn flow lstm --T 500 --seeds 5 -o pictures
     """
-    from symrnn.flow import measure, plot  # noqa: PLC0415 (only who asks for it waits for it)
+    from symrnn.flow import Curve, Progress, measure, plot  # noqa: PLC0415 (only who asks for it waits for it)
 
-    found = measure(load(cell), steps, seeds, size)
-    table = plain_table("setting", "recurrent matrices", "log₁₀ per step", "leading exponent")
-    for curve in found.curves:
-        table.add_row(curve.setting, curve.name, f"{curve.decay:+.4f}", f"{curve.exponents[0]:+.4f}")
-    stdout().print(table)
+    shown: list[Curve] = []
+    with Bar(1) as bar:
+
+        def show(progress: Progress) -> None:
+            bar.update(bar.task, completed=progress.done, total=progress.total)
+            bar.tell(progress.what)
+            if progress.curve is not None:
+                bar.stop()  # a line on the screen would run into the bar
+                sys.stdout.write(flow_line(progress.curve, first=not shown))
+                shown.append(progress.curve)
+                sys.stdout.flush()
+                bar.start()
+
+        found = measure(load(cell), steps, seeds, size, seconds=seconds, watch=show)
+    stdout().print(f"size {found.size}, steps {found.steps}, seeds {found.seeds}", soft_wrap=True)
     for what in found.left_out:
-        stdout().print(f"left out, not finite: {escape(what)}", soft_wrap=True)
+        stdout().print(f"left out: {escape(what)}", soft_wrap=True)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         paths = plot.write(found, folder / f"flow_{found.cell}")
     for path in paths:
         stdout().print(f"wrote {escape(relative(path).as_posix())}", soft_wrap=True)
+
+
+def flow_line(curve: Any, first: bool) -> str:
+    """A row of the table of curves, the first one below its head."""
+    head = f"{'setting':<16}{'log₁₀ per step':<16}{'leading exponent':<18}recurrent matrices\n" if first else ""
+    return f"{head}{curve.setting:<16}{curve.decay:<+16.4f}{curve.exponents[0]:<+18.4f}{curve.name}\n"
 
 
 @app.command("diff")

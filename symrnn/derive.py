@@ -105,7 +105,11 @@ class Derivation:
         return tuple(s for a in self.adjoints for s in (*(x for c in a.contributions for x in c.steps), a.statement))
 
     def edges_from(self, name: str) -> tuple[Edge, ...]:
-        return tuple(e for e in self.edges if e.wrt == name)
+        return self._edges_by_wrt.get(name, ())
+
+    @cached_property
+    def _edges_by_wrt(self) -> dict[str, tuple[Edge, ...]]:
+        return by_wrt(self.edges)
 
     @cached_property
     def jacobian(self) -> dict[tuple[str, str], tuple[tuple[Edge, ...], ...]]:
@@ -157,6 +161,14 @@ def local_edges(step: Step) -> tuple[Edge, ...]:
     return tuple(edges)
 
 
+def by_wrt(edges: tuple[Edge, ...]) -> dict[str, tuple[Edge, ...]]:
+    """The edges that leave each value, in order."""
+    found: dict[str, list[Edge]] = {}
+    for edge in edges:
+        found.setdefault(edge.wrt, []).append(edge)
+    return {name: tuple(leaving) for name, leaving in found.items()}
+
+
 def _partial(s: Pointwise, arg: Ref) -> sp.Expr:
     function = hasattr(type(s.expr), "row")
     return differentiate(s.expr, arg.symbol, s.out.symbol if function else None)
@@ -175,6 +187,7 @@ class _Derivation:
         self.step, self.cell = step, cell
         self.values = dict(step.values)
         self.edges = local_edges(step)
+        self.edges_from = by_wrt(self.edges)
         single = len(cell.outputs) == 1
         self.seeds = {v.name: self.unique("dy" if single else f"dy_{v.name}") for v in cell.outputs}
         self.next = {key: self.unique(f"d_{key}_next") for key in step.carried}
@@ -211,8 +224,8 @@ class _Derivation:
         """The adjoint of one value: the sum of its contributions; a value that reaches no output has none."""
         value = self.values[name]
         contributions = list(self.given(name))
-        for edge in self.edges:
-            if edge.wrt == name and edge.of in self.adjoint_of:
+        for edge in self.edges_from.get(name, ()):
+            if edge.of in self.adjoint_of:
                 contributions.append(self.through(edge))
         if not contributions and not always:
             return

@@ -31,6 +31,7 @@ class Header:
     digest: str
     version: str
     command: str
+    checked: bool = True
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,11 @@ def program_for(cell: Cell, backend: str) -> Program:
     return schedule(derive(cell), target(backend).PASSES)
 
 
-@lru_cache(maxsize=64)
-def emit(cell: Cell, backend: str = "numpy") -> tuple[Artifact, ...]:
-    """The generated files of one cell for one target."""
+@lru_cache(maxsize=256)
+def emit(cell: Cell, backend: str = "numpy", checked: bool = True) -> tuple[Artifact, ...]:
+    """The generated files of one cell for one target; those that nobody will check say so."""
     chosen = target(backend)
-    values = chosen.context(program_for(cell, backend), header(cell, backend))
+    values = chosen.context(program_for(cell, backend), header(cell, backend, checked))
     given = {f.name: getattr(values, f.name) for f in fields(values)}
     env = environment()
     reads = {name: templates_read(env, name) for name in chosen.TEMPLATES.values()}
@@ -92,14 +93,15 @@ def emit(cell: Cell, backend: str = "numpy") -> tuple[Artifact, ...]:
     )
 
 
-def header(cell: Cell, backend: str) -> Header:
+def header(cell: Cell, backend: str, checked: bool = True) -> Header:
     """The hash covers what the equations and declarations say, not how they are spaced."""
     said = [cell.name, cell.title]
     said += [f"{v.role} {v.name} {v.axes} {v.start} {v.meaning}" for v in cell.variables]
     said += [f"{e.name} {e.text} {e.meaning}" for e in cell.equations]
     said += [v.name for v in cell.outputs]
     digest = hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
-    return Header(cell.name, digest, __version__, f"symrnn generate {called(cell)} --backend {backend}")
+    command = f"symrnn generate {called(cell)} --backend {backend}"
+    return Header(cell.name, digest, __version__, command, checked)
 
 
 @cache

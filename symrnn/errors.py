@@ -56,5 +56,18 @@ class UsageError(SymrnnError):
         return f"{self.wrong}{' ' + self.advice if self.advice else ''}"
 
 
+@dataclass
+class CheckFailed(SymrnnError):
+    """Generated code that does not compute what the equations say; the command line prints it and exits with 1."""
+
+    cell: str
+    backend: str
+    rows: str
+
+    def __str__(self) -> str:
+        said = "This is a fault of symrnn, not of the cell: please report it with the cell's text."
+        return f"The {self.backend} code of {self.cell} is wrong, so it is not handed out.\n{self.rows}\n{said}"
+
+
 class SubstituteWarning(UserWarning):
     """The module of another backend takes the place of the one that was asked for."""

@@ -18,6 +18,25 @@ Array = numeric.Array
 Arrays = dict[str, Array]
 
 
+class Noise:
+    """Random relative changes, of real and imaginary parts apart: larger than rounding by far, small all the same."""
+
+    SIZE = 2.0**-36
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def __call__(self, a: Array) -> Array:
+        if a.dtype == bool:
+            return a
+        if not np.iscomplexobj(a):
+            return np.asarray(a * self.factors(a.shape))
+        return np.asarray(a.real * self.factors(a.shape) + 1j * (a.imag * self.factors(a.shape)))
+
+    def factors(self, shape: tuple[int, ...]) -> Array:
+        return np.asarray(1 + self.SIZE * self.rng.uniform(-1, 1, shape))
+
+
 def sizes_of(cell: Cell, arrays: Arrays) -> dict[str, int]:
     """Axis sizes read off parameters, inputs and states, whatever axes stand before the named ones."""
     sizes: dict[str, int] = {}
@@ -30,12 +49,18 @@ def sizes_of(cell: Cell, arrays: Arrays) -> dict[str, int]:
 
 
 def run(
-    cell: Cell, params: Arrays, inputs: Arrays, state: Arrays | None = None, kinks: list[float] | None = None
+    cell: Cell,
+    params: Arrays,
+    inputs: Arrays,
+    state: Arrays | None = None,
+    kinks: list[float] | None = None,
+    noise: Noise | None = None,
 ) -> tuple[Arrays, Arrays]:
     """Outputs {name: (T, B, …)} and final state {name: (B, …)} for inputs {name: (T, B, …)}.
 
     A parameter may have a batch axis of its own before its named axes. `kinks`, if given, collects how near every
     kinked function came to its kink, and NaN for every value on the way that is not finite: no derivative passes there.
+    `noise`, if given, changes every value on the way a little, as rounding does.
     """
     first = next(iter(inputs.values()))
     steps, batch = first.shape[:2]
@@ -47,7 +72,7 @@ def run(
     }
     outputs: dict[str, list[Array]] = {v.name: [] for v in cell.outputs}
     for t in range(steps):
-        now = _Step(cell, params, {k: v[t] for k, v in inputs.items()}, carried, sizes, t, kinks)
+        now = _Step(cell, params, {k: v[t] for k, v in inputs.items()}, carried, sizes, t, kinks, noise)
         values = now.evaluate()
         for name, rows in outputs.items():
             rows.append(np.broadcast_to(values[name], (batch, *values[name].shape[1:])))
@@ -60,9 +85,17 @@ class _Step:
     """One time step; every array has a leading batch axis (of length 1 where the value has none)."""
 
     def __init__(
-        self, cell: Cell, params: Arrays, inputs: Arrays, carried: Arrays, sizes: dict[str, int], t: int, kinks: Any
+        self,
+        cell: Cell,
+        params: Arrays,
+        inputs: Arrays,
+        carried: Arrays,
+        sizes: dict[str, int],
+        t: int,
+        kinks: list[float] | None,
+        noise: Noise | None,
     ) -> None:
-        self.cell, self.carried, self.sizes, self.kinks = cell, carried, sizes, kinks
+        self.cell, self.carried, self.sizes, self.kinks, self.noise = cell, carried, sizes, kinks, noise
         axes = {v.name: v.axes for v in cell.params}
         self.known: Arrays = {k: v if np.ndim(v) > len(axes[k]) else np.asarray(v)[None] for k, v in params.items()}
         self.known |= inputs
@@ -88,7 +121,7 @@ class _Step:
         found = self.computed(expr)
         if self.kinks is not None and not np.isfinite(found).all():
             self.kinks.append(np.nan)
-        return found
+        return found if self.noise is None or not self.moves(expr) else self.noise(found)
 
     def computed(self, expr: Expr) -> Array:
         if isinstance(expr, Number):

@@ -8,11 +8,21 @@ import linecache
 from collections.abc import Sequence
 from importlib.util import module_from_spec, spec_from_loader
 from types import ModuleType
+from typing import Any
 
 from symrnn.cell import Cell
-from symrnn.emit import Artifact
+from symrnn.emit import Artifact, emit, target
 
 _counter = itertools.count(1)
+
+
+def module_of(
+    cell: Cell, backend: str = "numpy", artifacts: Sequence[Artifact] | None = None, **options: Any
+) -> ModuleType:
+    """The module of a cell as its target loads it, from new files or those given; `options` go to the target."""
+    loader = getattr(target(backend), "load", load)
+    module: ModuleType = loader(cell, emit(cell, backend) if artifacts is None else artifacts, **options)
+    return module
 
 
 def load(cell: Cell, artifacts: Sequence[Artifact]) -> ModuleType:

@@ -16,7 +16,7 @@ from symrnn.check import SHAPES, check
 from symrnn.emit import emit
 from symrnn.functions import ELEMENTWISE
 from symrnn.kernels import compiler
-from symrnn.kernels.c import is_taken
+from symrnn.spelling import means_something_in_c
 
 EVERYTHING = [*symrnn.gallery(), *(f"heads/{h}" for h in heads())]
 COMPILER = pytest.mark.skipif(compiler.compiler() is None, reason="no C++ compiler: install g++ or clang++")
@@ -81,7 +81,7 @@ def test_no_name_meets_a_macro_of_the_system(tmp_path: Path) -> None:
         [found, "-std=c++17", "-dM", "-E", str(source)], capture_output=True, text=True, check=True
     ).stdout
     names = {line.split()[1].split("(")[0] for line in listed.splitlines()}
-    clashing = sorted(n for n in names if re.match(r"[A-Za-z]\w*\Z", n) and not is_taken(n))
+    clashing = sorted(n for n in names if re.match(r"[A-Za-z]\w*\Z", n) and not means_something_in_c(n))
     assert clashing == []
     cell = parse("input x[H]\nstate h[H]\nEOF = tanh(x)\nh = EOF * M_PI * NAN + INFINITY * h[t-1]", "macros")
     assert check(cell, symrnn.compile(cell, backend="cpp"), "cpp", shapes=SHAPES[:1]).ok

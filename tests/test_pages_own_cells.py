@@ -204,3 +204,30 @@ def test_commands_on_a_page_name_the_file_of_a_cell_of_ones_own() -> None:
     assert SUFFIX == ".txt" and "symrnn generate own.cell --backend" in shown and "symrnn check own.cell" in shown
     assert called(symrnn.load("gru")) == "gru" and called(symrnn.load("heads/softmax")) == "heads/softmax"
     assert called(parse(VECTOR + "h = tanh(U @ h[t-1] + x)", "gru", "gru.cell")) == "gru.cell"
+
+
+WHOLE_AXIS = ["sum", "mean", "logsumexp", "softmax", "layer_norm"]
+
+
+@pytest.mark.parametrize(
+    ("function", "matrix"),
+    [
+        (f, m)
+        for f in ("sum", "mean", "logsumexp", "norm")
+        for m in ("U", "0 * U", "exp(0 * U)")
+        if f + m != "norm0 * U"
+    ],
+)
+def test_functions_of_a_square_matrix_run_over_its_last_axis(function: str, matrix: str) -> None:
+    found = f"{function}({matrix})"
+    page(VECTOR + f"h = tanh(x + U @ h[t-1] / (3 + {found}) + U.T @ ({found} * x))")
+
+
+@pytest.mark.parametrize("same", ["0 * x", "exp(0 * x)", "2 + 0 * x"])
+@pytest.mark.parametrize(
+    "structure",
+    [*(f"{f}({{0}})" for f in WHOLE_AXIS), "sum(outer({0}, x))", "sum(outer(x, {0}))", "sum(outer({0}, {0}))",
+     "dot({0}, x)", "U @ ({0})", "({0}) @ U", "W @ concat({0}, x)"],
+)  # fmt: skip
+def test_operands_whose_components_are_all_the_same_keep_their_axis(structure: str, same: str) -> None:
+    page(VECTOR + f"h = tanh(U @ h[t-1] + x + {structure.format(same)})")

@@ -1,14 +1,11 @@
-"""Norms of ∂s_T/∂s_t against the lag, the share of each path, and Lyapunov exponents, from the derived Jacobian.
-
-The one-step Jacobian is assembled from the derivation's edges, statement by statement, so that every path can be
-measured by itself.
-"""
+"""Norms of ∂s_T/∂s_t against the lag, the share of each path, and Lyapunov exponents, from the derived Jacobian."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from copy import copy
-from dataclasses import asdict, dataclass, field
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,14 +14,27 @@ from symrnn import numeric
 from symrnn.cell import Cell, axis_size
 from symrnn.derive import Derivation, derive
 from symrnn.errors import UsageError
-from symrnn.pages.parts.paths import Paths, Walk
+from symrnn.flow.runs import (
+    INITIALISATIONS,
+    SETTINGS,
+    Clock,
+    Draw,
+    Measured,
+    NotFiniteError,
+    Run,
+    TimeUpError,
+    orthogonal,
+)
+from symrnn.pages.document import rounded
+from symrnn.pages.parts.paths import Paths
 from symrnn.pages.trace import Trace
-from symrnn.pages.world import Stage, compute, through
 
 Array = numeric.Array
-MANY = 12
-TINY = 1e-30
+MANY, LONG = 12, 100
 OPEN = 5.0
+SIZES, STATE = range(16, 3, -1), 64
+#: So many numbers may all Jacobians of a run have.
+MOST = 60_000_000
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,7 @@ class Curve:
     highest: tuple[float, ...]
     exponents: tuple[float, ...]
     shares: tuple[tuple[str, float], ...]
+    seeds: int
 
     @property
     def decay(self) -> float:
@@ -51,7 +62,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Flow:
-    """The curves of one cell, how they were measured, and which could not be: their numbers are not finite."""
+    """The curves of one cell, how they were measured, and what could not be, each with the reason."""
 
     cell: str
     steps: int
@@ -65,88 +76,149 @@ class Flow:
         return asdict(self)
 
 
-def _radius(target: float) -> Callable[[np.random.Generator, int], Array]:
-    def draw(rng: np.random.Generator, n: int) -> Array:
-        w = rng.standard_normal((n, n))
-        return np.asarray(w * (target / np.max(np.abs(np.linalg.eigvals(w)))))
+@dataclass(frozen=True)
+class Progress:
+    """How far a measurement is: runs done of all, what is measured now, and the curve that has just been finished."""
 
-    return draw
-
-
-def _orthogonal(rng: np.random.Generator, n: int) -> Array:
-    q, r = np.linalg.qr(rng.standard_normal((n, n)))
-    return np.asarray(q * np.sign(np.diag(r)))
-
-
-#: How square matrices that multiply a state are drawn.
-INITIALISATIONS: dict[str, Callable[[np.random.Generator, int], Array]] = {
-    "radius 0.5": _radius(0.5),
-    "radius 1": _radius(1.0),
-    "radius 1.5": _radius(1.5),
-    "identity": lambda rng, n: np.eye(n),
-    "orthogonal": _orthogonal,
-}
-
-#: Fed with nothing from almost nothing, where every unit is at its steepest; or with standard normal inputs.
-SETTINGS = {"at rest": 0.0, "fed with noise": 1.0}
+    done: int
+    total: int
+    what: str
+    curve: Curve | None = None
 
 
 def measure(
-    cell: Cell, steps: int = 200, seeds: int = 3, size: int = 16, initialisations: tuple[str, ...] = ()
+    cell: Cell,
+    steps: int = 200,
+    seeds: int = 3,
+    size: int | None = None,
+    initialisations: tuple[str, ...] = (),
+    seconds: float = math.inf,
+    watch: Callable[[Progress], None] = lambda progress: None,
 ) -> Flow:
     """Run the cell `seeds` times for `steps` steps with axes of length `size` and follow the Jacobian backwards.
 
-    Without a choice of initialisations there is one more where a bias can hold open a state's way to itself.
+    Without a size, it is 16, or less where the state would have more than 64 numbers. Without a choice of
+    initialisations there is one more where a bias can hold open a state's way to itself, and a single one where no
+    matrix multiplies a state. After `seconds`, what is not finished is left out.
 
-    Raises UsageError for a cell without states, for lengths below one, and for an unknown initialisation.
+    Raises UsageError for a cell without states, for lengths below one, for an unknown initialisation, and where
+    nothing could be measured.
     """
+    clock = Clock(time.monotonic() + seconds)
     if not cell.carries:
         raise UsageError(f"{cell.name} has no state: no gradient flows through time.")
+    size = default_size(cell) if size is None else size
     for what, number in (("steps", steps), ("seeds", seeds), ("size", size)):
         if number < 1:
             raise UsageError(f"The number of {what} must be at least 1, not {number}.")
+    if not seconds > 0:
+        raise UsageError(f"The number of seconds must be above 0, not {seconds:g}.")
     for name in initialisations:
         if name not in INITIALISATIONS:
             raise UsageError(f"There is no initialisation {name!r}.", f"Known: {', '.join(INITIALISATIONS)}.")
-    derivation = derive(cell)
-    draws = tuple(Draw(n, INITIALISATIONS[n]) for n in initialisations or INITIALISATIONS)
-    opened = {} if initialisations else opening(derivation, size)
-    if opened:
+    if steps * state_size(cell, size) ** 2 > MOST:
+        raise UsageError(
+            f"The state of {cell.name} has {state_size(cell, size):,} numbers, too many to follow for {steps} steps.",
+            "Choose a smaller size (--size) or fewer steps (--T).",
+        )
+    return _Measurement(derive(cell), steps, seeds, size, clock, watch).flow(initialisations)
+
+
+def state_size(cell: Cell, size: int) -> int:
+    """How many numbers everything has that a step leaves for the next, with axes of that length."""
+    return sum(math.prod(axis_size(a, dict.fromkeys(cell.axes, size)) for a in c.axes) for c in cell.carries)
+
+
+def default_size(cell: Cell) -> int:
+    """The largest of SIZES with which the state has no more than STATE numbers, or the smallest of them."""
+    return next((n for n in SIZES if state_size(cell, n) <= STATE), SIZES[-1])
+
+
+def paths_of(derivation: Derivation) -> Paths:
+    """The paths whose shares are measured: there may be more of them, and longer ones, than on a page."""
+    return Paths(Trace(derivation), MANY, LONG)
+
+
+class _Measurement:
+    """All runs of one cell, one initialisation after the other, until the time is up."""
+
+    def __init__(
+        self, derivation: Derivation, steps: int, seeds: int, size: int, clock: Clock,
+        watch: Callable[[Progress], None],
+    ) -> None:  # fmt: skip
+        self.d, self.steps, self.seeds, self.size, self.clock, self.watch = derivation, steps, seeds, size, clock, watch
+        self.paths = paths_of(derivation)
+        self.curves: list[Curve] = []
+        self.left_out: list[str] = []
+        self.done = self.total = 0
+        self.late: list[str] = []
+
+    def flow(self, initialisations: tuple[str, ...]) -> Flow:
+        draws = self.draws(initialisations)
+        self.total = len(SETTINGS) * len(draws) * self.seeds
+        for setting in SETTINGS:
+            for draw in draws:
+                self.curve(setting, draw)
+        name = self.d.cell.name
+        if not self.curves and self.late:
+            raise UsageError(
+                f"No run of {name} was finished in time.",
+                "Give it more time (--seconds), a smaller size (--size) or fewer steps (--T).",
+            )
+        if not self.curves:
+            raise UsageError(
+                f"No gradient of {name} can be followed: its values or derivatives are not finite.",
+                "Vectors and scalars are zero unless they start otherwise: param p[H] = ones.",
+            )
+        if self.late:
+            self.left_out.append(f"time was up: {'; '.join(self.late)}")
+        for key in self.d.step.carried:
+            start = next(n for n, v in self.d.step.values.items() if v.role == "carry" and v.of == key)
+            if self.paths.is_long(start, self.d.step.carried[key]):
+                count = rounded(self.paths.count(start, self.d.step.carried[key]))
+                self.left_out.append(f"shares of the paths of {key}: there are {count} of them")
+        return Flow(name, self.steps, self.seeds, self.size, tuple(self.curves), tuple(self.left_out))
+
+    def draws(self, initialisations: tuple[str, ...]) -> tuple[Draw, ...]:
+        """How the parameters are drawn: as asked, or in every way that makes a difference to this cell."""
+        if initialisations:
+            return tuple(Draw(n, INITIALISATIONS[n]) for n in initialisations)
+        plain = Run(self.d, (Draw("none", orthogonal),), 1, self.size, self.paths)
+        draws = tuple(Draw(n, f) for n, f in INITIALISATIONS.items()) if plain.recurrent else plain.draws
+        opened = opening(self.d, self.size, self.paths)
         biases = ", ".join(f"{n} = {v:g}" for n, v in opened.items())
-        draws += (Draw(f"orthogonal, {biases}", _orthogonal, opened),)
-    curves: list[Curve] = []
-    left_out: list[str] = []
-    for setting in SETTINGS:
-        rng = np.random.default_rng(0)
-        runs = _Run(derivation, draws, seeds, size)
-        rows = runs.forward(rng, steps, setting)
-        for k, draw in enumerate(draws):
-            try:
-                curves.append(_curve(runs, rows, k, steps, seeds, setting))
-            except NotFinite:
-                left_out.append(f"{setting}, {draw.name}")
-    if not curves:
-        raise UsageError(f"No gradient of {cell.name} can be followed: its values or derivatives are not finite.")
-    return Flow(cell.name, steps, seeds, size, tuple(curves), tuple(left_out))
+        most = "orthogonal" if plain.recurrent else "none"
+        return (*draws, Draw(f"{most}, {biases}", orthogonal, opened)) if opened else draws
+
+    def curve(self, setting: str, draw: Draw) -> None:
+        """Every seed of one initialisation in one setting; what cannot be measured is noted."""
+        what = f"{setting}, {draw.name}"
+        measured: list[Measured] = []
+        try:
+            runs = Run(self.d, (draw,), self.seeds, self.size, self.paths)
+            rows = runs.forward(np.random.default_rng(0), self.steps, setting, self.clock)
+            for lane in range(self.seeds):
+                self.watch(Progress(self.done, self.total, what))
+                measured.append(runs.lane(rows, lane).measured(self.clock))
+                self.done += 1
+        except NotFiniteError:
+            self.left_out.append(f"{what}: not finite")
+            measured = []
+        except TimeUpError:
+            self.late.append(f"{what} ({len(measured)} of {self.seeds} seeds)" if measured else what)
+        if measured:
+            self.curves.append(_curve(draw.name, setting, self.steps, measured))
+            self.watch(Progress(self.done, self.total, what, self.curves[-1]))
 
 
-@dataclass(frozen=True)
-class Draw:
-    """How the parameters of a run are drawn: the square matrices that multiply a state, and vectors that are given."""
-
-    name: str
-    recurrent: Callable[[np.random.Generator, int], Array]
-    given: Mapping[str, float] = field(default_factory=dict)
-
-
-def opening(derivation: Derivation, size: int) -> dict[str, float]:
+def opening(derivation: Derivation, size: int, paths: Paths) -> dict[str, float]:
     """Vectors that open and shut a state's direct way to itself at rest, each with the value that opens it."""
     found: dict[str, float] = {}
     for v in derivation.cell.params:
         if len(v.axes) == 1:
             factors = {}
             for value in (OPEN, -OPEN):
-                run = _Run(derivation, (Draw("", _orthogonal, {v.name: value}),), 1, size)
+                run = Run(derivation, (Draw("", orthogonal, {v.name: value}),), 1, size, paths)
                 factors[value] = run.direct(run.forward(np.random.default_rng(0), 1, "at rest")[0])
             for value, there in factors.items():
                 if any(abs(there[k] - 1) < 0.02 and abs(factors[-value][k]) < 0.02 for k in there):
@@ -154,215 +226,13 @@ def opening(derivation: Derivation, size: int) -> dict[str, float]:
     return found
 
 
-def _curve(runs: _Run, rows: list[dict[str, Array]], k: int, steps: int, seeds: int, setting: str) -> Curve:
-    logs, exponents, shares = [], [], []
-    for lane in range(k * seeds, (k + 1) * seeds):
-        alone = runs.lane(rows, lane)
-        jacobians = alone.jacobians()
-        logs.append(log_norms(jacobians))
-        exponents.append(lyapunov(jacobians))
-        shares.append(alone.shares())
-    mean_shares = tuple((label, float(np.mean([s[label] for s in shares]))) for label in shares[0])
-    mean, lowest, highest = (_floats(f(np.array(logs), axis=0)) for f in (np.mean, np.min, np.max))
-    leading = _floats(np.array(exponents).mean(0)[:4])
-    return Curve(runs.draws[k].name, setting, tuple(range(steps + 1)), mean, lowest, highest, leading, mean_shares)
+def _curve(name: str, setting: str, steps: int, measured: list[Measured]) -> Curve:
+    shares = tuple((label, float(np.mean([m.shares[label] for m in measured]))) for label in measured[0].shares)
+    logs = np.array([m.logs for m in measured])
+    mean, lowest, highest = (_floats(f(logs, axis=0)) for f in (np.mean, np.min, np.max))
+    leading = _floats(np.array([m.exponents for m in measured]).mean(0)[:4])
+    return Curve(name, setting, tuple(range(steps + 1)), mean, lowest, highest, leading, shares, len(measured))
 
 
 def _floats(values: Array) -> tuple[float, ...]:
     return tuple(float(f"{x:.6g}") for x in values)
-
-
-def log_norms(jacobians: list[Array]) -> Array:
-    """log10 of the spectral norm of J_T … J_{T-k+1} for k = 0 … T, rescaled as it goes so that nothing underflows."""
-    n = len(jacobians[0])
-    product, scale, found = np.eye(n), 0.0, [0.0]
-    for j in reversed(jacobians):
-        product = product @ j
-        norm = float(np.linalg.norm(product, 2))
-        if norm == 0:
-            return np.array(found + [-np.inf] * (len(jacobians) + 1 - len(found)))
-        product, scale = product / norm, scale + np.log10(norm)
-        found.append(scale)
-    return np.array(found)
-
-
-def lyapunov(jacobians: list[Array]) -> Array:
-    """Lyapunov exponents by QR, largest first, in natural logarithms per step."""
-    q = np.eye(len(jacobians[0]))
-    total = np.zeros(len(q))
-    for j in jacobians:
-        q, r = np.linalg.qr(j @ q)
-        total += np.log(np.maximum(np.abs(np.diag(r)), 1e-300))
-    return np.sort(total / len(jacobians))[::-1]
-
-
-class NotFinite(Exception):
-    """A value or a derivative of a run is not a number."""
-
-
-class _Run:
-    """Forward runs side by side, one lane for each initialisation and seed; or one of them, with its Jacobians."""
-
-    def __init__(self, derivation: Derivation, draws: tuple[Draw, ...], seeds: int, size: int) -> None:
-        self.d, self.step, self.draws = derivation, derivation.step, draws
-        self.stage = Stage(derivation)
-        self.order = list(self.stage.feeds)
-        self.paths = Paths(Trace(derivation), MANY)
-        self.sizes = dict.fromkeys(derivation.cell.axes, size)
-        drawn = [self.parameters(np.random.default_rng(seed), draw) for draw in draws for seed in range(seeds)]
-        self.fixed = {k: np.stack([one[k] for one in drawn]) for k in drawn[0]}
-        self.lanes = len(drawn)
-        self.rows: list[dict[str, Array]] = []
-
-    def lane(self, rows: list[dict[str, Array]], k: int) -> _Run:
-        """One of the runs by itself; NotFinite if a state of it is not."""
-        alone = copy(self)
-        alone.rows = [{n: v[k : k + 1] if len(v) > 1 else v for n, v in row.items()} for row in rows]
-        alone.fixed = {n: v[k : k + 1] for n, v in self.fixed.items()}
-        if not all(np.all(np.isfinite(row[v])) for row in alone.rows for v in self.stage.feeds.values()):
-            raise NotFinite
-        return alone
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return tuple(axis_size(a, self.sizes) for a in self.step.values[name].axes)
-
-    def parameters(self, rng: np.random.Generator, draw: Draw) -> dict[str, Array]:
-        """Matrices that multiply a state are drawn as asked; the rest uniformly, biases as the cell starts them."""
-        multiplies = {
-            a.name
-            for s in self.step.statements if len(s.args) == 2
-            for a, b in (s.args, s.args[::-1])
-            if self.step.values[a.name].role == "param" and self._recurs(b.name)
-        }  # fmt: skip
-        fixed: dict[str, Array] = {}
-        for name, value in self.step.values.items():
-            shape = self.shape(name)
-            if value.role == "param":
-                start = self.d.cell.variable(name).start
-                if name in draw.given:
-                    fixed[name] = np.full(shape, draw.given[name])
-                elif name in multiplies and len(shape) == 2 and shape[0] == shape[1]:
-                    fixed[name] = draw.recurrent(rng, shape[0])
-                elif start in ("zeros", "ones") or start.replace(".", "").lstrip("-").isdigit():
-                    fixed[name] = np.full(
-                        shape, {"zeros": 0.0, "ones": 1.0}.get(start) if start in ("zeros", "ones") else float(start)
-                    )
-                elif len(shape) > 1 or start:
-                    fixed[name] = rng.uniform(-1, 1, shape) / max(1, shape[-1] if shape else 1) ** 0.5
-                else:
-                    fixed[name] = np.zeros(shape)
-            elif value.role == "const":
-                fixed[name] = np.asarray(float(self.d.cell.variable(name).start))
-            elif value.role == "size":
-                fixed[name] = np.asarray(float(self.sizes[name]))
-            elif value.role == "identity":
-                fixed[name] = np.eye(shape[0])
-        return fixed
-
-    def _recurs(self, name: str) -> bool:
-        """Is this an earlier state, or something elementwise made of one?"""
-        if self.step.values[name].role == "carry":
-            return True
-        made = next((s for s in self.step.statements if s.out.name == name), None)
-        return made is not None and any(self.step.values[a.name].role == "carry" for a in made.args)
-
-    def forward(self, rng: np.random.Generator, steps: int, setting: str) -> list[dict[str, Array]]:
-        """Values by name, step by step."""
-        loud = SETTINGS[setting]
-        low, high = (0.1, 0.5) if loud else (1e-60, 2e-60)
-        carried = {
-            n: rng.uniform(low, high, (self.lanes, *self.shape(n)))
-            for n, v in self.step.values.items()
-            if v.role == "carry"
-        }
-        inputs = [n for n, v in self.step.values.items() if v.role == "input"]
-        rows = []
-        for t in range(steps):
-            row = self.fixed | carried | {n: loud * rng.standard_normal((1, *self.shape(n))) for n in inputs}
-            row = {k: np.abs(v) if k in inputs and self.step.values[k].axes == () else v for k, v in row.items()}
-            row["t"] = np.asarray([float(t)])
-            with np.errstate(all="ignore"):
-                for s in self.step.statements:
-                    row[s.out.name] = compute(s, row.__getitem__, self.step.values, self.sizes)
-            carried = {prev: row[source] for prev, source in self.stage.feeds.items()}
-            rows.append(row)
-        return rows
-
-    # -- Jacobians -----------------------------------------------------------------------------------------
-
-    def jacobians(self) -> list[Array]:
-        """∂s_t/∂s_{t-1} of every step, states stacked: all unit directions at all steps in one run of tangents."""
-        sizes = [int(np.prod(self.shape(n), dtype=int)) for n in self.order]
-        total, steps = sum(sizes), len(self.rows)
-        row = {k: v if k in self.fixed else self._repeated(k, total) for k, v in self.rows[0].items()}
-        moved: dict[str, Array] = {}
-        at = 0
-        for name, n in zip(self.order, sizes, strict=True):
-            lanes = np.zeros((total, n))
-            lanes[at : at + n] = np.eye(n)
-            moved[name] = np.tile(lanes, (steps, 1)).reshape(-1, *self.shape(name))
-            at += n
-        for s in self.step.statements:
-            if any(a.name in moved for a in s.args):
-                get = lambda n: row[n] + 1j * TINY * moved[n] if n in moved else row[n]  # noqa: E731
-                with np.errstate(all="ignore"):
-                    value = np.imag(compute(s, get, self.step.values, self.sizes)) / TINY
-                moved[s.out.name] = np.broadcast_to(value, (steps * total, *self.shape(s.out.name)))
-        parts = []
-        for v in self.stage.feeds.values():
-            part = moved[v] if v in moved else np.zeros((steps * total, *self.shape(v)))
-            parts.append(part.reshape(steps, total, -1))
-        stacked = np.concatenate(parts, axis=2)
-        if not np.all(np.isfinite(stacked)):
-            raise NotFinite
-        return list(np.swapaxes(stacked, 1, 2))
-
-    def _repeated(self, name: str, total: int) -> Array:
-        values = np.concatenate([np.broadcast_to(r[name], (1, *self.shape(name))) for r in self.rows])
-        return np.repeat(values, total, axis=0)
-
-    # -- paths ---------------------------------------------------------------------------------------------
-
-    def shares(self) -> dict[str, float]:
-        """Mean share of every path's norm in the sum over the paths between the same two states."""
-        found: dict[str, float] = {}
-        for new in self.step.carried:
-            walks = self._walks(new)
-            norms = {label: 0.0 for label, _ in walks}
-            for row in self.rows[:: max(1, len(self.rows) // 20)]:
-                for label, walk in walks:
-                    norms[label] += float(np.linalg.norm(self._along(walk, row), 2))
-            total = sum(norms.values())
-            found |= {k: v / total if total else 0.0 for k, v in norms.items()}
-        return found
-
-    def direct(self, row: dict[str, Array]) -> dict[str, float]:
-        """For each state with an elementwise way straight to itself, the mean factor on that way."""
-        found = {}
-        for key in self.step.carried:
-            for walk in (w for label, w in self._walks(key) if label == f"{key}: direct"):
-                matrix = self._along(walk, row)
-                if not np.any(matrix - np.diag(np.diag(matrix))):
-                    found[key] = float(np.mean(np.diag(matrix)))
-        return found
-
-    def _walks(self, key: str) -> list[tuple[str, Walk]]:
-        """The paths from a state to itself, labelled by the equations they pass."""
-        previous = next(n for n, v in self.step.values.items() if v.role == "carry" and v.of == key)
-        variables = {v.name for v in self.d.cell.variables}
-        labelled: dict[str, Walk] = {}
-        for w in self.paths.walks(previous, self.step.carried[key]):
-            via = [h.of for h in w[:-1] if h.of in variables]
-            label = f"{key}: " + (" → ".join(via) if via else "direct")
-            while label in labelled:
-                label += "′"
-            labelled[label] = w
-        return list(labelled.items())
-
-    def _along(self, walk: Walk, row: dict[str, Array]) -> Array:
-        total = np.eye(int(np.prod(self.shape(walk[0].wrt), dtype=int))) if walk else np.eye(1)
-        for h in walk:
-            with np.errstate(all="ignore"):
-                matrix = through(h.statements, h.wrt, row, self.shape(h.wrt), self.step, self.sizes)
-            total = matrix @ total
-        return total

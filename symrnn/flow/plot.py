@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from symrnn.errors import UsageError
-from symrnn.flow.measure import INITIALISATIONS, Curve, Flow
+from symrnn.flow.measure import Curve, Flow
+from symrnn.flow.runs import INITIALISATIONS
 
 COLOURS = ("#1f5fa8", "#2f8f6b", "#c0582b", "#7a4fa3", "#8a6d1f", "#c2185b")
 DECADES = 20.0
@@ -81,7 +82,7 @@ def drawn(flow: Flow) -> Any:
 def _norms(ax: Any, curves: list[Curve], setting: str, colours: dict[str, str]) -> None:
     for curve in curves:
         colour = colours[curve.name]
-        width = 1.7 if curve.name in INITIALISATIONS else 3.2
+        width = 1.7 if curve.name in (*INITIALISATIONS, "none") else 3.2
         ax.plot(curve.lags, curve.log_norm, color=colour, label=curve.name, lw=width)
         ax.fill_between(curve.lags, curve.lowest, curve.highest, color=colour, alpha=0.13, lw=0)
     ax.axhline(0, color="#888888", lw=0.8, ls=":")

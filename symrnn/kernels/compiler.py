@@ -17,6 +17,7 @@ from symrnn.errors import UsageError
 from symrnn.kernels import store
 
 #: No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
+QUICK = ("-O0",)
 FAST = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
 COMMON = ("-std=c++17", "-shared", "-fPIC", "-Wall", "-Wextra", "-Wno-unknown-pragmas")
 LOADING_ADVICE = "Remove it, or set SYMRNN_CACHE to a folder whose files may be run."
@@ -102,7 +103,7 @@ class Functions(dict[str, Any]):
 
 
 @cache
-def pointwise_library(source: str, dtype: Any) -> Functions:
+def pointwise_library(source: str, dtype: Any, flags: tuple[str, ...] = FAST) -> Functions:
     """The kernels of a cell for one element type (float32 or float64)."""
     real = {"float32": "float", "float64": "double"}[str(dtype)]
-    return Functions(library(source, (*FAST, f"-DSYMRNN_REAL={real}")))
+    return Functions(library(source, (*flags, f"-DSYMRNN_REAL={real}")))

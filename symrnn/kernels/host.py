@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from symrnn.kernels.compiler import library
+from symrnn.kernels.compiler import QUICK, library
 
-FLAGS = ("-O1", "-Wno-unused")
+FLAGS = (*QUICK, "-Wno-unused")
 _KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(')
 _MEETING = re.compile(r"__syncthreads|__shfl|block_sum|block_best|column_sum")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
 from importlib.resources import files
@@ -9,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from symrnn.cell import Cell
+from symrnn.cells import called
 from symrnn.errors import UsageError
-from symrnn.pages.document import Document, Equations
+from symrnn.pages.document import Document, Equations, LeftOut, Prose, Section, say
 from symrnn.pages.formula import Deriv, Sym
 from symrnn.pages.notation.latex import Latex
 from symrnn.pages.outline import outline, subject, unchecked
@@ -81,13 +83,24 @@ def show(cell: Cell, lang: str = "en") -> str:
         "recursion": rows["recursion"],
         "gradients": [e for e in rows["gradients"] if not (isinstance(e.left, Deriv) and e.left.at)],
     }
+    told = {anchor: tuple(left_out(cell, s)) for anchor, s in sections.items()}
     kept = tuple(
-        replace(sections[anchor], blocks=(Equations(tuple(replace(e, note=None) for e in found)),))
+        replace(
+            sections[anchor], blocks=(Equations(tuple(replace(e, note=None) for e in found)), *told.get(anchor, ()))
+        )
         for anchor, found in chosen.items()
-        if found
+        if found or told.get(anchor)
     )
     text: str = format_module("text").render(replace(whole, sections=kept), lang, fragment=True)
     return text
+
+
+def left_out(cell: Cell, section: Section) -> Iterator[Prose]:
+    """What `show` does not show of a section: what the page itself leaves out, and differentials."""
+    yield from (b for b in section.blocks if isinstance(b, LeftOut))
+    pairs = [p for b in section.blocks if isinstance(b, Prose) for p in b.phrases if p.key == "jacobian.differential"]
+    if pairs:
+        yield LeftOut((say("jacobian.elsewhere", count=len(pairs), cell=called(cell)),))
 
 
 def equations(cell: Cell) -> str:

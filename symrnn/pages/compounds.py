@@ -46,7 +46,8 @@ class Compound:
 
 def compounds(step: Step) -> dict[str, Compound]:
     """Every compound of a step whose inner values nothing else reads, by the name of its result."""
-    found = (f(step.statements, s) for s in step.statements for f in FINDERS)
+    by_name = {s.out.name: s for s in step.statements}
+    found = (f(by_name, s) for s in step.statements for f in FINDERS)
     return {c.result: c for c in found if c is not None and _is_closed(c, step)}
 
 
@@ -54,9 +55,8 @@ def _is_closed(c: Compound, step: Step) -> bool:
     return all(s in c.statements for s in step.statements if any(a.name in c.inner for a in s.args))
 
 
-def _softmax_at(statements: tuple[Statement, ...], s: Statement) -> Compound | None:
+def _softmax_at(by_name: Mapping[str, Statement], s: Statement) -> Compound | None:
     """exp(a - max a) over its own sum."""
-    by_name = {x.out.name: x for x in statements}
     top, bottom = _quotient(s)
     found = _powers_at(by_name, top)
     total = by_name.get(bottom)
@@ -66,9 +66,8 @@ def _softmax_at(statements: tuple[Statement, ...], s: Statement) -> Compound | N
     return Compound("softmax", peak.args[0].name, s.out.name, (peak, shift, powers, total, s))
 
 
-def _logsumexp_at(statements: tuple[Statement, ...], s: Statement) -> Compound | None:
+def _logsumexp_at(by_name: Mapping[str, Statement], s: Statement) -> Compound | None:
     """log Σ exp(a - max a) + max a."""
-    by_name = {x.out.name: x for x in statements}
     made = [by_name.get(a.name) for a in s.args]
     log = next((x for x in made if x is not None and _row(x) is FUNCTIONS["log"]), None)
     total = by_name.get(log.args[0].name) if log else None
@@ -102,9 +101,9 @@ def sums_of_powers(step: Step) -> set[str]:
     return {s.out.name for s in sums if _powers_at(by_name, s.args[0].name) is not None}
 
 
-def _norm_at(statements: tuple[Statement, ...], s: Statement) -> Compound | None:
+def _norm_at(by_name: Mapping[str, Statement], s: Statement) -> Compound | None:
     """√(aᵀ a)."""
-    squares = next((x for x in statements if s.args and x.out.name == s.args[0].name), None)
+    squares = by_name.get(s.args[0].name) if s.args else None
     if _row(s) not in (FUNCTIONS["sqrt"], root) or not isinstance(squares, Contraction) or len(squares.args) != 2:
         return None
     a, b = squares.args
@@ -113,9 +112,8 @@ def _norm_at(statements: tuple[Statement, ...], s: Statement) -> Compound | None
     return Compound("norm", a.name, s.out.name, (squares, s))
 
 
-def _layer_norm_at(statements: tuple[Statement, ...], s: Statement) -> Compound | None:
+def _layer_norm_at(by_name: Mapping[str, Statement], s: Statement) -> Compound | None:
     """a less its mean, over the root of the mean of its squares plus a little."""
-    by_name = {x.out.name: x for x in statements}
     centred, spread = (by_name.get(n) for n in _quotient(s))
     if not isinstance(centred, Pointwise) or not isinstance(spread, Pointwise):
         return None

@@ -26,6 +26,11 @@ def say(key: str, **gaps: Any) -> Phrase:
     return Phrase(key, gaps)
 
 
+def rounded(count: int) -> str:
+    """A count as people write it: in full, or by its order where it is huge."""
+    return f"{count:,}" if count < 10**9 else f"{count:.1e}"
+
+
 @dataclass(frozen=True)
 class Words:
     """Text from a cell file; it has no translation and means nothing to any format."""
@@ -60,6 +65,11 @@ class Prose:
     """A paragraph."""
 
     phrases: tuple[Phrase, ...]
+
+
+@dataclass(frozen=True)
+class LeftOut(Prose):
+    """A paragraph that says what is not written out, and how much it is."""
 
 
 @dataclass(frozen=True)

@@ -352,8 +352,15 @@ def _is_transpose(a: Formula) -> bool:
 
 def repeated(node: Formula, labels: Labels) -> Formula:
     """The formula with every one of the labels: along those it lacks it stands beside a vector of ones."""
-    missing = [x for x in labels if x not in node.labels]
-    return node if node == ZERO else mul(node, *(Call("ones", (), (x,)) for x in missing))
+    ones = [Call("ones", (), (x,)) for x in labels if x not in node.labels]
+    if node != ZERO and len(labels) == 2 and len(node.labels) == len(ones) == 1:
+        return Ein((node, *ones) if node.labels[0] == labels[0] else (*ones, node), labels)
+    return node if node == ZERO else mul(node, *ones)
+
+
+def whole(node: Formula, labels: Labels) -> Formula:
+    """The formula with all of these labels, even where it is zero: what a function of an axis runs over."""
+    return Call("zero", (), labels) if labels and node == ZERO else repeated(node, labels)
 
 
 def power(base: Formula, exponent: sp.Number) -> Formula:
@@ -409,16 +416,12 @@ def rebuilt(node: Formula, change: Callable[[Formula], Formula]) -> Formula:
 
 
 def relabel(node: Formula, mapping: Mapping[str, str]) -> Formula:
-    """The formula with its free labels renamed; summed labels step aside where names would meet."""
-    here = dict(mapping)
-    if isinstance(node, Ein):
-        for label in node.summed:
-            here[label] = fresh(
-                axis_of(label),
-                [*(here.get(x, x) for x in node.labels), *(here[x] for x in node.summed if x in here and x != label)],
-            )
-    if isinstance(node, Call) and node.over:
-        here = {k: v for k, v in mapping.items() if k != node.over or node.over in node.labels}
+    """The formula with its free labels renamed; those it sums or runs over step aside where names would meet."""
+    bound = _bound(node)
+    free = tuple(x for x in getattr(node, "labels", ()) if x not in bound)
+    here = {k: v for k, v in mapping.items() if k not in bound}
+    for label in bound:
+        here[label] = fresh(axis_of(label), [here.get(x, x) for x in (*free, *bound[: bound.index(label)])])
     if not isinstance(node, Chain):
         node = rebuilt(node, lambda x: relabel(x, here))
     if "labels" in {f.name for f in fields(node)}:
@@ -426,3 +429,10 @@ def relabel(node: Formula, mapping: Mapping[str, str]) -> Formula:
     if isinstance(node, Call) and node.over in here:
         node = replace(node, over=here[node.over])
     return node
+
+
+def _bound(node: Formula) -> Labels:
+    """The labels that a formula sums or runs over and does not have itself."""
+    if isinstance(node, Ein):
+        return node.summed
+    return (node.over,) if isinstance(node, Call) and node.over and node.over not in node.labels else ()

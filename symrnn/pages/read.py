@@ -29,8 +29,8 @@ from symrnn.pages.formula import (
     neg,
     power,
     relabel,
-    repeated,
     unbatched,
+    whole,
 )
 
 # -- scalar expressions ------------------------------------------------------------------------------------
@@ -43,7 +43,8 @@ def expression(expr: sp.Expr, values: Mapping[str, Formula], rank: Sequence[str]
     if expr.is_NumberSymbol:
         return Num(expr)
     if expr.is_Number:
-        return neg(Num(-expr)) if expr < 0 else Num(expr)
+        shown = sp.Integer(int(expr)) if expr.is_Float and float(expr).is_integer() and abs(expr) < 1e6 else expr
+        return neg(Num(-shown)) if expr < 0 else Num(shown)
     if isinstance(expr, sp.Add):
         return add(
             *(expression(a, values, rank) for a in sorted(expr.args, key=lambda a: (a.is_Number, *_key(a, rank))))
@@ -93,7 +94,7 @@ def statement(s: Statement, operand: Callable[[Ref], Formula]) -> Formula:
         case Pointwise():
             names = [a.name for a in s.args]
             return settled(expression(s.expr, dict(zip(names, args, strict=True)), names), out)
-    args = [repeated(a, unbatched(r.labels)) for a, r in zip(args, s.args, strict=True)]
+    args = [whole(a, unbatched(r.labels)) for a, r in zip(args, s.args, strict=True)]
     match s:
         case Contraction():
             return ein(tuple(args), out)
@@ -183,7 +184,7 @@ class _Written:
         out = natural(e.axes)
         if e.op == "identity":
             return Call("identity", (), out)
-        args = [self.formula(a) for a in e.args]
+        args = [whole(self.formula(a), natural(a.axes)) for a in e.args]
         match e.op:
             case "@":
                 return self.product(e, args)

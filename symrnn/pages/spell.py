@@ -325,24 +325,29 @@ class Spelling:
 
     def matrix(self, a: Formula, b: Formula, out: Labels) -> str:
         """A product of two operands in matrix notation, or "" if only indices can say it."""
-        la, lb = a.labels, b.labels
-        to = self.to
+        la, lb, to = a.labels, b.labels, self.to
 
         def plain(x: Formula) -> str:
             return self.text(x, POWER)
 
+        def turned_first(x: Formula) -> str:
+            below = isinstance(x, Div) and to.fraction_level < POWER  # in aᵀ/n b it might seem that b stands below too
+            return to.fence("(", self.turned(x)) if below else self.turned(x)
+
         if la == lb and not out:
             if len(la) == 1:
-                return to.row([self.turned(a), to.op("dot"), plain(b)])
+                return to.row([turned_first(a), to.op("dot"), plain(b)])
             return to.fence("<", to.row([self.text(a), to.op(","), self.text(b)]))
         if len(la) == len(lb) == 1 and out == (*la, *lb):
             return to.row([plain(a), to.op("dot"), self.turned(b)])
+        if len(la) == len(lb) == 1 and out == la != lb:
+            return to.row([plain(a), to.op("dot"), self.text(Ein((b,), ()), POWER)])
         if len(la) == 2 and len(lb) == 1 and len(out) == 1 and set(la) == {*out, *lb}:
-            return to.row([plain(a) if la[1] == lb[0] else self.turned(a), to.op("dot"), plain(b)])
+            return to.row([plain(a) if la[1] == lb[0] else turned_first(a), to.op("dot"), plain(b)])
         if len(la) == len(lb) == len(out) == 2 and out[0] in la and out[1] in lb and len(set(la) & set(lb)) == 1:
             inner = (set(la) & set(lb)).pop()
             if inner not in out:
-                left = plain(a) if la[1] == inner else self.turned(a)
+                left = plain(a) if la[1] == inner else turned_first(a)
                 return to.row([left, to.op("dot"), plain(b) if lb[0] == inner else self.turned(b)])
         if la == lb and len(la) == 2 and len(out) == 1:
             both = to.fence("(", to.row([plain(a), to.op("odot"), plain(b)]))

@@ -29,6 +29,7 @@ from symrnn.pages.formula import (
     relabel,
     repeated,
     unbatched,
+    whole,
 )
 from symrnn.pages.names import Letter, letter
 from symrnn.pages.read import expression, settled, statement, written
@@ -55,6 +56,17 @@ class Trace:
         self._known: dict[tuple[str, str, int], Formula] = {}
         self.abbreviations = self._abbreviated()
         self._promote()
+
+    def edges_into(self, name: str) -> tuple[Edge, ...]:
+        """The ways in which a value of the step depends on its operands."""
+        return self._edges_by_of.get(name, ())
+
+    @cached_property
+    def _edges_by_of(self) -> dict[str, tuple[Edge, ...]]:
+        found: dict[str, list[Edge]] = {}
+        for edge in self.d.edges:
+            found.setdefault(edge.of, []).append(edge)
+        return {name: tuple(entering) for name, entering in found.items()}
 
     # -- which values get symbols --------------------------------------------------------------------------
 
@@ -89,7 +101,7 @@ class Trace:
         for a in self.d.adjoints:
             name = a.of
             if name in self.definitions and not self.is_named(name) and self._may_be_named(self.definitions[name]):
-                uses = sum(1 for e in self.d.edges if e.of == name and e.wrt in self.adjoints)
+                uses = sum(1 for e in self.edges_into(name) if e.wrt in self.adjoints)
                 if uses > 1 and size(self.adjoint(name)) > LARGE:
                     self.abbreviations.append(name)
 
@@ -251,7 +263,7 @@ class Trace:
 
     def source(self, c: Compound) -> Formula:
         """What a compound is a function of."""
-        return repeated(self.value(c.source), unbatched(self.step.values[c.source].labels))
+        return whole(self.value(c.source), unbatched(self.step.values[c.source].labels))
 
     def spoken(self, node: Formula) -> Formula:
         """The formula with every softmax that has a symbol called by it."""

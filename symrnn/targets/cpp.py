@@ -6,15 +6,16 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import ModuleType
 
 from symrnn.arraycode import HELPERS
 from symrnn.cell import Cell
 from symrnn.emit import Artifact, Header, emit
-from symrnn.errors import SubstituteWarning
+from symrnn.errors import SubstituteWarning, UsageError
 from symrnn.frame import Filled, Pairs, frame, has_sums
 from symrnn.kernels.c import SPELLING, Kernel, sizes
-from symrnn.kernels.compiler import compiler
+from symrnn.kernels.compiler import QUICK, compiler, pointwise_library
 from symrnn.kernels.glue import Direction, Glue
 from symrnn.kernels.layout import layout
 from symrnn.kernels.plan import Plan, plan
@@ -24,6 +25,7 @@ from symrnn.spelling import in_python
 
 NAME = "cpp"
 TEMPLATES = {".py": "cpp/module.py.j2", ".cpp": "cpp/kernels.cpp.j2"}
+TO_CHECK = "Install g++ or clang++, or generate it unchecked: --no-check, check=False."
 PASSES = ("expand", "alias", "save")
 
 __all__ = ["NAME", "PASSES", "SPELLING", "TEMPLATES", "context", "load"]
@@ -116,9 +118,23 @@ def _tape(forward: Direction, backward: Direction, seeds: set[str]) -> list[tupl
     return [(in_python(n), forward.shapes[in_python(n)]) for n in backward.reads if in_python(n) not in seeds]
 
 
+def stand_in() -> str | None:
+    """The target whose module takes the place of this one's where there is no compiler."""
+    return None if compiler() else "numpy"
+
+
+def load_for_check(cell: Cell, artifacts: Sequence[Artifact]) -> ModuleType:
+    """The module with kernels that are compiled quickly and run slowly. Raises UsageError without a compiler."""
+    if stand_in():
+        raise UsageError(f"The cpp code of {cell.name} cannot be checked without a C++ compiler.", TO_CHECK)
+    module = load(cell, artifacts)
+    module.__dict__["pointwise_library"] = partial(pointwise_library, flags=QUICK)
+    return module
+
+
 def load(cell: Cell, artifacts: Sequence[Artifact]) -> ModuleType:
     """The module with its kernels; without a compiler a warning and the NumPy module."""
-    if compiler() is None:
+    if stand_in():
         said = "There is no C++ compiler (g++, clang++ or $CXX): the NumPy module takes the place of the compiled one."
         warnings.warn(said, SubstituteWarning, stacklevel=3)
         return execute(cell, emit(cell, "numpy"))

@@ -9,8 +9,10 @@ from typing import Any
 
 from symrnn.cell import Cell, Variable
 from symrnn.emit import Artifact, Header
+from symrnn.errors import UsageError
 from symrnn.frame import Filled, Pairs
 from symrnn.kernels.c import SPELLING, Kernel, sizes
+from symrnn.kernels.compiler import compiler
 from symrnn.kernels.host import on_the_cpu
 from symrnn.kernels.ops import extent
 from symrnn.loading import load as execute
@@ -99,6 +101,13 @@ def _bound(b: Any) -> Bound:
 def _shape(v: Variable, cell: Cell, lead: tuple[str, ...] = ()) -> str:
     items = [*lead, *(extent((a,), sizes(cell)) for a in v.axes)]
     return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
+
+
+def load_for_check(cell: Cell, artifacts: Sequence[Artifact]) -> ModuleType:
+    """The module with its kernels on the processor. Raises UsageError without a compiler."""
+    if compiler() is None:
+        raise UsageError(f"The cuda code of {cell.name} cannot be checked without a C++ compiler.", cpp.TO_CHECK)
+    return load(cell, artifacts, host=True)
 
 
 def load(cell: Cell, artifacts: Sequence[Artifact], host: bool = False) -> ModuleType:

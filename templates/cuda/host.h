@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <random>
 #include <utility>
 #include <vector>
 #include <ucontext.h>
@@ -39,7 +38,19 @@ static std::vector<Fiber> fibers;
 static size_t running, launched;
 static ucontext_t scheduler;
 static bool fibered;
-static std::mt19937_64 order;
+struct Order  // splitmix64: <random> takes longer to compile than the kernels
+{
+    uint64_t state = 0;
+    void seed(uint64_t given) { state = given; }
+    uint64_t operator()()
+    {
+        uint64_t z = state += 0x9e3779b97f4a7c15u;
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+        return z ^ (z >> 31);
+    }
+};
+static Order order;
 static void (*body)(void*);
 static void* arguments;
 static unsigned long long slots[1024];

@@ -84,7 +84,7 @@ def _reader(trace: Trace, c: Contribution) -> str:
     compound = trace.compound_of(c)
     reader = compound.result if compound else c.edge.of
     while not trace.is_named(reader):
-        reader = next(e.of for e in trace.d.edges if e.wrt == reader)
+        reader = trace.d.edges_from(reader)[0].of
     return reader
 
 
@@ -95,7 +95,7 @@ def _kind(trace: Trace, c: Contribution) -> str:
         return "compound"
     name = c.edge.of
     while not trace.is_named(name):
-        e = next(e for e in trace.d.edges if e.wrt == name)
+        e = trace.d.edges_from(name)[0]
         if isinstance(e.statement, Contraction):
             return "product"
         name = e.of

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import sympy as sp
 
 from symrnn.cell import Variable, axis_parts
-from symrnn.ir import Concat, Contraction, OneHot, Peak, Pointwise, reads
+from symrnn.ir import Concat, Contraction, OneHot, Peak, reads
 from symrnn.pages.document import Block, Equation, Equations, Mono, Phrase, Prose, Section, Table, Truth, Words, say
 from symrnn.pages.formula import (
     STEP,
@@ -169,7 +169,7 @@ def _derivatives(trace: Trace, stage: Stage) -> list[Equation]:
         out, own = unbatched(e.statement.out.labels), unbatched(e.statement.args[e.position].labels)
         if 0 < len(own) < len(out):  # an array with an axis more than a matrix has
             continue
-        made = _partial(trace, e.statement, e.position)
+        made = trace.partial(e)
         of, by = trace.value(e.of), trace.value(e.wrt)
         if len(list(walk(of))) > 9 or len(list(walk(by))) > 9 or isinstance(by, Add | Neg | Num):
             continue
@@ -199,10 +199,3 @@ def _compounds(trace: Trace, stage: Stage) -> Iterator[Equation]:
 def _measured(stage: Stage, hop: Hop, matrix: bool) -> Truth:
     """The Jacobian of a hop, a vector where it has one row."""
     return lambda w, t: w.through(stage, hop.statements, hop.wrt, t)[slice(None) if matrix else 0]
-
-
-def _partial(trace: Trace, s: object, position: int) -> Formula:
-    """The partial derivative of a Pointwise by one operand, in named values."""
-    assert isinstance(s, Pointwise)
-    edge = next(e for e in trace.d.edges if e.statement == s and e.position == position)
-    return trace.partial(edge)

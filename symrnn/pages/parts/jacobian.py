@@ -14,7 +14,7 @@ from symrnn.functions import Function
 from symrnn.ir import Concat, Contraction, Pointwise, Ref
 from symrnn.numeric import Array
 from symrnn.pages.compounds import RULES, tidy
-from symrnn.pages.document import Block, Equation, Equations, Fold, Phrase, Prose, Section, Truth, say
+from symrnn.pages.document import Block, Equation, Equations, Fold, LeftOut, Phrase, Prose, Section, Truth, rounded, say
 from symrnn.pages.formula import (
     NOW,
     Big,
@@ -39,7 +39,10 @@ from symrnn.pages.trace import Trace
 from symrnn.pages.world import Stage, World
 
 WHOLE = 12
-FEW = 4
+FEW, NAMED = 4, 8
+#: How many hops of paths are written out for each state, and more only where few states have many values, so that a
+#: page grows as the number of equations does; a line of differentials counts as so many hops.
+ROOM, LINE = 200, 8
 
 
 def section(trace: Trace, stage: Stage) -> Section:
@@ -52,6 +55,8 @@ class _Jacobian:
         self.trace, self.stage, self.step = trace, stage, trace.step
         self.carried = trace.step.carried
         self.paths = Paths(trace)
+        self.named = [s.out.name for s in trace.step.statements if trace.is_named(s.out.name)]
+        self.reach: dict[str, set[str]] = {}
         self.previous = {v.of: n for n, v in trace.step.values.items() if v.role == "carry"}
         inputs = {v.name for v in trace.cell.inputs}
         self.states = [k for k in self.carried if not trace.carries[k].lag and trace.carries[k].of not in inputs]
@@ -69,13 +74,40 @@ class _Jacobian:
     # -- one pair of states --------------------------------------------------------------------------------
 
     def row(self, new: str) -> Iterator[Block]:
-        """What one state depends on, and then what it does not depend on."""
-        reached = [old for old in self.carried if self.paths.count(self.previous[old], self.carried[new])]
+        """What one state depends on, what of that is not written out, and what it does not depend on."""
+        known = self.paths.to(self.carried[new])
+        reached = [old for old in self.carried if self.previous[old] in known]
+        written = self.written(new, reached)
         for old in reached:
-            yield from self.pair(new, old)
-        others = [self.before(k) for k in self.states if k not in reached and k != new]
-        if others:
+            if old in written:
+                yield from self.pair(new, old)
+        if len(written) < len(reached):
+            yield self.left(new, [old for old in reached if old not in written])
+        others = [self.before(k) for k in self.states if self.previous[k] not in known and k != new]
+        if len(others) > NAMED:
+            yield Prose((say("jacobian.nowhere", new=self.now(new), number=len(others)),))
+        elif others:
             yield Prose((say("jacobian.none", new=self.now(new), old=others),))
+
+    def written(self, new: str, reached: list[str]) -> set[str]:
+        """The states whose Jacobians are written out: the nearest, as long as there is room."""
+        room = max(ROOM, LINE * len(self.named) // len(self.states))
+        written: set[str] = set()
+        for old in sorted(reached, key=lambda k: self.paths.length(self.previous[k], self.carried[new])):
+            walks = self.paths.walks(self.previous[old], self.carried[new])
+            room -= sum(map(len, walks)) or LINE * len(self.moved(new, old))
+            if room >= 0:
+                written.add(old)
+        return written
+
+    def left(self, new: str, olds: list[str]) -> LeftOut:
+        """How many Jacobians of a state are not written out, and what they would take."""
+        target = self.carried[new]
+        paths = sum(self.paths.count(self.previous[k], target) for k in olds)
+        longest = max(self.paths.length(self.previous[k], target) for k in olds)
+        return LeftOut((
+            say("jacobian.left", new=self.now(new), count=len(olds), paths=rounded(paths), longest=longest),
+        ))  # fmt: skip
 
     def pair(self, new: str, old: str) -> Iterator[Block]:
         walks = self.paths.walks(self.previous[old], self.carried[new])
@@ -149,7 +181,7 @@ class _Jacobian:
         """ds_t/ds_{t-1} with the other states of step t-1 seen as functions of s."""
         value = self.carried[key]
         pairs = [(value, self.carried[v]) for v in self.carried] + [(self.previous[v], value) for v in self.carried]
-        if any(self.paths.count(start, goal) > self.paths.most for start, goal in pairs):
+        if any(self.paths.is_long(start, goal) for start, goal in pairs):
             return
         walks = [
             (early, late)
@@ -237,15 +269,27 @@ class _Jacobian:
     def tangents(self, new: str, old: str) -> Iterator[Block]:
         """Where matrices cannot say it, or paths are too many: the differential of every named value, in order."""
         start, goal = self.previous[old], self.carried[new]
-        count = self.paths.count(start, goal)
-        names = [n for n in (s.out.name for s in self.step.statements) if self.trace.is_named(n)]
-        touched = [n for n in names if self.paths.count(start, n) and self.paths.count(n, goal)]
-        if goal not in touched:
-            touched.append(goal)
+        count = rounded(self.paths.count(start, goal))
         flow = _Tangents(self.trace, start)
+        touched = self.moved(new, old)
         rows = tuple(Equation(self.trace.symbol(n, "tangent"), flow.of(n), along=start) for n in touched)
-        yield Prose((say("jacobian.differential", new=self.now(new), old=self.before(old), count=count),))
+        yield Prose((say("jacobian.differential", new=self.now(new), old=self.before(old), paths=count),))
         yield Equations(rows) if len(rows) <= 6 else Fold(say("jacobian.lines", count=len(rows)), (Equations(rows),))
+
+    def moved(self, new: str, old: str) -> list[str]:
+        """The named values through which a state moves when an earlier one does, itself last."""
+        goal, after = self.carried[new], self.after(old)
+        between = [n for n in self.named if n in after and n in self.paths.to(goal)]
+        return between if goal in between else [*between, goal]
+
+    def after(self, old: str) -> set[str]:
+        """Everything of this step that depends on an earlier state."""
+        if old not in self.reach:
+            found = self.reach[old] = {self.previous[old]}
+            for s in self.step.statements:
+                if any(e.wrt in found for e in self.trace.edges_into(s.out.name)):
+                    found.add(s.out.name)
+        return self.reach[old]
 
     # -- symbols -------------------------------------------------------------------------------------------
 
@@ -278,7 +322,7 @@ class _Tangents:
             ref = next(a for x in compound.statements for a in x.args if a.name == compound.source)
             y, a = self.trace.value(name), self.trace.operand(ref)
             return RULES[compound.op].moved(y, a, self.trace.length(compound.source), self.operand(ref))
-        terms = [self.through(e) for e in self.trace.d.edges if e.of == name and self.depends(e.wrt)]
+        terms = [self.through(e) for e in self.trace.edges_into(name) if self.depends(e.wrt)]
         return settled(tidy(add(*terms)), unbatched(s.out.labels))
 
     def through(self, e: Edge) -> Formula:
@@ -300,7 +344,7 @@ class _Tangents:
     def _touched(self) -> set[str]:
         found = {self.start}
         for s in self.trace.step.statements:
-            if any(e.of == s.out.name and e.wrt in found for e in self.trace.d.edges):
+            if any(e.wrt in found for e in self.trace.edges_into(s.out.name)):
                 found.add(s.out.name)
         return found
 

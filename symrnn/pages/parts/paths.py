@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import sympy as sp
 
@@ -30,7 +31,7 @@ from symrnn.pages.formula import (
 from symrnn.pages.rewrite import shifted
 from symrnn.pages.trace import Trace
 
-MANY = 8
+MANY, LONGEST = 8, 24
 STACK = Sym("*", ("*",))
 
 
@@ -73,30 +74,55 @@ class Product:
 class Paths:
     """The paths of one step."""
 
-    def __init__(self, trace: Trace, most: int = MANY) -> None:
-        self.trace, self.most = trace, most
-        self.counted: dict[str, dict[str, int]] = {}
+    def __init__(self, trace: Trace, most: int = MANY, longest: int = LONGEST) -> None:
+        self.trace, self.most, self.longest = trace, most, longest
+        self.known: dict[str, list[Hop]] = {}
+        self.measured: dict[str, dict[str, tuple[int, int]]] = {}
 
     def hops(self, name: str) -> list[Hop]:
         """What reads a value directly, compounds as one."""
-        compounds = self.trace.compounds
-        found: dict[str, list[Edge]] = {}
-        for e in self.trace.d.edges_from(name):
-            if e.of not in compounds or name not in compounds[e.of].inner:
-                found.setdefault(e.of, []).append(e)
-        whole = [Hop(name, c.result, c.statements, (), c) for c in compounds.values() if c.source == name]
-        return [Hop(name, of, (edges[0].statement,), tuple(edges)) for of, edges in found.items()] + whole
+        if name not in self.known:
+            compounds = self.trace.compounds
+            found: dict[str, list[Edge]] = {}
+            for e in self.trace.d.edges_from(name):
+                if e.of not in compounds or name not in compounds[e.of].inner:
+                    found.setdefault(e.of, []).append(e)
+            whole = [Hop(name, c.result, c.statements, (), c) for c in compounds.values() if c.source == name]
+            plain = [Hop(name, of, (edges[0].statement,), tuple(edges)) for of, edges in found.items()]
+            self.known[name] = plain + whole
+        return self.known[name]
 
     def count(self, start: str, goal: str) -> int:
         """How many paths lead from one value to another."""
-        known = self.counted.setdefault(goal, {goal: 1})
-        if start not in known:
-            known[start] = sum(self.count(h.of, goal) for h in self.hops(start))
-        return known[start]
+        return self.to(goal).get(start, (0, 0))[0]
+
+    def length(self, start: str, goal: str) -> int:
+        """How many hops the longest path has that leads from one value to another."""
+        return self.to(goal).get(start, (0, 0))[1]
+
+    def to(self, goal: str) -> dict[str, tuple[int, int]]:
+        """Every value from which a path leads to `goal`: how many there are, and the length of the longest."""
+        if goal not in self.measured:
+            known = self.measured[goal] = {goal: (1, 0)}
+            for name in self._backwards:
+                ahead = [known[h.of] for h in self.hops(name) if h.of in known]
+                if ahead and name != goal:
+                    known[name] = sum(n for n, _ in ahead), 1 + max(length for _, length in ahead)
+        return self.measured[goal]
+
+    @cached_property
+    def _backwards(self) -> list[str]:
+        """Every value after all that read it."""
+        computed = [s.out.name for s in reversed(self.trace.step.statements)]
+        return [*computed, *(n for n, v in self.trace.step.values.items() if v.role != "value")]
+
+    def is_long(self, start: str, goal: str) -> bool:
+        """Are there too many paths to print, or is one too long?"""
+        return self.count(start, goal) > self.most or self.length(start, goal) > self.longest
 
     def walks(self, start: str, goal: str) -> list[Walk]:
-        """Every path, or none if there are too many to print."""
-        if self.count(start, goal) > self.most:
+        """Every path, or none if there are too many to print or one is too long."""
+        if self.is_long(start, goal):
             return []
         if start == goal:
             return [()]

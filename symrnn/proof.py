@@ -1,0 +1,37 @@
+"""No generated module is handed out unproved: each is run once, unless the very text has passed before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+
+from symrnn.cell import Cell
+from symrnn.check import SMALL, check, quick
+from symrnn.emit import Artifact, target
+from symrnn.errors import CheckFailed
+from symrnn.loading import load
+
+#: Texts that passed in this process.
+_passed: set[tuple[Artifact, ...]] = set()
+
+
+def prove(cell: Cell, backend: str, artifacts: Sequence[Artifact]) -> None:
+    """Run the generated files of a cell at one small point, on the processor, beside its equations.
+
+    Raises CheckFailed, which names the quantity, if they disagree; UsageError if the files cannot be run here.
+    """
+    text = tuple(artifacts)
+    if text in _passed or _shipped(backend, text):
+        return
+    module = getattr(target(backend), "load_for_check", load)(cell, text)
+    if not quick(cell, module, backend).ok:
+        whole = check(cell, module, backend, shapes=[SMALL])
+        raise CheckFailed(cell.name, backend, "\n".join(f"  {row}" for row in whole.failures))
+    _passed.add(text)
+
+
+def _shipped(backend: str, artifacts: tuple[Artifact, ...]) -> bool:
+    """Are they the very files that come with symrnn, which the tests prove?"""
+    folder = files("symrnn.generated").joinpath(backend)
+    found = [(folder.joinpath(a.path), a.text) for a in artifacts]
+    return all(f.is_file() and f.read_text(encoding="utf-8") == text for f, text in found)

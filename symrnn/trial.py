@@ -1,0 +1,200 @@
+"""One shape and one random point: what the equations say there, and how far rounding may change it.
+
+Nothing here knows a generated module; `check` compares one with a trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+
+from symrnn import evaluate, interpret
+from symrnn.cell import Cell, axis_size
+from symrnn.derive import derive
+from symrnn.errors import UsageError
+from symrnn.schedule import schedule
+
+Arrays = dict[str, np.ndarray]
+#: What moves in a direction: (params, inputs or state; name), and the array it moves by.
+Shift = tuple[tuple[str, str], np.ndarray]
+
+KINK_MARGIN = 1e-3
+TINY = 1e-40  # of complex steps: its square is nothing beside one
+AT_ONCE = 8
+ATTEMPTS = 200
+
+
+class Trial:
+    """A random point away from kinks, with weights for outputs and last states, whose weighted sum is the loss.
+
+    `size` is what the summands of the loss come to, all taken positive.
+
+    Each try with the same seed is another point, with smaller numbers the later it comes. Raises UsageError if no point
+    away from every kink, and with finite values on the way, is found.
+    """
+
+    def __init__(
+        self, cell: Cell, sizes: dict[str, int], seed: int = 0, dtype: str = "float64", again: int = 0
+    ) -> None:
+        self.cell, self.sizes, self.dtype = cell, sizes, np.dtype(dtype)
+        self.rng = np.random.default_rng([seed, again])
+        self.scale = 0.7 / (1 + again / 2)
+        self.point = self.away_from_kinks()
+        self.outputs, self.state = self.evaluated(self.point)
+        self.weights = {n: self.weight(a) for n, a in self.outputs.items()}
+        self.state_weights = {n: self.weight(a) for n, a in self.state.items()}
+        self.directions = {g: {n: self.direction(a) for n, a in arrays.items()} for g, arrays in self.point.items()}
+        self.size = _size(self.outputs, self.weights) + _size(self.state, self.state_weights)
+
+    @property
+    def shape(self) -> str:
+        return " ".join(f"{a}={n}" for a, n in self.sizes.items())
+
+    def quantities(self) -> list[tuple[str, str]]:
+        """Everything there is a gradient by: (group, name)."""
+        return [(group, name) for group, arrays in self.point.items() for name in arrays]
+
+    # -- the point -----------------------------------------------------------------------------------------
+
+    def away_from_kinks(self) -> dict[str, Arrays]:
+        """Random parameters, inputs and states, drawn again until all is finite and no function near its kink."""
+        ever_finite = False
+        for attempt in range(ATTEMPTS):
+            point = self.draw(positive=attempt % 4 == 3)
+            kinks: list[float] = []
+            outputs, state = self.evaluated(point, kinks)
+            finite = all(np.isfinite(a).all() for a in (*outputs.values(), *state.values(), np.array(kinks)))
+            ever_finite = ever_finite or finite
+            if finite and all(k > KINK_MARGIN * 0.5 ** (attempt / 25) for k in kinks):
+                return point
+        if not ever_finite:
+            where = f"{self.cell.name} was not finite, at {self.shape}"
+            raise UsageError(f"At each of {ATTEMPTS} random points some value of {where}.")
+        raise UsageError(f"No point away from every kink of {self.cell.name} was found at {self.shape}.")
+
+    def draw(self, positive: bool) -> dict[str, Arrays]:
+        """Normal numbers, or their absolute values for cells that take logarithms and roots."""
+
+        def array(lead: tuple[int, ...], axes: tuple[str, ...]) -> np.ndarray:
+            shape = (*lead, *(axis_size(a, self.sizes) for a in axes))
+            drawn = self.rng.standard_normal(shape) * self.scale
+            return np.asarray(np.abs(drawn) if positive else drawn, self.dtype).astype(np.float64)
+
+        steps, batch = self.sizes["T"], self.sizes["B"]
+        return {
+            "params": {v.name: array((), v.axes) for v in self.cell.params},
+            "inputs": {v.name: array((steps, batch), v.axes) for v in self.cell.inputs},
+            "state": {c.name: array((batch,), c.axes) for c in self.cell.carries},
+        }
+
+    def weight(self, like: np.ndarray) -> np.ndarray:
+        return self.rng.standard_normal(like.shape).astype(self.dtype).astype(np.float64)
+
+    def direction(self, like: np.ndarray) -> np.ndarray:
+        return self.rng.standard_normal(like.shape)
+
+    def evaluated(
+        self, point: dict[str, Arrays], kinks: list[float] | None = None, noise: evaluate.Noise | None = None
+    ) -> tuple[Arrays, Arrays]:
+        """Outputs and last states, by the equations as written."""
+        with np.errstate(all="ignore"):
+            return evaluate.run(self.cell, point["params"], point["inputs"], point["state"], kinks, noise)
+
+    # -- what is known there -------------------------------------------------------------------------------
+
+    @cached_property
+    def pushed(self) -> float:
+        """⟨J v, w⟩ for all directions at once, by the derivation's forward mode."""
+        derivation = derive(self.cell)
+        given, v = self.point["params"] | self.point["inputs"], self.directions
+        known = interpret.forward(schedule(derivation, ()), given, self.point["state"], self.sizes)
+        moved, last = interpret.tangent(derivation, known, v["params"] | v["inputs"], v["state"], self.sizes)
+        return _dot(moved, self.weights) + _dot(last, self.state_weights)
+
+    @property
+    def all_at_once(self) -> list[Shift]:
+        """All directions together."""
+        return [(at, self.directions[at[0]][at[1]]) for at in self.quantities()]
+
+    @cached_property
+    def joint(self) -> float:
+        """The slope of the loss along all directions at once."""
+        return self.slopes([self.all_at_once])[0]
+
+    @cached_property
+    def joint_sensitivity(self) -> float:
+        return self.slope_sensitivities([self.all_at_once])[0]
+
+    @cached_property
+    def single(self) -> dict[tuple[str, str], float]:
+        """The slope along the direction of each quantity alone."""
+        return dict(zip(self.quantities(), self.slopes([[move] for move in self.all_at_once]), strict=True))
+
+    @cached_property
+    def single_sensitivities(self) -> dict[tuple[str, str], float]:
+        found = self.slope_sensitivities([[move] for move in self.all_at_once])
+        return dict(zip(self.quantities(), found, strict=True))
+
+    def slopes(self, moves: Sequence[Sequence[Shift]], noise: evaluate.Noise | None = None) -> list[float]:
+        """How fast the loss grows along each move, by complex steps, which cancel nothing."""
+        lanes = [[(at, 1j * TINY * d) for at, d in move] for move in moves]
+        parts = [self.losses(lanes[k : k + AT_ONCE], noise) for k in range(0, len(lanes), AT_ONCE)]
+        return [float(x.imag / TINY) for part in parts for x in part]
+
+    def slope_sensitivities(self, moves: Sequence[Sequence[Shift]]) -> list[float]:
+        """How much each slope changes by relative noise of one in every value."""
+        pairs = zip(self.slopes(moves), self.slopes(moves, evaluate.Noise(0)), strict=True)
+        return [abs(noisy - plain) / evaluate.Noise.SIZE for plain, noisy in pairs]
+
+    @cached_property
+    def sensitivities(self) -> tuple[dict[str, float], dict[str, float]]:
+        """How much outputs and last states change, at most, by relative noise of one in every value."""
+        noisy = self.evaluated(self.point, noise=evaluate.Noise(1))
+        return tuple(  # type: ignore[return-value]
+            {n: float(np.abs(a - exact[n]).max(initial=0)) / evaluate.Noise.SIZE for n, a in arrays.items()}
+            for arrays, exact in zip(noisy, (self.outputs, self.state), strict=True)
+        )
+
+    @cached_property
+    def loss_sensitivity(self) -> float:
+        """How much the loss changes by relative noise of one in every value."""
+        plain, noisy = self.losses([[]]).real, self.losses([[]], evaluate.Noise(2)).real
+        return float(abs(noisy - plain)[0]) / evaluate.Noise.SIZE
+
+    def differences(self, at: tuple[str, str], steps: Sequence[float]) -> Iterator[float]:
+        """Central differences along the direction of one quantity, with each of these steps."""
+        direction = self.directions[at[0]][at[1]]
+        losses = self.losses([[(at, sign * step * direction)] for step in steps for sign in (1, -1)]).real
+        return (float(up - down) / (2 * h) for (up, down), h in zip(losses.reshape(-1, 2), steps, strict=True))
+
+    def losses(self, lanes: Sequence[Sequence[Shift]], noise: evaluate.Noise | None = None) -> np.ndarray:
+        """The loss with the shifts of each lane, all lanes in one batch."""
+        point = {g: {n: self.in_lanes(g, n, lanes) for n in arrays} for g, arrays in self.point.items()}
+        outputs, state = self.evaluated(point, noise=noise)
+        total = np.zeros(len(lanes), complex)
+        for n, w in self.weights.items():
+            total += (outputs[n].reshape(len(w), len(lanes), -1) * w.reshape(len(w), 1, -1)).sum(axis=(0, 2))
+        for n, w in self.state_weights.items():
+            total += state[n].reshape(len(lanes), -1) @ w.reshape(-1)
+        return total
+
+    def in_lanes(self, group: str, name: str, lanes: Sequence[Sequence[Shift]]) -> np.ndarray:
+        """A quantity of the point with one batch for each lane, one after the other; shifted where a lane says so."""
+        value, axis = self.point[group][name], int(group == "inputs")
+        shifts = [[d for at, d in lane if at == (group, name)] for lane in lanes]
+        if group == "params" and not any(shifts):
+            return value
+        moved = np.stack([value + sum(s) for s in shifts], axis)
+        if group == "params":
+            return np.repeat(moved, self.sizes["B"], axis=0)
+        return moved.reshape(*value.shape[:axis], -1, *value.shape[axis + 1 :])
+
+
+def _dot(a: Arrays, b: Arrays) -> float:
+    return sum(float((a[n] * b[n]).sum()) for n in a)
+
+
+def _size(a: Arrays, b: Arrays) -> float:
+    return sum(float(np.abs(a[n] * b[n]).sum()) for n in a)
