@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -32,13 +33,16 @@ if TYPE_CHECKING:
     from symrnn.demo.network import Update
 
 T = TypeVar("T")
-WRONG, MISTAKE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
+WRONG, MISTAKE, INTERNAL, INTERRUPTED, PIPE_CLOSED = 1, 2, 70, 130, 141
 
 
 class Commands(TyperGroup):
     """Turns what may go wrong into exit codes: nobody should meet a traceback for a mistake of their own."""
 
+    debug = False
+
     def invoke(self, ctx: Any) -> Any:
+        self.debug = ctx.params["debug"]
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -56,6 +60,22 @@ class Commands(TyperGroup):
             raise typer.Exit(PIPE_CLOSED) from None
         return result
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().main(*args, **options)
+        except Exception as error:  # what nobody foresaw: mistakes have been told and have ended the process
+            if self.debug:
+                stderr().print(escape("".join(traceback.format_exception(error))), soft_wrap=True)
+            stderr().print(f"[bold red]internal error:[/] {escape(in_one_line(error))}", soft_wrap=True)
+            sys.exit(INTERNAL)
+
+
+def in_one_line(error: Exception) -> str:
+    """What went wrong in symrnn itself, and what to do, however much the error says."""
+    what = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":.")
+    shown = what if len(what) <= 200 else f"{what[:200]}…"
+    return f"{shown}. This is a fault of symrnn: please report it with the cell's text; symrnn --debug shows where."
+
 
 app = typer.Typer(
     cls=Commands,
@@ -65,7 +85,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 all is well; 1 a check failed or the generated tree is stale; "
-    "2 a mistake in the command or in a cell file.",
+    "2 a mistake in the command or in a cell file; 70 an error of symrnn's own, to be reported.",
 )
 
 CELL_HELP = "A name of the gallery (lstm), a head (heads/softmax), or a file that ends in .cell."
@@ -81,6 +101,7 @@ def main() -> None:
 @app.callback(invoke_without_command=True)
 def options(
     version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an internal error.")] = False,
 ) -> None:
     """The equations of a recurrent cell in; its derivation, and code that provably computes it, out.
 
@@ -121,7 +142,10 @@ def show(cell: CellArg) -> None:
     symrnn show gru
     symrnn show my.cell | less
     """
+    from symrnn import pages  # noqa: PLC0415 (only who asks for a derivation waits for it)
+
     out, found = stdout(), load(cell)
+    page = pages.show(found)  # before anything is printed, for it may end in an error
     out.print(f"[bold]{escape(found.title.strip() or found.name)}[/]\n", soft_wrap=True)
     for e in found.equations:
         out.print(f"    {escape(e.text)}", soft_wrap=True)
@@ -129,10 +153,8 @@ def show(cell: CellArg) -> None:
     out.print(names_table(found))
     out.print()
     out.print(escape(f"Gradients: {', '.join(derive(found).gradients.values())}"), soft_wrap=True)
-    from symrnn import pages  # noqa: PLC0415 (only who asks for a derivation waits for it)
-
     out.print()
-    out.print(escape(pages.show(found)), soft_wrap=True, end="")
+    out.print(escape(page), soft_wrap=True, end="")
 
 
 def names_table(cell: Cell) -> Table:

@@ -50,8 +50,11 @@ class Function:
 
     def __call__(self, *args: Any) -> sp.Expr:
         numbers = [sp.sympify(a) for a in args]
-        if self.fold is not None and all(a.is_Number for a in numbers):
-            return sp.Float(self.fold(*map(float, numbers)), 17)
+        if all(is_constant(a) for a in numbers):
+            if self.fold is not None:
+                return sp.Float(self.fold(*map(float, numbers)), 17)
+            if self.definition is not None:
+                return sp.Float(float(self.definition(*numbers)), 17)
         return self.head(*numbers)
 
     @cached_property
@@ -60,6 +63,11 @@ class Function:
         args = [sp.Dummy() for _ in range(self.arity)]
         y = sp.Dummy()
         return any(not sp.sympify(p(y, *args)).free_symbols <= {y} for p in self.partials)
+
+
+def is_constant(expr: sp.Expr) -> bool:
+    """Is it made of numbers alone, as √2 and 1/√π are?"""
+    return not expr.atoms(sp.Symbol, sp.Function)
 
 
 def _row(name: str, latex: str, *partials: Formula, **more: Any) -> Function:
@@ -99,7 +107,7 @@ PRIMITIVES: tuple[Function, ...] = (
         r"\sigma",
         lambda y, a: y * (1 - y),
         said=lambda a: 1 / (1 + exp(-a)),
-        fold=lambda a: 1 / (1 + math.exp(-a)),
+        fold=lambda a: 1 / (1 + math.exp(-a)) if a > 0 else math.exp(a) / (1 + math.exp(a)),
     ),
     _row("erf", r"\operatorname{erf}", lambda y, a: 2 / sp.sqrt(sp.pi) * exp(-(a**2)), fold=math.erf),
     _row("abs", r"\operatorname{abs}", lambda y, a: gt(a, 0) - gt(0, a), kinks=lambda a: (a,), fold=abs),
@@ -209,7 +217,42 @@ def callable_names() -> Iterable[str]:
     return dict.fromkeys((*ELEMENTWISE, *STRUCTURAL))
 
 
+#: What generated code computes with: constants well inside float64, so that a derivative's constants still fit into it.
+SMALLEST, LARGEST = sp.Rational(1, 10**300), sp.Integer(10) ** 300
+#: Whole powers up to this one are multiplied out by SymPy's rules; others are calls of pow, which it leaves alone.
+MAX_WHOLE_POWER = 100
+_EXACT = 2**53
+
+
+def spellable(expr: sp.Expr) -> bool:
+    """Is it made of what a target can spell: numbers that fit, functions of the table, bounded powers?"""
+    return all(_spellable(node) for node in sp.preorder_traversal(expr))
+
+
+def _spellable(node: sp.Expr) -> bool:
+    if node.is_Number:
+        return fits(node)
+    if isinstance(node, sp.Pow):
+        return bool(node.exp.is_Number and (not node.exp.is_Integer or abs(node.exp) <= MAX_WHOLE_POWER))
+    return isinstance(node, sp.Symbol | sp.Add | sp.Mul | sp.NumberSymbol) or hasattr(type(node), "row")
+
+
+def fits(number: sp.Number) -> bool:
+    """Is it zero, or a finite number well inside float64?"""
+    if number.is_Rational and max(abs(number.p), number.q) <= _EXACT:
+        return True
+    return bool(number.is_finite and (number.is_zero or SMALLEST <= abs(number) <= LARGEST))
+
+
+def rounded(expr: sp.Expr) -> sp.Expr:
+    """The expression with numbers that need more digits than float64 has rounded to it."""
+    long = [n for n in expr.atoms(sp.Rational) if max(abs(n.p), n.q) > _EXACT]
+    return expr.xreplace({n: sp.Float(n, 17) for n in long}) if long else expr
+
+
 def differentiate(expr: sp.Expr, by: sp.Symbol, value: sp.Symbol | None = None) -> sp.Expr:
     """∂expr/∂by; where expr is one function's value named ``value``, the result is written in it."""
-    partial = sp.diff(expr, by)
+    fixed, moving = expr.as_independent(by) if isinstance(expr, sp.Mul) else (sp.Integer(1), expr)
+    # SymPy differentiates by every factor, and would need minutes for a hundred of them
+    partial = fixed * sp.diff(moving, by) if not isinstance(moving, sp.Mul) else sp.diff(expr, by)
     return partial.xreplace({expr: value}) if value is not None else partial

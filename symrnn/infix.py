@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from symrnn.functions import is_constant
+
 _SUM, _PRODUCT, _SIGN, _POWER, _ATOM = range(5)
 
 
@@ -87,11 +89,6 @@ class Infix:
         """Numbers first among factors; then by the symbols mentioned, a bare symbol before a compound."""
         ranks = sorted(self.rank[s.name] for s in expr.free_symbols)
         return (not expr.is_Number, ranks, not isinstance(expr, sp.Symbol), sp.srepr(expr))
-
-
-def is_constant(expr: sp.Expr) -> bool:
-    """Is it made of numbers alone, as √2 and 1/√π are?"""
-    return not expr.atoms(sp.Symbol, sp.Function)
 
 
 def _below(factor: sp.Expr) -> bool:

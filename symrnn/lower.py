@@ -6,9 +6,22 @@ from dataclasses import replace
 
 import sympy as sp
 
+from symrnn.bounds import out_of_range, refuse_long
 from symrnn.cell import Apply, Axes, Cell, Equation, Expr, Name, Number, axis_parts
 from symrnn.errors import CellError
-from symrnn.functions import COMPARISONS, FUNCTIONS, STRUCTURAL, Function, exp, log, root, sqrt_
+from symrnn.functions import (
+    COMPARISONS,
+    FUNCTIONS,
+    MAX_WHOLE_POWER,
+    STRUCTURAL,
+    Function,
+    exp,
+    log,
+    root,
+    rounded,
+    spellable,
+    sqrt_,
+)
 from symrnn.ir import (
     BATCH,
     Concat,
@@ -67,6 +80,7 @@ class _Lowering:
     def step(self) -> Step:
         for equation in self.cell.equations:
             self.lower_equation(equation)
+            refuse_long(self.statements, equation.place)
         carried = {}
         for c in self.cell.carries:
             source = c.of if c.lag == 0 else self.previous[_lagged(c.of, c.lag - 1)]
@@ -187,7 +201,7 @@ class _Lowering:
 
     def expr(self, e: Expr, top: bool = False) -> sp.Expr:
         if isinstance(e, Number):
-            return sp.Rational(e.text)
+            return rounded(sp.Rational(e.text))
         if isinstance(e, Name):
             return self.touch(self.previous[_lagged(e.name, e.delay - 1)] if e.delay else e.name)
         if e.op in ("+", "-", "*", "/", "neg"):
@@ -197,16 +211,19 @@ class _Lowering:
         if e.op in COMPARISONS:
             name, swapped = COMPARISONS[e.op]
             left, right = (self.expr(a) for a in e.args)
-            return FUNCTIONS[name](*((right, left) if swapped else (left, right)))
+            result = FUNCTIONS[name](*((right, left) if swapped else (left, right)))
+            if result.is_Number:
+                raise CellError("constant", e.place, "This comparison always comes out the same.", "Write the branch.")
+            return result
         if (e.op in STRUCTURAL and not (e.op in ("max", "min") and len(e.args) == 2)) or e.op in ("@", ".T"):
             return _STRUCTURES[e.op](self, e)
         return self.function(FUNCTIONS[e.op], [self.expr(a) for a in e.args], e, top)
 
     def arithmetic(self, e: Apply) -> sp.Expr:
         result = self.combined(e, [self.expr(a) for a in e.args])
-        if result.has(sp.zoo, sp.nan, sp.oo):
-            raise _not_finite(e)
-        return result
+        if not spellable(result):
+            raise out_of_range(e.place)
+        return rounded(result)
 
     def combined(self, e: Apply, args: list[sp.Expr]) -> sp.Expr:
         match e.op:
@@ -221,9 +238,12 @@ class _Lowering:
         return -args[0]
 
     def power(self, e: Apply, top: bool) -> sp.Expr:
+        """A power with a number as its exponent, unless SymPy makes something else of it: √(x²) is no |x| here."""
         base, exponent = (self.expr(a) for a in e.args)
-        if exponent.is_Number and not base.is_Number:
-            return base**exponent
+        if exponent.is_Number and not base.is_Number and abs(exponent) <= MAX_WHOLE_POWER:
+            result = base**exponent
+            if spellable(result):
+                return rounded(result)
         return self.function(FUNCTIONS["pow"], [base, exponent], e, top)
 
     def function(self, row: Function, args: list[sp.Expr], e: Apply, top: bool) -> sp.Expr:
@@ -237,8 +257,13 @@ class _Lowering:
             prepared.append(arg)
         try:
             result = row(*prepared)
+            for partial, arg in zip(row.partials, prepared, strict=True):
+                if arg.free_symbols:
+                    partial(result, *prepared)  # it has a value only where its constants do: 0 ** x has no log(0)
         except (OverflowError, ValueError, ZeroDivisionError):
-            raise _not_finite(e) from None
+            raise out_of_range(e.place) from None
+        if not spellable(result):
+            raise out_of_range(e.place)
         if top or not result.free_symbols:
             return result
         first = prepared[0]
@@ -408,10 +433,6 @@ _STRUCTURES = {
     "concat": _Lowering.concat,
     "identity": _Lowering.identity,
 }
-
-
-def _not_finite(e: Apply) -> CellError:
-    return CellError("number", e.place, "This constant expression has no finite value.")
 
 
 def _lagged(name: str, lag: int) -> str:

@@ -10,6 +10,7 @@ import re
 import tokenize
 from dataclasses import dataclass, field
 
+from symrnn.bounds import MAX_AXES, MAX_DELAY, MAX_DEPTH, MAX_TOKENS, refuse_unreadable
 from symrnn.cell import Apply, Axes, Equation, Expr, Name, Number
 from symrnn.errors import CellError, Place
 from symrnn.functions import COMPARISONS, ELEMENTWISE, STRUCTURAL, callable_names
@@ -17,7 +18,6 @@ from symrnn.slips import KINDS, SIGNS, closing_too_many, slip, suggest
 
 KEYWORDS = ("input", "state", "param", "const", "output", "extends")
 STARTS = ("zeros", "ones", "identity", "orthogonal", "glorot", "uniform")
-MAX_TEXT, MAX_LINE, MAX_DEPTH, MAX_DELAY = 200_000, 2_000, 60, 32
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 _NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z")
 _OPERATORS: dict[type[ast.AST], str] = {
@@ -84,8 +84,8 @@ def _bound(expr: Expr) -> float | None:
 
 class _Reader:
     def __init__(self, text: str, name: str, source: str) -> None:
-        self.text, self.source = text.removeprefix("\ufeff"), source
-        self.lines = self.text.splitlines() or [""]
+        self.text, self.source = text.removeprefix("\ufeff").replace("\r\n", "\n"), source
+        self.lines = self.text.split("\n")
         self.draft = Draft(name, source)
 
     def place(self, line: int, column: int, width: int = 1) -> Place:
@@ -99,7 +99,7 @@ class _Reader:
     # -- lines ---------------------------------------------------------------------------------------------
 
     def read(self) -> Draft:
-        self.refuse_absurd_text()
+        refuse_unreadable(self.lines, self.source)
         for number, line in enumerate(self.logical_lines()):
             first = line.tokens[0]
             if first.type == tokenize.STRING:
@@ -109,18 +109,6 @@ class _Reader:
             else:
                 self.read_equation(line)
         return self.draft
-
-    def refuse_absurd_text(self) -> None:
-        if len(self.text) > MAX_TEXT:
-            raise self.fail("size", self.place(1, 0), f"The file is longer than {MAX_TEXT:,} characters.")
-        for number, line in enumerate(self.lines, 1):
-            if len(line) > MAX_LINE:
-                raise self.fail("size", self.place(number, 0), f"This line is longer than {MAX_LINE:,} characters.")
-            for column, char in enumerate(line):
-                if char != "\t" and not char.isprintable() and not char.isspace():
-                    raise self.fail(
-                        "syntax", self.place(number, column), f"There is an unprintable character (U+{ord(char):04X})."
-                    )
 
     def logical_lines(self) -> list[_Line]:
         lines: list[_Line] = []
@@ -252,6 +240,8 @@ class _Reader:
             raise self.fail("syntax", place, f"Axes are names separated by commas, like {example}.")
         if kind != "param" and "+" in between:
             raise self.fail("syntax", place, f"Only a param may be as long as two axes together, and not {kind}s.")
+        if len(parts) > MAX_AXES:
+            raise self.fail("size", place, f"A value has at most {MAX_AXES} axes.")
         for part in parts:
             self.check_identifier(part, place)
         if {"T", "B"} & set(parts):
@@ -334,13 +324,14 @@ class _Reader:
             signs = signs + 1 if token.string in ("-", "+") else 0
             if depth > MAX_DEPTH or signs > MAX_DEPTH:
                 raise self.fail("syntax", self.place(*token.start), "This expression is nested too deeply.")
-        if len(line.tokens) > 600:
+        if len(line.tokens) > MAX_TOKENS:
             raise self.fail("size", self.place(*line.tokens[0].start), "This equation is too long: name its parts.")
 
     def source_text(self, first: tokenize.TokenInfo, last: tokenize.TokenInfo) -> str:
         if first.start[0] == last.end[0]:
             return self.lines[first.start[0] - 1][first.start[1] : last.end[1]]
-        return " ".join(line.split("#")[0] for line in self.lines[first.start[0] - 1 : last.end[0]])
+        lines = self.lines[first.start[0] - 1 : last.end[0]]
+        return " ".join(line.split("#")[0].rstrip().removesuffix("\\") for line in lines)
 
     def parse_python(self, line: _Line) -> ast.expr:
         """The right-hand side as Python syntax, its nodes at their true line and column."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from symrnn.cell import Apply, Axes, Equation, Expr, Name, Number, walk
+from symrnn.bounds import MAX_JOINED
+from symrnn.cell import Apply, Axes, Equation, Expr, Name, Number, axis_parts, walk
 from symrnn.errors import CellError, Place
 from symrnn.resolve import Resolved
 
@@ -316,6 +317,11 @@ class _Solver:
             names = [n for a in args for n in a.names() or []]
             if not all(names):
                 return False
+            parts = sum(len(axis_parts(n)) for n in names)
+            if parts > MAX_JOINED:
+                raise CellError(
+                    "size", place, f"At most {MAX_JOINED} axes can be joined to one, and these are {parts:,}."
+                )
             found = _Shape(out.what, place, [_Axis("+".join(names))])
             return self.equal(out, found, lambda: _mismatch(out, found, place))
 

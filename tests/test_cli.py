@@ -17,7 +17,7 @@ import symrnn
 from symrnn import build, cells
 from symrnn.cell import Cell
 from symrnn.check import Report, Row
-from symrnn.cli import app
+from symrnn.cli import app, in_one_line
 
 ROOT = Path(symrnn.__file__).resolve().parent.parent
 GOOD = '"""A gate."""\n\ninput x[I]  # input\nstate h[H]  # state\n\nh = tanh(W @ x + U @ h[t-1])\n'
@@ -270,9 +270,6 @@ HOSTILE = {
 }
 
 
-#: Not yet: an error quotes the whole of an over-long line; folding constants overflows.
-
-
 @pytest.mark.parametrize("command", ["show", "check", "generate"])
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_files_end_in_one_message(
@@ -298,6 +295,46 @@ def test_a_folder_or_an_unreadable_name_is_no_cell(command: str, tmp_path: Path)
         result = run(command, path)
         assert result.exit_code == 2
         assert "cannot be read" in result.stderr
+
+
+# -- internal errors ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["show", "check", "generate"])
+@pytest.mark.parametrize(
+    "fault", [AssertionError("d_h is assigned twice\nin Pointwise"), KeyError("local"), RecursionError(), OSError("?")]
+)
+def test_an_internal_error_asks_for_a_report_and_ends_with_70(
+    command: str, fault: Exception, cell: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(cell: Cell) -> None:
+        raise fault
+
+    cell.write_text(GOOD.replace("gate", f"gate for {command} and {fault!r}"))  # nothing of it has been kept
+    for module in ("symrnn.cli", "symrnn.emit"):
+        monkeypatch.setattr(f"{module}.derive", broken)
+    more = ["-o", tmp_path / "out"] if command == "generate" else []
+    result = run(command, cell, *more)
+    assert result.exit_code == 70
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"internal error: {type(fault).__name__}")
+    assert "report it with the cell's text" in line
+    assert not (tmp_path / "out").exists()
+    debugged = run("--debug", command, cell, *more)
+    assert debugged.exit_code == 70
+    assert "Traceback" in debugged.stderr and "in broken" in debugged.stderr
+    assert debugged.stderr.splitlines()[-1] == line
+
+
+def test_an_internal_error_is_one_line_however_long() -> None:
+    assert len(in_one_line(AssertionError("x" * 100_000 + "\n" * 50))) < 400
+
+
+def test_mistakes_are_no_internal_errors_even_with_debug() -> None:
+    for args in (["--debug", "show", "lsmt"], ["--debug", "frobnicate"], ["--debug", "show"]):
+        result = run(*args)
+        assert result.exit_code == 2
+        assert "Traceback" not in result.stderr and "internal" not in result.stderr
 
 
 # -- streams and signals -----------------------------------------------------------------------------------

@@ -88,10 +88,7 @@ def test_fusing_leaves_alone_what_would_meet_itself() -> None:
 
 
 def test_hoisting_tells_the_same_expression_along_two_axes_apart() -> None:
-    cell = symrnn.parse("input a[N], b[N]
-state h[N], S[N, N]
-h = a * b * h[t-1]
-S = S[t-1]**2", "hoisted")
+    cell = symrnn.parse("input a[N], b[N]\nstate h[N], S[N, N]\nh = a * b * h[t-1]\nS = S[t-1]**2", "hoisted")
     program = schedule(derivation.derive(cell), ())
     first, second = program.forward.loop
     columns = tuple(Ref(n, ("@B", "N'")) for n in ("a", "b"))

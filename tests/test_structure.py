@@ -18,20 +18,22 @@ FLOORS = [
     {"version", "errors"},
     {"functions", "slips"},
     {"cell", "numeric"},
-    {"parse", "ir"},
+    {"bounds", "parse", "ir"},
     {"resolve", "shapes", "evaluate", "lower", "infix", "spelling"},
     {"derive", "cells", "heads"},
     {"program"},
     {"schedule", "interpret"},
     {"emit", "arraycode", "frame", "loading", "kernels"},
     {"targets"},
-    {"build"},
+    {"trial"},
     {"check"},
+    {"proof"},
+    {"build"},
 ]
 
 LIBRARIES = {
     "jinja2": {"emit"},
-    "numpy": {"numeric", "evaluate", "interpret", "check", "demo", "pages", "flow", "kernels"},
+    "numpy": {"numeric", "evaluate", "interpret", "trial", "check", "demo", "pages", "flow", "kernels"},
     "sympy": {
         "functions",
         "numeric",

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
+from symrnn.bounds import refuse_too_much
 from symrnn.cell import Carry, Cell, Name, Variable, walk
 from symrnn.errors import CellError, UsageError
 from symrnn.parse import Draft, read
@@ -66,7 +67,7 @@ def _shipped(package: str, name: str) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8").replace("\r\n", "\n")  # a lone carriage return is refused later
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8 text.") from None
     except ValueError:
@@ -98,6 +99,7 @@ def parse(
     if keyword.iskeyword(name) or name in {"numpy", "cupy", *sys.stdlib_module_names} - HARMLESS:
         raise UsageError(f"A cell cannot be called {name!r}: its module would stand in the way of Python's own.")
     draft = _extended(read(text, name, source), find, ())
+    refuse_too_much(draft)
     resolved = resolve(draft)
     return _cell(resolved, infer(resolved), text)
 

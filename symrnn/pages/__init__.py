@@ -78,7 +78,7 @@ def show(cell: Cell, lang: str = "en") -> str:
     sections = {s.anchor: s for s in whole.sections}
     rows = {anchor: [e for a, e in whole.equations() if a == anchor] for anchor in sections}
     chosen = {
-        "forward": [*rows["forward"], *(e for e in rows["local"] if isinstance(e.left, Sym))],
+        "forward": [*rows["forward"], *(e for e in rows.get("local", []) if isinstance(e.left, Sym))],
         "jacobian": [e for e in rows.get("jacobian", []) if isinstance(e.left, Deriv) and "*" not in e.left.labels],
         "recursion": rows["recursion"],
         "gradients": [e for e in rows["gradients"] if not (isinstance(e.left, Deriv) and e.left.at)],

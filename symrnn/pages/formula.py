@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import sympy as sp
@@ -57,7 +58,7 @@ class Neg:
 
     arg: Formula
 
-    @property
+    @cached_property
     def labels(self) -> Labels:
         return self.arg.labels
 
@@ -68,7 +69,7 @@ class Add:
 
     args: tuple[Formula, ...]
 
-    @property
+    @cached_property
     def labels(self) -> Labels:
         return union(self.args)
 
@@ -79,7 +80,7 @@ class Mul:
 
     args: tuple[Formula, ...]
 
-    @property
+    @cached_property
     def labels(self) -> Labels:
         return union(self.args)
 
@@ -91,7 +92,7 @@ class Div:
     top: Formula
     bottom: Formula
 
-    @property
+    @cached_property
     def labels(self) -> Labels:
         return union((self.top, self.bottom))
 
@@ -103,7 +104,7 @@ class Pow:
     base: Formula
     exponent: sp.Number
 
-    @property
+    @cached_property
     def labels(self) -> Labels:
         return self.base.labels
 
@@ -115,7 +116,7 @@ class Fn:
     row: Function
     args: tuple[Formula, ...]
 
-    @property
+    @cached_property
     def labels(self) -> Labels:
         return union(self.args)
 
@@ -170,7 +171,7 @@ class Big:
     high: Time
     body: Formula
 
-    @property
+    @cached_property
     def labels(self) -> Labels:
         return self.body.labels
 

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
+import sympy as sp
+
+from symrnn.functions import spellable
 from symrnn.ir import Pointwise, Ref, Statement, compatible, pointwise, reads, times_read
 from symrnn.program import Pass, Program
+
+#: Symbols, numbers and operations of one statement; beyond it, a chain of many equations stays one statement each.
+MAX_SIZE = 100
 
 
 def fuse(program: Program) -> Program:
@@ -39,8 +47,9 @@ def _fused(block: tuple[Statement, ...], wanted: set[str], direction: Pass) -> t
                     and ref.name not in wanted
                     and uses[ref.name] == 1
                     and _fits(s, ref, inner)
+                    and _bounded(whole := _absorb(s, inner))
                 ):
-                    s = _absorb(s, inner)
+                    s = whole
                     del done[ref.name]
         done[s.out.name] = s
     return tuple(done.values())
@@ -49,6 +58,11 @@ def _fused(block: tuple[Statement, ...], wanted: set[str], direction: Pass) -> t
 def _fits(s: Pointwise, ref: Ref, inner: Pointwise) -> bool:
     """Is the value read with just the labels it was computed with, and can one expression hold both statements?"""
     return ref.labels == inner.out.labels and compatible(_operands(s, inner))
+
+
+def _bounded(s: Pointwise) -> bool:
+    """Is the expression one that people and compilers can read?"""
+    return sum(1 for _ in islice(sp.preorder_traversal(s.expr), MAX_SIZE + 1)) <= MAX_SIZE and spellable(s.expr)
 
 
 def _absorb(s: Pointwise, inner: Pointwise) -> Pointwise:
