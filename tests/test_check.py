@@ -191,6 +191,11 @@ def test_kinks_are_stepped_around_not_tolerated() -> None:
     assert check(cell).ok
 
 
+def test_lengths_known_only_through_a_sum_are_solved_for() -> None:
+    cell = symrnn.parse("input x[N]\noutput y\nparam V[I+N, N]\nparam W[H+I+H, N]\ny = concat(V @ x, W @ x)", "sums")
+    assert check(cell).ok
+
+
 def test_no_point_away_from_a_kink_is_told() -> None:
     cell = symrnn.parse("input x[I]\nstate h[H]\nh = W @ x + relu(0 * h[t-1])", "stuck")
     with pytest.raises(symrnn.UsageError, match="kink"):
