@@ -8,9 +8,10 @@ from importlib.resources import files
 from symrnn.cell import Cell
 from symrnn.check import SMALL, check, quick
 from symrnn.emit import Artifact, target
-from symrnn.errors import CheckFailed
+from symrnn.errors import CheckFailed, UsageError
 from symrnn.loading import load
 
+UNCHECKED = "To have the code all the same: --no-check, or check=False."
 #: Texts that passed in this process.
 _passed: set[tuple[Artifact, ...]] = set()
 
@@ -24,7 +25,11 @@ def prove(cell: Cell, backend: str, artifacts: Sequence[Artifact]) -> None:
     if text in _passed or _shipped(backend, text):
         return
     module = getattr(target(backend), "load_for_check", load)(cell, text)
-    if not quick(cell, module, backend).ok:
+    try:
+        passed = quick(cell, module, backend).ok
+    except UsageError as error:
+        raise UsageError(f"{error.wrong} {error.advice}".rstrip(), UNCHECKED) from None
+    if not passed:
         whole = check(cell, module, backend, shapes=[SMALL])
         raise CheckFailed(cell.name, backend, "\n".join(f"  {row}" for row in whole.failures))
     _passed.add(text)

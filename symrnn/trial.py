@@ -29,8 +29,6 @@ ATTEMPTS = 200
 class Trial:
     """A random point away from kinks, with weights for outputs and last states, whose weighted sum is the loss.
 
-    `size` is what the summands of the loss come to, all taken positive.
-
     Each try with the same seed is another point, with smaller numbers the later it comes. Raises UsageError if no point
     away from every kink, and with finite values on the way, is found.
     """
@@ -46,7 +44,6 @@ class Trial:
         self.weights = {n: self.weight(a) for n, a in self.outputs.items()}
         self.state_weights = {n: self.weight(a) for n, a in self.state.items()}
         self.directions = {g: {n: self.direction(a) for n, a in arrays.items()} for g, arrays in self.point.items()}
-        self.size = _size(self.outputs, self.weights) + _size(self.state, self.state_weights)
 
     @property
     def shape(self) -> str:
@@ -104,19 +101,15 @@ class Trial:
 
     # -- what is known there -------------------------------------------------------------------------------
 
-    @cached_property
-    def pushed(self) -> float:
-        """⟨J v, w⟩ for all directions at once, by the derivation's forward mode."""
-        derivation = derive(self.cell)
-        given, v = self.point["params"] | self.point["inputs"], self.directions
-        known = interpret.forward(schedule(derivation, ()), given, self.point["state"], self.sizes)
-        moved, last = interpret.tangent(derivation, known, v["params"] | v["inputs"], v["state"], self.sizes)
-        return _dot(moved, self.weights) + _dot(last, self.state_weights)
-
     @property
     def all_at_once(self) -> list[Shift]:
         """All directions together."""
         return [(at, self.directions[at[0]][at[1]]) for at in self.quantities()]
+
+    @cached_property
+    def pushed(self) -> float:
+        """⟨J v, w⟩ for all directions at once, by the derivation's forward mode."""
+        return self.pushed_along(self.all_at_once)
 
     @cached_property
     def joint(self) -> float:
@@ -124,18 +117,9 @@ class Trial:
         return self.slopes([self.all_at_once])[0]
 
     @cached_property
-    def joint_sensitivity(self) -> float:
-        return self.slope_sensitivities([self.all_at_once])[0]
-
-    @cached_property
     def single(self) -> dict[tuple[str, str], float]:
         """The slope along the direction of each quantity alone."""
         return dict(zip(self.quantities(), self.slopes([[move] for move in self.all_at_once]), strict=True))
-
-    @cached_property
-    def single_sensitivities(self) -> dict[tuple[str, str], float]:
-        found = self.slope_sensitivities([[move] for move in self.all_at_once])
-        return dict(zip(self.quantities(), found, strict=True))
 
     def slopes(self, moves: Sequence[Sequence[Shift]], noise: evaluate.Noise | None = None) -> list[float]:
         """How fast the loss grows along each move, by complex steps, which cancel nothing."""
@@ -143,10 +127,29 @@ class Trial:
         parts = [self.losses(lanes[k : k + AT_ONCE], noise) for k in range(0, len(lanes), AT_ONCE)]
         return [float(x.imag / TINY) for part in parts for x in part]
 
-    def slope_sensitivities(self, moves: Sequence[Sequence[Shift]]) -> list[float]:
-        """How much each slope changes by relative noise of one in every value."""
-        pairs = zip(self.slopes(moves), self.slopes(moves, evaluate.Noise(0)), strict=True)
-        return [abs(noisy - plain) / evaluate.Noise.SIZE for plain, noisy in pairs]
+    def pushed_along(self, move: Sequence[Shift], noise: evaluate.Noise | None = None) -> float:
+        """The same by the derivation's partial derivatives, at the values of the forward pass."""
+        d = derive(self.cell)
+        along = {g: {n: np.zeros_like(a) for n, a in arrays.items()} for g, arrays in self.point.items()}
+        for (group, name), direction in move:
+            along[group][name] = direction
+        known = self.known if noise is None else {n: noise(a) for n, a in self.known.items()}
+        moved, last = interpret.tangent(d, known, along["params"] | along["inputs"], along["state"], self.sizes)
+        return _dot(moved, self.weights) + _dot(last, self.state_weights)
+
+    @cached_property
+    def known(self) -> Arrays:
+        """Every value of the forward pass."""
+        program = schedule(derive(self.cell), ())
+        return interpret.forward(program, self.point["params"] | self.point["inputs"], self.point["state"], self.sizes)
+
+    # -- what noise changes --------------------------------------------------------------------------------
+
+    def slope_sensitivity(self, move: Sequence[Shift]) -> float:
+        """How much a slope changes by relative noise of one in every value, of the equations or of the derivation."""
+        (plain,), (noisy,) = self.slopes([move]), self.slopes([move], evaluate.Noise(0))
+        derived = self.pushed_along(move, evaluate.Noise(3)) - self.pushed_along(move)
+        return max(abs(noisy - plain), abs(derived)) / evaluate.Noise.SIZE
 
     @cached_property
     def sensitivities(self) -> tuple[dict[str, float], dict[str, float]]:
@@ -194,7 +197,3 @@ class Trial:
 
 def _dot(a: Arrays, b: Arrays) -> float:
     return sum(float((a[n] * b[n]).sum()) for n in a)
-
-
-def _size(a: Arrays, b: Arrays) -> float:
-    return sum(float(np.abs(a[n] * b[n]).sum()) for n in a)

@@ -25,7 +25,7 @@ from symrnn.spelling import in_python
 
 NAME = "cpp"
 TEMPLATES = {".py": "cpp/module.py.j2", ".cpp": "cpp/kernels.cpp.j2"}
-TO_CHECK = "Install g++ or clang++, or generate it unchecked: --no-check, check=False."
+TO_CHECK = "Install g++ or clang++; or have it unchecked: --no-check, or check=False."
 PASSES = ("expand", "alias", "save")
 
 __all__ = ["NAME", "PASSES", "SPELLING", "TEMPLATES", "context", "load"]

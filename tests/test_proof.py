@@ -1,0 +1,218 @@
+"""What is generated is proved first: what becomes of wrong modules, of errors of a millionth, of texts known before."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from textwrap import dedent
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import symrnn
+from symrnn import build, derive, emit, loading, proof
+from symrnn.check import check, quick
+from symrnn.cli import app
+from symrnn.errors import CheckFailed, UsageError
+from symrnn.ir import Step
+
+OWN = "input x[I]\nstate h[H]\nh = tanh(W @ x + U @ h[t-1] + b) * {k}\n"
+
+
+@pytest.fixture(autouse=True)
+def nothing_has_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof, "_passed", set())
+
+
+@pytest.fixture
+def wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every generated tanh has the derivative 1 - y."""
+    honest = derive.local_edges
+
+    def planted(edge: derive.Edge) -> derive.Edge:
+        partial = edge.partial
+        return edge if partial is None else replace(edge, partial=partial.replace(lambda e: e.is_Pow, lambda e: e.base))
+
+    def local_edges(step: Step) -> tuple[derive.Edge, ...]:
+        return tuple(map(planted, honest(step)))
+
+    monkeypatch.setattr(derive, "local_edges", local_edges)
+    for cached in (derive.derive, emit.emit):
+        cached.cache_clear()
+
+
+# -- a wrong module ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", ["numpy", "cpp", "cuda"])
+def test_wrong_code_is_not_handed_out(backend: str, wrong: None) -> None:
+    cell = symrnn.parse(OWN.format(k=1.5), "own")
+    with pytest.raises(CheckFailed, match=r"complex step: dW .*WRONG"):
+        symrnn.compile(cell, backend)
+    assert "NOT CHECKED" in emit.emit(cell, backend, checked=False)[0].text
+    assert symrnn.compile(cell, backend, check=False).PARAMS
+
+
+def test_generate_writes_nothing_of_wrong_code(wrong: None, tmp_path: Path) -> None:
+    (tmp_path / "own.cell").write_text(OWN.format(k=1.5))
+    (tmp_path / "good.cell").write_text("input x[I]\noutput y\ny = sin(x)\n")
+    cells, to = [str(tmp_path / "good.cell"), str(tmp_path / "own.cell")], ["-o", str(tmp_path / "to")]
+    result = CliRunner().invoke(app, ["generate", *cells, *to])
+    assert result.exit_code == 1 and "dW" in result.output and "WRONG" in result.output
+    assert not (tmp_path / "to").exists()
+    assert CliRunner().invoke(app, ["generate", cells[1], "--no-check", *to]).exit_code == 0
+    assert "# NOT CHECKED" in (tmp_path / "to" / "own.py").read_text()
+
+
+def test_what_lies_there_unchecked_is_checked_next_time(tmp_path: Path) -> None:
+    (tmp_path / "own.cell").write_text(OWN.format(k=2))
+    for option, said in (["--no-check"], True), ([], False):
+        assert (
+            CliRunner().invoke(app, ["generate", str(tmp_path / "own.cell"), *option, "-o", str(tmp_path)]).exit_code
+            == 0
+        )
+        assert ("NOT CHECKED" in (tmp_path / "own.py").read_text()) is said
+
+
+def test_a_text_is_proved_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    proved: list[str] = []
+    honest = proof.quick
+    monkeypatch.setattr(proof, "quick", lambda cell, *rest: proved.append(cell.name) or honest(cell, *rest))
+    cell = symrnn.parse(OWN.format(k=3), "own")
+    symrnn.compile(cell), symrnn.compile(cell), symrnn.compile(symrnn.load("lstm"))
+    assert proved == ["own"], "the gallery's files are proved by these tests"
+    proof._passed.clear()
+    request = build.Request(cell, ("numpy",), folders=(tmp_path,))
+    build.write(build.tree(build.generated(request).values()), tmp_path)
+    proof._passed.clear()
+    build.generated(request)
+    assert proved == ["own", "own"], "what lies there already is not proved again"
+
+
+def test_what_cannot_be_proved_says_how_to_have_it_all_the_same() -> None:
+    cell = symrnn.parse("input x[I]\nstate h[H]\nh = W @ x + relu(0 * h[t-1])", "stuck")
+    with pytest.raises(UsageError, match=r"kink.*--no-check, or check=False"):
+        symrnn.compile(cell)
+    assert symrnn.compile(cell, check=False).STATES
+
+
+@pytest.mark.parametrize("backend", ["cpp", "cuda"])
+def test_without_a_compiler_nothing_compiled_is_proved(
+    backend: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(UsageError, match=f"The {backend} code of own cannot be checked without a C\\+\\+ compiler"):
+        build.generated(build.Request(symrnn.parse(OWN.format(k=4), "own"), (backend,), folders=(tmp_path,)))
+
+
+def test_the_proof_of_an_lstm_takes_no_time() -> None:
+    cell = replace(symrnn.load("lstm"), name="own")
+    files = emit.emit(cell)
+    proof.prove(symrnn.load("gru"), "numpy", emit.emit(symrnn.load("gru")))  # imports
+    started = time.process_time()
+    proof.prove(cell, "numpy", files)
+    assert time.process_time() - started < 0.3
+
+
+# -- what is let through -------------------------------------------------------------------------------------
+
+#: Cells whose values or slopes are enormous, cancel, or are nearly nothing.
+HARD = {
+    "variational": """
+        input x[I], e[K]
+        state h[H]
+        output loss
+        param W_m[K, H], W_s[K, H]
+        h = tanh(W @ x + U @ h[t-1] + b)
+        m = W_m @ h
+        s = exp(20 * (W_s @ h))
+        z = m + s * e
+        y = V @ z + c
+        loss = sum((x - y) ** 2) + 0.5 * sum(m ** 2 + s ** 2 - 2 * log(s) - 1)
+    """,
+    "large": "input x[I]\nstate h[H]\noutput y\nh = tanh(W @ x + U @ h[t-1])\ny = 1e15 + h",
+    "steep": "input x[I]\nstate h[H]\noutput y\nh = tanh(W @ x + U @ h[t-1])\ny = exp(30 * h) * 1e20",
+    "powers": "input x[I]\nstate h[I]\nh = (x + 1) ** 60 + h[t-1]",
+    "pole": "input x[I]\nstate h[H]\nh = (1.2 + tanh(W @ x + U @ h[t-1])) ** -4",
+    "chaos": "input x[H]\nstate c[H]\nconst eps = 0.01\nc = softmax(cos(c[t-1] + x)) / eps",
+    "covariance": """
+        input y[H]
+        state s[H], p[H]
+        k = p[t-1] / (p[t-1] - sigmoid(r) * p[t-1] + 0.001)
+        s = s[t-1] + k * (y - s[t-1])
+        p = (1 - k) * p[t-1] + q
+    """,
+    "tiny": "input x[I]\nstate h[H]\noutput y\nh = tanh(W @ x + U @ h[t-1])\ny = 1e-12 * h",
+    "normalised": "input u[H]\nstate h[H]\noutput y\nh = tanh(u)\ny = layer_norm(u[t-2] * h[t-1])",
+}
+EASY = ("lstm", "gru", "mlstm", "lstm_layernorm", "slstm")
+
+
+def cell_of(name: str) -> symrnn.cells.Cell:
+    return symrnn.parse(dedent(HARD[name]), name) if name in HARD else symrnn.load(name)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "cpp"])
+@pytest.mark.parametrize("name", HARD)
+def test_rounding_is_no_fault(name: str, backend: str) -> None:
+    cell = cell_of(name)
+    assert (report := check(cell, loading.module_of(cell, backend), backend)).ok, str(report)
+
+
+def spoilt(module: ModuleType, what: str, name: str, by: float) -> Any:
+    """The module with one result off by a factor."""
+
+    def forward(params: Any, x: Any, state: Any = None) -> Any:
+        y, last, tape = module.forward(params, x, state)
+        if what == "output":
+            y = y * by if not isinstance(y, dict) else y | {name: y[name] * by}
+        return y, last | ({name: last[name] * by} if what == "last" else {}), tape
+
+    def backward(params: Any, tape: Any, dy: Any, dstate: Any = None) -> Any:
+        dparams, dx, dstart = module.backward(params, tape, dy, dstate)
+        if what == "input":
+            dx = dx * by if not isinstance(dx, dict) else dx | {name: dx[name] * by}
+        dparams = dparams | ({name: dparams[name] * by} if what == "param" else {})
+        return dparams, dx, dstart | ({name: dstart[name] * by} if what == "state" else {})
+
+    return SimpleNamespace(forward=forward, backward=backward)
+
+
+@pytest.mark.parametrize("name", [*HARD, *EASY])
+def test_an_error_of_a_millionth_is_never_let_through(name: str) -> None:
+    cell = cell_of(name)
+    module = loading.module_of(cell)
+    places = [("output", v.name) for v in cell.outputs] + [("last", c.name) for c in cell.carries]
+    places += [("input", v.name) for v in cell.inputs] + [("param", v.name) for v in cell.params]
+    places += [("state", c.name) for c in cell.carries]
+    for what, at in places:
+        bad = spoilt(module, what, at, 1 + 1e-6)
+        assert not check(cell, bad).ok, f"{what} {at}"
+
+
+def test_a_report_says_where_rounding_was_allowed_for() -> None:
+    cell = cell_of("chaos")
+    assert "of which rounding asks nearly all" in str(check(cell, loading.module_of(cell)))
+
+
+def test_differences_without_digits_are_not_compared_but_told() -> None:
+    cell = symrnn.parse("input x[I]\nstate h[H]\noutput y\nh = tanh(W @ x)\ny = 1e25 + h + h[t-1]", "huge")
+    report = check(cell, loading.module_of(cell))
+    assert report.ok and any("differences of dW lose their digits" in w for w in report.warnings), str(report)
+
+
+def test_the_quick_check_sees_each_quantity() -> None:
+    cell = symrnn.load("lstm")
+    module = loading.module_of(cell)
+    assert quick(cell, module).ok
+    for what, at in [
+        ("output", "h"),
+        ("last", "c"),
+        ("input", "x"),
+        ("state", "c"),
+        *(("param", p.name) for p in cell.params),
+    ]:
+        assert not quick(cell, spoilt(module, what, at, 1.001)).ok, at
