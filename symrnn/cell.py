@@ -51,9 +51,23 @@ def walk(expr: Expr) -> Iterator[Expr]:
     yield expr
 
 
+def factors(expr: Expr) -> tuple[list[Expr], list[Expr]]:
+    """What multiplies and what divides in a product, its own products taken apart."""
+    if not isinstance(expr, Apply) or expr.op not in ("*", "/", "neg"):
+        return [expr], []
+    above, below = factors(expr.args[0])
+    if expr.op == "neg":
+        return above, below
+    more, less = factors(expr.args[1])
+    return (above + more, below + less) if expr.op == "*" else (above + less, below + more)
+
+
 @dataclass(frozen=True)
 class Variable:
-    """A named quantity of the cell: role is input, state, param, const, value or size."""
+    """A named quantity of the cell: role is input, state, param, const, value or size.
+
+    `start` is the value of a const, or how a parameter begins; `place` is where it was declared, if it was.
+    """
 
     name: str
     role: str
@@ -61,6 +75,11 @@ class Variable:
     meaning: str = ""
     start: str = ""
     place: Place | None = None
+
+    @property
+    def shape(self) -> str:
+        """The axes as a file has them, ``[H, I]``; nothing for a const."""
+        return "" if self.role == "const" else f"[{', '.join(self.axes)}]"
 
 
 @dataclass(frozen=True)
@@ -87,7 +106,7 @@ class Carry:
     axes: Axes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Cell:
     """A recurrent (or, without states, feed-forward) cell, checked and with every shape known."""
 
@@ -119,10 +138,29 @@ class Cell:
         return [(v.name, v.axes) for v in (*self.inputs, *self.params)] + [(c.name, c.axes) for c in self.carries]
 
     @property
+    def inferred(self) -> tuple[Variable, ...]:
+        """The parameters that no line declares: they are parameters because no equation defines them."""
+        return tuple(v for v in self.params if v.place is None)
+
+    @property
     def headline(self) -> str:
         """The first sentence of the docstring, or the name."""
         first = self.title.strip().split("\n", 1)[0]
         return first.split(". ", 1)[0].rstrip(".") or self.name
+
+    def __repr__(self) -> str:
+        counts = (f"{len(v)} {what}{'s' * (len(v) != 1)}" for v, what in self._groups if what != "const")
+        return f"<Cell {self.name}: {', '.join(counts)}>"
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {self.headline}"]
+        lines += [f"  {what} {', '.join(v.name + v.shape for v in group)}" for group, what in self._groups if group]
+        return "\n".join(lines)
+
+    @property
+    def _groups(self) -> list[tuple[tuple[Variable, ...], str]]:
+        named = (self.inputs, self.states, self.params, self.consts, self.outputs)
+        return list(zip(named, ("input", "state", "param", "const", "output"), strict=True))
 
     def _repr_html_(self) -> str:
         """The derivation, for notebooks; looked up when asked for, because pages stand on a higher floor."""
@@ -131,6 +169,16 @@ class Cell:
     def _repr_latex_(self) -> str:
         """The equations, for notebooks."""
         return str(import_module("symrnn.pages").equations(self))
+
+
+def declaration(v: Variable) -> str:
+    """How a cell file would declare a variable: ``param W[H, I] = uniform``."""
+    return f"{v.role} {v.name}{v.shape}{f' = {v.start}' if v.start else ''}"
+
+
+def written(expr: Expr) -> str:
+    text = expr.place.text[expr.place.column - 1 : expr.place.column - 1 + expr.place.width]
+    return text if len(text) <= 40 else text[:37] + "…"
 
 
 def with_axes(expr: Expr, axes: Axes) -> Expr:

@@ -15,6 +15,7 @@ from types import ModuleType
 
 import numpy as np
 
+from symrnn import zero_gradients
 from symrnn.cell import Cell
 from symrnn.errors import UsageError
 from symrnn.loading import module_of
@@ -130,7 +131,7 @@ def check(
         report.rows += one.rows
         report.warnings += one.warnings
         if not k:
-            report.warnings += one.from_rest()
+            report.warnings += one.from_rest() + zero_gradients.warnings(cell, sizes)
     return report
 
 

@@ -19,12 +19,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from typer.core import TyperGroup
 
-import symrnn
 from symrnn import build
-from symrnn.cell import Cell
+from symrnn.cell import Cell, declaration
 from symrnn.cells import gallery, heads, load
 from symrnn.derive import derive
-from symrnn.emit import target, targets
+from symrnn.emit import target
 from symrnn.errors import CheckFailed, SubstituteWarning, SymrnnError, UsageError
 from symrnn.version import __version__
 
@@ -157,112 +156,22 @@ def show(cell: CellArg) -> None:
     out.print(escape(page), soft_wrap=True, end="")
 
 
+def print_inferred(cell: Cell, out: Console) -> None:
+    """The parameters that nothing declares, as a file would declare them: who meant something else sees it here."""
+    if cell.inferred:
+        out.print(f"{escape(cell.name)}: inferred, because no equation defines them:", soft_wrap=True)
+    for v in cell.inferred:
+        out.print(f"  {escape(declaration(v))}", soft_wrap=True)
+
+
 def names_table(cell: Cell) -> Table:
     """Every name of a cell with its role, axes, value at the start and meaning."""
     table = plain_table("name", "role", "axes", "start", "meaning")
     outputs = {v.name for v in cell.outputs}
     for v in cell.variables:
-        role = f"{v.role}, output" if v.name in outputs else v.role
+        role = v.role + ", output" * (v.name in outputs) + ", inferred" * (v in cell.inferred)
         table.add_row(v.name, role, escape(f"[{', '.join(v.axes)}]"), escape(v.start), escape(v.meaning))
     return table
-
-
-# -- generate ----------------------------------------------------------------------------------------------
-
-BackendOption = Annotated[str | None, typer.Option("--backend", metavar="NAME", help="What to generate: numpy, …")]
-
-
-@app.command()
-def generate(
-    cells: CellsArg = None,
-    backend: BackendOption = None,
-    folder: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="DIR", help="Folder to write to; made if it is missing.")
-    ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; compare, show a diff, exit with 1 if something differs.")
-    ] = False,
-    proved: Annotated[
-        bool, typer.Option(" /--no-check", help="Write without running the code first; its header says so.")
-    ] = True,
-) -> None:
-    """Write the generated code of some cells, or of the whole gallery.
-
-    Without CELL, every gallery cell for every backend goes into
-    generated/BACKEND of the checkout. With CELL the backend is numpy unless
-    you say otherwise. Files that are up to date are not touched; what is new
-    is first run beside the equations, and if any of it is wrong nothing is
-    written.
-
-    [bold]Examples[/]
-    symrnn generate my.cell -o models    write models/my.py
-    symrnn generate lstm gru -o models   two cells of the gallery
-    symrnn generate                      bring generated/ up to date
-    symrnn generate --check              is it up to date? a diff if not
-    """
-    names = list(dict.fromkeys(cells or []))
-    backends = [backend] if backend else (["numpy"] if names or folder else targets())
-    folders = tuple(folder or checkout_folder(names) / one for one in backends)
-    proofs = folders if proved and not check else ()
-    requests = [build.Request(load(name), tuple(backends), proved, proofs) for name in names or gallery()]
-    with Bar(len(requests)) as bar:
-        found = list(bar.over(build.all_generated(requests)))
-    texts = [build.tree(files[one] for files in found) for one in backends]
-    if not check:
-        for tree, where in zip(texts, folders, strict=True):
-            report_written(build.write(tree, where), len(tree), where)
-        return
-    stale = [build.compare(tree, where, whole=not names) for tree, where in zip(texts, folders, strict=True)]
-    for differences, where in zip(stale, folders, strict=True):
-        report_differences(differences, where, regenerate_command(names, backend, folder))
-    raise typer.Exit(WRONG if any(stale) else 0)
-
-
-def checkout_folder(names: list[str]) -> Path:
-    """generated/ beside the package: it exists in a checkout only, and holds the gallery only."""
-    root = Path(symrnn.__file__).resolve().parent.parent
-    if not (root / "generated").is_dir() or not (root / "pyproject.toml").is_file():
-        raise UsageError("symrnn is installed without its checkout.", "Say where to write: -o DIR.")
-    for name in names:
-        if name not in gallery():
-            load(name)  # a name that means nothing at all is the first thing to hear of
-            raise UsageError(f"{name} is not in the gallery, and generated/ holds nothing else.", "Add -o DIR.")
-    return root / "generated"
-
-
-def regenerate_command(names: list[str], backend: str | None, folder: Path | None) -> str:
-    options = [*(["--backend", backend] if backend else []), *(["-o", str(folder)] if folder else [])]
-    return " ".join(["symrnn generate", *names, *options])
-
-
-def report_written(changed: list[Path], total: int, where: Path) -> None:
-    for path in changed:
-        stdout().print(escape(str(relative(path))), soft_wrap=True)
-    stderr().print(
-        f"{len(changed)} written, {total - len(changed)} up to date in {escape(str(relative(where)))}", soft_wrap=True
-    )
-
-
-def report_differences(differences: list[build.Difference], where: Path, command: str) -> None:
-    """A diff for every file that is not as it should be, then the one command that repairs it."""
-    out, err = stdout(), stderr()
-    for d in differences:
-        out.print(f"{escape(str(relative(where / d.path)))}: {d.kind}", soft_wrap=True)
-        for line in d.diff.splitlines():
-            style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
-            out.print(escape(line), style=style, soft_wrap=True)
-    place = escape(str(relative(where)))
-    if not differences:
-        err.print(f"{place} is up to date", soft_wrap=True)
-        return
-    err.print(f"[bold red]{place} is stale[/]: {len(differences)} differ. To repair: {escape(command)}", soft_wrap=True)
-    if any(d.kind == "superfluous" for d in differences):
-        err.print("Superfluous files are yours to delete: no command of symrnn deletes anything.", soft_wrap=True)
-
-
-def relative(path: Path) -> Path:
-    """The path as seen from here, if it lies below."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 # -- check -------------------------------------------------------------------------------------------------
@@ -280,6 +189,7 @@ def check(
     Forward is compared with an independent evaluation of the equations,
     backward with dot products, complex steps and central differences, at
     several shapes and away from kinks. Exit code 1 if anything disagrees.
+    Parameters that were inferred are listed, except with --all.
 
     [bold]Examples[/]
     symrnn check lstm
@@ -297,6 +207,8 @@ def check(
             report = checked(found[name], backend, host, bar.tell)
             bar.stop()
             stdout().print(escape(str(report)), style="" if report.ok else "red", soft_wrap=True)
+            if not everything:
+                print_inferred(found[name], stdout())
             bar.start()
             wrong += [] if report.ok else [name]
     if wrong:
@@ -367,6 +279,11 @@ def demo(
 
 
 # -- output ------------------------------------------------------------------------------------------------
+
+
+def relative(path: Path) -> Path:
+    """The path as seen from here, if it lies below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 class Stream(Console):
@@ -443,4 +360,4 @@ class Training(Bar):
             stderr().print(f"training  {line}", soft_wrap=True)
 
 
-from symrnn import cli_pages  # noqa: E402, F401 (its commands register themselves with `app`)
+from symrnn import cli_generate, cli_pages  # noqa: E402, F401 (their commands register themselves with `app`)

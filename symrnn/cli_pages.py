@@ -12,7 +12,7 @@ import typer
 
 from symrnn.cell import Cell
 from symrnn.cells import gallery, heads, load
-from symrnn.cli import CELL_HELP, Bar, CellArg, CellsArg, app, escape, relative, stdout
+from symrnn.cli import CELL_HELP, Bar, CellArg, CellsArg, app, escape, relative, stderr, stdout
 from symrnn.errors import UsageError
 
 LangOption = Annotated[str, typer.Option("--lang", metavar="LANG", help="Language of the page: en or zh.")]
@@ -113,7 +113,8 @@ def flow_of(
 ) -> None:
     """Measure what is left of a gradient after many steps back, for several kinds of recurrent matrices.
 
-    Each line is printed as soon as it is measured.
+    Each line is printed as soon as it is measured. The numbers are written
+    as JSON too; pictures beside it need matplotlib, which the extra demo brings.
 
     [bold]Examples[/]
     symrnn flow elman
@@ -143,6 +144,8 @@ def flow_of(
         paths = plot.write(found, folder / f"flow_{found.cell}")
     for path in paths:
         stdout().print(f"wrote {escape(relative(path).as_posix())}", soft_wrap=True)
+    if not plot.can_draw():
+        stderr().print("note: pictures need matplotlib: pip install 'symrnn[demo]'", soft_wrap=True, markup=False)
 
 
 def flow_line(curve: Any, first: bool) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: Of a long line this many characters are shown, and this many of them before the place.
+WIDEST, BEFORE = 110, 50
+
 
 @dataclass(frozen=True)
 class Place:
@@ -16,12 +19,13 @@ class Place:
     text: str
 
     def __str__(self) -> str:
-        start = max(0, self.column - 61) if len(self.text) > 160 else 0
-        shown = self.text[start : start + 160]
-        at = self.column - 1 - start
-        pad = "".join("\t" if c == "\t" else " " for c in shown[:at])
+        first = max(0, min(self.column - 1 - BEFORE, len(self.text) - WIDEST)) if len(self.text) > WIDEST else 0
+        shown = self.text[first : first + WIDEST]
+        at = self.column - 1 - first
         marks = "^" * max(1, min(self.width, len(shown) - at))
-        return f"{self.source}:{self.line}:{self.column}\n    {shown}\n    {pad}{marks}"
+        before, after = "…" * (first > 0), "…" * (first + WIDEST < len(self.text))
+        pad = " " * len(before) + "".join("\t" if c == "\t" else " " for c in shown[:at])
+        return f"{self.source}:{self.line}:{self.column}\n    {before}{shown}{after}\n    {pad}{marks}"
 
 
 class SymrnnError(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from symrnn.cell import Axes, Carry, Cell, Variable
+from symrnn.cell import Axes, Carry, Cell, Variable, axis_parts
 from symrnn.emit import Header
 from symrnn.program import Program
 from symrnn.spelling import in_python
@@ -32,7 +32,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Frame:
-    """What follows from the cell alone. `starts` says how parameters begin, `seeds` how cotangents are called."""
+    """What follows from the cell alone. `starts` says how parameters begin, `seeds` how cotangents are called.
+
+    `init_sizes` are the axes that parameters have, with the argument of init, `init_arguments` all that init takes.
+    """
 
     cell: Cell
     header: Header
@@ -42,6 +45,8 @@ class Frame:
     states: list[Row]
     outputs: list[Row]
     starts: Pairs
+    init_sizes: Pairs
+    init_arguments: list[str]
     seeds: Pairs
 
 
@@ -60,6 +65,7 @@ class Filled(Frame):
 def frame(program: Program, header: Header) -> Frame:
     """The frame of a program's module."""
     d, cell = program.derivation, program.derivation.cell
+    needed = {part for v in cell.params for axis in v.axes for part in axis_parts(axis)}
     return Frame(
         cell=cell,
         header=header,
@@ -68,9 +74,18 @@ def frame(program: Program, header: Header) -> Frame:
         params=_rows(cell.params),
         states=[Row(c.name, c.axes, _meaning(cell, c)) for c in cell.carries],
         outputs=_rows(cell.outputs),
-        starts=[(v.name, v.start or ("uniform" if len(v.axes) > 1 else "zeros")) for v in cell.params],
+        starts=[(v.name, v.start) for v in cell.params],
+        init_sizes=[(a, in_python(a)) for a in cell.axes if a in needed],
+        init_arguments=_init_arguments(cell.axes, needed),
         seeds=[(name, in_python(seed)) for name, seed in d.seeds.items()],
     )
+
+
+def _init_arguments(axes: Axes, needed: set[str]) -> list[str]:
+    """Sizes that no parameter needs may be given, so that init(**sizes) works for every cell."""
+    spare = [f"{in_python(a)}=None" for a in axes if a not in needed]
+    sizes = [in_python(a) for a in axes if a in needed]
+    return [*sizes, "seed=0", "dtype=np.float32", *(["*", *spare] if spare else [])]
 
 
 def has_sums(cell: Cell) -> bool:

@@ -204,12 +204,21 @@ STRUCTURAL: dict[str, tuple[int, int]] = {
     "concat": (2, 99),
 }
 
+#: Functions whose values have a length of their own making, that measure a length, and that sum up.
+NORMALISED, LENGTHS, SUMS = ("layer_norm",), ("norm",), ("sum", "mean", "dot")
+
 COMPARISONS: dict[str, tuple[str, bool]] = {
     ">": ("gt", False),
     "<": ("gt", True),
     ">=": ("ge", False),
     "<=": ("ge", True),
 }
+
+
+def arities(name: str) -> set[int]:
+    """How many arguments a cell file may give to a function."""
+    least, most = STRUCTURAL.get(name, (1, 0))
+    return {*range(least, most + 1), *([ELEMENTWISE[name]] if name in ELEMENTWISE else [])}
 
 
 def callable_names() -> Iterable[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import io
-import keyword
 import math
 import re
 import tokenize
@@ -13,11 +12,17 @@ from dataclasses import dataclass, field
 from symrnn.bounds import MAX_AXES, MAX_DELAY, MAX_DEPTH, MAX_TOKENS, refuse_unreadable
 from symrnn.cell import Apply, Axes, Equation, Expr, Name, Number
 from symrnn.errors import CellError, Place
-from symrnn.functions import COMPARISONS, ELEMENTWISE, STRUCTURAL, callable_names
-from symrnn.slips import KINDS, SIGNS, closing_too_many, slip, suggest
+from symrnn.functions import COMPARISONS, ELEMENTWISE, STRUCTURAL, arities
+from symrnn.notation import code_lines, foreign
+from symrnn.reserved import KEYWORDS, refused_definition, refused_name
+from symrnn.slips import EXTENDS, indexed, miscalled, neither, refused, slip, unbalanced, unknown_function
 
-KEYWORDS = ("input", "state", "param", "const", "output", "extends")
 STARTS = ("zeros", "ones", "identity", "orthogonal", "glorot", "uniform")
+BARE = {
+    "const": "A const is a number: it takes no [axes].",
+    "output": "An output takes no [axes]: its equation says them.",
+}
+START_OF_STATE = "Where a state starts is said to forward(), when the code runs."
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 _NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z")
 _OPERATORS: dict[type[ast.AST], str] = {
@@ -100,6 +105,7 @@ class _Reader:
 
     def read(self) -> Draft:
         refuse_unreadable(self.lines, self.source)
+        self.refuse_foreign_notation()
         for number, line in enumerate(self.logical_lines()):
             first = line.tokens[0]
             if first.type == tokenize.STRING:
@@ -109,6 +115,12 @@ class _Reader:
             else:
                 self.read_equation(line)
         return self.draft
+
+    def refuse_foreign_notation(self) -> None:
+        for number, code in code_lines(self.lines):
+            found = foreign(code)
+            if found:
+                raise self.fail(found.kind, self.place(number, found.column, found.width), found.wrong, found.advice)
 
     def logical_lines(self) -> list[_Line]:
         lines: list[_Line] = []
@@ -134,11 +146,8 @@ class _Reader:
         try:
             return list(tokenize.generate_tokens(io.StringIO(self.text).readline))
         except tokenize.TokenError as error:
-            line = min(error.args[1][0], len(self.lines))
-            extra = closing_too_many(self.lines)
-            if extra:
-                raise self.fail("syntax", self.place(*extra), "This bracket closes none.") from None
-            raise self.fail("syntax", self.place(line, 0), "A bracket or a string is never closed.") from None
+            line, column, wrong = unbalanced(self.lines) or (error.args[1][0], 0, "This string is never closed.")
+            raise self.fail("syntax", self.place(min(line, len(self.lines)), column), wrong) from None
         except (SyntaxError, ValueError) as error:
             line = min(getattr(error, "lineno", None) or 1, len(self.lines))
             raise self.fail("syntax", self.place(line, 0), "This line cannot be read.") from None
@@ -146,16 +155,15 @@ class _Reader:
     def check_token(self, token: tokenize.TokenInfo) -> None:
         place = self.place(*token.start, len(token.string))
         if token.type == tokenize.ERRORTOKEN and not token.string.isspace():
-            advice = f"Write {SIGNS[token.string]} instead." if token.string in SIGNS else ""
-            raise self.fail("syntax", place, f"{token.string!r} has no meaning here.", advice)
+            raise self.fail("syntax", place, f"{token.string!r} has no meaning here.")
         if token.type == tokenize.OP and token.string == ";":
-            raise self.fail("syntax", place, "One equation per line, please.")
+            raise self.fail("syntax", place, "; has no meaning here: one equation per line, and commas between names.")
         if token.type == tokenize.NUMBER and not _NUMBER.match(token.string):
             raise self.fail("syntax", place, f"{token.string} is not a plain decimal number.")
         if token.type == tokenize.NUMBER:
             self.check_number(token.string, place)
         if token.type == tokenize.NAME and not _IDENTIFIER.match(token.string):
-            advice = "Names are ASCII letters, digits and underscores, and start with a letter; write gamma for γ."
+            advice = "Names are ASCII letters, digits and underscores, and start with a letter."
             raise self.fail("name", place, f"{token.string!r} is not a name.", advice)
 
     def check_number(self, text: str, place: Place) -> None:
@@ -193,7 +201,7 @@ class _Reader:
         name = line.tokens[1]
         place = self.place(*line.tokens[0].start, name.end[1] - line.tokens[0].start[1])
         if len(line.tokens) != 2:
-            raise self.fail("syntax", place, "extends takes the name of one cell.")
+            raise self.fail("syntax", place, *EXTENDS)
         if self.draft.extends or self.draft.equations or self.draft.declarations:
             raise self.fail("syntax", place, "extends may stand once, before every declaration and equation.")
         self.draft.extends, self.draft.extends_place = name.string, place
@@ -228,12 +236,17 @@ class _Reader:
     def read_axes(self, kind: str, place: Place, item: list[tokenize.TokenInfo]) -> Axes:
         if kind in ("const", "output"):
             if item:
-                raise self.fail("syntax", place, f"{kind} takes no [axes]: a const is a number, an output has a shape.")
+                raise self.fail("syntax", place, BARE[kind])
             return ()
         words = [t.string for t in item]
         example = f"{kind} {place.text[place.column - 1 : place.column - 1 + place.width]}[H]"
         if len(words) < 2 or words[0] != "[" or words[-1] != "]":
-            raise self.fail("syntax", place, f"A {kind} is declared with its axes, like {example}; [] is a scalar.")
+            article = "An" if kind == "input" else "A"
+            wrong = f"{article} {kind} is declared with its axes, like {example}, or {example[:-3]}[] for a scalar."
+            raise self.fail("syntax", place, wrong)
+        if any(t.type == tokenize.NUMBER for t in item):
+            wrong = f"An axis is a name, like {example}; its length is known when the code runs."
+            raise self.fail("syntax", place, wrong)
         parts, between, count = words[1:-1:2], words[2:-1:2], len(words) - 2
         named = all(_IDENTIFIER.match(part) for part in parts) and set(between) <= {",", "+"}
         if not named or (count and count % 2 == 0):
@@ -262,28 +275,19 @@ class _Reader:
             raise self.fail(
                 "syntax", place, f"A parameter starts as a number or one of {', '.join(STARTS)}, not {text!r}."
             )
-        raise self.fail("syntax", place, f"{kind} takes no initial value.", "An initial state is given to forward().")
+        if kind == "output":
+            raise self.fail(
+                "syntax", place, "An output is only named here.", "Write its equation on a line of its own."
+            )
+        raise self.fail("syntax", place, f"Only a param or a const starts at a value, not {kind}.", START_OF_STATE)
 
     def check_identifier(self, name: str, place: Place) -> None:
-        if keyword.iskeyword(name) or (keyword.issoftkeyword(name) and name == "_"):
-            raise self.fail("reserved", place, f"{name} is a reserved word.", f"Write {name}_ instead.")
-        if name in KEYWORDS or name == "t" or name in ELEMENTWISE or name in STRUCTURAL:
-            what = "the step index" if name == "t" else "a word of the language"
-            raise self.fail("reserved", place, f"{name} is a reserved name: it is {what}.", "Choose another name.")
-        self.check_spelling(name, place)
+        if wrong := refused_definition(name):
+            raise self.fail("reserved", place, *wrong)
 
     def check_spelling(self, name: str, place: Place) -> None:
-        """Holds for names that are only read as well: they are parameters."""
-        if name in ELEMENTWISE or name in STRUCTURAL:
-            raise self.fail("reserved", place, f"{name} is a function.", f"Call it: {name}(…).")
-        if name in KEYWORDS:
-            raise self.fail("reserved", place, f"{name} is a word of the language.", "Choose another name.")
-        if name.startswith("d_"):
-            raise self.fail("reserved", place, f"{name} is a reserved name.", "Names starting with d_ are adjoints.")
-        if name.endswith("__"):
-            raise self.fail("reserved", place, f"{name} is a reserved name.", "No name ends in two underscores.")
-        if len(name) > 60:
-            raise self.fail("reserved", place, "This name is too long.", "60 letters are enough.")
+        if wrong := refused_name(name):
+            raise self.fail("reserved", place, *wrong)
 
     # -- equations -----------------------------------------------------------------------------------------
 
@@ -298,24 +302,13 @@ class _Reader:
             raise self.fail("syntax", place, f"An equation is written with =, not {line.tokens[1].string}.")
         self.check_depth(line)
         if len(line.tokens) < 2 or line.tokens[1].string != "=" or first.type != tokenize.NAME:
-            raise self.not_an_equation(line, place)
+            raise self.fail("syntax", place, *neither([t.string for t in line.tokens], KEYWORDS))
         self.check_identifier(first.string, place)
         if len(line.tokens) == 2:
             raise self.fail("syntax", place, f"Nothing stands on the right of {first.string} =.")
         node = self.parse_python(line)
         text = " ".join(self.source_text(line.tokens[0], last).split())
         self.draft.equations.append(Equation(first.string, self.expression(node), text, line.comment, place))
-
-    def not_an_equation(self, line: _Line, place: Place) -> CellError:
-        words = [t.string for t in line.tokens]
-        if "=" in words and words[1:2] == ["["]:
-            return self.fail("syntax", place, "The left side of an equation is a bare name: this step's value.")
-        if words[0] in ("import", "from", "def", "class", "for", "while", "if", "lambda", "with", "exec", "eval"):
-            return self.fail(
-                "syntax", place, f"{words[0]} is not part of the language: a cell file holds equations only."
-            )
-        advice = suggest(words[0], list(KEYWORDS))
-        return self.fail("syntax", place, "This is neither a declaration nor an equation name = expression.", advice)
 
     def check_depth(self, line: _Line) -> None:
         depth, signs = 0, 0
@@ -384,10 +377,7 @@ class _Reader:
                 return self.call(node, place)
             case ast.Compare(ops=[op], comparators=[_]) if type(op) in _OPERATORS:
                 raise self.fail("syntax", place, "A comparison may only be the first argument of where(…).")
-        raise self.not_supported(node, place)
-
-    def not_supported(self, node: ast.expr, place: Place) -> CellError:
-        return self.fail("syntax", place, KINDS.get(type(node), "This kind of expression is not part of the language."))
+        raise self.fail("syntax", place, *refused(node))
 
     def delayed(self, node: ast.Subscript, place: Place) -> Name:
         match node:
@@ -400,16 +390,13 @@ class _Reader:
                 return Name(name, 0, place)
             case ast.Subscript(slice=ast.BinOp(left=ast.Name(id="t"), op=ast.Add())):
                 raise self.fail("causality", place, "A cell cannot read the future: only t, t-1, t-2, … are possible.")
-        raise self.fail(
-            "syntax", place, f"In brackets only t-1 … t-{MAX_DELAY} may stand.", "Slices and indices are not supported."
-        )
+        raise self.fail("syntax", place, *indexed(node, MAX_DELAY))
 
     def call(self, node: ast.Call, place: Place) -> Apply:
-        if not isinstance(node.func, ast.Name):
-            raise self.fail("syntax", place, "Only a function of the language may be called.")
+        slip = miscalled(node)
+        if slip or not isinstance(node.func, ast.Name):
+            raise self.fail("syntax", place, *(slip or refused(node)))
         name = node.func.id
-        if node.keywords or any(isinstance(a, ast.Starred) for a in node.args):
-            raise self.fail("syntax", place, f"{name} takes plain arguments.")
         self.check_call(name, len(node.args), place)
         args = [
             self.comparison(a) if name == "where" and k == 0 else self.expression(a) for k, a in enumerate(node.args)
@@ -423,12 +410,12 @@ class _Reader:
         if name in ("conv", "conv1d", "conv2d", "convolve"):
             raise self.fail("unsupported", place, "Convolution is not supported.")
         if name not in ELEMENTWISE and name not in STRUCTURAL:
-            raise self.fail("function", place, f"There is no function {name}.", suggest(name, list(callable_names())))
-        elementwise = ELEMENTWISE.get(name, -1)
-        least, most = STRUCTURAL.get(name, (elementwise, elementwise))
-        if count != elementwise and not least <= count <= most:
-            wanted = f"{least}" if least == most else f"{least} to {most}"
-            raise self.fail("arguments", place, f"{name} takes {wanted} argument(s), not {count}.")
+            values = {d.name for d in self.draft.declarations} | {e.name for e in self.draft.equations}
+            raise self.fail("function", place, f"There is no function {name}.", unknown_function(name, count, values))
+        if count not in arities(name):
+            least, *more = sorted(arities(name))
+            wanted = f"{least}" + (f" or {more[0]}" if len(more) == 1 else " or more" * bool(more))
+            raise self.fail("arguments", place, f"{name} takes {wanted} argument{'s' * (wanted != '1')}, not {count}.")
 
     def comparison(self, node: ast.expr) -> Expr:
         match node:
@@ -436,4 +423,6 @@ class _Reader:
                 return Apply(
                     _OPERATORS[type(op)], (self.expression(left), self.expression(right)), self.node_place(node)
                 )
+            case ast.Compare() | ast.BoolOp():
+                raise self.fail("syntax", self.node_place(node), *refused(node))
         raise self.fail("syntax", self.node_place(node), "where(…) starts with a comparison, like where(a > 0, a, b).")

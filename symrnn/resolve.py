@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from symrnn.cell import Equation, Name, axis_parts, walk
 from symrnn.errors import CellError, Place
 from symrnn.parse import Declaration, Draft
+from symrnn.slips import VARIANTS, glued, in_doubt, nearest
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ def merge(base: Draft, child: Draft) -> Draft:
         declarations = {k: d for k, d in declarations.items() if not k[0]}
     for declaration in child.declarations:
         declarations[declaration.kind == "output", declaration.name] = declaration
+    _assigned(child, _declared(child))
     for equation in child.equations:
         old = equations.get(equation.name)
         keep = equation.meaning or (old.meaning if old else "")
@@ -87,8 +89,8 @@ def resolve(draft: Draft) -> Resolved:
     _refuse_twins(draft, [*declared, *assigned, *params, *axes])
     outputs = _outputs(draft, declared, assigned)
     _check_states(draft, assigned)
+    _check_undeclared(draft, declared, assigned, params)
     _check_used(draft, declared, outputs)
-    _check_typos(draft, declared, assigned, params)
     ordered = tuple(dict.fromkeys([*(d.name for d in draft.declarations if d.kind == "param"), *params]))
     return Resolved(draft, declared, _by_first_read(draft, ordered), outputs, axes, delays)
 
@@ -170,8 +172,13 @@ def _refuse_twins(draft: Draft, names: list[str]) -> None:
 def _no_past(node: Name, assigned: dict[str, int], declared: dict[str, Declaration]) -> CellError:
     if node.name in declared or node.name == "t":
         return CellError("delay", node.place, f"{node.name} does not change over time, so it has no past value.")
-    near = _nearest(node.name, [*assigned, *(n for n, d in declared.items() if d.kind in ("input", "state"))])
-    advice = f"Did you mean {near}[t-{node.delay}]?" if near else "Only inputs and assigned names can be read at t-1."
+    values = [*assigned, *(n for n, d in declared.items() if d.kind in ("input", "state"))]
+    near = nearest(node.name, values)
+    joined = next((v for v in values if glued(node.name, v)), "")
+    advice = "Only inputs and assigned names can be read at t-1."
+    if near or joined:
+        factor = "" if near else f"{glued(node.name, joined)} @ "
+        advice = f"Did you mean {factor}{near or joined}[t-{node.delay}]?"
     return CellError("undefined", node.place, f"{node.name} is never assigned, so it has no past value.", advice)
 
 
@@ -211,7 +218,7 @@ def _outputs(draft: Draft, declared: dict[str, Declaration], assigned: dict[str,
         if any(d.name == e.name for e in outputs[:k]):
             raise CellError("twice", d.place, f"{d.name} is declared as output twice.")
         if d.name not in assigned:
-            near = _nearest(d.name, list(assigned))
+            near = nearest(d.name, list(assigned))
             advice = f"Did you mean {near}?" if near else "An output is a value some equation defines."
             raise CellError("undefined", d.place, f"The output {d.name} is never assigned.", advice)
     if outputs:
@@ -230,8 +237,13 @@ def _outputs(draft: Draft, declared: dict[str, Declaration], assigned: dict[str,
 def _check_states(draft: Draft, assigned: dict[str, int]) -> None:
     for d in draft.declarations:
         if d.kind == "state" and d.name not in assigned:
-            near = _nearest(d.name, [n for n in assigned if n not in {s.name for s in draft.declarations}])
+            near = nearest(d.name, [n for n in assigned if n not in {s.name for s in draft.declarations}])
             advice = f"Did you mean {near}?" if near else f"Add an equation {d.name} = …"
+            variant = next(
+                (n for n in assigned if n.rpartition("_")[::2] in [(d.name, v) for v in ("t", *VARIANTS)]), ""
+            )
+            if variant:
+                advice = f"Write {d.name} for {variant}: a bare name is this step's value."
             raise CellError("unassigned", d.place, f"The state {d.name} is never assigned.", advice)
 
 
@@ -240,61 +252,35 @@ def _check_used(draft: Draft, declared: dict[str, Declaration], outputs: tuple[s
     for equation in draft.equations:
         name = equation.name
         if name not in read and name not in outputs and name not in declared:
-            near = _nearest(name, sorted(read))
+            near = nearest(name, sorted(read))
             advice = f"Did you mean {near}?" if near else "Read it somewhere, or declare it as output."
             raise CellError("unused", equation.place, f"{name} is assigned and never used.", advice)
     for name, d in declared.items():
         if name not in read and d.kind != "state":
-            near = _nearest(name, sorted(read - declared.keys()))
+            near = nearest(name, sorted(read - declared.keys()))
             advice = f"Did you mean {near}?" if near else "Remove the declaration."
+            joined = next((n for n in sorted(read - declared.keys()) if glued(n, name)), "")
+            if d.kind == "input" and joined:
+                advice = f"Did you mean {glued(joined, name)} @ {name} for {joined}?"
             raise CellError("unused", d.place, f"The {d.kind} {name} is declared and never read.", advice)
 
 
-def _check_typos(draft: Draft, declared: dict[str, Declaration], assigned: dict[str, int], params: list[str]) -> None:
-    """An undeclared parameter that looks like a known name is more likely a slip."""
+def _check_undeclared(
+    draft: Draft, declared: dict[str, Declaration], assigned: dict[str, int], params: list[str]
+) -> None:
+    """An undeclared parameter that looks like something else is more likely that."""
+    known = {**assigned, **declared}
+    values = {n for n in known if n in assigned or declared[n].kind in ("input", "state")}
+    written = {*params, *(n for n, d in declared.items() if d.kind == "param")}
     for equation in draft.equations:
         for node in walk(equation.expr):
             if isinstance(node, Name) and node.name in params:
-                near = _nearest(node.name, [*assigned, *declared])
-                if near:
+                doubt = in_doubt(node.name, values, list(known), written)
+                if doubt:
                     advice = f"If it is meant as a parameter, declare it: param {node.name}[…]."
-                    raise CellError("typo", node.place, f"Did you mean {near}? {node.name} is not defined.", advice)
+                    raise CellError("typo", node.place, doubt, advice)
 
 
 def _by_first_read(draft: Draft, params: tuple[str, ...]) -> tuple[str, ...]:
     order = dict.fromkeys(n.name for e in draft.equations for n in walk(e.expr) if isinstance(n, Name))
     return tuple(n for n in order if n in params)
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    """The known name this one is probably a slip of, or nothing."""
-    return next((k for k in known if k != word and _looks_like(word, k)), "")
-
-
-def _looks_like(a: str, b: str) -> bool:
-    """One or two slips apart, in names long enough; W_r and W_z (or gate1 and gate2) are a series, not slips."""
-    if min(len(a), len(b)) < 3 or abs(len(a) - len(b)) > 2:
-        return False
-    head_a, _, tail_a = a.rpartition("_")
-    head_b, _, tail_b = b.rpartition("_")
-    if head_a and head_a == head_b and tail_a and tail_b and min(len(tail_a), len(tail_b)) <= 2:
-        return False
-    if head_a and head_b and tail_a == tail_b and min(len(head_a), len(head_b)) <= 2:
-        return False
-    if a.rstrip("0123456789") == b.rstrip("0123456789"):
-        return False
-    return _edits(a, b) <= (1 if min(len(a), len(b)) < 6 else 2)
-
-
-def _edits(a: str, b: str) -> int:
-    """Damerau–Levenshtein distance (insert, delete, replace, swap neighbours)."""
-    rows = [list(range(len(b) + 1))]
-    for i, x in enumerate(a, 1):
-        row = [i]
-        for j, y in enumerate(b, 1):
-            best = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (x != y))
-            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
-                best = min(best, rows[-2][j - 2] + 1)
-            row.append(best)
-        rows.append(row)
-    return rows[-1][-1]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from symrnn.bounds import MAX_JOINED
-from symrnn.cell import Apply, Axes, Equation, Expr, Name, Number, axis_parts, walk
+from symrnn.cell import Apply, Axes, Equation, Expr, Name, Number, axis_parts, walk, written
 from symrnn.errors import CellError, Place
 from symrnn.resolve import Resolved
 
@@ -33,13 +33,15 @@ class _Axis:
 class _Shape:
     """The axes of one name or expression; None while even their number is unknown.
 
-    A parameter is pinnable; what elementwise steps made is elastic (it takes the shape of its surroundings, if need
-    be); a product with an unknown on its right is matrix-like; what a reduction leaves is computed.
+    The length of an axis is a size; a parameter is pinnable; what elementwise steps made is elastic (it takes the
+    shape of its surroundings, if need be); a product with an unknown on its right is matrix-like; what a reduction
+    leaves is computed.
     """
 
     what: str
     place: Place
     axes: list[_Axis] | None = None
+    size: bool = False
     pinnable: bool = False
     matrix_like: bool = False
     elastic: bool = False
@@ -120,7 +122,7 @@ class _Solver:
             shape = _Shape(expr.text, expr.place, [])
         else:
             args = [self.add(a) for a in expr.args]
-            shape = _Shape(_written(expr), expr.place)
+            shape = _Shape(written(expr), expr.place)
             if expr.op == "identity":
                 self.identity(expr, shape)
             else:
@@ -134,7 +136,7 @@ class _Solver:
 
     def identity(self, expr: Apply, shape: _Shape) -> None:
         (arg,) = expr.args
-        if not isinstance(arg, Name) or self.names[arg.name].what != "axis":
+        if not isinstance(arg, Name) or not self.names[arg.name].size:
             raise CellError("shape", arg.place, "identity takes the name of an axis, like identity(H).")
         axis = _Axis(arg.name)
         shape.axes = [axis, axis]
@@ -348,16 +350,14 @@ def _embeds(small: list[str], large: list[str]) -> bool:
     return all(name in rest for name in small)
 
 
-def _written(expr: Expr) -> str:
-    text = expr.place.text[expr.place.column - 1 : expr.place.column - 1 + expr.place.width]
-    return text if len(text) <= 40 else text[:37] + "…"
-
-
 def _mismatch(a: _Shape, b: _Shape, place: Place) -> CellError:
     return CellError("shape", place, f"{a.what} is {a}, but {b.what} is {b}.", "Shapes combine by axis name.")
 
 
 def _not_a_product(a: _Shape, b: _Shape, place: Place) -> CellError:
+    if a.size or b.size:
+        wrong = f"{(a if a.size else b).what} is the length of an axis, a number: @ multiplies matrices and vectors."
+        return CellError("shape", place, wrong, "Use * for a multiple, or a matrix of another name.")
     return CellError(
         "shape", place, f"{a.what} is {a} and {b.what} is {b}: @ multiplies matrices and vectors.", "Use *."
     )
@@ -395,7 +395,7 @@ def _declare(solver: _Solver, resolved: Resolved) -> None:
     known: dict[str, _Axis] = {name: _Axis(name) for name in resolved.axes}
     start = Place(resolved.draft.source, 1, 1, 1, "")
     for name in resolved.axes:
-        solver.names[name] = _Shape("axis", start, [])
+        solver.names[name] = _Shape(name, start, [], size=True)
     solver.names["t"] = _Shape("t", start, [])
     for name, d in resolved.declared.items():
         solver.names[name] = _Shape(name, d.place, [known.get(a) or _Axis(a) for a in d.axes])
@@ -433,7 +433,8 @@ def _refuse_unknown(solver: _Solver, resolved: Resolved) -> None:
                 shape.place,
             )
             known = "its axes are unknown" if names is None else f"only {shape} is known of its shape"
-            axes = ", ".join(n or "H" for n in names or ["H"])
+            fresh = next(a for a in "KMNPQJ" if a not in resolved.axes or a == "J")
+            axes = ", ".join(n or fresh for n in names or ["H"])
             if not shape.pinnable:
                 axes, name = "H, I", next((p for p in resolved.params if solver.names[p].pinnable), "W")
             advice = f"Pin it: param {name}[{axes}] (with the axes you mean)."

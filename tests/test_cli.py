@@ -203,6 +203,64 @@ def test_check_all_covers_gallery_and_heads(monkeypatch: pytest.MonkeyPatch) -> 
     assert seen == [*cells.gallery(), *(f"heads/{h}" for h in cells.heads())]
 
 
+# -- what inference decides --------------------------------------------------------------------------------
+
+GUESSED = """input x[I]
+state h[H]
+param b[H] = ones
+g = sigmoid(w_h @ h[t-1])
+h = g * tanh(s * layer_norm(W @ x) + b)
+"""
+INFERRED = """guessed: inferred, because no equation defines them:
+  param w_h[H, H] = uniform
+  param s[H] = ones
+  param W[H, I] = uniform
+"""
+
+
+@pytest.fixture
+def guessed(tmp_path: Path) -> Path:
+    path = tmp_path / "guessed.cell"
+    path.write_text(GUESSED)
+    return path
+
+
+def test_check_lists_inferred_parameters_with_shapes_and_starts(guessed: Path) -> None:
+    assert run("check", guessed).stdout.endswith(INFERRED)
+
+
+def test_generate_lists_inferred_parameters_on_stderr_once(guessed: Path, tmp_path: Path) -> None:
+    result = run("generate", guessed, "-o", tmp_path)
+    assert result.stderr.endswith(f"1 written, 0 up to date in {tmp_path}\n{INFERRED}")
+    assert result.stdout == f"{tmp_path / 'guessed.py'}\n"
+    assert "param W" not in run("generate", guessed, "-o", tmp_path, "--check").output
+
+
+def test_show_marks_inferred_parameters_and_says_how_all_parameters_start(guessed: Path) -> None:
+    rows = [line.split("  ") for line in run("show", guessed).stdout.splitlines()]
+    words = [[w.strip() for w in row if w.strip()] for row in rows]
+    assert ["w_h", "param, inferred", "[H, H]", "uniform"] in words
+    assert ["s", "param, inferred", "[H]", "ones"] in words
+    assert ["b", "param", "[H]", "ones"] in words
+
+
+def test_nothing_is_listed_where_every_parameter_is_declared(cell: Path, tmp_path: Path) -> None:
+    cell.write_text(GOOD.replace("\n\nh", "\nparam W[H, I], U[H, H]\n\nh"))
+    for command in ("check", "show"):
+        assert "inferred" not in run(command, cell).output
+    assert "inferred" not in run("generate", cell, "-o", tmp_path).output
+
+
+def test_the_whole_gallery_is_generated_and_checked_without_a_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("symrnn.cli.gallery", lambda: ["gru"])
+    monkeypatch.setattr("symrnn.cli.heads", list)
+    assert "inferred" not in run("generate", "-o", tmp_path).output
+    assert "inferred" not in run("check", "--all").output
+    assert "inferred" in run("check", "gru").output
+
+
 # -- mistakes ----------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -186,3 +187,15 @@ def test_mistakes_are_told() -> None:
         measure(symrnn.load("gru"), seconds=float("nan"))
     with pytest.raises(UsageError, match="no initialisation"):
         measure(symrnn.load("gru"), initialisations=("magic",))
+
+
+def test_without_matplotlib_the_numbers_are_written_and_a_note_says_what_pictures_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plot, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = CliRunner().invoke(app, ["flow", "elman", "--T", "5", "--seeds", "1", "--size", "3", "-o", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert [p.name for p in tmp_path.iterdir()] == ["flow_elman.json"]
+    assert result.stderr == "note: pictures need matplotlib: pip install 'symrnn[demo]'\n"
+    assert "flow_elman.json" in result.stdout and "png" not in result.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 import traceback
@@ -199,3 +200,33 @@ def test_no_result_shares_memory_with_an_argument(text: str) -> None:
     given = [x, *(dy.values() if isinstance(dy, dict) else [dy])]
     results = [dx, *(y.values() if isinstance(y, dict) else [y])]
     assert all(r.flags.writeable and not np.shares_memory(r, g) for r in results for g in given)
+
+
+SPARE_SIZES = "input x[I], mask[M]\nstate h[H]\nh = tanh(U @ h[t-1] + b + sum(x) + sum(mask)) / sqrt(M)"
+
+
+@pytest.mark.parametrize("backend", ["numpy", "cpp", "cuda"])
+def test_init_asks_only_for_sizes_that_a_parameter_has(backend: str) -> None:
+    module = build.compile(symrnn.parse(SPARE_SIZES), backend)
+    assert list(inspect.signature(module.init).parameters) == ["H", "seed", "dtype", "I", "M"]
+
+
+def test_init_ignores_sizes_that_no_parameter_has() -> None:
+    module = build.compile(symrnn.parse(SPARE_SIZES))
+    few, all_sizes = module.init(4), module.init(H=4, I=2, M=3)
+    assert {n: a.shape for n, a in few.items()} == {"U": (4, 4), "b": (4,)}
+    assert all(np.array_equal(a, all_sizes[n]) for n, a in few.items())
+    with pytest.raises(TypeError, match="K"):
+        module.init(4, K=3)
+
+
+def test_init_of_a_composite_axis_asks_for_its_parts() -> None:
+    text = "input x[I]\nstate h[H]\noutput y\nh = h[t-1] + sum(x)\ny = dot(w, concat(h, x))"
+    assert list(inspect.signature(build.compile(symrnn.parse(text)).init).parameters) == ["I", "H", "seed", "dtype"]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "cpp"])
+def test_a_loop_that_hands_nothing_on_but_rows_is_well_formed(backend: str) -> None:
+    text = "input x[I]\nstate M[N, D]\noutput y\na = softmax(M[t-1] @ (W_q @ x))\ny = M[t-1].T @ a\n"
+    report = check(symrnn.parse(text + "M = M[t-1] + outer(a, W_v @ x)"), backend=backend)
+    assert report.ok, str(report)

@@ -65,7 +65,7 @@ MISTAKES = {
     "chained assignment": (GOOD + "a = h = W @ x", "syntax", 3, 1, "one name"),
     "augmented assignment": (GOOD + "h += W @ x", "syntax", 3, 1, "+="),
     "index on the left": (GOOD + "h[t] = W @ x", "syntax", 3, 1, "bare name"),
-    "unclosed bracket": (GOOD + "h = tanh(W @ x", "syntax", 3, 1, "never closed"),
+    "unclosed bracket": (GOOD + "h = tanh(W @ x", "syntax", 3, 9, "never closed"),
     "indentation": (GOOD + "  h = W @ x", "syntax", 3, 3, "indented"),
     "no equation": (GOOD, "empty", 1, 1, "no equation"),
     "no input": ("state h[H]\nh = tanh(U @ h[t-1])", "input", 2, 1, "no input"),

@@ -14,8 +14,10 @@ from symrnn.cell import Carry, Cell, Name, Variable, axis_parts, lengths, walk
 from symrnn.errors import CellError, UsageError
 from symrnn.parse import Draft, read
 from symrnn.resolve import Resolved, merge, resolve
-from symrnn.shapes import Shapes, infer
+from symrnn.shape_slips import shapes_as_meant
+from symrnn.shapes import Shapes
 from symrnn.slips import suggest
+from symrnn.starts import starts
 
 #: Modules of Python that nothing imports by itself.
 HARMLESS = {"test", "code", "this", "turtle", "cgi", "chunk", "imp", "mailbox", "pipes", "sched", "trace", "wave"}
@@ -101,7 +103,7 @@ def parse(
     draft = _extended(read(text, name, source), find, ())
     refuse_too_much(draft)
     resolved = resolve(draft)
-    cell = _cell(resolved, infer(resolved), text)
+    cell = _cell(resolved, shapes_as_meant(resolved), text)
     _refuse_untold(cell)
     return cell
 
@@ -123,9 +125,10 @@ def _extended(draft: Draft, find: Callable[[str], str | None], above: tuple[str,
 
 def _cell(resolved: Resolved, shapes: Shapes, text: str) -> Cell:
     draft, declared = resolved.draft, resolved.declared
+    begins = {d.name: d.start for d in declared.values()} | starts(resolved, shapes)
 
     def variables(kind: str, names: list[str]) -> tuple[Variable, ...]:
-        return tuple(_variable(kind, n, resolved, shapes) for n in names)
+        return tuple(_variable(kind, n, resolved, shapes, begins.get(n, "")) for n in names)
 
     def of_kind(kind: str) -> list[str]:
         return [n for n, d in declared.items() if d.kind == kind]
@@ -144,7 +147,9 @@ def _cell(resolved: Resolved, shapes: Shapes, text: str) -> Cell:
         consts=variables("const", of_kind("const")),
         values=variables("value", values),
         equations=shapes.equations,
-        outputs=tuple(_variable("state" if n in states else "value", n, resolved, shapes) for n in resolved.outputs),
+        outputs=tuple(
+            _variable("state" if n in states else "value", n, resolved, shapes, "") for n in resolved.outputs
+        ),
         carries=_carries(resolved, shapes, states),
     )
 
@@ -161,11 +166,11 @@ def _refuse_untold(cell: Cell) -> None:
                 raise CellError("ambiguous", variable.place, wrong, advice)
 
 
-def _variable(kind: str, name: str, resolved: Resolved, shapes: Shapes) -> Variable:
+def _variable(kind: str, name: str, resolved: Resolved, shapes: Shapes, start: str) -> Variable:
     d = resolved.declared.get(name)
     equation = next((e for e in resolved.draft.equations if e.name == name), None)
     meaning = (d.meaning if d else "") or (equation.meaning if equation else "")
-    return Variable(name, kind, shapes.axes[name], meaning, d.start if d else "", d.place if d else None)
+    return Variable(name, kind, shapes.axes[name], meaning, start, d.place if d else None)
 
 
 def _carries(resolved: Resolved, shapes: Shapes, states: list[str]) -> tuple[Carry, ...]:

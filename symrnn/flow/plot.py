@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from symrnn.errors import UsageError
 from symrnn.flow.measure import Curve, Flow
 from symrnn.flow.runs import INITIALISATIONS
 
@@ -16,9 +16,11 @@ DECADES = 20.0
 
 
 def write(flow: Flow, stem: Path) -> list[Path]:
-    """`stem`.json, `stem`.png and `stem`.svg; UsageError where matplotlib is missing."""
+    """`stem`.json, and where matplotlib is installed `stem`.png and `stem`.svg."""
     paths = [stem.with_suffix(s) for s in (".json", ".png", ".svg")]
     paths[0].write_text(as_json(flow), encoding="utf-8")
+    if not can_draw():
+        return paths[:1]
     figure = drawn(flow)
     for path in paths[1:]:
         figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
@@ -41,15 +43,16 @@ def _finite(data: Any) -> Any:
     return data
 
 
+def can_draw() -> bool:
+    """Is matplotlib there? It comes with the extra `demo` only."""
+    return find_spec("matplotlib") is not None
+
+
 def drawn(flow: Flow) -> Any:
     """Norms against the lag, a panel for each setting; then the share of each path, where there are several."""
-    try:
-        import matplotlib as mpl  # noqa: PLC0415 (an optional extra)
-        from matplotlib.figure import Figure  # noqa: PLC0415 (an optional extra)
-    except ImportError:
-        raise UsageError(
-            "Pictures need matplotlib.", "Install it: pip install symrnn[demo]; the numbers do without."
-        ) from None
+    import matplotlib as mpl  # noqa: PLC0415 (an optional extra)
+    from matplotlib.figure import Figure  # noqa: PLC0415 (an optional extra)
+
     with mpl.rc_context(
         {
             "font.family": "DejaVu Sans",

@@ -121,12 +121,12 @@ def lyapunov(jacobians: list[Array], clock: Clock = Clock()) -> Array:
 
 
 def _started(rng: np.random.Generator, shape: tuple[int, ...], start: str) -> Array:
-    """A parameter as the cell starts it; without a start a vector is zero and a matrix uniform."""
-    if start in ("zeros", "ones") or (not start and len(shape) < 2):
+    """A parameter as the cell starts it."""
+    if start in ("zeros", "ones"):
         return np.full(shape, float(start == "ones"))
     if start in ("identity", "orthogonal") and len(shape) == 2 and shape[0] == shape[1]:
         return np.eye(shape[0]) if start == "identity" else orthogonal(rng, shape[0])
-    if start and not start[0].isalpha():
+    if not start[0].isalpha():
         return np.full(shape, float(start))
     return np.asarray(rng.uniform(-1, 1, shape) / max(1, shape[-1] if shape else 1) ** 0.5)
 

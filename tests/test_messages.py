@@ -1,0 +1,103 @@
+"""What is said of a mistake in a cell file, word for word: messages.txt has the mistakes, each with the whole error.
+
+A mistake stands below an input x[I] and a state h[H], unless it begins with declarations of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+import symrnn
+from symrnn.cells import gallery, heads, load
+from symrnn.errors import CellError, Place
+from symrnn.notation import foreign
+
+TABLE = (Path(__file__).parent / "messages.txt").read_text(encoding="utf-8").rstrip("\n")
+ROWS: dict[str, str] = dict(row.split("\n---\n") for row in TABLE.split("\n====\n"))  # type: ignore[misc]
+HEAD = "input x[I]\nstate h[H]\n"
+WHOLE_FILES = ("extends", "input x", "state h", '"""', "'''", "u'''", "#")
+
+
+@pytest.mark.parametrize("mistake", ROWS)
+def test_the_whole_text_of_an_error(mistake: str) -> None:
+    text = mistake if mistake.startswith(WHOLE_FILES) else HEAD + mistake
+    with pytest.raises(CellError) as caught:
+        symrnn.parse(text, "cell", "my.cell")
+    said = "\n".join(line.rstrip() for line in str(caught.value).splitlines())
+    assert said == ROWS[mistake]
+
+
+@pytest.mark.parametrize(
+    ("blank", "called"),
+    [
+        ("\u00a0", "no-break space (U+00A0)"),
+        ("\u2009", "thin space (U+2009)"),
+        ("\u3000", "ideographic space (U+3000)"),
+    ],
+)
+def test_a_blank_that_is_no_space_is_named(blank: str, called: str) -> None:
+    with pytest.raises(CellError) as caught:
+        symrnn.parse(f"{HEAD}h = W{blank}@ x")
+    assert (caught.value.wrong, caught.value.advice) == (f"There is a {called} here.", "Replace it by a plain space.")
+
+
+FINE = {
+    "eta beside beta": "beta = sigmoid(V @ x)\nh = beta * tanh(W @ x) + eta",
+    "beta beside eta, with an index": "eta_h = sigmoid(V @ x)\nh = eta_h * tanh(W @ x) + beta_h",
+    "an index of its own": "r_1 = sigmoid(W_r @ x)\nh = r_1 * tanh(W @ x)",
+    "a declared parameter called like a gate": "param r[H]\nh = r * tanh(W_r @ x)",
+    "a declared constant": "const eps = 1e-5\nh = W @ x + eps",
+    "a declared vector with a capital": "param W[H]\nh = W * (U @ x)",
+    "a number that is the length of an axis": "n = I\nh = (U - n * U) @ x",
+    "a length that divides": "h = (U / I) @ x",
+    "the identity": "h = (U - identity(H)) @ h[t-1] + W @ x",
+    "signs in comments and below the title": "h = tanh(W @ x)   # h_t = σ(W_{xh} x_t) ⊙ z^2, it's \\tanh",
+    "a difference": "x_t = W @ x\nh = x_t - 1",
+    "dot of vectors": "h = dot(w, x) * h[t-1] + W @ x",
+}
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_what_is_meant_is_not_refused(name: str) -> None:
+    symrnn.parse(f'"""σ(h_{{t-1}}) ⊙ \\tanh.\n\nIt\'s W\'.\n"""\n{HEAD}{FINE[name]}')
+
+
+@pytest.mark.parametrize("name", [*gallery(), *(f"heads/{h}" for h in heads())])
+def test_the_gallery_is_printed_in_a_few_lines(name: str) -> None:
+    cell = load(name)
+    assert str(cell).startswith(f"{cell.name}: {cell.headline}\n") and str(cell).count("\n") <= 5
+    assert repr(cell).startswith(f"<Cell {cell.name}: ") and len(repr(cell)) < 100
+
+
+def test_a_cell_prints_its_names_by_role() -> None:
+    cell = symrnn.parse(f'"""A net. And more."""\n{HEAD}const a = 2\noutput y\nh = tanh(W @ x)\ny = a * h', "net")
+    assert str(cell) == (
+        "net: A net\n  input x[I]\n  state h[H]\n  param W[H, I]\n  const a\n  output y[H]"
+    )  # fmt: skip
+    assert repr(cell) == "<Cell net: 1 input, 1 state, 1 param, 1 output>"
+
+
+def test_a_long_line_is_shown_around_the_place() -> None:
+    line = "".join(str(k % 10) for k in range(300))
+    for column in (1, 50, 51, 52, 150, 249, 250, 300):
+        where, shown, marks = str(Place("a.cell", 1, column, 3, line)).split("\n")
+        assert where == f"a.cell:1:{column}" and len(shown) <= 4 + 112
+        assert shown[marks.index("^")] == line[column - 1]
+        assert (shown[4] == "…", shown[-1] == "…") == (column > 51, column < 240)
+
+
+def test_a_line_that_fits_is_shown_as_it_is() -> None:
+    assert str(Place("a.cell", 2, 3, 2, "\ta = b")) == "a.cell:2:3\n    \ta = b\n    \t ^^"
+
+
+@pytest.mark.parametrize(
+    "part", ["x", "_", "[", "]", "[x]", "[[", "[;", "^", "{", "h_{", "\\", "\\a", "'", "x'", "_t-", "|", "σ", " "]
+)
+def test_no_line_takes_long_to_look_through(part: str) -> None:
+    start = time.perf_counter()
+    for line in (part * (2000 // len(part)), "x = [" + part * (1900 // len(part))):
+        foreign(line)
+    assert time.perf_counter() - start < 0.2
