@@ -17,7 +17,7 @@ REDUCTIONS = ("sum", "mean", "max", "min", "norm", "logsumexp")
 NORMALISATIONS = ("softmax", "layer_norm")
 BINARY = ("+", "-", "*", "/", "**")
 AXES, INPUTS, STATES, VALUES = ("H", "I", "K", "N"), ("x", "u", "s"), ("h", "c", "m"), ("g", "r", "q", "y")
-CONSTS = {"eps": "0.01", "rate": "-1.5"}
+CONSTS = {"eps": "0.2", "rate": "-1.5"}
 NUMBERS = ("0.5", "2", "0.1", "1", "3", "1.5")
 LETTERS = "abWQ"  # parameters by rank, numbered
 #: Names of parameters that generated code could take for its own: products, sums, adjoints, earlier values.
@@ -183,7 +183,11 @@ class _Drawer:
         if axes == self.states.get(name) and self.chance(0.4):
             past = Term(f"{name}[t-1]", axes, reads=name)
             term = Term(self.rng.choice(("({} + {})", "({} - {})", "({} + 0.5 * {})", "({} * {})")), axes, (term, past))
-        return self.wrapped(term, ("tanh({})", "sigmoid({})")) if self.chance(0.6) else term
+        return (
+            self.wrapped(term, ("tanh({})", "sigmoid({})"))
+            if self.chance(0.8 if name in self.states else 0.5)
+            else term
+        )
 
     def expression(self, axes: Axes, depth: int) -> Term:
         if depth <= 0 or self.chance(0.1):
