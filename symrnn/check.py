@@ -40,6 +40,8 @@ SLACK = 64
 #: Where rounding may change more than this, a wrong formula could hide behind it: the point is no good.
 UNCLEAR = {"float64": 3e-7, "float32": 1e-2}
 POINTS = 12
+#: Slopes below it are lost in a complex step.
+NOTHING = 1e-250
 STEP, STEPS = 1e-6, (1e-3, 3e-4, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
 #: Differences that lose their digits, or turn from one step to the next, by more than this say nothing.
 LOST = 5e-7
@@ -296,7 +298,7 @@ class Comparison:
         self, quantity: str, test: str, found: float, expected: float, scale: float, sensitivity: Callable[[], float]
     ) -> Row:
         """One number beside another; sensitivity is asked for only where they differ by more than usual."""
-        scale = max(scale, abs(expected)) or 1.0
+        scale = max(scale, abs(expected), NOTHING)
         error, tolerance = _nan_is_wrong(abs(found - expected) / scale), self.tolerances[test]
         rounding = self.rounding(sensitivity()) / scale if error > tolerance else 0.0
         return Row(quantity, test, self.trial.shape, error, tolerance + rounding, found, expected, rounding)

@@ -24,11 +24,10 @@ def _erf(a: Array) -> Array:
 
 
 def _log1p(a: Array) -> Array:
-    """NumPy's loses the real part of small complex numbers."""
+    """log1p; on complex numbers its first-order expansion, for NumPy's own has no digits left near zero."""
     if not np.iscomplexobj(a):
         return np.asarray(np.log1p(a))
-    x, y = np.real(a), np.imag(a)
-    return np.asarray(0.5 * np.log1p(2 * x + x * x + y * y) + 1j * np.arctan2(y, 1 + x))
+    return np.asarray(np.log1p(np.real(a)) + 1j * (np.imag(a) / (1 + np.real(a))))
 
 
 def _sigmoid(a: Array) -> Array:
