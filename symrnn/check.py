@@ -262,8 +262,8 @@ class Comparison:
     def differences(self, at: tuple[str, str], along: float, scale: float) -> list[Row]:
         """Central differences with a step that suits: one too long for a steep cell is too short for large values.
 
-        A wrong gradient agrees with none. Where no two steps agree with each other, because the cell is too steep or the
-        difference of large values has lost its digits, there is no row but a warning.
+        A wrong gradient agrees with none. Where no two steps agree with each other, because the cell is too steep or
+        the difference of large values has lost its digits, there is no row but a warning.
         """
         quantity = name_of(at)
         (slope,) = self.trial.differences(at, [STEP])
