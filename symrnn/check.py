@@ -320,7 +320,7 @@ class Comparison:
 
     def hides_errors(self, row: Row) -> bool:
         """Could a wrong formula hide behind what rounding is allowed, or is there no derivative?"""
-        if not np.isfinite(row.expected):
+        if not np.isfinite([row.expected, row.rounding]).all():
             return True
         if row.test == "differences" or (row.is_nothing and row.test != "forward"):
             return False
