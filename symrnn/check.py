@@ -138,10 +138,10 @@ def check(
     return report
 
 
-def quick(cell: Cell, module: ModuleType, backend: str = "numpy") -> Report:
+def quick(cell: Cell, module: ModuleType, backend: str = "numpy", dtype: str = "float64") -> Report:
     """The same at one small shape, with all gradients in one complex step: what every generated module goes through."""
-    one = clear(cell, module, sizes_at(cell, SMALL), 0, "float64", Comparison.brief)
-    return Report(cell.name, backend, "float64", one.rows, one.warnings)
+    one = clear(cell, module, sizes_at(cell, SMALL), 0, dtype, Comparison.brief)
+    return Report(cell.name, backend, dtype, one.rows, one.warnings)
 
 
 def sizes_at(cell: Cell, shape: Shape) -> dict[str, int]:
