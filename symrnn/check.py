@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from types import ModuleType
 
 import numpy as np
@@ -39,9 +40,9 @@ SLACK = 64
 #: Where rounding may change more than this, a wrong formula could hide behind it: the point is no good.
 UNCLEAR = {"float64": 3e-7, "float32": 1e-2}
 POINTS = 12
-STEPS = (1e-6, 2e-3, 1e-3, 1e-4, 1e-5, 1e-7, 1e-8)
-#: Differences whose digits are lost beyond this say nothing.
-LOST = 1e-4
+STEP, STEPS = 1e-6, (1e-3, 3e-4, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
+#: Differences that lose their digits, or turn from one step to the next, by more than this say nothing.
+LOST = 5e-7
 
 
 @dataclass(frozen=True)
@@ -259,23 +260,24 @@ class Comparison:
     def differences(self, at: tuple[str, str], along: float, scale: float) -> list[Row]:
         """Central differences with a step that suits: one too long for a steep cell is too short for large values.
 
-        The two longest are extrapolated too (Richardson). A wrong gradient agrees with none of them. Where the
-        difference of large values has lost its digits at every step there is no row but a warning.
+        A wrong gradient agrees with none. Where no two steps agree with each other, because the cell is too steep or
+        the difference of large values has lost its digits, there is no row but a warning.
         """
         quantity = name_of(at)
-        (slope,) = self.trial.differences(at, STEPS[:1])
+        (slope,) = self.trial.differences(at, [STEP])
         first = self.figure(quantity, "differences", along, slope, scale, lambda: 0.0)
         if first.ok:
             return [first]
-        slopes = [slope, *self.trial.differences(at, STEPS[1:])]
-        slopes.append((4 * slopes[2] - slopes[1]) / 3)
+        slopes = list(self.trial.differences(at, STEPS))
         rows = [
             self.figure(quantity, "differences", along, s, scale, lambda h=h: self.trial.loss_sensitivity / h)  # type: ignore[misc]
-            for s, h in zip(slopes, (*STEPS, STEPS[2]), strict=True)
+            for s, h in zip(slopes, STEPS, strict=True)
         ]
-        known = [r for r in rows if r.rounding <= LOST]
+        turns = [abs(x - y) / max(scale, abs(x)) for x, y in pairwise(slopes)]
+        settled = [min(pair) for pair in pairwise([np.inf, *turns, np.inf])]
+        known = [r for r, turn in zip(rows, settled, strict=True) if turn + r.rounding <= LOST]
         if not known:
-            self.warnings.append(f"differences of {quantity} lose their digits at {self.trial.shape}: not compared")
+            self.warnings.append(f"differences of {quantity} do not settle at {self.trial.shape}: not compared")
         return [min(known, key=lambda r: r.error / r.tolerance)] if known else []
 
     def from_rest(self) -> list[str]:
