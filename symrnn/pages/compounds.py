@@ -48,11 +48,17 @@ def compounds(step: Step) -> dict[str, Compound]:
     """Every compound of a step whose inner values nothing else reads, by the name of its result."""
     by_name = {s.out.name: s for s in step.statements}
     found = (f(by_name, s) for s in step.statements for f in FINDERS)
-    return {c.result: c for c in found if c is not None and _is_closed(c, step)}
+    return {c.result: c for c in found if c is not None and _is_closed(c, step) and _is_whole(c, step)}
 
 
 def _is_closed(c: Compound, step: Step) -> bool:
     return all(s in c.statements for s in step.statements if any(a.name in c.inner for a in s.args))
+
+
+def _is_whole(c: Compound, step: Step) -> bool:
+    """Has the result the axes of the function, or is it repeated along others?"""
+    source, result = step.values[c.source].axes, step.values[c.result].axes
+    return result == (source if c.op in ("softmax", "layer_norm") else source[:-1])
 
 
 def _softmax_at(by_name: Mapping[str, Statement], s: Statement) -> Compound | None:

@@ -44,15 +44,24 @@ class Subject:
     def world(self, steps: int = 0, seed: int = 0) -> World:
         """A world of so many steps, or of enough for every delay to reach from a step in the middle to a later one.
 
-        The first of some seeds is taken with which no function stands at a kink.
+        The first of some is taken in which everything is finite and no function stands at a kink.
         """
         stages = [self.stage, *([self.head_stage] if self.head_stage else [])]
         steps = steps or 3 + longest_delay(stages)
-        for k in range(TRIES):
-            world = World(stages, seed + 1000 * k, steps)
-            if world.nearest_kink() > KINK:
-                return world
+        at_kink = False
+        for attempt in range(TRIES):
+            with np.errstate(all="ignore"):
+                world = World(stages, seed, steps, attempt)
+                distance = world.nearest_kink()
+                if distance > KINK and world.is_finite():
+                    return world
+            at_kink = at_kink or distance <= KINK
         name = self.trace.cell.name
+        if not at_kink:
+            raise UsageError(
+                f"The page of {name} is not printed: at each of {TRIES} random points some value or derivative of it "
+                "was not finite."
+            )
         raise UsageError(f"The page of {name} is not printed: no point away from every kink was found to check it at.")
 
     @property

@@ -259,6 +259,8 @@ class Trace:
         """What a compound sends back to its source."""
         labels = unbatched(self.step.values[c.result].labels)
         y, back = self.value(c.result), repeated(self.delta(c.result), labels)
+        if self.step.values[c.result].timed and not self.step.values[c.source].timed:
+            back = Big("sum", "t", *ONE_TO_T, back)
         return RULES[c.op].back(y, self.source(c), self.length(c.source), back)
 
     def source(self, c: Compound) -> Formula:
@@ -274,7 +276,7 @@ class Trace:
         found: dict[Formula, Formula] = {}
         for name in self.definitions:
             made = self.definition(name) if self.is_named(name) else ZERO
-            if isinstance(made, Call) and made.op == "softmax":
+            if isinstance(made, Call) and made.op == "softmax" and made.labels == self.symbol(name).labels:
                 found |= {shifted(made, k): shifted(self.symbol(name), k) for k in (0, 1)}
         return found
 

@@ -12,16 +12,18 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import sympy as sp
 
 from symrnn import numeric
 from symrnn.cell import axis_size
-from symrnn.derive import Derivation
-from symrnn.ir import BATCH, Concat, Contraction, OneHot, Peak, Pointwise, Slice, Statement, Step
+from symrnn.derive import DIFFERENTIABLE, Derivation
+from symrnn.ir import BATCH, Concat, Contraction, OneHot, Peak, Pointwise, Ref, Slice, Statement, Step
 
 Array = numeric.Array
 ALWAYS = -1
 NONE: Mapping[str, Array] = {}
 _TINY = 1e-30
+_NEAR = 1e-9
 
 
 def compute(s: Statement, get: Any, values: dict[str, Any], sizes: dict[str, int]) -> Array:
@@ -49,6 +51,24 @@ def compute(s: Statement, get: Any, values: dict[str, Any], sizes: dict[str, int
             return np.asarray(np.eye(real.shape[-1])[best])
         case Peak():
             return np.asarray(np.real(args[0][0]).max(axis=-1))
+
+
+def _kinks(s: Statement, moving: list[Ref], get: Any) -> list[float]:
+    """How near a statement comes to each of its kinks: functions of operands that move, the choice of a largest."""
+    if isinstance(s, OneHot):
+        ranked = np.sort(np.real(get(s.args[0].name)), axis=-1)
+        return [float(np.min(np.diff(ranked, axis=-1), initial=math.inf))]
+    if not isinstance(s, Pointwise):
+        return []
+    out = [x for x in s.out.labels if x != BATCH]
+    env = {a.symbol: _spread(get(a.name), [x for x in a.labels if x != BATCH], out) for a in s.args}
+    moves = {a.symbol for a in moving}
+    calls = [x for x in sp.preorder_traversal(s.expr) if hasattr(type(x), "row") and x.free_symbols & moves]
+    return [k for x in calls for k in numeric.kinks(type(x).row, [numeric.value(a, env) for a in x.args])]
+
+
+def _finite(rows: list[dict[str, Array]]) -> bool:
+    return all(np.isfinite(a).all() for row in rows for a in row.values())
 
 
 def _lanes(args: list[tuple[Array, list[str]]]) -> list[tuple[Array, list[str]]]:
@@ -103,14 +123,16 @@ def longest_delay(stages: list[Stage]) -> int:
 class World:
     """One random sequence of a few steps through a cell and, if given, a head on top of it.
 
+    Each `attempt` with the same seed is another world.
+
     The losses are those of `steps` steps; the run goes on for as many more as the longest delay, whose values stand
     beside adjoints that are zero.
     """
 
-    def __init__(self, stages: list[Stage], seed: int = 0, steps: int = 3) -> None:
-        self.stages, self.steps = stages, steps
+    def __init__(self, stages: list[Stage], seed: int = 0, steps: int = 3, attempt: int = 0) -> None:
+        self.stages, self.steps, self.attempt = stages, steps, attempt
         self.length = steps + longest_delay(stages)
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed + 1000 * attempt)
         self.sizes: dict[str, int] = {}
         self.fixed: dict[str, Array] = {}
         self.inputs: dict[str, list[Array]] = {}
@@ -130,7 +152,7 @@ class World:
             self.kinds[p + name] = value
             shape = tuple(axis_size(a, self.sizes) for a in value.axes)
             if value.role == "param":
-                self.fixed[p + name] = rng.uniform(0.2, 0.9, shape) * rng.choice([-1, 1, 1], shape)
+                self.fixed[p + name] = self._numbers(rng, 0.2, shape) * self._signs(rng, shape)
             elif value.role == "const":
                 self.fixed[p + name] = np.asarray(float(cell.variable(name).start))
             elif value.role == "size":
@@ -138,9 +160,18 @@ class World:
             elif value.role == "identity":
                 self.fixed[p + name] = np.eye(shape[0])
             elif value.role == "input" and name not in dict(stage.hangs):
-                self.inputs[p + name] = [rng.uniform(0.1, 0.9, shape) for _ in range(self.length + 1)]
+                self.inputs[p + name] = [self._numbers(rng, 0.1, shape) for _ in range(self.length + 1)]
             elif value.role == "carry":
-                self.start[p + name] = rng.uniform(0.1, 0.9, shape)
+                self.start[p + name] = self._numbers(rng, 0.1, shape)
+
+    def _numbers(self, rng: np.random.Generator, low: float, shape: tuple[int, ...]) -> Array:
+        """Numbers that keep clear of zero, smaller in later attempts; with inputs and states of both signs in some."""
+        drawn = rng.uniform(low, 0.9, shape) / (1 + self.attempt / 20)
+        return drawn * rng.choice([-1, 1], shape) if self.attempt % 4 == 2 else drawn
+
+    def _signs(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+        """Most parameters are positive, and all of them now and then, for cells that take logarithms and roots."""
+        return np.ones(shape) if self.attempt % 4 == 3 else rng.choice([-1, 1, 1], shape)
 
     def shape(self, name: str) -> tuple[int, ...]:
         return tuple(axis_size(a, self.sizes) for a in self.kinds[name].axes)
@@ -189,17 +220,32 @@ class World:
             out = p + s.out.name
             row[out] = compute(s, lambda n: row[p + n], stage.step.values, self.sizes) + nudges.get(out, 0)
 
+    @cached_property
+    def _moving(self) -> set[str]:
+        """Every value but the step index, constants, and what is made of them: what a derivative may be taken by."""
+        found = {n for n, v in self.kinds.items() if v.role in DIFFERENTIABLE}
+        for stage in self.stages:
+            for s in stage.step.statements:
+                if s.args and not any(stage.prefix + a.name in found for a in s.args):
+                    found.discard(stage.prefix + s.out.name)
+        return found
+
     def nearest_kink(self) -> float:
-        """How near any function comes to a point where it has no derivative."""
+        """How near any function comes to a point where it has no derivative; NaN where one has no value."""
         found = [math.inf]
         for stage in self.stages:
             for s in stage.step.statements:
-                row = getattr(type(getattr(s, "expr", None)), "row", None)
-                if row is not None and row.kinks is not None:
-                    for r in self.rows[1:]:
-                        env = {a.symbol: r[stage.prefix + a.name] for a in s.args}
-                        found += numeric.kinks(row, [numeric.value(a, env) for a in s.expr.args])  # type: ignore[union-attr]
-        return min(found)
+                moving = [a for a in s.args if stage.prefix + a.name in self._moving]
+                for row in self.rows[1:] if moving else []:
+                    found += _kinks(s, moving, lambda n, p=stage.prefix, row=row: row[p + n])
+        return float(np.min(found))
+
+    def is_finite(self) -> bool:
+        """Are all values, those nearby and all derivatives numbers? (−1)⁰ is 1, but there is nothing beside it."""
+        nearby = {n: np.full((1, *self.shape(n)), _NEAR) for n in self._moving}
+        if not _finite(self.rows) or not _finite(self.run(ALWAYS, nearby)):
+            return False
+        return all(_finite(self._moved(at)[0]) for at in (None, ALWAYS, *range(1, self.length + 1)))
 
     def value(self, name: str, t: int) -> Array:
         """A value at a step, or a state at step 0."""

@@ -62,6 +62,8 @@ class _Jacobian:
         self.states = [k for k in self.carried if not trace.carries[k].lag and trace.carries[k].of not in inputs]
 
     def blocks(self) -> Iterator[Block]:
+        if not self.states:  # only inputs are read at earlier steps
+            return
         yield Prose((say("jacobian.intro"),))
         for new in self.states:
             yield from self.row(new)
