@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
 
@@ -133,6 +133,10 @@ class Cell:
         """Inputs, states, parameters, constants and values, each in declaration order."""
         return (*self.inputs, *self.states, *self.params, *self.consts, *self.values)
 
+    def given(self) -> list[tuple[str, Axes]]:
+        """Names and axes of the arrays that a run is given: inputs, parameters, states."""
+        return [(v.name, v.axes) for v in (*self.inputs, *self.params)] + [(c.name, c.axes) for c in self.carries]
+
     @property
     def inferred(self) -> tuple[Variable, ...]:
         """The parameters that no line declares: they are parameters because no equation defines them."""
@@ -189,3 +193,18 @@ def axis_parts(axis: str) -> list[str]:
 def axis_size(axis: str, sizes: dict[str, int]) -> int:
     """The length of an axis, composite or not, given the sizes of the plain ones."""
     return sum(sizes[part] for part in axis_parts(axis))
+
+
+def lengths(known: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """The length of every plain axis, from those of axes composite or not; none for what stands in sums alone.
+
+    A sum settles the one part of it that nothing else does.
+    """
+    known = list(known)
+    sizes = {axis: n for axis, n in known if "+" not in axis}
+    sums = [(axis, n) for axis, n in known if "+" in axis]
+    for axis, n in sums * len(sums):
+        rest, new = n - sum(sizes.get(p, 0) for p in axis_parts(axis)), [p for p in axis_parts(axis) if p not in sizes]
+        if len(set(new)) == 1:
+            sizes[new[0]] = rest // len(new)
+    return sizes

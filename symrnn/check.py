@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from types import ModuleType
 
 import numpy as np
@@ -39,9 +40,11 @@ SLACK = 64
 #: Where rounding may change more than this, a wrong formula could hide behind it: the point is no good.
 UNCLEAR = {"float64": 3e-7, "float32": 1e-2}
 POINTS = 12
-STEPS = (1e-6, 2e-3, 1e-3, 1e-4, 1e-5, 1e-7, 1e-8)
-#: Differences whose digits are lost beyond this say nothing.
-LOST = 1e-4
+#: Slopes below it are lost in a complex step.
+NOTHING = 1e-250
+STEP, STEPS = 1e-6, (1e-3, 3e-4, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
+#: Differences that lose their digits, or turn from one step to the next, by more than this say nothing.
+LOST = 5e-7
 
 
 @dataclass(frozen=True)
@@ -259,23 +262,24 @@ class Comparison:
     def differences(self, at: tuple[str, str], along: float, scale: float) -> list[Row]:
         """Central differences with a step that suits: one too long for a steep cell is too short for large values.
 
-        The two longest are extrapolated too (Richardson). A wrong gradient agrees with none of them. Where the
-        difference of large values has lost its digits at every step there is no row but a warning.
+        A wrong gradient agrees with none. Where no two steps agree with each other, because the cell is too steep or
+        the difference of large values has lost its digits, there is no row but a warning.
         """
         quantity = name_of(at)
-        (slope,) = self.trial.differences(at, STEPS[:1])
+        (slope,) = self.trial.differences(at, [STEP])
         first = self.figure(quantity, "differences", along, slope, scale, lambda: 0.0)
         if first.ok:
             return [first]
-        slopes = [slope, *self.trial.differences(at, STEPS[1:])]
-        slopes.append((4 * slopes[2] - slopes[1]) / 3)
+        slopes = list(self.trial.differences(at, STEPS))
         rows = [
             self.figure(quantity, "differences", along, s, scale, lambda h=h: self.trial.loss_sensitivity / h)  # type: ignore[misc]
-            for s, h in zip(slopes, (*STEPS, STEPS[2]), strict=True)
+            for s, h in zip(slopes, STEPS, strict=True)
         ]
-        known = [r for r in rows if r.rounding <= LOST]
+        turns = [abs(x - y) / max(scale, abs(x)) for x, y in pairwise(slopes)]
+        settled = [min(pair) for pair in pairwise([np.inf, *turns, np.inf])]
+        known = [r for r, turn in zip(rows, settled, strict=True) if turn + r.rounding <= LOST]
         if not known:
-            self.warnings.append(f"differences of {quantity} lose their digits at {self.trial.shape}: not compared")
+            self.warnings.append(f"differences of {quantity} do not settle at {self.trial.shape}: not compared")
         return [min(known, key=lambda r: r.error / r.tolerance)] if known else []
 
     def from_rest(self) -> list[str]:
@@ -294,7 +298,7 @@ class Comparison:
         self, quantity: str, test: str, found: float, expected: float, scale: float, sensitivity: Callable[[], float]
     ) -> Row:
         """One number beside another; sensitivity is asked for only where they differ by more than usual."""
-        scale = max(scale, abs(expected)) or 1.0
+        scale = max(scale, abs(expected), NOTHING)
         error, tolerance = _nan_is_wrong(abs(found - expected) / scale), self.tolerances[test]
         rounding = self.rounding(sensitivity()) / scale if error > tolerance else 0.0
         return Row(quantity, test, self.trial.shape, error, tolerance + rounding, found, expected, rounding)
@@ -315,7 +319,9 @@ class Comparison:
         return Row(where, "forward", shape, float(off[at]), allowed, *values, float(rounding[at]))
 
     def hides_errors(self, row: Row) -> bool:
-        """Could a wrong formula hide behind what rounding is allowed?"""
+        """Could a wrong formula hide behind what rounding is allowed, or is there no derivative?"""
+        if not np.isfinite([row.expected, row.rounding]).all():
+            return True
         if row.test == "differences" or (row.is_nothing and row.test != "forward"):
             return False
         return row.rounding > UNCLEAR[str(self.dtype)]

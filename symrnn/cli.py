@@ -229,6 +229,8 @@ def checked(cell: Cell, backend: str, host: bool, tell: Callable[[str], None]) -
         return prove(cell, module, backend, progress=tell)
     except SubstituteWarning as warning:
         raise UsageError("This would check another backend's code.", str(warning)) from None
+    except RecursionError:
+        raise
     except RuntimeError as error:  # what a module says of a library or a device that is not there
         raise UsageError(f"{cell.name} cannot be run: {error}.", "With --host it runs on the processor.") from None
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from symrnn import numeric
-from symrnn.cell import Axes, Cell, Expr, Name, Number, axis_size, walk
+from symrnn.cell import Axes, Cell, Expr, Name, Number, axis_size, lengths, walk
 from symrnn.functions import COMPARISONS, FUNCTIONS
 
 Array = numeric.Array
@@ -39,13 +39,12 @@ class Noise:
 
 def sizes_of(cell: Cell, arrays: Arrays) -> dict[str, int]:
     """Axis sizes read off parameters, inputs and states, whatever axes stand before the named ones."""
-    sizes: dict[str, int] = {}
-    known = [(v.name, v.axes) for v in (*cell.inputs, *cell.params)] + [(c.name, c.axes) for c in cell.carries]
-    for name, axes in known:
+    known: list[tuple[str, int]] = []
+    for name, axes in cell.given():
         if name in arrays:
             shape = np.shape(arrays[name])
-            sizes.update((a, n) for a, n in zip(axes, shape[len(shape) - len(axes) :], strict=True) if "+" not in a)
-    return sizes
+            known += zip(axes, shape[len(shape) - len(axes) :], strict=True)
+    return lengths(known)
 
 
 def run(

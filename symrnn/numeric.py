@@ -23,6 +23,13 @@ def _erf(a: Array) -> Array:
     return np.asarray(real + 1j * np.imag(a) * slope)
 
 
+def _log1p(a: Array) -> Array:
+    """log1p; on complex numbers its first-order expansion, for NumPy's own has no digits left near zero."""
+    if not np.iscomplexobj(a):
+        return np.asarray(np.log1p(a))
+    return np.asarray(np.log1p(np.real(a)) + 1j * (np.imag(a) / (1 + np.real(a))))
+
+
 def _sigmoid(a: Array) -> Array:
     """Through exp of nothing positive, because a complex overflow is not a number."""
     falling = np.real(a) < 0
@@ -34,7 +41,7 @@ PRIMITIVES: dict[str, Any] = {
     "exp": np.exp,
     "expm1": np.expm1,
     "log": np.log,
-    "log1p": np.log1p,
+    "log1p": _log1p,
     "sqrt": np.sqrt,
     "sin": np.sin,
     "cos": np.cos,

@@ -79,11 +79,17 @@ def in_doubt(name: str, values: Collection[str], known: Sequence[str], params: C
         return f"{name} is not defined. The identity matrix is identity(H), H being its axis."
     if base in values and index in VARIANTS:
         return f"No equation defines {name}."
-    users = [p for p in params if not base and p.rpartition("_")[2] == name and p != name]
+    users = [p for p in params if not base and p != name and _weight_of(p) == name]
     if users:
         verb = "looks" if len(users) == 1 else "look"
         return f"No equation defines {name}, though {' and '.join(sorted(users)[:2])} {verb} as if one should."
     return ""
+
+
+def _weight_of(param: str) -> str:
+    """The gate r that W_r, U_r or b_r are weights of, or nothing."""
+    head, _, gate = param.rpartition("_")
+    return gate if head.isupper() or head == "b" else ""
 
 
 def glued(name: str, value: str) -> str:
@@ -163,8 +169,9 @@ def miscalled(node: ast.Call) -> tuple[str, str] | None:
     """What is wrong with the form of a call, np.tanh(…), h(t-1) or sum(a, axis=0), and what to write."""
     match node:
         case ast.Call(
-            func=ast.Name(id=name), args=[ast.BinOp(left=ast.Name(id="t"), right=ast.Constant(value=int() as lag))]
-        ):
+            func=ast.Name(id=name),
+            args=[ast.BinOp(left=ast.Name(id="t"), op=ast.Sub(), right=ast.Constant(value=int() as lag))],
+        ) if name not in callable_names():
             return "A past value is written in square brackets.", f"Write {name}[t-{lag}]."
         case ast.Call(func=ast.Name(id=name), args=[ast.Name(id="t")]) if name not in callable_names():
             return "The value of this step is a bare name.", f"Write {name}."

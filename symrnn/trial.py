@@ -133,15 +133,18 @@ class Trial:
         along = {g: {n: np.zeros_like(a) for n, a in arrays.items()} for g, arrays in self.point.items()}
         for (group, name), direction in move:
             along[group][name] = direction
-        known = self.known if noise is None else {n: noise(a) for n, a in self.known.items()}
-        moved, last = interpret.tangent(d, known, along["params"] | along["inputs"], along["state"], self.sizes)
+        exact = {n for n, v in d.step.values.items() if v.role in ("const", "size", "time", "identity")}
+        known = self.known if noise is None else {n: a if n in exact else noise(a) for n, a in self.known.items()}
+        with np.errstate(all="ignore"):
+            moved, last = interpret.tangent(d, known, along["params"] | along["inputs"], along["state"], self.sizes)
         return _dot(moved, self.weights) + _dot(last, self.state_weights)
 
     @cached_property
     def known(self) -> Arrays:
         """Every value of the forward pass."""
-        program = schedule(derive(self.cell), ())
-        return interpret.forward(program, self.point["params"] | self.point["inputs"], self.point["state"], self.sizes)
+        program, given = schedule(derive(self.cell), ()), self.point["params"] | self.point["inputs"]
+        with np.errstate(all="ignore"):
+            return interpret.forward(program, given, self.point["state"], self.sizes)
 
     # -- what noise changes --------------------------------------------------------------------------------
 
@@ -149,7 +152,7 @@ class Trial:
         """How much a slope changes by relative noise of one in every value, of the equations or of the derivation."""
         (plain,), (noisy,) = self.slopes([move]), self.slopes([move], evaluate.Noise(0))
         derived = self.pushed_along(move, evaluate.Noise(3)) - self.pushed_along(move)
-        return max(abs(noisy - plain), abs(derived)) / evaluate.Noise.SIZE
+        return float(np.max(np.abs([noisy - plain, derived]))) / evaluate.Noise.SIZE
 
     @cached_property
     def sensitivities(self) -> tuple[dict[str, float], dict[str, float]]:

@@ -17,9 +17,11 @@ REDUCTIONS = ("sum", "mean", "max", "min", "norm", "logsumexp")
 NORMALISATIONS = ("softmax", "layer_norm")
 BINARY = ("+", "-", "*", "/", "**")
 AXES, INPUTS, STATES, VALUES = ("H", "I", "K", "N"), ("x", "u", "s"), ("h", "c", "m"), ("g", "r", "q", "y")
-CONSTS = {"eps": "0.01", "rate": "-1.5"}
+CONSTS = {"eps": "0.2", "rate": "-1.5"}
 NUMBERS = ("0.5", "2", "0.1", "1", "3", "1.5")
-LETTERS = "abWQ"  # parameters by rank
+LETTERS = "abWQ"  # parameters by rank, numbered
+#: Names of parameters that generated code could take for its own: products, sums, adjoints, earlier values.
+PARAMS = ("d", "W_x", "b_h", "h_prev", "c_next", "sum_x", "exp_g", "x_sum", "gamma", "size", "steps", "last", "h_pre")
 
 #: Functions and operators that are not defined everywhere or grow fast, with forms in which they stay moderate.
 POSITIVE = ("(1 + {}**2)", "exp(tanh({}))", "(0.5 + sigmoid({}))", "softplus({})", "(0.1 + abs({}))")
@@ -181,7 +183,11 @@ class _Drawer:
         if axes == self.states.get(name) and self.chance(0.4):
             past = Term(f"{name}[t-1]", axes, reads=name)
             term = Term(self.rng.choice(("({} + {})", "({} - {})", "({} + 0.5 * {})", "({} * {})")), axes, (term, past))
-        return self.wrapped(term, ("tanh({})", "sigmoid({})")) if self.chance(0.6) else term
+        return (
+            self.wrapped(term, ("tanh({})", "sigmoid({})"))
+            if self.chance(0.8 if name in self.states else 0.5)
+            else term
+        )
 
     def expression(self, axes: Axes, depth: int) -> Term:
         if depth <= 0 or self.chance(0.1):
@@ -222,6 +228,8 @@ class _Drawer:
     def where(self, axes: Axes, depth: int) -> Term:
         condition, *branches = self.together(3, axes)
         left, right = (self.expression(s, depth - 1) for s in self.together(2, condition))
+        if str(left) == str(right):
+            right = Term("0.1", ())
         comparison = Term(f"{{}} {self.rng.choice(list(COMPARISONS))} {{}}", condition, (left, right))
         return Term("where({}, {}, {})", axes, (comparison, *(self.expression(s, depth) for s in branches)))
 
@@ -333,7 +341,9 @@ class _Drawer:
         if same and self.chance(0.4):
             name = self.rng.choice(same)
         else:
-            name = f"{LETTERS[len(axes)]}{len(self.params)}"
+            named = self.rng.choice(PARAMS)
+            numbered = f"{LETTERS[len(axes)]}{len(self.params)}"
+            name = named if named not in self.params and self.chance(0.3) else numbered
             self.params[name] = axes
             if self.chance(self.clear if matrix else 0.03):
                 self.inferred.add(name)

@@ -61,6 +61,14 @@ NOT_COMPUTED = ["y = x", "y = concat(b, x)", "y = concat(x, b, x[t-1])", "y = x[
 
 
 @pytest.mark.parametrize("backend", ["numpy", "cpp", "cuda"])
+@pytest.mark.parametrize("part", ["t * b", "b", "mean(x) * b", "t * b * sum(h[t-1])"])
+def test_a_part_of_a_concatenation_is_repeated_where_it_knows_no_batch_or_time(part: str, backend: str) -> None:
+    cell = parse(f"input x[I]\nstate h[N]\noutput y, h\nparam b[N]\ny = concat({part}, x)\nh = tanh(W @ x)\n", "parts")
+    report = check(cell, symrnn.compile(cell, backend, **({"host": True} if backend == "cuda" else {})), backend)
+    assert report.ok, str(report)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "cpp", "cuda"])
 @pytest.mark.parametrize("equations", NOT_COMPUTED)
 def test_what_is_only_handed_on_is_returned(equations: str, backend: str) -> None:
     outputs = ", ".join(line[0] for line in equations.splitlines())

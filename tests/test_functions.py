@@ -96,6 +96,16 @@ def test_a_power_of_zero_does_not_move_with_its_exponent(base: float) -> None:
     assert found == pytest.approx(base**0.6 * math.log(base) if base else 0.0, rel=1e-14)
 
 
+@pytest.mark.parametrize("name", sorted(set(ELEMENTWISE) & {n for n, f in FUNCTIONS.items() if f.arity == 1}))
+def test_a_value_is_the_same_on_complex_numbers(name: str) -> None:
+    """Complex steps move along the real axis, where even what is tiny must keep its digits."""
+    defined = {"log": 0.0, "sqrt": 0.0, "log1p": -1.0}.get(name, -np.inf)
+    for point in (s * d * 10.0**k for k in range(-30, 3) for s in (1, -1) for d in (1, 2.2)):
+        if point > defined:
+            real, moved = (numeric.apply(FUNCTIONS[name], [np.array(p)]) for p in (point, point + 1e-40j))
+            assert float(moved.real) == pytest.approx(float(real), rel=1e-14, abs=1e-70), point
+
+
 def test_kinks_lie_where_left_and_right_slopes_differ() -> None:
     for row in FUNCTIONS.values():
         if row.kinks is None or row.arity != 1:

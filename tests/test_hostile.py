@@ -266,7 +266,7 @@ def test_a_long_expression_is_bounded(operator: str) -> None:
 
 
 def test_a_product_of_many_parameters_has_its_gradients_in_time() -> None:
-    cell = symrnn.parse(f"{GOOD}h = h[t-1] * x * {' * '.join(f'W{k}' for k in range(92))}\n")
+    cell = symrnn.parse(f"{GOOD}h = h[t-1] * x * {' * '.join(f'w{k}' for k in range(92))}\n")
     with limited(2.5):
         derive(cell)
 

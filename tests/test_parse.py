@@ -187,6 +187,16 @@ def test_shapes_are_inferred() -> None:
     assert axes(cell) == {"V": ("H", "H+I"), "b": ("H",), "W": ("H", "I"), "U": ("H", "H"), "a": ("H",)}
 
 
+def test_an_axis_that_only_sums_mention_is_settled_by_them_or_refused() -> None:
+    header = "input x[K]\noutput y\n"
+    told = "param V[N+K, K]\nparam W[H+N+H, K]\ny = tanh(V @ x) @ (V @ x) + sum(W @ x)\n"
+    assert symrnn.parse(header + told).axes == ("K", "N", "H")
+    with pytest.raises(symrnn.CellError) as caught:
+        symrnn.parse(header + "param W[N+H, K]\ny = W @ x\n")
+    assert (caught.value.kind, caught.value.place.line) == ("ambiguous", 3)
+    assert "Nothing tells the length of N" in str(caught.value)
+
+
 def test_a_scalar_is_pinned_by_its_declaration() -> None:
     assert axes(parsed("param a[]\nh = tanh(W @ x) * a"))["a"] == ()
 

@@ -42,6 +42,15 @@ def test_passes_keep_the_meaning(name: str) -> None:
             )
 
 
+@pytest.mark.parametrize("equation", ["h = erf(b) * elu(x - x) + h[t-1]", "h = gelu(x - x) * h[t-1] + b"])
+def test_operands_that_cancel_out_are_not_read(equation: str) -> None:
+    cell = symrnn.parse(f"input x[H]\nstate h[H]\n{equation}\n")
+    derivation, p = derive(cell), point(cell)
+    reference, found = gradients(schedule(derivation, ()), p), gradients(schedule(derivation), p)
+    for quantity, expected in reference.items():
+        np.testing.assert_allclose(found[quantity], expected, rtol=1e-12, atol=1e-13, err_msg=quantity)
+
+
 def test_passes_are_listed() -> None:
     folder = Path(symrnn.__file__).parent / "schedule"
     assert {f.stem for f in folder.glob("*.py")} - {"__init__", "place"} == set(PASSES)

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from symrnn.bounds import refuse_too_much
-from symrnn.cell import Carry, Cell, Name, Variable, walk
+from symrnn.cell import Carry, Cell, Name, Variable, axis_parts, lengths, walk
 from symrnn.errors import CellError, UsageError
 from symrnn.parse import Draft, read
 from symrnn.resolve import Resolved, merge, resolve
@@ -103,7 +103,9 @@ def parse(
     draft = _extended(read(text, name, source), find, ())
     refuse_too_much(draft)
     resolved = resolve(draft)
-    return _cell(resolved, shapes_as_meant(resolved), text)
+    cell = _cell(resolved, shapes_as_meant(resolved), text)
+    _refuse_untold(cell)
+    return cell
 
 
 def _extended(draft: Draft, find: Callable[[str], str | None], above: tuple[str, ...]) -> Draft:
@@ -150,6 +152,18 @@ def _cell(resolved: Resolved, shapes: Shapes, text: str) -> Cell:
         ),
         carries=_carries(resolved, shapes, states),
     )
+
+
+def _refuse_untold(cell: Cell) -> None:
+    """Lengths are read off arrays; where N and H stand in N+H alone, no array tells one from the other."""
+    told = lengths((axis, 0) for _, axes in cell.given() for axis in axes)
+    for variable in sorted(cell.params, key=lambda v: v.place is None):
+        for axis in variable.axes:
+            untold = next((part for part in axis_parts(axis) if part not in told), None)
+            if untold is not None:
+                wrong = f"Nothing tells the length of {untold}: it stands in {axis} alone."
+                advice = f"Write one axis instead of {axis}, or declare an input, state or parameter along {untold}."
+                raise CellError("ambiguous", variable.place, wrong, advice)
 
 
 def _variable(kind: str, name: str, resolved: Resolved, shapes: Shapes, start: str) -> Variable:

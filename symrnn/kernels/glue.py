@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from symrnn.arraycode import insertions
 from symrnn.cell import Axes
 from symrnn.ir import BATCH, TIME, Ref, numbered
 from symrnn.kernels.c import Kernel, Line, Writer, sizes
@@ -108,9 +109,9 @@ class Glue:
                 step = "t" if op.block == "loop" and kernel.kind != "sequence" else ""
                 lines.append(Line("" if isinstance(op, Map) else kernel.title, f"{kernel.name}({step})"))
             case Copy():
-                lines.append(
-                    Line("", f"{self.columns(op.out, op.block, op.source)} = {self.whole(op.source, op.block)}")
-                )
+                index = insertions(op.source.labels, (*op.out.labels[:-1], *op.source.labels[-1:]))
+                part = self.whole(op.source, op.block) + (f"[{', '.join(index)}]" if "None" in index else "")
+                lines.append(Line("", f"{self.columns(op.out, op.block, op.source)} = {part}"))
             case Product():
                 beside = op.outs if len(op.outs) > 1 else op.left
                 comment = ", ".join(r.name for r in beside) + " side by side" if len(beside) > 1 else ""

@@ -21,7 +21,11 @@ def expand(program: Program) -> Program:
 
 
 def _expanded(s: Statement) -> Statement:
-    return replace(s, expr=_definition(s.expr)) if isinstance(s, Pointwise) else s
+    """The statement in primitives; operands of what turns out to be zero, as in x * relu(y - y), are no longer read."""
+    if not isinstance(s, Pointwise):
+        return s
+    expr = _definition(s.expr)
+    return replace(s, expr=expr, args=tuple(a for a in s.args if a.symbol in expr.free_symbols))
 
 
 def _definition(expr: sp.Expr) -> sp.Expr:
