@@ -258,6 +258,21 @@ def test_where_an_error_could_hide_at_every_point_nothing_is_said_to_be_proved(f
         check(cell, loading.module_of(cell), dtype=dtype)
 
 
+def test_an_output_that_is_mere_rounding_is_not_said_to_be_proved() -> None:
+    cell = symrnn.parse("input x[I]\noutput y\nparam W[H, I]\nq = W @ x\ny = log(exp(q)) - q", "nothing")
+    with pytest.raises(UsageError, match="rounding alone changes nothing"):
+        check(cell, loading.module_of(cell))
+
+
+def test_a_gradient_that_is_mere_rounding_is_none() -> None:
+    """A shift of all that softmax takes changes nothing, so that differences have nothing to say of it."""
+    cell = symrnn.parse("input x[I]\noutput y\nparam W[H, I], c[]\ny = softmax(W @ x + c)", "shifted")
+    report = check(cell, loading.module_of(cell))
+    assert report.ok and report.warnings == [], str(report)
+    assert any(r.quantity == "dc" and r.is_nothing for r in report.rows)
+    assert not check(cell, spoilt(loading.module_of(cell), "param", "W", 1 + 1e-6)).ok
+
+
 def test_where_an_error_could_hide_another_point_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     cell = symrnn.load("lstm")
     sizes = sizes_at(cell, SHAPES[0])
