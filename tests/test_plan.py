@@ -25,6 +25,13 @@ CELLS = {
         h = 0.5 * h[t-1] + c[t-1] * x
         c = 0.9 * c[t-1] + s
     """,
+    "a past that the forward pass alone reads, in another kernel": """
+        input x[H], s[]
+        state h[H], c[]
+        output h
+        h = 0.5 * h[t-1] + c[t-1] + x
+        c = 0.9 * c[t-1] + s
+    """,
     "a state that repeats a sum of products": """
         input x[I], z[J]
         state S[H, K]

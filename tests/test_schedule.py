@@ -120,7 +120,8 @@ def test_the_first_blocks_are_verified_before_any_pass(monkeypatch: pytest.Monke
 def test_what_would_be_too_long_or_too_large_stays_apart() -> None:
     """A chain of equations, each read once by the next; and constants whose product no float64 can hold."""
     chain = "\n".join(f"a{k + 1} = a{k} + b{k}" for k in range(200))
-    long = schedule(derive(symrnn.parse(f"input x[N]\noutput a200\na0 = sin(x)\n{chain}")))
+    params = ", ".join(f"b{k}[N]" for k in range(200))
+    long = schedule(derive(symrnn.parse(f"input x[N]\noutput a200\nparam {params}\na0 = sin(x)\n{chain}")))
     lengths = [len(list(sp.preorder_traversal(s.expr))) for s in long.forward.statements() if isinstance(s, Pointwise)]
     assert 50 < max(lengths) <= 100
     large = schedule(derive(symrnn.parse("input x[N]\noutput y\na = 1e200 * x\ny = sin(1e200 * a)")))
