@@ -25,12 +25,12 @@ CELLS = {
         h = 0.5 * h[t-1] + c[t-1] * x
         c = 0.9 * c[t-1] + s
     """,
-    "a past that the forward pass alone reads, in another kernel": """
-        input x[H], s[]
+    "an adjoint that one kernel hands to another at every step": """
+        input x[H]
         state h[H], c[]
-        output h
-        h = 0.5 * h[t-1] + c[t-1] + x
-        c = 0.9 * c[t-1] + s
+        output c
+        h = 0.5 * h[t-1] + x
+        c = 0.9 * c[t-1] + sum(h[t-1])
     """,
     "a state that repeats a sum of products": """
         input x[I], z[J]
