@@ -164,12 +164,19 @@ def test_the_jacobian_has_every_path(name: str, count: dict[tuple[str, str], int
     assert {key: len(paths) for key, paths in derive.derive(symrnn.load(name)).jacobian.items()} == count
 
 
-#: Where an adjoint has fewer labels than its value, sums over the steps, or nearly takes the name of another.
+#: Where an adjoint has fewer labels than its value, sums over the steps, or nearly takes the name of another; and
+#: values that no input reaches, and that every step and every member of the batch has all the same.
 RULES = {
     "a matrix times a function of the step": "input x[H]\noutput y\nparam M[H, K], w[K]\ny = M @ (w * t) + x",
     "a matrix summed along an axis that only it has": "input x[H]\noutput y\nparam W[H, K]\ny = sum(W * x)",
     "a value named like a summand of an adjoint": (
         "input x[I]\nstate h[H]\na_b = U @ x\na = tanh(W @ x + a_b)\nb = V @ a\nh = tanh(b + a * h[t-1])"
+    ),
+    "an output of parameters alone": (
+        "input x[H]\nstate h[H]\noutput h, y\nparam a[H], b[H]\ny = a * b\nh = tanh(x + y * h[t-1])"
+    ),
+    "a state of parameters alone": (
+        "input x[H]\nstate h[H], c[H]\noutput h\nparam a[H], b[H]\nc = a * b\nh = tanh(x + c[t-1] * h[t-1])"
     ),
 }
 
