@@ -68,6 +68,11 @@ class Row:
         return self.error <= self.tolerance
 
     @property
+    def share(self) -> float:
+        """How much of its tolerance the error takes."""
+        return self.error / self.tolerance if self.tolerance else np.inf
+
+    @property
     def is_nothing(self) -> bool:
         """Is the whole figure no more than rounding leaves of summands that cancel?"""
         return self.rounding >= 1
@@ -101,7 +106,7 @@ class Report:
         worst: dict[str, Row] = {}
         for row in self.rows:
             known = worst.get(row.test)
-            if known is None or row.error / row.tolerance > known.error / known.tolerance:
+            if known is None or row.share > known.share:
                 worst[row.test] = row
         return worst
 
@@ -138,10 +143,10 @@ def check(
     return report
 
 
-def quick(cell: Cell, module: ModuleType, backend: str = "numpy") -> Report:
+def quick(cell: Cell, module: ModuleType, backend: str = "numpy", dtype: str = "float64") -> Report:
     """The same at one small shape, with all gradients in one complex step: what every generated module goes through."""
-    one = clear(cell, module, sizes_at(cell, SMALL), 0, "float64", Comparison.brief)
-    return Report(cell.name, backend, "float64", one.rows, one.warnings)
+    one = clear(cell, module, sizes_at(cell, SMALL), 0, dtype, Comparison.brief)
+    return Report(cell.name, backend, dtype, one.rows, one.warnings)
 
 
 def sizes_at(cell: Cell, shape: Shape) -> dict[str, int]:
@@ -280,7 +285,7 @@ class Comparison:
         known = [r for r, turn in zip(rows, settled, strict=True) if turn + r.rounding <= LOST]
         if not known:
             self.warnings.append(f"differences of {quantity} do not settle at {self.trial.shape}: not compared")
-        return [min(known, key=lambda r: r.error / r.tolerance)] if known else []
+        return [min(known, key=_share)] if known else []
 
     def from_rest(self) -> list[str]:
         """From the start that a state gets by default, zero, values that are finite should have finite gradients."""
@@ -330,6 +335,10 @@ class Comparison:
         """What operations that each round may do to a value that changes so much with them."""
         name = str(self.dtype)
         return SLACK * ROUNDING[name] * sensitivity if np.isfinite(sensitivity) else np.inf
+
+
+def _share(row: Row) -> float:
+    return row.share
 
 
 def name_of(at: tuple[str, str]) -> str:

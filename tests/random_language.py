@@ -117,7 +117,7 @@ class _Drawer:
         names = [*self.states, *self.values]
         self.rng.shuffle(names)
         for name in names:
-            self.clear = 0.6 if name in self.states else 0.08
+            self.clear = 0.45 if name in self.states else 0.05
             self.done[name] = self.equation(name)
         read = {t.reads for term in self.done.values() for t in term.walk()}
         outputs = tuple(n for n in names if self.chance(0.25) or (n in self.values and n not in read))
@@ -321,7 +321,7 @@ class _Drawer:
     def readable(self, axes: Axes) -> list[Term]:
         """This step's and earlier values of these axes; what nobody has read yet stands there more often."""
         read = {t.reads for term in self.done.values() for t in term.walk()}
-        shaped = {n: a for n, a in self.values.items() if n in self.done or self.chance(0.05)}
+        shaped = {n: a for n, a in self.values.items() if n in self.done or self.chance(0.03)}
         known = self.inputs | self.states | shaped
         terms = []
         for name in (n for n, a in known.items() if a == axes):
@@ -345,6 +345,6 @@ class _Drawer:
             numbered = f"{LETTERS[len(axes)]}{len(self.params)}"
             name = named if named not in self.params and self.chance(0.3) else numbered
             self.params[name] = axes
-            if self.chance(self.clear if matrix else 0.03):
+            if self.chance(self.clear if matrix else 0.02):
                 self.inferred.add(name)
         return Term(name, axes, reads=name)

@@ -89,13 +89,13 @@ def test_a_text_is_proved_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setattr(proof, "quick", lambda cell, *rest: proved.append(cell.name) or honest(cell, *rest))
     cell = symrnn.parse(OWN.format(k=3), "own")
     symrnn.compile(cell), symrnn.compile(cell), symrnn.compile(symrnn.load("lstm"))
-    assert proved == ["own"], "the gallery's files are proved by these tests"
+    assert proved == ["own"] * 2, "in both types, once; the gallery's files are proved by these tests"
     proof._passed.clear()
     request = build.Request(cell, ("numpy",), folders=(tmp_path,))
     build.write(build.tree(build.generated(request).values()), tmp_path)
     proof._passed.clear()
     build.generated(request)
-    assert proved == ["own", "own"], "what lies there already is not proved again"
+    assert proved == ["own"] * 4, "what lies there already is not proved again"
 
 
 def test_what_cannot_be_proved_says_how_to_have_it_all_the_same() -> None:
@@ -112,6 +112,15 @@ def test_without_a_compiler_nothing_compiled_is_proved(
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(UsageError, match=f"The {backend} code of own cannot be checked without a C\\+\\+ compiler"):
         build.generated(build.Request(symrnn.parse(OWN.format(k=4), "own"), (backend,), folders=(tmp_path,)))
+
+
+def test_single_precision_that_turns_double_is_not_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = symrnn.parse(OWN.format(k=5), "own")
+    (artifact,) = emit.emit(cell)
+    doubled = replace(artifact, text=artifact.text.replace("    return h.copy()", "    return h.astype(np.float64)"))
+    proof.prove(cell, "numpy", [artifact])
+    with pytest.raises(CheckFailed, match="shape or dtype of h"):
+        proof.prove(cell, "numpy", [doubled])
 
 
 def test_the_proof_of_an_lstm_takes_no_time() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
+from itertools import islice
 from types import ModuleType
 
 import pytest
@@ -35,14 +36,14 @@ def told(found: list[Found]) -> str:
 
 def test_the_whole_language_is_drawn_and_mostly_understood() -> None:
     held, refused = Counter[str](), Counter[str]()
-    count = 700
+    count = 500
     for k in range(count):
         try:
             held.update(drawn(symrnn.parse(draw(k).text)))
         except symrnn.CellError as error:
             refused[error.kind] += 1
     assert sum(refused.values()) <= REFUSED * count, refused
-    assert {name: held[name] for name in everything() if held[name] < 2} == {}
+    assert everything() - held.keys() == set()
 
 
 def test_everything_that_the_parser_knows_is_asked_for() -> None:
@@ -72,9 +73,9 @@ def test_a_fault_is_found_and_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
         return module_of(symrnn.parse(cell.source.replace("softmax", "layer_norm"), cell.name), backend)
 
     monkeypatch.setattr(random_faults, "module_of", mistaken)
-    drafts = [f"planted {k}" for k in range(60) if "softmax" in draw(f"planted {k}").text][:8]
-    wrong = [f for f in (find(seed, ("numpy",)) for seed in drafts) if f.kind == "wrong"]
-    assert len(wrong) >= 2
+    seeds = (f"planted {k}" for k in range(60) if "softmax" in draw(f"planted {k}").text)
+    wrong = list(islice((f for f in (find(seed, ("numpy",)) for seed in seeds) if f.kind == "wrong"), 2))
+    assert len(wrong) == 2
     for found in wrong:
         assert "softmax" in found.text and found.fault.startswith("numpy: "), told([found])
         assert found.text.count(" = ") <= 2 and len(found.text) < len(draw(found.seed).text), told([found])
@@ -89,9 +90,9 @@ def test_what_cannot_be_judged_is_told_apart() -> None:
 
 
 def test_some_random_cells_are_derived_right() -> None:
-    found = [find(f"quick {k}", ("numpy",)) for k in range(25)]
+    found = [find(f"quick {k}", ("numpy",)) for k in range(18)]
     assert not (wrong := [f for f in found if f.kind == "wrong"]), told(wrong)
-    assert sum(f.kind == "right" for f in found) >= 12
+    assert sum(f.kind == "right" for f in found) >= 9
 
 
 @pytest.mark.slow
@@ -109,6 +110,6 @@ def test_six_hundred_random_cells_are_derived_right() -> None:
 
 
 def test_pages_of_some_random_cells_are_true() -> None:
-    found = [find(f"page {k}", ("page",)) for k in range(12)]
+    found = [find(f"page {k}", ("page",)) for k in range(10)]
     assert not (wrong := [f for f in found if f.kind == "wrong"]), told(wrong)
-    assert sum(f.kind == "right" for f in found) >= 6
+    assert sum(f.kind == "right" for f in found) >= 5
