@@ -43,8 +43,9 @@ POINTS = 12
 #: Slopes below it are lost in a complex step.
 NOTHING = 1e-250
 STEP, STEPS = 1e-6, (1e-3, 3e-4, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
-#: Differences that lose their digits, or turn from one step to the next, by more than this say nothing.
-LOST = 5e-7
+#: Differences say nothing if rounding may take more than the first from them, or if they turn from one step to the next
+#: by more than the second and what rounding explains.
+LOST, TURN = 1e-4, 5e-7
 
 
 @dataclass(frozen=True)
@@ -282,7 +283,7 @@ class Comparison:
         ]
         turns = [abs(x - y) / max(scale, abs(x)) for x, y in pairwise(slopes)]
         settled = [min(pair) for pair in pairwise([np.inf, *turns, np.inf])]
-        known = [r for r, turn in zip(rows, settled, strict=True) if turn + r.rounding <= LOST]
+        known = [r for r, turn in zip(rows, settled, strict=True) if r.rounding <= LOST and turn <= TURN + r.rounding]
         if not known:
             self.warnings.append(f"differences of {quantity} do not settle at {self.trial.shape}: not compared")
         return [min(known, key=_share)] if known else []

@@ -78,7 +78,7 @@ def _is_pair(left: object) -> bool:
 
 def test_a_chain_of_hundreds_of_equations_has_a_page() -> None:
     rows = [f"v{k} = tanh(a * v{k - 1} + b)" for k in range(1, 290)]
-    text = "\n".join(["input x[H]", "state h[H]", "v0 = tanh(x + U @ h[t-1])", *rows, "h = v299"])
+    text = "\n".join(["input x[H]", "state h[H]", "v0 = tanh(x + U @ h[t-1])", *rows, "h = v289"])
     shown_text = pages.show(parse(text, "own", "own.cell")).replace("\n", " ")
     assert "One dependence on an earlier state has no short form" in shown_text
 
