@@ -75,3 +75,17 @@ def test_what_is_carried_is_that_of_the_step_before() -> None:
     x = np.arange(1.0, 4.0).reshape(3, 1, 1)
     outputs, last = evaluate.run(cell, {}, {"x": x})
     assert outputs["y"].ravel().tolist() == [0, 1, 1 + 2] and last["h"].ravel().tolist() == [123]
+
+
+@pytest.mark.parametrize(("comparison", "holds"), [("<", False), (">", False), ("<=", True), (">=", True)])
+def test_a_comparison_of_equals(comparison: str, holds: bool) -> None:
+    cell = symrnn.parse(f"input x[N]\noutput y\ny = where(x {comparison} 0.5, 2 * x, x)", "tie")
+    outputs, _ = evaluate.run(cell, {}, {"x": np.full((1, 1, 1), 0.5)})
+    assert outputs["y"].item() == (1.0 if holds else 0.5)
+
+
+def test_the_extremes_of_a_matrix_are_those_of_its_rows() -> None:
+    W = np.array([[1.0, 5.0, 3.0], [2.0, -4.0, 0.5]])
+    cell = symrnn.parse("input x[M]\noutput y, z\nparam W[M, N]\ny = x + max(W)\nz = x + min(W)", "extremes")
+    outputs, _ = evaluate.run(cell, {"W": W}, {"x": np.zeros((1, 1, 2))})
+    assert outputs["y"].ravel().tolist() == [5, 2] and outputs["z"].ravel().tolist() == [1, -4]
