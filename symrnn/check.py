@@ -304,7 +304,7 @@ class Comparison:
         self, quantity: str, test: str, found: float, expected: float, scale: float, sensitivity: Callable[[], float]
     ) -> Row:
         """One number beside another; sensitivity is asked for only where they differ by more than usual."""
-        scale = max(scale, abs(expected), NOTHING)
+        scale = max(scale if np.isfinite(scale) else 0.0, abs(expected), NOTHING)  # a NaN found is wrong, not unclear
         error, tolerance = _nan_is_wrong(abs(found - expected) / scale), self.tolerances[test]
         rounding = self.rounding(sensitivity()) / scale if error > tolerance else 0.0
         return Row(quantity, test, self.trial.shape, error, tolerance + rounding, found, expected, rounding)

@@ -14,7 +14,7 @@ import pytest
 import symrnn
 from symrnn import build
 from symrnn.cells import heads
-from symrnn.check import SHAPES, TOLERANCES, check
+from symrnn.check import SHAPES, SINGLE, TOLERANCES, check
 from symrnn.emit import emit
 
 EVERYTHING = [*symrnn.gallery(), *(f"heads/{h}" for h in heads())]
@@ -44,6 +44,7 @@ def test_every_cell_passes_in_float32(name: str) -> None:
 
 def test_tolerances_are_the_promised_ones() -> None:
     assert TOLERANCES == {"forward": 1e-12, "dot product": 1e-12, "complex step": 1e-12, "differences": 1e-6}
+    assert SINGLE == {"forward": 1e-5, "dot product": 1e-5, "complex step": 1e-5}
 
 
 # -- mutants ---------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import symrnn
@@ -238,3 +240,11 @@ def test_comments_are_meanings_and_order_is_the_files() -> None:
     cell = parsed("g = sigmoid(V @ x + b)  # gate\nh = g * tanh(W @ x)")
     assert cell.variable("g").meaning == "gate"
     assert [v.name for v in cell.params] == ["V", "b", "W"]
+
+
+def test_another_output_replaces_that_of_the_cell_extended_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "base.cell").write_text("input x[I]\nstate h[H]\noutput h\nh = tanh(W @ x + U @ h[t-1])\n")
+    (tmp_path / "child.cell").write_text("extends base\noutput y\ny = 2 * h\n")
+    cell = symrnn.load(str(tmp_path / "child.cell"))
+    assert [v.name for v in cell.outputs] == ["y"]
+    assert [v.name for v in cell.inputs] == ["x"] and [c.name for c in cell.carries] == ["h"]

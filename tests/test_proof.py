@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 
 import symrnn
 from symrnn import build, derive, emit, loading, proof
-from symrnn.check import check, quick
+from symrnn.check import SHAPES, SMALL, Comparison, check, clear, quick, sizes_at
 from symrnn.cli import app
 from symrnn.errors import CheckFailed, UsageError
 from symrnn.ir import Step
+from symrnn.trial import Trial
 
 OWN = "input x[I]\nstate h[H]\nh = tanh(W @ x + U @ h[t-1] + b) * {k}\n"
 
@@ -54,6 +55,11 @@ def test_wrong_code_is_not_handed_out(backend: str, wrong: None) -> None:
         symrnn.compile(cell, backend)
     assert "NOT CHECKED" in emit.emit(cell, backend, checked=False)[0].text
     assert symrnn.compile(cell, backend, check=False).PARAMS
+
+
+def test_a_name_of_the_gallery_proves_nothing(wrong: None) -> None:
+    with pytest.raises(CheckFailed, match="WRONG"):
+        symrnn.compile(symrnn.parse(OWN.format(k=1.5), "gru"))
 
 
 def test_generate_writes_nothing_of_wrong_code(wrong: None, tmp_path: Path) -> None:
@@ -190,6 +196,11 @@ def spoilt(module: ModuleType, what: str, name: str, by: float) -> Any:
     return SimpleNamespace(forward=forward, backward=backward)
 
 
+#: Everything that the module of an LSTM gives back, but one state and one output, which are the same array.
+PLACES = [("output", "h"), ("last", "c"), ("input", "x"), ("state", "h"), ("state", "c")]
+PLACES += [("param", p.name) for p in symrnn.load("lstm").params]
+
+
 @pytest.mark.parametrize("name", [*HARD, *EASY])
 def test_an_error_of_a_millionth_is_never_let_through(name: str) -> None:
     cell = cell_of(name)
@@ -200,6 +211,84 @@ def test_an_error_of_a_millionth_is_never_let_through(name: str) -> None:
     for what, at in places:
         bad = spoilt(module, what, at, 1 + 1e-6)
         assert not check(cell, bad).ok, f"{what} {at}"
+
+
+@pytest.mark.parametrize("by", [1 + 1e-9, float("nan")])
+@pytest.mark.parametrize(("what", "at"), PLACES)
+def test_of_a_plain_cell_every_test_sees_an_error_of_a_billionth(what: str, at: str, by: float) -> None:
+    cell = symrnn.load("lstm")
+    report = check(cell, spoilt(loading.module_of(cell), what, at, by), shapes=[SHAPES[0]])
+    if what in ("output", "last"):
+        assert {r.test for r in report.failures} == {"forward"}
+        assert "dot product" in {r.test for r in report.rows}, "the gradients are compared all the same"
+    else:
+        assert {r.test for r in report.failures} - {"differences"} == {"dot product", "complex step"}
+
+
+@pytest.mark.parametrize(("what", "at"), PLACES)
+def test_float32_hides_no_error_of_a_thousandth(what: str, at: str) -> None:
+    cell = symrnn.load("lstm")
+    module = loading.module_of(cell)
+    assert check(cell, module, dtype="float32", shapes=[SHAPES[0]]).ok
+    assert not check(cell, spoilt(module, what, at, 1.001), dtype="float32", shapes=[SHAPES[0]]).ok
+
+
+def test_a_small_component_is_compared_with_itself() -> None:
+    cell = symrnn.parse("input x[H]\nstate h[H]\noutput y\nh = tanh(x + h[t-1])\ny = concat(x, 0.01 * h)", "own")
+    module = loading.module_of(cell)
+
+    def forward(params: Any, x: Any, state: Any = None) -> Any:
+        y, last, tape = module.forward(params, x, state)
+        y[..., y.shape[-1] // 2 :] *= 1 + 2e-11
+        return y, last, tape
+
+    report = check(cell, SimpleNamespace(forward=forward, backward=module.backward), shapes=[SHAPES[0]])
+    assert {r.test for r in report.failures} == {"forward"}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_another_type_of_number_is_no_result(dtype: str) -> None:
+    cell = symrnn.load("lstm")
+    module = loading.module_of(cell)
+    other = {"float32": "float64", "float64": "float32"}[dtype]
+
+    def forward(params: Any, x: Any, state: Any = None) -> Any:
+        y, last, tape = module.forward(params, x, state)
+        return y.astype(other), last, tape
+
+    report = check(cell, SimpleNamespace(forward=forward, backward=module.backward), dtype=dtype, shapes=[SHAPES[0]])
+    assert [r.quantity for r in report.failures] == ["shape or dtype of h"]
+
+
+@pytest.mark.parametrize(("factor", "dtype"), [(1e12, "float64"), (1e20, "float64"), (1e5, "float32")])
+def test_where_an_error_could_hide_at_every_point_nothing_is_said_to_be_proved(factor: float, dtype: str) -> None:
+    cell = symrnn.parse(f"input x[I]\noutput y\nparam W[H, I]\ny = sin({factor} * (W @ x))", "rough")
+    with pytest.raises(UsageError, match="rounding alone changes rough"):
+        check(cell, loading.module_of(cell), dtype=dtype)
+
+
+def test_an_output_that_is_mere_rounding_is_not_said_to_be_proved() -> None:
+    cell = symrnn.parse("input x[I]\noutput y\nparam W[H, I]\nq = W @ x\ny = log(exp(q)) - q", "nothing")
+    with pytest.raises(UsageError, match="rounding alone changes nothing"):
+        check(cell, loading.module_of(cell))
+
+
+def test_a_gradient_that_is_mere_rounding_is_none() -> None:
+    """A shift of all that softmax takes changes nothing, so that differences have nothing to say of it."""
+    cell = symrnn.parse("input x[I]\noutput y\nparam W[H, I], c[]\ny = softmax(W @ x + c)", "shifted")
+    report = check(cell, loading.module_of(cell))
+    assert report.ok and report.warnings == [], str(report)
+    assert any(r.quantity == "dc" and r.is_nothing for r in report.rows)
+    assert not check(cell, spoilt(loading.module_of(cell), "param", "W", 1 + 1e-6)).ok
+
+
+def test_where_an_error_could_hide_another_point_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = symrnn.load("lstm")
+    sizes = sizes_at(cell, SHAPES[0])
+    points = iter([True] * 3)
+    monkeypatch.setattr(Comparison, "hides_errors", lambda self, row: next(points, False))
+    found = clear(cell, loading.module_of(cell), sizes, 0, "float64", Comparison.brief)
+    assert (found.trial.point["params"]["W_i"] == Trial(cell, sizes, again=3).point["params"]["W_i"]).all()
 
 
 def test_a_report_says_where_rounding_was_allowed_for() -> None:
@@ -217,11 +306,17 @@ def test_the_quick_check_sees_each_quantity() -> None:
     cell = symrnn.load("lstm")
     module = loading.module_of(cell)
     assert quick(cell, module).ok
-    for what, at in [
-        ("output", "h"),
-        ("last", "c"),
-        ("input", "x"),
-        ("state", "c"),
-        *(("param", p.name) for p in cell.params),
-    ]:
+    for what, at in PLACES:
         assert not quick(cell, spoilt(module, what, at, 1.001)).ok, at
+
+
+def test_the_quick_check_has_several_steps_and_lengths_that_differ() -> None:
+    """A wrong step, a gradient not added up or a transposed matrix shows at no shape of ones."""
+    steps, batch, lengths = SMALL
+    assert steps > 2 and batch > 1 and len({1, *lengths}) == len(lengths) + 1
+
+
+def test_the_shapes_of_the_check_hold_the_edges() -> None:
+    steps, batches, lengths = zip(*SHAPES, strict=True)
+    assert 1 in steps and 1 in batches and any(set(x) == {1} for x in lengths)
+    assert any(t > 2 and b > 1 and len({1, b, *x}) == len(x) + 2 for t, b, x in SHAPES)
