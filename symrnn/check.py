@@ -281,7 +281,7 @@ class Comparison:
             self.figure(quantity, "differences", along, s, scale, lambda h=h: self.trial.loss_sensitivity / h)  # type: ignore[misc]
             for s, h in zip(slopes, STEPS, strict=True)
         ]
-        turns = [abs(x - y) / max(scale, abs(x)) for x, y in pairwise(slopes)]
+        turns = [abs(x - y) / max(scale, abs(x), NOTHING) for x, y in pairwise(slopes)]
         settled = [min(pair) for pair in pairwise([np.inf, *turns, np.inf])]
         known = [r for r, turn in zip(rows, settled, strict=True) if r.rounding <= LOST and turn <= TURN + r.rounding]
         if not known:

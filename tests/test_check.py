@@ -183,6 +183,12 @@ def test_a_failure_names_the_quantity_and_both_values() -> None:
     assert "complex step: db at T=5 B=3" in str(report) and "expected" in str(report)
 
 
+def test_a_gradient_of_nothing_is_compared_with_differences_that_round() -> None:
+    cell = symrnn.parse("input x[K]\nstate h[K]\noutput y\nh = h[t-3] - (h[t-3] + h[t-2])\ny = x\n", "nothing")
+    for size in range(2, 7):
+        assert check(cell, shapes=[(5, 2, (size,))]).ok
+
+
 def test_an_empty_report_is_not_a_success() -> None:
     assert not check(symrnn.load("elman"), shapes=()).ok
 
