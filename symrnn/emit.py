@@ -71,8 +71,13 @@ def target(name: str) -> Target:
 
 
 def program_for(cell: Cell, backend: str) -> Program:
-    """The scheduled program a target prints."""
-    return schedule(derive(cell), target(backend).PASSES)
+    """The scheduled program a target prints; targets with the same passes share it."""
+    return _scheduled(cell, target(backend).PASSES)
+
+
+@lru_cache(maxsize=4)
+def _scheduled(cell: Cell, passes: tuple[str, ...]) -> Program:
+    return schedule(derive(cell), passes)
 
 
 @lru_cache(maxsize=256)

@@ -53,7 +53,7 @@ class Pass:
         return replace(self, **{name: statements})  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
     """Everything a target needs, with all choices made: what is saved, hoisted, batched over time."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sympy as sp
 
@@ -103,6 +104,12 @@ class Kernel:
     def pointers(self) -> list[str]:
         """The kernel's arrays as parameters."""
         return [f"{'' if a.written else 'const '}storage_t* __restrict__ {a.pointer}" for a in self.arrays]
+
+
+@lru_cache(maxsize=256)
+def kernel_of(made: Layout, direction: str, op: Map | Reduce) -> Kernel:
+    """The text of one kernel, the same for every target."""
+    return Writer(made, direction).kernel(op)
 
 
 class Writer:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from symrnn.arraycode import insertions
 from symrnn.cell import Axes
 from symrnn.ir import BATCH, TIME, Ref, numbered
-from symrnn.kernels.c import Kernel, Line, Writer, sizes
+from symrnn.kernels.c import Kernel, Line, Writer, kernel_of, sizes
 from symrnn.kernels.layout import Layout, in_memory
 from symrnn.kernels.ops import Buffer, Copy, Home, Map, Op, Product, Reduce, extent
 from symrnn.program import BLOCKS
@@ -100,7 +100,7 @@ class Glue:
     def op(self, op: Op, writer: Writer, lines: list[Line]) -> None:
         match op:
             case Map() | Reduce():
-                kernel = writer.kernel(op)
+                kernel = kernel_of(self.made, self.name, op)
                 self.text.kernels.append(kernel)
                 arrays = tuple(in_python(a.name) for a in kernel.arrays)
                 self.text.bindings.append(

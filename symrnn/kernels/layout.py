@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from symrnn.cell import Axes
 from symrnn.ir import Slice, Statement, numbered
@@ -11,7 +12,7 @@ from symrnn.kernels.plan import Plan
 from symrnn.program import Carried, Pass
 
 
-@dataclass
+@dataclass(eq=False)
 class Layout:
     """`homes` by value; `owner` says which direction fills a buffer; `carries` maps (direction, key) to its buffer."""
 
@@ -26,6 +27,7 @@ class Layout:
         return [b for name, b in found.items() if self.owner.get(name) == direction]
 
 
+@lru_cache(maxsize=4)
 def layout(plan: Plan) -> Layout:
     """A home for every value that some operation loads or stores."""
     made = Layout(plan)

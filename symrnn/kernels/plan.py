@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import sympy as sp
 
@@ -47,7 +48,7 @@ class Stage:
         return (op for ops in self.ops.values() for op in ops)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """Everything a compiled target prints. `memory` names the values that live in a buffer."""
 
@@ -71,6 +72,7 @@ class _Unit:
     ops: tuple[Op, ...] = ()
 
 
+@lru_cache(maxsize=4)
 def plan(program: Program) -> Plan:
     """Group the statements of a scheduled program."""
     program = detached(program)
