@@ -60,6 +60,10 @@ class UsageError(SymrnnError):
         return f"{self.wrong}{' ' + self.advice if self.advice else ''}"
 
 
+class NothingToCompareError(UsageError):
+    """No random point is good for a check: everything is at a kink, not finite, or hidden by rounding."""
+
+
 @dataclass
 class CheckFailed(SymrnnError):
     """Generated code that does not compute what the equations say; the command line prints it and exits with 1."""

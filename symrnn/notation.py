@@ -72,6 +72,8 @@ ELSEWHERE = {
     "hardsigmoid": "hard_sigmoid(a)",
     "clamp": "clip(a, lo, hi)",
     "sign": "where(a > 0, 1, -1)",
+    "heaviside": "where(a > 0, 1, 0)",
+    "step": "where(a > 0, 1, 0)",
     "tan": "sin(a) / cos(a)",
     "sinh": "(exp(a) - exp(-a)) / 2",
     "cosh": "(exp(a) + exp(-a)) / 2",
@@ -149,8 +151,8 @@ def _latex(match: re.Match[str]) -> Slip:
 
 def _subscript(match: re.Match[str]) -> Slip:
     name, index = match["name"], match["index"].replace(" ", "")
-    if re.fullmatch(r"t-\d+", index):
-        plain = f"{name}[{index}]"
+    if re.fullmatch(r"[tkn]-\d+", index):
+        plain = f"{name}[t{index[1:]}]"
     elif index == "t":
         plain = name
     else:
@@ -201,7 +203,9 @@ def _not_ascii(match: re.Match[str]) -> Slip | None:
     if plain == "sigma" and match.string[match.end() :].lstrip().startswith("("):
         plain = "sigmoid"
     if plain:
-        return _slip(match, f"{word!r} is not plain ASCII.", f"Write {plain}.", "name")
+        taken = re.search(rf"(?<!\w){re.escape(plain)}(?!\w)", match.string)
+        other = f", or another name if it is not the {plain} beside it" if taken else ""
+        return _slip(match, f"{word!r} is not plain ASCII.", f"Write {plain}{other}.", "name")
     return None
 
 

@@ -9,7 +9,7 @@ from types import ModuleType
 from symrnn.cell import Cell
 from symrnn.check import SMALL, check, quick
 from symrnn.emit import Artifact, target
-from symrnn.errors import CheckFailed, UsageError
+from symrnn.errors import CheckFailed, NothingToCompareError, UsageError
 from symrnn.loading import load
 
 UNCHECKED = "To have the code all the same: --no-check, or check=False."
@@ -37,7 +37,7 @@ def prove(cell: Cell, backend: str, artifacts: Sequence[Artifact]) -> None:
 def _passes(cell: Cell, module: ModuleType, backend: str, dtype: str) -> bool:
     try:
         return quick(cell, module, backend, dtype).ok
-    except UsageError as error:
+    except NothingToCompareError as error:
         raise UsageError(f"{error.wrong} {error.advice}".rstrip(), UNCHECKED) from None
 
 

@@ -258,7 +258,7 @@ def _check_used(draft: Draft, declared: dict[str, Declaration], outputs: tuple[s
     for name, d in declared.items():
         if name not in read and d.kind != "state":
             near = nearest(name, sorted(read - declared.keys()))
-            advice = f"Did you mean {near}?" if near else "Remove the declaration."
+            advice = f"Did you mean {near}?" if near else "Read it in an equation, or remove the declaration."
             joined = next((n for n in sorted(read - declared.keys()) if glued(n, name)), "")
             if d.kind == "input" and joined:
                 advice = f"Did you mean {glued(joined, name)} @ {name} for {joined}?"

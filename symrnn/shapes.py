@@ -249,7 +249,8 @@ class _Solver:
             if a.axes is None:
                 return False
             if len(a.axes) != 2:
-                raise CellError("shape", place, f".T needs a matrix, but {a.what} is {a}.")
+                of_vectors = "Of two vectors, outer(a, b) is a bᵀ and dot(a, b) is aᵀ b."
+                raise CellError("shape", place, f".T needs a matrix, but {a.what} is {a}.", of_vectors)
             found = _Shape(out.what, place, list(reversed(a.axes)))
             return self.equal(out, found, lambda: _mismatch(out, found, place))
 
@@ -434,10 +435,11 @@ def _refuse_unknown(solver: _Solver, resolved: Resolved) -> None:
             )
             known = "its axes are unknown" if names is None else f"only {shape} is known of its shape"
             fresh = next(a for a in "KMNPQJ" if a not in resolved.axes or a == "J")
-            axes = ", ".join(n or fresh for n in names or ["H"])
+            axes = ", ".join(n or fresh for n in names or ["H" if "H" in resolved.axes else resolved.axes[0]])
             if not shape.pinnable:
                 axes, name = "H, I", next((p for p in resolved.params if solver.names[p].pinnable), "W")
-            advice = f"Pin it: param {name}[{axes}] (with the axes you mean)."
+            scalar = f"; param {name}[] is a scalar" if names is None else ""
+            advice = f"Pin it: param {name}[{axes}] (with the axes you mean{scalar})."
             raise CellError("ambiguous", place, f"The shape of {shape.what} cannot be inferred: {known}.", advice)
 
 

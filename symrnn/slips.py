@@ -24,6 +24,7 @@ BARE = "Functions are called by their bare name."
 
 #: How people call another form of a value, the value of the step before, and what they take to be known.
 VARIANTS = ("tilde", "hat", "bar", "new", "next", "cand", "candidate")
+STEPS = ("t", "k", "n")
 EARLIER = ("prev", "previous", "last", "old", "tm1", "before")
 CONSTANTS = {"eps": "1e-5", "pi": "3.141592653589793"}
 IDENTITIES = ("I", "Id", "eye")
@@ -65,7 +66,7 @@ def in_doubt(name: str, values: Collection[str], known: Sequence[str], params: C
     `values` are the names that have a value at every step, `known` all that the file defines, `params` its parameters.
     """
     base, _, index = name.rpartition("_")
-    if base in values and index == "t":
+    if base in values and index in STEPS:
         return f"{name} is not defined: the value of this step is written {base}, the one before {base}[t-1]."
     if base in values and index in EARLIER:
         return f"{name} is not defined: the value one step ago is written {base}[t-1]."
@@ -191,7 +192,8 @@ def unknown_function(name: str, count: int, values: set[str]) -> str:
     if elsewhere(name) or near:
         return elsewhere(name) or f"Did you mean {near}?"
     product = name in values or len(name.split("_", maxsplit=1)[0]) == 1
-    return f"Write {name} @ (…) or {name} * (…) for a product." if product else ""
+    step = " A step function is where(a > 0, 1, 0)." if name in ("H", "Theta", "theta") and count == 1 else ""
+    return f"Write {name} @ (…) or {name} * (…) for a product.{step}" if product else ""
 
 
 def _stands_alone(name: str) -> tuple[str, str] | None:

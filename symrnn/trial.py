@@ -13,7 +13,7 @@ import numpy as np
 from symrnn import evaluate, interpret
 from symrnn.cell import Cell, axis_size
 from symrnn.derive import derive
-from symrnn.errors import UsageError
+from symrnn.errors import NothingToCompareError
 from symrnn.schedule import schedule
 
 Arrays = dict[str, np.ndarray]
@@ -29,8 +29,8 @@ ATTEMPTS = 200
 class Trial:
     """A random point away from kinks, with weights for outputs and last states, whose weighted sum is the loss.
 
-    Each try with the same seed is another point, with smaller numbers the later it comes. Raises UsageError if no point
-    away from every kink, and with finite values on the way, is found.
+    Each try with the same seed is another point, with smaller numbers the later it comes. Raises NothingToCompareError
+    if no point away from every kink, and with finite values on the way, is found.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class Trial:
                 return point
         if not ever_finite:
             where = f"{self.cell.name} was not finite, at {self.shape}"
-            raise UsageError(f"At each of {ATTEMPTS} random points some value of {where}.")
-        raise UsageError(f"No point away from every kink of {self.cell.name} was found at {self.shape}.")
+            raise NothingToCompareError(f"At each of {ATTEMPTS} random points some value of {where}.")
+        raise NothingToCompareError(f"No point away from every kink of {self.cell.name} was found at {self.shape}.")
 
     def draw(self, positive: bool) -> dict[str, Arrays]:
         """Normal numbers, or their absolute values for cells that take logarithms and roots."""
@@ -150,9 +150,10 @@ class Trial:
 
     def slope_sensitivity(self, move: Sequence[Shift]) -> float:
         """How much a slope changes by relative noise of one in every value, of the equations or of the derivation."""
-        (plain,), (noisy,) = self.slopes([move]), self.slopes([move], evaluate.Noise(0))
-        derived = self.pushed_along(move, evaluate.Noise(3)) - self.pushed_along(move)
-        return float(np.max(np.abs([noisy - plain, derived]))) / evaluate.Noise.SIZE
+        exact = self.slopes([move])[0], self.pushed_along(move)
+        noises = [evaluate.Noise(k) for k in range(3)]
+        noisy = [(self.slopes([move], noise)[0], self.pushed_along(move, noise)) for noise in noises]
+        return float(np.abs(np.subtract(noisy, exact)).max()) / evaluate.Noise.SIZE
 
     @cached_property
     def sensitivities(self) -> tuple[dict[str, float], dict[str, float]]:

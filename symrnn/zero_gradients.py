@@ -23,7 +23,11 @@ def warnings(cell: Cell, sizes: dict[str, int]) -> list[str]:
     infinite = train.not_finite([])
     if infinite:
         outputs = _listed(infinite, cell.outputs)
-        return [f"at init {outputs} is not finite" + _cause(cell, lambda moved: not train.not_finite(moved))]
+        return [f"at init {outputs} is not finite" + _cause(cell, lambda moved: not train.not_finite(moved), "1")]
+    infinite = train.gradient_not_finite([])
+    if infinite:
+        cause = _cause(cell, lambda moved: not train.gradient_not_finite(moved), "1")
+        return [f"at init the gradient of {_listed(infinite, cell.params)} is not finite{cause}"]
     dead = train.without_gradient([])
     never = dead and dead & train.without_gradient(cell.params)
     found = [f"no gradient of an output reaches {_listed(never, cell.params)}"] if never else []
@@ -33,14 +37,14 @@ def warnings(cell: Cell, sizes: dict[str, int]) -> list[str]:
     return found
 
 
-def _cause(cell: Cell, mended: Callable[[Sequence[Variable]], bool]) -> str:
+def _cause(cell: Cell, mended: Callable[[Sequence[Variable]], bool], start: str = "uniform") -> str:
     """Which parameters are to blame that they start at zero: any of several, or all together; or nothing."""
     zeros = [v for v in cell.params if _starts_at_zero(v)]
     causes = [v for v in zeros if mended([v])] or (zeros if mended(zeros) else [])
     if not causes:
         return ""
     named, are = _listed({v.name for v in causes}, cell.params), "are" if causes[1:] else "is"
-    example = f"param {causes[0].name}{causes[0].shape} = uniform"
+    example = f"param {causes[0].name}{causes[0].shape} = {start}"
     return f" as long as {named} {are} zero: declare another start, like {example}"
 
 
@@ -61,6 +65,10 @@ class _Training:
     def not_finite(self, moved: Sequence[Variable]) -> set[str]:
         """Names of the outputs that are not finite, when these are somewhere away from their start."""
         return {name for name, a in self.run(moved)[0].items() if not np.isfinite(a).all()}
+
+    def gradient_not_finite(self, moved: Sequence[Variable]) -> set[str]:
+        """Names of the parameters whose gradient is not finite, when these are somewhere away from their start."""
+        return {name for name, a in self.run(moved)[1].items() if not np.isfinite(a).all()}
 
     def run(self, moved: Sequence[Variable]) -> tuple[Arrays, Arrays]:
         """Outputs, and gradients of the parameters."""

@@ -229,8 +229,9 @@ def test_of_a_plain_cell_every_test_sees_an_error_of_a_billionth(what: str, at: 
 def test_float32_hides_no_error_of_a_thousandth(what: str, at: str) -> None:
     cell = symrnn.load("lstm")
     module = loading.module_of(cell)
-    assert check(cell, module, dtype="float32", shapes=[SHAPES[0]]).ok
-    assert not check(cell, spoilt(module, what, at, 1.001), dtype="float32", shapes=[SHAPES[0]]).ok
+    some = SHAPES[:2]  # along one random direction a gradient may happen to be small
+    assert check(cell, module, dtype="float32", shapes=some).ok
+    assert not check(cell, spoilt(module, what, at, 1.001), dtype="float32", shapes=some).ok
 
 
 def test_a_small_component_is_compared_with_itself() -> None:

@@ -42,7 +42,7 @@ WARNED = {
     ),
     "divided by zero": (
         "h = W @ x / tau",
-        "at init h is not finite as long as tau is zero: declare another start, like param tau[H] = uniform",
+        "at init h is not finite as long as tau is zero: declare another start, like param tau[H] = 1",
     ),
     "not finite from anywhere": ("param b[H] = -1\nh = log(b) * (W @ x)", "at init h is not finite"),
     "not by a start at zero": (
@@ -79,3 +79,11 @@ def test_other_parameters_are_not(name: str) -> None:
 def test_the_gallery_is_trained_from_its_starts() -> None:
     found = {n: check(cells.load(n), shapes=SHAPES[:1]).warnings for n in cells.gallery()}
     assert {n: w for n, w in found.items() if w} == {"skip_rnn": ["no gradient of an output reaches w_p and b_p"]}
+
+
+def test_gradients_that_are_not_finite_at_init_are_warned_of() -> None:
+    cell = symrnn.parse("input x[I]\nstate h[H]\nh = (W @ x + 0.1 * h[t-1]) / (1 + 1 / tau)")
+    (warning,) = check(cell).warnings
+    assert warning == (
+        "at init the gradient of tau is not finite as long as tau is zero: declare another start, like param tau[H] = 1"
+    )
