@@ -36,7 +36,7 @@ TOLERANCES = {"forward": 1e-12, "dot product": 1e-12, "complex step": 1e-12, "di
 SINGLE = {"forward": 1e-5, "dot product": 1e-5, "complex step": 1e-5}
 #: Half a unit in the last place, and how many of them a chain of operations may gather beyond what noise shows.
 ROUNDING = {"float64": 2.0**-53, "float32": 2.0**-24}
-SLACK = 32
+SLACK = 64
 #: Where rounding may change more than this, a wrong formula could hide behind it: the point is no good.
 UNCLEAR = {"float64": 3e-7, "float32": 1e-2}
 POINTS = 12

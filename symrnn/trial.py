@@ -166,9 +166,11 @@ class Trial:
 
     @cached_property
     def loss_sensitivity(self) -> float:
-        """How much the loss changes by relative noise of one in every value."""
-        plain, noisy = self.losses([[]]).real, self.losses([[]], evaluate.Noise(2)).real
-        return float(abs(noisy - plain)[0]) / evaluate.Noise.SIZE
+        """How much the loss changes by relative noise of one in every value, and in the summands of the loss."""
+        plain, noisy = self.losses([[]]).real, [self.losses([[]], evaluate.Noise(k)).real for k in range(3)]
+        summands = _dot(_sizes(self.outputs), _sizes(self.weights))
+        summands += _dot(_sizes(self.state), _sizes(self.state_weights))
+        return float(np.abs(np.subtract(noisy, plain)).max()) / evaluate.Noise.SIZE + summands
 
     def differences(self, at: tuple[str, str], steps: Sequence[float]) -> Iterator[float]:
         """Central differences along the direction of one quantity, with each of these steps."""
@@ -201,3 +203,7 @@ class Trial:
 
 def _dot(a: Arrays, b: Arrays) -> float:
     return sum(float((a[n] * b[n]).sum()) for n in a)
+
+
+def _sizes(arrays: Arrays) -> Arrays:
+    return {n: np.abs(a) for n, a in arrays.items()}
