@@ -36,6 +36,8 @@ from symrnn.pages.outline import subject, unchecked
 SHAPES = [(5, 2, (3, 4, 6, 7)), (2, 3, (1, 2, 4, 5))]
 PATIENCE = 120  # seconds for one judgement
 TRIES = 150
+#: Random cells are steeper than what people write: errors so small are rounding that the check did not foresee.
+ROUNDED = {"forward": 1e-9, "dot product": 1e-9, "complex step": 1e-9, "differences": 1e-4}
 NO_POINT = re.compile("was not finite|away from every kink|rounding alone")
 
 
@@ -85,7 +87,9 @@ def module(cell: Cell, backend: str) -> Verdict | None:
     """What the check finds wrong with a generated module."""
     options = {"host": True} if backend == "cuda" else {}
     report = check(cell, module_of(cell, backend, **options), backend, shapes=SHAPES)
-    tests = ", ".join(sorted({row.test for row in report.failures}))
+    tests = ", ".join(sorted({row.test for row in report.failures if row.error > ROUNDED[row.test]}))
+    if report.failures and not tests:
+        return Verdict("not judged", "", str(report), cell)
     return None if report.ok else Verdict("wrong", f"{backend}: {tests}", str(report), cell)
 
 
