@@ -7,7 +7,7 @@ from importlib.resources import files
 from types import ModuleType
 
 from symrnn.cell import Cell
-from symrnn.check import SMALL, check, quick
+from symrnn.check import SMALL, Report, check, quick
 from symrnn.emit import Artifact, target
 from symrnn.errors import CheckFailed, NothingToCompareError, UsageError
 from symrnn.loading import load
@@ -28,15 +28,16 @@ def prove(cell: Cell, backend: str, artifacts: Sequence[Artifact]) -> None:
     compiled = getattr(target(backend), "load_for_check", None)
     module = (compiled or load)(cell, text)
     for dtype in ("float64",) if compiled else ("float64", "float32"):  # each type would be compiled anew
-        if not _passes(cell, module, backend, dtype):
-            whole = check(cell, module, backend, dtype, shapes=[SMALL])
-            raise CheckFailed(cell.name, backend, "\n".join(f"  {row}" for row in whole.failures))
+        report = _quick(cell, module, backend, dtype)
+        if not report.ok:
+            whole = check(cell, module, backend, dtype, shapes=[SMALL])  # names each quantity that is wrong
+            raise CheckFailed(cell.name, backend, "\n".join(f"  {row}" for row in whole.failures or report.failures))
     _passed.add(text)
 
 
-def _passes(cell: Cell, module: ModuleType, backend: str, dtype: str) -> bool:
+def _quick(cell: Cell, module: ModuleType, backend: str, dtype: str) -> Report:
     try:
-        return quick(cell, module, backend, dtype).ok
+        return quick(cell, module, backend, dtype)
     except NothingToCompareError as error:
         raise UsageError(f"{error.wrong} {error.advice}".rstrip(), UNCHECKED) from None
 
