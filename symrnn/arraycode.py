@@ -38,6 +38,7 @@ SPELLING: dict[str, str] = {
     "tanh": "np.tanh({})",
     "sigmoid": "sigmoid({})",
     "erf": "erf({})",
+    "erfc": "erfc({})",
     "abs": "np.abs({})",
     "max": "np.maximum({}, {})",
     "min": "np.minimum({}, {})",
@@ -48,7 +49,7 @@ SPELLING: dict[str, str] = {
 }
 #: The same for Python's own numbers, which keep the element type of the arrays they meet; NumPy's scalars do not.
 OF_NUMBERS: dict[str, str] = {
-    **{n: f"math.{n}({{}})" for n in ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "erf")},
+    **{n: f"math.{n}({{}})" for n in ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "erf", "erfc")},
     "sigmoid": "(0.5 + 0.5 * math.tanh(0.5 * ({})))",
     "abs": "abs({})",
     "max": "max({}, {})",
@@ -58,7 +59,7 @@ OF_NUMBERS: dict[str, str] = {
     "where": "({1} if {0} else {2})",
     "pow": "math.pow({}, {})",
 }
-HELPERS = ("sigmoid", "erf", "times", "outer_sum", "one_hot")
+HELPERS = ("sigmoid", "erf", "erfc", "times", "outer_sum", "one_hot")
 
 
 @dataclass
@@ -140,7 +141,9 @@ class Writer:
         arrays = {a.name for a in s.args if self.program.values[a.name].role not in ("const", "size")}
         text = self.infix(s, names).text(s.expr)
         covered = {x for a in s.args if a.name in arrays for x in a.labels}
-        if covered == set(s.out.labels) or not s.out.labels:
+        if not arrays and not s.out.labels:
+            return f"dtype.type({text})"
+        if covered == set(s.out.labels):
             return text
         shape = ", ".join(map(self.length, s.out.labels))
         return f"np.full(({shape},), {text}, dtype=dtype)" if not arrays else f"np.broadcast_to({text}, ({shape},))"
@@ -164,7 +167,7 @@ class Writer:
             self.helpers.update(["math"] if "math." in OF_NUMBERS[row.name] else [])
             return text
         self.helpers.update({row.name} & {*HELPERS})
-        self.helpers.update(["math"] if row.name == "erf" else [])
+        self.helpers.update(["math"] if row.name in ("erf", "erfc") else [])
         return self.where(*args) if row.name == "where" else SPELLING[row.name].format(*args)
 
     def where(self, condition: str, a: str, b: str) -> str:

@@ -2,15 +2,15 @@
 
 The witnesses are the dot-product test (no step size), complex steps and central differences of the independent
 evaluation. Points too near a kink (relu, max, a tie) are drawn again, not tolerated. Where a comparison misses its
-tolerance, what rounding can change there is measured with noise and added; a point where that could hide an error of
-1e-6 is drawn again.
+tolerance, what rounding can change there is measured, with noise and by running the module in float32 too, and added; a
+point where that could hide an error of 1e-6 is drawn again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from types import ModuleType
 
@@ -20,7 +20,7 @@ from symrnn import zero_gradients
 from symrnn.cell import Cell
 from symrnn.errors import NothingToCompareError
 from symrnn.loading import module_of
-from symrnn.trial import Arrays, Shift, Trial
+from symrnn.trial import Arrays, Trial
 
 Shape = tuple[int, int, tuple[int, ...]]
 
@@ -182,11 +182,20 @@ def _trial(cell: Cell, sizes: tuple[tuple[str, int], ...], seed: int, dtype: str
     return Trial(cell, dict(sizes), seed, dtype, again)
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a module returns: outputs and last states by name, and gradients as params, inputs and state."""
+
+    outputs: Arrays
+    state: Arrays
+    gradients: dict[str, Arrays]
+
+
 class Comparison:
     """A module beside a trial."""
 
-    def __init__(self, module: ModuleType, trial: Trial) -> None:
-        self.module, self.trial, self.cell, self.dtype = module, trial, trial.cell, trial.dtype
+    def __init__(self, module: ModuleType, trial: Trial, dtype: str = "") -> None:
+        self.module, self.trial, self.cell, self.dtype = module, trial, trial.cell, np.dtype(dtype or trial.dtype)
         self.tolerances = TOLERANCES if self.dtype == np.float64 else SINGLE
         self.rows: list[Row] = []
         self.warnings: list[str] = []
@@ -210,60 +219,93 @@ class Comparison:
             dparams, dx, dstart = self.module.backward(params, tape, given, self.typed(dstate))
         return {"params": dparams, "inputs": _named(dx, [v.name for v in self.cell.inputs]), "state": dstart}
 
+    @cached_property
+    def found(self) -> Found:
+        """What the module returns at the point."""
+        outputs, last, tape = self.forward(self.trial.point)
+        return Found(outputs, last, self.backward(tape, self.trial.weights, self.trial.state_weights))
+
+    @cached_property
+    def coarse(self) -> Found | None:
+        """The same in float32, which shows what rounding does to the module's own operations; None in float32."""
+        return Comparison(self.module, self.trial, "float32").found if self.dtype == np.float64 else None
+
     # -- the tests -----------------------------------------------------------------------------------------
 
     def thorough(self) -> list[Row]:
         """Every output and state; J and its transpose; each gradient against complex steps and differences."""
-        rows, gradients = self.common()
-        for move in self.trial.all_at_once if gradients else ():
-            at, slope = move[0], self.trial.single[move[0]]
-            along, scale = self.along(gradients, at), self.scale(gradients, at)
-            rows.append(self.figure(name_of(at), "complex step", along, slope, scale, self.sensitivity([move])))
+        rows = self.common()
+        for at in self.trial.quantities() if not _is_misshapen(rows) else ():
+            along, scale = self.along(at), self.scale(at)
+            rows.append(
+                self.figure(name_of(at), "complex step", along, self.trial.single[at], scale, self.sensitivity([at]))
+            )
             if "differences" in self.tolerances and not rows[-1].is_nothing:
                 rows += self.differences(at, along, scale)
         return rows
 
     def brief(self) -> list[Row]:
         """The same with all gradients at once in one complex step."""
-        rows, gradients = self.common()
-        return [*rows, self.transposed(gradients, "all gradients", "complex step")] if gradients else rows
+        rows = self.common()
+        return rows if _is_misshapen(rows) else [*rows, self.transposed("all gradients", "complex step")]
 
-    def common(self) -> tuple[list[Row], dict[str, Arrays]]:
-        """Forward and the dot product, and the gradients; none if some have a wrong shape."""
-        trial = self.trial
-        outputs, last, tape = self.forward(trial.point)
-        rows = [self.array(n, outputs[n], a, lambda n=n: trial.sensitivities[0][n]) for n, a in trial.outputs.items()]  # type: ignore[misc]
+    def common(self) -> list[Row]:
+        """Forward and the dot product, unless some gradient has a wrong shape or dtype."""
+        trial, found = self.trial, self.found
+        rows = [self.array(n, found.outputs[n], a, self.output_sensitivity(0, n)) for n, a in trial.outputs.items()]
         rows += [
-            self.array(f"last state {n}", last[n], a, lambda n=n: trial.sensitivities[1][n])  # type: ignore[misc]
+            self.array(f"last state {n}", found.state[n], a, self.output_sensitivity(1, n))
             for n, a in trial.state.items()
         ]
-        gradients = self.backward(tape, trial.weights, trial.state_weights)
         for group, name in trial.quantities():
-            if np.shape(gradients[group][name]) != trial.point[group][name].shape:
-                rows.append(Row(f"shape of {name_of((group, name))}", "complex step", trial.shape, np.inf, 0.0))
-        if any(r.error == np.inf and not r.tolerance for r in rows):
-            return rows, {}
-        return [*rows, self.transposed(gradients, "J and its transpose", "dot product")], gradients
+            gradient, like = np.asarray(found.gradients[group][name]), trial.point[group][name]
+            if gradient.shape != like.shape or gradient.dtype != self.dtype:
+                rows.append(self.misshapen(name_of((group, name)), "complex step"))
+        return rows if _is_misshapen(rows) else [*rows, self.transposed("J and its transpose", "dot product")]
 
-    def transposed(self, gradients: dict[str, Arrays], quantity: str, test: str) -> Row:
+    def transposed(self, quantity: str, test: str) -> Row:
         """⟨v, Jᵀ w⟩ by the module's backward pass; ⟨J v, w⟩ by the derivation's forward mode or by a complex step."""
-        along = [self.along(gradients, at) for at in self.trial.quantities()]
+        every = self.trial.quantities()
+        along = [self.along(at) for at in every]
         expected = self.trial.pushed if test == "dot product" else self.trial.joint
-        sensitivity = self.sensitivity(self.trial.all_at_once)
-        return self.figure(quantity, test, sum(along), expected, sum(map(abs, along)), sensitivity)
+        return self.figure(quantity, test, sum(along), expected, sum(map(abs, along)), self.sensitivity(every))
 
-    def sensitivity(self, move: list[Shift]) -> Callable[[], float]:
-        return lambda: self.trial.slope_sensitivity(move)
-
-    def along(self, gradients: dict[str, Arrays], at: tuple[str, str]) -> float:
+    def along(self, at: tuple[str, str]) -> float:
         """A gradient along its direction."""
         group, name = at
-        return float((gradients[group][name] * self.trial.directions[group][name]).sum())
+        return float((self.found.gradients[group][name] * self.trial.directions[group][name]).sum())
 
-    def scale(self, gradients: dict[str, Arrays], at: tuple[str, str]) -> float:
+    def scale(self, at: tuple[str, str]) -> float:
         """What an error of a gradient along its direction is relative to: its summands, all taken positive."""
         group, name = at
-        return float(np.abs(gradients[group][name] * self.trial.directions[group][name]).sum())
+        return float(np.abs(self.found.gradients[group][name] * self.trial.directions[group][name]).sum())
+
+    # -- what rounding changes -----------------------------------------------------------------------------
+
+    def sensitivity(self, along: list[tuple[str, str]]) -> Callable[[], float]:
+        """How much gradients along their directions change by relative rounding of one, in equations and module."""
+        move = [(at, self.trial.directions[at[0]][at[1]]) for at in along]
+
+        def measured() -> float:
+            own = 0.0
+            for group, name in along if self.coarse else ():
+                coarse, fine = (f.gradients[group][name] for f in (self.coarse, self.found) if f)
+                own += float(np.abs((coarse - fine) * self.trial.directions[group][name]).sum())
+            return self.trial.slope_sensitivity(move) + _of_rounding(own)
+
+        return measured
+
+    def output_sensitivity(self, position: int, name: str) -> Callable[[], float]:
+        """The same for an output (0) or last state (1)."""
+
+        def measured() -> float:
+            own = 0.0
+            if self.coarse:
+                coarse, fine = ((f.outputs, f.state)[position][name] for f in (self.coarse, self.found))
+                own = float(np.abs(coarse - fine).max(initial=0))
+            return self.trial.sensitivities[position][name] + _of_rounding(own)
+
+        return measured
 
     def differences(self, at: tuple[str, str], along: float, scale: float) -> list[Row]:
         """Central differences with a step that suits: one too long for a steep cell is too short for large values.
@@ -313,7 +355,7 @@ class Comparison:
         """All components of an array, each relative to itself or to a thousandth of the largest."""
         shape, tolerance = self.trial.shape, self.tolerances["forward"]
         if found.shape != expected.shape or found.dtype != self.dtype:
-            return Row(f"shape or dtype of {quantity}", "forward", shape, np.inf, 0.0)
+            return self.misshapen(quantity, "forward")
         if not expected.size:
             return Row(quantity, "forward", shape, 0.0, tolerance)
         scale = np.maximum(np.abs(expected), 1e-3 * np.abs(expected).max()) + np.finfo(float).tiny
@@ -323,6 +365,9 @@ class Comparison:
         where = f"{quantity}[{', '.join(map(str, at))}]"
         allowed, values = tolerance + float(rounding[at]), (float(found[at]), float(expected[at]))
         return Row(where, "forward", shape, float(off[at]), allowed, *values, float(rounding[at]))
+
+    def misshapen(self, quantity: str, test: str) -> Row:
+        return Row(f"shape or dtype of {quantity}", test, self.trial.shape, np.inf, 0.0)
 
     def hides_errors(self, row: Row) -> bool:
         """Could a wrong formula hide behind what rounding is allowed, or is there no derivative?"""
@@ -336,6 +381,15 @@ class Comparison:
         """What operations that each round may do to a value that changes so much with them."""
         name = str(self.dtype)
         return SLACK * ROUNDING[name] * sensitivity if np.isfinite(sensitivity) else np.inf
+
+
+def _is_misshapen(rows: Iterable[Row]) -> bool:
+    return any(r.error == np.inf and not r.tolerance for r in rows)
+
+
+def _of_rounding(change: float) -> float:
+    """A change in float32 as a sensitivity; one that is not finite says nothing."""
+    return change / ROUNDING["float32"] if np.isfinite(change) else 0.0
 
 
 def _share(row: Row) -> float:

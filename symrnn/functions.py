@@ -88,6 +88,7 @@ sin: Function
 cos: Function
 sigmoid: Function
 erf: Function
+erfc: Function
 gt: Function
 ge: Function
 where: Function
@@ -110,6 +111,13 @@ PRIMITIVES: tuple[Function, ...] = (
         fold=lambda a: 1 / (1 + math.exp(-a)) if a > 0 else math.exp(a) / (1 + math.exp(a)),
     ),
     _row("erf", r"\operatorname{erf}", lambda y, a: 2 / sp.sqrt(sp.pi) * exp(-(a**2)), fold=math.erf),
+    _row(
+        "erfc",
+        r"\operatorname{erfc}",
+        lambda y, a: -2 / sp.sqrt(sp.pi) * exp(-(a**2)),
+        said=lambda a: 1 - erf(a),
+        fold=math.erfc,
+    ),
     _row("abs", r"\operatorname{abs}", lambda y, a: gt(a, 0) - gt(0, a), kinks=lambda a: (a,), fold=abs),
     _row("max", r"\max", lambda y, a, b: ge(a, b), lambda y, a, b: gt(b, a), kinks=lambda a, b: (a - b,), fold=max),
     _row("min", r"\min", lambda y, a, b: ge(b, a), lambda y, a, b: gt(a, b), kinks=lambda a, b: (a - b,), fold=min),
@@ -133,7 +141,7 @@ PRIMITIVES: tuple[Function, ...] = (
 )
 _primitive = {f.name: f for f in PRIMITIVES}
 exp, expm1, log, log1p, sqrt_ = (_primitive[n] for n in ("exp", "expm1", "log", "log1p", "sqrt"))
-sin, cos, tanh, sigmoid, erf = (_primitive[n] for n in ("sin", "cos", "tanh", "sigmoid", "erf"))
+sin, cos, tanh, sigmoid, erf, erfc = (_primitive[n] for n in ("sin", "cos", "tanh", "sigmoid", "erf", "erfc"))
 abs_, max_, min_, pow_ = (_primitive[n] for n in ("abs", "max", "min", "pow"))
 gt, ge, where = (_primitive[n] for n in ("gt", "ge", "where"))
 
@@ -155,8 +163,8 @@ ACTIVATIONS: tuple[Function, ...] = (
     _row(
         "gelu",
         r"\operatorname{GELU}",
-        lambda y, a: half * (1 + erf(a / sp.sqrt(2))) + a * exp(-half * a**2) / sp.sqrt(2 * sp.pi),
-        definition=lambda a: half * a * (1 + erf(a / sp.sqrt(2))),
+        lambda y, a: half * erfc(-a / sp.sqrt(2)) + a * exp(-half * a**2) / sp.sqrt(2 * sp.pi),
+        definition=lambda a: half * a * erfc(-a / sp.sqrt(2)),
     ),
     _row(
         "silu",

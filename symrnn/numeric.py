@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,18 @@ from symrnn.functions import Function
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def _erf(a: Array) -> Array:
+def _erf(a: Array, function: Callable[[float], float] = math.erf, sign: int = 1) -> Array:
     """erf; on complex numbers its first-order expansion around the real axis, which complex steps never leave."""
-    real = np.vectorize(math.erf, otypes=[float])(np.real(a))
+    real = np.vectorize(function, otypes=[float])(np.real(a))
     if not np.iscomplexobj(a):
         return np.asarray(real)
-    slope = 2 / math.sqrt(math.pi) * np.exp(-(np.real(a) ** 2))
+    slope = sign * 2 / math.sqrt(math.pi) * np.exp(-(np.real(a) ** 2))
     return np.asarray(real + 1j * np.imag(a) * slope)
+
+
+def _erfc(a: Array) -> Array:
+    """1 − erf, with all its digits where erf is nearly one."""
+    return _erf(a, math.erfc, -1)
 
 
 def _log1p(a: Array) -> Array:
@@ -48,6 +53,7 @@ PRIMITIVES: dict[str, Any] = {
     "tanh": np.tanh,
     "sigmoid": _sigmoid,
     "erf": _erf,
+    "erfc": _erfc,
     "pow": np.power,
     "abs": lambda a: np.where(np.real(a) < 0, -a, a),
     "max": lambda a, b: np.where((np.real(a) >= np.real(b)) | np.isnan(a), a, b),

@@ -10,8 +10,8 @@ import re
 OF_MODULES = """
     AXES INPUTS OUTPUTS PARAMS STATES SOURCE STORAGE FREE GRAPHS MOST_BLOCKS B T
     NamedTuple Pass Path Tape Workspace agree arrays axis backward before bound cache captured carried check compiled
-    cotangent cp cublas ctypes dinputs dparams dstart dstate dtype erf filled fill forward gemm give_back given init
-    inputs kept kernel key known last layout_of length loop math measured name named np one_hot outer_sum outputs
+    cotangent cp cublas ctypes dinputs dparams dstart dstate dtype erf erfc filled fill forward gemm give_back given
+    init inputs kept kernel key known last layout_of length loop math measured name named np one_hot outer_sum outputs
     params passes pointwise_library product ready results reverse scratch seen sigmoid size sizes start state steps t
     take tape threading times weakref work after array
 """.split()  # noqa: SIM905 - words read better as words
@@ -24,7 +24,7 @@ IN_C = frozenset(
     friend goto if inline int int64 long mutable namespace new noexcept not not_eq nullptr operator or or_eq private
     protected public register reinterpret_cast requires return short signed sizeof static static_assert static_cast
     struct switch template this thread_local throw true try typedef typeid typename union unsigned using virtual void
-    volatile wchar_t while xor xor_eq exp expm1 log log1p sqrt sin cos tanh sigmoid erf pow absolute larger smaller
+    volatile wchar_t while xor xor_eq exp expm1 log log1p sqrt sin cos tanh sigmoid erf erfc pow absolute larger smaller
     choose precedes square compute_t storage_t t n k total best main threadIdx blockIdx blockDim gridDim warpSize
     alloca assert errno inline_point issubnormal linux math_errhandling signbit stderr stdin stdout strdupa strndupa
     unix at sizes t_ count stride first found value

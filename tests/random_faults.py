@@ -36,9 +36,6 @@ from symrnn.pages.outline import subject, unchecked
 SHAPES = [(5, 2, (3, 4, 6, 7)), (2, 3, (1, 2, 4, 5))]
 PATIENCE = 120  # seconds for one judgement
 TRIES = 150
-#: Random cells are steeper than what people write: errors so small are rounding that the check did not foresee.
-ROUNDED = {"forward": 1e-9, "dot product": 1e-9, "complex step": 1e-9, "differences": 1e-4}
-STEEP = 1e12  # where slopes grow beyond it, all digits are rounding
 NO_POINT = re.compile("was not finite|away from every kink|rounding alone")
 
 
@@ -53,9 +50,9 @@ class Verdict:
 
 
 def ways(seed: int | str) -> tuple[str, ...]:
-    """Every cell runs in NumPy, some in C++ too or as CUDA kernels on the processor; pages have a test of their own."""
+    """Every cell runs in NumPy, some in C++ too, as CUDA kernels on the processor, or as a page."""
     rng = random.Random(f"ways {seed}")
-    return ("numpy", *(way for way, share in (("cpp", 10), ("cuda", 30)) if rng.randrange(share) == 0))
+    return ("numpy", *(way for way, share in (("page", 10), ("cpp", 10), ("cuda", 30)) if rng.randrange(share) == 0))
 
 
 def judge(text: str, on: tuple[str, ...] = ("numpy",)) -> Verdict:
@@ -88,10 +85,7 @@ def module(cell: Cell, backend: str) -> Verdict | None:
     """What the check finds wrong with a generated module."""
     options = {"host": True} if backend == "cuda" else {}
     report = check(cell, module_of(cell, backend, **options), backend, shapes=SHAPES)
-    missed = {row.test for row in report.failures if row.error > ROUNDED[row.test] and abs(row.expected) < STEEP}
-    tests = ", ".join(sorted(missed))
-    if report.failures and not tests:
-        return Verdict("not judged", "", str(report), cell)
+    tests = ", ".join(sorted({row.test for row in report.failures}))
     return None if report.ok else Verdict("wrong", f"{backend}: {tests}", str(report), cell)
 
 

@@ -92,6 +92,17 @@ CELLS = {
         param Q[H, H, K], c[]
         h = max(identity(H), mean(Q)) @ x * c
     """,
+    "outputs and states of numbers alone": """
+        input x[I]
+        state h[]
+        output y, z, s
+        r = 2
+        q = exp(r)
+        y = r
+        z = q * x / sqrt(I)
+        s = q
+        h = q * h[t-1] + r * mean(x)
+    """,
     "functions of the step": """
         input x[I]
         state h[H]

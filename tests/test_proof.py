@@ -57,6 +57,21 @@ def test_wrong_code_is_not_handed_out(backend: str, wrong: None) -> None:
     assert symrnn.compile(cell, backend, check=False).PARAMS
 
 
+def test_gradients_of_another_element_type_are_wrong() -> None:
+    cell = symrnn.parse(OWN.format(k=1), "own")
+    module = loading.module_of(cell)
+    honest = module.backward
+
+    def backward(*args: Any) -> tuple[Any, Any, Any]:
+        dparams, dx, dstate = honest(*args)
+        return dparams | {"b": dparams["b"].astype("float64")}, dx, dstate
+
+    assert check(cell, module, dtype="float32", shapes=SHAPES[:1]).ok
+    module.__dict__["backward"] = backward
+    report = check(cell, module, dtype="float32", shapes=SHAPES[:1])
+    assert [row.quantity for row in report.failures] == ["shape or dtype of db"]
+
+
 def test_a_name_of_the_gallery_proves_nothing(wrong: None) -> None:
     with pytest.raises(CheckFailed, match="WRONG"):
         symrnn.compile(symrnn.parse(OWN.format(k=1.5), "gru"))

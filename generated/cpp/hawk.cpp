@@ -24,7 +24,7 @@ typedef int64_t int64;
 typedef SYMRNN_REAL compute_t;
 typedef SYMRNN_REAL storage_t;
 
-using std::cos; using std::erf; using std::expm1; using std::log; using std::log1p; using std::pow; using std::sin; using std::sqrt;
+using std::cos; using std::erf; using std::erfc; using std::expm1; using std::log; using std::log1p; using std::pow; using std::sin; using std::sqrt;
 
 static inline compute_t square(compute_t a) { return a * a; }
 static inline compute_t absolute(compute_t a) { return std::fabs(a); }
@@ -149,7 +149,7 @@ inline_point void forward_before_point(
     h_sqrt = sqrt(1 - square(a));
     // y = h * gelu(W_y @ x)
     const compute_t s1 = compute_t(0.5) * W_y_x;
-    gelu_W_y_x = s1 * (erf(compute_t(1.4142135623730951) * s1) + 1);
+    gelu_W_y_x = s1 * erfc(-compute_t(1.4142135623730951) * s1);
 }
 
 extern "C" void forward_before(const int64 t_, const int64* sizes, void* const* at)
@@ -262,7 +262,7 @@ inline_point void backward_before_point(
     // through y = h * gelu(W_y @ x)
     const compute_t d_gelu_W_y_x = dy * h;
     const compute_t s1 = compute_t(0.7071067811865476) * W_y_x;
-    d_W_y_x = (compute_t(0.5641895835477563) * exp(-compute_t(0.5) * square(W_y_x)) * s1 + compute_t(0.5) * erf(s1) + compute_t(0.5)) * d_gelu_W_y_x;
+    d_W_y_x = (compute_t(0.5641895835477563) * exp(-compute_t(0.5) * square(W_y_x)) * s1 + compute_t(0.5) * erfc(-s1)) * d_gelu_W_y_x;
 }
 
 extern "C" void backward_before(const int64 t_, const int64* sizes, void* const* at)

@@ -38,7 +38,7 @@ typedef int64_t int64;
 typedef SYMRNN_REAL compute_t;
 typedef SYMRNN_REAL storage_t;
 
-using std::cos; using std::erf; using std::expm1; using std::log; using std::log1p; using std::pow; using std::sin; using std::sqrt;
+using std::cos; using std::erf; using std::erfc; using std::expm1; using std::log; using std::log1p; using std::pow; using std::sin; using std::sqrt;
 
 static inline compute_t square(compute_t a) { return a * a; }
 static inline compute_t absolute(compute_t a) { return std::fabs(a); }

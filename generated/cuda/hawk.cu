@@ -94,7 +94,7 @@ __device__ inline void forward_before_point(
     h_sqrt = sqrt(1 - square(a));
     // y = h * gelu(W_y @ x)
     const compute_t s1 = compute_t(0.5) * W_y_x;
-    gelu_W_y_x = s1 * (erf(compute_t(1.4142135623730951) * s1) + 1);
+    gelu_W_y_x = s1 * erfc(-compute_t(1.4142135623730951) * s1);
 }
 
 extern "C" __global__ void forward_before(
@@ -193,7 +193,7 @@ __device__ inline void backward_before_point(
     // through y = h * gelu(W_y @ x)
     const compute_t d_gelu_W_y_x = dy * h;
     const compute_t s1 = compute_t(0.7071067811865476) * W_y_x;
-    d_W_y_x = (compute_t(0.5641895835477563) * exp(-compute_t(0.5) * square(W_y_x)) * s1 + compute_t(0.5) * erf(s1) + compute_t(0.5)) * d_gelu_W_y_x;
+    d_W_y_x = (compute_t(0.5641895835477563) * exp(-compute_t(0.5) * square(W_y_x)) * s1 + compute_t(0.5) * erfc(-s1)) * d_gelu_W_y_x;
 }
 
 extern "C" __global__ void backward_before(

@@ -142,7 +142,7 @@ def forward(params, x, state=None):
     m_rows, m_prev, m = carried(state["m"], T)
     m_pre, i, f = (np.empty((T, B), dtype) for _ in range(3))
     # k = (W_k @ x) / sqrt(K) + b_k
-    sqrt_K = math.sqrt(K)
+    sqrt_K = dtype.type(math.sqrt(K))
 
     # all steps at once
     q = times(x, W_q.T) + b_q

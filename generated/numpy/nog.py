@@ -112,7 +112,7 @@ def forward(params, x, state=None):
     c_rows, c_prev, c = carried(state["c"], T)
     z, i, f, tanh_c = (np.empty((T, B, H), dtype) for _ in range(4))
     # o = 1
-    o = 1
+    o = dtype.type(1)
 
     # all steps at once
     z_in = times(x, W_z.T) + b_z

@@ -114,7 +114,7 @@ def forward(params, x, state=None):
     S_a_rows, S_a_prev, S_a = carried(state["S_a"], T)
     S_b_rows, S_b_prev, S_b = carried(state["S_b"], T)
     # k_a = (W_ka @ x) / sqrt(2 * K)
-    k_a_sqrt = math.sqrt(2 * K)
+    k_a_sqrt = dtype.type(math.sqrt(2 * K))
 
     # all steps at once
     q_a = times(x, W_qa.T)

@@ -17,7 +17,10 @@ from symrnn.kernels.ops import Assign, Home, Map, Reduce, extent
 from symrnn.spelling import in_python, means_something_in_c
 
 SPELLING: dict[str, str] = {
-    **{n: f"{n}({{}})" for n in ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "sigmoid", "erf")},
+    **{
+        n: f"{n}({{}})"
+        for n in ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "sigmoid", "erf", "erfc")
+    },
     "abs": "absolute({})",
     "max": "larger({}, {})",
     "min": "smaller({}, {})",

@@ -137,7 +137,7 @@ class Paths:
         while hops:
             h = hops.pop(0)
             if isinstance(h.statements[0], Concat):
-                if not hops or not isinstance(hops[0].statements[0], Contraction):
+                if not hops or not _is_product(hops[0]):
                     return None
                 single = self.columns(h, hops.pop(0))
             else:
@@ -198,6 +198,11 @@ def stack(trace: Trace) -> list[Formula]:
     """Everything that a step leaves for the next, older values too."""
     carries = (trace.carries[k] for k in trace.step.carried)
     return [Sym(trace.prefix + c.of, c.axes, NOW.shifted(-c.lag)) for c in carries]
+
+
+def _is_product(h: Hop) -> bool:
+    """Does a single product read the value, and once?"""
+    return h.compound is None and len(h.edges) == 1 and isinstance(h.statements[0], Contraction)
 
 
 def is_diagonal(m: Map) -> bool:
