@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 import symrnn
-from symrnn.check import SHAPES, check
+from symrnn.proof.check import SHAPES, check
 
 RESULTS = Path(__file__).parent / "results"
 MINUTES = 9.5

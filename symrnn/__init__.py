@@ -1,8 +1,21 @@
 """symrnn: the equations of a recurrent cell in, its derivation and verified fast kernels out."""
 
-from symrnn.version import __version__  # isort: skip  (read by everything below)
-from symrnn.build import compile
-from symrnn.cells import gallery, load, parse
-from symrnn.errors import CellError, SymrnnError, UsageError
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from symrnn.version import __version__
+
+if TYPE_CHECKING:
+    from symrnn.public import CellError, SymrnnError, UsageError, compile, gallery, load, parse
 
 __all__ = ["CellError", "SymrnnError", "UsageError", "__version__", "compile", "gallery", "load", "parse"]
+
+
+def __getattr__(name: str) -> Any:
+    """Everything public, looked up when it is first asked for: a generated module needs none of it."""
+    if name not in __all__:
+        raise AttributeError(f"module 'symrnn' has no attribute {name!r}")
+    from symrnn import public  # noqa: PLC0415 (see above)
+
+    return getattr(public, name)

@@ -1,5 +1,5 @@
 """`python -m symrnn` is the `symrnn` command."""
 
-from symrnn.cli import main
+from symrnn.cli.main import main
 
 main()

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from symrnn.cell import Cell, axis_size
-from symrnn.derive import Derivation
+from symrnn.calculus.derive import Derivation
+from symrnn.calculus.ir import BATCH, TIME, Contraction, Labels, Pointwise, Statement, axis_of
 from symrnn.errors import UsageError
-from symrnn.ir import BATCH, TIME, Contraction, Labels, Pointwise, Statement, axis_of
+from symrnn.language.cell import Cell, axis_size
 from symrnn.pages.document import Document
 from symrnn.pages.formula import NOW, Add, Deriv, Formula, Neg, Path, Sym, neg, rebuilt
 from symrnn.pages.names import Letter
 from symrnn.pages.notation.latex import Latex
 from symrnn.pages.notation.plain import Plain
 from symrnn.pages.outline import subject, unchecked
-from symrnn.pages.spell import Spelling
+from symrnn.pages.printer import Spelling
 from symrnn.pages.trace import Trace
 from symrnn.schedule import schedule
 

@@ -13,13 +13,13 @@ from typing import Any, Protocol
 import jinja2
 import jinja2.meta
 
-from symrnn.cell import Cell
-from symrnn.cells import called
-from symrnn.derive import derive
+from symrnn.calculus.derive import derive
 from symrnn.errors import UsageError
-from symrnn.program import Program
+from symrnn.language.cell import Cell
+from symrnn.language.hints import suggest
+from symrnn.language.load import called
 from symrnn.schedule import schedule
-from symrnn.slips import suggest
+from symrnn.schedule.program import Program
 from symrnn.version import __version__
 
 

@@ -10,8 +10,8 @@ from importlib.util import module_from_spec, spec_from_loader
 from types import ModuleType
 from typing import Any
 
-from symrnn.cell import Cell
 from symrnn.emit import Artifact, emit, target
+from symrnn.language.cell import Cell
 
 _counter = itertools.count(1)
 

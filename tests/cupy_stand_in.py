@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from symrnn.cell import Cell
 from symrnn.emit import emit, target
-from symrnn.kernels.host import Arrays, RawModule
+from symrnn.language.cell import Cell
+from symrnn.native.cuda_on_cpu import Arrays, RawModule
 
 KINDS = {0: (np.float32, 68), 1: (np.float64, 70), 2: (np.float16, 68)}
 _CDLL = ctypes.CDLL

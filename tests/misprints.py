@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from symrnn.cells import load
 from symrnn.diff import compare
+from symrnn.language.load import load
+from symrnn.pages.evaluate import World
 from symrnn.pages.formula import Add
 from symrnn.pages.notation.latex import Latex
 from symrnn.pages.outline import Subject, subject, unchecked
-from symrnn.pages.spell import Spelling
-from symrnn.pages.world import World
+from symrnn.pages.printer import Spelling
 
 STEP = 1e-4
 

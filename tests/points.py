@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from symrnn.cell import Cell, axis_size
+from symrnn.language.cell import Cell, axis_size
 
 PRIMES = (2, 3, 5, 7, 11, 13)
 

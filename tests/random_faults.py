@@ -26,11 +26,11 @@ from random_features import drawn
 from random_language import Draft, Term, draw
 
 import symrnn
-from symrnn.cell import Cell
-from symrnn.check import check
+from symrnn.language.cell import Cell
 from symrnn.loading import module_of
 from symrnn.pages.outline import check as check_page
 from symrnn.pages.outline import subject, unchecked
+from symrnn.proof.check import check
 
 #: T, B and the axes all different, long enough for three delays; and one unit here and there.
 SHAPES = [(5, 2, (3, 4, 6, 7)), (2, 3, (1, 2, 4, 5))]

@@ -10,8 +10,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from symrnn.cell import Axes, axis_parts
-from symrnn.functions import COMPARISONS, ELEMENTWISE
+from symrnn.functions.table import COMPARISONS, ELEMENTWISE
+from symrnn.language.cell import Axes, axis_parts
 
 REDUCTIONS = ("sum", "mean", "max", "min", "norm", "logsumexp")
 NORMALISATIONS = ("softmax", "layer_norm")

@@ -14,7 +14,8 @@ import pytest
 import symrnn.generated
 
 import symrnn
-from symrnn import build, derive, emit
+from symrnn import build, emit
+from symrnn.calculus import derive
 from symrnn.errors import UsageError
 
 GENERATED = Path(next(iter(symrnn.generated.__path__)))

@@ -13,9 +13,9 @@ import pytest
 
 import symrnn
 from symrnn import build
-from symrnn.cells import heads
-from symrnn.check import SHAPES, SINGLE, TOLERANCES, check
 from symrnn.emit import emit
+from symrnn.language.load import heads
+from symrnn.proof.check import SHAPES, SINGLE, TOLERANCES, check
 
 EVERYTHING = [*symrnn.gallery(), *(f"heads/{h}" for h in heads())]
 TESTS = {"forward", "dot product", "complex step", "differences"}

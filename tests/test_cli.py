@@ -14,10 +14,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import symrnn
-from symrnn import build, cells
-from symrnn.cell import Cell
-from symrnn.check import Report, Row
-from symrnn.cli import app, in_one_line
+from symrnn import build
+from symrnn.cli.application import in_one_line
+from symrnn.cli.main import app
+from symrnn.language import load as cells
+from symrnn.language.cell import Cell
+from symrnn.proof.check import Report, Row
 
 ROOT = Path(symrnn.__file__).resolve().parent.parent
 GOOD = '"""A gate."""\n\ninput x[I]  # input\nstate h[H]  # state\n\nh = tanh(W @ x + U @ h[t-1])\n'
@@ -115,7 +117,7 @@ def test_generate_check_tells_missing_and_different_and_how_to_repair(tmp_path: 
 def test_generate_check_tells_superfluous_files_of_a_whole_tree(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("symrnn.cli.gallery", lambda: ["gru"])
+    monkeypatch.setattr("symrnn.cli.generate.gallery", lambda: ["gru"])
     assert run("generate", "-o", tmp_path).exit_code == 0
     (tmp_path / "forgotten.py").write_text("")
     result = run("generate", "-o", tmp_path, "--check")
@@ -198,7 +200,7 @@ def test_check_all_covers_gallery_and_heads(monkeypatch: pytest.MonkeyPatch) -> 
         seen.append(cells.called(cell))
         return Report(cell.name, backend, "float64", [Row("y", "forward", "T=1", 0.0, 1e-12)])
 
-    monkeypatch.setattr("symrnn.cli.checked", checked)
+    monkeypatch.setattr("symrnn.cli.check.checked", checked)
     assert run("check", "--all").exit_code == 0
     assert seen == [*cells.gallery(), *(f"heads/{h}" for h in cells.heads())]
 
@@ -254,8 +256,9 @@ def test_nothing_is_listed_where_every_parameter_is_declared(cell: Path, tmp_pat
 def test_the_whole_gallery_is_generated_and_checked_without_a_list(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("symrnn.cli.gallery", lambda: ["gru"])
-    monkeypatch.setattr("symrnn.cli.heads", list)
+    for command in ("generate", "check"):
+        monkeypatch.setattr(f"symrnn.cli.{command}.gallery", lambda: ["gru"])
+    monkeypatch.setattr("symrnn.cli.check.heads", list)
     assert "inferred" not in run("generate", "-o", tmp_path).output
     assert "inferred" not in run("check", "--all").output
     assert "inferred" in run("check", "gru").output
@@ -369,8 +372,8 @@ def test_an_internal_error_asks_for_a_report_and_ends_with_70(
         raise fault
 
     cell.write_text(GOOD.replace("gate", f"gate for {command} and {fault!r}"))  # nothing of it has been kept
-    for module in ("symrnn.cli", "symrnn.emit"):
-        monkeypatch.setattr(f"{module}.derive", broken)
+    for function in ("symrnn.pages.show", "symrnn.emit.derive"):
+        monkeypatch.setattr(function, broken)
     more = ["-o", tmp_path / "out"] if command == "generate" else []
     result = run(command, cell, *more)
     assert result.exit_code == 70

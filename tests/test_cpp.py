@@ -11,12 +11,12 @@ import pytest
 from points import alone, leaves, point
 
 import symrnn
-from symrnn.cells import heads, parse
-from symrnn.check import SHAPES, check
 from symrnn.emit import emit
-from symrnn.functions import ELEMENTWISE
-from symrnn.kernels import compiler
-from symrnn.spelling import means_something_in_c
+from symrnn.functions.table import ELEMENTWISE
+from symrnn.language.load import heads, parse
+from symrnn.native import compiler
+from symrnn.printing.spelling import means_something_in_c
+from symrnn.proof.check import SHAPES, check
 
 EVERYTHING = [*symrnn.gallery(), *(f"heads/{h}" for h in heads())]
 COMPILER = pytest.mark.skipif(compiler.compiler() is None, reason="no C++ compiler: install g++ or clang++")

@@ -11,11 +11,11 @@ import pytest
 from points import alone, leaves, point
 
 import symrnn
-from symrnn.cell import Cell
-from symrnn.cells import heads, parse
-from symrnn.check import SHAPES, check
 from symrnn.emit import Artifact, emit, target
-from symrnn.kernels import compiler, nvrtc
+from symrnn.language.cell import Cell
+from symrnn.language.load import heads, parse
+from symrnn.native import compiler, nvrtc
+from symrnn.proof.check import SHAPES, check
 
 EVERYTHING = [*symrnn.gallery(), *(f"heads/{h}" for h in heads())]
 COMPILER = pytest.mark.skipif(compiler.compiler() is None, reason="no C++ compiler: install g++ or clang++")

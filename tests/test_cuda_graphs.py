@@ -16,9 +16,9 @@ from points import Point, alone, leaves, point
 from test_cpp import COMPUTED
 
 import symrnn
-from symrnn.cell import Cell
-from symrnn.cells import parse
-from symrnn.kernels import compiler
+from symrnn.language.cell import Cell
+from symrnn.language.load import parse
+from symrnn.native import compiler
 
 pytestmark = pytest.mark.skipif(compiler.compiler() is None, reason="no C++ compiler: install g++ or clang++")
 GALLERY = ["lstm", "gru", "lstm_projection", "gru_d", "mlstm", "lem", "fgr", "ntm_content", "jordan"]

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import symrnn
-from symrnn.cli import app
+from symrnn.cli.main import app
 from symrnn.demo.network import Adam, evaluate, network, sample, train
 from symrnn.demo.text import Corpus, baselines, corpus, documentation, streams
 from symrnn.errors import UsageError

@@ -11,11 +11,11 @@ import pytest
 import sympy as sp
 
 import symrnn
-from symrnn import derive
-from symrnn.cell import Apply, Cell, Expr, Name, Number, axis_size
-from symrnn.check import SHAPES, check
-from symrnn.interpret import execute
-from symrnn.ir import Contraction, Pointwise
+from symrnn.calculus import derive
+from symrnn.calculus.ir import Contraction, Pointwise
+from symrnn.language.cell import Apply, Cell, Expr, Name, Number, axis_size
+from symrnn.meaning.interpret import execute
+from symrnn.proof.check import SHAPES, check
 
 SIZES = {"I": 2, "H": 3, "T": 1, "B": 1}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import symrnn
-from symrnn import evaluate
+from symrnn.meaning import evaluate
 
 X = np.array([[[0.3, -0.2, 0.75]]])
 

@@ -12,13 +12,13 @@ import pytest
 from typer.testing import CliRunner
 
 import symrnn
-from symrnn.cli import app
-from symrnn.derive import derive
+from symrnn.calculus.derive import derive
+from symrnn.cli.main import app
 from symrnn.errors import UsageError
 from symrnn.flow import Progress, measure, plot, runs
 from symrnn.flow.measure import STATE, default_size, opening, paths_of, state_size
 from symrnn.flow.runs import INITIALISATIONS, SETTINGS, Clock, Draw, Run, TimeUpError, log_norms, lyapunov
-from symrnn.pages.world import compute
+from symrnn.pages.evaluate import compute
 
 LINEAR = '"""A linear network."""\ninput x[I]\nstate h[H]\nh = U @ x + W @ h[t-1]\n'
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import symrnn
-from symrnn import evaluate
-from symrnn.cell import Cell, Variable
+from symrnn.language.cell import Cell, Variable
+from symrnn.meaning import evaluate
 
 HERE = Path(__file__).parent
 PACKAGE = Path(symrnn.__file__).parent

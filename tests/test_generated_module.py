@@ -18,8 +18,8 @@ from symrnn.generated.numpy import gru_d, lstm
 
 import symrnn
 from symrnn import build
-from symrnn.check import check
 from symrnn.emit import emit
+from symrnn.proof.check import check
 
 P = lstm.init(I=3, H=4, seed=0, dtype=np.float64)
 X = np.ones((5, 2, 3))

@@ -10,7 +10,7 @@ from points import point
 
 import symrnn
 from benchmarks.gpu import OnDevice
-from symrnn.check import SHAPES, check
+from symrnn.proof.check import SHAPES, check
 
 pytestmark = pytest.mark.gpu
 

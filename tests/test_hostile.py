@@ -18,13 +18,14 @@ from mutants import mutant
 from typer.testing import CliRunner
 
 import symrnn
-from symrnn import bounds, pages
-from symrnn.cells import gallery
-from symrnn.check import check
-from symrnn.cli import app
-from symrnn.derive import derive
+from symrnn import pages
+from symrnn.calculus.derive import derive
+from symrnn.cli.main import app
 from symrnn.emit import emit, targets
 from symrnn.errors import CellError, SymrnnError
+from symrnn.language import bounds
+from symrnn.language.load import gallery
+from symrnn.proof.check import check
 
 SECONDS = 5
 CELLS = Path(symrnn.__file__).parent / "cells"

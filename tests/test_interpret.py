@@ -9,8 +9,8 @@ import pytest
 from points import alone, point
 
 import symrnn
-from symrnn import interpret
-from symrnn.derive import derive
+from symrnn.calculus.derive import derive
+from symrnn.meaning import interpret
 from symrnn.schedule import PASSES, schedule
 
 CELLS = ("lstm", "qrnn", "narx", "lru", "mingru", "dense")

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 import symrnn
-from symrnn import derive as derivation
-from symrnn.check import check
-from symrnn.ir import Pointwise, Ref, Value, symbol, verify
+from symrnn.calculus import derive as derivation
+from symrnn.calculus.ir import Pointwise, Ref, Value, symbol, verify
+from symrnn.proof.check import check
 from symrnn.schedule import schedule
 from symrnn.schedule.fuse import _fits
 from symrnn.schedule.hoist import hoist

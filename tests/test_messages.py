@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import symrnn
-from symrnn.cells import gallery, heads, load
 from symrnn.errors import CellError, Place
-from symrnn.notation import foreign
+from symrnn.language.load import gallery, heads, load
+from symrnn.language.notation import foreign
 
 TABLE = (Path(__file__).parent / "messages.txt").read_text(encoding="utf-8").rstrip("\n")
 ROWS: dict[str, str] = dict(row.split("\n---\n") for row in TABLE.split("\n====\n"))  # type: ignore[misc]

@@ -11,8 +11,8 @@ from textwrap import dedent
 import pytest
 
 import symrnn
-from symrnn.check import check
 from symrnn.emit import emit, targets
+from symrnn.proof.check import check
 
 BACKENDS = {"numpy": {}, "cpp": {}, "cuda": {"host": True}}
 #: Cells whose names all begin with zz: the other names are those of modules. Together they use all helpers and kernels.

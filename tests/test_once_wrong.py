@@ -7,7 +7,7 @@ from textwrap import dedent
 import pytest
 
 import symrnn
-from symrnn.check import SHAPES, check
+from symrnn.proof.check import SHAPES, check
 
 BACKENDS = {"numpy": {}, "cpp": {}, "cuda": {"host": True}}
 CELLS = {

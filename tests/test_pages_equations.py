@@ -12,7 +12,8 @@ import sympy as sp
 from sympy.parsing.latex import parse_latex
 
 import symrnn
-from symrnn import numeric, pages
+from symrnn import pages
+from symrnn.functions import numeric
 from symrnn.pages.document import Equation, Equations
 from symrnn.pages.formula import (
     Add,
@@ -34,7 +35,7 @@ from symrnn.pages.formula import (
 )
 from symrnn.pages.notation.latex import Latex
 from symrnn.pages.outline import TOLERANCE, check, disagreement, outline, subject, unchecked
-from symrnn.pages.spell import Spelling
+from symrnn.pages.printer import Spelling
 
 CELLS = symrnn.gallery()
 HEADS = ("linear", "softmax", "softmax_cross_entropy", "squared_error")

@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 
 import symrnn
 from symrnn import pages
-from symrnn.cell import Cell
-from symrnn.cli import app
+from symrnn.cli.main import app
 from symrnn.errors import UsageError
+from symrnn.language.cell import Cell
 from symrnn.pages import book, phrases
 from symrnn.pages.document import Code, flattened
 from symrnn.pages.formats import pdf

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from symrnn import pages
-from symrnn.cells import parse
-from symrnn.derive import derive
+from symrnn.calculus.derive import derive
+from symrnn.language.load import parse
 from symrnn.pages.document import LeftOut, Phrase
 from symrnn.pages.formula import Deriv, Path, Sym
 from symrnn.pages.outline import subject, unchecked

@@ -9,7 +9,7 @@ from test_pages_rows import line, prose
 
 import symrnn
 from symrnn import pages
-from symrnn.cells import called, parse
+from symrnn.language.load import called, parse
 from symrnn.pages.document import Document, Table
 from symrnn.pages.formats.text import SUFFIX
 from symrnn.pages.outline import check, subject, unchecked

@@ -7,9 +7,9 @@ import pytest
 
 import symrnn
 from symrnn import diff, pages
-from symrnn.cells import parse
+from symrnn.language.load import parse
+from symrnn.pages.evaluate import World, longest_delay
 from symrnn.pages.outline import check, outline, subject, unchecked
-from symrnn.pages.world import World, longest_delay
 
 TRUE = [
     "input u[I]\noutput r, g\nparam W[K, I]\nparam a[]\nr = W @ u[t-2]\ng = sqrt(a)",  # a must be positive

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import symrnn
-from symrnn import evaluate
+from symrnn.meaning import evaluate
 from symrnn.pages.document import Document, Equation, Prose, Table, flattened
 from symrnn.pages.formats.latex import TexWriter
 from symrnn.pages.lines import broken

@@ -6,9 +6,9 @@ import pytest
 
 import symrnn
 from symrnn import diff, pages
-from symrnn.cells import parse
 from symrnn.flow import measure
 from symrnn.flow.runs import SETTINGS
+from symrnn.language.load import parse
 from symrnn.pages.outline import outline, subject
 from symrnn.pages.phrases import languages
 

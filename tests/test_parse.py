@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import symrnn
-from symrnn.cell import Cell
 from symrnn.errors import CellError
+from symrnn.language.cell import Cell
 
 GOOD = "input x[I]\nstate h[H]\n"
 

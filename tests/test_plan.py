@@ -7,7 +7,7 @@ from textwrap import dedent
 import pytest
 
 import symrnn
-from symrnn.check import check
+from symrnn.proof.check import check
 
 BACKENDS = {"cpp": {}, "cuda": {"host": True}}
 CELLS = {

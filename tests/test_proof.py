@@ -13,12 +13,14 @@ import pytest
 from typer.testing import CliRunner
 
 import symrnn
-from symrnn import build, derive, emit, loading, proof
-from symrnn.check import SHAPES, SMALL, Comparison, check, clear, quick, sizes_at
-from symrnn.cli import app
+from symrnn import build, emit, loading
+from symrnn.calculus import derive
+from symrnn.calculus.ir import Step
+from symrnn.cli.main import app
 from symrnn.errors import CheckFailed, UsageError
-from symrnn.ir import Step
-from symrnn.trial import Trial
+from symrnn.proof import prove as proof
+from symrnn.proof.check import SHAPES, SMALL, Comparison, check, clear, quick, sizes_at
+from symrnn.proof.trial import Trial
 
 OWN = "input x[I]\nstate h[H]\nh = tanh(W @ x + U @ h[t-1] + b) * {k}\n"
 

@@ -19,10 +19,10 @@ from random_features import FEATURES, drawn, everything
 from random_language import draw
 
 import symrnn
-from symrnn.cell import Cell
-from symrnn.kernels import compiler
+from symrnn.language.cell import Cell
+from symrnn.language.parse import _OPERATORS
 from symrnn.loading import module_of
-from symrnn.parse import _OPERATORS
+from symrnn.native import compiler
 
 REFUSED, NOT_JUDGED = 0.2, 0.2
 

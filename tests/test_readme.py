@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import symrnn
-from symrnn.cli import app
+from symrnn.cli.main import app
 
 ROOT = Path(symrnn.__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

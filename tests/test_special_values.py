@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import symrnn
-from symrnn import numeric
-from symrnn.cell import Cell
-from symrnn.cells import parse
-from symrnn.functions import COMPARISONS, ELEMENTWISE, FUNCTIONS, STRUCTURAL
-from symrnn.kernels import compiler
+from symrnn.functions import numeric
+from symrnn.functions.table import COMPARISONS, ELEMENTWISE, FUNCTIONS, STRUCTURAL
+from symrnn.language.cell import Cell
+from symrnn.language.load import parse
+from symrnn.native import compiler
 
 COMPILER = pytest.mark.skipif(compiler.compiler() is None, reason="no C++ compiler: install g++ or clang++")
 NAN, INF = np.nan, np.inf

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import symrnn
-from symrnn.kernels import compiler, store
+from symrnn.native import compiler, store
 
 pytestmark = pytest.mark.skipif(compiler.compiler() is None, reason="no C++ compiler: install g++ or clang++")
 _number = count()

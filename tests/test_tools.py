@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from symrnn.kernels import compiler, nvrtc
+from symrnn.native import compiler, nvrtc
 
 
 @pytest.mark.skipif(not os.environ.get("CI"), reason="only continuous integration must have every tool")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import symrnn
-from symrnn.check import UNCLEAR
-from symrnn.trial import Trial
+from symrnn.proof.check import UNCLEAR
+from symrnn.proof.trial import Trial
 
 RELU = symrnn.parse("input x[N]\nstate h[N]\nh = relu(x + h[t-1])", "relu")
 
@@ -60,7 +60,7 @@ def test_forward_mode_complex_steps_and_differences_agree() -> None:
 def test_forward_mode_and_complex_steps_are_two_witnesses(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = Trial(LSTM, SIZES)
     expected = honest.joint
-    monkeypatch.setattr("symrnn.interpret.tangent", lambda *args: ({"h": np.zeros((3, 2, 3))}, {}))
+    monkeypatch.setattr("symrnn.meaning.interpret.tangent", lambda *args: ({"h": np.zeros((3, 2, 3))}, {}))
     assert Trial(LSTM, SIZES).pushed == 0 and Trial(LSTM, SIZES).joint == expected
     monkeypatch.undo()
     monkeypatch.setattr(Trial, "slopes", lambda self, moves, noise=None: [0.0] * len(moves))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import symrnn
-from symrnn import cells
-from symrnn.check import SHAPES, check
+from symrnn.language import load as cells
+from symrnn.proof.check import SHAPES, check
 
 HEAD = "input x[I]\nstate h[H]\n"
 

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from symrnn.kernels.compiler import pointwise_library
+from symrnn.native.compiler import pointwise_library
 
 SOURCE = None  # the text of elman.cpp; None reads the file beside this one
 AXES = ("I", "H")

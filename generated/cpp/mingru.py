@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from symrnn.kernels.compiler import pointwise_library
+from symrnn.native.compiler import pointwise_library
 
 SOURCE = None  # the text of mingru.cpp; None reads the file beside this one
 AXES = ("I", "H")

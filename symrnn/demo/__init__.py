@@ -10,15 +10,15 @@ from types import ModuleType
 from typing import TypeVar
 
 from symrnn.build import load as load_module
-from symrnn.cell import Cell
-from symrnn.cells import load
-from symrnn.check import check
+from symrnn.calculus.derive import derive
 from symrnn.demo.network import Network, Update, evaluate, network, sample, train
 from symrnn.demo.plot import plot
 from symrnn.demo.text import Baselines, Corpus, Ids, baselines, corpus, documentation, streams
-from symrnn.derive import derive
 from symrnn.emit import emit
 from symrnn.errors import SymrnnError, UsageError
+from symrnn.language.cell import Cell
+from symrnn.language.load import load
+from symrnn.proof.check import check
 
 Say = Callable[[str], None]
 T = TypeVar("T")

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from symrnn.build import compile
-from symrnn.cell import Cell, axis_parts, axis_size
-from symrnn.cells import load
 from symrnn.demo.text import Ids, streams
 from symrnn.errors import UsageError
+from symrnn.language.cell import Cell, axis_parts, axis_size
+from symrnn.language.load import load
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Arrays = dict[str, Array]

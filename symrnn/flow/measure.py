@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from symrnn import numeric
-from symrnn.cell import Cell, axis_size
-from symrnn.derive import Derivation, derive
+from symrnn.calculus.derive import Derivation, derive
 from symrnn.errors import UsageError
 from symrnn.flow.runs import (
     INITIALISATIONS,
@@ -25,6 +23,8 @@ from symrnn.flow.runs import (
     TimeUpError,
     orthogonal,
 )
+from symrnn.functions import numeric
+from symrnn.language.cell import Cell, axis_size
 from symrnn.pages.document import rounded
 from symrnn.pages.parts.paths import Paths
 from symrnn.pages.trace import Trace

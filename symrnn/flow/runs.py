@@ -14,11 +14,11 @@ from functools import cached_property
 
 import numpy as np
 
-from symrnn import numeric
-from symrnn.cell import axis_size
-from symrnn.derive import Derivation
+from symrnn.calculus.derive import Derivation
+from symrnn.functions import numeric
+from symrnn.language.cell import axis_size
+from symrnn.pages.evaluate import Stage, compute, through
 from symrnn.pages.parts.paths import Paths, Walk
-from symrnn.pages.world import Stage, compute, through
 
 Array = numeric.Array
 TINY = 1e-30

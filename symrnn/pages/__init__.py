@@ -9,16 +9,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from symrnn.cell import Cell
-from symrnn.cells import called
 from symrnn.errors import UsageError
+from symrnn.language.cell import Cell
+from symrnn.language.hints import suggest
+from symrnn.language.load import called
 from symrnn.pages.document import Document, Equations, LeftOut, Prose, Section, say
 from symrnn.pages.formula import Deriv, Sym
 from symrnn.pages.notation.latex import Latex
 from symrnn.pages.outline import outline, subject, unchecked
 from symrnn.pages.phrases import table
-from symrnn.pages.spell import Spelling
-from symrnn.slips import suggest
+from symrnn.pages.printer import Spelling
 
 MOST_STEPS = 6
 

@@ -7,8 +7,8 @@ from html import escape
 from pathlib import Path
 
 from symrnn import emit
-from symrnn.cell import Cell
-from symrnn.cells import gallery, load
+from symrnn.language.cell import Cell
+from symrnn.language.load import gallery, load
 from symrnn.pages.document import say
 from symrnn.pages.formats import html
 from symrnn.pages.outline import outline, subject

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from symrnn.cell import axis_parts
-from symrnn.functions import FUNCTIONS, SHORTEST, Function, root, sqrt_
-from symrnn.ir import Contraction, Peak, Pointwise, Ref, Statement, Step, axis_of, symbol
-from symrnn.lower import LAYER_NORM_EPS
+from symrnn.calculus.ir import Contraction, Peak, Pointwise, Ref, Statement, Step, axis_of, symbol
+from symrnn.calculus.lower import LAYER_NORM_EPS
+from symrnn.functions.table import FUNCTIONS, SHORTEST, Function, root, sqrt_
+from symrnn.language.cell import axis_parts
 from symrnn.pages.formula import (
     Add,
     Call,

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from symrnn.numeric import Array
+from symrnn.functions.numeric import Array
+from symrnn.pages.evaluate import World
 from symrnn.pages.formula import Formula
 from symrnn.pages.names import Letter
-from symrnn.pages.world import World
 
 Truth = Callable[[World, int], Array]
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import sympy as sp
 
-from symrnn.functions import Function
-from symrnn.ir import BATCH, Labels, axis_of, fresh
+from symrnn.calculus.ir import BATCH, Labels, axis_of, fresh
+from symrnn.functions.table import Function
 
 
 @dataclass(frozen=True)

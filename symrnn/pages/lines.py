@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from symrnn.pages.document import Equation
 from symrnn.pages.names import Letter
 from symrnn.pages.notation.plain import Plain
-from symrnn.pages.spell import Notation, Spelling
+from symrnn.pages.printer import Notation, Spelling
 
 
 def columns(text: str) -> int:

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from symrnn import numeric
-from symrnn.cell import axis_size
-from symrnn.ir import Labels, axis_of
+from symrnn.calculus.ir import Labels, axis_of
+from symrnn.functions import numeric
+from symrnn.language.cell import axis_size
 from symrnn.pages.document import Equation
+from symrnn.pages.evaluate import World
 from symrnn.pages.formula import (
     Add,
     Big,
@@ -32,7 +33,6 @@ from symrnn.pages.formula import (
     Time,
     union,
 )
-from symrnn.pages.world import World
 
 Array = numeric.Array
 

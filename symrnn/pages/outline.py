@@ -9,23 +9,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from symrnn.cell import Cell
-from symrnn.cells import called, parse
-from symrnn.check import SHAPES
-from symrnn.check import check as check_code
-from symrnn.derive import derive
+from symrnn.calculus.derive import derive
 from symrnn.errors import UsageError
-from symrnn.numeric import Array
+from symrnn.functions.numeric import Array
+from symrnn.language.cell import Cell
+from symrnn.language.load import called, parse
 from symrnn.pages.document import Block, Document, Equation, Equations, Prose, Section, Table, Words, flattened, say
+from symrnn.pages.evaluate import Stage, World, longest_delay
 from symrnn.pages.formula import NOW, Formula, Sym
 from symrnn.pages.names import GREEK, Letter, letter
 from symrnn.pages.notation.plain import Plain
 from symrnn.pages.numbers import Reader
 from symrnn.pages.parts import backward, code, forward, jacobian
 from symrnn.pages.parts.diagram import diagram
-from symrnn.pages.spell import Spelling
+from symrnn.pages.printer import Spelling
 from symrnn.pages.trace import Trace
-from symrnn.pages.world import Stage, World, longest_delay
+from symrnn.proof.check import SHAPES
+from symrnn.proof.check import check as check_code
 
 TOLERANCE = 1e-10
 TRIES, KINK = 50, 1e-9

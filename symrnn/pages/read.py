@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import sympy as sp
 
-from symrnn.cell import Apply, Axes, Cell, Expr, Name, Number
-from symrnn.functions import COMPARISONS, FUNCTIONS, root
-from symrnn.ir import Concat, Contraction, OneHot, Peak, Pointwise, Ref, Slice, Statement, natural
+from symrnn.calculus.ir import Concat, Contraction, OneHot, Peak, Pointwise, Ref, Slice, Statement, natural
+from symrnn.functions.table import COMPARISONS, FUNCTIONS, root
+from symrnn.language.cell import Apply, Axes, Cell, Expr, Name, Number
 from symrnn.pages.formula import (
     NOW,
     STEP,

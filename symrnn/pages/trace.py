@@ -8,9 +8,9 @@ from string import ascii_letters
 
 import sympy as sp
 
-from symrnn.cell import Carry, axis_parts
-from symrnn.derive import Contribution, Derivation, Edge
-from symrnn.ir import Contraction, Peak, Pointwise, Ref, Statement, reads
+from symrnn.calculus.derive import Contribution, Derivation, Edge
+from symrnn.calculus.ir import Contraction, Peak, Pointwise, Ref, Statement, reads
+from symrnn.language.cell import Carry, axis_parts
 from symrnn.pages.compounds import RULES, Compound, compounds, sums_of_powers, tidy
 from symrnn.pages.formula import (
     NOW,

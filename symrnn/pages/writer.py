@@ -20,7 +20,7 @@ from symrnn.pages.document import (
     Words,
 )
 from symrnn.pages.phrases import spoken, table
-from symrnn.pages.spell import Notation, Spelling
+from symrnn.pages.printer import Notation, Spelling
 
 
 class Writer(ABC):

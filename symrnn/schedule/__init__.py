@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from symrnn.derive import Derivation
-from symrnn.program import Program
+from symrnn.calculus.derive import Derivation
 from symrnn.schedule.alias import alias
 from symrnn.schedule.expand import expand
 from symrnn.schedule.fuse import fuse
 from symrnn.schedule.hoist import hoist
 from symrnn.schedule.place import place
+from symrnn.schedule.program import Program
 from symrnn.schedule.save import save
 
 #: Every pass, in the order in which they run; a target may leave some out.

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import sympy as sp
 
-from symrnn.ir import Pointwise, Ref, Statement, compatible, pointwise, reads, symbol
-from symrnn.program import Pass, Program
+from symrnn.calculus.ir import Pointwise, Ref, Statement, compatible, pointwise, reads, symbol
+from symrnn.schedule.program import Pass, Program
 
 
 def alias(program: Program) -> Program:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import sympy as sp
 
-from symrnn.ir import Pointwise, Statement
-from symrnn.program import Program
+from symrnn.calculus.ir import Pointwise, Statement
+from symrnn.schedule.program import Program
 
 
 def expand(program: Program) -> Program:

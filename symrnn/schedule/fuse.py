@@ -6,9 +6,9 @@ from itertools import islice
 
 import sympy as sp
 
-from symrnn.functions import spellable
-from symrnn.ir import Pointwise, Ref, Statement, compatible, pointwise, reads, times_read
-from symrnn.program import Pass, Program
+from symrnn.calculus.ir import Pointwise, Ref, Statement, compatible, pointwise, reads, times_read
+from symrnn.functions.table import spellable
+from symrnn.schedule.program import Pass, Program
 
 #: Symbols, numbers and operations of one statement; beyond it, a chain of many equations stays one statement each.
 MAX_SIZE = 100

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import sympy as sp
 
-from symrnn.ir import Pointwise, Ref, Statement, Value, axis_of, numbered, over_time, pointwise, symbol
-from symrnn.program import Pass, Program
+from symrnn.calculus.ir import Pointwise, Ref, Statement, Value, axis_of, numbered, over_time, pointwise, symbol
+from symrnn.schedule.program import Pass, Program
 
 
 def hoist(program: Program) -> Program:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from symrnn.derive import Derivation
-from symrnn.ir import Statement, Value, over_time, reads
-from symrnn.program import Carried, Pass, Program
+from symrnn.calculus.derive import Derivation
+from symrnn.calculus.ir import Statement, Value, over_time, reads
+from symrnn.schedule.program import Carried, Pass, Program
 
 
 def place(derivation: Derivation) -> Program:

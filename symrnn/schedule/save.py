@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from symrnn.ir import Statement, reads
-from symrnn.program import BLOCKS, Pass, Program, read_in
+from symrnn.calculus.ir import Statement, reads
+from symrnn.schedule.program import BLOCKS, Pass, Program, read_in
 
 
 def save(program: Program) -> Program:

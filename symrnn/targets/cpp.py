@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from types import ModuleType
 
-from symrnn.arraycode import HELPERS
-from symrnn.cell import Cell
+from symrnn.compiled.c import SPELLING, Kernel, sizes
+from symrnn.compiled.host_code import Direction, Glue
+from symrnn.compiled.layout import layout
+from symrnn.compiled.plan import Plan, plan
 from symrnn.emit import Artifact, Header, emit
 from symrnn.errors import SubstituteWarning, UsageError
-from symrnn.frame import Filled, Pairs, frame, has_sums
-from symrnn.kernels.c import SPELLING, Kernel, sizes
-from symrnn.kernels.compiler import QUICK, compiler, pointwise_library
-from symrnn.kernels.glue import Direction, Glue
-from symrnn.kernels.layout import layout
-from symrnn.kernels.plan import Plan, plan
+from symrnn.language.cell import Cell
 from symrnn.loading import load as execute
-from symrnn.program import Program
-from symrnn.spelling import in_python
+from symrnn.native.compiler import QUICK, compiler, pointwise_library
+from symrnn.printing.arrays import HELPERS
+from symrnn.printing.interface import Filled, Pairs, frame, has_sums
+from symrnn.printing.spelling import in_python
+from symrnn.schedule.program import Program
 
 NAME = "cpp"
 TEMPLATES = {".py": "cpp/module.py.j2", ".cpp": "cpp/kernels.cpp.j2"}

@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
-from symrnn.cell import Cell, Variable
+from symrnn.compiled.c import SPELLING, Kernel, sizes
+from symrnn.compiled.ops import extent
 from symrnn.emit import Artifact, Header
 from symrnn.errors import UsageError
-from symrnn.frame import Filled, Pairs
-from symrnn.kernels.c import SPELLING, Kernel, sizes
-from symrnn.kernels.compiler import compiler
-from symrnn.kernels.host import on_the_cpu
-from symrnn.kernels.ops import extent
+from symrnn.language.cell import Cell, Variable
 from symrnn.loading import load as execute
-from symrnn.program import Program
-from symrnn.spelling import in_python
+from symrnn.native.compiler import compiler
+from symrnn.native.cuda_on_cpu import on_the_cpu
+from symrnn.printing.interface import Filled, Pairs
+from symrnn.printing.spelling import in_python
+from symrnn.schedule.program import Program
 from symrnn.targets import cpp
 
 NAME = "cuda"

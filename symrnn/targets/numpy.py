@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from symrnn.arraycode import HELPERS, Writer, broken, insertions, is_view
-from symrnn.cell import Axes, axis_parts
+from symrnn.calculus.ir import Contraction, Pointwise, Statement, numbered, times_read
 from symrnn.emit import Header
-from symrnn.frame import Filled, Pairs, Row, frame, has_sums
-from symrnn.ir import Contraction, Pointwise, Statement, numbered, times_read
-from symrnn.program import BLOCKS, Pass, Program
-from symrnn.spelling import constant, in_python
+from symrnn.language.cell import Axes, axis_parts
+from symrnn.printing.arrays import HELPERS, Writer, broken, insertions, is_view
+from symrnn.printing.interface import Filled, Pairs, Row, frame, has_sums
+from symrnn.printing.spelling import constant, in_python
+from symrnn.schedule.program import BLOCKS, Pass, Program
 
 NAME = "numpy"
 TEMPLATES = {".py": "numpy/module.py.j2"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from symrnn.functions import Function
+from symrnn.functions.table import Function
 from symrnn.pages.formula import Time
 from symrnn.pages.names import GREEK, Letter, is_upright, is_word
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from symrnn.derive import Contribution
-from symrnn.ir import Contraction
+from symrnn.calculus.derive import Contribution
+from symrnn.calculus.ir import Contraction
 from symrnn.pages.document import Block, Equation, Equations, Phrase, Prose, Section, Truth, say
 from symrnn.pages.formula import (
     NOW,

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from textwrap import dedent
 
-from symrnn.cells import called
 from symrnn.emit import emit
+from symrnn.language.load import called
 from symrnn.pages.document import Block, Code, Equation, Equations, Fold, Phrase, Prose, Section, say
 from symrnn.pages.formula import Deriv, Formula
 from symrnn.pages.trace import Trace

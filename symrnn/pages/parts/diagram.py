@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from symrnn.cell import Name, walk
+from symrnn.language.cell import Name, walk
 from symrnn.pages.document import Diagram, Node
 from symrnn.pages.formula import NOW, Sym
 from symrnn.pages.trace import Trace

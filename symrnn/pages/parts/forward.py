@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import sympy as sp
 
-from symrnn.cell import Variable, axis_parts
-from symrnn.ir import Concat, Contraction, OneHot, Peak, reads
+from symrnn.calculus.ir import Concat, Contraction, OneHot, Peak, reads
+from symrnn.language.cell import Variable, axis_parts
 from symrnn.pages.document import Block, Equation, Equations, Mono, Phrase, Prose, Section, Table, Truth, Words, say
+from symrnn.pages.evaluate import Stage
 from symrnn.pages.formula import (
     STEP,
     Add,
@@ -28,7 +29,6 @@ from symrnn.pages.formula import (
 from symrnn.pages.parts.paths import Hop, Paths
 from symrnn.pages.read import expression
 from symrnn.pages.trace import Trace
-from symrnn.pages.world import Stage
 
 
 def symbols(traces: list[Trace]) -> Section:

@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 import sympy as sp
 
-from symrnn import numeric
-from symrnn.functions import Function
-from symrnn.ir import Pointwise, symbol
+from symrnn.calculus.ir import Pointwise, symbol
+from symrnn.functions import numeric
+from symrnn.functions.table import Function
 from symrnn.pages.compounds import tidy
 from symrnn.pages.document import Block, Prose, Table, say
 from symrnn.pages.formula import Num

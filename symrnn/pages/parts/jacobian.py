@@ -8,13 +8,14 @@ from functools import cached_property
 import numpy as np
 import sympy as sp
 
-from symrnn import numeric
-from symrnn.derive import Edge
-from symrnn.functions import Function
-from symrnn.ir import Concat, Contraction, Pointwise, Ref
-from symrnn.numeric import Array
+from symrnn.calculus.derive import Edge
+from symrnn.calculus.ir import Concat, Contraction, Pointwise, Ref
+from symrnn.functions import numeric
+from symrnn.functions.numeric import Array
+from symrnn.functions.table import Function
 from symrnn.pages.compounds import RULES, tidy
 from symrnn.pages.document import Block, Equation, Equations, Fold, LeftOut, Phrase, Prose, Section, Truth, rounded, say
+from symrnn.pages.evaluate import Stage, World
 from symrnn.pages.formula import (
     NOW,
     Big,
@@ -36,7 +37,6 @@ from symrnn.pages.parts.paths import STACK, Hop, Paths, Product, Walk, is_diagon
 from symrnn.pages.read import settled
 from symrnn.pages.rewrite import at_time, shifted
 from symrnn.pages.trace import Trace
-from symrnn.pages.world import Stage, World
 
 WHOLE = 12
 FEW, NAMED = 4, 8

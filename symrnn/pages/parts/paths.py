@@ -7,8 +7,8 @@ from functools import cached_property
 
 import sympy as sp
 
-from symrnn.derive import Edge
-from symrnn.ir import Concat, Contraction, Pointwise, Statement
+from symrnn.calculus.derive import Edge
+from symrnn.calculus.ir import Concat, Contraction, Pointwise, Statement
 from symrnn.pages.compounds import RULES, Compound, tidy
 from symrnn.pages.formula import (
     NOW,

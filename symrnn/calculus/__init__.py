@@ -1,0 +1,1 @@
+"""Cell → Step → derivation: the statements of a step, and the rules by which they are differentiated."""

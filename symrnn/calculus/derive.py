@@ -1,0 +1,380 @@
+"""Cell → Derivation: backpropagation through time from two rules, kept as a trace.
+
+An adjoint ``d_v`` is ∂L/∂v. Through a Pointwise it is multiplied by a partial derivative; through a Contraction it
+is contracted with the other operand, labels permuted. Broadcasting and summing are each other's adjoints. The
+recursion is folded: one step, whose ``d_h_next`` is what step t+1 hands back, whatever the length of the sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+
+import sympy as sp
+
+from symrnn.calculus.ir import (
+    Concat,
+    Contraction,
+    OneHot,
+    Peak,
+    Pointwise,
+    Ref,
+    Slice,
+    Statement,
+    Step,
+    Value,
+    axis_of,
+    compatible,
+    fresh,
+    numbered,
+    pointwise,
+    verify,
+)
+from symrnn.calculus.lower import lower
+from symrnn.functions.table import differentiate
+from symrnn.language.cell import Cell
+
+MAX_PATHS = 5_000
+DIFFERENTIABLE = ("input", "param", "carry", "value")
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One operand of one statement: how `wrt` enters `statement.out`. `partial` is None for a Contraction."""
+
+    statement: Statement
+    position: int
+    partial: sp.Expr | None
+
+    @property
+    def wrt(self) -> str:
+        return self.statement.args[self.position].name
+
+    @property
+    def of(self) -> str:
+        return self.statement.out.name
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """One summand of an adjoint.
+
+    rule: seed (the cotangent of an output), next (handed back by step t+1), pointwise, broadcast (pointwise, then
+    summed over the axes along which the operand was broadcast), product, or slice. `expr` is the summand, in the
+    values `args`; `steps` are the statements that prepare it.
+    """
+
+    rule: str
+    args: tuple[Ref, ...]
+    expr: sp.Expr
+    edge: Edge | None = None
+    steps: tuple[Statement, ...] = ()
+
+
+@dataclass(frozen=True)
+class Adjoint:
+    """``d_of`` with its contributions; `statement` adds them up."""
+
+    of: str
+    contributions: tuple[Contribution, ...]
+    statement: Statement
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """The derived backward step of a cell and how it came about.
+
+    `values` names everything in `step` and in the adjoints; `seeds` maps an output to its cotangent,
+    `handed_back` a carry to (its adjoint from step t+1, its adjoint for step t-1); `gradients` maps inputs and
+    parameters to their adjoints.
+    """
+
+    cell: Cell
+    step: Step
+    values: dict[str, Value]
+    edges: tuple[Edge, ...]
+    adjoints: tuple[Adjoint, ...]
+    seeds: dict[str, str]
+    handed_back: dict[str, tuple[str, str]]
+    gradients: dict[str, str]
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """The backward step in order."""
+        return tuple(s for a in self.adjoints for s in (*(x for c in a.contributions for x in c.steps), a.statement))
+
+    def edges_from(self, name: str) -> tuple[Edge, ...]:
+        return self._edges_by_wrt.get(name, ())
+
+    @cached_property
+    def _edges_by_wrt(self) -> dict[str, tuple[Edge, ...]]:
+        return by_wrt(self.edges)
+
+    @cached_property
+    def jacobian(self) -> dict[tuple[str, str], tuple[tuple[Edge, ...], ...]]:
+        """(state, earlier state) → the paths from the one's previous value to the other's new one.
+
+        ∂state_t/∂earlier_{t-1} is the sum over the paths of the product of their edges.
+        """
+        previous = {v.of: n for n, v in self.step.values.items() if v.role == "carry"}
+        return {
+            (new, old): tuple(self._paths(previous[old], self.step.carried[new]))
+            for new in self.step.carried
+            for old in self.step.carried
+        }
+
+    def _paths(self, start: str, goal: str) -> Iterator[tuple[Edge, ...]]:
+        if self._count(start, goal, {}) > MAX_PATHS:
+            raise ValueError(f"more than {MAX_PATHS} paths lead from {start} to {goal}")
+        if start == goal:
+            yield ()
+            return
+        for edge in self.edges_from(start):
+            for rest in self._paths(edge.of, goal):
+                yield (edge, *rest)
+
+    def _count(self, start: str, goal: str, known: dict[str, int]) -> int:
+        if start == goal:
+            return 1
+        if start not in known:
+            known[start] = sum(self._count(e.of, goal, known) for e in self.edges_from(start))
+        return known[start]
+
+
+@lru_cache(maxsize=256)
+def derive(cell: Cell) -> Derivation:
+    """Differentiate a cell: every local partial, every adjoint, every gradient, independent of T, B and sizes."""
+    return _Derivation(lower(cell), cell).derivation()
+
+
+def local_edges(step: Step) -> tuple[Edge, ...]:
+    """Every way in which one value of the step depends differentiably on another."""
+    edges = []
+    for s in step.statements:
+        for k, arg in enumerate(s.args):
+            if isinstance(s, OneHot | Peak) or step.values[arg.name].role not in DIFFERENTIABLE:
+                continue
+            partial = _partial(s, arg) if isinstance(s, Pointwise) else None
+            if partial != 0:
+                edges.append(Edge(s, k, partial))
+    return tuple(edges)
+
+
+def by_wrt(edges: tuple[Edge, ...]) -> dict[str, tuple[Edge, ...]]:
+    """The edges that leave each value, in order."""
+    found: dict[str, list[Edge]] = {}
+    for edge in edges:
+        found.setdefault(edge.wrt, []).append(edge)
+    return {name: tuple(leaving) for name, leaving in found.items()}
+
+
+def _partial(s: Pointwise, arg: Ref) -> sp.Expr:
+    function = hasattr(type(s.expr), "row")
+    return differentiate(s.expr, arg.symbol, s.out.symbol if function else None)
+
+
+def verify_sums(adjoints: Iterable[Adjoint]) -> None:
+    """Each summand is read as its rule wrote it: the sum gives none of its operands other labels; a breach is a bug."""
+    for a in adjoints:
+        for ref in (r for c in a.contributions for r in c.args):
+            read = [r for r in a.statement.args if r.name == ref.name]
+            assert read in ([], [ref]), f"d_{a.of} reads {ref} as {read}"
+
+
+class _Derivation:
+    def __init__(self, step: Step, cell: Cell) -> None:
+        self.step, self.cell = step, cell
+        self.values = dict(step.values)
+        self.edges = local_edges(step)
+        self.edges_from = by_wrt(self.edges)
+        single = len(cell.outputs) == 1
+        self.seeds = {v.name: self.unique("dy" if single else f"dy_{v.name}") for v in cell.outputs}
+        self.next = {key: self.unique(f"d_{key}_next") for key in step.carried}
+        for name, seed in self.seeds.items():
+            self.values[seed] = replace(step.values[name], name=seed, role="seed", of=name)
+        for key, name in self.next.items():
+            self.values[name] = replace(step.values[step.carried[key]], name=name, role="next", of=key)
+        self.adjoint_of: dict[str, Ref] = {}
+        self.adjoints: list[Adjoint] = []
+
+    def derivation(self) -> Derivation:
+        for s in reversed(self.step.statements):
+            self.add_up(s.out.name)
+        leaves = [n for n, v in self.step.values.items() if v.role in ("input", "param", "carry")]
+        for name in leaves:
+            self.add_up(name, always=True)
+        previous = {v.of: n for n, v in self.step.values.items() if v.role == "carry"}
+        given = [n for n, v in self.values.items() if v.role in ("seed", "next")]
+        derivation = Derivation(
+            cell=self.cell,
+            step=self.step,
+            values=self.values,
+            edges=self.edges,
+            adjoints=tuple(self.adjoints),
+            seeds=self.seeds,
+            handed_back={key: (self.next[key], f"d_{previous[key]}") for key in self.step.carried},
+            gradients={n: f"d_{n}" for n in leaves if self.values[n].role != "carry"},
+        )
+        verify(derivation.statements, self.values, [*given, *(s.out.name for s in self.step.statements)])
+        verify_sums(derivation.adjoints)
+        return derivation
+
+    def add_up(self, name: str, always: bool = False) -> None:
+        """The adjoint of one value: the sum of its contributions; a value that reaches no output has none."""
+        value = self.values[name]
+        contributions = list(self.given(name))
+        for edge in self.edges_from.get(name, ()):
+            if edge.of in self.adjoint_of:
+                contributions.append(self.through(edge))
+        if not contributions and not always:
+            return
+        out = Ref(f"d_{name}", value.labels)
+        last = contributions[0].steps[-1] if len(contributions) == 1 and contributions[0].steps else None
+        if last is not None and contributions[0].expr == last.out.symbol and last.out.labels == value.labels:
+            del self.values[last.out.name]
+            only = replace(contributions[0], steps=contributions[0].steps[:-1], args=(), expr=out.symbol)
+            self.adjoints.append(Adjoint(name, (only,), replace(last, out=replace(last.out, name=out.name))))
+        else:
+            contributions = self.apart(contributions)
+            refs = [r for c in contributions for r in c.args]
+            total = pointwise(out, sp.Add(*(c.expr for c in contributions)), refs, self.equation(name))
+            self.adjoints.append(Adjoint(name, tuple(contributions), total))
+        self.values[out.name] = Value(out.name, value.axes, value.batched, value.timed, "adjoint", name)
+        self.adjoint_of[name] = out
+
+    def apart(self, contributions: list[Contribution]) -> list[Contribution]:
+        """Contributions that can be added: one that reads a value under other labels becomes a value itself.
+
+        The two of d_P in s = P @ y + y @ P are both d_s * y, once with d_s along the rows and once along the columns.
+        """
+        done: list[Contribution] = []
+        for c in contributions:
+            together = compatible([*(r for d in done for r in d.args), *c.args])
+            done.append(c if together else self.named(c))
+        return done
+
+    def named(self, c: Contribution) -> Contribution:
+        """The same contribution, as the value of a statement of its own."""
+        assert c.edge is not None
+        value, name = self.values[c.edge.wrt], self.unique(f"d_{c.edge.wrt}_{c.edge.of}")
+        self.values[name] = Value(name, value.axes, value.batched, value.timed, "adjoint", c.edge.wrt)
+        out = Ref(name, value.labels)
+        statement = pointwise(out, c.expr, c.args, c.edge.statement.equation)
+        return replace(c, args=(out,), expr=out.symbol, steps=(*c.steps, statement))
+
+    def equation(self, name: str) -> str:
+        """Which equation an adjoint belongs to."""
+        return next((s.equation for s in self.step.statements if s.out.name == name), name)
+
+    def given(self, name: str) -> Iterator[Contribution]:
+        """What comes from outside the step: the cotangent of an output, and what step t+1 hands back."""
+        if name in self.seeds:
+            ref = Ref(self.seeds[name], self.values[name].labels)
+            yield Contribution("seed", (ref,), ref.symbol)
+        for key, source in self.step.carried.items():
+            if source == name:
+                ref = Ref(self.next[key], self.values[name].labels)
+                yield Contribution("next", (ref,), ref.symbol)
+
+    # -- the rules -----------------------------------------------------------------------------------------
+
+    def through(self, edge: Edge) -> Contribution:
+        """What `edge.wrt` receives from the adjoint of the statement it enters."""
+        match edge.statement:
+            case Pointwise():
+                return self.through_pointwise(edge)
+            case Contraction():
+                return self.through_contraction(edge)
+            case Concat():
+                return self.through_concat(edge)
+        raise AssertionError(f"no rule for {edge.statement}")
+
+    def mapping(self, edge: Edge) -> dict[str, str]:
+        """Renames labels so that the operand has its natural ones and all others stay apart."""
+        s, arg = edge.statement, edge.statement.args[edge.position]
+        mapping = dict(zip(arg.labels, self.values[arg.name].labels, strict=True))
+        for label in dict.fromkeys(x for r in (s.out, *s.args) for x in r.labels):
+            if label not in mapping:
+                mapping[label] = fresh(axis_of(label), mapping.values())
+        return mapping
+
+    def through_pointwise(self, edge: Edge) -> Contribution:
+        s, partial = edge.statement, edge.partial
+        assert isinstance(s, Pointwise) and partial is not None
+        value, mapping = self.values[edge.wrt], self.mapping(edge)
+        refs = [_relabel(r, mapping) for r in (*s.args, s.out) if r.symbol in partial.free_symbols]
+        d_out = _relabel(Ref(self.adjoint_of[edge.of].name, s.out.labels), mapping)
+        sums = set(d_out.labels) - set(value.labels) or (self.timed(edge.of) and not value.timed)
+        if not sums:
+            return Contribution("pointwise", (d_out, *refs), d_out.symbol * partial, edge)
+        inside = [r for r in refs if not set(r.labels) <= set(value.labels) or (self.timed(r.name) and not value.timed)]
+        if not inside:
+            total = self.contraction(edge, (d_out,), value)
+            return Contribution("broadcast", (total.out, *refs), total.out.symbol * partial, edge, (total,))
+        factor, rest = (
+            partial.as_independent(inside[0].symbol, as_Add=False) if len(inside) == 1 else (sp.Integer(1), partial)
+        )
+        if len(inside) == 1 and rest == inside[0].symbol and not factor.free_symbols & {r.symbol for r in inside}:
+            total = self.contraction(edge, (d_out, inside[0]), value)
+            return Contribution("broadcast", (total.out, *refs), total.out.symbol * factor, edge, (total,))
+        product = self.product(edge, d_out, partial, refs)
+        total = self.contraction(edge, (product.out,), value)
+        return Contribution("broadcast", (total.out,), total.out.symbol, edge, (product, total))
+
+    def through_contraction(self, edge: Edge) -> Contribution:
+        s, value, mapping = edge.statement, self.values[edge.wrt], self.mapping(edge)
+        d_out = _relabel(Ref(self.adjoint_of[edge.of].name, s.out.labels), mapping)
+        others = tuple(_relabel(a, mapping) for k, a in enumerate(s.args) if k != edge.position)
+        found = {x for r in (d_out, *others) for x in r.labels}
+        folds = self.timed(edge.of) and not value.timed
+        transposed = not others and set(d_out.labels) == set(value.labels)
+        if found <= set(value.labels) and not folds and not (transposed and d_out.labels != value.labels):
+            expr = sp.Mul(d_out.symbol, *(r.symbol for r in others))
+            return Contribution("product", (d_out, *others), expr, edge)
+        total = self.contraction(edge, (d_out, *others), value)
+        return Contribution("product", (total.out,), total.out.symbol, edge, (total,))
+
+    def through_concat(self, edge: Edge) -> Contribution:
+        s, value = edge.statement, self.values[edge.wrt]
+        before = tuple(a for k in range(edge.position) for a in self.values[s.args[k].name].axes[-1:])
+        d_out = self.adjoint_of[edge.of]
+        whole = self.values[edge.of]
+        name = self.unique(f"d_{edge.wrt}_{edge.of}")
+        self.values[name] = Value(name, value.axes, whole.batched, whole.timed, "adjoint", edge.wrt)
+        cut = Slice(Ref(name, self.values[name].labels), (d_out,), before, s.equation)
+        if (whole.batched, whole.timed) == (value.batched, value.timed):
+            return Contribution("slice", (cut.out,), cut.out.symbol, edge, (cut,))
+        total = self.contraction(edge, (cut.out,), value)
+        return Contribution("slice", (total.out,), total.out.symbol, edge, (cut, total))
+
+    # -- new values ----------------------------------------------------------------------------------------
+
+    def timed(self, name: str) -> bool:
+        return self.values[name].timed
+
+    def unique(self, name: str) -> str:
+        adjoints = {f"d_{n}" for n in self.step.values}  # those still to come too
+        return numbered(name, lambda n: n in self.values or n in adjoints)
+
+    def contraction(self, edge: Edge, args: tuple[Ref, ...], value: Value) -> Contraction:
+        """The product of the operands, summed down to the labels of the receiving value that they have."""
+        labels = tuple(x for x in value.labels if any(x in a.labels for a in args))
+        name = self.unique(f"d_{edge.wrt}_{edge.of}")
+        axes = tuple(axis_of(x) for x in labels if x in value.labels[value.batched :])
+        batched = value.batched and value.labels[0] in labels
+        self.values[name] = Value(name, axes, batched, value.timed, "adjoint", edge.wrt)
+        return Contraction(Ref(name, labels), args, edge.statement.equation)
+
+    def product(self, edge: Edge, d_out: Ref, partial: sp.Expr, refs: list[Ref]) -> Pointwise:
+        """The adjoint times the partial, not yet summed."""
+        name = self.unique(f"d_{edge.of}_by_{edge.wrt}")
+        of = self.values[edge.of]
+        self.values[name] = Value(
+            name, tuple(axis_of(x) for x in d_out.labels[of.batched :]), of.batched, of.timed, "adjoint", edge.wrt
+        )
+        return Pointwise(Ref(name, d_out.labels), d_out.symbol * partial, (d_out, *refs), edge.statement.equation)
+
+
+def _relabel(ref: Ref, mapping: dict[str, str]) -> Ref:
+    return Ref(ref.name, tuple(mapping.get(x, x) for x in ref.labels))

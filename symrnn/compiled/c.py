@@ -1,0 +1,378 @@
+"""Kernels as C++ that CUDA and a plain compiler read alike: the pointwise function, and what it loads and stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import sympy as sp
+
+from symrnn.calculus.ir import BATCH, TIME, Labels, Ref, axis_of, numbered, symbol
+from symrnn.compiled.layout import Layout
+from symrnn.compiled.ops import Assign, Home, Map, Reduce, extent
+from symrnn.functions.table import Function
+from symrnn.language.cell import Cell
+from symrnn.printing.infix import Infix, decimal
+from symrnn.printing.spelling import in_python, means_something_in_c
+
+SPELLING: dict[str, str] = {
+    **{
+        n: f"{n}({{}})"
+        for n in ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "sigmoid", "erf", "erfc")
+    },
+    "abs": "absolute({})",
+    "max": "larger({}, {})",
+    "min": "smaller({}, {})",
+    "gt": "compute_t({} > {})",
+    "ge": "compute_t({} >= {})",
+    "where": "choose({}, {}, {})",
+    "pow": "pow({}, {})",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of code and the comment above it ("" for none)."""
+
+    comment: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Array:
+    """A buffer as a kernel sees it: `pointer` in C, `name` in Python."""
+
+    name: str
+    pointer: str
+    written: bool
+
+
+@dataclass(frozen=True)
+class Load:
+    """A parameter of the pointwise function and the expression that is passed for it."""
+
+    local: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Held:
+    """A carried value of a whole-sequence kernel: its local names, where it starts, and where it ends (or "").
+
+    `load` and `store` are where a loop that keeps nothing in registers finds and leaves it at step t.
+    """
+
+    arrives: str
+    source: str
+    start: str
+    end: str
+    load: str
+    store: str
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One kernel for the templates; kind is map, sequence, sum, largest, smallest or peak.
+
+    `space` and `over` are (index, length, where it is found in n or k) of the labels that stay and of those searched;
+    `rows` says that the labels summed include the one along which memory is contiguous.
+    """
+
+    name: str
+    kind: str
+    backward: bool
+    title: str
+    arrays: tuple[Array, ...]
+    space: tuple[tuple[str, str, str], ...]
+    count: str
+    over: tuple[tuple[str, str, str], ...]
+    over_count: str
+    rows: bool
+    loads: tuple[Load, ...]
+    fixed: tuple[Load, ...]
+    outs: tuple[str, ...]
+    body: tuple[Line, ...]
+    stores: tuple[Load, ...]
+    held: tuple[Held, ...]
+    term: str
+    target: str
+
+    @property
+    def parameters(self) -> list[str]:
+        """What the pointwise function takes: operands, then results by reference."""
+        return [f"const compute_t {x.local}" for x in self.loads] + [f"compute_t& {x}" for x in self.outs]
+
+    @property
+    def pointers(self) -> list[str]:
+        """The kernel's arrays as parameters."""
+        return [f"{'' if a.written else 'const '}storage_t* __restrict__ {a.pointer}" for a in self.arrays]
+
+
+@lru_cache(maxsize=256)
+def kernel_of(made: Layout, direction: str, op: Map | Reduce) -> Kernel:
+    """The text of one kernel, the same for every target."""
+    return Writer(made, direction).kernel(op)
+
+
+class Writer:
+    """Spells the kernels of one direction of a laid-out plan."""
+
+    def __init__(self, made: Layout, direction: str) -> None:
+        self.made, self.direction = made, direction
+        self.cell: Cell = made.plan.program.derivation.cell
+        self.values = made.plan.program.values
+        self.sizes = sizes(self.cell)
+        self.block = ""
+
+    def kernel(self, op: Map | Reduce) -> Kernel:
+        """The text of one kernel."""
+        self.block = op.block
+        self.row = "t" if op.block == "loop" else ""
+        labels = op.space if isinstance(op, Map) else (*op.space, *op.over)
+        self.index = _indices(labels, set(self.sizes.values()))
+        return self.map(op) if isinstance(op, Map) else self.reduce(op)
+
+    # -- fused kernels -------------------------------------------------------------------------------------
+
+    def map(self, op: Map) -> Kernel:
+        held = {r.arrives: r for r in op.registers}
+        names = self.local_names(op)
+        body = self.body(op, names)
+        fixed = [r for r in op.loads if op.sequence and r not in held and self.fixed(r)]
+        loads = [Load(names[r], names[r] if r in held or r in fixed else self.load(r)) for r in op.loads]
+        return Kernel(
+            name=op.name,
+            kind="sequence" if op.sequence else "map",
+            backward=self.direction == "backward",
+            title="",
+            arrays=self.arrays(op.loads, [*op.stores, *(r.source for r in op.registers)]),
+            space=self.decoded(op.space, "n"),
+            count=" * ".join(_factor(self.length(x)) for x in op.space) or "1",
+            over=(),
+            over_count="",
+            rows=False,
+            loads=tuple(loads),
+            fixed=tuple(Load(names[r], self.load(r)) for r in fixed),
+            outs=tuple(names[x.out] for x in op.lines if x.out in op.stores or self.is_held(x, op)),
+            body=body,
+            stores=tuple(Load(names[r], self.place(r)) for r in op.stores if not self.only_held(r, op)),
+            held=tuple(self.held(r.arrives, r.source, names, op) for r in op.registers),
+            term="",
+            target="",
+        )
+
+    def is_held(self, line: Assign, op: Map) -> bool:
+        return any(r.source == line.out for r in op.registers)
+
+    def only_held(self, ref: Ref, op: Map) -> bool:
+        """A carried value of which nobody wants more than the last."""
+        return any(r.source == ref for r in op.registers) and self.home(ref).buffer.rows == "2"
+
+    def held(self, arrives: Ref, source: Ref, names: dict[Ref, str], op: Map) -> Held:
+        first, last = ("0", "T - 1") if self.direction == "forward" else ("T - 1", "0")
+        end = self.place(source, last) if self.home(source).buffer.rows == "2" else ""
+        start, load, store = self.load(arrives, first), self.load(arrives), self.place(source)
+        return Held(names[arrives], names[source], start, end, load, store if end else "")
+
+    def local_names(self, op: Map) -> dict[Ref, str]:
+        """A C name for every operand and result, its own where that is free."""
+        names: dict[Ref, str] = {}
+        taken = {*self.index.values(), *self.sizes.values()}
+        for r in (*op.loads, *(x.out for x in op.lines)):
+            arrays = r.name.endswith("_at")  # as the names of arrays do
+            name = f"{r.name}_" if arrays or r.name in taken or means_something_in_c(r.name) else r.name
+            names[r] = numbered(name, lambda n: n in taken)
+            taken.add(names[r])
+        return names
+
+    def body(self, op: Map, names: dict[Ref, str]) -> tuple[Line, ...]:
+        """The lines of the pointwise function, common subexpressions of all of them computed once."""
+        local: list[sp.Expr] = []
+        for x in op.lines:
+            local.append(x.expr.xreplace({symbol(name): symbol(names[r]) for name, r in x.args}))
+        taken = set(names.values())
+        fresh = (symbol(n) for n in _temporaries(taken))
+        shared, reduced = sp.cse(local, symbols=fresh, order="canonical", list=True)
+        rank = {n: k for k, n in enumerate([*names.values(), *(s.name for s, _ in shared)])}
+        infix = Infix(rank, str, _call, _number, _power)
+        waiting = dict(shared)
+        outs = {names[x.out] for x in op.lines if x.out in op.stores or self.is_held(x, op)}
+        lines: list[Line] = []
+        shown = ""
+
+        def need(expr: sp.Expr) -> None:
+            for s in sorted(expr.free_symbols & waiting.keys(), key=lambda s: rank[s.name]):
+                if s in waiting:
+                    inner = waiting.pop(s)
+                    need(inner)
+                    lines.append(Line("", f"const compute_t {s.name} = {infix.text(inner)};"))
+
+        for x, expr in zip(op.lines, reduced, strict=True):
+            comment = self.equation(x.equation)
+            before = len(lines)
+            need(expr)
+            name = names[x.out]
+            lines.append(Line("", f"{name if name in outs else f'const compute_t {name}'} = {infix.text(expr)};"))
+            if comment and comment != shown:
+                lines[before] = Line(comment, lines[before].text)
+                shown = comment
+        return tuple(lines)
+
+    def equation(self, name: str) -> str:
+        found = next((e for e in self.cell.equations if e.name == name), None)
+        if found is None:
+            return ""
+        return found.text if self.direction == "forward" else f"through {found.text}"
+
+    # -- reductions ----------------------------------------------------------------------------------------
+
+    def reduce(self, op: Reduce) -> Kernel:
+        last = {a.labels[-1] for a in op.args if a.labels}
+        return Kernel(
+            name=op.name,
+            kind=op.how,
+            backward=self.direction == "backward",
+            title=self.equation(op.equation),
+            arrays=self.arrays(op.args, [op.out]),
+            space=self.decoded(op.space, "n"),
+            count=" * ".join(_factor(self.length(x)) for x in op.space) or "1",
+            over=self.decoded(op.over, "k"),
+            over_count=" * ".join(_factor(self.length(x)) for x in op.over),
+            rows=bool(last & set(op.over)),
+            loads=(),
+            fixed=(),
+            outs=(),
+            body=(),
+            stores=(),
+            held=(),
+            term=" * ".join(self.load(a) for a in op.args),
+            target=self.place(op.out),
+        )
+
+    # -- operands ------------------------------------------------------------------------------------------
+
+    def home(self, ref: Ref) -> Home:
+        return self.made.homes[ref.name]
+
+    def fixed(self, ref: Ref) -> bool:
+        """Is the operand an array's component that is the same at every step?"""
+        value = self.values[ref.name]
+        return not value.timed and value.role not in ("const", "size", "identity")
+
+    def load(self, ref: Ref, row: str = "") -> str:
+        """An operand's component, in the type one computes in."""
+        value = self.values[ref.name]
+        match value.role:
+            case "const":
+                return f"compute_t({self.cell.variable(ref.name).start})"
+            case "size":
+                return f"compute_t({self.sizes[ref.name]})"
+            case "time":
+                return f"compute_t({self.row or self.index[TIME]})"
+            case "identity":
+                return f"compute_t({self.index[ref.labels[0]]} == {self.index[ref.labels[1]]})"
+        return f"compute_t({self.place(ref, row)})"
+
+    def place(self, ref: Ref, row: str = "") -> str:
+        """The element of the buffer where a component lives."""
+        home, value = self.home(ref), self.values[ref.name]
+        buffer = home.buffer
+        steps: list[tuple[str, str]] = []
+        if buffer.rows:
+            at = row or self.row or self.index[TIME]
+            at = {"T - 1": "T"}.get(at, f"{at} + 1") if home.shift else at
+            steps.append((f"{_factor(at)} % 2" if buffer.rows == "2" else at, ""))
+        labels = [x for x in ref.labels if x != TIME]
+        if value.batched:
+            steps.append((self.index[BATCH], self.sizes["B"]))
+            labels.remove(BATCH)
+        for label, axis in zip(labels, buffer.axes[:-1] if labels else (), strict=False):
+            if label != labels[-1]:
+                steps.append((self.index[label], self.length(axis)))
+        if labels:
+            columns = buffer.axes if len(labels) == 1 else buffer.axes[-1:]
+            before = f"{extent(home.offset, self.sizes)} + " if home.offset else ""
+            steps.append((before + self.index[labels[-1]], extent(columns, self.sizes)))
+        return f"{self.pointer(buffer.name)}[{_horner(steps)}]"
+
+    def pointer(self, buffer: str) -> str:
+        return f"{buffer}_at"
+
+    def arrays(self, loads: Iterable[Ref], stores: Sequence[Ref]) -> tuple[Array, ...]:
+        written = {self.home(r).buffer.name for r in stores}
+        names = dict.fromkeys(
+            self.home(r).buffer.name
+            for r in (*loads, *stores)
+            if self.values[r.name].role not in ("const", "size", "time", "identity")
+        )
+        return tuple(Array(n, self.pointer(n), n in written) for n in names)
+
+    def decoded(self, labels: Labels, counter: str) -> tuple[tuple[str, str, str], ...]:
+        """Each label with its index, its length, and the index as part of a number that counts all of them."""
+        found: list[tuple[str, str, str]] = []
+        rest = counter
+        for label in reversed(labels):
+            length = self.length(label)
+            part = rest if label == labels[0] else f"{rest} % {_factor(length)}"
+            found.append((self.index[label], length, part))
+            rest += f" / {_factor(length)}"
+        return tuple(reversed(found))
+
+    def length(self, label: str) -> str:
+        plain = {TIME: "T", BATCH: "B"}.get(label) or axis_of(label)
+        return self.sizes[plain] if plain in self.sizes else extent((plain,), self.sizes)
+
+
+def sizes(cell: Cell) -> dict[str, str]:
+    """The C and Python names of T, B and the axes."""
+    return {"T": "T", "B": "B"} | {a: f"{a}_" if means_something_in_c(a) else in_python(a) for a in cell.axes}
+
+
+def _indices(labels: Labels, taken: set[str]) -> dict[str, str]:
+    """``iB``, ``iH``, ``iH2`` …: the index that runs over each label."""
+    names: dict[str, str] = {}
+    for label in labels:
+        stem = "i" + "".join(c for c in label if c.isalnum() or c == "_")
+        names[label] = numbered(stem, lambda n: n in taken or n in names.values())
+    return names
+
+
+def _temporaries(taken: set[str]) -> Iterable[str]:
+    k = 0
+    while True:
+        k += 1
+        if f"s{k}" not in taken:
+            yield f"s{k}"
+
+
+def _horner(steps: list[tuple[str, str]]) -> str:
+    if not steps:
+        return "0"
+    text = steps[0][0]
+    for index, length in steps[1:]:
+        left = f"({text})" if "+" in text or "%" in text else text
+        text = f"{left} * {_factor(length)} + {index}"
+    return text
+
+
+def _factor(length: str) -> str:
+    return f"({length})" if " " in length else length
+
+
+def _call(node: sp.Function, args: Sequence[str]) -> str:
+    row: Function = node.row
+    wrapped = [f"({a})" for a in args] if row.name in ("gt", "ge") else args
+    return SPELLING[row.name].format(*wrapped)
+
+
+def _number(number: sp.Number) -> str:
+    return decimal(number) if number.is_Integer and abs(number) < 2**24 else f"compute_t({float(number)!r})"
+
+
+def _power(node: sp.Pow, base: str) -> str:
+    if node.exp == 2:
+        return f"square({base})"
+    if node.exp == sp.Rational(1, 2):
+        return f"sqrt({base})"
+    return f"pow({base}, compute_t({decimal(node.exp)}))"

@@ -1,0 +1,143 @@
+"""Where every value of a plan lives: buffers, columns of shared buffers, rows of carried values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from symrnn.calculus.ir import Slice, Statement, numbered
+from symrnn.compiled.ops import Buffer, Home, Map, Product, Register
+from symrnn.compiled.plan import Plan
+from symrnn.language.cell import Axes
+from symrnn.schedule.program import Carried, Pass
+
+
+@dataclass(eq=False)
+class Layout:
+    """`homes` by value; `owner` says which direction fills a buffer; `carries` maps (direction, key) to its buffer."""
+
+    plan: Plan
+    homes: dict[str, Home] = field(default_factory=dict)
+    owner: dict[str, str] = field(default_factory=dict)
+    carries: dict[tuple[str, str], Buffer] = field(default_factory=dict)
+
+    def buffers(self, direction: str) -> list[Buffer]:
+        """The buffers a direction fills, each once, in order."""
+        found = {h.buffer.name: h.buffer for h in self.homes.values()}
+        return [b for name, b in found.items() if self.owner.get(name) == direction]
+
+
+@lru_cache(maxsize=4)
+def layout(plan: Plan) -> Layout:
+    """A home for every value that some operation loads or stores."""
+    made = Layout(plan)
+    values = plan.program.values
+    for v in values.values():
+        if v.role in ("input", "param", "seed"):
+            made.homes[v.name] = Home(Buffer(v.name, "T" if v.timed else "", v.batched, v.axes))
+    for direction in ("forward", "backward"):
+        _Filler(made, direction).fill()
+    return made
+
+
+class _Filler:
+    def __init__(self, made: Layout, direction: str) -> None:
+        self.made, self.direction = made, direction
+        self.stage = made.plan.stage(direction)
+        self.part: Pass = getattr(made.plan.program, direction)
+        self.values = made.plan.program.values
+        self.block = {s.out.name: b for b, ss in self.part.blocks() for s in ss}
+        self.crossing = self.whole_sequence() if self.stage.sequence else set()
+
+    def whole_sequence(self) -> set[str]:
+        """What one whole-sequence kernel hands to another: kept for every step."""
+        registers = {r.arrives.name for op in self.stage.ops["loop"] if isinstance(op, Map) for r in op.registers}
+        loads = {r.name for op in self.stage.ops["loop"] if isinstance(op, Map) for r in op.loads}
+        return loads - registers
+
+    def fill(self) -> None:
+        for c in self.part.carried:
+            self.carried(c)
+        for _, block in self.part.blocks():
+            for s in block:
+                self.statement(s)
+        for name in [n for n in self.made.plan.packs.members if n not in self.made.homes]:
+            self.pack(name)
+
+    def carried(self, c: Carried) -> None:
+        value = self.values[c.arrives]
+        full = c.stored or c.arrives in self.crossing
+        name = numbered(f"{c.source}_rows", self.values.__contains__)
+        buffer = Buffer(name, "T+1" if full else "2", value.batched, value.axes)
+        early, late = Home(buffer, 0), Home(buffer, 1)
+        forward = self.direction == "forward"
+        self.made.homes[c.arrives], self.made.homes[c.source] = (early, late) if forward else (late, early)
+        self.made.carries[self.direction, c.key] = buffer
+        self.made.owner[name] = self.direction
+
+    def statement(self, s: Statement) -> None:
+        name = s.out.name
+        if name in self.made.homes:
+            return
+        if isinstance(s, Slice):
+            base = self.made.homes[s.args[0].name]
+            self.made.homes[name] = Home(base.buffer, base.shift, base.offset + s.before)
+        elif name in self.made.plan.packs.place:
+            pack = self.made.plan.packs.place[name][0]
+            if pack not in self.made.homes:
+                self.pack(pack)
+        else:
+            value = self.values[name]
+            self.made.homes[name] = Home(Buffer(name, self.rows([name]), value.batched, value.axes))
+            self.made.owner[name] = self.direction
+
+    def pack(self, pack: str) -> None:
+        members = self.made.plan.packs.members[pack]
+        if members[0] not in self.block:
+            return
+        axes: Axes = ()
+        concat = [pack] if pack in self.block else []
+        buffer = Buffer(
+            pack, self.rows([*members, *concat]), True, tuple(a for m in members for a in self.values[m].axes)
+        )
+        for m in members:
+            self.made.homes[m] = Home(buffer, 0, axes)
+            axes += self.values[m].axes
+        if concat:
+            self.made.homes[pack] = Home(buffer)
+        self.made.owner[pack] = self.direction
+
+    def rows(self, names: list[str]) -> str:
+        """ "T" for what is kept for every step."""
+        if not self.values[names[0]].timed:
+            return ""
+        loop = self.block[names[0]] == "loop"
+        kept = {*self.part.stored, *self.made.plan.program.saved, *self.crossing}
+        return "T" if not loop or kept & self.with_slices(names) else ""
+
+    def with_slices(self, names: list[str]) -> set[str]:
+        """The names and whatever is a slice of one of them, for a slice lives where the whole does."""
+        found = set(names)
+        for s in self.part.statements():
+            if isinstance(s, Slice) and s.args[0].name in found:
+                found.add(s.out.name)
+        return found
+
+
+def in_memory(plan: Plan) -> set[str]:
+    """Names of the values some operation loads from memory or stores there."""
+    found: set[str] = set()
+    for stage in (plan.forward, plan.backward):
+        for op in stage.all():
+            if isinstance(op, Map):
+                found |= {r.name for r in (*op.loads, *op.stores)} | {_name(r) for r in op.registers}
+            elif isinstance(op, Product):
+                found |= {r.name for r in (*op.left, *op.outs, *(w for w, _ in op.weights))}
+                found |= {op.right.name} if op.right is not None else set()
+            else:
+                found |= {op.out.name, *(r.name for r in (op.args if hasattr(op, "args") else (op.source,)))}
+    return found
+
+
+def _name(register: Register) -> str:
+    return register.source.name

@@ -1,0 +1,121 @@
+"""What a compiled target runs: fused kernels, reductions and matrix products, over buffers with known layouts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+from symrnn.calculus.ir import Labels, Ref
+from symrnn.language.cell import Axes, axis_parts
+
+
+@dataclass(frozen=True)
+class Assign:
+    """One line of a fused kernel; `args` maps each symbol of `expr` to its operand."""
+
+    out: Ref
+    expr: sp.Expr
+    args: tuple[tuple[str, Ref], ...]
+    equation: str = ""
+
+
+@dataclass(frozen=True)
+class Register:
+    """A carried value that a whole-sequence kernel keeps to itself: `source` of one step is `arrives` of the next."""
+
+    arrives: Ref
+    source: Ref
+
+
+@dataclass(frozen=True)
+class Map:
+    """Pointwise statements over one space, one thread a component. `sequence` kernels hold the loop over time."""
+
+    name: str
+    block: str
+    space: Labels
+    lines: tuple[Assign, ...]
+    loads: tuple[Ref, ...]
+    stores: tuple[Ref, ...]
+    sequence: bool = False
+    registers: tuple[Register, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """A sum of products over labels, or the best of the last axis. how: sum, largest, smallest (both one-hot), peak."""
+
+    name: str
+    block: str
+    how: str
+    out: Ref
+    args: tuple[Ref, ...]
+    equation: str = ""
+
+    @property
+    def space(self) -> Labels:
+        """The labels that stay."""
+        return self.out.labels[:-1] if self.how in ("largest", "smallest") else self.out.labels
+
+    @property
+    def over(self) -> Labels:
+        """The labels that are summed or searched."""
+        kept = self.space
+        return tuple(dict.fromkeys(x for a in self.args for x in a.labels if x not in kept))
+
+
+@dataclass(frozen=True)
+class Product:
+    """A matrix product that a BLAS computes, of operands that lie side by side in memory.
+
+    times: rows of `left` (side by side) times the stacked `weights`; outer: the sum over all leading axes of
+    left ⊗ right; total: the sum over all leading axes of left. A weight is (operand, is it used transposed?).
+    """
+
+    kind: str
+    block: str
+    left: tuple[Ref, ...]
+    outs: tuple[Ref, ...]
+    weights: tuple[tuple[Ref, bool], ...] = ()
+    right: Ref | None = None
+    equation: str = ""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A value copied to where a concatenation wants it; `out` is the name of its place."""
+
+    block: str
+    source: Ref
+    out: Ref
+
+
+Op = Map | Reduce | Product | Copy
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """An array: `rows` is "", "T", "T+1" (a carried value, with what comes from outside) or "2" (one not kept)."""
+
+    name: str
+    rows: str
+    batched: bool
+    axes: Axes
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where a value lives: columns of a buffer after `offset`, `shift` rows later than its time."""
+
+    buffer: Buffer
+    shift: int = 0
+    offset: Axes = ()
+
+
+def extent(axes: Axes, name: dict[str, str]) -> str:
+    """The length of axes laid side by side: ``4 * H``, ``H + I``; "0" for none."""
+    count: dict[str, int] = {}
+    for part in (p for a in axes for p in axis_parts(a)):
+        count[part] = count.get(part, 0) + 1
+    return " + ".join(name[p] if n == 1 else f"{n} * {name[p]}" for p, n in count.items()) or "0"

@@ -1,0 +1,1 @@
+"""Text → Cell: the only door for text, and what is said where it cannot be understood."""

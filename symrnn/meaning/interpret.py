@@ -1,0 +1,231 @@
+"""What every statement means, in plain NumPy: the reference that passes and targets are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from symrnn.calculus.derive import Derivation
+from symrnn.calculus.ir import (
+    BATCH,
+    TIME,
+    Concat,
+    Contraction,
+    Labels,
+    OneHot,
+    Peak,
+    Pointwise,
+    Ref,
+    Slice,
+    Statement,
+    Value,
+    axis_of,
+    symbol,
+)
+from symrnn.functions.numeric import Array, value
+from symrnn.language.cell import axis_parts
+from symrnn.schedule.program import Carried, Pass, Program
+
+Arrays = dict[str, Array]
+Sizes = Mapping[str, int]
+
+
+def length(label: str, sizes: Sizes) -> int:
+    """How many components a label runs over; `sizes` holds T, B and the plain axes."""
+    plain = {TIME: "T", BATCH: "B"}.get(label) or axis_of(label)
+    return sum(sizes[p] for p in axis_parts(plain))
+
+
+def execute(s: Statement, env: Mapping[str, Array], sizes: Sizes) -> Array:
+    """The value of one statement, its axes in the order of the labels of `s.out`."""
+    shape = tuple(length(x, sizes) for x in s.out.labels)
+    match s:
+        case Pointwise():
+            args = {symbol(a.name): _aligned(env[a.name], a.labels, s.out.labels) for a in s.args}
+            return np.array(np.broadcast_to(value(s.expr, args), shape))
+        case Contraction():
+            return _contract(s, env)
+        case Concat():
+            lead = shape[:-1]
+            parts = [_aligned(env[a.name], a.labels, (*s.out.labels[:-1], a.labels[-1])) for a in s.args]
+            return np.concatenate([np.broadcast_to(p, (*lead, p.shape[-1])) for p in parts], axis=-1)
+        case Slice():
+            start = sum(length(a, sizes) for a in s.before)
+            return np.array(env[s.args[0].name][..., start : start + shape[-1]])
+        case OneHot():
+            a = np.real(env[s.args[0].name])
+            best = a.argmax(axis=-1) if s.largest else a.argmin(axis=-1)
+            return np.asarray(np.arange(a.shape[-1]) == best[..., None], float)
+        case Peak():
+            return np.asarray(np.real(env[s.args[0].name]).max(axis=-1))
+
+
+def _aligned(array: Array, labels: Labels, out: Labels) -> Array:
+    order = [x for x in out if x in labels]
+    array = np.transpose(array, [labels.index(x) for x in order])
+    return array[tuple(slice(None) if x in labels else None for x in out)]
+
+
+def _contract(s: Contraction, env: Mapping[str, Array]) -> Array:
+    letters = {x: chr(97 + k) for k, x in enumerate(dict.fromkeys(x for a in s.args for x in a.labels))}
+    spec = ",".join("".join(letters[x] for x in a.labels) for a in s.args)
+    out = "".join(letters[x] for x in s.out.labels)
+    return np.asarray(np.einsum(f"{spec}->{out}", *(env[a.name] for a in s.args)))
+
+
+# -- a scheduled program ---------------------------------------------------------------------------------------
+
+
+def forward(program: Program, given: Arrays, state: Arrays, sizes: Sizes) -> Arrays:
+    """Run the forward pass on parameters and inputs, and an initial state; every value by name, timed ones T first."""
+    env = _constants(program, sizes) | given
+    return _Run(program.forward, program.values, env, sizes, state, range(sizes["T"])).run()
+
+
+def backward(program: Program, known: Arrays, cotangents: Arrays, last: Arrays, sizes: Sizes) -> tuple[Arrays, Arrays]:
+    """Run the backward pass on what the forward pass left, cotangents of the outputs (by name) and of the last state.
+
+    Returns the gradients of inputs and parameters by name, and those of the initial state by key.
+    """
+    d = program.derivation
+    env = dict(known) | {seed: cotangents[name] for name, seed in d.seeds.items()}
+    run = _Run(program.backward, program.values, env, sizes, last, reversed(range(sizes["T"])))
+    env = run.run()
+    return {name: env[g] for name, g in d.gradients.items()}, run.end
+
+
+def _constants(program: Program, sizes: Sizes) -> Arrays:
+    cell = program.derivation.cell
+    env: Arrays = {v.name: np.array(float(v.start)) for v in cell.consts}
+    for name, v in program.values.items():
+        if v.role == "size":
+            env[name] = np.array(float(sizes[name]))
+        elif v.role == "identity":
+            env[name] = np.eye(length(v.axes[0], sizes))
+        elif v.role == "time":
+            env[name] = np.arange(float(sizes["T"]))
+    return env
+
+
+class _Run:
+    def __init__(
+        self, part: Pass, values: Mapping[str, Value], env: Arrays, sizes: Sizes, start: Arrays, steps: Iterable[int]
+    ) -> None:
+        self.part, self.values, self.env, self.sizes = part, values, env, sizes
+        self.start, self.steps = start, list(steps)
+        self.end: Arrays = dict(start)
+
+    def run(self) -> Arrays:
+        self.block(self.part.once)
+        self.whole(self.part.before, "before")
+        self.loop()
+        self.whole(self.part.after, "after")
+        self.block(self.part.finish)
+        return self.env
+
+    def block(self, statements: Iterable[Statement]) -> None:
+        for s in statements:
+            self.env[s.out.name] = execute(s, self.env, self.sizes)
+
+    def whole(self, statements: Iterable[Statement], block: str) -> None:
+        """All steps at once; what is carried here is seen by its readers one step apart."""
+        carried = {c.source: c for c in self.part.carried if c.where == block}
+        for s in statements:
+            self.env[s.out.name] = execute(s, self.env, self.sizes)
+            if s.out.name in carried:
+                self.shift(carried[s.out.name])
+
+    def shift(self, c: Carried) -> None:
+        rows = [self.start[c.key]]
+        for t in self.steps:
+            rows.append(self.env[c.source][t])
+        self.end[c.key] = rows[-1]
+        arrived = np.stack(rows[:-1]) if self.steps else self.env[c.source]
+        self.env[c.arrives] = arrived if self.steps == sorted(self.steps) else arrived[::-1]
+
+    def loop(self) -> None:
+        carried = [c for c in self.part.carried if c.where == "loop"]
+        kept: dict[str, dict[int, Array]] = {n: {} for n in [c.arrives for c in carried]}
+        kept |= {s.out.name: {} for s in self.part.loop}
+        now = {c.arrives: self.start[c.key] for c in carried}
+        for t in self.steps if self.part.loop else []:
+            local = _At(self.env, self.values, t)
+            local.update(now)
+            for s in self.part.loop:
+                local[s.out.name] = execute(s, local, self.sizes)
+            for name, rows in kept.items():
+                rows[t] = local[name]
+            now = {c.arrives: local[c.source] for c in carried}
+        self.end.update({c.key: now[c.arrives] for c in carried})
+        for name, rows in kept.items():
+            self.env[name] = np.stack([rows[t] for t in sorted(rows)]) if rows else np.zeros(0)
+
+
+class _At(dict[str, Array]):
+    """Values during step t: what is timed is seen at t."""
+
+    def __init__(self, env: Arrays, values: Mapping[str, Value], t: int) -> None:
+        super().__init__()
+        self.env, self.known, self.t = env, values, t
+
+    def __missing__(self, name: str) -> Array:
+        array = self.env[name]
+        return array[self.t] if self.known[name].timed else array
+
+
+# -- forward mode ----------------------------------------------------------------------------------------------
+
+
+def tangent(d: Derivation, known: Arrays, directions: Arrays, state: Arrays, sizes: Sizes) -> tuple[Arrays, Arrays]:
+    """J v: how outputs and last state move when parameters and inputs move along `directions`, the state along `state`.
+
+    `known` are all values of the forward pass, timed ones with T first. Uses the derivation's partial derivatives,
+    forwards, so that ⟨J v, w⟩ = ⟨v, Jᵀ w⟩ tests how the backward pass transposes them.
+    """
+    step = d.step
+    moved = dict(state)
+    outputs: dict[str, list[Array]] = {v.name: [] for v in d.cell.outputs}
+    previous = {v.of: n for n, v in step.values.items() if v.role == "carry"}
+    for t in range(sizes["T"]):
+        now = _At(known, step.values, t)
+        dots: Arrays = {previous[k]: moved[k] for k in moved}
+        dots |= {v.name: directions[v.name][t] for v in d.cell.inputs}
+        dots |= {v.name: directions[v.name] for v in d.cell.params}
+        for s in step.statements:
+            dots[s.out.name] = _pushed(s, d, now, dots, sizes)
+        for name, rows in outputs.items():
+            rows.append(dots[name])
+        moved = {k: dots[source] for k, source in step.carried.items()}
+    return {k: np.stack(v) for k, v in outputs.items()}, moved
+
+
+def _pushed(s: Statement, d: Derivation, now: Mapping[str, Array], dots: Arrays, sizes: Sizes) -> Array:
+    total: Any = np.zeros(tuple(length(x, sizes) for x in s.out.labels))
+    for edge in d.edges:
+        if edge.statement is not s:
+            continue
+        arg = s.args[edge.position]
+        if edge.partial is not None:
+            refs = {symbol(r.name): _aligned(now[r.name], r.labels, s.out.labels) for r in _mentioned(s, edge.partial)}
+            total = total + value(edge.partial, refs) * _aligned(dots[arg.name], arg.labels, s.out.labels)
+        else:
+            total = total + execute(*_with_dot(s, edge.position, now, dots), sizes)
+    return np.asarray(total)
+
+
+def _mentioned(s: Statement, partial: Any) -> list[Ref]:
+    return [r for r in (*s.args, s.out) if symbol(r.name) in partial.free_symbols]
+
+
+def _with_dot(s: Statement, position: int, now: Mapping[str, Array], dots: Arrays) -> tuple[Statement, Arrays]:
+    """The (linear) statement with one operand replaced by its tangent, the others of a sum by zero."""
+    args = [Ref(f"{a.name}·{k}", a.labels) for k, a in enumerate(s.args)]
+    whole = isinstance(s, Contraction)
+    env = {
+        ref.name: dots[a.name] if k == position else now[a.name] if whole else np.zeros_like(now[a.name])
+        for k, (ref, a) in enumerate(zip(args, s.args, strict=True))
+    }
+    fields = dict(vars(s)) | {"args": tuple(args)}
+    return type(s)(**fields), env

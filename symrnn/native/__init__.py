@@ -1,0 +1,1 @@
+"""Compilers, their store of libraries, and CUDA on a processor."""

@@ -1,0 +1,301 @@
+"""Statements spelled as array code: one line of NumPy each, operands indexed by time inside the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import sympy as sp
+
+from symrnn.calculus.ir import (
+    BATCH,
+    TIME,
+    Concat,
+    Contraction,
+    Labels,
+    OneHot,
+    Peak,
+    Pointwise,
+    Ref,
+    Slice,
+    Statement,
+    axis_of,
+)
+from symrnn.functions.table import Function
+from symrnn.language.cell import axis_parts
+from symrnn.printing.infix import Infix, decimal
+from symrnn.printing.spelling import constant, in_python
+from symrnn.schedule.program import Program
+
+SPELLING: dict[str, str] = {
+    "exp": "np.exp({})",
+    "expm1": "np.expm1({})",
+    "log": "np.log({})",
+    "log1p": "np.log1p({})",
+    "sqrt": "np.sqrt({})",
+    "sin": "np.sin({})",
+    "cos": "np.cos({})",
+    "tanh": "np.tanh({})",
+    "sigmoid": "sigmoid({})",
+    "erf": "erf({})",
+    "erfc": "erfc({})",
+    "abs": "np.abs({})",
+    "max": "np.maximum({}, {})",
+    "min": "np.minimum({}, {})",
+    "gt": "np.greater({}, {}).astype(dtype)",
+    "ge": "np.greater_equal({}, {}).astype(dtype)",
+    "where": "np.where({}, {}, {})",
+    "pow": "np.power({}, {})",
+}
+#: The same for Python's own numbers, which keep the element type of the arrays they meet; NumPy's scalars do not.
+OF_NUMBERS: dict[str, str] = {
+    **{n: f"math.{n}({{}})" for n in ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "erf", "erfc")},
+    "sigmoid": "(0.5 + 0.5 * math.tanh(0.5 * ({})))",
+    "abs": "abs({})",
+    "max": "max({}, {})",
+    "min": "min({}, {})",
+    "gt": "float({} > {})",
+    "ge": "float({} >= {})",
+    "where": "({1} if {0} else {2})",
+    "pow": "math.pow({}, {})",
+}
+HELPERS = ("sigmoid", "erf", "erfc", "times", "outer_sum", "one_hot")
+
+
+@dataclass
+class Writer:
+    """Writes the statements of one block; names of `rows` are indexed by time inside the loop.
+
+    `helpers` collects what the text calls, `mentioned` what it takes from outside: T, B, axes, and steps (0, 1, …).
+    """
+
+    program: Program
+    block: str
+    rows: set[str]
+    inline: dict[str, str] = field(default_factory=dict)
+    helpers: set[str] = field(default_factory=set)
+    mentioned: set[str] = field(default_factory=set)
+
+    # -- operands ------------------------------------------------------------------------------------------
+
+    def reference(self, ref: Ref, out: Labels) -> str:
+        """An operand, at this step inside the loop, with new axes where it must broadcast inside the result."""
+        value = self.program.values[ref.name]
+        if ref.name in self.inline:
+            return f"({self.inline[ref.name]})"
+        if value.role == "size":
+            self.mentioned.add(ref.name)
+        if value.role == "time":
+            self.mentioned |= {"steps", "T"}
+        name = in_python(ref.name)
+        match value.role:
+            case "time":
+                name = "steps"
+            case "const":
+                name = constant(ref.name)
+            case "identity":
+                name = f"np.eye({self.size(value.axes[0])}, dtype=dtype)"
+        index = ["t"] if self.block == "loop" and (ref.name in self.rows or value.role == "time") else []
+        index += insertions(ref.labels, out)
+        while index and index[-1] == ":":
+            index.pop()
+        return f"{name}[{', '.join(index)}]" if index else name
+
+    def size(self, axis: str) -> str:
+        self.mentioned.update(axis_parts(axis))
+        return " + ".join(in_python(a) for a in axis_parts(axis))
+
+    def length(self, label: str) -> str:
+        """How many components a label runs over."""
+        if label not in (TIME, BATCH):
+            return self.size(axis_of(label))
+        name = "T" if label == TIME else "B"
+        self.mentioned.add(name)
+        return name
+
+    def plain(self, ref: Ref) -> str:
+        return self.reference(ref, ref.labels)
+
+    # -- statements ----------------------------------------------------------------------------------------
+
+    def value(self, s: Statement) -> str:
+        """The right-hand side of a statement."""
+        match s:
+            case Pointwise():
+                return self.pointwise(s)
+            case Contraction():
+                return self.contraction(s)
+            case Concat():
+                return f"np.concatenate([{', '.join(self.spread(a, s.out) for a in s.args)}], axis=-1)"
+            case Slice():
+                return self.slice(s)
+            case OneHot():
+                self.helpers.add("one_hot")
+                best = "argmax" if s.largest else "argmin"
+                return f"one_hot({self.plain(s.args[0])}, np.{best})"
+            case Peak():
+                return f"{self.plain(s.args[0])}.max(axis=-1)"
+
+    def pointwise(self, s: Pointwise) -> str:
+        names = {a.name: self.reference(a, s.out.labels) for a in s.args}
+        arrays = {a.name for a in s.args if self.program.values[a.name].role not in ("const", "size")}
+        text = self.infix(s, names).text(s.expr)
+        covered = {x for a in s.args if a.name in arrays for x in a.labels}
+        if not arrays and not s.out.labels:
+            return f"dtype.type({text})"
+        if covered == set(s.out.labels):
+            return text
+        shape = ", ".join(map(self.length, s.out.labels))
+        return f"np.full(({shape},), {text}, dtype=dtype)" if not arrays else f"np.broadcast_to({text}, ({shape},))"
+
+    def infix(self, s: Pointwise, names: dict[str, str]) -> Infix:
+        rank = {a.name: k for k, a in enumerate(s.args)}
+        return Infix(rank, names.__getitem__, self.call, decimal, self.power)
+
+    def is_number(self, node: sp.Expr) -> bool:
+        """Is it a Python number, not an array?"""
+        return all(self.program.values[x.name].role in ("const", "size") for x in node.free_symbols)
+
+    def power(self, node: sp.Pow, base: str) -> str:
+        root = node.exp == sp.Rational(1, 2) and not self.is_number(node)
+        return f"np.sqrt({base})" if root else f"{base}**{decimal(node.exp)}"
+
+    def call(self, node: sp.Function, args: Sequence[str]) -> str:
+        row: Function = node.row
+        if self.is_number(node):
+            text = OF_NUMBERS[row.name].format(*args)
+            self.helpers.update(["math"] if "math." in OF_NUMBERS[row.name] else [])
+            return text
+        self.helpers.update({row.name} & {*HELPERS})
+        self.helpers.update(["math"] if row.name in ("erf", "erfc") else [])
+        return self.where(*args) if row.name == "where" else SPELLING[row.name].format(*args)
+
+    def where(self, condition: str, a: str, b: str) -> str:
+        condition = condition.removesuffix(".astype(dtype)")
+        if _is_number(a) and _is_number(b):
+            a = f"dtype.type({a})"
+        return f"np.where({condition}, {a}, {b})"
+
+    def spread(self, ref: Ref, out: Ref) -> str:
+        """An operand of concatenate, which does not broadcast by itself."""
+        missing = [x for x in out.labels[:-1] if x not in ref.labels]
+        if not missing:
+            return self.plain(ref)
+        shape = [self.length(x) for x in (*out.labels[:-1], ref.labels[-1])]
+        index = insertions(ref.labels, (*out.labels[:-1], ref.labels[-1]))
+        text = self.plain(ref) + (f"[{', '.join(index)}]" if "None" in index else "")
+        return f"np.broadcast_to({text}, ({', '.join(shape)}))"
+
+    def slice(self, s: Slice) -> str:
+        start = " + ".join(self.size(a) for a in s.before)
+        length = self.size(self.program.values[s.out.name].axes[-1])
+        cut = f"{start}:{start} + {length}" if start else f":{length}"
+        text = self.plain(s.args[0])
+        return f"{text[:-1]}, ..., {cut}]" if text.endswith("[t]") else f"{text}[..., {cut}]"
+
+    # -- contractions --------------------------------------------------------------------------------------
+
+    def contraction(self, s: Contraction) -> str:
+        if len(s.args) == 1:
+            return self.single(s)
+        for left, right in (s.args, s.args[::-1]):
+            text = self.matrix_product(s, left, right) or self.outer_sum(s, left, right)
+            if text:
+                return text
+        return self.einsum(s)
+
+    def single(self, s: Contraction) -> str:
+        (a,) = s.args
+        kept = tuple(x for x in a.labels if x in s.out.labels)
+        text = self.plain(a)
+        if kept != a.labels:
+            axes = [k for k, x in enumerate(a.labels) if x not in kept]
+            text = f"{text}.sum(axis={axes[0] if len(axes) == 1 else tuple(axes)})"
+        if kept == s.out.labels:
+            return text
+        return f"{text}.T" if len(kept) == 2 else f"{text}.swapaxes(-1, -2)"
+
+    def matrix_product(self, s: Contraction, x: Ref, w: Ref) -> str:
+        """(…, I) times a matrix without batch and time: one GEMM, whatever stands before I."""
+        if len(w.labels) != 2 or not x.labels or {TIME, BATCH} & set(w.labels) or s.summed != (x.labels[-1],):
+            return ""
+        inner = x.labels[-1]
+        if inner not in w.labels:
+            return ""
+        outer = next(label for label in w.labels if label != inner)
+        if s.out.labels != (*x.labels[:-1], outer):
+            return ""
+        matrix = self.plain(w) + (".T" if w.labels[1] == inner else "")
+        if len(x.labels) <= 2:
+            return f"{self.plain(x)} @ {matrix}"
+        self.helpers.add("times")
+        return f"times({self.plain(x)}, {matrix})"
+
+    def outer_sum(self, s: Contraction, d: Ref, x: Ref) -> str:
+        """Σ over everything that comes first of d ⊗ x: the gradient of a matrix."""
+        lead = d.labels[:-1]
+        if not lead or lead != x.labels[:-1] or s.out.labels != (d.labels[-1], x.labels[-1]) or s.summed != lead:
+            return ""
+        self.helpers.add("outer_sum")
+        return f"outer_sum({self.plain(d)}, {self.plain(x)})"
+
+    def einsum(self, s: Contraction) -> str:
+        letters: dict[str, str] = {TIME: "t", BATCH: "b"}
+        for label in dict.fromkeys(x for r in (*s.args, s.out) for x in r.labels):
+            wanted = [label[0].lower(), *"ijklmnopqrsuvwxyz"]
+            letters.setdefault(label, next(w for w in wanted if w not in letters.values() and w.isalpha()))
+        spec = ["".join(letters[x] for x in r.labels) for r in (*s.args, s.out)]
+        operands = ", ".join(self.plain(a) for a in s.args)
+        return f'np.einsum("{",".join(spec[:-1])}->{spec[-1]}", {operands})'
+
+
+def is_view(s: Statement) -> bool:
+    """May the right-hand side share memory with an operand?"""
+    if isinstance(s, Pointwise):
+        return isinstance(s.expr, sp.Symbol)
+    return isinstance(s, Slice) or (isinstance(s, Contraction) and len(s.args) == 1 and not s.summed)
+
+
+def insertions(labels: Labels, out: Labels) -> list[str]:
+    """Index items that give an operand the axes of the result; none where NumPy's own rule suffices."""
+    if labels == out[len(out) - len(labels) :]:
+        return []
+    items, rest = [], list(labels)
+    for label in out:
+        if rest and rest[0] == label:
+            items.append(":")
+            rest.pop(0)
+        else:
+            items.append("None")
+    assert not rest, f"{labels} does not fit into {out}"
+    while items and items[0] == "None":
+        items.pop(0)
+    return items
+
+
+def broken(line: str, width: int) -> list[str]:
+    """An assignment in lines of bearable length: one summand, or else one factor, a line."""
+    if len(line) <= width:
+        return [line]
+    target, text = line.split(" = ", 1)
+    pieces = _split(text, ("+", "-"))
+    if len(pieces) == 1:
+        pieces = _split(text, ("*", "/"))
+    if len(pieces) == 1:
+        return [line]
+    return [f"{target} = (", *(f"    {piece}" for piece in pieces), ")"]
+
+
+def _split(text: str, operators: tuple[str, ...]) -> list[str]:
+    """The text before and at each of these operators that stands outside all brackets, with spaces around it."""
+    pieces, depth, start = [], 0, 0
+    for k, c in enumerate(text):
+        depth += (c in "([") - (c in ")]")
+        if depth == 0 and c in operators and text[k - 1 : k + 2] == f" {c} ":
+            pieces.append(text[start : k - 1])
+            start = k
+    return [*pieces, text[start:]]
+
+
+def _is_number(text: str) -> bool:
+    return text.lstrip("-").replace(".", "").replace("e-", "").isdigit()

@@ -1,0 +1,1 @@
+"""Generated modules run beside the equations."""
