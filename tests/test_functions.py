@@ -10,7 +10,8 @@ import pytest
 import sympy as sp
 
 from symrnn.functions import numeric
-from symrnn.functions.table import ACTIVATIONS, ELEMENTWISE, FUNCTIONS, Function, differentiate
+from symrnn.functions.expressions import differentiate
+from symrnn.functions.table import ACTIVATIONS, ELEMENTWISE, FUNCTIONS, Function
 
 POINTS = [-7.3, -2.6, -0.9, -0.31, 0.17, 0.83, 1.9, 4.4, 8.1]
 SMOOTH_ON_POSITIVE = {"log", "sqrt", "pow", "log1p"}

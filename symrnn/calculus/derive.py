@@ -32,7 +32,7 @@ from symrnn.calculus.ir import (
     verify,
 )
 from symrnn.calculus.lower import lower
-from symrnn.functions.table import differentiate
+from symrnn.functions.expressions import differentiate
 from symrnn.language.cell import Cell
 
 MAX_PATHS = 5_000

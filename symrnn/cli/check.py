@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from symrnn import build
 from symrnn.cli.application import WRONG, CellsArg, app
 from symrnn.cli.cells import print_inferred
 from symrnn.cli.terminal import Bar, escape, stderr, stdout
-from symrnn.emit import target
 from symrnn.errors import SubstituteWarning, UsageError
 from symrnn.language.cell import Cell
 from symrnn.language.load import gallery, heads, load
@@ -63,7 +61,9 @@ def check(
 
 def checked(cell: Cell, backend: str, host: bool, tell: Callable[[str], None]) -> Report:
     """The report on one cell; `host` is passed to backends that have a loader of their own."""
-    from symrnn.proof.check import check as prove  # noqa: PLC0415 (NumPy, which most commands do without)
+    from symrnn import build  # noqa: PLC0415 (SymPy, Jinja and NumPy, which most commands do without)
+    from symrnn.emit import target  # noqa: PLC0415 (likewise)
+    from symrnn.proof.check import check as prove  # noqa: PLC0415 (likewise)
 
     if host and "host" not in signature(getattr(target(backend), "load", build.load)).parameters:
         raise UsageError(f"--host means nothing for {backend}:", "its code always runs on the processor.")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import symrnn
-from symrnn import build
 from symrnn.cli.application import WRONG, CellsArg, app
 from symrnn.cli.cells import print_inferred
 from symrnn.cli.terminal import Bar, escape, relative, stderr, stdout
-from symrnn.emit import targets
 from symrnn.errors import UsageError
 from symrnn.language.load import gallery, load
+
+if TYPE_CHECKING:
+    from symrnn.build import Difference
 
 BackendOption = Annotated[str | None, typer.Option("--backend", metavar="NAME", help="What to generate: numpy, …")]
 
@@ -48,6 +49,9 @@ def generate(
     symrnn generate                      bring generated/ up to date
     symrnn generate --check              is it up to date? a diff if not
     """
+    from symrnn import build  # noqa: PLC0415 (SymPy and Jinja, which most commands do without)
+    from symrnn.emit import targets  # noqa: PLC0415 (likewise)
+
     names = list(dict.fromkeys(cells or []))
     backends = [backend] if backend else (["numpy"] if names or folder else targets())
     folders = tuple(folder or checkout_folder(names) / one for one in backends)
@@ -93,7 +97,7 @@ def report_written(changed: list[Path], total: int, where: Path) -> None:
     )
 
 
-def report_differences(differences: list[build.Difference], where: Path, command: str) -> None:
+def report_differences(differences: list[Difference], where: Path, command: str) -> None:
     """A diff for every file that is not as it should be, then the one command that repairs it."""
     out, err = stdout(), stderr()
     for d in differences:

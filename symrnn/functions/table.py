@@ -10,11 +10,23 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import sympy as sp
+if TYPE_CHECKING:
+    import sympy as sp
+else:
 
-Formula = Callable[..., sp.Expr]
+    class _SymPy:
+        """SymPy, imported when a row is first evaluated: who asks for names alone need not wait for it."""
+
+        def __getattr__(self, name: str) -> Any:
+            import sympy  # noqa: PLC0415 (see above)
+
+            return getattr(sympy, name)
+
+    sp = _SymPy()
+
+Formula = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -77,8 +89,6 @@ def _row(name: str, latex: str, *partials: Formula, **more: Any) -> Function:
 def _zero(y: sp.Expr, *args: sp.Expr) -> sp.Expr:
     return sp.Integer(0)
 
-
-half = sp.Rational(1, 2)
 
 # Typed ahead, because the rows below mention each other.
 exp: Function
@@ -163,8 +173,8 @@ ACTIVATIONS: tuple[Function, ...] = (
     _row(
         "gelu",
         r"\operatorname{GELU}",
-        lambda y, a: half * erfc(-a / sp.sqrt(2)) + a * exp(-half * a**2) / sp.sqrt(2 * sp.pi),
-        definition=lambda a: half * a * erfc(-a / sp.sqrt(2)),
+        lambda y, a: erfc(-a / sp.sqrt(2)) / 2 + a * exp(-(a**2) / 2) / sp.sqrt(2 * sp.pi),
+        definition=lambda a: a * erfc(-a / sp.sqrt(2)) / 2,
     ),
     _row(
         "silu",
@@ -182,7 +192,7 @@ ACTIVATIONS: tuple[Function, ...] = (
         "hard_sigmoid",
         r"\operatorname{hardsigmoid}",
         lambda y, a: gt(y, 0) * gt(1, y) / 6,
-        definition=lambda a: min_(max_(a / 6 + half, 0), 1),
+        definition=lambda a: min_(max_(a / 6 + sp.Rational(1, 2), 0), 1),
         kinks=lambda a: (a + 3, a - 3),
     ),
     _row(
@@ -197,8 +207,10 @@ ACTIVATIONS: tuple[Function, ...] = (
 )
 
 #: No norm is shorter than this when it stands in a denominator: at zero its derivative is taken as zero.
-SHORTEST = sp.Float("1e-18")
-root = _row("root", r"\sqrt", lambda y, a: 1 / (2 * max_(y, SHORTEST)), definition=sqrt_, kinks=lambda a: (a,))
+SHORTEST = 1e-18
+root = _row(
+    "root", r"\sqrt", lambda y, a: 1 / (2 * max_(y, sp.Float(SHORTEST))), definition=sqrt_, kinks=lambda a: (a,)
+)
 
 FUNCTIONS: dict[str, Function] = {f.name: f for f in (*PRIMITIVES, *ACTIVATIONS)}
 
@@ -232,44 +244,3 @@ def arities(name: str) -> set[int]:
 def callable_names() -> Iterable[str]:
     """Every name a cell file may call, in the order of the tables."""
     return dict.fromkeys((*ELEMENTWISE, *STRUCTURAL))
-
-
-#: What generated code computes with: constants well inside float64, so that a derivative's constants still fit into it.
-SMALLEST, LARGEST = sp.Rational(1, 10**300), sp.Integer(10) ** 300
-#: Whole powers up to this one are multiplied out by SymPy's rules; others are calls of pow, which it leaves alone.
-MAX_WHOLE_POWER = 100
-_EXACT = 2**53
-
-
-def spellable(expr: sp.Expr) -> bool:
-    """Is it made of what a target can spell: numbers that fit, functions of the table, bounded powers?"""
-    return all(_spellable(node) for node in sp.preorder_traversal(expr))
-
-
-def _spellable(node: sp.Expr) -> bool:
-    if node.is_Number:
-        return fits(node)
-    if isinstance(node, sp.Pow):
-        return bool(node.exp.is_Number and (not node.exp.is_Integer or abs(node.exp) <= MAX_WHOLE_POWER))
-    return isinstance(node, sp.Symbol | sp.Add | sp.Mul | sp.NumberSymbol) or hasattr(type(node), "row")
-
-
-def fits(number: sp.Number) -> bool:
-    """Is it zero, or a finite number well inside float64?"""
-    if number.is_Rational and max(abs(number.p), number.q) <= _EXACT:
-        return True
-    return bool(number.is_finite and (number.is_zero or SMALLEST <= abs(number) <= LARGEST))
-
-
-def rounded(expr: sp.Expr) -> sp.Expr:
-    """The expression with numbers that need more digits than float64 has rounded to it."""
-    long = [n for n in expr.atoms(sp.Rational) if max(abs(n.p), n.q) > _EXACT]
-    return expr.xreplace({n: sp.Float(n, 17) for n in long}) if long else expr
-
-
-def differentiate(expr: sp.Expr, by: sp.Symbol, value: sp.Symbol | None = None) -> sp.Expr:
-    """∂expr/∂by; where expr is one function's value named ``value``, the result is written in it."""
-    fixed, moving = expr.as_independent(by) if isinstance(expr, sp.Mul) else (sp.Integer(1), expr)
-    # SymPy differentiates by every factor, and would need minutes for a hundred of them
-    partial = fixed * sp.diff(moving, by) if not isinstance(moving, sp.Mul) else sp.diff(expr, by)
-    return partial.xreplace({expr: value}) if value is not None else partial

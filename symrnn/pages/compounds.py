@@ -290,7 +290,7 @@ def norms(node: Formula) -> Formula:
     """√(aᵀ a) as ‖a‖, and without the guard that keeps it from dividing by zero."""
     if not isinstance(node, Fn):
         return node
-    if node.row.name == "max" and node.args[1] == Num(SHORTEST):
+    if node.row.name == "max" and node.args[1] == Num(sp.Float(SHORTEST)):
         return node.args[0]
     inner = node.args[0]
     if node.row.name == "sqrt" and isinstance(inner, Ein) and len(inner.args) == 2 and inner.args[0] == inner.args[1]:

@@ -7,7 +7,7 @@ from itertools import islice
 import sympy as sp
 
 from symrnn.calculus.ir import Pointwise, Ref, Statement, compatible, pointwise, reads, times_read
-from symrnn.functions.table import spellable
+from symrnn.functions.expressions import spellable
 from symrnn.schedule.program import Pass, Program
 
 #: Symbols, numbers and operations of one statement; beyond it, a chain of many equations stays one statement each.
