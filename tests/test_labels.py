@@ -90,10 +90,10 @@ def test_fusing_leaves_alone_what_would_meet_itself() -> None:
 def test_hoisting_tells_the_same_expression_along_two_axes_apart() -> None:
     cell = symrnn.parse("input a[N], b[N]\nstate h[N], S[N, N]\nh = a * b * h[t-1]\nS = S[t-1]**2", "hoisted")
     program = schedule(derivation.derive(cell), ())
-    first, second = program.forward.loop
+    first, second = program.sweep("forward").loop
     columns = tuple(Ref(n, ("@B", "N'")) for n in ("a", "b"))
     assert isinstance(first, Pointwise) and isinstance(second, Pointwise)
     crossed = replace(second, expr=second.expr * symbol("a") * symbol("b"), args=(*second.args, *columns))
-    program = program.with_pass("forward", replace(program.forward, loop=(first, crossed))).check()
-    hoisted = hoist(program).check().forward
+    program = program.with_sweep(replace(program.sweep("forward"), loop=(first, crossed))).check()
+    hoisted = hoist(program).check().sweep("forward")
     assert [s.out.labels for s in hoisted.before] == [("@T", "@B", "N"), ("@T", "@B", "N'")]

@@ -61,46 +61,48 @@ def lstm() -> Program:
     return schedule(derive(symrnn.load("lstm")))
 
 
-def with_loop(program: Program, direction: str, loop: tuple[Statement, ...]) -> Program:
-    return program.with_pass(direction, replace(getattr(program, direction), loop=loop))
+def with_loop(program: Program, name: str, loop: tuple[Statement, ...]) -> Program:
+    return program.with_sweep(replace(program.sweep(name), loop=loop))
 
 
 def test_a_pass_that_drops_a_statement_is_refused() -> None:
     program = lstm()
     with pytest.raises(AssertionError, match="before it is defined"):
-        with_loop(program, "forward", program.forward.loop[1:]).check()
+        with_loop(program, "forward", program.sweep("forward").loop[1:]).check()
 
 
 def test_a_pass_that_reorders_is_refused() -> None:
     program = lstm()
     with pytest.raises(AssertionError, match="before it is defined"):
-        with_loop(program, "backward", program.backward.loop[::-1]).check()
+        with_loop(program, "backward", program.sweep("backward").loop[::-1]).check()
 
 
 def test_a_pass_that_assigns_twice_is_refused() -> None:
     program = lstm()
     with pytest.raises(AssertionError, match="assigned twice"):
-        with_loop(program, "forward", (*program.forward.loop, program.forward.loop[0])).check()
+        with_loop(program, "forward", (*program.sweep("forward").loop, program.sweep("forward").loop[0])).check()
 
 
 def test_a_pass_that_forgets_the_time_label_is_refused() -> None:
     program = lstm()
-    part = replace(program.backward, before=(), loop=(*program.backward.before, *program.backward.loop))
+    part = replace(
+        program.sweep("backward"), before=(), loop=(*program.sweep("backward").before, *program.sweep("backward").loop)
+    )
     with pytest.raises(AssertionError):
-        program.with_pass("backward", part).check()
+        program.with_sweep(part).check()
 
 
 def test_a_pass_that_changes_a_sign_is_found_out() -> None:
     program, p = lstm(), point(symrnn.load("lstm"))
-    last = program.backward.loop[-1]
+    last = program.sweep("backward").loop[-1]
     assert isinstance(last, Pointwise)
-    mutant = with_loop(program, "backward", (*program.backward.loop[:-1], replace(last, expr=-last.expr)))
+    mutant = with_loop(program, "backward", (*program.sweep("backward").loop[:-1], replace(last, expr=-last.expr)))
     good, bad = gradients(program, p), gradients(mutant.check(), p)
     assert any(not np.allclose(good[k], bad[k]) for k in good)
 
 
 def dropping(program: Program) -> Program:
-    return with_loop(program, "forward", program.forward.loop[1:])
+    return with_loop(program, "forward", program.sweep("forward").loop[1:])
 
 
 @pytest.mark.parametrize("name", PASSES)
@@ -112,7 +114,7 @@ def test_every_pass_is_verified_when_it_has_run(name: str, monkeypatch: pytest.M
 
 def test_the_first_blocks_are_verified_before_any_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = symrnn.schedule.place
-    monkeypatch.setattr(symrnn.schedule, "place", lambda derivation: dropping(honest(derivation)))
+    monkeypatch.setattr(symrnn.schedule, "place", lambda derivation, entry: dropping(honest(derivation, entry)))
     with pytest.raises(AssertionError, match="before it is defined"):
         schedule(derive(symrnn.load("lstm")), ())
 
@@ -122,33 +124,35 @@ def test_what_would_be_too_long_or_too_large_stays_apart() -> None:
     chain = "\n".join(f"a{k + 1} = a{k} + b{k}" for k in range(200))
     params = ", ".join(f"b{k}[N]" for k in range(200))
     long = schedule(derive(symrnn.parse(f"input x[N]\noutput a200\nparam {params}\na0 = sin(x)\n{chain}")))
-    lengths = [len(list(sp.preorder_traversal(s.expr))) for s in long.forward.statements() if isinstance(s, Pointwise)]
+    lengths = [
+        len(list(sp.preorder_traversal(s.expr))) for s in long.sweep("forward").statements() if isinstance(s, Pointwise)
+    ]
     assert 50 < max(lengths) <= 100
     large = schedule(derive(symrnn.parse("input x[N]\noutput y\na = 1e200 * x\ny = 1e200 * a")))
-    assert [s.out.name for s in large.forward.statements()] == ["a", "y"]
+    assert [s.out.name for s in large.sweep("forward").statements()] == ["a", "y"]
 
 
 def test_products_and_weight_gradients_leave_the_loop() -> None:
     program = lstm()
-    in_loop = [s for part in (program.forward, program.backward) for s in part.loop if isinstance(s, Contraction)]
+    in_loop = [s for sweep in program.sweeps for s in sweep.loop if isinstance(s, Contraction)]
     assert len(in_loop) == 8, "only the recurrent products, four forward and four backward, stay inside"
     assert all(any(a.name.startswith("U_") for a in s.args) for s in in_loop)
 
 
 def test_the_reverse_loop_calls_no_function_and_multiplies_ready_local_derivatives() -> None:
-    for s in lstm().backward.loop:
+    for s in lstm().sweep("backward").loop:
         if isinstance(s, Pointwise):
             assert not s.expr.atoms(sp.Function) and not s.expr.atoms(sp.Pow)
 
 
 def test_what_follows_the_recurrence_is_batched() -> None:
     lru = schedule(derive(symrnn.load("lru")))
-    assert [s.out.name for s in lru.forward.loop] == ["h_re", "h_im"]
-    assert [s.out.name for s in lru.forward.after] == ["C_re_h_re", "C_im_h_im", "y"]
+    assert [s.out.name for s in lru.sweep("forward").loop] == ["h_re", "h_im"]
+    assert [s.out.name for s in lru.sweep("forward").after] == ["C_re_h_re", "C_im_h_im", "y"]
     mingru = schedule(derive(symrnn.load("mingru")))
-    assert not any(isinstance(s, Contraction) for s in (*mingru.forward.loop, *mingru.backward.loop))
+    assert not any(isinstance(s, Contraction) for s in (x for sweep in mingru.sweeps for x in sweep.loop))
 
 
 def test_a_cell_without_state_has_no_loop() -> None:
     program = schedule(derive(symrnn.load("dense")))
-    assert program.forward.loop == () and program.backward.loop == ()
+    assert program.sweep("forward").loop == () and program.sweep("backward").loop == ()

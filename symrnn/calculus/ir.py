@@ -195,11 +195,15 @@ def over_time(statement: Statement, timed: set[str]) -> Statement:
 
 @dataclass(frozen=True)
 class Step:
-    """One time step of a cell as statements in order, with every value they mention."""
+    """One time step as statements in order, with every value they mention.
+
+    `carried` maps what crosses to the next step to the value it is, `outputs` names what leaves each step.
+    """
 
     values: dict[str, Value]
     statements: tuple[Statement, ...]
     carried: dict[str, str]
+    outputs: tuple[str, ...]
 
     def __post_init__(self) -> None:
         verify(self.statements, self.values)

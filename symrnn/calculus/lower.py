@@ -75,7 +75,7 @@ class _Lowering:
             source = c.of if c.lag == 0 else self.previous[_lagged(c.of, c.lag - 1)]
             carried[c.name] = source
         self.split_copies(carried)
-        return Step(self.values, tuple(self.statements), carried)
+        return Step(self.values, tuple(self.statements), carried, tuple(v.name for v in self.cell.outputs))
 
     def split_copies(self, carried: dict[str, str]) -> None:
         """A carry that only hands on an input or an older carry gets a statement of its own."""

@@ -15,6 +15,7 @@ from symrnn.functions.table import Function
 from symrnn.language.cell import Cell
 from symrnn.printing.infix import Infix, decimal
 from symrnn.printing.spelling import in_python, means_something_in_c
+from symrnn.schedule.program import Sweep
 
 SPELLING: dict[str, str] = {
     **{
@@ -81,7 +82,7 @@ class Kernel:
 
     name: str
     kind: str
-    backward: bool
+    reverse: bool
     title: str
     arrays: tuple[Array, ...]
     space: tuple[tuple[str, str, str], ...]
@@ -110,16 +111,16 @@ class Kernel:
 
 
 @lru_cache(maxsize=256)
-def kernel_of(made: Layout, direction: str, op: Map | Reduce) -> Kernel:
+def kernel_of(made: Layout, sweep: Sweep, op: Map | Reduce) -> Kernel:
     """The text of one kernel, the same for every target."""
-    return Writer(made, direction).kernel(op)
+    return Writer(made, sweep).kernel(op)
 
 
 class Writer:
-    """Spells the kernels of one direction of a laid-out plan."""
+    """Spells the kernels of one sweep of a laid-out plan."""
 
-    def __init__(self, made: Layout, direction: str) -> None:
-        self.made, self.direction = made, direction
+    def __init__(self, made: Layout, sweep: Sweep) -> None:
+        self.made, self.sweep = made, sweep
         self.cell: Cell = made.plan.program.derivation.cell
         self.values = made.plan.program.values
         self.sizes = sizes(self.cell)
@@ -144,7 +145,7 @@ class Writer:
         return Kernel(
             name=op.name,
             kind="sequence" if op.sequence else "map",
-            backward=self.direction == "backward",
+            reverse=self.sweep.reverse,
             title="",
             arrays=self.arrays(op.loads, [*op.stores, *(r.source for r in op.registers)]),
             space=self.decoded(op.space, "n"),
@@ -170,7 +171,7 @@ class Writer:
         return any(r.source == ref for r in op.registers) and self.home(ref).buffer.rows == "2"
 
     def held(self, arrives: Ref, source: Ref, names: dict[Ref, str], op: Map) -> Held:
-        first, last = ("0", "T - 1") if self.direction == "forward" else ("T - 1", "0")
+        first, last = ("T - 1", "0") if self.sweep.reverse else ("0", "T - 1")
         end = self.place(source, last) if self.home(source).buffer.rows == "2" else ""
         start, load, store = self.load(arrives, first), self.load(arrives), self.place(source)
         return Held(names[arrives], names[source], start, end, load, store if end else "")
@@ -223,7 +224,7 @@ class Writer:
         found = next((e for e in self.cell.equations if e.name == name), None)
         if found is None:
             return ""
-        return found.text if self.direction == "forward" else f"through {found.text}"
+        return f"through {found.text}" if self.sweep.reverse else found.text
 
     # -- reductions ----------------------------------------------------------------------------------------
 
@@ -232,7 +233,7 @@ class Writer:
         return Kernel(
             name=op.name,
             kind=op.how,
-            backward=self.direction == "backward",
+            reverse=self.sweep.reverse,
             title=self.equation(op.equation),
             arrays=self.arrays(op.args, [op.out]),
             space=self.decoded(op.space, "n"),

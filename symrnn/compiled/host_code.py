@@ -16,7 +16,7 @@ from symrnn.schedule.program import BLOCKS
 
 @dataclass(frozen=True)
 class Allocation:
-    """An array the direction fills, and its shape as Python text; `scratch` if nobody sees it after the call."""
+    """An array the sweep fills, and its shape as Python text; `scratch` if nobody sees it after the call."""
 
     name: str
     shape: str
@@ -54,7 +54,7 @@ class Boundary:
 
 
 @dataclass
-class Direction:
+class SweepCode:
     """One pass as text; `weights` are stacked before anything else, `blocks` are lines by block."""
 
     kernels: list[Kernel] = field(default_factory=list)
@@ -69,8 +69,8 @@ class Direction:
     shapes: dict[str, str] = field(default_factory=dict)
 
 
-class Glue:
-    """Writes both directions; `xp` is the name of the array library."""
+class HostCode:
+    """Writes the sweeps; `xp` is the name of the array library."""
 
     def __init__(self, made: Layout, xp: str) -> None:
         self.made, self.xp = made, xp
@@ -80,13 +80,13 @@ class Glue:
         self.taken = {*self.values, *made.plan.packs.members}
         self.filled: dict[str, Axes] = {}
 
-    def direction(self, name: str) -> Direction:
-        """The text of one pass."""
-        self.name, self.text, self.stacks = name, Direction(), dict[tuple[object, ...], str]()
+    def sweep(self, name: str) -> SweepCode:
+        """The text of one sweep."""
+        self.name, self.text, self.stacks = name, SweepCode(), dict[tuple[object, ...], str]()
         self.sliced: dict[str, str] = {}
         self.extra: list[Allocation] = []
-        writer = Writer(self.made, name)
         stage = self.plan.stage(name)
+        writer = Writer(self.made, stage.sweep)
         for block in BLOCKS:
             lines: list[Line] = []
             for op in stage.ops[block]:
@@ -100,7 +100,7 @@ class Glue:
     def op(self, op: Op, writer: Writer, lines: list[Line]) -> None:
         match op:
             case Map() | Reduce():
-                kernel = kernel_of(self.made, self.name, op)
+                kernel = kernel_of(self.made, writer.sweep, op)
                 self.text.kernels.append(kernel)
                 arrays = tuple(in_python(a.name) for a in kernel.arrays)
                 self.text.bindings.append(
@@ -267,10 +267,10 @@ class Glue:
         read = self.read()
         text.params = [v.name for v in plan.program.derivation.cell.params if v.name in read]
         text.reads = [n for n in read if n not in own and n not in params]
-        for (direction, key), buffer in self.made.carries.items():
-            if direction == self.name:
+        for (sweep, key), buffer in self.made.carries.items():
+            if sweep == self.name:
                 end = "T % 2" if buffer.rows == "2" else "T"
-                first, last = ("0", end) if direction == "forward" else (end, "0")
+                first, last = (end, "0") if plan.program.sweep(sweep).reverse else ("0", end)
                 name = in_python(buffer.name)
                 text.boundaries.append(Boundary(key, f"{name}[{first}]", f"{name}[{last}]"))
         reachable = own | {v.name for v in self.values.values() if v.role == "seed"}  # a slice of one is a result too
@@ -285,7 +285,7 @@ class Glue:
         }
 
     def read(self) -> list[str]:
-        """Every buffer the direction's operations mention, in order."""
+        """Every buffer the sweep's operations mention, in order."""
         stage, homes = self.plan.stage(self.name), self.made.homes
         names: dict[str, None] = {}
         for op in stage.all():

@@ -7,24 +7,24 @@ from functools import lru_cache
 
 from symrnn.calculus.ir import Slice, Statement, numbered
 from symrnn.compiled.ops import Buffer, Home, Map, Product, Register
-from symrnn.compiled.plan import Plan
+from symrnn.compiled.plan import Plan, Stage
 from symrnn.language.cell import Axes
-from symrnn.schedule.program import Carried, Pass
+from symrnn.schedule.program import Carried, Sweep
 
 
 @dataclass(eq=False)
 class Layout:
-    """`homes` by value; `owner` says which direction fills a buffer; `carries` maps (direction, key) to its buffer."""
+    """`homes` by value; `owner` says which sweep fills a buffer; `carries` maps (sweep, key) to its buffer."""
 
     plan: Plan
     homes: dict[str, Home] = field(default_factory=dict)
     owner: dict[str, str] = field(default_factory=dict)
     carries: dict[tuple[str, str], Buffer] = field(default_factory=dict)
 
-    def buffers(self, direction: str) -> list[Buffer]:
-        """The buffers a direction fills, each once, in order."""
+    def buffers(self, sweep: str) -> list[Buffer]:
+        """The buffers a sweep fills, each once, in order."""
         found = {h.buffer.name: h.buffer for h in self.homes.values()}
-        return [b for name, b in found.items() if self.owner.get(name) == direction]
+        return [b for name, b in found.items() if self.owner.get(name) == sweep]
 
 
 @lru_cache(maxsize=4)
@@ -35,16 +35,15 @@ def layout(plan: Plan) -> Layout:
     for v in values.values():
         if v.role in ("input", "param", "seed"):
             made.homes[v.name] = Home(Buffer(v.name, "T" if v.timed else "", v.batched, v.axes))
-    for direction in ("forward", "backward"):
-        _Filler(made, direction).fill()
+    for stage in plan.stages:
+        _Filler(made, stage).fill()
     return made
 
 
 class _Filler:
-    def __init__(self, made: Layout, direction: str) -> None:
-        self.made, self.direction = made, direction
-        self.stage = made.plan.stage(direction)
-        self.part: Pass = getattr(made.plan.program, direction)
+    def __init__(self, made: Layout, stage: Stage) -> None:
+        self.made, self.stage = made, stage
+        self.part: Sweep = stage.sweep
         self.values = made.plan.program.values
         self.block = {s.out.name: b for b, ss in self.part.blocks() for s in ss}
         self.crossing = self.whole_sequence() if self.stage.sequence else set()
@@ -70,10 +69,9 @@ class _Filler:
         name = numbered(f"{c.source}_rows", self.values.__contains__)
         buffer = Buffer(name, "T+1" if full else "2", value.batched, value.axes)
         early, late = Home(buffer, 0), Home(buffer, 1)
-        forward = self.direction == "forward"
-        self.made.homes[c.arrives], self.made.homes[c.source] = (early, late) if forward else (late, early)
-        self.made.carries[self.direction, c.key] = buffer
-        self.made.owner[name] = self.direction
+        self.made.homes[c.arrives], self.made.homes[c.source] = (late, early) if self.part.reverse else (early, late)
+        self.made.carries[self.part.name, c.key] = buffer
+        self.made.owner[name] = self.part.name
 
     def statement(self, s: Statement) -> None:
         name = s.out.name
@@ -89,7 +87,7 @@ class _Filler:
         else:
             value = self.values[name]
             self.made.homes[name] = Home(Buffer(name, self.rows([name]), value.batched, value.axes))
-            self.made.owner[name] = self.direction
+            self.made.owner[name] = self.part.name
 
     def pack(self, pack: str) -> None:
         members = self.made.plan.packs.members[pack]
@@ -105,7 +103,7 @@ class _Filler:
             axes += self.values[m].axes
         if concat:
             self.made.homes[pack] = Home(buffer)
-        self.made.owner[pack] = self.direction
+        self.made.owner[pack] = self.part.name
 
     def rows(self, names: list[str]) -> str:
         """ "T" for what is kept for every step."""
@@ -127,7 +125,7 @@ class _Filler:
 def in_memory(plan: Plan) -> set[str]:
     """Names of the values some operation loads from memory or stores there."""
     found: set[str] = set()
-    for stage in (plan.forward, plan.backward):
+    for stage in plan.stages:
         for op in stage.all():
             if isinstance(op, Map):
                 found |= {r.name for r in (*op.loads, *op.stores)} | {_name(r) for r in op.registers}

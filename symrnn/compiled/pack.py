@@ -21,7 +21,7 @@ from symrnn.calculus.ir import (
     reads,
     times_read,
 )
-from symrnn.schedule.program import Pass, Program
+from symrnn.schedule.program import Program
 
 ARRAYS = ("input", "param", "carry", "value", "adjoint", "local", "seed", "next")
 
@@ -130,21 +130,18 @@ def sums_of_products(block: Sequence[Statement], program: Program, uses: Counter
 
 def count_uses(program: Program) -> Counter[str]:
     """How often each value is read, counting every mention, results and carried values as read once more."""
-    return times_read((*program.forward.statements(), *program.backward.statements())) + Counter(results(program))
+    return times_read(program.statements()) + Counter(results(program))
 
 
 def results(program: Program) -> set[str]:
-    """What leaves a pass: outputs, gradients, saved and carried values."""
-    d = program.derivation
-    found = {v.name for v in d.cell.outputs} | set(d.gradients.values()) | set(program.saved)
-    return found | {c.source for p in (program.forward, program.backward) for c in p.carried}
+    """What leaves a sweep: outputs, gradients, saved and carried values."""
+    return {*program.results, *program.saved, *(c.source for sweep in program.sweeps for c in sweep.carried)}
 
 
 def detached(program: Program) -> Program:
     """A slice that is carried becomes a slice and a copy, for a carried value has its own place."""
     values = dict(program.values)
-    for direction in ("forward", "backward"):
-        part: Pass = getattr(program, direction)
+    for part in program.sweeps:
         carried = {c.source for c in part.carried}
         for name, block in part.blocks():
             changed: list[Statement] = []
@@ -157,17 +154,15 @@ def detached(program: Program) -> Program:
                 else:
                     changed.append(s)
             part = part.with_block(name, tuple(changed))
-        program = program.with_pass(direction, part)
+        program = program.with_sweep(part)
     return replace(program, values=values)
 
 
 def pack(program: Program) -> Packs:
     """Concatenations first, for they ask for it; then sums of products; then products of one operand."""
     packs, uses = Packs(), count_uses(program)
-    made = {
-        s.out.name: (d, b, s) for d in ("forward", "backward") for b, ss in getattr(program, d).blocks() for s in ss
-    }
-    carried = {c.source for p in (program.forward, program.backward) for c in p.carried}
+    made = {s.out.name: (sweep.name, b, s) for sweep in program.sweeps for b, ss in sweep.blocks() for s in ss}
+    carried = {c.source for sweep in program.sweeps for c in sweep.carried}
 
     def eligible(name: str) -> bool:
         value = program.values[name]
@@ -180,7 +175,7 @@ def pack(program: Program) -> Packs:
         if len(free) > 1 and len({(made[n][:2], made[n][2].out.labels[:-1]) for n in free}) == 1:
             packs.add(pack, free)
 
-    blocks = [ss for d in (program.forward, program.backward) for _, ss in d.blocks()]
+    blocks = [ss for sweep in program.sweeps for _, ss in sweep.blocks()]
     for s in (s for ss in blocks for s in ss if isinstance(s, Concat)):
         names = list(reads(s))
         whole = s.out.name not in carried and all(eligible(n) and made[n][:2] == made[s.out.name][:2] for n in names)

@@ -33,14 +33,14 @@ from symrnn.compiled.pack import (
     times,
     total,
 )
-from symrnn.schedule.program import Pass, Program
+from symrnn.schedule.program import Program, Sweep
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One direction as operations by block; `sequence` says that the loop became kernels for the whole sequence."""
+    """One sweep as operations by block; `sequence` says that the loop became kernels for the whole sequence."""
 
-    direction: str
+    sweep: Sweep
     ops: dict[str, tuple[Op, ...]]
     sequence: bool
 
@@ -54,12 +54,10 @@ class Plan:
 
     program: Program
     packs: Packs
-    forward: Stage
-    backward: Stage
+    stages: tuple[Stage, ...]
 
-    def stage(self, direction: str) -> Stage:
-        stage: Stage = getattr(self, direction)
-        return stage
+    def stage(self, sweep: str) -> Stage:
+        return next(x for x in self.stages if x.sweep.name == sweep)
 
 
 @dataclass(frozen=True)
@@ -77,25 +75,23 @@ def plan(program: Program) -> Plan:
     """Group the statements of a scheduled program."""
     program = detached(program)
     packs = pack(program)
-    return Plan(program, packs, _stage(program, packs, "forward"), _stage(program, packs, "backward"))
+    return Plan(program, packs, tuple(_stage(program, packs, sweep) for sweep in program.sweeps))
 
 
-def _stage(program: Program, packs: Packs, direction: str) -> Stage:
-    part: Pass = getattr(program, direction)
+def _stage(program: Program, packs: Packs, part: Sweep) -> Stage:
     units = {name: _units(program, packs, name, block) for name, block in part.blocks()}
     kept = results(program) | {n for us in units.values() for u in us if u.line is None for n in u.reads}
-    if direction == "forward":
-        kept |= {a.name for s in program.backward.statements() for a in s.args}
+    kept |= program.read_by_others(part)
     groups = {name: _grouped(us, part, name) for name, us in units.items()}
     taken: set[str] = set()
     ops = {
-        name: tuple(op for g in gs for op in _ops(g, direction, name, kept | _read_elsewhere(g, groups), taken))
+        name: tuple(op for g in gs for op in _ops(g, part.name, name, kept | _read_elsewhere(g, groups), taken))
         for name, gs in groups.items()
     }
     sequence = _as_sequence(ops["loop"], part)
     if sequence is not None:
         ops["loop"] = sequence
-    return Stage(direction, ops, sequence is not None)
+    return Stage(part, ops, sequence is not None)
 
 
 # -- statements to units ---------------------------------------------------------------------------------------
@@ -167,7 +163,7 @@ class _Entry:
 
 def _merge_shared(program: Program, packs: Packs, draft: _Draft) -> None:
     """Products of one operand with several matrices, and gradients that share an operand, become one product each."""
-    read = {a.name for p in (program.forward, program.backward) for s in p.statements() for a in s.args}
+    read = {a.name for s in program.statements() for a in s.args}
     shared: dict[tuple[str, Ref | None], list[_Entry]] = {}
     for s in draft.statements:
         if s.out.name in draft.merged or s.out.name in draft.dropped:
@@ -224,7 +220,7 @@ def _outer_line(s: Contraction) -> Assign:
 # -- units to kernels ------------------------------------------------------------------------------------------
 
 
-def _grouped(units: list[_Unit], part: Pass, block: str) -> list[list[_Unit]]:
+def _grouped(units: list[_Unit], part: Sweep, block: str) -> list[list[_Unit]]:
     """Units in an order in which each finds what it reads, as many lines as possible in a kernel."""
     source_of = {c.arrives: c.source for c in part.carried if block != "loop"}
     queue = _Queue(list(units), {n for u in units for n in u.writes}, source_of)
@@ -275,22 +271,22 @@ def _read_elsewhere(group: list[_Unit], groups: dict[str, list[list[_Unit]]]) ->
     return {n for gs in groups.values() for g in gs if g is not group for u in g for n in u.reads}
 
 
-def _ops(group: list[_Unit], direction: str, block: str, kept: set[str], taken: set[str]) -> list[Op]:
+def _ops(group: list[_Unit], sweep: str, block: str, kept: set[str], taken: set[str]) -> list[Op]:
     if group[0].line is None:
-        return [_named(op, direction, block, taken) for op in group[0].ops]
+        return [_named(op, sweep, block, taken) for op in group[0].ops]
     lines = tuple(u.line for u in group if u.line is not None)
     inside = {x.out.name for x in lines}
     loads = dict.fromkeys(r for x in lines for _, r in x.args if r.name not in inside)
     stores = tuple(x.out for x in lines if x.out.name in kept)
-    return [_named(Map("", block, lines[0].out.labels, lines, tuple(loads), stores), direction, block, taken)]
+    return [_named(Map("", block, lines[0].out.labels, lines, tuple(loads), stores), sweep, block, taken)]
 
 
-def _named(op: Op, direction: str, block: str, taken: set[str]) -> Op:
+def _named(op: Op, sweep: str, block: str, taken: set[str]) -> Op:
     if not isinstance(op, Map | Reduce):
         return op
     stem = "step" if block == "loop" else block
     what = op.how if isinstance(op, Reduce) else ""
-    name = numbered("_".join(filter(None, [direction, stem, what])), taken.__contains__)
+    name = numbered("_".join(filter(None, [sweep, stem, what])), taken.__contains__)
     taken.add(name)
     return replace(op, name=name)
 
@@ -298,7 +294,7 @@ def _named(op: Op, direction: str, block: str, taken: set[str]) -> Op:
 # -- a kernel for the whole sequence ---------------------------------------------------------------------------
 
 
-def _as_sequence(loop: tuple[Op, ...], part: Pass) -> tuple[Op, ...] | None:
+def _as_sequence(loop: tuple[Op, ...], part: Sweep) -> tuple[Op, ...] | None:
     """The loop as kernels that hold it, if no component ever needs another one's past; None if one does."""
     maps = [op for op in loop if isinstance(op, Map)]
     if not maps or len(maps) < len(loop):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from symrnn.calculus.ir import (
 )
 from symrnn.functions.numeric import Array, value
 from symrnn.language.cell import axis_parts
-from symrnn.schedule.program import Carried, Pass, Program
+from symrnn.schedule.program import Carried, Program, Sweep
 
 Arrays = dict[str, Array]
 Sizes = Mapping[str, int]
@@ -78,22 +79,36 @@ def _contract(s: Contraction, env: Mapping[str, Array]) -> Array:
 # -- a scheduled program ---------------------------------------------------------------------------------------
 
 
+def run(
+    program: Program, given: Arrays, starts: Mapping[str, Arrays], sizes: Sizes
+) -> tuple[Arrays, dict[str, Arrays]]:
+    """Run all sweeps on what is given by name: parameters, inputs, cotangents. `starts` has the carried values of each.
+
+    Returns every value by name, timed ones T first, and what each sweep carries out at its end.
+    """
+    env, ends = _constants(program, sizes) | given, {}
+    for sweep in program.sweeps:
+        steps = range(sizes["T"])
+        one = _Run(sweep, program.values, env, sizes, starts[sweep.name], reversed(steps) if sweep.reverse else steps)
+        env, ends[sweep.name] = one.run(), one.end
+    return env, ends
+
+
 def forward(program: Program, given: Arrays, state: Arrays, sizes: Sizes) -> Arrays:
-    """Run the forward pass on parameters and inputs, and an initial state; every value by name, timed ones T first."""
-    env = _constants(program, sizes) | given
-    return _Run(program.forward, program.values, env, sizes, state, range(sizes["T"])).run()
+    """Run the first sweep on parameters and inputs, and an initial state; every value by name, timed ones T first."""
+    first = replace(program, sweeps=program.sweeps[:1])
+    return run(first, given, {first.sweeps[0].name: state}, sizes)[0]
 
 
 def backward(program: Program, known: Arrays, cotangents: Arrays, last: Arrays, sizes: Sizes) -> tuple[Arrays, Arrays]:
-    """Run the backward pass on what the forward pass left, cotangents of the outputs (by name) and of the last state.
+    """Run the second sweep on what the first left, cotangents of the outputs (by name) and of the last state.
 
     Returns the gradients of inputs and parameters by name, and those of the initial state by key.
     """
-    d = program.derivation
-    env = dict(known) | {seed: cotangents[name] for name, seed in d.seeds.items()}
-    run = _Run(program.backward, program.values, env, sizes, last, reversed(range(sizes["T"])))
-    env = run.run()
-    return {name: env[g] for name, g in d.gradients.items()}, run.end
+    d, second = program.derivation, replace(program, sweeps=program.sweeps[1:])
+    seeds = {seed: cotangents[name] for name, seed in d.seeds.items()}
+    env, ends = run(second, known | seeds, {second.sweeps[0].name: last}, sizes)
+    return {name: env[g] for name, g in d.gradients.items()}, ends[second.sweeps[0].name]
 
 
 def _constants(program: Program, sizes: Sizes) -> Arrays:
@@ -111,7 +126,7 @@ def _constants(program: Program, sizes: Sizes) -> Arrays:
 
 class _Run:
     def __init__(
-        self, part: Pass, values: Mapping[str, Value], env: Arrays, sizes: Sizes, start: Arrays, steps: Iterable[int]
+        self, part: Sweep, values: Mapping[str, Value], env: Arrays, sizes: Sizes, start: Arrays, steps: Iterable[int]
     ) -> None:
         self.part, self.values, self.env, self.sizes = part, values, env, sizes
         self.start, self.steps = start, list(steps)

@@ -10,7 +10,7 @@ from symrnn.schedule.expand import expand
 from symrnn.schedule.fuse import fuse
 from symrnn.schedule.hoist import hoist
 from symrnn.schedule.place import place
-from symrnn.schedule.program import Program
+from symrnn.schedule.program import Entry, Program
 from symrnn.schedule.save import save
 
 #: Every pass, in the order in which they run; a target may leave some out.
@@ -23,9 +23,13 @@ PASSES: dict[str, Callable[[Program], Program]] = {
 }
 
 
-def schedule(derivation: Derivation, passes: Iterable[str] = tuple(PASSES)) -> Program:
+#: What runs over a sequence and back; `infer` keeps nothing for the way back.
+TRAIN, INFER = Entry("forward", "backward"), Entry("infer")
+
+
+def schedule(derivation: Derivation, passes: Iterable[str] = tuple(PASSES), entry: Entry = TRAIN) -> Program:
     """Decide what runs when: `place` sorts the statements into blocks, the passes improve on it."""
-    program = place(derivation).check()
+    program = place(derivation, entry).check()
     for name in passes:
         program = PASSES[name](program).check()
     return program

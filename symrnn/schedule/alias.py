@@ -7,29 +7,30 @@ from dataclasses import replace
 import sympy as sp
 
 from symrnn.calculus.ir import Pointwise, Ref, Statement, compatible, pointwise, reads, symbol
-from symrnn.schedule.program import Pass, Program
+from symrnn.schedule.program import Program, Sweep
 
 
 def alias(program: Program) -> Program:
-    """Drop copies among the adjoints, where the chain rule makes many (∂(a + b)/∂a = 1)."""
-    kept = {*program.derivation.gradients.values()}
-    kept |= {name for c in program.backward.carried for name in (c.arrives, c.source)}
-    original: dict[str, str] = {}
-    backward = program.backward
-    readers = _readers(backward)
-    for s in backward.statements():
-        if _is_copy(s) and s.out.name not in kept:
-            source = s.args[0].name
-            renamed = original | {s.out.name: original.get(source, source)}
-            if all(compatible(_read_as(x, renamed)) for x in readers.get(s.out.name, ())):
-                original = renamed
-    return program.with_pass("backward", _renamed(backward, original))
+    """Drop copies among adjoints and tangents, where the chain rule makes many (∂(a + b)/∂a = 1)."""
+    for sweep in program.sweeps:
+        kept = {*program.results, *program.read_by_others(sweep)}
+        kept |= {name for c in sweep.carried for name in (c.arrives, c.source)}
+        original: dict[str, str] = {}
+        readers = _readers(sweep)
+        for s in sweep.statements():
+            if _is_copy(s) and s.out.name not in kept and program.values[s.out.name].role != "value":
+                source = s.args[0].name
+                renamed = original | {s.out.name: original.get(source, source)}
+                if all(compatible(_read_as(x, renamed)) for x in readers.get(s.out.name, ())):
+                    original = renamed
+        program = program.with_sweep(_renamed(sweep, original))
+    return program
 
 
-def _readers(direction: Pass) -> dict[str, list[Pointwise]]:
+def _readers(sweep: Sweep) -> dict[str, list[Pointwise]]:
     """Which pointwise statements read each value."""
     found: dict[str, list[Pointwise]] = {}
-    for s in direction.statements():
+    for s in sweep.statements():
         if isinstance(s, Pointwise):
             for name in reads(s):
                 found.setdefault(name, []).append(s)
@@ -40,11 +41,11 @@ def _is_copy(s: Statement) -> bool:
     return isinstance(s, Pointwise) and isinstance(s.expr, sp.Symbol) and s.args[0].labels == s.out.labels
 
 
-def _renamed(direction: Pass, original: dict[str, str]) -> Pass:
-    for name, block in direction.blocks():
+def _renamed(sweep: Sweep, original: dict[str, str]) -> Sweep:
+    for name, block in sweep.blocks():
         fresh = tuple(rename(s, original) for s in block if s.out.name not in original)
-        direction = direction.with_block(name, fresh)
-    return direction
+        sweep = sweep.with_block(name, fresh)
+    return sweep
 
 
 def rename(s: Statement, names: dict[str, str]) -> Statement:

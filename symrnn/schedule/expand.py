@@ -12,11 +12,10 @@ from symrnn.schedule.program import Program
 
 def expand(program: Program) -> Program:
     """Every activation of the table is replaced by its numerically stable definition."""
-    for direction in ("forward", "backward"):
-        part = getattr(program, direction)
-        for name, block in part.blocks():
-            part = part.with_block(name, tuple(_expanded(s) for s in block))
-        program = program.with_pass(direction, part)
+    for sweep in program.sweeps:
+        for name, block in sweep.blocks():
+            sweep = sweep.with_block(name, tuple(_expanded(s) for s in block))
+        program = program.with_sweep(sweep)
     return program
 
 

@@ -6,9 +6,9 @@ from itertools import islice
 
 import sympy as sp
 
-from symrnn.calculus.ir import Pointwise, Ref, Statement, compatible, pointwise, reads, times_read
+from symrnn.calculus.ir import Pointwise, Ref, Statement, compatible, pointwise, times_read
 from symrnn.functions.expressions import spellable
-from symrnn.schedule.program import Pass, Program
+from symrnn.schedule.program import Program, Sweep
 
 #: Symbols, numbers and operations of one statement; beyond it, a chain of many equations stays one statement each.
 MAX_SIZE = 100
@@ -16,27 +16,16 @@ MAX_SIZE = 100
 
 def fuse(program: Program) -> Program:
     """Fewer names and, in the loop, fewer passes over memory."""
-    wanted = outside(program)
-    for direction in ("forward", "backward"):
-        changed: Pass = getattr(program, direction)
-        for name, block in changed.blocks():
-            changed = changed.with_block(name, _fused(block, wanted, changed))
-        program = program.with_pass(direction, changed)
+    for sweep in program.sweeps:
+        wanted = {*program.results, *program.read_by_others(sweep), *(c.source for c in sweep.carried)}
+        for name, block in sweep.blocks():
+            sweep = sweep.with_block(name, _fused(block, wanted, sweep))
+        program = program.with_sweep(sweep)
     return program
 
 
-def outside(program: Program) -> set[str]:
-    """Values that must keep their name: read by the backward pass, carried, an output or a gradient."""
-    d = program.derivation
-    wanted = {v.name for v in d.cell.outputs} | set(d.gradients.values())
-    wanted |= {c.source for p in (program.forward, program.backward) for c in p.carried}
-    return wanted | {
-        name for s in program.backward.statements() for name in reads(s) if program.values[name].role == "value"
-    }
-
-
-def _fused(block: tuple[Statement, ...], wanted: set[str], direction: Pass) -> tuple[Statement, ...]:
-    uses = times_read(direction.statements())
+def _fused(block: tuple[Statement, ...], wanted: set[str], sweep: Sweep) -> tuple[Statement, ...]:
+    uses = times_read(sweep.statements())
     done: dict[str, Statement] = {}
     for s in block:
         if isinstance(s, Pointwise):

@@ -7,20 +7,19 @@ from dataclasses import replace
 import sympy as sp
 
 from symrnn.calculus.ir import Pointwise, Ref, Statement, Value, axis_of, numbered, over_time, pointwise, symbol
-from symrnn.schedule.program import Pass, Program
+from symrnn.schedule.program import Program, Sweep
 
 
 def hoist(program: Program) -> Program:
     """Biases join the input product; products of local derivatives are ready before the reverse loop starts."""
-    for direction in ("forward", "backward"):
-        program = _Hoist(program, direction).program()
+    for sweep in program.sweeps:
+        program = _Hoist(program, sweep).program()
     return program
 
 
 class _Hoist:
-    def __init__(self, program: Program, direction: str) -> None:
-        self.before, self.direction = program, direction
-        self.part: Pass = getattr(program, direction)
+    def __init__(self, program: Program, sweep: Sweep) -> None:
+        self.before, self.part = program, sweep
         self.values = dict(program.values)
         loop = {s.out.name for s in self.part.loop}
         self.variant = {symbol(n) for n in loop | {c.arrives for c in self.part.carried if c.where == "loop"}}
@@ -37,7 +36,7 @@ class _Hoist:
             before=(*self.part.before, *self.batched),
             loop=loop,
         )
-        return replace(self.before.with_pass(self.direction, part), values=self.values)
+        return replace(self.before.with_sweep(part), values=self.values)
 
     def lighten(self, s: Pointwise) -> Pointwise:
         self.statement, self.extra = s, list[Ref]()
@@ -90,7 +89,7 @@ class _Hoist:
         """``dh_do`` for a factor between d_h and d_o, ``i_in`` for what enters i from outside the recurrence."""
         target = self.statement.out.name
         sources = sorted(x.name for x in rest.free_symbols & self.variant)
-        if self.direction == "forward":
+        if not self.part.reverse:
             name = f"{target}_in"
         elif len(sources) == 1 and sources[0].startswith("d_"):
             name = f"d{_bare(sources[0])}_d{_bare(target)}"

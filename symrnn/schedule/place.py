@@ -6,20 +6,30 @@ from collections.abc import Iterable
 
 from symrnn.calculus.derive import Derivation
 from symrnn.calculus.ir import Statement, Value, over_time, reads
-from symrnn.schedule.program import Carried, Pass, Program
+from symrnn.schedule.program import Carried, Entry, Program, Sweep
 
 
-def place(derivation: Derivation) -> Program:
+def place(derivation: Derivation, entry: Entry) -> Program:
     """Everything before the recurrence and after it is done for all steps at once."""
     values, step = derivation.values, derivation.step
     previous = {v.of: n for n, v in step.values.items() if v.role == "carry"}
-    forward = _partition(step.statements, values, [(k, previous[k], s) for k, s in step.carried.items()])
-    handed = [(k, arrives, source) for k, (arrives, source) in derivation.handed_back.items()]
-    backward = _partition(derivation.statements, values, handed)
-    return Program(derivation, values, forward, backward)
+    ahead = [(k, previous[k], s) for k, s in step.carried.items()]
+    sweeps = [_partition(entry.forward, False, step.statements, values, ahead)]
+    if entry.backward:
+        handed = [(k, arrives, source) for k, (arrives, source) in derivation.handed_back.items()]
+        sweeps.append(_partition(entry.backward, True, derivation.statements, values, handed))
+    outputs = step.outputs if entry.outputs else ()
+    gradients = derivation.gradients.values() if entry.backward else ()
+    return Program(derivation, values, tuple(sweeps), (*outputs, *gradients))
 
 
-def _partition(statements: Iterable[Statement], values: dict[str, Value], carries: list[tuple[str, str, str]]) -> Pass:
+def _partition(
+    name: str,
+    reverse: bool,
+    statements: Iterable[Statement],
+    values: dict[str, Value],
+    carries: list[tuple[str, str, str]],
+) -> Sweep:
     statements = list(statements)
     flow = _Flow(statements, carries)
     timed = {n for n, v in values.items() if v.timed}
@@ -27,7 +37,9 @@ def _partition(statements: Iterable[Statement], values: dict[str, Value], carrie
     for s in statements:
         blocks[_block(s, flow, timed, blocks)].append(s)
     where = {s.out.name: name for name, block in blocks.items() for s in block}
-    return Pass(
+    return Sweep(
+        name,
+        reverse,
         once=tuple(blocks["once"]),
         before=_over_time(blocks["before"], timed, carries),
         loop=tuple(blocks["loop"]),

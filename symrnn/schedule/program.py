@@ -1,4 +1,4 @@
-"""What a target prints: the statements of the forward and the backward pass, sorted into what runs when."""
+"""What a target prints: sweeps over time, their statements sorted into what runs when."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from symrnn.calculus.ir import TIME, Statement, Value, reads, verify
 
 @dataclass(frozen=True)
 class Carried:
-    """What crosses from one step of a pass to the next.
+    """What crosses from one step of a sweep to the next.
 
     Forward, `source` of step t is `arrives` of step t+1 (``h`` → ``h_prev``); backward, `source` of step t is
     `arrives` of step t-1 (``d_h_prev`` → ``d_h_next``). `where` is the block that computes the source; one that is
@@ -25,16 +25,28 @@ class Carried:
     stored: bool = True
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What a caller may ask of a cell: the names of its sweeps, and whether the outputs are wanted."""
+
+    forward: str
+    backward: str = ""
+    outputs: bool = True
+
+
 BLOCKS = ("once", "before", "loop", "after", "finish")
 
 
 @dataclass(frozen=True)
-class Pass:
-    """One direction. `once` and `finish` know no time; `before` and `after` do all steps at once; `loop` is one step.
+class Sweep:
+    """One way through time, from the last step to the first if it is `reverse`.
 
-    Values in `stored` are computed in the loop and kept for every step.
+    `once` and `finish` know no time; `before` and `after` do all steps at once; `loop` is one step. Values in `stored`
+    are computed in the loop and kept for every step.
     """
 
+    name: str
+    reverse: bool
     once: tuple[Statement, ...]
     before: tuple[Statement, ...]
     loop: tuple[Statement, ...]
@@ -49,44 +61,52 @@ class Pass:
     def statements(self) -> Iterator[Statement]:
         return (s for _, block in self.blocks() for s in block)
 
-    def with_block(self, name: str, statements: tuple[Statement, ...]) -> Pass:
+    def with_block(self, name: str, statements: tuple[Statement, ...]) -> Sweep:
         return replace(self, **{name: statements})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Everything a target needs, with all choices made: what is saved, hoisted, batched over time."""
+    """Everything a target needs, with all choices made: sweeps one after the other, what is hoisted and saved.
+
+    `results` leave the program, beside the carried values at the end of each sweep; `saved` is what a later sweep reads
+    of an earlier one.
+    """
 
     derivation: Derivation
     values: dict[str, Value]
-    forward: Pass
-    backward: Pass
+    sweeps: tuple[Sweep, ...]
+    results: tuple[str, ...]
     saved: tuple[str, ...] = ()
 
-    def with_pass(self, direction: str, changed: Pass) -> Program:
-        return replace(self, **{direction: changed})  # type: ignore[arg-type]
+    def sweep(self, name: str) -> Sweep:
+        return next(x for x in self.sweeps if x.name == name)
+
+    def with_sweep(self, changed: Sweep) -> Program:
+        """The program with another sweep of the same name."""
+        return replace(self, sweeps=tuple(changed if x.name == changed.name else x for x in self.sweeps))
+
+    def statements(self) -> Iterator[Statement]:
+        return (s for sweep in self.sweeps for s in sweep.statements())
+
+    def read_by_others(self, sweep: Sweep) -> set[str]:
+        """What the other sweeps read, of this one or not."""
+        return {name for x in self.sweeps if x.name != sweep.name for s in x.statements() for name in reads(s)}
 
     def check(self) -> Program:
         """Raise AssertionError if a pass broke the program; return it otherwise."""
-        for direction in ("forward", "backward"):
-            known = [c.arrives for c in getattr(self, direction).carried]
-            if direction == "backward":
-                known += [*self.derivation.seeds.values(), *_forward_names(self)]
-            ordered = list(getattr(self, direction).statements())
-            verify(ordered, self.values, known)
-            _verify_time(getattr(self, direction), self.values)
+        earlier: list[str] = []
+        for sweep in self.sweeps:
+            verify(sweep.statements(), self.values, [*(c.arrives for c in sweep.carried), *earlier])
+            _verify_time(sweep, self.values)
+            computed = [s.out.name for s in sweep.statements()]
+            earlier += [n for n in computed if not self.saved or n in self.saved]
         return self
 
 
-def _forward_names(program: Program) -> list[str]:
-    if program.saved:
-        return [n for n in program.saved if program.values[n].role in ("value", "local")]
-    return [s.out.name for s in program.forward.statements()]
-
-
-def _verify_time(direction: Pass, values: dict[str, Value]) -> None:
+def _verify_time(sweep: Sweep, values: dict[str, Value]) -> None:
     """Time labels stand exactly where a block treats all steps at once."""
-    for block, statements in direction.blocks():
+    for block, statements in sweep.blocks():
         for s in statements:
             for ref in (s.out, *s.args):
                 expected = block in ("before", "after") and values[ref.name].timed

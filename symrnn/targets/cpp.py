@@ -10,7 +10,7 @@ from functools import partial
 from types import ModuleType
 
 from symrnn.compiled.c import SPELLING, Kernel, sizes
-from symrnn.compiled.host_code import Direction, Glue
+from symrnn.compiled.host_code import HostCode, SweepCode
 from symrnn.compiled.layout import layout
 from symrnn.compiled.plan import Plan, plan
 from symrnn.emit import Artifact, Header, emit
@@ -33,7 +33,7 @@ __all__ = ["NAME", "PASSES", "SPELLING", "TEMPLATES", "context", "load"]
 
 @dataclass(frozen=True)
 class Part:
-    """One direction as the template prints it."""
+    """One sweep as the template prints it."""
 
     params: list[tuple[str, str]]
     allocations: list[object]
@@ -54,8 +54,7 @@ class Module(Filled):
     forward: Part
     backward: Part
     kernels: list[Kernel]
-    forward_carries: list[str]
-    backward_carries: list[str]
+    carries: bool
 
 
 def context(program: Program, header: Header) -> Module:
@@ -66,9 +65,9 @@ def context(program: Program, header: Header) -> Module:
 def module(program: Program, header: Header, xp: str) -> Module:
     """The same for an array library called `xp`."""
     planned = plan(program)
-    glue = Glue(layout(planned), xp)
+    code = HostCode(layout(planned), xp)
     cell, d = program.derivation.cell, program.derivation
-    forward, backward = glue.direction("forward"), glue.direction("backward")
+    forward, backward = code.sweep("forward"), code.sweep("backward")
     names = sizes(cell)
     tape = _tape(forward, backward, {in_python(s) for s in d.seeds.values()})
     gradients = {v.name: _gradient(d.gradients[v.name], backward, xp) for v in (*cell.params, *cell.inputs)}
@@ -87,21 +86,20 @@ def module(program: Program, header: Header, xp: str) -> Module:
         input_gradients=[(v.name, gradients[v.name]) for v in cell.inputs],
         state_gradients=[(b.key, f"{b.last}.copy()") for b in backward.boundaries],
         uses=dict.fromkeys(HELPERS, False) | {"sums": has_sums(cell)},
-        forward_carries=[],
-        backward_carries=[],
+        carries=False,
     )
 
 
-def _result(name: str, direction: Direction) -> str:
-    return direction.results.get(name) or in_python(name)
+def _result(name: str, sweep: SweepCode) -> str:
+    return sweep.results.get(name) or in_python(name)
 
 
-def _gradient(name: str, backward: Direction, xp: str) -> str:
+def _gradient(name: str, backward: SweepCode, xp: str) -> str:
     text = _result(name, backward)
     return f"{xp}.ascontiguousarray({text})" if "[..., " in text else text
 
 
-def _part(d: Direction, planned: Plan, name: str, leaving: set[str]) -> Part:
+def _part(d: SweepCode, planned: Plan, name: str, leaving: set[str]) -> Part:
     return Part(
         params=[(n, in_python(n)) for n in d.params],
         allocations=[replace(a, scratch=a.name not in leaving) for a in d.allocations],
@@ -113,7 +111,7 @@ def _part(d: Direction, planned: Plan, name: str, leaving: set[str]) -> Part:
     )
 
 
-def _tape(forward: Direction, backward: Direction, seeds: set[str]) -> list[tuple[str, str]]:
+def _tape(forward: SweepCode, backward: SweepCode, seeds: set[str]) -> list[tuple[str, str]]:
     """Arrays backward reads that it neither makes nor is given."""
     return [(in_python(n), forward.shapes[in_python(n)]) for n in backward.reads if in_python(n) not in seeds]
 

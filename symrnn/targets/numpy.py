@@ -11,7 +11,7 @@ from symrnn.language.cell import Axes, axis_parts
 from symrnn.printing.arrays import HELPERS, Writer, broken, insertions, is_view
 from symrnn.printing.interface import Filled, Pairs, Row, frame, has_sums
 from symrnn.printing.spelling import constant, in_python
-from symrnn.schedule.program import BLOCKS, Pass, Program
+from symrnn.schedule.program import BLOCKS, Program, Sweep
 
 NAME = "numpy"
 TEMPLATES = {".py": "numpy/module.py.j2"}
@@ -28,18 +28,61 @@ class Section:
         return bool(self.lines)
 
 
-class _Direction:
-    """One pass as text."""
+@dataclass(frozen=True)
+class Carry:
+    """Storage of a carried value, T+1 rows that begin with `start`; `early` and `late` see them one step apart."""
 
-    def __init__(self, program: Program, direction: str, helpers: set[str]) -> None:
-        self.name = direction
-        self.program, self.part, self.helpers = program, getattr(program, direction), helpers
-        self.forward = direction == "forward"
+    key: str
+    rows: str
+    early: str
+    late: str
+    start: str
+
+
+@dataclass(frozen=True)
+class SweepText:
+    """One sweep as text: local names for what it reads, storage, and blocks of statements."""
+
+    reverse: bool
+    sizes: Pairs
+    unpack: list[str]
+    steps: bool
+    carries: list[Carry]
+    rows: Pairs
+    looped: list[tuple[str, str, str]]
+    once: Section
+    before: Section
+    loop: Section
+    after: Section
+    finish: Section
+
+
+class _Sweep:
+    """One sweep of a program, to be written."""
+
+    def __init__(self, program: Program, part: Sweep, helpers: set[str]) -> None:
+        self.program, self.part, self.helpers = program, part, helpers
         self.mentioned: set[str] = set()
-        self.buffers = [c for c in self.part.carried if c.stored]
-        computed = {s.out.name for s in self.part.loop} | {c.arrives for c in self.part.carried if not c.stored}
+        self.buffers = [c for c in part.carried if c.stored]
+        self.loops = [c for c in part.carried if not c.stored]
+        computed = {s.out.name for s in part.loop} | {c.arrives for c in self.loops}
         sequences = {n for n, v in program.values.items() if v.timed} - computed
-        self.rows = sequences | set(self.part.stored) | {n for c in self.buffers for n in (c.arrives, c.source)}
+        self.rows = sequences | set(part.stored) | {n for c in self.buffers for n in (c.arrives, c.source)}
+
+    def text(self, given: str, unpack: list[str]) -> SweepText:
+        """All of it; carried values start with what is called `given`."""
+        sections = {name: self.section(name) for name in BLOCKS}
+        carries, rows = self.carries(given), self.storage()
+        return SweepText(
+            reverse=self.part.reverse,
+            sizes=self.sizes(),
+            unpack=unpack,
+            steps="steps" in self.mentioned,
+            carries=carries,
+            rows=rows,
+            looped=[(f'{given}["{c.key}"]', in_python(c.arrives), in_python(c.source)) for c in self.loops],
+            **sections,
+        )
 
     def section(self, block: str) -> Section:
         statements = getattr(self.part, block)
@@ -51,38 +94,45 @@ class _Direction:
             if s.out.name in nested:
                 writer.inline[s.out.name] = text
                 continue
-            equation = self.comment(s) if block == "loop" or self.forward else ""
+            equation = self.comment(s) if block == "loop" or not self.part.reverse else ""
             first, *rest = broken(f"{self.target(s, block)} = {text}", 108 - 8)
             lines += [(equation if equation != shown else "", first), *(("", line) for line in rest)]
             shown = equation or shown
         return Section(tuple(lines))
 
     def kept(self) -> set[str]:
-        d = self.program.derivation
-        names = {*self.part.stored, *self.program.saved, *d.gradients.values(), *(v.name for v in d.cell.outputs)}
+        names = {*self.part.stored, *self.program.saved, *self.program.results}
         return names | {n for c in self.part.carried for n in (c.source, c.arrives)}
 
     def comment(self, s: Statement) -> str:
         equation = next((e for e in self.program.derivation.cell.equations if e.name == s.equation), None)
         if equation is None:
             return ""
-        return equation.text if self.forward else f"through {equation.text}"
+        return f"through {equation.text}" if self.part.reverse else equation.text
 
-    def unpack(self, names: Sequence[str]) -> list[str]:
-        """Assignments that give the parameters this direction reads their local names."""
+    def params(self) -> list[str]:
+        """Assignments that give the parameters this sweep reads their local names."""
         read = {a.name for s in self.part.statements() for a in s.args}
-        return _unpacked([n for n in names if n in read], 'params["{}"]')
+        return _unpacked([v.name for v in self.program.derivation.cell.params if v.name in read], 'params["{}"]')
 
     def sizes(self) -> list[tuple[str, str]]:
         """(local, axis) for every length the blocks and their storage mention."""
         axes = ("T", "B", *self.program.derivation.cell.axes)
         return [(a if a in ("T", "B") else in_python(a), a) for a in axes if a in self.mentioned]
 
-    def carries(self) -> list[Carry]:
+    def carries(self, given: str) -> list[Carry]:
         if self.buffers or self.part.loop:
             self.mentioned.add("T")
-        pairs = [(c, c.arrives, c.source) if self.forward else (c, c.source, c.arrives) for c in self.buffers]
-        return [Carry(c.key, self.rows_name(c.source), in_python(early), in_python(late)) for c, early, late in pairs]
+        pairs = [(c, c.source, c.arrives) if self.part.reverse else (c, c.arrives, c.source) for c in self.buffers]
+        return [
+            Carry(c.key, self.rows_name(c.source), in_python(early), in_python(late), f'{given}["{c.key}"]')
+            for c, early, late in pairs
+        ]
+
+    def ends(self, carries: list[Carry]) -> dict[str, str]:
+        """What the sweep hands out at its end, by key."""
+        rows = {c.key: f"{c.rows}[0]" if self.part.reverse else f"{c.rows}[-1].copy()" for c in carries}
+        return {c.key: in_python(c.arrives) for c in self.loops} | rows
 
     def rows_name(self, source: str) -> str:
         return numbered(f"{source}_rows", self.program.values.__contains__)
@@ -121,7 +171,7 @@ def _unpacked(names: Iterable[str], source: str) -> list[str]:
     return [f"{', '.join(map(in_python, line))} = {', '.join(source.format(n) for n in line)}" for line in lines]
 
 
-def _nested(statements: Sequence[Statement], part: Pass, kept: set[str]) -> set[str]:
+def _nested(statements: Sequence[Statement], part: Sweep, kept: set[str]) -> set[str]:
     """Products read once, by a pointwise statement of the same block and shape: printed inside their reader."""
     uses = times_read(part.statements())
     products = {s.out.name: s for s in statements if isinstance(s, Contraction)}
@@ -135,67 +185,39 @@ def _nested(statements: Sequence[Statement], part: Pass, kept: set[str]) -> set[
 
 
 @dataclass(frozen=True)
-class Carry:
-    """Storage of a carried value: `rows` holds T+1 steps; `early` and `late` see it one step apart."""
-
-    key: str
-    rows: str
-    early: str
-    late: str
-
-
-@dataclass(frozen=True)
 class Module(Filled):
     """What the template prints."""
 
     consts: Pairs
     tape: list[Row]
-    forward: dict[str, Section]
-    backward: dict[str, Section]
-    forward_unpack: list[str]
-    backward_unpack: list[str]
-    tape_unpack: list[str]
-    forward_carries: list[Carry]
-    backward_carries: list[Carry]
-    forward_rows: Pairs
-    backward_rows: Pairs
-    looped: list[tuple[str, str, str]]
-    sizes: dict[str, Pairs]
+    forward: SweepText
+    backward: SweepText
+    carries: bool
 
 
 def context(program: Program, header: Header) -> Module:
     """Everything the template prints, for one program."""
     cell, d = program.derivation.cell, program.derivation
     helpers: set[str] = set()
-    forward, backward = _Direction(program, "forward", helpers), _Direction(program, "backward", helpers)
-    sections = {x: {b: x.section(b) for b in BLOCKS} for x in (forward, backward)}
-    loops = [c for c in program.backward.carried if not c.stored]
-    shared = {*program.saved, *(c.source for c in program.forward.carried)}
-    shared |= {s.out.name for part in (program.forward, program.backward) for s in part.statements() if is_view(s)}
+    first, second = (_Sweep(program, sweep, helpers) for sweep in program.sweeps)
+    inputs = [f'{in_python(v.name)} = inputs["{v.name}"]' for v in cell.inputs if len(cell.inputs) > 1]
+    forward = first.text("state", [*inputs, *first.params()])
+    backward = second.text("dstate", [*second.params(), *_unpacked(map(in_python, program.saved), "tape.{}")])
+    shared = {*program.saved, *(c.source for c in first.part.carried)}
+    shared |= {s.out.name for s in program.statements() if is_view(s)}
     return Module(
         **vars(frame(program, header)),
         consts=[(constant(v.name), v.start) for v in cell.consts],
         tape=[_tape_row(program, n) for n in program.saved],
-        forward=sections[forward],
-        backward=sections[backward],
-        forward_unpack=forward.unpack([v.name for v in cell.params]),
-        backward_unpack=backward.unpack([v.name for v in cell.params]),
-        tape_unpack=_unpacked(map(in_python, program.saved), "tape.{}"),
-        forward_carries=forward.carries(),
-        backward_carries=backward.carries(),
-        forward_rows=forward.storage(),
-        backward_rows=backward.storage(),
-        looped=[(c.key, in_python(c.arrives), in_python(c.source)) for c in loops],
-        final=[(c.key, f"{c.rows}[-1].copy()") for c in forward.carries()],
+        forward=forward,
+        backward=backward,
+        carries=bool(forward.carries or backward.carries),
+        final=list(first.ends(forward.carries).items()),
         results=[(v.name, _own(v.name, shared)) for v in cell.outputs],
         gradients=[(v.name, _array(_own(d.gradients[v.name], shared), v.axes)) for v in cell.params],
         input_gradients=[(v.name, _own(d.gradients[v.name], shared)) for v in cell.inputs],
-        state_gradients=[(c.key, in_python(c.arrives)) for c in loops]
-        + [(c.key, f"{c.rows}[0]") for c in backward.carries()],
-        sizes={x.name: x.sizes() for x in (forward, backward)},
-        uses={name: name in helpers for name in (*HELPERS, "math")}
-        | {"sums": has_sums(cell)}
-        | {f"{x.name}_steps": "steps" in x.mentioned for x in sections},
+        state_gradients=list(second.ends(backward.carries).items()),
+        uses={name: name in helpers for name in (*HELPERS, "math")} | {"sums": has_sums(cell)},
     )
 
 
