@@ -11,7 +11,7 @@ import pytest
 import sympy as sp
 
 import symrnn
-from symrnn.calculus import derive
+from symrnn.calculus import derive, partials
 from symrnn.calculus.ir import Contraction, Pointwise
 from symrnn.language.cell import Apply, Cell, Expr, Name, Number, axis_size
 from symrnn.meaning.interpret import execute
@@ -81,7 +81,7 @@ def step_values(d: derive.Derivation, env: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def along(path: tuple[derive.Edge, ...], start: Any, values: dict[str, Any]) -> Any:
+def along(path: tuple[partials.Edge, ...], start: Any, values: dict[str, Any]) -> Any:
     """One path of the Jacobian applied to a direction."""
     moved = start
     for edge in path:

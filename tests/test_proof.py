@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import symrnn
 from symrnn import build, emit, loading
-from symrnn.calculus import derive
+from symrnn.calculus import derive, partials
 from symrnn.calculus.ir import Step
 from symrnn.cli.main import app
 from symrnn.errors import CheckFailed, UsageError
@@ -33,13 +33,13 @@ def nothing_has_passed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every generated tanh has the derivative 1 - y."""
-    honest = derive.local_edges
+    honest = partials.local_edges
 
-    def planted(edge: derive.Edge) -> derive.Edge:
+    def planted(edge: partials.Edge) -> partials.Edge:
         partial = edge.partial
         return edge if partial is None else replace(edge, partial=partial.replace(lambda e: e.is_Pow, lambda e: e.base))
 
-    def local_edges(step: Step) -> tuple[derive.Edge, ...]:
+    def local_edges(step: Step) -> tuple[partials.Edge, ...]:
         return tuple(map(planted, honest(step)))
 
     monkeypatch.setattr(derive, "local_edges", local_edges)

@@ -16,8 +16,6 @@ import sympy as sp
 from symrnn.calculus.ir import (
     Concat,
     Contraction,
-    OneHot,
-    Peak,
     Pointwise,
     Ref,
     Slice,
@@ -31,29 +29,12 @@ from symrnn.calculus.ir import (
     pointwise,
     verify,
 )
+from symrnn.calculus.jvp import jvp
 from symrnn.calculus.lower import lower
-from symrnn.functions.expressions import differentiate
+from symrnn.calculus.partials import Edge, by_wrt, local_edges
 from symrnn.language.cell import Cell
 
 MAX_PATHS = 5_000
-DIFFERENTIABLE = ("input", "param", "carry", "value")
-
-
-@dataclass(frozen=True)
-class Edge:
-    """One operand of one statement: how `wrt` enters `statement.out`. `partial` is None for a Contraction."""
-
-    statement: Statement
-    position: int
-    partial: sp.Expr | None
-
-    @property
-    def wrt(self) -> str:
-        return self.statement.args[self.position].name
-
-    @property
-    def of(self) -> str:
-        return self.statement.out.name
 
 
 @dataclass(frozen=True)
@@ -145,33 +126,18 @@ class Derivation:
 @lru_cache(maxsize=256)
 def derive(cell: Cell) -> Derivation:
     """Differentiate a cell: every local partial, every adjoint, every gradient, independent of T, B and sizes."""
-    return _Derivation(lower(cell), cell).derivation()
+    return vjp(lower(cell), cell)
 
 
-def local_edges(step: Step) -> tuple[Edge, ...]:
-    """Every way in which one value of the step depends differentiably on another."""
-    edges = []
-    for s in step.statements:
-        for k, arg in enumerate(s.args):
-            if isinstance(s, OneHot | Peak) or step.values[arg.name].role not in DIFFERENTIABLE:
-                continue
-            partial = _partial(s, arg) if isinstance(s, Pointwise) else None
-            if partial != 0:
-                edges.append(Edge(s, k, partial))
-    return tuple(edges)
+@lru_cache(maxsize=4)
+def derive_tangent(cell: Cell) -> Derivation:
+    """Differentiate the tangents of the outputs: gradients that are products of the Hessian with a direction."""
+    return vjp(jvp(lower(cell)), cell)
 
 
-def by_wrt(edges: tuple[Edge, ...]) -> dict[str, tuple[Edge, ...]]:
-    """The edges that leave each value, in order."""
-    found: dict[str, list[Edge]] = {}
-    for edge in edges:
-        found.setdefault(edge.wrt, []).append(edge)
-    return {name: tuple(leaving) for name, leaving in found.items()}
-
-
-def _partial(s: Pointwise, arg: Ref) -> sp.Expr:
-    function = hasattr(type(s.expr), "row")
-    return differentiate(s.expr, arg.symbol, s.out.symbol if function else None)
+def vjp(step: Step, cell: Cell) -> Derivation:
+    """Reverse mode for a step of a cell. Where it carries tangents, they alone have cotangents, and no gradients."""
+    return _Derivation(step, cell).derivation()
 
 
 def verify_sums(adjoints: Iterable[Adjoint]) -> None:
@@ -188,8 +154,10 @@ class _Derivation:
         self.values = dict(step.values)
         self.edges = local_edges(step)
         self.edges_from = by_wrt(self.edges)
-        single = len(cell.outputs) == 1
-        self.seeds = {v.name: self.unique("dy" if single else f"dy_{v.name}") for v in cell.outputs}
+        self.tangents = step.tangent_of
+        outputs = [n for n in step.outputs if n in self.tangents or not self.tangents]
+        seeds = ["dy"] if len(outputs) == 1 else [f"dy_{self.tangents.get(n, n)}" for n in outputs]
+        self.seeds = {n: self.unique(seed) for n, seed in zip(outputs, seeds, strict=True)}
         self.next = {key: self.unique(f"d_{key}_next") for key in step.carried}
         for name, seed in self.seeds.items():
             self.values[seed] = replace(step.values[name], name=seed, role="seed", of=name)
@@ -201,11 +169,14 @@ class _Derivation:
     def derivation(self) -> Derivation:
         for s in reversed(self.step.statements):
             self.add_up(s.out.name)
-        leaves = [n for n, v in self.step.values.items() if v.role in ("input", "param", "carry")]
+        given = ("input", "param")
+        leaves = [
+            n for n, v in self.step.values.items() if v.role == "carry" or (v.role in given and n not in self.tangents)
+        ]
         for name in leaves:
             self.add_up(name, always=True)
         previous = {v.of: n for n, v in self.step.values.items() if v.role == "carry"}
-        given = [n for n, v in self.values.items() if v.role in ("seed", "next")]
+        arriving = [n for n, v in self.values.items() if v.role in ("seed", "next")]
         derivation = Derivation(
             cell=self.cell,
             step=self.step,
@@ -216,7 +187,7 @@ class _Derivation:
             handed_back={key: (self.next[key], f"d_{previous[key]}") for key in self.step.carried},
             gradients={n: f"d_{n}" for n in leaves if self.values[n].role != "carry"},
         )
-        verify(derivation.statements, self.values, [*given, *(s.out.name for s in self.step.statements)])
+        verify(derivation.statements, self.values, [*arriving, *(s.out.name for s in self.step.statements)])
         verify_sums(derivation.adjoints)
         return derivation
 

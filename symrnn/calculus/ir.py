@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import count
 
@@ -58,7 +58,7 @@ class Value:
     """Anything with a name in a program.
 
     role: input, param, const, size, time, identity, carry (a value from the previous step, whose state is `of`),
-    value (some statement computes it), adjoint (∂L/∂of), local (a product of partial derivatives).
+    value (some statement computes it), tangent (how `of` moves), adjoint (∂L/∂of), local (a product of partials).
     """
 
     name: str
@@ -197,13 +197,15 @@ def over_time(statement: Statement, timed: set[str]) -> Statement:
 class Step:
     """One time step as statements in order, with every value they mention.
 
-    `carried` maps what crosses to the next step to the value it is, `outputs` names what leaves each step.
+    `carried` maps what crosses to the next step to the value it is, `outputs` names what leaves each step. Where the
+    step carries tangents, `tangent_of` maps them, as values and as keys of `carried`, to what they are tangents of.
     """
 
     values: dict[str, Value]
     statements: tuple[Statement, ...]
     carried: dict[str, str]
     outputs: tuple[str, ...]
+    tangent_of: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         verify(self.statements, self.values)
@@ -211,7 +213,7 @@ class Step:
 
 def verify(statements: Iterable[Statement], values: dict[str, Value], known: Iterable[str] = ()) -> None:
     """Each value is assigned once and defined before use, and labels agree with axes; a breach is a bug."""
-    computed = {"value", "adjoint", "local"}
+    computed = {"value", "tangent", "adjoint", "local"}
     defined = {n for n, v in values.items() if v.role not in computed} | set(known)
     for s in statements:
         for ref in s.args:

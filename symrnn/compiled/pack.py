@@ -23,7 +23,7 @@ from symrnn.calculus.ir import (
 )
 from symrnn.schedule.program import Program
 
-ARRAYS = ("input", "param", "carry", "value", "adjoint", "local", "seed", "next")
+ARRAYS = ("input", "param", "carry", "value", "tangent", "adjoint", "local", "seed", "next")
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from symrnn.calculus.derive import DIFFERENTIABLE, Derivation
+from symrnn.calculus.derive import Derivation
 from symrnn.calculus.ir import BATCH, Concat, Contraction, OneHot, Peak, Pointwise, Ref, Slice, Statement, Step
+from symrnn.calculus.partials import DIFFERENTIABLE
 from symrnn.functions import numeric
 from symrnn.language.cell import axis_size
 

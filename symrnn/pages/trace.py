@@ -8,8 +8,9 @@ from string import ascii_letters
 
 import sympy as sp
 
-from symrnn.calculus.derive import Contribution, Derivation, Edge
+from symrnn.calculus.derive import Contribution, Derivation
 from symrnn.calculus.ir import Contraction, Peak, Pointwise, Ref, Statement, reads
+from symrnn.calculus.partials import Edge
 from symrnn.language.cell import Carry, axis_parts
 from symrnn.pages.compounds import RULES, Compound, compounds, sums_of_powers, tidy
 from symrnn.pages.formula import (

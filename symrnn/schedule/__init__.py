@@ -25,6 +25,8 @@ PASSES: dict[str, Callable[[Program], Program]] = {
 
 #: What runs over a sequence and back; `infer` keeps nothing for the way back.
 TRAIN, INFER = Entry("forward", "backward"), Entry("infer")
+#: Of a derivation with tangents: outputs and their tangents; gradients of the tangents alone.
+JVP, HVP = Entry("jvp"), Entry("hvp_forward", "hvp_backward", outputs=False)
 
 
 def schedule(derivation: Derivation, passes: Iterable[str] = tuple(PASSES), entry: Entry = TRAIN) -> Program:

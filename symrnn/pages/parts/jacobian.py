@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 import sympy as sp
 
-from symrnn.calculus.derive import Edge
 from symrnn.calculus.ir import Concat, Contraction, Pointwise, Ref
+from symrnn.calculus.partials import Edge
 from symrnn.functions import numeric
 from symrnn.functions.numeric import Array
 from symrnn.functions.table import Function

@@ -7,8 +7,8 @@ from functools import cached_property
 
 import sympy as sp
 
-from symrnn.calculus.derive import Edge
 from symrnn.calculus.ir import Concat, Contraction, Pointwise, Statement
+from symrnn.calculus.partials import Edge
 from symrnn.pages.compounds import RULES, Compound, tidy
 from symrnn.pages.formula import (
     NOW,
