@@ -13,13 +13,11 @@ from typing import Any, Protocol
 import jinja2
 import jinja2.meta
 
-from symrnn.calculus.derive import derive
 from symrnn.errors import UsageError
 from symrnn.language.cell import Cell
 from symrnn.language.hints import suggest
 from symrnn.language.load import called
-from symrnn.schedule import schedule
-from symrnn.schedule.program import Program
+from symrnn.schedule import Entries, entries
 from symrnn.version import __version__
 
 
@@ -49,7 +47,7 @@ class Target(Protocol):
     TEMPLATES: dict[str, str]
     PASSES: tuple[str, ...]
 
-    def context(self, program: Program, header: Header) -> Any:
+    def context(self, programs: Entries, header: Header) -> Any:
         """A dataclass whose fields are exactly what the target's templates read."""
         ...
 
@@ -70,21 +68,21 @@ def target(name: str) -> Target:
     return module
 
 
-def program_for(cell: Cell, backend: str) -> Program:
-    """The scheduled program a target prints; targets with the same passes share it."""
+def programs_for(cell: Cell, backend: str) -> Entries:
+    """The scheduled programs a target prints; targets with the same passes share them."""
     return _scheduled(cell, target(backend).PASSES)
 
 
 @lru_cache(maxsize=4)
-def _scheduled(cell: Cell, passes: tuple[str, ...]) -> Program:
-    return schedule(derive(cell), passes)
+def _scheduled(cell: Cell, passes: tuple[str, ...]) -> Entries:
+    return entries(cell, passes)
 
 
 @lru_cache(maxsize=256)
 def emit(cell: Cell, backend: str = "numpy", checked: bool = True) -> tuple[Artifact, ...]:
     """The generated files of one cell for one target; those that nobody will check say so."""
     chosen = target(backend)
-    values = chosen.context(program_for(cell, backend), header(cell, backend, checked))
+    values = chosen.context(programs_for(cell, backend), header(cell, backend, checked))
     given = {f.name: getattr(values, f.name) for f in fields(values)}
     env = environment()
     reads = {name: templates_read(env, name) for name in chosen.TEMPLATES.values()}

@@ -111,7 +111,7 @@ def test_templates_read_exactly_what_they_are_given() -> None:
     for backend in emit.targets():
         target = emit.target(backend)
         cell = symrnn.load("gru")
-        given = target.context(emit.program_for(cell, backend), emit.header(cell, backend))
+        given = target.context(emit.programs_for(cell, backend), emit.header(cell, backend))
         for name in target.TEMPLATES.values():
             values = {f.name: getattr(given, f.name) for f in fields(given)}
             with pytest.raises(AssertionError, match="reads"):

@@ -15,10 +15,11 @@ import symrnn
 from symrnn import build
 from symrnn.emit import emit
 from symrnn.language.load import heads
-from symrnn.proof.check import SHAPES, SINGLE, TOLERANCES, check
+from symrnn.proof.check import SHAPES, check
+from symrnn.proof.comparison import SINGLE, TOLERANCES
 
 EVERYTHING = [*symrnn.gallery(), *(f"heads/{h}" for h in heads())]
-TESTS = {"forward", "dot product", "complex step", "differences"}
+TESTS = set(TOLERANCES)
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
@@ -31,7 +32,7 @@ def test_every_cell_passes_in_float64(name: str) -> None:
         assert row.tolerance <= TOLERANCES[row.test] + row.rounding
         assert not row.rounding or row.is_nothing, f"rounding is allowed for in {row}"
     leaves, nothing = len(cell.params) + len(cell.inputs) + len(cell.carries), sum(r.is_nothing for r in report.rows)
-    per_shape = len(cell.outputs) + len(cell.carries) + 1 + 2 * leaves
+    per_shape = 3 * (len(cell.outputs) + len(cell.carries)) + 3 + 3 * leaves
     assert len(SHAPES) * per_shape - nothing <= len(report.rows) <= len(SHAPES) * per_shape
 
 
@@ -43,8 +44,9 @@ def test_every_cell_passes_in_float32(name: str) -> None:
 
 
 def test_tolerances_are_the_promised_ones() -> None:
-    assert TOLERANCES == {"forward": 1e-12, "dot product": 1e-12, "complex step": 1e-12, "differences": 1e-6}
-    assert SINGLE == {"forward": 1e-5, "dot product": 1e-5, "complex step": 1e-5}
+    exact = ("forward", "dot product", "complex step", "infer and step", "jvp", "hvp")
+    assert {"differences": 1e-6} | dict.fromkeys(exact, 1e-12) == TOLERANCES
+    assert dict.fromkeys(exact, 1e-5) == SINGLE
 
 
 # -- mutants ---------------------------------------------------------------------------------------------------
@@ -179,7 +181,8 @@ def test_a_failure_names_the_quantity_and_both_values() -> None:
     exec(text, module.__dict__)
     report = check(cell, module)
     assert not report.ok
-    assert {r.quantity for r in report.failures} == {"db", "J and its transpose"}
+    quantities = {r.quantity for r in report.failures}
+    assert quantities == {"db", "J and its transpose", "jvp and backward", "hvp of b", "hvp, symmetric"}
     assert "complex step: db at T=5 B=3" in str(report) and "expected" in str(report)
 
 

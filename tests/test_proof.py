@@ -19,7 +19,8 @@ from symrnn.calculus.ir import Step
 from symrnn.cli.main import app
 from symrnn.errors import CheckFailed, UsageError
 from symrnn.proof import prove as proof
-from symrnn.proof.check import SHAPES, SMALL, Comparison, check, clear, quick, sizes_at
+from symrnn.proof.check import SHAPES, SMALL, check, clear, quick, sizes_at
+from symrnn.proof.comparison import Comparison
 from symrnn.proof.trial import Trial
 
 OWN = "input x[I]\nstate h[H]\nh = tanh(W @ x + U @ h[t-1] + b) * {k}\n"

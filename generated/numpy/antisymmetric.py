@@ -136,6 +136,145 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T, H = size["T"], size["H"]
+    W, V, b = params["W"], params["V"], params["b"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    # A = W - W.T - gamma * identity(H)
+    A = W - W.T - gamma * np.eye(H, dtype=dtype)
+
+    # all steps at once
+    h_in = times(x, V.T) + b
+
+    for t in range(T):
+        # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+        h[t] = h_prev[t] + epsilon * np.tanh(h_prev[t] @ A.T + h_in[t])
+
+    last = {"h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, H = size["T"], size["H"]
+    dot_x = dot_inputs["x"]
+    W, V, b = params["W"], params["V"], params["b"]
+    dot_W, dot_V, dot_b = dot_params["W"], dot_params["V"], dot_params["b"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    # A = W - W.T - gamma * identity(H)
+    A = W - W.T - gamma * np.eye(H, dtype=dtype)
+    dot_A = dot_W - dot_W.T
+
+    # all steps at once
+    dot_V_x = times(x, dot_V.T) + times(dot_x, V.T)
+    h_tanh_in = times(x, V.T) + b
+    dot_h_in = dot_V_x + dot_b
+
+    for t in range(T):
+        # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+        h_tanh = np.tanh(h_prev[t] @ A.T + h_tanh_in[t])
+        h[t] = h_prev[t] + epsilon * h_tanh
+        dot_h[t] = (
+            dot_h_prev[t]
+            + (h_prev[t] @ dot_A.T + dot_h_prev[t] @ A.T + dot_h_in[t]) * (1 - h_tanh**2) * epsilon
+        )
+
+    last = {"h": h_rows[-1].copy()}
+    dot_last = {"h": dot_h_rows[-1].copy()}
+    return h.copy(), last, dot_h.copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    T, B, H = size["T"], size["B"], size["H"]
+    dot_x = dot_inputs["x"]
+    W, V, b = params["W"], params["V"], params["b"]
+    dot_W, dot_V, dot_b = dot_params["W"], dot_params["V"], dot_params["b"]
+    zeros = filled("state", None, size, dtype)
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    dot_h_pre, h_tanh = (np.empty((T, B, H), dtype) for _ in range(2))
+    # A = W - W.T - gamma * identity(H)
+    A = W - W.T - gamma * np.eye(H, dtype=dtype)
+    dot_A = dot_W - dot_W.T
+
+    # all steps at once
+    dot_V_x = times(x, dot_V.T) + times(dot_x, V.T)
+    dot_h_pre_in = dot_V_x + dot_b
+    h_tanh_in = times(x, V.T) + b
+
+    for t in range(T):
+        # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+        dot_h_pre[t] = h_prev[t] @ dot_A.T + dot_h_prev[t] @ A.T + dot_h_pre_in[t]
+        h_tanh[t] = np.tanh(h_prev[t] @ A.T + h_tanh_in[t])
+        h[t] = h_prev[t] + epsilon * h_tanh[t]
+        dot_h[t] = dot_h_prev[t] + dot_h_pre[t] * (1 - h_tanh[t]**2) * epsilon
+    d_dot_h_pre, d_h_pre = (np.empty((T, B, H), dtype) for _ in range(2))
+
+    # all steps at once
+    ddot_h_tanh_ddot_h_pre = 1 - h_tanh**2
+    ddot_h_tanh_dh_pre = -2 * dot_h_pre * h_tanh
+
+    d_h_next = zeros["h"]
+    d_dot_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+        d_dot_h = dy[t] + d_dot_h_next
+        d_dot_h_tanh = d_dot_h * epsilon
+        d_dot_h_pre[t] = d_dot_h_tanh * ddot_h_tanh_ddot_h_pre[t]
+        d_h_pre[t] = (d_dot_h_tanh * ddot_h_tanh_dh_pre[t] + d_h_next * epsilon) * ddot_h_tanh_ddot_h_pre[t]
+        d_h_prev = d_h_pre[t] @ A + d_dot_h_pre[t] @ dot_A + d_h_next
+        d_dot_h_prev = d_dot_h_pre[t] @ A + d_dot_h
+        d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
+
+    # all steps at once
+    d_A_A_h = outer_sum(d_h_pre, h_prev)
+    d_A_dot_A_h_h_prev = outer_sum(d_dot_h_pre, dot_h_prev)
+    d_x = times(d_h_pre, V) + times(d_dot_h_pre, dot_V)
+    d_V_V_x = outer_sum(d_h_pre, x)
+    d_V_dot_V_x_x = outer_sum(d_dot_h_pre, dot_x)
+    d_b = d_h_pre.sum(axis=(0, 1))
+    d_A = d_A_A_h + d_A_dot_A_h_h_prev
+    d_W_T = -d_A
+    d_W = d_W_T.T + d_A
+    d_V = d_V_V_x + d_V_dot_V_x_x
+
+    dot_dparams = {"W": d_W, "V": d_V, "b": d_b}
+    dot_dstart = {"h": d_h_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 def times(x, W):
     """x (…, I) times W (I, H) as one product: (…, H)."""
     return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
@@ -244,10 +383,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -124,6 +124,137 @@ def backward(params, tape, dy, dstate=None):
     return dparams, {"a": d_a, "b": d_b}, dstart
 
 
+def infer(params, inputs, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    a = inputs["a"]
+    b = inputs["b"]
+    limit = params["limit"]
+
+    # all steps at once
+    s = (
+        limit
+        / np.maximum(np.sqrt(np.einsum("tbn,tbn->tb", a, a) + np.einsum("tbm,tbm->tb", b, b)), limit)
+    )
+    y_a = a * s[:, :, None]
+    y_b = b * s[:, :, None]
+
+    last = {}
+    return {"y_a": y_a, "y_b": y_b}, last
+
+
+def step(params, inputs, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, {name: one_step(a) for name, a in inputs.items()}, state)
+    return {name: a[0] for name, a in y.items()}, state
+
+
+def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, inputs and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = along("dot_inputs", dot_inputs, INPUTS, size, dtype, ("T", "B"))
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    a = inputs["a"]
+    b = inputs["b"]
+    dot_a = dot_inputs["a"]
+    dot_b = dot_inputs["b"]
+    limit = params["limit"]
+    dot_limit = dot_params["limit"]
+
+    # all steps at once
+    n = np.sqrt(np.einsum("tbn,tbn->tb", a, a) + np.einsum("tbm,tbm->tb", b, b))
+    max_n = np.maximum(n, limit)
+    s = limit / max_n
+    dot_s = (
+        dot_limit / max_n
+        - (dot_limit * np.greater(limit, n).astype(dtype) + 0.5 * (np.einsum("tbn,tbn->tb", dot_a, a) + np.einsum("tbn,tbn->tb", a, dot_a) + np.einsum("tbm,tbm->tb", dot_b, b) + np.einsum("tbm,tbm->tb", b, dot_b)) * np.greater_equal(n, limit).astype(dtype) / n) * limit / max_n**2
+    )
+    y_a = a * s[:, :, None]
+    dot_y_a = dot_a * s[:, :, None] + dot_s[:, :, None] * a
+    y_b = b * s[:, :, None]
+    dot_y_b = dot_b * s[:, :, None] + dot_s[:, :, None] * b
+
+    last = {}
+    dot_last = {}
+    return {"y_a": y_a, "y_b": y_b}, last, {"y_a": dot_y_a, "y_b": dot_y_b}, dot_last
+
+
+def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_inputs=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂inputs and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = along("dot_inputs", dot_inputs, INPUTS, size, dtype, ("T", "B"))
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = named("dy", dy, OUTPUTS)
+    dy_y_a = cotangent('dy["y_a"]', dy.get("y_a"), OUTPUTS["y_a"], size, dtype)
+    dy_y_b = cotangent('dy["y_b"]', dy.get("y_b"), OUTPUTS["y_b"], size, dtype)
+    a = inputs["a"]
+    b = inputs["b"]
+    dot_a = dot_inputs["a"]
+    dot_b = dot_inputs["b"]
+    limit = params["limit"]
+    dot_limit = dot_params["limit"]
+
+    # all steps at once
+    dot_n_pre = (
+        np.einsum("tbn,tbn->tb", dot_a, a)
+        + np.einsum("tbn,tbn->tb", a, dot_a)
+        + np.einsum("tbm,tbm->tb", dot_b, b)
+        + np.einsum("tbm,tbm->tb", b, dot_b)
+    )
+    n = np.sqrt(np.einsum("tbn,tbn->tb", a, a) + np.einsum("tbm,tbm->tb", b, b))
+    max_n = np.maximum(n, limit)
+    dot_max_n = (
+        dot_limit * np.greater(limit, n).astype(dtype)
+        + 0.5 * dot_n_pre * np.greater_equal(n, limit).astype(dtype) / n
+    )
+    dot_s = dot_limit / max_n - dot_max_n * limit / max_n**2
+
+    # all steps at once
+    d_dot_s = np.einsum("tbn,tbn->tb", dy_y_a, a) + np.einsum("tbm,tbm->tb", dy_y_b, b)
+    d_s = np.einsum("tbn,tbn->tb", dy_y_a, dot_a) + np.einsum("tbm,tbm->tb", dy_y_b, dot_b)
+    d_max_n = (
+        (2 * limit * dot_max_n / max_n**3 - dot_limit / max_n**2) * d_dot_s
+        - d_s * limit / max_n**2
+    )
+    d_dot_n = -d_dot_s * limit * np.greater_equal(n, limit).astype(dtype) / max_n**2
+    d_dot_n_pre = 0.5 * d_dot_n / n
+    d_n_pre = (
+        0.5
+        * (np.greater_equal(n, limit).astype(dtype) * d_max_n - 0.5 * d_dot_n * dot_n_pre / n**2)
+        / n
+    )
+    d_a = 2 * d_n_pre[:, :, None] * a + 2 * d_dot_n_pre[:, :, None] * dot_a + dy_y_a * dot_s[:, :, None]
+    d_b = 2 * d_n_pre[:, :, None] * b + 2 * d_dot_n_pre[:, :, None] * dot_b + dy_y_b * dot_s[:, :, None]
+    d_max_n_by_limit = d_max_n * np.greater(limit, n).astype(dtype)
+    d_s_by_limit = d_s / max_n
+    d_dot_s_by_limit = -d_dot_s * dot_max_n / max_n**2
+
+    # all steps at once
+    d_limit_max_n = d_max_n_by_limit.sum(axis=(0, 1))
+    d_limit_s = d_s_by_limit.sum(axis=(0, 1))
+    d_limit_dot_s = d_dot_s_by_limit.sum(axis=(0, 1))
+    d_limit = d_limit_max_n + d_limit_s + d_limit_dot_s
+
+    dot_dparams = {"limit": np.asarray(d_limit)}
+    dot_dstart = {}
+    return dot_dparams, {"a": d_a, "b": d_b}, dot_dstart
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -215,10 +346,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

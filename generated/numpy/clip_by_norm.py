@@ -108,6 +108,118 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_g, dstart
 
 
+def infer(params, g, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"g": g}, state)
+    state = filled("state", state, size, dtype)
+    limit = params["limit"]
+
+    # all steps at once
+    g_squared = np.einsum("tbn,tbn->tb", g, g)
+    y = g * limit / np.maximum(np.sqrt(g_squared[:, :, None]), limit)
+
+    last = {}
+    return y, last
+
+
+def step(params, g, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(g), state)
+    return y[0], state
+
+
+def jvp(params, g, state=None, dot_params=None, dot_g=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, g and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"g": g}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"g": cotangent("dot_g", dot_g, INPUTS["g"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dot_g = dot_inputs["g"]
+    limit = params["limit"]
+    dot_limit = dot_params["limit"]
+
+    # all steps at once
+    dot_g_squared_g = np.einsum("tbn,tbn->tb", dot_g, g)
+    dot_g_squared_g2 = np.einsum("tbn,tbn->tb", g, dot_g)
+    n = np.sqrt(np.einsum("tbn,tbn->tb", g, g))
+    max_n = np.maximum(n, limit)
+    y = g * limit / max_n[:, :, None]
+    dot_y = (
+        dot_g * limit / max_n[:, :, None]
+        - (dot_limit * np.greater(limit, n[:, :, None]).astype(dtype) + 0.5 * (dot_g_squared_g[:, :, None] + dot_g_squared_g2[:, :, None]) * np.greater_equal(n[:, :, None], limit).astype(dtype) / np.maximum(n[:, :, None], 1e-18)) * limit * g / max_n[:, :, None]**2
+        + dot_limit * g / max_n[:, :, None]
+    )
+
+    last = {}
+    dot_last = {}
+    return y, last, dot_y, dot_last
+
+
+def hvp(params, g, state=None, dy=None, dstate=None, dot_params=None, dot_g=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂g and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"g": g}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"g": cotangent("dot_g", dot_g, INPUTS["g"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    dot_g = dot_inputs["g"]
+    limit = params["limit"]
+    dot_limit = dot_params["limit"]
+
+    # all steps at once
+    dot_g_squared = np.einsum("tbn,tbn->tb", dot_g, g) + np.einsum("tbn,tbn->tb", g, dot_g)
+    n = np.sqrt(np.einsum("tbn,tbn->tb", g, g))
+    max_n = np.maximum(n, limit)
+    dot_max_n = (
+        dot_limit * np.greater(limit, n).astype(dtype)
+        + 0.5 * dot_g_squared * np.greater_equal(n, limit).astype(dtype) / np.maximum(n, 1e-18)
+    )
+
+    # all steps at once
+    d_dot_y_by_max_n = (
+        dy
+        * (2 * dot_max_n[:, :, None] * g * limit / max_n[:, :, None]**3 - dot_g * limit / max_n[:, :, None]**2 - dot_limit * g / max_n[:, :, None]**2)
+    )
+    d_max_n = d_dot_y_by_max_n.sum(axis=2)
+    d_dot_n = (
+        -(np.einsum("tbn,tbn->tb", dy, g))
+        * limit
+        * np.greater_equal(n, limit).astype(dtype)
+        / max_n**2
+    )
+    d_g = (
+        (np.greater_equal(n[:, :, None], limit).astype(dtype) * d_max_n[:, :, None] - 0.5 * d_dot_n[:, :, None] * dot_g_squared[:, :, None] * np.greater_equal(n[:, :, None], 1e-18).astype(dtype) / np.maximum(n[:, :, None], 1e-18)**2) * g / np.maximum(n[:, :, None], 1e-18)
+        + d_dot_n[:, :, None] * dot_g / np.maximum(n[:, :, None], 1e-18)
+        + (dot_limit / max_n[:, :, None] - limit * dot_max_n[:, :, None] / max_n[:, :, None]**2) * dy
+    )
+    d_max_n_by_limit = d_max_n * np.greater(limit, n).astype(dtype)
+    d_dot_y_by_limit = (
+        dy
+        * (dot_g / max_n[:, :, None] - dot_max_n[:, :, None] * g / max_n[:, :, None]**2)
+    )
+
+    # all steps at once
+    d_limit_max_n = d_max_n_by_limit.sum(axis=(0, 1))
+    d_limit_dot_y = d_dot_y_by_limit.sum(axis=(0, 1, 2))
+    d_limit = d_limit_max_n + d_limit_dot_y
+
+    dot_dparams = {"limit": np.asarray(d_limit)}
+    dot_dstart = {}
+    return dot_dparams, d_g, dot_dstart
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -199,10 +311,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -103,6 +103,80 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_g, dstart
 
 
+def infer(params, g, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"g": g}, state)
+    state = filled("state", state, size, dtype)
+    low, high = params["low"], params["high"]
+
+    # all steps at once
+    y = np.minimum(np.maximum(g, low), high)
+
+    last = {}
+    return y, last
+
+
+def step(params, g, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(g), state)
+    return y[0], state
+
+
+def jvp(params, g, state=None, dot_params=None, dot_g=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, g and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"g": g}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"g": cotangent("dot_g", dot_g, INPUTS["g"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dot_g = dot_inputs["g"]
+    low, high = params["low"], params["high"]
+    dot_low, dot_high = dot_params["low"], dot_params["high"]
+
+    # all steps at once
+    y = np.minimum(np.maximum(g, low), high)
+    dot_y = (
+        dot_g * np.greater(g, low).astype(dtype) * np.greater(high, g).astype(dtype)
+        + dot_low * np.greater_equal(low, g).astype(dtype) * np.greater_equal(high, low).astype(dtype)
+        + dot_high * (1 - np.greater_equal(low, g).astype(dtype) * np.greater_equal(high, low).astype(dtype) - np.greater(g, low).astype(dtype) * np.greater(high, g).astype(dtype))
+    )
+
+    last = {}
+    dot_last = {}
+    return y, last, dot_y, dot_last
+
+
+def hvp(params, g, state=None, dy=None, dstate=None, dot_params=None, dot_g=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂g and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"g": g}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"g": cotangent("dot_g", dot_g, INPUTS["g"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    T, B, N = size["T"], size["B"], size["N"]
+    dot_g = dot_inputs["g"]
+    d_low = dtype.type(0)
+    d_high = dtype.type(0)
+
+    # all steps at once
+    d_g = np.full((T, B, N,), 0, dtype=dtype)
+
+    dot_dparams = {"low": np.asarray(d_low), "high": np.asarray(d_high)}
+    dot_dstart = {}
+    return dot_dparams, d_g, dot_dstart
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -194,10 +268,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -151,6 +151,179 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_y, W_z, V, b = params["W_y"], params["W_z"], params["V"], params["b"]
+    y_rows, y_prev, y = carried(state["y"], T)
+
+    # all steps at once
+    z_in = times(x, V.T) + b
+
+    z_prev = state["z"]
+    for t in range(T):
+        # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        z = (
+            z_prev
+            + (np.tanh(y_prev[t] @ W_y.T + z_prev @ W_z.T + z_in[t]) - z_prev * epsilon - y_prev[t] * gamma) * dt
+        )
+        # y = y[t-1] + dt * z
+        y[t] = y_prev[t] + dt * z
+        z_prev = z
+
+    last = {"z": z_prev.copy(), "y": y_rows[-1].copy()}
+    return y.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    W_y, W_z, V, b = params["W_y"], params["W_z"], params["V"], params["b"]
+    dot_W_y, dot_W_z, dot_V, dot_b = dot_params["W_y"], dot_params["W_z"], dot_params["V"], dot_params["b"]
+    y_rows, y_prev, y = carried(state["y"], T)
+    dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
+
+    # all steps at once
+    dot_V_x = times(x, dot_V.T) + times(dot_x, V.T)
+    z_tanh_in = times(x, V.T) + b
+    dot_z_in = dot_V_x + dot_b
+
+    z_prev = state["z"]
+    dot_z_prev = dot_state["z"]
+    for t in range(T):
+        # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        z_tanh = np.tanh(y_prev[t] @ W_y.T + z_prev @ W_z.T + z_tanh_in[t])
+        z = z_prev + (z_tanh - z_prev * epsilon - y_prev[t] * gamma) * dt
+        dot_z = (
+            dot_z_prev * (1 - dt * epsilon)
+            - dot_y_prev[t] * dt * gamma
+            + (y_prev[t] @ dot_W_y.T + dot_y_prev[t] @ W_y.T + z_prev @ dot_W_z.T + dot_z_prev @ W_z.T + dot_z_in[t]) * (1 - z_tanh**2) * dt
+        )
+        # y = y[t-1] + dt * z
+        y[t] = y_prev[t] + dt * z
+        dot_y[t] = dot_y_prev[t] + dot_z * dt
+        z_prev, dot_z_prev = z, dot_z
+
+    last = {"z": z_prev.copy(), "y": y_rows[-1].copy()}
+    dot_last = {"z": dot_z_prev.copy(), "y": dot_y_rows[-1].copy()}
+    return y.copy(), last, dot_y.copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    T, B, H = size["T"], size["B"], size["H"]
+    dot_x = dot_inputs["x"]
+    W_y, W_z, V, b = params["W_y"], params["W_z"], params["V"], params["b"]
+    dot_W_y, dot_W_z, dot_V, dot_b = dot_params["W_y"], dot_params["W_z"], dot_params["V"], dot_params["b"]
+    zeros = filled("state", None, size, dtype)
+    y_rows, y_prev, y = carried(state["y"], T)
+    z_rows, z_prev, z = carried(state["z"], T)
+    dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
+    dot_z_rows, dot_z_prev, dot_z = carried(dot_state["z"], T)
+    dot_z_pre, z_tanh = (np.empty((T, B, H), dtype) for _ in range(2))
+
+    # all steps at once
+    dot_V_x = times(x, dot_V.T) + times(dot_x, V.T)
+    dot_z_pre_in = dot_V_x + dot_b
+    z_tanh_in = times(x, V.T) + b
+
+    for t in range(T):
+        # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        dot_z_pre[t] = (
+            y_prev[t] @ dot_W_y.T
+            + dot_y_prev[t] @ W_y.T
+            + z_prev[t] @ dot_W_z.T
+            + dot_z_prev[t] @ W_z.T
+            + dot_z_pre_in[t]
+        )
+        z_tanh[t] = np.tanh(y_prev[t] @ W_y.T + z_prev[t] @ W_z.T + z_tanh_in[t])
+        z[t] = z_prev[t] + (z_tanh[t] - z_prev[t] * epsilon - y_prev[t] * gamma) * dt
+        dot_z[t] = (
+            dot_z_prev[t] * (1 - dt * epsilon)
+            - dot_y_prev[t] * dt * gamma
+            + dot_z_pre[t] * (1 - z_tanh[t]**2) * dt
+        )
+        # y = y[t-1] + dt * z
+        y[t] = y_prev[t] + dt * z[t]
+        dot_y[t] = dot_y_prev[t] + dot_z[t] * dt
+    d_dot_z_pre, d_z_pre = (np.empty((T, B, H), dtype) for _ in range(2))
+
+    # all steps at once
+    ddot_z_tanh_ddot_z_pre = 1 - z_tanh**2
+    ddot_z_tanh_dz_pre = -2 * dot_z_pre * z_tanh
+
+    d_y_next = zeros["y"]
+    d_z_next = zeros["z"]
+    d_dot_y_next = dstate["y"]
+    d_dot_z_next = dstate["z"]
+    for t in reversed(range(T)):
+        # through y = y[t-1] + dt * z
+        d_dot_y = dy[t] + d_dot_y_next
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        d_dot_z = d_dot_z_next + d_dot_y * dt
+        d_z = d_z_next + d_y_next * dt
+        d_dot_z_tanh = d_dot_z * dt
+        d_dot_z_pre[t] = d_dot_z_tanh * ddot_z_tanh_ddot_z_pre[t]
+        d_z_pre[t] = (d_dot_z_tanh * ddot_z_tanh_dz_pre[t] + d_z * dt) * ddot_z_tanh_ddot_z_pre[t]
+        d_y_prev = d_z_pre[t] @ W_y + d_dot_z_pre[t] @ dot_W_y - d_z * dt * gamma + d_y_next
+        d_z_prev = d_z_pre[t] @ W_z + d_dot_z_pre[t] @ dot_W_z + d_z * (1 - dt * epsilon)
+        d_dot_y_prev = d_dot_z_pre[t] @ W_y - d_dot_z * dt * gamma + d_dot_y
+        d_dot_z_prev = d_dot_z_pre[t] @ W_z + d_dot_z * (1 - dt * epsilon)
+        d_y_next, d_z_next, d_dot_y_next, d_dot_z_next = d_y_prev, d_z_prev, d_dot_y_prev, d_dot_z_prev
+
+    # all steps at once
+    d_x = times(d_z_pre, V) + times(d_dot_z_pre, dot_V)
+    d_W_y_W_y_y = outer_sum(d_z_pre, y_prev)
+    d_W_y_dot_W_y_y_y_prev = outer_sum(d_dot_z_pre, dot_y_prev)
+    d_W_z_W_z_z = outer_sum(d_z_pre, z_prev)
+    d_W_z_dot_W_z_z_z_prev = outer_sum(d_dot_z_pre, dot_z_prev)
+    d_V_V_x = outer_sum(d_z_pre, x)
+    d_V_dot_V_x_x = outer_sum(d_dot_z_pre, dot_x)
+    d_b = d_z_pre.sum(axis=(0, 1))
+    d_W_y = d_W_y_W_y_y + d_W_y_dot_W_y_y_y_prev
+    d_W_z = d_W_z_W_z_z + d_W_z_dot_W_z_z_z_prev
+    d_V = d_V_V_x + d_V_dot_V_x_x
+
+    dot_dparams = {
+        "W_y": d_W_y,
+        "W_z": d_W_z,
+        "V": d_V,
+        "b": d_b,
+    }
+    dot_dstart = {"y": d_y_next, "z": d_z_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 def times(x, W):
     """x (…, I) times W (I, H) as one product: (…, H)."""
     return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
@@ -259,10 +432,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -194,6 +194,309 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_q, W_k, W_v, w_beta = params["W_q"], params["W_k"], params["W_v"], params["w_beta"]
+    S_rows, S_prev, S = carried(state["S"], T)
+
+    # all steps at once
+    W_q_x = times(x, W_q.T)
+    a_q = W_q_x * sigmoid(W_q_x)
+    W_k_x = times(x, W_k.T)
+    a_k = W_k_x * sigmoid(W_k_x)
+    a_q_squared = np.einsum("tbk,tbk->tb", a_q, a_q)
+    q = a_q / np.sqrt(a_q_squared[:, :, None])
+    a_k_squared = np.einsum("tbk,tbk->tb", a_k, a_k)
+    k = a_k / np.sqrt(a_k_squared[:, :, None])
+    W_v_x = times(x, W_v.T)
+    v = W_v_x * sigmoid(W_v_x)
+    beta = sigmoid(np.einsum("i,tbi->tb", w_beta, x))
+    S_in = beta[:, :, None] * k
+
+    for t in range(T):
+        # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        S_k = np.einsum("bhk,bk->bh", S_prev[t], k[t])
+        S[t] = S_prev[t] + (v[t, :, :, None] - S_k[:, :, None]) * S_in[t, :, None]
+
+    # all steps at once
+    y = np.einsum("tbhk,tbk->tbh", S, q)
+
+    last = {"S": S_rows[-1].copy()}
+    return y, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    W_q, W_k, W_v, w_beta = params["W_q"], params["W_k"], params["W_v"], params["w_beta"]
+    dot_W_q, dot_W_k, dot_W_v = dot_params["W_q"], dot_params["W_k"], dot_params["W_v"]
+    dot_w_beta = dot_params["w_beta"]
+    S_rows, S_prev, S = carried(state["S"], T)
+    dot_S_rows, dot_S_prev, dot_S = carried(dot_state["S"], T)
+
+    # all steps at once
+    W_q_x = times(x, W_q.T)
+    a_q = W_q_x * sigmoid(W_q_x)
+    dot_a_q = (times(x, dot_W_q.T) + times(dot_x, W_q.T)) * sigmoid(W_q_x) * (W_q_x - a_q + 1)
+    W_k_x = times(x, W_k.T)
+    a_k = W_k_x * sigmoid(W_k_x)
+    dot_a_k = (times(x, dot_W_k.T) + times(dot_x, W_k.T)) * sigmoid(W_k_x) * (W_k_x - a_k + 1)
+    dot_a_q_squared_a_q = np.einsum("tbk,tbk->tb", dot_a_q, a_q)
+    dot_a_q_squared_a_q2 = np.einsum("tbk,tbk->tb", a_q, dot_a_q)
+    norm_a_q = np.sqrt(np.einsum("tbk,tbk->tb", a_q, a_q))
+    q = a_q / norm_a_q[:, :, None]
+    dot_q = (
+        dot_a_q / norm_a_q[:, :, None]
+        - 0.5 * (dot_a_q_squared_a_q[:, :, None] + dot_a_q_squared_a_q2[:, :, None]) * a_q / (norm_a_q[:, :, None]**2 * np.maximum(norm_a_q[:, :, None], 1e-18))
+    )
+    dot_a_k_squared_a_k = np.einsum("tbk,tbk->tb", dot_a_k, a_k)
+    dot_a_k_squared_a_k2 = np.einsum("tbk,tbk->tb", a_k, dot_a_k)
+    norm_a_k = np.sqrt(np.einsum("tbk,tbk->tb", a_k, a_k))
+    k = a_k / norm_a_k[:, :, None]
+    dot_k = (
+        dot_a_k / norm_a_k[:, :, None]
+        - 0.5 * (dot_a_k_squared_a_k[:, :, None] + dot_a_k_squared_a_k2[:, :, None]) * a_k / (norm_a_k[:, :, None]**2 * np.maximum(norm_a_k[:, :, None], 1e-18))
+    )
+    W_v_x = times(x, W_v.T)
+    v = W_v_x * sigmoid(W_v_x)
+    dot_v = (times(x, dot_W_v.T) + times(dot_x, W_v.T)) * sigmoid(W_v_x) * (W_v_x - v + 1)
+    beta = sigmoid(np.einsum("i,tbi->tb", w_beta, x))
+    dot_beta = (
+        (np.einsum("i,tbi->tb", dot_w_beta, x) + np.einsum("i,tbi->tb", w_beta, dot_x))
+        * beta
+        * (1 - beta)
+    )
+
+    for t in range(T):
+        # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        dot_S_k_S_prev = np.einsum("bhk,bk->bh", dot_S_prev[t], k[t])
+        dot_S_k_k = np.einsum("bhk,bk->bh", S_prev[t], dot_k[t])
+        S_arg0 = v[t] - np.einsum("bhk,bk->bh", S_prev[t], k[t])
+        S_arg0_k = S_arg0[:, :, None] * k[t, :, None]
+        S[t] = S_prev[t] + beta[t, :, None, None] * S_arg0_k
+        dot_S[t] = (
+            dot_S_prev[t]
+            + dot_beta[t, :, None, None] * S_arg0_k
+            + ((dot_v[t, :, :, None] - dot_S_k_S_prev[:, :, None] - dot_S_k_k[:, :, None]) * k[t, :, None] + dot_k[t, :, None] * S_arg0[:, :, None]) * beta[t, :, None, None]
+        )
+
+    # all steps at once
+    y = np.einsum("tbhk,tbk->tbh", S, q)
+    dot_y = np.einsum("tbhk,tbk->tbh", dot_S, q) + np.einsum("tbhk,tbk->tbh", S, dot_q)
+
+    last = {"S": S_rows[-1].copy()}
+    dot_last = {"S": dot_S_rows[-1].copy()}
+    return y, last, dot_y, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    T, B, H, K = size["T"], size["B"], size["H"], size["K"]
+    dot_x = dot_inputs["x"]
+    W_q, W_k, W_v, w_beta = params["W_q"], params["W_k"], params["W_v"], params["w_beta"]
+    dot_W_q, dot_W_k, dot_W_v = dot_params["W_q"], dot_params["W_k"], dot_params["W_v"]
+    dot_w_beta = dot_params["w_beta"]
+    zeros = filled("state", None, size, dtype)
+    S_rows, S_prev, S = carried(state["S"], T)
+    dot_S_rows, dot_S_prev, dot_S = carried(dot_state["S"], T)
+    S_arg0, dot_S_arg0 = (np.empty((T, B, H), dtype) for _ in range(2))
+    S_arg0_k, dot_S_arg0_k = (np.empty((T, B, H, K), dtype) for _ in range(2))
+
+    # all steps at once
+    W_q_x = times(x, W_q.T)
+    dot_W_q_x = times(x, dot_W_q.T) + times(dot_x, W_q.T)
+    a_q = W_q_x * sigmoid(W_q_x)
+    dot_a_q = dot_W_q_x * sigmoid(W_q_x) * (W_q_x - a_q + 1)
+    W_k_x = times(x, W_k.T)
+    dot_W_k_x = times(x, dot_W_k.T) + times(dot_x, W_k.T)
+    a_k = W_k_x * sigmoid(W_k_x)
+    dot_a_k = dot_W_k_x * sigmoid(W_k_x) * (W_k_x - a_k + 1)
+    dot_a_q_squared = np.einsum("tbk,tbk->tb", dot_a_q, a_q) + np.einsum("tbk,tbk->tb", a_q, dot_a_q)
+    norm_a_q = np.sqrt(np.einsum("tbk,tbk->tb", a_q, a_q))
+    dot_norm_a_q = 0.5 * dot_a_q_squared / np.maximum(norm_a_q, 1e-18)
+    q = a_q / norm_a_q[:, :, None]
+    dot_q = dot_a_q / norm_a_q[:, :, None] - dot_norm_a_q[:, :, None] * a_q / norm_a_q[:, :, None]**2
+    dot_a_k_squared = np.einsum("tbk,tbk->tb", dot_a_k, a_k) + np.einsum("tbk,tbk->tb", a_k, dot_a_k)
+    norm_a_k = np.sqrt(np.einsum("tbk,tbk->tb", a_k, a_k))
+    dot_norm_a_k = 0.5 * dot_a_k_squared / np.maximum(norm_a_k, 1e-18)
+    k = a_k / norm_a_k[:, :, None]
+    dot_k = dot_a_k / norm_a_k[:, :, None] - dot_norm_a_k[:, :, None] * a_k / norm_a_k[:, :, None]**2
+    W_v_x = times(x, W_v.T)
+    dot_W_v_x = times(x, dot_W_v.T) + times(dot_x, W_v.T)
+    v = W_v_x * sigmoid(W_v_x)
+    dot_v = dot_W_v_x * sigmoid(W_v_x) * (W_v_x - v + 1)
+    dot_w_beta_x = np.einsum("i,tbi->tb", dot_w_beta, x) + np.einsum("i,tbi->tb", w_beta, dot_x)
+    beta = sigmoid(np.einsum("i,tbi->tb", w_beta, x))
+    dot_beta = dot_w_beta_x * beta * (1 - beta)
+
+    for t in range(T):
+        # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        S_arg0[t] = v[t] - np.einsum("bhk,bk->bh", S_prev[t], k[t])
+        dot_S_arg0[t] = (
+            dot_v[t]
+            - np.einsum("bhk,bk->bh", dot_S_prev[t], k[t])
+            - np.einsum("bhk,bk->bh", S_prev[t], dot_k[t])
+        )
+        S_arg0_k[t] = S_arg0[t, :, :, None] * k[t, :, None]
+        dot_S_arg0_k[t] = (
+            dot_S_arg0[t, :, :, None] * k[t, :, None]
+            + dot_k[t, :, None] * S_arg0[t, :, :, None]
+        )
+        S[t] = S_prev[t] + beta[t, :, None, None] * S_arg0_k[t]
+        dot_S[t] = (
+            dot_S_prev[t]
+            + dot_beta[t, :, None, None] * S_arg0_k[t]
+            + dot_S_arg0_k[t] * beta[t, :, None, None]
+        )
+    d_dot_S, d_S, d_dot_S_arg0_k, d_S_arg0_k = (np.empty((T, B, H, K), dtype) for _ in range(4))
+    d_dot_S_arg0, d_S_arg0, d_dot_S_k, d_S_k = (np.empty((T, B, H), dtype) for _ in range(4))
+
+    # all steps at once
+    d_dot_q = np.einsum("tbh,tbhk->tbk", dy, S)
+    d_q = np.einsum("tbh,tbhk->tbk", dy, dot_S)
+    d_dot_norm_a_q = -np.einsum("tbk,tbk->tb", d_dot_q, a_q) / norm_a_q**2
+    d_norm_a_q_q = np.einsum("tbk,tbk->tb", d_q, a_q)
+    d_dot_q_by_norm_a_q = (
+        d_dot_q
+        * (2 * dot_norm_a_q[:, :, None] * a_q / norm_a_q[:, :, None]**3 - dot_a_q / norm_a_q[:, :, None]**2)
+    )
+    d_norm_a_q_dot_q = d_dot_q_by_norm_a_q.sum(axis=2)
+    d_dot_a_q_squared = 0.5 * d_dot_norm_a_q / np.maximum(norm_a_q, 1e-18)
+    d_dot_a_q = 2 * d_dot_a_q_squared[:, :, None] * a_q + d_dot_q / norm_a_q[:, :, None]
+    d_dot_W_q_x = d_dot_a_q * sigmoid(W_q_x) * (W_q_x - a_q + 1)
+    d_W_q_x = (
+        ((d_norm_a_q_dot_q[:, :, None] - 0.5 * d_dot_norm_a_q[:, :, None] * dot_a_q_squared[:, :, None] * np.greater_equal(norm_a_q[:, :, None], 1e-18).astype(dtype) / np.maximum(norm_a_q[:, :, None], 1e-18)**2 - d_norm_a_q_q[:, :, None] / norm_a_q[:, :, None]**2) * a_q / np.maximum(norm_a_q[:, :, None], 1e-18) - d_dot_a_q * dot_W_q_x * sigmoid(W_q_x) + d_q / norm_a_q[:, :, None] - d_dot_q * dot_norm_a_q[:, :, None] / norm_a_q[:, :, None]**2 + 2 * d_dot_a_q_squared[:, :, None] * dot_a_q) * sigmoid(W_q_x) * (W_q_x - a_q + 1)
+        + d_dot_a_q * (dot_W_q_x * sigmoid(W_q_x) + dot_W_q_x * (1 - sigmoid(W_q_x)) * sigmoid(W_q_x) * (W_q_x - a_q + 1))
+    )
+    d_x_W_q_x = times(d_W_q_x, W_q)
+    d_x_dot_W_q_x_W_q = times(d_dot_W_q_x, dot_W_q)
+    ddot_S_ddot_S = dy[:, :, :, None] * q[:, :, None]
+    dS_dS = dy[:, :, :, None] * dot_q[:, :, None]
+
+    d_S_next = zeros["S"]
+    d_dot_S_next = dstate["S"]
+    for t in reversed(range(T)):
+        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        d_dot_S[t] = d_dot_S_next + ddot_S_ddot_S[t]
+        d_S[t] = d_S_next + dS_dS[t]
+        d_dot_S_arg0_k[t] = d_dot_S[t] * beta[t, :, None, None]
+        d_S_arg0_k[t] = d_S[t] * beta[t, :, None, None] + d_dot_S[t] * dot_beta[t, :, None, None]
+        d_dot_S_arg0[t] = np.einsum("bhk,bk->bh", d_dot_S_arg0_k[t], k[t])
+        d_S_arg0[t] = (
+            np.einsum("bhk,bk->bh", d_S_arg0_k[t], k[t])
+            + np.einsum("bhk,bk->bh", d_dot_S_arg0_k[t], dot_k[t])
+        )
+        d_dot_S_k[t] = -d_dot_S_arg0[t]
+        d_S_k[t] = -d_S_arg0[t]
+        d_S_prev = (
+            d_S_k[t, :, :, None] * k[t, :, None]
+            + d_dot_S_k[t, :, :, None] * dot_k[t, :, None]
+            + d_S[t]
+        )
+        d_dot_S_prev = d_dot_S_k[t, :, :, None] * k[t, :, None] + d_dot_S[t]
+        d_S_next, d_dot_S_next = d_S_prev, d_dot_S_prev
+
+    # all steps at once
+    d_dot_beta = np.einsum("tbhk,tbhk->tb", d_dot_S, S_arg0_k)
+    d_dot_w_beta_x = d_dot_beta * beta * (1 - beta)
+    d_w_beta_x = (
+        (d_dot_beta * (dot_w_beta_x * (1 - beta) - dot_w_beta_x * beta) + np.einsum("tbhk,tbhk->tb", d_S, S_arg0_k) + np.einsum("tbhk,tbhk->tb", d_dot_S, dot_S_arg0_k))
+        * beta
+        * (1 - beta)
+    )
+    d_dot_W_v_x = d_dot_S_arg0 * sigmoid(W_v_x) * (W_v_x - v + 1)
+    d_W_v_x = (
+        (d_S_arg0 - d_dot_S_arg0 * dot_W_v_x * sigmoid(W_v_x)) * sigmoid(W_v_x) * (W_v_x - v + 1)
+        + d_dot_S_arg0 * (dot_W_v_x * sigmoid(W_v_x) + dot_W_v_x * (1 - sigmoid(W_v_x)) * sigmoid(W_v_x) * (W_v_x - v + 1))
+    )
+    d_dot_k = (
+        np.einsum("tbh,tbhk->tbk", d_dot_S_k, S_prev)
+        + np.einsum("tbhk,tbh->tbk", d_dot_S_arg0_k, S_arg0)
+    )
+    d_k = (
+        np.einsum("tbh,tbhk->tbk", d_S_k, S_prev)
+        + np.einsum("tbh,tbhk->tbk", d_dot_S_k, dot_S_prev)
+        + np.einsum("tbhk,tbh->tbk", d_S_arg0_k, S_arg0)
+        + np.einsum("tbhk,tbh->tbk", d_dot_S_arg0_k, dot_S_arg0)
+    )
+    d_dot_norm_a_k = -np.einsum("tbk,tbk->tb", d_dot_k, a_k) / norm_a_k**2
+    d_norm_a_k_k = np.einsum("tbk,tbk->tb", d_k, a_k)
+    d_dot_k_by_norm_a_k = (
+        d_dot_k
+        * (2 * dot_norm_a_k[:, :, None] * a_k / norm_a_k[:, :, None]**3 - dot_a_k / norm_a_k[:, :, None]**2)
+    )
+    d_norm_a_k_dot_k = d_dot_k_by_norm_a_k.sum(axis=2)
+    d_dot_a_k_squared = 0.5 * d_dot_norm_a_k / np.maximum(norm_a_k, 1e-18)
+    d_dot_a_k = 2 * d_dot_a_k_squared[:, :, None] * a_k + d_dot_k / norm_a_k[:, :, None]
+    d_dot_W_k_x = d_dot_a_k * sigmoid(W_k_x) * (W_k_x - a_k + 1)
+    d_W_k_x = (
+        ((d_norm_a_k_dot_k[:, :, None] - 0.5 * d_dot_norm_a_k[:, :, None] * dot_a_k_squared[:, :, None] * np.greater_equal(norm_a_k[:, :, None], 1e-18).astype(dtype) / np.maximum(norm_a_k[:, :, None], 1e-18)**2 - d_norm_a_k_k[:, :, None] / norm_a_k[:, :, None]**2) * a_k / np.maximum(norm_a_k[:, :, None], 1e-18) - d_dot_a_k * dot_W_k_x * sigmoid(W_k_x) + d_k / norm_a_k[:, :, None] - d_dot_k * dot_norm_a_k[:, :, None] / norm_a_k[:, :, None]**2 + 2 * d_dot_a_k_squared[:, :, None] * dot_a_k) * sigmoid(W_k_x) * (W_k_x - a_k + 1)
+        + d_dot_a_k * (dot_W_k_x * sigmoid(W_k_x) + dot_W_k_x * (1 - sigmoid(W_k_x)) * sigmoid(W_k_x) * (W_k_x - a_k + 1))
+    )
+    d_x = (
+        d_x_W_q_x
+        + d_x_dot_W_q_x_W_q
+        + times(d_W_k_x, W_k)
+        + times(d_dot_W_k_x, dot_W_k)
+        + times(d_W_v_x, W_v)
+        + times(d_dot_W_v_x, dot_W_v)
+        + d_w_beta_x[:, :, None] * w_beta
+        + d_dot_w_beta_x[:, :, None] * dot_w_beta
+    )
+    d_W_q_W_q_x = outer_sum(d_W_q_x, x)
+    d_W_q_dot_W_q_x_x = outer_sum(d_dot_W_q_x, dot_x)
+    d_W_k_W_k_x = outer_sum(d_W_k_x, x)
+    d_W_k_dot_W_k_x_x = outer_sum(d_dot_W_k_x, dot_x)
+    d_W_v_W_v_x = outer_sum(d_W_v_x, x)
+    d_W_v_dot_W_v_x_x = outer_sum(d_dot_W_v_x, dot_x)
+    d_w_beta_w_beta_x = np.einsum("tb,tbi->i", d_w_beta_x, x)
+    d_w_beta_dot_w_beta_x_x = np.einsum("tb,tbi->i", d_dot_w_beta_x, dot_x)
+    d_W_q = d_W_q_W_q_x + d_W_q_dot_W_q_x_x
+    d_W_k = d_W_k_W_k_x + d_W_k_dot_W_k_x_x
+    d_W_v = d_W_v_W_v_x + d_W_v_dot_W_v_x_x
+    d_w_beta = d_w_beta_w_beta_x + d_w_beta_dot_w_beta_x_x
+
+    dot_dparams = {
+        "W_q": d_W_q,
+        "W_k": d_W_k,
+        "W_v": d_W_v,
+        "w_beta": d_w_beta,
+    }
+    dot_dstart = {"S": d_S_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -308,10 +611,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -100,6 +100,87 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    W, b = params["W"], params["b"]
+
+    # all steps at once
+    y = np.tanh(times(x, W.T) + b)
+
+    last = {}
+    return y, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dot_x = dot_inputs["x"]
+    W, b = params["W"], params["b"]
+    dot_W, dot_b = dot_params["W"], dot_params["b"]
+
+    # all steps at once
+    y = np.tanh(times(x, W.T) + b)
+    dot_y = (times(x, dot_W.T) + times(dot_x, W.T) + dot_b) * (1 - y**2)
+
+    last = {}
+    dot_last = {}
+    return y, last, dot_y, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    dot_x = dot_inputs["x"]
+    W, b = params["W"], params["b"]
+    dot_W, dot_b = dot_params["W"], dot_params["b"]
+
+    # all steps at once
+    dot_y_pre = times(x, dot_W.T) + times(dot_x, W.T) + dot_b
+    y = np.tanh(times(x, W.T) + b)
+
+    # all steps at once
+    d_dot_y_pre = dy * (1 - y**2)
+    d_y_pre = -2 * dy * dot_y_pre * y * (1 - y**2)
+    d_x = times(d_y_pre, W) + times(d_dot_y_pre, dot_W)
+
+    # all steps at once
+    d_W_W_x = outer_sum(d_y_pre, x)
+    d_W_dot_W_x_x = outer_sum(d_dot_y_pre, dot_x)
+    d_b = d_y_pre.sum(axis=(0, 1))
+    d_W = d_W_W_x + d_W_dot_W_x_x
+
+    dot_dparams = {"W": d_W, "b": d_b}
+    dot_dstart = {}
+    return dot_dparams, d_x, dot_dstart
+
+
 def times(x, W):
     """x (…, I) times W (I, H) as one product: (…, H)."""
     return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
@@ -201,10 +282,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -123,6 +123,129 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    U, W, b = params["U"], params["W"], params["b"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    h_in = times(x, U.T) + b
+
+    for t in range(T):
+        # h = tanh(U @ x + W @ h[t-1] + b)
+        h[t] = np.tanh(h_prev[t] @ W.T + h_in[t])
+
+    last = {"h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    U, W, b = params["U"], params["W"], params["b"]
+    dot_U, dot_W, dot_b = dot_params["U"], dot_params["W"], dot_params["b"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+
+    # all steps at once
+    dot_U_x = times(x, dot_U.T) + times(dot_x, U.T)
+    h_in = times(x, U.T) + b
+    dot_h_in = dot_U_x + dot_b
+
+    for t in range(T):
+        # h = tanh(U @ x + W @ h[t-1] + b)
+        h[t] = np.tanh(h_prev[t] @ W.T + h_in[t])
+        dot_h[t] = (h_prev[t] @ dot_W.T + dot_h_prev[t] @ W.T + dot_h_in[t]) * (1 - h[t]**2)
+
+    last = {"h": h_rows[-1].copy()}
+    dot_last = {"h": dot_h_rows[-1].copy()}
+    return h.copy(), last, dot_h.copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    T, B, H = size["T"], size["B"], size["H"]
+    dot_x = dot_inputs["x"]
+    U, W, b = params["U"], params["W"], params["b"]
+    dot_U, dot_W, dot_b = dot_params["U"], dot_params["W"], dot_params["b"]
+    zeros = filled("state", None, size, dtype)
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    dot_h_pre = np.empty((T, B, H), dtype)
+
+    # all steps at once
+    dot_U_x = times(x, dot_U.T) + times(dot_x, U.T)
+    dot_h_pre_in = dot_U_x + dot_b
+    h_in = times(x, U.T) + b
+
+    for t in range(T):
+        # h = tanh(U @ x + W @ h[t-1] + b)
+        dot_h_pre[t] = h_prev[t] @ dot_W.T + dot_h_prev[t] @ W.T + dot_h_pre_in[t]
+        h[t] = np.tanh(h_prev[t] @ W.T + h_in[t])
+        dot_h[t] = dot_h_pre[t] * (1 - h[t]**2)
+    d_dot_h_pre, d_h_pre = (np.empty((T, B, H), dtype) for _ in range(2))
+
+    # all steps at once
+    ddot_h_ddot_h_pre = 1 - h**2
+    ddot_h_dh_pre = -2 * dot_h_pre * h
+
+    d_h_next = zeros["h"]
+    d_dot_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = tanh(U @ x + W @ h[t-1] + b)
+        d_dot_h = dy[t] + d_dot_h_next
+        d_dot_h_pre[t] = d_dot_h * ddot_h_ddot_h_pre[t]
+        d_h_pre[t] = (d_h_next + d_dot_h * ddot_h_dh_pre[t]) * ddot_h_ddot_h_pre[t]
+        d_h_prev = d_h_pre[t] @ W + d_dot_h_pre[t] @ dot_W
+        d_dot_h_prev = d_dot_h_pre[t] @ W
+        d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
+
+    # all steps at once
+    d_x = times(d_h_pre, U) + times(d_dot_h_pre, dot_U)
+    d_U_U_x = outer_sum(d_h_pre, x)
+    d_U_dot_U_x_x = outer_sum(d_dot_h_pre, dot_x)
+    d_W_W_h = outer_sum(d_h_pre, h_prev)
+    d_W_dot_W_h_h_prev = outer_sum(d_dot_h_pre, dot_h_prev)
+    d_b = d_h_pre.sum(axis=(0, 1))
+    d_U = d_U_U_x + d_U_dot_U_x_x
+    d_W = d_W_W_h + d_W_dot_W_h_h_prev
+
+    dot_dparams = {"U": d_U, "W": d_W, "b": d_b}
+    dot_dstart = {"h": d_h_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 def times(x, W):
     """x (…, I) times W (I, H) as one product: (…, H)."""
     return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
@@ -231,10 +354,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -174,6 +174,284 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    w, U, V, W = params["w"], params["U"], params["V"], params["W"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    U_T = U.T
+    V_T = V.T
+    w_V_T = w @ V_T
+
+    # all steps at once
+    w_x = times(x, w.T)
+    W_x = times(x, W.T)
+    n_pre_in = w_V_T + W_x[:, :, None]
+
+    for t in range(T):
+        # g = sigmoid(h[t-1] @ x + w @ x)
+        h_x = np.einsum("bnh,bh->bn", h_prev[t], x[t])
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        n_pre = times(h_prev[t], U_T) + n_pre_in[t]
+        # a = h[t-1] + g * n
+        a = (
+            h_prev[t]
+            + sigmoid(h_x[:, :, None] + w_x[t, :, :, None]) * np.where(np.greater(n_pre, 0), n_pre, 0.01 * n_pre)
+        )
+        # h = a / norm(a)
+        a_squared = np.einsum("bnh,bnh->bn", a, a)
+        h[t] = a / np.sqrt(a_squared[:, :, None])
+
+    last = {"h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    w, U, V, W = params["w"], params["U"], params["V"], params["W"]
+    dot_w, dot_U, dot_V, dot_W = dot_params["w"], dot_params["U"], dot_params["V"], dot_params["W"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    U_T = U.T
+    dot_U_T = dot_U.T
+    V_T = V.T
+    dot_V_T = dot_V.T
+    w_V_T = w @ V_T
+    dot_w_V_T = dot_w @ V_T + w @ dot_V_T
+
+    # all steps at once
+    w_x = times(x, w.T)
+    dot_w_x = times(x, dot_w.T) + times(dot_x, w.T)
+    W_x = times(x, W.T)
+    dot_W_x = times(x, dot_W.T) + times(dot_x, W.T)
+    n_pre_in = w_V_T + W_x[:, :, None]
+    dot_a_in = dot_w_V_T + dot_W_x[:, :, None]
+
+    for t in range(T):
+        # g = sigmoid(h[t-1] @ x + w @ x)
+        dot_h_x_h_prev = np.einsum("bnh,bh->bn", dot_h_prev[t], x[t])
+        dot_h_x_x = np.einsum("bnh,bh->bn", h_prev[t], dot_x[t])
+        g = sigmoid(np.einsum("bnh,bh->bn", h_prev[t], x[t]) + w_x[t])
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        n_pre = times(h_prev[t], U_T) + n_pre_in[t]
+        n = np.where(np.greater(n_pre, 0), n_pre, 0.01 * n_pre)
+        # a = h[t-1] + g * n
+        a = h_prev[t] + g[:, :, None] * n
+        dot_a = (
+            dot_h_prev[t]
+            + (dot_h_x_h_prev[:, :, None] + dot_h_x_x[:, :, None] + dot_w_x[t, :, :, None]) * g[:, :, None] * (1 - g[:, :, None]) * n
+            + g[:, :, None] * (times(dot_h_prev[t], U_T) + times(h_prev[t], dot_U_T) + dot_a_in[t]) * np.where(np.greater(n, 0), dtype.type(1), 0.01)
+        )
+        # h = a / norm(a)
+        dot_a_squared_a = np.einsum("bnh,bnh->bn", dot_a, a)
+        dot_a_squared_a2 = np.einsum("bnh,bnh->bn", a, dot_a)
+        norm_a = np.sqrt(np.einsum("bnh,bnh->bn", a, a))
+        h[t] = a / norm_a[:, :, None]
+        dot_h[t] = (
+            dot_a / norm_a[:, :, None]
+            - 0.5 * (dot_a_squared_a[:, :, None] + dot_a_squared_a2[:, :, None]) * a / (norm_a[:, :, None]**2 * np.maximum(norm_a[:, :, None], 1e-18))
+        )
+
+    last = {"h": h_rows[-1].copy()}
+    dot_last = {"h": dot_h_rows[-1].copy()}
+    return h.copy(), last, dot_h.copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    T, B, H, N = size["T"], size["B"], size["H"], size["N"]
+    dot_x = dot_inputs["x"]
+    w, U, V, W = params["w"], params["U"], params["V"], params["W"]
+    dot_w, dot_U, dot_V, dot_W = dot_params["w"], dot_params["U"], dot_params["V"], dot_params["W"]
+    zeros = filled("state", None, size, dtype)
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    dot_g_pre, g, dot_g, dot_a_squared, norm_a, dot_norm_a = (np.empty((T, B, N), dtype) for _ in range(6))
+    n, dot_n, a, dot_a = (np.empty((T, B, N, H), dtype) for _ in range(4))
+    # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    U_T = U.T
+    dot_U_T = dot_U.T
+    V_T = V.T
+    dot_V_T = dot_V.T
+    w_V_T = w @ V_T
+    dot_w_V_T = dot_w @ V_T + w @ dot_V_T
+
+    # all steps at once
+    w_x = times(x, w.T)
+    dot_w_x = times(x, dot_w.T) + times(dot_x, w.T)
+    W_x = times(x, W.T)
+    dot_W_x = times(x, dot_W.T) + times(dot_x, W.T)
+    n_pre_in = w_V_T + W_x[:, :, None]
+    dot_n_in = dot_w_V_T + dot_W_x[:, :, None]
+
+    for t in range(T):
+        # g = sigmoid(h[t-1] @ x + w @ x)
+        dot_g_pre[t] = (
+            np.einsum("bnh,bh->bn", dot_h_prev[t], x[t])
+            + np.einsum("bnh,bh->bn", h_prev[t], dot_x[t])
+            + dot_w_x[t]
+        )
+        g[t] = sigmoid(np.einsum("bnh,bh->bn", h_prev[t], x[t]) + w_x[t])
+        dot_g[t] = dot_g_pre[t] * g[t] * (1 - g[t])
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        n_pre = times(h_prev[t], U_T) + n_pre_in[t]
+        n[t] = np.where(np.greater(n_pre, 0), n_pre, 0.01 * n_pre)
+        dot_n[t] = (
+            (times(dot_h_prev[t], U_T) + times(h_prev[t], dot_U_T) + dot_n_in[t])
+            * np.where(np.greater(n[t], 0), dtype.type(1), 0.01)
+        )
+        # a = h[t-1] + g * n
+        a[t] = h_prev[t] + g[t, :, :, None] * n[t]
+        dot_a[t] = dot_h_prev[t] + dot_g[t, :, :, None] * n[t] + dot_n[t] * g[t, :, :, None]
+        # h = a / norm(a)
+        dot_a_squared[t] = (
+            np.einsum("bnh,bnh->bn", dot_a[t], a[t])
+            + np.einsum("bnh,bnh->bn", a[t], dot_a[t])
+        )
+        norm_a[t] = np.sqrt(np.einsum("bnh,bnh->bn", a[t], a[t]))
+        dot_norm_a[t] = 0.5 * dot_a_squared[t] / np.maximum(norm_a[t], 1e-18)
+        h[t] = a[t] / norm_a[t, :, :, None]
+        dot_h[t] = (
+            dot_a[t] / norm_a[t, :, :, None]
+            - dot_norm_a[t, :, :, None] * a[t] / norm_a[t, :, :, None]**2
+        )
+    d_dot_n_pre, d_n_pre = (np.empty((T, B, N, H), dtype) for _ in range(2))
+    d_dot_g_pre, d_g_pre = (np.empty((T, B, N), dtype) for _ in range(2))
+
+    # all steps at once
+    ddot_norm_a_dot_h_ddot_norm_a = -1 / norm_a**2
+    ddot_h_ddot_h_by_norm_a = (
+        2 * dot_norm_a[:, :, :, None] * a / norm_a[:, :, :, None]**3
+        - dot_a / norm_a[:, :, :, None]**2
+    )
+    ddot_norm_a_ddot_a_squared = 0.5 / np.maximum(norm_a, 1e-18)
+    ddot_h_ddot_a = 1 / norm_a
+    ddot_a_squared_ddot_a = 2 * a
+    ddot_a_squared_da = 2 * dot_a
+    ddot_norm_a_da = (
+        -0.5
+        * dot_a_squared
+        * np.greater_equal(norm_a, 1e-18).astype(dtype)
+        / np.maximum(norm_a, 1e-18)**2
+    )
+    local_a = a / np.maximum(norm_a[:, :, :, None], 1e-18)
+    ddot_h_da = -dot_norm_a / norm_a**2
+    ddot_a_ddot_n_pre = g[:, :, :, None] * np.where(np.greater(n, 0), dtype.type(1), 0.01)
+    local_n_pre = np.where(np.greater(n, 0), dtype.type(1), 0.01)
+    ddot_g_ddot_g_pre = g * (1 - g)
+    ddot_g_dg_pre = dot_g_pre * (1 - g) - dot_g_pre * g
+
+    d_h_next = zeros["h"]
+    d_dot_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = a / norm(a)
+        d_dot_h = dy[t] + d_dot_h_next
+        d_dot_norm_a = (np.einsum("bnh,bnh->bn", d_dot_h, a[t])) * ddot_norm_a_dot_h_ddot_norm_a[t]
+        d_norm_a_h = np.einsum("bnh,bnh->bn", d_h_next, a[t])
+        d_dot_h_by_norm_a = d_dot_h * ddot_h_ddot_h_by_norm_a[t]
+        d_norm_a_dot_h = d_dot_h_by_norm_a.sum(axis=2)
+        d_dot_a_squared = d_dot_norm_a * ddot_norm_a_ddot_a_squared[t]
+        # through a = h[t-1] + g * n
+        d_dot_a = (
+            d_dot_a_squared[:, :, None] * ddot_a_squared_ddot_a[t]
+            + d_dot_h * ddot_h_ddot_a[t, :, :, None]
+        )
+        d_a = (
+            (d_dot_norm_a[:, :, None] * ddot_norm_a_da[t, :, :, None] + d_norm_a_h[:, :, None] * ddot_norm_a_dot_h_ddot_norm_a[t, :, :, None] + d_norm_a_dot_h[:, :, None]) * local_a[t]
+            + d_dot_a_squared[:, :, None] * ddot_a_squared_da[t]
+            + d_h_next * ddot_h_ddot_a[t, :, :, None]
+            + d_dot_h * ddot_h_da[t, :, :, None]
+        )
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        d_dot_n_pre[t] = d_dot_a * ddot_a_ddot_n_pre[t]
+        d_n_pre[t] = (d_a * g[t, :, :, None] + d_dot_a * dot_g[t, :, :, None]) * local_n_pre[t]
+        # through a = h[t-1] + g * n
+        d_dot_g = np.einsum("bnh,bnh->bn", d_dot_a, n[t])
+        # through g = sigmoid(h[t-1] @ x + w @ x)
+        d_dot_g_pre[t] = d_dot_g * ddot_g_ddot_g_pre[t]
+        d_g_pre[t] = (
+            (d_dot_g * ddot_g_dg_pre[t] + np.einsum("bnh,bnh->bn", d_a, n[t]) + np.einsum("bnh,bnh->bn", d_dot_a, dot_n[t]))
+            * ddot_g_ddot_g_pre[t]
+        )
+        d_h_prev = (
+            d_g_pre[t, :, :, None] * x[t, :, None]
+            + d_dot_g_pre[t, :, :, None] * dot_x[t, :, None]
+            + times(d_n_pre[t], U_T.T)
+            + times(d_dot_n_pre[t], dot_U_T.T)
+            + d_a
+        )
+        d_dot_h_prev = d_dot_g_pre[t, :, :, None] * x[t, :, None] + times(d_dot_n_pre[t], U_T.T) + d_dot_a
+        d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
+
+    # all steps at once
+    d_dot_W_x = d_dot_n_pre.sum(axis=2)
+    d_W_x = d_n_pre.sum(axis=2)
+    d_dot_w_V_T = d_dot_n_pre.sum(axis=(0, 1))
+    d_w_V_T = d_n_pre.sum(axis=(0, 1))
+    d_U_T_h_U_T = outer_sum(h_prev, d_n_pre)
+    d_U_T_dot_h_U_T_h_prev = outer_sum(dot_h_prev, d_dot_n_pre)
+    d_x = (
+        np.einsum("tbn,tbnh->tbh", d_g_pre, h_prev)
+        + np.einsum("tbn,tbnh->tbh", d_dot_g_pre, dot_h_prev)
+        + times(d_g_pre, w)
+        + times(d_dot_g_pre, dot_w)
+        + times(d_W_x, W)
+        + times(d_dot_W_x, dot_W)
+    )
+    d_w_w_x = outer_sum(d_g_pre, x)
+    d_w_dot_w_x_x = outer_sum(d_dot_g_pre, dot_x)
+    d_W_W_x = outer_sum(d_W_x, x)
+    d_W_dot_W_x_x = outer_sum(d_dot_W_x, dot_x)
+    d_V_T = outer_sum(w, d_w_V_T) + outer_sum(dot_w, d_dot_w_V_T)
+    d_U_T = d_U_T_h_U_T + d_U_T_dot_h_U_T_h_prev
+    d_w = d_w_w_x + d_w_dot_w_x_x + d_w_V_T @ V_T.T + d_dot_w_V_T @ dot_V_T.T
+    d_U = d_U_T.T
+    d_V = d_V_T.T
+    d_W = d_W_W_x + d_W_dot_W_x_x
+
+    dot_dparams = {
+        "w": d_w,
+        "U": d_U.copy(),
+        "V": d_V.copy(),
+        "W": d_W,
+    }
+    dot_dstart = {"h": d_h_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -288,10 +566,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -182,6 +182,282 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T, H = size["T"], size["H"]
+    W, C, gamma, beta = params["W"], params["C"], params["gamma"], params["beta"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    C_x = times(x, C.T)
+
+    A_prev = state["A"]
+    for t in range(T):
+        # a = W @ h[t-1] + C @ x
+        a = h_prev[t] @ W.T + C_x[t]
+        # s = relu(a)
+        s = np.maximum(a, 0)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        h_arg = a + np.einsum("bhi,bi->bh", A_prev, s)
+        sum_h_arg = h_arg.sum(axis=1)
+        h_arg_centred = h_arg - sum_h_arg[:, None] / H
+        h_arg_squared = np.einsum("bh,bh->b", h_arg_centred, h_arg_centred)
+        h[t] = np.maximum(gamma * h_arg_centred / np.sqrt(h_arg_squared[:, None] / H + 1e-05) + beta, 0)
+        # A = lam * A[t-1] + eta * outer(h, h)
+        h_again = h[t]
+        A = lam * A_prev + eta * h[t, :, :, None] * h_again[:, None]
+        A_prev = A
+
+    last = {"A": A_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, H = size["T"], size["H"]
+    dot_x = dot_inputs["x"]
+    W, C, gamma, beta = params["W"], params["C"], params["gamma"], params["beta"]
+    dot_W, dot_C, dot_gamma = dot_params["W"], dot_params["C"], dot_params["gamma"]
+    dot_beta = dot_params["beta"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+
+    # all steps at once
+    C_x = times(x, C.T)
+    dot_C_x = times(x, dot_C.T) + times(dot_x, C.T)
+
+    A_prev = state["A"]
+    dot_A_prev = dot_state["A"]
+    for t in range(T):
+        # a = W @ h[t-1] + C @ x
+        a = h_prev[t] @ W.T + C_x[t]
+        dot_a = h_prev[t] @ dot_W.T + dot_h_prev[t] @ W.T + dot_C_x[t]
+        # s = relu(a)
+        s = np.maximum(a, 0)
+        dot_s = dot_a * np.greater(s, 0).astype(dtype)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        h_arg = a + np.einsum("bhi,bi->bh", A_prev, s)
+        dot_h_arg = dot_a + np.einsum("bhi,bi->bh", dot_A_prev, s) + np.einsum("bhi,bi->bh", A_prev, dot_s)
+        sum_h_arg = h_arg.sum(axis=1)
+        dot_sum_h_arg = dot_h_arg.sum(axis=1)
+        h_arg_centred = h_arg - sum_h_arg[:, None] / H
+        dot_h_arg_centred = dot_h_arg - dot_sum_h_arg[:, None] / H
+        dot_h_arg_squared_h_arg_centred = np.einsum("bh,bh->b", dot_h_arg_centred, h_arg_centred)
+        dot_h_arg_squared_h_arg_centred2 = np.einsum("bh,bh->b", h_arg_centred, dot_h_arg_centred)
+        h_arg_std = np.sqrt(np.einsum("bh,bh->b", h_arg_centred, h_arg_centred) / H + 1e-05)
+        h_arg_normed = h_arg_centred / h_arg_std[:, None]
+        h[t] = np.maximum(gamma * h_arg_normed + beta, 0)
+        dot_h[t] = (
+            (dot_gamma * h_arg_normed + (dot_h_arg_centred / h_arg_std[:, None] - 0.5 * (dot_h_arg_squared_h_arg_centred[:, None] + dot_h_arg_squared_h_arg_centred2[:, None]) * h_arg_centred / (H * h_arg_std[:, None]**3)) * gamma + dot_beta)
+            * np.greater(h[t], 0).astype(dtype)
+        )
+        # A = lam * A[t-1] + eta * outer(h, h)
+        h_again = h[t]
+        dot_h_again = dot_h[t]
+        A = lam * A_prev + eta * h[t, :, :, None] * h_again[:, None]
+        dot_A = (
+            dot_A_prev * lam
+            + (dot_h[t, :, :, None] * h_again[:, None] + dot_h_again[:, None] * h[t, :, :, None]) * eta
+        )
+        A_prev, dot_A_prev = A, dot_A
+
+    last = {"A": A_prev.copy(), "h": h_rows[-1].copy()}
+    dot_last = {"A": dot_A_prev.copy(), "h": dot_h_rows[-1].copy()}
+    return h.copy(), last, dot_h.copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    T, B, H = size["T"], size["B"], size["H"]
+    dot_x = dot_inputs["x"]
+    W, C, gamma, beta = params["W"], params["C"], params["gamma"], params["beta"]
+    dot_W, dot_C, dot_gamma = dot_params["W"], dot_params["C"], dot_params["gamma"]
+    dot_beta = dot_params["beta"]
+    zeros = filled("state", None, size, dtype)
+    h_rows, h_prev, h = carried(state["h"], T)
+    A_rows, A_prev, A = carried(state["A"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    dot_A_rows, dot_A_prev, dot_A = carried(dot_state["A"], T)
+    s, dot_s, h_arg_centred, dot_h_arg_centred, h_arg_normed = (np.empty((T, B, H), dtype) for _ in range(5))
+    dot_h_arg_normed, h_again, dot_h_again = (np.empty((T, B, H), dtype) for _ in range(3))
+    dot_h_arg_squared, h_arg_std, dot_h_arg_std = (np.empty((T, B), dtype) for _ in range(3))
+
+    # all steps at once
+    C_x = times(x, C.T)
+    dot_C_x = times(x, dot_C.T) + times(dot_x, C.T)
+
+    for t in range(T):
+        # a = W @ h[t-1] + C @ x
+        a = h_prev[t] @ W.T + C_x[t]
+        dot_a = h_prev[t] @ dot_W.T + dot_h_prev[t] @ W.T + dot_C_x[t]
+        # s = relu(a)
+        s[t] = np.maximum(a, 0)
+        dot_s[t] = dot_a * np.greater(s[t], 0).astype(dtype)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        h_arg = a + np.einsum("bhi,bi->bh", A_prev[t], s[t])
+        dot_h_arg = (
+            dot_a
+            + np.einsum("bhi,bi->bh", dot_A_prev[t], s[t])
+            + np.einsum("bhi,bi->bh", A_prev[t], dot_s[t])
+        )
+        sum_h_arg = h_arg.sum(axis=1)
+        dot_sum_h_arg = dot_h_arg.sum(axis=1)
+        h_arg_centred[t] = h_arg - sum_h_arg[:, None] / H
+        dot_h_arg_centred[t] = dot_h_arg - dot_sum_h_arg[:, None] / H
+        dot_h_arg_squared[t] = (
+            np.einsum("bh,bh->b", dot_h_arg_centred[t], h_arg_centred[t])
+            + np.einsum("bh,bh->b", h_arg_centred[t], dot_h_arg_centred[t])
+        )
+        h_arg_std[t] = np.sqrt(np.einsum("bh,bh->b", h_arg_centred[t], h_arg_centred[t]) / H + 1e-05)
+        dot_h_arg_std[t] = 0.5 * dot_h_arg_squared[t] / (H * h_arg_std[t])
+        h_arg_normed[t] = h_arg_centred[t] / h_arg_std[t, :, None]
+        dot_h_arg_normed[t] = (
+            dot_h_arg_centred[t] / h_arg_std[t, :, None]
+            - dot_h_arg_std[t, :, None] * h_arg_centred[t] / h_arg_std[t, :, None]**2
+        )
+        h[t] = np.maximum(gamma * h_arg_normed[t] + beta, 0)
+        dot_h[t] = (
+            (dot_gamma * h_arg_normed[t] + dot_h_arg_normed[t] * gamma + dot_beta)
+            * np.greater(h[t], 0).astype(dtype)
+        )
+        # A = lam * A[t-1] + eta * outer(h, h)
+        h_again[t] = h[t]
+        dot_h_again[t] = dot_h[t]
+        A[t] = lam * A_prev[t] + eta * h[t, :, :, None] * h_again[t, :, None]
+        dot_A[t] = (
+            dot_A_prev[t] * lam
+            + (dot_h[t, :, :, None] * h_again[t, :, None] + dot_h_again[t, :, None] * h[t, :, :, None]) * eta
+        )
+    d_dot_h_pre, d_h_pre, d_dot_a, d_a = (np.empty((T, B, H), dtype) for _ in range(4))
+
+    # all steps at once
+    local_dot_h_pre = np.greater(h, 0).astype(dtype)
+    ddot_h_arg_std_dot_h_arg_normed_ddot_h_arg_std = -1 / h_arg_std**2
+    ddot_h_arg_normed_ddot_h_arg_normed_by_h_arg_std = (
+        2 * dot_h_arg_std[:, :, None] * h_arg_centred / h_arg_std[:, :, None]**3
+        - dot_h_arg_centred / h_arg_std[:, :, None]**2
+    )
+    ddot_h_arg_std_ddot_h_arg_squared = 0.5 / (H * h_arg_std)
+    ddot_h_arg_normed_ddot_h_arg_centred = 1 / h_arg_std
+    ddot_h_arg_squared_ddot_h_arg_centred = 2 * h_arg_centred
+    ddot_h_arg_squared_dh_arg_centred = 2 * dot_h_arg_centred
+    ddot_h_arg_normed_dh_arg_centred = -dot_h_arg_std / h_arg_std**2
+    ddot_h_arg_std_dh_arg_centred = -0.5 * dot_h_arg_squared / (H * h_arg_std**2)
+    local_h_arg_centred = h_arg_centred / (H * h_arg_std[:, :, None])
+    ddot_s_ddot_a = np.greater(s, 0).astype(dtype)
+
+    d_h_next = zeros["h"]
+    d_A_next = zeros["A"]
+    d_dot_h_next = dstate["h"]
+    d_dot_A_next = dstate["A"]
+    for t in reversed(range(T)):
+        # through A = lam * A[t-1] + eta * outer(h, h)
+        d_dot_h_h_again = d_dot_A_next * eta
+        d_h_h_again = d_A_next * eta
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        d_dot_h_pre[t] = (
+            (dy[t] + d_dot_h_next + np.einsum("bhi,bh->bi", d_dot_h_h_again, h[t]) + np.einsum("bhi,bi->bh", d_dot_h_h_again, h_again[t]))
+            * local_dot_h_pre[t]
+        )
+        d_h_pre[t] = (
+            (d_h_next + np.einsum("bhi,bh->bi", d_h_h_again, h[t]) + np.einsum("bhi,bh->bi", d_dot_h_h_again, dot_h[t]) + np.einsum("bhi,bi->bh", d_h_h_again, h_again[t]) + np.einsum("bhi,bi->bh", d_dot_h_h_again, dot_h_again[t]))
+            * local_dot_h_pre[t]
+        )
+        d_dot_h_arg_normed = d_dot_h_pre[t] * gamma
+        d_h_arg_normed = d_h_pre[t] * gamma + d_dot_h_pre[t] * dot_gamma
+        d_dot_h_arg_std = (
+            (np.einsum("bh,bh->b", d_dot_h_arg_normed, h_arg_centred[t]))
+            * ddot_h_arg_std_dot_h_arg_normed_ddot_h_arg_std[t]
+        )
+        d_h_arg_std_h_arg_normed = np.einsum("bh,bh->b", d_h_arg_normed, h_arg_centred[t])
+        d_dot_h_arg_normed_by_h_arg_std = (
+            d_dot_h_arg_normed
+            * ddot_h_arg_normed_ddot_h_arg_normed_by_h_arg_std[t]
+        )
+        d_h_arg_std_dot_h_arg_normed = d_dot_h_arg_normed_by_h_arg_std.sum(axis=1)
+        d_dot_h_arg_squared = d_dot_h_arg_std * ddot_h_arg_std_ddot_h_arg_squared[t]
+        d_dot_h_arg_centred = (
+            d_dot_h_arg_squared[:, None] * ddot_h_arg_squared_ddot_h_arg_centred[t]
+            + d_dot_h_arg_normed * ddot_h_arg_normed_ddot_h_arg_centred[t, :, None]
+        )
+        d_h_arg_centred = (
+            (d_dot_h_arg_std[:, None] * ddot_h_arg_std_dh_arg_centred[t, :, None] + d_h_arg_std_h_arg_normed[:, None] * ddot_h_arg_std_dot_h_arg_normed_ddot_h_arg_std[t, :, None] + d_h_arg_std_dot_h_arg_normed[:, None]) * local_h_arg_centred[t]
+            + d_dot_h_arg_squared[:, None] * ddot_h_arg_squared_dh_arg_centred[t]
+            + d_h_arg_normed * ddot_h_arg_normed_ddot_h_arg_centred[t, :, None]
+            + d_dot_h_arg_normed * ddot_h_arg_normed_dh_arg_centred[t, :, None]
+        )
+        d_dot_sum_h_arg_dot_h_arg_centred = d_dot_h_arg_centred.sum(axis=1)
+        d_sum_h_arg_h_arg_centred = d_h_arg_centred.sum(axis=1)
+        d_dot_h_arg = d_dot_h_arg_centred - d_dot_sum_h_arg_dot_h_arg_centred[:, None] / H
+        d_h_arg = d_h_arg_centred - d_sum_h_arg_h_arg_centred[:, None] / H
+        # through a = W @ h[t-1] + C @ x
+        d_dot_a[t] = (np.einsum("bh,bhi->bi", d_dot_h_arg, A_prev[t])) * ddot_s_ddot_a[t] + d_dot_h_arg
+        d_a[t] = (
+            (np.einsum("bh,bhi->bi", d_h_arg, A_prev[t]) + np.einsum("bh,bhi->bi", d_dot_h_arg, dot_A_prev[t])) * ddot_s_ddot_a[t]
+            + d_h_arg
+        )
+        d_h_prev = d_a[t] @ W + d_dot_a[t] @ dot_W
+        d_A_prev = (
+            d_h_arg[:, :, None] * s[t, :, None]
+            + d_dot_h_arg[:, :, None] * dot_s[t, :, None]
+            + d_A_next * lam
+        )
+        d_dot_h_prev = d_dot_a[t] @ W
+        d_dot_A_prev = d_dot_h_arg[:, :, None] * s[t, :, None] + d_dot_A_next * lam
+        d_h_next, d_A_next, d_dot_h_next, d_dot_A_next = d_h_prev, d_A_prev, d_dot_h_prev, d_dot_A_prev
+
+    # all steps at once
+    d_x = times(d_a, C) + times(d_dot_a, dot_C)
+    d_W_W_h = outer_sum(d_a, h_prev)
+    d_W_dot_W_h_h_prev = outer_sum(d_dot_a, dot_h_prev)
+    d_C_C_x = outer_sum(d_a, x)
+    d_C_dot_C_x_x = outer_sum(d_dot_a, dot_x)
+    d_gamma_h_pre = np.einsum("tbh,tbh->h", d_h_pre, h_arg_normed)
+    d_gamma_dot_h_pre = np.einsum("tbh,tbh->h", d_dot_h_pre, dot_h_arg_normed)
+    d_beta = d_h_pre.sum(axis=(0, 1))
+    d_W = d_W_W_h + d_W_dot_W_h_h_prev
+    d_C = d_C_C_x + d_C_dot_C_x_x
+    d_gamma = d_gamma_h_pre + d_gamma_dot_h_pre
+
+    dot_dparams = {
+        "W": d_W,
+        "C": d_C,
+        "gamma": d_gamma,
+        "beta": d_beta,
+    }
+    dot_dstart = {"h": d_h_next, "A": d_A_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 def times(x, W):
     """x (…, I) times W (I, H) as one product: (…, H)."""
     return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
@@ -290,10 +566,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -171,6 +171,224 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W, U, b_z, b_h, zeta = params["W"], params["U"], params["b_z"], params["b_h"], params["zeta"]
+    nu = params["nu"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    # h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    sigmoid_zeta = sigmoid(zeta)
+    sigmoid_nu = sigmoid(nu)
+
+    # all steps at once
+    W_x = times(x, W.T)
+
+    for t in range(T):
+        # a = W @ x + U @ h[t-1]
+        a = W_x[t] + h_prev[t] @ U.T
+        # z = sigmoid(a + b_z)
+        z = sigmoid(a + b_z)
+        # h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+        h[t] = (sigmoid_zeta * (1 - z) + sigmoid_nu) * np.tanh(a + b_h) + z * h_prev[t]
+
+    last = {"h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    W, U, b_z, b_h, zeta = params["W"], params["U"], params["b_z"], params["b_h"], params["zeta"]
+    nu = params["nu"]
+    dot_W, dot_U, dot_b_z, dot_b_h = dot_params["W"], dot_params["U"], dot_params["b_z"], dot_params["b_h"]
+    dot_zeta, dot_nu = dot_params["zeta"], dot_params["nu"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    # h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    sigmoid_zeta = sigmoid(zeta)
+    dot_sigmoid_zeta = dot_zeta * sigmoid_zeta * (1 - sigmoid_zeta)
+    sigmoid_nu = sigmoid(nu)
+    dot_sigmoid_nu = dot_nu * sigmoid_nu * (1 - sigmoid_nu)
+
+    # all steps at once
+    W_x = times(x, W.T)
+    dot_W_x = times(x, dot_W.T) + times(dot_x, W.T)
+
+    for t in range(T):
+        # a = W @ x + U @ h[t-1]
+        a = W_x[t] + h_prev[t] @ U.T
+        dot_a = dot_W_x[t] + h_prev[t] @ dot_U.T + dot_h_prev[t] @ U.T
+        # z = sigmoid(a + b_z)
+        z = sigmoid(a + b_z)
+        # n = tanh(a + b_h)
+        n = np.tanh(a + b_h)
+        # h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+        h[t] = (sigmoid_zeta * (1 - z) + sigmoid_nu) * n + z * h_prev[t]
+        dot_h[t] = (
+            dot_sigmoid_zeta * (1 - z) * n
+            + (dot_a + dot_b_z) * z * (1 - z) * (h_prev[t] - n * sigmoid_zeta)
+            + (dot_a + dot_b_h) * ((1 - z) * sigmoid_zeta + sigmoid_nu) * (1 - n**2)
+            + z * dot_h_prev[t]
+            + dot_sigmoid_nu * n
+        )
+
+    last = {"h": h_rows[-1].copy()}
+    dot_last = {"h": dot_h_rows[-1].copy()}
+    return h.copy(), last, dot_h.copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    T, B, H = size["T"], size["B"], size["H"]
+    dot_x = dot_inputs["x"]
+    W, U, b_z, b_h, zeta = params["W"], params["U"], params["b_z"], params["b_h"], params["zeta"]
+    nu = params["nu"]
+    dot_W, dot_U, dot_b_z, dot_b_h = dot_params["W"], dot_params["U"], dot_params["b_z"], dot_params["b_h"]
+    dot_zeta, dot_nu = dot_params["zeta"], dot_params["nu"]
+    zeros = filled("state", None, size, dtype)
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    dot_z_pre, z, dot_z, dot_n_pre, n, dot_n = (np.empty((T, B, H), dtype) for _ in range(6))
+    # h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    sigmoid_zeta = sigmoid(zeta)
+    dot_sigmoid_zeta = dot_zeta * sigmoid_zeta * (1 - sigmoid_zeta)
+    sigmoid_nu = sigmoid(nu)
+    dot_sigmoid_nu = dot_nu * sigmoid_nu * (1 - sigmoid_nu)
+
+    # all steps at once
+    W_x = times(x, W.T)
+    dot_W_x = times(x, dot_W.T) + times(dot_x, W.T)
+
+    for t in range(T):
+        # a = W @ x + U @ h[t-1]
+        a = W_x[t] + h_prev[t] @ U.T
+        dot_a = dot_W_x[t] + h_prev[t] @ dot_U.T + dot_h_prev[t] @ U.T
+        # z = sigmoid(a + b_z)
+        dot_z_pre[t] = dot_a + dot_b_z
+        z[t] = sigmoid(a + b_z)
+        dot_z[t] = dot_z_pre[t] * z[t] * (1 - z[t])
+        # n = tanh(a + b_h)
+        dot_n_pre[t] = dot_a + dot_b_h
+        n[t] = np.tanh(a + b_h)
+        dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
+        # h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+        h[t] = (sigmoid_zeta * (1 - z[t]) + sigmoid_nu) * n[t] + z[t] * h_prev[t]
+        dot_h[t] = (
+            dot_sigmoid_zeta * (1 - z[t]) * n[t]
+            + dot_z[t] * (h_prev[t] - sigmoid_zeta * n[t])
+            + dot_sigmoid_nu * n[t]
+            + dot_n[t] * (sigmoid_zeta * (1 - z[t]) + sigmoid_nu)
+            + dot_h_prev[t] * z[t]
+        )
+    d_h_prev_rows, d_h_prev, d_h_next = carried(zeros["h"], T, last=True)
+    d_dot_h, d_n_pre, d_z_pre, d_dot_a, d_a = (np.empty((T, B, H), dtype) for _ in range(5))
+
+    # all steps at once
+    ddot_h_ddot_n = sigmoid_zeta * (1 - z) + sigmoid_nu
+    ddot_h_dn_pre = (1 - z) * dot_sigmoid_zeta - sigmoid_zeta * dot_z + dot_sigmoid_nu
+    ddot_n_dn_pre = -2 * dot_n_pre * n
+    local_n_pre = 1 - n**2
+    ddot_h_ddot_z = h_prev - sigmoid_zeta * n
+    ddot_h_dz_pre = dot_h_prev - sigmoid_zeta * dot_n - n * dot_sigmoid_zeta
+    ddot_z_dz_pre = dot_z_pre * (1 - z) - dot_z_pre * z
+    local_z_pre = z * (1 - z)
+
+    d_dot_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+        d_dot_h[t] = dy[t] + d_dot_h_next
+        # through n = tanh(a + b_h)
+        d_dot_n = d_dot_h[t] * ddot_h_ddot_n[t]
+        d_n_pre[t] = (
+            (d_dot_n * ddot_n_dn_pre[t] + d_h_next[t] * ddot_h_ddot_n[t] + d_dot_h[t] * ddot_h_dn_pre[t])
+            * local_n_pre[t]
+        )
+        # through z = sigmoid(a + b_z)
+        d_dot_z = d_dot_h[t] * ddot_h_ddot_z[t]
+        d_z_pre[t] = (
+            (d_dot_z * ddot_z_dz_pre[t] + d_h_next[t] * ddot_h_ddot_z[t] + d_dot_h[t] * ddot_h_dz_pre[t])
+            * local_z_pre[t]
+        )
+        # through a = W @ x + U @ h[t-1]
+        d_dot_a[t] = d_dot_z * local_z_pre[t] + d_dot_n * local_n_pre[t]
+        d_a[t] = d_z_pre[t] + d_n_pre[t]
+        d_h_prev[t] = d_a[t] @ U + d_dot_a[t] @ dot_U + d_h_next[t] * z[t] + d_dot_h[t] * dot_z[t]
+        d_dot_h_prev = d_dot_a[t] @ U + d_dot_h[t] * z[t]
+        d_dot_h_next = d_dot_h_prev
+
+    # all steps at once
+    d_dot_sigmoid_nu = np.einsum("tbh,tbh->", d_dot_h, n)
+    d_sigmoid_nu_h = np.einsum("tbh,tbh->", d_h_next, n)
+    d_sigmoid_nu_dot_h = np.einsum("tbh,tbh->", d_dot_h, dot_n)
+    d_dot_h_by_dot_sigmoid_zeta = d_dot_h * (1 - z) * n
+    d_dot_sigmoid_zeta = d_dot_h_by_dot_sigmoid_zeta.sum(axis=(0, 1, 2))
+    d_h_by_sigmoid_zeta = d_h_next * (1 - z) * n
+    d_sigmoid_zeta_h = d_h_by_sigmoid_zeta.sum(axis=(0, 1, 2))
+    d_dot_h_by_sigmoid_zeta = d_dot_h * (dot_n * (1 - z) - dot_z * n)
+    d_sigmoid_zeta_dot_h = d_dot_h_by_sigmoid_zeta.sum(axis=(0, 1, 2))
+    d_x = times(d_a, W) + times(d_dot_a, dot_W)
+    d_W_W_x = outer_sum(d_a, x)
+    d_W_dot_W_x_x = outer_sum(d_dot_a, dot_x)
+    d_U_U_h = outer_sum(d_a, h_prev)
+    d_U_dot_U_h_h_prev = outer_sum(d_dot_a, dot_h_prev)
+    d_b_z = d_z_pre.sum(axis=(0, 1))
+    d_b_h = d_n_pre.sum(axis=(0, 1))
+    d_W = d_W_W_x + d_W_dot_W_x_x
+    d_U = d_U_U_h + d_U_dot_U_h_h_prev
+    d_zeta = (
+        (d_dot_sigmoid_zeta * (dot_zeta * (1 - sigmoid_zeta) - dot_zeta * sigmoid_zeta) + d_sigmoid_zeta_h + d_sigmoid_zeta_dot_h)
+        * sigmoid_zeta
+        * (1 - sigmoid_zeta)
+    )
+    d_nu = (
+        (d_dot_sigmoid_nu * (dot_nu * (1 - sigmoid_nu) - dot_nu * sigmoid_nu) + d_sigmoid_nu_h + d_sigmoid_nu_dot_h)
+        * sigmoid_nu
+        * (1 - sigmoid_nu)
+    )
+
+    dot_dparams = {
+        "W": d_W,
+        "U": d_U,
+        "b_z": d_b_z,
+        "b_h": d_b_h,
+        "zeta": np.asarray(d_zeta),
+        "nu": np.asarray(d_nu),
+    }
+    dot_dstart = {"h": d_h_prev_rows[0]}
+    return dot_dparams, d_x, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -285,10 +503,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

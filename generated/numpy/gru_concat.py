@@ -177,6 +177,222 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_r, b_r, W_z, b_z, W_n = params["W_r"], params["b_r"], params["W_z"], params["b_z"], params["W_n"]
+    b_n = params["b_n"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    for t in range(T):
+        # v = concat(h[t-1], x)
+        v = np.concatenate([h_prev[t], x[t]], axis=-1)
+        # z = sigmoid(W_z @ v + b_z)
+        z = sigmoid(v @ W_z.T + b_z)
+        # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        r_h = sigmoid(v @ W_r.T + b_r) * h_prev[t]
+        r_h_x = np.concatenate([r_h, x[t]], axis=-1)
+        # h = (1 - z) * h[t-1] + z * n
+        h[t] = (1 - z) * h_prev[t] + z * np.tanh(r_h_x @ W_n.T + b_n)
+
+    last = {"h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    W_r, b_r, W_z, b_z, W_n = params["W_r"], params["b_r"], params["W_z"], params["b_z"], params["W_n"]
+    b_n = params["b_n"]
+    dot_W_r, dot_b_r, dot_W_z = dot_params["W_r"], dot_params["b_r"], dot_params["W_z"]
+    dot_b_z, dot_W_n, dot_b_n = dot_params["b_z"], dot_params["W_n"], dot_params["b_n"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+
+    for t in range(T):
+        # v = concat(h[t-1], x)
+        v = np.concatenate([h_prev[t], x[t]], axis=-1)
+        dot_v = np.concatenate([dot_h_prev[t], dot_x[t]], axis=-1)
+        # r = sigmoid(W_r @ v + b_r)
+        r = sigmoid(v @ W_r.T + b_r)
+        # z = sigmoid(W_z @ v + b_z)
+        z = sigmoid(v @ W_z.T + b_z)
+        # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        r_h = r * h_prev[t]
+        dot_r_h = (v @ dot_W_r.T + dot_v @ W_r.T + dot_b_r) * r * (1 - r) * h_prev[t] + r * dot_h_prev[t]
+        r_h_x = np.concatenate([r_h, x[t]], axis=-1)
+        dot_r_h_x = np.concatenate([dot_r_h, dot_x[t]], axis=-1)
+        n = np.tanh(r_h_x @ W_n.T + b_n)
+        # h = (1 - z) * h[t-1] + z * n
+        h[t] = (1 - z) * h_prev[t] + z * n
+        dot_h[t] = (
+            (v @ dot_W_z.T + dot_v @ W_z.T + dot_b_z) * z * (1 - z) * (n - h_prev[t])
+            + (1 - z) * dot_h_prev[t]
+            + z * (r_h_x @ dot_W_n.T + dot_r_h_x @ W_n.T + dot_b_n) * (1 - n**2)
+        )
+
+    last = {"h": h_rows[-1].copy()}
+    dot_last = {"h": dot_h_rows[-1].copy()}
+    return h.copy(), last, dot_h.copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    T, B, I, H = size["T"], size["B"], size["I"], size["H"]
+    dot_x = dot_inputs["x"]
+    W_r, b_r, W_z, b_z, W_n = params["W_r"], params["b_r"], params["W_z"], params["b_z"], params["W_n"]
+    b_n = params["b_n"]
+    dot_W_r, dot_b_r, dot_W_z = dot_params["W_r"], dot_params["b_r"], dot_params["W_z"]
+    dot_b_z, dot_W_n, dot_b_n = dot_params["b_z"], dot_params["W_n"], dot_params["b_n"]
+    zeros = filled("state", None, size, dtype)
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    v, dot_v, r_h_x, dot_r_h_x = (np.empty((T, B, H + I), dtype) for _ in range(4))
+    dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, dot_n_pre, n = (np.empty((T, B, H), dtype) for _ in range(8))
+    dot_n = np.empty((T, B, H), dtype)
+
+    for t in range(T):
+        # v = concat(h[t-1], x)
+        v[t] = np.concatenate([h_prev[t], x[t]], axis=-1)
+        dot_v[t] = np.concatenate([dot_h_prev[t], dot_x[t]], axis=-1)
+        # r = sigmoid(W_r @ v + b_r)
+        dot_r_pre[t] = v[t] @ dot_W_r.T + dot_v[t] @ W_r.T + dot_b_r
+        r[t] = sigmoid(v[t] @ W_r.T + b_r)
+        dot_r[t] = dot_r_pre[t] * r[t] * (1 - r[t])
+        # z = sigmoid(W_z @ v + b_z)
+        dot_z_pre[t] = v[t] @ dot_W_z.T + dot_v[t] @ W_z.T + dot_b_z
+        z[t] = sigmoid(v[t] @ W_z.T + b_z)
+        dot_z[t] = dot_z_pre[t] * z[t] * (1 - z[t])
+        # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        r_h = r[t] * h_prev[t]
+        dot_r_h = dot_r[t] * h_prev[t] + dot_h_prev[t] * r[t]
+        r_h_x[t] = np.concatenate([r_h, x[t]], axis=-1)
+        dot_r_h_x[t] = np.concatenate([dot_r_h, dot_x[t]], axis=-1)
+        dot_n_pre[t] = r_h_x[t] @ dot_W_n.T + dot_r_h_x[t] @ W_n.T + dot_b_n
+        n[t] = np.tanh(r_h_x[t] @ W_n.T + b_n)
+        dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
+        # h = (1 - z) * h[t-1] + z * n
+        h[t] = (1 - z[t]) * h_prev[t] + z[t] * n[t]
+        dot_h[t] = dot_z[t] * (n[t] - h_prev[t]) + dot_h_prev[t] * (1 - z[t]) + dot_n[t] * z[t]
+    d_dot_n_pre, d_n_pre, d_dot_z_pre, d_z_pre, d_dot_r_pre = (np.empty((T, B, H), dtype) for _ in range(5))
+    d_r_pre = np.empty((T, B, H), dtype)
+    d_r_h_x, d_v = (np.empty((T, B, H + I), dtype) for _ in range(2))
+
+    # all steps at once
+    ddot_n_ddot_n_pre = 1 - n**2
+    ddot_n_dn_pre = -2 * dot_n_pre * n
+    ddot_h_ddot_z = n - h_prev
+    ddot_z_ddot_z_pre = z * (1 - z)
+    ddot_h_dz_pre = dot_n - dot_h_prev
+    ddot_z_dz_pre = dot_z_pre * (1 - z) - dot_z_pre * z
+    ddot_r_ddot_r_pre = r * (1 - r)
+    ddot_r_dr_pre = dot_r_pre * (1 - r) - dot_r_pre * r
+    dh_dh_prev = 1 - z
+
+    d_h_next = zeros["h"]
+    d_dot_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = (1 - z) * h[t-1] + z * n
+        d_dot_h = dy[t] + d_dot_h_next
+        # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        d_dot_n = d_dot_h * z[t]
+        d_dot_n_pre[t] = d_dot_n * ddot_n_ddot_n_pre[t]
+        d_n_pre[t] = (
+            (d_dot_n * ddot_n_dn_pre[t] + d_h_next * z[t] + d_dot_h * dot_z[t])
+            * ddot_n_ddot_n_pre[t]
+        )
+        d_dot_r_h_x = d_dot_n_pre[t] @ W_n
+        d_r_h_x[t] = d_n_pre[t] @ W_n + d_dot_n_pre[t] @ dot_W_n
+        d_dot_r_h = d_dot_r_h_x[..., :H]
+        d_r_h = d_r_h_x[t, ..., :H]
+        # through z = sigmoid(W_z @ v + b_z)
+        d_dot_z = d_dot_h * ddot_h_ddot_z[t]
+        d_dot_z_pre[t] = d_dot_z * ddot_z_ddot_z_pre[t]
+        d_z_pre[t] = (
+            (d_dot_z * ddot_z_dz_pre[t] + d_h_next * ddot_h_ddot_z[t] + d_dot_h * ddot_h_dz_pre[t])
+            * ddot_z_ddot_z_pre[t]
+        )
+        # through r = sigmoid(W_r @ v + b_r)
+        d_dot_r = d_dot_r_h * h_prev[t]
+        d_dot_r_pre[t] = d_dot_r * ddot_r_ddot_r_pre[t]
+        d_r_pre[t] = (
+            (d_dot_r * ddot_r_dr_pre[t] + d_r_h * h_prev[t] + d_dot_r_h * dot_h_prev[t])
+            * ddot_r_ddot_r_pre[t]
+        )
+        # through v = concat(h[t-1], x)
+        d_dot_v = d_dot_r_pre[t] @ W_r + d_dot_z_pre[t] @ W_z
+        d_v[t] = d_r_pre[t] @ W_r + d_dot_r_pre[t] @ dot_W_r + d_z_pre[t] @ W_z + d_dot_z_pre[t] @ dot_W_z
+        d_h_prev_v = d_v[t, ..., :H]
+        d_h_prev = (
+            d_h_prev_v
+            + d_r_h * r[t]
+            + d_dot_r_h * dot_r[t]
+            + d_h_next * dh_dh_prev[t]
+            - d_dot_h * dot_z[t]
+        )
+        d_dot_h_prev_dot_v = d_dot_v[..., :H]
+        d_dot_h_prev = d_dot_h_prev_dot_v + d_dot_r_h * r[t] + d_dot_h * dh_dh_prev[t]
+        d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
+
+    # all steps at once
+    d_x_v = d_v[..., H:H + I]
+    d_x_r_h_x = d_r_h_x[..., H:H + I]
+    d_x = d_x_v + d_x_r_h_x
+    d_W_r_W_r_v = outer_sum(d_r_pre, v)
+    d_W_r_dot_W_r_v_v = outer_sum(d_dot_r_pre, dot_v)
+    d_b_r = d_r_pre.sum(axis=(0, 1))
+    d_W_z_W_z_v = outer_sum(d_z_pre, v)
+    d_W_z_dot_W_z_v_v = outer_sum(d_dot_z_pre, dot_v)
+    d_b_z = d_z_pre.sum(axis=(0, 1))
+    d_W_n_W_n_r_h_x = outer_sum(d_n_pre, r_h_x)
+    d_W_n_dot_W_n_r_h_x_r_h_x = outer_sum(d_dot_n_pre, dot_r_h_x)
+    d_b_n = d_n_pre.sum(axis=(0, 1))
+    d_W_r = d_W_r_W_r_v + d_W_r_dot_W_r_v_v
+    d_W_z = d_W_z_W_z_v + d_W_z_dot_W_z_v_v
+    d_W_n = d_W_n_W_n_r_h_x + d_W_n_dot_W_n_r_h_x_r_h_x
+
+    dot_dparams = {
+        "W_r": d_W_r,
+        "b_r": d_b_r,
+        "W_z": d_W_z,
+        "b_z": d_b_z,
+        "W_n": d_W_n,
+        "b_n": d_b_n,
+    }
+    dot_dstart = {"h": d_h_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -292,10 +508,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -300,6 +300,479 @@ def backward(params, tape, dy, dstate=None):
     return dparams, {"x": d_x, "m": d_m, "delta": d_delta}, dstart
 
 
+def infer(params, inputs, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    x = inputs["x"]
+    m = inputs["m"]
+    delta = inputs["delta"]
+    w_x, b_x, W_d, b_d = params["w_x"], params["b_x"], params["W_d"], params["b_d"]
+    x_mean, W_r, U_r, V_r = params["x_mean"], params["W_r"], params["U_r"], params["V_r"]
+    b_r, W_z, U_z, V_z, b_z = params["b_r"], params["W_z"], params["U_z"], params["V_z"], params["b_z"]
+    W_n, U_n, V_n, b_n = params["W_n"], params["U_n"], params["V_n"], params["b_n"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    gamma_x = np.exp(-np.maximum(w_x * delta + b_x, 0))
+    gamma_h = np.exp(-np.maximum(times(delta, W_d.T) + b_d, 0))
+    x_hat_in = (1 - gamma_x) * x_mean
+    x_hat_in2 = 1 - m
+    x_hat_in3 = m * x
+    z_in = times(m, V_z.T) + b_z
+    r_s_in = times(m, V_r.T) + b_r
+    h_in = times(m, V_n.T) + b_n
+
+    x_last_prev = state["x_last"]
+    for t in range(T):
+        # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+        x_hat = (gamma_x[t] * x_last_prev + x_hat_in[t]) * x_hat_in2[t] + x_hat_in3[t]
+        # x_last = m * x + (1 - m) * x_last[t-1]
+        x_last = x_last_prev * x_hat_in2[t] + x_hat_in3[t]
+        # s = gamma_h * h[t-1]
+        s = gamma_h[t] * h_prev[t]
+        # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        z = sigmoid(x_hat @ W_z.T + s @ U_z.T + z_in[t])
+        # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        r_s = sigmoid(x_hat @ W_r.T + s @ U_r.T + r_s_in[t]) * s
+        # h = (1 - z) * s + z * n
+        h[t] = (1 - z) * s + z * np.tanh(x_hat @ W_n.T + r_s @ U_n.T + h_in[t])
+        x_last_prev = x_last
+
+    last = {"x_last": x_last_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, inputs, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, {name: one_step(a) for name, a in inputs.items()}, state)
+    return y[0], state
+
+
+def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, inputs and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = along("dot_inputs", dot_inputs, INPUTS, size, dtype, ("T", "B"))
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    x = inputs["x"]
+    m = inputs["m"]
+    delta = inputs["delta"]
+    dot_x = dot_inputs["x"]
+    dot_m = dot_inputs["m"]
+    dot_delta = dot_inputs["delta"]
+    w_x, b_x, W_d, b_d = params["w_x"], params["b_x"], params["W_d"], params["b_d"]
+    x_mean, W_r, U_r, V_r = params["x_mean"], params["W_r"], params["U_r"], params["V_r"]
+    b_r, W_z, U_z, V_z, b_z = params["b_r"], params["W_z"], params["U_z"], params["V_z"], params["b_z"]
+    W_n, U_n, V_n, b_n = params["W_n"], params["U_n"], params["V_n"], params["b_n"]
+    dot_w_x, dot_b_x, dot_W_d = dot_params["w_x"], dot_params["b_x"], dot_params["W_d"]
+    dot_b_d, dot_x_mean, dot_W_r = dot_params["b_d"], dot_params["x_mean"], dot_params["W_r"]
+    dot_U_r, dot_V_r, dot_b_r = dot_params["U_r"], dot_params["V_r"], dot_params["b_r"]
+    dot_W_z, dot_U_z, dot_V_z = dot_params["W_z"], dot_params["U_z"], dot_params["V_z"]
+    dot_b_z, dot_W_n, dot_U_n = dot_params["b_z"], dot_params["W_n"], dot_params["U_n"]
+    dot_V_n, dot_b_n = dot_params["V_n"], dot_params["b_n"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+
+    # all steps at once
+    gamma_x_relu = np.maximum(w_x * delta + b_x, 0)
+    gamma_x = np.exp(-gamma_x_relu)
+    dot_gamma_x = (
+        -(dot_w_x * delta + dot_delta * w_x + dot_b_x)
+        * np.greater(gamma_x_relu, 0).astype(dtype)
+        * gamma_x
+    )
+    gamma_h_relu = np.maximum(times(delta, W_d.T) + b_d, 0)
+    gamma_h = np.exp(-gamma_h_relu)
+    dot_gamma_h = (
+        -(times(delta, dot_W_d.T) + times(dot_delta, W_d.T) + dot_b_d)
+        * np.greater(gamma_h_relu, 0).astype(dtype)
+        * gamma_h
+    )
+    dot_V_r_m = times(m, dot_V_r.T) + times(dot_m, V_r.T)
+    dot_V_z_m = times(m, dot_V_z.T) + times(dot_m, V_z.T)
+    dot_V_n_m = times(m, dot_V_n.T) + times(dot_m, V_n.T)
+    x_hat_in = (1 - gamma_x) * x_mean
+    x_hat_in2 = 1 - m
+    x_hat_in3 = m * x
+    dot_x_hat_in = x - (1 - gamma_x) * x_mean
+    dot_x_hat_in2 = dot_gamma_x * (1 - m)
+    dot_x_hat_in3 = (1 - m) * gamma_x
+    dot_x_hat_in4 = dot_x * m + dot_x_mean * (1 - m) * (1 - gamma_x)
+    dot_x_last_in = dot_x * m
+    r_in = times(m, V_r.T) + b_r
+    z_in = times(m, V_z.T) + b_z
+    dot_r_s_in = dot_V_r_m + dot_b_r
+    n_in = times(m, V_n.T) + b_n
+    dot_h_in = dot_V_n_m + dot_b_n
+    dot_h_in2 = dot_V_z_m + dot_b_z
+
+    x_last_prev = state["x_last"]
+    dot_x_last_prev = dot_state["x_last"]
+    for t in range(T):
+        # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+        x_hat = (gamma_x[t] * x_last_prev + x_hat_in[t]) * x_hat_in2[t] + x_hat_in3[t]
+        dot_x_hat = (
+            dot_m[t] * (dot_x_hat_in[t] - gamma_x[t] * x_last_prev)
+            + dot_x_last_prev * dot_x_hat_in3[t]
+            + (x_last_prev - x_mean) * dot_x_hat_in2[t]
+            + dot_x_hat_in4[t]
+        )
+        # x_last = m * x + (1 - m) * x_last[t-1]
+        x_last = x_last_prev * x_hat_in2[t] + x_hat_in3[t]
+        dot_x_last = dot_m[t] * (x[t] - x_last_prev) + dot_x_last_prev * x_hat_in2[t] + dot_x_last_in[t]
+        # s = gamma_h * h[t-1]
+        s = gamma_h[t] * h_prev[t]
+        dot_s = dot_gamma_h[t] * h_prev[t] + dot_h_prev[t] * gamma_h[t]
+        # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        r = sigmoid(x_hat @ W_r.T + s @ U_r.T + r_in[t])
+        # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        z = sigmoid(x_hat @ W_z.T + s @ U_z.T + z_in[t])
+        # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        r_s = r * s
+        dot_r_s = (
+            (x_hat @ dot_W_r.T + dot_x_hat @ W_r.T + s @ dot_U_r.T + dot_s @ U_r.T + dot_r_s_in[t]) * r * (1 - r) * s
+            + r * dot_s
+        )
+        n = np.tanh(x_hat @ W_n.T + r_s @ U_n.T + n_in[t])
+        # h = (1 - z) * s + z * n
+        h[t] = (1 - z) * s + z * n
+        dot_h[t] = (
+            (x_hat @ dot_W_z.T + dot_x_hat @ W_z.T + s @ dot_U_z.T + dot_s @ U_z.T + dot_h_in2[t]) * z * (1 - z) * (n - s)
+            + (1 - z) * dot_s
+            + z * (x_hat @ dot_W_n.T + dot_x_hat @ W_n.T + r_s @ dot_U_n.T + dot_r_s @ U_n.T + dot_h_in[t]) * (1 - n**2)
+        )
+        x_last_prev, dot_x_last_prev = x_last, dot_x_last
+
+    last = {"x_last": x_last_prev.copy(), "h": h_rows[-1].copy()}
+    dot_last = {"x_last": dot_x_last_prev.copy(), "h": dot_h_rows[-1].copy()}
+    return h.copy(), last, dot_h.copy(), dot_last
+
+
+def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_inputs=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂inputs and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = along("dot_inputs", dot_inputs, INPUTS, size, dtype, ("T", "B"))
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    T, B, I, H = size["T"], size["B"], size["I"], size["H"]
+    x = inputs["x"]
+    m = inputs["m"]
+    delta = inputs["delta"]
+    dot_x = dot_inputs["x"]
+    dot_m = dot_inputs["m"]
+    dot_delta = dot_inputs["delta"]
+    w_x, b_x, W_d, b_d = params["w_x"], params["b_x"], params["W_d"], params["b_d"]
+    x_mean, W_r, U_r, V_r = params["x_mean"], params["W_r"], params["U_r"], params["V_r"]
+    b_r, W_z, U_z, V_z, b_z = params["b_r"], params["W_z"], params["U_z"], params["V_z"], params["b_z"]
+    W_n, U_n, V_n, b_n = params["W_n"], params["U_n"], params["V_n"], params["b_n"]
+    dot_w_x, dot_b_x, dot_W_d = dot_params["w_x"], dot_params["b_x"], dot_params["W_d"]
+    dot_b_d, dot_x_mean, dot_W_r = dot_params["b_d"], dot_params["x_mean"], dot_params["W_r"]
+    dot_U_r, dot_V_r, dot_b_r = dot_params["U_r"], dot_params["V_r"], dot_params["b_r"]
+    dot_W_z, dot_U_z, dot_V_z = dot_params["W_z"], dot_params["U_z"], dot_params["V_z"]
+    dot_b_z, dot_W_n, dot_U_n = dot_params["b_z"], dot_params["W_n"], dot_params["U_n"]
+    dot_V_n, dot_b_n = dot_params["V_n"], dot_params["b_n"]
+    zeros = filled("state", None, size, dtype)
+    h_rows, h_prev, h = carried(state["h"], T)
+    x_last_rows, x_last_prev, x_last = carried(state["x_last"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    dot_x_last_rows, dot_x_last_prev, dot_x_last = carried(dot_state["x_last"], T)
+    x_hat, dot_x_hat = (np.empty((T, B, I), dtype) for _ in range(2))
+    s, dot_s, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s = (np.empty((T, B, H), dtype) for _ in range(9))
+    dot_r_s, dot_n_pre, n, dot_n = (np.empty((T, B, H), dtype) for _ in range(4))
+
+    # all steps at once
+    gamma_x_relu = np.maximum(w_x * delta + b_x, 0)
+    dot_gamma_x_relu = (
+        (dot_w_x * delta + dot_delta * w_x + dot_b_x)
+        * np.greater(gamma_x_relu, 0).astype(dtype)
+    )
+    gamma_x = np.exp(-gamma_x_relu)
+    dot_gamma_x = -dot_gamma_x_relu * gamma_x
+    gamma_h_relu = np.maximum(times(delta, W_d.T) + b_d, 0)
+    dot_gamma_h_relu = (
+        (times(delta, dot_W_d.T) + times(dot_delta, W_d.T) + dot_b_d)
+        * np.greater(gamma_h_relu, 0).astype(dtype)
+    )
+    gamma_h = np.exp(-gamma_h_relu)
+    dot_gamma_h = -dot_gamma_h_relu * gamma_h
+    dot_V_r_m = times(m, dot_V_r.T) + times(dot_m, V_r.T)
+    dot_V_z_m = times(m, dot_V_z.T) + times(dot_m, V_z.T)
+    dot_V_n_m = times(m, dot_V_n.T) + times(dot_m, V_n.T)
+    x_hat_in = (1 - gamma_x) * x_mean
+    x_hat_in2 = 1 - m
+    x_hat_in3 = m * x
+    dot_x_hat_in = x - (1 - gamma_x) * x_mean
+    dot_x_hat_in2 = dot_gamma_x * (1 - m)
+    dot_x_hat_in3 = (1 - m) * gamma_x
+    dot_x_hat_in4 = dot_x * m + dot_x_mean * (1 - m) * (1 - gamma_x)
+    dot_x_last_in = dot_x * m
+    dot_r_pre_in = dot_V_r_m + dot_b_r
+    r_in = times(m, V_r.T) + b_r
+    dot_z_pre_in = dot_V_z_m + dot_b_z
+    z_in = times(m, V_z.T) + b_z
+    dot_n_pre_in = dot_V_n_m + dot_b_n
+    n_in = times(m, V_n.T) + b_n
+
+    for t in range(T):
+        # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+        x_hat[t] = (gamma_x[t] * x_last_prev[t] + x_hat_in[t]) * x_hat_in2[t] + x_hat_in3[t]
+        dot_x_hat[t] = (
+            dot_m[t] * (dot_x_hat_in[t] - gamma_x[t] * x_last_prev[t])
+            + dot_x_last_prev[t] * dot_x_hat_in3[t]
+            + (x_last_prev[t] - x_mean) * dot_x_hat_in2[t]
+            + dot_x_hat_in4[t]
+        )
+        # x_last = m * x + (1 - m) * x_last[t-1]
+        x_last[t] = x_last_prev[t] * x_hat_in2[t] + x_hat_in3[t]
+        dot_x_last[t] = (
+            dot_m[t] * (x[t] - x_last_prev[t])
+            + dot_x_last_prev[t] * x_hat_in2[t]
+            + dot_x_last_in[t]
+        )
+        # s = gamma_h * h[t-1]
+        s[t] = gamma_h[t] * h_prev[t]
+        dot_s[t] = dot_gamma_h[t] * h_prev[t] + dot_h_prev[t] * gamma_h[t]
+        # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        dot_r_pre[t] = (
+            x_hat[t] @ dot_W_r.T
+            + dot_x_hat[t] @ W_r.T
+            + s[t] @ dot_U_r.T
+            + dot_s[t] @ U_r.T
+            + dot_r_pre_in[t]
+        )
+        r[t] = sigmoid(x_hat[t] @ W_r.T + s[t] @ U_r.T + r_in[t])
+        dot_r[t] = dot_r_pre[t] * r[t] * (1 - r[t])
+        # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        dot_z_pre[t] = (
+            x_hat[t] @ dot_W_z.T
+            + dot_x_hat[t] @ W_z.T
+            + s[t] @ dot_U_z.T
+            + dot_s[t] @ U_z.T
+            + dot_z_pre_in[t]
+        )
+        z[t] = sigmoid(x_hat[t] @ W_z.T + s[t] @ U_z.T + z_in[t])
+        dot_z[t] = dot_z_pre[t] * z[t] * (1 - z[t])
+        # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        r_s[t] = r[t] * s[t]
+        dot_r_s[t] = dot_r[t] * s[t] + dot_s[t] * r[t]
+        dot_n_pre[t] = (
+            x_hat[t] @ dot_W_n.T
+            + dot_x_hat[t] @ W_n.T
+            + r_s[t] @ dot_U_n.T
+            + dot_r_s[t] @ U_n.T
+            + dot_n_pre_in[t]
+        )
+        n[t] = np.tanh(x_hat[t] @ W_n.T + r_s[t] @ U_n.T + n_in[t])
+        dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
+        # h = (1 - z) * s + z * n
+        h[t] = (1 - z[t]) * s[t] + z[t] * n[t]
+        dot_h[t] = dot_z[t] * (n[t] - s[t]) + dot_s[t] * (1 - z[t]) + dot_n[t] * z[t]
+    d_x_last_prev_rows, d_x_last_prev, d_x_last_next = carried(zeros["x_last"], T, last=True)
+    d_dot_x_last_prev_rows, d_dot_x_last_prev, d_dot_x_last_next = carried(dstate["x_last"], T, last=True)
+    d_dot_n_pre, d_n_pre, d_dot_z_pre, d_z_pre, d_dot_r_pre = (np.empty((T, B, H), dtype) for _ in range(5))
+    d_r_pre, d_dot_s, d_s = (np.empty((T, B, H), dtype) for _ in range(3))
+    d_dot_x_hat, d_x_hat = (np.empty((T, B, I), dtype) for _ in range(2))
+
+    # all steps at once
+    ddot_n_ddot_n_pre = 1 - n**2
+    ddot_n_dn_pre = -2 * dot_n_pre * n
+    ddot_h_ddot_z = n - s
+    ddot_z_ddot_z_pre = z * (1 - z)
+    ddot_h_dz_pre = dot_n - dot_s
+    ddot_z_dz_pre = dot_z_pre * (1 - z) - dot_z_pre * z
+    ddot_r_ddot_r_pre = r * (1 - r)
+    ddot_r_dr_pre = dot_r_pre * (1 - r) - dot_r_pre * r
+    ddot_h_ddot_s = 1 - z
+    ddot_x_hat_dx_last_prev = (1 - m) * dot_gamma_x - gamma_x * dot_m
+    dx_last_dx_last_prev = 1 - m
+    dx_hat_dx_last_prev = (1 - m) * gamma_x
+
+    d_h_next = zeros["h"]
+    d_dot_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = (1 - z) * s + z * n
+        d_dot_h = dy[t] + d_dot_h_next
+        # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        d_dot_n = d_dot_h * z[t]
+        d_dot_n_pre[t] = d_dot_n * ddot_n_ddot_n_pre[t]
+        d_n_pre[t] = (
+            (d_dot_n * ddot_n_dn_pre[t] + d_h_next * z[t] + d_dot_h * dot_z[t])
+            * ddot_n_ddot_n_pre[t]
+        )
+        d_dot_r_s = d_dot_n_pre[t] @ U_n
+        d_r_s = d_n_pre[t] @ U_n + d_dot_n_pre[t] @ dot_U_n
+        # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        d_dot_z = d_dot_h * ddot_h_ddot_z[t]
+        d_dot_z_pre[t] = d_dot_z * ddot_z_ddot_z_pre[t]
+        d_z_pre[t] = (
+            (d_dot_z * ddot_z_dz_pre[t] + d_h_next * ddot_h_ddot_z[t] + d_dot_h * ddot_h_dz_pre[t])
+            * ddot_z_ddot_z_pre[t]
+        )
+        # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        d_dot_r = d_dot_r_s * s[t]
+        d_dot_r_pre[t] = d_dot_r * ddot_r_ddot_r_pre[t]
+        d_r_pre[t] = (
+            (d_dot_r * ddot_r_dr_pre[t] + d_r_s * s[t] + d_dot_r_s * dot_s[t])
+            * ddot_r_ddot_r_pre[t]
+        )
+        # through s = gamma_h * h[t-1]
+        d_dot_s[t] = (
+            d_dot_r_pre[t] @ U_r
+            + d_dot_z_pre[t] @ U_z
+            + d_dot_r_s * r[t]
+            + d_dot_h * ddot_h_ddot_s[t]
+        )
+        d_s[t] = (
+            d_r_pre[t] @ U_r
+            + d_dot_r_pre[t] @ dot_U_r
+            + d_z_pre[t] @ U_z
+            + d_dot_z_pre[t] @ dot_U_z
+            + d_r_s * r[t]
+            + d_dot_r_s * dot_r[t]
+            + d_h_next * ddot_h_ddot_s[t]
+            - d_dot_h * dot_z[t]
+        )
+        # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+        d_dot_x_hat[t] = d_dot_r_pre[t] @ W_r + d_dot_z_pre[t] @ W_z + d_dot_n_pre[t] @ W_n
+        d_x_hat[t] = (
+            d_r_pre[t] @ W_r
+            + d_dot_r_pre[t] @ dot_W_r
+            + d_z_pre[t] @ W_z
+            + d_dot_z_pre[t] @ dot_W_z
+            + d_n_pre[t] @ W_n
+            + d_dot_n_pre[t] @ dot_W_n
+        )
+        d_h_prev = d_s[t] * gamma_h[t] + d_dot_s[t] * dot_gamma_h[t]
+        d_x_last_prev[t] = (
+            d_x_hat[t] * dx_hat_dx_last_prev[t]
+            + d_dot_x_hat[t] * ddot_x_hat_dx_last_prev[t]
+            - dot_m[t] * d_dot_x_last_next[t]
+            + d_x_last_next[t] * dx_last_dx_last_prev[t]
+        )
+        d_dot_h_prev = d_dot_s[t] * gamma_h[t]
+        d_dot_x_last_prev[t] = (
+            d_dot_x_hat[t] * dx_hat_dx_last_prev[t]
+            + d_dot_x_last_next[t] * dx_last_dx_last_prev[t]
+        )
+        d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
+
+    # all steps at once
+    d_dot_gamma_h = d_dot_s * h_prev
+    d_dot_gamma_h_pre = -d_dot_gamma_h * gamma_h * np.greater(gamma_h_relu, 0).astype(dtype)
+    d_gamma_h_pre = (
+        -(d_s * h_prev - d_dot_gamma_h * dot_gamma_h_relu + d_dot_s * dot_h_prev)
+        * gamma_h
+        * np.greater(gamma_h_relu, 0).astype(dtype)
+    )
+    d_dot_gamma_x = d_dot_x_hat * (1 - m) * (x_last_prev - x_mean)
+    d_dot_gamma_x_pre = -d_dot_gamma_x * gamma_x * np.greater(gamma_x_relu, 0).astype(dtype)
+    d_gamma_x_pre = (
+        -(d_x_hat * (1 - m) * (x_last_prev - x_mean) - d_dot_gamma_x * dot_gamma_x_relu + ((1 - m) * dot_x_last_prev - (1 - m) * dot_x_mean + (x_mean - x_last_prev) * dot_m) * d_dot_x_hat)
+        * gamma_x
+        * np.greater(gamma_x_relu, 0).astype(dtype)
+    )
+    d_x = d_x_hat * m + m * d_x_last_next + d_dot_x_hat * dot_m + dot_m * d_dot_x_last_next
+    d_m = (
+        d_x_hat * (x - gamma_x * x_last_prev - (1 - gamma_x) * x_mean)
+        + (x - x_last_prev) * d_x_last_next
+        + (dot_x - gamma_x * dot_x_last_prev - (1 - gamma_x) * dot_x_mean - (x_last_prev - x_mean) * dot_gamma_x) * d_dot_x_hat
+        + (dot_x - dot_x_last_prev) * d_dot_x_last_next
+        + times(d_r_pre, V_r)
+        + times(d_dot_r_pre, dot_V_r)
+        + times(d_z_pre, V_z)
+        + times(d_dot_z_pre, dot_V_z)
+        + times(d_n_pre, V_n)
+        + times(d_dot_n_pre, dot_V_n)
+    )
+    d_delta = (
+        d_gamma_x_pre * w_x
+        + d_dot_gamma_x_pre * dot_w_x
+        + times(d_gamma_h_pre, W_d)
+        + times(d_dot_gamma_h_pre, dot_W_d)
+    )
+    d_w_x_gamma_x_pre = np.einsum("tbi,tbi->i", d_gamma_x_pre, delta)
+    d_w_x_dot_gamma_x_pre = np.einsum("tbi,tbi->i", d_dot_gamma_x_pre, dot_delta)
+    d_b_x = d_gamma_x_pre.sum(axis=(0, 1))
+    d_W_d_W_d_delta = outer_sum(d_gamma_h_pre, delta)
+    d_W_d_dot_W_d_delta_delta = outer_sum(d_dot_gamma_h_pre, dot_delta)
+    d_b_d = d_gamma_h_pre.sum(axis=(0, 1))
+    d_x_hat_by_x_mean = d_x_hat * (1 - m) * (1 - gamma_x)
+    d_x_mean_x_hat = d_x_hat_by_x_mean.sum(axis=(0, 1))
+    d_dot_x_hat_by_x_mean = d_dot_x_hat * (dot_m * (gamma_x - 1) - dot_gamma_x * (1 - m))
+    d_x_mean_dot_x_hat = d_dot_x_hat_by_x_mean.sum(axis=(0, 1))
+    d_W_r_W_r_x_hat = outer_sum(d_r_pre, x_hat)
+    d_W_r_dot_W_r_x_hat_x_hat = outer_sum(d_dot_r_pre, dot_x_hat)
+    d_U_r_U_r_s = outer_sum(d_r_pre, s)
+    d_U_r_dot_U_r_s_s = outer_sum(d_dot_r_pre, dot_s)
+    d_V_r_V_r_m = outer_sum(d_r_pre, m)
+    d_V_r_dot_V_r_m_m = outer_sum(d_dot_r_pre, dot_m)
+    d_b_r = d_r_pre.sum(axis=(0, 1))
+    d_W_z_W_z_x_hat = outer_sum(d_z_pre, x_hat)
+    d_W_z_dot_W_z_x_hat_x_hat = outer_sum(d_dot_z_pre, dot_x_hat)
+    d_U_z_U_z_s = outer_sum(d_z_pre, s)
+    d_U_z_dot_U_z_s_s = outer_sum(d_dot_z_pre, dot_s)
+    d_V_z_V_z_m = outer_sum(d_z_pre, m)
+    d_V_z_dot_V_z_m_m = outer_sum(d_dot_z_pre, dot_m)
+    d_b_z = d_z_pre.sum(axis=(0, 1))
+    d_W_n_W_n_x_hat = outer_sum(d_n_pre, x_hat)
+    d_W_n_dot_W_n_x_hat_x_hat = outer_sum(d_dot_n_pre, dot_x_hat)
+    d_U_n_U_n_r_s = outer_sum(d_n_pre, r_s)
+    d_U_n_dot_U_n_r_s_r_s = outer_sum(d_dot_n_pre, dot_r_s)
+    d_V_n_V_n_m = outer_sum(d_n_pre, m)
+    d_V_n_dot_V_n_m_m = outer_sum(d_dot_n_pre, dot_m)
+    d_b_n = d_n_pre.sum(axis=(0, 1))
+    d_w_x = d_w_x_gamma_x_pre + d_w_x_dot_gamma_x_pre
+    d_W_d = d_W_d_W_d_delta + d_W_d_dot_W_d_delta_delta
+    d_x_mean = d_x_mean_x_hat + d_x_mean_dot_x_hat
+    d_W_r = d_W_r_W_r_x_hat + d_W_r_dot_W_r_x_hat_x_hat
+    d_U_r = d_U_r_U_r_s + d_U_r_dot_U_r_s_s
+    d_V_r = d_V_r_V_r_m + d_V_r_dot_V_r_m_m
+    d_W_z = d_W_z_W_z_x_hat + d_W_z_dot_W_z_x_hat_x_hat
+    d_U_z = d_U_z_U_z_s + d_U_z_dot_U_z_s_s
+    d_V_z = d_V_z_V_z_m + d_V_z_dot_V_z_m_m
+    d_W_n = d_W_n_W_n_x_hat + d_W_n_dot_W_n_x_hat_x_hat
+    d_U_n = d_U_n_U_n_r_s + d_U_n_dot_U_n_r_s_r_s
+    d_V_n = d_V_n_V_n_m + d_V_n_dot_V_n_m_m
+
+    dot_dparams = {
+        "w_x": d_w_x,
+        "b_x": d_b_x,
+        "W_d": d_W_d,
+        "b_d": d_b_d,
+        "x_mean": d_x_mean,
+        "W_r": d_W_r,
+        "U_r": d_U_r,
+        "V_r": d_V_r,
+        "b_r": d_b_r,
+        "W_z": d_W_z,
+        "U_z": d_U_z,
+        "V_z": d_V_z,
+        "b_z": d_b_z,
+        "W_n": d_W_n,
+        "U_n": d_U_n,
+        "V_n": d_V_n,
+        "b_n": d_b_n,
+    }
+    dot_dstart = {"h": d_h_next, "x_last": d_x_last_prev_rows[0]}
+    return dot_dparams, {"x": d_x, "m": d_m, "delta": d_delta}, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -414,10 +887,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -189,6 +189,253 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_u, W_a, b_a, W_i, b_i = params["W_u"], params["W_a"], params["b_a"], params["W_i"], params["b_i"]
+    Lambda, W_y = params["Lambda"], params["W_y"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    # a = exp(-c * softplus(-Lambda) * r)
+    a_softplus = np.log1p(np.exp(-np.abs(-Lambda))) + np.maximum(-Lambda, 0)
+
+    # all steps at once
+    u = times(x, W_u.T)
+    i = sigmoid(times(u, W_i.T) + b_i)
+    a = np.exp(-c * a_softplus * sigmoid(times(u, W_a.T) + b_a))
+    h_sqrt = np.sqrt(1 - a**2)
+    W_y_x = times(x, W_y.T)
+    gelu_W_y_x = 0.5 * W_y_x * erfc(-0.7071067811865476 * W_y_x)
+    h_in = h_sqrt * i * u
+
+    for t in range(T):
+        # h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+        h[t] = a[t] * h_prev[t] + h_in[t]
+
+    # all steps at once
+    y = h * gelu_W_y_x
+
+    last = {"h": h_rows[-1].copy()}
+    return y, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    W_u, W_a, b_a, W_i, b_i = params["W_u"], params["W_a"], params["b_a"], params["W_i"], params["b_i"]
+    Lambda, W_y = params["Lambda"], params["W_y"]
+    dot_W_u, dot_W_a, dot_b_a = dot_params["W_u"], dot_params["W_a"], dot_params["b_a"]
+    dot_W_i, dot_b_i, dot_Lambda = dot_params["W_i"], dot_params["b_i"], dot_params["Lambda"]
+    dot_W_y = dot_params["W_y"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    # a = exp(-c * softplus(-Lambda) * r)
+    a_softplus = np.log1p(np.exp(-np.abs(-Lambda))) + np.maximum(-Lambda, 0)
+    dot_a_softplus = dot_Lambda * np.expm1(-a_softplus)
+
+    # all steps at once
+    u = times(x, W_u.T)
+    dot_u = times(x, dot_W_u.T) + times(dot_x, W_u.T)
+    r = sigmoid(times(u, W_a.T) + b_a)
+    i = sigmoid(times(u, W_i.T) + b_i)
+    dot_i = (times(u, dot_W_i.T) + times(dot_u, W_i.T) + dot_b_i) * i * (1 - i)
+    a = np.exp(-c * a_softplus * r)
+    dot_a = (
+        (-dot_a_softplus * r * c - (times(u, dot_W_a.T) + times(dot_u, W_a.T) + dot_b_a) * r * (1 - r) * c * a_softplus)
+        * a
+    )
+    h_sqrt = np.sqrt(1 - a**2)
+    dot_h_sqrt = -dot_a * a / h_sqrt
+    W_y_x = times(x, W_y.T)
+    gelu_W_y_x = 0.5 * W_y_x * erfc(-0.7071067811865476 * W_y_x)
+    dot_gelu_W_y_x = (
+        (times(x, dot_W_y.T) + times(dot_x, W_y.T))
+        * (0.3989422804014327 * W_y_x * np.exp(-0.5 * W_y_x**2) + 0.5 * erfc(-0.7071067811865476 * W_y_x))
+    )
+    h_in = h_sqrt * i * u
+    dot_h_in = dot_h_sqrt * i * u + dot_i * h_sqrt * u + dot_u * h_sqrt * i
+
+    for t in range(T):
+        # h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+        h[t] = a[t] * h_prev[t] + h_in[t]
+        dot_h[t] = dot_a[t] * h_prev[t] + dot_h_prev[t] * a[t] + dot_h_in[t]
+
+    # all steps at once
+    y = h * gelu_W_y_x
+    dot_y = dot_h * gelu_W_y_x + dot_gelu_W_y_x * h
+
+    last = {"h": h_rows[-1].copy()}
+    dot_last = {"h": dot_h_rows[-1].copy()}
+    return y, last, dot_y, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    T, B, H = size["T"], size["B"], size["H"]
+    dot_x = dot_inputs["x"]
+    W_u, W_a, b_a, W_i, b_i = params["W_u"], params["W_a"], params["b_a"], params["W_i"], params["b_i"]
+    Lambda, W_y = params["Lambda"], params["W_y"]
+    dot_W_u, dot_W_a, dot_b_a = dot_params["W_u"], dot_params["W_a"], dot_params["b_a"]
+    dot_W_i, dot_b_i, dot_Lambda = dot_params["W_i"], dot_params["b_i"], dot_params["Lambda"]
+    dot_W_y = dot_params["W_y"]
+    zeros = filled("state", None, size, dtype)
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    # a = exp(-c * softplus(-Lambda) * r)
+    a_softplus = np.log1p(np.exp(-np.abs(-Lambda))) + np.maximum(-Lambda, 0)
+    dot_a_softplus = dot_Lambda * np.expm1(-a_softplus)
+
+    # all steps at once
+    u = times(x, W_u.T)
+    dot_u = times(x, dot_W_u.T) + times(dot_x, W_u.T)
+    dot_r_pre = times(u, dot_W_a.T) + times(dot_u, W_a.T) + dot_b_a
+    r = sigmoid(times(u, W_a.T) + b_a)
+    dot_r = dot_r_pre * r * (1 - r)
+    dot_i_pre = times(u, dot_W_i.T) + times(dot_u, W_i.T) + dot_b_i
+    i = sigmoid(times(u, W_i.T) + b_i)
+    dot_i = dot_i_pre * i * (1 - i)
+    dot_a_pre = -dot_a_softplus * c * r - dot_r * c * a_softplus
+    a = np.exp(-c * a_softplus * r)
+    dot_a = dot_a_pre * a
+    h_sqrt = np.sqrt(1 - a**2)
+    dot_h_sqrt = -dot_a * a / h_sqrt
+    W_y_x = times(x, W_y.T)
+    dot_W_y_x = times(x, dot_W_y.T) + times(dot_x, W_y.T)
+    gelu_W_y_x = 0.5 * W_y_x * erfc(-0.7071067811865476 * W_y_x)
+    dot_gelu_W_y_x = (
+        dot_W_y_x
+        * (0.3989422804014327 * W_y_x * np.exp(-0.5 * W_y_x**2) + 0.5 * erfc(-0.7071067811865476 * W_y_x))
+    )
+    h_in = h_sqrt * i * u
+    dot_h_in = dot_h_sqrt * i * u + dot_i * h_sqrt * u + dot_u * h_sqrt * i
+
+    for t in range(T):
+        # h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+        h[t] = a[t] * h_prev[t] + h_in[t]
+        dot_h[t] = dot_a[t] * h_prev[t] + dot_h_prev[t] * a[t] + dot_h_in[t]
+    d_dot_h, d_h = (np.empty((T, B, H), dtype) for _ in range(2))
+
+    # all steps at once
+    d_dot_gelu_W_y_x = dy * h
+    d_dot_W_y_x = (
+        d_dot_gelu_W_y_x
+        * (0.3989422804014327 * W_y_x * np.exp(-0.5 * W_y_x**2) + 0.5 * erfc(-0.7071067811865476 * W_y_x))
+    )
+    d_W_y_x = (
+        dy * dot_h * (0.3989422804014327 * W_y_x * np.exp(-0.5 * W_y_x**2) + 0.5 * erfc(-0.7071067811865476 * W_y_x))
+        + (0.7978845608028654 * np.exp(-0.5 * W_y_x**2) - 0.3989422804014327 * W_y_x**2 * np.exp(-0.5 * W_y_x**2)) * d_dot_gelu_W_y_x * dot_W_y_x
+    )
+    d_x_W_y_x = times(d_W_y_x, W_y)
+    d_x_dot_W_y_x_W_y = times(d_dot_W_y_x, dot_W_y)
+    ddot_h_ddot_h = dy * gelu_W_y_x
+    dh_dh = dy * dot_gelu_W_y_x
+
+    d_h_next = zeros["h"]
+    d_dot_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+        d_dot_h[t] = d_dot_h_next + ddot_h_ddot_h[t]
+        d_h[t] = d_h_next + dh_dh[t]
+        d_h_prev = d_h[t] * a[t] + d_dot_h[t] * dot_a[t]
+        d_dot_h_prev = d_dot_h[t] * a[t]
+        d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
+
+    # all steps at once
+    d_dot_h_sqrt = d_dot_h * i * u
+    d_dot_a = d_dot_h * h_prev - d_dot_h_sqrt * a / h_sqrt
+    d_dot_a_pre = d_dot_a * a
+    d_a_pre = (
+        (d_dot_a * dot_a_pre - (d_dot_h_sqrt * dot_a * a / h_sqrt**2 + d_h * i * u + (i * dot_u + u * dot_i) * d_dot_h) * a / h_sqrt - d_dot_h_sqrt * dot_a / h_sqrt + d_h * h_prev + d_dot_h * dot_h_prev)
+        * a
+    )
+    d_dot_a_softplus_dot_a_pre = np.einsum("tbh,tbh->h", d_dot_a_pre, r)
+    d_a_softplus_a_pre = np.einsum("tbh,tbh->h", d_a_pre, r)
+    d_a_softplus_dot_a_pre = np.einsum("tbh,tbh->h", d_dot_a_pre, dot_r)
+    d_dot_i = d_dot_h * h_sqrt * u
+    d_dot_i_pre = d_dot_i * i * (1 - i)
+    d_i_pre = (
+        (d_dot_i * (dot_i_pre * (1 - i) - dot_i_pre * i) + d_h * h_sqrt * u + (h_sqrt * dot_u + u * dot_h_sqrt) * d_dot_h)
+        * i
+        * (1 - i)
+    )
+    d_dot_r = -d_dot_a_pre * c * a_softplus
+    d_dot_r_pre = d_dot_r * r * (1 - r)
+    d_r_pre = (
+        (d_dot_r * (dot_r_pre * (1 - r) - dot_r_pre * r) - d_a_pre * c * a_softplus - c * d_dot_a_pre * dot_a_softplus)
+        * r
+        * (1 - r)
+    )
+    d_dot_u = times(d_dot_r_pre, W_a) + times(d_dot_i_pre, W_i) + d_dot_h * h_sqrt * i
+    d_u = (
+        times(d_r_pre, W_a)
+        + times(d_dot_r_pre, dot_W_a)
+        + times(d_i_pre, W_i)
+        + times(d_dot_i_pre, dot_W_i)
+        + d_h * h_sqrt * i
+        + (h_sqrt * dot_i + i * dot_h_sqrt) * d_dot_h
+    )
+    d_x = times(d_u, W_u) + times(d_dot_u, dot_W_u) + d_x_W_y_x + d_x_dot_W_y_x_W_y
+    d_W_u_u = outer_sum(d_u, x)
+    d_W_u_dot_u_x = outer_sum(d_dot_u, dot_x)
+    d_W_a_W_a_u = outer_sum(d_r_pre, u)
+    d_W_a_dot_W_a_u_u = outer_sum(d_dot_r_pre, dot_u)
+    d_b_a = d_r_pre.sum(axis=(0, 1))
+    d_W_i_W_i_u = outer_sum(d_i_pre, u)
+    d_W_i_dot_W_i_u_u = outer_sum(d_dot_i_pre, dot_u)
+    d_b_i = d_i_pre.sum(axis=(0, 1))
+    d_W_y_W_y_x = outer_sum(d_W_y_x, x)
+    d_W_y_dot_W_y_x_x = outer_sum(d_dot_W_y_x, dot_x)
+    d_W_u = d_W_u_u + d_W_u_dot_u_x
+    d_W_a = d_W_a_W_a_u + d_W_a_dot_W_a_u_u
+    d_W_i = d_W_i_W_i_u + d_W_i_dot_W_i_u_u
+    d_Lambda = (
+        (-d_dot_a_softplus_dot_a_pre * c * dot_Lambda * (-np.expm1(-a_softplus) - 1) - c * d_a_softplus_a_pre - c * d_a_softplus_dot_a_pre)
+        * np.expm1(-a_softplus)
+    )
+    d_W_y = d_W_y_W_y_x + d_W_y_dot_W_y_x_x
+
+    dot_dparams = {
+        "W_u": d_W_u,
+        "W_a": d_W_a,
+        "b_a": d_b_a,
+        "W_i": d_W_i,
+        "b_i": d_b_i,
+        "Lambda": d_Lambda,
+        "W_y": d_W_y,
+    }
+    dot_dstart = {"h": d_h_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -309,10 +556,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

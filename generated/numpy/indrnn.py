@@ -123,6 +123,125 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W, u, b = params["W"], params["u"], params["b"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    h_in = times(x, W.T) + b
+
+    for t in range(T):
+        # h = relu(W @ x + u * h[t-1] + b)
+        h[t] = np.maximum(u * h_prev[t] + h_in[t], 0)
+
+    last = {"h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    W, u, b = params["W"], params["u"], params["b"]
+    dot_W, dot_u, dot_b = dot_params["W"], dot_params["u"], dot_params["b"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+
+    # all steps at once
+    dot_W_x = times(x, dot_W.T) + times(dot_x, W.T)
+    h_in = times(x, W.T) + b
+    dot_h_in = dot_W_x + dot_b
+
+    for t in range(T):
+        # h = relu(W @ x + u * h[t-1] + b)
+        h[t] = np.maximum(u * h_prev[t] + h_in[t], 0)
+        dot_h[t] = (dot_u * h_prev[t] + dot_h_prev[t] * u + dot_h_in[t]) * np.greater(h[t], 0).astype(dtype)
+
+    last = {"h": h_rows[-1].copy()}
+    dot_last = {"h": dot_h_rows[-1].copy()}
+    return h.copy(), last, dot_h.copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    T, B, H = size["T"], size["B"], size["H"]
+    dot_x = dot_inputs["x"]
+    W, u, b = params["W"], params["u"], params["b"]
+    dot_W, dot_u, dot_b = dot_params["W"], dot_params["u"], dot_params["b"]
+    zeros = filled("state", None, size, dtype)
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+
+    # all steps at once
+    dot_W_x = times(x, dot_W.T) + times(dot_x, W.T)
+    h_in = times(x, W.T) + b
+    dot_h_in = dot_W_x + dot_b
+
+    for t in range(T):
+        # h = relu(W @ x + u * h[t-1] + b)
+        h[t] = np.maximum(u * h_prev[t] + h_in[t], 0)
+        dot_h[t] = (dot_u * h_prev[t] + dot_h_prev[t] * u + dot_h_in[t]) * np.greater(h[t], 0).astype(dtype)
+    d_dot_h_pre, d_h_pre = (np.empty((T, B, H), dtype) for _ in range(2))
+
+    # all steps at once
+    ddot_h_ddot_h_pre = np.greater(h, 0).astype(dtype)
+
+    d_h_next = zeros["h"]
+    d_dot_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = relu(W @ x + u * h[t-1] + b)
+        d_dot_h_pre[t] = (dy[t] + d_dot_h_next) * ddot_h_ddot_h_pre[t]
+        d_h_pre[t] = d_h_next * ddot_h_ddot_h_pre[t]
+        d_h_prev = d_h_pre[t] * u + d_dot_h_pre[t] * dot_u
+        d_dot_h_prev = d_dot_h_pre[t] * u
+        d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
+
+    # all steps at once
+    d_x = times(d_h_pre, W) + times(d_dot_h_pre, dot_W)
+    d_W_W_x = outer_sum(d_h_pre, x)
+    d_W_dot_W_x_x = outer_sum(d_dot_h_pre, dot_x)
+    d_u_h_pre = np.einsum("tbh,tbh->h", d_h_pre, h_prev)
+    d_u_dot_h_pre = np.einsum("tbh,tbh->h", d_dot_h_pre, dot_h_prev)
+    d_b = d_h_pre.sum(axis=(0, 1))
+    d_W = d_W_W_x + d_W_dot_W_x_x
+    d_u = d_u_h_pre + d_u_dot_h_pre
+
+    dot_dparams = {"W": d_W, "u": d_u, "b": d_b}
+    dot_dstart = {"h": d_h_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 def times(x, W):
     """x (…, I) times W (I, H) as one product: (…, H)."""
     return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
@@ -231,10 +350,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

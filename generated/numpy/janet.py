@@ -164,6 +164,211 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_f, U_f, b_f, W_c, U_c = params["W_f"], params["U_f"], params["b_f"], params["W_c"], params["U_c"]
+    b_c = params["b_c"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    s_in = times(x, W_f.T) + b_f
+    h_in = times(x, W_c.T) + b_c
+
+    for t in range(T):
+        # s = W_f @ x + U_f @ h[t-1] + b_f
+        s = h_prev[t] @ U_f.T + s_in[t]
+        # h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
+        h[t] = sigmoid(s) * h_prev[t] + (1 - sigmoid(s - beta)) * np.tanh(h_prev[t] @ U_c.T + h_in[t])
+
+    last = {"h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    W_f, U_f, b_f, W_c, U_c = params["W_f"], params["U_f"], params["b_f"], params["W_c"], params["U_c"]
+    b_c = params["b_c"]
+    dot_W_f, dot_U_f, dot_b_f = dot_params["W_f"], dot_params["U_f"], dot_params["b_f"]
+    dot_W_c, dot_U_c, dot_b_c = dot_params["W_c"], dot_params["U_c"], dot_params["b_c"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+
+    # all steps at once
+    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
+    dot_W_c_x = times(x, dot_W_c.T) + times(dot_x, W_c.T)
+    s_in = times(x, W_f.T) + b_f
+    dot_s_in = dot_W_f_x + dot_b_f
+    g_in = times(x, W_c.T) + b_c
+    dot_h_in = dot_W_c_x + dot_b_c
+
+    for t in range(T):
+        # s = W_f @ x + U_f @ h[t-1] + b_f
+        s = h_prev[t] @ U_f.T + s_in[t]
+        dot_s = h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T + dot_s_in[t]
+        # g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+        g = np.tanh(h_prev[t] @ U_c.T + g_in[t])
+        # h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
+        sigmoid_s = sigmoid(s)
+        h_sigmoid = sigmoid(s - beta)
+        h[t] = sigmoid_s * h_prev[t] + (1 - h_sigmoid) * g
+        dot_h[t] = (
+            dot_s * sigmoid_s * (1 - sigmoid_s) * h_prev[t]
+            - dot_s * h_sigmoid * (1 - h_sigmoid) * g
+            + sigmoid_s * dot_h_prev[t]
+            + (1 - h_sigmoid) * (h_prev[t] @ dot_U_c.T + dot_h_prev[t] @ U_c.T + dot_h_in[t]) * (1 - g**2)
+        )
+
+    last = {"h": h_rows[-1].copy()}
+    dot_last = {"h": dot_h_rows[-1].copy()}
+    return h.copy(), last, dot_h.copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    T, B, H = size["T"], size["B"], size["H"]
+    dot_x = dot_inputs["x"]
+    W_f, U_f, b_f, W_c, U_c = params["W_f"], params["U_f"], params["b_f"], params["W_c"], params["U_c"]
+    b_c = params["b_c"]
+    dot_W_f, dot_U_f, dot_b_f = dot_params["W_f"], dot_params["U_f"], dot_params["b_f"]
+    dot_W_c, dot_U_c, dot_b_c = dot_params["W_c"], dot_params["U_c"], dot_params["b_c"]
+    zeros = filled("state", None, size, dtype)
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    dot_s, dot_g_pre, g, dot_g, sigmoid_s, dot_sigmoid_s = (np.empty((T, B, H), dtype) for _ in range(6))
+    dot_h_pre, h_sigmoid, dot_h_sigmoid = (np.empty((T, B, H), dtype) for _ in range(3))
+
+    # all steps at once
+    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
+    dot_W_c_x = times(x, dot_W_c.T) + times(dot_x, W_c.T)
+    s_in = times(x, W_f.T) + b_f
+    dot_s_in = dot_W_f_x + dot_b_f
+    dot_g_pre_in = dot_W_c_x + dot_b_c
+    g_in = times(x, W_c.T) + b_c
+
+    for t in range(T):
+        # s = W_f @ x + U_f @ h[t-1] + b_f
+        s = h_prev[t] @ U_f.T + s_in[t]
+        dot_s[t] = h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T + dot_s_in[t]
+        # g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+        dot_g_pre[t] = h_prev[t] @ dot_U_c.T + dot_h_prev[t] @ U_c.T + dot_g_pre_in[t]
+        g[t] = np.tanh(h_prev[t] @ U_c.T + g_in[t])
+        dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
+        # h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
+        sigmoid_s[t] = sigmoid(s)
+        dot_sigmoid_s[t] = dot_s[t] * sigmoid_s[t] * (1 - sigmoid_s[t])
+        dot_h_pre[t] = dot_s[t]
+        h_sigmoid[t] = sigmoid(s - beta)
+        dot_h_sigmoid[t] = dot_h_pre[t] * h_sigmoid[t] * (1 - h_sigmoid[t])
+        h[t] = sigmoid_s[t] * h_prev[t] + (1 - h_sigmoid[t]) * g[t]
+        dot_h[t] = (
+            dot_sigmoid_s[t] * h_prev[t]
+            + dot_h_prev[t] * sigmoid_s[t]
+            - dot_h_sigmoid[t] * g[t]
+            + dot_g[t] * (1 - h_sigmoid[t])
+        )
+    d_dot_g_pre, d_g_pre, d_dot_s, d_s = (np.empty((T, B, H), dtype) for _ in range(4))
+
+    # all steps at once
+    ddot_h_ddot_g = 1 - h_sigmoid
+    ddot_g_ddot_g_pre = 1 - g**2
+    ddot_g_dg_pre = -2 * dot_g_pre * g
+    ddot_h_sigmoid_ddot_s = h_sigmoid * (1 - h_sigmoid)
+    ddot_sigmoid_s_ddot_s = sigmoid_s * (1 - sigmoid_s)
+    ddot_h_sigmoid_ds = dot_h_pre * (1 - h_sigmoid) - dot_h_pre * h_sigmoid
+    ddot_sigmoid_s_ds = dot_s * (1 - sigmoid_s) - dot_s * sigmoid_s
+
+    d_h_next = zeros["h"]
+    d_dot_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
+        d_dot_h = dy[t] + d_dot_h_next
+        d_dot_h_sigmoid = -d_dot_h * g[t]
+        d_dot_sigmoid_s = d_dot_h * h_prev[t]
+        # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+        d_dot_g = d_dot_h * ddot_h_ddot_g[t]
+        d_dot_g_pre[t] = d_dot_g * ddot_g_ddot_g_pre[t]
+        d_g_pre[t] = (
+            (d_dot_g * ddot_g_dg_pre[t] + d_h_next * ddot_h_ddot_g[t] - d_dot_h * dot_h_sigmoid[t])
+            * ddot_g_ddot_g_pre[t]
+        )
+        # through s = W_f @ x + U_f @ h[t-1] + b_f
+        d_dot_s[t] = d_dot_sigmoid_s * ddot_sigmoid_s_ddot_s[t] + d_dot_h_sigmoid * ddot_h_sigmoid_ddot_s[t]
+        d_s[t] = (
+            (d_dot_sigmoid_s * ddot_sigmoid_s_ds[t] + d_h_next * h_prev[t] + d_dot_h * dot_h_prev[t]) * ddot_sigmoid_s_ddot_s[t]
+            + (d_dot_h_sigmoid * ddot_h_sigmoid_ds[t] - d_h_next * g[t] - d_dot_h * dot_g[t]) * ddot_h_sigmoid_ddot_s[t]
+        )
+        d_h_prev = (
+            d_s[t] @ U_f
+            + d_dot_s[t] @ dot_U_f
+            + d_g_pre[t] @ U_c
+            + d_dot_g_pre[t] @ dot_U_c
+            + d_h_next * sigmoid_s[t]
+            + d_dot_h * dot_sigmoid_s[t]
+        )
+        d_dot_h_prev = d_dot_s[t] @ U_f + d_dot_g_pre[t] @ U_c + d_dot_h * sigmoid_s[t]
+        d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
+
+    # all steps at once
+    d_x = times(d_s, W_f) + times(d_dot_s, dot_W_f) + times(d_g_pre, W_c) + times(d_dot_g_pre, dot_W_c)
+    d_W_f_W_f_x = outer_sum(d_s, x)
+    d_W_f_dot_W_f_x_x = outer_sum(d_dot_s, dot_x)
+    d_U_f_U_f_h = outer_sum(d_s, h_prev)
+    d_U_f_dot_U_f_h_h_prev = outer_sum(d_dot_s, dot_h_prev)
+    d_b_f = d_s.sum(axis=(0, 1))
+    d_W_c_W_c_x = outer_sum(d_g_pre, x)
+    d_W_c_dot_W_c_x_x = outer_sum(d_dot_g_pre, dot_x)
+    d_U_c_U_c_h = outer_sum(d_g_pre, h_prev)
+    d_U_c_dot_U_c_h_h_prev = outer_sum(d_dot_g_pre, dot_h_prev)
+    d_b_c = d_g_pre.sum(axis=(0, 1))
+    d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x
+    d_U_f = d_U_f_U_f_h + d_U_f_dot_U_f_h_h_prev
+    d_W_c = d_W_c_W_c_x + d_W_c_dot_W_c_x_x
+    d_U_c = d_U_c_U_c_h + d_U_c_dot_U_c_h_h_prev
+
+    dot_dparams = {
+        "W_f": d_W_f,
+        "U_f": d_U_f,
+        "b_f": d_b_f,
+        "W_c": d_W_c,
+        "U_c": d_U_c,
+        "b_c": d_b_c,
+    }
+    dot_dstart = {"h": d_h_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -278,10 +483,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

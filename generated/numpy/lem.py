@@ -219,6 +219,325 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_1, V_1, b_1, W_2, V_2 = params["W_1"], params["V_1"], params["b_1"], params["W_2"], params["V_2"]
+    b_2, W_z, V_z, b_z, W_y = params["b_2"], params["W_z"], params["V_z"], params["b_z"], params["W_y"]
+    V_y, b_y = params["V_y"], params["b_y"]
+    y_rows, y_prev, y = carried(state["y"], T)
+
+    # all steps at once
+    dt_1_in = times(x, V_1.T) + b_1
+    dt_2_in = times(x, V_2.T) + b_2
+    z_in = times(x, V_z.T) + b_z
+    y_in = times(x, V_y.T) + b_y
+
+    z_prev = state["z"]
+    for t in range(T):
+        # dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+        dt_1 = dt * sigmoid(y_prev[t] @ W_1.T + dt_1_in[t])
+        # dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+        dt_2 = dt * sigmoid(y_prev[t] @ W_2.T + dt_2_in[t])
+        # z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+        z = (1 - dt_1) * z_prev + dt_1 * np.tanh(y_prev[t] @ W_z.T + z_in[t])
+        # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+        y[t] = (1 - dt_2) * y_prev[t] + dt_2 * np.tanh(z @ W_y.T + y_in[t])
+        z_prev = z
+
+    last = {"z": z_prev.copy(), "y": y_rows[-1].copy()}
+    return y.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    W_1, V_1, b_1, W_2, V_2 = params["W_1"], params["V_1"], params["b_1"], params["W_2"], params["V_2"]
+    b_2, W_z, V_z, b_z, W_y = params["b_2"], params["W_z"], params["V_z"], params["b_z"], params["W_y"]
+    V_y, b_y = params["V_y"], params["b_y"]
+    dot_W_1, dot_V_1, dot_b_1 = dot_params["W_1"], dot_params["V_1"], dot_params["b_1"]
+    dot_W_2, dot_V_2, dot_b_2 = dot_params["W_2"], dot_params["V_2"], dot_params["b_2"]
+    dot_W_z, dot_V_z, dot_b_z = dot_params["W_z"], dot_params["V_z"], dot_params["b_z"]
+    dot_W_y, dot_V_y, dot_b_y = dot_params["W_y"], dot_params["V_y"], dot_params["b_y"]
+    y_rows, y_prev, y = carried(state["y"], T)
+    dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
+
+    # all steps at once
+    dot_V_1_x = times(x, dot_V_1.T) + times(dot_x, V_1.T)
+    dot_V_2_x = times(x, dot_V_2.T) + times(dot_x, V_2.T)
+    dot_V_z_x = times(x, dot_V_z.T) + times(dot_x, V_z.T)
+    dot_V_y_x = times(x, dot_V_y.T) + times(dot_x, V_y.T)
+    dt_1_sigmoid_in = times(x, V_1.T) + b_1
+    dt_2_sigmoid_in = times(x, V_2.T) + b_2
+    z_tanh_in = times(x, V_z.T) + b_z
+    dot_z_in = dot_V_z_x + dot_b_z
+    dot_z_in2 = dot_V_1_x + dot_b_1
+    y_tanh_in = times(x, V_y.T) + b_y
+    dot_y_in = dot_V_y_x + dot_b_y
+    dot_y_in2 = dot_V_2_x + dot_b_2
+
+    z_prev = state["z"]
+    dot_z_prev = dot_state["z"]
+    for t in range(T):
+        # dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+        dt_1_sigmoid = sigmoid(y_prev[t] @ W_1.T + dt_1_sigmoid_in[t])
+        dt_1 = dt * dt_1_sigmoid
+        # dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+        dt_2_sigmoid = sigmoid(y_prev[t] @ W_2.T + dt_2_sigmoid_in[t])
+        dt_2 = dt * dt_2_sigmoid
+        # z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+        z_tanh = np.tanh(y_prev[t] @ W_z.T + z_tanh_in[t])
+        z = (1 - dt_1) * z_prev + dt_1 * z_tanh
+        dot_z = (
+            (y_prev[t] @ dot_W_1.T + dot_y_prev[t] @ W_1.T + dot_z_in2[t]) * dt_1_sigmoid * (1 - dt_1_sigmoid) * dt * (z_tanh - z_prev)
+            + dot_z_prev * (1 - dt_1)
+            + (y_prev[t] @ dot_W_z.T + dot_y_prev[t] @ W_z.T + dot_z_in[t]) * (1 - z_tanh**2) * dt_1
+        )
+        # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+        y_tanh = np.tanh(z @ W_y.T + y_tanh_in[t])
+        y[t] = (1 - dt_2) * y_prev[t] + dt_2 * y_tanh
+        dot_y[t] = (
+            (y_prev[t] @ dot_W_2.T + dot_y_prev[t] @ W_2.T + dot_y_in2[t]) * dt_2_sigmoid * (1 - dt_2_sigmoid) * dt * (y_tanh - y_prev[t])
+            + dot_y_prev[t] * (1 - dt_2)
+            + (z @ dot_W_y.T + dot_z @ W_y.T + dot_y_in[t]) * (1 - y_tanh**2) * dt_2
+        )
+        z_prev, dot_z_prev = z, dot_z
+
+    last = {"z": z_prev.copy(), "y": y_rows[-1].copy()}
+    dot_last = {"z": dot_z_prev.copy(), "y": dot_y_rows[-1].copy()}
+    return y.copy(), last, dot_y.copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    T, B, H = size["T"], size["B"], size["H"]
+    dot_x = dot_inputs["x"]
+    W_1, V_1, b_1, W_2, V_2 = params["W_1"], params["V_1"], params["b_1"], params["W_2"], params["V_2"]
+    b_2, W_z, V_z, b_z, W_y = params["b_2"], params["W_z"], params["V_z"], params["b_z"], params["W_y"]
+    V_y, b_y = params["V_y"], params["b_y"]
+    dot_W_1, dot_V_1, dot_b_1 = dot_params["W_1"], dot_params["V_1"], dot_params["b_1"]
+    dot_W_2, dot_V_2, dot_b_2 = dot_params["W_2"], dot_params["V_2"], dot_params["b_2"]
+    dot_W_z, dot_V_z, dot_b_z = dot_params["W_z"], dot_params["V_z"], dot_params["b_z"]
+    dot_W_y, dot_V_y, dot_b_y = dot_params["W_y"], dot_params["V_y"], dot_params["b_y"]
+    zeros = filled("state", None, size, dtype)
+    y_rows, y_prev, y = carried(state["y"], T)
+    z_rows, z_prev, z = carried(state["z"], T)
+    dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
+    dot_z_rows, dot_z_prev, dot_z = carried(dot_state["z"], T)
+    dot_dt_1_pre, dt_1_sigmoid, dt_1, dot_dt_1, dot_dt_2_pre = (np.empty((T, B, H), dtype) for _ in range(5))
+    dt_2_sigmoid, dt_2, dot_dt_2, dot_z_pre, z_tanh, dot_z_tanh = (np.empty((T, B, H), dtype) for _ in range(6))
+    dot_y_pre, y_tanh, dot_y_tanh = (np.empty((T, B, H), dtype) for _ in range(3))
+
+    # all steps at once
+    dot_V_1_x = times(x, dot_V_1.T) + times(dot_x, V_1.T)
+    dot_V_2_x = times(x, dot_V_2.T) + times(dot_x, V_2.T)
+    dot_V_z_x = times(x, dot_V_z.T) + times(dot_x, V_z.T)
+    dot_V_y_x = times(x, dot_V_y.T) + times(dot_x, V_y.T)
+    dot_dt_1_pre_in = dot_V_1_x + dot_b_1
+    dt_1_sigmoid_in = times(x, V_1.T) + b_1
+    dot_dt_2_pre_in = dot_V_2_x + dot_b_2
+    dt_2_sigmoid_in = times(x, V_2.T) + b_2
+    dot_z_pre_in = dot_V_z_x + dot_b_z
+    z_tanh_in = times(x, V_z.T) + b_z
+    dot_y_pre_in = dot_V_y_x + dot_b_y
+    y_tanh_in = times(x, V_y.T) + b_y
+
+    for t in range(T):
+        # dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+        dot_dt_1_pre[t] = y_prev[t] @ dot_W_1.T + dot_y_prev[t] @ W_1.T + dot_dt_1_pre_in[t]
+        dt_1_sigmoid[t] = sigmoid(y_prev[t] @ W_1.T + dt_1_sigmoid_in[t])
+        dt_1[t] = dt * dt_1_sigmoid[t]
+        dot_dt_1[t] = dot_dt_1_pre[t] * dt_1_sigmoid[t] * (1 - dt_1_sigmoid[t]) * dt
+        # dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+        dot_dt_2_pre[t] = y_prev[t] @ dot_W_2.T + dot_y_prev[t] @ W_2.T + dot_dt_2_pre_in[t]
+        dt_2_sigmoid[t] = sigmoid(y_prev[t] @ W_2.T + dt_2_sigmoid_in[t])
+        dt_2[t] = dt * dt_2_sigmoid[t]
+        dot_dt_2[t] = dot_dt_2_pre[t] * dt_2_sigmoid[t] * (1 - dt_2_sigmoid[t]) * dt
+        # z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+        dot_z_pre[t] = y_prev[t] @ dot_W_z.T + dot_y_prev[t] @ W_z.T + dot_z_pre_in[t]
+        z_tanh[t] = np.tanh(y_prev[t] @ W_z.T + z_tanh_in[t])
+        dot_z_tanh[t] = dot_z_pre[t] * (1 - z_tanh[t]**2)
+        z[t] = (1 - dt_1[t]) * z_prev[t] + dt_1[t] * z_tanh[t]
+        dot_z[t] = (
+            dot_dt_1[t] * (z_tanh[t] - z_prev[t])
+            + dot_z_prev[t] * (1 - dt_1[t])
+            + dot_z_tanh[t] * dt_1[t]
+        )
+        # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+        dot_y_pre[t] = z[t] @ dot_W_y.T + dot_z[t] @ W_y.T + dot_y_pre_in[t]
+        y_tanh[t] = np.tanh(z[t] @ W_y.T + y_tanh_in[t])
+        dot_y_tanh[t] = dot_y_pre[t] * (1 - y_tanh[t]**2)
+        y[t] = (1 - dt_2[t]) * y_prev[t] + dt_2[t] * y_tanh[t]
+        dot_y[t] = (
+            dot_dt_2[t] * (y_tanh[t] - y_prev[t])
+            + dot_y_prev[t] * (1 - dt_2[t])
+            + dot_y_tanh[t] * dt_2[t]
+        )
+    d_dot_y_pre, d_y_pre, d_dot_z_pre, d_z_pre, d_dot_dt_2_pre = (np.empty((T, B, H), dtype) for _ in range(5))
+    d_dt_2_pre, d_dot_dt_1_pre, d_dt_1_pre = (np.empty((T, B, H), dtype) for _ in range(3))
+
+    # all steps at once
+    ddot_y_tanh_ddot_y_pre = 1 - y_tanh**2
+    ddot_y_tanh_dy_pre = -2 * dot_y_pre * y_tanh
+    ddot_z_tanh_ddot_z_pre = 1 - z_tanh**2
+    ddot_z_tanh_dz_pre = -2 * dot_z_pre * z_tanh
+    ddot_y_ddot_dt_2_sigmoid = (y_tanh - y_prev) * dt
+    ddot_dt_2_sigmoid_ddot_dt_2_pre = dt_2_sigmoid * (1 - dt_2_sigmoid)
+    ddot_dt_2_sigmoid_ddt_2_pre = dot_dt_2_pre * (1 - dt_2_sigmoid) - dot_dt_2_pre * dt_2_sigmoid
+    ddot_y_ddt_2_pre = dot_y_tanh - dot_y_prev
+    dy_ddt_2_pre = y_tanh - y_prev
+    ddot_z_ddot_dt_1_sigmoid = (z_tanh - z_prev) * dt
+    ddot_dt_1_sigmoid_ddot_dt_1_pre = dt_1_sigmoid * (1 - dt_1_sigmoid)
+    ddot_dt_1_sigmoid_ddt_1_pre = dot_dt_1_pre * (1 - dt_1_sigmoid) - dot_dt_1_pre * dt_1_sigmoid
+    ddot_z_ddt_1_pre = dot_z_tanh - dot_z_prev
+    dz_ddt_1_pre = z_tanh - z_prev
+    dy_dy_prev = 1 - dt_2
+    dz_dz_prev = 1 - dt_1
+
+    d_y_next = zeros["y"]
+    d_z_next = zeros["z"]
+    d_dot_y_next = dstate["y"]
+    d_dot_z_next = dstate["z"]
+    for t in reversed(range(T)):
+        # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+        d_dot_y = dy[t] + d_dot_y_next
+        d_dot_y_tanh = d_dot_y * dt_2[t]
+        d_dot_y_pre[t] = d_dot_y_tanh * ddot_y_tanh_ddot_y_pre[t]
+        d_y_pre[t] = (
+            (d_dot_y_tanh * ddot_y_tanh_dy_pre[t] + d_y_next * dt_2[t] + d_dot_y * dot_dt_2[t])
+            * ddot_y_tanh_ddot_y_pre[t]
+        )
+        # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+        d_dot_z = d_dot_z_next + d_dot_y_pre[t] @ W_y
+        d_z = d_z_next + d_y_pre[t] @ W_y + d_dot_y_pre[t] @ dot_W_y
+        d_dot_z_tanh = d_dot_z * dt_1[t]
+        d_dot_z_pre[t] = d_dot_z_tanh * ddot_z_tanh_ddot_z_pre[t]
+        d_z_pre[t] = (
+            (d_dot_z_tanh * ddot_z_tanh_dz_pre[t] + d_z * dt_1[t] + d_dot_z * dot_dt_1[t])
+            * ddot_z_tanh_ddot_z_pre[t]
+        )
+        # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+        d_dot_dt_2_sigmoid = d_dot_y * ddot_y_ddot_dt_2_sigmoid[t]
+        d_dot_dt_2_pre[t] = d_dot_dt_2_sigmoid * ddot_dt_2_sigmoid_ddot_dt_2_pre[t]
+        d_dt_2_pre[t] = (
+            (d_dot_dt_2_sigmoid * ddot_dt_2_sigmoid_ddt_2_pre[t] + (d_y_next * dy_ddt_2_pre[t] + d_dot_y * ddot_y_ddt_2_pre[t]) * dt)
+            * ddot_dt_2_sigmoid_ddot_dt_2_pre[t]
+        )
+        # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+        d_dot_dt_1_sigmoid = d_dot_z * ddot_z_ddot_dt_1_sigmoid[t]
+        d_dot_dt_1_pre[t] = d_dot_dt_1_sigmoid * ddot_dt_1_sigmoid_ddot_dt_1_pre[t]
+        d_dt_1_pre[t] = (
+            (d_dot_dt_1_sigmoid * ddot_dt_1_sigmoid_ddt_1_pre[t] + (d_z * dz_ddt_1_pre[t] + d_dot_z * ddot_z_ddt_1_pre[t]) * dt)
+            * ddot_dt_1_sigmoid_ddot_dt_1_pre[t]
+        )
+        d_y_prev = (
+            d_dt_1_pre[t] @ W_1
+            + d_dot_dt_1_pre[t] @ dot_W_1
+            + d_dt_2_pre[t] @ W_2
+            + d_dot_dt_2_pre[t] @ dot_W_2
+            + d_z_pre[t] @ W_z
+            + d_dot_z_pre[t] @ dot_W_z
+            + d_y_next * dy_dy_prev[t]
+            - d_dot_y * dot_dt_2[t]
+        )
+        d_z_prev = d_z * dz_dz_prev[t] - d_dot_z * dot_dt_1[t]
+        d_dot_y_prev = (
+            d_dot_dt_1_pre[t] @ W_1
+            + d_dot_dt_2_pre[t] @ W_2
+            + d_dot_z_pre[t] @ W_z
+            + d_dot_y * dy_dy_prev[t]
+        )
+        d_dot_z_prev = d_dot_z * dz_dz_prev[t]
+        d_y_next, d_z_next, d_dot_y_next, d_dot_z_next = d_y_prev, d_z_prev, d_dot_y_prev, d_dot_z_prev
+
+    # all steps at once
+    d_x = (
+        times(d_dt_1_pre, V_1)
+        + times(d_dot_dt_1_pre, dot_V_1)
+        + times(d_dt_2_pre, V_2)
+        + times(d_dot_dt_2_pre, dot_V_2)
+        + times(d_z_pre, V_z)
+        + times(d_dot_z_pre, dot_V_z)
+        + times(d_y_pre, V_y)
+        + times(d_dot_y_pre, dot_V_y)
+    )
+    d_W_1_W_1_y = outer_sum(d_dt_1_pre, y_prev)
+    d_W_1_dot_W_1_y_y_prev = outer_sum(d_dot_dt_1_pre, dot_y_prev)
+    d_V_1_V_1_x = outer_sum(d_dt_1_pre, x)
+    d_V_1_dot_V_1_x_x = outer_sum(d_dot_dt_1_pre, dot_x)
+    d_b_1 = d_dt_1_pre.sum(axis=(0, 1))
+    d_W_2_W_2_y = outer_sum(d_dt_2_pre, y_prev)
+    d_W_2_dot_W_2_y_y_prev = outer_sum(d_dot_dt_2_pre, dot_y_prev)
+    d_V_2_V_2_x = outer_sum(d_dt_2_pre, x)
+    d_V_2_dot_V_2_x_x = outer_sum(d_dot_dt_2_pre, dot_x)
+    d_b_2 = d_dt_2_pre.sum(axis=(0, 1))
+    d_W_z_W_z_y = outer_sum(d_z_pre, y_prev)
+    d_W_z_dot_W_z_y_y_prev = outer_sum(d_dot_z_pre, dot_y_prev)
+    d_V_z_V_z_x = outer_sum(d_z_pre, x)
+    d_V_z_dot_V_z_x_x = outer_sum(d_dot_z_pre, dot_x)
+    d_b_z = d_z_pre.sum(axis=(0, 1))
+    d_W_y_W_y_z = outer_sum(d_y_pre, z)
+    d_W_y_dot_W_y_z_z = outer_sum(d_dot_y_pre, dot_z)
+    d_V_y_V_y_x = outer_sum(d_y_pre, x)
+    d_V_y_dot_V_y_x_x = outer_sum(d_dot_y_pre, dot_x)
+    d_b_y = d_y_pre.sum(axis=(0, 1))
+    d_W_1 = d_W_1_W_1_y + d_W_1_dot_W_1_y_y_prev
+    d_V_1 = d_V_1_V_1_x + d_V_1_dot_V_1_x_x
+    d_W_2 = d_W_2_W_2_y + d_W_2_dot_W_2_y_y_prev
+    d_V_2 = d_V_2_V_2_x + d_V_2_dot_V_2_x_x
+    d_W_z = d_W_z_W_z_y + d_W_z_dot_W_z_y_y_prev
+    d_V_z = d_V_z_V_z_x + d_V_z_dot_V_z_x_x
+    d_W_y = d_W_y_W_y_z + d_W_y_dot_W_y_z_z
+    d_V_y = d_V_y_V_y_x + d_V_y_dot_V_y_x_x
+
+    dot_dparams = {
+        "W_1": d_W_1,
+        "V_1": d_V_1,
+        "b_1": d_b_1,
+        "W_2": d_W_2,
+        "V_2": d_V_2,
+        "b_2": d_b_2,
+        "W_z": d_W_z,
+        "V_z": d_V_z,
+        "b_z": d_b_z,
+        "W_y": d_W_y,
+        "V_y": d_V_y,
+        "b_y": d_b_y,
+    }
+    dot_dstart = {"y": d_y_next, "z": d_z_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -333,10 +652,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -171,6 +171,238 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_q, W_k, W_v = params["W_q"], params["W_k"], params["W_v"]
+    S_rows, S_prev, S = carried(state["S"], T)
+    z_rows, z_prev, z = carried(state["z"], T)
+
+    # all steps at once
+    W_q_x = times(x, W_q.T)
+    q = np.where(np.greater(W_q_x, 0), W_q_x, np.expm1(np.minimum(W_q_x, 0))) + 1
+    W_k_x = times(x, W_k.T)
+    k = np.where(np.greater(W_k_x, 0), W_k_x, np.expm1(np.minimum(W_k_x, 0))) + 1
+    v = times(x, W_v.T)
+    v_k = v[:, :, :, None] * k[:, :, None]
+
+    for t in range(T):
+        # S = S[t-1] + outer(v, k)
+        S[t] = S_prev[t] + v_k[t]
+        # z = z[t-1] + k
+        z[t] = z_prev[t] + k[t]
+
+    # all steps at once
+    z_q = np.einsum("tbk,tbk->tb", z, q)
+    y = np.einsum("tbhk,tbk->tbh", S, q) / z_q[:, :, None]
+
+    last = {"S": S_rows[-1].copy(), "z": z_rows[-1].copy()}
+    return y, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    W_q, W_k, W_v = params["W_q"], params["W_k"], params["W_v"]
+    dot_W_q, dot_W_k, dot_W_v = dot_params["W_q"], dot_params["W_k"], dot_params["W_v"]
+    S_rows, S_prev, S = carried(state["S"], T)
+    z_rows, z_prev, z = carried(state["z"], T)
+    dot_S_rows, dot_S_prev, dot_S = carried(dot_state["S"], T)
+    dot_z_rows, dot_z_prev, dot_z = carried(dot_state["z"], T)
+
+    # all steps at once
+    W_q_x = times(x, W_q.T)
+    elu_W_q_x = np.where(np.greater(W_q_x, 0), W_q_x, np.expm1(np.minimum(W_q_x, 0)))
+    dot_elu_W_q_x = (
+        (times(x, dot_W_q.T) + times(dot_x, W_q.T))
+        * np.where(np.greater(elu_W_q_x, 0), 1, elu_W_q_x + 1)
+    )
+    q = elu_W_q_x + 1
+    W_k_x = times(x, W_k.T)
+    elu_W_k_x = np.where(np.greater(W_k_x, 0), W_k_x, np.expm1(np.minimum(W_k_x, 0)))
+    dot_elu_W_k_x = (
+        (times(x, dot_W_k.T) + times(dot_x, W_k.T))
+        * np.where(np.greater(elu_W_k_x, 0), 1, elu_W_k_x + 1)
+    )
+    k = elu_W_k_x + 1
+    v = times(x, W_v.T)
+    dot_v_W_v = times(x, dot_W_v.T)
+    dot_v_x = times(dot_x, W_v.T)
+    v_k = v[:, :, :, None] * k[:, :, None]
+    dot_v_k = (
+        (dot_v_W_v[:, :, :, None] + dot_v_x[:, :, :, None]) * k[:, :, None]
+        + dot_elu_W_k_x[:, :, None] * v[:, :, :, None]
+    )
+
+    for t in range(T):
+        # S = S[t-1] + outer(v, k)
+        S[t] = S_prev[t] + v_k[t]
+        dot_S[t] = dot_S_prev[t] + dot_v_k[t]
+        # z = z[t-1] + k
+        z[t] = z_prev[t] + k[t]
+        dot_z[t] = dot_z_prev[t] + dot_elu_W_k_x[t]
+
+    # all steps at once
+    S_q = np.einsum("tbhk,tbk->tbh", S, q)
+    z_q = np.einsum("tbk,tbk->tb", z, q)
+    dot_z_q_z = np.einsum("tbk,tbk->tb", dot_z, q)
+    dot_z_q_q = np.einsum("tbk,tbk->tb", z, dot_elu_W_q_x)
+    y = S_q / z_q[:, :, None]
+    dot_y = (
+        (np.einsum("tbhk,tbk->tbh", dot_S, q) + np.einsum("tbhk,tbk->tbh", S, dot_elu_W_q_x)) / z_q[:, :, None]
+        - (dot_z_q_z[:, :, None] + dot_z_q_q[:, :, None]) * S_q / z_q[:, :, None]**2
+    )
+
+    last = {"S": S_rows[-1].copy(), "z": z_rows[-1].copy()}
+    dot_last = {"S": dot_S_rows[-1].copy(), "z": dot_z_rows[-1].copy()}
+    return y, last, dot_y, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    T, B, H, K = size["T"], size["B"], size["H"], size["K"]
+    dot_x = dot_inputs["x"]
+    W_q, W_k, W_v = params["W_q"], params["W_k"], params["W_v"]
+    dot_W_q, dot_W_k, dot_W_v = dot_params["W_q"], dot_params["W_k"], dot_params["W_v"]
+    zeros = filled("state", None, size, dtype)
+    S_rows, S_prev, S = carried(state["S"], T)
+    z_rows, z_prev, z = carried(state["z"], T)
+    dot_S_rows, dot_S_prev, dot_S = carried(dot_state["S"], T)
+    dot_z_rows, dot_z_prev, dot_z = carried(dot_state["z"], T)
+
+    # all steps at once
+    W_q_x = times(x, W_q.T)
+    dot_W_q_x = times(x, dot_W_q.T) + times(dot_x, W_q.T)
+    elu_W_q_x = np.where(np.greater(W_q_x, 0), W_q_x, np.expm1(np.minimum(W_q_x, 0)))
+    q = elu_W_q_x + 1
+    dot_q = dot_W_q_x * np.where(np.greater(elu_W_q_x, 0), 1, elu_W_q_x + 1)
+    W_k_x = times(x, W_k.T)
+    dot_W_k_x = times(x, dot_W_k.T) + times(dot_x, W_k.T)
+    elu_W_k_x = np.where(np.greater(W_k_x, 0), W_k_x, np.expm1(np.minimum(W_k_x, 0)))
+    k = elu_W_k_x + 1
+    dot_k = dot_W_k_x * np.where(np.greater(elu_W_k_x, 0), 1, elu_W_k_x + 1)
+    v = times(x, W_v.T)
+    dot_v = times(x, dot_W_v.T) + times(dot_x, W_v.T)
+    v_k = v[:, :, :, None] * k[:, :, None]
+    dot_v_k = dot_v[:, :, :, None] * k[:, :, None] + dot_k[:, :, None] * v[:, :, :, None]
+
+    for t in range(T):
+        # S = S[t-1] + outer(v, k)
+        S[t] = S_prev[t] + v_k[t]
+        dot_S[t] = dot_S_prev[t] + dot_v_k[t]
+        # z = z[t-1] + k
+        z[t] = z_prev[t] + k[t]
+        dot_z[t] = dot_z_prev[t] + dot_k[t]
+
+    # all steps at once
+    S_q = np.einsum("tbhk,tbk->tbh", S, q)
+    dot_S_q = np.einsum("tbhk,tbk->tbh", dot_S, q) + np.einsum("tbhk,tbk->tbh", S, dot_q)
+    z_q = np.einsum("tbk,tbk->tb", z, q)
+    dot_z_q = np.einsum("tbk,tbk->tb", dot_z, q) + np.einsum("tbk,tbk->tb", z, dot_q)
+    d_dot_z, d_z = (np.empty((T, B, K), dtype) for _ in range(2))
+    d_dot_S, d_S = (np.empty((T, B, H, K), dtype) for _ in range(2))
+
+    # all steps at once
+    d_dot_z_q = -np.einsum("tbh,tbh->tb", dy, S_q) / z_q**2
+    d_dot_y_by_z_q = (
+        dy
+        * (2 * dot_z_q[:, :, None] * S_q / z_q[:, :, None]**3 - dot_S_q / z_q[:, :, None]**2)
+    )
+    d_z_q = d_dot_y_by_z_q.sum(axis=2)
+    d_dot_S_q = dy / z_q[:, :, None]
+    d_S_q = -dy * dot_z_q[:, :, None] / z_q[:, :, None]**2
+    d_dot_q = np.einsum("tbh,tbhk->tbk", d_dot_S_q, S) + d_dot_z_q[:, :, None] * z
+    d_dot_W_q_x = d_dot_q * np.where(np.greater(elu_W_q_x, 0), 1, elu_W_q_x + 1)
+    d_W_q_x = (
+        (d_dot_q * dot_W_q_x * np.where(np.greater(elu_W_q_x, 0), dtype.type(0), 1) + np.einsum("tbh,tbhk->tbk", d_S_q, S) + np.einsum("tbh,tbhk->tbk", d_dot_S_q, dot_S) + d_z_q[:, :, None] * z + d_dot_z_q[:, :, None] * dot_z)
+        * np.where(np.greater(elu_W_q_x, 0), 1, elu_W_q_x + 1)
+    )
+    d_x_W_q_x = times(d_W_q_x, W_q)
+    d_x_dot_W_q_x_W_q = times(d_dot_W_q_x, dot_W_q)
+    ddot_z_ddot_z = d_dot_z_q[:, :, None] * q
+    dz_dz = d_z_q[:, :, None] * q + d_dot_z_q[:, :, None] * dot_q
+    ddot_S_ddot_S = d_dot_S_q[:, :, :, None] * q[:, :, None]
+    dS_dS = d_S_q[:, :, :, None] * q[:, :, None] + d_dot_S_q[:, :, :, None] * dot_q[:, :, None]
+
+    d_S_next = zeros["S"]
+    d_z_next = zeros["z"]
+    d_dot_S_next = dstate["S"]
+    d_dot_z_next = dstate["z"]
+    for t in reversed(range(T)):
+        # through z = z[t-1] + k
+        d_dot_z[t] = d_dot_z_next + ddot_z_ddot_z[t]
+        d_z[t] = d_z_next + dz_dz[t]
+        # through S = S[t-1] + outer(v, k)
+        d_dot_S[t] = d_dot_S_next + ddot_S_ddot_S[t]
+        d_S[t] = d_S_next + dS_dS[t]
+        d_S_prev = d_S[t]
+        d_z_prev = d_z[t]
+        d_dot_S_prev = d_dot_S[t]
+        d_dot_z_prev = d_dot_z[t]
+        d_S_next, d_z_next, d_dot_S_next, d_dot_z_next = d_S_prev, d_z_prev, d_dot_S_prev, d_dot_z_prev
+
+    # all steps at once
+    d_dot_v = np.einsum("tbhk,tbk->tbh", d_dot_S, k)
+    d_v = np.einsum("tbhk,tbk->tbh", d_S, k) + np.einsum("tbhk,tbk->tbh", d_dot_S, dot_k)
+    d_dot_k = np.einsum("tbhk,tbh->tbk", d_dot_S, v) + d_dot_z
+    d_dot_W_k_x = d_dot_k * np.where(np.greater(elu_W_k_x, 0), 1, elu_W_k_x + 1)
+    d_W_k_x = (
+        (d_dot_k * dot_W_k_x * np.where(np.greater(elu_W_k_x, 0), dtype.type(0), 1) + np.einsum("tbhk,tbh->tbk", d_S, v) + np.einsum("tbhk,tbh->tbk", d_dot_S, dot_v) + d_z)
+        * np.where(np.greater(elu_W_k_x, 0), 1, elu_W_k_x + 1)
+    )
+    d_x = (
+        d_x_W_q_x
+        + d_x_dot_W_q_x_W_q
+        + times(d_W_k_x, W_k)
+        + times(d_dot_W_k_x, dot_W_k)
+        + times(d_v, W_v)
+        + times(d_dot_v, dot_W_v)
+    )
+    d_W_q_W_q_x = outer_sum(d_W_q_x, x)
+    d_W_q_dot_W_q_x_x = outer_sum(d_dot_W_q_x, dot_x)
+    d_W_k_W_k_x = outer_sum(d_W_k_x, x)
+    d_W_k_dot_W_k_x_x = outer_sum(d_dot_W_k_x, dot_x)
+    d_W_v_v = outer_sum(d_v, x)
+    d_W_v_dot_v_x = outer_sum(d_dot_v, dot_x)
+    d_W_q = d_W_q_W_q_x + d_W_q_dot_W_q_x_x
+    d_W_k = d_W_k_W_k_x + d_W_k_dot_W_k_x_x
+    d_W_v = d_W_v_v + d_W_v_dot_v_x
+
+    dot_dparams = {"W_q": d_W_q, "W_k": d_W_k, "W_v": d_W_v}
+    dot_dstart = {"S": d_S_next, "z": d_z_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 def times(x, W):
     """x (…, I) times W (I, H) as one product: (…, H)."""
     return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
@@ -279,10 +511,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

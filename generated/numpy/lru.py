@@ -216,6 +216,316 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    nu, theta, gamma_log, B_re = params["nu"], params["theta"], params["gamma_log"], params["B_re"]
+    B_im, C_re, C_im, D = params["B_im"], params["C_re"], params["C_im"], params["D"]
+    h_re_rows, h_re_prev, h_re = carried(state["h_re"], T)
+    h_im_rows, h_im_prev, h_im = carried(state["h_im"], T)
+    # lam_re = exp(-exp(nu)) * cos(exp(theta))
+    lam_re_exp = np.exp(-np.exp(nu))
+    exp_theta = np.exp(theta)
+    lam_re = lam_re_exp * np.cos(exp_theta)
+    # lam_im = exp(-exp(nu)) * sin(exp(theta))
+    lam_im = lam_re_exp * np.sin(exp_theta)
+    # h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    exp_gamma_log = np.exp(gamma_log)
+
+    # all steps at once
+    h_re_in = exp_gamma_log * (times(x, B_re.T))
+    h_im_in = exp_gamma_log * (times(x, B_im.T))
+
+    for t in range(T):
+        # h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        h_re[t] = lam_re * h_re_prev[t] - lam_im * h_im_prev[t] + h_re_in[t]
+        # h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        h_im[t] = lam_re * h_im_prev[t] + lam_im * h_re_prev[t] + h_im_in[t]
+
+    # all steps at once
+    y = times(h_re, C_re.T) - times(h_im, C_im.T) + D * x
+
+    last = {"h_re": h_re_rows[-1].copy(), "h_im": h_im_rows[-1].copy()}
+    return y, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    nu, theta, gamma_log, B_re = params["nu"], params["theta"], params["gamma_log"], params["B_re"]
+    B_im, C_re, C_im, D = params["B_im"], params["C_re"], params["C_im"], params["D"]
+    dot_nu, dot_theta, dot_gamma_log = dot_params["nu"], dot_params["theta"], dot_params["gamma_log"]
+    dot_B_re, dot_B_im, dot_C_re = dot_params["B_re"], dot_params["B_im"], dot_params["C_re"]
+    dot_C_im, dot_D = dot_params["C_im"], dot_params["D"]
+    h_re_rows, h_re_prev, h_re = carried(state["h_re"], T)
+    h_im_rows, h_im_prev, h_im = carried(state["h_im"], T)
+    dot_h_re_rows, dot_h_re_prev, dot_h_re = carried(dot_state["h_re"], T)
+    dot_h_im_rows, dot_h_im_prev, dot_h_im = carried(dot_state["h_im"], T)
+    # lam_re = exp(-exp(nu)) * cos(exp(theta))
+    exp_nu = np.exp(nu)
+    lam_re_exp = np.exp(-exp_nu)
+    dot_lam_re_exp = -dot_nu * exp_nu * lam_re_exp
+    exp_theta = np.exp(theta)
+    dot_exp_theta = dot_theta * exp_theta
+    cos_exp_theta = np.cos(exp_theta)
+    lam_re = lam_re_exp * cos_exp_theta
+    dot_lam_re = dot_lam_re_exp * cos_exp_theta - dot_exp_theta * np.sin(exp_theta) * lam_re_exp
+    # lam_im = exp(-exp(nu)) * sin(exp(theta))
+    sin_exp_theta = np.sin(exp_theta)
+    lam_im = lam_re_exp * sin_exp_theta
+    dot_lam_im = dot_lam_re_exp * sin_exp_theta + dot_exp_theta * np.cos(exp_theta) * lam_re_exp
+    # h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    exp_gamma_log = np.exp(gamma_log)
+    dot_exp_gamma_log = dot_gamma_log * exp_gamma_log
+
+    # all steps at once
+    B_re_x = times(x, B_re.T)
+    dot_B_re_x = times(x, dot_B_re.T) + times(dot_x, B_re.T)
+    B_im_x = times(x, B_im.T)
+    dot_B_im_x = times(x, dot_B_im.T) + times(dot_x, B_im.T)
+    h_re_in = exp_gamma_log * B_re_x
+    dot_h_re_in = dot_exp_gamma_log * B_re_x + dot_B_re_x * exp_gamma_log
+    h_im_in = exp_gamma_log * B_im_x
+    dot_h_im_in = dot_exp_gamma_log * B_im_x + dot_B_im_x * exp_gamma_log
+
+    for t in range(T):
+        # h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        h_re[t] = lam_re * h_re_prev[t] - lam_im * h_im_prev[t] + h_re_in[t]
+        dot_h_re[t] = (
+            dot_lam_re * h_re_prev[t]
+            + dot_h_re_prev[t] * lam_re
+            - dot_lam_im * h_im_prev[t]
+            - dot_h_im_prev[t] * lam_im
+            + dot_h_re_in[t]
+        )
+        # h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        h_im[t] = lam_re * h_im_prev[t] + lam_im * h_re_prev[t] + h_im_in[t]
+        dot_h_im[t] = (
+            dot_lam_re * h_im_prev[t]
+            + dot_h_im_prev[t] * lam_re
+            + dot_lam_im * h_re_prev[t]
+            + dot_h_re_prev[t] * lam_im
+            + dot_h_im_in[t]
+        )
+
+    # all steps at once
+    y = times(h_re, C_re.T) - times(h_im, C_im.T) + D * x
+    dot_y = (
+        times(h_re, dot_C_re.T)
+        + times(dot_h_re, C_re.T)
+        - times(h_im, dot_C_im.T)
+        - times(dot_h_im, C_im.T)
+        + dot_D * x
+        + dot_x * D
+    )
+
+    last = {"h_re": h_re_rows[-1].copy(), "h_im": h_im_rows[-1].copy()}
+    dot_last = {"h_re": dot_h_re_rows[-1].copy(), "h_im": dot_h_im_rows[-1].copy()}
+    return y, last, dot_y, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    T, B, H = size["T"], size["B"], size["H"]
+    dot_x = dot_inputs["x"]
+    nu, theta, gamma_log, B_re = params["nu"], params["theta"], params["gamma_log"], params["B_re"]
+    B_im, C_re, C_im = params["B_im"], params["C_re"], params["C_im"]
+    dot_nu, dot_theta, dot_gamma_log = dot_params["nu"], dot_params["theta"], dot_params["gamma_log"]
+    dot_B_re, dot_B_im, dot_C_re = dot_params["B_re"], dot_params["B_im"], dot_params["C_re"]
+    dot_C_im, dot_D = dot_params["C_im"], dot_params["D"]
+    zeros = filled("state", None, size, dtype)
+    h_re_rows, h_re_prev, h_re = carried(state["h_re"], T)
+    h_im_rows, h_im_prev, h_im = carried(state["h_im"], T)
+    dot_h_re_rows, dot_h_re_prev, dot_h_re = carried(dot_state["h_re"], T)
+    dot_h_im_rows, dot_h_im_prev, dot_h_im = carried(dot_state["h_im"], T)
+    # lam_re = exp(-exp(nu)) * cos(exp(theta))
+    exp_nu = np.exp(nu)
+    dot_exp_nu = dot_nu * exp_nu
+    lam_re_exp = np.exp(-exp_nu)
+    dot_lam_re_exp = -dot_exp_nu * lam_re_exp
+    exp_theta = np.exp(theta)
+    dot_exp_theta = dot_theta * exp_theta
+    cos_exp_theta = np.cos(exp_theta)
+    dot_cos_exp_theta = -dot_exp_theta * np.sin(exp_theta)
+    lam_re = lam_re_exp * cos_exp_theta
+    dot_lam_re = dot_lam_re_exp * cos_exp_theta + dot_cos_exp_theta * lam_re_exp
+    # lam_im = exp(-exp(nu)) * sin(exp(theta))
+    sin_exp_theta = np.sin(exp_theta)
+    dot_sin_exp_theta = dot_exp_theta * np.cos(exp_theta)
+    lam_im = lam_re_exp * sin_exp_theta
+    dot_lam_im = dot_lam_re_exp * sin_exp_theta + dot_sin_exp_theta * lam_re_exp
+    # h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    exp_gamma_log = np.exp(gamma_log)
+    dot_exp_gamma_log = dot_gamma_log * exp_gamma_log
+
+    # all steps at once
+    B_re_x = times(x, B_re.T)
+    dot_B_re_x = times(x, dot_B_re.T) + times(dot_x, B_re.T)
+    B_im_x = times(x, B_im.T)
+    dot_B_im_x = times(x, dot_B_im.T) + times(dot_x, B_im.T)
+    h_re_in = exp_gamma_log * B_re_x
+    dot_h_re_in = dot_exp_gamma_log * B_re_x + dot_B_re_x * exp_gamma_log
+    h_im_in = exp_gamma_log * B_im_x
+    dot_h_im_in = dot_exp_gamma_log * B_im_x + dot_B_im_x * exp_gamma_log
+
+    for t in range(T):
+        # h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        h_re[t] = lam_re * h_re_prev[t] - lam_im * h_im_prev[t] + h_re_in[t]
+        dot_h_re[t] = (
+            dot_lam_re * h_re_prev[t]
+            + dot_h_re_prev[t] * lam_re
+            - dot_lam_im * h_im_prev[t]
+            - dot_h_im_prev[t] * lam_im
+            + dot_h_re_in[t]
+        )
+        # h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        h_im[t] = lam_re * h_im_prev[t] + lam_im * h_re_prev[t] + h_im_in[t]
+        dot_h_im[t] = (
+            dot_lam_re * h_im_prev[t]
+            + dot_h_im_prev[t] * lam_re
+            + dot_lam_im * h_re_prev[t]
+            + dot_h_re_prev[t] * lam_im
+            + dot_h_im_in[t]
+        )
+    d_dot_h_im, d_h_im, d_dot_h_re, d_h_re = (np.empty((T, B, H), dtype) for _ in range(4))
+
+    # all steps at once
+    d_dot_C_im_h_im = -dy
+    d_dot_h_im_dot_C_im_h_im_h_im = times(d_dot_C_im_h_im, C_im)
+    d_h_im_dot_C_im_h_im_C_im = times(d_dot_C_im_h_im, dot_C_im)
+    d_dot_h_re_dot_C_re_h_re_h_re = times(dy, C_re)
+    d_h_re_dot_C_re_h_re_C_re = times(dy, dot_C_re)
+
+    d_h_re_next = zeros["h_re"]
+    d_h_im_next = zeros["h_im"]
+    d_dot_h_re_next = dstate["h_re"]
+    d_dot_h_im_next = dstate["h_im"]
+    for t in reversed(range(T)):
+        # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        d_dot_h_im[t] = d_dot_h_im_next + d_dot_h_im_dot_C_im_h_im_h_im[t]
+        d_h_im[t] = d_h_im_next + d_h_im_dot_C_im_h_im_C_im[t]
+        # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        d_dot_h_re[t] = d_dot_h_re_next + d_dot_h_re_dot_C_re_h_re_h_re[t]
+        d_h_re[t] = d_h_re_next + d_h_re_dot_C_re_h_re_C_re[t]
+        d_h_re_prev = (
+            d_h_re[t] * lam_re
+            + d_dot_h_re[t] * dot_lam_re
+            + d_h_im[t] * lam_im
+            + d_dot_h_im[t] * dot_lam_im
+        )
+        d_h_im_prev = (
+            d_h_im[t] * lam_re
+            - d_h_re[t] * lam_im
+            - d_dot_h_re[t] * dot_lam_im
+            + d_dot_h_im[t] * dot_lam_re
+        )
+        d_dot_h_re_prev = d_dot_h_re[t] * lam_re + d_dot_h_im[t] * lam_im
+        d_dot_h_im_prev = d_dot_h_im[t] * lam_re - d_dot_h_re[t] * lam_im
+        d_h_re_next, d_h_im_next, d_dot_h_re_next, d_dot_h_im_next = d_h_re_prev, d_h_im_prev, d_dot_h_re_prev, d_dot_h_im_prev
+
+    # all steps at once
+    d_dot_B_im_x = d_dot_h_im * exp_gamma_log
+    d_B_im_x = d_h_im * exp_gamma_log + d_dot_h_im * dot_exp_gamma_log
+    d_dot_B_re_x = d_dot_h_re * exp_gamma_log
+    d_B_re_x = d_h_re * exp_gamma_log + d_dot_h_re * dot_exp_gamma_log
+    d_dot_exp_gamma_log_dot_h_re = np.einsum("tbh,tbh->h", d_dot_h_re, B_re_x)
+    d_dot_exp_gamma_log_dot_h_im = np.einsum("tbh,tbh->h", d_dot_h_im, B_im_x)
+    d_exp_gamma_log_h_re = np.einsum("tbh,tbh->h", d_h_re, B_re_x)
+    d_exp_gamma_log_dot_h_re = np.einsum("tbh,tbh->h", d_dot_h_re, dot_B_re_x)
+    d_exp_gamma_log_h_im = np.einsum("tbh,tbh->h", d_h_im, B_im_x)
+    d_exp_gamma_log_dot_h_im = np.einsum("tbh,tbh->h", d_dot_h_im, dot_B_im_x)
+    d_dot_lam_im_dot_h_re = np.einsum("tbh,tbh->h", d_dot_h_re, h_im_prev)
+    d_dot_lam_im_dot_h_im = np.einsum("tbh,tbh->h", d_dot_h_im, h_re_prev)
+    d_lam_im_h_re = np.einsum("tbh,tbh->h", d_h_re, h_im_prev)
+    d_lam_im_dot_h_re = np.einsum("tbh,tbh->h", d_dot_h_re, dot_h_im_prev)
+    d_lam_im_h_im = np.einsum("tbh,tbh->h", d_h_im, h_re_prev)
+    d_lam_im_dot_h_im = np.einsum("tbh,tbh->h", d_dot_h_im, dot_h_re_prev)
+    d_dot_lam_re_dot_h_re = np.einsum("tbh,tbh->h", d_dot_h_re, h_re_prev)
+    d_dot_lam_re_dot_h_im = np.einsum("tbh,tbh->h", d_dot_h_im, h_im_prev)
+    d_lam_re_h_re = np.einsum("tbh,tbh->h", d_h_re, h_re_prev)
+    d_lam_re_dot_h_re = np.einsum("tbh,tbh->h", d_dot_h_re, dot_h_re_prev)
+    d_lam_re_h_im = np.einsum("tbh,tbh->h", d_h_im, h_im_prev)
+    d_lam_re_dot_h_im = np.einsum("tbh,tbh->h", d_dot_h_im, dot_h_im_prev)
+    d_x = (
+        times(d_B_re_x, B_re)
+        + times(d_dot_B_re_x, dot_B_re)
+        + times(d_B_im_x, B_im)
+        + times(d_dot_B_im_x, dot_B_im)
+        + dy * dot_D
+    )
+    d_B_re_B_re_x = outer_sum(d_B_re_x, x)
+    d_B_re_dot_B_re_x_x = outer_sum(d_dot_B_re_x, dot_x)
+    d_B_im_B_im_x = outer_sum(d_B_im_x, x)
+    d_B_im_dot_B_im_x_x = outer_sum(d_dot_B_im_x, dot_x)
+    d_C_re = outer_sum(dy, dot_h_re)
+    d_C_im = outer_sum(d_dot_C_im_h_im, dot_h_im)
+    d_D = np.einsum("tbi,tbi->i", dy, dot_x)
+    d_dot_lam_im = d_dot_lam_im_dot_h_im - d_dot_lam_im_dot_h_re
+    d_lam_im = d_lam_im_h_im - d_lam_im_h_re - d_lam_im_dot_h_re + d_lam_im_dot_h_im
+    d_dot_sin_exp_theta = d_dot_lam_im * lam_re_exp
+    d_dot_lam_re = d_dot_lam_re_dot_h_re + d_dot_lam_re_dot_h_im
+    d_lam_re = d_lam_re_h_re + d_lam_re_dot_h_re + d_lam_re_h_im + d_lam_re_dot_h_im
+    d_dot_cos_exp_theta = d_dot_lam_re * lam_re_exp
+    d_dot_lam_re_exp = d_dot_lam_re * cos_exp_theta + d_dot_lam_im * sin_exp_theta
+    d_nu = (
+        (-d_dot_lam_re_exp * lam_re_exp * dot_nu - (d_lam_re * cos_exp_theta - d_dot_lam_re_exp * dot_exp_nu + d_dot_lam_re * dot_cos_exp_theta + d_lam_im * sin_exp_theta + d_dot_lam_im * dot_sin_exp_theta) * lam_re_exp)
+        * exp_nu
+    )
+    d_theta = (
+        ((np.cos(exp_theta) * d_dot_sin_exp_theta - d_dot_cos_exp_theta * np.sin(exp_theta)) * dot_theta - d_dot_cos_exp_theta * np.cos(exp_theta) * dot_exp_theta - np.sin(exp_theta) * d_dot_sin_exp_theta * dot_exp_theta - np.sin(exp_theta) * (d_lam_re * lam_re_exp + d_dot_lam_re * dot_lam_re_exp) + np.cos(exp_theta) * (lam_re_exp * d_lam_im + dot_lam_re_exp * d_dot_lam_im))
+        * exp_theta
+    )
+    d_gamma_log = (
+        ((d_dot_exp_gamma_log_dot_h_re + d_dot_exp_gamma_log_dot_h_im) * dot_gamma_log + d_exp_gamma_log_h_re + d_exp_gamma_log_dot_h_re + d_exp_gamma_log_h_im + d_exp_gamma_log_dot_h_im)
+        * exp_gamma_log
+    )
+    d_B_re = d_B_re_B_re_x + d_B_re_dot_B_re_x_x
+    d_B_im = d_B_im_B_im_x + d_B_im_dot_B_im_x_x
+
+    dot_dparams = {
+        "nu": d_nu,
+        "theta": d_theta,
+        "gamma_log": d_gamma_log,
+        "B_re": d_B_re,
+        "B_im": d_B_im,
+        "C_re": d_C_re,
+        "C_im": d_C_im,
+        "D": d_D,
+    }
+    dot_dstart = {"h_re": d_h_re_next, "h_im": d_h_im_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 def times(x, W):
     """x (…, I) times W (I, H) as one product: (…, H)."""
     return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
@@ -324,10 +634,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

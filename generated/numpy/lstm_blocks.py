@@ -247,6 +247,371 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
+    b_f, W_o, U_o, b_o, W_z = params["b_f"], params["W_o"], params["U_o"], params["b_o"], params["W_z"]
+    U_z, b_z, W_h = params["U_z"], params["b_z"], params["W_h"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    c_in = times(x, W_f.T) + b_f
+    c_in2 = times(x, W_i.T) + b_i
+    c_in3 = np.einsum("nsi,tbi->tbns", W_z, x) + b_z
+    y_in = times(x, W_o.T) + b_o
+
+    c_prev = state["c"]
+    for t in range(T):
+        # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        U_i_h = h_prev[t] @ U_i.T
+        # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        U_f_h = h_prev[t] @ U_f.T
+        # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        U_o_h = h_prev[t] @ U_o.T
+        # c = f * c[t-1] + i * z
+        c = (
+            sigmoid(U_f_h[:, :, None] + c_in[t, :, :, None]) * c_prev
+            + sigmoid(U_i_h[:, :, None] + c_in2[t, :, :, None]) * np.tanh(np.einsum("nsh,bh->bns", U_z, h_prev[t]) + c_in3[t])
+        )
+        # y = o * tanh(c)
+        y = sigmoid(U_o_h[:, :, None] + y_in[t, :, :, None]) * np.tanh(c)
+        # h = sum(sum(W_h * y))
+        h_sum = np.einsum("hns,bns->bhn", W_h, y)
+        h[t] = h_sum.sum(axis=2)
+        c_prev = c
+
+    last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
+    b_f, W_o, U_o, b_o, W_z = params["b_f"], params["W_o"], params["U_o"], params["b_o"], params["W_z"]
+    U_z, b_z, W_h = params["U_z"], params["b_z"], params["W_h"]
+    dot_W_i, dot_U_i, dot_b_i = dot_params["W_i"], dot_params["U_i"], dot_params["b_i"]
+    dot_W_f, dot_U_f, dot_b_f = dot_params["W_f"], dot_params["U_f"], dot_params["b_f"]
+    dot_W_o, dot_U_o, dot_b_o = dot_params["W_o"], dot_params["U_o"], dot_params["b_o"]
+    dot_W_z, dot_U_z, dot_b_z = dot_params["W_z"], dot_params["U_z"], dot_params["b_z"]
+    dot_W_h = dot_params["W_h"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+
+    # all steps at once
+    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
+    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
+    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
+    dot_z_sum = np.einsum("nsi,tbi->tbns", dot_W_z, x) + np.einsum("nsi,tbi->tbns", W_z, dot_x)
+    i_in = times(x, W_i.T) + b_i
+    f_in = times(x, W_f.T) + b_f
+    o_in = times(x, W_o.T) + b_o
+    z_in = np.einsum("nsi,tbi->tbns", W_z, x) + b_z
+    dot_c_in = dot_z_sum + dot_b_z
+    dot_c_in2 = dot_W_f_x + dot_b_f
+    dot_c_in3 = dot_W_i_x + dot_b_i
+    dot_y_in = dot_W_o_x + dot_b_o
+
+    c_prev = state["c"]
+    dot_c_prev = dot_state["c"]
+    for t in range(T):
+        # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        dot_U_i_h_U_i = h_prev[t] @ dot_U_i.T
+        dot_U_i_h_h_prev = dot_h_prev[t] @ U_i.T
+        i = sigmoid(h_prev[t] @ U_i.T + i_in[t])
+        # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        dot_U_f_h_U_f = h_prev[t] @ dot_U_f.T
+        dot_U_f_h_h_prev = dot_h_prev[t] @ U_f.T
+        f = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        dot_U_o_h_U_o = h_prev[t] @ dot_U_o.T
+        dot_U_o_h_h_prev = dot_h_prev[t] @ U_o.T
+        o = sigmoid(h_prev[t] @ U_o.T + o_in[t])
+        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        z = np.tanh(np.einsum("nsh,bh->bns", U_z, h_prev[t]) + z_in[t])
+        # c = f * c[t-1] + i * z
+        c = f[:, :, None] * c_prev + i[:, :, None] * z
+        dot_c = (
+            (dot_U_f_h_U_f[:, :, None] + dot_U_f_h_h_prev[:, :, None] + dot_c_in2[t, :, :, None]) * f[:, :, None] * (1 - f[:, :, None]) * c_prev
+            + f[:, :, None] * dot_c_prev
+            + (dot_U_i_h_U_i[:, :, None] + dot_U_i_h_h_prev[:, :, None] + dot_c_in3[t, :, :, None]) * i[:, :, None] * (1 - i[:, :, None]) * z
+            + i[:, :, None] * (np.einsum("nsh,bh->bns", dot_U_z, h_prev[t]) + np.einsum("nsh,bh->bns", U_z, dot_h_prev[t]) + dot_c_in[t]) * (1 - z**2)
+        )
+        # y = o * tanh(c)
+        tanh_c = np.tanh(c)
+        y = o[:, :, None] * tanh_c
+        dot_y = (
+            (dot_U_o_h_U_o[:, :, None] + dot_U_o_h_h_prev[:, :, None] + dot_y_in[t, :, :, None]) * o[:, :, None] * (1 - o[:, :, None]) * tanh_c
+            + o[:, :, None] * dot_c * (1 - tanh_c**2)
+        )
+        # h = sum(sum(W_h * y))
+        h_sum = np.einsum("hns,bns->bhn", W_h, y)
+        dot_h_sum = np.einsum("hns,bns->bhn", dot_W_h, y) + np.einsum("hns,bns->bhn", W_h, dot_y)
+        h[t] = h_sum.sum(axis=2)
+        dot_h[t] = dot_h_sum.sum(axis=2)
+        c_prev, dot_c_prev = c, dot_c
+
+    last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    dot_last = {"c": dot_c_prev.copy(), "h": dot_h_rows[-1].copy()}
+    return h.copy(), last, dot_h.copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    T, B, H, N, S = size["T"], size["B"], size["H"], size["N"], size["S"]
+    dot_x = dot_inputs["x"]
+    W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
+    b_f, W_o, U_o, b_o, W_z = params["b_f"], params["W_o"], params["U_o"], params["b_o"], params["W_z"]
+    U_z, b_z, W_h = params["U_z"], params["b_z"], params["W_h"]
+    dot_W_i, dot_U_i, dot_b_i = dot_params["W_i"], dot_params["U_i"], dot_params["b_i"]
+    dot_W_f, dot_U_f, dot_b_f = dot_params["W_f"], dot_params["U_f"], dot_params["b_f"]
+    dot_W_o, dot_U_o, dot_b_o = dot_params["W_o"], dot_params["U_o"], dot_params["b_o"]
+    dot_W_z, dot_U_z, dot_b_z = dot_params["W_z"], dot_params["U_z"], dot_params["b_z"]
+    dot_W_h = dot_params["W_h"]
+    zeros = filled("state", None, size, dtype)
+    h_rows, h_prev, h = carried(state["h"], T)
+    c_rows, c_prev, c = carried(state["c"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
+    dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o = (np.empty((T, B, N), dtype) for _ in range(8))
+    dot_o = np.empty((T, B, N), dtype)
+    dot_z_pre, z, dot_z, tanh_c, dot_tanh_c, y, dot_y = (np.empty((T, B, N, S), dtype) for _ in range(7))
+
+    # all steps at once
+    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
+    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
+    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
+    dot_z_sum = np.einsum("nsi,tbi->tbns", dot_W_z, x) + np.einsum("nsi,tbi->tbns", W_z, dot_x)
+    dot_i_pre_in = dot_W_i_x + dot_b_i
+    i_in = times(x, W_i.T) + b_i
+    dot_f_pre_in = dot_W_f_x + dot_b_f
+    f_in = times(x, W_f.T) + b_f
+    dot_o_pre_in = dot_W_o_x + dot_b_o
+    o_in = times(x, W_o.T) + b_o
+    dot_z_pre_in = dot_z_sum + dot_b_z
+    z_in = np.einsum("nsi,tbi->tbns", W_z, x) + b_z
+
+    for t in range(T):
+        # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        dot_i_pre[t] = h_prev[t] @ dot_U_i.T + dot_h_prev[t] @ U_i.T + dot_i_pre_in[t]
+        i[t] = sigmoid(h_prev[t] @ U_i.T + i_in[t])
+        dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
+        # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        dot_f_pre[t] = h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T + dot_f_pre_in[t]
+        f[t] = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
+        # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        dot_o_pre[t] = h_prev[t] @ dot_U_o.T + dot_h_prev[t] @ U_o.T + dot_o_pre_in[t]
+        o[t] = sigmoid(h_prev[t] @ U_o.T + o_in[t])
+        dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
+        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        dot_z_pre[t] = (
+            np.einsum("nsh,bh->bns", dot_U_z, h_prev[t])
+            + np.einsum("nsh,bh->bns", U_z, dot_h_prev[t])
+            + dot_z_pre_in[t]
+        )
+        z[t] = np.tanh(np.einsum("nsh,bh->bns", U_z, h_prev[t]) + z_in[t])
+        dot_z[t] = dot_z_pre[t] * (1 - z[t]**2)
+        # c = f * c[t-1] + i * z
+        c[t] = f[t, :, :, None] * c_prev[t] + i[t, :, :, None] * z[t]
+        dot_c[t] = (
+            dot_f[t, :, :, None] * c_prev[t]
+            + dot_c_prev[t] * f[t, :, :, None]
+            + dot_i[t, :, :, None] * z[t]
+            + dot_z[t] * i[t, :, :, None]
+        )
+        # y = o * tanh(c)
+        tanh_c[t] = np.tanh(c[t])
+        dot_tanh_c[t] = dot_c[t] * (1 - tanh_c[t]**2)
+        y[t] = o[t, :, :, None] * tanh_c[t]
+        dot_y[t] = dot_o[t, :, :, None] * tanh_c[t] + dot_tanh_c[t] * o[t, :, :, None]
+        # h = sum(sum(W_h * y))
+        h_sum = np.einsum("hns,bns->bhn", W_h, y[t])
+        dot_h_sum = np.einsum("hns,bns->bhn", dot_W_h, y[t]) + np.einsum("hns,bns->bhn", W_h, dot_y[t])
+        h[t] = h_sum.sum(axis=2)
+        dot_h[t] = dot_h_sum.sum(axis=2)
+    d_dot_h_sum, d_h_sum = (np.empty((T, B, H, N), dtype) for _ in range(2))
+    d_dot_z_pre, d_z_pre = (np.empty((T, B, N, S), dtype) for _ in range(2))
+    d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre = (np.empty((T, B, N), dtype) for _ in range(5))
+    d_i_pre = np.empty((T, B, N), dtype)
+
+    # all steps at once
+    ddot_tanh_c_ddot_c = 1 - tanh_c**2
+    ddot_tanh_c_dc = -2 * dot_c * tanh_c
+    ddot_z_ddot_z_pre = 1 - z**2
+    ddot_z_dz_pre = -2 * dot_z_pre * z
+    ddot_o_ddot_o_pre = o * (1 - o)
+    ddot_o_do_pre = dot_o_pre * (1 - o) - dot_o_pre * o
+    ddot_f_ddot_f_pre = f * (1 - f)
+    ddot_f_df_pre = dot_f_pre * (1 - f) - dot_f_pre * f
+    ddot_i_ddot_i_pre = i * (1 - i)
+    ddot_i_di_pre = dot_i_pre * (1 - i) - dot_i_pre * i
+
+    d_h_next = zeros["h"]
+    d_c_next = zeros["c"]
+    d_dot_h_next = dstate["h"]
+    d_dot_c_next = dstate["c"]
+    for t in reversed(range(T)):
+        # through h = sum(sum(W_h * y))
+        d_dot_h_sum[t] = np.broadcast_to(dy[t, :, :, None] + d_dot_h_next[:, :, None], (B, H, N,))
+        d_h_sum[t] = np.broadcast_to(d_h_next[:, :, None], (B, H, N,))
+        d_dot_y = np.einsum("bhn,hns->bns", d_dot_h_sum[t], W_h)
+        # through y = o * tanh(c)
+        d_y = (
+            np.einsum("bhn,hns->bns", d_h_sum[t], W_h)
+            + np.einsum("bhn,hns->bns", d_dot_h_sum[t], dot_W_h)
+        )
+        d_dot_tanh_c = d_dot_y * o[t, :, :, None]
+        # through c = f * c[t-1] + i * z
+        d_dot_c = d_dot_c_next + d_dot_tanh_c * ddot_tanh_c_ddot_c[t]
+        d_c = (
+            d_c_next
+            + (d_dot_tanh_c * ddot_tanh_c_dc[t] + d_y * o[t, :, :, None] + d_dot_y * dot_o[t, :, :, None]) * ddot_tanh_c_ddot_c[t]
+        )
+        # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        d_dot_z = d_dot_c * i[t, :, :, None]
+        d_dot_z_pre[t] = d_dot_z * ddot_z_ddot_z_pre[t]
+        d_z_pre[t] = (
+            (d_dot_z * ddot_z_dz_pre[t] + d_c * i[t, :, :, None] + d_dot_c * dot_i[t, :, :, None])
+            * ddot_z_ddot_z_pre[t]
+        )
+        # through y = o * tanh(c)
+        d_dot_o = np.einsum("bns,bns->bn", d_dot_y, tanh_c[t])
+        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        d_dot_o_pre[t] = d_dot_o * ddot_o_ddot_o_pre[t]
+        d_o_pre[t] = (
+            (d_dot_o * ddot_o_do_pre[t] + np.einsum("bns,bns->bn", d_y, tanh_c[t]) + np.einsum("bns,bns->bn", d_dot_y, dot_tanh_c[t]))
+            * ddot_o_ddot_o_pre[t]
+        )
+        # through c = f * c[t-1] + i * z
+        d_dot_f = np.einsum("bns,bns->bn", d_dot_c, c_prev[t])
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        d_dot_f_pre[t] = d_dot_f * ddot_f_ddot_f_pre[t]
+        d_f_pre[t] = (
+            (d_dot_f * ddot_f_df_pre[t] + np.einsum("bns,bns->bn", d_c, c_prev[t]) + np.einsum("bns,bns->bn", d_dot_c, dot_c_prev[t]))
+            * ddot_f_ddot_f_pre[t]
+        )
+        # through c = f * c[t-1] + i * z
+        d_dot_i = np.einsum("bns,bns->bn", d_dot_c, z[t])
+        # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        d_dot_i_pre[t] = d_dot_i * ddot_i_ddot_i_pre[t]
+        d_i_pre[t] = (
+            (d_dot_i * ddot_i_di_pre[t] + np.einsum("bns,bns->bn", d_c, z[t]) + np.einsum("bns,bns->bn", d_dot_c, dot_z[t]))
+            * ddot_i_ddot_i_pre[t]
+        )
+        d_h_prev = (
+            d_i_pre[t] @ U_i
+            + d_dot_i_pre[t] @ dot_U_i
+            + d_f_pre[t] @ U_f
+            + d_dot_f_pre[t] @ dot_U_f
+            + d_o_pre[t] @ U_o
+            + d_dot_o_pre[t] @ dot_U_o
+            + np.einsum("bns,nsh->bh", d_z_pre[t], U_z)
+            + np.einsum("bns,nsh->bh", d_dot_z_pre[t], dot_U_z)
+        )
+        d_c_prev = d_c * f[t, :, :, None] + d_dot_c * dot_f[t, :, :, None]
+        d_dot_h_prev = (
+            d_dot_i_pre[t] @ U_i
+            + d_dot_f_pre[t] @ U_f
+            + d_dot_o_pre[t] @ U_o
+            + np.einsum("bns,nsh->bh", d_dot_z_pre[t], U_z)
+        )
+        d_dot_c_prev = d_dot_c * f[t, :, :, None]
+        d_h_next, d_c_next, d_dot_h_next, d_dot_c_next = d_h_prev, d_c_prev, d_dot_h_prev, d_dot_c_prev
+
+    # all steps at once
+    d_x = (
+        times(d_i_pre, W_i)
+        + times(d_dot_i_pre, dot_W_i)
+        + times(d_f_pre, W_f)
+        + times(d_dot_f_pre, dot_W_f)
+        + times(d_o_pre, W_o)
+        + times(d_dot_o_pre, dot_W_o)
+        + np.einsum("tbns,nsi->tbi", d_z_pre, W_z)
+        + np.einsum("tbns,nsi->tbi", d_dot_z_pre, dot_W_z)
+    )
+    d_W_i_W_i_x = outer_sum(d_i_pre, x)
+    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre, dot_x)
+    d_U_i_U_i_h = outer_sum(d_i_pre, h_prev)
+    d_U_i_dot_U_i_h_h_prev = outer_sum(d_dot_i_pre, dot_h_prev)
+    d_b_i = d_i_pre.sum(axis=(0, 1))
+    d_W_f_W_f_x = outer_sum(d_f_pre, x)
+    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre, dot_x)
+    d_U_f_U_f_h = outer_sum(d_f_pre, h_prev)
+    d_U_f_dot_U_f_h_h_prev = outer_sum(d_dot_f_pre, dot_h_prev)
+    d_b_f = d_f_pre.sum(axis=(0, 1))
+    d_W_o_W_o_x = outer_sum(d_o_pre, x)
+    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre, dot_x)
+    d_U_o_U_o_h = outer_sum(d_o_pre, h_prev)
+    d_U_o_dot_U_o_h_h_prev = outer_sum(d_dot_o_pre, dot_h_prev)
+    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_W_z_z_sum = np.einsum("tbns,tbi->nsi", d_z_pre, x)
+    d_W_z_dot_z_sum_x = np.einsum("tbns,tbi->nsi", d_dot_z_pre, dot_x)
+    d_U_z_z_sum2 = np.einsum("tbns,tbh->nsh", d_z_pre, h_prev)
+    d_U_z_dot_z_sum2_h_prev = np.einsum("tbns,tbh->nsh", d_dot_z_pre, dot_h_prev)
+    d_b_z = d_z_pre.sum(axis=(0, 1))
+    d_W_h_h_sum = np.einsum("tbhn,tbns->hns", d_h_sum, y)
+    d_W_h_dot_h_sum_y = np.einsum("tbhn,tbns->hns", d_dot_h_sum, dot_y)
+    d_W_i = d_W_i_W_i_x + d_W_i_dot_W_i_x_x
+    d_U_i = d_U_i_U_i_h + d_U_i_dot_U_i_h_h_prev
+    d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x
+    d_U_f = d_U_f_U_f_h + d_U_f_dot_U_f_h_h_prev
+    d_W_o = d_W_o_W_o_x + d_W_o_dot_W_o_x_x
+    d_U_o = d_U_o_U_o_h + d_U_o_dot_U_o_h_h_prev
+    d_W_z = d_W_z_z_sum + d_W_z_dot_z_sum_x
+    d_U_z = d_U_z_z_sum2 + d_U_z_dot_z_sum2_h_prev
+    d_W_h = d_W_h_h_sum + d_W_h_dot_h_sum_y
+
+    dot_dparams = {
+        "W_i": d_W_i,
+        "U_i": d_U_i,
+        "b_i": d_b_i,
+        "W_f": d_W_f,
+        "U_f": d_U_f,
+        "b_f": d_b_f,
+        "W_o": d_W_o,
+        "U_o": d_U_o,
+        "b_o": d_b_o,
+        "W_z": d_W_z,
+        "U_z": d_U_z,
+        "b_z": d_b_z,
+        "W_h": d_W_h,
+    }
+    dot_dstart = {"h": d_h_next, "c": d_c_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -361,10 +726,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -226,6 +226,321 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
+    b_f, W_g, U_g, b_g, W_o = params["b_f"], params["W_g"], params["U_g"], params["b_g"], params["W_o"]
+    U_o, b_o = params["U_o"], params["b_o"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    c_in = times(x, W_f.T) + b_f
+    c_in2 = times(x, W_i.T) + b_i
+    c_in3 = times(x, W_g.T) + b_g
+    h_in = times(x, W_o.T) + b_o
+
+    c_prev = state["c"]
+    for t in range(T):
+        # c = clip(f * c[t-1] + i * g, -limit, limit)
+        c = np.minimum(np.maximum(sigmoid(h_prev[t] @ U_f.T + c_in[t]) * c_prev + sigmoid(h_prev[t] @ U_i.T + c_in2[t]) * np.tanh(h_prev[t] @ U_g.T + c_in3[t]), -limit), limit)
+        # h = o * tanh(c)
+        h[t] = sigmoid(h_prev[t] @ U_o.T + h_in[t]) * np.tanh(c)
+        c_prev = c
+
+    last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
+    b_f, W_g, U_g, b_g, W_o = params["b_f"], params["W_g"], params["U_g"], params["b_g"], params["W_o"]
+    U_o, b_o = params["U_o"], params["b_o"]
+    dot_W_i, dot_U_i, dot_b_i = dot_params["W_i"], dot_params["U_i"], dot_params["b_i"]
+    dot_W_f, dot_U_f, dot_b_f = dot_params["W_f"], dot_params["U_f"], dot_params["b_f"]
+    dot_W_g, dot_U_g, dot_b_g = dot_params["W_g"], dot_params["U_g"], dot_params["b_g"]
+    dot_W_o, dot_U_o, dot_b_o = dot_params["W_o"], dot_params["U_o"], dot_params["b_o"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+
+    # all steps at once
+    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
+    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
+    dot_W_g_x = times(x, dot_W_g.T) + times(dot_x, W_g.T)
+    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
+    i_in = times(x, W_i.T) + b_i
+    f_in = times(x, W_f.T) + b_f
+    g_in = times(x, W_g.T) + b_g
+    o_in = times(x, W_o.T) + b_o
+    dot_c_in = dot_W_g_x + dot_b_g
+    dot_c_in2 = dot_W_f_x + dot_b_f
+    dot_c_in3 = dot_W_i_x + dot_b_i
+    dot_h_in = dot_W_o_x + dot_b_o
+
+    c_prev = state["c"]
+    dot_c_prev = dot_state["c"]
+    for t in range(T):
+        # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        i = sigmoid(h_prev[t] @ U_i.T + i_in[t])
+        # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        f = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        # g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+        g = np.tanh(h_prev[t] @ U_g.T + g_in[t])
+        # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        o = sigmoid(h_prev[t] @ U_o.T + o_in[t])
+        # c = clip(f * c[t-1] + i * g, -limit, limit)
+        c_pre = f * c_prev + i * g
+        c = np.minimum(np.maximum(c_pre, -limit), limit)
+        dot_c = (
+            ((h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T + dot_c_in2[t]) * f * (1 - f) * c_prev + f * dot_c_prev + (h_prev[t] @ dot_U_i.T + dot_h_prev[t] @ U_i.T + dot_c_in3[t]) * i * (1 - i) * g + i * (h_prev[t] @ dot_U_g.T + dot_h_prev[t] @ U_g.T + dot_c_in[t]) * (1 - g**2))
+            * np.greater(c_pre, -limit).astype(dtype)
+            * np.greater(limit, c_pre).astype(dtype)
+        )
+        # h = o * tanh(c)
+        tanh_c = np.tanh(c)
+        h[t] = o * tanh_c
+        dot_h[t] = (
+            (h_prev[t] @ dot_U_o.T + dot_h_prev[t] @ U_o.T + dot_h_in[t]) * o * (1 - o) * tanh_c
+            + o * dot_c * (1 - tanh_c**2)
+        )
+        c_prev, dot_c_prev = c, dot_c
+
+    last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    dot_last = {"c": dot_c_prev.copy(), "h": dot_h_rows[-1].copy()}
+    return h.copy(), last, dot_h.copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    T, B, H = size["T"], size["B"], size["H"]
+    dot_x = dot_inputs["x"]
+    W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
+    b_f, W_g, U_g, b_g, W_o = params["b_f"], params["W_g"], params["U_g"], params["b_g"], params["W_o"]
+    U_o, b_o = params["U_o"], params["b_o"]
+    dot_W_i, dot_U_i, dot_b_i = dot_params["W_i"], dot_params["U_i"], dot_params["b_i"]
+    dot_W_f, dot_U_f, dot_b_f = dot_params["W_f"], dot_params["U_f"], dot_params["b_f"]
+    dot_W_g, dot_U_g, dot_b_g = dot_params["W_g"], dot_params["U_g"], dot_params["b_g"]
+    dot_W_o, dot_U_o, dot_b_o = dot_params["W_o"], dot_params["U_o"], dot_params["b_o"]
+    zeros = filled("state", None, size, dtype)
+    h_rows, h_prev, h = carried(state["h"], T)
+    c_rows, c_prev, c = carried(state["c"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
+    dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g = (np.empty((T, B, H), dtype) for _ in range(8))
+    dot_g, dot_o_pre, o, dot_o, c_pre, tanh_c, dot_tanh_c = (np.empty((T, B, H), dtype) for _ in range(7))
+
+    # all steps at once
+    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
+    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
+    dot_W_g_x = times(x, dot_W_g.T) + times(dot_x, W_g.T)
+    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
+    dot_i_pre_in = dot_W_i_x + dot_b_i
+    i_in = times(x, W_i.T) + b_i
+    dot_f_pre_in = dot_W_f_x + dot_b_f
+    f_in = times(x, W_f.T) + b_f
+    dot_g_pre_in = dot_W_g_x + dot_b_g
+    g_in = times(x, W_g.T) + b_g
+    dot_o_pre_in = dot_W_o_x + dot_b_o
+    o_in = times(x, W_o.T) + b_o
+
+    for t in range(T):
+        # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        dot_i_pre[t] = h_prev[t] @ dot_U_i.T + dot_h_prev[t] @ U_i.T + dot_i_pre_in[t]
+        i[t] = sigmoid(h_prev[t] @ U_i.T + i_in[t])
+        dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
+        # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        dot_f_pre[t] = h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T + dot_f_pre_in[t]
+        f[t] = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
+        # g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+        dot_g_pre[t] = h_prev[t] @ dot_U_g.T + dot_h_prev[t] @ U_g.T + dot_g_pre_in[t]
+        g[t] = np.tanh(h_prev[t] @ U_g.T + g_in[t])
+        dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
+        # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        dot_o_pre[t] = h_prev[t] @ dot_U_o.T + dot_h_prev[t] @ U_o.T + dot_o_pre_in[t]
+        o[t] = sigmoid(h_prev[t] @ U_o.T + o_in[t])
+        dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
+        # c = clip(f * c[t-1] + i * g, -limit, limit)
+        c_pre[t] = f[t] * c_prev[t] + i[t] * g[t]
+        c[t] = np.minimum(np.maximum(c_pre[t], -limit), limit)
+        dot_c[t] = (
+            (dot_f[t] * c_prev[t] + dot_c_prev[t] * f[t] + dot_i[t] * g[t] + dot_g[t] * i[t])
+            * np.greater(c_pre[t], -limit).astype(dtype)
+            * np.greater(limit, c_pre[t]).astype(dtype)
+        )
+        # h = o * tanh(c)
+        tanh_c[t] = np.tanh(c[t])
+        dot_tanh_c[t] = dot_c[t] * (1 - tanh_c[t]**2)
+        h[t] = o[t] * tanh_c[t]
+        dot_h[t] = dot_o[t] * tanh_c[t] + dot_tanh_c[t] * o[t]
+    d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre = (np.empty((T, B, H), dtype) for _ in range(5))
+    d_f_pre, d_dot_i_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(3))
+
+    # all steps at once
+    ddot_tanh_c_ddot_c_pre = 1 - tanh_c**2
+    local_dot_c_pre = np.greater(c_pre, -limit).astype(dtype) * np.greater(limit, c_pre).astype(dtype)
+    ddot_tanh_c_dc_pre = -2 * dot_c * tanh_c
+    ddot_o_ddot_o_pre = o * (1 - o)
+    ddot_o_do_pre = dot_o_pre * (1 - o) - dot_o_pre * o
+    ddot_g_ddot_g_pre = 1 - g**2
+    ddot_g_dg_pre = -2 * dot_g_pre * g
+    ddot_f_ddot_f_pre = f * (1 - f)
+    ddot_f_df_pre = dot_f_pre * (1 - f) - dot_f_pre * f
+    ddot_i_ddot_i_pre = i * (1 - i)
+    ddot_i_di_pre = dot_i_pre * (1 - i) - dot_i_pre * i
+
+    d_h_next = zeros["h"]
+    d_c_next = zeros["c"]
+    d_dot_h_next = dstate["h"]
+    d_dot_c_next = dstate["c"]
+    for t in reversed(range(T)):
+        # through h = o * tanh(c)
+        d_dot_h = dy[t] + d_dot_h_next
+        d_dot_tanh_c = d_dot_h * o[t]
+        # through c = clip(f * c[t-1] + i * g, -limit, limit)
+        d_dot_c_pre = (d_dot_c_next + d_dot_tanh_c * ddot_tanh_c_ddot_c_pre[t]) * local_dot_c_pre[t]
+        d_c_pre = (
+            (d_c_next + (d_dot_tanh_c * ddot_tanh_c_dc_pre[t] + d_h_next * o[t] + d_dot_h * dot_o[t]) * ddot_tanh_c_ddot_c_pre[t])
+            * local_dot_c_pre[t]
+        )
+        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        d_dot_o = d_dot_h * tanh_c[t]
+        d_dot_o_pre[t] = d_dot_o * ddot_o_ddot_o_pre[t]
+        d_o_pre[t] = (
+            (d_dot_o * ddot_o_do_pre[t] + d_h_next * tanh_c[t] + d_dot_h * dot_tanh_c[t])
+            * ddot_o_ddot_o_pre[t]
+        )
+        # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+        d_dot_g = d_dot_c_pre * i[t]
+        d_dot_g_pre[t] = d_dot_g * ddot_g_ddot_g_pre[t]
+        d_g_pre[t] = (
+            (d_dot_g * ddot_g_dg_pre[t] + d_c_pre * i[t] + d_dot_c_pre * dot_i[t])
+            * ddot_g_ddot_g_pre[t]
+        )
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        d_dot_f = d_dot_c_pre * c_prev[t]
+        d_dot_f_pre[t] = d_dot_f * ddot_f_ddot_f_pre[t]
+        d_f_pre[t] = (
+            (d_dot_f * ddot_f_df_pre[t] + d_c_pre * c_prev[t] + d_dot_c_pre * dot_c_prev[t])
+            * ddot_f_ddot_f_pre[t]
+        )
+        # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        d_dot_i = d_dot_c_pre * g[t]
+        d_dot_i_pre[t] = d_dot_i * ddot_i_ddot_i_pre[t]
+        d_i_pre[t] = (
+            (d_dot_i * ddot_i_di_pre[t] + d_c_pre * g[t] + d_dot_c_pre * dot_g[t])
+            * ddot_i_ddot_i_pre[t]
+        )
+        d_h_prev = (
+            d_i_pre[t] @ U_i
+            + d_dot_i_pre[t] @ dot_U_i
+            + d_f_pre[t] @ U_f
+            + d_dot_f_pre[t] @ dot_U_f
+            + d_g_pre[t] @ U_g
+            + d_dot_g_pre[t] @ dot_U_g
+            + d_o_pre[t] @ U_o
+            + d_dot_o_pre[t] @ dot_U_o
+        )
+        d_c_prev = d_c_pre * f[t] + d_dot_c_pre * dot_f[t]
+        d_dot_h_prev = (
+            d_dot_i_pre[t] @ U_i
+            + d_dot_f_pre[t] @ U_f
+            + d_dot_g_pre[t] @ U_g
+            + d_dot_o_pre[t] @ U_o
+        )
+        d_dot_c_prev = d_dot_c_pre * f[t]
+        d_h_next, d_c_next, d_dot_h_next, d_dot_c_next = d_h_prev, d_c_prev, d_dot_h_prev, d_dot_c_prev
+
+    # all steps at once
+    d_x = (
+        times(d_i_pre, W_i)
+        + times(d_dot_i_pre, dot_W_i)
+        + times(d_f_pre, W_f)
+        + times(d_dot_f_pre, dot_W_f)
+        + times(d_g_pre, W_g)
+        + times(d_dot_g_pre, dot_W_g)
+        + times(d_o_pre, W_o)
+        + times(d_dot_o_pre, dot_W_o)
+    )
+    d_W_i_W_i_x = outer_sum(d_i_pre, x)
+    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre, dot_x)
+    d_U_i_U_i_h = outer_sum(d_i_pre, h_prev)
+    d_U_i_dot_U_i_h_h_prev = outer_sum(d_dot_i_pre, dot_h_prev)
+    d_b_i = d_i_pre.sum(axis=(0, 1))
+    d_W_f_W_f_x = outer_sum(d_f_pre, x)
+    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre, dot_x)
+    d_U_f_U_f_h = outer_sum(d_f_pre, h_prev)
+    d_U_f_dot_U_f_h_h_prev = outer_sum(d_dot_f_pre, dot_h_prev)
+    d_b_f = d_f_pre.sum(axis=(0, 1))
+    d_W_g_W_g_x = outer_sum(d_g_pre, x)
+    d_W_g_dot_W_g_x_x = outer_sum(d_dot_g_pre, dot_x)
+    d_U_g_U_g_h = outer_sum(d_g_pre, h_prev)
+    d_U_g_dot_U_g_h_h_prev = outer_sum(d_dot_g_pre, dot_h_prev)
+    d_b_g = d_g_pre.sum(axis=(0, 1))
+    d_W_o_W_o_x = outer_sum(d_o_pre, x)
+    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre, dot_x)
+    d_U_o_U_o_h = outer_sum(d_o_pre, h_prev)
+    d_U_o_dot_U_o_h_h_prev = outer_sum(d_dot_o_pre, dot_h_prev)
+    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_W_i = d_W_i_W_i_x + d_W_i_dot_W_i_x_x
+    d_U_i = d_U_i_U_i_h + d_U_i_dot_U_i_h_h_prev
+    d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x
+    d_U_f = d_U_f_U_f_h + d_U_f_dot_U_f_h_h_prev
+    d_W_g = d_W_g_W_g_x + d_W_g_dot_W_g_x_x
+    d_U_g = d_U_g_U_g_h + d_U_g_dot_U_g_h_h_prev
+    d_W_o = d_W_o_W_o_x + d_W_o_dot_W_o_x_x
+    d_U_o = d_U_o_U_o_h + d_U_o_dot_U_o_h_h_prev
+
+    dot_dparams = {
+        "W_i": d_W_i,
+        "U_i": d_U_i,
+        "b_i": d_b_i,
+        "W_f": d_W_f,
+        "U_f": d_U_f,
+        "b_f": d_b_f,
+        "W_g": d_W_g,
+        "U_g": d_U_g,
+        "b_g": d_b_g,
+        "W_o": d_W_o,
+        "U_o": d_U_o,
+        "b_o": d_b_o,
+    }
+    dot_dstart = {"h": d_h_next, "c": d_c_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -340,10 +655,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

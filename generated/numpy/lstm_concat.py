@@ -198,6 +198,253 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x.copy(), dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_i, b_i, W_f, b_f, W_g = params["W_i"], params["b_i"], params["W_f"], params["b_f"], params["W_g"]
+    b_g, W_o, b_o = params["b_g"], params["W_o"], params["b_o"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    c_prev = state["c"]
+    for t in range(T):
+        # v = concat(h[t-1], x)
+        v = np.concatenate([h_prev[t], x[t]], axis=-1)
+        # c = f * c[t-1] + i * g
+        c = sigmoid(v @ W_f.T + b_f) * c_prev + sigmoid(v @ W_i.T + b_i) * np.tanh(v @ W_g.T + b_g)
+        # h = o * tanh(c)
+        h[t] = sigmoid(v @ W_o.T + b_o) * np.tanh(c)
+        c_prev = c
+
+    last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    W_i, b_i, W_f, b_f, W_g = params["W_i"], params["b_i"], params["W_f"], params["b_f"], params["W_g"]
+    b_g, W_o, b_o = params["b_g"], params["W_o"], params["b_o"]
+    dot_W_i, dot_b_i, dot_W_f = dot_params["W_i"], dot_params["b_i"], dot_params["W_f"]
+    dot_b_f, dot_W_g, dot_b_g = dot_params["b_f"], dot_params["W_g"], dot_params["b_g"]
+    dot_W_o, dot_b_o = dot_params["W_o"], dot_params["b_o"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+
+    c_prev = state["c"]
+    dot_c_prev = dot_state["c"]
+    for t in range(T):
+        # v = concat(h[t-1], x)
+        v = np.concatenate([h_prev[t], x[t]], axis=-1)
+        dot_v = np.concatenate([dot_h_prev[t], dot_x[t]], axis=-1)
+        # i = sigmoid(W_i @ v + b_i)
+        i = sigmoid(v @ W_i.T + b_i)
+        # f = sigmoid(W_f @ v + b_f)
+        f = sigmoid(v @ W_f.T + b_f)
+        # g = tanh(W_g @ v + b_g)
+        g = np.tanh(v @ W_g.T + b_g)
+        # o = sigmoid(W_o @ v + b_o)
+        o = sigmoid(v @ W_o.T + b_o)
+        # c = f * c[t-1] + i * g
+        c = f * c_prev + i * g
+        dot_c = (
+            (v @ dot_W_f.T + dot_v @ W_f.T + dot_b_f) * f * (1 - f) * c_prev
+            + f * dot_c_prev
+            + (v @ dot_W_i.T + dot_v @ W_i.T + dot_b_i) * i * (1 - i) * g
+            + i * (v @ dot_W_g.T + dot_v @ W_g.T + dot_b_g) * (1 - g**2)
+        )
+        # h = o * tanh(c)
+        tanh_c = np.tanh(c)
+        h[t] = o * tanh_c
+        dot_h[t] = (
+            (v @ dot_W_o.T + dot_v @ W_o.T + dot_b_o) * o * (1 - o) * tanh_c
+            + o * dot_c * (1 - tanh_c**2)
+        )
+        c_prev, dot_c_prev = c, dot_c
+
+    last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    dot_last = {"c": dot_c_prev.copy(), "h": dot_h_rows[-1].copy()}
+    return h.copy(), last, dot_h.copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    T, B, I, H = size["T"], size["B"], size["I"], size["H"]
+    dot_x = dot_inputs["x"]
+    W_i, b_i, W_f, b_f, W_g = params["W_i"], params["b_i"], params["W_f"], params["b_f"], params["W_g"]
+    b_g, W_o, b_o = params["b_g"], params["W_o"], params["b_o"]
+    dot_W_i, dot_b_i, dot_W_f = dot_params["W_i"], dot_params["b_i"], dot_params["W_f"]
+    dot_b_f, dot_W_g, dot_b_g = dot_params["b_f"], dot_params["W_g"], dot_params["b_g"]
+    dot_W_o, dot_b_o = dot_params["W_o"], dot_params["b_o"]
+    zeros = filled("state", None, size, dtype)
+    h_rows, h_prev, h = carried(state["h"], T)
+    c_rows, c_prev, c = carried(state["c"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
+    v, dot_v = (np.empty((T, B, H + I), dtype) for _ in range(2))
+    dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g = (np.empty((T, B, H), dtype) for _ in range(8))
+    dot_g, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c = (np.empty((T, B, H), dtype) for _ in range(6))
+
+    for t in range(T):
+        # v = concat(h[t-1], x)
+        v[t] = np.concatenate([h_prev[t], x[t]], axis=-1)
+        dot_v[t] = np.concatenate([dot_h_prev[t], dot_x[t]], axis=-1)
+        # i = sigmoid(W_i @ v + b_i)
+        dot_i_pre[t] = v[t] @ dot_W_i.T + dot_v[t] @ W_i.T + dot_b_i
+        i[t] = sigmoid(v[t] @ W_i.T + b_i)
+        dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
+        # f = sigmoid(W_f @ v + b_f)
+        dot_f_pre[t] = v[t] @ dot_W_f.T + dot_v[t] @ W_f.T + dot_b_f
+        f[t] = sigmoid(v[t] @ W_f.T + b_f)
+        dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
+        # g = tanh(W_g @ v + b_g)
+        dot_g_pre[t] = v[t] @ dot_W_g.T + dot_v[t] @ W_g.T + dot_b_g
+        g[t] = np.tanh(v[t] @ W_g.T + b_g)
+        dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
+        # o = sigmoid(W_o @ v + b_o)
+        dot_o_pre[t] = v[t] @ dot_W_o.T + dot_v[t] @ W_o.T + dot_b_o
+        o[t] = sigmoid(v[t] @ W_o.T + b_o)
+        dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
+        # c = f * c[t-1] + i * g
+        c[t] = f[t] * c_prev[t] + i[t] * g[t]
+        dot_c[t] = dot_f[t] * c_prev[t] + dot_c_prev[t] * f[t] + dot_i[t] * g[t] + dot_g[t] * i[t]
+        # h = o * tanh(c)
+        tanh_c[t] = np.tanh(c[t])
+        dot_tanh_c[t] = dot_c[t] * (1 - tanh_c[t]**2)
+        h[t] = o[t] * tanh_c[t]
+        dot_h[t] = dot_o[t] * tanh_c[t] + dot_tanh_c[t] * o[t]
+    d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre = (np.empty((T, B, H), dtype) for _ in range(5))
+    d_f_pre, d_dot_i_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(3))
+    d_v = np.empty((T, B, H + I), dtype)
+
+    # all steps at once
+    ddot_tanh_c_ddot_c = 1 - tanh_c**2
+    ddot_tanh_c_dc = -2 * dot_c * tanh_c
+    ddot_o_ddot_o_pre = o * (1 - o)
+    ddot_o_do_pre = dot_o_pre * (1 - o) - dot_o_pre * o
+    ddot_g_ddot_g_pre = 1 - g**2
+    ddot_g_dg_pre = -2 * dot_g_pre * g
+    ddot_f_ddot_f_pre = f * (1 - f)
+    ddot_f_df_pre = dot_f_pre * (1 - f) - dot_f_pre * f
+    ddot_i_ddot_i_pre = i * (1 - i)
+    ddot_i_di_pre = dot_i_pre * (1 - i) - dot_i_pre * i
+
+    d_h_next = zeros["h"]
+    d_c_next = zeros["c"]
+    d_dot_h_next = dstate["h"]
+    d_dot_c_next = dstate["c"]
+    for t in reversed(range(T)):
+        # through h = o * tanh(c)
+        d_dot_h = dy[t] + d_dot_h_next
+        d_dot_tanh_c = d_dot_h * o[t]
+        # through c = f * c[t-1] + i * g
+        d_dot_c = d_dot_c_next + d_dot_tanh_c * ddot_tanh_c_ddot_c[t]
+        d_c = (
+            d_c_next
+            + (d_dot_tanh_c * ddot_tanh_c_dc[t] + d_h_next * o[t] + d_dot_h * dot_o[t]) * ddot_tanh_c_ddot_c[t]
+        )
+        # through o = sigmoid(W_o @ v + b_o)
+        d_dot_o = d_dot_h * tanh_c[t]
+        d_dot_o_pre[t] = d_dot_o * ddot_o_ddot_o_pre[t]
+        d_o_pre[t] = (
+            (d_dot_o * ddot_o_do_pre[t] + d_h_next * tanh_c[t] + d_dot_h * dot_tanh_c[t])
+            * ddot_o_ddot_o_pre[t]
+        )
+        # through g = tanh(W_g @ v + b_g)
+        d_dot_g = d_dot_c * i[t]
+        d_dot_g_pre[t] = d_dot_g * ddot_g_ddot_g_pre[t]
+        d_g_pre[t] = (d_dot_g * ddot_g_dg_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_g_ddot_g_pre[t]
+        # through f = sigmoid(W_f @ v + b_f)
+        d_dot_f = d_dot_c * c_prev[t]
+        d_dot_f_pre[t] = d_dot_f * ddot_f_ddot_f_pre[t]
+        d_f_pre[t] = (
+            (d_dot_f * ddot_f_df_pre[t] + d_c * c_prev[t] + d_dot_c * dot_c_prev[t])
+            * ddot_f_ddot_f_pre[t]
+        )
+        # through i = sigmoid(W_i @ v + b_i)
+        d_dot_i = d_dot_c * g[t]
+        d_dot_i_pre[t] = d_dot_i * ddot_i_ddot_i_pre[t]
+        d_i_pre[t] = (d_dot_i * ddot_i_di_pre[t] + d_c * g[t] + d_dot_c * dot_g[t]) * ddot_i_ddot_i_pre[t]
+        # through v = concat(h[t-1], x)
+        d_dot_v = d_dot_i_pre[t] @ W_i + d_dot_f_pre[t] @ W_f + d_dot_g_pre[t] @ W_g + d_dot_o_pre[t] @ W_o
+        d_v[t] = (
+            d_i_pre[t] @ W_i
+            + d_dot_i_pre[t] @ dot_W_i
+            + d_f_pre[t] @ W_f
+            + d_dot_f_pre[t] @ dot_W_f
+            + d_g_pre[t] @ W_g
+            + d_dot_g_pre[t] @ dot_W_g
+            + d_o_pre[t] @ W_o
+            + d_dot_o_pre[t] @ dot_W_o
+        )
+        d_h_prev = d_v[t, ..., :H]
+        d_c_prev = d_c * f[t] + d_dot_c * dot_f[t]
+        d_dot_h_prev = d_dot_v[..., :H]
+        d_dot_c_prev = d_dot_c * f[t]
+        d_h_next, d_c_next, d_dot_h_next, d_dot_c_next = d_h_prev, d_c_prev, d_dot_h_prev, d_dot_c_prev
+
+    # all steps at once
+    d_x = d_v[..., H:H + I]
+    d_W_i_W_i_v = outer_sum(d_i_pre, v)
+    d_W_i_dot_W_i_v_v = outer_sum(d_dot_i_pre, dot_v)
+    d_b_i = d_i_pre.sum(axis=(0, 1))
+    d_W_f_W_f_v = outer_sum(d_f_pre, v)
+    d_W_f_dot_W_f_v_v = outer_sum(d_dot_f_pre, dot_v)
+    d_b_f = d_f_pre.sum(axis=(0, 1))
+    d_W_g_W_g_v = outer_sum(d_g_pre, v)
+    d_W_g_dot_W_g_v_v = outer_sum(d_dot_g_pre, dot_v)
+    d_b_g = d_g_pre.sum(axis=(0, 1))
+    d_W_o_W_o_v = outer_sum(d_o_pre, v)
+    d_W_o_dot_W_o_v_v = outer_sum(d_dot_o_pre, dot_v)
+    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_W_i = d_W_i_W_i_v + d_W_i_dot_W_i_v_v
+    d_W_f = d_W_f_W_f_v + d_W_f_dot_W_f_v_v
+    d_W_g = d_W_g_W_g_v + d_W_g_dot_W_g_v_v
+    d_W_o = d_W_o_W_o_v + d_W_o_dot_W_o_v_v
+
+    dot_dparams = {
+        "W_i": d_W_i,
+        "b_i": d_b_i,
+        "W_f": d_W_f,
+        "b_f": d_b_f,
+        "W_g": d_W_g,
+        "b_g": d_b_g,
+        "W_o": d_W_o,
+        "b_o": d_b_o,
+    }
+    dot_dstart = {"h": d_h_next, "c": d_c_next}
+    return dot_dparams, d_x.copy(), dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -313,10 +560,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -261,7 +261,8 @@ def backward(params, tape, dy, dstate=None):
     w_o, w, m_w, s_w, u_i, u_f, u_g = tape.w_o, tape.w, tape.m_w, tape.s_w, tape.u_i, tape.u_f, tape.u_g
     u_o, u, m_u, s_u, i, f, g, o = tape.u_o, tape.u, tape.m_u, tape.s_u, tape.i, tape.f, tape.g, tape.o
     c_centred, c_std, c_normed, h_tanh = tape.c_centred, tape.c_std, tape.c_normed, tape.h_tanh
-    d_h_pre, d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_u_o, d_u_g, d_u_f, d_u_i = (np.empty((T, B, H), dtype) for _ in range(9))
+    d_h_pre, d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_u_o, d_u_g = (np.empty((T, B, H), dtype) for _ in range(7))
+    d_u_f, d_u_i = (np.empty((T, B, H), dtype) for _ in range(2))
 
     # all steps at once
     dh_dh_pre = o * (1 - h_tanh**2)
@@ -442,6 +443,959 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T, H = size["T"], size["H"]
+    W_i, W_f, W_g, W_o, U_i = params["W_i"], params["W_f"], params["W_g"], params["W_o"], params["U_i"]
+    U_f, U_g, U_o, gamma_wi = params["U_f"], params["U_g"], params["U_o"], params["gamma_wi"]
+    gamma_ui, b_i, gamma_wf = params["gamma_ui"], params["b_i"], params["gamma_wf"]
+    gamma_uf, b_f, gamma_wg = params["gamma_uf"], params["b_f"], params["gamma_wg"]
+    gamma_ug, b_g, gamma_wo = params["gamma_ug"], params["b_g"], params["gamma_wo"]
+    gamma_uo, b_o, gamma_c, beta_c = params["gamma_uo"], params["b_o"], params["gamma_c"], params["beta_c"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    w_i = times(x, W_i.T)
+    w_f = times(x, W_f.T)
+    w_g = times(x, W_g.T)
+    w_o = times(x, W_o.T)
+    w = np.concatenate([w_i, w_f, w_g, w_o], axis=-1)
+    m_w = 0.25 * (w.sum(axis=2)) / H
+    s_w_sum_arg = (w - m_w[:, :, None])**2
+    s_w = np.sqrt(0.25 * (s_w_sum_arg.sum(axis=2)) / H + eps)
+    c_in = gamma_wf * (w_f - m_w[:, :, None]) / s_w[:, :, None] + b_f
+    c_in2 = (w_i - m_w[:, :, None]) * gamma_wi / s_w[:, :, None] + b_i
+    c_in3 = (w_g - m_w[:, :, None]) * gamma_wg / s_w[:, :, None] + b_g
+    h_in = gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None] + b_o
+
+    c_prev = state["c"]
+    for t in range(T):
+        # u_i = U_i @ h[t-1]
+        u_i = h_prev[t] @ U_i.T
+        # u_f = U_f @ h[t-1]
+        u_f = h_prev[t] @ U_f.T
+        # u_g = U_g @ h[t-1]
+        u_g = h_prev[t] @ U_g.T
+        # u_o = U_o @ h[t-1]
+        u_o = h_prev[t] @ U_o.T
+        # u = concat(u_i, u_f, u_g, u_o)
+        u = np.concatenate([u_i, u_f, u_g, u_o], axis=-1)
+        # m_u = mean(u)
+        m_u = 0.25 * (u.sum(axis=1)) / H
+        # s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        s_u_sum_arg = (u - m_u[:, None])**2
+        s_u = np.sqrt(0.25 * (s_u_sum_arg.sum(axis=1)) / H + eps)
+        # c = f * c[t-1] + i * g
+        c = (
+            sigmoid(gamma_uf * (u_f - m_u[:, None]) / s_u[:, None] + c_in[t]) * c_prev
+            + sigmoid((u_i - m_u[:, None]) * gamma_ui / s_u[:, None] + c_in2[t]) * np.tanh((u_g - m_u[:, None]) * gamma_ug / s_u[:, None] + c_in3[t])
+        )
+        # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        sum_c = c.sum(axis=1)
+        c_centred = c - sum_c[:, None] / H
+        c_squared = np.einsum("bh,bh->b", c_centred, c_centred)
+        h[t] = (
+            sigmoid(gamma_uo * (u_o - m_u[:, None]) / s_u[:, None] + h_in[t])
+            * np.tanh(gamma_c * c_centred / np.sqrt(c_squared[:, None] / H + 1e-05) + beta_c)
+        )
+        c_prev = c
+
+    last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, H = size["T"], size["H"]
+    dot_x = dot_inputs["x"]
+    W_i, W_f, W_g, W_o, U_i = params["W_i"], params["W_f"], params["W_g"], params["W_o"], params["U_i"]
+    U_f, U_g, U_o, gamma_wi = params["U_f"], params["U_g"], params["U_o"], params["gamma_wi"]
+    gamma_ui, b_i, gamma_wf = params["gamma_ui"], params["b_i"], params["gamma_wf"]
+    gamma_uf, b_f, gamma_wg = params["gamma_uf"], params["b_f"], params["gamma_wg"]
+    gamma_ug, b_g, gamma_wo = params["gamma_ug"], params["b_g"], params["gamma_wo"]
+    gamma_uo, b_o, gamma_c, beta_c = params["gamma_uo"], params["b_o"], params["gamma_c"], params["beta_c"]
+    dot_W_i, dot_W_f, dot_W_g = dot_params["W_i"], dot_params["W_f"], dot_params["W_g"]
+    dot_W_o, dot_U_i, dot_U_f = dot_params["W_o"], dot_params["U_i"], dot_params["U_f"]
+    dot_U_g, dot_U_o, dot_gamma_wi = dot_params["U_g"], dot_params["U_o"], dot_params["gamma_wi"]
+    dot_gamma_ui, dot_b_i, dot_gamma_wf = dot_params["gamma_ui"], dot_params["b_i"], dot_params["gamma_wf"]
+    dot_gamma_uf, dot_b_f, dot_gamma_wg = dot_params["gamma_uf"], dot_params["b_f"], dot_params["gamma_wg"]
+    dot_gamma_ug, dot_b_g, dot_gamma_wo = dot_params["gamma_ug"], dot_params["b_g"], dot_params["gamma_wo"]
+    dot_gamma_uo, dot_b_o, dot_gamma_c = dot_params["gamma_uo"], dot_params["b_o"], dot_params["gamma_c"]
+    dot_beta_c = dot_params["beta_c"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+
+    # all steps at once
+    w_i = times(x, W_i.T)
+    dot_w_i = times(x, dot_W_i.T) + times(dot_x, W_i.T)
+    w_f = times(x, W_f.T)
+    dot_w_f = times(x, dot_W_f.T) + times(dot_x, W_f.T)
+    w_g = times(x, W_g.T)
+    dot_w_g = times(x, dot_W_g.T) + times(dot_x, W_g.T)
+    w_o = times(x, W_o.T)
+    dot_w_o = times(x, dot_W_o.T) + times(dot_x, W_o.T)
+    w = np.concatenate([w_i, w_f, w_g, w_o], axis=-1)
+    dot_w = np.concatenate([dot_w_i, dot_w_f, dot_w_g, dot_w_o], axis=-1)
+    m_w = 0.25 * (w.sum(axis=2)) / H
+    dot_m_w = 0.25 * (dot_w.sum(axis=2)) / H
+    s_w_sum_arg = (w - m_w[:, :, None])**2
+    dot_s_w_sum_arg = (
+        dot_w * (2 * w - 2 * m_w[:, :, None])
+        + dot_m_w[:, :, None] * (2 * m_w[:, :, None] - 2 * w)
+    )
+    s_w = np.sqrt(0.25 * (s_w_sum_arg.sum(axis=2)) / H + eps)
+    dot_s_w = 0.125 * (dot_s_w_sum_arg.sum(axis=2)) / (H * s_w)
+    i_in = gamma_wi * (w_i - m_w[:, :, None]) / s_w[:, :, None] + b_i
+    dot_i_in = (
+        dot_gamma_wi * (w_i - m_w[:, :, None]) / s_w[:, :, None]
+        + dot_w_i * gamma_wi / s_w[:, :, None]
+        - dot_m_w[:, :, None] * gamma_wi / s_w[:, :, None]
+        - dot_s_w[:, :, None] * gamma_wi * (w_i - m_w[:, :, None]) / s_w[:, :, None]**2
+        + dot_b_i
+    )
+    f_in = gamma_wf * (w_f - m_w[:, :, None]) / s_w[:, :, None] + b_f
+    g_in = gamma_wg * (w_g - m_w[:, :, None]) / s_w[:, :, None] + b_g
+    dot_g_in = (
+        dot_gamma_wg * (w_g - m_w[:, :, None]) / s_w[:, :, None]
+        + dot_w_g * gamma_wg / s_w[:, :, None]
+        - dot_m_w[:, :, None] * gamma_wg / s_w[:, :, None]
+        - dot_s_w[:, :, None] * gamma_wg * (w_g - m_w[:, :, None]) / s_w[:, :, None]**2
+        + dot_b_g
+    )
+    o_in = gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None] + b_o
+    dot_c_in = (
+        dot_gamma_wf * (w_f - m_w[:, :, None]) / s_w[:, :, None]
+        + dot_w_f * gamma_wf / s_w[:, :, None]
+        - dot_m_w[:, :, None] * gamma_wf / s_w[:, :, None]
+        - dot_s_w[:, :, None] * gamma_wf * (w_f - m_w[:, :, None]) / s_w[:, :, None]**2
+        + dot_b_f
+    )
+    dot_h_in = (
+        dot_gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None]
+        + dot_w_o * gamma_wo / s_w[:, :, None]
+        - dot_m_w[:, :, None] * gamma_wo / s_w[:, :, None]
+        - dot_s_w[:, :, None] * gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None]**2
+        + dot_b_o
+    )
+
+    c_prev = state["c"]
+    dot_c_prev = dot_state["c"]
+    for t in range(T):
+        # u_i = U_i @ h[t-1]
+        u_i = h_prev[t] @ U_i.T
+        dot_u_i = h_prev[t] @ dot_U_i.T + dot_h_prev[t] @ U_i.T
+        # u_f = U_f @ h[t-1]
+        u_f = h_prev[t] @ U_f.T
+        dot_u_f = h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T
+        # u_g = U_g @ h[t-1]
+        u_g = h_prev[t] @ U_g.T
+        dot_u_g = h_prev[t] @ dot_U_g.T + dot_h_prev[t] @ U_g.T
+        # u_o = U_o @ h[t-1]
+        u_o = h_prev[t] @ U_o.T
+        dot_u_o = h_prev[t] @ dot_U_o.T + dot_h_prev[t] @ U_o.T
+        # u = concat(u_i, u_f, u_g, u_o)
+        u = np.concatenate([u_i, u_f, u_g, u_o], axis=-1)
+        dot_u = np.concatenate([dot_u_i, dot_u_f, dot_u_g, dot_u_o], axis=-1)
+        # m_u = mean(u)
+        m_u = 0.25 * (u.sum(axis=1)) / H
+        dot_m_u = 0.25 * (dot_u.sum(axis=1)) / H
+        # s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        s_u_sum_arg = (u - m_u[:, None])**2
+        dot_s_u_sum_arg = dot_u * (2 * u - 2 * m_u[:, None]) + dot_m_u[:, None] * (2 * m_u[:, None] - 2 * u)
+        s_u = np.sqrt(0.25 * (s_u_sum_arg.sum(axis=1)) / H + eps)
+        dot_s_u = 0.125 * (dot_s_u_sum_arg.sum(axis=1)) / (H * s_u)
+        # i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        i = sigmoid(gamma_ui * (u_i - m_u[:, None]) / s_u[:, None] + i_in[t])
+        dot_i = (
+            (dot_gamma_ui * (u_i - m_u[:, None]) / s_u[:, None] + dot_u_i * gamma_ui / s_u[:, None] - dot_m_u[:, None] * gamma_ui / s_u[:, None] - dot_s_u[:, None] * gamma_ui * (u_i - m_u[:, None]) / s_u[:, None]**2 + dot_i_in[t])
+            * i
+            * (1 - i)
+        )
+        # f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        f = sigmoid(gamma_uf * (u_f - m_u[:, None]) / s_u[:, None] + f_in[t])
+        # g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        g = np.tanh(gamma_ug * (u_g - m_u[:, None]) / s_u[:, None] + g_in[t])
+        dot_g = (
+            (dot_gamma_ug * (u_g - m_u[:, None]) / s_u[:, None] + dot_u_g * gamma_ug / s_u[:, None] - dot_m_u[:, None] * gamma_ug / s_u[:, None] - dot_s_u[:, None] * gamma_ug * (u_g - m_u[:, None]) / s_u[:, None]**2 + dot_g_in[t])
+            * (1 - g**2)
+        )
+        # o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        o = sigmoid(gamma_uo * (u_o - m_u[:, None]) / s_u[:, None] + o_in[t])
+        # c = f * c[t-1] + i * g
+        c = f * c_prev + i * g
+        dot_c = (
+            (dot_gamma_uf * (u_f - m_u[:, None]) / s_u[:, None] + dot_u_f * gamma_uf / s_u[:, None] - dot_m_u[:, None] * gamma_uf / s_u[:, None] - dot_s_u[:, None] * gamma_uf * (u_f - m_u[:, None]) / s_u[:, None]**2 + dot_c_in[t]) * f * (1 - f) * c_prev
+            + f * dot_c_prev
+            + dot_i * g
+            + dot_g * i
+        )
+        # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        sum_c = c.sum(axis=1)
+        dot_sum_c = dot_c.sum(axis=1)
+        c_centred = c - sum_c[:, None] / H
+        dot_c_centred = dot_c - dot_sum_c[:, None] / H
+        dot_c_squared_c_centred = np.einsum("bh,bh->b", dot_c_centred, c_centred)
+        dot_c_squared_c_centred2 = np.einsum("bh,bh->b", c_centred, dot_c_centred)
+        c_std = np.sqrt(np.einsum("bh,bh->b", c_centred, c_centred) / H + 1e-05)
+        c_normed = c_centred / c_std[:, None]
+        h_tanh = np.tanh(gamma_c * c_normed + beta_c)
+        dot_h_tanh = (
+            (dot_gamma_c * c_normed + (dot_c_centred / c_std[:, None] - 0.5 * (dot_c_squared_c_centred[:, None] + dot_c_squared_c_centred2[:, None]) * c_centred / (H * c_std[:, None]**3)) * gamma_c + dot_beta_c)
+            * (1 - h_tanh**2)
+        )
+        h[t] = o * h_tanh
+        dot_h[t] = (
+            (dot_gamma_uo * (u_o - m_u[:, None]) / s_u[:, None] + dot_u_o * gamma_uo / s_u[:, None] - dot_m_u[:, None] * gamma_uo / s_u[:, None] - dot_s_u[:, None] * gamma_uo * (u_o - m_u[:, None]) / s_u[:, None]**2 + dot_h_in[t]) * o * (1 - o) * h_tanh
+            + o * dot_h_tanh
+        )
+        c_prev, dot_c_prev = c, dot_c
+
+    last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    dot_last = {"c": dot_c_prev.copy(), "h": dot_h_rows[-1].copy()}
+    return h.copy(), last, dot_h.copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    T, B, H = size["T"], size["B"], size["H"]
+    dot_x = dot_inputs["x"]
+    W_i, W_f, W_g, W_o, U_i = params["W_i"], params["W_f"], params["W_g"], params["W_o"], params["U_i"]
+    U_f, U_g, U_o, gamma_wi = params["U_f"], params["U_g"], params["U_o"], params["gamma_wi"]
+    gamma_ui, b_i, gamma_wf = params["gamma_ui"], params["b_i"], params["gamma_wf"]
+    gamma_uf, b_f, gamma_wg = params["gamma_uf"], params["b_f"], params["gamma_wg"]
+    gamma_ug, b_g, gamma_wo = params["gamma_ug"], params["b_g"], params["gamma_wo"]
+    gamma_uo, b_o, gamma_c, beta_c = params["gamma_uo"], params["b_o"], params["gamma_c"], params["beta_c"]
+    dot_W_i, dot_W_f, dot_W_g = dot_params["W_i"], dot_params["W_f"], dot_params["W_g"]
+    dot_W_o, dot_U_i, dot_U_f = dot_params["W_o"], dot_params["U_i"], dot_params["U_f"]
+    dot_U_g, dot_U_o, dot_gamma_wi = dot_params["U_g"], dot_params["U_o"], dot_params["gamma_wi"]
+    dot_gamma_ui, dot_b_i, dot_gamma_wf = dot_params["gamma_ui"], dot_params["b_i"], dot_params["gamma_wf"]
+    dot_gamma_uf, dot_b_f, dot_gamma_wg = dot_params["gamma_uf"], dot_params["b_f"], dot_params["gamma_wg"]
+    dot_gamma_ug, dot_b_g, dot_gamma_wo = dot_params["gamma_ug"], dot_params["b_g"], dot_params["gamma_wo"]
+    dot_gamma_uo, dot_b_o, dot_gamma_c = dot_params["gamma_uo"], dot_params["b_o"], dot_params["gamma_c"]
+    dot_beta_c = dot_params["beta_c"]
+    zeros = filled("state", None, size, dtype)
+    h_rows, h_prev, h = carried(state["h"], T)
+    c_rows, c_prev, c = carried(state["c"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
+    u_i, dot_u_i, u_f, dot_u_f, u_g, dot_u_g, u_o, dot_u_o = (np.empty((T, B, H), dtype) for _ in range(8))
+    dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g = (np.empty((T, B, H), dtype) for _ in range(8))
+    dot_g, dot_o_pre, o, dot_o, c_centred, dot_c_centred = (np.empty((T, B, H), dtype) for _ in range(6))
+    c_normed, dot_c_normed, dot_h_pre, h_tanh, dot_h_tanh = (np.empty((T, B, H), dtype) for _ in range(5))
+    u, dot_u = (np.empty((T, B, H + H + H + H), dtype) for _ in range(2))
+    m_u, dot_m_u, dot_s_u_pre, s_u, dot_s_u, dot_c_squared = (np.empty((T, B), dtype) for _ in range(6))
+    c_std, dot_c_std = (np.empty((T, B), dtype) for _ in range(2))
+
+    # all steps at once
+    w_i = times(x, W_i.T)
+    dot_w_i = times(x, dot_W_i.T) + times(dot_x, W_i.T)
+    w_f = times(x, W_f.T)
+    dot_w_f = times(x, dot_W_f.T) + times(dot_x, W_f.T)
+    w_g = times(x, W_g.T)
+    dot_w_g = times(x, dot_W_g.T) + times(dot_x, W_g.T)
+    w_o = times(x, W_o.T)
+    dot_w_o = times(x, dot_W_o.T) + times(dot_x, W_o.T)
+    w = np.concatenate([w_i, w_f, w_g, w_o], axis=-1)
+    dot_w = np.concatenate([dot_w_i, dot_w_f, dot_w_g, dot_w_o], axis=-1)
+    m_w = 0.25 * (w.sum(axis=2)) / H
+    dot_m_w = 0.25 * (dot_w.sum(axis=2)) / H
+    s_w_sum_arg = (w - m_w[:, :, None])**2
+    dot_s_w_sum_arg = (
+        dot_w * (2 * w - 2 * m_w[:, :, None])
+        + dot_m_w[:, :, None] * (2 * m_w[:, :, None] - 2 * w)
+    )
+    dot_s_w_pre = 0.25 * (dot_s_w_sum_arg.sum(axis=2)) / H
+    s_w = np.sqrt(0.25 * (s_w_sum_arg.sum(axis=2)) / H + eps)
+    dot_s_w = 0.5 * dot_s_w_pre / s_w
+    dot_i_pre_in = (
+        dot_gamma_wi * (w_i - m_w[:, :, None]) / s_w[:, :, None]
+        + dot_w_i * gamma_wi / s_w[:, :, None]
+        - dot_m_w[:, :, None] * gamma_wi / s_w[:, :, None]
+        - dot_s_w[:, :, None] * gamma_wi * (w_i - m_w[:, :, None]) / s_w[:, :, None]**2
+        + dot_b_i
+    )
+    i_in = gamma_wi * (w_i - m_w[:, :, None]) / s_w[:, :, None] + b_i
+    dot_f_pre_in = (
+        dot_gamma_wf * (w_f - m_w[:, :, None]) / s_w[:, :, None]
+        + dot_w_f * gamma_wf / s_w[:, :, None]
+        - dot_m_w[:, :, None] * gamma_wf / s_w[:, :, None]
+        - dot_s_w[:, :, None] * gamma_wf * (w_f - m_w[:, :, None]) / s_w[:, :, None]**2
+        + dot_b_f
+    )
+    f_in = gamma_wf * (w_f - m_w[:, :, None]) / s_w[:, :, None] + b_f
+    dot_g_pre_in = (
+        dot_gamma_wg * (w_g - m_w[:, :, None]) / s_w[:, :, None]
+        + dot_w_g * gamma_wg / s_w[:, :, None]
+        - dot_m_w[:, :, None] * gamma_wg / s_w[:, :, None]
+        - dot_s_w[:, :, None] * gamma_wg * (w_g - m_w[:, :, None]) / s_w[:, :, None]**2
+        + dot_b_g
+    )
+    g_in = gamma_wg * (w_g - m_w[:, :, None]) / s_w[:, :, None] + b_g
+    dot_o_pre_in = (
+        dot_gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None]
+        + dot_w_o * gamma_wo / s_w[:, :, None]
+        - dot_m_w[:, :, None] * gamma_wo / s_w[:, :, None]
+        - dot_s_w[:, :, None] * gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None]**2
+        + dot_b_o
+    )
+    o_in = gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None] + b_o
+
+    for t in range(T):
+        # u_i = U_i @ h[t-1]
+        u_i[t] = h_prev[t] @ U_i.T
+        dot_u_i[t] = h_prev[t] @ dot_U_i.T + dot_h_prev[t] @ U_i.T
+        # u_f = U_f @ h[t-1]
+        u_f[t] = h_prev[t] @ U_f.T
+        dot_u_f[t] = h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T
+        # u_g = U_g @ h[t-1]
+        u_g[t] = h_prev[t] @ U_g.T
+        dot_u_g[t] = h_prev[t] @ dot_U_g.T + dot_h_prev[t] @ U_g.T
+        # u_o = U_o @ h[t-1]
+        u_o[t] = h_prev[t] @ U_o.T
+        dot_u_o[t] = h_prev[t] @ dot_U_o.T + dot_h_prev[t] @ U_o.T
+        # u = concat(u_i, u_f, u_g, u_o)
+        u[t] = np.concatenate([u_i[t], u_f[t], u_g[t], u_o[t]], axis=-1)
+        dot_u[t] = np.concatenate([dot_u_i[t], dot_u_f[t], dot_u_g[t], dot_u_o[t]], axis=-1)
+        # m_u = mean(u)
+        m_u[t] = 0.25 * (u[t].sum(axis=1)) / H
+        dot_m_u[t] = 0.25 * (dot_u[t].sum(axis=1)) / H
+        # s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        s_u_sum_arg = (u[t] - m_u[t, :, None])**2
+        dot_s_u_sum_arg = (
+            dot_u[t] * (2 * u[t] - 2 * m_u[t, :, None])
+            + dot_m_u[t, :, None] * (2 * m_u[t, :, None] - 2 * u[t])
+        )
+        dot_s_u_pre[t] = 0.25 * (dot_s_u_sum_arg.sum(axis=1)) / H
+        s_u[t] = np.sqrt(0.25 * (s_u_sum_arg.sum(axis=1)) / H + eps)
+        dot_s_u[t] = 0.5 * dot_s_u_pre[t] / s_u[t]
+        # i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        dot_i_pre[t] = (
+            dot_gamma_ui * (u_i[t] - m_u[t, :, None]) / s_u[t, :, None]
+            + dot_u_i[t] * gamma_ui / s_u[t, :, None]
+            - dot_m_u[t, :, None] * gamma_ui / s_u[t, :, None]
+            - dot_s_u[t, :, None] * gamma_ui * (u_i[t] - m_u[t, :, None]) / s_u[t, :, None]**2
+            + dot_i_pre_in[t]
+        )
+        i[t] = sigmoid(gamma_ui * (u_i[t] - m_u[t, :, None]) / s_u[t, :, None] + i_in[t])
+        dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
+        # f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        dot_f_pre[t] = (
+            dot_gamma_uf * (u_f[t] - m_u[t, :, None]) / s_u[t, :, None]
+            + dot_u_f[t] * gamma_uf / s_u[t, :, None]
+            - dot_m_u[t, :, None] * gamma_uf / s_u[t, :, None]
+            - dot_s_u[t, :, None] * gamma_uf * (u_f[t] - m_u[t, :, None]) / s_u[t, :, None]**2
+            + dot_f_pre_in[t]
+        )
+        f[t] = sigmoid(gamma_uf * (u_f[t] - m_u[t, :, None]) / s_u[t, :, None] + f_in[t])
+        dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
+        # g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        dot_g_pre[t] = (
+            dot_gamma_ug * (u_g[t] - m_u[t, :, None]) / s_u[t, :, None]
+            + dot_u_g[t] * gamma_ug / s_u[t, :, None]
+            - dot_m_u[t, :, None] * gamma_ug / s_u[t, :, None]
+            - dot_s_u[t, :, None] * gamma_ug * (u_g[t] - m_u[t, :, None]) / s_u[t, :, None]**2
+            + dot_g_pre_in[t]
+        )
+        g[t] = np.tanh(gamma_ug * (u_g[t] - m_u[t, :, None]) / s_u[t, :, None] + g_in[t])
+        dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
+        # o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        dot_o_pre[t] = (
+            dot_gamma_uo * (u_o[t] - m_u[t, :, None]) / s_u[t, :, None]
+            + dot_u_o[t] * gamma_uo / s_u[t, :, None]
+            - dot_m_u[t, :, None] * gamma_uo / s_u[t, :, None]
+            - dot_s_u[t, :, None] * gamma_uo * (u_o[t] - m_u[t, :, None]) / s_u[t, :, None]**2
+            + dot_o_pre_in[t]
+        )
+        o[t] = sigmoid(gamma_uo * (u_o[t] - m_u[t, :, None]) / s_u[t, :, None] + o_in[t])
+        dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
+        # c = f * c[t-1] + i * g
+        c[t] = f[t] * c_prev[t] + i[t] * g[t]
+        dot_c[t] = dot_f[t] * c_prev[t] + dot_c_prev[t] * f[t] + dot_i[t] * g[t] + dot_g[t] * i[t]
+        # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        sum_c = c[t].sum(axis=1)
+        dot_sum_c = dot_c[t].sum(axis=1)
+        c_centred[t] = c[t] - sum_c[:, None] / H
+        dot_c_centred[t] = dot_c[t] - dot_sum_c[:, None] / H
+        dot_c_squared[t] = (
+            np.einsum("bh,bh->b", dot_c_centred[t], c_centred[t])
+            + np.einsum("bh,bh->b", c_centred[t], dot_c_centred[t])
+        )
+        c_std[t] = np.sqrt(np.einsum("bh,bh->b", c_centred[t], c_centred[t]) / H + 1e-05)
+        dot_c_std[t] = 0.5 * dot_c_squared[t] / (H * c_std[t])
+        c_normed[t] = c_centred[t] / c_std[t, :, None]
+        dot_c_normed[t] = (
+            dot_c_centred[t] / c_std[t, :, None]
+            - dot_c_std[t, :, None] * c_centred[t] / c_std[t, :, None]**2
+        )
+        dot_h_pre[t] = dot_gamma_c * c_normed[t] + dot_c_normed[t] * gamma_c + dot_beta_c
+        h_tanh[t] = np.tanh(gamma_c * c_normed[t] + beta_c)
+        dot_h_tanh[t] = dot_h_pre[t] * (1 - h_tanh[t]**2)
+        h[t] = o[t] * h_tanh[t]
+        dot_h[t] = dot_o[t] * h_tanh[t] + dot_h_tanh[t] * o[t]
+    d_dot_h_pre, d_h_pre, d_dot_o_pre, d_o_pre, d_dot_g_pre = (np.empty((T, B, H), dtype) for _ in range(5))
+    d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(5))
+    d_dot_u_o, d_u_o, d_dot_u_g, d_u_g, d_dot_u_f, d_u_f = (np.empty((T, B, H), dtype) for _ in range(6))
+    d_dot_u_i, d_u_i = (np.empty((T, B, H), dtype) for _ in range(2))
+
+    # all steps at once
+    ddot_h_tanh_ddot_h_pre = 1 - h_tanh**2
+    ddot_h_tanh_dh_pre = -2 * dot_h_pre * h_tanh
+    ddot_c_std_dot_c_normed_ddot_c_std = -1 / c_std**2
+    ddot_c_normed_ddot_c_normed_by_c_std = (
+        2 * dot_c_std[:, :, None] * c_centred / c_std[:, :, None]**3
+        - dot_c_centred / c_std[:, :, None]**2
+    )
+    ddot_c_std_ddot_c_squared = 0.5 / (H * c_std)
+    ddot_c_normed_ddot_c_centred = 1 / c_std
+    ddot_c_squared_ddot_c_centred = 2 * c_centred
+    ddot_c_squared_dc_centred = 2 * dot_c_centred
+    ddot_c_normed_dc_centred = -dot_c_std / c_std**2
+    ddot_c_std_dc_centred = -0.5 * dot_c_squared / (H * c_std**2)
+    local_c_centred = c_centred / (H * c_std[:, :, None])
+    ddot_o_ddot_o_pre = o * (1 - o)
+    ddot_o_do_pre = dot_o_pre * (1 - o) - dot_o_pre * o
+    ddot_g_ddot_g_pre = 1 - g**2
+    ddot_g_dg_pre = -2 * dot_g_pre * g
+    ddot_f_ddot_f_pre = f * (1 - f)
+    ddot_f_df_pre = dot_f_pre * (1 - f) - dot_f_pre * f
+    ddot_i_ddot_i_pre = i * (1 - i)
+    ddot_i_di_pre = dot_i_pre * (1 - i) - dot_i_pre * i
+    ddot_i_pre_ddot_i_pre_by_dot_s_u = -gamma_ui * (u_i - m_u[:, :, None]) / s_u[:, :, None]**2
+    ddot_f_pre_ddot_f_pre_by_dot_s_u = -gamma_uf * (u_f - m_u[:, :, None]) / s_u[:, :, None]**2
+    ddot_g_pre_ddot_g_pre_by_dot_s_u = -gamma_ug * (u_g - m_u[:, :, None]) / s_u[:, :, None]**2
+    ddot_o_pre_ddot_o_pre_by_dot_s_u = -gamma_uo * (u_o - m_u[:, :, None]) / s_u[:, :, None]**2
+    ddot_i_pre_ddot_i_pre_by_s_u = (
+        dot_m_u[:, :, None] * gamma_ui / s_u[:, :, None]**2
+        - dot_gamma_ui * (u_i - m_u[:, :, None]) / s_u[:, :, None]**2
+        - dot_u_i * gamma_ui / s_u[:, :, None]**2
+        + 2 * dot_s_u[:, :, None] * gamma_ui * (u_i - m_u[:, :, None]) / s_u[:, :, None]**3
+    )
+    ddot_f_pre_ddot_f_pre_by_s_u = (
+        dot_m_u[:, :, None] * gamma_uf / s_u[:, :, None]**2
+        - dot_gamma_uf * (u_f - m_u[:, :, None]) / s_u[:, :, None]**2
+        - dot_u_f * gamma_uf / s_u[:, :, None]**2
+        + 2 * dot_s_u[:, :, None] * gamma_uf * (u_f - m_u[:, :, None]) / s_u[:, :, None]**3
+    )
+    ddot_g_pre_ddot_g_pre_by_s_u = (
+        dot_m_u[:, :, None] * gamma_ug / s_u[:, :, None]**2
+        - dot_gamma_ug * (u_g - m_u[:, :, None]) / s_u[:, :, None]**2
+        - dot_u_g * gamma_ug / s_u[:, :, None]**2
+        + 2 * dot_s_u[:, :, None] * gamma_ug * (u_g - m_u[:, :, None]) / s_u[:, :, None]**3
+    )
+    ddot_o_pre_ddot_o_pre_by_s_u = (
+        dot_m_u[:, :, None] * gamma_uo / s_u[:, :, None]**2
+        - dot_gamma_uo * (u_o - m_u[:, :, None]) / s_u[:, :, None]**2
+        - dot_u_o * gamma_uo / s_u[:, :, None]**2
+        + 2 * dot_s_u[:, :, None] * gamma_uo * (u_o - m_u[:, :, None]) / s_u[:, :, None]**3
+    )
+    ddot_s_u_ddot_s_u_sum_arg = 0.125 / (s_u * H)
+    ddot_s_u_ds_u_sum_arg = -0.5 * dot_s_u_pre / s_u**2
+    ddot_s_u_sum_arg_ddot_s_u_sum_arg_by_dot_m_u = 2 * m_u[:, :, None] - 2 * u
+    ddot_s_u_sum_arg_ddot_s_u_sum_arg_by_m_u = 2 * dot_m_u[:, :, None] - 2 * dot_u
+    ddot_i_pre_ddot_i_pre_by_m_u = (
+        dot_s_u[:, :, None] * gamma_ui / s_u[:, :, None]**2
+        - dot_gamma_ui / s_u[:, :, None]
+    )
+    ddot_f_pre_ddot_f_pre_by_m_u = (
+        dot_s_u[:, :, None] * gamma_uf / s_u[:, :, None]**2
+        - dot_gamma_uf / s_u[:, :, None]
+    )
+    ddot_g_pre_ddot_g_pre_by_m_u = (
+        dot_s_u[:, :, None] * gamma_ug / s_u[:, :, None]**2
+        - dot_gamma_ug / s_u[:, :, None]
+    )
+    ddot_o_pre_ddot_o_pre_by_m_u = (
+        dot_s_u[:, :, None] * gamma_uo / s_u[:, :, None]**2
+        - dot_gamma_uo / s_u[:, :, None]
+    )
+    ddot_s_u_sum_arg_ddot_u = 2 * u - 2 * m_u[:, :, None]
+    ddot_m_u_dot_f_pre_ddot_u = -1 / s_u
+    ddot_s_u_sum_arg_du = 2 * dot_u - 2 * dot_m_u[:, :, None]
+    ddot_o_pre_ddot_u_o = gamma_uo / s_u[:, :, None]
+    ddot_o_pre_du_o = (
+        dot_gamma_uo / s_u[:, :, None]
+        - gamma_uo * dot_s_u[:, :, None] / s_u[:, :, None]**2
+    )
+    ddot_g_pre_ddot_u_g = gamma_ug / s_u[:, :, None]
+    ddot_g_pre_du_g = (
+        dot_gamma_ug / s_u[:, :, None]
+        - gamma_ug * dot_s_u[:, :, None] / s_u[:, :, None]**2
+    )
+    ddot_f_pre_ddot_u_f = gamma_uf / s_u[:, :, None]
+    ddot_f_pre_du_f = (
+        dot_gamma_uf / s_u[:, :, None]
+        - gamma_uf * dot_s_u[:, :, None] / s_u[:, :, None]**2
+    )
+    ddot_i_pre_ddot_u_i = gamma_ui / s_u[:, :, None]
+    ddot_i_pre_du_i = (
+        dot_gamma_ui / s_u[:, :, None]
+        - gamma_ui * dot_s_u[:, :, None] / s_u[:, :, None]**2
+    )
+
+    d_h_next = zeros["h"]
+    d_c_next = zeros["c"]
+    d_dot_h_next = dstate["h"]
+    d_dot_c_next = dstate["c"]
+    for t in reversed(range(T)):
+        # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        d_dot_h = dy[t] + d_dot_h_next
+        d_dot_h_tanh = d_dot_h * o[t]
+        d_dot_h_pre[t] = d_dot_h_tanh * ddot_h_tanh_ddot_h_pre[t]
+        d_h_pre[t] = (
+            (d_dot_h_tanh * ddot_h_tanh_dh_pre[t] + d_h_next * o[t] + d_dot_h * dot_o[t])
+            * ddot_h_tanh_ddot_h_pre[t]
+        )
+        d_dot_c_normed = d_dot_h_pre[t] * gamma_c
+        d_c_normed = d_h_pre[t] * gamma_c + d_dot_h_pre[t] * dot_gamma_c
+        d_dot_c_std = (
+            (np.einsum("bh,bh->b", d_dot_c_normed, c_centred[t]))
+            * ddot_c_std_dot_c_normed_ddot_c_std[t]
+        )
+        d_c_std_c_normed = np.einsum("bh,bh->b", d_c_normed, c_centred[t])
+        d_dot_c_normed_by_c_std = d_dot_c_normed * ddot_c_normed_ddot_c_normed_by_c_std[t]
+        d_c_std_dot_c_normed = d_dot_c_normed_by_c_std.sum(axis=1)
+        d_dot_c_squared = d_dot_c_std * ddot_c_std_ddot_c_squared[t]
+        d_dot_c_centred = (
+            d_dot_c_squared[:, None] * ddot_c_squared_ddot_c_centred[t]
+            + d_dot_c_normed * ddot_c_normed_ddot_c_centred[t, :, None]
+        )
+        d_c_centred = (
+            (d_dot_c_std[:, None] * ddot_c_std_dc_centred[t, :, None] + d_c_std_c_normed[:, None] * ddot_c_std_dot_c_normed_ddot_c_std[t, :, None] + d_c_std_dot_c_normed[:, None]) * local_c_centred[t]
+            + d_dot_c_squared[:, None] * ddot_c_squared_dc_centred[t]
+            + d_c_normed * ddot_c_normed_ddot_c_centred[t, :, None]
+            + d_dot_c_normed * ddot_c_normed_dc_centred[t, :, None]
+        )
+        d_dot_sum_c_dot_c_centred = d_dot_c_centred.sum(axis=1)
+        d_sum_c_c_centred = d_c_centred.sum(axis=1)
+        # through c = f * c[t-1] + i * g
+        d_dot_c = d_dot_c_next - d_dot_sum_c_dot_c_centred[:, None] / H + d_dot_c_centred
+        d_c = d_c_next - d_sum_c_c_centred[:, None] / H + d_c_centred
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        d_dot_o = d_dot_h * h_tanh[t]
+        d_dot_o_pre[t] = d_dot_o * ddot_o_ddot_o_pre[t]
+        d_o_pre[t] = (
+            (d_dot_o * ddot_o_do_pre[t] + d_h_next * h_tanh[t] + d_dot_h * dot_h_tanh[t])
+            * ddot_o_ddot_o_pre[t]
+        )
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        d_dot_g = d_dot_c * i[t]
+        d_dot_g_pre[t] = d_dot_g * ddot_g_ddot_g_pre[t]
+        d_g_pre[t] = (d_dot_g * ddot_g_dg_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_g_ddot_g_pre[t]
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        d_dot_f = d_dot_c * c_prev[t]
+        d_dot_f_pre[t] = d_dot_f * ddot_f_ddot_f_pre[t]
+        d_f_pre[t] = (
+            (d_dot_f * ddot_f_df_pre[t] + d_c * c_prev[t] + d_dot_c * dot_c_prev[t])
+            * ddot_f_ddot_f_pre[t]
+        )
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        d_dot_i = d_dot_c * g[t]
+        d_dot_i_pre[t] = d_dot_i * ddot_i_ddot_i_pre[t]
+        d_i_pre[t] = (d_dot_i * ddot_i_di_pre[t] + d_c * g[t] + d_dot_c * dot_g[t]) * ddot_i_ddot_i_pre[t]
+        d_dot_i_pre_by_dot_s_u = d_dot_i_pre[t] * ddot_i_pre_ddot_i_pre_by_dot_s_u[t]
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        d_dot_f_pre_by_dot_s_u = d_dot_f_pre[t] * ddot_f_pre_ddot_f_pre_by_dot_s_u[t]
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        d_dot_g_pre_by_dot_s_u = d_dot_g_pre[t] * ddot_g_pre_ddot_g_pre_by_dot_s_u[t]
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        d_dot_o_pre_by_dot_s_u = d_dot_o_pre[t] * ddot_o_pre_ddot_o_pre_by_dot_s_u[t]
+        # through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        d_dot_s_u = (
+            d_dot_i_pre_by_dot_s_u.sum(axis=1)
+            + d_dot_f_pre_by_dot_s_u.sum(axis=1)
+            + d_dot_g_pre_by_dot_s_u.sum(axis=1)
+            + d_dot_o_pre_by_dot_s_u.sum(axis=1)
+        )
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        d_i_pre_by_s_u = d_i_pre[t] * ddot_i_pre_ddot_i_pre_by_dot_s_u[t]
+        d_s_u_i_pre = d_i_pre_by_s_u.sum(axis=1)
+        d_dot_i_pre_by_s_u = d_dot_i_pre[t] * ddot_i_pre_ddot_i_pre_by_s_u[t]
+        d_s_u_dot_i_pre = d_dot_i_pre_by_s_u.sum(axis=1)
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        d_f_pre_by_s_u = d_f_pre[t] * ddot_f_pre_ddot_f_pre_by_dot_s_u[t]
+        d_s_u_f_pre = d_f_pre_by_s_u.sum(axis=1)
+        d_dot_f_pre_by_s_u = d_dot_f_pre[t] * ddot_f_pre_ddot_f_pre_by_s_u[t]
+        d_s_u_dot_f_pre = d_dot_f_pre_by_s_u.sum(axis=1)
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        d_g_pre_by_s_u = d_g_pre[t] * ddot_g_pre_ddot_g_pre_by_dot_s_u[t]
+        d_s_u_g_pre = d_g_pre_by_s_u.sum(axis=1)
+        d_dot_g_pre_by_s_u = d_dot_g_pre[t] * ddot_g_pre_ddot_g_pre_by_s_u[t]
+        d_s_u_dot_g_pre = d_dot_g_pre_by_s_u.sum(axis=1)
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        d_o_pre_by_s_u = d_o_pre[t] * ddot_o_pre_ddot_o_pre_by_dot_s_u[t]
+        d_s_u_o_pre = d_o_pre_by_s_u.sum(axis=1)
+        d_dot_o_pre_by_s_u = d_dot_o_pre[t] * ddot_o_pre_ddot_o_pre_by_s_u[t]
+        d_s_u_dot_o_pre = d_dot_o_pre_by_s_u.sum(axis=1)
+        # through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        d_dot_s_u_sum_arg = np.broadcast_to(d_dot_s_u[:, None] * ddot_s_u_ddot_s_u_sum_arg[t, :, None], (B, H + H + H + H,))
+        d_s_u_sum_arg = np.broadcast_to((d_dot_s_u[:, None] * ddot_s_u_ds_u_sum_arg[t, :, None] + d_s_u_i_pre[:, None] + d_s_u_dot_i_pre[:, None] + d_s_u_f_pre[:, None] + d_s_u_dot_f_pre[:, None] + d_s_u_g_pre[:, None] + d_s_u_dot_g_pre[:, None] + d_s_u_o_pre[:, None] + d_s_u_dot_o_pre[:, None]) * ddot_s_u_ddot_s_u_sum_arg[t, :, None], (B, H + H + H + H,))
+        d_dot_s_u_sum_arg_by_dot_m_u = d_dot_s_u_sum_arg * ddot_s_u_sum_arg_ddot_s_u_sum_arg_by_dot_m_u[t]
+        d_dot_m_u_dot_s_u_sum_arg = d_dot_s_u_sum_arg_by_dot_m_u.sum(axis=1)
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        d_dot_m_u_dot_i_pre = np.einsum("bh,h->b", d_dot_i_pre[t], gamma_ui)
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        d_dot_m_u_dot_f_pre = np.einsum("bh,h->b", d_dot_f_pre[t], gamma_uf)
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        d_dot_m_u_dot_g_pre = np.einsum("bh,h->b", d_dot_g_pre[t], gamma_ug)
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        d_dot_m_u_dot_o_pre = np.einsum("bh,h->b", d_dot_o_pre[t], gamma_uo)
+        # through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        d_s_u_sum_arg_by_m_u = d_s_u_sum_arg * ddot_s_u_sum_arg_ddot_s_u_sum_arg_by_dot_m_u[t]
+        d_m_u_s_u_sum_arg = d_s_u_sum_arg_by_m_u.sum(axis=1)
+        d_dot_s_u_sum_arg_by_m_u = d_dot_s_u_sum_arg * ddot_s_u_sum_arg_ddot_s_u_sum_arg_by_m_u[t]
+        d_m_u_dot_s_u_sum_arg = d_dot_s_u_sum_arg_by_m_u.sum(axis=1)
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        d_m_u_i_pre = np.einsum("bh,h->b", d_i_pre[t], gamma_ui)
+        d_dot_i_pre_by_m_u = d_dot_i_pre[t] * ddot_i_pre_ddot_i_pre_by_m_u[t]
+        d_m_u_dot_i_pre = d_dot_i_pre_by_m_u.sum(axis=1)
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        d_m_u_f_pre = np.einsum("bh,h->b", d_f_pre[t], gamma_uf)
+        d_dot_f_pre_by_m_u = d_dot_f_pre[t] * ddot_f_pre_ddot_f_pre_by_m_u[t]
+        d_m_u_dot_f_pre = d_dot_f_pre_by_m_u.sum(axis=1)
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        d_m_u_g_pre = np.einsum("bh,h->b", d_g_pre[t], gamma_ug)
+        d_dot_g_pre_by_m_u = d_dot_g_pre[t] * ddot_g_pre_ddot_g_pre_by_m_u[t]
+        d_m_u_dot_g_pre = d_dot_g_pre_by_m_u.sum(axis=1)
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        d_m_u_o_pre = np.einsum("bh,h->b", d_o_pre[t], gamma_uo)
+        d_dot_o_pre_by_m_u = d_dot_o_pre[t] * ddot_o_pre_ddot_o_pre_by_m_u[t]
+        d_m_u_dot_o_pre = d_dot_o_pre_by_m_u.sum(axis=1)
+        # through u = concat(u_i, u_f, u_g, u_o)
+        d_dot_u = (
+            0.25 * (d_dot_m_u_dot_s_u_sum_arg[:, None] + d_dot_m_u_dot_i_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None] + d_dot_m_u_dot_f_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None] + d_dot_m_u_dot_g_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None] + d_dot_m_u_dot_o_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None]) / H
+            + d_dot_s_u_sum_arg * ddot_s_u_sum_arg_ddot_u[t]
+        )
+        d_u = (
+            0.25 * (d_m_u_s_u_sum_arg[:, None] + d_m_u_dot_s_u_sum_arg[:, None] + d_m_u_i_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None] + d_m_u_dot_i_pre[:, None] + d_m_u_f_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None] + d_m_u_dot_f_pre[:, None] + d_m_u_g_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None] + d_m_u_dot_g_pre[:, None] + d_m_u_o_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None] + d_m_u_dot_o_pre[:, None]) / H
+            + d_s_u_sum_arg * ddot_s_u_sum_arg_ddot_u[t]
+            + d_dot_s_u_sum_arg * ddot_s_u_sum_arg_du[t]
+        )
+        d_dot_u_o_dot_u = d_dot_u[..., H + H + H:H + H + H + H]
+        # through u_o = U_o @ h[t-1]
+        d_dot_u_o[t] = d_dot_u_o_dot_u + d_dot_o_pre[t] * ddot_o_pre_ddot_u_o[t]
+        # through u = concat(u_i, u_f, u_g, u_o)
+        d_u_o_u = d_u[..., H + H + H:H + H + H + H]
+        # through u_o = U_o @ h[t-1]
+        d_u_o[t] = d_u_o_u + d_o_pre[t] * ddot_o_pre_ddot_u_o[t] + d_dot_o_pre[t] * ddot_o_pre_du_o[t]
+        # through u = concat(u_i, u_f, u_g, u_o)
+        d_dot_u_g_dot_u = d_dot_u[..., H + H:H + H + H]
+        # through u_g = U_g @ h[t-1]
+        d_dot_u_g[t] = d_dot_u_g_dot_u + d_dot_g_pre[t] * ddot_g_pre_ddot_u_g[t]
+        # through u = concat(u_i, u_f, u_g, u_o)
+        d_u_g_u = d_u[..., H + H:H + H + H]
+        # through u_g = U_g @ h[t-1]
+        d_u_g[t] = d_u_g_u + d_g_pre[t] * ddot_g_pre_ddot_u_g[t] + d_dot_g_pre[t] * ddot_g_pre_du_g[t]
+        # through u = concat(u_i, u_f, u_g, u_o)
+        d_dot_u_f_dot_u = d_dot_u[..., H:H + H]
+        # through u_f = U_f @ h[t-1]
+        d_dot_u_f[t] = d_dot_u_f_dot_u + d_dot_f_pre[t] * ddot_f_pre_ddot_u_f[t]
+        # through u = concat(u_i, u_f, u_g, u_o)
+        d_u_f_u = d_u[..., H:H + H]
+        # through u_f = U_f @ h[t-1]
+        d_u_f[t] = d_u_f_u + d_f_pre[t] * ddot_f_pre_ddot_u_f[t] + d_dot_f_pre[t] * ddot_f_pre_du_f[t]
+        # through u = concat(u_i, u_f, u_g, u_o)
+        d_dot_u_i_dot_u = d_dot_u[..., :H]
+        # through u_i = U_i @ h[t-1]
+        d_dot_u_i[t] = d_dot_u_i_dot_u + d_dot_i_pre[t] * ddot_i_pre_ddot_u_i[t]
+        # through u = concat(u_i, u_f, u_g, u_o)
+        d_u_i_u = d_u[..., :H]
+        # through u_i = U_i @ h[t-1]
+        d_u_i[t] = d_u_i_u + d_i_pre[t] * ddot_i_pre_ddot_u_i[t] + d_dot_i_pre[t] * ddot_i_pre_du_i[t]
+        d_h_prev = (
+            d_u_i[t] @ U_i
+            + d_dot_u_i[t] @ dot_U_i
+            + d_u_f[t] @ U_f
+            + d_dot_u_f[t] @ dot_U_f
+            + d_u_g[t] @ U_g
+            + d_dot_u_g[t] @ dot_U_g
+            + d_u_o[t] @ U_o
+            + d_dot_u_o[t] @ dot_U_o
+        )
+        d_c_prev = d_c * f[t] + d_dot_c * dot_f[t]
+        d_dot_h_prev = d_dot_u_i[t] @ U_i + d_dot_u_f[t] @ U_f + d_dot_u_g[t] @ U_g + d_dot_u_o[t] @ U_o
+        d_dot_c_prev = d_dot_c * f[t]
+        d_h_next, d_c_next, d_dot_h_next, d_dot_c_next = d_h_prev, d_c_prev, d_dot_h_prev, d_dot_c_prev
+
+    # all steps at once
+    d_dot_i_pre_by_dot_s_w = -d_dot_i_pre * gamma_wi * (w_i - m_w[:, :, None]) / s_w[:, :, None]**2
+    d_dot_f_pre_by_dot_s_w = -d_dot_f_pre * gamma_wf * (w_f - m_w[:, :, None]) / s_w[:, :, None]**2
+    d_dot_g_pre_by_dot_s_w = -d_dot_g_pre * gamma_wg * (w_g - m_w[:, :, None]) / s_w[:, :, None]**2
+    d_dot_o_pre_by_dot_s_w = -d_dot_o_pre * gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None]**2
+    d_dot_s_w = (
+        d_dot_i_pre_by_dot_s_w.sum(axis=2)
+        + d_dot_f_pre_by_dot_s_w.sum(axis=2)
+        + d_dot_g_pre_by_dot_s_w.sum(axis=2)
+        + d_dot_o_pre_by_dot_s_w.sum(axis=2)
+    )
+    d_i_pre_by_s_w = -d_i_pre * gamma_wi * (w_i - m_w[:, :, None]) / s_w[:, :, None]**2
+    d_s_w_i_pre = d_i_pre_by_s_w.sum(axis=2)
+    d_dot_i_pre_by_s_w = (
+        d_dot_i_pre
+        * (dot_m_w[:, :, None] * gamma_wi / s_w[:, :, None]**2 - dot_gamma_wi * (w_i - m_w[:, :, None]) / s_w[:, :, None]**2 - dot_w_i * gamma_wi / s_w[:, :, None]**2 + 2 * dot_s_w[:, :, None] * gamma_wi * (w_i - m_w[:, :, None]) / s_w[:, :, None]**3)
+    )
+    d_s_w_dot_i_pre = d_dot_i_pre_by_s_w.sum(axis=2)
+    d_f_pre_by_s_w = -d_f_pre * gamma_wf * (w_f - m_w[:, :, None]) / s_w[:, :, None]**2
+    d_s_w_f_pre = d_f_pre_by_s_w.sum(axis=2)
+    d_dot_f_pre_by_s_w = (
+        d_dot_f_pre
+        * (dot_m_w[:, :, None] * gamma_wf / s_w[:, :, None]**2 - dot_gamma_wf * (w_f - m_w[:, :, None]) / s_w[:, :, None]**2 - dot_w_f * gamma_wf / s_w[:, :, None]**2 + 2 * dot_s_w[:, :, None] * gamma_wf * (w_f - m_w[:, :, None]) / s_w[:, :, None]**3)
+    )
+    d_s_w_dot_f_pre = d_dot_f_pre_by_s_w.sum(axis=2)
+    d_g_pre_by_s_w = -d_g_pre * gamma_wg * (w_g - m_w[:, :, None]) / s_w[:, :, None]**2
+    d_s_w_g_pre = d_g_pre_by_s_w.sum(axis=2)
+    d_dot_g_pre_by_s_w = (
+        d_dot_g_pre
+        * (dot_m_w[:, :, None] * gamma_wg / s_w[:, :, None]**2 - dot_gamma_wg * (w_g - m_w[:, :, None]) / s_w[:, :, None]**2 - dot_w_g * gamma_wg / s_w[:, :, None]**2 + 2 * dot_s_w[:, :, None] * gamma_wg * (w_g - m_w[:, :, None]) / s_w[:, :, None]**3)
+    )
+    d_s_w_dot_g_pre = d_dot_g_pre_by_s_w.sum(axis=2)
+    d_o_pre_by_s_w = -d_o_pre * gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None]**2
+    d_s_w_o_pre = d_o_pre_by_s_w.sum(axis=2)
+    d_dot_o_pre_by_s_w = (
+        d_dot_o_pre
+        * (dot_m_w[:, :, None] * gamma_wo / s_w[:, :, None]**2 - dot_gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None]**2 - dot_w_o * gamma_wo / s_w[:, :, None]**2 + 2 * dot_s_w[:, :, None] * gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None]**3)
+    )
+    d_s_w_dot_o_pre = d_dot_o_pre_by_s_w.sum(axis=2)
+    d_dot_s_w_sum_arg = np.broadcast_to(0.125 * d_dot_s_w[:, :, None] / (s_w[:, :, None] * H), (T, B, H + H + H + H,))
+    d_s_w_sum_arg = np.broadcast_to(0.125 * (d_s_w_i_pre[:, :, None] - 0.5 * d_dot_s_w[:, :, None] * dot_s_w_pre[:, :, None] / s_w[:, :, None]**2 + d_s_w_dot_i_pre[:, :, None] + d_s_w_f_pre[:, :, None] + d_s_w_dot_f_pre[:, :, None] + d_s_w_g_pre[:, :, None] + d_s_w_dot_g_pre[:, :, None] + d_s_w_o_pre[:, :, None] + d_s_w_dot_o_pre[:, :, None]) / (s_w[:, :, None] * H), (T, B, H + H + H + H,))
+    d_dot_s_w_sum_arg_by_dot_m_w = d_dot_s_w_sum_arg * (2 * m_w[:, :, None] - 2 * w)
+    d_dot_m_w_dot_s_w_sum_arg = d_dot_s_w_sum_arg_by_dot_m_w.sum(axis=2)
+    d_dot_m_w_dot_i_pre = np.einsum("tbh,h->tb", d_dot_i_pre, gamma_wi)
+    d_dot_m_w_dot_f_pre = np.einsum("tbh,h->tb", d_dot_f_pre, gamma_wf)
+    d_dot_m_w_dot_g_pre = np.einsum("tbh,h->tb", d_dot_g_pre, gamma_wg)
+    d_dot_m_w_dot_o_pre = np.einsum("tbh,h->tb", d_dot_o_pre, gamma_wo)
+    d_s_w_sum_arg_by_m_w = d_s_w_sum_arg * (2 * m_w[:, :, None] - 2 * w)
+    d_m_w_s_w_sum_arg = d_s_w_sum_arg_by_m_w.sum(axis=2)
+    d_dot_s_w_sum_arg_by_m_w = d_dot_s_w_sum_arg * (2 * dot_m_w[:, :, None] - 2 * dot_w)
+    d_m_w_dot_s_w_sum_arg = d_dot_s_w_sum_arg_by_m_w.sum(axis=2)
+    d_m_w_i_pre = np.einsum("tbh,h->tb", d_i_pre, gamma_wi)
+    d_dot_i_pre_by_m_w = (
+        d_dot_i_pre
+        * (dot_s_w[:, :, None] * gamma_wi / s_w[:, :, None]**2 - dot_gamma_wi / s_w[:, :, None])
+    )
+    d_m_w_dot_i_pre = d_dot_i_pre_by_m_w.sum(axis=2)
+    d_m_w_f_pre = np.einsum("tbh,h->tb", d_f_pre, gamma_wf)
+    d_dot_f_pre_by_m_w = (
+        d_dot_f_pre
+        * (dot_s_w[:, :, None] * gamma_wf / s_w[:, :, None]**2 - dot_gamma_wf / s_w[:, :, None])
+    )
+    d_m_w_dot_f_pre = d_dot_f_pre_by_m_w.sum(axis=2)
+    d_m_w_g_pre = np.einsum("tbh,h->tb", d_g_pre, gamma_wg)
+    d_dot_g_pre_by_m_w = (
+        d_dot_g_pre
+        * (dot_s_w[:, :, None] * gamma_wg / s_w[:, :, None]**2 - dot_gamma_wg / s_w[:, :, None])
+    )
+    d_m_w_dot_g_pre = d_dot_g_pre_by_m_w.sum(axis=2)
+    d_m_w_o_pre = np.einsum("tbh,h->tb", d_o_pre, gamma_wo)
+    d_dot_o_pre_by_m_w = (
+        d_dot_o_pre
+        * (dot_s_w[:, :, None] * gamma_wo / s_w[:, :, None]**2 - dot_gamma_wo / s_w[:, :, None])
+    )
+    d_m_w_dot_o_pre = d_dot_o_pre_by_m_w.sum(axis=2)
+    d_dot_w = (
+        0.25 * (d_dot_m_w_dot_s_w_sum_arg[:, :, None] - d_dot_m_w_dot_i_pre[:, :, None] / s_w[:, :, None] - d_dot_m_w_dot_f_pre[:, :, None] / s_w[:, :, None] - d_dot_m_w_dot_g_pre[:, :, None] / s_w[:, :, None] - d_dot_m_w_dot_o_pre[:, :, None] / s_w[:, :, None]) / H
+        + d_dot_s_w_sum_arg * (2 * w - 2 * m_w[:, :, None])
+    )
+    d_w = (
+        0.25 * (d_m_w_s_w_sum_arg[:, :, None] + d_m_w_dot_s_w_sum_arg[:, :, None] - d_m_w_i_pre[:, :, None] / s_w[:, :, None] - d_m_w_f_pre[:, :, None] / s_w[:, :, None] - d_m_w_g_pre[:, :, None] / s_w[:, :, None] - d_m_w_o_pre[:, :, None] / s_w[:, :, None] + d_m_w_dot_i_pre[:, :, None] + d_m_w_dot_f_pre[:, :, None] + d_m_w_dot_g_pre[:, :, None] + d_m_w_dot_o_pre[:, :, None]) / H
+        + d_s_w_sum_arg * (2 * w - 2 * m_w[:, :, None])
+        + d_dot_s_w_sum_arg * (2 * dot_w - 2 * dot_m_w[:, :, None])
+    )
+    d_dot_w_o_dot_w = d_dot_w[..., H + H + H:H + H + H + H]
+    d_dot_w_o = d_dot_w_o_dot_w + d_dot_o_pre * gamma_wo / s_w[:, :, None]
+    d_w_o_w = d_w[..., H + H + H:H + H + H + H]
+    d_w_o = (
+        d_w_o_w
+        + d_o_pre * gamma_wo / s_w[:, :, None]
+        + (dot_gamma_wo / s_w[:, :, None] - gamma_wo * dot_s_w[:, :, None] / s_w[:, :, None]**2) * d_dot_o_pre
+    )
+    d_dot_w_g_dot_w = d_dot_w[..., H + H:H + H + H]
+    d_dot_w_g = d_dot_w_g_dot_w + d_dot_g_pre * gamma_wg / s_w[:, :, None]
+    d_w_g_w = d_w[..., H + H:H + H + H]
+    d_w_g = (
+        d_w_g_w
+        + d_g_pre * gamma_wg / s_w[:, :, None]
+        + (dot_gamma_wg / s_w[:, :, None] - gamma_wg * dot_s_w[:, :, None] / s_w[:, :, None]**2) * d_dot_g_pre
+    )
+    d_dot_w_f_dot_w = d_dot_w[..., H:H + H]
+    d_dot_w_f = d_dot_w_f_dot_w + d_dot_f_pre * gamma_wf / s_w[:, :, None]
+    d_w_f_w = d_w[..., H:H + H]
+    d_w_f = (
+        d_w_f_w
+        + d_f_pre * gamma_wf / s_w[:, :, None]
+        + (dot_gamma_wf / s_w[:, :, None] - gamma_wf * dot_s_w[:, :, None] / s_w[:, :, None]**2) * d_dot_f_pre
+    )
+    d_dot_w_i_dot_w = d_dot_w[..., :H]
+    d_dot_w_i = d_dot_w_i_dot_w + d_dot_i_pre * gamma_wi / s_w[:, :, None]
+    d_w_i_w = d_w[..., :H]
+    d_w_i = (
+        d_w_i_w
+        + d_i_pre * gamma_wi / s_w[:, :, None]
+        + (dot_gamma_wi / s_w[:, :, None] - gamma_wi * dot_s_w[:, :, None] / s_w[:, :, None]**2) * d_dot_i_pre
+    )
+    d_x = (
+        times(d_w_i, W_i)
+        + times(d_dot_w_i, dot_W_i)
+        + times(d_w_f, W_f)
+        + times(d_dot_w_f, dot_W_f)
+        + times(d_w_g, W_g)
+        + times(d_dot_w_g, dot_W_g)
+        + times(d_w_o, W_o)
+        + times(d_dot_w_o, dot_W_o)
+    )
+    d_W_i_w_i = outer_sum(d_w_i, x)
+    d_W_i_dot_w_i_x = outer_sum(d_dot_w_i, dot_x)
+    d_W_f_w_f = outer_sum(d_w_f, x)
+    d_W_f_dot_w_f_x = outer_sum(d_dot_w_f, dot_x)
+    d_W_g_w_g = outer_sum(d_w_g, x)
+    d_W_g_dot_w_g_x = outer_sum(d_dot_w_g, dot_x)
+    d_W_o_w_o = outer_sum(d_w_o, x)
+    d_W_o_dot_w_o_x = outer_sum(d_dot_w_o, dot_x)
+    d_U_i_u_i = outer_sum(d_u_i, h_prev)
+    d_U_i_dot_u_i_h_prev = outer_sum(d_dot_u_i, dot_h_prev)
+    d_U_f_u_f = outer_sum(d_u_f, h_prev)
+    d_U_f_dot_u_f_h_prev = outer_sum(d_dot_u_f, dot_h_prev)
+    d_U_g_u_g = outer_sum(d_u_g, h_prev)
+    d_U_g_dot_u_g_h_prev = outer_sum(d_dot_u_g, dot_h_prev)
+    d_U_o_u_o = outer_sum(d_u_o, h_prev)
+    d_U_o_dot_u_o_h_prev = outer_sum(d_dot_u_o, dot_h_prev)
+    d_i_pre_by_gamma_wi = d_i_pre * (w_i - m_w[:, :, None]) / s_w[:, :, None]
+    d_gamma_wi_i_pre = d_i_pre_by_gamma_wi.sum(axis=(0, 1))
+    d_dot_i_pre_by_gamma_wi = (
+        d_dot_i_pre
+        * (dot_w_i / s_w[:, :, None] - dot_m_w[:, :, None] / s_w[:, :, None] - dot_s_w[:, :, None] * (w_i - m_w[:, :, None]) / s_w[:, :, None]**2)
+    )
+    d_gamma_wi_dot_i_pre = d_dot_i_pre_by_gamma_wi.sum(axis=(0, 1))
+    d_i_pre_by_gamma_ui = d_i_pre * (u_i - m_u[:, :, None]) / s_u[:, :, None]
+    d_gamma_ui_i_pre = d_i_pre_by_gamma_ui.sum(axis=(0, 1))
+    d_dot_i_pre_by_gamma_ui = (
+        d_dot_i_pre
+        * (dot_u_i / s_u[:, :, None] - dot_m_u[:, :, None] / s_u[:, :, None] - dot_s_u[:, :, None] * (u_i - m_u[:, :, None]) / s_u[:, :, None]**2)
+    )
+    d_gamma_ui_dot_i_pre = d_dot_i_pre_by_gamma_ui.sum(axis=(0, 1))
+    d_b_i = d_i_pre.sum(axis=(0, 1))
+    d_f_pre_by_gamma_wf = d_f_pre * (w_f - m_w[:, :, None]) / s_w[:, :, None]
+    d_gamma_wf_f_pre = d_f_pre_by_gamma_wf.sum(axis=(0, 1))
+    d_dot_f_pre_by_gamma_wf = (
+        d_dot_f_pre
+        * (dot_w_f / s_w[:, :, None] - dot_m_w[:, :, None] / s_w[:, :, None] - dot_s_w[:, :, None] * (w_f - m_w[:, :, None]) / s_w[:, :, None]**2)
+    )
+    d_gamma_wf_dot_f_pre = d_dot_f_pre_by_gamma_wf.sum(axis=(0, 1))
+    d_f_pre_by_gamma_uf = d_f_pre * (u_f - m_u[:, :, None]) / s_u[:, :, None]
+    d_gamma_uf_f_pre = d_f_pre_by_gamma_uf.sum(axis=(0, 1))
+    d_dot_f_pre_by_gamma_uf = (
+        d_dot_f_pre
+        * (dot_u_f / s_u[:, :, None] - dot_m_u[:, :, None] / s_u[:, :, None] - dot_s_u[:, :, None] * (u_f - m_u[:, :, None]) / s_u[:, :, None]**2)
+    )
+    d_gamma_uf_dot_f_pre = d_dot_f_pre_by_gamma_uf.sum(axis=(0, 1))
+    d_b_f = d_f_pre.sum(axis=(0, 1))
+    d_g_pre_by_gamma_wg = d_g_pre * (w_g - m_w[:, :, None]) / s_w[:, :, None]
+    d_gamma_wg_g_pre = d_g_pre_by_gamma_wg.sum(axis=(0, 1))
+    d_dot_g_pre_by_gamma_wg = (
+        d_dot_g_pre
+        * (dot_w_g / s_w[:, :, None] - dot_m_w[:, :, None] / s_w[:, :, None] - dot_s_w[:, :, None] * (w_g - m_w[:, :, None]) / s_w[:, :, None]**2)
+    )
+    d_gamma_wg_dot_g_pre = d_dot_g_pre_by_gamma_wg.sum(axis=(0, 1))
+    d_g_pre_by_gamma_ug = d_g_pre * (u_g - m_u[:, :, None]) / s_u[:, :, None]
+    d_gamma_ug_g_pre = d_g_pre_by_gamma_ug.sum(axis=(0, 1))
+    d_dot_g_pre_by_gamma_ug = (
+        d_dot_g_pre
+        * (dot_u_g / s_u[:, :, None] - dot_m_u[:, :, None] / s_u[:, :, None] - dot_s_u[:, :, None] * (u_g - m_u[:, :, None]) / s_u[:, :, None]**2)
+    )
+    d_gamma_ug_dot_g_pre = d_dot_g_pre_by_gamma_ug.sum(axis=(0, 1))
+    d_b_g = d_g_pre.sum(axis=(0, 1))
+    d_o_pre_by_gamma_wo = d_o_pre * (w_o - m_w[:, :, None]) / s_w[:, :, None]
+    d_gamma_wo_o_pre = d_o_pre_by_gamma_wo.sum(axis=(0, 1))
+    d_dot_o_pre_by_gamma_wo = (
+        d_dot_o_pre
+        * (dot_w_o / s_w[:, :, None] - dot_m_w[:, :, None] / s_w[:, :, None] - dot_s_w[:, :, None] * (w_o - m_w[:, :, None]) / s_w[:, :, None]**2)
+    )
+    d_gamma_wo_dot_o_pre = d_dot_o_pre_by_gamma_wo.sum(axis=(0, 1))
+    d_o_pre_by_gamma_uo = d_o_pre * (u_o - m_u[:, :, None]) / s_u[:, :, None]
+    d_gamma_uo_o_pre = d_o_pre_by_gamma_uo.sum(axis=(0, 1))
+    d_dot_o_pre_by_gamma_uo = (
+        d_dot_o_pre
+        * (dot_u_o / s_u[:, :, None] - dot_m_u[:, :, None] / s_u[:, :, None] - dot_s_u[:, :, None] * (u_o - m_u[:, :, None]) / s_u[:, :, None]**2)
+    )
+    d_gamma_uo_dot_o_pre = d_dot_o_pre_by_gamma_uo.sum(axis=(0, 1))
+    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_gamma_c_h_pre = np.einsum("tbh,tbh->h", d_h_pre, c_normed)
+    d_gamma_c_dot_h_pre = np.einsum("tbh,tbh->h", d_dot_h_pre, dot_c_normed)
+    d_beta_c = d_h_pre.sum(axis=(0, 1))
+    d_W_i = d_W_i_w_i + d_W_i_dot_w_i_x
+    d_W_f = d_W_f_w_f + d_W_f_dot_w_f_x
+    d_W_g = d_W_g_w_g + d_W_g_dot_w_g_x
+    d_W_o = d_W_o_w_o + d_W_o_dot_w_o_x
+    d_U_i = d_U_i_u_i + d_U_i_dot_u_i_h_prev
+    d_U_f = d_U_f_u_f + d_U_f_dot_u_f_h_prev
+    d_U_g = d_U_g_u_g + d_U_g_dot_u_g_h_prev
+    d_U_o = d_U_o_u_o + d_U_o_dot_u_o_h_prev
+    d_gamma_wi = d_gamma_wi_i_pre + d_gamma_wi_dot_i_pre
+    d_gamma_ui = d_gamma_ui_i_pre + d_gamma_ui_dot_i_pre
+    d_gamma_wf = d_gamma_wf_f_pre + d_gamma_wf_dot_f_pre
+    d_gamma_uf = d_gamma_uf_f_pre + d_gamma_uf_dot_f_pre
+    d_gamma_wg = d_gamma_wg_g_pre + d_gamma_wg_dot_g_pre
+    d_gamma_ug = d_gamma_ug_g_pre + d_gamma_ug_dot_g_pre
+    d_gamma_wo = d_gamma_wo_o_pre + d_gamma_wo_dot_o_pre
+    d_gamma_uo = d_gamma_uo_o_pre + d_gamma_uo_dot_o_pre
+    d_gamma_c = d_gamma_c_h_pre + d_gamma_c_dot_h_pre
+
+    dot_dparams = {
+        "W_i": d_W_i,
+        "W_f": d_W_f,
+        "W_g": d_W_g,
+        "W_o": d_W_o,
+        "U_i": d_U_i,
+        "U_f": d_U_f,
+        "U_g": d_U_g,
+        "U_o": d_U_o,
+        "gamma_wi": d_gamma_wi,
+        "gamma_ui": d_gamma_ui,
+        "b_i": d_b_i,
+        "gamma_wf": d_gamma_wf,
+        "gamma_uf": d_gamma_uf,
+        "b_f": d_b_f,
+        "gamma_wg": d_gamma_wg,
+        "gamma_ug": d_gamma_ug,
+        "b_g": d_b_g,
+        "gamma_wo": d_gamma_wo,
+        "gamma_uo": d_gamma_uo,
+        "b_o": d_b_o,
+        "gamma_c": d_gamma_c,
+        "beta_c": d_beta_c,
+    }
+    dot_dstart = {"h": d_h_next, "c": d_c_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -562,10 +1516,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

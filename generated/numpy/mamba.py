@@ -185,6 +185,241 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_d, W_r, b_d, W_B, W_C = params["W_d"], params["W_r"], params["b_d"], params["W_B"], params["W_C"]
+    A_log, D = params["A_log"], params["D"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    # A = -exp(A_log)
+    A = -np.exp(A_log)
+
+    # all steps at once
+    W_r_x = times(x, W_r.T)
+    Delta_pre = times(W_r_x, W_d.T) + b_d
+    Delta = np.log1p(np.exp(-np.abs(Delta_pre))) + np.maximum(Delta_pre, 0)
+    B_ = times(x, W_B.T)
+    C = times(x, W_C.T)
+    h_exp = np.exp(Delta[:, :, :, None] * A)
+    Delta_x_B = Delta[:, :, :, None] * x[:, :, :, None] * B_[:, :, None]
+
+    for t in range(T):
+        # h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        h[t] = h_exp[t] * h_prev[t] + Delta_x_B[t]
+
+    # all steps at once
+    y = np.einsum("tbin,tbn->tbi", h, C) + D * x
+
+    last = {"h": h_rows[-1].copy()}
+    return y, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    W_d, W_r, b_d, W_B, W_C = params["W_d"], params["W_r"], params["b_d"], params["W_B"], params["W_C"]
+    A_log, D = params["A_log"], params["D"]
+    dot_W_d, dot_W_r, dot_b_d = dot_params["W_d"], dot_params["W_r"], dot_params["b_d"]
+    dot_W_B, dot_W_C, dot_A_log = dot_params["W_B"], dot_params["W_C"], dot_params["A_log"]
+    dot_D = dot_params["D"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    # A = -exp(A_log)
+    exp_A_log = np.exp(A_log)
+    A = -exp_A_log
+    dot_A = -dot_A_log * exp_A_log
+
+    # all steps at once
+    W_r_x = times(x, W_r.T)
+    dot_W_r_x = times(x, dot_W_r.T) + times(dot_x, W_r.T)
+    Delta_pre = times(W_r_x, W_d.T) + b_d
+    Delta = np.log1p(np.exp(-np.abs(Delta_pre))) + np.maximum(Delta_pre, 0)
+    dot_Delta = -(times(W_r_x, dot_W_d.T) + times(dot_W_r_x, W_d.T) + dot_b_d) * np.expm1(-Delta)
+    B_ = times(x, W_B.T)
+    dot_B_W_B = times(x, dot_W_B.T)
+    dot_B_x = times(dot_x, W_B.T)
+    C = times(x, W_C.T)
+    dot_C = times(x, dot_W_C.T) + times(dot_x, W_C.T)
+    h_exp = np.exp(Delta[:, :, :, None] * A)
+    dot_h_exp = (dot_Delta[:, :, :, None] * A + dot_A * Delta[:, :, :, None]) * h_exp
+    Delta_x = Delta * x
+    Delta_x_B = Delta_x[:, :, :, None] * B_[:, :, None]
+    dot_Delta_x_B = (
+        (dot_Delta[:, :, :, None] * x[:, :, :, None] + dot_x[:, :, :, None] * Delta[:, :, :, None]) * B_[:, :, None]
+        + (dot_B_W_B[:, :, None] + dot_B_x[:, :, None]) * Delta_x[:, :, :, None]
+    )
+
+    for t in range(T):
+        # h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        h[t] = h_exp[t] * h_prev[t] + Delta_x_B[t]
+        dot_h[t] = dot_h_exp[t] * h_prev[t] + dot_h_prev[t] * h_exp[t] + dot_Delta_x_B[t]
+
+    # all steps at once
+    y = np.einsum("tbin,tbn->tbi", h, C) + D * x
+    dot_y = (
+        np.einsum("tbin,tbn->tbi", dot_h, C)
+        + np.einsum("tbin,tbn->tbi", h, dot_C)
+        + dot_D * x
+        + dot_x * D
+    )
+
+    last = {"h": h_rows[-1].copy()}
+    dot_last = {"h": dot_h_rows[-1].copy()}
+    return y, last, dot_y, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    T, B, I, N = size["T"], size["B"], size["I"], size["N"]
+    dot_x = dot_inputs["x"]
+    W_d, W_r, b_d, W_B, W_C = params["W_d"], params["W_r"], params["b_d"], params["W_B"], params["W_C"]
+    A_log = params["A_log"]
+    dot_W_d, dot_W_r, dot_b_d = dot_params["W_d"], dot_params["W_r"], dot_params["b_d"]
+    dot_W_B, dot_W_C, dot_A_log = dot_params["W_B"], dot_params["W_C"], dot_params["A_log"]
+    dot_D = dot_params["D"]
+    zeros = filled("state", None, size, dtype)
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    # A = -exp(A_log)
+    exp_A_log = np.exp(A_log)
+    A = -exp_A_log
+    dot_A = -dot_A_log * exp_A_log
+
+    # all steps at once
+    W_r_x = times(x, W_r.T)
+    dot_W_r_x = times(x, dot_W_r.T) + times(dot_x, W_r.T)
+    Delta_pre = times(W_r_x, W_d.T) + b_d
+    dot_Delta_pre = times(W_r_x, dot_W_d.T) + times(dot_W_r_x, W_d.T) + dot_b_d
+    Delta = np.log1p(np.exp(-np.abs(Delta_pre))) + np.maximum(Delta_pre, 0)
+    dot_Delta = -dot_Delta_pre * np.expm1(-Delta)
+    B_ = times(x, W_B.T)
+    dot_B = times(x, dot_W_B.T) + times(dot_x, W_B.T)
+    C = times(x, W_C.T)
+    dot_C = times(x, dot_W_C.T) + times(dot_x, W_C.T)
+    dot_h_pre = dot_Delta[:, :, :, None] * A + dot_A * Delta[:, :, :, None]
+    h_exp = np.exp(Delta[:, :, :, None] * A)
+    dot_h_exp = dot_h_pre * h_exp
+    Delta_x = Delta * x
+    dot_Delta_x = dot_Delta * x + dot_x * Delta
+    Delta_x_B = Delta_x[:, :, :, None] * B_[:, :, None]
+    dot_Delta_x_B = (
+        dot_Delta_x[:, :, :, None] * B_[:, :, None]
+        + dot_B[:, :, None] * Delta_x[:, :, :, None]
+    )
+
+    for t in range(T):
+        # h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        h[t] = h_exp[t] * h_prev[t] + Delta_x_B[t]
+        dot_h[t] = dot_h_exp[t] * h_prev[t] + dot_h_prev[t] * h_exp[t] + dot_Delta_x_B[t]
+    d_dot_h, d_h = (np.empty((T, B, I, N), dtype) for _ in range(2))
+
+    # all steps at once
+    d_dot_C = np.einsum("tbi,tbin->tbn", dy, h)
+    d_C = np.einsum("tbi,tbin->tbn", dy, dot_h)
+    d_x_C = times(d_C, W_C)
+    d_x_dot_C_W_C = times(d_dot_C, dot_W_C)
+    ddot_h_ddot_h = dy[:, :, :, None] * C[:, :, None]
+    dh_dh = dy[:, :, :, None] * dot_C[:, :, None]
+
+    d_h_next = zeros["h"]
+    d_dot_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        d_dot_h[t] = d_dot_h_next + ddot_h_ddot_h[t]
+        d_h[t] = d_h_next + dh_dh[t]
+        d_h_prev = d_h[t] * h_exp[t] + d_dot_h[t] * dot_h_exp[t]
+        d_dot_h_prev = d_dot_h[t] * h_exp[t]
+        d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
+
+    # all steps at once
+    d_dot_Delta_x = np.einsum("tbin,tbn->tbi", d_dot_h, B_)
+    d_Delta_x = np.einsum("tbin,tbn->tbi", d_h, B_) + np.einsum("tbin,tbn->tbi", d_dot_h, dot_B)
+    d_dot_h_exp = d_dot_h * h_prev
+    d_dot_h_pre = d_dot_h_exp * h_exp
+    d_h_pre = (d_dot_h_exp * dot_h_pre + d_h * h_prev + d_dot_h * dot_h_prev) * h_exp
+    d_dot_A = np.einsum("tbin,tbi->in", d_dot_h_pre, Delta)
+    d_A_h_pre = np.einsum("tbin,tbi->in", d_h_pre, Delta)
+    d_A_dot_h_pre = np.einsum("tbin,tbi->in", d_dot_h_pre, dot_Delta)
+    d_dot_B = np.einsum("tbin,tbi->tbn", d_dot_h, Delta_x)
+    d_B = np.einsum("tbin,tbi->tbn", d_h, Delta_x) + np.einsum("tbin,tbi->tbn", d_dot_h, dot_Delta_x)
+    d_dot_Delta = np.einsum("tbin,in->tbi", d_dot_h_pre, A) + d_dot_Delta_x * x
+    d_dot_Delta_pre = -d_dot_Delta * np.expm1(-Delta)
+    d_Delta_pre = (
+        -(np.einsum("tbin,in->tbi", d_h_pre, A) - d_dot_Delta * dot_Delta_pre * (-np.expm1(-Delta) - 1) + np.einsum("tbin,in->tbi", d_dot_h_pre, dot_A) + d_Delta_x * x + d_dot_Delta_x * dot_x)
+        * np.expm1(-Delta)
+    )
+    d_dot_W_r_x = times(d_dot_Delta_pre, W_d)
+    d_W_r_x = times(d_Delta_pre, W_d) + times(d_dot_Delta_pre, dot_W_d)
+    d_x = (
+        times(d_W_r_x, W_r)
+        + times(d_dot_W_r_x, dot_W_r)
+        + times(d_B, W_B)
+        + times(d_dot_B, dot_W_B)
+        + d_x_C
+        + d_x_dot_C_W_C
+        + d_Delta_x * Delta
+        + d_dot_Delta_x * dot_Delta
+        + dy * dot_D
+    )
+    d_W_d_W_d_W_r_x = outer_sum(d_Delta_pre, W_r_x)
+    d_W_d_dot_W_d_W_r_x_W_r_x = outer_sum(d_dot_Delta_pre, dot_W_r_x)
+    d_W_r_W_r_x = outer_sum(d_W_r_x, x)
+    d_W_r_dot_W_r_x_x = outer_sum(d_dot_W_r_x, dot_x)
+    d_b_d = d_Delta_pre.sum(axis=(0, 1))
+    d_W_B_B = outer_sum(d_B, x)
+    d_W_B_dot_B_x = outer_sum(d_dot_B, dot_x)
+    d_W_C_C = outer_sum(d_C, x)
+    d_W_C_dot_C_x = outer_sum(d_dot_C, dot_x)
+    d_D = np.einsum("tbi,tbi->i", dy, dot_x)
+    d_W_d = d_W_d_W_d_W_r_x + d_W_d_dot_W_d_W_r_x_W_r_x
+    d_W_r = d_W_r_W_r_x + d_W_r_dot_W_r_x_x
+    d_W_B = d_W_B_B + d_W_B_dot_B_x
+    d_W_C = d_W_C_C + d_W_C_dot_C_x
+    d_A_log = (-d_dot_A * dot_A_log - d_A_h_pre - d_A_dot_h_pre) * exp_A_log
+
+    dot_dparams = {
+        "W_d": d_W_d,
+        "W_r": d_W_r,
+        "b_d": d_b_d,
+        "W_B": d_W_B,
+        "W_C": d_W_C,
+        "A_log": d_A_log,
+        "D": d_D,
+    }
+    dot_dstart = {"h": d_h_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 def times(x, W):
     """x (…, I) times W (I, H) as one product: (…, H)."""
     return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
@@ -293,10 +528,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -160,6 +160,210 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_f, U_f, b_f, W_h, U_h = params["W_f"], params["U_f"], params["b_f"], params["W_h"], params["U_h"]
+    b_h = params["b_h"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    f_in = times(x, W_f.T) + b_f
+    h_in = times(x, W_h.T) + b_h
+
+    for t in range(T):
+        # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        f = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+        f_h = f * h_prev[t]
+        # h = (1 - f) * h[t-1] + f * n
+        h[t] = (1 - f) * h_prev[t] + f * np.tanh(f_h @ U_h.T + h_in[t])
+
+    last = {"h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    W_f, U_f, b_f, W_h, U_h = params["W_f"], params["U_f"], params["b_f"], params["W_h"], params["U_h"]
+    b_h = params["b_h"]
+    dot_W_f, dot_U_f, dot_b_f = dot_params["W_f"], dot_params["U_f"], dot_params["b_f"]
+    dot_W_h, dot_U_h, dot_b_h = dot_params["W_h"], dot_params["U_h"], dot_params["b_h"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+
+    # all steps at once
+    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
+    dot_W_h_x = times(x, dot_W_h.T) + times(dot_x, W_h.T)
+    f_in = times(x, W_f.T) + b_f
+    dot_f_in = dot_W_f_x + dot_b_f
+    n_in = times(x, W_h.T) + b_h
+    dot_h_in = dot_W_h_x + dot_b_h
+
+    for t in range(T):
+        # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        f = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        dot_f = (h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T + dot_f_in[t]) * f * (1 - f)
+        # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+        f_h = f * h_prev[t]
+        dot_f_h = dot_f * h_prev[t] + dot_h_prev[t] * f
+        n = np.tanh(f_h @ U_h.T + n_in[t])
+        # h = (1 - f) * h[t-1] + f * n
+        h[t] = (1 - f) * h_prev[t] + f * n
+        dot_h[t] = (
+            dot_f * (n - h_prev[t])
+            + dot_h_prev[t] * (1 - f)
+            + (f_h @ dot_U_h.T + dot_f_h @ U_h.T + dot_h_in[t]) * (1 - n**2) * f
+        )
+
+    last = {"h": h_rows[-1].copy()}
+    dot_last = {"h": dot_h_rows[-1].copy()}
+    return h.copy(), last, dot_h.copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    T, B, H = size["T"], size["B"], size["H"]
+    dot_x = dot_inputs["x"]
+    W_f, U_f, b_f, W_h, U_h = params["W_f"], params["U_f"], params["b_f"], params["W_h"], params["U_h"]
+    b_h = params["b_h"]
+    dot_W_f, dot_U_f, dot_b_f = dot_params["W_f"], dot_params["U_f"], dot_params["b_f"]
+    dot_W_h, dot_U_h, dot_b_h = dot_params["W_h"], dot_params["U_h"], dot_params["b_h"]
+    zeros = filled("state", None, size, dtype)
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    dot_f_pre, f, dot_f, f_h, dot_f_h, dot_n_pre, n, dot_n = (np.empty((T, B, H), dtype) for _ in range(8))
+
+    # all steps at once
+    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
+    dot_W_h_x = times(x, dot_W_h.T) + times(dot_x, W_h.T)
+    dot_f_pre_in = dot_W_f_x + dot_b_f
+    f_in = times(x, W_f.T) + b_f
+    dot_n_pre_in = dot_W_h_x + dot_b_h
+    n_in = times(x, W_h.T) + b_h
+
+    for t in range(T):
+        # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        dot_f_pre[t] = h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T + dot_f_pre_in[t]
+        f[t] = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
+        # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+        f_h[t] = f[t] * h_prev[t]
+        dot_f_h[t] = dot_f[t] * h_prev[t] + dot_h_prev[t] * f[t]
+        dot_n_pre[t] = f_h[t] @ dot_U_h.T + dot_f_h[t] @ U_h.T + dot_n_pre_in[t]
+        n[t] = np.tanh(f_h[t] @ U_h.T + n_in[t])
+        dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
+        # h = (1 - f) * h[t-1] + f * n
+        h[t] = (1 - f[t]) * h_prev[t] + f[t] * n[t]
+        dot_h[t] = dot_f[t] * (n[t] - h_prev[t]) + dot_h_prev[t] * (1 - f[t]) + dot_n[t] * f[t]
+    d_dot_n_pre, d_n_pre, d_dot_f_pre, d_f_pre = (np.empty((T, B, H), dtype) for _ in range(4))
+
+    # all steps at once
+    ddot_n_ddot_n_pre = 1 - n**2
+    ddot_n_dn_pre = -2 * dot_n_pre * n
+    ddot_h_ddot_f = n - h_prev
+    ddot_f_ddot_f_pre = f * (1 - f)
+    ddot_f_df_pre = dot_f_pre * (1 - f) - dot_f_pre * f
+    ddot_h_df_pre = dot_n - dot_h_prev
+    dh_dh_prev = 1 - f
+
+    d_h_next = zeros["h"]
+    d_dot_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = (1 - f) * h[t-1] + f * n
+        d_dot_h = dy[t] + d_dot_h_next
+        # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+        d_dot_n = d_dot_h * f[t]
+        d_dot_n_pre[t] = d_dot_n * ddot_n_ddot_n_pre[t]
+        d_n_pre[t] = (
+            (d_dot_n * ddot_n_dn_pre[t] + d_h_next * f[t] + d_dot_h * dot_f[t])
+            * ddot_n_ddot_n_pre[t]
+        )
+        d_dot_f_h = d_dot_n_pre[t] @ U_h
+        d_f_h = d_n_pre[t] @ U_h + d_dot_n_pre[t] @ dot_U_h
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        d_dot_f = d_dot_f_h * h_prev[t] + d_dot_h * ddot_h_ddot_f[t]
+        d_dot_f_pre[t] = d_dot_f * ddot_f_ddot_f_pre[t]
+        d_f_pre[t] = (
+            (d_dot_f * ddot_f_df_pre[t] + d_f_h * h_prev[t] + d_dot_f_h * dot_h_prev[t] + d_h_next * ddot_h_ddot_f[t] + d_dot_h * ddot_h_df_pre[t])
+            * ddot_f_ddot_f_pre[t]
+        )
+        d_h_prev = (
+            d_f_pre[t] @ U_f
+            + d_dot_f_pre[t] @ dot_U_f
+            + d_f_h * f[t]
+            + d_dot_f_h * dot_f[t]
+            - dot_f[t] * d_dot_h
+            + d_h_next * dh_dh_prev[t]
+        )
+        d_dot_h_prev = d_dot_f_pre[t] @ U_f + d_dot_f_h * f[t] + d_dot_h * dh_dh_prev[t]
+        d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
+
+    # all steps at once
+    d_x = (
+        times(d_f_pre, W_f)
+        + times(d_dot_f_pre, dot_W_f)
+        + times(d_n_pre, W_h)
+        + times(d_dot_n_pre, dot_W_h)
+    )
+    d_W_f_W_f_x = outer_sum(d_f_pre, x)
+    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre, dot_x)
+    d_U_f_U_f_h = outer_sum(d_f_pre, h_prev)
+    d_U_f_dot_U_f_h_h_prev = outer_sum(d_dot_f_pre, dot_h_prev)
+    d_b_f = d_f_pre.sum(axis=(0, 1))
+    d_W_h_W_h_x = outer_sum(d_n_pre, x)
+    d_W_h_dot_W_h_x_x = outer_sum(d_dot_n_pre, dot_x)
+    d_U_h_U_h_f_h = outer_sum(d_n_pre, f_h)
+    d_U_h_dot_U_h_f_h_f_h = outer_sum(d_dot_n_pre, dot_f_h)
+    d_b_h = d_n_pre.sum(axis=(0, 1))
+    d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x
+    d_U_f = d_U_f_U_f_h + d_U_f_dot_U_f_h_h_prev
+    d_W_h = d_W_h_W_h_x + d_W_h_dot_W_h_x_x
+    d_U_h = d_U_h_U_h_f_h + d_U_h_dot_U_h_f_h_f_h
+
+    dot_dparams = {
+        "W_f": d_W_f,
+        "U_f": d_U_f,
+        "b_f": d_b_f,
+        "W_h": d_W_h,
+        "U_h": d_U_h,
+        "b_h": d_b_h,
+    }
+    dot_dstart = {"h": d_h_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -274,10 +478,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -142,6 +142,153 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_z, b_z, W_h, b_h = params["W_z"], params["b_z"], params["W_h"], params["b_h"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    z = sigmoid(times(x, W_z.T) + b_z)
+    n = times(x, W_h.T) + b_h
+    h_in = 1 - z
+    h_in2 = z * n
+
+    for t in range(T):
+        # h = (1 - z) * h[t-1] + z * n
+        h[t] = h_prev[t] * h_in[t] + h_in2[t]
+
+    last = {"h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    W_z, b_z, W_h, b_h = params["W_z"], params["b_z"], params["W_h"], params["b_h"]
+    dot_W_z, dot_b_z, dot_W_h = dot_params["W_z"], dot_params["b_z"], dot_params["W_h"]
+    dot_b_h = dot_params["b_h"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+
+    # all steps at once
+    z = sigmoid(times(x, W_z.T) + b_z)
+    dot_z = (times(x, dot_W_z.T) + times(dot_x, W_z.T) + dot_b_z) * z * (1 - z)
+    n = times(x, W_h.T) + b_h
+    dot_n = times(x, dot_W_h.T) + times(dot_x, W_h.T) + dot_b_h
+    h_in = 1 - z
+    h_in2 = z * n
+    dot_h_in = dot_n * z
+
+    for t in range(T):
+        # h = (1 - z) * h[t-1] + z * n
+        h[t] = h_prev[t] * h_in[t] + h_in2[t]
+        dot_h[t] = dot_z[t] * (n[t] - h_prev[t]) + dot_h_prev[t] * h_in[t] + dot_h_in[t]
+
+    last = {"h": h_rows[-1].copy()}
+    dot_last = {"h": dot_h_rows[-1].copy()}
+    return h.copy(), last, dot_h.copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    T, B, H = size["T"], size["B"], size["H"]
+    dot_x = dot_inputs["x"]
+    W_z, b_z, W_h, b_h = params["W_z"], params["b_z"], params["W_h"], params["b_h"]
+    dot_W_z, dot_b_z, dot_W_h = dot_params["W_z"], dot_params["b_z"], dot_params["W_h"]
+    dot_b_h = dot_params["b_h"]
+    zeros = filled("state", None, size, dtype)
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+
+    # all steps at once
+    dot_z_pre = times(x, dot_W_z.T) + times(dot_x, W_z.T) + dot_b_z
+    z = sigmoid(times(x, W_z.T) + b_z)
+    dot_z = dot_z_pre * z * (1 - z)
+    n = times(x, W_h.T) + b_h
+    dot_n = times(x, dot_W_h.T) + times(dot_x, W_h.T) + dot_b_h
+    h_in = 1 - z
+    h_in2 = z * n
+    dot_h_in = dot_n * z
+
+    for t in range(T):
+        # h = (1 - z) * h[t-1] + z * n
+        h[t] = h_prev[t] * h_in[t] + h_in2[t]
+        dot_h[t] = dot_z[t] * (n[t] - h_prev[t]) + dot_h_prev[t] * h_in[t] + dot_h_in[t]
+    d_h_prev_rows, d_h_prev, d_h_next = carried(zeros["h"], T, last=True)
+    d_dot_h = np.empty((T, B, H), dtype)
+
+    # all steps at once
+    dh_dh_prev = 1 - z
+
+    d_dot_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = (1 - z) * h[t-1] + z * n
+        d_dot_h[t] = dy[t] + d_dot_h_next
+        d_h_prev[t] = d_h_next[t] * dh_dh_prev[t] - d_dot_h[t] * dot_z[t]
+        d_dot_h_prev = d_dot_h[t] * dh_dh_prev[t]
+        d_dot_h_next = d_dot_h_prev
+
+    # all steps at once
+    d_dot_n = d_dot_h * z
+    d_n = d_h_next * z + d_dot_h * dot_z
+    d_dot_z = d_dot_h * (n - h_prev)
+    d_dot_z_pre = d_dot_z * z * (1 - z)
+    d_z_pre = (
+        (d_dot_z * (dot_z_pre * (1 - z) - dot_z_pre * z) + d_h_next * (n - h_prev) + d_dot_h * (dot_n - dot_h_prev))
+        * z
+        * (1 - z)
+    )
+    d_x = times(d_z_pre, W_z) + times(d_dot_z_pre, dot_W_z) + times(d_n, W_h) + times(d_dot_n, dot_W_h)
+    d_W_z_W_z_x = outer_sum(d_z_pre, x)
+    d_W_z_dot_W_z_x_x = outer_sum(d_dot_z_pre, dot_x)
+    d_b_z = d_z_pre.sum(axis=(0, 1))
+    d_W_h_W_h_x = outer_sum(d_n, x)
+    d_W_h_dot_W_h_x_x = outer_sum(d_dot_n, dot_x)
+    d_b_h = d_n.sum(axis=(0, 1))
+    d_W_z = d_W_z_W_z_x + d_W_z_dot_W_z_x_x
+    d_W_h = d_W_h_W_h_x + d_W_h_dot_W_h_x_x
+
+    dot_dparams = {
+        "W_z": d_W_z,
+        "b_z": d_b_z,
+        "W_h": d_W_h,
+        "b_h": d_b_h,
+    }
+    dot_dstart = {"h": d_h_prev_rows[0]}
+    return dot_dparams, d_x, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -256,10 +403,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -294,6 +294,444 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T, K = size["T"], size["K"]
+    W_q, b_q, W_k, b_k, W_v = params["W_q"], params["b_q"], params["W_k"], params["b_k"], params["W_v"]
+    b_v, W_o, b_o, w_i, b_i = params["b_v"], params["W_o"], params["b_o"], params["w_i"], params["b_i"]
+    w_f, b_f = params["w_f"], params["b_f"]
+    C_rows, C_prev, C = carried(state["C"], T)
+    n_rows, n_prev, n = carried(state["n"], T)
+    m_rows, m_prev, m = carried(state["m"], T)
+    # k = (W_k @ x) / sqrt(K) + b_k
+    sqrt_K = dtype.type(math.sqrt(K))
+
+    # all steps at once
+    q = times(x, W_q.T) + b_q
+    k = times(x, W_k.T) / sqrt_K + b_k
+    W_v_x = times(x, W_v.T)
+    o = sigmoid(times(x, W_o.T) + b_o)
+    log_i = np.einsum("i,tbi->tb", w_i, x) + b_i
+    log_f_pre = -np.einsum("i,tbi->tb", w_f, x) - b_f
+    log_f = -np.log1p(np.exp(-np.abs(log_f_pre))) - np.maximum(log_f_pre, 0)
+    v_k = (W_v_x[:, :, :, None] + b_v[:, None]) * k[:, :, None]
+
+    for t in range(T):
+        # m = max(log_f + m[t-1], log_i)
+        m[t] = np.maximum(log_f[t] + m_prev[t], log_i[t])
+        # i = exp(log_i - m)
+        i = np.exp(log_i[t] - m[t])
+        # f = exp(log_f + m[t-1] - m)
+        f = np.exp(log_f[t] + m_prev[t] - m[t])
+        # C = f * C[t-1] + i * outer(v, k)
+        C[t] = f[:, None, None] * C_prev[t] + i[:, None, None] * v_k[t]
+        # n = f * n[t-1] + i * k
+        n[t] = f[:, None] * n_prev[t] + i[:, None] * k[t]
+
+    # all steps at once
+    n_q = np.einsum("tbk,tbk->tb", n, q)
+    h = (
+        o
+        * (np.einsum("tbhk,tbk->tbh", C, q))
+        / np.maximum(np.abs(n_q[:, :, None]), np.exp(-m[:, :, None]))
+    )
+
+    last = {"C": C_rows[-1].copy(), "n": n_rows[-1].copy(), "m": m_rows[-1].copy()}
+    return h, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, K = size["T"], size["K"]
+    dot_x = dot_inputs["x"]
+    W_q, b_q, W_k, b_k, W_v = params["W_q"], params["b_q"], params["W_k"], params["b_k"], params["W_v"]
+    b_v, W_o, b_o, w_i, b_i = params["b_v"], params["W_o"], params["b_o"], params["w_i"], params["b_i"]
+    w_f, b_f = params["w_f"], params["b_f"]
+    dot_W_q, dot_b_q, dot_W_k = dot_params["W_q"], dot_params["b_q"], dot_params["W_k"]
+    dot_b_k, dot_W_v, dot_b_v = dot_params["b_k"], dot_params["W_v"], dot_params["b_v"]
+    dot_W_o, dot_b_o, dot_w_i = dot_params["W_o"], dot_params["b_o"], dot_params["w_i"]
+    dot_b_i, dot_w_f, dot_b_f = dot_params["b_i"], dot_params["w_f"], dot_params["b_f"]
+    C_rows, C_prev, C = carried(state["C"], T)
+    n_rows, n_prev, n = carried(state["n"], T)
+    m_rows, m_prev, m = carried(state["m"], T)
+    dot_C_rows, dot_C_prev, dot_C = carried(dot_state["C"], T)
+    dot_n_rows, dot_n_prev, dot_n = carried(dot_state["n"], T)
+    dot_m_rows, dot_m_prev, dot_m = carried(dot_state["m"], T)
+    # k = (W_k @ x) / sqrt(K) + b_k
+    sqrt_K = dtype.type(math.sqrt(K))
+
+    # all steps at once
+    q = times(x, W_q.T) + b_q
+    dot_q = times(x, dot_W_q.T) + times(dot_x, W_q.T) + dot_b_q
+    k = times(x, W_k.T) / sqrt_K + b_k
+    dot_k = (times(x, dot_W_k.T) + times(dot_x, W_k.T)) / sqrt_K + dot_b_k
+    dot_W_v_x_W_v = times(x, dot_W_v.T)
+    dot_W_v_x_x = times(dot_x, W_v.T)
+    v = times(x, W_v.T) + b_v
+    o = sigmoid(times(x, W_o.T) + b_o)
+    dot_o = (times(x, dot_W_o.T) + times(dot_x, W_o.T) + dot_b_o) * o * (1 - o)
+    log_i = np.einsum("i,tbi->tb", w_i, x) + b_i
+    dot_log_i = np.einsum("i,tbi->tb", dot_w_i, x) + np.einsum("i,tbi->tb", w_i, dot_x) + dot_b_i
+    log_f_pre = -np.einsum("i,tbi->tb", w_f, x) - b_f
+    log_f_softplus = np.log1p(np.exp(-np.abs(log_f_pre))) + np.maximum(log_f_pre, 0)
+    log_f = -log_f_softplus
+    dot_log_f = (
+        (-np.einsum("i,tbi->tb", dot_w_f, x) - np.einsum("i,tbi->tb", w_f, dot_x) - dot_b_f)
+        * np.expm1(-log_f_softplus)
+    )
+    v_k = v[:, :, :, None] * k[:, :, None]
+    dot_v_k = (
+        (dot_W_v_x_W_v[:, :, :, None] + dot_W_v_x_x[:, :, :, None] + dot_b_v[:, None]) * k[:, :, None]
+        + dot_k[:, :, None] * v[:, :, :, None]
+    )
+
+    for t in range(T):
+        # m = max(log_f + m[t-1], log_i)
+        m_pre = log_f[t] + m_prev[t]
+        m[t] = np.maximum(m_pre, log_i[t])
+        dot_m[t] = (
+            dot_log_i[t] * np.greater(log_i[t], m_pre).astype(dtype)
+            + (dot_log_f[t] + dot_m_prev[t]) * np.greater_equal(m_pre, log_i[t]).astype(dtype)
+        )
+        # i = exp(log_i - m)
+        i = np.exp(log_i[t] - m[t])
+        dot_i = (dot_log_i[t] - dot_m[t]) * i
+        # f = exp(log_f + m[t-1] - m)
+        f = np.exp(log_f[t] + m_prev[t] - m[t])
+        dot_f = (dot_log_f[t] + dot_m_prev[t] - dot_m[t]) * f
+        # C = f * C[t-1] + i * outer(v, k)
+        C[t] = f[:, None, None] * C_prev[t] + i[:, None, None] * v_k[t]
+        dot_C[t] = (
+            dot_f[:, None, None] * C_prev[t]
+            + dot_C_prev[t] * f[:, None, None]
+            + dot_i[:, None, None] * v_k[t]
+            + dot_v_k[t] * i[:, None, None]
+        )
+        # n = f * n[t-1] + i * k
+        n[t] = f[:, None] * n_prev[t] + i[:, None] * k[t]
+        dot_n[t] = (
+            dot_f[:, None] * n_prev[t]
+            + dot_n_prev[t] * f[:, None]
+            + dot_i[:, None] * k[t]
+            + dot_k[t] * i[:, None]
+        )
+
+    # all steps at once
+    C_q = np.einsum("tbhk,tbk->tbh", C, q)
+    n_q = np.einsum("tbk,tbk->tb", n, q)
+    dot_n_q_n = np.einsum("tbk,tbk->tb", dot_n, q)
+    dot_n_q_q = np.einsum("tbk,tbk->tb", n, dot_q)
+    abs_n_q = np.abs(n_q)
+    h_exp = np.exp(-m)
+    max_abs_n_q = np.maximum(abs_n_q, h_exp)
+    h = o * C_q / max_abs_n_q[:, :, None]
+    dot_h = (
+        dot_o * C_q / max_abs_n_q[:, :, None]
+        + (np.einsum("tbhk,tbk->tbh", dot_C, q) + np.einsum("tbhk,tbk->tbh", C, dot_q)) * o / max_abs_n_q[:, :, None]
+        - ((dot_n_q_n[:, :, None] + dot_n_q_q[:, :, None]) * (np.greater(n_q[:, :, None], 0).astype(dtype) - np.greater(0, n_q[:, :, None]).astype(dtype)) * np.greater_equal(abs_n_q[:, :, None], h_exp[:, :, None]).astype(dtype) - dot_m[:, :, None] * h_exp[:, :, None] * np.greater(h_exp[:, :, None], abs_n_q[:, :, None]).astype(dtype)) * o * C_q / max_abs_n_q[:, :, None]**2
+    )
+
+    last = {"C": C_rows[-1].copy(), "n": n_rows[-1].copy(), "m": m_rows[-1].copy()}
+    dot_last = {"C": dot_C_rows[-1].copy(), "n": dot_n_rows[-1].copy(), "m": dot_m_rows[-1].copy()}
+    return h, last, dot_h, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    T, B, H, K = size["T"], size["B"], size["H"], size["K"]
+    dot_x = dot_inputs["x"]
+    W_q, b_q, W_k, b_k, W_v = params["W_q"], params["b_q"], params["W_k"], params["b_k"], params["W_v"]
+    b_v, W_o, b_o, w_i, b_i = params["b_v"], params["W_o"], params["b_o"], params["w_i"], params["b_i"]
+    w_f, b_f = params["w_f"], params["b_f"]
+    dot_W_q, dot_b_q, dot_W_k = dot_params["W_q"], dot_params["b_q"], dot_params["W_k"]
+    dot_b_k, dot_W_v, dot_b_v = dot_params["b_k"], dot_params["W_v"], dot_params["b_v"]
+    dot_W_o, dot_b_o, dot_w_i = dot_params["W_o"], dot_params["b_o"], dot_params["w_i"]
+    dot_b_i, dot_w_f, dot_b_f = dot_params["b_i"], dot_params["w_f"], dot_params["b_f"]
+    zeros = filled("state", None, size, dtype)
+    C_rows, C_prev, C = carried(state["C"], T)
+    n_rows, n_prev, n = carried(state["n"], T)
+    m_rows, m_prev, m = carried(state["m"], T)
+    dot_C_rows, dot_C_prev, dot_C = carried(dot_state["C"], T)
+    dot_n_rows, dot_n_prev, dot_n = carried(dot_state["n"], T)
+    dot_m_rows, dot_m_prev, dot_m = carried(dot_state["m"], T)
+    m_pre, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f = (np.empty((T, B), dtype) for _ in range(7))
+    # k = (W_k @ x) / sqrt(K) + b_k
+    sqrt_K = dtype.type(math.sqrt(K))
+
+    # all steps at once
+    q = times(x, W_q.T) + b_q
+    dot_q = times(x, dot_W_q.T) + times(dot_x, W_q.T) + dot_b_q
+    dot_W_k_x = times(x, dot_W_k.T) + times(dot_x, W_k.T)
+    k = times(x, W_k.T) / sqrt_K + b_k
+    dot_k = dot_W_k_x / sqrt_K + dot_b_k
+    v = times(x, W_v.T) + b_v
+    dot_v = times(x, dot_W_v.T) + times(dot_x, W_v.T) + dot_b_v
+    dot_o_pre = times(x, dot_W_o.T) + times(dot_x, W_o.T) + dot_b_o
+    o = sigmoid(times(x, W_o.T) + b_o)
+    dot_o = dot_o_pre * o * (1 - o)
+    log_i = np.einsum("i,tbi->tb", w_i, x) + b_i
+    dot_log_i = np.einsum("i,tbi->tb", dot_w_i, x) + np.einsum("i,tbi->tb", w_i, dot_x) + dot_b_i
+    log_f_pre = -np.einsum("i,tbi->tb", w_f, x) - b_f
+    dot_log_f_pre = -np.einsum("i,tbi->tb", dot_w_f, x) - np.einsum("i,tbi->tb", w_f, dot_x) - dot_b_f
+    log_f_softplus = np.log1p(np.exp(-np.abs(log_f_pre))) + np.maximum(log_f_pre, 0)
+    log_f = -log_f_softplus
+    dot_log_f = dot_log_f_pre * np.expm1(-log_f_softplus)
+    v_k = v[:, :, :, None] * k[:, :, None]
+    dot_v_k = dot_v[:, :, :, None] * k[:, :, None] + dot_k[:, :, None] * v[:, :, :, None]
+
+    for t in range(T):
+        # m = max(log_f + m[t-1], log_i)
+        m_pre[t] = log_f[t] + m_prev[t]
+        m[t] = np.maximum(m_pre[t], log_i[t])
+        dot_m[t] = (
+            dot_log_i[t] * np.greater(log_i[t], m_pre[t]).astype(dtype)
+            + (dot_log_f[t] + dot_m_prev[t]) * np.greater_equal(m_pre[t], log_i[t]).astype(dtype)
+        )
+        # i = exp(log_i - m)
+        dot_i_pre[t] = dot_log_i[t] - dot_m[t]
+        i[t] = np.exp(log_i[t] - m[t])
+        dot_i[t] = dot_i_pre[t] * i[t]
+        # f = exp(log_f + m[t-1] - m)
+        dot_f_pre[t] = dot_log_f[t] + dot_m_prev[t] - dot_m[t]
+        f[t] = np.exp(log_f[t] + m_prev[t] - m[t])
+        dot_f[t] = dot_f_pre[t] * f[t]
+        # C = f * C[t-1] + i * outer(v, k)
+        C[t] = f[t, :, None, None] * C_prev[t] + i[t, :, None, None] * v_k[t]
+        dot_C[t] = (
+            dot_f[t, :, None, None] * C_prev[t]
+            + dot_C_prev[t] * f[t, :, None, None]
+            + dot_i[t, :, None, None] * v_k[t]
+            + dot_v_k[t] * i[t, :, None, None]
+        )
+        # n = f * n[t-1] + i * k
+        n[t] = f[t, :, None] * n_prev[t] + i[t, :, None] * k[t]
+        dot_n[t] = (
+            dot_f[t, :, None] * n_prev[t]
+            + dot_n_prev[t] * f[t, :, None]
+            + dot_i[t, :, None] * k[t]
+            + dot_k[t] * i[t, :, None]
+        )
+
+    # all steps at once
+    C_q = np.einsum("tbhk,tbk->tbh", C, q)
+    dot_C_q = np.einsum("tbhk,tbk->tbh", dot_C, q) + np.einsum("tbhk,tbk->tbh", C, dot_q)
+    n_q = np.einsum("tbk,tbk->tb", n, q)
+    abs_n_q = np.abs(n_q)
+    h_exp = np.exp(-m)
+    max_abs_n_q = np.maximum(abs_n_q, h_exp)
+    dot_max_abs_n_q = (
+        (np.einsum("tbk,tbk->tb", dot_n, q) + np.einsum("tbk,tbk->tb", n, dot_q)) * (np.greater(n_q, 0).astype(dtype) - np.greater(0, n_q).astype(dtype)) * np.greater_equal(abs_n_q, h_exp).astype(dtype)
+        - dot_m * h_exp * np.greater(h_exp, abs_n_q).astype(dtype)
+    )
+    d_dot_n, d_n = (np.empty((T, B, K), dtype) for _ in range(2))
+    d_dot_C, d_C = (np.empty((T, B, H, K), dtype) for _ in range(2))
+    d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_m, d_m = (np.empty((T, B), dtype) for _ in range(6))
+    d_dot_m_pre, d_m_pre = (np.empty((T, B), dtype) for _ in range(2))
+
+    # all steps at once
+    d_dot_h_by_dot_max_abs_n_q = -dy * o * C_q / max_abs_n_q[:, :, None]**2
+    d_dot_max_abs_n_q = d_dot_h_by_dot_max_abs_n_q.sum(axis=2)
+    d_dot_h_by_max_abs_n_q = (
+        dy
+        * (2 * dot_max_abs_n_q[:, :, None] * o * C_q / max_abs_n_q[:, :, None]**3 - dot_o * C_q / max_abs_n_q[:, :, None]**2 - dot_C_q * o / max_abs_n_q[:, :, None]**2)
+    )
+    d_max_abs_n_q = d_dot_h_by_max_abs_n_q.sum(axis=2)
+    d_dot_h_exp = d_dot_max_abs_n_q * np.greater(h_exp, abs_n_q).astype(dtype)
+    d_h_exp = d_max_abs_n_q * np.greater(h_exp, abs_n_q).astype(dtype) - d_dot_h_exp * dot_m
+    d_dot_n_q = (
+        d_dot_max_abs_n_q
+        * np.greater_equal(abs_n_q, h_exp).astype(dtype)
+        * (np.greater(n_q, 0).astype(dtype) - np.greater(0, n_q).astype(dtype))
+    )
+    d_n_q = (
+        d_max_abs_n_q
+        * np.greater_equal(abs_n_q, h_exp).astype(dtype)
+        * (np.greater(n_q, 0).astype(dtype) - np.greater(0, n_q).astype(dtype))
+    )
+    d_dot_C_q = dy * o / max_abs_n_q[:, :, None]
+    d_C_q = (
+        dy
+        * (dot_o / max_abs_n_q[:, :, None] - dot_max_abs_n_q[:, :, None] * o / max_abs_n_q[:, :, None]**2)
+    )
+    d_dot_o = dy * C_q / max_abs_n_q[:, :, None]
+    d_dot_o_pre = d_dot_o * o * (1 - o)
+    d_o_pre = (
+        (d_dot_o * (dot_o_pre * (1 - o) - dot_o_pre * o) + dy * (dot_C_q / max_abs_n_q[:, :, None] - dot_max_abs_n_q[:, :, None] * C_q / max_abs_n_q[:, :, None]**2))
+        * o
+        * (1 - o)
+    )
+    d_dot_q = np.einsum("tbh,tbhk->tbk", d_dot_C_q, C) + d_dot_n_q[:, :, None] * n
+    d_q = (
+        np.einsum("tbh,tbhk->tbk", d_C_q, C)
+        + np.einsum("tbh,tbhk->tbk", d_dot_C_q, dot_C)
+        + d_n_q[:, :, None] * n
+        + d_dot_n_q[:, :, None] * dot_n
+    )
+    d_x_W_q_x = times(d_q, W_q)
+    d_x_dot_W_q_x_W_q = times(d_dot_q, dot_W_q)
+    d_x_W_o_x = times(d_o_pre, W_o)
+    d_x_dot_W_o_x_W_o = times(d_dot_o_pre, dot_W_o)
+    ddot_n_ddot_n = d_dot_n_q[:, :, None] * q
+    dn_dn = d_n_q[:, :, None] * q + d_dot_n_q[:, :, None] * dot_q
+    ddot_C_ddot_C = d_dot_C_q[:, :, :, None] * q[:, :, None]
+    dC_dC = d_C_q[:, :, :, None] * q[:, :, None] + d_dot_C_q[:, :, :, None] * dot_q[:, :, None]
+    local_dot_m = -d_dot_h_exp * h_exp
+    local_m = -d_h_exp * h_exp
+    ddot_m_ddot_m_pre = np.greater_equal(m_pre, log_i).astype(dtype)
+
+    d_C_next = zeros["C"]
+    d_n_next = zeros["n"]
+    d_m_next = zeros["m"]
+    d_dot_C_next = dstate["C"]
+    d_dot_n_next = dstate["n"]
+    d_dot_m_next = dstate["m"]
+    for t in reversed(range(T)):
+        # through n = f * n[t-1] + i * k
+        d_dot_n[t] = d_dot_n_next + ddot_n_ddot_n[t]
+        d_n[t] = d_n_next + dn_dn[t]
+        # through C = f * C[t-1] + i * outer(v, k)
+        d_dot_C[t] = d_dot_C_next + ddot_C_ddot_C[t]
+        d_C[t] = d_C_next + dC_dC[t]
+        # through f = exp(log_f + m[t-1] - m)
+        d_dot_f = (
+            np.einsum("bhk,bhk->b", d_dot_C[t], C_prev[t])
+            + np.einsum("bk,bk->b", d_dot_n[t], n_prev[t])
+        )
+        d_dot_f_pre[t] = d_dot_f * f[t]
+        d_f_pre[t] = (
+            (d_dot_f * dot_f_pre[t] + np.einsum("bhk,bhk->b", d_C[t], C_prev[t]) + np.einsum("bhk,bhk->b", d_dot_C[t], dot_C_prev[t]) + np.einsum("bk,bk->b", d_n[t], n_prev[t]) + np.einsum("bk,bk->b", d_dot_n[t], dot_n_prev[t]))
+            * f[t]
+        )
+        # through i = exp(log_i - m)
+        d_dot_i = np.einsum("bhk,bhk->b", d_dot_C[t], v_k[t]) + np.einsum("bk,bk->b", d_dot_n[t], k[t])
+        d_dot_i_pre[t] = d_dot_i * i[t]
+        d_i_pre[t] = (
+            (d_dot_i * dot_i_pre[t] + np.einsum("bhk,bhk->b", d_C[t], v_k[t]) + np.einsum("bhk,bhk->b", d_dot_C[t], dot_v_k[t]) + np.einsum("bk,bk->b", d_n[t], k[t]) + np.einsum("bk,bk->b", d_dot_n[t], dot_k[t]))
+            * i[t]
+        )
+        # through m = max(log_f + m[t-1], log_i)
+        d_dot_m[t] = d_dot_m_next - d_dot_i_pre[t] - d_dot_f_pre[t] + local_dot_m[t]
+        d_m[t] = d_m_next - d_i_pre[t] - d_f_pre[t] + local_m[t]
+        d_dot_m_pre[t] = d_dot_m[t] * ddot_m_ddot_m_pre[t]
+        d_m_pre[t] = d_m[t] * ddot_m_ddot_m_pre[t]
+        d_C_prev = d_C[t] * f[t, :, None, None] + d_dot_C[t] * dot_f[t, :, None, None]
+        d_n_prev = d_n[t] * f[t, :, None] + d_dot_n[t] * dot_f[t, :, None]
+        d_m_prev = d_m_pre[t] + d_f_pre[t]
+        d_dot_C_prev = d_dot_C[t] * f[t, :, None, None]
+        d_dot_n_prev = d_dot_n[t] * f[t, :, None]
+        d_dot_m_prev = d_dot_m_pre[t] + d_dot_f_pre[t]
+        d_C_next, d_n_next, d_m_next, d_dot_C_next, d_dot_n_next, d_dot_m_next = d_C_prev, d_n_prev, d_m_prev, d_dot_C_prev, d_dot_n_prev, d_dot_m_prev
+
+    # all steps at once
+    d_dot_v_k = d_dot_C * i[:, :, None, None]
+    d_v_k = d_C * i[:, :, None, None] + d_dot_C * dot_i[:, :, None, None]
+    d_dot_log_f_softplus = -d_dot_m_pre - d_dot_f_pre
+    d_log_f_pre = (
+        -(-d_dot_log_f_softplus * dot_log_f_pre * (-np.expm1(-log_f_softplus) - 1) - d_m_pre - d_f_pre)
+        * np.expm1(-log_f_softplus)
+    )
+    d_dot_w_f_x = d_dot_log_f_softplus * np.expm1(-log_f_softplus)
+    d_w_f_x = -d_log_f_pre
+    d_dot_log_i = d_dot_m * np.greater(log_i, m_pre).astype(dtype) + d_dot_i_pre
+    d_log_i = d_m * np.greater(log_i, m_pre).astype(dtype) + d_i_pre
+    d_dot_v = np.einsum("tbhk,tbk->tbh", d_dot_v_k, k)
+    d_v = np.einsum("tbhk,tbk->tbh", d_v_k, k) + np.einsum("tbhk,tbk->tbh", d_dot_v_k, dot_k)
+    d_dot_k = np.einsum("tbhk,tbh->tbk", d_dot_v_k, v) + d_dot_n * i[:, :, None]
+    d_k = (
+        np.einsum("tbhk,tbh->tbk", d_v_k, v)
+        + np.einsum("tbhk,tbh->tbk", d_dot_v_k, dot_v)
+        + d_n * i[:, :, None]
+        + d_dot_n * dot_i[:, :, None]
+    )
+    d_dot_W_k_x = d_dot_k / sqrt_K
+    d_W_k_x = d_k / sqrt_K
+    d_x = (
+        d_x_W_q_x
+        + d_x_dot_W_q_x_W_q
+        + times(d_W_k_x, W_k)
+        + times(d_dot_W_k_x, dot_W_k)
+        + times(d_v, W_v)
+        + times(d_dot_v, dot_W_v)
+        + d_x_W_o_x
+        + d_x_dot_W_o_x_W_o
+        + d_log_i[:, :, None] * w_i
+        + d_dot_log_i[:, :, None] * dot_w_i
+        + d_w_f_x[:, :, None] * w_f
+        + d_dot_w_f_x[:, :, None] * dot_w_f
+    )
+    d_W_q_W_q_x = outer_sum(d_q, x)
+    d_W_q_dot_W_q_x_x = outer_sum(d_dot_q, dot_x)
+    d_b_q = d_q.sum(axis=(0, 1))
+    d_W_k_W_k_x = outer_sum(d_W_k_x, x)
+    d_W_k_dot_W_k_x_x = outer_sum(d_dot_W_k_x, dot_x)
+    d_b_k = d_k.sum(axis=(0, 1))
+    d_W_v_W_v_x = outer_sum(d_v, x)
+    d_W_v_dot_W_v_x_x = outer_sum(d_dot_v, dot_x)
+    d_b_v = d_v.sum(axis=(0, 1))
+    d_W_o_W_o_x = outer_sum(d_o_pre, x)
+    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre, dot_x)
+    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_w_i_w_i_x = np.einsum("tb,tbi->i", d_log_i, x)
+    d_w_i_dot_w_i_x_x = np.einsum("tb,tbi->i", d_dot_log_i, dot_x)
+    d_b_i = d_log_i.sum(axis=(0, 1))
+    d_w_f_w_f_x = np.einsum("tb,tbi->i", d_w_f_x, x)
+    d_w_f_dot_w_f_x_x = np.einsum("tb,tbi->i", d_dot_w_f_x, dot_x)
+    d_b_f_log_f_pre = d_log_f_pre.sum(axis=(0, 1))
+    d_W_q = d_W_q_W_q_x + d_W_q_dot_W_q_x_x
+    d_W_k = d_W_k_W_k_x + d_W_k_dot_W_k_x_x
+    d_W_v = d_W_v_W_v_x + d_W_v_dot_W_v_x_x
+    d_W_o = d_W_o_W_o_x + d_W_o_dot_W_o_x_x
+    d_w_i = d_w_i_w_i_x + d_w_i_dot_w_i_x_x
+    d_w_f = d_w_f_w_f_x + d_w_f_dot_w_f_x_x
+    d_b_f = -d_b_f_log_f_pre
+
+    dot_dparams = {
+        "W_q": d_W_q,
+        "b_q": d_b_q,
+        "W_k": d_W_k,
+        "b_k": d_b_k,
+        "W_v": d_W_v,
+        "b_v": d_b_v,
+        "W_o": d_W_o,
+        "b_o": d_b_o,
+        "w_i": d_w_i,
+        "b_i": np.asarray(d_b_i),
+        "w_f": d_w_f,
+        "b_f": np.asarray(d_b_f),
+    }
+    dot_dstart = {"C": d_C_next, "n": d_n_next, "m": d_m_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -408,10 +846,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -212,6 +212,298 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
+    p_i, b_i, W_o, R_o, p_o = params["p_i"], params["b_i"], params["W_o"], params["R_o"], params["p_o"]
+    b_o = params["b_o"]
+    y_rows, y_prev, y = carried(state["y"], T)
+    # f = 1
+    f = dtype.type(1)
+
+    # all steps at once
+    c_in = times(x, W_i.T) + b_i
+    c_in2 = times(x, W_z.T) + b_z
+    y_in = times(x, W_o.T) + b_o
+
+    c_prev = state["c"]
+    for t in range(T):
+        # c = z * i + c[t-1] * f
+        c = (
+            np.tanh(y_prev[t] @ R_z.T + c_in2[t]) * sigmoid(y_prev[t] @ R_i.T + p_i * c_prev + c_in[t])
+            + c_prev * f
+        )
+        # y = tanh(c) * o
+        y[t] = np.tanh(c) * sigmoid(c * p_o + y_prev[t] @ R_o.T + y_in[t])
+        c_prev = c
+
+    last = {"c": c_prev.copy(), "y": y_rows[-1].copy()}
+    return y.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
+    p_i, b_i, W_o, R_o, p_o = params["p_i"], params["b_i"], params["W_o"], params["R_o"], params["p_o"]
+    b_o = params["b_o"]
+    dot_W_z, dot_R_z, dot_b_z = dot_params["W_z"], dot_params["R_z"], dot_params["b_z"]
+    dot_W_i, dot_R_i, dot_p_i = dot_params["W_i"], dot_params["R_i"], dot_params["p_i"]
+    dot_b_i, dot_W_o, dot_R_o = dot_params["b_i"], dot_params["W_o"], dot_params["R_o"]
+    dot_p_o, dot_b_o = dot_params["p_o"], dot_params["b_o"]
+    y_rows, y_prev, y = carried(state["y"], T)
+    dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
+    # f = 1
+    f = dtype.type(1)
+
+    # all steps at once
+    dot_W_z_x = times(x, dot_W_z.T) + times(dot_x, W_z.T)
+    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
+    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
+    z_in = times(x, W_z.T) + b_z
+    i_in = times(x, W_i.T) + b_i
+    dot_c_in = dot_W_z_x + dot_b_z
+    dot_c_in2 = dot_W_i_x + dot_b_i
+    o_in = times(x, W_o.T) + b_o
+    dot_y_in = dot_W_o_x + dot_b_o
+
+    c_prev = state["c"]
+    dot_c_prev = dot_state["c"]
+    for t in range(T):
+        # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+        z = np.tanh(y_prev[t] @ R_z.T + z_in[t])
+        # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+        i = sigmoid(y_prev[t] @ R_i.T + p_i * c_prev + i_in[t])
+        # c = z * i + c[t-1] * f
+        c = z * i + c_prev * f
+        dot_c = (
+            (y_prev[t] @ dot_R_z.T + dot_y_prev[t] @ R_z.T + dot_c_in[t]) * (1 - z**2) * i
+            + z * (y_prev[t] @ dot_R_i.T + dot_y_prev[t] @ R_i.T + dot_p_i * c_prev + dot_c_prev * p_i + dot_c_in2[t]) * i * (1 - i)
+            + dot_c_prev * f
+        )
+        # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+        o = sigmoid(y_prev[t] @ R_o.T + p_o * c + o_in[t])
+        # y = tanh(c) * o
+        tanh_c = np.tanh(c)
+        y[t] = tanh_c * o
+        dot_y[t] = (
+            (dot_c * p_o + y_prev[t] @ dot_R_o.T + dot_y_prev[t] @ R_o.T + dot_p_o * c + dot_y_in[t]) * tanh_c * o * (1 - o)
+            + dot_c * (1 - tanh_c**2) * o
+        )
+        c_prev, dot_c_prev = c, dot_c
+
+    last = {"c": c_prev.copy(), "y": y_rows[-1].copy()}
+    dot_last = {"c": dot_c_prev.copy(), "y": dot_y_rows[-1].copy()}
+    return y.copy(), last, dot_y.copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    T, B, H = size["T"], size["B"], size["H"]
+    dot_x = dot_inputs["x"]
+    W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
+    p_i, b_i, W_o, R_o, p_o = params["p_i"], params["b_i"], params["W_o"], params["R_o"], params["p_o"]
+    b_o = params["b_o"]
+    dot_W_z, dot_R_z, dot_b_z = dot_params["W_z"], dot_params["R_z"], dot_params["b_z"]
+    dot_W_i, dot_R_i, dot_p_i = dot_params["W_i"], dot_params["R_i"], dot_params["p_i"]
+    dot_b_i, dot_W_o, dot_R_o = dot_params["b_i"], dot_params["W_o"], dot_params["R_o"]
+    dot_p_o, dot_b_o = dot_params["p_o"], dot_params["b_o"]
+    zeros = filled("state", None, size, dtype)
+    y_rows, y_prev, y = carried(state["y"], T)
+    c_rows, c_prev, c = carried(state["c"], T)
+    dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
+    dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
+    dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_o_pre, o = (np.empty((T, B, H), dtype) for _ in range(8))
+    dot_o, tanh_c, dot_tanh_c = (np.empty((T, B, H), dtype) for _ in range(3))
+    # f = 1
+    f = dtype.type(1)
+
+    # all steps at once
+    dot_W_z_x = times(x, dot_W_z.T) + times(dot_x, W_z.T)
+    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
+    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
+    dot_z_pre_in = dot_W_z_x + dot_b_z
+    z_in = times(x, W_z.T) + b_z
+    dot_i_pre_in = dot_W_i_x + dot_b_i
+    i_in = times(x, W_i.T) + b_i
+    dot_o_pre_in = dot_W_o_x + dot_b_o
+    o_in = times(x, W_o.T) + b_o
+
+    for t in range(T):
+        # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+        dot_z_pre[t] = y_prev[t] @ dot_R_z.T + dot_y_prev[t] @ R_z.T + dot_z_pre_in[t]
+        z[t] = np.tanh(y_prev[t] @ R_z.T + z_in[t])
+        dot_z[t] = dot_z_pre[t] * (1 - z[t]**2)
+        # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+        dot_i_pre[t] = (
+            y_prev[t] @ dot_R_i.T
+            + dot_y_prev[t] @ R_i.T
+            + dot_p_i * c_prev[t]
+            + dot_c_prev[t] * p_i
+            + dot_i_pre_in[t]
+        )
+        i[t] = sigmoid(y_prev[t] @ R_i.T + p_i * c_prev[t] + i_in[t])
+        dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
+        # c = z * i + c[t-1] * f
+        c[t] = z[t] * i[t] + c_prev[t] * f
+        dot_c[t] = dot_z[t] * i[t] + dot_i[t] * z[t] + dot_c_prev[t] * f
+        # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+        dot_o_pre[t] = (
+            y_prev[t] @ dot_R_o.T
+            + dot_y_prev[t] @ R_o.T
+            + dot_p_o * c[t]
+            + dot_c[t] * p_o
+            + dot_o_pre_in[t]
+        )
+        o[t] = sigmoid(y_prev[t] @ R_o.T + p_o * c[t] + o_in[t])
+        dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
+        # y = tanh(c) * o
+        tanh_c[t] = np.tanh(c[t])
+        dot_tanh_c[t] = dot_c[t] * (1 - tanh_c[t]**2)
+        y[t] = tanh_c[t] * o[t]
+        dot_y[t] = dot_tanh_c[t] * o[t] + dot_o[t] * tanh_c[t]
+    d_dot_o_pre, d_o_pre, d_dot_i_pre, d_i_pre, d_dot_z_pre = (np.empty((T, B, H), dtype) for _ in range(5))
+    d_z_pre = np.empty((T, B, H), dtype)
+
+    # all steps at once
+    ddot_o_ddot_o_pre = o * (1 - o)
+    ddot_o_do_pre = dot_o_pre * (1 - o) - dot_o_pre * o
+    ddot_tanh_c_ddot_c = 1 - tanh_c**2
+    ddot_tanh_c_dc = -2 * dot_c * tanh_c
+    ddot_i_ddot_i_pre = i * (1 - i)
+    ddot_i_di_pre = dot_i_pre * (1 - i) - dot_i_pre * i
+    ddot_z_ddot_z_pre = 1 - z**2
+    ddot_z_dz_pre = -2 * dot_z_pre * z
+
+    d_y_next = zeros["y"]
+    d_c_next = zeros["c"]
+    d_dot_y_next = dstate["y"]
+    d_dot_c_next = dstate["c"]
+    for t in reversed(range(T)):
+        # through y = tanh(c) * o
+        d_dot_y = dy[t] + d_dot_y_next
+        d_dot_tanh_c = d_dot_y * o[t]
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+        d_dot_o = d_dot_y * tanh_c[t]
+        d_dot_o_pre[t] = d_dot_o * ddot_o_ddot_o_pre[t]
+        d_o_pre[t] = (
+            (d_dot_o * ddot_o_do_pre[t] + d_y_next * tanh_c[t] + d_dot_y * dot_tanh_c[t])
+            * ddot_o_ddot_o_pre[t]
+        )
+        # through c = z * i + c[t-1] * f
+        d_dot_c = d_dot_c_next + d_dot_o_pre[t] * p_o + d_dot_tanh_c * ddot_tanh_c_ddot_c[t]
+        d_c = (
+            d_c_next
+            + d_o_pre[t] * p_o
+            + d_dot_o_pre[t] * dot_p_o
+            + (d_dot_tanh_c * ddot_tanh_c_dc[t] + d_y_next * o[t] + d_dot_y * dot_o[t]) * ddot_tanh_c_ddot_c[t]
+        )
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+        d_dot_i = d_dot_c * z[t]
+        d_dot_i_pre[t] = d_dot_i * ddot_i_ddot_i_pre[t]
+        d_i_pre[t] = (d_dot_i * ddot_i_di_pre[t] + d_c * z[t] + d_dot_c * dot_z[t]) * ddot_i_ddot_i_pre[t]
+        # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+        d_dot_z = d_dot_c * i[t]
+        d_dot_z_pre[t] = d_dot_z * ddot_z_ddot_z_pre[t]
+        d_z_pre[t] = (d_dot_z * ddot_z_dz_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_z_ddot_z_pre[t]
+        d_y_prev = (
+            d_z_pre[t] @ R_z
+            + d_dot_z_pre[t] @ dot_R_z
+            + d_i_pre[t] @ R_i
+            + d_dot_i_pre[t] @ dot_R_i
+            + d_o_pre[t] @ R_o
+            + d_dot_o_pre[t] @ dot_R_o
+        )
+        d_c_prev = d_i_pre[t] * p_i + d_dot_i_pre[t] * dot_p_i + d_c * f
+        d_dot_y_prev = d_dot_z_pre[t] @ R_z + d_dot_i_pre[t] @ R_i + d_dot_o_pre[t] @ R_o
+        d_dot_c_prev = d_dot_i_pre[t] * p_i + d_dot_c * f
+        d_y_next, d_c_next, d_dot_y_next, d_dot_c_next = d_y_prev, d_c_prev, d_dot_y_prev, d_dot_c_prev
+
+    # all steps at once
+    d_x = (
+        times(d_z_pre, W_z)
+        + times(d_dot_z_pre, dot_W_z)
+        + times(d_i_pre, W_i)
+        + times(d_dot_i_pre, dot_W_i)
+        + times(d_o_pre, W_o)
+        + times(d_dot_o_pre, dot_W_o)
+    )
+    d_W_z_W_z_x = outer_sum(d_z_pre, x)
+    d_W_z_dot_W_z_x_x = outer_sum(d_dot_z_pre, dot_x)
+    d_R_z_R_z_y = outer_sum(d_z_pre, y_prev)
+    d_R_z_dot_R_z_y_y_prev = outer_sum(d_dot_z_pre, dot_y_prev)
+    d_b_z = d_z_pre.sum(axis=(0, 1))
+    d_W_i_W_i_x = outer_sum(d_i_pre, x)
+    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre, dot_x)
+    d_R_i_R_i_y = outer_sum(d_i_pre, y_prev)
+    d_R_i_dot_R_i_y_y_prev = outer_sum(d_dot_i_pre, dot_y_prev)
+    d_p_i_i_pre = np.einsum("tbh,tbh->h", d_i_pre, c_prev)
+    d_p_i_dot_i_pre = np.einsum("tbh,tbh->h", d_dot_i_pre, dot_c_prev)
+    d_b_i = d_i_pre.sum(axis=(0, 1))
+    d_W_o_W_o_x = outer_sum(d_o_pre, x)
+    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre, dot_x)
+    d_R_o_R_o_y = outer_sum(d_o_pre, y_prev)
+    d_R_o_dot_R_o_y_y_prev = outer_sum(d_dot_o_pre, dot_y_prev)
+    d_p_o_o_pre = np.einsum("tbh,tbh->h", d_o_pre, c)
+    d_p_o_dot_o_pre = np.einsum("tbh,tbh->h", d_dot_o_pre, dot_c)
+    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_W_z = d_W_z_W_z_x + d_W_z_dot_W_z_x_x
+    d_R_z = d_R_z_R_z_y + d_R_z_dot_R_z_y_y_prev
+    d_W_i = d_W_i_W_i_x + d_W_i_dot_W_i_x_x
+    d_R_i = d_R_i_R_i_y + d_R_i_dot_R_i_y_y_prev
+    d_p_i = d_p_i_i_pre + d_p_i_dot_i_pre
+    d_W_o = d_W_o_W_o_x + d_W_o_dot_W_o_x_x
+    d_R_o = d_R_o_R_o_y + d_R_o_dot_R_o_y_y_prev
+    d_p_o = d_p_o_o_pre + d_p_o_dot_o_pre
+
+    dot_dparams = {
+        "W_z": d_W_z,
+        "R_z": d_R_z,
+        "b_z": d_b_z,
+        "W_i": d_W_i,
+        "R_i": d_R_i,
+        "p_i": d_p_i,
+        "b_i": d_b_i,
+        "W_o": d_W_o,
+        "R_o": d_R_o,
+        "p_o": d_p_o,
+        "b_o": d_b_o,
+    }
+    dot_dstart = {"y": d_y_next, "c": d_c_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -326,10 +618,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -148,8 +148,10 @@ def forward(params, x, state=None):
     M_rows, M_prev, M = carried(state["M"], T)
     h = np.empty((T, B, H), dtype)
     k_w, e, a, k_r = (np.empty((T, B, D), dtype) for _ in range(4))
-    beta_w, l_w_sqrt2, sum_exp_a_w_arg, beta_r, l_r_sqrt2, sum_exp_a_r_arg = (np.empty((T, B), dtype) for _ in range(6))
-    l_w_sqrt, l_w, M_k_w, exp_a_w_arg, a_w, l_r_sqrt, l_r, M_k_r, exp_a_r_arg, a_r = (np.empty((T, B, N), dtype) for _ in range(10))
+    beta_w, l_w_sqrt2, sum_exp_a_w_arg, beta_r, l_r_sqrt2 = (np.empty((T, B), dtype) for _ in range(5))
+    sum_exp_a_r_arg = np.empty((T, B), dtype)
+    l_w_sqrt, l_w, M_k_w, exp_a_w_arg, a_w, l_r_sqrt, l_r, M_k_r = (np.empty((T, B, N), dtype) for _ in range(8))
+    exp_a_r_arg, a_r = (np.empty((T, B, N), dtype) for _ in range(2))
     a_w_e = np.empty((T, B, N, D), dtype)
 
     # all steps at once
@@ -351,6 +353,672 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_h, U_h, b_h, W_w, v_w = params["W_h"], params["U_h"], params["b_h"], params["W_w"], params["v_w"]
+    b_w, s_w, W_e, W_a, W_r = params["b_w"], params["s_w"], params["W_e"], params["W_a"], params["W_r"]
+    v_r, b_r, s_r = params["v_r"], params["b_r"], params["s_r"]
+    r_rows, r_prev, r = carried(state["r"], T)
+
+    # all steps at once
+    h_in = times(x, W_h.T) + b_h
+
+    M_prev = state["M"]
+    for t in range(T):
+        # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        h = np.tanh(r_prev[t] @ U_h.T + h_in[t])
+        # k_w = W_w @ h
+        k_w = h @ W_w.T
+        # beta_w = softplus(dot(v_w, h) + b_w)
+        beta_w_pre = np.einsum("h,bh->b", v_w, h) + b_w
+        # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        l_w_sum2 = np.einsum("bd,bd->b", k_w, k_w)
+        # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        a_w_arg = (
+            (np.log1p(np.exp(-np.abs(beta_w_pre[:, None]))) + np.maximum(beta_w_pre[:, None], 0)) * (np.einsum("bnd,bd->bn", M_prev, k_w)) / (np.sqrt(np.einsum("bnd,bnd->bn", M_prev, M_prev) + eps) * np.sqrt(eps + l_w_sum2[:, None]))
+            + s_w
+        )
+        max_a_w_arg = a_w_arg.max(axis=-1)
+        exp_a_w_arg = np.exp(a_w_arg - max_a_w_arg[:, None])
+        sum_exp_a_w_arg = exp_a_w_arg.sum(axis=1)
+        a_w = exp_a_w_arg / sum_exp_a_w_arg[:, None]
+        # e = sigmoid(W_e @ h)
+        W_e_h = h @ W_e.T
+        # a = W_a @ h
+        a = h @ W_a.T
+        # M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        M = M_prev * (1 - a_w[:, :, None] * sigmoid(W_e_h[:, None])) + a_w[:, :, None] * a[:, None]
+        # k_r = W_r @ h
+        k_r = h @ W_r.T
+        # beta_r = softplus(dot(v_r, h) + b_r)
+        beta_r_pre = np.einsum("h,bh->b", v_r, h) + b_r
+        # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        l_r_sum2 = np.einsum("bd,bd->b", k_r, k_r)
+        # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        a_r_arg = (
+            (np.log1p(np.exp(-np.abs(beta_r_pre[:, None]))) + np.maximum(beta_r_pre[:, None], 0)) * (np.einsum("bnd,bd->bn", M, k_r)) / (np.sqrt(np.einsum("bnd,bnd->bn", M, M) + eps) * np.sqrt(eps + l_r_sum2[:, None]))
+            + s_r
+        )
+        max_a_r_arg = a_r_arg.max(axis=-1)
+        exp_a_r_arg = np.exp(a_r_arg - max_a_r_arg[:, None])
+        sum_exp_a_r_arg = exp_a_r_arg.sum(axis=1)
+        a_r = exp_a_r_arg / sum_exp_a_r_arg[:, None]
+        # r = a_r @ M
+        r[t] = np.einsum("bn,bnd->bd", a_r, M)
+        M_prev = M
+
+    last = {"M": M_prev.copy(), "r": r_rows[-1].copy()}
+    return r.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    W_h, U_h, b_h, W_w, v_w = params["W_h"], params["U_h"], params["b_h"], params["W_w"], params["v_w"]
+    b_w, s_w, W_e, W_a, W_r = params["b_w"], params["s_w"], params["W_e"], params["W_a"], params["W_r"]
+    v_r, b_r, s_r = params["v_r"], params["b_r"], params["s_r"]
+    dot_W_h, dot_U_h, dot_b_h = dot_params["W_h"], dot_params["U_h"], dot_params["b_h"]
+    dot_W_w, dot_v_w, dot_b_w = dot_params["W_w"], dot_params["v_w"], dot_params["b_w"]
+    dot_s_w, dot_W_e, dot_W_a = dot_params["s_w"], dot_params["W_e"], dot_params["W_a"]
+    dot_W_r, dot_v_r, dot_b_r = dot_params["W_r"], dot_params["v_r"], dot_params["b_r"]
+    dot_s_r = dot_params["s_r"]
+    r_rows, r_prev, r = carried(state["r"], T)
+    dot_r_rows, dot_r_prev, dot_r = carried(dot_state["r"], T)
+
+    # all steps at once
+    dot_W_h_x = times(x, dot_W_h.T) + times(dot_x, W_h.T)
+    h_in = times(x, W_h.T) + b_h
+    dot_h_in = dot_W_h_x + dot_b_h
+
+    M_prev = state["M"]
+    dot_M_prev = dot_state["M"]
+    for t in range(T):
+        # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        h = np.tanh(r_prev[t] @ U_h.T + h_in[t])
+        dot_h = (r_prev[t] @ dot_U_h.T + dot_r_prev[t] @ U_h.T + dot_h_in[t]) * (1 - h**2)
+        # k_w = W_w @ h
+        k_w = h @ W_w.T
+        dot_k_w = h @ dot_W_w.T + dot_h @ W_w.T
+        # beta_w = softplus(dot(v_w, h) + b_w)
+        dot_v_w_h_v_w = np.einsum("h,bh->b", dot_v_w, h)
+        dot_v_w_h_h = np.einsum("h,bh->b", v_w, dot_h)
+        beta_w_pre = np.einsum("h,bh->b", v_w, h) + b_w
+        beta_w = np.log1p(np.exp(-np.abs(beta_w_pre))) + np.maximum(beta_w_pre, 0)
+        # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        l_w_sqrt = np.sqrt(np.einsum("bnd,bnd->bn", M_prev, M_prev) + eps)
+        dot_l_w_sum2_k_w = np.einsum("bd,bd->b", dot_k_w, k_w)
+        dot_l_w_sum2_k_w2 = np.einsum("bd,bd->b", k_w, dot_k_w)
+        l_w_sqrt2 = np.sqrt(eps + np.einsum("bd,bd->b", k_w, k_w))
+        l_w = l_w_sqrt * l_w_sqrt2[:, None]
+        # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        M_k_w = np.einsum("bnd,bd->bn", M_prev, k_w)
+        a_w_arg = beta_w[:, None] * M_k_w / l_w + s_w
+        max_a_w_arg = a_w_arg.max(axis=-1)
+        exp_a_w_arg = np.exp(a_w_arg - max_a_w_arg[:, None])
+        dot_exp_a_w_arg = (
+            (beta_w[:, None] * (np.einsum("bnd,bd->bn", dot_M_prev, k_w) + np.einsum("bnd,bd->bn", M_prev, dot_k_w)) / l_w - (dot_v_w_h_v_w[:, None] + dot_v_w_h_h[:, None] + dot_b_w) * np.expm1(-beta_w[:, None]) * M_k_w / l_w - beta_w[:, None] * (0.5 * (np.einsum("bnd,bnd->bn", dot_M_prev, M_prev) + np.einsum("bnd,bnd->bn", M_prev, dot_M_prev)) * l_w_sqrt2[:, None] / l_w_sqrt + 0.5 * l_w_sqrt * (dot_l_w_sum2_k_w[:, None] + dot_l_w_sum2_k_w2[:, None]) / l_w_sqrt2[:, None]) * M_k_w / l_w**2 + dot_s_w)
+            * exp_a_w_arg
+        )
+        sum_exp_a_w_arg = exp_a_w_arg.sum(axis=1)
+        dot_sum_exp_a_w_arg = dot_exp_a_w_arg.sum(axis=1)
+        a_w = exp_a_w_arg / sum_exp_a_w_arg[:, None]
+        dot_a_w = (
+            dot_exp_a_w_arg / sum_exp_a_w_arg[:, None]
+            - dot_sum_exp_a_w_arg[:, None] * exp_a_w_arg / sum_exp_a_w_arg[:, None]**2
+        )
+        # e = sigmoid(W_e @ h)
+        dot_W_e_h_W_e = h @ dot_W_e.T
+        dot_W_e_h_h = dot_h @ W_e.T
+        e = sigmoid(h @ W_e.T)
+        # a = W_a @ h
+        a = h @ W_a.T
+        dot_a_W_a = h @ dot_W_a.T
+        dot_a_h = dot_h @ W_a.T
+        # M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        a_w_e = a_w[:, :, None] * e[:, None]
+        M = M_prev * (1 - a_w_e) + a_w[:, :, None] * a[:, None]
+        dot_M = (
+            dot_M_prev * (1 - a_w_e)
+            - (dot_a_w[:, :, None] * e[:, None] + (dot_W_e_h_W_e[:, None] + dot_W_e_h_h[:, None]) * e[:, None] * (1 - e[:, None]) * a_w[:, :, None]) * M_prev
+            + dot_a_w[:, :, None] * a[:, None]
+            + a_w[:, :, None] * (dot_a_W_a[:, None] + dot_a_h[:, None])
+        )
+        # k_r = W_r @ h
+        k_r = h @ W_r.T
+        dot_k_r = h @ dot_W_r.T + dot_h @ W_r.T
+        # beta_r = softplus(dot(v_r, h) + b_r)
+        dot_v_r_h_v_r = np.einsum("h,bh->b", dot_v_r, h)
+        dot_v_r_h_h = np.einsum("h,bh->b", v_r, dot_h)
+        beta_r_pre = np.einsum("h,bh->b", v_r, h) + b_r
+        beta_r = np.log1p(np.exp(-np.abs(beta_r_pre))) + np.maximum(beta_r_pre, 0)
+        # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        l_r_sqrt = np.sqrt(np.einsum("bnd,bnd->bn", M, M) + eps)
+        dot_l_r_sum2_k_r = np.einsum("bd,bd->b", dot_k_r, k_r)
+        dot_l_r_sum2_k_r2 = np.einsum("bd,bd->b", k_r, dot_k_r)
+        l_r_sqrt2 = np.sqrt(eps + np.einsum("bd,bd->b", k_r, k_r))
+        l_r = l_r_sqrt * l_r_sqrt2[:, None]
+        # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        M_k_r = np.einsum("bnd,bd->bn", M, k_r)
+        a_r_arg = beta_r[:, None] * M_k_r / l_r + s_r
+        max_a_r_arg = a_r_arg.max(axis=-1)
+        exp_a_r_arg = np.exp(a_r_arg - max_a_r_arg[:, None])
+        dot_exp_a_r_arg = (
+            (beta_r[:, None] * (np.einsum("bnd,bd->bn", dot_M, k_r) + np.einsum("bnd,bd->bn", M, dot_k_r)) / l_r - (dot_v_r_h_v_r[:, None] + dot_v_r_h_h[:, None] + dot_b_r) * np.expm1(-beta_r[:, None]) * M_k_r / l_r - beta_r[:, None] * (0.5 * (np.einsum("bnd,bnd->bn", dot_M, M) + np.einsum("bnd,bnd->bn", M, dot_M)) * l_r_sqrt2[:, None] / l_r_sqrt + 0.5 * l_r_sqrt * (dot_l_r_sum2_k_r[:, None] + dot_l_r_sum2_k_r2[:, None]) / l_r_sqrt2[:, None]) * M_k_r / l_r**2 + dot_s_r)
+            * exp_a_r_arg
+        )
+        sum_exp_a_r_arg = exp_a_r_arg.sum(axis=1)
+        dot_sum_exp_a_r_arg = dot_exp_a_r_arg.sum(axis=1)
+        a_r = exp_a_r_arg / sum_exp_a_r_arg[:, None]
+        dot_a_r = (
+            dot_exp_a_r_arg / sum_exp_a_r_arg[:, None]
+            - dot_sum_exp_a_r_arg[:, None] * exp_a_r_arg / sum_exp_a_r_arg[:, None]**2
+        )
+        # r = a_r @ M
+        r[t] = np.einsum("bn,bnd->bd", a_r, M)
+        dot_r[t] = np.einsum("bn,bnd->bd", dot_a_r, M) + np.einsum("bn,bnd->bd", a_r, dot_M)
+        M_prev, dot_M_prev = M, dot_M
+
+    last = {"M": M_prev.copy(), "r": r_rows[-1].copy()}
+    dot_last = {"M": dot_M_prev.copy(), "r": dot_r_rows[-1].copy()}
+    return r.copy(), last, dot_r.copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["r"], size, dtype)
+    T, B, D, N, H = size["T"], size["B"], size["D"], size["N"], size["H"]
+    dot_x = dot_inputs["x"]
+    W_h, U_h, b_h, W_w, v_w = params["W_h"], params["U_h"], params["b_h"], params["W_w"], params["v_w"]
+    b_w, s_w, W_e, W_a, W_r = params["b_w"], params["s_w"], params["W_e"], params["W_a"], params["W_r"]
+    v_r, b_r, s_r = params["v_r"], params["b_r"], params["s_r"]
+    dot_W_h, dot_U_h, dot_b_h = dot_params["W_h"], dot_params["U_h"], dot_params["b_h"]
+    dot_W_w, dot_v_w, dot_b_w = dot_params["W_w"], dot_params["v_w"], dot_params["b_w"]
+    dot_s_w, dot_W_e, dot_W_a = dot_params["s_w"], dot_params["W_e"], dot_params["W_a"]
+    dot_W_r, dot_v_r, dot_b_r = dot_params["W_r"], dot_params["v_r"], dot_params["b_r"]
+    dot_s_r = dot_params["s_r"]
+    zeros = filled("state", None, size, dtype)
+    r_rows, r_prev, r = carried(state["r"], T)
+    M_rows, M_prev, M = carried(state["M"], T)
+    dot_r_rows, dot_r_prev, dot_r = carried(dot_state["r"], T)
+    dot_M_rows, dot_M_prev, dot_M = carried(dot_state["M"], T)
+    dot_h_pre, h, dot_h = (np.empty((T, B, H), dtype) for _ in range(3))
+    k_w, dot_k_w, dot_W_e_h, e, dot_e, a, dot_a, k_r, dot_k_r = (np.empty((T, B, D), dtype) for _ in range(9))
+    dot_beta_w_pre, beta_w, dot_beta_w, dot_l_w_pre2, l_w_sqrt2 = (np.empty((T, B), dtype) for _ in range(5))
+    dot_l_w_sqrt2, sum_exp_a_w_arg, dot_sum_exp_a_w_arg = (np.empty((T, B), dtype) for _ in range(3))
+    dot_beta_r_pre, beta_r, dot_beta_r, dot_l_r_pre2, l_r_sqrt2 = (np.empty((T, B), dtype) for _ in range(5))
+    dot_l_r_sqrt2, sum_exp_a_r_arg, dot_sum_exp_a_r_arg = (np.empty((T, B), dtype) for _ in range(3))
+    dot_l_w_pre, l_w_sqrt, dot_l_w_sqrt, l_w, dot_l_w, M_k_w = (np.empty((T, B, N), dtype) for _ in range(6))
+    dot_M_k_w, dot_a_w_arg_shifted, exp_a_w_arg, dot_exp_a_w_arg = (np.empty((T, B, N), dtype) for _ in range(4))
+    a_w, dot_a_w, dot_l_r_pre, l_r_sqrt, dot_l_r_sqrt, l_r = (np.empty((T, B, N), dtype) for _ in range(6))
+    dot_l_r, M_k_r, dot_M_k_r, dot_a_r_arg_shifted, exp_a_r_arg = (np.empty((T, B, N), dtype) for _ in range(5))
+    dot_exp_a_r_arg, a_r, dot_a_r = (np.empty((T, B, N), dtype) for _ in range(3))
+    a_w_e, dot_a_w_e = (np.empty((T, B, N, D), dtype) for _ in range(2))
+
+    # all steps at once
+    dot_W_h_x = times(x, dot_W_h.T) + times(dot_x, W_h.T)
+    dot_h_pre_in = dot_W_h_x + dot_b_h
+    h_in = times(x, W_h.T) + b_h
+
+    for t in range(T):
+        # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        dot_h_pre[t] = r_prev[t] @ dot_U_h.T + dot_r_prev[t] @ U_h.T + dot_h_pre_in[t]
+        h[t] = np.tanh(r_prev[t] @ U_h.T + h_in[t])
+        dot_h[t] = dot_h_pre[t] * (1 - h[t]**2)
+        # k_w = W_w @ h
+        k_w[t] = h[t] @ W_w.T
+        dot_k_w[t] = h[t] @ dot_W_w.T + dot_h[t] @ W_w.T
+        # beta_w = softplus(dot(v_w, h) + b_w)
+        beta_w_pre = np.einsum("h,bh->b", v_w, h[t]) + b_w
+        dot_beta_w_pre[t] = (
+            np.einsum("h,bh->b", dot_v_w, h[t])
+            + np.einsum("h,bh->b", v_w, dot_h[t])
+            + dot_b_w
+        )
+        beta_w[t] = np.log1p(np.exp(-np.abs(beta_w_pre))) + np.maximum(beta_w_pre, 0)
+        dot_beta_w[t] = -dot_beta_w_pre[t] * np.expm1(-beta_w[t])
+        # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        dot_l_w_pre[t] = (
+            np.einsum("bnd,bnd->bn", dot_M_prev[t], M_prev[t])
+            + np.einsum("bnd,bnd->bn", M_prev[t], dot_M_prev[t])
+        )
+        l_w_sqrt[t] = np.sqrt(np.einsum("bnd,bnd->bn", M_prev[t], M_prev[t]) + eps)
+        dot_l_w_sqrt[t] = 0.5 * dot_l_w_pre[t] / l_w_sqrt[t]
+        dot_l_w_pre2[t] = (
+            np.einsum("bd,bd->b", dot_k_w[t], k_w[t])
+            + np.einsum("bd,bd->b", k_w[t], dot_k_w[t])
+        )
+        l_w_sqrt2[t] = np.sqrt(eps + np.einsum("bd,bd->b", k_w[t], k_w[t]))
+        dot_l_w_sqrt2[t] = 0.5 * dot_l_w_pre2[t] / l_w_sqrt2[t]
+        l_w[t] = l_w_sqrt[t] * l_w_sqrt2[t, :, None]
+        dot_l_w[t] = dot_l_w_sqrt[t] * l_w_sqrt2[t, :, None] + dot_l_w_sqrt2[t, :, None] * l_w_sqrt[t]
+        # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        M_k_w[t] = np.einsum("bnd,bd->bn", M_prev[t], k_w[t])
+        dot_M_k_w[t] = (
+            np.einsum("bnd,bd->bn", dot_M_prev[t], k_w[t])
+            + np.einsum("bnd,bd->bn", M_prev[t], dot_k_w[t])
+        )
+        a_w_arg = beta_w[t, :, None] * M_k_w[t] / l_w[t] + s_w
+        max_a_w_arg = a_w_arg.max(axis=-1)
+        dot_a_w_arg_shifted[t] = (
+            dot_beta_w[t, :, None] * M_k_w[t] / l_w[t]
+            + dot_M_k_w[t] * beta_w[t, :, None] / l_w[t]
+            - dot_l_w[t] * beta_w[t, :, None] * M_k_w[t] / l_w[t]**2
+            + dot_s_w
+        )
+        exp_a_w_arg[t] = np.exp(a_w_arg - max_a_w_arg[:, None])
+        dot_exp_a_w_arg[t] = dot_a_w_arg_shifted[t] * exp_a_w_arg[t]
+        sum_exp_a_w_arg[t] = exp_a_w_arg[t].sum(axis=1)
+        dot_sum_exp_a_w_arg[t] = dot_exp_a_w_arg[t].sum(axis=1)
+        a_w[t] = exp_a_w_arg[t] / sum_exp_a_w_arg[t, :, None]
+        dot_a_w[t] = (
+            dot_exp_a_w_arg[t] / sum_exp_a_w_arg[t, :, None]
+            - dot_sum_exp_a_w_arg[t, :, None] * exp_a_w_arg[t] / sum_exp_a_w_arg[t, :, None]**2
+        )
+        # e = sigmoid(W_e @ h)
+        dot_W_e_h[t] = h[t] @ dot_W_e.T + dot_h[t] @ W_e.T
+        e[t] = sigmoid(h[t] @ W_e.T)
+        dot_e[t] = dot_W_e_h[t] * e[t] * (1 - e[t])
+        # a = W_a @ h
+        a[t] = h[t] @ W_a.T
+        dot_a[t] = h[t] @ dot_W_a.T + dot_h[t] @ W_a.T
+        # M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        a_w_e[t] = a_w[t, :, :, None] * e[t, :, None]
+        dot_a_w_e[t] = dot_a_w[t, :, :, None] * e[t, :, None] + dot_e[t, :, None] * a_w[t, :, :, None]
+        M[t] = M_prev[t] * (1 - a_w_e[t]) + a_w[t, :, :, None] * a[t, :, None]
+        dot_M[t] = (
+            dot_M_prev[t] * (1 - a_w_e[t])
+            - dot_a_w_e[t] * M_prev[t]
+            + dot_a_w[t, :, :, None] * a[t, :, None]
+            + dot_a[t, :, None] * a_w[t, :, :, None]
+        )
+        # k_r = W_r @ h
+        k_r[t] = h[t] @ W_r.T
+        dot_k_r[t] = h[t] @ dot_W_r.T + dot_h[t] @ W_r.T
+        # beta_r = softplus(dot(v_r, h) + b_r)
+        beta_r_pre = np.einsum("h,bh->b", v_r, h[t]) + b_r
+        dot_beta_r_pre[t] = (
+            np.einsum("h,bh->b", dot_v_r, h[t])
+            + np.einsum("h,bh->b", v_r, dot_h[t])
+            + dot_b_r
+        )
+        beta_r[t] = np.log1p(np.exp(-np.abs(beta_r_pre))) + np.maximum(beta_r_pre, 0)
+        dot_beta_r[t] = -dot_beta_r_pre[t] * np.expm1(-beta_r[t])
+        # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        dot_l_r_pre[t] = np.einsum("bnd,bnd->bn", dot_M[t], M[t]) + np.einsum("bnd,bnd->bn", M[t], dot_M[t])
+        l_r_sqrt[t] = np.sqrt(np.einsum("bnd,bnd->bn", M[t], M[t]) + eps)
+        dot_l_r_sqrt[t] = 0.5 * dot_l_r_pre[t] / l_r_sqrt[t]
+        dot_l_r_pre2[t] = (
+            np.einsum("bd,bd->b", dot_k_r[t], k_r[t])
+            + np.einsum("bd,bd->b", k_r[t], dot_k_r[t])
+        )
+        l_r_sqrt2[t] = np.sqrt(eps + np.einsum("bd,bd->b", k_r[t], k_r[t]))
+        dot_l_r_sqrt2[t] = 0.5 * dot_l_r_pre2[t] / l_r_sqrt2[t]
+        l_r[t] = l_r_sqrt[t] * l_r_sqrt2[t, :, None]
+        dot_l_r[t] = dot_l_r_sqrt[t] * l_r_sqrt2[t, :, None] + dot_l_r_sqrt2[t, :, None] * l_r_sqrt[t]
+        # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        M_k_r[t] = np.einsum("bnd,bd->bn", M[t], k_r[t])
+        dot_M_k_r[t] = np.einsum("bnd,bd->bn", dot_M[t], k_r[t]) + np.einsum("bnd,bd->bn", M[t], dot_k_r[t])
+        a_r_arg = beta_r[t, :, None] * M_k_r[t] / l_r[t] + s_r
+        max_a_r_arg = a_r_arg.max(axis=-1)
+        dot_a_r_arg_shifted[t] = (
+            dot_beta_r[t, :, None] * M_k_r[t] / l_r[t]
+            + dot_M_k_r[t] * beta_r[t, :, None] / l_r[t]
+            - dot_l_r[t] * beta_r[t, :, None] * M_k_r[t] / l_r[t]**2
+            + dot_s_r
+        )
+        exp_a_r_arg[t] = np.exp(a_r_arg - max_a_r_arg[:, None])
+        dot_exp_a_r_arg[t] = dot_a_r_arg_shifted[t] * exp_a_r_arg[t]
+        sum_exp_a_r_arg[t] = exp_a_r_arg[t].sum(axis=1)
+        dot_sum_exp_a_r_arg[t] = dot_exp_a_r_arg[t].sum(axis=1)
+        a_r[t] = exp_a_r_arg[t] / sum_exp_a_r_arg[t, :, None]
+        dot_a_r[t] = (
+            dot_exp_a_r_arg[t] / sum_exp_a_r_arg[t, :, None]
+            - dot_sum_exp_a_r_arg[t, :, None] * exp_a_r_arg[t] / sum_exp_a_r_arg[t, :, None]**2
+        )
+        # r = a_r @ M
+        r[t] = np.einsum("bn,bnd->bd", a_r[t], M[t])
+        dot_r[t] = np.einsum("bn,bnd->bd", dot_a_r[t], M[t]) + np.einsum("bn,bnd->bd", a_r[t], dot_M[t])
+    d_a_r_arg_shifted, d_a_w_arg_shifted = (np.empty((T, B, N), dtype) for _ in range(2))
+    d_dot_beta_r_pre, d_beta_r_pre, d_dot_beta_w_pre = (np.empty((T, B), dtype) for _ in range(3))
+    d_beta_w_pre = np.empty((T, B), dtype)
+    d_dot_k_r, d_k_r, d_dot_a, d_a, d_dot_W_e_h, d_W_e_h = (np.empty((T, B, D), dtype) for _ in range(6))
+    d_dot_k_w, d_k_w = (np.empty((T, B, D), dtype) for _ in range(2))
+    d_dot_h_pre, d_h_pre = (np.empty((T, B, H), dtype) for _ in range(2))
+
+    # all steps at once
+    ddot_a_r_ddot_a_r_by_sum_exp_a_r_arg = (
+        2 * dot_sum_exp_a_r_arg[:, :, None] * exp_a_r_arg / sum_exp_a_r_arg[:, :, None]**3
+        - dot_exp_a_r_arg / sum_exp_a_r_arg[:, :, None]**2
+    )
+    ddot_a_r_ddot_exp_a_r_arg = 1 / sum_exp_a_r_arg
+    ddot_sum_exp_a_r_arg_dot_a_r_ddot_exp_a_r_arg = -1 / sum_exp_a_r_arg**2
+    ddot_a_r_da_r_arg_shifted = -dot_sum_exp_a_r_arg / sum_exp_a_r_arg**2
+    ddot_a_r_arg_shifted_ddot_M_k_r = beta_r[:, :, None] / l_r
+    ddot_a_r_arg_shifted_dM_k_r = dot_beta_r[:, :, None] / l_r - beta_r[:, :, None] * dot_l_r / l_r**2
+    ddot_a_r_arg_shifted_ddot_l_r = -beta_r[:, :, None] * M_k_r / l_r**2
+    ddot_a_r_arg_shifted_dl_r = (
+        2 * beta_r[:, :, None] * M_k_r * dot_l_r / l_r**3
+        - beta_r[:, :, None] * dot_M_k_r / l_r**2
+        - M_k_r * dot_beta_r[:, :, None] / l_r**2
+    )
+    ddot_l_r_sqrt2_ddot_l_r_pre2 = 0.5 / l_r_sqrt2
+    ddot_l_r_sqrt_ddot_l_r_pre = 0.5 / l_r_sqrt
+    ddot_a_r_arg_shifted_ddot_a_r_arg_by_dot_beta_r = M_k_r / l_r
+    ddot_a_r_arg_shifted_ddot_a_r_arg_by_beta_r = dot_M_k_r / l_r - dot_l_r * M_k_r / l_r**2
+    ddot_beta_r_ddot_beta_r_pre = -np.expm1(-beta_r)
+    ddot_beta_r_dbeta_r_pre = -dot_beta_r_pre * (-np.expm1(-beta_r) - 1)
+    ddot_l_r_pre2_ddot_k_r = 2 * k_r
+    ddot_l_r_pre2_dk_r = 2 * dot_k_r
+    ddot_l_r_sqrt2_dk_r = -0.5 * dot_l_r_pre2 / l_r_sqrt2**2
+    local_k_r = k_r / l_r_sqrt2[:, :, None]
+    ddot_l_r_pre_ddot_M = 2 * M
+    ddot_l_r_pre_dM = 2 * dot_M
+    ddot_l_r_sqrt_dM = -0.5 * dot_l_r_pre / l_r_sqrt**2
+    local_M = M / l_r_sqrt[:, :, :, None]
+    ddot_e_ddot_W_e_h = e * (1 - e)
+    ddot_e_dW_e_h = dot_W_e_h * (1 - e) - dot_W_e_h * e
+    ddot_a_w_ddot_a_w_by_sum_exp_a_w_arg = (
+        2 * dot_sum_exp_a_w_arg[:, :, None] * exp_a_w_arg / sum_exp_a_w_arg[:, :, None]**3
+        - dot_exp_a_w_arg / sum_exp_a_w_arg[:, :, None]**2
+    )
+    ddot_a_w_ddot_exp_a_w_arg = 1 / sum_exp_a_w_arg
+    ddot_sum_exp_a_w_arg_dot_a_w_ddot_exp_a_w_arg = -1 / sum_exp_a_w_arg**2
+    ddot_a_w_da_w_arg_shifted = -dot_sum_exp_a_w_arg / sum_exp_a_w_arg**2
+    ddot_a_w_arg_shifted_ddot_M_k_w = beta_w[:, :, None] / l_w
+    ddot_a_w_arg_shifted_dM_k_w = dot_beta_w[:, :, None] / l_w - beta_w[:, :, None] * dot_l_w / l_w**2
+    ddot_a_w_arg_shifted_ddot_l_w = -beta_w[:, :, None] * M_k_w / l_w**2
+    ddot_a_w_arg_shifted_dl_w = (
+        2 * beta_w[:, :, None] * M_k_w * dot_l_w / l_w**3
+        - beta_w[:, :, None] * dot_M_k_w / l_w**2
+        - M_k_w * dot_beta_w[:, :, None] / l_w**2
+    )
+    ddot_l_w_sqrt2_ddot_l_w_pre2 = 0.5 / l_w_sqrt2
+    ddot_l_w_sqrt_ddot_l_w_pre = 0.5 / l_w_sqrt
+    ddot_a_w_arg_shifted_ddot_a_w_arg_by_dot_beta_w = M_k_w / l_w
+    ddot_a_w_arg_shifted_ddot_a_w_arg_by_beta_w = dot_M_k_w / l_w - dot_l_w * M_k_w / l_w**2
+    ddot_beta_w_ddot_beta_w_pre = -np.expm1(-beta_w)
+    ddot_beta_w_dbeta_w_pre = -dot_beta_w_pre * (-np.expm1(-beta_w) - 1)
+    ddot_l_w_pre2_ddot_k_w = 2 * k_w
+    ddot_l_w_pre2_dk_w = 2 * dot_k_w
+    ddot_l_w_sqrt2_dk_w = -0.5 * dot_l_w_pre2 / l_w_sqrt2**2
+    local_k_w = k_w / l_w_sqrt2[:, :, None]
+    ddot_h_ddot_h_pre = 1 - h**2
+    ddot_h_dh_pre = -2 * dot_h_pre * h
+    dM_dM_prev = 1 - a_w_e
+    ddot_l_w_pre_dM_prev = 2 * dot_M_prev
+    ddot_l_w_sqrt_dM_prev = -0.5 * dot_l_w_pre / l_w_sqrt**2
+    local_M_prev = M_prev / l_w_sqrt[:, :, :, None]
+    ddot_l_w_pre_ddot_M_prev = 2 * M_prev
+
+    d_r_next = zeros["r"]
+    d_M_next = zeros["M"]
+    d_dot_r_next = dstate["r"]
+    d_dot_M_next = dstate["M"]
+    for t in reversed(range(T)):
+        # through r = a_r @ M
+        d_dot_r = dy[t] + d_dot_r_next
+        d_dot_a_r = np.einsum("bd,bnd->bn", d_dot_r, M[t])
+        # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        d_a_r = np.einsum("bd,bnd->bn", d_r_next, M[t]) + np.einsum("bd,bnd->bn", d_dot_r, dot_M[t])
+        d_dot_sum_exp_a_r_arg_dot_a_r = np.einsum("bn,bn->b", d_dot_a_r, exp_a_r_arg[t])
+        d_sum_exp_a_r_arg_a_r = np.einsum("bn,bn->b", d_a_r, exp_a_r_arg[t])
+        d_dot_a_r_by_sum_exp_a_r_arg = d_dot_a_r * ddot_a_r_ddot_a_r_by_sum_exp_a_r_arg[t]
+        d_sum_exp_a_r_arg_dot_a_r = d_dot_a_r_by_sum_exp_a_r_arg.sum(axis=1)
+        d_dot_exp_a_r_arg = (
+            d_dot_sum_exp_a_r_arg_dot_a_r[:, None] * ddot_sum_exp_a_r_arg_dot_a_r_ddot_exp_a_r_arg[t, :, None]
+            + d_dot_a_r * ddot_a_r_ddot_exp_a_r_arg[t, :, None]
+        )
+        d_dot_a_r_arg_shifted = d_dot_exp_a_r_arg * exp_a_r_arg[t]
+        d_a_r_arg_shifted[t] = (
+            (d_dot_exp_a_r_arg * dot_a_r_arg_shifted[t] + d_sum_exp_a_r_arg_a_r[:, None] * ddot_sum_exp_a_r_arg_dot_a_r_ddot_exp_a_r_arg[t, :, None] + d_sum_exp_a_r_arg_dot_a_r[:, None] + d_a_r * ddot_a_r_ddot_exp_a_r_arg[t, :, None] + d_dot_a_r * ddot_a_r_da_r_arg_shifted[t, :, None])
+            * exp_a_r_arg[t]
+        )
+        d_dot_M_k_r = d_dot_a_r_arg_shifted * ddot_a_r_arg_shifted_ddot_M_k_r[t]
+        d_M_k_r = (
+            d_a_r_arg_shifted[t] * ddot_a_r_arg_shifted_ddot_M_k_r[t]
+            + d_dot_a_r_arg_shifted * ddot_a_r_arg_shifted_dM_k_r[t]
+        )
+        # through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        d_dot_l_r = d_dot_a_r_arg_shifted * ddot_a_r_arg_shifted_ddot_l_r[t]
+        d_l_r = (
+            d_a_r_arg_shifted[t] * ddot_a_r_arg_shifted_ddot_l_r[t]
+            + d_dot_a_r_arg_shifted * ddot_a_r_arg_shifted_dl_r[t]
+        )
+        d_dot_l_r_sqrt2 = np.einsum("bn,bn->b", d_dot_l_r, l_r_sqrt[t])
+        d_l_r_sqrt2_l_r = np.einsum("bn,bn->b", d_l_r, l_r_sqrt[t])
+        d_l_r_sqrt2_dot_l_r = np.einsum("bn,bn->b", d_dot_l_r, dot_l_r_sqrt[t])
+        d_dot_l_r_pre2 = d_dot_l_r_sqrt2 * ddot_l_r_sqrt2_ddot_l_r_pre2[t]
+        d_dot_l_r_sqrt = d_dot_l_r * l_r_sqrt2[t, :, None]
+        d_dot_l_r_pre = d_dot_l_r_sqrt * ddot_l_r_sqrt_ddot_l_r_pre[t]
+        # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        d_dot_a_r_arg_by_dot_beta_r = (
+            d_dot_a_r_arg_shifted
+            * ddot_a_r_arg_shifted_ddot_a_r_arg_by_dot_beta_r[t]
+        )
+        d_dot_beta_r = d_dot_a_r_arg_by_dot_beta_r.sum(axis=1)
+        d_a_r_arg_by_beta_r = d_a_r_arg_shifted[t] * ddot_a_r_arg_shifted_ddot_a_r_arg_by_dot_beta_r[t]
+        d_dot_a_r_arg_by_beta_r = d_dot_a_r_arg_shifted * ddot_a_r_arg_shifted_ddot_a_r_arg_by_beta_r[t]
+        # through beta_r = softplus(dot(v_r, h) + b_r)
+        d_dot_beta_r_pre[t] = d_dot_beta_r * ddot_beta_r_ddot_beta_r_pre[t]
+        d_beta_r_pre[t] = (
+            (d_dot_beta_r * ddot_beta_r_dbeta_r_pre[t] + d_a_r_arg_by_beta_r.sum(axis=1) + d_dot_a_r_arg_by_beta_r.sum(axis=1))
+            * ddot_beta_r_ddot_beta_r_pre[t]
+        )
+        # through k_r = W_r @ h
+        d_dot_k_r[t] = (
+            d_dot_l_r_pre2[:, None] * ddot_l_r_pre2_ddot_k_r[t]
+            + np.einsum("bn,bnd->bd", d_dot_M_k_r, M[t])
+        )
+        d_k_r[t] = (
+            (d_dot_l_r_sqrt2[:, None] * ddot_l_r_sqrt2_dk_r[t, :, None] + d_l_r_sqrt2_l_r[:, None] + d_l_r_sqrt2_dot_l_r[:, None]) * local_k_r[t]
+            + d_dot_l_r_pre2[:, None] * ddot_l_r_pre2_dk_r[t]
+            + np.einsum("bn,bnd->bd", d_M_k_r, M[t])
+            + np.einsum("bn,bnd->bd", d_dot_M_k_r, dot_M[t])
+        )
+        # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        d_dot_M = (
+            d_dot_M_next
+            + d_dot_l_r_pre[:, :, None] * ddot_l_r_pre_ddot_M[t]
+            + d_dot_M_k_r[:, :, None] * k_r[t, :, None]
+            + d_dot_r[:, None] * a_r[t, :, :, None]
+        )
+        d_M = (
+            d_M_next
+            + (d_dot_l_r_sqrt[:, :, None] * ddot_l_r_sqrt_dM[t, :, :, None] + d_l_r[:, :, None] * l_r_sqrt2[t, :, None, None] + d_dot_l_r[:, :, None] * dot_l_r_sqrt2[t, :, None, None]) * local_M[t]
+            + d_dot_l_r_pre[:, :, None] * ddot_l_r_pre_dM[t]
+            + d_M_k_r[:, :, None] * k_r[t, :, None]
+            + d_dot_M_k_r[:, :, None] * dot_k_r[t, :, None]
+            + d_r_next[:, None] * a_r[t, :, :, None]
+            + d_dot_r[:, None] * dot_a_r[t, :, :, None]
+        )
+        d_dot_a_w_e = -d_dot_M * M_prev[t]
+        d_a_w_e = -d_M * M_prev[t] - d_dot_M * dot_M_prev[t]
+        d_dot_a[t] = np.einsum("bnd,bn->bd", d_dot_M, a_w[t])
+        # through a = W_a @ h
+        d_a[t] = np.einsum("bnd,bn->bd", d_M, a_w[t]) + np.einsum("bnd,bn->bd", d_dot_M, dot_a_w[t])
+        # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        d_dot_e = np.einsum("bnd,bn->bd", d_dot_a_w_e, a_w[t])
+        # through e = sigmoid(W_e @ h)
+        d_dot_W_e_h[t] = d_dot_e * ddot_e_ddot_W_e_h[t]
+        d_W_e_h[t] = (
+            (d_dot_e * ddot_e_dW_e_h[t] + np.einsum("bnd,bn->bd", d_a_w_e, a_w[t]) + np.einsum("bnd,bn->bd", d_dot_a_w_e, dot_a_w[t]))
+            * ddot_e_ddot_W_e_h[t]
+        )
+        # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        d_dot_a_w = np.einsum("bnd,bd->bn", d_dot_a_w_e, e[t]) + np.einsum("bnd,bd->bn", d_dot_M, a[t])
+        d_a_w = (
+            np.einsum("bnd,bd->bn", d_a_w_e, e[t])
+            + np.einsum("bnd,bd->bn", d_dot_a_w_e, dot_e[t])
+            + np.einsum("bnd,bd->bn", d_M, a[t])
+            + np.einsum("bnd,bd->bn", d_dot_M, dot_a[t])
+        )
+        d_dot_sum_exp_a_w_arg_dot_a_w = np.einsum("bn,bn->b", d_dot_a_w, exp_a_w_arg[t])
+        d_sum_exp_a_w_arg_a_w = np.einsum("bn,bn->b", d_a_w, exp_a_w_arg[t])
+        d_dot_a_w_by_sum_exp_a_w_arg = d_dot_a_w * ddot_a_w_ddot_a_w_by_sum_exp_a_w_arg[t]
+        d_sum_exp_a_w_arg_dot_a_w = d_dot_a_w_by_sum_exp_a_w_arg.sum(axis=1)
+        d_dot_exp_a_w_arg = (
+            d_dot_sum_exp_a_w_arg_dot_a_w[:, None] * ddot_sum_exp_a_w_arg_dot_a_w_ddot_exp_a_w_arg[t, :, None]
+            + d_dot_a_w * ddot_a_w_ddot_exp_a_w_arg[t, :, None]
+        )
+        d_dot_a_w_arg_shifted = d_dot_exp_a_w_arg * exp_a_w_arg[t]
+        d_a_w_arg_shifted[t] = (
+            (d_dot_exp_a_w_arg * dot_a_w_arg_shifted[t] + d_sum_exp_a_w_arg_a_w[:, None] * ddot_sum_exp_a_w_arg_dot_a_w_ddot_exp_a_w_arg[t, :, None] + d_sum_exp_a_w_arg_dot_a_w[:, None] + d_a_w * ddot_a_w_ddot_exp_a_w_arg[t, :, None] + d_dot_a_w * ddot_a_w_da_w_arg_shifted[t, :, None])
+            * exp_a_w_arg[t]
+        )
+        d_dot_M_k_w = d_dot_a_w_arg_shifted * ddot_a_w_arg_shifted_ddot_M_k_w[t]
+        d_M_k_w = (
+            d_a_w_arg_shifted[t] * ddot_a_w_arg_shifted_ddot_M_k_w[t]
+            + d_dot_a_w_arg_shifted * ddot_a_w_arg_shifted_dM_k_w[t]
+        )
+        # through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        d_dot_l_w = d_dot_a_w_arg_shifted * ddot_a_w_arg_shifted_ddot_l_w[t]
+        d_l_w = (
+            d_a_w_arg_shifted[t] * ddot_a_w_arg_shifted_ddot_l_w[t]
+            + d_dot_a_w_arg_shifted * ddot_a_w_arg_shifted_dl_w[t]
+        )
+        d_dot_l_w_sqrt2 = np.einsum("bn,bn->b", d_dot_l_w, l_w_sqrt[t])
+        d_l_w_sqrt2_l_w = np.einsum("bn,bn->b", d_l_w, l_w_sqrt[t])
+        d_l_w_sqrt2_dot_l_w = np.einsum("bn,bn->b", d_dot_l_w, dot_l_w_sqrt[t])
+        d_dot_l_w_pre2 = d_dot_l_w_sqrt2 * ddot_l_w_sqrt2_ddot_l_w_pre2[t]
+        d_dot_l_w_sqrt = d_dot_l_w * l_w_sqrt2[t, :, None]
+        d_dot_l_w_pre = d_dot_l_w_sqrt * ddot_l_w_sqrt_ddot_l_w_pre[t]
+        # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        d_dot_a_w_arg_by_dot_beta_w = (
+            d_dot_a_w_arg_shifted
+            * ddot_a_w_arg_shifted_ddot_a_w_arg_by_dot_beta_w[t]
+        )
+        d_dot_beta_w = d_dot_a_w_arg_by_dot_beta_w.sum(axis=1)
+        d_a_w_arg_by_beta_w = d_a_w_arg_shifted[t] * ddot_a_w_arg_shifted_ddot_a_w_arg_by_dot_beta_w[t]
+        d_dot_a_w_arg_by_beta_w = d_dot_a_w_arg_shifted * ddot_a_w_arg_shifted_ddot_a_w_arg_by_beta_w[t]
+        # through beta_w = softplus(dot(v_w, h) + b_w)
+        d_dot_beta_w_pre[t] = d_dot_beta_w * ddot_beta_w_ddot_beta_w_pre[t]
+        d_beta_w_pre[t] = (
+            (d_dot_beta_w * ddot_beta_w_dbeta_w_pre[t] + d_a_w_arg_by_beta_w.sum(axis=1) + d_dot_a_w_arg_by_beta_w.sum(axis=1))
+            * ddot_beta_w_ddot_beta_w_pre[t]
+        )
+        # through k_w = W_w @ h
+        d_dot_k_w[t] = (
+            d_dot_l_w_pre2[:, None] * ddot_l_w_pre2_ddot_k_w[t]
+            + np.einsum("bn,bnd->bd", d_dot_M_k_w, M_prev[t])
+        )
+        d_k_w[t] = (
+            (d_dot_l_w_sqrt2[:, None] * ddot_l_w_sqrt2_dk_w[t, :, None] + d_l_w_sqrt2_l_w[:, None] + d_l_w_sqrt2_dot_l_w[:, None]) * local_k_w[t]
+            + d_dot_l_w_pre2[:, None] * ddot_l_w_pre2_dk_w[t]
+            + np.einsum("bn,bnd->bd", d_M_k_w, M_prev[t])
+            + np.einsum("bn,bnd->bd", d_dot_M_k_w, dot_M_prev[t])
+        )
+        # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        d_dot_h = (
+            d_dot_k_w[t] @ W_w
+            + d_dot_beta_w_pre[t, :, None] * v_w
+            + d_dot_W_e_h[t] @ W_e
+            + d_dot_a[t] @ W_a
+            + d_dot_k_r[t] @ W_r
+            + d_dot_beta_r_pre[t, :, None] * v_r
+        )
+        d_dot_h_pre[t] = d_dot_h * ddot_h_ddot_h_pre[t]
+        d_h_pre[t] = (
+            (d_dot_h * ddot_h_dh_pre[t] + d_k_w[t] @ W_w + d_dot_k_w[t] @ dot_W_w + d_beta_w_pre[t, :, None] * v_w + d_dot_beta_w_pre[t, :, None] * dot_v_w + d_W_e_h[t] @ W_e + d_dot_W_e_h[t] @ dot_W_e + d_a[t] @ W_a + d_dot_a[t] @ dot_W_a + d_k_r[t] @ W_r + d_dot_k_r[t] @ dot_W_r + d_beta_r_pre[t, :, None] * v_r + d_dot_beta_r_pre[t, :, None] * dot_v_r)
+            * ddot_h_ddot_h_pre[t]
+        )
+        d_r_prev = d_h_pre[t] @ U_h + d_dot_h_pre[t] @ dot_U_h
+        d_M_prev = (
+            (d_dot_l_w_sqrt[:, :, None] * ddot_l_w_sqrt_dM_prev[t, :, :, None] + d_l_w[:, :, None] * l_w_sqrt2[t, :, None, None] + d_dot_l_w[:, :, None] * dot_l_w_sqrt2[t, :, None, None]) * local_M_prev[t]
+            + d_dot_l_w_pre[:, :, None] * ddot_l_w_pre_dM_prev[t]
+            + d_M_k_w[:, :, None] * k_w[t, :, None]
+            + d_dot_M_k_w[:, :, None] * dot_k_w[t, :, None]
+            + d_M * dM_dM_prev[t]
+            - d_dot_M * dot_a_w_e[t]
+        )
+        d_dot_r_prev = d_dot_h_pre[t] @ U_h
+        d_dot_M_prev = (
+            d_dot_l_w_pre[:, :, None] * ddot_l_w_pre_ddot_M_prev[t]
+            + d_dot_M_k_w[:, :, None] * k_w[t, :, None]
+            + d_dot_M * dM_dM_prev[t]
+        )
+        d_r_next, d_M_next, d_dot_r_next, d_dot_M_next = d_r_prev, d_M_prev, d_dot_r_prev, d_dot_M_prev
+
+    # all steps at once
+    d_x = times(d_h_pre, W_h) + times(d_dot_h_pre, dot_W_h)
+    d_W_h_W_h_x = outer_sum(d_h_pre, x)
+    d_W_h_dot_W_h_x_x = outer_sum(d_dot_h_pre, dot_x)
+    d_U_h_U_h_r = outer_sum(d_h_pre, r_prev)
+    d_U_h_dot_U_h_r_r_prev = outer_sum(d_dot_h_pre, dot_r_prev)
+    d_b_h = d_h_pre.sum(axis=(0, 1))
+    d_W_w_k_w = outer_sum(d_k_w, h)
+    d_W_w_dot_k_w_h = outer_sum(d_dot_k_w, dot_h)
+    d_v_w_v_w_h = np.einsum("tb,tbh->h", d_beta_w_pre, h)
+    d_v_w_dot_v_w_h_h = np.einsum("tb,tbh->h", d_dot_beta_w_pre, dot_h)
+    d_b_w = d_beta_w_pre.sum(axis=(0, 1))
+    d_s_w = d_a_w_arg_shifted.sum(axis=(0, 1))
+    d_W_e_W_e_h = outer_sum(d_W_e_h, h)
+    d_W_e_dot_W_e_h_h = outer_sum(d_dot_W_e_h, dot_h)
+    d_W_a_a = outer_sum(d_a, h)
+    d_W_a_dot_a_h = outer_sum(d_dot_a, dot_h)
+    d_W_r_k_r = outer_sum(d_k_r, h)
+    d_W_r_dot_k_r_h = outer_sum(d_dot_k_r, dot_h)
+    d_v_r_v_r_h = np.einsum("tb,tbh->h", d_beta_r_pre, h)
+    d_v_r_dot_v_r_h_h = np.einsum("tb,tbh->h", d_dot_beta_r_pre, dot_h)
+    d_b_r = d_beta_r_pre.sum(axis=(0, 1))
+    d_s_r = d_a_r_arg_shifted.sum(axis=(0, 1))
+    d_W_h = d_W_h_W_h_x + d_W_h_dot_W_h_x_x
+    d_U_h = d_U_h_U_h_r + d_U_h_dot_U_h_r_r_prev
+    d_W_w = d_W_w_k_w + d_W_w_dot_k_w_h
+    d_v_w = d_v_w_v_w_h + d_v_w_dot_v_w_h_h
+    d_W_e = d_W_e_W_e_h + d_W_e_dot_W_e_h_h
+    d_W_a = d_W_a_a + d_W_a_dot_a_h
+    d_W_r = d_W_r_k_r + d_W_r_dot_k_r_h
+    d_v_r = d_v_r_v_r_h + d_v_r_dot_v_r_h_h
+
+    dot_dparams = {
+        "W_h": d_W_h,
+        "U_h": d_U_h,
+        "b_h": d_b_h,
+        "W_w": d_W_w,
+        "v_w": d_v_w,
+        "b_w": np.asarray(d_b_w),
+        "s_w": d_s_w,
+        "W_e": d_W_e,
+        "W_a": d_W_a,
+        "W_r": d_W_r,
+        "v_r": d_v_r,
+        "b_r": np.asarray(d_b_r),
+        "s_r": d_s_r,
+    }
+    dot_dstart = {"r": d_r_next, "M": d_M_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -465,10 +1133,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

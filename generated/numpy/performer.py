@@ -192,6 +192,308 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T, D = size["T"], size["D"]
+    W_q, W_k, W_v, Omega = params["W_q"], params["W_k"], params["W_v"], params["Omega"]
+    S_rows, S_prev, S = carried(state["S"], T)
+    z_rows, z_prev, z = carried(state["z"], T)
+
+    # all steps at once
+    q = times(x, W_q.T) / D**0.25
+    k = times(x, W_k.T) / D**0.25
+    v = times(x, W_v.T)
+    a = times(q, Omega.T)
+    q_q = np.einsum("tbd,tbd->tb", q, q)
+    a_argmax = one_hot(a, np.argmax)
+    max_a = np.einsum("tbm,tbm->tb", a, a_argmax)
+    phi_q = np.exp(a - 0.5 * q_q[:, :, None] - max_a[:, :, None])
+    k_k = np.einsum("tbd,tbd->tb", k, k)
+    phi_k = np.exp(times(k, Omega.T) - 0.5 * k_k[:, :, None])
+    v_phi_k = v[:, :, :, None] * phi_k[:, :, None]
+
+    for t in range(T):
+        # S = S[t-1] + outer(v, phi_k)
+        S[t] = S_prev[t] + v_phi_k[t]
+        # z = z[t-1] + phi_k
+        z[t] = z_prev[t] + phi_k[t]
+
+    # all steps at once
+    z_phi_q = np.einsum("tbm,tbm->tb", z, phi_q)
+    y = np.einsum("tbhm,tbm->tbh", S, phi_q) / z_phi_q[:, :, None]
+
+    last = {"S": S_rows[-1].copy(), "z": z_rows[-1].copy()}
+    return y, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, D = size["T"], size["D"]
+    dot_x = dot_inputs["x"]
+    W_q, W_k, W_v, Omega = params["W_q"], params["W_k"], params["W_v"], params["Omega"]
+    dot_W_q, dot_W_k, dot_W_v = dot_params["W_q"], dot_params["W_k"], dot_params["W_v"]
+    dot_Omega = dot_params["Omega"]
+    S_rows, S_prev, S = carried(state["S"], T)
+    z_rows, z_prev, z = carried(state["z"], T)
+    dot_S_rows, dot_S_prev, dot_S = carried(dot_state["S"], T)
+    dot_z_rows, dot_z_prev, dot_z = carried(dot_state["z"], T)
+
+    # all steps at once
+    q = times(x, W_q.T) / D**0.25
+    dot_q = (times(x, dot_W_q.T) + times(dot_x, W_q.T)) / D**0.25
+    k = times(x, W_k.T) / D**0.25
+    dot_k = (times(x, dot_W_k.T) + times(dot_x, W_k.T)) / D**0.25
+    v = times(x, W_v.T)
+    dot_v_W_v = times(x, dot_W_v.T)
+    dot_v_x = times(dot_x, W_v.T)
+    a = times(q, Omega.T)
+    dot_a = times(q, dot_Omega.T) + times(dot_q, Omega.T)
+    q_q = np.einsum("tbd,tbd->tb", q, q)
+    dot_q_q_q = np.einsum("tbd,tbd->tb", dot_q, q)
+    dot_q_q_q2 = np.einsum("tbd,tbd->tb", q, dot_q)
+    a_argmax = one_hot(a, np.argmax)
+    max_a = np.einsum("tbm,tbm->tb", a, a_argmax)
+    dot_max_a = np.einsum("tbm,tbm->tb", dot_a, a_argmax)
+    phi_q = np.exp(a - 0.5 * q_q[:, :, None] - max_a[:, :, None])
+    dot_phi_q = (
+        (dot_a - 0.5 * dot_q_q_q[:, :, None] - 0.5 * dot_q_q_q2[:, :, None] - dot_max_a[:, :, None])
+        * phi_q
+    )
+    k_k = np.einsum("tbd,tbd->tb", k, k)
+    dot_k_k_k = np.einsum("tbd,tbd->tb", dot_k, k)
+    dot_k_k_k2 = np.einsum("tbd,tbd->tb", k, dot_k)
+    phi_k = np.exp(times(k, Omega.T) - 0.5 * k_k[:, :, None])
+    dot_phi_k = (
+        (times(k, dot_Omega.T) + times(dot_k, Omega.T) - 0.5 * dot_k_k_k[:, :, None] - 0.5 * dot_k_k_k2[:, :, None])
+        * phi_k
+    )
+    v_phi_k = v[:, :, :, None] * phi_k[:, :, None]
+    dot_v_phi_k = (
+        (dot_v_W_v[:, :, :, None] + dot_v_x[:, :, :, None]) * phi_k[:, :, None]
+        + dot_phi_k[:, :, None] * v[:, :, :, None]
+    )
+
+    for t in range(T):
+        # S = S[t-1] + outer(v, phi_k)
+        S[t] = S_prev[t] + v_phi_k[t]
+        dot_S[t] = dot_S_prev[t] + dot_v_phi_k[t]
+        # z = z[t-1] + phi_k
+        z[t] = z_prev[t] + phi_k[t]
+        dot_z[t] = dot_z_prev[t] + dot_phi_k[t]
+
+    # all steps at once
+    S_phi_q = np.einsum("tbhm,tbm->tbh", S, phi_q)
+    z_phi_q = np.einsum("tbm,tbm->tb", z, phi_q)
+    dot_z_phi_q_z = np.einsum("tbm,tbm->tb", dot_z, phi_q)
+    dot_z_phi_q_phi_q = np.einsum("tbm,tbm->tb", z, dot_phi_q)
+    y = S_phi_q / z_phi_q[:, :, None]
+    dot_y = (
+        (np.einsum("tbhm,tbm->tbh", dot_S, phi_q) + np.einsum("tbhm,tbm->tbh", S, dot_phi_q)) / z_phi_q[:, :, None]
+        - (dot_z_phi_q_z[:, :, None] + dot_z_phi_q_phi_q[:, :, None]) * S_phi_q / z_phi_q[:, :, None]**2
+    )
+
+    last = {"S": S_rows[-1].copy(), "z": z_rows[-1].copy()}
+    dot_last = {"S": dot_S_rows[-1].copy(), "z": dot_z_rows[-1].copy()}
+    return y, last, dot_y, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    T, B, H, M, D = size["T"], size["B"], size["H"], size["M"], size["D"]
+    dot_x = dot_inputs["x"]
+    W_q, W_k, W_v, Omega = params["W_q"], params["W_k"], params["W_v"], params["Omega"]
+    dot_W_q, dot_W_k, dot_W_v = dot_params["W_q"], dot_params["W_k"], dot_params["W_v"]
+    dot_Omega = dot_params["Omega"]
+    zeros = filled("state", None, size, dtype)
+    S_rows, S_prev, S = carried(state["S"], T)
+    z_rows, z_prev, z = carried(state["z"], T)
+    dot_S_rows, dot_S_prev, dot_S = carried(dot_state["S"], T)
+    dot_z_rows, dot_z_prev, dot_z = carried(dot_state["z"], T)
+
+    # all steps at once
+    q = times(x, W_q.T) / D**0.25
+    dot_q = (times(x, dot_W_q.T) + times(dot_x, W_q.T)) / D**0.25
+    k = times(x, W_k.T) / D**0.25
+    dot_k = (times(x, dot_W_k.T) + times(dot_x, W_k.T)) / D**0.25
+    v = times(x, W_v.T)
+    dot_v = times(x, dot_W_v.T) + times(dot_x, W_v.T)
+    a = times(q, Omega.T)
+    dot_a = times(q, dot_Omega.T) + times(dot_q, Omega.T)
+    q_q = np.einsum("tbd,tbd->tb", q, q)
+    dot_q_q_q = np.einsum("tbd,tbd->tb", dot_q, q)
+    dot_q_q_q2 = np.einsum("tbd,tbd->tb", q, dot_q)
+    a_argmax = one_hot(a, np.argmax)
+    max_a = np.einsum("tbm,tbm->tb", a, a_argmax)
+    dot_max_a = np.einsum("tbm,tbm->tb", dot_a, a_argmax)
+    dot_phi_q_pre = (
+        dot_a
+        - 0.5 * dot_q_q_q[:, :, None]
+        - 0.5 * dot_q_q_q2[:, :, None]
+        - dot_max_a[:, :, None]
+    )
+    phi_q = np.exp(a - 0.5 * q_q[:, :, None] - max_a[:, :, None])
+    dot_phi_q = dot_phi_q_pre * phi_q
+    k_k = np.einsum("tbd,tbd->tb", k, k)
+    dot_k_k_k = np.einsum("tbd,tbd->tb", dot_k, k)
+    dot_k_k_k2 = np.einsum("tbd,tbd->tb", k, dot_k)
+    dot_phi_k_pre = (
+        times(k, dot_Omega.T)
+        + times(dot_k, Omega.T)
+        - 0.5 * dot_k_k_k[:, :, None]
+        - 0.5 * dot_k_k_k2[:, :, None]
+    )
+    phi_k = np.exp(times(k, Omega.T) - 0.5 * k_k[:, :, None])
+    dot_phi_k = dot_phi_k_pre * phi_k
+    v_phi_k = v[:, :, :, None] * phi_k[:, :, None]
+    dot_v_phi_k = dot_v[:, :, :, None] * phi_k[:, :, None] + dot_phi_k[:, :, None] * v[:, :, :, None]
+
+    for t in range(T):
+        # S = S[t-1] + outer(v, phi_k)
+        S[t] = S_prev[t] + v_phi_k[t]
+        dot_S[t] = dot_S_prev[t] + dot_v_phi_k[t]
+        # z = z[t-1] + phi_k
+        z[t] = z_prev[t] + phi_k[t]
+        dot_z[t] = dot_z_prev[t] + dot_phi_k[t]
+
+    # all steps at once
+    S_phi_q = np.einsum("tbhm,tbm->tbh", S, phi_q)
+    dot_S_phi_q = np.einsum("tbhm,tbm->tbh", dot_S, phi_q) + np.einsum("tbhm,tbm->tbh", S, dot_phi_q)
+    z_phi_q = np.einsum("tbm,tbm->tb", z, phi_q)
+    dot_z_phi_q = np.einsum("tbm,tbm->tb", dot_z, phi_q) + np.einsum("tbm,tbm->tb", z, dot_phi_q)
+    d_dot_z, d_z = (np.empty((T, B, M), dtype) for _ in range(2))
+    d_dot_S, d_S = (np.empty((T, B, H, M), dtype) for _ in range(2))
+
+    # all steps at once
+    d_dot_z_phi_q = -np.einsum("tbh,tbh->tb", dy, S_phi_q) / z_phi_q**2
+    d_dot_y_by_z_phi_q = (
+        dy
+        * (2 * dot_z_phi_q[:, :, None] * S_phi_q / z_phi_q[:, :, None]**3 - dot_S_phi_q / z_phi_q[:, :, None]**2)
+    )
+    d_z_phi_q = d_dot_y_by_z_phi_q.sum(axis=2)
+    d_dot_S_phi_q = dy / z_phi_q[:, :, None]
+    d_S_phi_q = -dy * dot_z_phi_q[:, :, None] / z_phi_q[:, :, None]**2
+    d_dot_phi_q = np.einsum("tbh,tbhm->tbm", d_dot_S_phi_q, S) + d_dot_z_phi_q[:, :, None] * z
+    d_dot_phi_q_pre = d_dot_phi_q * phi_q
+    d_phi_q_pre = (
+        (d_dot_phi_q * dot_phi_q_pre + np.einsum("tbh,tbhm->tbm", d_S_phi_q, S) + np.einsum("tbh,tbhm->tbm", d_dot_S_phi_q, dot_S) + d_z_phi_q[:, :, None] * z + d_dot_z_phi_q[:, :, None] * dot_z)
+        * phi_q
+    )
+    d_dot_max_a = -d_dot_phi_q_pre.sum(axis=2)
+    d_max_a = -d_phi_q_pre.sum(axis=2)
+    d_dot_q_q = -0.5 * (d_dot_phi_q_pre.sum(axis=2))
+    d_q_q_phi_q_pre = d_phi_q_pre.sum(axis=2)
+    d_dot_a = d_dot_max_a[:, :, None] * a_argmax + d_dot_phi_q_pre
+    d_a = d_max_a[:, :, None] * a_argmax + d_phi_q_pre
+    d_dot_W_q_x = (times(d_dot_a, Omega) + 2 * d_dot_q_q[:, :, None] * q) / D**0.25
+    d_W_q_x = (
+        (times(d_a, Omega) + times(d_dot_a, dot_Omega) - d_q_q_phi_q_pre[:, :, None] * q + 2 * d_dot_q_q[:, :, None] * dot_q)
+        / D**0.25
+    )
+    d_x_W_q_x = times(d_W_q_x, W_q)
+    d_x_dot_W_q_x_W_q = times(d_dot_W_q_x, dot_W_q)
+    ddot_z_ddot_z = d_dot_z_phi_q[:, :, None] * phi_q
+    dz_dz = d_z_phi_q[:, :, None] * phi_q + d_dot_z_phi_q[:, :, None] * dot_phi_q
+    ddot_S_ddot_S = d_dot_S_phi_q[:, :, :, None] * phi_q[:, :, None]
+    dS_dS = (
+        d_S_phi_q[:, :, :, None] * phi_q[:, :, None]
+        + d_dot_S_phi_q[:, :, :, None] * dot_phi_q[:, :, None]
+    )
+
+    d_S_next = zeros["S"]
+    d_z_next = zeros["z"]
+    d_dot_S_next = dstate["S"]
+    d_dot_z_next = dstate["z"]
+    for t in reversed(range(T)):
+        # through z = z[t-1] + phi_k
+        d_dot_z[t] = d_dot_z_next + ddot_z_ddot_z[t]
+        d_z[t] = d_z_next + dz_dz[t]
+        # through S = S[t-1] + outer(v, phi_k)
+        d_dot_S[t] = d_dot_S_next + ddot_S_ddot_S[t]
+        d_S[t] = d_S_next + dS_dS[t]
+        d_S_prev = d_S[t]
+        d_z_prev = d_z[t]
+        d_dot_S_prev = d_dot_S[t]
+        d_dot_z_prev = d_dot_z[t]
+        d_S_next, d_z_next, d_dot_S_next, d_dot_z_next = d_S_prev, d_z_prev, d_dot_S_prev, d_dot_z_prev
+
+    # all steps at once
+    d_dot_phi_k = np.einsum("tbhm,tbh->tbm", d_dot_S, v) + d_dot_z
+    d_dot_phi_k_pre = d_dot_phi_k * phi_k
+    d_phi_k_pre = (
+        (d_dot_phi_k * dot_phi_k_pre + np.einsum("tbhm,tbh->tbm", d_S, v) + np.einsum("tbhm,tbh->tbm", d_dot_S, dot_v) + d_z)
+        * phi_k
+    )
+    d_dot_k_k = -0.5 * (d_dot_phi_k_pre.sum(axis=2))
+    d_k_k_phi_k_pre = d_phi_k_pre.sum(axis=2)
+    d_dot_v = np.einsum("tbhm,tbm->tbh", d_dot_S, phi_k)
+    d_v = np.einsum("tbhm,tbm->tbh", d_S, phi_k) + np.einsum("tbhm,tbm->tbh", d_dot_S, dot_phi_k)
+    d_dot_W_k_x = (times(d_dot_phi_k_pre, Omega) + 2 * d_dot_k_k[:, :, None] * k) / D**0.25
+    d_W_k_x = (
+        (times(d_phi_k_pre, Omega) + times(d_dot_phi_k_pre, dot_Omega) - d_k_k_phi_k_pre[:, :, None] * k + 2 * d_dot_k_k[:, :, None] * dot_k)
+        / D**0.25
+    )
+    d_x = (
+        d_x_W_q_x
+        + d_x_dot_W_q_x_W_q
+        + times(d_W_k_x, W_k)
+        + times(d_dot_W_k_x, dot_W_k)
+        + times(d_v, W_v)
+        + times(d_dot_v, dot_W_v)
+    )
+    d_W_q_W_q_x = outer_sum(d_W_q_x, x)
+    d_W_q_dot_W_q_x_x = outer_sum(d_dot_W_q_x, dot_x)
+    d_W_k_W_k_x = outer_sum(d_W_k_x, x)
+    d_W_k_dot_W_k_x_x = outer_sum(d_dot_W_k_x, dot_x)
+    d_W_v_v = outer_sum(d_v, x)
+    d_W_v_dot_v_x = outer_sum(d_dot_v, dot_x)
+    d_Omega_a = outer_sum(d_a, q)
+    d_Omega_dot_a_q = outer_sum(d_dot_a, dot_q)
+    d_Omega_Omega_k = outer_sum(d_phi_k_pre, k)
+    d_Omega_dot_Omega_k_k = outer_sum(d_dot_phi_k_pre, dot_k)
+    d_W_q = d_W_q_W_q_x + d_W_q_dot_W_q_x_x
+    d_W_k = d_W_k_W_k_x + d_W_k_dot_W_k_x_x
+    d_W_v = d_W_v_v + d_W_v_dot_v_x
+    d_Omega = d_Omega_a + d_Omega_dot_a_q + d_Omega_Omega_k + d_Omega_dot_Omega_k_k
+
+    dot_dparams = {
+        "W_q": d_W_q,
+        "W_k": d_W_k,
+        "W_v": d_W_v,
+        "Omega": d_Omega,
+    }
+    dot_dstart = {"S": d_S_next, "z": d_z_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 def times(x, W):
     """x (…, I) times W (I, H) as one product: (…, H)."""
     return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
@@ -305,10 +607,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -169,6 +169,245 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    V_z, W_z, V_f, W_f, V_o = params["V_z"], params["W_z"], params["V_f"], params["W_f"], params["V_o"]
+    W_o = params["W_o"]
+    c_rows, c_prev, c = carried(state["c"], T)
+    x_now_rows, x_prev, x_now = carried(state["x"], T)
+
+    # all steps at once
+    x_now[:] = x
+    z = np.tanh(times(x_prev, V_z.T) + times(x, W_z.T))
+    f = sigmoid(times(x_prev, V_f.T) + times(x, W_f.T))
+    o = sigmoid(times(x_prev, V_o.T) + times(x, W_o.T))
+    c_in = (1 - f) * z
+
+    for t in range(T):
+        # c = f * c[t-1] + (1 - f) * z
+        c[t] = f[t] * c_prev[t] + c_in[t]
+
+    # all steps at once
+    h = o * c
+
+    last = {"c": c_rows[-1].copy(), "x": x_now_rows[-1].copy()}
+    return h, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    V_z, W_z, V_f, W_f, V_o = params["V_z"], params["W_z"], params["V_f"], params["W_f"], params["V_o"]
+    W_o = params["W_o"]
+    dot_V_z, dot_W_z, dot_V_f = dot_params["V_z"], dot_params["W_z"], dot_params["V_f"]
+    dot_W_f, dot_V_o, dot_W_o = dot_params["W_f"], dot_params["V_o"], dot_params["W_o"]
+    c_rows, c_prev, c = carried(state["c"], T)
+    x_now_rows, x_prev, x_now = carried(state["x"], T)
+    dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
+    dot_x_now_rows, dot_x_prev, dot_x_now = carried(dot_state["x"], T)
+
+    # all steps at once
+    x_now[:] = x
+    z = np.tanh(times(x_prev, V_z.T) + times(x, W_z.T))
+    f = sigmoid(times(x_prev, V_f.T) + times(x, W_f.T))
+    o = sigmoid(times(x_prev, V_o.T) + times(x, W_o.T))
+    dot_x_now[:] = dot_x
+    dot_z = (
+        (times(x_prev, dot_V_z.T) + times(dot_x_prev, V_z.T) + times(x, dot_W_z.T) + times(dot_x, W_z.T))
+        * (1 - z**2)
+    )
+    dot_f = (
+        (times(x_prev, dot_V_f.T) + times(dot_x_prev, V_f.T) + times(x, dot_W_f.T) + times(dot_x, W_f.T))
+        * f
+        * (1 - f)
+    )
+    dot_o = (
+        (times(x_prev, dot_V_o.T) + times(dot_x_prev, V_o.T) + times(x, dot_W_o.T) + times(dot_x, W_o.T))
+        * o
+        * (1 - o)
+    )
+    c_in = (1 - f) * z
+    dot_c_in = dot_z * (1 - f)
+
+    for t in range(T):
+        # c = f * c[t-1] + (1 - f) * z
+        c[t] = f[t] * c_prev[t] + c_in[t]
+        dot_c[t] = dot_f[t] * (c_prev[t] - z[t]) + dot_c_prev[t] * f[t] + dot_c_in[t]
+
+    # all steps at once
+    h = o * c
+    dot_h = dot_o * c + dot_c * o
+
+    last = {"c": c_rows[-1].copy(), "x": x_now_rows[-1].copy()}
+    dot_last = {"c": dot_c_rows[-1].copy(), "x": dot_x_now_rows[-1].copy()}
+    return h, last, dot_h, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    T, B, H = size["T"], size["B"], size["H"]
+    dot_x = dot_inputs["x"]
+    V_z, W_z, V_f, W_f, V_o = params["V_z"], params["W_z"], params["V_f"], params["W_f"], params["V_o"]
+    W_o = params["W_o"]
+    dot_V_z, dot_W_z, dot_V_f = dot_params["V_z"], dot_params["W_z"], dot_params["V_f"]
+    dot_W_f, dot_V_o, dot_W_o = dot_params["W_f"], dot_params["V_o"], dot_params["W_o"]
+    zeros = filled("state", None, size, dtype)
+    c_rows, c_prev, c = carried(state["c"], T)
+    x_now_rows, x_prev, x_now = carried(state["x"], T)
+    dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
+    dot_x_now_rows, dot_x_prev, dot_x_now = carried(dot_state["x"], T)
+
+    # all steps at once
+    x_now[:] = x
+    z = np.tanh(times(x_prev, V_z.T) + times(x, W_z.T))
+    f = sigmoid(times(x_prev, V_f.T) + times(x, W_f.T))
+    o = sigmoid(times(x_prev, V_o.T) + times(x, W_o.T))
+    dot_x_now[:] = dot_x
+    dot_z_pre = (
+        times(x_prev, dot_V_z.T)
+        + times(dot_x_prev, V_z.T)
+        + times(x, dot_W_z.T)
+        + times(dot_x, W_z.T)
+    )
+    dot_z = dot_z_pre * (1 - z**2)
+    dot_f_pre = (
+        times(x_prev, dot_V_f.T)
+        + times(dot_x_prev, V_f.T)
+        + times(x, dot_W_f.T)
+        + times(dot_x, W_f.T)
+    )
+    dot_f = dot_f_pre * f * (1 - f)
+    dot_o_pre = (
+        times(x_prev, dot_V_o.T)
+        + times(dot_x_prev, V_o.T)
+        + times(x, dot_W_o.T)
+        + times(dot_x, W_o.T)
+    )
+    dot_o = dot_o_pre * o * (1 - o)
+    c_in = (1 - f) * z
+    dot_c_in = dot_z * (1 - f)
+
+    for t in range(T):
+        # c = f * c[t-1] + (1 - f) * z
+        c[t] = f[t] * c_prev[t] + c_in[t]
+        dot_c[t] = dot_f[t] * (c_prev[t] - z[t]) + dot_c_prev[t] * f[t] + dot_c_in[t]
+    d_x_prev_rows, d_x_prev, d_x_next = carried(zeros["x"], T, last=True)
+    d_dot_x_prev_rows, d_dot_x_prev, d_dot_x_next = carried(dstate["x"], T, last=True)
+    d_dot_c, d_c = (np.empty((T, B, H), dtype) for _ in range(2))
+
+    # all steps at once
+    d_dot_o = dy * c
+    d_dot_o_pre = d_dot_o * o * (1 - o)
+    d_o_pre = (d_dot_o * (dot_o_pre * (1 - o) - dot_o_pre * o) + dy * dot_c) * o * (1 - o)
+    d_x_W_o_x = times(d_o_pre, W_o)
+    d_x_dot_W_o_x_W_o = times(d_dot_o_pre, dot_W_o)
+    d_x_prev_V_o_x = times(d_o_pre, V_o)
+    d_x_prev_dot_V_o_x_V_o = times(d_dot_o_pre, dot_V_o)
+    d_dot_x_prev_dot_V_o_x_x_prev = times(d_dot_o_pre, V_o)
+    ddot_c_ddot_c = dy * o
+    dc_dc = dy * dot_o
+
+    d_c_next = zeros["c"]
+    d_dot_c_next = dstate["c"]
+    for t in reversed(range(T)):
+        # through c = f * c[t-1] + (1 - f) * z
+        d_dot_c[t] = d_dot_c_next + ddot_c_ddot_c[t]
+        d_c[t] = d_c_next + dc_dc[t]
+        d_c_prev = d_c[t] * f[t] + d_dot_c[t] * dot_f[t]
+        d_dot_c_prev = d_dot_c[t] * f[t]
+        d_c_next, d_dot_c_next = d_c_prev, d_dot_c_prev
+
+    # all steps at once
+    d_dot_f = d_dot_c * (c_prev - z)
+    d_dot_f_pre = d_dot_f * f * (1 - f)
+    d_f_pre = (
+        (d_dot_f * (dot_f_pre * (1 - f) - dot_f_pre * f) + d_c * (c_prev - z) + d_dot_c * (dot_c_prev - dot_z))
+        * f
+        * (1 - f)
+    )
+    d_dot_z = d_dot_c * (1 - f)
+    d_dot_z_pre = d_dot_z * (1 - z**2)
+    d_z_pre = (d_c * (1 - f) - 2 * d_dot_z * dot_z_pre * z - d_dot_c * dot_f) * (1 - z**2)
+    d_V_z_V_z_x = outer_sum(d_z_pre, x_prev)
+    d_V_z_dot_V_z_x_x_prev = outer_sum(d_dot_z_pre, dot_x_prev)
+    d_W_z_W_z_x = outer_sum(d_z_pre, x)
+    d_W_z_dot_W_z_x_x = outer_sum(d_dot_z_pre, dot_x)
+    d_V_f_V_f_x = outer_sum(d_f_pre, x_prev)
+    d_V_f_dot_V_f_x_x_prev = outer_sum(d_dot_f_pre, dot_x_prev)
+    d_W_f_W_f_x = outer_sum(d_f_pre, x)
+    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre, dot_x)
+    d_V_o_V_o_x = outer_sum(d_o_pre, x_prev)
+    d_V_o_dot_V_o_x_x_prev = outer_sum(d_dot_o_pre, dot_x_prev)
+    d_W_o_W_o_x = outer_sum(d_o_pre, x)
+    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre, dot_x)
+    d_x_prev[:] = (
+        times(d_z_pre, V_z)
+        + times(d_dot_z_pre, dot_V_z)
+        + times(d_f_pre, V_f)
+        + times(d_dot_f_pre, dot_V_f)
+        + d_x_prev_V_o_x
+        + d_x_prev_dot_V_o_x_V_o
+    )
+    d_x = (
+        times(d_z_pre, W_z)
+        + times(d_dot_z_pre, dot_W_z)
+        + times(d_f_pre, W_f)
+        + times(d_dot_f_pre, dot_W_f)
+        + d_x_W_o_x
+        + d_x_dot_W_o_x_W_o
+        + d_x_next
+    )
+    d_dot_x_prev[:] = times(d_dot_z_pre, V_z) + times(d_dot_f_pre, V_f) + d_dot_x_prev_dot_V_o_x_x_prev
+    d_V_z = d_V_z_V_z_x + d_V_z_dot_V_z_x_x_prev
+    d_W_z = d_W_z_W_z_x + d_W_z_dot_W_z_x_x
+    d_V_f = d_V_f_V_f_x + d_V_f_dot_V_f_x_x_prev
+    d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x
+    d_V_o = d_V_o_V_o_x + d_V_o_dot_V_o_x_x_prev
+    d_W_o = d_W_o_W_o_x + d_W_o_dot_W_o_x_x
+
+    dot_dparams = {
+        "V_z": d_V_z,
+        "W_z": d_W_z,
+        "V_f": d_V_f,
+        "W_f": d_W_f,
+        "V_o": d_V_o,
+        "W_o": d_W_o,
+    }
+    dot_dstart = {"c": d_c_next, "x": d_x_prev_rows[0]}
+    return dot_dparams, d_x, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -283,10 +522,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -178,6 +178,229 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_c, W_i, U_i, b_i, W_f = params["W_c"], params["W_i"], params["U_i"], params["b_i"], params["W_f"]
+    U_f, b_f = params["U_f"], params["b_f"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    g = times(x, W_c.T)
+    c_in = times(x, W_f.T) + b_f
+    c_in2 = times(x, W_i.T) + b_i
+
+    c_prev = state["c"]
+    for t in range(T):
+        # c = i * g + f * c[t-1]
+        c = sigmoid(h_prev[t] @ U_i.T + c_in2[t]) * g[t] + sigmoid(h_prev[t] @ U_f.T + c_in[t]) * c_prev
+        # h = tanh(c)
+        h[t] = np.tanh(c)
+        c_prev = c
+
+    last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    W_c, W_i, U_i, b_i, W_f = params["W_c"], params["W_i"], params["U_i"], params["b_i"], params["W_f"]
+    U_f, b_f = params["U_f"], params["b_f"]
+    dot_W_c, dot_W_i, dot_U_i = dot_params["W_c"], dot_params["W_i"], dot_params["U_i"]
+    dot_b_i, dot_W_f, dot_U_f = dot_params["b_i"], dot_params["W_f"], dot_params["U_f"]
+    dot_b_f = dot_params["b_f"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+
+    # all steps at once
+    g = times(x, W_c.T)
+    dot_g = times(x, dot_W_c.T) + times(dot_x, W_c.T)
+    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
+    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
+    i_in = times(x, W_i.T) + b_i
+    f_in = times(x, W_f.T) + b_f
+    dot_c_in = dot_W_f_x + dot_b_f
+    dot_c_in2 = dot_W_i_x + dot_b_i
+
+    c_prev = state["c"]
+    dot_c_prev = dot_state["c"]
+    for t in range(T):
+        # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        i = sigmoid(h_prev[t] @ U_i.T + i_in[t])
+        # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        f = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        # c = i * g + f * c[t-1]
+        c = i * g[t] + f * c_prev
+        dot_c = (
+            (h_prev[t] @ dot_U_i.T + dot_h_prev[t] @ U_i.T + dot_c_in2[t]) * i * (1 - i) * g[t]
+            + i * dot_g[t]
+            + (h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T + dot_c_in[t]) * f * (1 - f) * c_prev
+            + f * dot_c_prev
+        )
+        # h = tanh(c)
+        h[t] = np.tanh(c)
+        dot_h[t] = dot_c * (1 - h[t]**2)
+        c_prev, dot_c_prev = c, dot_c
+
+    last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    dot_last = {"c": dot_c_prev.copy(), "h": dot_h_rows[-1].copy()}
+    return h.copy(), last, dot_h.copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    T, B, H = size["T"], size["B"], size["H"]
+    dot_x = dot_inputs["x"]
+    W_c, W_i, U_i, b_i, W_f = params["W_c"], params["W_i"], params["U_i"], params["b_i"], params["W_f"]
+    U_f, b_f = params["U_f"], params["b_f"]
+    dot_W_c, dot_W_i, dot_U_i = dot_params["W_c"], dot_params["W_i"], dot_params["U_i"]
+    dot_b_i, dot_W_f, dot_U_f = dot_params["b_i"], dot_params["W_f"], dot_params["U_f"]
+    dot_b_f = dot_params["b_f"]
+    zeros = filled("state", None, size, dtype)
+    h_rows, h_prev, h = carried(state["h"], T)
+    c_rows, c_prev, c = carried(state["c"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
+    dot_i_pre, i, dot_i, dot_f_pre, f, dot_f = (np.empty((T, B, H), dtype) for _ in range(6))
+
+    # all steps at once
+    g = times(x, W_c.T)
+    dot_g = times(x, dot_W_c.T) + times(dot_x, W_c.T)
+    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
+    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
+    dot_i_pre_in = dot_W_i_x + dot_b_i
+    i_in = times(x, W_i.T) + b_i
+    dot_f_pre_in = dot_W_f_x + dot_b_f
+    f_in = times(x, W_f.T) + b_f
+
+    for t in range(T):
+        # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        dot_i_pre[t] = h_prev[t] @ dot_U_i.T + dot_h_prev[t] @ U_i.T + dot_i_pre_in[t]
+        i[t] = sigmoid(h_prev[t] @ U_i.T + i_in[t])
+        dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
+        # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        dot_f_pre[t] = h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T + dot_f_pre_in[t]
+        f[t] = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
+        # c = i * g + f * c[t-1]
+        c[t] = i[t] * g[t] + f[t] * c_prev[t]
+        dot_c[t] = dot_i[t] * g[t] + dot_g[t] * i[t] + dot_f[t] * c_prev[t] + dot_c_prev[t] * f[t]
+        # h = tanh(c)
+        h[t] = np.tanh(c[t])
+        dot_h[t] = dot_c[t] * (1 - h[t]**2)
+    d_dot_c, d_c, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(6))
+
+    # all steps at once
+    ddot_h_ddot_c = 1 - h**2
+    ddot_h_dc = -2 * dot_c * h
+    ddot_f_ddot_f_pre = f * (1 - f)
+    ddot_f_df_pre = dot_f_pre * (1 - f) - dot_f_pre * f
+    ddot_i_ddot_i_pre = i * (1 - i)
+    ddot_i_di_pre = dot_i_pre * (1 - i) - dot_i_pre * i
+
+    d_h_next = zeros["h"]
+    d_c_next = zeros["c"]
+    d_dot_h_next = dstate["h"]
+    d_dot_c_next = dstate["c"]
+    for t in reversed(range(T)):
+        # through h = tanh(c)
+        d_dot_h = dy[t] + d_dot_h_next
+        # through c = i * g + f * c[t-1]
+        d_dot_c[t] = d_dot_c_next + d_dot_h * ddot_h_ddot_c[t]
+        d_c[t] = d_c_next + (d_h_next + d_dot_h * ddot_h_dc[t]) * ddot_h_ddot_c[t]
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        d_dot_f = d_dot_c[t] * c_prev[t]
+        d_dot_f_pre[t] = d_dot_f * ddot_f_ddot_f_pre[t]
+        d_f_pre[t] = (
+            (d_dot_f * ddot_f_df_pre[t] + d_c[t] * c_prev[t] + d_dot_c[t] * dot_c_prev[t])
+            * ddot_f_ddot_f_pre[t]
+        )
+        # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        d_dot_i = d_dot_c[t] * g[t]
+        d_dot_i_pre[t] = d_dot_i * ddot_i_ddot_i_pre[t]
+        d_i_pre[t] = (
+            (d_dot_i * ddot_i_di_pre[t] + d_c[t] * g[t] + d_dot_c[t] * dot_g[t])
+            * ddot_i_ddot_i_pre[t]
+        )
+        d_h_prev = d_i_pre[t] @ U_i + d_dot_i_pre[t] @ dot_U_i + d_f_pre[t] @ U_f + d_dot_f_pre[t] @ dot_U_f
+        d_c_prev = d_c[t] * f[t] + d_dot_c[t] * dot_f[t]
+        d_dot_h_prev = d_dot_i_pre[t] @ U_i + d_dot_f_pre[t] @ U_f
+        d_dot_c_prev = d_dot_c[t] * f[t]
+        d_h_next, d_c_next, d_dot_h_next, d_dot_c_next = d_h_prev, d_c_prev, d_dot_h_prev, d_dot_c_prev
+
+    # all steps at once
+    d_dot_g = d_dot_c * i
+    d_g = d_c * i + d_dot_c * dot_i
+    d_x = (
+        times(d_g, W_c)
+        + times(d_dot_g, dot_W_c)
+        + times(d_i_pre, W_i)
+        + times(d_dot_i_pre, dot_W_i)
+        + times(d_f_pre, W_f)
+        + times(d_dot_f_pre, dot_W_f)
+    )
+    d_W_c_g = outer_sum(d_g, x)
+    d_W_c_dot_g_x = outer_sum(d_dot_g, dot_x)
+    d_W_i_W_i_x = outer_sum(d_i_pre, x)
+    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre, dot_x)
+    d_U_i_U_i_h = outer_sum(d_i_pre, h_prev)
+    d_U_i_dot_U_i_h_h_prev = outer_sum(d_dot_i_pre, dot_h_prev)
+    d_b_i = d_i_pre.sum(axis=(0, 1))
+    d_W_f_W_f_x = outer_sum(d_f_pre, x)
+    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre, dot_x)
+    d_U_f_U_f_h = outer_sum(d_f_pre, h_prev)
+    d_U_f_dot_U_f_h_h_prev = outer_sum(d_dot_f_pre, dot_h_prev)
+    d_b_f = d_f_pre.sum(axis=(0, 1))
+    d_W_c = d_W_c_g + d_W_c_dot_g_x
+    d_W_i = d_W_i_W_i_x + d_W_i_dot_W_i_x_x
+    d_U_i = d_U_i_U_i_h + d_U_i_dot_U_i_h_h_prev
+    d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x
+    d_U_f = d_U_f_U_f_h + d_U_f_dot_U_f_h_h_prev
+
+    dot_dparams = {
+        "W_c": d_W_c,
+        "W_i": d_W_i,
+        "U_i": d_U_i,
+        "b_i": d_b_i,
+        "W_f": d_W_f,
+        "U_f": d_U_f,
+        "b_f": d_b_f,
+    }
+    dot_dstart = {"h": d_h_next, "c": d_c_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -292,10 +515,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -224,6 +224,394 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None, t=0):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward, and the number t of the first step; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T, K = size["T"], size["K"]
+    W_qa, W_qb, W_ka, W_kb = params["W_qa"], params["W_qb"], params["W_ka"], params["W_kb"]
+    W_v, theta = params["W_v"], params["theta"]
+    steps = np.arange(t, t + T, dtype=dtype)
+    S_a_rows, S_a_prev, S_a = carried(state["S_a"], T)
+    S_b_rows, S_b_prev, S_b = carried(state["S_b"], T)
+    # k_a = (W_ka @ x) / sqrt(2 * K)
+    k_a_sqrt = dtype.type(math.sqrt(2 * K))
+
+    # all steps at once
+    q_a = times(x, W_qa.T)
+    q_b = times(x, W_qb.T)
+    k_a = times(x, W_ka.T) / k_a_sqrt
+    k_b = times(x, W_kb.T) / k_a_sqrt
+    v = times(x, W_v.T)
+    C_pre = steps[:, None] * theta
+    C = np.cos(C_pre)
+    D = np.sin(C_pre)
+    v_S_a_arg1 = (
+        v[:, :, :, None]
+        * (k_a[:, :, None] * C[:, None, None] - k_b[:, :, None] * D[:, None, None])
+    )
+    v_S_b_arg1 = (
+        v[:, :, :, None]
+        * (k_a[:, :, None] * D[:, None, None] + k_b[:, :, None] * C[:, None, None])
+    )
+    y_arg = q_a * C[:, None] - q_b * D[:, None]
+    y_arg2 = q_a * D[:, None] + C[:, None] * q_b
+
+    for t in range(T):
+        # S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        S_a[t] = gamma * S_a_prev[t] + v_S_a_arg1[t]
+        # S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        S_b[t] = gamma * S_b_prev[t] + v_S_b_arg1[t]
+
+    # all steps at once
+    y = np.einsum("tbhk,tbk->tbh", S_a, y_arg) + np.einsum("tbhk,tbk->tbh", S_b, y_arg2)
+
+    last = {"S_a": S_a_rows[-1].copy(), "S_b": S_b_rows[-1].copy()}
+    return y, last
+
+
+def step(params, x, state=None, t=0):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state, t)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, K = size["T"], size["K"]
+    dot_x = dot_inputs["x"]
+    W_qa, W_qb, W_ka, W_kb = params["W_qa"], params["W_qb"], params["W_ka"], params["W_kb"]
+    W_v, theta = params["W_v"], params["theta"]
+    dot_W_qa, dot_W_qb, dot_W_ka = dot_params["W_qa"], dot_params["W_qb"], dot_params["W_ka"]
+    dot_W_kb, dot_W_v, dot_theta = dot_params["W_kb"], dot_params["W_v"], dot_params["theta"]
+    steps = np.arange(T, dtype=dtype)
+    S_a_rows, S_a_prev, S_a = carried(state["S_a"], T)
+    S_b_rows, S_b_prev, S_b = carried(state["S_b"], T)
+    dot_S_a_rows, dot_S_a_prev, dot_S_a = carried(dot_state["S_a"], T)
+    dot_S_b_rows, dot_S_b_prev, dot_S_b = carried(dot_state["S_b"], T)
+    # k_a = (W_ka @ x) / sqrt(2 * K)
+    k_a_sqrt = dtype.type(math.sqrt(2 * K))
+
+    # all steps at once
+    q_a = times(x, W_qa.T)
+    dot_q_a = times(x, dot_W_qa.T) + times(dot_x, W_qa.T)
+    q_b = times(x, W_qb.T)
+    dot_q_b = times(x, dot_W_qb.T) + times(dot_x, W_qb.T)
+    k_a = times(x, W_ka.T) / k_a_sqrt
+    dot_k_a = (times(x, dot_W_ka.T) + times(dot_x, W_ka.T)) / k_a_sqrt
+    k_b = times(x, W_kb.T) / k_a_sqrt
+    dot_k_b = (times(x, dot_W_kb.T) + times(dot_x, W_kb.T)) / k_a_sqrt
+    v = times(x, W_v.T)
+    dot_v = times(x, dot_W_v.T) + times(dot_x, W_v.T)
+    C_pre = steps[:, None] * theta
+    dot_C_pre = dot_theta * steps[:, None]
+    C = np.cos(C_pre)
+    dot_C = -dot_C_pre * np.sin(C_pre)
+    D = np.sin(C_pre)
+    dot_D = dot_C_pre * np.cos(C_pre)
+    S_a_arg1 = k_a * C[:, None] - k_b * D[:, None]
+    v_S_a_arg1 = v[:, :, :, None] * S_a_arg1[:, :, None]
+    dot_v_S_a_arg1 = (
+        dot_v[:, :, :, None] * S_a_arg1[:, :, None]
+        + (dot_k_a[:, :, None] * C[:, None, None] + dot_C[:, None, None] * k_a[:, :, None] - dot_k_b[:, :, None] * D[:, None, None] - dot_D[:, None, None] * k_b[:, :, None]) * v[:, :, :, None]
+    )
+    S_b_arg1 = k_a * D[:, None] + k_b * C[:, None]
+    v_S_b_arg1 = v[:, :, :, None] * S_b_arg1[:, :, None]
+    dot_v_S_b_arg1 = (
+        dot_v[:, :, :, None] * S_b_arg1[:, :, None]
+        + (dot_k_a[:, :, None] * D[:, None, None] + dot_D[:, None, None] * k_a[:, :, None] + dot_k_b[:, :, None] * C[:, None, None] + dot_C[:, None, None] * k_b[:, :, None]) * v[:, :, :, None]
+    )
+    y_arg = q_a * C[:, None] - q_b * D[:, None]
+    dot_y_arg = (
+        dot_q_a * C[:, None]
+        + dot_C[:, None] * q_a
+        - dot_q_b * D[:, None]
+        - dot_D[:, None] * q_b
+    )
+    y_arg2 = q_a * D[:, None] + C[:, None] * q_b
+    dot_y_arg2 = (
+        dot_q_a * D[:, None]
+        + dot_C[:, None] * q_b
+        + dot_q_b * C[:, None]
+        + dot_D[:, None] * q_a
+    )
+
+    for t in range(T):
+        # S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        S_a[t] = gamma * S_a_prev[t] + v_S_a_arg1[t]
+        dot_S_a[t] = dot_S_a_prev[t] * gamma + dot_v_S_a_arg1[t]
+        # S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        S_b[t] = gamma * S_b_prev[t] + v_S_b_arg1[t]
+        dot_S_b[t] = dot_S_b_prev[t] * gamma + dot_v_S_b_arg1[t]
+
+    # all steps at once
+    y = np.einsum("tbhk,tbk->tbh", S_a, y_arg) + np.einsum("tbhk,tbk->tbh", S_b, y_arg2)
+    dot_y = (
+        np.einsum("tbhk,tbk->tbh", dot_S_a, y_arg)
+        + np.einsum("tbhk,tbk->tbh", S_a, dot_y_arg)
+        + np.einsum("tbhk,tbk->tbh", dot_S_b, y_arg2)
+        + np.einsum("tbhk,tbk->tbh", S_b, dot_y_arg2)
+    )
+
+    last = {"S_a": S_a_rows[-1].copy(), "S_b": S_b_rows[-1].copy()}
+    dot_last = {"S_a": dot_S_a_rows[-1].copy(), "S_b": dot_S_b_rows[-1].copy()}
+    return y, last, dot_y, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    T, B, H, K = size["T"], size["B"], size["H"], size["K"]
+    dot_x = dot_inputs["x"]
+    W_qa, W_qb, W_ka, W_kb = params["W_qa"], params["W_qb"], params["W_ka"], params["W_kb"]
+    W_v, theta = params["W_v"], params["theta"]
+    dot_W_qa, dot_W_qb, dot_W_ka = dot_params["W_qa"], dot_params["W_qb"], dot_params["W_ka"]
+    dot_W_kb, dot_W_v, dot_theta = dot_params["W_kb"], dot_params["W_v"], dot_params["theta"]
+    steps = np.arange(T, dtype=dtype)
+    zeros = filled("state", None, size, dtype)
+    S_a_rows, S_a_prev, S_a = carried(state["S_a"], T)
+    S_b_rows, S_b_prev, S_b = carried(state["S_b"], T)
+    dot_S_a_rows, dot_S_a_prev, dot_S_a = carried(dot_state["S_a"], T)
+    dot_S_b_rows, dot_S_b_prev, dot_S_b = carried(dot_state["S_b"], T)
+    # k_a = (W_ka @ x) / sqrt(2 * K)
+    k_a_sqrt = dtype.type(math.sqrt(2 * K))
+
+    # all steps at once
+    q_a = times(x, W_qa.T)
+    dot_q_a = times(x, dot_W_qa.T) + times(dot_x, W_qa.T)
+    q_b = times(x, W_qb.T)
+    dot_q_b = times(x, dot_W_qb.T) + times(dot_x, W_qb.T)
+    dot_W_ka_x = times(x, dot_W_ka.T) + times(dot_x, W_ka.T)
+    k_a = times(x, W_ka.T) / k_a_sqrt
+    dot_k_a = dot_W_ka_x / k_a_sqrt
+    dot_W_kb_x = times(x, dot_W_kb.T) + times(dot_x, W_kb.T)
+    k_b = times(x, W_kb.T) / k_a_sqrt
+    dot_k_b = dot_W_kb_x / k_a_sqrt
+    v = times(x, W_v.T)
+    dot_v = times(x, dot_W_v.T) + times(dot_x, W_v.T)
+    C_pre = steps[:, None] * theta
+    dot_C_pre = dot_theta * steps[:, None]
+    C = np.cos(C_pre)
+    dot_C = -dot_C_pre * np.sin(C_pre)
+    D = np.sin(C_pre)
+    dot_D = dot_C_pre * np.cos(C_pre)
+    S_a_arg1 = k_a * C[:, None] - k_b * D[:, None]
+    dot_S_a_arg1 = (
+        dot_k_a * C[:, None]
+        + dot_C[:, None] * k_a
+        - dot_k_b * D[:, None]
+        - dot_D[:, None] * k_b
+    )
+    v_S_a_arg1 = v[:, :, :, None] * S_a_arg1[:, :, None]
+    dot_v_S_a_arg1 = (
+        dot_v[:, :, :, None] * S_a_arg1[:, :, None]
+        + dot_S_a_arg1[:, :, None] * v[:, :, :, None]
+    )
+    S_b_arg1 = k_a * D[:, None] + k_b * C[:, None]
+    dot_S_b_arg1 = (
+        dot_k_a * D[:, None]
+        + dot_D[:, None] * k_a
+        + dot_k_b * C[:, None]
+        + dot_C[:, None] * k_b
+    )
+    v_S_b_arg1 = v[:, :, :, None] * S_b_arg1[:, :, None]
+    dot_v_S_b_arg1 = (
+        dot_v[:, :, :, None] * S_b_arg1[:, :, None]
+        + dot_S_b_arg1[:, :, None] * v[:, :, :, None]
+    )
+    y_arg = q_a * C[:, None] - q_b * D[:, None]
+    dot_y_arg = (
+        dot_q_a * C[:, None]
+        + dot_C[:, None] * q_a
+        - dot_q_b * D[:, None]
+        - dot_D[:, None] * q_b
+    )
+    y_arg2 = q_a * D[:, None] + C[:, None] * q_b
+    dot_y_arg2 = (
+        dot_q_a * D[:, None]
+        + dot_C[:, None] * q_b
+        + dot_q_b * C[:, None]
+        + dot_D[:, None] * q_a
+    )
+
+    for t in range(T):
+        # S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        S_a[t] = gamma * S_a_prev[t] + v_S_a_arg1[t]
+        dot_S_a[t] = dot_S_a_prev[t] * gamma + dot_v_S_a_arg1[t]
+        # S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        S_b[t] = gamma * S_b_prev[t] + v_S_b_arg1[t]
+        dot_S_b[t] = dot_S_b_prev[t] * gamma + dot_v_S_b_arg1[t]
+    d_dot_S_b, d_S_b, d_dot_S_a, d_S_a = (np.empty((T, B, H, K), dtype) for _ in range(4))
+
+    # all steps at once
+    d_dot_y_arg2 = np.einsum("tbh,tbhk->tbk", dy, S_b)
+    d_y_arg2 = np.einsum("tbh,tbhk->tbk", dy, dot_S_b)
+    d_dot_y_arg = np.einsum("tbh,tbhk->tbk", dy, S_a)
+    d_y_arg = np.einsum("tbh,tbhk->tbk", dy, dot_S_a)
+    d_dot_D_dot_y_arg = np.einsum("tbk,tbk->tk", d_dot_y_arg, q_b)
+    d_dot_D_dot_y_arg2 = np.einsum("tbk,tbk->tk", d_dot_y_arg2, q_a)
+    d_D_y_arg = np.einsum("tbk,tbk->tk", d_y_arg, q_b)
+    d_D_dot_y_arg = np.einsum("tbk,tbk->tk", d_dot_y_arg, dot_q_b)
+    d_D_y_arg2 = np.einsum("tbk,tbk->tk", d_y_arg2, q_a)
+    d_D_dot_y_arg2 = np.einsum("tbk,tbk->tk", d_dot_y_arg2, dot_q_a)
+    d_dot_C_dot_y_arg = np.einsum("tbk,tbk->tk", d_dot_y_arg, q_a)
+    d_dot_C_dot_y_arg2 = np.einsum("tbk,tbk->tk", d_dot_y_arg2, q_b)
+    d_C_y_arg = np.einsum("tbk,tbk->tk", d_y_arg, q_a)
+    d_C_dot_y_arg = np.einsum("tbk,tbk->tk", d_dot_y_arg, dot_q_a)
+    d_C_y_arg2 = np.einsum("tbk,tbk->tk", d_y_arg2, q_b)
+    d_C_dot_y_arg2 = np.einsum("tbk,tbk->tk", d_dot_y_arg2, dot_q_b)
+    d_dot_q_b = d_dot_y_arg2 * C[:, None] - d_dot_y_arg * D[:, None]
+    d_q_b = (
+        d_y_arg2 * C[:, None]
+        - d_y_arg * D[:, None]
+        - d_dot_y_arg * dot_D[:, None]
+        + d_dot_y_arg2 * dot_C[:, None]
+    )
+    d_dot_q_a = d_dot_y_arg * C[:, None] + d_dot_y_arg2 * D[:, None]
+    d_q_a = (
+        d_y_arg * C[:, None]
+        + d_dot_y_arg * dot_C[:, None]
+        + d_y_arg2 * D[:, None]
+        + d_dot_y_arg2 * dot_D[:, None]
+    )
+    d_x_q_a = times(d_q_a, W_qa)
+    d_x_dot_q_a_W_qa = times(d_dot_q_a, dot_W_qa)
+    d_x_q_b = times(d_q_b, W_qb)
+    d_x_dot_q_b_W_qb = times(d_dot_q_b, dot_W_qb)
+    ddot_S_b_ddot_S_b = dy[:, :, :, None] * y_arg2[:, :, None]
+    dS_b_dS_b = dy[:, :, :, None] * dot_y_arg2[:, :, None]
+    ddot_S_a_ddot_S_a = dy[:, :, :, None] * y_arg[:, :, None]
+    dS_a_dS_a = dy[:, :, :, None] * dot_y_arg[:, :, None]
+
+    d_S_a_next = zeros["S_a"]
+    d_S_b_next = zeros["S_b"]
+    d_dot_S_a_next = dstate["S_a"]
+    d_dot_S_b_next = dstate["S_b"]
+    for t in reversed(range(T)):
+        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        d_dot_S_b[t] = d_dot_S_b_next + ddot_S_b_ddot_S_b[t]
+        d_S_b[t] = d_S_b_next + dS_b_dS_b[t]
+        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        d_dot_S_a[t] = d_dot_S_a_next + ddot_S_a_ddot_S_a[t]
+        d_S_a[t] = d_S_a_next + dS_a_dS_a[t]
+        d_S_a_prev = d_S_a[t] * gamma
+        d_S_b_prev = d_S_b[t] * gamma
+        d_dot_S_a_prev = d_dot_S_a[t] * gamma
+        d_dot_S_b_prev = d_dot_S_b[t] * gamma
+        d_S_a_next, d_S_b_next, d_dot_S_a_next, d_dot_S_b_next = d_S_a_prev, d_S_b_prev, d_dot_S_a_prev, d_dot_S_b_prev
+
+    # all steps at once
+    d_dot_S_b_arg1 = np.einsum("tbhk,tbh->tbk", d_dot_S_b, v)
+    d_S_b_arg1 = np.einsum("tbhk,tbh->tbk", d_S_b, v) + np.einsum("tbhk,tbh->tbk", d_dot_S_b, dot_v)
+    d_dot_S_a_arg1 = np.einsum("tbhk,tbh->tbk", d_dot_S_a, v)
+    d_S_a_arg1 = np.einsum("tbhk,tbh->tbk", d_S_a, v) + np.einsum("tbhk,tbh->tbk", d_dot_S_a, dot_v)
+    d_dot_D = (
+        np.einsum("tbk,tbk->tk", d_dot_S_b_arg1, k_a)
+        - np.einsum("tbk,tbk->tk", d_dot_S_a_arg1, k_b)
+        - d_dot_D_dot_y_arg
+        + d_dot_D_dot_y_arg2
+    )
+    d_dot_C = (
+        np.einsum("tbk,tbk->tk", d_dot_S_a_arg1, k_a)
+        + np.einsum("tbk,tbk->tk", d_dot_S_b_arg1, k_b)
+        + d_dot_C_dot_y_arg
+        + d_dot_C_dot_y_arg2
+    )
+    d_C_pre = (
+        np.cos(C_pre) * (np.einsum("tbk,tbk->tk", d_S_b_arg1, k_a) - np.einsum("tbk,tbk->tk", d_S_a_arg1, k_b) - np.einsum("tbk,tbk->tk", d_dot_S_a_arg1, dot_k_b) + np.einsum("tbk,tbk->tk", d_dot_S_b_arg1, dot_k_a) - d_D_y_arg - d_D_dot_y_arg + d_D_y_arg2 + d_D_dot_y_arg2)
+        - (np.einsum("tbk,tbk->tk", d_S_a_arg1, k_a) + np.einsum("tbk,tbk->tk", d_dot_S_a_arg1, dot_k_a) + np.einsum("tbk,tbk->tk", d_S_b_arg1, k_b) + np.einsum("tbk,tbk->tk", d_dot_S_b_arg1, dot_k_b) + d_C_y_arg + d_C_dot_y_arg + d_C_y_arg2 + d_C_dot_y_arg2) * np.sin(C_pre)
+        - np.cos(C_pre) * d_dot_C * dot_C_pre
+        - np.sin(C_pre) * dot_C_pre * d_dot_D
+    )
+    d_dot_v = (
+        np.einsum("tbhk,tbk->tbh", d_dot_S_a, S_a_arg1)
+        + np.einsum("tbhk,tbk->tbh", d_dot_S_b, S_b_arg1)
+    )
+    d_v = (
+        np.einsum("tbhk,tbk->tbh", d_S_a, S_a_arg1)
+        + np.einsum("tbhk,tbk->tbh", d_dot_S_a, dot_S_a_arg1)
+        + np.einsum("tbhk,tbk->tbh", d_S_b, S_b_arg1)
+        + np.einsum("tbhk,tbk->tbh", d_dot_S_b, dot_S_b_arg1)
+    )
+    d_dot_k_b = d_dot_S_b_arg1 * C[:, None] - d_dot_S_a_arg1 * D[:, None]
+    d_k_b = (
+        d_S_b_arg1 * C[:, None]
+        - d_S_a_arg1 * D[:, None]
+        - d_dot_S_a_arg1 * dot_D[:, None]
+        + d_dot_S_b_arg1 * dot_C[:, None]
+    )
+    d_dot_W_kb_x = d_dot_k_b / k_a_sqrt
+    d_W_kb_x = d_k_b / k_a_sqrt
+    d_dot_k_a = d_dot_S_a_arg1 * C[:, None] + d_dot_S_b_arg1 * D[:, None]
+    d_k_a = (
+        d_S_a_arg1 * C[:, None]
+        + d_dot_S_a_arg1 * dot_C[:, None]
+        + d_S_b_arg1 * D[:, None]
+        + d_dot_S_b_arg1 * dot_D[:, None]
+    )
+    d_dot_W_ka_x = d_dot_k_a / k_a_sqrt
+    d_W_ka_x = d_k_a / k_a_sqrt
+    d_x = (
+        d_x_q_a
+        + d_x_dot_q_a_W_qa
+        + d_x_q_b
+        + d_x_dot_q_b_W_qb
+        + times(d_W_ka_x, W_ka)
+        + times(d_dot_W_ka_x, dot_W_ka)
+        + times(d_W_kb_x, W_kb)
+        + times(d_dot_W_kb_x, dot_W_kb)
+        + times(d_v, W_v)
+        + times(d_dot_v, dot_W_v)
+    )
+    d_W_qa_q_a = outer_sum(d_q_a, x)
+    d_W_qa_dot_q_a_x = outer_sum(d_dot_q_a, dot_x)
+    d_W_qb_q_b = outer_sum(d_q_b, x)
+    d_W_qb_dot_q_b_x = outer_sum(d_dot_q_b, dot_x)
+    d_W_ka_W_ka_x = outer_sum(d_W_ka_x, x)
+    d_W_ka_dot_W_ka_x_x = outer_sum(d_dot_W_ka_x, dot_x)
+    d_W_kb_W_kb_x = outer_sum(d_W_kb_x, x)
+    d_W_kb_dot_W_kb_x_x = outer_sum(d_dot_W_kb_x, dot_x)
+    d_W_v_v = outer_sum(d_v, x)
+    d_W_v_dot_v_x = outer_sum(d_dot_v, dot_x)
+    d_theta = np.einsum("tk,t->k", d_C_pre, steps)
+    d_W_qa = d_W_qa_q_a + d_W_qa_dot_q_a_x
+    d_W_qb = d_W_qb_q_b + d_W_qb_dot_q_b_x
+    d_W_ka = d_W_ka_W_ka_x + d_W_ka_dot_W_ka_x_x
+    d_W_kb = d_W_kb_W_kb_x + d_W_kb_dot_W_kb_x_x
+    d_W_v = d_W_v_v + d_W_v_dot_v_x
+
+    dot_dparams = {
+        "W_qa": d_W_qa,
+        "W_qb": d_W_qb,
+        "W_ka": d_W_ka,
+        "W_kb": d_W_kb,
+        "W_v": d_W_v,
+        "theta": d_theta,
+    }
+    dot_dstart = {"S_a": d_S_a_next, "S_b": d_S_b_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 def times(x, W):
     """x (…, I) times W (I, H) as one product: (…, H)."""
     return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
@@ -332,10 +720,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -271,6 +271,422 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_r, mu_r, W_k, mu_k, W_v = params["W_r"], params["mu_r"], params["W_k"], params["mu_k"], params["W_v"]
+    mu_v, u, omega, W_o = params["mu_v"], params["u"], params["omega"], params["W_o"]
+    a_rows, a_prev, a = carried(state["a"], T)
+    b_rows, b_prev, b = carried(state["b"], T)
+    m_rows, m_prev, m = carried(state["m"], T)
+    x_now_rows, x_prev, x_now = carried(state["x"], T)
+    # w = exp(omega)
+    w = np.exp(omega)
+
+    # all steps at once
+    x_now[:] = x
+    r_arg = mu_r * x + (1 - mu_r) * x_prev
+    r = sigmoid(times(r_arg, W_r.T))
+    k_arg = mu_k * x + (1 - mu_k) * x_prev
+    k = times(k_arg, W_k.T)
+    v_arg = mu_v * x + (1 - mu_v) * x_prev
+    v = times(v_arg, W_v.T)
+    q_pre = u + k
+
+    for t in range(T):
+        # m = max(m[t-1] - w, k)
+        m[t] = np.maximum(m_prev[t] - w, k[t])
+        # a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+        a_exp = np.exp(m_prev[t] - w - m[t])
+        a_exp2 = np.exp(k[t] - m[t])
+        a[t] = a_exp * a_prev[t] + a_exp2 * v[t]
+        # b = exp(m[t-1] - w - m) * b[t-1] + exp(k - m)
+        b[t] = a_exp * b_prev[t] + a_exp2
+
+    # all steps at once
+    q = np.maximum(m_prev, q_pre)
+    n_exp = np.exp(m_prev - q)
+    n_exp2 = np.exp(u - q + k)
+    o_arg = r * (n_exp * a_prev + n_exp2 * v) / (n_exp * b_prev + n_exp2)
+    o = times(o_arg, W_o.T)
+
+    last = {
+        "a": a_rows[-1].copy(),
+        "b": b_rows[-1].copy(),
+        "m": m_rows[-1].copy(),
+        "x": x_now_rows[-1].copy(),
+    }
+    return o, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    W_r, mu_r, W_k, mu_k, W_v = params["W_r"], params["mu_r"], params["W_k"], params["mu_k"], params["W_v"]
+    mu_v, u, omega, W_o = params["mu_v"], params["u"], params["omega"], params["W_o"]
+    dot_W_r, dot_mu_r, dot_W_k = dot_params["W_r"], dot_params["mu_r"], dot_params["W_k"]
+    dot_mu_k, dot_W_v, dot_mu_v = dot_params["mu_k"], dot_params["W_v"], dot_params["mu_v"]
+    dot_u, dot_omega, dot_W_o = dot_params["u"], dot_params["omega"], dot_params["W_o"]
+    a_rows, a_prev, a = carried(state["a"], T)
+    b_rows, b_prev, b = carried(state["b"], T)
+    m_rows, m_prev, m = carried(state["m"], T)
+    x_now_rows, x_prev, x_now = carried(state["x"], T)
+    dot_a_rows, dot_a_prev, dot_a = carried(dot_state["a"], T)
+    dot_b_rows, dot_b_prev, dot_b = carried(dot_state["b"], T)
+    dot_m_rows, dot_m_prev, dot_m = carried(dot_state["m"], T)
+    dot_x_now_rows, dot_x_prev, dot_x_now = carried(dot_state["x"], T)
+    # w = exp(omega)
+    w = np.exp(omega)
+    dot_w = dot_omega * w
+
+    # all steps at once
+    x_now[:] = x
+    r_arg = mu_r * x + (1 - mu_r) * x_prev
+    r = sigmoid(times(r_arg, W_r.T))
+    k_arg = mu_k * x + (1 - mu_k) * x_prev
+    k = times(k_arg, W_k.T)
+    v_arg = mu_v * x + (1 - mu_v) * x_prev
+    v = times(v_arg, W_v.T)
+    q_pre = u + k
+    dot_x_now[:] = dot_x
+    dot_r_arg = dot_mu_r * (x - x_prev) + dot_x * mu_r + dot_x_prev * (1 - mu_r)
+    dot_r = (times(r_arg, dot_W_r.T) + times(dot_r_arg, W_r.T)) * r * (1 - r)
+    dot_k_arg = dot_mu_k * (x - x_prev) + dot_x * mu_k + dot_x_prev * (1 - mu_k)
+    dot_k = times(k_arg, dot_W_k.T) + times(dot_k_arg, W_k.T)
+    dot_v_arg = dot_mu_v * (x - x_prev) + dot_x * mu_v + dot_x_prev * (1 - mu_v)
+    dot_v = times(v_arg, dot_W_v.T) + times(dot_v_arg, W_v.T)
+    dot_q_pre = dot_u + dot_k
+
+    for t in range(T):
+        # m = max(m[t-1] - w, k)
+        m_pre = m_prev[t] - w
+        m[t] = np.maximum(m_pre, k[t])
+        dot_m[t] = (
+            dot_k[t] * np.greater(k[t], m_pre).astype(dtype)
+            + (dot_m_prev[t] - dot_w) * np.greater_equal(m_pre, k[t]).astype(dtype)
+        )
+        # a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+        a_exp = np.exp(m_prev[t] - w - m[t])
+        dot_a_exp = (dot_m_prev[t] - dot_w - dot_m[t]) * a_exp
+        a_exp2 = np.exp(k[t] - m[t])
+        dot_a_exp2 = (dot_k[t] - dot_m[t]) * a_exp2
+        a[t] = a_exp * a_prev[t] + a_exp2 * v[t]
+        dot_a[t] = dot_a_exp * a_prev[t] + dot_a_prev[t] * a_exp + dot_a_exp2 * v[t] + dot_v[t] * a_exp2
+        # b = exp(m[t-1] - w - m) * b[t-1] + exp(k - m)
+        b[t] = a_exp * b_prev[t] + a_exp2
+        dot_b[t] = dot_a_exp * b_prev[t] + dot_b_prev[t] * a_exp + dot_a_exp2
+
+    # all steps at once
+    q = np.maximum(m_prev, q_pre)
+    dot_q = (
+        dot_m_prev * np.greater_equal(m_prev, q_pre).astype(dtype)
+        + dot_q_pre * np.greater(q_pre, m_prev).astype(dtype)
+    )
+    n_exp = np.exp(m_prev - q)
+    dot_n_exp = (dot_m_prev - dot_q) * n_exp
+    n_exp2 = np.exp(u - q + k)
+    dot_n_exp2 = (dot_u - dot_q + dot_k) * n_exp2
+    n = n_exp * a_prev + n_exp2 * v
+    d = n_exp * b_prev + n_exp2
+    o_arg = r * n / d
+    dot_o_arg = (
+        dot_r * n / d
+        + (dot_n_exp * a_prev + dot_a_prev * n_exp + dot_n_exp2 * v + dot_v * n_exp2) * r / d
+        - (dot_n_exp * b_prev + dot_n_exp2 + n_exp * dot_b_prev) * r * n / d**2
+    )
+    o = times(o_arg, W_o.T)
+    dot_o = times(o_arg, dot_W_o.T) + times(dot_o_arg, W_o.T)
+
+    last = {
+        "a": a_rows[-1].copy(),
+        "b": b_rows[-1].copy(),
+        "m": m_rows[-1].copy(),
+        "x": x_now_rows[-1].copy(),
+    }
+    dot_last = {
+        "a": dot_a_rows[-1].copy(),
+        "b": dot_b_rows[-1].copy(),
+        "m": dot_m_rows[-1].copy(),
+        "x": dot_x_now_rows[-1].copy(),
+    }
+    return o, last, dot_o, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["o"], size, dtype)
+    T, B, H = size["T"], size["B"], size["H"]
+    dot_x = dot_inputs["x"]
+    W_r, mu_r, W_k, mu_k, W_v = params["W_r"], params["mu_r"], params["W_k"], params["mu_k"], params["W_v"]
+    mu_v, u, omega, W_o = params["mu_v"], params["u"], params["omega"], params["W_o"]
+    dot_W_r, dot_mu_r, dot_W_k = dot_params["W_r"], dot_params["mu_r"], dot_params["W_k"]
+    dot_mu_k, dot_W_v, dot_mu_v = dot_params["mu_k"], dot_params["W_v"], dot_params["mu_v"]
+    dot_u, dot_omega, dot_W_o = dot_params["u"], dot_params["omega"], dot_params["W_o"]
+    zeros = filled("state", None, size, dtype)
+    a_rows, a_prev, a = carried(state["a"], T)
+    b_rows, b_prev, b = carried(state["b"], T)
+    m_rows, m_prev, m = carried(state["m"], T)
+    x_now_rows, x_prev, x_now = carried(state["x"], T)
+    dot_a_rows, dot_a_prev, dot_a = carried(dot_state["a"], T)
+    dot_b_rows, dot_b_prev, dot_b = carried(dot_state["b"], T)
+    dot_m_rows, dot_m_prev, dot_m = carried(dot_state["m"], T)
+    dot_x_now_rows, dot_x_prev, dot_x_now = carried(dot_state["x"], T)
+    m_pre, dot_a_pre, a_exp, dot_a_exp, dot_a_pre2, a_exp2 = (np.empty((T, B, H), dtype) for _ in range(6))
+    dot_a_exp2 = np.empty((T, B, H), dtype)
+    # w = exp(omega)
+    w = np.exp(omega)
+    dot_w = dot_omega * w
+
+    # all steps at once
+    x_now[:] = x
+    r_arg = mu_r * x + (1 - mu_r) * x_prev
+    r = sigmoid(times(r_arg, W_r.T))
+    k_arg = mu_k * x + (1 - mu_k) * x_prev
+    k = times(k_arg, W_k.T)
+    v_arg = mu_v * x + (1 - mu_v) * x_prev
+    v = times(v_arg, W_v.T)
+    q_pre = u + k
+    dot_x_now[:] = dot_x
+    dot_r_arg = dot_mu_r * (x - x_prev) + dot_x * mu_r + dot_x_prev * (1 - mu_r)
+    dot_W_r_r_arg = times(r_arg, dot_W_r.T) + times(dot_r_arg, W_r.T)
+    dot_r = dot_W_r_r_arg * r * (1 - r)
+    dot_k_arg = dot_mu_k * (x - x_prev) + dot_x * mu_k + dot_x_prev * (1 - mu_k)
+    dot_k = times(k_arg, dot_W_k.T) + times(dot_k_arg, W_k.T)
+    dot_v_arg = dot_mu_v * (x - x_prev) + dot_x * mu_v + dot_x_prev * (1 - mu_v)
+    dot_v = times(v_arg, dot_W_v.T) + times(dot_v_arg, W_v.T)
+    dot_q_pre = dot_u + dot_k
+
+    for t in range(T):
+        # m = max(m[t-1] - w, k)
+        m_pre[t] = m_prev[t] - w
+        m[t] = np.maximum(m_pre[t], k[t])
+        dot_m[t] = (
+            dot_k[t] * np.greater(k[t], m_pre[t]).astype(dtype)
+            + (dot_m_prev[t] - dot_w) * np.greater_equal(m_pre[t], k[t]).astype(dtype)
+        )
+        # a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+        dot_a_pre[t] = dot_m_prev[t] - dot_w - dot_m[t]
+        a_exp[t] = np.exp(m_prev[t] - w - m[t])
+        dot_a_exp[t] = dot_a_pre[t] * a_exp[t]
+        dot_a_pre2[t] = dot_k[t] - dot_m[t]
+        a_exp2[t] = np.exp(k[t] - m[t])
+        dot_a_exp2[t] = dot_a_pre2[t] * a_exp2[t]
+        a[t] = a_exp[t] * a_prev[t] + a_exp2[t] * v[t]
+        dot_a[t] = (
+            dot_a_exp[t] * a_prev[t]
+            + dot_a_prev[t] * a_exp[t]
+            + dot_a_exp2[t] * v[t]
+            + dot_v[t] * a_exp2[t]
+        )
+        # b = exp(m[t-1] - w - m) * b[t-1] + exp(k - m)
+        b[t] = a_exp[t] * b_prev[t] + a_exp2[t]
+        dot_b[t] = dot_a_exp[t] * b_prev[t] + dot_b_prev[t] * a_exp[t] + dot_a_exp2[t]
+
+    # all steps at once
+    q = np.maximum(m_prev, q_pre)
+    dot_q = (
+        dot_m_prev * np.greater_equal(m_prev, q_pre).astype(dtype)
+        + dot_q_pre * np.greater(q_pre, m_prev).astype(dtype)
+    )
+    dot_n_pre = dot_m_prev - dot_q
+    n_exp = np.exp(m_prev - q)
+    dot_n_exp = dot_n_pre * n_exp
+    dot_n_pre2 = dot_u - dot_q + dot_k
+    n_exp2 = np.exp(u - q + k)
+    dot_n_exp2 = dot_n_pre2 * n_exp2
+    n = n_exp * a_prev + n_exp2 * v
+    dot_n = dot_n_exp * a_prev + dot_a_prev * n_exp + dot_n_exp2 * v + dot_v * n_exp2
+    d = n_exp * b_prev + n_exp2
+    dot_d = dot_n_exp * b_prev + dot_b_prev * n_exp + dot_n_exp2
+    dot_o_arg = dot_r * n / d + dot_n * r / d - dot_d * r * n / d**2
+    d_a_prev_rows, d_a_prev, d_a_next = carried(zeros["a"], T, last=True)
+    d_x_prev_rows, d_x_prev, d_x_next = carried(zeros["x"], T, last=True)
+    d_dot_a_prev_rows, d_dot_a_prev, d_dot_a_next = carried(dstate["a"], T, last=True)
+    d_dot_x_prev_rows, d_dot_x_prev, d_dot_x_next = carried(dstate["x"], T, last=True)
+    d_dot_a_pre2, d_a_pre2, d_dot_a_pre, d_a_pre, d_dot_m, d_m = (np.empty((T, B, H), dtype) for _ in range(6))
+    d_dot_m_pre, d_m_pre = (np.empty((T, B, H), dtype) for _ in range(2))
+
+    # all steps at once
+    d_dot_o_arg = times(dy, W_o)
+    d_o_arg = times(dy, dot_W_o)
+    d_dot_d = -d_dot_o_arg * r * n / d**2
+    d_d = (
+        (2 * r * n * dot_d / d**3 - r * dot_n / d**2 - n * dot_r / d**2) * d_dot_o_arg
+        - d_o_arg * r * n / d**2
+    )
+    d_dot_n = d_dot_o_arg * r / d
+    d_n = d_o_arg * r / d + (dot_r / d - r * dot_d / d**2) * d_dot_o_arg
+    d_dot_n_exp2 = d_dot_n * v + d_dot_d
+    d_dot_n_pre2 = d_dot_n_exp2 * n_exp2
+    d_n_pre2 = (d_dot_n_exp2 * dot_n_pre2 + d_n * v + d_dot_n * dot_v + d_d) * n_exp2
+    d_dot_n_exp = d_dot_n * a_prev + d_dot_d * b_prev
+    d_dot_n_pre = d_dot_n_exp * n_exp
+    d_n_pre = (
+        (d_dot_n_exp * dot_n_pre + d_n * a_prev + d_dot_n * dot_a_prev + d_d * b_prev + d_dot_d * dot_b_prev)
+        * n_exp
+    )
+    d_dot_q = -d_dot_n_pre - d_dot_n_pre2
+    d_q = -d_n_pre - d_n_pre2
+    d_dot_q_pre = d_dot_q * np.greater(q_pre, m_prev).astype(dtype)
+    d_q_pre = d_q * np.greater(q_pre, m_prev).astype(dtype)
+    d_dot_r = d_dot_o_arg * n / d
+    d_dot_W_r_r_arg = d_dot_r * r * (1 - r)
+    d_W_r_r_arg = (
+        (d_dot_r * (dot_W_r_r_arg * (1 - r) - dot_W_r_r_arg * r) + d_o_arg * n / d + (dot_n / d - n * dot_d / d**2) * d_dot_o_arg)
+        * r
+        * (1 - r)
+    )
+    d_dot_r_arg = times(d_dot_W_r_r_arg, W_r)
+    d_r_arg = times(d_W_r_r_arg, W_r) + times(d_dot_W_r_r_arg, dot_W_r)
+    d_r_arg_by_mu_r = d_r_arg * (x - x_prev)
+    d_dot_r_arg_by_mu_r = d_dot_r_arg * (dot_x - dot_x_prev)
+    ddot_m_ddot_m_pre = np.greater_equal(m_pre, k).astype(dtype)
+    local_a_prev = d_n * n_exp + d_dot_n * dot_n_exp
+    local_b_prev = d_d * n_exp + d_dot_d * dot_n_exp
+    local_m_prev = d_q * np.greater_equal(m_prev, q_pre).astype(dtype) + d_n_pre
+    ddot_a_ddot_a_prev = d_dot_n * n_exp
+    ddot_b_ddot_b_prev = d_dot_d * n_exp
+    local_dot_m_prev = d_dot_q * np.greater_equal(m_prev, q_pre).astype(dtype) + d_dot_n_pre
+
+    d_b_next = zeros["b"]
+    d_m_next = zeros["m"]
+    d_dot_b_next = dstate["b"]
+    d_dot_m_next = dstate["m"]
+    for t in reversed(range(T)):
+        # through a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+        d_dot_a_exp2 = d_dot_a_next[t] * v[t] + d_dot_b_next
+        d_dot_a_pre2[t] = d_dot_a_exp2 * a_exp2[t]
+        d_a_pre2[t] = (
+            (d_dot_a_exp2 * dot_a_pre2[t] + d_a_next[t] * v[t] + d_dot_a_next[t] * dot_v[t] + d_b_next)
+            * a_exp2[t]
+        )
+        d_dot_a_exp = d_dot_a_next[t] * a_prev[t] + d_dot_b_next * b_prev[t]
+        d_dot_a_pre[t] = d_dot_a_exp * a_exp[t]
+        d_a_pre[t] = (
+            (d_dot_a_exp * dot_a_pre[t] + d_a_next[t] * a_prev[t] + d_dot_a_next[t] * dot_a_prev[t] + d_b_next * b_prev[t] + d_dot_b_next * dot_b_prev[t])
+            * a_exp[t]
+        )
+        # through m = max(m[t-1] - w, k)
+        d_dot_m[t] = d_dot_m_next - d_dot_a_pre[t] - d_dot_a_pre2[t]
+        d_m[t] = d_m_next - d_a_pre[t] - d_a_pre2[t]
+        d_dot_m_pre[t] = d_dot_m[t] * ddot_m_ddot_m_pre[t]
+        d_m_pre[t] = d_m[t] * ddot_m_ddot_m_pre[t]
+        d_a_prev[t] = d_a_next[t] * a_exp[t] + d_dot_a_next[t] * dot_a_exp[t] + local_a_prev[t]
+        d_b_prev = d_b_next * a_exp[t] + d_dot_b_next * dot_a_exp[t] + local_b_prev[t]
+        d_m_prev = d_m_pre[t] + d_a_pre[t] + local_m_prev[t]
+        d_dot_a_prev[t] = d_dot_a_next[t] * a_exp[t] + ddot_a_ddot_a_prev[t]
+        d_dot_b_prev = d_dot_b_next * a_exp[t] + ddot_b_ddot_b_prev[t]
+        d_dot_m_prev = d_dot_m_pre[t] + d_dot_a_pre[t] + local_dot_m_prev[t]
+        d_b_next, d_m_next, d_dot_b_next, d_dot_m_next = d_b_prev, d_m_prev, d_dot_b_prev, d_dot_m_prev
+
+    # all steps at once
+    d_dot_w_dot_m_pre = d_dot_m_pre.sum(axis=(0, 1))
+    d_dot_w_dot_a_pre = d_dot_a_pre.sum(axis=(0, 1))
+    d_w_m_pre = d_m_pre.sum(axis=(0, 1))
+    d_w_a_pre = d_a_pre.sum(axis=(0, 1))
+    d_dot_v = d_dot_n * n_exp2 + d_dot_a_next * a_exp2
+    d_v = d_n * n_exp2 + d_dot_n * dot_n_exp2 + d_a_next * a_exp2 + d_dot_a_next * dot_a_exp2
+    d_dot_v_arg = times(d_dot_v, W_v)
+    d_v_arg = times(d_v, W_v) + times(d_dot_v, dot_W_v)
+    d_dot_k = d_dot_q_pre + d_dot_n_pre2 + d_dot_m * np.greater(k, m_pre).astype(dtype) + d_dot_a_pre2
+    d_k = d_q_pre + d_n_pre2 + d_m * np.greater(k, m_pre).astype(dtype) + d_a_pre2
+    d_dot_k_arg = times(d_dot_k, W_k)
+    d_k_arg = times(d_k, W_k) + times(d_dot_k, dot_W_k)
+    d_W_r_W_r_r_arg = outer_sum(d_W_r_r_arg, r_arg)
+    d_W_r_dot_W_r_r_arg_r_arg = outer_sum(d_dot_W_r_r_arg, dot_r_arg)
+    d_mu_r_r_arg = d_r_arg_by_mu_r.sum(axis=(0, 1))
+    d_mu_r_dot_r_arg = d_dot_r_arg_by_mu_r.sum(axis=(0, 1))
+    d_W_k_k = outer_sum(d_k, k_arg)
+    d_W_k_dot_k_k_arg = outer_sum(d_dot_k, dot_k_arg)
+    d_k_arg_by_mu_k = d_k_arg * (x - x_prev)
+    d_mu_k_k_arg = d_k_arg_by_mu_k.sum(axis=(0, 1))
+    d_dot_k_arg_by_mu_k = d_dot_k_arg * (dot_x - dot_x_prev)
+    d_mu_k_dot_k_arg = d_dot_k_arg_by_mu_k.sum(axis=(0, 1))
+    d_W_v_v = outer_sum(d_v, v_arg)
+    d_W_v_dot_v_v_arg = outer_sum(d_dot_v, dot_v_arg)
+    d_v_arg_by_mu_v = d_v_arg * (x - x_prev)
+    d_mu_v_v_arg = d_v_arg_by_mu_v.sum(axis=(0, 1))
+    d_dot_v_arg_by_mu_v = d_dot_v_arg * (dot_x - dot_x_prev)
+    d_mu_v_dot_v_arg = d_dot_v_arg_by_mu_v.sum(axis=(0, 1))
+    d_u_q_pre = d_q_pre.sum(axis=(0, 1))
+    d_u_n_pre2 = d_n_pre2.sum(axis=(0, 1))
+    d_W_o = outer_sum(dy, dot_o_arg)
+    d_x_prev[:] = (
+        d_r_arg * (1 - mu_r)
+        - d_dot_r_arg * dot_mu_r
+        + d_k_arg * (1 - mu_k)
+        - d_dot_k_arg * dot_mu_k
+        + d_v_arg * (1 - mu_v)
+        - d_dot_v_arg * dot_mu_v
+    )
+    d_x = (
+        d_r_arg * mu_r
+        + d_dot_r_arg * dot_mu_r
+        + d_k_arg * mu_k
+        + d_dot_k_arg * dot_mu_k
+        + d_v_arg * mu_v
+        + d_dot_v_arg * dot_mu_v
+        + d_x_next
+    )
+    d_dot_x_prev[:] = d_dot_r_arg * (1 - mu_r) + d_dot_k_arg * (1 - mu_k) + d_dot_v_arg * (1 - mu_v)
+    d_W_r = d_W_r_W_r_r_arg + d_W_r_dot_W_r_r_arg_r_arg
+    d_mu_r = d_mu_r_r_arg + d_mu_r_dot_r_arg
+    d_W_k = d_W_k_k + d_W_k_dot_k_k_arg
+    d_mu_k = d_mu_k_k_arg + d_mu_k_dot_k_arg
+    d_W_v = d_W_v_v + d_W_v_dot_v_v_arg
+    d_mu_v = d_mu_v_v_arg + d_mu_v_dot_v_arg
+    d_u = d_u_q_pre + d_u_n_pre2
+    d_omega = ((-d_dot_w_dot_m_pre - d_dot_w_dot_a_pre) * dot_omega - d_w_m_pre - d_w_a_pre) * w
+
+    dot_dparams = {
+        "W_r": d_W_r,
+        "mu_r": d_mu_r,
+        "W_k": d_W_k,
+        "mu_k": d_mu_k,
+        "W_v": d_W_v,
+        "mu_v": d_mu_v,
+        "u": d_u,
+        "omega": d_omega,
+        "W_o": d_W_o,
+    }
+    dot_dstart = {
+        "b": d_b_next,
+        "m": d_m_next,
+        "a": d_a_prev_rows[0],
+        "x": d_x_prev_rows[0],
+    }
+    return dot_dparams, d_x, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -385,10 +801,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

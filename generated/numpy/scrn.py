@@ -154,6 +154,187 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    B_, P, A, R = params["B"], params["P"], params["A"], params["R"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    s_rows, s_prev, s = carried(state["s"], T)
+
+    # all steps at once
+    A_x = times(x, A.T)
+    s_in = (1 - alpha) * (times(x, B_.T))
+
+    for t in range(T):
+        # s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+        s[t] = alpha * s_prev[t] + s_in[t]
+        # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        h[t] = sigmoid(s[t] @ P.T + A_x[t] + h_prev[t] @ R.T)
+
+    # all steps at once
+    y = np.concatenate([h, s], axis=-1)
+
+    last = {"h": h_rows[-1].copy(), "s": s_rows[-1].copy()}
+    return y, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    B_, P, A, R = params["B"], params["P"], params["A"], params["R"]
+    dot_B, dot_P, dot_A, dot_R = dot_params["B"], dot_params["P"], dot_params["A"], dot_params["R"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    s_rows, s_prev, s = carried(state["s"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    dot_s_rows, dot_s_prev, dot_s = carried(dot_state["s"], T)
+
+    # all steps at once
+    dot_B_x = times(x, dot_B.T) + times(dot_x, B_.T)
+    A_x = times(x, A.T)
+    dot_A_x = times(x, dot_A.T) + times(dot_x, A.T)
+    s_in = (1 - alpha) * (times(x, B_.T))
+    dot_s_in = dot_B_x * (1 - alpha)
+
+    for t in range(T):
+        # s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+        s[t] = alpha * s_prev[t] + s_in[t]
+        dot_s[t] = dot_s_prev[t] * alpha + dot_s_in[t]
+        # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        h[t] = sigmoid(s[t] @ P.T + A_x[t] + h_prev[t] @ R.T)
+        dot_h[t] = (
+            (s[t] @ dot_P.T + dot_s[t] @ P.T + dot_A_x[t] + h_prev[t] @ dot_R.T + dot_h_prev[t] @ R.T)
+            * h[t]
+            * (1 - h[t])
+        )
+
+    # all steps at once
+    y = np.concatenate([h, s], axis=-1)
+    dot_y = np.concatenate([dot_h, dot_s], axis=-1)
+
+    last = {"h": h_rows[-1].copy(), "s": s_rows[-1].copy()}
+    dot_last = {"h": dot_h_rows[-1].copy(), "s": dot_s_rows[-1].copy()}
+    return y, last, dot_y, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    T, B, H, S = size["T"], size["B"], size["H"], size["S"]
+    dot_x = dot_inputs["x"]
+    B_, P, A, R = params["B"], params["P"], params["A"], params["R"]
+    dot_B, dot_P, dot_A, dot_R = dot_params["B"], dot_params["P"], dot_params["A"], dot_params["R"]
+    zeros = filled("state", None, size, dtype)
+    h_rows, h_prev, h = carried(state["h"], T)
+    s_rows, s_prev, s = carried(state["s"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    dot_s_rows, dot_s_prev, dot_s = carried(dot_state["s"], T)
+    dot_h_pre = np.empty((T, B, H), dtype)
+
+    # all steps at once
+    dot_B_x = times(x, dot_B.T) + times(dot_x, B_.T)
+    A_x = times(x, A.T)
+    dot_A_x = times(x, dot_A.T) + times(dot_x, A.T)
+    s_in = (1 - alpha) * (times(x, B_.T))
+    dot_s_in = dot_B_x * (1 - alpha)
+
+    for t in range(T):
+        # s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+        s[t] = alpha * s_prev[t] + s_in[t]
+        dot_s[t] = dot_s_prev[t] * alpha + dot_s_in[t]
+        # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        dot_h_pre[t] = (
+            s[t] @ dot_P.T
+            + dot_s[t] @ P.T
+            + dot_A_x[t]
+            + h_prev[t] @ dot_R.T
+            + dot_h_prev[t] @ R.T
+        )
+        h[t] = sigmoid(s[t] @ P.T + A_x[t] + h_prev[t] @ R.T)
+        dot_h[t] = dot_h_pre[t] * h[t] * (1 - h[t])
+    d_dot_h_pre, d_h_pre = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_dot_s, d_s = (np.empty((T, B, S), dtype) for _ in range(2))
+
+    # all steps at once
+    d_dot_h_dot_y = dy[..., :H]
+    d_dot_s_dot_y = dy[..., H:H + S]
+    ddot_h_ddot_h_pre = h * (1 - h)
+    ddot_h_dh_pre = dot_h_pre * (1 - h) - dot_h_pre * h
+
+    d_h_next = zeros["h"]
+    d_s_next = zeros["s"]
+    d_dot_h_next = dstate["h"]
+    d_dot_s_next = dstate["s"]
+    for t in reversed(range(T)):
+        # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        d_dot_h = d_dot_h_next + d_dot_h_dot_y[t]
+        d_dot_h_pre[t] = d_dot_h * ddot_h_ddot_h_pre[t]
+        d_h_pre[t] = (d_h_next + d_dot_h * ddot_h_dh_pre[t]) * ddot_h_ddot_h_pre[t]
+        # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+        d_dot_s[t] = d_dot_s_next + d_dot_h_pre[t] @ P + d_dot_s_dot_y[t]
+        d_s[t] = d_s_next + d_h_pre[t] @ P + d_dot_h_pre[t] @ dot_P
+        d_h_prev = d_h_pre[t] @ R + d_dot_h_pre[t] @ dot_R
+        d_s_prev = d_s[t] * alpha
+        # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        d_dot_h_prev = d_dot_h_pre[t] @ R
+        d_dot_s_prev = d_dot_s[t] * alpha
+        d_h_next, d_s_next, d_dot_h_next, d_dot_s_next = d_h_prev, d_s_prev, d_dot_h_prev, d_dot_s_prev
+
+    # all steps at once
+    d_dot_B_x = d_dot_s * (1 - alpha)
+    d_B_x = d_s * (1 - alpha)
+    d_x = times(d_B_x, B_) + times(d_dot_B_x, dot_B) + times(d_h_pre, A) + times(d_dot_h_pre, dot_A)
+    d_B_B_x = outer_sum(d_B_x, x)
+    d_B_dot_B_x_x = outer_sum(d_dot_B_x, dot_x)
+    d_P_P_s = outer_sum(d_h_pre, s)
+    d_P_dot_P_s_s = outer_sum(d_dot_h_pre, dot_s)
+    d_A_A_x = outer_sum(d_h_pre, x)
+    d_A_dot_A_x_x = outer_sum(d_dot_h_pre, dot_x)
+    d_R_R_h = outer_sum(d_h_pre, h_prev)
+    d_R_dot_R_h_h_prev = outer_sum(d_dot_h_pre, dot_h_prev)
+    d_B = d_B_B_x + d_B_dot_B_x_x
+    d_P = d_P_P_s + d_P_dot_P_s_s
+    d_A = d_A_A_x + d_A_dot_A_x_x
+    d_R = d_R_R_h + d_R_dot_R_h_h_prev
+
+    dot_dparams = {
+        "B": d_B,
+        "P": d_P,
+        "A": d_A,
+        "R": d_R,
+    }
+    dot_dstart = {"h": d_h_next, "s": d_s_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -274,10 +455,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -238,6 +238,340 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_r, U_r, b_r, W_z, U_z = params["W_r"], params["U_r"], params["b_r"], params["W_z"], params["U_z"]
+    b_z, W_n, U_n, b_n, w_p = params["b_z"], params["W_n"], params["U_n"], params["b_n"], params["w_p"]
+    b_p = params["b_p"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    z_in = times(x, W_z.T) + b_z
+    r_h_in = times(x, W_r.T) + b_r
+    h_in = times(x, W_n.T) + b_n
+
+    p_prev = state["p"]
+    for t in range(T):
+        # u = where(p[t-1] >= 0.5, 1, 0)
+        u = np.where(np.greater_equal(p_prev, 0.5), dtype.type(1), 0)
+        # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+        z = sigmoid(h_prev[t] @ U_z.T + z_in[t])
+        # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        r_h = sigmoid(h_prev[t] @ U_r.T + r_h_in[t]) * h_prev[t]
+        # h = u * s + (1 - u) * h[t-1]
+        h[t] = (
+            u[:, None] * ((1 - z) * h_prev[t] + z * np.tanh(r_h @ U_n.T + h_in[t]))
+            + (1 - u[:, None]) * h_prev[t]
+        )
+        # q = sigmoid(dot(w_p, h) + b_p)
+        q = sigmoid(np.einsum("h,bh->b", w_p, h[t]) + b_p)
+        # p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
+        p = u * q + (1 - u) * (np.minimum(q, 1 - p_prev) + p_prev)
+        p_prev = p
+
+    last = {"p": p_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    W_r, U_r, b_r, W_z, U_z = params["W_r"], params["U_r"], params["b_r"], params["W_z"], params["U_z"]
+    b_z, W_n, U_n, b_n, w_p = params["b_z"], params["W_n"], params["U_n"], params["b_n"], params["w_p"]
+    b_p = params["b_p"]
+    dot_W_r, dot_U_r, dot_b_r = dot_params["W_r"], dot_params["U_r"], dot_params["b_r"]
+    dot_W_z, dot_U_z, dot_b_z = dot_params["W_z"], dot_params["U_z"], dot_params["b_z"]
+    dot_W_n, dot_U_n, dot_b_n = dot_params["W_n"], dot_params["U_n"], dot_params["b_n"]
+    dot_w_p, dot_b_p = dot_params["w_p"], dot_params["b_p"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+
+    # all steps at once
+    dot_W_r_x = times(x, dot_W_r.T) + times(dot_x, W_r.T)
+    dot_W_z_x = times(x, dot_W_z.T) + times(dot_x, W_z.T)
+    dot_W_n_x = times(x, dot_W_n.T) + times(dot_x, W_n.T)
+    r_in = times(x, W_r.T) + b_r
+    z_in = times(x, W_z.T) + b_z
+    dot_r_h_in = dot_W_r_x + dot_b_r
+    n_in = times(x, W_n.T) + b_n
+    dot_h_in = dot_W_n_x + dot_b_n
+    dot_h_in2 = dot_W_z_x + dot_b_z
+
+    p_prev = state["p"]
+    dot_p_prev = dot_state["p"]
+    for t in range(T):
+        # u = where(p[t-1] >= 0.5, 1, 0)
+        u = np.where(np.greater_equal(p_prev, 0.5), dtype.type(1), 0)
+        # r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+        r = sigmoid(h_prev[t] @ U_r.T + r_in[t])
+        # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+        z = sigmoid(h_prev[t] @ U_z.T + z_in[t])
+        # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        r_h = r * h_prev[t]
+        dot_r_h = (
+            (h_prev[t] @ dot_U_r.T + dot_h_prev[t] @ U_r.T + dot_r_h_in[t]) * r * (1 - r) * h_prev[t]
+            + r * dot_h_prev[t]
+        )
+        n = np.tanh(r_h @ U_n.T + n_in[t])
+        # h = u * s + (1 - u) * h[t-1]
+        h[t] = u[:, None] * ((1 - z) * h_prev[t] + z * n) + (1 - u[:, None]) * h_prev[t]
+        dot_h[t] = (
+            ((h_prev[t] @ dot_U_z.T + dot_h_prev[t] @ U_z.T + dot_h_in2[t]) * z * (1 - z) * (n - h_prev[t]) + (1 - z) * dot_h_prev[t] + z * (r_h @ dot_U_n.T + dot_r_h @ U_n.T + dot_h_in[t]) * (1 - n**2)) * u[:, None]
+            + dot_h_prev[t] * (1 - u[:, None])
+        )
+        # q = sigmoid(dot(w_p, h) + b_p)
+        q = sigmoid(np.einsum("h,bh->b", w_p, h[t]) + b_p)
+        dot_q = (
+            (np.einsum("h,bh->b", dot_w_p, h[t]) + np.einsum("h,bh->b", w_p, dot_h[t]) + dot_b_p)
+            * q
+            * (1 - q)
+        )
+        # p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
+        p = u * q + (1 - u) * (np.minimum(q, 1 - p_prev) + p_prev)
+        dot_p = (
+            (dot_q * np.greater_equal(1 - p_prev, q).astype(dtype) - dot_p_prev * np.greater(q, 1 - p_prev).astype(dtype)) * (1 - u)
+            + dot_q * u
+            + dot_p_prev * (1 - u)
+        )
+        p_prev, dot_p_prev = p, dot_p
+
+    last = {"p": p_prev.copy(), "h": h_rows[-1].copy()}
+    dot_last = {"p": dot_p_prev.copy(), "h": dot_h_rows[-1].copy()}
+    return h.copy(), last, dot_h.copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    T, B, H = size["T"], size["B"], size["H"]
+    dot_x = dot_inputs["x"]
+    W_r, U_r, b_r, W_z, U_z = params["W_r"], params["U_r"], params["b_r"], params["W_z"], params["U_z"]
+    b_z, W_n, U_n, b_n, w_p = params["b_z"], params["W_n"], params["U_n"], params["b_n"], params["w_p"]
+    b_p = params["b_p"]
+    dot_W_r, dot_U_r, dot_b_r = dot_params["W_r"], dot_params["U_r"], dot_params["b_r"]
+    dot_W_z, dot_U_z, dot_b_z = dot_params["W_z"], dot_params["U_z"], dot_params["b_z"]
+    dot_W_n, dot_U_n, dot_b_n = dot_params["W_n"], dot_params["U_n"], dot_params["b_n"]
+    dot_w_p, dot_b_p = dot_params["w_p"], dot_params["b_p"]
+    zeros = filled("state", None, size, dtype)
+    h_rows, h_prev, h = carried(state["h"], T)
+    p_rows, p_prev, p = carried(state["p"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    dot_p_rows, dot_p_prev, dot_p = carried(dot_state["p"], T)
+    u, dot_q_pre, q = (np.empty((T, B), dtype) for _ in range(3))
+    dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h = (np.empty((T, B, H), dtype) for _ in range(8))
+    dot_n_pre, n, dot_n = (np.empty((T, B, H), dtype) for _ in range(3))
+
+    # all steps at once
+    dot_W_r_x = times(x, dot_W_r.T) + times(dot_x, W_r.T)
+    dot_W_z_x = times(x, dot_W_z.T) + times(dot_x, W_z.T)
+    dot_W_n_x = times(x, dot_W_n.T) + times(dot_x, W_n.T)
+    dot_r_pre_in = dot_W_r_x + dot_b_r
+    r_in = times(x, W_r.T) + b_r
+    dot_z_pre_in = dot_W_z_x + dot_b_z
+    z_in = times(x, W_z.T) + b_z
+    dot_n_pre_in = dot_W_n_x + dot_b_n
+    n_in = times(x, W_n.T) + b_n
+
+    for t in range(T):
+        # u = where(p[t-1] >= 0.5, 1, 0)
+        u[t] = np.where(np.greater_equal(p_prev[t], 0.5), dtype.type(1), 0)
+        # r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+        dot_r_pre[t] = h_prev[t] @ dot_U_r.T + dot_h_prev[t] @ U_r.T + dot_r_pre_in[t]
+        r[t] = sigmoid(h_prev[t] @ U_r.T + r_in[t])
+        dot_r[t] = dot_r_pre[t] * r[t] * (1 - r[t])
+        # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+        dot_z_pre[t] = h_prev[t] @ dot_U_z.T + dot_h_prev[t] @ U_z.T + dot_z_pre_in[t]
+        z[t] = sigmoid(h_prev[t] @ U_z.T + z_in[t])
+        dot_z[t] = dot_z_pre[t] * z[t] * (1 - z[t])
+        # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        r_h[t] = r[t] * h_prev[t]
+        dot_r_h[t] = dot_r[t] * h_prev[t] + dot_h_prev[t] * r[t]
+        dot_n_pre[t] = r_h[t] @ dot_U_n.T + dot_r_h[t] @ U_n.T + dot_n_pre_in[t]
+        n[t] = np.tanh(r_h[t] @ U_n.T + n_in[t])
+        dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
+        # s = (1 - z) * h[t-1] + z * n
+        s = (1 - z[t]) * h_prev[t] + z[t] * n[t]
+        dot_s = dot_z[t] * (n[t] - h_prev[t]) + dot_h_prev[t] * (1 - z[t]) + dot_n[t] * z[t]
+        # h = u * s + (1 - u) * h[t-1]
+        h[t] = u[t, :, None] * s + (1 - u[t, :, None]) * h_prev[t]
+        dot_h[t] = dot_s * u[t, :, None] + dot_h_prev[t] * (1 - u[t, :, None])
+        # q = sigmoid(dot(w_p, h) + b_p)
+        dot_q_pre[t] = np.einsum("h,bh->b", dot_w_p, h[t]) + np.einsum("h,bh->b", w_p, dot_h[t]) + dot_b_p
+        q[t] = sigmoid(np.einsum("h,bh->b", w_p, h[t]) + b_p)
+        dot_q = dot_q_pre[t] * q[t] * (1 - q[t])
+        # p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
+        min_q = np.minimum(q[t], 1 - p_prev[t])
+        dot_min_q = (
+            dot_q * np.greater_equal(1 - p_prev[t], q[t]).astype(dtype)
+            - dot_p_prev[t] * np.greater(q[t], 1 - p_prev[t]).astype(dtype)
+        )
+        p[t] = u[t] * q[t] + (1 - u[t]) * (p_prev[t] + min_q)
+        dot_p[t] = dot_q * u[t] + dot_p_prev[t] * (1 - u[t]) + dot_min_q * (1 - u[t])
+    d_dot_q_pre, d_q_pre = (np.empty((T, B), dtype) for _ in range(2))
+    d_dot_n_pre, d_n_pre, d_dot_z_pre, d_z_pre, d_dot_r_pre = (np.empty((T, B, H), dtype) for _ in range(5))
+    d_r_pre = np.empty((T, B, H), dtype)
+
+    # all steps at once
+    ddot_p_ddot_min_q = 1 - u
+    ddot_min_q_ddot_q = np.greater_equal(1 - p_prev, q).astype(dtype)
+    ddot_q_ddot_q_pre = q * (1 - q)
+    ddot_q_dq_pre = dot_q_pre * (1 - q) - dot_q_pre * q
+    ddot_n_ddot_n_pre = 1 - n**2
+    ddot_n_dn_pre = -2 * dot_n_pre * n
+    ddot_s_ddot_z = n - h_prev
+    ddot_z_ddot_z_pre = z * (1 - z)
+    ddot_s_dz_pre = dot_n - dot_h_prev
+    ddot_z_dz_pre = dot_z_pre * (1 - z) - dot_z_pre * z
+    ddot_r_ddot_r_pre = r * (1 - r)
+    ddot_r_dr_pre = dot_r_pre * (1 - r) - dot_r_pre * r
+    ds_dh_prev = 1 - z
+    dmin_q_dp_prev = -np.greater(q, 1 - p_prev).astype(dtype)
+
+    d_h_next = zeros["h"]
+    d_p_next = zeros["p"]
+    d_dot_h_next = dstate["h"]
+    d_dot_p_next = dstate["p"]
+    for t in reversed(range(T)):
+        # through p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
+        d_dot_min_q = d_dot_p_next * ddot_p_ddot_min_q[t]
+        d_min_q = d_p_next * ddot_p_ddot_min_q[t]
+        # through q = sigmoid(dot(w_p, h) + b_p)
+        d_dot_q = d_dot_min_q * ddot_min_q_ddot_q[t] + d_dot_p_next * u[t]
+        d_dot_q_pre[t] = d_dot_q * ddot_q_ddot_q_pre[t]
+        d_q_pre[t] = (
+            (d_dot_q * ddot_q_dq_pre[t] + d_min_q * ddot_min_q_ddot_q[t] + d_p_next * u[t])
+            * ddot_q_ddot_q_pre[t]
+        )
+        # through h = u * s + (1 - u) * h[t-1]
+        d_dot_h = dy[t] + d_dot_h_next + d_dot_q_pre[t, :, None] * w_p
+        d_h = d_h_next + d_q_pre[t, :, None] * w_p + d_dot_q_pre[t, :, None] * dot_w_p
+        # through s = (1 - z) * h[t-1] + z * n
+        d_dot_s = d_dot_h * u[t, :, None]
+        d_s = d_h * u[t, :, None]
+        # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        d_dot_n = d_dot_s * z[t]
+        d_dot_n_pre[t] = d_dot_n * ddot_n_ddot_n_pre[t]
+        d_n_pre[t] = (d_dot_n * ddot_n_dn_pre[t] + d_s * z[t] + d_dot_s * dot_z[t]) * ddot_n_ddot_n_pre[t]
+        d_dot_r_h = d_dot_n_pre[t] @ U_n
+        d_r_h = d_n_pre[t] @ U_n + d_dot_n_pre[t] @ dot_U_n
+        # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+        d_dot_z = d_dot_s * ddot_s_ddot_z[t]
+        d_dot_z_pre[t] = d_dot_z * ddot_z_ddot_z_pre[t]
+        d_z_pre[t] = (
+            (d_dot_z * ddot_z_dz_pre[t] + d_s * ddot_s_ddot_z[t] + d_dot_s * ddot_s_dz_pre[t])
+            * ddot_z_ddot_z_pre[t]
+        )
+        # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+        d_dot_r = d_dot_r_h * h_prev[t]
+        d_dot_r_pre[t] = d_dot_r * ddot_r_ddot_r_pre[t]
+        d_r_pre[t] = (
+            (d_dot_r * ddot_r_dr_pre[t] + d_r_h * h_prev[t] + d_dot_r_h * dot_h_prev[t])
+            * ddot_r_ddot_r_pre[t]
+        )
+        d_h_prev = (
+            d_r_pre[t] @ U_r
+            + d_dot_r_pre[t] @ dot_U_r
+            + d_z_pre[t] @ U_z
+            + d_dot_z_pre[t] @ dot_U_z
+            + d_r_h * r[t]
+            + d_dot_r_h * dot_r[t]
+            + d_s * ds_dh_prev[t]
+            - d_dot_s * dot_z[t]
+            + d_h * ddot_p_ddot_min_q[t, :, None]
+        )
+        d_p_prev = d_min_q * dmin_q_dp_prev[t] + d_p_next * ddot_p_ddot_min_q[t]
+        d_dot_h_prev = (
+            d_dot_r_pre[t] @ U_r
+            + d_dot_z_pre[t] @ U_z
+            + d_dot_r_h * r[t]
+            + d_dot_s * ds_dh_prev[t]
+            + d_dot_h * ddot_p_ddot_min_q[t, :, None]
+        )
+        d_dot_p_prev = d_dot_min_q * dmin_q_dp_prev[t] + d_dot_p_next * ddot_p_ddot_min_q[t]
+        d_h_next, d_p_next, d_dot_h_next, d_dot_p_next = d_h_prev, d_p_prev, d_dot_h_prev, d_dot_p_prev
+
+    # all steps at once
+    d_x = (
+        times(d_r_pre, W_r)
+        + times(d_dot_r_pre, dot_W_r)
+        + times(d_z_pre, W_z)
+        + times(d_dot_z_pre, dot_W_z)
+        + times(d_n_pre, W_n)
+        + times(d_dot_n_pre, dot_W_n)
+    )
+    d_W_r_W_r_x = outer_sum(d_r_pre, x)
+    d_W_r_dot_W_r_x_x = outer_sum(d_dot_r_pre, dot_x)
+    d_U_r_U_r_h = outer_sum(d_r_pre, h_prev)
+    d_U_r_dot_U_r_h_h_prev = outer_sum(d_dot_r_pre, dot_h_prev)
+    d_b_r = d_r_pre.sum(axis=(0, 1))
+    d_W_z_W_z_x = outer_sum(d_z_pre, x)
+    d_W_z_dot_W_z_x_x = outer_sum(d_dot_z_pre, dot_x)
+    d_U_z_U_z_h = outer_sum(d_z_pre, h_prev)
+    d_U_z_dot_U_z_h_h_prev = outer_sum(d_dot_z_pre, dot_h_prev)
+    d_b_z = d_z_pre.sum(axis=(0, 1))
+    d_W_n_W_n_x = outer_sum(d_n_pre, x)
+    d_W_n_dot_W_n_x_x = outer_sum(d_dot_n_pre, dot_x)
+    d_U_n_U_n_r_h = outer_sum(d_n_pre, r_h)
+    d_U_n_dot_U_n_r_h_r_h = outer_sum(d_dot_n_pre, dot_r_h)
+    d_b_n = d_n_pre.sum(axis=(0, 1))
+    d_w_p_w_p_h = np.einsum("tb,tbh->h", d_q_pre, h)
+    d_w_p_dot_w_p_h_h = np.einsum("tb,tbh->h", d_dot_q_pre, dot_h)
+    d_b_p = d_q_pre.sum(axis=(0, 1))
+    d_W_r = d_W_r_W_r_x + d_W_r_dot_W_r_x_x
+    d_U_r = d_U_r_U_r_h + d_U_r_dot_U_r_h_h_prev
+    d_W_z = d_W_z_W_z_x + d_W_z_dot_W_z_x_x
+    d_U_z = d_U_z_U_z_h + d_U_z_dot_U_z_h_h_prev
+    d_W_n = d_W_n_W_n_x + d_W_n_dot_W_n_x_x
+    d_U_n = d_U_n_U_n_r_h + d_U_n_dot_U_n_r_h_r_h
+    d_w_p = d_w_p_w_p_h + d_w_p_dot_w_p_h_h
+
+    dot_dparams = {
+        "W_r": d_W_r,
+        "U_r": d_U_r,
+        "b_r": d_b_r,
+        "W_z": d_W_z,
+        "U_z": d_U_z,
+        "b_z": d_b_z,
+        "W_n": d_W_n,
+        "U_n": d_U_n,
+        "b_n": d_b_n,
+        "w_p": d_w_p,
+        "b_p": np.asarray(d_b_p),
+    }
+    dot_dstart = {"h": d_h_next, "p": d_p_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -352,10 +686,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -277,6 +277,425 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_z, R_z, b_z, W_o, R_o = params["W_z"], params["R_z"], params["b_z"], params["W_o"], params["R_o"]
+    b_o, W_i, R_i, b_i, W_f = params["b_o"], params["W_i"], params["R_i"], params["b_i"], params["W_f"]
+    R_f, b_f = params["R_f"], params["b_f"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    log_i_in = times(x, W_i.T) + b_i
+    log_f_pre_in = -times(x, W_f.T) - b_f
+    c_in = times(x, W_z.T) + b_z
+    h_in = times(x, W_o.T) + b_o
+
+    c_prev = state["c"]
+    n_prev = state["n"]
+    m_prev = state["m"]
+    for t in range(T):
+        # log_i = W_i @ x + R_i @ h[t-1] + b_i
+        log_i = h_prev[t] @ R_i.T + log_i_in[t]
+        # log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+        log_f_pre = log_f_pre_in[t] - h_prev[t] @ R_f.T
+        log_f = -np.log1p(np.exp(-np.abs(log_f_pre))) - np.maximum(log_f_pre, 0)
+        # m = max(log_f + m[t-1], log_i)
+        m = np.maximum(log_f + m_prev, log_i)
+        # i = exp(log_i - m)
+        i = np.exp(log_i - m)
+        # f = exp(log_f + m[t-1] - m)
+        f = np.exp(log_f + m_prev - m)
+        # c = f * c[t-1] + i * z
+        c = f * c_prev + i * np.tanh(h_prev[t] @ R_z.T + c_in[t])
+        # n = f * n[t-1] + i
+        n = f * n_prev + i
+        # h = o * c / n
+        h[t] = sigmoid(h_prev[t] @ R_o.T + h_in[t]) * c / n
+        c_prev, n_prev, m_prev = c, n, m
+
+    last = {
+        "c": c_prev.copy(),
+        "n": n_prev.copy(),
+        "m": m_prev.copy(),
+        "h": h_rows[-1].copy(),
+    }
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    W_z, R_z, b_z, W_o, R_o = params["W_z"], params["R_z"], params["b_z"], params["W_o"], params["R_o"]
+    b_o, W_i, R_i, b_i, W_f = params["b_o"], params["W_i"], params["R_i"], params["b_i"], params["W_f"]
+    R_f, b_f = params["R_f"], params["b_f"]
+    dot_W_z, dot_R_z, dot_b_z = dot_params["W_z"], dot_params["R_z"], dot_params["b_z"]
+    dot_W_o, dot_R_o, dot_b_o = dot_params["W_o"], dot_params["R_o"], dot_params["b_o"]
+    dot_W_i, dot_R_i, dot_b_i = dot_params["W_i"], dot_params["R_i"], dot_params["b_i"]
+    dot_W_f, dot_R_f, dot_b_f = dot_params["W_f"], dot_params["R_f"], dot_params["b_f"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+
+    # all steps at once
+    dot_W_z_x = times(x, dot_W_z.T) + times(dot_x, W_z.T)
+    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
+    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
+    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
+    z_in = times(x, W_z.T) + b_z
+    o_in = times(x, W_o.T) + b_o
+    log_i_in = times(x, W_i.T) + b_i
+    dot_log_i_in = dot_W_i_x + dot_b_i
+    log_f_pre_in = -times(x, W_f.T) - b_f
+    dot_log_f_in = -dot_W_f_x - dot_b_f
+    dot_c_in = dot_W_z_x + dot_b_z
+    dot_h_in = dot_W_o_x + dot_b_o
+
+    c_prev = state["c"]
+    n_prev = state["n"]
+    m_prev = state["m"]
+    dot_c_prev = dot_state["c"]
+    dot_n_prev = dot_state["n"]
+    dot_m_prev = dot_state["m"]
+    for t in range(T):
+        # z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+        z = np.tanh(h_prev[t] @ R_z.T + z_in[t])
+        # o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+        o = sigmoid(h_prev[t] @ R_o.T + o_in[t])
+        # log_i = W_i @ x + R_i @ h[t-1] + b_i
+        log_i = h_prev[t] @ R_i.T + log_i_in[t]
+        dot_log_i = h_prev[t] @ dot_R_i.T + dot_h_prev[t] @ R_i.T + dot_log_i_in[t]
+        # log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+        log_f_pre = log_f_pre_in[t] - h_prev[t] @ R_f.T
+        log_f_softplus = np.log1p(np.exp(-np.abs(log_f_pre))) + np.maximum(log_f_pre, 0)
+        log_f = -log_f_softplus
+        dot_log_f = (
+            (dot_log_f_in[t] - h_prev[t] @ dot_R_f.T - dot_h_prev[t] @ R_f.T)
+            * np.expm1(-log_f_softplus)
+        )
+        # m = max(log_f + m[t-1], log_i)
+        m_pre = log_f + m_prev
+        m = np.maximum(m_pre, log_i)
+        dot_m = (
+            dot_log_i * np.greater(log_i, m_pre).astype(dtype)
+            + (dot_log_f + dot_m_prev) * np.greater_equal(m_pre, log_i).astype(dtype)
+        )
+        # i = exp(log_i - m)
+        i = np.exp(log_i - m)
+        dot_i = (dot_log_i - dot_m) * i
+        # f = exp(log_f + m[t-1] - m)
+        f = np.exp(log_f + m_prev - m)
+        dot_f = (dot_log_f + dot_m_prev - dot_m) * f
+        # c = f * c[t-1] + i * z
+        c = f * c_prev + i * z
+        dot_c = (
+            dot_f * c_prev
+            + dot_c_prev * f
+            + dot_i * z
+            + (h_prev[t] @ dot_R_z.T + dot_h_prev[t] @ R_z.T + dot_c_in[t]) * (1 - z**2) * i
+        )
+        # n = f * n[t-1] + i
+        n = f * n_prev + i
+        dot_n = dot_f * n_prev + dot_n_prev * f + dot_i
+        # h = o * c / n
+        h[t] = o * c / n
+        dot_h[t] = (
+            (h_prev[t] @ dot_R_o.T + dot_h_prev[t] @ R_o.T + dot_h_in[t]) * o * (1 - o) * c / n
+            + o * dot_c / n
+            - o * dot_n * c / n**2
+        )
+        c_prev, n_prev, m_prev, dot_c_prev, dot_n_prev, dot_m_prev = c, n, m, dot_c, dot_n, dot_m
+
+    last = {
+        "c": c_prev.copy(),
+        "n": n_prev.copy(),
+        "m": m_prev.copy(),
+        "h": h_rows[-1].copy(),
+    }
+    dot_last = {
+        "c": dot_c_prev.copy(),
+        "n": dot_n_prev.copy(),
+        "m": dot_m_prev.copy(),
+        "h": dot_h_rows[-1].copy(),
+    }
+    return h.copy(), last, dot_h.copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    T, B, H = size["T"], size["B"], size["H"]
+    dot_x = dot_inputs["x"]
+    W_z, R_z, b_z, W_o, R_o = params["W_z"], params["R_z"], params["b_z"], params["W_o"], params["R_o"]
+    b_o, W_i, R_i, b_i, W_f = params["b_o"], params["W_i"], params["R_i"], params["b_i"], params["W_f"]
+    R_f, b_f = params["R_f"], params["b_f"]
+    dot_W_z, dot_R_z, dot_b_z = dot_params["W_z"], dot_params["R_z"], dot_params["b_z"]
+    dot_W_o, dot_R_o, dot_b_o = dot_params["W_o"], dot_params["R_o"], dot_params["b_o"]
+    dot_W_i, dot_R_i, dot_b_i = dot_params["W_i"], dot_params["R_i"], dot_params["b_i"]
+    dot_W_f, dot_R_f, dot_b_f = dot_params["W_f"], dot_params["R_f"], dot_params["b_f"]
+    zeros = filled("state", None, size, dtype)
+    h_rows, h_prev, h = carried(state["h"], T)
+    c_rows, c_prev, c = carried(state["c"], T)
+    n_rows, n_prev, n = carried(state["n"], T)
+    m_rows, m_prev, m = carried(state["m"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
+    dot_n_rows, dot_n_prev, dot_n = carried(dot_state["n"], T)
+    dot_m_rows, dot_m_prev, dot_m = carried(dot_state["m"], T)
+    dot_z_pre, z, dot_z, dot_o_pre, o, dot_o, log_i = (np.empty((T, B, H), dtype) for _ in range(7))
+    dot_log_f_pre, log_f_softplus, m_pre, dot_i_pre, i, dot_i = (np.empty((T, B, H), dtype) for _ in range(6))
+    dot_f_pre, f, dot_f = (np.empty((T, B, H), dtype) for _ in range(3))
+
+    # all steps at once
+    dot_W_z_x = times(x, dot_W_z.T) + times(dot_x, W_z.T)
+    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
+    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
+    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
+    dot_z_pre_in = dot_W_z_x + dot_b_z
+    z_in = times(x, W_z.T) + b_z
+    dot_o_pre_in = dot_W_o_x + dot_b_o
+    o_in = times(x, W_o.T) + b_o
+    log_i_in = times(x, W_i.T) + b_i
+    dot_log_i_in = dot_W_i_x + dot_b_i
+    log_f_pre_in = -times(x, W_f.T) - b_f
+    dot_log_f_pre_in = -dot_W_f_x - dot_b_f
+
+    for t in range(T):
+        # z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+        dot_z_pre[t] = h_prev[t] @ dot_R_z.T + dot_h_prev[t] @ R_z.T + dot_z_pre_in[t]
+        z[t] = np.tanh(h_prev[t] @ R_z.T + z_in[t])
+        dot_z[t] = dot_z_pre[t] * (1 - z[t]**2)
+        # o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+        dot_o_pre[t] = h_prev[t] @ dot_R_o.T + dot_h_prev[t] @ R_o.T + dot_o_pre_in[t]
+        o[t] = sigmoid(h_prev[t] @ R_o.T + o_in[t])
+        dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
+        # log_i = W_i @ x + R_i @ h[t-1] + b_i
+        log_i[t] = h_prev[t] @ R_i.T + log_i_in[t]
+        dot_log_i = h_prev[t] @ dot_R_i.T + dot_h_prev[t] @ R_i.T + dot_log_i_in[t]
+        # log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+        log_f_pre = log_f_pre_in[t] - h_prev[t] @ R_f.T
+        dot_log_f_pre[t] = dot_log_f_pre_in[t] - h_prev[t] @ dot_R_f.T - dot_h_prev[t] @ R_f.T
+        log_f_softplus[t] = np.log1p(np.exp(-np.abs(log_f_pre))) + np.maximum(log_f_pre, 0)
+        log_f = -log_f_softplus[t]
+        dot_log_f = dot_log_f_pre[t] * np.expm1(-log_f_softplus[t])
+        # m = max(log_f + m[t-1], log_i)
+        m_pre[t] = log_f + m_prev[t]
+        m[t] = np.maximum(m_pre[t], log_i[t])
+        dot_m[t] = (
+            dot_log_i * np.greater(log_i[t], m_pre[t]).astype(dtype)
+            + (dot_log_f + dot_m_prev[t]) * np.greater_equal(m_pre[t], log_i[t]).astype(dtype)
+        )
+        # i = exp(log_i - m)
+        dot_i_pre[t] = dot_log_i - dot_m[t]
+        i[t] = np.exp(log_i[t] - m[t])
+        dot_i[t] = dot_i_pre[t] * i[t]
+        # f = exp(log_f + m[t-1] - m)
+        dot_f_pre[t] = dot_log_f + dot_m_prev[t] - dot_m[t]
+        f[t] = np.exp(log_f + m_prev[t] - m[t])
+        dot_f[t] = dot_f_pre[t] * f[t]
+        # c = f * c[t-1] + i * z
+        c[t] = f[t] * c_prev[t] + i[t] * z[t]
+        dot_c[t] = dot_f[t] * c_prev[t] + dot_c_prev[t] * f[t] + dot_i[t] * z[t] + dot_z[t] * i[t]
+        # n = f * n[t-1] + i
+        n[t] = f[t] * n_prev[t] + i[t]
+        dot_n[t] = dot_f[t] * n_prev[t] + dot_n_prev[t] * f[t] + dot_i[t]
+        # h = o * c / n
+        h[t] = o[t] * c[t] / n[t]
+        dot_h[t] = dot_o[t] * c[t] / n[t] + dot_c[t] * o[t] / n[t] - dot_n[t] * o[t] * c[t] / n[t]**2
+    d_dot_log_f_pre, d_log_f_pre, d_dot_R_f_h, d_R_f_h = (np.empty((T, B, H), dtype) for _ in range(4))
+    d_dot_log_i, d_log_i, d_dot_o_pre, d_o_pre, d_dot_z_pre = (np.empty((T, B, H), dtype) for _ in range(5))
+    d_z_pre = np.empty((T, B, H), dtype)
+
+    # all steps at once
+    ddot_h_ddot_n = -o * c / n**2
+    ddot_h_dn = 2 * o * c * dot_n / n**3 - o * dot_c / n**2 - c * dot_o / n**2
+    ddot_h_ddot_c = o / n
+    ddot_h_dc = dot_o / n - o * dot_n / n**2
+    ddot_m_ddot_m_pre = np.greater_equal(m_pre, log_i).astype(dtype)
+    ddot_log_f_softplus_ddot_log_f_pre = -np.expm1(-log_f_softplus)
+    ddot_log_f_softplus_dlog_f_pre = -dot_log_f_pre * (-np.expm1(-log_f_softplus) - 1)
+    ddot_m_ddot_log_i = np.greater(log_i, m_pre).astype(dtype)
+    ddot_h_ddot_o = c / n
+    ddot_o_ddot_o_pre = o * (1 - o)
+    ddot_h_do_pre = dot_c / n - c * dot_n / n**2
+    ddot_o_do_pre = dot_o_pre * (1 - o) - dot_o_pre * o
+    ddot_z_ddot_z_pre = 1 - z**2
+    ddot_z_dz_pre = -2 * dot_z_pre * z
+
+    d_h_next = zeros["h"]
+    d_c_next = zeros["c"]
+    d_n_next = zeros["n"]
+    d_m_next = zeros["m"]
+    d_dot_h_next = dstate["h"]
+    d_dot_c_next = dstate["c"]
+    d_dot_n_next = dstate["n"]
+    d_dot_m_next = dstate["m"]
+    for t in reversed(range(T)):
+        # through h = o * c / n
+        d_dot_h = dy[t] + d_dot_h_next
+        # through n = f * n[t-1] + i
+        d_dot_n = d_dot_n_next + d_dot_h * ddot_h_ddot_n[t]
+        d_n = d_n_next + d_h_next * ddot_h_ddot_n[t] + d_dot_h * ddot_h_dn[t]
+        # through c = f * c[t-1] + i * z
+        d_dot_c = d_dot_c_next + d_dot_h * ddot_h_ddot_c[t]
+        d_c = d_c_next + d_h_next * ddot_h_ddot_c[t] + d_dot_h * ddot_h_dc[t]
+        # through f = exp(log_f + m[t-1] - m)
+        d_dot_f = d_dot_c * c_prev[t] + d_dot_n * n_prev[t]
+        d_dot_f_pre = d_dot_f * f[t]
+        d_f_pre = (
+            (d_dot_f * dot_f_pre[t] + d_c * c_prev[t] + d_dot_c * dot_c_prev[t] + d_n * n_prev[t] + d_dot_n * dot_n_prev[t])
+            * f[t]
+        )
+        # through i = exp(log_i - m)
+        d_dot_i = d_dot_c * z[t] + d_dot_n
+        d_dot_i_pre = d_dot_i * i[t]
+        d_i_pre = (d_dot_i * dot_i_pre[t] + d_c * z[t] + d_dot_c * dot_z[t] + d_n) * i[t]
+        # through m = max(log_f + m[t-1], log_i)
+        d_dot_m = d_dot_m_next - d_dot_i_pre - d_dot_f_pre
+        d_m = d_m_next - d_i_pre - d_f_pre
+        d_dot_m_pre = d_dot_m * ddot_m_ddot_m_pre[t]
+        d_m_pre = d_m * ddot_m_ddot_m_pre[t]
+        # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+        d_dot_log_f_softplus = -d_dot_m_pre - d_dot_f_pre
+        d_dot_log_f_pre[t] = d_dot_log_f_softplus * ddot_log_f_softplus_ddot_log_f_pre[t]
+        d_log_f_pre[t] = (
+            (d_dot_log_f_softplus * ddot_log_f_softplus_dlog_f_pre[t] - d_m_pre - d_f_pre)
+            * ddot_log_f_softplus_ddot_log_f_pre[t]
+        )
+        d_dot_R_f_h[t] = -d_dot_log_f_pre[t]
+        d_R_f_h[t] = -d_log_f_pre[t]
+        # through log_i = W_i @ x + R_i @ h[t-1] + b_i
+        d_dot_log_i[t] = d_dot_m * ddot_m_ddot_log_i[t] + d_dot_i_pre
+        d_log_i[t] = d_m * ddot_m_ddot_log_i[t] + d_i_pre
+        # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+        d_dot_o = d_dot_h * ddot_h_ddot_o[t]
+        d_dot_o_pre[t] = d_dot_o * ddot_o_ddot_o_pre[t]
+        d_o_pre[t] = (
+            (d_dot_o * ddot_o_do_pre[t] + d_h_next * ddot_h_ddot_o[t] + d_dot_h * ddot_h_do_pre[t])
+            * ddot_o_ddot_o_pre[t]
+        )
+        # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+        d_dot_z = d_dot_c * i[t]
+        d_dot_z_pre[t] = d_dot_z * ddot_z_ddot_z_pre[t]
+        d_z_pre[t] = (d_dot_z * ddot_z_dz_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_z_ddot_z_pre[t]
+        d_h_prev = (
+            d_z_pre[t] @ R_z
+            + d_dot_z_pre[t] @ dot_R_z
+            + d_o_pre[t] @ R_o
+            + d_dot_o_pre[t] @ dot_R_o
+            + d_log_i[t] @ R_i
+            + d_dot_log_i[t] @ dot_R_i
+            + d_R_f_h[t] @ R_f
+            + d_dot_R_f_h[t] @ dot_R_f
+        )
+        d_c_prev = d_c * f[t] + d_dot_c * dot_f[t]
+        d_n_prev = d_n * f[t] + d_dot_n * dot_f[t]
+        d_m_prev = d_m_pre + d_f_pre
+        d_dot_h_prev = (
+            d_dot_z_pre[t] @ R_z
+            + d_dot_o_pre[t] @ R_o
+            + d_dot_log_i[t] @ R_i
+            + d_dot_R_f_h[t] @ R_f
+        )
+        d_dot_c_prev = d_dot_c * f[t]
+        d_dot_n_prev = d_dot_n * f[t]
+        d_dot_m_prev = d_dot_m_pre + d_dot_f_pre
+        d_h_next, d_c_next, d_n_next, d_m_next, d_dot_h_next, d_dot_c_next, d_dot_n_next, d_dot_m_next = d_h_prev, d_c_prev, d_n_prev, d_m_prev, d_dot_h_prev, d_dot_c_prev, d_dot_n_prev, d_dot_m_prev
+
+    # all steps at once
+    d_dot_W_f_x = -d_dot_log_f_pre
+    d_W_f_x = -d_log_f_pre
+    d_x = (
+        times(d_z_pre, W_z)
+        + times(d_dot_z_pre, dot_W_z)
+        + times(d_o_pre, W_o)
+        + times(d_dot_o_pre, dot_W_o)
+        + times(d_log_i, W_i)
+        + times(d_dot_log_i, dot_W_i)
+        + times(d_W_f_x, W_f)
+        + times(d_dot_W_f_x, dot_W_f)
+    )
+    d_W_z_W_z_x = outer_sum(d_z_pre, x)
+    d_W_z_dot_W_z_x_x = outer_sum(d_dot_z_pre, dot_x)
+    d_R_z_R_z_h = outer_sum(d_z_pre, h_prev)
+    d_R_z_dot_R_z_h_h_prev = outer_sum(d_dot_z_pre, dot_h_prev)
+    d_b_z = d_z_pre.sum(axis=(0, 1))
+    d_W_o_W_o_x = outer_sum(d_o_pre, x)
+    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre, dot_x)
+    d_R_o_R_o_h = outer_sum(d_o_pre, h_prev)
+    d_R_o_dot_R_o_h_h_prev = outer_sum(d_dot_o_pre, dot_h_prev)
+    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_W_i_W_i_x = outer_sum(d_log_i, x)
+    d_W_i_dot_W_i_x_x = outer_sum(d_dot_log_i, dot_x)
+    d_R_i_R_i_h = outer_sum(d_log_i, h_prev)
+    d_R_i_dot_R_i_h_h_prev = outer_sum(d_dot_log_i, dot_h_prev)
+    d_b_i = d_log_i.sum(axis=(0, 1))
+    d_W_f_W_f_x = outer_sum(d_W_f_x, x)
+    d_W_f_dot_W_f_x_x = outer_sum(d_dot_W_f_x, dot_x)
+    d_R_f_R_f_h = outer_sum(d_R_f_h, h_prev)
+    d_R_f_dot_R_f_h_h_prev = outer_sum(d_dot_R_f_h, dot_h_prev)
+    d_b_f_log_f_pre = d_log_f_pre.sum(axis=(0, 1))
+    d_W_z = d_W_z_W_z_x + d_W_z_dot_W_z_x_x
+    d_R_z = d_R_z_R_z_h + d_R_z_dot_R_z_h_h_prev
+    d_W_o = d_W_o_W_o_x + d_W_o_dot_W_o_x_x
+    d_R_o = d_R_o_R_o_h + d_R_o_dot_R_o_h_h_prev
+    d_W_i = d_W_i_W_i_x + d_W_i_dot_W_i_x_x
+    d_R_i = d_R_i_R_i_h + d_R_i_dot_R_i_h_h_prev
+    d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x
+    d_R_f = d_R_f_R_f_h + d_R_f_dot_R_f_h_h_prev
+    d_b_f = -d_b_f_log_f_pre
+
+    dot_dparams = {
+        "W_z": d_W_z,
+        "R_z": d_R_z,
+        "b_z": d_b_z,
+        "W_o": d_W_o,
+        "R_o": d_R_o,
+        "b_o": d_b_o,
+        "W_i": d_W_i,
+        "R_i": d_R_i,
+        "b_i": d_b_i,
+        "W_f": d_W_f,
+        "R_f": d_R_f,
+        "b_f": d_b_f,
+    }
+    dot_dstart = {
+        "h": d_h_next,
+        "c": d_c_next,
+        "n": d_n_next,
+        "m": d_m_next,
+    }
+    return dot_dparams, d_x, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -391,10 +810,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -171,6 +171,226 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_f, v_f, b_f, W_r, v_r = params["W_f"], params["v_f"], params["b_f"], params["W_r"], params["v_r"]
+    b_r, W = params["b_r"], params["W"]
+    c_rows, c_prev, c = carried(state["c"], T)
+
+    # all steps at once
+    W_r_x = times(x, W_r.T)
+    W_x = times(x, W.T)
+    f_in = times(x, W_f.T) + b_f
+
+    for t in range(T):
+        # f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+        f = sigmoid(v_f * c_prev[t] + f_in[t])
+        # c = f * c[t-1] + (1 - f) * (W @ x)
+        c[t] = f * c_prev[t] + (1 - f) * W_x[t]
+
+    # all steps at once
+    r = sigmoid(W_r_x + v_r * c_prev + b_r)
+    h = r * c + (1 - r) * x
+
+    last = {"c": c_rows[-1].copy()}
+    return h, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    W_f, v_f, b_f, W_r, v_r = params["W_f"], params["v_f"], params["b_f"], params["W_r"], params["v_r"]
+    b_r, W = params["b_r"], params["W"]
+    dot_W_f, dot_v_f, dot_b_f = dot_params["W_f"], dot_params["v_f"], dot_params["b_f"]
+    dot_W_r, dot_v_r, dot_b_r = dot_params["W_r"], dot_params["v_r"], dot_params["b_r"]
+    dot_W = dot_params["W"]
+    c_rows, c_prev, c = carried(state["c"], T)
+    dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
+
+    # all steps at once
+    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
+    W_r_x = times(x, W_r.T)
+    dot_W_r_x = times(x, dot_W_r.T) + times(dot_x, W_r.T)
+    W_x = times(x, W.T)
+    dot_W_x = times(x, dot_W.T) + times(dot_x, W.T)
+    f_in = times(x, W_f.T) + b_f
+    dot_c_in = dot_W_f_x + dot_b_f
+
+    for t in range(T):
+        # f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+        f = sigmoid(v_f * c_prev[t] + f_in[t])
+        # c = f * c[t-1] + (1 - f) * (W @ x)
+        c[t] = f * c_prev[t] + (1 - f) * W_x[t]
+        dot_c[t] = (
+            (dot_v_f * c_prev[t] + dot_c_prev[t] * v_f + dot_c_in[t]) * (c_prev[t] - W_x[t]) * f * (1 - f)
+            + dot_c_prev[t] * f
+            + (1 - f) * dot_W_x[t]
+        )
+
+    # all steps at once
+    r = sigmoid(W_r_x + v_r * c_prev + b_r)
+    h = r * c + (1 - r) * x
+    dot_h = (
+        (dot_W_r_x + dot_v_r * c_prev + dot_c_prev * v_r + dot_b_r) * r * (1 - r) * (c - x)
+        + r * dot_c
+        + (1 - r) * dot_x
+    )
+
+    last = {"c": c_rows[-1].copy()}
+    dot_last = {"c": dot_c_rows[-1].copy()}
+    return h, last, dot_h, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    T, B, H = size["T"], size["B"], size["H"]
+    dot_x = dot_inputs["x"]
+    W_f, v_f, b_f, W_r, v_r = params["W_f"], params["v_f"], params["b_f"], params["W_r"], params["v_r"]
+    b_r, W = params["b_r"], params["W"]
+    dot_W_f, dot_v_f, dot_b_f = dot_params["W_f"], dot_params["v_f"], dot_params["b_f"]
+    dot_W_r, dot_v_r, dot_b_r = dot_params["W_r"], dot_params["v_r"], dot_params["b_r"]
+    dot_W = dot_params["W"]
+    zeros = filled("state", None, size, dtype)
+    c_rows, c_prev, c = carried(state["c"], T)
+    dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
+    dot_f_pre, f, dot_f = (np.empty((T, B, H), dtype) for _ in range(3))
+
+    # all steps at once
+    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
+    W_r_x = times(x, W_r.T)
+    dot_W_r_x = times(x, dot_W_r.T) + times(dot_x, W_r.T)
+    W_x = times(x, W.T)
+    dot_W_x = times(x, dot_W.T) + times(dot_x, W.T)
+    dot_f_pre_in = dot_W_f_x + dot_b_f
+    f_in = times(x, W_f.T) + b_f
+
+    for t in range(T):
+        # f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+        dot_f_pre[t] = dot_v_f * c_prev[t] + dot_c_prev[t] * v_f + dot_f_pre_in[t]
+        f[t] = sigmoid(v_f * c_prev[t] + f_in[t])
+        dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
+        # c = f * c[t-1] + (1 - f) * (W @ x)
+        c[t] = f[t] * c_prev[t] + (1 - f[t]) * W_x[t]
+        dot_c[t] = dot_f[t] * (c_prev[t] - W_x[t]) + dot_c_prev[t] * f[t] + dot_W_x[t] * (1 - f[t])
+
+    # all steps at once
+    dot_r_pre = dot_W_r_x + dot_v_r * c_prev + dot_c_prev * v_r + dot_b_r
+    r = sigmoid(W_r_x + v_r * c_prev + b_r)
+    dot_r = dot_r_pre * r * (1 - r)
+    d_dot_c, d_c, d_dot_f_pre, d_f_pre = (np.empty((T, B, H), dtype) for _ in range(4))
+
+    # all steps at once
+    d_dot_r = dy * (c - x)
+    d_dot_r_pre = d_dot_r * r * (1 - r)
+    d_r_pre = (d_dot_r * (dot_r_pre * (1 - r) - dot_r_pre * r) + dy * (dot_c - dot_x)) * r * (1 - r)
+    d_x_W_r_x = times(d_r_pre, W_r)
+    d_x_dot_W_r_x_W_r = times(d_dot_r_pre, dot_W_r)
+    ddot_c_ddot_c = dy * r
+    dc_dc = dy * dot_r
+    ddot_c_ddot_f = c_prev - W_x
+    ddot_f_ddot_f_pre = f * (1 - f)
+    ddot_c_df_pre = dot_c_prev - dot_W_x
+    ddot_f_df_pre = dot_f_pre * (1 - f) - dot_f_pre * f
+    local_c_prev = d_r_pre * v_r + d_dot_r_pre * dot_v_r
+    local_dot_c_prev = d_dot_r_pre * v_r
+
+    d_c_next = zeros["c"]
+    d_dot_c_next = dstate["c"]
+    for t in reversed(range(T)):
+        # through c = f * c[t-1] + (1 - f) * (W @ x)
+        d_dot_c[t] = d_dot_c_next + ddot_c_ddot_c[t]
+        d_c[t] = d_c_next + dc_dc[t]
+        # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+        d_dot_f = d_dot_c[t] * ddot_c_ddot_f[t]
+        d_dot_f_pre[t] = d_dot_f * ddot_f_ddot_f_pre[t]
+        d_f_pre[t] = (
+            (d_dot_f * ddot_f_df_pre[t] + d_c[t] * ddot_c_ddot_f[t] + d_dot_c[t] * ddot_c_df_pre[t])
+            * ddot_f_ddot_f_pre[t]
+        )
+        d_c_prev = (
+            d_f_pre[t] * v_f
+            + d_dot_f_pre[t] * dot_v_f
+            + d_c[t] * f[t]
+            + d_dot_c[t] * dot_f[t]
+            + local_c_prev[t]
+        )
+        d_dot_c_prev = d_dot_f_pre[t] * v_f + d_dot_c[t] * f[t] + local_dot_c_prev[t]
+        d_c_next, d_dot_c_next = d_c_prev, d_dot_c_prev
+
+    # all steps at once
+    d_dot_W_x = d_dot_c * (1 - f)
+    d_W_x = d_c * (1 - f) - d_dot_c * dot_f
+    d_x = (
+        times(d_f_pre, W_f)
+        + times(d_dot_f_pre, dot_W_f)
+        + d_x_W_r_x
+        + d_x_dot_W_r_x_W_r
+        + times(d_W_x, W)
+        + times(d_dot_W_x, dot_W)
+        - dy * dot_r
+    )
+    d_W_f_W_f_x = outer_sum(d_f_pre, x)
+    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre, dot_x)
+    d_v_f_f_pre = np.einsum("tbh,tbh->h", d_f_pre, c_prev)
+    d_v_f_dot_f_pre = np.einsum("tbh,tbh->h", d_dot_f_pre, dot_c_prev)
+    d_b_f = d_f_pre.sum(axis=(0, 1))
+    d_W_r_W_r_x = outer_sum(d_r_pre, x)
+    d_W_r_dot_W_r_x_x = outer_sum(d_dot_r_pre, dot_x)
+    d_v_r_r_pre = np.einsum("tbh,tbh->h", d_r_pre, c_prev)
+    d_v_r_dot_r_pre = np.einsum("tbh,tbh->h", d_dot_r_pre, dot_c_prev)
+    d_b_r = d_r_pre.sum(axis=(0, 1))
+    d_W_W_x = outer_sum(d_W_x, x)
+    d_W_dot_W_x_x = outer_sum(d_dot_W_x, dot_x)
+    d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x
+    d_v_f = d_v_f_f_pre + d_v_f_dot_f_pre
+    d_W_r = d_W_r_W_r_x + d_W_r_dot_W_r_x_x
+    d_v_r = d_v_r_r_pre + d_v_r_dot_r_pre
+    d_W = d_W_W_x + d_W_dot_W_x_x
+
+    dot_dparams = {
+        "W_f": d_W_f,
+        "v_f": d_v_f,
+        "b_f": d_b_f,
+        "W_r": d_W_r,
+        "v_r": d_v_r,
+        "b_r": d_b_r,
+        "W": d_W,
+    }
+    dot_dstart = {"c": d_c_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -285,10 +505,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

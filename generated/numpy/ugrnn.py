@@ -156,6 +156,201 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_c, U_c, b_c, W_g, U_g = params["W_c"], params["U_c"], params["b_c"], params["W_g"], params["U_g"]
+    b_g = params["b_g"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    g_in = times(x, W_g.T) + b_g
+    h_in = times(x, W_c.T) + b_c
+
+    for t in range(T):
+        # g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+        g = sigmoid(h_prev[t] @ U_g.T + g_in[t])
+        # h = g * h[t-1] + (1 - g) * n
+        h[t] = g * h_prev[t] + (1 - g) * np.tanh(h_prev[t] @ U_c.T + h_in[t])
+
+    last = {"h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    y, state = infer(params, one_step(x), state)
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T = size["T"]
+    dot_x = dot_inputs["x"]
+    W_c, U_c, b_c, W_g, U_g = params["W_c"], params["U_c"], params["b_c"], params["W_g"], params["U_g"]
+    b_g = params["b_g"]
+    dot_W_c, dot_U_c, dot_b_c = dot_params["W_c"], dot_params["U_c"], dot_params["b_c"]
+    dot_W_g, dot_U_g, dot_b_g = dot_params["W_g"], dot_params["U_g"], dot_params["b_g"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+
+    # all steps at once
+    dot_W_c_x = times(x, dot_W_c.T) + times(dot_x, W_c.T)
+    dot_W_g_x = times(x, dot_W_g.T) + times(dot_x, W_g.T)
+    n_in = times(x, W_c.T) + b_c
+    g_in = times(x, W_g.T) + b_g
+    dot_h_in = dot_W_c_x + dot_b_c
+    dot_h_in2 = dot_W_g_x + dot_b_g
+
+    for t in range(T):
+        # n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+        n = np.tanh(h_prev[t] @ U_c.T + n_in[t])
+        # g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+        g = sigmoid(h_prev[t] @ U_g.T + g_in[t])
+        # h = g * h[t-1] + (1 - g) * n
+        h[t] = g * h_prev[t] + (1 - g) * n
+        dot_h[t] = (
+            (h_prev[t] @ dot_U_g.T + dot_h_prev[t] @ U_g.T + dot_h_in2[t]) * g * (1 - g) * (h_prev[t] - n)
+            + g * dot_h_prev[t]
+            + (1 - g) * (h_prev[t] @ dot_U_c.T + dot_h_prev[t] @ U_c.T + dot_h_in[t]) * (1 - n**2)
+        )
+
+    last = {"h": h_rows[-1].copy()}
+    dot_last = {"h": dot_h_rows[-1].copy()}
+    return h.copy(), last, dot_h.copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, {"x": x}, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    T, B, H = size["T"], size["B"], size["H"]
+    dot_x = dot_inputs["x"]
+    W_c, U_c, b_c, W_g, U_g = params["W_c"], params["U_c"], params["b_c"], params["W_g"], params["U_g"]
+    b_g = params["b_g"]
+    dot_W_c, dot_U_c, dot_b_c = dot_params["W_c"], dot_params["U_c"], dot_params["b_c"]
+    dot_W_g, dot_U_g, dot_b_g = dot_params["W_g"], dot_params["U_g"], dot_params["b_g"]
+    zeros = filled("state", None, size, dtype)
+    h_rows, h_prev, h = carried(state["h"], T)
+    dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    dot_n_pre, n, dot_n, dot_g_pre, g, dot_g = (np.empty((T, B, H), dtype) for _ in range(6))
+
+    # all steps at once
+    dot_W_c_x = times(x, dot_W_c.T) + times(dot_x, W_c.T)
+    dot_W_g_x = times(x, dot_W_g.T) + times(dot_x, W_g.T)
+    dot_n_pre_in = dot_W_c_x + dot_b_c
+    n_in = times(x, W_c.T) + b_c
+    dot_g_pre_in = dot_W_g_x + dot_b_g
+    g_in = times(x, W_g.T) + b_g
+
+    for t in range(T):
+        # n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+        dot_n_pre[t] = h_prev[t] @ dot_U_c.T + dot_h_prev[t] @ U_c.T + dot_n_pre_in[t]
+        n[t] = np.tanh(h_prev[t] @ U_c.T + n_in[t])
+        dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
+        # g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+        dot_g_pre[t] = h_prev[t] @ dot_U_g.T + dot_h_prev[t] @ U_g.T + dot_g_pre_in[t]
+        g[t] = sigmoid(h_prev[t] @ U_g.T + g_in[t])
+        dot_g[t] = dot_g_pre[t] * g[t] * (1 - g[t])
+        # h = g * h[t-1] + (1 - g) * n
+        h[t] = g[t] * h_prev[t] + (1 - g[t]) * n[t]
+        dot_h[t] = dot_g[t] * (h_prev[t] - n[t]) + dot_h_prev[t] * g[t] + dot_n[t] * (1 - g[t])
+    d_dot_g_pre, d_g_pre, d_dot_n_pre, d_n_pre = (np.empty((T, B, H), dtype) for _ in range(4))
+
+    # all steps at once
+    ddot_h_ddot_g = h_prev - n
+    ddot_g_ddot_g_pre = g * (1 - g)
+    ddot_g_dg_pre = dot_g_pre * (1 - g) - dot_g_pre * g
+    ddot_h_dg_pre = dot_h_prev - dot_n
+    ddot_h_ddot_n = 1 - g
+    ddot_n_ddot_n_pre = 1 - n**2
+    ddot_n_dn_pre = -2 * dot_n_pre * n
+
+    d_h_next = zeros["h"]
+    d_dot_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = g * h[t-1] + (1 - g) * n
+        d_dot_h = dy[t] + d_dot_h_next
+        # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+        d_dot_g = d_dot_h * ddot_h_ddot_g[t]
+        d_dot_g_pre[t] = d_dot_g * ddot_g_ddot_g_pre[t]
+        d_g_pre[t] = (
+            (d_dot_g * ddot_g_dg_pre[t] + d_h_next * ddot_h_ddot_g[t] + d_dot_h * ddot_h_dg_pre[t])
+            * ddot_g_ddot_g_pre[t]
+        )
+        # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+        d_dot_n = d_dot_h * ddot_h_ddot_n[t]
+        d_dot_n_pre[t] = d_dot_n * ddot_n_ddot_n_pre[t]
+        d_n_pre[t] = (
+            (d_dot_n * ddot_n_dn_pre[t] + d_h_next * ddot_h_ddot_n[t] - d_dot_h * dot_g[t])
+            * ddot_n_ddot_n_pre[t]
+        )
+        d_h_prev = (
+            d_n_pre[t] @ U_c
+            + d_dot_n_pre[t] @ dot_U_c
+            + d_g_pre[t] @ U_g
+            + d_dot_g_pre[t] @ dot_U_g
+            + d_h_next * g[t]
+            + d_dot_h * dot_g[t]
+        )
+        d_dot_h_prev = d_dot_n_pre[t] @ U_c + d_dot_g_pre[t] @ U_g + d_dot_h * g[t]
+        d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
+
+    # all steps at once
+    d_x = (
+        times(d_n_pre, W_c)
+        + times(d_dot_n_pre, dot_W_c)
+        + times(d_g_pre, W_g)
+        + times(d_dot_g_pre, dot_W_g)
+    )
+    d_W_c_W_c_x = outer_sum(d_n_pre, x)
+    d_W_c_dot_W_c_x_x = outer_sum(d_dot_n_pre, dot_x)
+    d_U_c_U_c_h = outer_sum(d_n_pre, h_prev)
+    d_U_c_dot_U_c_h_h_prev = outer_sum(d_dot_n_pre, dot_h_prev)
+    d_b_c = d_n_pre.sum(axis=(0, 1))
+    d_W_g_W_g_x = outer_sum(d_g_pre, x)
+    d_W_g_dot_W_g_x_x = outer_sum(d_dot_g_pre, dot_x)
+    d_U_g_U_g_h = outer_sum(d_g_pre, h_prev)
+    d_U_g_dot_U_g_h_h_prev = outer_sum(d_dot_g_pre, dot_h_prev)
+    d_b_g = d_g_pre.sum(axis=(0, 1))
+    d_W_c = d_W_c_W_c_x + d_W_c_dot_W_c_x_x
+    d_U_c = d_U_c_U_c_h + d_U_c_dot_U_c_h_h_prev
+    d_W_g = d_W_g_W_g_x + d_W_g_dot_W_g_x_x
+    d_U_g = d_U_g_U_g_h + d_U_g_dot_U_g_h_h_prev
+
+    dot_dparams = {
+        "W_c": d_W_c,
+        "U_c": d_U_c,
+        "b_c": d_b_c,
+        "W_g": d_W_g,
+        "U_g": d_U_g,
+        "b_g": d_b_g,
+    }
+    dot_dstart = {"h": d_h_next}
+    return dot_dparams, d_x, dot_dstart
+
+
 @np.errstate(over="ignore")  # exp(-a) = inf is meant: 1 / inf = 0
 def sigmoid(a):
     """1 / (1 + exp(-a)), accurate for every a."""
@@ -270,10 +465,20 @@ def named(what, arrays, axes, whole=False):
 
 def filled(what, arrays, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    return along(what, arrays, STATES, size, dtype, ("B",))
+
+
+def along(what, arrays, table, size, dtype, lead):
+    """All that the table names: what is given, checked, and zeros for the rest."""
+    arrays = named(what, arrays, table)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, lead) for name, axes in table.items()
     }
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 def cotangent(what, array, axes, size, dtype, lead=("T", "B")):

@@ -14,6 +14,7 @@ OF_MODULES = """
     init inputs kept kernel key known last layout_of length loop math measured name named np one_hot outer_sum outputs
     params passes pointwise_library product ready results reverse scratch seen sigmoid size sizes start state steps t
     take tape threading times weakref work after array
+    along directions dot_dparams dot_dstart dot_inputs dot_last dot_params dot_state hvp infer jvp one_step step zeros
 """.split()  # noqa: SIM905 - words read better as words
 
 IN_PYTHON = frozenset([*keyword.kwlist, *dir(builtins), *OF_MODULES])
@@ -33,7 +34,9 @@ IN_C = frozenset(
 #: EOF, M_PI, SNANF32, htobe16: what the headers of a system define instead of declaring.
 MACRO = re.compile(r"[A-Z][A-Z0-9_]{2,}[a-z0-9]*|[bl]e\d+toh|hto[bl]e\d+")
 #: Kernels, and the functions they call: forward_before2, backward_step_sum_point.
-KERNEL = re.compile(r"(forward|backward)_(once|before|step|sequence|after|finish)(\w*[a-z0-9])?")
+KERNEL = re.compile(
+    r"(forward|backward|infer|jvp|hvp_forward|hvp_backward)_(once|before|step|sequence|after|finish)(\w*[a-z0-9])?"
+)
 
 
 def in_python(name: str) -> str:

@@ -6,7 +6,7 @@ Nothing here knows a generated module; `check` compares one with a trial.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from symrnn.errors import NothingToCompareError
 from symrnn.language.cell import Cell, axis_size
 from symrnn.meaning import evaluate, interpret
 from symrnn.schedule import schedule
+from symrnn.schedule.program import Program
 
 Arrays = dict[str, np.ndarray]
 #: What moves in a direction: (params, inputs or state; name), and the array it moves by.
@@ -37,6 +38,9 @@ class Trial:
         self, cell: Cell, sizes: dict[str, int], seed: int = 0, dtype: str = "float64", again: int = 0
     ) -> None:
         self.cell, self.sizes, self.dtype = cell, sizes, np.dtype(dtype)
+        self.noise = evaluate.Noise.SIZE
+        self._sensitivity: dict[tuple[tuple[str, str], ...], float] = {}
+        self._bent: dict[int | None, dict[str, Arrays]] = {}
         self.rng = np.random.default_rng([seed, again])
         self.scale = 0.7 / (1 + again / 2)
         self.point = self.away_from_kinks()
@@ -44,6 +48,7 @@ class Trial:
         self.weights = {n: self.weight(a) for n, a in self.outputs.items()}
         self.state_weights = {n: self.weight(a) for n, a in self.state.items()}
         self.directions = {g: {n: self.direction(a) for n, a in arrays.items()} for g, arrays in self.point.items()}
+        self.others = {g: {n: self.direction(a) for n, a in arrays.items()} for g, arrays in self.point.items()}
 
     @property
     def shape(self) -> str:
@@ -133,16 +138,40 @@ class Trial:
         along = {g: {n: np.zeros_like(a) for n, a in arrays.items()} for g, arrays in self.point.items()}
         for (group, name), direction in move:
             along[group][name] = direction
-        exact = {n for n, v in d.step.values.items() if v.role in ("const", "size", "time", "identity")}
-        known = self.known if noise is None else {n: a if n in exact else noise(a) for n, a in self.known.items()}
+        known = self.known if noise is None else {n: a if n in self.exact else noise(a) for n, a in self.known.items()}
         with np.errstate(all="ignore"):
             moved, last = interpret.tangent(d, known, along["params"] | along["inputs"], along["state"], self.sizes)
         return _dot(moved, self.weights) + _dot(last, self.state_weights)
 
+    def bent(self, noise: int | None = None) -> dict[str, Arrays]:
+        """How all gradients change along all directions: a complex step through both passes as they were derived."""
+        return self._bent[noise] if noise in self._bent else self._bent.setdefault(noise, self._complex_step(noise))
+
+    def _complex_step(self, seed: int | None) -> dict[str, Arrays]:
+        program = _as_derived(self.cell)
+        moved = {
+            g: {n: a + 1j * TINY * self.directions[g][n] for n, a in arrays.items()} for g, arrays in self.point.items()
+        }
+        with np.errstate(all="ignore"):
+            known = interpret.forward(program, moved["params"] | moved["inputs"], moved["state"], self.sizes)
+            if seed is not None:
+                noise = evaluate.Noise(seed)
+                known = {n: a if n in self.exact else noise(a) for n, a in known.items()}
+            gradients, start = interpret.backward(program, known, self.weights, self.state_weights, self.sizes)
+        slopes = {n: np.imag(a) / TINY for n, a in gradients.items()}
+        groups = {g: {n: slopes[n] for n in self.point[g]} for g in ("params", "inputs")}
+        return groups | {"state": {n: np.imag(a) / TINY for n, a in start.items()}}
+
+    @cached_property
+    def exact(self) -> set[str]:
+        """Values that no operation rounds."""
+        step = derive(self.cell).step
+        return {n for n, v in step.values.items() if v.role in ("const", "size", "time", "identity")}
+
     @cached_property
     def known(self) -> Arrays:
         """Every value of the forward pass."""
-        program, given = schedule(derive(self.cell), ()), self.point["params"] | self.point["inputs"]
+        program, given = _as_derived(self.cell), self.point["params"] | self.point["inputs"]
         with np.errstate(all="ignore"):
             return interpret.forward(program, given, self.point["state"], self.sizes)
 
@@ -150,6 +179,13 @@ class Trial:
 
     def slope_sensitivity(self, move: Sequence[Shift]) -> float:
         """How much a slope changes by relative noise of one in every value, of the equations or of the derivation."""
+        key = tuple(at for at, _ in move)
+        if key not in self._sensitivity:
+            self._sensitivity[key] = self.measured(move)
+        return self._sensitivity[key]
+
+    def measured(self, move: Sequence[Shift]) -> float:
+        """The same, measured anew."""
         exact = self.slopes([move])[0], self.pushed_along(move)
         noises = [evaluate.Noise(k) for k in range(3)]
         noisy = [(self.slopes([move], noise)[0], self.pushed_along(move, noise)) for noise in noises]
@@ -199,6 +235,12 @@ class Trial:
         if group == "params":
             return np.repeat(moved, self.sizes["B"], axis=0)
         return moved.reshape(*value.shape[:axis], -1, *value.shape[axis + 1 :])
+
+
+@lru_cache(maxsize=8)
+def _as_derived(cell: Cell) -> Program:
+    """Both passes as they were derived, nothing hoisted or fused."""
+    return schedule(derive(cell), ())
 
 
 def _dot(a: Arrays, b: Arrays) -> float:

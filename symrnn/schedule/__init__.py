@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
-from symrnn.calculus.derive import Derivation
+from symrnn.calculus.derive import Derivation, derive, derive_tangent
+from symrnn.language.cell import Cell
 from symrnn.schedule.alias import alias
 from symrnn.schedule.expand import expand
 from symrnn.schedule.fuse import fuse
@@ -27,6 +29,27 @@ PASSES: dict[str, Callable[[Program], Program]] = {
 TRAIN, INFER = Entry("forward", "backward"), Entry("infer")
 #: Of a derivation with tangents: outputs and their tangents; gradients of the tangents alone.
 JVP, HVP = Entry("jvp"), Entry("hvp_forward", "hvp_backward", outputs=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """The programs of a cell: what a generated module can be asked for."""
+
+    train: Program
+    infer: Program
+    jvp: Program
+    hvp: Program
+
+
+def entries(cell: Cell, passes: Iterable[str] = tuple(PASSES)) -> Entries:
+    """Every program of a cell, scheduled by the same passes."""
+    passes, plain, tangent = tuple(passes), derive(cell), derive_tangent(cell)
+    return Entries(
+        train=schedule(plain, passes),
+        infer=schedule(plain, passes, INFER),
+        jvp=schedule(tangent, passes, JVP),
+        hvp=schedule(tangent, passes, HVP),
+    )
 
 
 def schedule(derivation: Derivation, passes: Iterable[str] = tuple(PASSES), entry: Entry = TRAIN) -> Program:

@@ -21,6 +21,7 @@ from symrnn.native.compiler import QUICK, compiler, pointwise_library
 from symrnn.printing.arrays import HELPERS
 from symrnn.printing.interface import Filled, Pairs, frame, has_sums
 from symrnn.printing.spelling import in_python
+from symrnn.schedule import Entries
 from symrnn.schedule.program import Program
 
 NAME = "cpp"
@@ -57,9 +58,9 @@ class Module(Filled):
     carries: bool
 
 
-def context(program: Program, header: Header) -> Module:
-    """Everything the templates print, for one program."""
-    return module(program, header, "np")
+def context(programs: Entries, header: Header) -> Module:
+    """Everything the templates print, for the programs of one cell."""
+    return module(programs.train, header, "np")
 
 
 def module(program: Program, header: Header, xp: str) -> Module:

@@ -17,7 +17,7 @@ from symrnn.native.compiler import compiler
 from symrnn.native.cuda_on_cpu import on_the_cpu
 from symrnn.printing.interface import Filled, Pairs
 from symrnn.printing.spelling import in_python
-from symrnn.schedule.program import Program
+from symrnn.schedule import Entries
 from symrnn.targets import cpp
 
 NAME = "cuda"
@@ -53,8 +53,9 @@ class Module(Filled):
     kernels: list[Kernel]
 
 
-def context(program: Program, header: Header) -> Module:
-    """Everything the templates print, for one program."""
+def context(programs: Entries, header: Header) -> Module:
+    """Everything the templates print, for the programs of one cell."""
+    program = programs.train
     made = cpp.module(program, header, "cp")
     d = program.derivation
     cell = d.cell

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from symrnn.calculus.ir import Contraction, Pointwise, Statement, numbered, times_read
 from symrnn.emit import Header
-from symrnn.language.cell import Axes, axis_parts
+from symrnn.language.cell import Axes, Variable, axis_parts
 from symrnn.printing.arrays import HELPERS, Writer, broken, insertions, is_view
 from symrnn.printing.interface import Filled, Pairs, Row, frame, has_sums
 from symrnn.printing.spelling import constant, in_python
+from symrnn.schedule import Entries
 from symrnn.schedule.program import BLOCKS, Program, Sweep
 
 NAME = "numpy"
@@ -19,10 +20,19 @@ PASSES = ("expand", "alias", "fuse", "hoist", "save")
 
 
 @dataclass(frozen=True)
-class Section:
-    """Lines of code of one block, each with the comment that goes above it (or "")."""
+class Assigned:
+    """Lines of code that compute a value, and the comment that goes above them (or "")."""
 
-    lines: tuple[tuple[str, str], ...]
+    name: str
+    comment: str
+    text: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """The assignments of one block."""
+
+    lines: tuple[Assigned, ...]
 
     def __bool__(self) -> bool:
         return bool(self.lines)
@@ -41,12 +51,9 @@ class Carry:
 
 @dataclass(frozen=True)
 class SweepText:
-    """One sweep as text: local names for what it reads, storage, and blocks of statements."""
+    """One sweep as text: storage and blocks of statements."""
 
     reverse: bool
-    sizes: Pairs
-    unpack: list[str]
-    steps: bool
     carries: list[Carry]
     rows: Pairs
     looped: list[tuple[str, str, str]]
@@ -55,6 +62,37 @@ class SweepText:
     loop: Section
     after: Section
     finish: Section
+
+    @property
+    def handed_on(self) -> str:
+        """The last line of the loop, where carried values are not stored (or "")."""
+        return " = ".join(", ".join(names) for names in zip(*(x[1:] for x in self.looped), strict=True))
+
+
+@dataclass(frozen=True)
+class Body:
+    """What runs in a function once its arguments are checked: lengths, local names, and sweeps.
+
+    `steps`: it reads the number of the step; `resumes`: the first step need not be number zero.
+    """
+
+    sizes: Pairs
+    unpack: list[str]
+    steps: bool
+    resumes: bool
+    zeros: bool
+    sweeps: list[SweepText]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function of the module, and what it returns by name, of outputs and last states and of their tangents."""
+
+    body: Body
+    results: Pairs
+    final: Pairs
+    tangents: Pairs = ()  # type: ignore[assignment]
+    final_tangents: Pairs = ()  # type: ignore[assignment]
 
 
 class _Sweep:
@@ -69,18 +107,14 @@ class _Sweep:
         sequences = {n for n, v in program.values.items() if v.timed} - computed
         self.rows = sequences | set(part.stored) | {n for c in self.buffers for n in (c.arrives, c.source)}
 
-    def text(self, given: str, unpack: list[str]) -> SweepText:
-        """All of it; carried values start with what is called `given`."""
+    def text(self, starts: dict[str, str]) -> SweepText:
+        """All of it; `starts` says what carried values begin with, by key."""
         sections = {name: self.section(name) for name in BLOCKS}
-        carries, rows = self.carries(given), self.storage()
         return SweepText(
             reverse=self.part.reverse,
-            sizes=self.sizes(),
-            unpack=unpack,
-            steps="steps" in self.mentioned,
-            carries=carries,
-            rows=rows,
-            looped=[(f'{given}["{c.key}"]', in_python(c.arrives), in_python(c.source)) for c in self.loops],
+            carries=self.carries(starts),
+            rows=self.storage(),
+            looped=[(starts[c.key], in_python(c.arrives), in_python(c.source)) for c in self.loops],
             **sections,
         )
 
@@ -88,15 +122,15 @@ class _Sweep:
         statements = getattr(self.part, block)
         writer = Writer(self.program, block, self.rows, {}, self.helpers, self.mentioned)
         nested = _nested(statements, self.part, self.kept())
-        lines, shown = [], ""
+        lines, shown = list[Assigned](), ""
         for s in statements:
             text = writer.value(s)
             if s.out.name in nested:
                 writer.inline[s.out.name] = text
                 continue
             equation = self.comment(s) if block == "loop" or not self.part.reverse else ""
-            first, *rest = broken(f"{self.target(s, block)} = {text}", 108 - 8)
-            lines += [(equation if equation != shown else "", first), *(("", line) for line in rest)]
+            written = broken(f"{self.target(s, block)} = {text}", 108 - 8)
+            lines.append(Assigned(s.out.name, equation if equation != shown else "", tuple(written)))
             shown = equation or shown
         return Section(tuple(lines))
 
@@ -110,29 +144,21 @@ class _Sweep:
             return ""
         return f"through {equation.text}" if self.part.reverse else equation.text
 
-    def params(self) -> list[str]:
-        """Assignments that give the parameters this sweep reads their local names."""
-        read = {a.name for s in self.part.statements() for a in s.args}
-        return _unpacked([v.name for v in self.program.derivation.cell.params if v.name in read], 'params["{}"]')
-
-    def sizes(self) -> list[tuple[str, str]]:
-        """(local, axis) for every length the blocks and their storage mention."""
-        axes = ("T", "B", *self.program.derivation.cell.axes)
-        return [(a if a in ("T", "B") else in_python(a), a) for a in axes if a in self.mentioned]
-
-    def carries(self, given: str) -> list[Carry]:
+    def carries(self, starts: dict[str, str]) -> list[Carry]:
         if self.buffers or self.part.loop:
             self.mentioned.add("T")
         pairs = [(c, c.source, c.arrives) if self.part.reverse else (c, c.arrives, c.source) for c in self.buffers]
         return [
-            Carry(c.key, self.rows_name(c.source), in_python(early), in_python(late), f'{given}["{c.key}"]')
+            Carry(c.key, self.rows_name(c.source), in_python(early), in_python(late), starts[c.key])
             for c, early, late in pairs
         ]
 
-    def ends(self, carries: list[Carry]) -> dict[str, str]:
-        """What the sweep hands out at its end, by key."""
-        rows = {c.key: f"{c.rows}[0]" if self.part.reverse else f"{c.rows}[-1].copy()" for c in carries}
-        return {c.key: in_python(c.arrives) for c in self.loops} | rows
+    def ends(self) -> dict[str, str]:
+        """What the sweep hands out at its end, by key; nobody else holds the arrays."""
+        last = "[0]" if self.part.reverse else "[-1].copy()"
+        rows = {c.key: f"{self.rows_name(c.source)}{last}" for c in self.buffers}
+        loops = {c.key: in_python(c.arrives) + ("" if self.part.reverse else ".copy()") for c in self.loops}
+        return loops | rows
 
     def rows_name(self, source: str) -> str:
         return numbered(f"{source}_rows", self.program.values.__contains__)
@@ -148,7 +174,11 @@ class _Sweep:
                 axes = [" + ".join(in_python(a) for a in axis_parts(axis)) for axis in value.axes]
                 self.mentioned |= {*lead, *(p for a in value.axes for p in axis_parts(a))}
                 shapes.setdefault(", ".join([*lead, *axes]), []).append(in_python(name))
-        return [(", ".join(names), shape if "," in shape else f"{shape},") for shape, names in shapes.items()]
+        return [
+            (", ".join(line), shape if "," in shape else f"{shape},")
+            for shape, names in shapes.items()
+            for line in _lines(names, 60)
+        ]
 
     def target(self, s: Statement, block: str) -> str:
         name = in_python(s.out.name)
@@ -157,18 +187,31 @@ class _Sweep:
         return f"{name}[:]" if any(s.out.name == c.source for c in self.buffers) else name
 
 
-def _unpacked(names: Iterable[str], source: str) -> list[str]:
-    """Assignments of several names a line, `source` with each name filled in on the right."""
-    lines: list[list[str]] = []
-    length = 0
+def _lines(names: Sequence[str], width: int) -> list[list[str]]:
+    """The names, as many a line as are about so wide together."""
+    lines: list[list[str]] = [[]]
     for name in names:
-        cost = 2 * len(name) + len(source) + 2
+        if lines[-1] and len(", ".join([*lines[-1], name])) > width:
+            lines.append([])
+        lines[-1].append(name)
+    return lines
+
+
+def _unpacked(names: Iterable[tuple[str, str]], source: str) -> list[str]:
+    """Assignments of several names a line; `source` with the second of each pair filled in stands on the right."""
+    lines: list[list[tuple[str, str]]] = []
+    length = 0
+    for name, filling in names:
+        cost = len(name) + len(filling) + len(source) + 2
         if not lines or length + cost > 104:
             lines.append([])
             length = 0
-        lines[-1].append(name)
+        lines[-1].append((name, filling))
         length += cost
-    return [f"{', '.join(map(in_python, line))} = {', '.join(source.format(n) for n in line)}" for line in lines]
+    return [
+        f"{', '.join(in_python(n) for n, _ in line)} = {', '.join(source.format(filling) for _, filling in line)}"
+        for line in lines
+    ]
 
 
 def _nested(statements: Sequence[Statement], part: Sweep, kept: set[str]) -> set[str]:
@@ -184,39 +227,110 @@ def _nested(statements: Sequence[Statement], part: Sweep, kept: set[str]) -> set
     }
 
 
+class _Program:
+    """A program as the body of a function."""
+
+    def __init__(self, program: Program, helpers: set[str]) -> None:
+        self.program, self.d = program, program.derivation
+        self.cell, self.of = self.d.cell, self.d.step.tangent_of
+        self.sweeps = [_Sweep(program, sweep, helpers) for sweep in program.sweeps]
+        self.shared = {*program.saved, *(c.source for c in self.sweeps[0].part.carried)}
+        self.shared |= {s.out.name for s in program.statements() if is_view(s)}
+
+    def body(self, starts: Sequence[str], sweeps: Sequence[int] = (0, 1), unpack: Sequence[str] = ()) -> Body:
+        """Some sweeps; each begins with the carried values of that name, tangents with those along the direction."""
+        chosen = [self.sweeps[k] for k in sweeps if k < len(self.sweeps)]
+        texts = [x.text(self.starts(start, x.part)) for x, start in zip(chosen, starts, strict=True)]
+        mentioned = set().union(*(x.mentioned for x in chosen))
+        axes = ("T", "B", *self.cell.axes)
+        sizes = [(a if a in ("T", "B") else in_python(a), a) for a in axes if a in mentioned]
+        begin = [c.start for x in texts for c in x.carries] + [start for x in texts for start, _, _ in x.looped]
+        zeros = any(start.startswith("zeros") for start in begin)
+        lines = [*(self.inputs() if 0 in sweeps else ()), *self.params(chosen), *unpack]
+        return Body(sizes, lines, "steps" in mentioned, chosen[0].part.name == "infer", zeros, texts)
+
+    def starts(self, given: str, sweep: Sweep) -> dict[str, str]:
+        """What the carried values of a sweep begin with: of the adjoints beside tangents only those of tangents."""
+        plain = "zeros" if sweep.reverse and self.of else given
+        along = given if sweep.reverse else f"dot_{given}"
+        return {
+            c.key: f'{along}["{self.of[c.key]}"]' if c.key in self.of else f'{plain}["{c.key}"]' for c in sweep.carried
+        }
+
+    def inputs(self) -> list[str]:
+        """Local names for inputs that come in a dict, and for the tangents of all."""
+        several = len(self.cell.inputs) > 1
+        lines = [f'{in_python(v.name)} = inputs["{v.name}"]' for v in self.cell.inputs if several]
+        given = {v.name for v in self.cell.inputs}
+        tangents = [(n, of) for n, of in self.of.items() if of in given and self.program.values[n].role == "input"]
+        return lines + [f'{in_python(n)} = dot_inputs["{of}"]' for n, of in tangents]
+
+    def params(self, sweeps: list[_Sweep]) -> list[str]:
+        """Local names for the parameters these sweeps read, and for their tangents."""
+        read = {a.name for x in sweeps for s in x.part.statements() for a in s.args}
+        plain = [(v.name, v.name) for v in self.cell.params if v.name in read]
+        values = self.program.values
+        along = [(n, of) for n, of in self.of.items() if n in read and values[n].role == "param"]
+        return [*_unpacked(plain, 'params["{}"]'), *_unpacked(along, 'dot_params["{}"]')]
+
+    def result(self, name: str) -> str:
+        return _own(name, self.shared)
+
+    def outputs(self, tangents: bool = False) -> Pairs:
+        names = [n for n in self.d.step.outputs if (n in self.of) == tangents]
+        return [(self.of.get(n, n), self.result(n)) for n in names]
+
+    def last(self, sweep: int = 0, tangents: bool = False) -> Pairs:
+        """The carried values at the end of a sweep, or their tangents."""
+        ends = self.sweeps[sweep].ends()
+        return [(self.of.get(key, key), text) for key, text in ends.items() if (key in self.of) == tangents]
+
+    def gradients(self, variables: Sequence[Variable]) -> Pairs:
+        return [(v.name, _array(self.result(self.d.gradients[v.name]), v.axes)) for v in variables]
+
+
 @dataclass(frozen=True)
 class Module(Filled):
     """What the template prints."""
 
     consts: Pairs
     tape: list[Row]
-    forward: SweepText
-    backward: SweepText
+    forward: Body
+    backward: Body
+    infer: Call
+    jvp: Call
+    hvp: Call
+    hvp_gradients: Pairs
     carries: bool
 
 
-def context(program: Program, header: Header) -> Module:
-    """Everything the template prints, for one program."""
-    cell, d = program.derivation.cell, program.derivation
+def context(programs: Entries, header: Header) -> Module:
+    """Everything the template prints, for the programs of one cell."""
     helpers: set[str] = set()
-    first, second = (_Sweep(program, sweep, helpers) for sweep in program.sweeps)
-    inputs = [f'{in_python(v.name)} = inputs["{v.name}"]' for v in cell.inputs if len(cell.inputs) > 1]
-    forward = first.text("state", [*inputs, *first.params()])
-    backward = second.text("dstate", [*second.params(), *_unpacked(map(in_python, program.saved), "tape.{}")])
-    shared = {*program.saved, *(c.source for c in first.part.carried)}
-    shared |= {s.out.name for s in program.statements() if is_view(s)}
+    train, infer, jvp, hvp = (
+        _Program(p, helpers) for p in (programs.train, programs.infer, programs.jvp, programs.hvp)
+    )
+    program, cell = train.program, train.cell
+    forward = train.body(["state"], [0])
+    tape = _unpacked([(n, in_python(n)) for n in program.saved], "tape.{}")
+    backward = train.body(["dstate"], [1], tape)
+    bodies = [forward, backward, infer.body(["state"]), jvp.body(["state"]), hvp.body(["state", "dstate"])]
     return Module(
         **vars(frame(program, header)),
         consts=[(constant(v.name), v.start) for v in cell.consts],
         tape=[_tape_row(program, n) for n in program.saved],
         forward=forward,
         backward=backward,
-        carries=bool(forward.carries or backward.carries),
-        final=list(first.ends(forward.carries).items()),
-        results=[(v.name, _own(v.name, shared)) for v in cell.outputs],
-        gradients=[(v.name, _array(_own(d.gradients[v.name], shared), v.axes)) for v in cell.params],
-        input_gradients=[(v.name, _own(d.gradients[v.name], shared)) for v in cell.inputs],
-        state_gradients=list(second.ends(backward.carries).items()),
+        infer=Call(bodies[2], infer.outputs(), infer.last()),
+        jvp=Call(bodies[3], jvp.outputs(), jvp.last(), jvp.outputs(tangents=True), jvp.last(tangents=True)),
+        hvp=Call(bodies[4], hvp.gradients(cell.inputs), hvp.last(1)),
+        hvp_gradients=hvp.gradients(cell.params),
+        carries=any(sweep.carries for body in bodies for sweep in body.sweeps),
+        final=train.last(),
+        results=train.outputs(),
+        gradients=train.gradients(cell.params),
+        input_gradients=train.gradients(cell.inputs),
+        state_gradients=train.last(1),
         uses={name: name in helpers for name in (*HELPERS, "math")} | {"sums": has_sums(cell)},
     )
 

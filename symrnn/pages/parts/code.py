@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from textwrap import dedent
 
-from symrnn.emit import emit
+from symrnn.emit import header, programs_for
 from symrnn.language.load import called
 from symrnn.pages.document import Block, Code, Equation, Equations, Fold, Phrase, Prose, Section, say
 from symrnn.pages.formula import Deriv, Formula
 from symrnn.pages.trace import Trace
+from symrnn.targets import numpy
 
-_PREPARES = re.compile(
-    r'size\[|params\["|tape\.|Tape\(|check\(|filled\(|carried\(|cotangent\(|np\.empty\(|dstate\[|inputs\['
-    r"|^(last|dparams|dstart|T|B) = "
-)
+BLOCKS = ("once", "before", "loop", "after", "finish")
 
 
 @dataclass(frozen=True)
-class Assigned:
-    """One assignment of the generated module: the name, the lines, and whether the loop over time repeats it."""
+class Lines:
+    """What computes one value in the generated module, and whether the loop over time repeats it."""
 
     name: str
     lines: tuple[str, ...]
@@ -31,8 +26,8 @@ class Assigned:
 
 def section(trace: Trace, shown: list[Equation]) -> Section:
     """Formula by formula, the lines of the generated module that compute it."""
-    (text,) = (a.text for a in emit(trace.cell, "numpy"))
-    forward, backward = _body(text, "forward"), _body(text, "backward")
+    module = numpy.context(programs_for(trace.cell, numpy.NAME), header(trace.cell, numpy.NAME))
+    forward, backward = _body(module.forward), _body(module.backward)
     by_left = {e.left: e for e in shown}
     values: dict[str, Formula] = {e.name: trace.symbol(e.name) for e in trace.cell.equations}
     adjoints: dict[str, Formula] = {}
@@ -60,24 +55,20 @@ def section(trace: Trace, shown: list[Equation]) -> Section:
     return Section("code", say("title.code"), tuple(blocks))
 
 
-def _body(text: str, function: str) -> list[Assigned]:
+def _body(body: numpy.Body) -> list[Lines]:
     """The assignments of one function, in order, without its preparations."""
-    found = next(n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef) and n.name == function)
-    lines = text.splitlines()
-    looped = {n for loop in ast.walk(found) if isinstance(loop, ast.For) for n in ast.walk(loop)}
-    assigned = []
-    for node in sorted((n for n in ast.walk(found) if isinstance(n, ast.Assign)), key=lambda n: n.lineno):
-        source = dedent("\n".join(lines[node.lineno - 1 : node.end_lineno])).splitlines()
-        target = node.targets[0]
-        target = target.elts[0] if isinstance(target, ast.Tuple) else target
-        name = target.value if isinstance(target, ast.Subscript) else target
-        if isinstance(name, ast.Name) and not _PREPARES.search("\n".join(source)):
-            assigned.append(Assigned(name.id, tuple(source), node in looped))
-    return assigned
+    found = []
+    for sweep in body.sweeps:
+        for block in BLOCKS:
+            section: numpy.Section = getattr(sweep, block)
+            found += [Lines(x.name, x.text, block == "loop") for x in section.lines]
+            if block == "loop" and sweep.handed_on:
+                found.append(Lines("", (sweep.handed_on,), True))
+    return found
 
 
 def _groups(
-    body: Sequence[Assigned], lefts: Mapping[str, Formula], last: Phrase | None
+    body: Sequence[Lines], lefts: Mapping[str, Formula], last: Phrase | None
 ) -> Iterator[tuple[Formula | Phrase | None, list[str]]]:
     """Runs of lines, each with the formula of the last name it assigns, or what it is for; `last` ends the loop."""
     pending: list[str] = []

@@ -1,0 +1,133 @@
+"""The other functions of a module beside what is known: infer and step, jvp against backward, hvp against both passes.
+
+jvp and backward are each other's transpose; hvp is how the gradients of the derivation change by a complex step, and
+symmetric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import signature
+
+import numpy as np
+
+from symrnn.proof.comparison import Comparison, Row, bare, is_misshapen, named
+from symrnn.proof.trial import Arrays
+
+#: Something by which there are gradients: (params, inputs or state; name).
+At = tuple[str, str]
+
+
+def brief(one: Comparison) -> list[Row]:
+    """What runs without a tape, and both products, along all directions at once."""
+    rows = _infer(one)
+    if is_misshapen(one.rows) or is_misshapen(rows):
+        return rows
+    hessian = _hvp(one, one.trial.directions)
+    return [*rows, _jvp(one), _curvature(one, hessian, one.trial.quantities(), "hvp along all directions")]
+
+
+def thorough(one: Comparison) -> list[Row]:
+    """The same with every gradient of hvp by itself, and the symmetry of the Hessian."""
+    rows = _infer(one)
+    if is_misshapen(one.rows) or is_misshapen(rows):
+        return rows
+    hessian, trial = _hvp(one, one.trial.directions), one.trial
+    rows.append(_jvp(one))
+    rows += [_curvature(one, hessian, [at], f"hvp of {at[1]}") for at in trial.quantities()]
+    other = _hvp(one, trial.others)
+    there, back = _inner(hessian, trial.others), _inner(other, trial.directions)
+    scale = sum(float(np.abs(hessian[g][n] * a).sum()) for g, arrays in trial.others.items() for n, a in arrays.items())
+    rows.append(one.figure("hvp, symmetric", "hvp", there, back, scale, _rounded(one, trial.others)))
+    return rows
+
+
+def _infer(one: Comparison) -> list[Row]:
+    """infer over the sequence, and step by step."""
+    trial, module = one.trial, one.module
+    params, x, state = one.given(trial.point)
+    with np.errstate(all="ignore"):
+        y, last = module.infer(params, x, state)
+        outputs, inputs, resumes = (
+            [v.name for v in one.cell.outputs],
+            one.typed(trial.point["inputs"]),
+            _resumes(module),
+        )
+        found = named(y, outputs)
+        rows = [
+            one.array(f"infer: {n}", found[n], a, one.output_sensitivity(0, n), "infer and step")
+            for n, a in trial.outputs.items()
+        ]
+        rows += [
+            one.array(f"infer: last {n}", last[n], a, one.output_sensitivity(1, n), "infer and step")
+            for n, a in trial.state.items()
+        ]
+        for t in range(trial.sizes["T"]):
+            y, state = module.step(params, bare({n: a[t] for n, a in inputs.items()}), state, *([t] if resumes else []))
+    rows += [
+        one.array(f"step: {n}", named(y, outputs)[n], a[-1], one.output_sensitivity(0, n), "infer and step")
+        for n, a in trial.outputs.items()
+    ]
+    rows += [
+        one.array(f"step: next {n}", state[n], a, one.output_sensitivity(1, n), "infer and step")
+        for n, a in trial.state.items()
+    ]
+    return rows
+
+
+def _resumes(module: object) -> bool:
+    return "t" in signature(module.step).parameters  # type: ignore[attr-defined]
+
+
+def _jvp(one: Comparison) -> Row:
+    """⟨jvp(v), w⟩ = ⟨v, backward(w)⟩."""
+    trial, every = one.trial, one.trial.quantities()
+    (params, x, state), along = one.given(trial.point), one.given(trial.directions)
+    with np.errstate(all="ignore"):
+        _, _, dot_y, dot_last = one.module.jvp(params, x, state, *along)
+    moved = named(dot_y, [v.name for v in one.cell.outputs])
+    pushed = sum(float((moved[n] * w).sum()) for n, w in trial.weights.items())
+    pushed += sum(float((dot_last[n] * w).sum()) for n, w in trial.state_weights.items())
+    parts = [one.along(at) for at in every]
+    return one.figure("jvp and backward", "jvp", pushed, sum(parts), sum(map(abs, parts)), one.sensitivity(every))
+
+
+def _hvp(one: Comparison, along: dict[str, Arrays]) -> dict[str, Arrays]:
+    trial = one.trial
+    params, x, state = one.given(trial.point)
+    dy, dstate = bare(one.typed(trial.weights)), one.typed(trial.state_weights)
+    with np.errstate(all="ignore"):
+        dparams, dx, dstart = one.module.hvp(params, x, state, dy, dstate, *one.given(along))
+    return {"params": dparams, "inputs": named(dx, [v.name for v in one.cell.inputs]), "state": dstart}
+
+
+def _curvature(one: Comparison, hessian: dict[str, Arrays], every: list[At], quantity: str) -> Row:
+    """Some gradients of hvp along another direction, beside complex steps of the gradients as they were derived."""
+    trial = one.trial
+    for group, name in every:
+        found, like = np.asarray(hessian[group][name]), trial.point[group][name]
+        if found.shape != like.shape or found.dtype != one.dtype:
+            return one.misshapen(f"hvp of {name}", "hvp")
+    other = {g: {n: a for n, a in arrays.items() if (g, n) in every} for g, arrays in trial.others.items()}
+    expected = _inner(trial.bent(), other)
+    scale = sum(float(np.abs(hessian[g][n] * a).sum()) for g, arrays in other.items() for n, a in arrays.items())
+    return one.figure(quantity, "hvp", _inner(hessian, other), expected, scale, _rounded(one, other))
+
+
+def _rounded(one: Comparison, other: dict[str, Arrays]) -> Callable[[], float]:
+    """How much gradients of hvp change by relative rounding of one, in the derivation and in the module."""
+
+    def measured() -> float:
+        exact = _inner(one.trial.bent(), other)
+        noise = max(abs(_inner(one.trial.bent(seed), other) - exact) for seed in range(3)) / one.trial.noise
+        return noise + one.change(along)
+
+    def along(x: Comparison) -> np.ndarray:
+        hessian = _hvp(x, x.trial.directions)
+        return np.array([(hessian[g][n] * a).sum() for g, arrays in other.items() for n, a in arrays.items()])
+
+    return measured
+
+
+def _inner(arrays: dict[str, Arrays], others: dict[str, Arrays]) -> float:
+    return sum(float((arrays[g][n] * a).sum()) for g, group in others.items() for n, a in group.items())
