@@ -336,7 +336,7 @@ def start(how, axes, size, rng, dtype):
         value = np.eye(*shape)
     else:
         value = np.full(shape, {"zeros": 0.0, "ones": 1.0}.get(how) if how in ("zeros", "ones") else float(how))
-    return value.astype(dtype)
+    return np.array(value, dtype)
 
 
 def length(axis, size):
@@ -392,25 +392,26 @@ def agree(what, array, axes, size, dtype):
         raise ValueError(f"{what} must have shape ({shape}) = {wanted}, but has {array.shape}")
 
 
-def named(what, arrays, axes, whole=False):
+def named(what, given, axes, whole=False):
     """The dict in the order of axes; raises for a name that is unknown or, where the whole is wanted, missing."""
-    if arrays is not None and not isinstance(arrays, dict):
-        raise TypeError(f"{what} must be a dict of arrays, but is {type(arrays).__name__}")
-    arrays = arrays or {}
-    for name in arrays:
+    if given is not None and not isinstance(given, dict):
+        raise TypeError(f"{what} must be a dict of arrays, but is {type(given).__name__}")
+    given = given or {}
+    for name in given:
         if name not in axes:
             raise ValueError(f'{what} has no "{name}"; its names are {", ".join(axes) or "none"}')
     for name in axes:
-        if whole and name not in arrays:
+        if whole and name not in given:
             raise ValueError(f'{what} lacks "{name}"; its names are {", ".join(axes)}')
-    return {name: arrays[name] for name in axes if name in arrays}
+    return {name: given[name] for name in axes if name in given}
 
 
-def filled(what, arrays, size, dtype):
+def filled(what, given, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
-    arrays = named(what, arrays, STATES)
+    given = named(what, given, STATES)
     return {
-        name: cotangent(f'{what}["{name}"]', arrays.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', given.get(name), axes, size, dtype, ("B",))
+        for name, axes in STATES.items()
     }
 
 

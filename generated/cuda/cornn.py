@@ -69,6 +69,7 @@ class Tape:
 
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
+    ready()
     size = {"I": I, "H": H}
     rng = np.random.default_rng(seed)
     return {
@@ -105,13 +106,9 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    if not isinstance(tape, Tape):
-        raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
-    size, dtype = tape.size, tape.dtype
-    params, dstate = named("params", arrays(params), PARAMS, whole=True), arrays(dstate)
-    for name, array in params.items():
-        agree(f'params["{name}"]', array, PARAMS[name], size, dtype)
-    dstate = filled("dstate", dstate, size, dtype)
+    params = arrays(params)
+    size, dtype = known(params, tape)
+    dstate = filled("dstate", arrays(dstate), size, dtype)
     dy = {"y": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["y"], size, dtype)}
     dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
     return dparams, dinputs["x"], dstart
@@ -472,7 +469,6 @@ def seen(a):
 
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
-    ready()
     for axis, n in size.items():
         if not isinstance(n, (int, np.integer)) or n < 1:
             raise ValueError(f"{axis} must be a whole number from 1, but is {n!r}")
@@ -490,7 +486,7 @@ def start(how, axes, size, rng, dtype):
         value = np.eye(*shape)
     else:
         value = np.full(shape, {"zeros": 0.0, "ones": 1.0}.get(how) if how in ("zeros", "ones") else float(how))
-    return cp.asarray(value).astype(dtype)
+    return cp.array(value, dtype)
 
 
 def length(axis, size):
@@ -521,6 +517,15 @@ def check(params, inputs, state):
         if axis not in size:
             raise ValueError(f"the length of axis {axis} follows from no argument{': pass state' if STATES else ''}")
     return size, dtype
+
+
+def known(params, tape):
+    """The size of every axis and the dtype of a tape, once params are found to agree with it."""
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
+    for name, array in named("params", params, PARAMS, whole=True).items():
+        agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)
+    return tape.size, tape.dtype
 
 
 def agree(what, array, axes, size, dtype):
@@ -555,7 +560,8 @@ def filled(what, given, size, dtype):
     """A whole state: what is given, checked, and zeros for the rest."""
     given = named(what, given, STATES)
     return {
-        name: cotangent(f'{what}["{name}"]', given.get(name), axes, size, dtype, ("B",)) for name, axes in STATES.items()
+        name: cotangent(f'{what}["{name}"]', given.get(name), axes, size, dtype, ("B",))
+        for name, axes in STATES.items()
     }
 
 

@@ -18,7 +18,6 @@ from symrnn.errors import SubstituteWarning, UsageError
 from symrnn.language.cell import Cell
 from symrnn.loading import load as execute
 from symrnn.native.compiler import QUICK, compiler, pointwise_library
-from symrnn.printing.arrays import HELPERS
 from symrnn.printing.interface import Filled, Pairs, frame, has_sums
 from symrnn.printing.spelling import in_python
 from symrnn.schedule.program import Program
@@ -54,8 +53,6 @@ class Module(Filled):
     forward: Part
     backward: Part
     kernels: list[Kernel]
-    forward_carries: list[str]
-    backward_carries: list[str]
 
 
 def context(program: Program, header: Header) -> Module:
@@ -86,9 +83,7 @@ def module(program: Program, header: Header, xp: str) -> Module:
         gradients=[(v.name, gradients[v.name]) for v in cell.params],
         input_gradients=[(v.name, gradients[v.name]) for v in cell.inputs],
         state_gradients=[(b.key, f"{b.last}.copy()") for b in backward.boundaries],
-        uses=dict.fromkeys(HELPERS, False) | {"sums": has_sums(cell)},
-        forward_carries=[],
-        backward_carries=[],
+        uses={"sums": has_sums(cell)},
     )
 
 
