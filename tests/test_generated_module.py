@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import os
 import subprocess
 import sys
 import traceback
 import warnings
 from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,80 +24,112 @@ from symrnn.generated.numpy import gru_d, lstm
 import symrnn
 from symrnn import build
 from symrnn.emit import emit
+from symrnn.native import compiler
 from symrnn.proof.check import check
 
+COMPILER = pytest.mark.skipif(compiler.compiler() is None, reason="no C++ compiler: install g++ or clang++")
 P = lstm.init(I=3, H=4, seed=0, dtype=np.float64)
 X = np.ones((5, 2, 3))
 Y, LAST, TAPE = lstm.forward(P, X)
 ZERO = np.zeros((2, 4))
 
-WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
-    "rank of x": (lambda: lstm.forward(P, X[0]), ValueError, r"x must have shape \(T, B, I\) = .*has \(2, 3\)"),
+WRONG: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
+    "rank of x": (lambda m: m.lstm.forward(P, X[0]), ValueError, r"x must have shape \(T, B, I\) = .*has \(2, 3\)"),
     "last axis of x": (
-        lambda: lstm.forward(P, X[..., :2]),
+        lambda m: m.lstm.forward(P, X[..., :2]),
         ValueError,
         r"x must have shape \(T, B, I\) = \(5, 2, 3\), but has \(5, 2, 2\)",
     ),
-    "x is a list": (lambda: lstm.forward(P, X.tolist()), TypeError, "x must be a NumPy array, but is list"),
+    "x is a list": (lambda m: m.lstm.forward(P, X.tolist()), TypeError, "x must be a NumPy array, but is list"),
     "x is an integer array": (
-        lambda: lstm.forward(P, X.astype(int)),
+        lambda m: m.lstm.forward(P, X.astype(int)),
         TypeError,
         "x must be float32 or float64, but is int64",
     ),
-    "x is float16": (lambda: lstm.forward(P, X.astype(np.float16)), TypeError, "float16"),
+    "x is float16": (lambda m: m.lstm.forward(P, X.astype(np.float16)), TypeError, "float16"),
     "mixed dtypes": (
-        lambda: lstm.forward(P, X.astype(np.float32)),
+        lambda m: m.lstm.forward(P, X.astype(np.float32)),
         TypeError,
         "x must be float64 like the other arguments, but is float32",
     ),
     "unknown parameter": (
-        lambda: lstm.forward(P | {"W_j": X}, X),
+        lambda m: m.lstm.forward(P | {"W_j": X}, X),
         ValueError,
         'params has no "W_j"; its names are W_i',
     ),
     "missing parameter": (
-        lambda: lstm.forward({k: v for k, v in P.items() if k != "b_o"}, X),
+        lambda m: m.lstm.forward({k: v for k, v in P.items() if k != "b_o"}, X),
         ValueError,
         'params lacks "b_o"',
     ),
-    "params is a list": (lambda: lstm.forward(list(P.values()), X), TypeError, "params must be a dict"),
-    "unknown state": (lambda: lstm.forward(P, X, {"k": ZERO}), ValueError, 'state has no "k"; its names are h, c'),
+    "params is a list": (lambda m: m.lstm.forward(list(P.values()), X), TypeError, "params must be a dict"),
+    "unknown state": (lambda m: m.lstm.forward(P, X, {"k": ZERO}), ValueError, 'state has no "k"; its names are h, c'),
     "shape of a state": (
-        lambda: lstm.forward(P, X, {"h": ZERO[:1]}),
+        lambda m: m.lstm.forward(P, X, {"h": ZERO[:1]}),
         ValueError,
         r'state\["h"\] must have shape \(B, H\) = \(2, 4\), but has \(1, 4\)',
     ),
     "dtype of a state": (
-        lambda: lstm.forward(P, X, {"c": ZERO.astype(np.float32)}),
+        lambda m: m.lstm.forward(P, X, {"c": ZERO.astype(np.float32)}),
         TypeError,
         r'state\["c"\] must be',
     ),
-    "shape of dy": (lambda: lstm.backward(P, TAPE, Y[1:]), ValueError, r"dy must have shape \(T, B, H\) = \(5, 2, 4\)"),
-    "dtype of dy": (lambda: lstm.backward(P, TAPE, Y.astype(np.float32)), TypeError, "dy must be float64"),
+    "shape of dy": (
+        lambda m: m.lstm.backward(P, m.tape, Y[1:]),
+        ValueError,
+        r"dy must have shape \(T, B, H\) = \(5, 2, 4\)",
+    ),
+    "dtype of dy": (lambda m: m.lstm.backward(P, m.tape, Y.astype(np.float32)), TypeError, "dy must be float64"),
     "params of backward": (
-        lambda: lstm.backward(P | {"U_g": X[0]}, TAPE, Y),
+        lambda m: m.lstm.backward(P | {"U_g": X[0]}, m.tape, Y),
         ValueError,
         r'params\["U_g"\] must have shape \(H, H\) = \(4, 4\), but has \(2, 3\)',
     ),
-    "a tape of something else": (lambda: lstm.backward(P, Y, Y), TypeError, "tape must be the Tape .* but is ndarray"),
-    "no units": (lambda: lstm.init(I=3, H=0), ValueError, "H must be a whole number from 1, but is 0"),
-    "half a unit": (lambda: lstm.init(I=3, H=4.5), ValueError, "H must be a whole number"),
-    "integer parameters": (lambda: lstm.init(I=3, H=4, dtype=int), TypeError, "dtype must be float32 or float64"),
-    "unknown dstate": (lambda: lstm.backward(P, TAPE, Y, {"y": ZERO}), ValueError, 'dstate has no "y"'),
+    "a tape of something else": (
+        lambda m: m.lstm.backward(P, Y, Y),
+        TypeError,
+        "tape must be the Tape .* but is ndarray",
+    ),
+    "no units": (lambda m: m.lstm.init(I=3, H=0), ValueError, "H must be a whole number from 1, but is 0"),
+    "half a unit": (lambda m: m.lstm.init(I=3, H=4.5), ValueError, "H must be a whole number"),
+    "integer parameters": (lambda m: m.lstm.init(I=3, H=4, dtype=int), TypeError, "dtype must be float32 or float64"),
+    "unknown dstate": (lambda m: m.lstm.backward(P, m.tape, Y, {"y": ZERO}), ValueError, 'dstate has no "y"'),
     "missing input": (
-        lambda: gru_d.forward(gru_d.init(2, 3), {"x": np.zeros((1, 1, 2), np.float32)}),
+        lambda m: m.gru_d.forward(gru_d.init(2, 3), {"x": np.zeros((1, 1, 2), np.float32)}),
         ValueError,
         'inputs lacks "m"',
     ),
-    "inputs is an array": (lambda: gru_d.forward(gru_d.init(2, 3), X), TypeError, "inputs must be a dict"),
+    "inputs is an array": (lambda m: m.gru_d.forward(gru_d.init(2, 3), X), TypeError, "inputs must be a dict"),
 }
 
 
+#: What the backends say in words of their own; all else is the same.
+WORDS = {
+    "numpy": {},
+    "cpp": {},
+    "cuda": {
+        "a NumPy array": "a CuPy array or a device tensor",
+        "float32 or float64": "float32, float64, float16, bfloat16",
+    },
+}
+
+
+@cache
+def modules(backend: str) -> Any:
+    """The modules whose functions are called wrongly, and a tape of the right kind."""
+    options = {"host": True} if backend == "cuda" else {}
+    made = {name: symrnn.compile(symrnn.load(name), backend, **options) for name in ("lstm", "gru_d")}
+    return SimpleNamespace(**made, tape=made["lstm"].forward(P, X)[2])
+
+
 @pytest.mark.parametrize("what", WRONG)
-def test_a_wrong_argument_is_named(what: str) -> None:
+@pytest.mark.parametrize("backend", ["numpy", *(pytest.param(b, marks=COMPILER) for b in ("cpp", "cuda"))])
+def test_a_wrong_argument_is_named(what: str, backend: str) -> None:
     call, kind, message = WRONG[what]
+    for usual, own in WORDS[backend].items():
+        message = message.replace(usual, own)
     with pytest.raises(kind, match=message):
-        call()
+        call(modules(backend))
 
 
 @pytest.mark.parametrize("name", symrnn.gallery())
@@ -163,14 +200,41 @@ def test_extreme_inputs_raise_no_warning() -> None:
     assert np.isfinite(y).all() and all(np.isfinite(g).all() for g in grads[0].values())
 
 
-def test_the_module_needs_numpy_and_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "cell.py").write_text(emit(symrnn.load("slstm"))[0].text, encoding="utf-8")
-    code = (
-        "import sys, cell, numpy as np; p = cell.init(2, 3); "
-        "y, s, t = cell.forward(p, np.zeros((4, 1, 2), np.float32)); cell.backward(p, t, y); "
-        "assert not {'symrnn', 'sympy', 'jinja2'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
+ALONE = """
+import sys
+sys.modules.update(dict.fromkeys(["symrnn", "sympy", "jinja2"]))  # an import of one of them fails
+import numpy as np
+import slstm
+p = slstm.init(2, 3)
+x = np.linspace(-1, 1, 8, dtype=np.float32).reshape(4, 1, 2)
+y, last, tape = slstm.forward(p, x)
+dparams, dx, dstate = slstm.backward(p, tape, y, last)
+np.savez("results", y=y, dx=dx, **dparams)
+"""
+
+
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("cpp", marks=COMPILER)])
+def test_the_module_needs_no_symrnn(backend: str, tmp_path: Path) -> None:
+    for artifact in emit(symrnn.load("slstm"), backend):
+        (tmp_path / artifact.path).write_text(artifact.text, encoding="utf-8")
+    environment = os.environ | {"SYMRNN_CACHE": str(tmp_path / "store")}
+    subprocess.run([sys.executable, "-c", ALONE], cwd=tmp_path, env=environment, check=True, timeout=60)
+    module = symrnn.compile(symrnn.load("slstm"))
+    params, x = module.init(2, 3), np.linspace(-1, 1, 8, dtype=np.float32).reshape(4, 1, 2)
+    y, last, tape = module.forward(params, x)
+    dparams, dx, _ = module.backward(params, tape, y, last)
+    found = np.load(tmp_path / "results.npz")
+    for name, value in {"y": y, "dx": dx, **dparams}.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_no_function_of_a_generated_module_takes_the_name_of_another() -> None:
+    for path in files("symrnn.generated").joinpath("cpp").iterdir():
+        if path.name.endswith(".py"):
+            body = ast.parse(path.read_text(encoding="utf-8")).body
+            names = [n.name for n in body if isinstance(n, ast.FunctionDef | ast.ClassDef)]
+            names += [t.id for n in body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)]
+            assert len(names) == len(set(names)), path.name
 
 
 def test_tracebacks_show_generated_lines() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import sympy as sp
@@ -12,7 +12,7 @@ from symrnn.calculus.ir import BATCH, TIME, Labels, Ref, axis_of, numbered, symb
 from symrnn.compiled.layout import Layout
 from symrnn.compiled.ops import Assign, Home, Map, Reduce, extent
 from symrnn.functions.table import Function
-from symrnn.language.cell import Cell
+from symrnn.language.cell import Axes, Cell, axis_parts
 from symrnn.printing.infix import Infix, decimal
 from symrnn.printing.spelling import in_python, means_something_in_c
 from symrnn.schedule.program import Sweep
@@ -77,7 +77,9 @@ class Kernel:
     """One kernel for the templates; kind is map, sequence, sum, largest, smallest or peak.
 
     `space` and `over` are (index, length, where it is found in n or k) of the labels that stay and of those searched;
-    `rows` says that the labels summed include the one along which memory is contiguous.
+    `rows` says that the labels summed include the one along which memory is contiguous; the `factors` are what is
+    summed or searched. `sizes` are the lengths the kernel reads, each with its place among all; `stepped` says that it
+    reads the step for which it is called.
     """
 
     name: str
@@ -96,8 +98,10 @@ class Kernel:
     body: tuple[Line, ...]
     stores: tuple[Load, ...]
     held: tuple[Held, ...]
-    term: str
+    factors: tuple[str, ...]
     target: str
+    sizes: tuple[tuple[str, int], ...] = ()
+    stepped: bool = False
 
     @property
     def parameters(self) -> list[str]:
@@ -132,13 +136,17 @@ class Writer:
         self.row = "t" if op.block == "loop" else ""
         labels = op.space if isinstance(op, Map) else (*op.space, *op.over)
         self.index = _indices(labels, set(self.sizes.values()))
-        return self.map(op) if isinstance(op, Map) else self.reduce(op)
+        self.read, self.stepped = set[str](), False
+        made = self.map(op) if isinstance(op, Map) else self.reduce(op)
+        read = tuple((name, place) for place, (axis, name) in enumerate(self.sizes.items()) if axis in self.read)
+        return replace(made, sizes=read, stepped=self.stepped and made.kind != "sequence")
 
     # -- fused kernels -------------------------------------------------------------------------------------
 
     def map(self, op: Map) -> Kernel:
         held = {r.arrives: r for r in op.registers}
         names = self.local_names(op)
+        self.read |= {"T"} if op.sequence else set()
         body = self.body(op, names)
         fixed = [r for r in op.loads if op.sequence and r not in held and self.fixed(r)]
         loads = [Load(names[r], names[r] if r in held or r in fixed else self.load(r)) for r in op.loads]
@@ -159,7 +167,7 @@ class Writer:
             body=body,
             stores=tuple(Load(names[r], self.place(r)) for r in op.stores if not self.only_held(r, op)),
             held=tuple(self.held(r.arrives, r.source, names, op) for r in op.registers),
-            term="",
+            factors=(),
             target="",
         )
 
@@ -247,7 +255,7 @@ class Writer:
             body=(),
             stores=(),
             held=(),
-            term=" * ".join(self.load(a) for a in op.args),
+            factors=tuple(self.load(a) for a in op.args),
             target=self.place(op.out),
         )
 
@@ -268,9 +276,9 @@ class Writer:
             case "const":
                 return f"compute_t({self.cell.variable(ref.name).start})"
             case "size":
-                return f"compute_t({self.sizes[ref.name]})"
+                return f"compute_t({self.size((ref.name,))})"
             case "time":
-                return f"compute_t({self.row or self.index[TIME]})"
+                return f"compute_t({self.step()})"
             case "identity":
                 return f"compute_t({self.index[ref.labels[0]]} == {self.index[ref.labels[1]]})"
         return f"compute_t({self.place(ref, row)})"
@@ -279,23 +287,43 @@ class Writer:
         """The element of the buffer where a component lives."""
         home, value = self.home(ref), self.values[ref.name]
         buffer = home.buffer
-        steps: list[tuple[str, str]] = []
+        steps: list[tuple[str, Axes]] = []
         if buffer.rows:
-            at = row or self.row or self.index[TIME]
+            at = row or self.step()
             at = {"T - 1": "T"}.get(at, f"{at} + 1") if home.shift else at
-            steps.append((f"{_factor(at)} % 2" if buffer.rows == "2" else at, ""))
+            steps.append((f"{_factor(at)} % 2" if buffer.rows == "2" else at, ("T",)))
         labels = [x for x in ref.labels if x != TIME]
         if value.batched:
-            steps.append((self.index[BATCH], self.sizes["B"]))
+            steps.append((self.index[BATCH], ("B",)))
             labels.remove(BATCH)
         for label, axis in zip(labels, buffer.axes[:-1] if labels else (), strict=False):
             if label != labels[-1]:
-                steps.append((self.index[label], self.length(axis)))
+                steps.append((self.index[label], (axis,)))
         if labels:
             columns = buffer.axes if len(labels) == 1 else buffer.axes[-1:]
-            before = f"{extent(home.offset, self.sizes)} + " if home.offset else ""
-            steps.append((before + self.index[labels[-1]], extent(columns, self.sizes)))
-        return f"{self.pointer(buffer.name)}[{_horner(steps)}]"
+            before = f"{self.size(home.offset)} + " if home.offset else ""
+            steps.append((before + self.index[labels[-1]], columns))
+        return f"{self.pointer(buffer.name)}[{self.position(steps)}]"
+
+    def position(self, steps: list[tuple[str, Axes]]) -> str:
+        """Where in memory the element at these indices lies, by Horner's rule; each with the axes it runs over."""
+        if not steps:
+            return "0"
+        text = steps[0][0]
+        for index, axes in steps[1:]:
+            left = f"({text})" if "+" in text or "%" in text else text
+            text = f"{left} * {_factor(self.size(axes))} + {index}"
+        return text
+
+    def step(self) -> str:
+        """The step for which the kernel is called, or the index that runs over all steps."""
+        self.stepped = self.stepped or bool(self.row)
+        return self.row or self.index[TIME]
+
+    def size(self, axes: Axes) -> str:
+        """The length of axes laid side by side, which the kernel then reads."""
+        self.read |= {part for a in axes for part in axis_parts(a)}
+        return extent(axes, self.sizes)
 
     def pointer(self, buffer: str) -> str:
         return f"{buffer}_at"
@@ -321,8 +349,7 @@ class Writer:
         return tuple(reversed(found))
 
     def length(self, label: str) -> str:
-        plain = {TIME: "T", BATCH: "B"}.get(label) or axis_of(label)
-        return self.sizes[plain] if plain in self.sizes else extent((plain,), self.sizes)
+        return self.size(({TIME: "T", BATCH: "B"}.get(label) or axis_of(label),))
 
 
 def sizes(cell: Cell) -> dict[str, str]:
@@ -345,16 +372,6 @@ def _temporaries(taken: set[str]) -> Iterable[str]:
         k += 1
         if f"s{k}" not in taken:
             yield f"s{k}"
-
-
-def _horner(steps: list[tuple[str, str]]) -> str:
-    if not steps:
-        return "0"
-    text = steps[0][0]
-    for index, length in steps[1:]:
-        left = f"({text})" if "+" in text or "%" in text else text
-        text = f"{left} * {_factor(length)} + {index}"
-    return text
 
 
 def _factor(length: str) -> str:

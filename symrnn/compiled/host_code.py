@@ -122,12 +122,12 @@ class HostCode:
         """The call; what must be done right before it goes to `lines`."""
         left = self.beside(op.left, op.block)
         if op.kind == "times":
-            return f"product({left}, {self.stacked(op, lines)}, {self.beside(op.outs, op.block)})"
+            return _call("product", left, self.stacked(op, lines), self.beside(op.outs, op.block))
         outs = self.gradient(op)
         if op.kind == "outer":
             assert op.right is not None
-            return f"product({left}.T, {self.beside((op.right,), op.block)}, {outs})"
-        return f"{self.xp}.sum({left}, axis=0, out={outs})"
+            return _call("product", f"{left}.T", self.beside((op.right,), op.block), outs)
+        return _call(f"{self.xp}.sum", left, "axis=0", f"out={outs}")
 
     def gradient(self, op: Product) -> str:
         """The array that takes several gradients one below the other, or the only one's own."""
@@ -308,6 +308,14 @@ class HostCode:
         packed = buffer.name in self.plan.packs.members
         axes = [buffer.axes] if packed else [(a,) for a in buffer.axes]
         return _tuple([*rows, *(["B"] if buffer.batched else []), *(extent(a, self.sizes) for a in axes)])
+
+
+def _call(name: str, *args: str) -> str:
+    """A call; one argument a line where all together are too long for the deepest block."""
+    text = f"{name}({', '.join(args)})"
+    if len(text) > 104:
+        text = "\n".join([f"{name}(", *(f"    {a}," for a in args), ")"])
+    return text
 
 
 def _tuple(items: list[str]) -> str:

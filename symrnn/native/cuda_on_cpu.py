@@ -14,7 +14,6 @@ import numpy as np
 
 from symrnn.native.compiler import QUICK, library
 
-FLAGS = (*QUICK, "-Wno-unused")
 _KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(')
 _MEETING = re.compile(r"__syncthreads|__shfl|block_sum|block_best|column_sum")
 
@@ -35,7 +34,7 @@ class RawModule:
         )
         code = self.code.replace("#include <cuda_fp16.h>\n", "")  # the header above knows __half
         text = f"{header}\nnamespace cell {{\n{code}\n}}  // namespace cell\n{launches}"
-        return library(text, (*FLAGS, *self.options))
+        return library(text, (*QUICK, *self.options))
 
     @cached_property
     def names(self) -> dict[str, bool]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache
+from importlib.resources import files
 from types import ModuleType
 
 from symrnn.compiled.c import SPELLING, Kernel, sizes
@@ -17,8 +19,7 @@ from symrnn.emit import Artifact, Header, emit
 from symrnn.errors import SubstituteWarning, UsageError
 from symrnn.language.cell import Cell
 from symrnn.loading import load as execute
-from symrnn.native.compiler import QUICK, compiler, pointwise_library
-from symrnn.printing.arrays import HELPERS
+from symrnn.native.compiler import QUICK, compiler, library
 from symrnn.printing.interface import Filled, Pairs, frame, has_sums
 from symrnn.printing.spelling import in_python
 from symrnn.schedule import Entries
@@ -46,6 +47,15 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Library:
+    """The text of `symrnn.native.library` as part of a module: lines of its imports, and what follows them."""
+
+    imports: list[str]
+    from_imports: list[str]
+    text: str
+
+
+@dataclass(frozen=True)
 class Module(Filled):
     """What the templates print."""
 
@@ -55,7 +65,7 @@ class Module(Filled):
     forward: Part
     backward: Part
     kernels: list[Kernel]
-    carries: bool
+    library: Library
 
 
 def context(programs: Entries, header: Header) -> Module:
@@ -81,13 +91,24 @@ def module(program: Program, header: Header, xp: str) -> Module:
         forward=_part(forward, planned, "forward", {name for name, _ in tape}),
         backward=_part(backward, planned, "backward", set(re.findall(r"\w+", returned))),
         kernels=[*forward.kernels, *backward.kernels],
+        library=_library(),
         final=[(b.key, f"{b.last}.copy()") for b in forward.boundaries],
         results=[(v.name, f"{_result(v.name, forward)}.copy()") for v in cell.outputs],
         gradients=[(v.name, gradients[v.name]) for v in cell.params],
         input_gradients=[(v.name, gradients[v.name]) for v in cell.inputs],
         state_gradients=[(b.key, f"{b.last}.copy()") for b in backward.boundaries],
-        uses=dict.fromkeys(HELPERS, False) | {"sums": has_sums(cell)},
-        carries=False,
+        uses={"sums": has_sums(cell)},
+    )
+
+
+@cache
+def _library() -> Library:
+    source = files("symrnn.native").joinpath("library.py").read_text(encoding="utf-8")
+    found = [n for n in ast.parse(source).body if isinstance(n, ast.Import | ast.ImportFrom)]
+    return Library(
+        imports=[ast.unparse(n) for n in found if isinstance(n, ast.Import)],
+        from_imports=[ast.unparse(n) for n in found if isinstance(n, ast.ImportFrom)],
+        text="".join(source.splitlines(keepends=True)[found[-1].end_lineno :]),
     )
 
 
@@ -127,7 +148,7 @@ def load_for_check(cell: Cell, artifacts: Sequence[Artifact]) -> ModuleType:
     if stand_in():
         raise UsageError(f"The cpp code of {cell.name} cannot be checked without a C++ compiler.", TO_CHECK)
     module = load(cell, artifacts)
-    module.__dict__["pointwise_library"] = partial(pointwise_library, flags=QUICK)
+    module.__dict__["OPTIONS"] = QUICK
     return module
 
 
@@ -138,5 +159,6 @@ def load(cell: Cell, artifacts: Sequence[Artifact]) -> ModuleType:
         warnings.warn(said, SubstituteWarning, stacklevel=3)
         return execute(cell, emit(cell, "numpy"))
     module = execute(cell, artifacts)
-    module.__dict__["SOURCE"] = next(a.text for a in artifacts if a.path.endswith(".cpp"))
+    source = next(a.text for a in artifacts if a.path.endswith(".cpp"))
+    module.__dict__.update(SOURCE=source, library=library)  # a library that raises UsageError
     return module

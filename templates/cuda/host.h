@@ -17,8 +17,8 @@
 typedef _Float16 __half;
 #endif
 
-using std::cos; using std::erf; using std::erfc; using std::exp; using std::expm1; using std::fabs; using std::log; using std::log1p; using std::pow;
-using std::sin; using std::sqrt; using std::tanh;
+using std::cos; using std::erf; using std::erfc; using std::exp; using std::expm1; using std::fabs; using std::log;
+using std::log1p; using std::pow; using std::sin; using std::sqrt; using std::tanh;
 
 namespace host {
 
