@@ -12,7 +12,8 @@ import pytest
 
 import symrnn
 from symrnn.functions import numeric
-from symrnn.functions.table import COMPARISONS, ELEMENTWISE, FUNCTIONS, STRUCTURAL
+from symrnn.functions.calls import STRUCTURAL
+from symrnn.functions.table import COMPARISONS, ELEMENTWISE, FUNCTIONS
 from symrnn.language.cell import Cell
 from symrnn.language.load import parse
 from symrnn.native import compiler

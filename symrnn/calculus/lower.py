@@ -24,8 +24,9 @@ from symrnn.calculus.ir import (
     symbol,
 )
 from symrnn.errors import CellError
+from symrnn.functions.calls import STRUCTURAL
 from symrnn.functions.expressions import MAX_WHOLE_POWER, rounded, spellable
-from symrnn.functions.table import COMPARISONS, FUNCTIONS, STRUCTURAL, Function, exp, log, root, sqrt_
+from symrnn.functions.table import COMPARISONS, FUNCTIONS, Function, exp, log, root, sqrt_
 from symrnn.language.bounds import out_of_range, refuse_long
 from symrnn.language.cell import Apply, Axes, Cell, Equation, Expr, Name, Number, axis_parts
 
