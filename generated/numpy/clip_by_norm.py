@@ -92,7 +92,7 @@ def backward(params, tape, dy, dstate=None):
     # all steps at once
     d_max_n = -(np.einsum("tbn,tbn->tb", dy, g)) * limit / max_n**2
     d_g = (
-        d_max_n[:, :, None] * np.greater_equal(n[:, :, None], limit).astype(dtype) * g / np.maximum(n[:, :, None], 1e-18)
+        np.greater_equal(n[:, :, None], limit).astype(dtype) * d_max_n[:, :, None] * g / np.maximum(n[:, :, None], 1e-18)
         + limit * dy / max_n[:, :, None]
     )
     d_max_n_by_limit = d_max_n * np.greater(limit, n).astype(dtype)

@@ -56,9 +56,8 @@ class Tape(NamedTuple):
     h_prev: np.ndarray  # (T, B, H)
     A_prev: np.ndarray  # (T, B, H, H)
     s: np.ndarray  # (T, B, H)
-    h_arg_centred: np.ndarray  # (T, B, H)
     h_arg_std: np.ndarray  # (T, B)
-    h_arg_normed: np.ndarray  # (T, B, H)
+    h_layer_norm: np.ndarray  # (T, B, H)
     h: np.ndarray  # (T, B, H)
     h_again: np.ndarray  # (T, B, H)
 
@@ -91,7 +90,7 @@ def forward(params, x, state=None):
     W, C, gamma, beta = params["W"], params["C"], params["gamma"], params["beta"]
     h_rows, h_prev, h = carried(state["h"], T)
     A_rows, A_prev, A = carried(state["A"], T)
-    s, h_arg_centred, h_arg_normed, h_again = (np.empty((T, B, H), dtype) for _ in range(4))
+    s, h_layer_norm, h_again = (np.empty((T, B, H), dtype) for _ in range(3))
     h_arg_std = np.empty((T, B), dtype)
 
     # all steps at once
@@ -105,15 +104,15 @@ def forward(params, x, state=None):
         # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         h_arg = a + np.einsum("bhi,bi->bh", A_prev[t], s[t])
         sum_h_arg = h_arg.sum(axis=1)
-        h_arg_centred[t] = h_arg - sum_h_arg[:, None] / H
-        h_arg_std[t] = np.sqrt(np.einsum("bh,bh->b", h_arg_centred[t], h_arg_centred[t]) / H + 1e-05)
-        h_arg_normed[t] = h_arg_centred[t] / h_arg_std[t, :, None]
-        h[t] = np.maximum(gamma * h_arg_normed[t] + beta, 0)
+        h_arg_centred = h_arg - sum_h_arg[:, None] / H
+        h_arg_std[t] = np.sqrt(np.einsum("bh,bh->b", h_arg_centred, h_arg_centred) / H + 1e-05)
+        h_layer_norm[t] = h_arg_centred / h_arg_std[t, :, None]
+        h[t] = np.maximum(gamma * h_layer_norm[t] + beta, 0)
         # A = lam * A[t-1] + eta * outer(h, h)
         h_again[t] = h[t]
         A[t] = lam * A_prev[t] + eta * h[t, :, :, None] * h_again[t, :, None]
 
-    tape = Tape(size, dtype, x, h_prev, A_prev, s, h_arg_centred, h_arg_std, h_arg_normed, h, h_again)
+    tape = Tape(size, dtype, x, h_prev, A_prev, s, h_arg_std, h_layer_norm, h, h_again)
     last = {"h": h_rows[-1].copy(), "A": A_rows[-1].copy()}
     return h.copy(), last, tape
 
@@ -131,14 +130,14 @@ def backward(params, tape, dy, dstate=None):
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
     T, B, H = size["T"], size["B"], size["H"]
     W, C, gamma = params["W"], params["C"], params["gamma"]
-    x, h_prev, A_prev, s, h_arg_centred = tape.x, tape.h_prev, tape.A_prev, tape.s, tape.h_arg_centred
-    h_arg_std, h_arg_normed, h, h_again = tape.h_arg_std, tape.h_arg_normed, tape.h, tape.h_again
+    x, h_prev, A_prev, s, h_arg_std = tape.x, tape.h_prev, tape.A_prev, tape.s, tape.h_arg_std
+    h_layer_norm, h, h_again = tape.h_layer_norm, tape.h, tape.h_again
     d_h_pre, d_a = (np.empty((T, B, H), dtype) for _ in range(2))
 
     # all steps at once
     local_h_pre = np.greater(h, 0).astype(dtype)
-    dh_arg_normed_dh_arg_centred = 1 / h_arg_std
-    dh_arg_std_h_arg_normed_dh_arg_centred = -h_arg_centred / (h_arg_std[:, :, None]**3 * H)
+    dh_layer_norm_dot_dh_arg = -h_layer_norm / H
+    local_h_arg = 1 / h_arg_std
     ds_da = np.greater(s, 0).astype(dtype)
 
     d_h_next = dstate["h"]
@@ -151,14 +150,13 @@ def backward(params, tape, dy, dstate=None):
             (dy[t] + d_h_next + np.einsum("bhi,bh->bi", d_h_h_again, h[t]) + np.einsum("bhi,bi->bh", d_h_h_again, h_again[t]))
             * local_h_pre[t]
         )
-        d_h_arg_normed = d_h_pre[t] * gamma
-        d_h_arg_std_h_arg_normed = np.einsum("bh,bh->b", d_h_arg_normed, h_arg_centred[t])
-        d_h_arg_centred = (
-            d_h_arg_std_h_arg_normed[:, None] * dh_arg_std_h_arg_normed_dh_arg_centred[t]
-            + d_h_arg_normed * dh_arg_normed_dh_arg_centred[t, :, None]
+        d_h_layer_norm = d_h_pre[t] * gamma
+        sum_d_h_layer_norm = d_h_layer_norm.sum(axis=1)
+        d_h_layer_norm_dot = np.einsum("bh,bh->b", h_layer_norm[t], d_h_layer_norm)
+        d_h_arg = (
+            (d_h_layer_norm - sum_d_h_layer_norm[:, None] / H + d_h_layer_norm_dot[:, None] * dh_layer_norm_dot_dh_arg[t])
+            * local_h_arg[t, :, None]
         )
-        d_sum_h_arg_h_arg_centred = d_h_arg_centred.sum(axis=1)
-        d_h_arg = d_h_arg_centred - d_sum_h_arg_h_arg_centred[:, None] / H
         # through a = W @ h[t-1] + C @ x
         d_a[t] = (np.einsum("bh,bhi->bi", d_h_arg, A_prev[t])) * ds_da[t] + d_h_arg
         d_h_prev = d_a[t] @ W
@@ -169,7 +167,7 @@ def backward(params, tape, dy, dstate=None):
     d_x = times(d_a, C)
     d_W = outer_sum(d_a, h_prev)
     d_C = outer_sum(d_a, x)
-    d_gamma = np.einsum("tbh,tbh->h", d_h_pre, h_arg_normed)
+    d_gamma = np.einsum("tbh,tbh->h", d_h_pre, h_layer_norm)
     d_beta = d_h_pre.sum(axis=(0, 1))
 
     dparams = {

@@ -125,9 +125,8 @@ class Tape(NamedTuple):
     f: np.ndarray  # (T, B, H)
     g: np.ndarray  # (T, B, H)
     o: np.ndarray  # (T, B, H)
-    c_centred: np.ndarray  # (T, B, H)
     c_std: np.ndarray  # (T, B)
-    c_normed: np.ndarray  # (T, B, H)
+    layer_norm_c: np.ndarray  # (T, B, H)
     h_tanh: np.ndarray  # (T, B, H)
 
 
@@ -182,7 +181,7 @@ def forward(params, x, state=None):
     gamma_uo, b_o, gamma_c, beta_c = params["gamma_uo"], params["b_o"], params["gamma_c"], params["beta_c"]
     h_rows, h_prev, h = carried(state["h"], T)
     c_rows, c_prev, c = carried(state["c"], T)
-    u_i, u_f, u_g, u_o, i, f, g, o, c_centred, c_normed, h_tanh = (np.empty((T, B, H), dtype) for _ in range(11))
+    u_i, u_f, u_g, u_o, i, f, g, o, layer_norm_c, h_tanh = (np.empty((T, B, H), dtype) for _ in range(10))
     u = np.empty((T, B, H + H + H + H), dtype)
     m_u, s_u, c_std = (np.empty((T, B), dtype) for _ in range(3))
 
@@ -228,14 +227,14 @@ def forward(params, x, state=None):
         c[t] = f[t] * c_prev[t] + i[t] * g[t]
         # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         sum_c = c[t].sum(axis=1)
-        c_centred[t] = c[t] - sum_c[:, None] / H
-        c_std[t] = np.sqrt(np.einsum("bh,bh->b", c_centred[t], c_centred[t]) / H + 1e-05)
-        c_normed[t] = c_centred[t] / c_std[t, :, None]
-        h_tanh[t] = np.tanh(gamma_c * c_normed[t] + beta_c)
+        c_centred = c[t] - sum_c[:, None] / H
+        c_std[t] = np.sqrt(np.einsum("bh,bh->b", c_centred, c_centred) / H + 1e-05)
+        layer_norm_c[t] = c_centred / c_std[t, :, None]
+        h_tanh[t] = np.tanh(gamma_c * layer_norm_c[t] + beta_c)
         h[t] = o[t] * h_tanh[t]
 
     tape = Tape(size, dtype, x, h_prev, c_prev, w_i, w_f, w_g, w_o, w, m_w, s_w, u_i, u_f, u_g, u_o, u, m_u,
-                s_u, i, f, g, o, c_centred, c_std, c_normed, h_tanh)
+                s_u, i, f, g, o, c_std, layer_norm_c, h_tanh)
     last = {"h": h_rows[-1].copy(), "c": c_rows[-1].copy()}
     return h.copy(), last, tape
 
@@ -260,13 +259,13 @@ def backward(params, tape, dy, dstate=None):
     x, h_prev, c_prev, w_i, w_f, w_g = tape.x, tape.h_prev, tape.c_prev, tape.w_i, tape.w_f, tape.w_g
     w_o, w, m_w, s_w, u_i, u_f, u_g = tape.w_o, tape.w, tape.m_w, tape.s_w, tape.u_i, tape.u_f, tape.u_g
     u_o, u, m_u, s_u, i, f, g, o = tape.u_o, tape.u, tape.m_u, tape.s_u, tape.i, tape.f, tape.g, tape.o
-    c_centred, c_std, c_normed, h_tanh = tape.c_centred, tape.c_std, tape.c_normed, tape.h_tanh
+    c_std, layer_norm_c, h_tanh = tape.c_std, tape.layer_norm_c, tape.h_tanh
     d_h_pre, d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_u_o, d_u_g, d_u_f, d_u_i = (np.empty((T, B, H), dtype) for _ in range(9))
 
     # all steps at once
     dh_dh_pre = o * (1 - h_tanh**2)
-    dc_normed_dc_centred = 1 / c_std
-    dc_std_c_normed_dc_centred = -c_centred / (c_std[:, :, None]**3 * H)
+    dlayer_norm_c_dot_dc = -layer_norm_c / H
+    local_c = 1 / c_std
     dh_do_pre = h_tanh * o * (1 - o)
     dc_dg_pre = i * (1 - g**2)
     dc_df_pre = c_prev * f * (1 - f)
@@ -290,15 +289,14 @@ def backward(params, tape, dy, dstate=None):
         # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         d_h = dy[t] + d_h_next
         d_h_pre[t] = d_h * dh_dh_pre[t]
-        d_c_normed = d_h_pre[t] * gamma_c
-        d_c_std_c_normed = np.einsum("bh,bh->b", d_c_normed, c_centred[t])
-        d_c_centred = (
-            d_c_std_c_normed[:, None] * dc_std_c_normed_dc_centred[t]
-            + d_c_normed * dc_normed_dc_centred[t, :, None]
-        )
-        d_sum_c_c_centred = d_c_centred.sum(axis=1)
+        d_layer_norm_c = d_h_pre[t] * gamma_c
+        sum_d_layer_norm_c = d_layer_norm_c.sum(axis=1)
+        d_layer_norm_c_dot = np.einsum("bh,bh->b", layer_norm_c[t], d_layer_norm_c)
         # through c = f * c[t-1] + i * g
-        d_c = d_c_next - d_sum_c_c_centred[:, None] / H + d_c_centred
+        d_c = (
+            d_c_next
+            + (d_layer_norm_c - sum_d_layer_norm_c[:, None] / H + d_layer_norm_c_dot[:, None] * dlayer_norm_c_dot_dc[t]) * local_c[t, :, None]
+        )
         # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
         d_o_pre[t] = d_h * dh_do_pre[t]
         # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
@@ -411,7 +409,7 @@ def backward(params, tape, dy, dstate=None):
     d_o_pre_by_gamma_uo = d_o_pre * (u_o - m_u[:, :, None]) / s_u[:, :, None]
     d_gamma_uo = d_o_pre_by_gamma_uo.sum(axis=(0, 1))
     d_b_o = d_o_pre.sum(axis=(0, 1))
-    d_gamma_c = np.einsum("tbh,tbh->h", d_h_pre, c_normed)
+    d_gamma_c = np.einsum("tbh,tbh->h", d_h_pre, layer_norm_c)
     d_beta_c = d_h_pre.sum(axis=(0, 1))
 
     dparams = {

@@ -89,8 +89,6 @@ class Tape(NamedTuple):
     l_w_sqrt2: np.ndarray  # (T, B)
     l_w: np.ndarray  # (T, B, N)
     M_k_w: np.ndarray  # (T, B, N)
-    exp_a_w_arg: np.ndarray  # (T, B, N)
-    sum_exp_a_w_arg: np.ndarray  # (T, B)
     a_w: np.ndarray  # (T, B, N)
     e: np.ndarray  # (T, B, D)
     a: np.ndarray  # (T, B, D)
@@ -102,8 +100,6 @@ class Tape(NamedTuple):
     l_r_sqrt2: np.ndarray  # (T, B)
     l_r: np.ndarray  # (T, B, N)
     M_k_r: np.ndarray  # (T, B, N)
-    exp_a_r_arg: np.ndarray  # (T, B, N)
-    sum_exp_a_r_arg: np.ndarray  # (T, B)
     a_r: np.ndarray  # (T, B, N)
 
 
@@ -148,8 +144,8 @@ def forward(params, x, state=None):
     M_rows, M_prev, M = carried(state["M"], T)
     h = np.empty((T, B, H), dtype)
     k_w, e, a, k_r = (np.empty((T, B, D), dtype) for _ in range(4))
-    beta_w, l_w_sqrt2, sum_exp_a_w_arg, beta_r, l_r_sqrt2, sum_exp_a_r_arg = (np.empty((T, B), dtype) for _ in range(6))
-    l_w_sqrt, l_w, M_k_w, exp_a_w_arg, a_w, l_r_sqrt, l_r, M_k_r, exp_a_r_arg, a_r = (np.empty((T, B, N), dtype) for _ in range(10))
+    beta_w, l_w_sqrt2, beta_r, l_r_sqrt2 = (np.empty((T, B), dtype) for _ in range(4))
+    l_w_sqrt, l_w, M_k_w, a_w, l_r_sqrt, l_r, M_k_r, a_r = (np.empty((T, B, N), dtype) for _ in range(8))
     a_w_e = np.empty((T, B, N, D), dtype)
 
     # all steps at once
@@ -171,9 +167,9 @@ def forward(params, x, state=None):
         M_k_w[t] = np.einsum("bnd,bd->bn", M_prev[t], k_w[t])
         a_w_arg = beta_w[t, :, None] * M_k_w[t] / l_w[t] + s_w
         max_a_w_arg = a_w_arg.max(axis=-1)
-        exp_a_w_arg[t] = np.exp(a_w_arg - max_a_w_arg[:, None])
-        sum_exp_a_w_arg[t] = exp_a_w_arg[t].sum(axis=1)
-        a_w[t] = exp_a_w_arg[t] / sum_exp_a_w_arg[t, :, None]
+        exp_a_w_arg = np.exp(a_w_arg - max_a_w_arg[:, None])
+        sum_exp_a_w_arg = exp_a_w_arg.sum(axis=1)
+        a_w[t] = exp_a_w_arg / sum_exp_a_w_arg[:, None]
         # e = sigmoid(W_e @ h)
         e[t] = sigmoid(h[t] @ W_e.T)
         # a = W_a @ h
@@ -194,15 +190,14 @@ def forward(params, x, state=None):
         M_k_r[t] = np.einsum("bnd,bd->bn", M[t], k_r[t])
         a_r_arg = beta_r[t, :, None] * M_k_r[t] / l_r[t] + s_r
         max_a_r_arg = a_r_arg.max(axis=-1)
-        exp_a_r_arg[t] = np.exp(a_r_arg - max_a_r_arg[:, None])
-        sum_exp_a_r_arg[t] = exp_a_r_arg[t].sum(axis=1)
-        a_r[t] = exp_a_r_arg[t] / sum_exp_a_r_arg[t, :, None]
+        exp_a_r_arg = np.exp(a_r_arg - max_a_r_arg[:, None])
+        sum_exp_a_r_arg = exp_a_r_arg.sum(axis=1)
+        a_r[t] = exp_a_r_arg / sum_exp_a_r_arg[:, None]
         # r = a_r @ M
         r[t] = np.einsum("bn,bnd->bd", a_r[t], M[t])
 
-    tape = Tape(size, dtype, x, r_prev, M_prev, h, k_w, beta_w, l_w_sqrt, l_w_sqrt2, l_w, M_k_w,
-                exp_a_w_arg, sum_exp_a_w_arg, a_w, e, a, a_w_e, M, k_r, beta_r, l_r_sqrt, l_r_sqrt2, l_r,
-                M_k_r, exp_a_r_arg, sum_exp_a_r_arg, a_r)
+    tape = Tape(size, dtype, x, r_prev, M_prev, h, k_w, beta_w, l_w_sqrt, l_w_sqrt2, l_w, M_k_w, a_w, e, a,
+                a_w_e, M, k_r, beta_r, l_r_sqrt, l_r_sqrt2, l_r, M_k_r, a_r)
     last = {"r": r_rows[-1].copy(), "M": M_rows[-1].copy()}
     return r.copy(), last, tape
 
@@ -222,31 +217,25 @@ def backward(params, tape, dy, dstate=None):
     W_h, U_h, W_w, v_w, W_e = params["W_h"], params["U_h"], params["W_w"], params["v_w"], params["W_e"]
     W_a, W_r, v_r = params["W_a"], params["W_r"], params["v_r"]
     x, r_prev, M_prev, h, k_w, beta_w = tape.x, tape.r_prev, tape.M_prev, tape.h, tape.k_w, tape.beta_w
-    l_w_sqrt, l_w_sqrt2, l_w, M_k_w = tape.l_w_sqrt, tape.l_w_sqrt2, tape.l_w, tape.M_k_w
-    exp_a_w_arg, sum_exp_a_w_arg, a_w, e = tape.exp_a_w_arg, tape.sum_exp_a_w_arg, tape.a_w, tape.e
-    a, a_w_e, M, k_r, beta_r, l_r_sqrt = tape.a, tape.a_w_e, tape.M, tape.k_r, tape.beta_r, tape.l_r_sqrt
-    l_r_sqrt2, l_r, M_k_r, exp_a_r_arg = tape.l_r_sqrt2, tape.l_r, tape.M_k_r, tape.exp_a_r_arg
-    sum_exp_a_r_arg, a_r = tape.sum_exp_a_r_arg, tape.a_r
-    d_a_r_arg_shifted, d_a_w_arg_shifted = (np.empty((T, B, N), dtype) for _ in range(2))
+    l_w_sqrt, l_w_sqrt2, l_w, M_k_w, a_w = tape.l_w_sqrt, tape.l_w_sqrt2, tape.l_w, tape.M_k_w, tape.a_w
+    e, a, a_w_e, M, k_r, beta_r = tape.e, tape.a, tape.a_w_e, tape.M, tape.k_r, tape.beta_r
+    l_r_sqrt, l_r_sqrt2, l_r, M_k_r, a_r = tape.l_r_sqrt, tape.l_r_sqrt2, tape.l_r, tape.M_k_r, tape.a_r
+    d_a_r_arg, d_a_w_arg = (np.empty((T, B, N), dtype) for _ in range(2))
     d_beta_r_pre, d_beta_w_pre = (np.empty((T, B), dtype) for _ in range(2))
     d_k_r, d_a, d_W_e_h, d_k_w = (np.empty((T, B, D), dtype) for _ in range(4))
     d_h_pre = np.empty((T, B, H), dtype)
 
     # all steps at once
-    da_r_da_r_arg_shifted = 1 / sum_exp_a_r_arg
-    dsum_exp_a_r_arg_a_r_da_r_arg_shifted = -1 / sum_exp_a_r_arg**2
-    da_r_arg_shifted_dM_k_r = beta_r[:, :, None] / l_r
-    da_r_arg_shifted_dl_r = -beta_r[:, :, None] * M_k_r / l_r**2
-    da_r_arg_shifted_da_r_arg_by_beta_r = M_k_r / l_r
+    da_r_arg_dM_k_r = beta_r[:, :, None] / l_r
+    da_r_arg_dl_r = -beta_r[:, :, None] * M_k_r / l_r**2
+    da_r_arg_da_r_arg_by_beta_r = M_k_r / l_r
     dbeta_r_dbeta_r_pre = -np.expm1(-beta_r)
     dl_r_sqrt2_dk_r = k_r / l_r_sqrt2[:, :, None]
     dl_r_dM = l_r_sqrt2[:, :, None, None] * M / l_r_sqrt[:, :, :, None]
     de_dW_e_h = e * (1 - e)
-    da_w_da_w_arg_shifted = 1 / sum_exp_a_w_arg
-    dsum_exp_a_w_arg_a_w_da_w_arg_shifted = -1 / sum_exp_a_w_arg**2
-    da_w_arg_shifted_dM_k_w = beta_w[:, :, None] / l_w
-    da_w_arg_shifted_dl_w = -beta_w[:, :, None] * M_k_w / l_w**2
-    da_w_arg_shifted_da_w_arg_by_beta_w = M_k_w / l_w
+    da_w_arg_dM_k_w = beta_w[:, :, None] / l_w
+    da_w_arg_dl_w = -beta_w[:, :, None] * M_k_w / l_w**2
+    da_w_arg_da_w_arg_by_beta_w = M_k_w / l_w
     dbeta_w_dbeta_w_pre = -np.expm1(-beta_w)
     dl_w_sqrt2_dk_w = k_w / l_w_sqrt2[:, :, None]
     local_h_pre = 1 - h**2
@@ -260,17 +249,14 @@ def backward(params, tape, dy, dstate=None):
         d_r = dy[t] + d_r_next
         d_a_r = np.einsum("bd,bnd->bn", d_r, M[t])
         # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-        d_sum_exp_a_r_arg_a_r = np.einsum("bn,bn->b", d_a_r, exp_a_r_arg[t])
-        d_a_r_arg_shifted[t] = (
-            (d_sum_exp_a_r_arg_a_r[:, None] * dsum_exp_a_r_arg_a_r_da_r_arg_shifted[t, :, None] + d_a_r * da_r_da_r_arg_shifted[t, :, None])
-            * exp_a_r_arg[t]
-        )
-        d_M_k_r = d_a_r_arg_shifted[t] * da_r_arg_shifted_dM_k_r[t]
+        d_a_r_dot = np.einsum("bn,bn->b", a_r[t], d_a_r)
+        d_a_r_arg[t] = a_r[t] * (d_a_r - d_a_r_dot[:, None])
+        d_M_k_r = d_a_r_arg[t] * da_r_arg_dM_k_r[t]
         # through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-        d_l_r = d_a_r_arg_shifted[t] * da_r_arg_shifted_dl_r[t]
+        d_l_r = d_a_r_arg[t] * da_r_arg_dl_r[t]
         d_l_r_sqrt2 = np.einsum("bn,bn->b", d_l_r, l_r_sqrt[t])
         # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-        d_a_r_arg_by_beta_r = d_a_r_arg_shifted[t] * da_r_arg_shifted_da_r_arg_by_beta_r[t]
+        d_a_r_arg_by_beta_r = d_a_r_arg[t] * da_r_arg_da_r_arg_by_beta_r[t]
         # through beta_r = softplus(dot(v_r, h) + b_r)
         d_beta_r_pre[t] = (d_a_r_arg_by_beta_r.sum(axis=1)) * dbeta_r_dbeta_r_pre[t]
         # through k_r = W_r @ h
@@ -288,17 +274,14 @@ def backward(params, tape, dy, dstate=None):
         d_W_e_h[t] = (np.einsum("bnd,bn->bd", d_a_w_e, a_w[t])) * de_dW_e_h[t]
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
         d_a_w = np.einsum("bnd,bd->bn", d_a_w_e, e[t]) + np.einsum("bnd,bd->bn", d_M, a[t])
-        d_sum_exp_a_w_arg_a_w = np.einsum("bn,bn->b", d_a_w, exp_a_w_arg[t])
-        d_a_w_arg_shifted[t] = (
-            (d_sum_exp_a_w_arg_a_w[:, None] * dsum_exp_a_w_arg_a_w_da_w_arg_shifted[t, :, None] + d_a_w * da_w_da_w_arg_shifted[t, :, None])
-            * exp_a_w_arg[t]
-        )
-        d_M_k_w = d_a_w_arg_shifted[t] * da_w_arg_shifted_dM_k_w[t]
+        d_a_w_dot = np.einsum("bn,bn->b", a_w[t], d_a_w)
+        d_a_w_arg[t] = a_w[t] * (d_a_w - d_a_w_dot[:, None])
+        d_M_k_w = d_a_w_arg[t] * da_w_arg_dM_k_w[t]
         # through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-        d_l_w = d_a_w_arg_shifted[t] * da_w_arg_shifted_dl_w[t]
+        d_l_w = d_a_w_arg[t] * da_w_arg_dl_w[t]
         d_l_w_sqrt2 = np.einsum("bn,bn->b", d_l_w, l_w_sqrt[t])
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-        d_a_w_arg_by_beta_w = d_a_w_arg_shifted[t] * da_w_arg_shifted_da_w_arg_by_beta_w[t]
+        d_a_w_arg_by_beta_w = d_a_w_arg[t] * da_w_arg_da_w_arg_by_beta_w[t]
         # through beta_w = softplus(dot(v_w, h) + b_w)
         d_beta_w_pre[t] = (d_a_w_arg_by_beta_w.sum(axis=1)) * dbeta_w_dbeta_w_pre[t]
         # through k_w = W_w @ h
@@ -324,13 +307,13 @@ def backward(params, tape, dy, dstate=None):
     d_W_w = outer_sum(d_k_w, h)
     d_v_w = np.einsum("tb,tbh->h", d_beta_w_pre, h)
     d_b_w = d_beta_w_pre.sum(axis=(0, 1))
-    d_s_w = d_a_w_arg_shifted.sum(axis=(0, 1))
+    d_s_w = d_a_w_arg.sum(axis=(0, 1))
     d_W_e = outer_sum(d_W_e_h, h)
     d_W_a = outer_sum(d_a, h)
     d_W_r = outer_sum(d_k_r, h)
     d_v_r = np.einsum("tb,tbh->h", d_beta_r_pre, h)
     d_b_r = d_beta_r_pre.sum(axis=(0, 1))
-    d_s_r = d_a_r_arg_shifted.sum(axis=(0, 1))
+    d_s_r = d_a_r_arg.sum(axis=(0, 1))
 
     dparams = {
         "W_h": d_W_h,

@@ -13,7 +13,9 @@ from functools import cached_property, lru_cache
 
 import sympy as sp
 
+from symrnn.calculus.along_axis import Writer
 from symrnn.calculus.ir import (
+    AlongAxis,
     Concat,
     Contraction,
     OneHot,
@@ -61,8 +63,8 @@ class Contribution:
     """One summand of an adjoint.
 
     rule: seed (the cotangent of an output), next (handed back by step t+1), pointwise, broadcast (pointwise, then
-    summed over the axes along which the operand was broadcast), product, or slice. `expr` is the summand, in the
-    values `args`; `steps` are the statements that prepare it.
+    summed over the axes along which the operand was broadcast), product, slice, or along (a function
+    of a whole axis). `expr` is the summand, in the values `args`; `steps` are the statements that prepare it.
     """
 
     rule: str
@@ -288,6 +290,8 @@ class _Derivation:
                 return self.through_contraction(edge)
             case Concat():
                 return self.through_concat(edge)
+            case AlongAxis():
+                return self.through_along_axis(edge)
         raise AssertionError(f"no rule for {edge.statement}")
 
     def mapping(self, edge: Edge) -> dict[str, str]:
@@ -347,6 +351,12 @@ class _Derivation:
             return Contribution("slice", (cut.out,), cut.out.symbol, edge, (cut,))
         total = self.contraction(edge, (cut.out,), value)
         return Contribution("slice", (total.out,), total.out.symbol, edge, (cut, total))
+
+    def through_along_axis(self, edge: Edge) -> Contribution:
+        assert isinstance(edge.statement, AlongAxis)
+        writer = Writer(self.values, self.unique, "adjoint", edge.wrt)
+        expr = writer.vjp(edge.statement, self.adjoint_of[edge.of])
+        return Contribution("along", writer.operands(expr), expr, edge, tuple(writer.statements))
 
     # -- new values ----------------------------------------------------------------------------------------
 

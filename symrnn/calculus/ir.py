@@ -1,5 +1,7 @@
 """The two kinds of statement everything is made of, plus the small change: concatenate, slice, the best of an axis.
 
+Functions of a whole axis stay one statement until the schedule expands them.
+
 Every statement says with *labels* how the axes of its operands meet. A label is an axis name, primed where the
 same axis occurs twice (``H``, ``H'``); ``@B`` is the batch and ``@T`` time.
 """
@@ -14,6 +16,7 @@ from itertools import count
 
 import sympy as sp
 
+from symrnn.functions.whole_axis import AxisFunction
 from symrnn.language.cell import Axes
 
 Labels = tuple[str, ...]
@@ -150,7 +153,17 @@ class Peak:
     equation: str = ""
 
 
-Statement = Pointwise | Contraction | Concat | Slice | OneHot | Peak
+@dataclass(frozen=True)
+class AlongAxis:
+    """out = the row's function of the operand's last axis, which `out` keeps or loses, as the row says."""
+
+    out: Ref
+    args: tuple[Ref, ...]
+    row: AxisFunction
+    equation: str = ""
+
+
+Statement = Pointwise | Contraction | Concat | Slice | OneHot | Peak | AlongAxis
 
 
 def reads(statement: Statement) -> tuple[str, ...]:

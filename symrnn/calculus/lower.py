@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import sympy as sp
 
+from symrnn.calculus.along_axis import statements_of
 from symrnn.calculus.ir import (
     BATCH,
+    AlongAxis,
     Concat,
     Contraction,
     Labels,
     OneHot,
-    Peak,
     Pointwise,
     Ref,
     Statement,
@@ -26,11 +27,10 @@ from symrnn.calculus.ir import (
 from symrnn.errors import CellError
 from symrnn.functions.calls import STRUCTURAL
 from symrnn.functions.expressions import MAX_WHOLE_POWER, rounded, spellable
-from symrnn.functions.table import COMPARISONS, FUNCTIONS, Function, exp, log, root, sqrt_
+from symrnn.functions.table import COMPARISONS, FUNCTIONS, Function
+from symrnn.functions.whole_axis import WHOLE_AXIS
 from symrnn.language.bounds import out_of_range, refuse_long
 from symrnn.language.cell import Apply, Axes, Cell, Equation, Expr, Name, Number, axis_parts
-
-LAYER_NORM_EPS = sp.Rational(1, 100_000)
 
 
 def lower(cell: Cell) -> Step:
@@ -70,7 +70,8 @@ class _Lowering:
     def step(self) -> Step:
         for equation in self.cell.equations:
             self.lower_equation(equation)
-            refuse_long(self.statements, equation.place)
+            count = sum(statements_of(s.row) if isinstance(s, AlongAxis) else 1 for s in self.statements)
+            refuse_long(count, equation.place)
         carried = {}
         for c in self.cell.carries:
             source = c.of if c.lag == 0 else self.previous[_lagged(c.of, c.lag - 1)]
@@ -347,10 +348,13 @@ class _Lowering:
         build = lambda out: Pointwise(out, ref.symbol, (ref,), self.equation)  # noqa: E731
         return str(self.emit(("copy", name), f"{_short(name)}_again", axes, (name,), build).name)
 
-    def norm(self, e: Apply) -> sp.Expr:
-        a = self.name(self.expr(e.args[0]), e.args[0].axes, f"{self.equation}_arg")
-        squares = self.total(a**2, e.args[0].axes, f"{_short(a.name)}_squared")
-        return self.name(root(squares), e.axes, f"norm_{_short(a.name)}")
+    def along_axis(self, e: Apply) -> sp.Expr:
+        """A function of a whole axis that has a rule of its own stays whole."""
+        row, axes, expr = WHOLE_AXIS[e.op], e.args[0].axes, self.expr(e.args[0])
+        hint = self.hint(expr, row.name)
+        a = self.name(expr, axes, f"{self.equation}_arg")
+        ref = Ref(a.name, self.aligned(a.name, axes))
+        return self.emit((row, ref), hint, e.axes, (a.name,), lambda out: AlongAxis(out, (ref,), row, self.equation))
 
     def extreme(self, e: Apply) -> sp.Expr:
         """max or min over an axis: the one-hot of the best, times the values, summed."""
@@ -363,34 +367,6 @@ class _Lowering:
         return self.emit(
             (OneHot, a, largest), hint, axes, (a.name,), lambda out: OneHot(out, (ref,), largest, self.equation)
         )
-
-    def shifted(self, e: Apply) -> tuple[sp.Symbol, sp.Symbol, sp.Symbol]:
-        """exp(a - max a), its sum and the maximum: what softmax and logsumexp are made of."""
-        axes = e.args[0].axes
-        a = self.name(self.expr(e.args[0]), axes, f"{self.equation}_arg")
-        ref = Ref(a.name, self.aligned(a.name, axes))
-        top = self.emit(
-            (Peak, ref), f"max_{_short(a.name)}", axes[:-1], (a.name,), lambda out: Peak(out, (ref,), self.equation)
-        )
-        powers = self.name(exp(self.name(a - top, axes, f"{_short(a.name)}_shifted")), axes, f"exp_{_short(a.name)}")
-        return powers, self.total(powers, axes, f"sum_exp_{_short(a.name)}"), top
-
-    def softmax(self, e: Apply) -> sp.Expr:
-        powers, total, _ = self.shifted(e)
-        return self.name(powers / total, e.axes, f"softmax_{self.equation}")
-
-    def logsumexp(self, e: Apply) -> sp.Expr:
-        _, total, top = self.shifted(e)
-        return top + self.name(log(total), e.axes, f"log_{_short(total.name)}")
-
-    def layer_norm(self, e: Apply) -> sp.Expr:
-        axes = e.args[0].axes
-        a = self.name(self.expr(e.args[0]), axes, f"{self.equation}_arg")
-        size = self.size(axes[-1])
-        centred = self.name(a - self.total(a, axes, f"sum_{_short(a.name)}") / size, axes, f"{_short(a.name)}_centred")
-        squares = self.total(centred**2, axes, f"{_short(a.name)}_squared")
-        spread = self.name(sqrt_(squares / size + LAYER_NORM_EPS), axes[:-1], f"{_short(a.name)}_std")
-        return self.name(centred / spread, axes, f"{_short(a.name)}_normed")
 
     def concat(self, e: Apply) -> sp.Expr:
         names = [self.operand(a, f"{self.equation}_arg{k}") for k, a in enumerate(e.args)]
@@ -414,12 +390,9 @@ _STRUCTURES = {
     "mean": _Lowering.mean,
     "dot": _Lowering.dot,
     "outer": _Lowering.outer,
-    "norm": _Lowering.norm,
+    **{name: _Lowering.along_axis for name, row in WHOLE_AXIS.items() if row.rule is not None},
     "max": _Lowering.extreme,
     "min": _Lowering.extreme,
-    "softmax": _Lowering.softmax,
-    "logsumexp": _Lowering.logsumexp,
-    "layer_norm": _Lowering.layer_norm,
     "concat": _Lowering.concat,
     "identity": _Lowering.identity,
 }

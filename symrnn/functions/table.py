@@ -199,12 +199,6 @@ ACTIVATIONS: tuple[Function, ...] = (
     ),
 )
 
-#: No norm is shorter than this when it stands in a denominator: at zero its derivative is taken as zero.
-SHORTEST = 1e-18
-root = _row(
-    "root", r"\sqrt", lambda y, a: 1 / (2 * max_(y, sp.Float(SHORTEST))), definition=sqrt_, kinks=lambda a: (a,)
-)
-
 FUNCTIONS: dict[str, Function] = {f.name: f for f in (*PRIMITIVES, *ACTIVATIONS)}
 
 #: What a cell file may call elementwise, with the number of arguments.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from symrnn.functions.lazy import Lazy
-from symrnn.functions.table import SHORTEST, exp, log, max_, sqrt_
+from symrnn.functions.table import exp, log, max_, sqrt_
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +20,9 @@ else:
     np, sp = Lazy("numpy"), Lazy("sympy")
 
 Expr = Any
+
+#: No norm is shorter than this when it stands in a denominator: at zero its derivative is taken as zero.
+SHORTEST = 1e-18
 
 
 class Along(Protocol):
@@ -43,9 +46,14 @@ class Along(Protocol):
 class Matrix(Protocol):
     """Writes a Jacobian as pages show it: rows are those of the value, columns those of the argument."""
 
-    identity: Expr
-    ones: Expr
-    size: Expr
+    @property
+    def identity(self) -> Expr: ...
+
+    @property
+    def ones(self) -> Expr: ...
+
+    @property
+    def size(self) -> Expr: ...
 
     def diag(self, a: Expr) -> Expr: ...
 
@@ -191,7 +199,7 @@ def _layer_norm(along: Along, a: Expr) -> Expr:
 def _layer_norm_moved(along: Along, y: Expr, a: Expr, d: Expr) -> Expr:
     mean = along.named("{d}_mean", along.sum("sum_{d}", d) / along.size)
     share = along.named("{d}_share", along.sum("{d}_dot", y, d) / along.size)
-    return (d - mean - share * y) / along.apply("{a}_std", STD, a)
+    return (d - mean - share * y) / along.apply("{d}_std", STD, a)
 
 
 #: The root of the variance and a little more, that layer_norm divides by; cell files cannot call it.
@@ -246,8 +254,8 @@ _ROWS = (
         value=_logsumexp_value,
         rule=Rule(
             expansion=_logsumexp,
-            vjp=lambda along, y, a, d: d * along.apply("softmax_{a}", SOFTMAX, a),
-            jvp=lambda along, y, a, d: along.sum("{d}_mean", along.apply("softmax_{a}", SOFTMAX, a), d),
+            vjp=lambda along, y, a, d: d * along.apply("{d}_softmax", SOFTMAX, a),
+            jvp=lambda along, y, a, d: along.sum("{d}_mean", along.apply("{d}_softmax", SOFTMAX, a), d),
             jacobian=lambda matrix, y, a: matrix.apply(SOFTMAX, a),
         ),
     ),
@@ -269,8 +277,9 @@ _ROWS = (
     ),
 )
 
-#: What a cell file may call.
+#: Those that a cell file may call, and all.
 WHOLE_AXIS: dict[str, AxisFunction] = {row.name: row for row in _ROWS}
+ROWS: dict[str, AxisFunction] = WHOLE_AXIS | {STD.name: STD}
 
 
 def of_kind(kind: str) -> tuple[str, ...]:
