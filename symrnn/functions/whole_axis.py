@@ -215,6 +215,22 @@ STD = AxisFunction(
     convention="std",
 )
 
+NORM = AxisFunction(
+    "norm",
+    keeps=False,
+    value=_norm_value,
+    rule=Rule(
+        expansion=lambda along, a: sqrt_(along.sum("{a}_squared", a, a)),
+        vjp=_norm_share,
+        jvp=lambda along, y, a, d: along.sum("{d}_norm", along.named("{a}_unit", a / _not_zero(y)), d),
+        jacobian=lambda matrix, y, a: a / y,
+    ),
+    kind="length",
+    kinks=_norm_value,
+    fence="||",
+    convention="norm",
+)
+
 SOFTMAX = AxisFunction(
     "softmax",
     keeps=True,
@@ -232,21 +248,7 @@ _ROWS = (
     AxisFunction("mean", keeps=False, value=lambda a: a.mean(axis=-1), kind="sum"),
     AxisFunction("max", keeps=False, value=_extreme("argmax"), kinks=_near_ties),
     AxisFunction("min", keeps=False, value=_extreme("argmin"), kinks=_near_ties),
-    AxisFunction(
-        "norm",
-        keeps=False,
-        value=_norm_value,
-        rule=Rule(
-            expansion=lambda along, a: sqrt_(along.sum("{a}_squared", a, a)),
-            vjp=_norm_share,
-            jvp=lambda along, y, a, d: along.sum("{d}_norm", along.named("{a}_unit", a / _not_zero(y)), d),
-            jacobian=lambda matrix, y, a: a / y,
-        ),
-        kind="length",
-        kinks=_norm_value,
-        fence="||",
-        convention="norm",
-    ),
+    NORM,
     SOFTMAX,
     AxisFunction(
         "logsumexp",
