@@ -132,6 +132,17 @@ def test_the_first_nan_is_the_best_of_a_long_row(backend: str) -> None:
         np.testing.assert_array_equal(value, expected)
 
 
+@COMPILER
+@pytest.mark.parametrize("backend", ["cpp", "cuda"])
+def test_equal_numbers_have_no_variance(backend: str) -> None:
+    """… in a kernel that divides by the same length twice: x (1/n) is not the mean of equal numbers."""
+    twice = parse("input x[K], u[K]\noutput y, z\ny = layer_norm(x)\nz = layer_norm(u)\n", "twice")
+    made = symrnn.compile(twice, backend, **({"host": True} if backend == "cuda" else {}))
+    rows = np.array([[np.full(5, value) for value in SPECIAL[3:]]])
+    y, _, _ = made.forward({}, {"x": rows, "u": rows})
+    assert not any(a.any() for a in y.values())
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_numpy_computes_what_the_tables_say(dtype: str) -> None:
     """… of every function, at special values too: the reference of the other backends has a reference itself."""

@@ -514,9 +514,8 @@ inline_point void backward_step3_point(
     compute_t& d_h_layer_norm_mean, compute_t& d_h_layer_norm_share)
 {
     // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t s1 = 1 / H_;
-    d_h_layer_norm_mean = sum_d_h_layer_norm * s1;
-    d_h_layer_norm_share = d_h_layer_norm_dot * s1;
+    d_h_layer_norm_mean = sum_d_h_layer_norm / H_;
+    d_h_layer_norm_share = d_h_layer_norm_dot / H_;
 }
 
 extern "C" void backward_step3(const int64 t_, const int64* sizes, void* const* at)

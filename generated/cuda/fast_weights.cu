@@ -424,9 +424,8 @@ __device__ inline void backward_step3_point(
     compute_t& d_h_layer_norm_mean, compute_t& d_h_layer_norm_share)
 {
     // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t s1 = 1 / H_;
-    d_h_layer_norm_mean = sum_d_h_layer_norm * s1;
-    d_h_layer_norm_share = d_h_layer_norm_dot * s1;
+    d_h_layer_norm_mean = sum_d_h_layer_norm / H_;
+    d_h_layer_norm_share = d_h_layer_norm_dot / H_;
 }
 
 extern "C" __global__ void backward_step3(

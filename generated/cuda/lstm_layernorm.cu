@@ -624,9 +624,8 @@ __device__ inline void backward_step2_point(
     compute_t& d_layer_norm_c_mean, compute_t& d_layer_norm_c_share)
 {
     // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    const compute_t s1 = 1 / H_;
-    d_layer_norm_c_mean = sum_d_layer_norm_c * s1;
-    d_layer_norm_c_share = d_layer_norm_c_dot * s1;
+    d_layer_norm_c_mean = sum_d_layer_norm_c / H_;
+    d_layer_norm_c_share = d_layer_norm_c_dot / H_;
 }
 
 extern "C" __global__ void backward_step2(
