@@ -156,8 +156,9 @@ class _Step:
             self.kinks.append(float(np.min(np.abs(np.real(args[0] - args[1])))))
 
     def whole_axis(self, row: AxisFunction, a: Array) -> Array:
-        if self.kinks is not None and row.kinks is not None:
-            self.kinks.extend(np.ravel(row.kinks(np.real(a))))
+        ties = row.kinks if row.rule is None else None  # a rule says what the derivative at a kink is
+        if self.kinks is not None and ties is not None:
+            self.kinks.extend(np.ravel(ties(np.real(a))))
         return np.asarray(row.value(a))
 
 
