@@ -40,6 +40,7 @@ TEXTBOOK: dict[str, Callable[[list[float]], float | list[float]]] = {
     "logsumexp": lambda a: math.log(sum(map(math.exp, a))),
     "layer_norm": _normed,
     "std": _spread,
+    "rms_norm": lambda a: [x / math.sqrt(sum(y * y for y in a) / len(a) + 0.00001) for x in a],
 }
 
 

@@ -139,9 +139,13 @@ def _layer_norm_value(a: Any) -> Any:
     return (a - a.mean(axis=-1, keepdims=True)) / _std_value(a)[..., None]
 
 
+def _rms_norm_value(a: Any) -> Any:
+    return a / np.sqrt((a * a).mean(axis=-1, keepdims=True) + 1e-5)
+
+
 # -- how they are computed and differentiated --------------------------------------------------------------
 
-#: What layer_norm adds to a mean of squares, so that its root divides.
+#: What layer_norm and rms_norm add to a mean of squares, so that its root divides.
 _A_LITTLE = (1, 100_000)
 
 
@@ -200,6 +204,15 @@ def _layer_norm_moved(along: Along, y: Expr, a: Expr, d: Expr) -> Expr:
     mean = along.named("{d}_mean", along.sum("sum_{d}", d) / along.size)
     share = along.named("{d}_share", along.sum("{d}_dot", y, d) / along.size)
     return (d - mean - share * y) / along.apply("{d}_std", STD, a)
+
+
+def _rms(applied: Along | Matrix, norm: Expr) -> Expr:
+    return sqrt_(norm**2 / applied.size + _a_little())
+
+
+def _rms_norm_moved(along: Along, y: Expr, a: Expr, d: Expr) -> Expr:
+    share = along.named("{d}_share", along.sum("{d}_dot", y, d) / along.size)
+    return (d - share * y) / _rms(along, along.apply("{d}_norm", NORM, a))
 
 
 #: The root of the variance and a little more, that layer_norm divides by; cell files cannot call it.
@@ -276,6 +289,22 @@ _ROWS = (
         kind="normalised",
         word="LN",
         convention="std",
+    ),
+    AxisFunction(
+        "rms_norm",
+        keeps=True,
+        value=_rms_norm_value,
+        rule=Rule(
+            expansion=lambda along, a: a / _rms(along, along.apply("norm_{a}", NORM, a)),
+            vjp=_rms_norm_moved,
+            jvp=_rms_norm_moved,
+            jacobian=lambda matrix, y, a: (
+                (matrix.identity - matrix.outer(y, y) / matrix.size) / _rms(matrix, matrix.apply(NORM, a))
+            ),
+        ),
+        kind="normalised",
+        word="RMSNorm",
+        convention="rms_norm",
     ),
 )
 
