@@ -68,7 +68,7 @@ class Writer:
         self.known = {r.symbol: r for r in (s.out, self.a, *([] if d is None else [d]))}
         self.known |= {symbol(n): Ref(n, ()) for n in axis_parts(self.like.axes[-1])}
         self.mentioned: dict[sp.Symbol, None] = {}
-        self.names = {"a": _short(self.a.name), "y": s.out.name, "d": "" if d is None else d.name}
+        self.names = {"a": shortened(self.a.name), "d": "" if d is None else d.name}
 
     # -- what rules are written with -----------------------------------------------------------------------
 
@@ -141,6 +141,6 @@ def statements_of(row: AxisFunction) -> int:
     return 1 + sum(statements_of(s.row) if isinstance(s, AlongAxis) else 1 for s in writer.statements)
 
 
-def _short(name: str) -> str:
+def shortened(name: str) -> str:
     """A name without the mark of the previous step, for composing longer names."""
     return name.removesuffix("_prev")

@@ -1,8 +1,9 @@
 """Cell → Derivation: backpropagation through time from two rules, kept as a trace.
 
 An adjoint ``d_v`` is ∂L/∂v. Through a Pointwise it is multiplied by a partial derivative; through a Contraction it
-is contracted with the other operand, labels permuted. Broadcasting and summing are each other's adjoints. The
-recursion is folded: one step, whose ``d_h_next`` is what step t+1 hands back, whatever the length of the sequence.
+is contracted with the other operand, labels permuted. Broadcasting and summing are each other's adjoints. Through a
+function of a whole axis it goes by the rule of its row. The recursion is folded: one step, whose ``d_h_next`` is what
+step t+1 hands back, whatever the length of the sequence.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import sympy as sp
 
-from symrnn.calculus.along_axis import statements_of
+from symrnn.calculus.along_axis import shortened, statements_of
 from symrnn.calculus.ir import (
     BATCH,
     AlongAxis,
@@ -259,7 +259,7 @@ class _Lowering:
             return result
         first = prepared[0]
         plain = isinstance(first, sp.Symbol) and not first.name.startswith(f"{target}_pre")
-        hint = f"{row.name}_{_short(first.name)}" if plain else f"{target}_{row.name}"
+        hint = f"{row.name}_{shortened(first.name)}" if plain else f"{target}_{row.name}"
         return self.name(result, e.axes, hint)
 
     # -- products and reductions ---------------------------------------------------------------------------
@@ -268,7 +268,7 @@ class _Lowering:
         """An argument of a product as a named value."""
         expr = self.expr(e)
         plain = [s.name for s in sorted(expr.free_symbols, key=lambda s: self.order[s.name])]
-        joined = "_".join(_short(n) for n in plain)
+        joined = "_".join(shortened(n) for n in plain)
         short = isinstance(expr, sp.Mul) and len(joined) <= 12 and set(expr.args) <= expr.free_symbols
         return str(self.name(expr, e.axes, joined if short else hint).name)
 
@@ -279,7 +279,7 @@ class _Lowering:
         inner = fresh(la[-1], out)
         a = Ref(left, self.with_batch(left, (*out[: len(la) - 1], inner)))
         b = Ref(right, self.with_batch(right, (inner, *out[len(la) - 1 :])))
-        return self.contract(f"{_short(left)}_{_short(right)}", (*la[:-1], *lb[1:]), (a, b), out)
+        return self.contract(f"{shortened(left)}_{shortened(right)}", (*la[:-1], *lb[1:]), (a, b), out)
 
     def with_batch(self, name: str, labels: Labels) -> Labels:
         return ((BATCH,) if self.values[name].batched else ()) + labels
@@ -288,7 +288,7 @@ class _Lowering:
         name = self.operand(e.args[0], f"{self.equation}_arg")
         out = natural(e.axes)
         a = Ref(name, self.with_batch(name, (out[1], out[0])))
-        return self.contract(f"{_short(name)}_T", e.axes, (a,), out)
+        return self.contract(f"{shortened(name)}_T", e.axes, (a,), out)
 
     def total(self, expr: sp.Expr, axes: Axes, hint: str) -> sp.Symbol:
         """The sum of an expression over its last axis; a plain product of two values is one contraction."""
@@ -307,7 +307,7 @@ class _Lowering:
         return found - {BATCH} == set(natural(axes))
 
     def hint(self, expr: sp.Expr, what: str) -> str:
-        return f"{what}_{_short(expr.name)}" if isinstance(expr, sp.Symbol) else f"{self.equation}_{what}"
+        return f"{what}_{shortened(expr.name)}" if isinstance(expr, sp.Symbol) else f"{self.equation}_{what}"
 
     def sum_(self, e: Apply) -> sp.Expr:
         expr = self.expr(e.args[0])
@@ -323,7 +323,7 @@ class _Lowering:
         names = [self.operand(a, f"{self.equation}_arg{k}") for k, a in enumerate(e.args)]
         axes = e.args[0].axes
         refs = tuple(Ref(n, self.aligned(n, axes)) for n in names)
-        return self.contract(f"{_short(names[0])}_{_short(names[1])}", (), refs, ())
+        return self.contract(f"{shortened(names[0])}_{shortened(names[1])}", (), refs, ())
 
     def outer(self, e: Apply) -> sp.Expr:
         """A product without a sum is pointwise; a repeated axis gets its second label here."""
@@ -335,7 +335,7 @@ class _Lowering:
         expr = refs[0].symbol * refs[1].symbol
         return self.emit(
             (expr, refs),
-            f"{_short(names[0])}_{_short(names[1])}",
+            f"{shortened(names[0])}_{shortened(names[1])}",
             e.axes,
             tuple(names),
             lambda out: Pointwise(out, expr, refs, self.equation),
@@ -346,7 +346,7 @@ class _Lowering:
         ref = Ref(name, self.values[name].labels)
         axes = self.values[name].axes
         build = lambda out: Pointwise(out, ref.symbol, (ref,), self.equation)  # noqa: E731
-        return str(self.emit(("copy", name), f"{_short(name)}_again", axes, (name,), build).name)
+        return str(self.emit(("copy", name), f"{shortened(name)}_again", axes, (name,), build).name)
 
     def along_axis(self, e: Apply) -> sp.Expr:
         """A function of a whole axis that has a rule of its own stays whole."""
@@ -358,12 +358,13 @@ class _Lowering:
 
     def extreme(self, e: Apply) -> sp.Expr:
         """max or min over an axis: the one-hot of the best, times the values, summed."""
-        a = self.name(self.expr(e.args[0]), e.args[0].axes, f"{self.equation}_arg")
-        return self.total(self.best(a, e.args[0].axes, e.op == "max") * a, e.args[0].axes, f"{e.op}_{_short(a.name)}")
+        axes = e.args[0].axes
+        a = self.name(self.expr(e.args[0]), axes, f"{self.equation}_arg")
+        return self.total(self.best(a, axes, e.op == "max") * a, axes, f"{e.op}_{shortened(a.name)}")
 
     def best(self, a: sp.Symbol, axes: Axes, largest: bool) -> sp.Symbol:
         ref = Ref(a.name, self.aligned(a.name, axes))
-        hint = f"{_short(a.name)}_{'argmax' if largest else 'argmin'}"
+        hint = f"{shortened(a.name)}_{'argmax' if largest else 'argmin'}"
         return self.emit(
             (OneHot, a, largest), hint, axes, (a.name,), lambda out: OneHot(out, (ref,), largest, self.equation)
         )
@@ -371,7 +372,7 @@ class _Lowering:
     def concat(self, e: Apply) -> sp.Expr:
         names = [self.operand(a, f"{self.equation}_arg{k}") for k, a in enumerate(e.args)]
         refs = tuple(Ref(n, self.values[n].labels) for n in names)
-        hint = "_".join(_short(n) for n in names)
+        hint = "_".join(shortened(n) for n in names)
         return self.emit((Concat, refs), hint, e.axes, tuple(names), lambda out: Concat(out, refs, self.equation))
 
     def identity(self, e: Apply) -> sp.Expr:
@@ -400,8 +401,3 @@ _STRUCTURES = {
 
 def _lagged(name: str, lag: int) -> str:
     return f"{name}_lag{lag}" if lag else name
-
-
-def _short(name: str) -> str:
-    """A name without the mark of the previous step, for composing longer names."""
-    return name.removesuffix("_prev")

@@ -26,7 +26,7 @@ SHORTEST = 1e-18
 
 
 class Along(Protocol):
-    """Names new values along an axis and returns their symbols; {a}, {y} and {d} in a name are those of the operands.
+    """Names new values along an axis and returns their symbols; {a} and {d} in a name are those of the operands.
 
     `sum` is that of the product of the factors, `peak` the maximum as a mere shift, and `size` the axis's length.
     """
@@ -69,8 +69,7 @@ class Rule:
     ``expansion(along, a)`` is its value in sums, maxima and scalar functions, numerically stable;
     ``vjp(along, y, a, d)`` is the adjoint of a, d that of y, and ``jvp(along, y, a, d)`` the tangent of y, d that of a.
     Both are made of sums, scalar functions and other rows alone, all of which have rules: derivatives of the second
-    order differentiate what these two write. ``jacobian(matrix, y, a)`` is ∂y/∂a for
-    a vector, where pages can meet it.
+    order differentiate what these two write. ``jacobian(matrix, y, a)`` is ∂y/∂a for a vector, where pages can meet it.
     """
 
     expansion: Callable[[Along, Expr], Expr]
@@ -84,9 +83,9 @@ class AxisFunction:
     """One function of the last axis of an array, which its result `keeps` or loses.
 
     `value` is what it is worth, on complex arrays too, and `kinks` how near it comes to a kink. `rule` is None where
-    `lower` composes it of products. `kind` says what sort of number it gives: normalised (of a length of its own
-    making), length, or sum. Pages write `word` in front of the argument, or put it inside `fence`, and explain it by
-    the phrase `convention`.
+    `lower` composes it of products; otherwise it says what the derivative is, at a kink too. `kind` says what sort of
+    number it gives: normalised (of a length of its own making), length, or sum. Pages write `word` in front of the
+    argument, or put it inside `fence`, and explain it by the phrase `convention`.
     """
 
     name: str
