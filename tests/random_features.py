@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 from random_language import BINARY, NORMALISATIONS, REDUCTIONS
 
-from symrnn.functions.table import COMPARISONS, ELEMENTWISE, STRUCTURAL
+from symrnn.functions.calls import STRUCTURAL
+from symrnn.functions.table import COMPARISONS, ELEMENTWISE
 from symrnn.language.cell import Apply, Axes, Cell, Name, walk
 
 OPERATORS = {*BINARY, "@", "neg", ".T", *COMPARISONS}

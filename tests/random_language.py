@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from symrnn.functions.table import COMPARISONS, ELEMENTWISE
+from symrnn.functions.whole_axis import WHOLE_AXIS
 from symrnn.language.cell import Axes, axis_parts
 
-REDUCTIONS = ("sum", "mean", "max", "min", "norm", "logsumexp")
-NORMALISATIONS = ("softmax", "layer_norm")
+REDUCTIONS = tuple(name for name, row in WHOLE_AXIS.items() if not row.keeps)
+NORMALISATIONS = tuple(name for name, row in WHOLE_AXIS.items() if row.keeps)
 BINARY = ("+", "-", "*", "/", "**")
 AXES, INPUTS, STATES, VALUES = ("H", "I", "K", "N"), ("x", "u", "s"), ("h", "c", "m"), ("g", "r", "q", "y")
 CONSTS = {"eps": "0.2", "rate": "-1.5"}

@@ -56,29 +56,31 @@ class Second:
         self.trial = Trial(cell, sizes_at(cell, SMALL))
         self.derivation = derive_tangent(cell)
         step, point, along = self.derivation.step, self.trial.point, self.trial.directions
-        self.of = step.tangent_of
+        self.of, self.keys = step.tangent_of, step.tangent_keys
         moved = along["params"] | along["inputs"]
         given = {n: moved[self.of[n]] for n, v in step.values.items() if n in self.of and v.role in ("input", "param")}
         self.given = point["params"] | point["inputs"] | given
-        self.state = {k: along["state"][self.of[k]] if k in self.of else point["state"][k] for k in step.carried}
+        self.state = {k: along["state"][self.keys[k]] if k in self.keys else point["state"][k] for k in step.carried}
 
     def pushed(self) -> float:
         """⟨J v, w⟩."""
         trial, program = self.trial, schedule(self.derivation, PASSES, JVP)
         known, ends = interpret.run(program, self.given, {"jvp": self.state}, trial.sizes)
         outputs = sum((known[n] * trial.weights[self.of[n]]).sum() for n in self.derivation.seeds)
-        last = sum((a * trial.state_weights[self.of[k]]).sum() for k, a in ends["jvp"].items() if k in self.of)
+        last = sum((a * trial.state_weights[self.keys[k]]).sum() for k, a in ends["jvp"].items() if k in self.keys)
         return float(outputs + last)
 
     def gradients(self) -> dict[str, np.ndarray]:
         """H v, by what it is the gradient of."""
         trial, program = self.trial, schedule(self.derivation, PASSES, HVP)
         seeds = {seed: trial.weights[self.of[n]] for n, seed in self.derivation.seeds.items()}
-        back = {k: trial.state_weights[self.of[k]] if k in self.of else np.zeros_like(a) for k, a in self.state.items()}
+        back = {
+            k: trial.state_weights[self.keys[k]] if k in self.keys else np.zeros_like(a) for k, a in self.state.items()
+        }
         starts = {"hvp_forward": self.state, "hvp_backward": back}
         known, ends = interpret.run(program, self.given | seeds, starts, trial.sizes)
         leaves = {n: known[g] for n, g in self.derivation.gradients.items()}
-        return leaves | {f"state {k}": a for k, a in ends["hvp_backward"].items() if k not in self.of}
+        return leaves | {f"state {k}": a for k, a in ends["hvp_backward"].items() if k not in self.keys}
 
 
 def complex_step(trial: Trial) -> dict[str, np.ndarray]:

@@ -9,8 +9,9 @@ from test_pages_rows import line, prose
 
 import symrnn
 from symrnn import pages
+from symrnn.functions.whole_axis import WHOLE_AXIS
 from symrnn.language.load import called, parse
-from symrnn.pages.document import Document, Table
+from symrnn.pages.document import Document, Prose, Table
 from symrnn.pages.formats.text import SUFFIX
 from symrnn.pages.outline import check, subject, unchecked
 
@@ -206,7 +207,19 @@ def test_commands_on_a_page_name_the_file_of_a_cell_of_ones_own() -> None:
     assert called(parse(VECTOR + "h = tanh(U @ h[t-1] + x)", "gru", "gru.cell")) == "gru.cell"
 
 
-WHOLE_AXIS = ["sum", "mean", "logsumexp", "softmax", "layer_norm"]
+@pytest.mark.parametrize("function", WHOLE_AXIS)
+def test_the_page_of_every_function_of_a_whole_axis_is_true(function: str) -> None:
+    """Its Jacobian, its adjoint and, of a matrix, its differential; and each page says what its own notation means."""
+    vector = page(VECTOR + f"a = {function}(U @ h[t-1] + x)\nh = x * a")
+    declared = "input x[N, S]\nstate P[N, S]\noutput P\n"
+    matrix = page(declared + f"a = {function}(P[t-1] + x)\nP = x + 0.1 * P[t-1] * a")
+    convention = WHOLE_AXIS[function].convention
+    for document in (vector, matrix):
+        said = [p.key for s in document.sections for b in s.blocks if isinstance(b, Prose) for p in b.phrases]
+        assert not convention or f"convention.{convention}" in said
+
+
+SMOOTH = ["sum", "mean", "logsumexp", "softmax", "layer_norm"]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +239,7 @@ def test_functions_of_a_square_matrix_run_over_its_last_axis(function: str, matr
 @pytest.mark.parametrize("same", ["0 * x", "exp(0 * x)", "2 + 0 * x"])
 @pytest.mark.parametrize(
     "structure",
-    [*(f"{f}({{0}})" for f in WHOLE_AXIS), "sum(outer({0}, x))", "sum(outer(x, {0}))", "sum(outer({0}, {0}))",
+    [*(f"{f}({{0}})" for f in SMOOTH), "sum(outer({0}, x))", "sum(outer(x, {0}))", "sum(outer({0}, {0}))",
      "dot({0}, x)", "U @ ({0})", "({0}) @ U", "W @ concat({0}, x)"],
 )  # fmt: skip
 def test_operands_whose_components_are_all_the_same_keep_their_axis(structure: str, same: str) -> None:

@@ -13,7 +13,7 @@ from points import Point, point
 import symrnn
 import symrnn.schedule
 from symrnn.calculus.derive import derive
-from symrnn.calculus.ir import Contraction, Pointwise, Statement
+from symrnn.calculus.ir import AlongAxis, Contraction, Peak, Pointwise, Statement
 from symrnn.meaning import interpret
 from symrnn.schedule import PASSES, schedule
 from symrnn.schedule.program import Program
@@ -156,3 +156,14 @@ def test_what_follows_the_recurrence_is_batched() -> None:
 def test_a_cell_without_state_has_no_loop() -> None:
     program = schedule(derive(symrnn.load("dense")))
     assert program.sweep("forward").loop == () and program.sweep("backward").loop == ()
+
+
+def test_what_functions_of_an_axis_share_is_computed_once() -> None:
+    """Forward and backward: logsumexp and softmax of one value have one maximum, and its powers are not taken again."""
+    cell = symrnn.parse("input x[N]\nstate h[N]\noutput h, y\ny = logsumexp(x)\nh = x * softmax(x) + h[t-1] * y", "two")
+    program = schedule(derive(cell), ["expand"])
+    statements = list(program.statements())
+    powers = [s.out.symbol for s in statements if isinstance(s, Pointwise) and s.expr.func.__name__ == "exp"]
+    assert len(powers) == sum(isinstance(s, Peak) for s in statements) == 1
+    assert sum(isinstance(s, Pointwise) and powers[0] in s.expr.free_symbols for s in statements) == 1, "the softmax"
+    assert not any(isinstance(s, AlongAxis) for s in statements)

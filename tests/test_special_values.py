@@ -12,7 +12,8 @@ import pytest
 
 import symrnn
 from symrnn.functions import numeric
-from symrnn.functions.table import COMPARISONS, ELEMENTWISE, FUNCTIONS, STRUCTURAL
+from symrnn.functions.calls import STRUCTURAL
+from symrnn.functions.table import COMPARISONS, ELEMENTWISE, FUNCTIONS
 from symrnn.language.cell import Cell
 from symrnn.language.load import parse
 from symrnn.native import compiler
@@ -129,6 +130,17 @@ def test_the_first_nan_is_the_best_of_a_long_row(backend: str) -> None:
         found.append([*y.values(), made.backward({}, tape, {name: np.ones_like(a) for name, a in y.items()})[1]])
     for expected, value in zip(*found, strict=True):
         np.testing.assert_array_equal(value, expected)
+
+
+@COMPILER
+@pytest.mark.parametrize("backend", ["cpp", "cuda"])
+def test_equal_numbers_have_no_variance(backend: str) -> None:
+    """… in a kernel that divides by the same length twice: x (1/n) is not the mean of equal numbers."""
+    twice = parse("input x[K], u[K]\noutput y, z\ny = layer_norm(x)\nz = layer_norm(u)\n", "twice")
+    made = symrnn.compile(twice, backend, **({"host": True} if backend == "cuda" else {}))
+    rows = np.array([[np.full(5, value) for value in SPECIAL[3:]]])
+    y, _, _ = made.forward({}, {"x": rows, "u": rows})
+    assert not any(a.any() for a in y.values())
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

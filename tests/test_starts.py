@@ -27,6 +27,7 @@ def test_a_declared_start_is_kept() -> None:
 GAINS = {
     "behind": "h = tanh(layer_norm(W @ x) * g)",
     "in front": "h = tanh(g * layer_norm(W @ x))",
+    "of an rms_norm": "h = tanh(g * rms_norm(W @ x))",
     "declared without a start": "param g[H]\nh = tanh(g * layer_norm(W @ x))",
     "by name": "n = layer_norm(W @ x)\nh = tanh(n * g)",
     "by two names": "n = layer_norm(W @ x)\nm = n\nh = tanh(g * m + b)",

@@ -202,13 +202,13 @@ extern "C" void backward_before_sum(int64, const int64* sizes, void* const* at)
 
 inline_point void backward_before_point(
     const compute_t d_max_n_y, const compute_t limit, const compute_t max_n, const compute_t n_,
-    compute_t& d_g_squared, compute_t& d_max_n_by_limit)
+    compute_t& d_n_share, compute_t& d_max_n_by_limit)
 {
     // through y = g * limit / max(n, limit)
     const compute_t d_max_n = -d_max_n_y * limit / square(max_n);
     // through n = norm(g)
     const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n;
-    d_g_squared = compute_t(0.5) * d_n / larger(n_, compute_t(1e-18));
+    d_n_share = d_n / larger(n_, compute_t(1e-18));
     // through y = g * limit / max(n, limit)
     d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
 }
@@ -220,30 +220,30 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_g_squared_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_n_share_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_max_n_by_limit_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t d_g_squared, d_max_n_by_limit;
+        compute_t d_n_share, d_max_n_by_limit;
         backward_before_point(
             compute_t(d_max_n_y_at[iT * B + iB]),
             compute_t(limit_at[0]),
             compute_t(max_n_at[iT * B + iB]),
             compute_t(n_at[iT * B + iB]),
-            d_g_squared, d_max_n_by_limit);
-        d_g_squared_at[iT * B + iB] = storage_t(d_g_squared);
+            d_n_share, d_max_n_by_limit);
+        d_n_share_at[iT * B + iB] = storage_t(d_n_share);
         d_max_n_by_limit_at[iT * B + iB] = storage_t(d_max_n_by_limit);
     }
 }
 
 inline_point void backward_before2_point(
-    const compute_t d_g_squared, const compute_t g, const compute_t dy, const compute_t limit,
+    const compute_t d_n_share, const compute_t g, const compute_t dy, const compute_t limit,
     const compute_t max_n, compute_t& d_g, compute_t& d_y_by_limit)
 {
     const compute_t s1 = dy / max_n;
-    d_g = 2 * d_g_squared * g + limit * s1;
+    d_g = d_n_share * g + limit * s1;
     // through y = g * limit / max(n, limit)
     d_y_by_limit = g * s1;
 }
@@ -251,7 +251,7 @@ inline_point void backward_before2_point(
 extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[2];
-    const storage_t* __restrict__ d_g_squared_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_n_share_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[3]);
@@ -265,7 +265,7 @@ extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_g, d_y_by_limit;
         backward_before2_point(
-            compute_t(d_g_squared_at[iT * B + iB]),
+            compute_t(d_n_share_at[iT * B + iB]),
             compute_t(g_at[(iT * B + iB) * N + iN]),
             compute_t(dy_at[(iT * B + iB) * N + iN]),
             compute_t(limit_at[0]),

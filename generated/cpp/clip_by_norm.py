@@ -126,7 +126,7 @@ def backward(params, tape, dy, dstate=None):
     n = tape.n
     limit = np.ascontiguousarray(params["limit"])
     d_max_n_y = scratch("d_max_n_y", (T, B), dtype)
-    d_g_squared = scratch("d_g_squared", (T, B), dtype)
+    d_n_share = scratch("d_n_share", (T, B), dtype)
     d_g = np.empty((T, B, N), dtype)
     d_max_n_by_limit = scratch("d_max_n_by_limit", (T, B), dtype)
     d_y_by_limit = scratch("d_y_by_limit", (T, B, N), dtype)
@@ -138,10 +138,10 @@ def backward(params, tape, dy, dstate=None):
         "backward_before_sum", dy, g, d_max_n_y,
     )
     backward_before = kernel(
-        "backward_before", d_max_n_y, limit, max_n, n, d_g_squared, d_max_n_by_limit,
+        "backward_before", d_max_n_y, limit, max_n, n, d_n_share, d_max_n_by_limit,
     )
     backward_before2 = kernel(
-        "backward_before2", d_g_squared, g, dy, limit, max_n, d_g, d_y_by_limit,
+        "backward_before2", d_n_share, g, dy, limit, max_n, d_g, d_y_by_limit,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_max_n_by_limit, d_limit_max_n,

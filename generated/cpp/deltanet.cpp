@@ -432,11 +432,11 @@ extern "C" void backward_before_sum2(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void backward_before_point(
-    const compute_t d_norm_a_q_q, const compute_t norm_a_q, compute_t& d_a_q_squared)
+    const compute_t d_norm_a_q_q, const compute_t norm_a_q, compute_t& d_norm_a_q_share)
 {
     // through q = a_q / norm(a_q)
     const compute_t d_norm_a_q = -d_norm_a_q_q / square(norm_a_q);
-    d_a_q_squared = compute_t(0.5) * d_norm_a_q / larger(norm_a_q, compute_t(1e-18));
+    d_norm_a_q_share = d_norm_a_q / larger(norm_a_q, compute_t(1e-18));
 }
 
 extern "C" void backward_before(int64, const int64* sizes, void* const* at)
@@ -444,33 +444,33 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1];
     const storage_t* __restrict__ d_norm_a_q_q_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_a_q_squared_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_norm_a_q_share_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t d_a_q_squared;
+        compute_t d_norm_a_q_share;
         backward_before_point(
             compute_t(d_norm_a_q_q_at[iT * B + iB]),
             compute_t(norm_a_q_at[iT * B + iB]),
-            d_a_q_squared);
-        d_a_q_squared_at[iT * B + iB] = storage_t(d_a_q_squared);
+            d_norm_a_q_share);
+        d_norm_a_q_share_at[iT * B + iB] = storage_t(d_norm_a_q_share);
     }
 }
 
 inline_point void backward_before2_point(
-    const compute_t d_a_q_squared, const compute_t a_q, const compute_t d_q, const compute_t norm_a_q,
+    const compute_t d_norm_a_q_share, const compute_t a_q, const compute_t d_q, const compute_t norm_a_q,
     const compute_t W_q_x, compute_t& d_W_q_x)
 {
     // through a_q = silu(W_q @ x)
-    const compute_t d_a_q = 2 * d_a_q_squared * a_q + d_q / norm_a_q;
+    const compute_t d_a_q = d_norm_a_q_share * a_q + d_q / norm_a_q;
     d_W_q_x = (W_q_x - a_q + 1) * sigmoid(W_q_x) * d_a_q;
 }
 
 extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_a_q_squared_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_norm_a_q_share_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[3]);
@@ -483,7 +483,7 @@ extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_W_q_x;
         backward_before2_point(
-            compute_t(d_a_q_squared_at[iT * B + iB]),
+            compute_t(d_norm_a_q_share_at[iT * B + iB]),
             compute_t(a_q_at[(iT * B + iB) * K + iK]),
             compute_t(d_q_at[(iT * B + iB) * K + iK]),
             compute_t(norm_a_q_at[iT * B + iB]),
@@ -780,11 +780,11 @@ extern "C" void backward_after_sum5(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void backward_after4_point(
-    const compute_t d_norm_a_k_k, const compute_t norm_a_k, compute_t& d_a_k_squared)
+    const compute_t d_norm_a_k_k, const compute_t norm_a_k, compute_t& d_norm_a_k_share)
 {
     // through k = a_k / norm(a_k)
     const compute_t d_norm_a_k = -d_norm_a_k_k / square(norm_a_k);
-    d_a_k_squared = compute_t(0.5) * d_norm_a_k / larger(norm_a_k, compute_t(1e-18));
+    d_norm_a_k_share = d_norm_a_k / larger(norm_a_k, compute_t(1e-18));
 }
 
 extern "C" void backward_after4(int64, const int64* sizes, void* const* at)
@@ -792,33 +792,33 @@ extern "C" void backward_after4(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1];
     const storage_t* __restrict__ d_norm_a_k_k_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_a_k_squared_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_norm_a_k_share_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t d_a_k_squared;
+        compute_t d_norm_a_k_share;
         backward_after4_point(
             compute_t(d_norm_a_k_k_at[iT * B + iB]),
             compute_t(norm_a_k_at[iT * B + iB]),
-            d_a_k_squared);
-        d_a_k_squared_at[iT * B + iB] = storage_t(d_a_k_squared);
+            d_norm_a_k_share);
+        d_norm_a_k_share_at[iT * B + iB] = storage_t(d_norm_a_k_share);
     }
 }
 
 inline_point void backward_after5_point(
-    const compute_t d_a_k_squared, const compute_t a_k, const compute_t d_k, const compute_t norm_a_k,
+    const compute_t d_norm_a_k_share, const compute_t a_k, const compute_t d_k, const compute_t norm_a_k,
     const compute_t W_k_x, compute_t& d_W_k_x)
 {
     // through a_k = silu(W_k @ x)
-    const compute_t d_a_k = 2 * d_a_k_squared * a_k + d_k / norm_a_k;
+    const compute_t d_a_k = d_norm_a_k_share * a_k + d_k / norm_a_k;
     d_W_k_x = (W_k_x - a_k + 1) * sigmoid(W_k_x) * d_a_k;
 }
 
 extern "C" void backward_after5(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_a_k_squared_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_norm_a_k_share_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[3]);
@@ -831,7 +831,7 @@ extern "C" void backward_after5(int64, const int64* sizes, void* const* at)
     {
         compute_t d_W_k_x;
         backward_after5_point(
-            compute_t(d_a_k_squared_at[iT * B + iB]),
+            compute_t(d_norm_a_k_share_at[iT * B + iB]),
             compute_t(a_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_k_at[(iT * B + iB) * K + iK]),
             compute_t(norm_a_k_at[iT * B + iB]),

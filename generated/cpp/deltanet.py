@@ -230,7 +230,7 @@ def backward(params, tape, dy, dstate=None):
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
     d_q = scratch("d_q", (T, B, K), dtype)
     d_norm_a_q_q = scratch("d_norm_a_q_q", (T, B), dtype)
-    d_a_q_squared = scratch("d_a_q_squared", (T, B), dtype)
+    d_norm_a_q_share = scratch("d_norm_a_q_share", (T, B), dtype)
     d_W_q_x = scratch("d_W_q_x", (T, B, K), dtype)
     d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
     d_S = scratch("d_S", (T, B, H, K), dtype)
@@ -244,7 +244,7 @@ def backward(params, tape, dy, dstate=None):
     d_k_S_arg0_k = scratch("d_k_S_arg0_k", (T, B, K), dtype)
     d_k = scratch("d_k", (T, B, K), dtype)
     d_norm_a_k_k = scratch("d_norm_a_k_k", (T, B), dtype)
-    d_a_k_squared = scratch("d_a_k_squared", (T, B), dtype)
+    d_norm_a_k_share = scratch("d_norm_a_k_share", (T, B), dtype)
     d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q = np.empty((K, I), dtype)
@@ -259,10 +259,10 @@ def backward(params, tape, dy, dstate=None):
         "backward_before_sum2", d_q, a_q, d_norm_a_q_q,
     )
     backward_before = kernel(
-        "backward_before", d_norm_a_q_q, norm_a_q, d_a_q_squared,
+        "backward_before", d_norm_a_q_q, norm_a_q, d_norm_a_q_share,
     )
     backward_before2 = kernel(
-        "backward_before2", d_a_q_squared, a_q, d_q, norm_a_q, W_q_x_to_W_v_x, d_W_q_x,
+        "backward_before2", d_norm_a_q_share, a_q, d_q, norm_a_q, W_q_x_to_W_v_x, d_W_q_x,
     )
     backward_step = kernel(
         "backward_step", d_S_prev_rows, dy, q, beta, d_S, d_S_arg0_k,
@@ -301,10 +301,10 @@ def backward(params, tape, dy, dstate=None):
         "backward_after_sum5", d_k, a_k, d_norm_a_k_k,
     )
     backward_after4 = kernel(
-        "backward_after4", d_norm_a_k_k, norm_a_k, d_a_k_squared,
+        "backward_after4", d_norm_a_k_k, norm_a_k, d_norm_a_k_share,
     )
     backward_after5 = kernel(
-        "backward_after5", d_a_k_squared, a_k, d_k, norm_a_k, W_q_x_to_W_v_x, d_W_k_x_to_d_W_v_x,
+        "backward_after5", d_norm_a_k_share, a_k, d_k, norm_a_k, W_q_x_to_W_v_x, d_W_k_x_to_d_W_v_x,
     )
     backward_after6 = kernel(
         "backward_after6", d_x_W_q_x, d_x_W_k_x, d_w_beta_x, w_beta, d_x,

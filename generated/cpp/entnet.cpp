@@ -336,11 +336,11 @@ extern "C" void backward_step_sum(const int64 t, const int64* sizes, void* const
 }
 
 inline_point void backward_step2_point(
-    const compute_t d_norm_a_h, const compute_t norm_a, compute_t& d_a_squared)
+    const compute_t d_norm_a_h, const compute_t norm_a, compute_t& d_norm_a_share)
 {
     // through h = a / norm(a)
     const compute_t d_norm_a = -d_norm_a_h / square(norm_a);
-    d_a_squared = compute_t(0.5) * d_norm_a / larger(norm_a, compute_t(1e-18));
+    d_norm_a_share = d_norm_a / larger(norm_a, compute_t(1e-18));
 }
 
 extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* at)
@@ -348,26 +348,26 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     const int64 B = sizes[1], N = sizes[3];
     const storage_t* __restrict__ d_norm_a_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_a_squared_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_norm_a_share_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t d_a_squared;
+        compute_t d_norm_a_share;
         backward_step2_point(
             compute_t(d_norm_a_h_at[iB * N + iN]),
             compute_t(norm_a_at[(t * B + iB) * N + iN]),
-            d_a_squared);
-        d_a_squared_at[iB * N + iN] = storage_t(d_a_squared);
+            d_norm_a_share);
+        d_norm_a_share_at[iB * N + iN] = storage_t(d_norm_a_share);
     }
 }
 
 inline_point void backward_step3_point(
-    const compute_t d_a_squared, const compute_t a, const compute_t d_h, const compute_t norm_a,
+    const compute_t d_norm_a_share, const compute_t a, const compute_t d_h, const compute_t norm_a,
     const compute_t g, const compute_t n_, compute_t& d_a, compute_t& d_n_pre)
 {
     // through a = h[t-1] + g * n
-    d_a = 2 * d_a_squared * a + d_h / norm_a;
+    d_a = d_norm_a_share * a + d_h / norm_a;
     // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     const compute_t d_n = g * d_a;
     d_n_pre = choose(compute_t((n_) > (0)), 1, compute_t(0.01)) * d_n;
@@ -376,7 +376,7 @@ inline_point void backward_step3_point(
 extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ d_a_squared_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_norm_a_share_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[3]);
@@ -391,7 +391,7 @@ extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* a
     {
         compute_t d_a, d_n_pre;
         backward_step3_point(
-            compute_t(d_a_squared_at[iB * N + iN]),
+            compute_t(d_norm_a_share_at[iB * N + iN]),
             compute_t(a_at[((t * B + iB) * N + iN) * H + iH]),
             compute_t(d_h_at[(iB * N + iN) * H + iH]),
             compute_t(norm_a_at[(t * B + iB) * N + iN]),

@@ -193,7 +193,7 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, N, H), dtype)
     d_h = scratch("d_h", (B, N, H), dtype)
     d_norm_a_h = scratch("d_norm_a_h", (B, N), dtype)
-    d_a_squared = scratch("d_a_squared", (B, N), dtype)
+    d_norm_a_share = scratch("d_norm_a_share", (B, N), dtype)
     d_a = scratch("d_a", (B, N, H), dtype)
     d_n_pre = scratch("d_n_pre", (T, B, N, H), dtype)
     d_g = scratch("d_g", (B, N), dtype)
@@ -222,10 +222,10 @@ def backward(params, tape, dy, dstate=None):
         "backward_step_sum", d_h, a, d_norm_a_h,
     )
     backward_step2 = kernel(
-        "backward_step2", d_norm_a_h, norm_a, d_a_squared,
+        "backward_step2", d_norm_a_h, norm_a, d_norm_a_share,
     )
     backward_step3 = kernel(
-        "backward_step3", d_a_squared, a, d_h, norm_a, g, n, d_a, d_n_pre,
+        "backward_step3", d_norm_a_share, a, d_h, norm_a, g, n, d_a, d_n_pre,
     )
     backward_step_sum2 = kernel(
         "backward_step_sum2", d_a, n, d_g,

@@ -198,13 +198,13 @@ extern "C" void forward_step_sum2(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void forward_step3_point(
-    const compute_t h_arg, const compute_t H_, const compute_t sum_h_arg, compute_t& h_arg_centred)
+    const compute_t h_arg, const compute_t sum_h_arg, const compute_t H_, compute_t& h_arg_centred)
 {
     // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
     h_arg_centred = h_arg - sum_h_arg / H_;
 }
 
-extern "C" void forward_step3(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_step3(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[0]);
@@ -217,15 +217,15 @@ extern "C" void forward_step3(const int64 t, const int64* sizes, void* const* at
         compute_t h_arg_centred;
         forward_step3_point(
             compute_t(h_arg_at[iB * H + iH]),
-            compute_t(H),
             compute_t(sum_h_arg_at[iB]),
+            compute_t(H),
             h_arg_centred);
-        h_arg_centred_at[(t * B + iB) * H + iH] = storage_t(h_arg_centred);
+        h_arg_centred_at[iB * H + iH] = storage_t(h_arg_centred);
     }
 }
 
 // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void forward_step_sum3(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_step_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ h_arg_centred_at = static_cast<storage_t*>(at[0]);
@@ -235,14 +235,14 @@ extern "C" void forward_step_sum3(const int64 t, const int64* sizes, void* const
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(h_arg_centred_at[(t * B + iB) * H + iH])
-                * compute_t(h_arg_centred_at[(t * B + iB) * H + iH]);
+            total += compute_t(h_arg_centred_at[iB * H + iH])
+                * compute_t(h_arg_centred_at[iB * H + iH]);
         h_arg_squared_at[iB] = storage_t(total);
     }
 }
 
 inline_point void forward_step4_point(
-    const compute_t H_, const compute_t h_arg_squared, compute_t& h_arg_std)
+    const compute_t h_arg_squared, const compute_t H_, compute_t& h_arg_std)
 {
     // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
     h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
@@ -258,8 +258,8 @@ extern "C" void forward_step4(const int64 t, const int64* sizes, void* const* at
     {
         compute_t h_arg_std;
         forward_step4_point(
-            compute_t(H),
             compute_t(h_arg_squared_at[iB]),
+            compute_t(H),
             h_arg_std);
         h_arg_std_at[t * B + iB] = storage_t(h_arg_std);
     }
@@ -267,11 +267,11 @@ extern "C" void forward_step4(const int64 t, const int64* sizes, void* const* at
 
 inline_point void forward_step5_point(
     const compute_t h_arg_centred, const compute_t h_arg_std, const compute_t gamma, const compute_t beta,
-    compute_t& h_arg_normed, compute_t& h, compute_t& h_again)
+    compute_t& h_layer_norm, compute_t& h, compute_t& h_again)
 {
     // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_normed = h_arg_centred / h_arg_std;
-    const compute_t h_pre = gamma * h_arg_normed + beta;
+    h_layer_norm = h_arg_centred / h_arg_std;
+    const compute_t h_pre = gamma * h_layer_norm + beta;
     h = larger(h_pre, 0);
     // A = lam * A[t-1] + eta * outer(h, h)
     h_again = h;
@@ -284,21 +284,21 @@ extern "C" void forward_step5(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ gamma_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ h_arg_normed_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t h_arg_normed, h, h_again;
+        compute_t h_layer_norm, h, h_again;
         forward_step5_point(
-            compute_t(h_arg_centred_at[(t * B + iB) * H + iH]),
+            compute_t(h_arg_centred_at[iB * H + iH]),
             compute_t(h_arg_std_at[t * B + iB]),
             compute_t(gamma_at[iH]),
             compute_t(beta_at[iH]),
-            h_arg_normed, h, h_again);
-        h_arg_normed_at[(t * B + iB) * H + iH] = storage_t(h_arg_normed);
+            h_layer_norm, h, h_again);
+        h_layer_norm_at[(t * B + iB) * H + iH] = storage_t(h_layer_norm);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         h_again_at[(t * B + iB) * H + iH] = storage_t(h_again);
     }
@@ -402,12 +402,12 @@ extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* cons
 
 inline_point void backward_step2_point(
     const compute_t dy, const compute_t d_h_next, const compute_t d_h_again, const compute_t d_h_h_h_again,
-    const compute_t h, const compute_t gamma, compute_t& d_h_pre, compute_t& d_h_arg_normed)
+    const compute_t h, const compute_t gamma, compute_t& d_h_pre, compute_t& d_h_layer_norm)
 {
     // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
     const compute_t d_h = dy + d_h_next + d_h_again + d_h_h_h_again;
     d_h_pre = compute_t((h) > (0)) * d_h;
-    d_h_arg_normed = gamma * d_h_pre;
+    d_h_layer_norm = gamma * d_h_pre;
 }
 
 extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* at)
@@ -420,12 +420,12 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ gamma_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_h_arg_normed_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_h_layer_norm_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t d_h_pre, d_h_arg_normed;
+        compute_t d_h_pre, d_h_layer_norm;
         backward_step2_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -433,150 +433,104 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
             compute_t(d_h_h_h_again_at[iB * H + iH]),
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(gamma_at[iH]),
-            d_h_pre, d_h_arg_normed);
+            d_h_pre, d_h_layer_norm);
         d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
-        d_h_arg_normed_at[iB * H + iH] = storage_t(d_h_arg_normed);
+        d_h_layer_norm_at[iB * H + iH] = storage_t(d_h_layer_norm);
     }
 }
 
 // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void backward_step_sum3(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_arg_normed_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_arg_centred_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_h_arg_std_h_arg_normed_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_h_layer_norm_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ sum_d_h_layer_norm_at = static_cast<storage_t*>(at[1]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_h_arg_normed_at[iB * H + iH])
-                * compute_t(h_arg_centred_at[(t * B + iB) * H + iH]);
-        d_h_arg_std_h_arg_normed_at[iB] = storage_t(total);
+            total += compute_t(d_h_layer_norm_at[iB * H + iH]);
+        sum_d_h_layer_norm_at[iB] = storage_t(total);
+    }
+}
+
+// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" void backward_step_sum4(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_layer_norm_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_h_layer_norm_dot_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(h_layer_norm_at[(t * B + iB) * H + iH])
+                * compute_t(d_h_layer_norm_at[iB * H + iH]);
+        d_h_layer_norm_dot_at[iB] = storage_t(total);
     }
 }
 
 inline_point void backward_step3_point(
-    const compute_t d_h_arg_std_h_arg_normed, const compute_t h_arg_std, const compute_t H_,
-    compute_t& d_h_arg_squared)
+    const compute_t sum_d_h_layer_norm, const compute_t H_, const compute_t d_h_layer_norm_dot,
+    compute_t& d_h_layer_norm_mean, compute_t& d_h_layer_norm_share)
 {
     // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t d_h_arg_std = -d_h_arg_std_h_arg_normed / square(h_arg_std);
-    d_h_arg_squared = compute_t(0.5) * d_h_arg_std / (h_arg_std * H_);
+    d_h_layer_norm_mean = sum_d_h_layer_norm / H_;
+    d_h_layer_norm_share = d_h_layer_norm_dot / H_;
 }
 
-extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step3(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_arg_std_h_arg_normed_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_h_arg_squared_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ sum_d_h_layer_norm_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_layer_norm_dot_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_h_layer_norm_mean_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_h_layer_norm_share_at = static_cast<storage_t*>(at[3]);
     #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t d_h_arg_squared;
+        compute_t d_h_layer_norm_mean, d_h_layer_norm_share;
         backward_step3_point(
-            compute_t(d_h_arg_std_h_arg_normed_at[iB]),
-            compute_t(h_arg_std_at[t * B + iB]),
+            compute_t(sum_d_h_layer_norm_at[iB]),
             compute_t(H),
-            d_h_arg_squared);
-        d_h_arg_squared_at[iB] = storage_t(d_h_arg_squared);
+            compute_t(d_h_layer_norm_dot_at[iB]),
+            d_h_layer_norm_mean, d_h_layer_norm_share);
+        d_h_layer_norm_mean_at[iB] = storage_t(d_h_layer_norm_mean);
+        d_h_layer_norm_share_at[iB] = storage_t(d_h_layer_norm_share);
     }
 }
 
 inline_point void backward_step4_point(
-    const compute_t d_h_arg_squared, const compute_t h_arg_centred, const compute_t d_h_arg_normed,
-    const compute_t h_arg_std, compute_t& d_h_arg_centred)
+    const compute_t d_h_layer_norm, const compute_t d_h_layer_norm_mean, const compute_t h_layer_norm,
+    const compute_t d_h_layer_norm_share, const compute_t h_arg_std, compute_t& d_h_arg)
 {
     // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    d_h_arg_centred = 2 * d_h_arg_squared * h_arg_centred + d_h_arg_normed / h_arg_std;
+    d_h_arg = (d_h_layer_norm - d_h_layer_norm_mean - h_layer_norm * d_h_layer_norm_share) / h_arg_std;
 }
 
 extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_arg_squared_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_arg_centred_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_h_arg_normed_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_h_arg_centred_at = static_cast<storage_t*>(at[4]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_h_arg_centred;
-        backward_step4_point(
-            compute_t(d_h_arg_squared_at[iB]),
-            compute_t(h_arg_centred_at[(t * B + iB) * H + iH]),
-            compute_t(d_h_arg_normed_at[iB * H + iH]),
-            compute_t(h_arg_std_at[t * B + iB]),
-            d_h_arg_centred);
-        d_h_arg_centred_at[iB * H + iH] = storage_t(d_h_arg_centred);
-    }
-}
-
-// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void backward_step_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_arg_centred_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_sum_h_arg_h_arg_centred_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_h_arg_centred_at[iB * H + iH]);
-        d_sum_h_arg_h_arg_centred_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void backward_step5_point(
-    const compute_t d_sum_h_arg_h_arg_centred, const compute_t H_, compute_t& d_sum_h_arg)
-{
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    d_sum_h_arg = -d_sum_h_arg_h_arg_centred / H_;
-}
-
-extern "C" void backward_step5(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_sum_h_arg_h_arg_centred_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_sum_h_arg_at = static_cast<storage_t*>(at[1]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_sum_h_arg;
-        backward_step5_point(
-            compute_t(d_sum_h_arg_h_arg_centred_at[iB]),
-            compute_t(H),
-            d_sum_h_arg);
-        d_sum_h_arg_at[iB] = storage_t(d_sum_h_arg);
-    }
-}
-
-inline_point void backward_step6_point(
-    const compute_t d_sum_h_arg, const compute_t d_h_arg_centred, compute_t& d_h_arg)
-{
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    d_h_arg = d_sum_h_arg + d_h_arg_centred;
-}
-
-extern "C" void backward_step6(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_sum_h_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_h_arg_centred_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_h_layer_norm_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_layer_norm_mean_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_h_layer_norm_share_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_h_arg;
-        backward_step6_point(
-            compute_t(d_sum_h_arg_at[iB]),
-            compute_t(d_h_arg_centred_at[iB * H + iH]),
+        backward_step4_point(
+            compute_t(d_h_layer_norm_at[iB * H + iH]),
+            compute_t(d_h_layer_norm_mean_at[iB]),
+            compute_t(h_layer_norm_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_layer_norm_share_at[iB]),
+            compute_t(h_arg_std_at[t * B + iB]),
             d_h_arg);
         d_h_arg_at[iB * H + iH] = storage_t(d_h_arg);
     }
@@ -601,14 +555,14 @@ extern "C" void backward_step_sum5(const int64 t, const int64* sizes, void* cons
     }
 }
 
-inline_point void backward_step7_point(
+inline_point void backward_step5_point(
     const compute_t d_s, const compute_t s, const compute_t d_h_arg, compute_t& d_a)
 {
     // through a = W @ h[t-1] + C @ x
     d_a = d_s * compute_t((s) > (0)) + d_h_arg;
 }
 
-extern "C" void backward_step7(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step5(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[0]);
@@ -620,7 +574,7 @@ extern "C" void backward_step7(const int64 t, const int64* sizes, void* const* a
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_a;
-        backward_step7_point(
+        backward_step5_point(
             compute_t(d_s_at[iB * H + iH]),
             compute_t(s_at[(t * B + iB) * H + iH]),
             compute_t(d_h_arg_at[iB * H + iH]),
@@ -629,14 +583,14 @@ extern "C" void backward_step7(const int64 t, const int64* sizes, void* const* a
     }
 }
 
-inline_point void backward_step8_point(
+inline_point void backward_step6_point(
     const compute_t d_h_arg, const compute_t s, const compute_t d_A_next, const compute_t lam,
     compute_t& d_A_prev)
 {
     d_A_prev = d_h_arg * s + d_A_next * lam;
 }
 
-extern "C" void backward_step8(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step6(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[0]);
@@ -648,7 +602,7 @@ extern "C" void backward_step8(const int64 t, const int64* sizes, void* const* a
     for (int64 iH2 = 0; iH2 < H; ++iH2)
     {
         compute_t d_A_prev;
-        backward_step8_point(
+        backward_step6_point(
             compute_t(d_h_arg_at[iB * H + iH]),
             compute_t(s_at[(t * B + iB) * H + iH2]),
             compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
@@ -663,7 +617,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_arg_normed_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_gamma_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -672,7 +626,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_h_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(h_arg_normed_at[(iT * B + iB) * H + iH]);
+                * compute_t(h_layer_norm_at[(iT * B + iB) * H + iH]);
         d_gamma_at[iH] = storage_t(total);
     }
 }

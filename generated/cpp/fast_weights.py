@@ -70,12 +70,11 @@ class Tape(NamedTuple):
     dtype: np.dtype
     h_rows: np.ndarray  # (T + 1, B, H)
     h_again: np.ndarray  # (T, B, H)
-    h_arg_centred: np.ndarray  # (T, B, H)
+    h_layer_norm: np.ndarray  # (T, B, H)
     h_arg_std: np.ndarray  # (T, B)
     A_rows: np.ndarray  # (T + 1, B, H, H)
     s: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
-    h_arg_normed: np.ndarray  # (T, B, H)
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -118,10 +117,10 @@ def forward(params, x, state=None):
     A_s = scratch("A_s", (B, H), dtype)
     h_arg = scratch("h_arg", (B, H), dtype)
     sum_h_arg = scratch("sum_h_arg", (B,), dtype)
-    h_arg_centred = np.empty((T, B, H), dtype)
+    h_arg_centred = scratch("h_arg_centred", (B, H), dtype)
     h_arg_squared = scratch("h_arg_squared", (B,), dtype)
     h_arg_std = np.empty((T, B), dtype)
-    h_arg_normed = np.empty((T, B, H), dtype)
+    h_layer_norm = np.empty((T, B, H), dtype)
     h_again = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     A_rows[0] = state["A"]
@@ -148,7 +147,7 @@ def forward(params, x, state=None):
         "forward_step4", h_arg_squared, h_arg_std,
     )
     forward_step5 = kernel(
-        "forward_step5", h_arg_centred, h_arg_std, gamma, beta, h_arg_normed, h_rows, h_again,
+        "forward_step5", h_arg_centred, h_arg_std, gamma, beta, h_layer_norm, h_rows, h_again,
     )
     forward_step6 = kernel(
         "forward_step6", h_rows, h_again, A_rows,
@@ -173,7 +172,7 @@ def forward(params, x, state=None):
         forward_step5(t)
         forward_step6(t)
 
-    tape = Tape(size, dtype, h_rows, h_again, h_arg_centred, h_arg_std, A_rows, s, x, h_arg_normed)
+    tape = Tape(size, dtype, h_rows, h_again, h_layer_norm, h_arg_std, A_rows, s, x)
     last = {"h": h_rows[T].copy(), "A": A_rows[T].copy()}
     return h_rows[1:].copy(), last, tape
 
@@ -192,12 +191,11 @@ def backward(params, tape, dy, dstate=None):
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     h_rows = tape.h_rows
     h_again = tape.h_again
-    h_arg_centred = tape.h_arg_centred
+    h_layer_norm = tape.h_layer_norm
     h_arg_std = tape.h_arg_std
     A_rows = tape.A_rows
     s = tape.s
     x = tape.x
-    h_arg_normed = tape.h_arg_normed
     W = np.ascontiguousarray(params["W"])
     C = np.ascontiguousarray(params["C"])
     gamma = np.ascontiguousarray(params["gamma"])
@@ -207,12 +205,11 @@ def backward(params, tape, dy, dstate=None):
     d_h_again = scratch("d_h_again", (B, H), dtype)
     d_h_h_h_again = scratch("d_h_h_h_again", (B, H), dtype)
     d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
-    d_h_arg_normed = scratch("d_h_arg_normed", (B, H), dtype)
-    d_h_arg_std_h_arg_normed = scratch("d_h_arg_std_h_arg_normed", (B,), dtype)
-    d_h_arg_squared = scratch("d_h_arg_squared", (B,), dtype)
-    d_h_arg_centred = scratch("d_h_arg_centred", (B, H), dtype)
-    d_sum_h_arg_h_arg_centred = scratch("d_sum_h_arg_h_arg_centred", (B,), dtype)
-    d_sum_h_arg = scratch("d_sum_h_arg", (B,), dtype)
+    d_h_layer_norm = scratch("d_h_layer_norm", (B, H), dtype)
+    sum_d_h_layer_norm = scratch("sum_d_h_layer_norm", (B,), dtype)
+    d_h_layer_norm_mean = scratch("d_h_layer_norm_mean", (B,), dtype)
+    d_h_layer_norm_dot = scratch("d_h_layer_norm_dot", (B,), dtype)
+    d_h_layer_norm_share = scratch("d_h_layer_norm_share", (B,), dtype)
     d_h_arg = scratch("d_h_arg", (B, H), dtype)
     d_s = scratch("d_s", (B, H), dtype)
     d_a = scratch("d_a", (T, B, H), dtype)
@@ -235,37 +232,32 @@ def backward(params, tape, dy, dstate=None):
     )
     backward_step2 = kernel(
         "backward_step2", dy, d_h_prev_rows, d_h_again, d_h_h_h_again, h_rows, gamma, d_h_pre,
-        d_h_arg_normed,
+        d_h_layer_norm,
     )
     backward_step_sum3 = kernel(
-        "backward_step_sum3", d_h_arg_normed, h_arg_centred, d_h_arg_std_h_arg_normed,
-    )
-    backward_step3 = kernel(
-        "backward_step3", d_h_arg_std_h_arg_normed, h_arg_std, d_h_arg_squared,
-    )
-    backward_step4 = kernel(
-        "backward_step4", d_h_arg_squared, h_arg_centred, d_h_arg_normed, h_arg_std, d_h_arg_centred,
+        "backward_step_sum3", d_h_layer_norm, sum_d_h_layer_norm,
     )
     backward_step_sum4 = kernel(
-        "backward_step_sum4", d_h_arg_centred, d_sum_h_arg_h_arg_centred,
+        "backward_step_sum4", h_layer_norm, d_h_layer_norm, d_h_layer_norm_dot,
     )
-    backward_step5 = kernel(
-        "backward_step5", d_sum_h_arg_h_arg_centred, d_sum_h_arg,
+    backward_step3 = kernel(
+        "backward_step3", sum_d_h_layer_norm, d_h_layer_norm_dot, d_h_layer_norm_mean, d_h_layer_norm_share,
     )
-    backward_step6 = kernel(
-        "backward_step6", d_sum_h_arg, d_h_arg_centred, d_h_arg,
+    backward_step4 = kernel(
+        "backward_step4", d_h_layer_norm, d_h_layer_norm_mean, h_layer_norm, d_h_layer_norm_share,
+        h_arg_std, d_h_arg,
     )
     backward_step_sum5 = kernel(
         "backward_step_sum5", d_h_arg, A_rows, d_s,
     )
-    backward_step7 = kernel(
-        "backward_step7", d_s, s, d_h_arg, d_a,
+    backward_step5 = kernel(
+        "backward_step5", d_s, s, d_h_arg, d_a,
     )
-    backward_step8 = kernel(
-        "backward_step8", d_h_arg, s, d_A_prev_rows,
+    backward_step6 = kernel(
+        "backward_step6", d_h_arg, s, d_A_prev_rows,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", d_h_pre, h_arg_normed, d_gamma,
+        "backward_after_sum", d_h_pre, h_layer_norm, d_gamma,
     )
 
     for t in reversed(range(T)):
@@ -277,18 +269,16 @@ def backward(params, tape, dy, dstate=None):
         backward_step2(t)
         # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         backward_step_sum3(t)
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        backward_step_sum4(t)
         backward_step3(t)
         backward_step4(t)
         # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        backward_step_sum4(t)
-        backward_step5(t)
-        backward_step6(t)
-        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         backward_step_sum5(t)
-        backward_step7(t)
+        backward_step5(t)
         # through a = W @ h[t-1] + C @ x
         product(d_a[t], W, d_h_prev_rows[t % 2])
-        backward_step8(t)
+        backward_step6(t)
 
     # through a = W @ h[t-1] + C @ x
     product(d_a.reshape(-1, H), C, d_x.reshape(-1, I))

@@ -453,7 +453,7 @@ extern "C" void forward_step_sum3(const int64 t, const int64* sizes, void* const
 }
 
 inline_point void forward_step5_point(
-    const compute_t c, const compute_t H_, const compute_t sum_c, compute_t& c_centred)
+    const compute_t c, const compute_t sum_c, const compute_t H_, compute_t& c_centred)
 {
     // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
     c_centred = c - sum_c / H_;
@@ -472,15 +472,15 @@ extern "C" void forward_step5(const int64 t, const int64* sizes, void* const* at
         compute_t c_centred;
         forward_step5_point(
             compute_t(c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(H),
             compute_t(sum_c_at[iB]),
+            compute_t(H),
             c_centred);
-        c_centred_at[(t * B + iB) * H + iH] = storage_t(c_centred);
+        c_centred_at[iB * H + iH] = storage_t(c_centred);
     }
 }
 
 // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void forward_step_sum4(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_step_sum4(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[0]);
@@ -490,14 +490,14 @@ extern "C" void forward_step_sum4(const int64 t, const int64* sizes, void* const
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(c_centred_at[(t * B + iB) * H + iH])
-                * compute_t(c_centred_at[(t * B + iB) * H + iH]);
+            total += compute_t(c_centred_at[iB * H + iH])
+                * compute_t(c_centred_at[iB * H + iH]);
         c_squared_at[iB] = storage_t(total);
     }
 }
 
 inline_point void forward_step6_point(
-    const compute_t H_, const compute_t c_squared, compute_t& c_std)
+    const compute_t c_squared, const compute_t H_, compute_t& c_std)
 {
     // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
     c_std = sqrt(c_squared / H_ + compute_t(1e-05));
@@ -513,8 +513,8 @@ extern "C" void forward_step6(const int64 t, const int64* sizes, void* const* at
     {
         compute_t c_std;
         forward_step6_point(
-            compute_t(H),
             compute_t(c_squared_at[iB]),
+            compute_t(H),
             c_std);
         c_std_at[t * B + iB] = storage_t(c_std);
     }
@@ -522,11 +522,11 @@ extern "C" void forward_step6(const int64 t, const int64* sizes, void* const* at
 
 inline_point void forward_step7_point(
     const compute_t c_centred, const compute_t c_std, const compute_t gamma_c, const compute_t beta_c,
-    const compute_t o, compute_t& c_normed, compute_t& h_tanh, compute_t& h)
+    const compute_t o, compute_t& layer_norm_c, compute_t& h_tanh, compute_t& h)
 {
     // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_normed = c_centred / c_std;
-    const compute_t h_pre = gamma_c * c_normed + beta_c;
+    layer_norm_c = c_centred / c_std;
+    const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
     h_tanh = tanh(h_pre);
     h = o * h_tanh;
 }
@@ -539,22 +539,22 @@ extern "C" void forward_step7(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ beta_c_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ c_normed_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t c_normed, h_tanh, h;
+        compute_t layer_norm_c, h_tanh, h;
         forward_step7_point(
-            compute_t(c_centred_at[(t * B + iB) * H + iH]),
+            compute_t(c_centred_at[iB * H + iH]),
             compute_t(c_std_at[t * B + iB]),
             compute_t(gamma_c_at[iH]),
             compute_t(beta_c_at[iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
-            c_normed, h_tanh, h);
-        c_normed_at[(t * B + iB) * H + iH] = storage_t(c_normed);
+            layer_norm_c, h_tanh, h);
+        layer_norm_c_at[(t * B + iB) * H + iH] = storage_t(layer_norm_c);
         h_tanh_at[(t * B + iB) * H + iH] = storage_t(h_tanh);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
     }
@@ -563,14 +563,14 @@ extern "C" void forward_step7(const int64 t, const int64* sizes, void* const* at
 inline_point void backward_step_point(
     const compute_t dy, const compute_t d_h_next, const compute_t o, const compute_t h_tanh,
     const compute_t gamma_c, const compute_t gamma_uo, const compute_t u_o, const compute_t m_u,
-    const compute_t s_u, compute_t& d_h_pre, compute_t& d_c_normed, compute_t& d_o_pre,
+    const compute_t s_u, compute_t& d_h_pre, compute_t& d_layer_norm_c, compute_t& d_o_pre,
     compute_t& d_o_pre_by_s_u)
 {
     // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
     const compute_t d_h = dy + d_h_next;
     const compute_t d_h_tanh = o * d_h;
     d_h_pre = (1 - square(h_tanh)) * d_h_tanh;
-    d_c_normed = gamma_c * d_h_pre;
+    d_layer_norm_c = gamma_c * d_h_pre;
     // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
     const compute_t d_o = h_tanh * d_h;
     d_o_pre = o * (1 - o) * d_o;
@@ -590,14 +590,14 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_c_normed_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_layer_norm_c_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ d_o_pre_by_s_u_at = static_cast<storage_t*>(at[12]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t d_h_pre, d_c_normed, d_o_pre, d_o_pre_by_s_u;
+        compute_t d_h_pre, d_layer_norm_c, d_o_pre, d_o_pre_by_s_u;
         backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -608,34 +608,50 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(m_u_at[t * B + iB]),
             compute_t(s_u_at[t * B + iB]),
-            d_h_pre, d_c_normed, d_o_pre, d_o_pre_by_s_u);
+            d_h_pre, d_layer_norm_c, d_o_pre, d_o_pre_by_s_u);
         d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
-        d_c_normed_at[iB * H + iH] = storage_t(d_c_normed);
+        d_layer_norm_c_at[iB * H + iH] = storage_t(d_layer_norm_c);
         d_o_pre_at[(t * B + iB) * H + iH] = storage_t(d_o_pre);
         d_o_pre_by_s_u_at[iB * H + iH] = storage_t(d_o_pre_by_s_u);
     }
 }
 
 // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void backward_step_sum(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_c_normed_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_c_std_c_normed_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_layer_norm_c_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ sum_d_layer_norm_c_at = static_cast<storage_t*>(at[1]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_c_normed_at[iB * H + iH])
-                * compute_t(c_centred_at[(t * B + iB) * H + iH]);
-        d_c_std_c_normed_at[iB] = storage_t(total);
+            total += compute_t(d_layer_norm_c_at[iB * H + iH]);
+        sum_d_layer_norm_c_at[iB] = storage_t(total);
+    }
+}
+
+// through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_layer_norm_c_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_layer_norm_c_dot_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(layer_norm_c_at[(t * B + iB) * H + iH])
+                * compute_t(d_layer_norm_c_at[iB * H + iH]);
+        d_layer_norm_c_dot_at[iB] = storage_t(total);
     }
 }
 
 // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" void backward_step_sum2(int64, const int64* sizes, void* const* at)
+extern "C" void backward_step_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_o_pre_by_s_u_at = static_cast<storage_t*>(at[0]);
@@ -651,7 +667,7 @@ extern "C" void backward_step_sum2(int64, const int64* sizes, void* const* at)
 }
 
 // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" void backward_step_sum3(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_sum4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[0]);
@@ -669,113 +685,47 @@ extern "C" void backward_step_sum3(const int64 t, const int64* sizes, void* cons
 }
 
 inline_point void backward_step2_point(
-    const compute_t d_c_std_c_normed, const compute_t c_std, const compute_t H_, compute_t& d_c_squared)
+    const compute_t sum_d_layer_norm_c, const compute_t H_, const compute_t d_layer_norm_c_dot,
+    compute_t& d_layer_norm_c_mean, compute_t& d_layer_norm_c_share)
 {
     // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    const compute_t d_c_std = -d_c_std_c_normed / square(c_std);
-    d_c_squared = compute_t(0.5) * d_c_std / (c_std * H_);
+    d_layer_norm_c_mean = sum_d_layer_norm_c / H_;
+    d_layer_norm_c_share = d_layer_norm_c_dot / H_;
 }
 
-extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step2(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_c_std_c_normed_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_c_squared_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ sum_d_layer_norm_c_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_layer_norm_c_dot_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_layer_norm_c_mean_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_layer_norm_c_share_at = static_cast<storage_t*>(at[3]);
     #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t d_c_squared;
+        compute_t d_layer_norm_c_mean, d_layer_norm_c_share;
         backward_step2_point(
-            compute_t(d_c_std_c_normed_at[iB]),
-            compute_t(c_std_at[t * B + iB]),
+            compute_t(sum_d_layer_norm_c_at[iB]),
             compute_t(H),
-            d_c_squared);
-        d_c_squared_at[iB] = storage_t(d_c_squared);
+            compute_t(d_layer_norm_c_dot_at[iB]),
+            d_layer_norm_c_mean, d_layer_norm_c_share);
+        d_layer_norm_c_mean_at[iB] = storage_t(d_layer_norm_c_mean);
+        d_layer_norm_c_share_at[iB] = storage_t(d_layer_norm_c_share);
     }
 }
 
 inline_point void backward_step3_point(
-    const compute_t d_c_squared, const compute_t c_centred, const compute_t d_c_normed,
-    const compute_t c_std, compute_t& d_c_centred)
-{
-    // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    d_c_centred = 2 * d_c_squared * c_centred + d_c_normed / c_std;
-}
-
-extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_c_squared_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_c_normed_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_c_centred_at = static_cast<storage_t*>(at[4]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_c_centred;
-        backward_step3_point(
-            compute_t(d_c_squared_at[iB]),
-            compute_t(c_centred_at[(t * B + iB) * H + iH]),
-            compute_t(d_c_normed_at[iB * H + iH]),
-            compute_t(c_std_at[t * B + iB]),
-            d_c_centred);
-        d_c_centred_at[iB * H + iH] = storage_t(d_c_centred);
-    }
-}
-
-// through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void backward_step_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_c_centred_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_sum_c_c_centred_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_c_centred_at[iB * H + iH]);
-        d_sum_c_c_centred_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void backward_step4_point(
-    const compute_t d_sum_c_c_centred, const compute_t H_, compute_t& d_sum_c)
-{
-    // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    d_sum_c = -d_sum_c_c_centred / H_;
-}
-
-extern "C" void backward_step4(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_sum_c_c_centred_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_sum_c_at = static_cast<storage_t*>(at[1]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_sum_c;
-        backward_step4_point(
-            compute_t(d_sum_c_c_centred_at[iB]),
-            compute_t(H),
-            d_sum_c);
-        d_sum_c_at[iB] = storage_t(d_sum_c);
-    }
-}
-
-inline_point void backward_step5_point(
-    const compute_t d_c_next, const compute_t d_sum_c, const compute_t d_c_centred, const compute_t i,
-    const compute_t g, const compute_t c_prev, const compute_t f, const compute_t gamma_ui,
-    const compute_t u_i, const compute_t m_u, const compute_t s_u, const compute_t gamma_uf,
-    const compute_t u_f, const compute_t gamma_ug, const compute_t u_g, compute_t& d_g_pre,
-    compute_t& d_f_pre, compute_t& d_i_pre, compute_t& d_i_pre_by_s_u, compute_t& d_f_pre_by_s_u,
-    compute_t& d_g_pre_by_s_u, compute_t& d_c_prev)
+    const compute_t d_c_next, const compute_t d_layer_norm_c, const compute_t d_layer_norm_c_mean,
+    const compute_t layer_norm_c, const compute_t d_layer_norm_c_share, const compute_t c_std,
+    const compute_t i, const compute_t g, const compute_t c_prev, const compute_t f,
+    const compute_t gamma_ui, const compute_t u_i, const compute_t m_u, const compute_t s_u,
+    const compute_t gamma_uf, const compute_t u_f, const compute_t gamma_ug, const compute_t u_g,
+    compute_t& d_g_pre, compute_t& d_f_pre, compute_t& d_i_pre, compute_t& d_i_pre_by_s_u,
+    compute_t& d_f_pre_by_s_u, compute_t& d_g_pre_by_s_u, compute_t& d_c_prev)
 {
     // through c = f * c[t-1] + i * g
-    const compute_t d_c = d_c_next + d_sum_c + d_c_centred;
+    const compute_t d_c = d_c_next + (d_layer_norm_c - d_layer_norm_c_mean - layer_norm_c * d_layer_norm_c_share) /
+        c_std;
     // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
     const compute_t d_g = i * d_c;
     d_g_pre = (1 - square(g)) * d_g;
@@ -794,37 +744,43 @@ inline_point void backward_step5_point(
     d_c_prev = f * d_c;
 }
 
-extern "C" void backward_step5(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_sum_c_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_c_centred_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ d_i_pre_by_s_u_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ d_f_pre_by_s_u_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ d_g_pre_by_s_u_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ d_layer_norm_c_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_layer_norm_c_mean_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_layer_norm_c_share_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_i_pre_by_s_u_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_f_pre_by_s_u_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_g_pre_by_s_u_at = static_cast<storage_t*>(at[21]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_g_pre, d_f_pre, d_i_pre, d_i_pre_by_s_u, d_f_pre_by_s_u, d_g_pre_by_s_u, d_c_prev;
-        backward_step5_point(
+        backward_step3_point(
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_sum_c_at[iB]),
-            compute_t(d_c_centred_at[iB * H + iH]),
+            compute_t(d_layer_norm_c_at[iB * H + iH]),
+            compute_t(d_layer_norm_c_mean_at[iB]),
+            compute_t(layer_norm_c_at[(t * B + iB) * H + iH]),
+            compute_t(d_layer_norm_c_share_at[iB]),
+            compute_t(c_std_at[t * B + iB]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -950,7 +906,7 @@ extern "C" void backward_step_sum10(const int64 t, const int64* sizes, void* con
     }
 }
 
-inline_point void backward_step6_point(
+inline_point void backward_step4_point(
     const compute_t d_s_u_i_pre, const compute_t d_s_u_f_pre, const compute_t d_s_u_g_pre,
     const compute_t d_s_u_o_pre, const compute_t s_u, const compute_t H_, compute_t& d_s_u_sum)
 {
@@ -960,7 +916,7 @@ inline_point void backward_step6_point(
     d_s_u_sum = compute_t(0.25) * d_s_u_pre / H_;
 }
 
-extern "C" void backward_step6(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_s_u_i_pre_at = static_cast<storage_t*>(at[0]);
@@ -973,7 +929,7 @@ extern "C" void backward_step6(const int64 t, const int64* sizes, void* const* a
     for (int64 iB = 0; iB < B; ++iB)
     {
         compute_t d_s_u_sum;
-        backward_step6_point(
+        backward_step4_point(
             compute_t(d_s_u_i_pre_at[iB]),
             compute_t(d_s_u_f_pre_at[iB]),
             compute_t(d_s_u_g_pre_at[iB]),
@@ -985,7 +941,7 @@ extern "C" void backward_step6(const int64 t, const int64* sizes, void* const* a
     }
 }
 
-inline_point void backward_step7_point(
+inline_point void backward_step5_point(
     const compute_t d_s_u_sum, const compute_t u, const compute_t m_u, compute_t& d_s_u_sum_arg,
     compute_t& d_s_u_sum_arg_by_m_u)
 {
@@ -994,7 +950,7 @@ inline_point void backward_step7_point(
     d_s_u_sum_arg_by_m_u = (2 * m_u - 2 * u) * d_s_u_sum_arg;
 }
 
-extern "C" void backward_step7(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step5(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_s_u_sum_at = static_cast<storage_t*>(at[0]);
@@ -1007,7 +963,7 @@ extern "C" void backward_step7(const int64 t, const int64* sizes, void* const* a
     for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
     {
         compute_t d_s_u_sum_arg, d_s_u_sum_arg_by_m_u;
-        backward_step7_point(
+        backward_step5_point(
             compute_t(d_s_u_sum_at[iB]),
             compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]),
             compute_t(m_u_at[t * B + iB]),
@@ -1033,7 +989,7 @@ extern "C" void backward_step_sum11(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void backward_step8_point(
+inline_point void backward_step6_point(
     const compute_t d_m_u_s_u_sum_arg, const compute_t d_m_u_i_pre, const compute_t s_u,
     const compute_t d_m_u_f_pre, const compute_t d_m_u_g_pre, const compute_t d_m_u_o_pre,
     const compute_t H_, compute_t& d_sum_u)
@@ -1045,7 +1001,7 @@ inline_point void backward_step8_point(
     d_sum_u = compute_t(0.25) * d_m_u / H_;
 }
 
-extern "C" void backward_step8(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step6(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_m_u_s_u_sum_arg_at = static_cast<storage_t*>(at[0]);
@@ -1059,7 +1015,7 @@ extern "C" void backward_step8(const int64 t, const int64* sizes, void* const* a
     for (int64 iB = 0; iB < B; ++iB)
     {
         compute_t d_sum_u;
-        backward_step8_point(
+        backward_step6_point(
             compute_t(d_m_u_s_u_sum_arg_at[iB]),
             compute_t(d_m_u_i_pre_at[iB]),
             compute_t(s_u_at[t * B + iB]),
@@ -1072,7 +1028,7 @@ extern "C" void backward_step8(const int64 t, const int64* sizes, void* const* a
     }
 }
 
-inline_point void backward_step9_point(
+inline_point void backward_step7_point(
     const compute_t d_sum_u, const compute_t d_s_u_sum_arg, const compute_t u, const compute_t m_u,
     compute_t& d_u)
 {
@@ -1080,7 +1036,7 @@ inline_point void backward_step9_point(
     d_u = d_sum_u + d_s_u_sum_arg * (2 * u - 2 * m_u);
 }
 
-extern "C" void backward_step9(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step7(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_sum_u_at = static_cast<storage_t*>(at[0]);
@@ -1093,7 +1049,7 @@ extern "C" void backward_step9(const int64 t, const int64* sizes, void* const* a
     for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
     {
         compute_t d_u;
-        backward_step9_point(
+        backward_step7_point(
             compute_t(d_sum_u_at[iB]),
             compute_t(d_s_u_sum_arg_at[iB * (4 * H) + iHHHH]),
             compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]),
@@ -1103,7 +1059,7 @@ extern "C" void backward_step9(const int64 t, const int64* sizes, void* const* a
     }
 }
 
-inline_point void backward_step10_point(
+inline_point void backward_step8_point(
     const compute_t d_u_o_u, const compute_t d_o_pre, const compute_t gamma_uo, const compute_t s_u,
     const compute_t d_u_g_u, const compute_t d_g_pre, const compute_t gamma_ug, const compute_t d_u_f_u,
     const compute_t d_f_pre, const compute_t gamma_uf, const compute_t d_u_i_u, const compute_t d_i_pre,
@@ -1120,7 +1076,7 @@ inline_point void backward_step10_point(
     d_u_i = d_u_i_u + d_i_pre * gamma_ui * s1;
 }
 
-extern "C" void backward_step10(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step8(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_u_at = static_cast<storage_t*>(at[0]);
@@ -1139,7 +1095,7 @@ extern "C" void backward_step10(const int64 t, const int64* sizes, void* const* 
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_u_o, d_u_g, d_u_f, d_u_i;
-        backward_step10_point(
+        backward_step8_point(
             compute_t(d_u_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(d_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(gamma_uo_at[iH]),
@@ -1242,7 +1198,7 @@ extern "C" void backward_after_sum5(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ c_normed_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_gamma_c_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -1251,7 +1207,7 @@ extern "C" void backward_after_sum5(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_h_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(c_normed_at[(iT * B + iB) * H + iH]);
+                * compute_t(layer_norm_c_at[(iT * B + iB) * H + iH]);
         d_gamma_c_at[iH] = storage_t(total);
     }
 }

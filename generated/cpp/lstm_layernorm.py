@@ -126,14 +126,13 @@ class Tape(NamedTuple):
     u: np.ndarray  # (T, B, 4 * H)
     m_u: np.ndarray  # (T, B)
     s_u: np.ndarray  # (T, B)
-    c_centred: np.ndarray  # (T, B, H)
+    layer_norm_c: np.ndarray  # (T, B, H)
     c_std: np.ndarray  # (T, B)
     i: np.ndarray  # (T, B, H)
     g: np.ndarray  # (T, B, H)
     c_rows: np.ndarray  # (T + 1, B, H)
     f: np.ndarray  # (T, B, H)
     h_rows: np.ndarray  # (T + 1, B, H)
-    c_normed: np.ndarray  # (T, B, H)
     w: np.ndarray  # (T, B, 4 * H)
     m_w: np.ndarray  # (T, B)
     s_w: np.ndarray  # (T, B)
@@ -227,10 +226,10 @@ def forward(params, x, state=None):
     g = np.empty((T, B, H), dtype)
     o = np.empty((T, B, H), dtype)
     sum_c = scratch("sum_c", (B,), dtype)
-    c_centred = np.empty((T, B, H), dtype)
+    c_centred = scratch("c_centred", (B, H), dtype)
     c_squared = scratch("c_squared", (B,), dtype)
     c_std = np.empty((T, B), dtype)
-    c_normed = np.empty((T, B, H), dtype)
+    layer_norm_c = np.empty((T, B, H), dtype)
     h_tanh = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
@@ -282,7 +281,7 @@ def forward(params, x, state=None):
         "forward_step6", c_squared, c_std,
     )
     forward_step7 = kernel(
-        "forward_step7", c_centred, c_std, gamma_c, beta_c, o, c_normed, h_tanh, h_rows,
+        "forward_step7", c_centred, c_std, gamma_c, beta_c, o, layer_norm_c, h_tanh, h_rows,
     )
 
     # w_i, w_f, w_g, w_o side by side
@@ -314,8 +313,8 @@ def forward(params, x, state=None):
         forward_step6(t)
         forward_step7(t)
 
-    tape = Tape(size, dtype, o, h_tanh, u, m_u, s_u, c_centred, c_std, i, g, c_rows, f, h_rows, c_normed, w,
-                m_w, s_w, x)
+    tape = Tape(size, dtype, o, h_tanh, u, m_u, s_u, layer_norm_c, c_std, i, g, c_rows, f, h_rows, w, m_w,
+                s_w, x)
     last = {"h": h_rows[T].copy(), "c": c_rows[T].copy()}
     return h_rows[1:].copy(), last, tape
 
@@ -337,14 +336,13 @@ def backward(params, tape, dy, dstate=None):
     u = tape.u
     m_u = tape.m_u
     s_u = tape.s_u
-    c_centred = tape.c_centred
+    layer_norm_c = tape.layer_norm_c
     c_std = tape.c_std
     i = tape.i
     g = tape.g
     c_rows = tape.c_rows
     f = tape.f
     h_rows = tape.h_rows
-    c_normed = tape.c_normed
     w = tape.w
     m_w = tape.m_w
     s_w = tape.s_w
@@ -371,12 +369,11 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
-    d_c_normed = scratch("d_c_normed", (B, H), dtype)
-    d_c_std_c_normed = scratch("d_c_std_c_normed", (B,), dtype)
-    d_c_squared = scratch("d_c_squared", (B,), dtype)
-    d_c_centred = scratch("d_c_centred", (B, H), dtype)
-    d_sum_c_c_centred = scratch("d_sum_c_c_centred", (B,), dtype)
-    d_sum_c = scratch("d_sum_c", (B,), dtype)
+    d_layer_norm_c = scratch("d_layer_norm_c", (B, H), dtype)
+    sum_d_layer_norm_c = scratch("sum_d_layer_norm_c", (B,), dtype)
+    d_layer_norm_c_mean = scratch("d_layer_norm_c_mean", (B,), dtype)
+    d_layer_norm_c_dot = scratch("d_layer_norm_c_dot", (B,), dtype)
+    d_layer_norm_c_share = scratch("d_layer_norm_c_share", (B,), dtype)
     d_o_pre = scratch("d_o_pre", (T, B, H), dtype)
     d_g_pre = scratch("d_g_pre", (T, B, H), dtype)
     d_f_pre = scratch("d_f_pre", (T, B, H), dtype)
@@ -448,33 +445,28 @@ def backward(params, tape, dy, dstate=None):
     d_c_prev_rows[T % 2] = dstate["c"]
     kernel = bound(sizes, dtype)
     backward_step = kernel(
-        "backward_step", dy, d_h_prev_rows, o, h_tanh, gamma_c, gamma_uo, u, m_u, s_u, d_h_pre, d_c_normed,
-        d_o_pre, d_o_pre_by_s_u,
+        "backward_step", dy, d_h_prev_rows, o, h_tanh, gamma_c, gamma_uo, u, m_u, s_u, d_h_pre,
+        d_layer_norm_c, d_o_pre, d_o_pre_by_s_u,
     )
     backward_step_sum = kernel(
-        "backward_step_sum", d_c_normed, c_centred, d_c_std_c_normed,
+        "backward_step_sum", d_layer_norm_c, sum_d_layer_norm_c,
     )
     backward_step_sum2 = kernel(
-        "backward_step_sum2", d_o_pre_by_s_u, d_s_u_o_pre,
+        "backward_step_sum2", layer_norm_c, d_layer_norm_c, d_layer_norm_c_dot,
     )
     backward_step_sum3 = kernel(
-        "backward_step_sum3", d_o_pre, gamma_uo, d_m_u_o_pre,
-    )
-    backward_step2 = kernel(
-        "backward_step2", d_c_std_c_normed, c_std, d_c_squared,
-    )
-    backward_step3 = kernel(
-        "backward_step3", d_c_squared, c_centred, d_c_normed, c_std, d_c_centred,
+        "backward_step_sum3", d_o_pre_by_s_u, d_s_u_o_pre,
     )
     backward_step_sum4 = kernel(
-        "backward_step_sum4", d_c_centred, d_sum_c_c_centred,
+        "backward_step_sum4", d_o_pre, gamma_uo, d_m_u_o_pre,
     )
-    backward_step4 = kernel(
-        "backward_step4", d_sum_c_c_centred, d_sum_c,
+    backward_step2 = kernel(
+        "backward_step2", sum_d_layer_norm_c, d_layer_norm_c_dot, d_layer_norm_c_mean, d_layer_norm_c_share,
     )
-    backward_step5 = kernel(
-        "backward_step5", d_c_prev_rows, d_sum_c, d_c_centred, i, g, c_rows, f, gamma_ui, u, m_u, s_u,
-        gamma_uf, gamma_ug, d_g_pre, d_f_pre, d_i_pre, d_i_pre_by_s_u, d_f_pre_by_s_u, d_g_pre_by_s_u,
+    backward_step3 = kernel(
+        "backward_step3", d_c_prev_rows, d_layer_norm_c, d_layer_norm_c_mean, layer_norm_c,
+        d_layer_norm_c_share, c_std, i, g, c_rows, f, gamma_ui, u, m_u, s_u, gamma_uf, gamma_ug, d_g_pre,
+        d_f_pre, d_i_pre, d_i_pre_by_s_u, d_f_pre_by_s_u, d_g_pre_by_s_u,
     )
     backward_step_sum5 = kernel(
         "backward_step_sum5", d_i_pre_by_s_u, d_s_u_i_pre,
@@ -494,24 +486,24 @@ def backward(params, tape, dy, dstate=None):
     backward_step_sum10 = kernel(
         "backward_step_sum10", d_g_pre, gamma_ug, d_m_u_g_pre,
     )
-    backward_step6 = kernel(
-        "backward_step6", d_s_u_i_pre, d_s_u_f_pre, d_s_u_g_pre, d_s_u_o_pre, s_u, d_s_u_sum,
+    backward_step4 = kernel(
+        "backward_step4", d_s_u_i_pre, d_s_u_f_pre, d_s_u_g_pre, d_s_u_o_pre, s_u, d_s_u_sum,
     )
-    backward_step7 = kernel(
-        "backward_step7", d_s_u_sum, u, m_u, d_s_u_sum_arg, d_s_u_sum_arg_by_m_u,
+    backward_step5 = kernel(
+        "backward_step5", d_s_u_sum, u, m_u, d_s_u_sum_arg, d_s_u_sum_arg_by_m_u,
     )
     backward_step_sum11 = kernel(
         "backward_step_sum11", d_s_u_sum_arg_by_m_u, d_m_u_s_u_sum_arg,
     )
-    backward_step8 = kernel(
-        "backward_step8", d_m_u_s_u_sum_arg, d_m_u_i_pre, s_u, d_m_u_f_pre, d_m_u_g_pre, d_m_u_o_pre,
+    backward_step6 = kernel(
+        "backward_step6", d_m_u_s_u_sum_arg, d_m_u_i_pre, s_u, d_m_u_f_pre, d_m_u_g_pre, d_m_u_o_pre,
         d_sum_u,
     )
-    backward_step9 = kernel(
-        "backward_step9", d_sum_u, d_s_u_sum_arg, u, m_u, d_u,
+    backward_step7 = kernel(
+        "backward_step7", d_sum_u, d_s_u_sum_arg, u, m_u, d_u,
     )
-    backward_step10 = kernel(
-        "backward_step10", d_u, d_o_pre, gamma_uo, s_u, d_g_pre, gamma_ug, d_f_pre, gamma_uf, d_i_pre,
+    backward_step8 = kernel(
+        "backward_step8", d_u, d_o_pre, gamma_uo, s_u, d_g_pre, gamma_ug, d_f_pre, gamma_uf, d_i_pre,
         gamma_ui, d_u_i_to_d_u_o,
     )
     backward_after_sum = kernel(
@@ -527,7 +519,7 @@ def backward(params, tape, dy, dstate=None):
         "backward_after_sum4", d_o_pre, gamma_wo, d_m_w_o_pre,
     )
     backward_after_sum5 = kernel(
-        "backward_after_sum5", d_h_pre, c_normed, d_gamma_c,
+        "backward_after_sum5", d_h_pre, layer_norm_c, d_gamma_c,
     )
     backward_after = kernel(
         "backward_after", d_i_pre, gamma_wi, w, m_w, s_w, d_f_pre, gamma_wf, d_g_pre, gamma_wg, d_o_pre,
@@ -572,16 +564,14 @@ def backward(params, tape, dy, dstate=None):
         backward_step(t)
         # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         backward_step_sum(t)
-        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         backward_step_sum2(t)
         # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
         backward_step_sum3(t)
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        backward_step_sum4(t)
         backward_step2(t)
         backward_step3(t)
-        # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-        backward_step_sum4(t)
-        backward_step4(t)
-        backward_step5(t)
         # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
         backward_step_sum5(t)
         # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
@@ -594,13 +584,13 @@ def backward(params, tape, dy, dstate=None):
         backward_step_sum9(t)
         # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
         backward_step_sum10(t)
-        backward_step6(t)
-        backward_step7(t)
+        backward_step4(t)
+        backward_step5(t)
         # through s_u = sqrt(mean((u - m_u) ** 2) + eps)
         backward_step_sum11(t)
+        backward_step6(t)
+        backward_step7(t)
         backward_step8(t)
-        backward_step9(t)
-        backward_step10(t)
         # d_u_i, d_u_f, d_u_g, d_u_o side by side
         product(d_u_i_to_d_u_o[t], U_i_to_U_o2, d_h_prev_rows[t % 2])
 

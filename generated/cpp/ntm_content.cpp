@@ -372,7 +372,7 @@ inline_point void forward_step4_point(
     exp_a_w_arg = exp(a_w_arg_shifted);
 }
 
-extern "C" void forward_step4(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_step4(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ a_w_arg_at = static_cast<storage_t*>(at[0]);
@@ -387,12 +387,12 @@ extern "C" void forward_step4(const int64 t, const int64* sizes, void* const* at
             compute_t(a_w_arg_at[iB * N + iN]),
             compute_t(max_a_w_arg_at[iB]),
             exp_a_w_arg);
-        exp_a_w_arg_at[(t * B + iB) * N + iN] = storage_t(exp_a_w_arg);
+        exp_a_w_arg_at[iB * N + iN] = storage_t(exp_a_w_arg);
     }
 }
 
 // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void forward_step_sum7(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_step_sum7(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[0]);
@@ -402,8 +402,8 @@ extern "C" void forward_step_sum7(const int64 t, const int64* sizes, void* const
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(exp_a_w_arg_at[(t * B + iB) * N + iN]);
-        sum_exp_a_w_arg_at[t * B + iB] = storage_t(total);
+            total += compute_t(exp_a_w_arg_at[iB * N + iN]);
+        sum_exp_a_w_arg_at[iB] = storage_t(total);
     }
 }
 
@@ -426,8 +426,8 @@ extern "C" void forward_step5(const int64 t, const int64* sizes, void* const* at
     {
         compute_t a_w;
         forward_step5_point(
-            compute_t(exp_a_w_arg_at[(t * B + iB) * N + iN]),
-            compute_t(sum_exp_a_w_arg_at[t * B + iB]),
+            compute_t(exp_a_w_arg_at[iB * N + iN]),
+            compute_t(sum_exp_a_w_arg_at[iB]),
             a_w);
         a_w_at[(t * B + iB) * N + iN] = storage_t(a_w);
     }
@@ -598,7 +598,7 @@ inline_point void forward_step9_point(
     exp_a_r_arg = exp(a_r_arg_shifted);
 }
 
-extern "C" void forward_step9(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_step9(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ a_r_arg_at = static_cast<storage_t*>(at[0]);
@@ -613,12 +613,12 @@ extern "C" void forward_step9(const int64 t, const int64* sizes, void* const* at
             compute_t(a_r_arg_at[iB * N + iN]),
             compute_t(max_a_r_arg_at[iB]),
             exp_a_r_arg);
-        exp_a_r_arg_at[(t * B + iB) * N + iN] = storage_t(exp_a_r_arg);
+        exp_a_r_arg_at[iB * N + iN] = storage_t(exp_a_r_arg);
     }
 }
 
 // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void forward_step_sum10(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_step_sum10(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[0]);
@@ -628,8 +628,8 @@ extern "C" void forward_step_sum10(const int64 t, const int64* sizes, void* cons
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(exp_a_r_arg_at[(t * B + iB) * N + iN]);
-        sum_exp_a_r_arg_at[t * B + iB] = storage_t(total);
+            total += compute_t(exp_a_r_arg_at[iB * N + iN]);
+        sum_exp_a_r_arg_at[iB] = storage_t(total);
     }
 }
 
@@ -652,8 +652,8 @@ extern "C" void forward_step10(const int64 t, const int64* sizes, void* const* a
     {
         compute_t a_r;
         forward_step10_point(
-            compute_t(exp_a_r_arg_at[(t * B + iB) * N + iN]),
-            compute_t(sum_exp_a_r_arg_at[t * B + iB]),
+            compute_t(exp_a_r_arg_at[iB * N + iN]),
+            compute_t(sum_exp_a_r_arg_at[iB]),
             a_r);
         a_r_at[(t * B + iB) * N + iN] = storage_t(a_r);
     }
@@ -727,98 +727,70 @@ extern "C" void backward_step_sum(const int64 t, const int64* sizes, void* const
 extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ d_a_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_sum_exp_a_r_arg_a_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_a_r_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_a_r_dot_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_a_r_at[iB * N + iN])
-                * compute_t(exp_a_r_arg_at[(t * B + iB) * N + iN]);
-        d_sum_exp_a_r_arg_a_r_at[iB] = storage_t(total);
+            total += compute_t(a_r_at[(t * B + iB) * N + iN])
+                * compute_t(d_a_r_at[iB * N + iN]);
+        d_a_r_dot_at[iB] = storage_t(total);
     }
 }
 
 inline_point void backward_step2_point(
-    const compute_t d_sum_exp_a_r_arg_a_r, const compute_t sum_exp_a_r_arg, compute_t& d_sum_exp_a_r_arg)
+    const compute_t a_r, const compute_t d_a_r, const compute_t d_a_r_dot, const compute_t beta_r,
+    const compute_t l_r, const compute_t M_k_r, const compute_t l_r_sqrt2, const compute_t l_r_sqrt,
+    compute_t& d_a_r_arg, compute_t& d_M_k_r, compute_t& d_l_r, compute_t& d_l_r_pre,
+    compute_t& d_a_r_arg_by_beta_r)
 {
     // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    d_sum_exp_a_r_arg = -d_sum_exp_a_r_arg_a_r / square(sum_exp_a_r_arg);
-}
-
-extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1];
-    const storage_t* __restrict__ d_sum_exp_a_r_arg_a_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_exp_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_sum_exp_a_r_arg_at = static_cast<storage_t*>(at[2]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_sum_exp_a_r_arg;
-        backward_step2_point(
-            compute_t(d_sum_exp_a_r_arg_a_r_at[iB]),
-            compute_t(sum_exp_a_r_arg_at[t * B + iB]),
-            d_sum_exp_a_r_arg);
-        d_sum_exp_a_r_arg_at[iB] = storage_t(d_sum_exp_a_r_arg);
-    }
-}
-
-inline_point void backward_step3_point(
-    const compute_t d_sum_exp_a_r_arg, const compute_t d_a_r, const compute_t sum_exp_a_r_arg,
-    const compute_t exp_a_r_arg, const compute_t beta_r, const compute_t l_r, const compute_t M_k_r,
-    const compute_t l_r_sqrt2, const compute_t l_r_sqrt, compute_t& d_a_r_arg_shifted, compute_t& d_M_k_r,
-    compute_t& d_l_r, compute_t& d_l_r_pre, compute_t& d_a_r_arg_by_beta_r)
-{
-    // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    const compute_t d_exp_a_r_arg = d_sum_exp_a_r_arg + d_a_r / sum_exp_a_r_arg;
-    d_a_r_arg_shifted = exp_a_r_arg * d_exp_a_r_arg;
-    const compute_t s1 = d_a_r_arg_shifted / l_r;
+    d_a_r_arg = a_r * (d_a_r - d_a_r_dot);
+    const compute_t s1 = d_a_r_arg / l_r;
     d_M_k_r = beta_r * s1;
     // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    d_l_r = -beta_r * M_k_r * d_a_r_arg_shifted / square(l_r);
+    d_l_r = -beta_r * M_k_r * d_a_r_arg / square(l_r);
     const compute_t d_l_r_sqrt = l_r_sqrt2 * d_l_r;
     d_l_r_pre = compute_t(0.5) * d_l_r_sqrt / l_r_sqrt;
     // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
     d_a_r_arg_by_beta_r = M_k_r * s1;
 }
 
-extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ d_sum_exp_a_r_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_a_r_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ sum_exp_a_r_arg_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ l_r_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ l_r_sqrt_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_a_r_arg_shifted_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_M_k_r_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_l_r_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_l_r_pre_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ d_a_r_arg_by_beta_r_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ d_a_r_dot_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ l_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ l_r_sqrt_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_a_r_arg_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_M_k_r_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_l_r_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_l_r_pre_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_a_r_arg_by_beta_r_at = static_cast<storage_t*>(at[12]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t d_a_r_arg_shifted, d_M_k_r, d_l_r, d_l_r_pre, d_a_r_arg_by_beta_r;
-        backward_step3_point(
-            compute_t(d_sum_exp_a_r_arg_at[iB]),
+        compute_t d_a_r_arg, d_M_k_r, d_l_r, d_l_r_pre, d_a_r_arg_by_beta_r;
+        backward_step2_point(
+            compute_t(a_r_at[(t * B + iB) * N + iN]),
             compute_t(d_a_r_at[iB * N + iN]),
-            compute_t(sum_exp_a_r_arg_at[t * B + iB]),
-            compute_t(exp_a_r_arg_at[(t * B + iB) * N + iN]),
+            compute_t(d_a_r_dot_at[iB]),
             compute_t(beta_r_at[t * B + iB]),
             compute_t(l_r_at[(t * B + iB) * N + iN]),
             compute_t(M_k_r_at[(t * B + iB) * N + iN]),
             compute_t(l_r_sqrt2_at[t * B + iB]),
             compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]),
-            d_a_r_arg_shifted, d_M_k_r, d_l_r, d_l_r_pre, d_a_r_arg_by_beta_r);
-        d_a_r_arg_shifted_at[(t * B + iB) * N + iN] = storage_t(d_a_r_arg_shifted);
+            d_a_r_arg, d_M_k_r, d_l_r, d_l_r_pre, d_a_r_arg_by_beta_r);
+        d_a_r_arg_at[(t * B + iB) * N + iN] = storage_t(d_a_r_arg);
         d_M_k_r_at[iB * N + iN] = storage_t(d_M_k_r);
         d_l_r_at[iB * N + iN] = storage_t(d_l_r);
         d_l_r_pre_at[iB * N + iN] = storage_t(d_l_r_pre);
@@ -879,7 +851,7 @@ extern "C" void backward_step_sum5(const int64 t, const int64* sizes, void* cons
     }
 }
 
-inline_point void backward_step4_point(
+inline_point void backward_step3_point(
     const compute_t d_l_r_sqrt2, const compute_t l_r_sqrt2, const compute_t d_beta_r,
     const compute_t beta_r, compute_t& d_l_r_pre2, compute_t& d_beta_r_pre)
 {
@@ -889,7 +861,7 @@ inline_point void backward_step4_point(
     d_beta_r_pre = -d_beta_r * expm1(-beta_r);
 }
 
-extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1];
     const storage_t* __restrict__ d_l_r_sqrt2_at = static_cast<storage_t*>(at[0]);
@@ -902,7 +874,7 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
     for (int64 iB = 0; iB < B; ++iB)
     {
         compute_t d_l_r_pre2, d_beta_r_pre;
-        backward_step4_point(
+        backward_step3_point(
             compute_t(d_l_r_sqrt2_at[iB]),
             compute_t(l_r_sqrt2_at[t * B + iB]),
             compute_t(d_beta_r_at[iB]),
@@ -913,14 +885,14 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
     }
 }
 
-inline_point void backward_step5_point(
+inline_point void backward_step4_point(
     const compute_t d_l_r_pre2, const compute_t k_r, const compute_t d_k_r_M_k_r, compute_t& d_k_r)
 {
     // through k_r = W_r @ h
     d_k_r = 2 * d_l_r_pre2 * k_r + d_k_r_M_k_r;
 }
 
-extern "C" void backward_step5(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
     const storage_t* __restrict__ d_l_r_pre2_at = static_cast<storage_t*>(at[0]);
@@ -932,7 +904,7 @@ extern "C" void backward_step5(const int64 t, const int64* sizes, void* const* a
     for (int64 iD = 0; iD < D; ++iD)
     {
         compute_t d_k_r;
-        backward_step5_point(
+        backward_step4_point(
             compute_t(d_l_r_pre2_at[iB]),
             compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]),
             compute_t(d_k_r_M_k_r_at[iB * D + iD]),
@@ -941,7 +913,7 @@ extern "C" void backward_step5(const int64 t, const int64* sizes, void* const* a
     }
 }
 
-inline_point void backward_step6_point(
+inline_point void backward_step5_point(
     const compute_t d_M_next, const compute_t d_l_r_pre, const compute_t M, const compute_t d_M_k_r,
     const compute_t k_r, const compute_t d_r, const compute_t a_r, const compute_t M_prev, compute_t& d_M,
     compute_t& d_a_w_e)
@@ -951,7 +923,7 @@ inline_point void backward_step6_point(
     d_a_w_e = -M_prev * d_M;
 }
 
-extern "C" void backward_step6(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step5(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_M_prev_rows_at = static_cast<storage_t*>(at[0]);
@@ -969,7 +941,7 @@ extern "C" void backward_step6(const int64 t, const int64* sizes, void* const* a
     for (int64 iD = 0; iD < D; ++iD)
     {
         compute_t d_M, d_a_w_e;
-        backward_step6_point(
+        backward_step5_point(
             compute_t(d_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]),
             compute_t(d_l_r_pre_at[iB * N + iN]),
             compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]),
@@ -1060,14 +1032,14 @@ extern "C" void backward_step_sum9(const int64 t, const int64* sizes, void* cons
     }
 }
 
-inline_point void backward_step7_point(
+inline_point void backward_step6_point(
     const compute_t d_e, const compute_t e, compute_t& d_W_e_h)
 {
     // through e = sigmoid(W_e @ h)
     d_W_e_h = d_e * e * (1 - e);
 }
 
-extern "C" void backward_step7(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step6(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
     const storage_t* __restrict__ d_e_at = static_cast<storage_t*>(at[0]);
@@ -1078,7 +1050,7 @@ extern "C" void backward_step7(const int64 t, const int64* sizes, void* const* a
     for (int64 iD = 0; iD < D; ++iD)
     {
         compute_t d_W_e_h;
-        backward_step7_point(
+        backward_step6_point(
             compute_t(d_e_at[iB * D + iD]),
             compute_t(e_at[(t * B + iB) * D + iD]),
             d_W_e_h);
@@ -1086,14 +1058,14 @@ extern "C" void backward_step7(const int64 t, const int64* sizes, void* const* a
     }
 }
 
-inline_point void backward_step8_point(
+inline_point void backward_step7_point(
     const compute_t d_a_w_a_w_e, const compute_t d_a_w_a_w_a, compute_t& d_a_w)
 {
     // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
     d_a_w = d_a_w_a_w_e + d_a_w_a_w_a;
 }
 
-extern "C" void backward_step8(int64, const int64* sizes, void* const* at)
+extern "C" void backward_step7(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ d_a_w_a_w_e_at = static_cast<storage_t*>(at[0]);
@@ -1104,7 +1076,7 @@ extern "C" void backward_step8(int64, const int64* sizes, void* const* at)
     for (int64 iN = 0; iN < N; ++iN)
     {
         compute_t d_a_w;
-        backward_step8_point(
+        backward_step7_point(
             compute_t(d_a_w_a_w_e_at[iB * N + iN]),
             compute_t(d_a_w_a_w_a_at[iB * N + iN]),
             d_a_w);
@@ -1116,98 +1088,70 @@ extern "C" void backward_step8(int64, const int64* sizes, void* const* at)
 extern "C" void backward_step_sum10(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ d_a_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_sum_exp_a_w_arg_a_w_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_a_w_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_a_w_dot_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_a_w_at[iB * N + iN])
-                * compute_t(exp_a_w_arg_at[(t * B + iB) * N + iN]);
-        d_sum_exp_a_w_arg_a_w_at[iB] = storage_t(total);
+            total += compute_t(a_w_at[(t * B + iB) * N + iN])
+                * compute_t(d_a_w_at[iB * N + iN]);
+        d_a_w_dot_at[iB] = storage_t(total);
     }
 }
 
-inline_point void backward_step9_point(
-    const compute_t d_sum_exp_a_w_arg_a_w, const compute_t sum_exp_a_w_arg, compute_t& d_sum_exp_a_w_arg)
+inline_point void backward_step8_point(
+    const compute_t a_w, const compute_t d_a_w, const compute_t d_a_w_dot, const compute_t beta_w,
+    const compute_t l_w, const compute_t M_k_w, const compute_t l_w_sqrt2, const compute_t l_w_sqrt,
+    compute_t& d_a_w_arg, compute_t& d_M_k_w, compute_t& d_l_w, compute_t& d_l_w_pre,
+    compute_t& d_a_w_arg_by_beta_w)
 {
     // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    d_sum_exp_a_w_arg = -d_sum_exp_a_w_arg_a_w / square(sum_exp_a_w_arg);
-}
-
-extern "C" void backward_step9(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1];
-    const storage_t* __restrict__ d_sum_exp_a_w_arg_a_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_exp_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_sum_exp_a_w_arg_at = static_cast<storage_t*>(at[2]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_sum_exp_a_w_arg;
-        backward_step9_point(
-            compute_t(d_sum_exp_a_w_arg_a_w_at[iB]),
-            compute_t(sum_exp_a_w_arg_at[t * B + iB]),
-            d_sum_exp_a_w_arg);
-        d_sum_exp_a_w_arg_at[iB] = storage_t(d_sum_exp_a_w_arg);
-    }
-}
-
-inline_point void backward_step10_point(
-    const compute_t d_sum_exp_a_w_arg, const compute_t d_a_w, const compute_t sum_exp_a_w_arg,
-    const compute_t exp_a_w_arg, const compute_t beta_w, const compute_t l_w, const compute_t M_k_w,
-    const compute_t l_w_sqrt2, const compute_t l_w_sqrt, compute_t& d_a_w_arg_shifted, compute_t& d_M_k_w,
-    compute_t& d_l_w, compute_t& d_l_w_pre, compute_t& d_a_w_arg_by_beta_w)
-{
-    // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    const compute_t d_exp_a_w_arg = d_sum_exp_a_w_arg + d_a_w / sum_exp_a_w_arg;
-    d_a_w_arg_shifted = exp_a_w_arg * d_exp_a_w_arg;
-    const compute_t s1 = d_a_w_arg_shifted / l_w;
+    d_a_w_arg = a_w * (d_a_w - d_a_w_dot);
+    const compute_t s1 = d_a_w_arg / l_w;
     d_M_k_w = beta_w * s1;
     // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    d_l_w = -beta_w * M_k_w * d_a_w_arg_shifted / square(l_w);
+    d_l_w = -beta_w * M_k_w * d_a_w_arg / square(l_w);
     const compute_t d_l_w_sqrt = l_w_sqrt2 * d_l_w;
     d_l_w_pre = compute_t(0.5) * d_l_w_sqrt / l_w_sqrt;
     // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
     d_a_w_arg_by_beta_w = M_k_w * s1;
 }
 
-extern "C" void backward_step10(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step8(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ d_sum_exp_a_w_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_a_w_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ sum_exp_a_w_arg_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ l_w_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ l_w_sqrt_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_a_w_arg_shifted_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_M_k_w_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_l_w_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_l_w_pre_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ d_a_w_arg_by_beta_w_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ d_a_w_dot_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ l_w_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ l_w_sqrt_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_a_w_arg_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_M_k_w_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_l_w_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_l_w_pre_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_a_w_arg_by_beta_w_at = static_cast<storage_t*>(at[12]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t d_a_w_arg_shifted, d_M_k_w, d_l_w, d_l_w_pre, d_a_w_arg_by_beta_w;
-        backward_step10_point(
-            compute_t(d_sum_exp_a_w_arg_at[iB]),
+        compute_t d_a_w_arg, d_M_k_w, d_l_w, d_l_w_pre, d_a_w_arg_by_beta_w;
+        backward_step8_point(
+            compute_t(a_w_at[(t * B + iB) * N + iN]),
             compute_t(d_a_w_at[iB * N + iN]),
-            compute_t(sum_exp_a_w_arg_at[t * B + iB]),
-            compute_t(exp_a_w_arg_at[(t * B + iB) * N + iN]),
+            compute_t(d_a_w_dot_at[iB]),
             compute_t(beta_w_at[t * B + iB]),
             compute_t(l_w_at[(t * B + iB) * N + iN]),
             compute_t(M_k_w_at[(t * B + iB) * N + iN]),
             compute_t(l_w_sqrt2_at[t * B + iB]),
             compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]),
-            d_a_w_arg_shifted, d_M_k_w, d_l_w, d_l_w_pre, d_a_w_arg_by_beta_w);
-        d_a_w_arg_shifted_at[(t * B + iB) * N + iN] = storage_t(d_a_w_arg_shifted);
+            d_a_w_arg, d_M_k_w, d_l_w, d_l_w_pre, d_a_w_arg_by_beta_w);
+        d_a_w_arg_at[(t * B + iB) * N + iN] = storage_t(d_a_w_arg);
         d_M_k_w_at[iB * N + iN] = storage_t(d_M_k_w);
         d_l_w_at[iB * N + iN] = storage_t(d_l_w);
         d_l_w_pre_at[iB * N + iN] = storage_t(d_l_w_pre);
@@ -1268,7 +1212,7 @@ extern "C" void backward_step_sum13(const int64 t, const int64* sizes, void* con
     }
 }
 
-inline_point void backward_step11_point(
+inline_point void backward_step9_point(
     const compute_t d_l_w_sqrt2, const compute_t l_w_sqrt2, const compute_t d_beta_w,
     const compute_t beta_w, compute_t& d_l_w_pre2, compute_t& d_beta_w_pre)
 {
@@ -1278,7 +1222,7 @@ inline_point void backward_step11_point(
     d_beta_w_pre = -d_beta_w * expm1(-beta_w);
 }
 
-extern "C" void backward_step11(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step9(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1];
     const storage_t* __restrict__ d_l_w_sqrt2_at = static_cast<storage_t*>(at[0]);
@@ -1291,7 +1235,7 @@ extern "C" void backward_step11(const int64 t, const int64* sizes, void* const* 
     for (int64 iB = 0; iB < B; ++iB)
     {
         compute_t d_l_w_pre2, d_beta_w_pre;
-        backward_step11_point(
+        backward_step9_point(
             compute_t(d_l_w_sqrt2_at[iB]),
             compute_t(l_w_sqrt2_at[t * B + iB]),
             compute_t(d_beta_w_at[iB]),
@@ -1302,14 +1246,14 @@ extern "C" void backward_step11(const int64 t, const int64* sizes, void* const* 
     }
 }
 
-inline_point void backward_step12_point(
+inline_point void backward_step10_point(
     const compute_t d_l_w_pre2, const compute_t k_w, const compute_t d_k_w_M_k_w, compute_t& d_k_w)
 {
     // through k_w = W_w @ h
     d_k_w = 2 * d_l_w_pre2 * k_w + d_k_w_M_k_w;
 }
 
-extern "C" void backward_step12(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step10(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
     const storage_t* __restrict__ d_l_w_pre2_at = static_cast<storage_t*>(at[0]);
@@ -1321,7 +1265,7 @@ extern "C" void backward_step12(const int64 t, const int64* sizes, void* const* 
     for (int64 iD = 0; iD < D; ++iD)
     {
         compute_t d_k_w;
-        backward_step12_point(
+        backward_step10_point(
             compute_t(d_l_w_pre2_at[iB]),
             compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]),
             compute_t(d_k_w_M_k_w_at[iB * D + iD]),
@@ -1330,7 +1274,7 @@ extern "C" void backward_step12(const int64 t, const int64* sizes, void* const* 
     }
 }
 
-inline_point void backward_step13_point(
+inline_point void backward_step11_point(
     const compute_t d_h_k_w, const compute_t d_beta_w_pre, const compute_t v_w, const compute_t d_h_a,
     const compute_t d_beta_r_pre, const compute_t v_r, const compute_t h, compute_t& d_h_pre)
 {
@@ -1339,7 +1283,7 @@ inline_point void backward_step13_point(
     d_h_pre = (1 - square(h)) * d_h;
 }
 
-extern "C" void backward_step13(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step11(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ d_h_k_w_at = static_cast<storage_t*>(at[0]);
@@ -1355,7 +1299,7 @@ extern "C" void backward_step13(const int64 t, const int64* sizes, void* const* 
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_h_pre;
-        backward_step13_point(
+        backward_step11_point(
             compute_t(d_h_k_w_at[iB * H + iH]),
             compute_t(d_beta_w_pre_at[t * B + iB]),
             compute_t(v_w_at[iH]),
@@ -1368,14 +1312,14 @@ extern "C" void backward_step13(const int64 t, const int64* sizes, void* const* 
     }
 }
 
-inline_point void backward_step14_point(
+inline_point void backward_step12_point(
     const compute_t d_l_w_pre, const compute_t M_prev, const compute_t d_M_k_w, const compute_t k_w,
     const compute_t d_M, const compute_t a_w_e, compute_t& d_M_prev)
 {
     d_M_prev = 2 * d_l_w_pre * M_prev + d_M_k_w * k_w + d_M * (1 - a_w_e);
 }
 
-extern "C" void backward_step14(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step12(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_l_w_pre_at = static_cast<storage_t*>(at[0]);
@@ -1391,7 +1335,7 @@ extern "C" void backward_step14(const int64 t, const int64* sizes, void* const* 
     for (int64 iD = 0; iD < D; ++iD)
     {
         compute_t d_M_prev;
-        backward_step14_point(
+        backward_step12_point(
             compute_t(d_l_w_pre_at[iB * N + iN]),
             compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
             compute_t(d_M_k_w_at[iB * N + iN]),

@@ -97,19 +97,15 @@ class Tape(NamedTuple):
     size: dict
     dtype: np.dtype
     M_rows: np.ndarray  # (T + 1, B, N, D)
-    exp_a_r_arg: np.ndarray  # (T, B, N)
-    sum_exp_a_r_arg: np.ndarray  # (T, B)
+    a_r: np.ndarray  # (T, B, N)
     beta_r: np.ndarray  # (T, B)
     l_r: np.ndarray  # (T, B, N)
     M_k_r: np.ndarray  # (T, B, N)
     l_r_sqrt2: np.ndarray  # (T, B)
     l_r_sqrt: np.ndarray  # (T, B, N)
     k_w_to_k_r: np.ndarray  # (T, B, 4 * D)
-    a_r: np.ndarray  # (T, B, N)
     a_w: np.ndarray  # (T, B, N)
     e: np.ndarray  # (T, B, D)
-    exp_a_w_arg: np.ndarray  # (T, B, N)
-    sum_exp_a_w_arg: np.ndarray  # (T, B)
     beta_w: np.ndarray  # (T, B)
     l_w: np.ndarray  # (T, B, N)
     M_k_w: np.ndarray  # (T, B, N)
@@ -187,8 +183,8 @@ def forward(params, x, state=None):
     M_k_w = np.empty((T, B, N), dtype)
     a_w_arg = scratch("a_w_arg", (B, N), dtype)
     max_a_w_arg = scratch("max_a_w_arg", (B,), dtype)
-    exp_a_w_arg = np.empty((T, B, N), dtype)
-    sum_exp_a_w_arg = np.empty((T, B), dtype)
+    exp_a_w_arg = scratch("exp_a_w_arg", (B, N), dtype)
+    sum_exp_a_w_arg = scratch("sum_exp_a_w_arg", (B,), dtype)
     a_w = np.empty((T, B, N), dtype)
     e = np.empty((T, B, D), dtype)
     a_w_e = np.empty((T, B, N, D), dtype)
@@ -202,8 +198,8 @@ def forward(params, x, state=None):
     M_k_r = np.empty((T, B, N), dtype)
     a_r_arg = scratch("a_r_arg", (B, N), dtype)
     max_a_r_arg = scratch("max_a_r_arg", (B,), dtype)
-    exp_a_r_arg = np.empty((T, B, N), dtype)
-    sum_exp_a_r_arg = np.empty((T, B), dtype)
+    exp_a_r_arg = scratch("exp_a_r_arg", (B, N), dtype)
+    sum_exp_a_r_arg = scratch("sum_exp_a_r_arg", (B,), dtype)
     a_r = np.empty((T, B, N), dtype)
     r_rows[0] = state["r"]
     M_rows[0] = state["M"]
@@ -323,9 +319,8 @@ def forward(params, x, state=None):
         # r = a_r @ M
         forward_step_sum11(t)
 
-    tape = Tape(size, dtype, M_rows, exp_a_r_arg, sum_exp_a_r_arg, beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt,
-                k_w_to_k_r, a_r, a_w, e, exp_a_w_arg, sum_exp_a_w_arg, beta_w, l_w, M_k_w, l_w_sqrt2,
-                l_w_sqrt, h, a_w_e, x, r_rows)
+    tape = Tape(size, dtype, M_rows, a_r, beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt, k_w_to_k_r, a_w, e,
+                beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt, h, a_w_e, x, r_rows)
     last = {"r": r_rows[T].copy(), "M": M_rows[T].copy()}
     return r_rows[1:].copy(), last, tape
 
@@ -343,19 +338,15 @@ def backward(params, tape, dy, dstate=None):
     dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["r"], size, dtype))
     T, B, I, D, N, H = sizes = [size[axis] for axis in ("T", "B", "I", "D", "N", "H")]
     M_rows = tape.M_rows
-    exp_a_r_arg = tape.exp_a_r_arg
-    sum_exp_a_r_arg = tape.sum_exp_a_r_arg
+    a_r = tape.a_r
     beta_r = tape.beta_r
     l_r = tape.l_r
     M_k_r = tape.M_k_r
     l_r_sqrt2 = tape.l_r_sqrt2
     l_r_sqrt = tape.l_r_sqrt
     k_w_to_k_r = tape.k_w_to_k_r
-    a_r = tape.a_r
     a_w = tape.a_w
     e = tape.e
-    exp_a_w_arg = tape.exp_a_w_arg
-    sum_exp_a_w_arg = tape.sum_exp_a_w_arg
     beta_w = tape.beta_w
     l_w = tape.l_w
     M_k_w = tape.M_k_w
@@ -378,9 +369,8 @@ def backward(params, tape, dy, dstate=None):
     d_M_prev_rows = scratch("d_M_prev_rows", (2, B, N, D), dtype)
     d_r = scratch("d_r", (B, D), dtype)
     d_a_r = scratch("d_a_r", (B, N), dtype)
-    d_sum_exp_a_r_arg_a_r = scratch("d_sum_exp_a_r_arg_a_r", (B,), dtype)
-    d_sum_exp_a_r_arg = scratch("d_sum_exp_a_r_arg", (B,), dtype)
-    d_a_r_arg_shifted = scratch("d_a_r_arg_shifted", (T, B, N), dtype)
+    d_a_r_dot = scratch("d_a_r_dot", (B,), dtype)
+    d_a_r_arg = scratch("d_a_r_arg", (T, B, N), dtype)
     d_M_k_r = scratch("d_M_k_r", (B, N), dtype)
     d_l_r = scratch("d_l_r", (B, N), dtype)
     d_l_r_sqrt2 = scratch("d_l_r_sqrt2", (B,), dtype)
@@ -398,9 +388,8 @@ def backward(params, tape, dy, dstate=None):
     d_a_w_a_w_e = scratch("d_a_w_a_w_e", (B, N), dtype)
     d_a_w_a_w_a = scratch("d_a_w_a_w_a", (B, N), dtype)
     d_a_w = scratch("d_a_w", (B, N), dtype)
-    d_sum_exp_a_w_arg_a_w = scratch("d_sum_exp_a_w_arg_a_w", (B,), dtype)
-    d_sum_exp_a_w_arg = scratch("d_sum_exp_a_w_arg", (B,), dtype)
-    d_a_w_arg_shifted = scratch("d_a_w_arg_shifted", (T, B, N), dtype)
+    d_a_w_dot = scratch("d_a_w_dot", (B,), dtype)
+    d_a_w_arg = scratch("d_a_w_arg", (T, B, N), dtype)
     d_M_k_w = scratch("d_M_k_w", (B, N), dtype)
     d_l_w = scratch("d_l_w", (B, N), dtype)
     d_l_w_sqrt2 = scratch("d_l_w_sqrt2", (B,), dtype)
@@ -435,14 +424,11 @@ def backward(params, tape, dy, dstate=None):
         "backward_step_sum", d_r, M_rows, d_a_r,
     )
     backward_step_sum2 = kernel(
-        "backward_step_sum2", d_a_r, exp_a_r_arg, d_sum_exp_a_r_arg_a_r,
+        "backward_step_sum2", a_r, d_a_r, d_a_r_dot,
     )
     backward_step2 = kernel(
-        "backward_step2", d_sum_exp_a_r_arg_a_r, sum_exp_a_r_arg, d_sum_exp_a_r_arg,
-    )
-    backward_step3 = kernel(
-        "backward_step3", d_sum_exp_a_r_arg, d_a_r, sum_exp_a_r_arg, exp_a_r_arg, beta_r, l_r, M_k_r,
-        l_r_sqrt2, l_r_sqrt, d_a_r_arg_shifted, d_M_k_r, d_l_r, d_l_r_pre, d_a_r_arg_by_beta_r,
+        "backward_step2", a_r, d_a_r, d_a_r_dot, beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt, d_a_r_arg,
+        d_M_k_r, d_l_r, d_l_r_pre, d_a_r_arg_by_beta_r,
     )
     backward_step_sum3 = kernel(
         "backward_step_sum3", d_l_r, l_r_sqrt, d_l_r_sqrt2,
@@ -453,14 +439,14 @@ def backward(params, tape, dy, dstate=None):
     backward_step_sum5 = kernel(
         "backward_step_sum5", d_M_k_r, M_rows, d_k_r_M_k_r,
     )
+    backward_step3 = kernel(
+        "backward_step3", d_l_r_sqrt2, l_r_sqrt2, d_beta_r, beta_r, d_l_r_pre2, d_beta_r_pre,
+    )
     backward_step4 = kernel(
-        "backward_step4", d_l_r_sqrt2, l_r_sqrt2, d_beta_r, beta_r, d_l_r_pre2, d_beta_r_pre,
+        "backward_step4", d_l_r_pre2, k_w_to_k_r, d_k_r_M_k_r, d_k_w_to_d_k_r,
     )
     backward_step5 = kernel(
-        "backward_step5", d_l_r_pre2, k_w_to_k_r, d_k_r_M_k_r, d_k_w_to_d_k_r,
-    )
-    backward_step6 = kernel(
-        "backward_step6", d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_w_to_k_r, d_r, a_r, d_M, d_a_w_e,
+        "backward_step5", d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_w_to_k_r, d_r, a_r, d_M, d_a_w_e,
     )
     backward_step_sum6 = kernel(
         "backward_step_sum6", d_M, a_w, d_a,
@@ -474,21 +460,18 @@ def backward(params, tape, dy, dstate=None):
     backward_step_sum9 = kernel(
         "backward_step_sum9", d_M, k_w_to_k_r, d_a_w_a_w_a,
     )
-    backward_step7 = kernel(
-        "backward_step7", d_e, e, d_k_w_to_d_k_r,
+    backward_step6 = kernel(
+        "backward_step6", d_e, e, d_k_w_to_d_k_r,
     )
-    backward_step8 = kernel(
-        "backward_step8", d_a_w_a_w_e, d_a_w_a_w_a, d_a_w,
+    backward_step7 = kernel(
+        "backward_step7", d_a_w_a_w_e, d_a_w_a_w_a, d_a_w,
     )
     backward_step_sum10 = kernel(
-        "backward_step_sum10", d_a_w, exp_a_w_arg, d_sum_exp_a_w_arg_a_w,
+        "backward_step_sum10", a_w, d_a_w, d_a_w_dot,
     )
-    backward_step9 = kernel(
-        "backward_step9", d_sum_exp_a_w_arg_a_w, sum_exp_a_w_arg, d_sum_exp_a_w_arg,
-    )
-    backward_step10 = kernel(
-        "backward_step10", d_sum_exp_a_w_arg, d_a_w, sum_exp_a_w_arg, exp_a_w_arg, beta_w, l_w, M_k_w,
-        l_w_sqrt2, l_w_sqrt, d_a_w_arg_shifted, d_M_k_w, d_l_w, d_l_w_pre, d_a_w_arg_by_beta_w,
+    backward_step8 = kernel(
+        "backward_step8", a_w, d_a_w, d_a_w_dot, beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt, d_a_w_arg,
+        d_M_k_w, d_l_w, d_l_w_pre, d_a_w_arg_by_beta_w,
     )
     backward_step_sum11 = kernel(
         "backward_step_sum11", d_l_w, l_w_sqrt, d_l_w_sqrt2,
@@ -499,17 +482,17 @@ def backward(params, tape, dy, dstate=None):
     backward_step_sum13 = kernel(
         "backward_step_sum13", d_M_k_w, M_rows, d_k_w_M_k_w,
     )
+    backward_step9 = kernel(
+        "backward_step9", d_l_w_sqrt2, l_w_sqrt2, d_beta_w, beta_w, d_l_w_pre2, d_beta_w_pre,
+    )
+    backward_step10 = kernel(
+        "backward_step10", d_l_w_pre2, k_w_to_k_r, d_k_w_M_k_w, d_k_w_to_d_k_r,
+    )
     backward_step11 = kernel(
-        "backward_step11", d_l_w_sqrt2, l_w_sqrt2, d_beta_w, beta_w, d_l_w_pre2, d_beta_w_pre,
+        "backward_step11", d_h_k_w, d_beta_w_pre, v_w, d_h_a, d_beta_r_pre, v_r, h, d_h_pre,
     )
     backward_step12 = kernel(
-        "backward_step12", d_l_w_pre2, k_w_to_k_r, d_k_w_M_k_w, d_k_w_to_d_k_r,
-    )
-    backward_step13 = kernel(
-        "backward_step13", d_h_k_w, d_beta_w_pre, v_w, d_h_a, d_beta_r_pre, v_r, h, d_h_pre,
-    )
-    backward_step14 = kernel(
-        "backward_step14", d_l_w_pre, M_rows, d_M_k_w, k_w_to_k_r, d_M, a_w_e, d_M_prev_rows,
+        "backward_step12", d_l_w_pre, M_rows, d_M_k_w, k_w_to_k_r, d_M, a_w_e, d_M_prev_rows,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_beta_w_pre, h, d_v_w,
@@ -531,16 +514,15 @@ def backward(params, tape, dy, dstate=None):
         # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
         backward_step_sum2(t)
         backward_step2(t)
-        backward_step3(t)
         # through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
         backward_step_sum3(t)
         # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
         backward_step_sum4(t)
         # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
         backward_step_sum5(t)
+        backward_step3(t)
         backward_step4(t)
         backward_step5(t)
-        backward_step6(t)
         # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
         backward_step_sum6(t)
         # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
@@ -551,26 +533,25 @@ def backward(params, tape, dy, dstate=None):
         backward_step_sum9(t)
         # through a = W_a @ h
         product(d_a[t], W_a, d_h_a)
+        backward_step6(t)
         backward_step7(t)
-        backward_step8(t)
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
         backward_step_sum10(t)
-        backward_step9(t)
-        backward_step10(t)
+        backward_step8(t)
         # through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
         backward_step_sum11(t)
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
         backward_step_sum12(t)
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
         backward_step_sum13(t)
-        backward_step11(t)
-        backward_step12(t)
+        backward_step9(t)
+        backward_step10(t)
         # d_k_w, d_W_e_h, d_k_r side by side
         product(d_k_w_to_d_k_r[t], W_w_to_W_r2, d_h_k_w)
-        backward_step13(t)
+        backward_step11(t)
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         product(d_h_pre[t], U_h, d_r_prev_rows[t % 2])
-        backward_step14(t)
+        backward_step12(t)
 
     # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
     product(d_h_pre.reshape(-1, H), W_h, d_x.reshape(-1, I))
@@ -587,7 +568,7 @@ def backward(params, tape, dy, dstate=None):
     # through beta_w = softplus(dot(v_w, h) + b_w)
     backward_after_sum2()
     # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    np.sum(d_a_w_arg_shifted.reshape(-1, N), axis=0, out=d_s_w)
+    np.sum(d_a_w_arg.reshape(-1, N), axis=0, out=d_s_w)
     # through a = W_a @ h
     product(d_a.reshape(-1, D).T, h.reshape(-1, H), d_W_a)
     # through beta_r = softplus(dot(v_r, h) + b_r)
@@ -595,7 +576,7 @@ def backward(params, tape, dy, dstate=None):
     # through beta_r = softplus(dot(v_r, h) + b_r)
     backward_after_sum4()
     # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    np.sum(d_a_r_arg_shifted.reshape(-1, N), axis=0, out=d_s_r)
+    np.sum(d_a_r_arg.reshape(-1, N), axis=0, out=d_s_r)
 
     dparams = {
         "W_h": d_W_h,

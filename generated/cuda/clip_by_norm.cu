@@ -145,13 +145,13 @@ extern "C" __global__ void backward_before_sum(
 
 __device__ inline void backward_before_point(
     const compute_t d_max_n_y, const compute_t limit, const compute_t max_n, const compute_t n_,
-    compute_t& d_g_squared, compute_t& d_max_n_by_limit)
+    compute_t& d_n_share, compute_t& d_max_n_by_limit)
 {
     // through y = g * limit / max(n, limit)
     const compute_t d_max_n = -d_max_n_y * limit / square(max_n);
     // through n = norm(g)
     const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n;
-    d_g_squared = compute_t(0.5) * d_n / larger(n_, compute_t(1e-18));
+    d_n_share = d_n / larger(n_, compute_t(1e-18));
     // through y = g * limit / max(n, limit)
     d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
 }
@@ -160,37 +160,37 @@ extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 N,
     const storage_t* __restrict__ d_max_n_y_at, const storage_t* __restrict__ limit_at,
     const storage_t* __restrict__ max_n_at, const storage_t* __restrict__ n_at,
-    storage_t* __restrict__ d_g_squared_at, storage_t* __restrict__ d_max_n_by_limit_at)
+    storage_t* __restrict__ d_n_share_at, storage_t* __restrict__ d_max_n_by_limit_at)
 {
     const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t d_g_squared, d_max_n_by_limit;
+        compute_t d_n_share, d_max_n_by_limit;
         backward_before_point(
             compute_t(d_max_n_y_at[iT * B + iB]),
             compute_t(limit_at[0]),
             compute_t(max_n_at[iT * B + iB]),
             compute_t(n_at[iT * B + iB]),
-            d_g_squared, d_max_n_by_limit);
-        d_g_squared_at[iT * B + iB] = storage_t(d_g_squared);
+            d_n_share, d_max_n_by_limit);
+        d_n_share_at[iT * B + iB] = storage_t(d_n_share);
         d_max_n_by_limit_at[iT * B + iB] = storage_t(d_max_n_by_limit);
     }
 }
 
 __device__ inline void backward_before2_point(
-    const compute_t d_g_squared, const compute_t g, const compute_t dy, const compute_t limit,
+    const compute_t d_n_share, const compute_t g, const compute_t dy, const compute_t limit,
     const compute_t max_n, compute_t& d_g, compute_t& d_y_by_limit)
 {
     const compute_t s1 = dy / max_n;
-    d_g = 2 * d_g_squared * g + limit * s1;
+    d_g = d_n_share * g + limit * s1;
     // through y = g * limit / max(n, limit)
     d_y_by_limit = g * s1;
 }
 
 extern "C" __global__ void backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ d_g_squared_at, const storage_t* __restrict__ g_at,
+    const storage_t* __restrict__ d_n_share_at, const storage_t* __restrict__ g_at,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ limit_at,
     const storage_t* __restrict__ max_n_at, storage_t* __restrict__ d_g_at,
     storage_t* __restrict__ d_y_by_limit_at)
@@ -202,7 +202,7 @@ extern "C" __global__ void backward_before2(
         const int64 iN = n % N;
         compute_t d_g, d_y_by_limit;
         backward_before2_point(
-            compute_t(d_g_squared_at[iT * B + iB]),
+            compute_t(d_n_share_at[iT * B + iB]),
             compute_t(g_at[(iT * B + iB) * N + iN]),
             compute_t(dy_at[(iT * B + iB) * N + iN]),
             compute_t(limit_at[0]),

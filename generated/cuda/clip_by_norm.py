@@ -160,7 +160,7 @@ def passes(size, dtype):
 
     def reverse():
         d_max_n_y = cp.empty((T, B), dtype)
-        d_g_squared = cp.empty((T, B), dtype)
+        d_n_share = cp.empty((T, B), dtype)
         d_g = cp.empty((T, B, N), dtype)
         d_max_n_by_limit = cp.empty((T, B), dtype)
         d_y_by_limit = cp.empty((T, B, N), dtype)
@@ -175,11 +175,11 @@ def passes(size, dtype):
         )
         backward_before = kernel(
             "backward_before", "each", T * B, 1,
-            d_max_n_y, limit, max_n, n, d_g_squared, d_max_n_by_limit,
+            d_max_n_y, limit, max_n, n, d_n_share, d_max_n_by_limit,
         )
         backward_before2 = kernel(
             "backward_before2", "each", T * B * N, 1,
-            d_g_squared, g, dy, limit, max_n, d_g, d_y_by_limit,
+            d_n_share, g, dy, limit, max_n, d_g, d_y_by_limit,
         )
         backward_after_sum = kernel(
             "backward_after_sum", "rows", 1, T * B,

@@ -373,43 +373,43 @@ extern "C" __global__ void backward_before_sum2(
 }
 
 __device__ inline void backward_before_point(
-    const compute_t d_norm_a_q_q, const compute_t norm_a_q, compute_t& d_a_q_squared)
+    const compute_t d_norm_a_q_q, const compute_t norm_a_q, compute_t& d_norm_a_q_share)
 {
     // through q = a_q / norm(a_q)
     const compute_t d_norm_a_q = -d_norm_a_q_q / square(norm_a_q);
-    d_a_q_squared = compute_t(0.5) * d_norm_a_q / larger(norm_a_q, compute_t(1e-18));
+    d_norm_a_q_share = d_norm_a_q / larger(norm_a_q, compute_t(1e-18));
 }
 
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_norm_a_q_q_at, const storage_t* __restrict__ norm_a_q_at,
-    storage_t* __restrict__ d_a_q_squared_at)
+    storage_t* __restrict__ d_norm_a_q_share_at)
 {
     const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t d_a_q_squared;
+        compute_t d_norm_a_q_share;
         backward_before_point(
             compute_t(d_norm_a_q_q_at[iT * B + iB]),
             compute_t(norm_a_q_at[iT * B + iB]),
-            d_a_q_squared);
-        d_a_q_squared_at[iT * B + iB] = storage_t(d_a_q_squared);
+            d_norm_a_q_share);
+        d_norm_a_q_share_at[iT * B + iB] = storage_t(d_norm_a_q_share);
     }
 }
 
 __device__ inline void backward_before2_point(
-    const compute_t d_a_q_squared, const compute_t a_q, const compute_t d_q, const compute_t norm_a_q,
+    const compute_t d_norm_a_q_share, const compute_t a_q, const compute_t d_q, const compute_t norm_a_q,
     const compute_t W_q_x, compute_t& d_W_q_x)
 {
     // through a_q = silu(W_q @ x)
-    const compute_t d_a_q = 2 * d_a_q_squared * a_q + d_q / norm_a_q;
+    const compute_t d_a_q = d_norm_a_q_share * a_q + d_q / norm_a_q;
     d_W_q_x = (W_q_x - a_q + 1) * sigmoid(W_q_x) * d_a_q;
 }
 
 extern "C" __global__ void backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_a_q_squared_at, const storage_t* __restrict__ a_q_at,
+    const storage_t* __restrict__ d_norm_a_q_share_at, const storage_t* __restrict__ a_q_at,
     const storage_t* __restrict__ d_q_at, const storage_t* __restrict__ norm_a_q_at,
     const storage_t* __restrict__ W_q_x_to_W_v_x_at, storage_t* __restrict__ d_W_q_x_at)
 {
@@ -420,7 +420,7 @@ extern "C" __global__ void backward_before2(
         const int64 iK = n % K;
         compute_t d_W_q_x;
         backward_before2_point(
-            compute_t(d_a_q_squared_at[iT * B + iB]),
+            compute_t(d_norm_a_q_share_at[iT * B + iB]),
             compute_t(a_q_at[(iT * B + iB) * K + iK]),
             compute_t(d_q_at[(iT * B + iB) * K + iK]),
             compute_t(norm_a_q_at[iT * B + iB]),
@@ -713,43 +713,43 @@ extern "C" __global__ void backward_after_sum5(
 }
 
 __device__ inline void backward_after4_point(
-    const compute_t d_norm_a_k_k, const compute_t norm_a_k, compute_t& d_a_k_squared)
+    const compute_t d_norm_a_k_k, const compute_t norm_a_k, compute_t& d_norm_a_k_share)
 {
     // through k = a_k / norm(a_k)
     const compute_t d_norm_a_k = -d_norm_a_k_k / square(norm_a_k);
-    d_a_k_squared = compute_t(0.5) * d_norm_a_k / larger(norm_a_k, compute_t(1e-18));
+    d_norm_a_k_share = d_norm_a_k / larger(norm_a_k, compute_t(1e-18));
 }
 
 extern "C" __global__ void backward_after4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_norm_a_k_k_at, const storage_t* __restrict__ norm_a_k_at,
-    storage_t* __restrict__ d_a_k_squared_at)
+    storage_t* __restrict__ d_norm_a_k_share_at)
 {
     const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t d_a_k_squared;
+        compute_t d_norm_a_k_share;
         backward_after4_point(
             compute_t(d_norm_a_k_k_at[iT * B + iB]),
             compute_t(norm_a_k_at[iT * B + iB]),
-            d_a_k_squared);
-        d_a_k_squared_at[iT * B + iB] = storage_t(d_a_k_squared);
+            d_norm_a_k_share);
+        d_norm_a_k_share_at[iT * B + iB] = storage_t(d_norm_a_k_share);
     }
 }
 
 __device__ inline void backward_after5_point(
-    const compute_t d_a_k_squared, const compute_t a_k, const compute_t d_k, const compute_t norm_a_k,
+    const compute_t d_norm_a_k_share, const compute_t a_k, const compute_t d_k, const compute_t norm_a_k,
     const compute_t W_k_x, compute_t& d_W_k_x)
 {
     // through a_k = silu(W_k @ x)
-    const compute_t d_a_k = 2 * d_a_k_squared * a_k + d_k / norm_a_k;
+    const compute_t d_a_k = d_norm_a_k_share * a_k + d_k / norm_a_k;
     d_W_k_x = (W_k_x - a_k + 1) * sigmoid(W_k_x) * d_a_k;
 }
 
 extern "C" __global__ void backward_after5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_a_k_squared_at, const storage_t* __restrict__ a_k_at,
+    const storage_t* __restrict__ d_norm_a_k_share_at, const storage_t* __restrict__ a_k_at,
     const storage_t* __restrict__ d_k_at, const storage_t* __restrict__ norm_a_k_at,
     const storage_t* __restrict__ W_q_x_to_W_v_x_at, storage_t* __restrict__ d_W_k_x_to_d_W_v_x_at)
 {
@@ -760,7 +760,7 @@ extern "C" __global__ void backward_after5(
         const int64 iK = n % K;
         compute_t d_W_k_x;
         backward_after5_point(
-            compute_t(d_a_k_squared_at[iT * B + iB]),
+            compute_t(d_norm_a_k_share_at[iT * B + iB]),
             compute_t(a_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_k_at[(iT * B + iB) * K + iK]),
             compute_t(norm_a_k_at[iT * B + iB]),

@@ -248,7 +248,7 @@ def passes(size, dtype):
         d_S_prev_rows = cp.empty((2, B, H, K), dtype)
         d_q = cp.empty((T, B, K), dtype)
         d_norm_a_q_q = cp.empty((T, B), dtype)
-        d_a_q_squared = cp.empty((T, B), dtype)
+        d_norm_a_q_share = cp.empty((T, B), dtype)
         d_W_q_x = cp.empty((T, B, K), dtype)
         d_x_W_q_x = cp.empty((T, B, I), dtype)
         d_S = cp.empty((T, B, H, K), dtype)
@@ -262,7 +262,7 @@ def passes(size, dtype):
         d_k_S_arg0_k = cp.empty((T, B, K), dtype)
         d_k = cp.empty((T, B, K), dtype)
         d_norm_a_k_k = cp.empty((T, B), dtype)
-        d_a_k_squared = cp.empty((T, B), dtype)
+        d_norm_a_k_share = cp.empty((T, B), dtype)
         d_x_W_k_x = cp.empty((T, B, I), dtype)
         d_x = cp.empty((T, B, I), dtype)
         d_W_q = cp.empty((K, I), dtype)
@@ -280,11 +280,11 @@ def passes(size, dtype):
         )
         backward_before = kernel(
             "backward_before", "each", T * B, 1,
-            d_norm_a_q_q, norm_a_q, d_a_q_squared,
+            d_norm_a_q_q, norm_a_q, d_norm_a_q_share,
         )
         backward_before2 = kernel(
             "backward_before2", "each", T * B * K, 1,
-            d_a_q_squared, a_q, d_q, norm_a_q, W_q_x_to_W_v_x, d_W_q_x,
+            d_norm_a_q_share, a_q, d_q, norm_a_q, W_q_x_to_W_v_x, d_W_q_x,
         )
         backward_step = kernel(
             "backward_step", "each", B * H * K, 1,
@@ -336,11 +336,11 @@ def passes(size, dtype):
         )
         backward_after4 = kernel(
             "backward_after4", "each", T * B, 1,
-            d_norm_a_k_k, norm_a_k, d_a_k_squared,
+            d_norm_a_k_k, norm_a_k, d_norm_a_k_share,
         )
         backward_after5 = kernel(
             "backward_after5", "each", T * B * K, 1,
-            d_a_k_squared, a_k, d_k, norm_a_k, W_q_x_to_W_v_x, d_W_k_x_to_d_W_v_x,
+            d_norm_a_k_share, a_k, d_k, norm_a_k, W_q_x_to_W_v_x, d_W_k_x_to_d_W_v_x,
         )
         backward_after6 = kernel(
             "backward_after6", "each", T * B * I, 1,

@@ -288,37 +288,37 @@ extern "C" __global__ void backward_step_sum(
 }
 
 __device__ inline void backward_step2_point(
-    const compute_t d_norm_a_h, const compute_t norm_a, compute_t& d_a_squared)
+    const compute_t d_norm_a_h, const compute_t norm_a, compute_t& d_norm_a_share)
 {
     // through h = a / norm(a)
     const compute_t d_norm_a = -d_norm_a_h / square(norm_a);
-    d_a_squared = compute_t(0.5) * d_norm_a / larger(norm_a, compute_t(1e-18));
+    d_norm_a_share = d_norm_a / larger(norm_a, compute_t(1e-18));
 }
 
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ d_norm_a_h_at, const storage_t* __restrict__ norm_a_at,
-    storage_t* __restrict__ d_a_squared_at)
+    storage_t* __restrict__ d_norm_a_share_at)
 {
     const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t d_a_squared;
+        compute_t d_norm_a_share;
         backward_step2_point(
             compute_t(d_norm_a_h_at[iB * N + iN]),
             compute_t(norm_a_at[(t * B + iB) * N + iN]),
-            d_a_squared);
-        d_a_squared_at[iB * N + iN] = storage_t(d_a_squared);
+            d_norm_a_share);
+        d_norm_a_share_at[iB * N + iN] = storage_t(d_norm_a_share);
     }
 }
 
 __device__ inline void backward_step3_point(
-    const compute_t d_a_squared, const compute_t a, const compute_t d_h, const compute_t norm_a,
+    const compute_t d_norm_a_share, const compute_t a, const compute_t d_h, const compute_t norm_a,
     const compute_t g, const compute_t n_, compute_t& d_a, compute_t& d_n_pre)
 {
     // through a = h[t-1] + g * n
-    d_a = 2 * d_a_squared * a + d_h / norm_a;
+    d_a = d_norm_a_share * a + d_h / norm_a;
     // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     const compute_t d_n = g * d_a;
     d_n_pre = choose(compute_t((n_) > (0)), 1, compute_t(0.01)) * d_n;
@@ -326,7 +326,7 @@ __device__ inline void backward_step3_point(
 
 extern "C" __global__ void backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_a_squared_at, const storage_t* __restrict__ a_at,
+    const storage_t* __restrict__ d_norm_a_share_at, const storage_t* __restrict__ a_at,
     const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ norm_a_at,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ n_at, storage_t* __restrict__ d_a_at,
     storage_t* __restrict__ d_n_pre_at)
@@ -338,7 +338,7 @@ extern "C" __global__ void backward_step3(
         const int64 iH = n % H;
         compute_t d_a, d_n_pre;
         backward_step3_point(
-            compute_t(d_a_squared_at[iB * N + iN]),
+            compute_t(d_norm_a_share_at[iB * N + iN]),
             compute_t(a_at[((t * B + iB) * N + iN) * H + iH]),
             compute_t(d_h_at[(iB * N + iN) * H + iH]),
             compute_t(norm_a_at[(t * B + iB) * N + iN]),

@@ -221,7 +221,7 @@ def passes(size, dtype):
         d_h_prev_rows = cp.empty((2, B, N, H), dtype)
         d_h = cp.empty((B, N, H), dtype)
         d_norm_a_h = cp.empty((B, N), dtype)
-        d_a_squared = cp.empty((B, N), dtype)
+        d_norm_a_share = cp.empty((B, N), dtype)
         d_a = cp.empty((B, N, H), dtype)
         d_n_pre = cp.empty((T, B, N, H), dtype)
         d_g = cp.empty((B, N), dtype)
@@ -253,11 +253,11 @@ def passes(size, dtype):
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * N, 1,
-            d_norm_a_h, norm_a, d_a_squared,
+            d_norm_a_h, norm_a, d_norm_a_share,
         )
         backward_step3 = kernel(
             "backward_step3", "each", B * N * H, 1,
-            d_a_squared, a, d_h, norm_a, g, n, d_a, d_n_pre,
+            d_norm_a_share, a, d_h, norm_a, g, n, d_a, d_n_pre,
         )
         backward_step_sum2 = kernel(
             "backward_step_sum2", "rows", B * N, H,

@@ -157,7 +157,7 @@ extern "C" __global__ void forward_step_sum2(
 }
 
 __device__ inline void forward_step3_point(
-    const compute_t h_arg, const compute_t H_, const compute_t sum_h_arg, compute_t& h_arg_centred)
+    const compute_t h_arg, const compute_t sum_h_arg, const compute_t H_, compute_t& h_arg_centred)
 {
     // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
     h_arg_centred = h_arg - sum_h_arg / H_;
@@ -175,10 +175,10 @@ extern "C" __global__ void forward_step3(
         compute_t h_arg_centred;
         forward_step3_point(
             compute_t(h_arg_at[iB * H + iH]),
-            compute_t(H),
             compute_t(sum_h_arg_at[iB]),
+            compute_t(H),
             h_arg_centred);
-        h_arg_centred_at[(t * B + iB) * H + iH] = storage_t(h_arg_centred);
+        h_arg_centred_at[iB * H + iH] = storage_t(h_arg_centred);
     }
 }
 
@@ -192,8 +192,8 @@ extern "C" __global__ void forward_step_sum3(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
-            total += compute_t(h_arg_centred_at[(t * B + iB) * H + iH])
-                * compute_t(h_arg_centred_at[(t * B + iB) * H + iH]);
+            total += compute_t(h_arg_centred_at[iB * H + iH])
+                * compute_t(h_arg_centred_at[iB * H + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) h_arg_squared_at[iB] = storage_t(total);
@@ -201,7 +201,7 @@ extern "C" __global__ void forward_step_sum3(
 }
 
 __device__ inline void forward_step4_point(
-    const compute_t H_, const compute_t h_arg_squared, compute_t& h_arg_std)
+    const compute_t h_arg_squared, const compute_t H_, compute_t& h_arg_std)
 {
     // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
     h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
@@ -216,8 +216,8 @@ extern "C" __global__ void forward_step4(
         const int64 iB = n;
         compute_t h_arg_std;
         forward_step4_point(
-            compute_t(H),
             compute_t(h_arg_squared_at[iB]),
+            compute_t(H),
             h_arg_std);
         h_arg_std_at[t * B + iB] = storage_t(h_arg_std);
     }
@@ -225,11 +225,11 @@ extern "C" __global__ void forward_step4(
 
 __device__ inline void forward_step5_point(
     const compute_t h_arg_centred, const compute_t h_arg_std, const compute_t gamma, const compute_t beta,
-    compute_t& h_arg_normed, compute_t& h, compute_t& h_again)
+    compute_t& h_layer_norm, compute_t& h, compute_t& h_again)
 {
     // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_normed = h_arg_centred / h_arg_std;
-    const compute_t h_pre = gamma * h_arg_normed + beta;
+    h_layer_norm = h_arg_centred / h_arg_std;
+    const compute_t h_pre = gamma * h_layer_norm + beta;
     h = larger(h_pre, 0);
     // A = lam * A[t-1] + eta * outer(h, h)
     h_again = h;
@@ -239,21 +239,21 @@ extern "C" __global__ void forward_step5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ h_arg_centred_at, const storage_t* __restrict__ h_arg_std_at,
     const storage_t* __restrict__ gamma_at, const storage_t* __restrict__ beta_at,
-    storage_t* __restrict__ h_arg_normed_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ h_layer_norm_at, storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ h_again_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t h_arg_normed, h, h_again;
+        compute_t h_layer_norm, h, h_again;
         forward_step5_point(
-            compute_t(h_arg_centred_at[(t * B + iB) * H + iH]),
+            compute_t(h_arg_centred_at[iB * H + iH]),
             compute_t(h_arg_std_at[t * B + iB]),
             compute_t(gamma_at[iH]),
             compute_t(beta_at[iH]),
-            h_arg_normed, h, h_again);
-        h_arg_normed_at[(t * B + iB) * H + iH] = storage_t(h_arg_normed);
+            h_layer_norm, h, h_again);
+        h_layer_norm_at[(t * B + iB) * H + iH] = storage_t(h_layer_norm);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         h_again_at[(t * B + iB) * H + iH] = storage_t(h_again);
     }
@@ -357,12 +357,12 @@ extern "C" __global__ void backward_step_sum2(
 
 __device__ inline void backward_step2_point(
     const compute_t dy, const compute_t d_h_next, const compute_t d_h_again, const compute_t d_h_h_h_again,
-    const compute_t h, const compute_t gamma, compute_t& d_h_pre, compute_t& d_h_arg_normed)
+    const compute_t h, const compute_t gamma, compute_t& d_h_pre, compute_t& d_h_layer_norm)
 {
     // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
     const compute_t d_h = dy + d_h_next + d_h_again + d_h_h_h_again;
     d_h_pre = compute_t((h) > (0)) * d_h;
-    d_h_arg_normed = gamma * d_h_pre;
+    d_h_layer_norm = gamma * d_h_pre;
 }
 
 extern "C" __global__ void backward_step2(
@@ -370,13 +370,13 @@ extern "C" __global__ void backward_step2(
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ d_h_again_at, const storage_t* __restrict__ d_h_h_h_again_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ gamma_at,
-    storage_t* __restrict__ d_h_pre_at, storage_t* __restrict__ d_h_arg_normed_at)
+    storage_t* __restrict__ d_h_pre_at, storage_t* __restrict__ d_h_layer_norm_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t d_h_pre, d_h_arg_normed;
+        compute_t d_h_pre, d_h_layer_norm;
         backward_step2_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -384,147 +384,102 @@ extern "C" __global__ void backward_step2(
             compute_t(d_h_h_h_again_at[iB * H + iH]),
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(gamma_at[iH]),
-            d_h_pre, d_h_arg_normed);
+            d_h_pre, d_h_layer_norm);
         d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
-        d_h_arg_normed_at[iB * H + iH] = storage_t(d_h_arg_normed);
+        d_h_layer_norm_at[iB * H + iH] = storage_t(d_h_layer_norm);
     }
 }
 
 // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
 extern "C" __global__ void backward_step_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_arg_normed_at, const storage_t* __restrict__ h_arg_centred_at,
-    storage_t* __restrict__ d_h_arg_std_h_arg_normed_at)
+    const storage_t* __restrict__ d_h_layer_norm_at, storage_t* __restrict__ sum_d_h_layer_norm_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
-            total += compute_t(d_h_arg_normed_at[iB * H + iH])
-                * compute_t(h_arg_centred_at[(t * B + iB) * H + iH]);
+            total += compute_t(d_h_layer_norm_at[iB * H + iH]);
         }
         total = block_sum(total);
-        if (threadIdx.x == 0) d_h_arg_std_h_arg_normed_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void backward_step3_point(
-    const compute_t d_h_arg_std_h_arg_normed, const compute_t h_arg_std, const compute_t H_,
-    compute_t& d_h_arg_squared)
-{
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t d_h_arg_std = -d_h_arg_std_h_arg_normed / square(h_arg_std);
-    d_h_arg_squared = compute_t(0.5) * d_h_arg_std / (h_arg_std * H_);
-}
-
-extern "C" __global__ void backward_step3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_arg_std_h_arg_normed_at, const storage_t* __restrict__ h_arg_std_at,
-    storage_t* __restrict__ d_h_arg_squared_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t d_h_arg_squared;
-        backward_step3_point(
-            compute_t(d_h_arg_std_h_arg_normed_at[iB]),
-            compute_t(h_arg_std_at[t * B + iB]),
-            compute_t(H),
-            d_h_arg_squared);
-        d_h_arg_squared_at[iB] = storage_t(d_h_arg_squared);
-    }
-}
-
-__device__ inline void backward_step4_point(
-    const compute_t d_h_arg_squared, const compute_t h_arg_centred, const compute_t d_h_arg_normed,
-    const compute_t h_arg_std, compute_t& d_h_arg_centred)
-{
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    d_h_arg_centred = 2 * d_h_arg_squared * h_arg_centred + d_h_arg_normed / h_arg_std;
-}
-
-extern "C" __global__ void backward_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_arg_squared_at, const storage_t* __restrict__ h_arg_centred_at,
-    const storage_t* __restrict__ d_h_arg_normed_at, const storage_t* __restrict__ h_arg_std_at,
-    storage_t* __restrict__ d_h_arg_centred_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t d_h_arg_centred;
-        backward_step4_point(
-            compute_t(d_h_arg_squared_at[iB]),
-            compute_t(h_arg_centred_at[(t * B + iB) * H + iH]),
-            compute_t(d_h_arg_normed_at[iB * H + iH]),
-            compute_t(h_arg_std_at[t * B + iB]),
-            d_h_arg_centred);
-        d_h_arg_centred_at[iB * H + iH] = storage_t(d_h_arg_centred);
+        if (threadIdx.x == 0) sum_d_h_layer_norm_at[iB] = storage_t(total);
     }
 }
 
 // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
 extern "C" __global__ void backward_step_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_arg_centred_at, storage_t* __restrict__ d_sum_h_arg_h_arg_centred_at)
+    const storage_t* __restrict__ h_layer_norm_at, const storage_t* __restrict__ d_h_layer_norm_at,
+    storage_t* __restrict__ d_h_layer_norm_dot_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
-            total += compute_t(d_h_arg_centred_at[iB * H + iH]);
+            total += compute_t(h_layer_norm_at[(t * B + iB) * H + iH])
+                * compute_t(d_h_layer_norm_at[iB * H + iH]);
         }
         total = block_sum(total);
-        if (threadIdx.x == 0) d_sum_h_arg_h_arg_centred_at[iB] = storage_t(total);
+        if (threadIdx.x == 0) d_h_layer_norm_dot_at[iB] = storage_t(total);
     }
 }
 
-__device__ inline void backward_step5_point(
-    const compute_t d_sum_h_arg_h_arg_centred, const compute_t H_, compute_t& d_sum_h_arg)
+__device__ inline void backward_step3_point(
+    const compute_t sum_d_h_layer_norm, const compute_t H_, const compute_t d_h_layer_norm_dot,
+    compute_t& d_h_layer_norm_mean, compute_t& d_h_layer_norm_share)
 {
     // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    d_sum_h_arg = -d_sum_h_arg_h_arg_centred / H_;
+    d_h_layer_norm_mean = sum_d_h_layer_norm / H_;
+    d_h_layer_norm_share = d_h_layer_norm_dot / H_;
 }
 
-extern "C" __global__ void backward_step5(
+extern "C" __global__ void backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_sum_h_arg_h_arg_centred_at, storage_t* __restrict__ d_sum_h_arg_at)
+    const storage_t* __restrict__ sum_d_h_layer_norm_at,
+    const storage_t* __restrict__ d_h_layer_norm_dot_at, storage_t* __restrict__ d_h_layer_norm_mean_at,
+    storage_t* __restrict__ d_h_layer_norm_share_at)
 {
     const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n;
-        compute_t d_sum_h_arg;
-        backward_step5_point(
-            compute_t(d_sum_h_arg_h_arg_centred_at[iB]),
+        compute_t d_h_layer_norm_mean, d_h_layer_norm_share;
+        backward_step3_point(
+            compute_t(sum_d_h_layer_norm_at[iB]),
             compute_t(H),
-            d_sum_h_arg);
-        d_sum_h_arg_at[iB] = storage_t(d_sum_h_arg);
+            compute_t(d_h_layer_norm_dot_at[iB]),
+            d_h_layer_norm_mean, d_h_layer_norm_share);
+        d_h_layer_norm_mean_at[iB] = storage_t(d_h_layer_norm_mean);
+        d_h_layer_norm_share_at[iB] = storage_t(d_h_layer_norm_share);
     }
 }
 
-__device__ inline void backward_step6_point(
-    const compute_t d_sum_h_arg, const compute_t d_h_arg_centred, compute_t& d_h_arg)
+__device__ inline void backward_step4_point(
+    const compute_t d_h_layer_norm, const compute_t d_h_layer_norm_mean, const compute_t h_layer_norm,
+    const compute_t d_h_layer_norm_share, const compute_t h_arg_std, compute_t& d_h_arg)
 {
     // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    d_h_arg = d_sum_h_arg + d_h_arg_centred;
+    d_h_arg = (d_h_layer_norm - d_h_layer_norm_mean - h_layer_norm * d_h_layer_norm_share) / h_arg_std;
 }
 
-extern "C" __global__ void backward_step6(
+extern "C" __global__ void backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_sum_h_arg_at, const storage_t* __restrict__ d_h_arg_centred_at,
-    storage_t* __restrict__ d_h_arg_at)
+    const storage_t* __restrict__ d_h_layer_norm_at, const storage_t* __restrict__ d_h_layer_norm_mean_at,
+    const storage_t* __restrict__ h_layer_norm_at, const storage_t* __restrict__ d_h_layer_norm_share_at,
+    const storage_t* __restrict__ h_arg_std_at, storage_t* __restrict__ d_h_arg_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
         compute_t d_h_arg;
-        backward_step6_point(
-            compute_t(d_sum_h_arg_at[iB]),
-            compute_t(d_h_arg_centred_at[iB * H + iH]),
+        backward_step4_point(
+            compute_t(d_h_layer_norm_at[iB * H + iH]),
+            compute_t(d_h_layer_norm_mean_at[iB]),
+            compute_t(h_layer_norm_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_layer_norm_share_at[iB]),
+            compute_t(h_arg_std_at[t * B + iB]),
             d_h_arg);
         d_h_arg_at[iB * H + iH] = storage_t(d_h_arg);
     }
@@ -550,14 +505,14 @@ extern "C" __global__ void backward_step_sum5(
     }
 }
 
-__device__ inline void backward_step7_point(
+__device__ inline void backward_step5_point(
     const compute_t d_s, const compute_t s, const compute_t d_h_arg, compute_t& d_a)
 {
     // through a = W @ h[t-1] + C @ x
     d_a = d_s * compute_t((s) > (0)) + d_h_arg;
 }
 
-extern "C" __global__ void backward_step7(
+extern "C" __global__ void backward_step5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_s_at, const storage_t* __restrict__ s_at,
     const storage_t* __restrict__ d_h_arg_at, storage_t* __restrict__ d_a_at)
@@ -567,7 +522,7 @@ extern "C" __global__ void backward_step7(
         const int64 iB = n / H;
         const int64 iH = n % H;
         compute_t d_a;
-        backward_step7_point(
+        backward_step5_point(
             compute_t(d_s_at[iB * H + iH]),
             compute_t(s_at[(t * B + iB) * H + iH]),
             compute_t(d_h_arg_at[iB * H + iH]),
@@ -576,14 +531,14 @@ extern "C" __global__ void backward_step7(
     }
 }
 
-__device__ inline void backward_step8_point(
+__device__ inline void backward_step6_point(
     const compute_t d_h_arg, const compute_t s, const compute_t d_A_next, const compute_t lam,
     compute_t& d_A_prev)
 {
     d_A_prev = d_h_arg * s + d_A_next * lam;
 }
 
-extern "C" __global__ void backward_step8(
+extern "C" __global__ void backward_step6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_h_arg_at, const storage_t* __restrict__ s_at,
     storage_t* __restrict__ d_A_prev_rows_at)
@@ -594,7 +549,7 @@ extern "C" __global__ void backward_step8(
         const int64 iH = n / H % H;
         const int64 iH2 = n % H;
         compute_t d_A_prev;
-        backward_step8_point(
+        backward_step6_point(
             compute_t(d_h_arg_at[iB * H + iH]),
             compute_t(s_at[(t * B + iB) * H + iH2]),
             compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
@@ -607,7 +562,7 @@ extern "C" __global__ void backward_step8(
 // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
 extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ h_arg_normed_at,
+    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ h_layer_norm_at,
     storage_t* __restrict__ d_gamma_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -619,7 +574,7 @@ extern "C" __global__ void backward_after_sum(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_h_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(h_arg_normed_at[(iT * B + iB) * H + iH]);
+                * compute_t(h_layer_norm_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count) d_gamma_at[iH] = storage_t(total);

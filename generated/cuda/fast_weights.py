@@ -149,10 +149,10 @@ def passes(size, dtype):
     A_s = cp.empty((B, H), dtype)
     h_arg = cp.empty((B, H), dtype)
     sum_h_arg = cp.empty((B,), dtype)
-    h_arg_centred = cp.empty((T, B, H), dtype)
+    h_arg_centred = cp.empty((B, H), dtype)
     h_arg_squared = cp.empty((B,), dtype)
     h_arg_std = cp.empty((T, B), dtype)
-    h_arg_normed = cp.empty((T, B, H), dtype)
+    h_layer_norm = cp.empty((T, B, H), dtype)
     h_again = cp.empty((T, B, H), dtype)
 
     forward_step = kernel(
@@ -185,7 +185,7 @@ def passes(size, dtype):
     )
     forward_step5 = kernel(
         "forward_step5", "each", B * H, 1,
-        h_arg_centred, h_arg_std, gamma, beta, h_arg_normed, h_rows, h_again,
+        h_arg_centred, h_arg_std, gamma, beta, h_layer_norm, h_rows, h_again,
     )
     forward_step6 = kernel(
         "forward_step6", "each", B * H * H, 1,
@@ -237,12 +237,11 @@ def passes(size, dtype):
         d_h_again = cp.empty((B, H), dtype)
         d_h_h_h_again = cp.empty((B, H), dtype)
         d_h_pre = cp.empty((T, B, H), dtype)
-        d_h_arg_normed = cp.empty((B, H), dtype)
-        d_h_arg_std_h_arg_normed = cp.empty((B,), dtype)
-        d_h_arg_squared = cp.empty((B,), dtype)
-        d_h_arg_centred = cp.empty((B, H), dtype)
-        d_sum_h_arg_h_arg_centred = cp.empty((B,), dtype)
-        d_sum_h_arg = cp.empty((B,), dtype)
+        d_h_layer_norm = cp.empty((B, H), dtype)
+        sum_d_h_layer_norm = cp.empty((B,), dtype)
+        d_h_layer_norm_mean = cp.empty((B,), dtype)
+        d_h_layer_norm_dot = cp.empty((B,), dtype)
+        d_h_layer_norm_share = cp.empty((B,), dtype)
         d_h_arg = cp.empty((B, H), dtype)
         d_s = cp.empty((B, H), dtype)
         d_a = cp.empty((T, B, H), dtype)
@@ -267,47 +266,39 @@ def passes(size, dtype):
         )
         backward_step2 = kernel(
             "backward_step2", "each", B * H, 1,
-            dy, d_h_prev_rows, d_h_again, d_h_h_h_again, h_rows, gamma, d_h_pre, d_h_arg_normed,
+            dy, d_h_prev_rows, d_h_again, d_h_h_h_again, h_rows, gamma, d_h_pre, d_h_layer_norm,
         )
         backward_step_sum3 = kernel(
             "backward_step_sum3", "rows", B, H,
-            d_h_arg_normed, h_arg_centred, d_h_arg_std_h_arg_normed,
-        )
-        backward_step3 = kernel(
-            "backward_step3", "each", B, 1,
-            d_h_arg_std_h_arg_normed, h_arg_std, d_h_arg_squared,
-        )
-        backward_step4 = kernel(
-            "backward_step4", "each", B * H, 1,
-            d_h_arg_squared, h_arg_centred, d_h_arg_normed, h_arg_std, d_h_arg_centred,
+            d_h_layer_norm, sum_d_h_layer_norm,
         )
         backward_step_sum4 = kernel(
             "backward_step_sum4", "rows", B, H,
-            d_h_arg_centred, d_sum_h_arg_h_arg_centred,
+            h_layer_norm, d_h_layer_norm, d_h_layer_norm_dot,
         )
-        backward_step5 = kernel(
-            "backward_step5", "each", B, 1,
-            d_sum_h_arg_h_arg_centred, d_sum_h_arg,
+        backward_step3 = kernel(
+            "backward_step3", "each", B, 1,
+            sum_d_h_layer_norm, d_h_layer_norm_dot, d_h_layer_norm_mean, d_h_layer_norm_share,
         )
-        backward_step6 = kernel(
-            "backward_step6", "each", B * H, 1,
-            d_sum_h_arg, d_h_arg_centred, d_h_arg,
+        backward_step4 = kernel(
+            "backward_step4", "each", B * H, 1,
+            d_h_layer_norm, d_h_layer_norm_mean, h_layer_norm, d_h_layer_norm_share, h_arg_std, d_h_arg,
         )
         backward_step_sum5 = kernel(
             "backward_step_sum5", "rows", B * H, H,
             d_h_arg, A_rows, d_s,
         )
-        backward_step7 = kernel(
-            "backward_step7", "each", B * H, 1,
+        backward_step5 = kernel(
+            "backward_step5", "each", B * H, 1,
             d_s, s, d_h_arg, d_a,
         )
-        backward_step8 = kernel(
-            "backward_step8", "each", B * H * H, 1,
+        backward_step6 = kernel(
+            "backward_step6", "each", B * H * H, 1,
             d_h_arg, s, d_A_prev_rows,
         )
         backward_after_sum = kernel(
             "backward_after_sum", "columns", H, T * B,
-            d_h_pre, h_arg_normed, d_gamma,
+            d_h_pre, h_layer_norm, d_gamma,
         )
 
         def fill(params, given, dstate):
@@ -332,18 +323,16 @@ def passes(size, dtype):
                 backward_step2(t)
                 # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
                 backward_step_sum3(t)
+                # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+                backward_step_sum4(t)
                 backward_step3(t)
                 backward_step4(t)
                 # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-                backward_step_sum4(t)
-                backward_step5(t)
-                backward_step6(t)
-                # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
                 backward_step_sum5(t)
-                backward_step7(t)
+                backward_step5(t)
                 # through a = W @ h[t-1] + C @ x
                 product(d_a[t], W, d_h_prev_rows[t % 2])
-                backward_step8(t)
+                backward_step6(t)
 
         def after():
             # through a = W @ h[t-1] + C @ x

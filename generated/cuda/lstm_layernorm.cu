@@ -400,7 +400,7 @@ extern "C" __global__ void forward_step_sum3(
 }
 
 __device__ inline void forward_step5_point(
-    const compute_t c, const compute_t H_, const compute_t sum_c, compute_t& c_centred)
+    const compute_t c, const compute_t sum_c, const compute_t H_, compute_t& c_centred)
 {
     // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
     c_centred = c - sum_c / H_;
@@ -418,10 +418,10 @@ extern "C" __global__ void forward_step5(
         compute_t c_centred;
         forward_step5_point(
             compute_t(c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(H),
             compute_t(sum_c_at[iB]),
+            compute_t(H),
             c_centred);
-        c_centred_at[(t * B + iB) * H + iH] = storage_t(c_centred);
+        c_centred_at[iB * H + iH] = storage_t(c_centred);
     }
 }
 
@@ -435,8 +435,8 @@ extern "C" __global__ void forward_step_sum4(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
-            total += compute_t(c_centred_at[(t * B + iB) * H + iH])
-                * compute_t(c_centred_at[(t * B + iB) * H + iH]);
+            total += compute_t(c_centred_at[iB * H + iH])
+                * compute_t(c_centred_at[iB * H + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) c_squared_at[iB] = storage_t(total);
@@ -444,7 +444,7 @@ extern "C" __global__ void forward_step_sum4(
 }
 
 __device__ inline void forward_step6_point(
-    const compute_t H_, const compute_t c_squared, compute_t& c_std)
+    const compute_t c_squared, const compute_t H_, compute_t& c_std)
 {
     // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
     c_std = sqrt(c_squared / H_ + compute_t(1e-05));
@@ -459,8 +459,8 @@ extern "C" __global__ void forward_step6(
         const int64 iB = n;
         compute_t c_std;
         forward_step6_point(
-            compute_t(H),
             compute_t(c_squared_at[iB]),
+            compute_t(H),
             c_std);
         c_std_at[t * B + iB] = storage_t(c_std);
     }
@@ -468,11 +468,11 @@ extern "C" __global__ void forward_step6(
 
 __device__ inline void forward_step7_point(
     const compute_t c_centred, const compute_t c_std, const compute_t gamma_c, const compute_t beta_c,
-    const compute_t o, compute_t& c_normed, compute_t& h_tanh, compute_t& h)
+    const compute_t o, compute_t& layer_norm_c, compute_t& h_tanh, compute_t& h)
 {
     // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_normed = c_centred / c_std;
-    const compute_t h_pre = gamma_c * c_normed + beta_c;
+    layer_norm_c = c_centred / c_std;
+    const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
     h_tanh = tanh(h_pre);
     h = o * h_tanh;
 }
@@ -481,22 +481,22 @@ extern "C" __global__ void forward_step7(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ c_centred_at, const storage_t* __restrict__ c_std_at,
     const storage_t* __restrict__ gamma_c_at, const storage_t* __restrict__ beta_c_at,
-    const storage_t* __restrict__ o_at, storage_t* __restrict__ c_normed_at,
+    const storage_t* __restrict__ o_at, storage_t* __restrict__ layer_norm_c_at,
     storage_t* __restrict__ h_tanh_at, storage_t* __restrict__ h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t c_normed, h_tanh, h;
+        compute_t layer_norm_c, h_tanh, h;
         forward_step7_point(
-            compute_t(c_centred_at[(t * B + iB) * H + iH]),
+            compute_t(c_centred_at[iB * H + iH]),
             compute_t(c_std_at[t * B + iB]),
             compute_t(gamma_c_at[iH]),
             compute_t(beta_c_at[iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
-            c_normed, h_tanh, h);
-        c_normed_at[(t * B + iB) * H + iH] = storage_t(c_normed);
+            layer_norm_c, h_tanh, h);
+        layer_norm_c_at[(t * B + iB) * H + iH] = storage_t(layer_norm_c);
         h_tanh_at[(t * B + iB) * H + iH] = storage_t(h_tanh);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
     }
@@ -505,14 +505,14 @@ extern "C" __global__ void forward_step7(
 __device__ inline void backward_step_point(
     const compute_t dy, const compute_t d_h_next, const compute_t o, const compute_t h_tanh,
     const compute_t gamma_c, const compute_t gamma_uo, const compute_t u_o, const compute_t m_u,
-    const compute_t s_u, compute_t& d_h_pre, compute_t& d_c_normed, compute_t& d_o_pre,
+    const compute_t s_u, compute_t& d_h_pre, compute_t& d_layer_norm_c, compute_t& d_o_pre,
     compute_t& d_o_pre_by_s_u)
 {
     // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
     const compute_t d_h = dy + d_h_next;
     const compute_t d_h_tanh = o * d_h;
     d_h_pre = (1 - square(h_tanh)) * d_h_tanh;
-    d_c_normed = gamma_c * d_h_pre;
+    d_layer_norm_c = gamma_c * d_h_pre;
     // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
     const compute_t d_o = h_tanh * d_h;
     d_o_pre = o * (1 - o) * d_o;
@@ -526,14 +526,14 @@ extern "C" __global__ void backward_step(
     const storage_t* __restrict__ gamma_c_at, const storage_t* __restrict__ gamma_uo_at,
     const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at,
     const storage_t* __restrict__ s_u_at, storage_t* __restrict__ d_h_pre_at,
-    storage_t* __restrict__ d_c_normed_at, storage_t* __restrict__ d_o_pre_at,
+    storage_t* __restrict__ d_layer_norm_c_at, storage_t* __restrict__ d_o_pre_at,
     storage_t* __restrict__ d_o_pre_by_s_u_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t d_h_pre, d_c_normed, d_o_pre, d_o_pre_by_s_u;
+        compute_t d_h_pre, d_layer_norm_c, d_o_pre, d_o_pre_by_s_u;
         backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -544,9 +544,9 @@ extern "C" __global__ void backward_step(
             compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(m_u_at[t * B + iB]),
             compute_t(s_u_at[t * B + iB]),
-            d_h_pre, d_c_normed, d_o_pre, d_o_pre_by_s_u);
+            d_h_pre, d_layer_norm_c, d_o_pre, d_o_pre_by_s_u);
         d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
-        d_c_normed_at[iB * H + iH] = storage_t(d_c_normed);
+        d_layer_norm_c_at[iB * H + iH] = storage_t(d_layer_norm_c);
         d_o_pre_at[(t * B + iB) * H + iH] = storage_t(d_o_pre);
         d_o_pre_by_s_u_at[iB * H + iH] = storage_t(d_o_pre_by_s_u);
     }
@@ -555,24 +555,41 @@ extern "C" __global__ void backward_step(
 // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
 extern "C" __global__ void backward_step_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_c_normed_at, const storage_t* __restrict__ c_centred_at,
-    storage_t* __restrict__ d_c_std_c_normed_at)
+    const storage_t* __restrict__ d_layer_norm_c_at, storage_t* __restrict__ sum_d_layer_norm_c_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
-            total += compute_t(d_c_normed_at[iB * H + iH])
-                * compute_t(c_centred_at[(t * B + iB) * H + iH]);
+            total += compute_t(d_layer_norm_c_at[iB * H + iH]);
         }
         total = block_sum(total);
-        if (threadIdx.x == 0) d_c_std_c_normed_at[iB] = storage_t(total);
+        if (threadIdx.x == 0) sum_d_layer_norm_c_at[iB] = storage_t(total);
+    }
+}
+
+// through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+extern "C" __global__ void backward_step_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ layer_norm_c_at, const storage_t* __restrict__ d_layer_norm_c_at,
+    storage_t* __restrict__ d_layer_norm_c_dot_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(layer_norm_c_at[(t * B + iB) * H + iH])
+                * compute_t(d_layer_norm_c_at[iB * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_layer_norm_c_dot_at[iB] = storage_t(total);
     }
 }
 
 // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" __global__ void backward_step_sum2(
+extern "C" __global__ void backward_step_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_o_pre_by_s_u_at, storage_t* __restrict__ d_s_u_o_pre_at)
 {
@@ -589,7 +606,7 @@ extern "C" __global__ void backward_step_sum2(
 }
 
 // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" __global__ void backward_step_sum3(
+extern "C" __global__ void backward_step_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_o_pre_at, const storage_t* __restrict__ gamma_uo_at,
     storage_t* __restrict__ d_m_u_o_pre_at)
@@ -608,110 +625,46 @@ extern "C" __global__ void backward_step_sum3(
 }
 
 __device__ inline void backward_step2_point(
-    const compute_t d_c_std_c_normed, const compute_t c_std, const compute_t H_, compute_t& d_c_squared)
+    const compute_t sum_d_layer_norm_c, const compute_t H_, const compute_t d_layer_norm_c_dot,
+    compute_t& d_layer_norm_c_mean, compute_t& d_layer_norm_c_share)
 {
     // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    const compute_t d_c_std = -d_c_std_c_normed / square(c_std);
-    d_c_squared = compute_t(0.5) * d_c_std / (c_std * H_);
+    d_layer_norm_c_mean = sum_d_layer_norm_c / H_;
+    d_layer_norm_c_share = d_layer_norm_c_dot / H_;
 }
 
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_c_std_c_normed_at, const storage_t* __restrict__ c_std_at,
-    storage_t* __restrict__ d_c_squared_at)
+    const storage_t* __restrict__ sum_d_layer_norm_c_at,
+    const storage_t* __restrict__ d_layer_norm_c_dot_at, storage_t* __restrict__ d_layer_norm_c_mean_at,
+    storage_t* __restrict__ d_layer_norm_c_share_at)
 {
     const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n;
-        compute_t d_c_squared;
+        compute_t d_layer_norm_c_mean, d_layer_norm_c_share;
         backward_step2_point(
-            compute_t(d_c_std_c_normed_at[iB]),
-            compute_t(c_std_at[t * B + iB]),
+            compute_t(sum_d_layer_norm_c_at[iB]),
             compute_t(H),
-            d_c_squared);
-        d_c_squared_at[iB] = storage_t(d_c_squared);
+            compute_t(d_layer_norm_c_dot_at[iB]),
+            d_layer_norm_c_mean, d_layer_norm_c_share);
+        d_layer_norm_c_mean_at[iB] = storage_t(d_layer_norm_c_mean);
+        d_layer_norm_c_share_at[iB] = storage_t(d_layer_norm_c_share);
     }
 }
 
 __device__ inline void backward_step3_point(
-    const compute_t d_c_squared, const compute_t c_centred, const compute_t d_c_normed,
-    const compute_t c_std, compute_t& d_c_centred)
-{
-    // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    d_c_centred = 2 * d_c_squared * c_centred + d_c_normed / c_std;
-}
-
-extern "C" __global__ void backward_step3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_c_squared_at, const storage_t* __restrict__ c_centred_at,
-    const storage_t* __restrict__ d_c_normed_at, const storage_t* __restrict__ c_std_at,
-    storage_t* __restrict__ d_c_centred_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t d_c_centred;
-        backward_step3_point(
-            compute_t(d_c_squared_at[iB]),
-            compute_t(c_centred_at[(t * B + iB) * H + iH]),
-            compute_t(d_c_normed_at[iB * H + iH]),
-            compute_t(c_std_at[t * B + iB]),
-            d_c_centred);
-        d_c_centred_at[iB * H + iH] = storage_t(d_c_centred);
-    }
-}
-
-// through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void backward_step_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_c_centred_at, storage_t* __restrict__ d_sum_c_c_centred_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_c_centred_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_sum_c_c_centred_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void backward_step4_point(
-    const compute_t d_sum_c_c_centred, const compute_t H_, compute_t& d_sum_c)
-{
-    // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    d_sum_c = -d_sum_c_c_centred / H_;
-}
-
-extern "C" __global__ void backward_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_sum_c_c_centred_at, storage_t* __restrict__ d_sum_c_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t d_sum_c;
-        backward_step4_point(
-            compute_t(d_sum_c_c_centred_at[iB]),
-            compute_t(H),
-            d_sum_c);
-        d_sum_c_at[iB] = storage_t(d_sum_c);
-    }
-}
-
-__device__ inline void backward_step5_point(
-    const compute_t d_c_next, const compute_t d_sum_c, const compute_t d_c_centred, const compute_t i,
-    const compute_t g, const compute_t c_prev, const compute_t f, const compute_t gamma_ui,
-    const compute_t u_i, const compute_t m_u, const compute_t s_u, const compute_t gamma_uf,
-    const compute_t u_f, const compute_t gamma_ug, const compute_t u_g, compute_t& d_g_pre,
-    compute_t& d_f_pre, compute_t& d_i_pre, compute_t& d_i_pre_by_s_u, compute_t& d_f_pre_by_s_u,
-    compute_t& d_g_pre_by_s_u, compute_t& d_c_prev)
+    const compute_t d_c_next, const compute_t d_layer_norm_c, const compute_t d_layer_norm_c_mean,
+    const compute_t layer_norm_c, const compute_t d_layer_norm_c_share, const compute_t c_std,
+    const compute_t i, const compute_t g, const compute_t c_prev, const compute_t f,
+    const compute_t gamma_ui, const compute_t u_i, const compute_t m_u, const compute_t s_u,
+    const compute_t gamma_uf, const compute_t u_f, const compute_t gamma_ug, const compute_t u_g,
+    compute_t& d_g_pre, compute_t& d_f_pre, compute_t& d_i_pre, compute_t& d_i_pre_by_s_u,
+    compute_t& d_f_pre_by_s_u, compute_t& d_g_pre_by_s_u, compute_t& d_c_prev)
 {
     // through c = f * c[t-1] + i * g
-    const compute_t d_c = d_c_next + d_sum_c + d_c_centred;
+    const compute_t d_c = d_c_next + (d_layer_norm_c - d_layer_norm_c_mean - layer_norm_c * d_layer_norm_c_share) /
+        c_std;
     // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
     const compute_t d_g = i * d_c;
     d_g_pre = (1 - square(g)) * d_g;
@@ -730,28 +683,32 @@ __device__ inline void backward_step5_point(
     d_c_prev = f * d_c;
 }
 
-extern "C" __global__ void backward_step5(
+extern "C" __global__ void backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ d_sum_c_at,
-    const storage_t* __restrict__ d_c_centred_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ g_at, const storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ f_at, const storage_t* __restrict__ gamma_ui_at,
-    const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at,
-    const storage_t* __restrict__ s_u_at, const storage_t* __restrict__ gamma_uf_at,
-    const storage_t* __restrict__ gamma_ug_at, storage_t* __restrict__ d_g_pre_at,
-    storage_t* __restrict__ d_f_pre_at, storage_t* __restrict__ d_i_pre_at,
-    storage_t* __restrict__ d_i_pre_by_s_u_at, storage_t* __restrict__ d_f_pre_by_s_u_at,
-    storage_t* __restrict__ d_g_pre_by_s_u_at)
+    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ d_layer_norm_c_at,
+    const storage_t* __restrict__ d_layer_norm_c_mean_at, const storage_t* __restrict__ layer_norm_c_at,
+    const storage_t* __restrict__ d_layer_norm_c_share_at, const storage_t* __restrict__ c_std_at,
+    const storage_t* __restrict__ i_at, const storage_t* __restrict__ g_at,
+    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ gamma_ui_at, const storage_t* __restrict__ u_at,
+    const storage_t* __restrict__ m_u_at, const storage_t* __restrict__ s_u_at,
+    const storage_t* __restrict__ gamma_uf_at, const storage_t* __restrict__ gamma_ug_at,
+    storage_t* __restrict__ d_g_pre_at, storage_t* __restrict__ d_f_pre_at,
+    storage_t* __restrict__ d_i_pre_at, storage_t* __restrict__ d_i_pre_by_s_u_at,
+    storage_t* __restrict__ d_f_pre_by_s_u_at, storage_t* __restrict__ d_g_pre_by_s_u_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
         compute_t d_g_pre, d_f_pre, d_i_pre, d_i_pre_by_s_u, d_f_pre_by_s_u, d_g_pre_by_s_u, d_c_prev;
-        backward_step5_point(
+        backward_step3_point(
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_sum_c_at[iB]),
-            compute_t(d_c_centred_at[iB * H + iH]),
+            compute_t(d_layer_norm_c_at[iB * H + iH]),
+            compute_t(d_layer_norm_c_mean_at[iB]),
+            compute_t(layer_norm_c_at[(t * B + iB) * H + iH]),
+            compute_t(d_layer_norm_c_share_at[iB]),
+            compute_t(c_std_at[t * B + iB]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -883,7 +840,7 @@ extern "C" __global__ void backward_step_sum10(
     }
 }
 
-__device__ inline void backward_step6_point(
+__device__ inline void backward_step4_point(
     const compute_t d_s_u_i_pre, const compute_t d_s_u_f_pre, const compute_t d_s_u_g_pre,
     const compute_t d_s_u_o_pre, const compute_t s_u, const compute_t H_, compute_t& d_s_u_sum)
 {
@@ -893,7 +850,7 @@ __device__ inline void backward_step6_point(
     d_s_u_sum = compute_t(0.25) * d_s_u_pre / H_;
 }
 
-extern "C" __global__ void backward_step6(
+extern "C" __global__ void backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_s_u_i_pre_at, const storage_t* __restrict__ d_s_u_f_pre_at,
     const storage_t* __restrict__ d_s_u_g_pre_at, const storage_t* __restrict__ d_s_u_o_pre_at,
@@ -903,7 +860,7 @@ extern "C" __global__ void backward_step6(
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n;
         compute_t d_s_u_sum;
-        backward_step6_point(
+        backward_step4_point(
             compute_t(d_s_u_i_pre_at[iB]),
             compute_t(d_s_u_f_pre_at[iB]),
             compute_t(d_s_u_g_pre_at[iB]),
@@ -915,7 +872,7 @@ extern "C" __global__ void backward_step6(
     }
 }
 
-__device__ inline void backward_step7_point(
+__device__ inline void backward_step5_point(
     const compute_t d_s_u_sum, const compute_t u, const compute_t m_u, compute_t& d_s_u_sum_arg,
     compute_t& d_s_u_sum_arg_by_m_u)
 {
@@ -924,7 +881,7 @@ __device__ inline void backward_step7_point(
     d_s_u_sum_arg_by_m_u = (2 * m_u - 2 * u) * d_s_u_sum_arg;
 }
 
-extern "C" __global__ void backward_step7(
+extern "C" __global__ void backward_step5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_s_u_sum_at, const storage_t* __restrict__ u_at,
     const storage_t* __restrict__ m_u_at, storage_t* __restrict__ d_s_u_sum_arg_at,
@@ -935,7 +892,7 @@ extern "C" __global__ void backward_step7(
         const int64 iB = n / (4 * H);
         const int64 iHHHH = n % (4 * H);
         compute_t d_s_u_sum_arg, d_s_u_sum_arg_by_m_u;
-        backward_step7_point(
+        backward_step5_point(
             compute_t(d_s_u_sum_at[iB]),
             compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]),
             compute_t(m_u_at[t * B + iB]),
@@ -962,7 +919,7 @@ extern "C" __global__ void backward_step_sum11(
     }
 }
 
-__device__ inline void backward_step8_point(
+__device__ inline void backward_step6_point(
     const compute_t d_m_u_s_u_sum_arg, const compute_t d_m_u_i_pre, const compute_t s_u,
     const compute_t d_m_u_f_pre, const compute_t d_m_u_g_pre, const compute_t d_m_u_o_pre,
     const compute_t H_, compute_t& d_sum_u)
@@ -974,7 +931,7 @@ __device__ inline void backward_step8_point(
     d_sum_u = compute_t(0.25) * d_m_u / H_;
 }
 
-extern "C" __global__ void backward_step8(
+extern "C" __global__ void backward_step6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_m_u_s_u_sum_arg_at, const storage_t* __restrict__ d_m_u_i_pre_at,
     const storage_t* __restrict__ s_u_at, const storage_t* __restrict__ d_m_u_f_pre_at,
@@ -985,7 +942,7 @@ extern "C" __global__ void backward_step8(
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n;
         compute_t d_sum_u;
-        backward_step8_point(
+        backward_step6_point(
             compute_t(d_m_u_s_u_sum_arg_at[iB]),
             compute_t(d_m_u_i_pre_at[iB]),
             compute_t(s_u_at[t * B + iB]),
@@ -998,7 +955,7 @@ extern "C" __global__ void backward_step8(
     }
 }
 
-__device__ inline void backward_step9_point(
+__device__ inline void backward_step7_point(
     const compute_t d_sum_u, const compute_t d_s_u_sum_arg, const compute_t u, const compute_t m_u,
     compute_t& d_u)
 {
@@ -1006,7 +963,7 @@ __device__ inline void backward_step9_point(
     d_u = d_sum_u + d_s_u_sum_arg * (2 * u - 2 * m_u);
 }
 
-extern "C" __global__ void backward_step9(
+extern "C" __global__ void backward_step7(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_sum_u_at, const storage_t* __restrict__ d_s_u_sum_arg_at,
     const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at, storage_t* __restrict__ d_u_at)
@@ -1016,7 +973,7 @@ extern "C" __global__ void backward_step9(
         const int64 iB = n / (4 * H);
         const int64 iHHHH = n % (4 * H);
         compute_t d_u;
-        backward_step9_point(
+        backward_step7_point(
             compute_t(d_sum_u_at[iB]),
             compute_t(d_s_u_sum_arg_at[iB * (4 * H) + iHHHH]),
             compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]),
@@ -1026,7 +983,7 @@ extern "C" __global__ void backward_step9(
     }
 }
 
-__device__ inline void backward_step10_point(
+__device__ inline void backward_step8_point(
     const compute_t d_u_o_u, const compute_t d_o_pre, const compute_t gamma_uo, const compute_t s_u,
     const compute_t d_u_g_u, const compute_t d_g_pre, const compute_t gamma_ug, const compute_t d_u_f_u,
     const compute_t d_f_pre, const compute_t gamma_uf, const compute_t d_u_i_u, const compute_t d_i_pre,
@@ -1043,7 +1000,7 @@ __device__ inline void backward_step10_point(
     d_u_i = d_u_i_u + d_i_pre * gamma_ui * s1;
 }
 
-extern "C" __global__ void backward_step10(
+extern "C" __global__ void backward_step8(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_u_at, const storage_t* __restrict__ d_o_pre_at,
     const storage_t* __restrict__ gamma_uo_at, const storage_t* __restrict__ s_u_at,
@@ -1057,7 +1014,7 @@ extern "C" __global__ void backward_step10(
         const int64 iB = n / H;
         const int64 iH = n % H;
         compute_t d_u_o, d_u_g, d_u_f, d_u_i;
-        backward_step10_point(
+        backward_step8_point(
             compute_t(d_u_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(d_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(gamma_uo_at[iH]),
@@ -1162,7 +1119,7 @@ extern "C" __global__ void backward_after_sum4(
 // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
 extern "C" __global__ void backward_after_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ c_normed_at,
+    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ layer_norm_c_at,
     storage_t* __restrict__ d_gamma_c_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1174,7 +1131,7 @@ extern "C" __global__ void backward_after_sum5(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_h_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(c_normed_at[(iT * B + iB) * H + iH]);
+                * compute_t(layer_norm_c_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count) d_gamma_c_at[iH] = storage_t(total);

@@ -249,10 +249,10 @@ def passes(size, dtype):
     g = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
     sum_c = cp.empty((B,), dtype)
-    c_centred = cp.empty((T, B, H), dtype)
+    c_centred = cp.empty((B, H), dtype)
     c_squared = cp.empty((B,), dtype)
     c_std = cp.empty((T, B), dtype)
-    c_normed = cp.empty((T, B, H), dtype)
+    layer_norm_c = cp.empty((T, B, H), dtype)
     h_tanh = cp.empty((T, B, H), dtype)
 
     forward_before_sum = kernel(
@@ -318,7 +318,7 @@ def passes(size, dtype):
     )
     forward_step7 = kernel(
         "forward_step7", "each", B * H, 1,
-        c_centred, c_std, gamma_c, beta_c, o, c_normed, h_tanh, h_rows,
+        c_centred, c_std, gamma_c, beta_c, o, layer_norm_c, h_tanh, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -394,12 +394,11 @@ def passes(size, dtype):
         d_h_prev_rows = cp.empty((2, B, H), dtype)
         d_c_prev_rows = cp.empty((2, B, H), dtype)
         d_h_pre = cp.empty((T, B, H), dtype)
-        d_c_normed = cp.empty((B, H), dtype)
-        d_c_std_c_normed = cp.empty((B,), dtype)
-        d_c_squared = cp.empty((B,), dtype)
-        d_c_centred = cp.empty((B, H), dtype)
-        d_sum_c_c_centred = cp.empty((B,), dtype)
-        d_sum_c = cp.empty((B,), dtype)
+        d_layer_norm_c = cp.empty((B, H), dtype)
+        sum_d_layer_norm_c = cp.empty((B,), dtype)
+        d_layer_norm_c_mean = cp.empty((B,), dtype)
+        d_layer_norm_c_dot = cp.empty((B,), dtype)
+        d_layer_norm_c_share = cp.empty((B,), dtype)
         d_o_pre = cp.empty((T, B, H), dtype)
         d_g_pre = cp.empty((T, B, H), dtype)
         d_f_pre = cp.empty((T, B, H), dtype)
@@ -471,41 +470,34 @@ def passes(size, dtype):
         dy = cp.empty((T, B, H), dtype)
         backward_step = kernel(
             "backward_step", "each", B * H, 1,
-            dy, d_h_prev_rows, o, h_tanh, gamma_c, gamma_uo, u, m_u, s_u, d_h_pre, d_c_normed, d_o_pre,
+            dy, d_h_prev_rows, o, h_tanh, gamma_c, gamma_uo, u, m_u, s_u, d_h_pre, d_layer_norm_c, d_o_pre,
             d_o_pre_by_s_u,
         )
         backward_step_sum = kernel(
             "backward_step_sum", "rows", B, H,
-            d_c_normed, c_centred, d_c_std_c_normed,
+            d_layer_norm_c, sum_d_layer_norm_c,
         )
         backward_step_sum2 = kernel(
             "backward_step_sum2", "rows", B, H,
-            d_o_pre_by_s_u, d_s_u_o_pre,
+            layer_norm_c, d_layer_norm_c, d_layer_norm_c_dot,
         )
         backward_step_sum3 = kernel(
             "backward_step_sum3", "rows", B, H,
+            d_o_pre_by_s_u, d_s_u_o_pre,
+        )
+        backward_step_sum4 = kernel(
+            "backward_step_sum4", "rows", B, H,
             d_o_pre, gamma_uo, d_m_u_o_pre,
         )
         backward_step2 = kernel(
             "backward_step2", "each", B, 1,
-            d_c_std_c_normed, c_std, d_c_squared,
+            sum_d_layer_norm_c, d_layer_norm_c_dot, d_layer_norm_c_mean, d_layer_norm_c_share,
         )
         backward_step3 = kernel(
             "backward_step3", "each", B * H, 1,
-            d_c_squared, c_centred, d_c_normed, c_std, d_c_centred,
-        )
-        backward_step_sum4 = kernel(
-            "backward_step_sum4", "rows", B, H,
-            d_c_centred, d_sum_c_c_centred,
-        )
-        backward_step4 = kernel(
-            "backward_step4", "each", B, 1,
-            d_sum_c_c_centred, d_sum_c,
-        )
-        backward_step5 = kernel(
-            "backward_step5", "each", B * H, 1,
-            d_c_prev_rows, d_sum_c, d_c_centred, i, g, c_rows, f, gamma_ui, u, m_u, s_u, gamma_uf, gamma_ug,
-            d_g_pre, d_f_pre, d_i_pre, d_i_pre_by_s_u, d_f_pre_by_s_u, d_g_pre_by_s_u,
+            d_c_prev_rows, d_layer_norm_c, d_layer_norm_c_mean, layer_norm_c, d_layer_norm_c_share, c_std,
+            i, g, c_rows, f, gamma_ui, u, m_u, s_u, gamma_uf, gamma_ug, d_g_pre, d_f_pre, d_i_pre,
+            d_i_pre_by_s_u, d_f_pre_by_s_u, d_g_pre_by_s_u,
         )
         backward_step_sum5 = kernel(
             "backward_step_sum5", "rows", B, H,
@@ -531,28 +523,28 @@ def passes(size, dtype):
             "backward_step_sum10", "rows", B, H,
             d_g_pre, gamma_ug, d_m_u_g_pre,
         )
-        backward_step6 = kernel(
-            "backward_step6", "each", B, 1,
+        backward_step4 = kernel(
+            "backward_step4", "each", B, 1,
             d_s_u_i_pre, d_s_u_f_pre, d_s_u_g_pre, d_s_u_o_pre, s_u, d_s_u_sum,
         )
-        backward_step7 = kernel(
-            "backward_step7", "each", B * (4 * H), 1,
+        backward_step5 = kernel(
+            "backward_step5", "each", B * (4 * H), 1,
             d_s_u_sum, u, m_u, d_s_u_sum_arg, d_s_u_sum_arg_by_m_u,
         )
         backward_step_sum11 = kernel(
             "backward_step_sum11", "rows", B, (4 * H),
             d_s_u_sum_arg_by_m_u, d_m_u_s_u_sum_arg,
         )
-        backward_step8 = kernel(
-            "backward_step8", "each", B, 1,
+        backward_step6 = kernel(
+            "backward_step6", "each", B, 1,
             d_m_u_s_u_sum_arg, d_m_u_i_pre, s_u, d_m_u_f_pre, d_m_u_g_pre, d_m_u_o_pre, d_sum_u,
         )
-        backward_step9 = kernel(
-            "backward_step9", "each", B * (4 * H), 1,
+        backward_step7 = kernel(
+            "backward_step7", "each", B * (4 * H), 1,
             d_sum_u, d_s_u_sum_arg, u, m_u, d_u,
         )
-        backward_step10 = kernel(
-            "backward_step10", "each", B * H, 1,
+        backward_step8 = kernel(
+            "backward_step8", "each", B * H, 1,
             d_u, d_o_pre, gamma_uo, s_u, d_g_pre, gamma_ug, d_f_pre, gamma_uf, d_i_pre, gamma_ui,
             d_u_i_to_d_u_o,
         )
@@ -574,7 +566,7 @@ def passes(size, dtype):
         )
         backward_after_sum5 = kernel(
             "backward_after_sum5", "columns", H, T * B,
-            d_h_pre, c_normed, d_gamma_c,
+            d_h_pre, layer_norm_c, d_gamma_c,
         )
         backward_after = kernel(
             "backward_after", "each", T * B * H, 1,
@@ -662,16 +654,14 @@ def passes(size, dtype):
                 backward_step(t)
                 # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
                 backward_step_sum(t)
-                # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+                # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
                 backward_step_sum2(t)
                 # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
                 backward_step_sum3(t)
+                # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+                backward_step_sum4(t)
                 backward_step2(t)
                 backward_step3(t)
-                # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-                backward_step_sum4(t)
-                backward_step4(t)
-                backward_step5(t)
                 # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
                 backward_step_sum5(t)
                 # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
@@ -684,13 +674,13 @@ def passes(size, dtype):
                 backward_step_sum9(t)
                 # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
                 backward_step_sum10(t)
-                backward_step6(t)
-                backward_step7(t)
+                backward_step4(t)
+                backward_step5(t)
                 # through s_u = sqrt(mean((u - m_u) ** 2) + eps)
                 backward_step_sum11(t)
+                backward_step6(t)
+                backward_step7(t)
                 backward_step8(t)
-                backward_step9(t)
-                backward_step10(t)
                 # d_u_i, d_u_f, d_u_g, d_u_o side by side
                 product(d_u_i_to_d_u_o[t], U_i_to_U_o2, d_h_prev_rows[t % 2])
 

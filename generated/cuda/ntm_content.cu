@@ -362,7 +362,7 @@ extern "C" __global__ void forward_step4(
             compute_t(a_w_arg_at[iB * N + iN]),
             compute_t(max_a_w_arg_at[iB]),
             exp_a_w_arg);
-        exp_a_w_arg_at[(t * B + iB) * N + iN] = storage_t(exp_a_w_arg);
+        exp_a_w_arg_at[iB * N + iN] = storage_t(exp_a_w_arg);
     }
 }
 
@@ -376,10 +376,10 @@ extern "C" __global__ void forward_step_sum7(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
             const int64 iN = k;
-            total += compute_t(exp_a_w_arg_at[(t * B + iB) * N + iN]);
+            total += compute_t(exp_a_w_arg_at[iB * N + iN]);
         }
         total = block_sum(total);
-        if (threadIdx.x == 0) sum_exp_a_w_arg_at[t * B + iB] = storage_t(total);
+        if (threadIdx.x == 0) sum_exp_a_w_arg_at[iB] = storage_t(total);
     }
 }
 
@@ -401,8 +401,8 @@ extern "C" __global__ void forward_step5(
         const int64 iN = n % N;
         compute_t a_w;
         forward_step5_point(
-            compute_t(exp_a_w_arg_at[(t * B + iB) * N + iN]),
-            compute_t(sum_exp_a_w_arg_at[t * B + iB]),
+            compute_t(exp_a_w_arg_at[iB * N + iN]),
+            compute_t(sum_exp_a_w_arg_at[iB]),
             a_w);
         a_w_at[(t * B + iB) * N + iN] = storage_t(a_w);
     }
@@ -585,7 +585,7 @@ extern "C" __global__ void forward_step9(
             compute_t(a_r_arg_at[iB * N + iN]),
             compute_t(max_a_r_arg_at[iB]),
             exp_a_r_arg);
-        exp_a_r_arg_at[(t * B + iB) * N + iN] = storage_t(exp_a_r_arg);
+        exp_a_r_arg_at[iB * N + iN] = storage_t(exp_a_r_arg);
     }
 }
 
@@ -599,10 +599,10 @@ extern "C" __global__ void forward_step_sum10(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
             const int64 iN = k;
-            total += compute_t(exp_a_r_arg_at[(t * B + iB) * N + iN]);
+            total += compute_t(exp_a_r_arg_at[iB * N + iN]);
         }
         total = block_sum(total);
-        if (threadIdx.x == 0) sum_exp_a_r_arg_at[t * B + iB] = storage_t(total);
+        if (threadIdx.x == 0) sum_exp_a_r_arg_at[iB] = storage_t(total);
     }
 }
 
@@ -624,8 +624,8 @@ extern "C" __global__ void forward_step10(
         const int64 iN = n % N;
         compute_t a_r;
         forward_step10_point(
-            compute_t(exp_a_r_arg_at[(t * B + iB) * N + iN]),
-            compute_t(sum_exp_a_r_arg_at[t * B + iB]),
+            compute_t(exp_a_r_arg_at[iB * N + iN]),
+            compute_t(sum_exp_a_r_arg_at[iB]),
             a_r);
         a_r_at[(t * B + iB) * N + iN] = storage_t(a_r);
     }
@@ -699,92 +699,66 @@ extern "C" __global__ void backward_step_sum(
 // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
 extern "C" __global__ void backward_step_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_a_r_at, const storage_t* __restrict__ exp_a_r_arg_at,
-    storage_t* __restrict__ d_sum_exp_a_r_arg_a_r_at)
+    const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ d_a_r_at,
+    storage_t* __restrict__ d_a_r_dot_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
             const int64 iN = k;
-            total += compute_t(d_a_r_at[iB * N + iN])
-                * compute_t(exp_a_r_arg_at[(t * B + iB) * N + iN]);
+            total += compute_t(a_r_at[(t * B + iB) * N + iN])
+                * compute_t(d_a_r_at[iB * N + iN]);
         }
         total = block_sum(total);
-        if (threadIdx.x == 0) d_sum_exp_a_r_arg_a_r_at[iB] = storage_t(total);
+        if (threadIdx.x == 0) d_a_r_dot_at[iB] = storage_t(total);
     }
 }
 
 __device__ inline void backward_step2_point(
-    const compute_t d_sum_exp_a_r_arg_a_r, const compute_t sum_exp_a_r_arg, compute_t& d_sum_exp_a_r_arg)
+    const compute_t a_r, const compute_t d_a_r, const compute_t d_a_r_dot, const compute_t beta_r,
+    const compute_t l_r, const compute_t M_k_r, const compute_t l_r_sqrt2, const compute_t l_r_sqrt,
+    compute_t& d_a_r_arg, compute_t& d_M_k_r, compute_t& d_l_r, compute_t& d_l_r_pre,
+    compute_t& d_a_r_arg_by_beta_r)
 {
     // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    d_sum_exp_a_r_arg = -d_sum_exp_a_r_arg_a_r / square(sum_exp_a_r_arg);
-}
-
-extern "C" __global__ void backward_step2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_sum_exp_a_r_arg_a_r_at,
-    const storage_t* __restrict__ sum_exp_a_r_arg_at, storage_t* __restrict__ d_sum_exp_a_r_arg_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t d_sum_exp_a_r_arg;
-        backward_step2_point(
-            compute_t(d_sum_exp_a_r_arg_a_r_at[iB]),
-            compute_t(sum_exp_a_r_arg_at[t * B + iB]),
-            d_sum_exp_a_r_arg);
-        d_sum_exp_a_r_arg_at[iB] = storage_t(d_sum_exp_a_r_arg);
-    }
-}
-
-__device__ inline void backward_step3_point(
-    const compute_t d_sum_exp_a_r_arg, const compute_t d_a_r, const compute_t sum_exp_a_r_arg,
-    const compute_t exp_a_r_arg, const compute_t beta_r, const compute_t l_r, const compute_t M_k_r,
-    const compute_t l_r_sqrt2, const compute_t l_r_sqrt, compute_t& d_a_r_arg_shifted, compute_t& d_M_k_r,
-    compute_t& d_l_r, compute_t& d_l_r_pre, compute_t& d_a_r_arg_by_beta_r)
-{
-    // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    const compute_t d_exp_a_r_arg = d_sum_exp_a_r_arg + d_a_r / sum_exp_a_r_arg;
-    d_a_r_arg_shifted = exp_a_r_arg * d_exp_a_r_arg;
-    const compute_t s1 = d_a_r_arg_shifted / l_r;
+    d_a_r_arg = a_r * (d_a_r - d_a_r_dot);
+    const compute_t s1 = d_a_r_arg / l_r;
     d_M_k_r = beta_r * s1;
     // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    d_l_r = -beta_r * M_k_r * d_a_r_arg_shifted / square(l_r);
+    d_l_r = -beta_r * M_k_r * d_a_r_arg / square(l_r);
     const compute_t d_l_r_sqrt = l_r_sqrt2 * d_l_r;
     d_l_r_pre = compute_t(0.5) * d_l_r_sqrt / l_r_sqrt;
     // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
     d_a_r_arg_by_beta_r = M_k_r * s1;
 }
 
-extern "C" __global__ void backward_step3(
+extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_sum_exp_a_r_arg_at, const storage_t* __restrict__ d_a_r_at,
-    const storage_t* __restrict__ sum_exp_a_r_arg_at, const storage_t* __restrict__ exp_a_r_arg_at,
-    const storage_t* __restrict__ beta_r_at, const storage_t* __restrict__ l_r_at,
-    const storage_t* __restrict__ M_k_r_at, const storage_t* __restrict__ l_r_sqrt2_at,
-    const storage_t* __restrict__ l_r_sqrt_at, storage_t* __restrict__ d_a_r_arg_shifted_at,
-    storage_t* __restrict__ d_M_k_r_at, storage_t* __restrict__ d_l_r_at,
-    storage_t* __restrict__ d_l_r_pre_at, storage_t* __restrict__ d_a_r_arg_by_beta_r_at)
+    const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ d_a_r_at,
+    const storage_t* __restrict__ d_a_r_dot_at, const storage_t* __restrict__ beta_r_at,
+    const storage_t* __restrict__ l_r_at, const storage_t* __restrict__ M_k_r_at,
+    const storage_t* __restrict__ l_r_sqrt2_at, const storage_t* __restrict__ l_r_sqrt_at,
+    storage_t* __restrict__ d_a_r_arg_at, storage_t* __restrict__ d_M_k_r_at,
+    storage_t* __restrict__ d_l_r_at, storage_t* __restrict__ d_l_r_pre_at,
+    storage_t* __restrict__ d_a_r_arg_by_beta_r_at)
 {
     const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t d_a_r_arg_shifted, d_M_k_r, d_l_r, d_l_r_pre, d_a_r_arg_by_beta_r;
-        backward_step3_point(
-            compute_t(d_sum_exp_a_r_arg_at[iB]),
+        compute_t d_a_r_arg, d_M_k_r, d_l_r, d_l_r_pre, d_a_r_arg_by_beta_r;
+        backward_step2_point(
+            compute_t(a_r_at[(t * B + iB) * N + iN]),
             compute_t(d_a_r_at[iB * N + iN]),
-            compute_t(sum_exp_a_r_arg_at[t * B + iB]),
-            compute_t(exp_a_r_arg_at[(t * B + iB) * N + iN]),
+            compute_t(d_a_r_dot_at[iB]),
             compute_t(beta_r_at[t * B + iB]),
             compute_t(l_r_at[(t * B + iB) * N + iN]),
             compute_t(M_k_r_at[(t * B + iB) * N + iN]),
             compute_t(l_r_sqrt2_at[t * B + iB]),
             compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]),
-            d_a_r_arg_shifted, d_M_k_r, d_l_r, d_l_r_pre, d_a_r_arg_by_beta_r);
-        d_a_r_arg_shifted_at[(t * B + iB) * N + iN] = storage_t(d_a_r_arg_shifted);
+            d_a_r_arg, d_M_k_r, d_l_r, d_l_r_pre, d_a_r_arg_by_beta_r);
+        d_a_r_arg_at[(t * B + iB) * N + iN] = storage_t(d_a_r_arg);
         d_M_k_r_at[iB * N + iN] = storage_t(d_M_k_r);
         d_l_r_at[iB * N + iN] = storage_t(d_l_r);
         d_l_r_pre_at[iB * N + iN] = storage_t(d_l_r_pre);
@@ -848,7 +822,7 @@ extern "C" __global__ void backward_step_sum5(
     }
 }
 
-__device__ inline void backward_step4_point(
+__device__ inline void backward_step3_point(
     const compute_t d_l_r_sqrt2, const compute_t l_r_sqrt2, const compute_t d_beta_r,
     const compute_t beta_r, compute_t& d_l_r_pre2, compute_t& d_beta_r_pre)
 {
@@ -858,7 +832,7 @@ __device__ inline void backward_step4_point(
     d_beta_r_pre = -d_beta_r * expm1(-beta_r);
 }
 
-extern "C" __global__ void backward_step4(
+extern "C" __global__ void backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_l_r_sqrt2_at, const storage_t* __restrict__ l_r_sqrt2_at,
     const storage_t* __restrict__ d_beta_r_at, const storage_t* __restrict__ beta_r_at,
@@ -868,7 +842,7 @@ extern "C" __global__ void backward_step4(
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n;
         compute_t d_l_r_pre2, d_beta_r_pre;
-        backward_step4_point(
+        backward_step3_point(
             compute_t(d_l_r_sqrt2_at[iB]),
             compute_t(l_r_sqrt2_at[t * B + iB]),
             compute_t(d_beta_r_at[iB]),
@@ -879,14 +853,14 @@ extern "C" __global__ void backward_step4(
     }
 }
 
-__device__ inline void backward_step5_point(
+__device__ inline void backward_step4_point(
     const compute_t d_l_r_pre2, const compute_t k_r, const compute_t d_k_r_M_k_r, compute_t& d_k_r)
 {
     // through k_r = W_r @ h
     d_k_r = 2 * d_l_r_pre2 * k_r + d_k_r_M_k_r;
 }
 
-extern "C" __global__ void backward_step5(
+extern "C" __global__ void backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_l_r_pre2_at, const storage_t* __restrict__ k_w_to_k_r_at,
     const storage_t* __restrict__ d_k_r_M_k_r_at, storage_t* __restrict__ d_k_w_to_d_k_r_at)
@@ -896,7 +870,7 @@ extern "C" __global__ void backward_step5(
         const int64 iB = n / D;
         const int64 iD = n % D;
         compute_t d_k_r;
-        backward_step5_point(
+        backward_step4_point(
             compute_t(d_l_r_pre2_at[iB]),
             compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]),
             compute_t(d_k_r_M_k_r_at[iB * D + iD]),
@@ -905,7 +879,7 @@ extern "C" __global__ void backward_step5(
     }
 }
 
-__device__ inline void backward_step6_point(
+__device__ inline void backward_step5_point(
     const compute_t d_M_next, const compute_t d_l_r_pre, const compute_t M, const compute_t d_M_k_r,
     const compute_t k_r, const compute_t d_r, const compute_t a_r, const compute_t M_prev, compute_t& d_M,
     compute_t& d_a_w_e)
@@ -915,7 +889,7 @@ __device__ inline void backward_step6_point(
     d_a_w_e = -M_prev * d_M;
 }
 
-extern "C" __global__ void backward_step6(
+extern "C" __global__ void backward_step5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_M_prev_rows_at, const storage_t* __restrict__ d_l_r_pre_at,
     const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ d_M_k_r_at,
@@ -928,7 +902,7 @@ extern "C" __global__ void backward_step6(
         const int64 iN = n / D % N;
         const int64 iD = n % D;
         compute_t d_M, d_a_w_e;
-        backward_step6_point(
+        backward_step5_point(
             compute_t(d_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]),
             compute_t(d_l_r_pre_at[iB * N + iN]),
             compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]),
@@ -1023,14 +997,14 @@ extern "C" __global__ void backward_step_sum9(
     }
 }
 
-__device__ inline void backward_step7_point(
+__device__ inline void backward_step6_point(
     const compute_t d_e, const compute_t e, compute_t& d_W_e_h)
 {
     // through e = sigmoid(W_e @ h)
     d_W_e_h = d_e * e * (1 - e);
 }
 
-extern "C" __global__ void backward_step7(
+extern "C" __global__ void backward_step6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_e_at, const storage_t* __restrict__ e_at,
     storage_t* __restrict__ d_k_w_to_d_k_r_at)
@@ -1040,7 +1014,7 @@ extern "C" __global__ void backward_step7(
         const int64 iB = n / D;
         const int64 iD = n % D;
         compute_t d_W_e_h;
-        backward_step7_point(
+        backward_step6_point(
             compute_t(d_e_at[iB * D + iD]),
             compute_t(e_at[(t * B + iB) * D + iD]),
             d_W_e_h);
@@ -1048,14 +1022,14 @@ extern "C" __global__ void backward_step7(
     }
 }
 
-__device__ inline void backward_step8_point(
+__device__ inline void backward_step7_point(
     const compute_t d_a_w_a_w_e, const compute_t d_a_w_a_w_a, compute_t& d_a_w)
 {
     // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
     d_a_w = d_a_w_a_w_e + d_a_w_a_w_a;
 }
 
-extern "C" __global__ void backward_step8(
+extern "C" __global__ void backward_step7(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_a_w_a_w_e_at, const storage_t* __restrict__ d_a_w_a_w_a_at,
     storage_t* __restrict__ d_a_w_at)
@@ -1065,7 +1039,7 @@ extern "C" __global__ void backward_step8(
         const int64 iB = n / N;
         const int64 iN = n % N;
         compute_t d_a_w;
-        backward_step8_point(
+        backward_step7_point(
             compute_t(d_a_w_a_w_e_at[iB * N + iN]),
             compute_t(d_a_w_a_w_a_at[iB * N + iN]),
             d_a_w);
@@ -1076,92 +1050,66 @@ extern "C" __global__ void backward_step8(
 // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
 extern "C" __global__ void backward_step_sum10(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_a_w_at, const storage_t* __restrict__ exp_a_w_arg_at,
-    storage_t* __restrict__ d_sum_exp_a_w_arg_a_w_at)
+    const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ d_a_w_at,
+    storage_t* __restrict__ d_a_w_dot_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
             const int64 iN = k;
-            total += compute_t(d_a_w_at[iB * N + iN])
-                * compute_t(exp_a_w_arg_at[(t * B + iB) * N + iN]);
+            total += compute_t(a_w_at[(t * B + iB) * N + iN])
+                * compute_t(d_a_w_at[iB * N + iN]);
         }
         total = block_sum(total);
-        if (threadIdx.x == 0) d_sum_exp_a_w_arg_a_w_at[iB] = storage_t(total);
+        if (threadIdx.x == 0) d_a_w_dot_at[iB] = storage_t(total);
     }
 }
 
-__device__ inline void backward_step9_point(
-    const compute_t d_sum_exp_a_w_arg_a_w, const compute_t sum_exp_a_w_arg, compute_t& d_sum_exp_a_w_arg)
+__device__ inline void backward_step8_point(
+    const compute_t a_w, const compute_t d_a_w, const compute_t d_a_w_dot, const compute_t beta_w,
+    const compute_t l_w, const compute_t M_k_w, const compute_t l_w_sqrt2, const compute_t l_w_sqrt,
+    compute_t& d_a_w_arg, compute_t& d_M_k_w, compute_t& d_l_w, compute_t& d_l_w_pre,
+    compute_t& d_a_w_arg_by_beta_w)
 {
     // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    d_sum_exp_a_w_arg = -d_sum_exp_a_w_arg_a_w / square(sum_exp_a_w_arg);
-}
-
-extern "C" __global__ void backward_step9(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_sum_exp_a_w_arg_a_w_at,
-    const storage_t* __restrict__ sum_exp_a_w_arg_at, storage_t* __restrict__ d_sum_exp_a_w_arg_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t d_sum_exp_a_w_arg;
-        backward_step9_point(
-            compute_t(d_sum_exp_a_w_arg_a_w_at[iB]),
-            compute_t(sum_exp_a_w_arg_at[t * B + iB]),
-            d_sum_exp_a_w_arg);
-        d_sum_exp_a_w_arg_at[iB] = storage_t(d_sum_exp_a_w_arg);
-    }
-}
-
-__device__ inline void backward_step10_point(
-    const compute_t d_sum_exp_a_w_arg, const compute_t d_a_w, const compute_t sum_exp_a_w_arg,
-    const compute_t exp_a_w_arg, const compute_t beta_w, const compute_t l_w, const compute_t M_k_w,
-    const compute_t l_w_sqrt2, const compute_t l_w_sqrt, compute_t& d_a_w_arg_shifted, compute_t& d_M_k_w,
-    compute_t& d_l_w, compute_t& d_l_w_pre, compute_t& d_a_w_arg_by_beta_w)
-{
-    // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    const compute_t d_exp_a_w_arg = d_sum_exp_a_w_arg + d_a_w / sum_exp_a_w_arg;
-    d_a_w_arg_shifted = exp_a_w_arg * d_exp_a_w_arg;
-    const compute_t s1 = d_a_w_arg_shifted / l_w;
+    d_a_w_arg = a_w * (d_a_w - d_a_w_dot);
+    const compute_t s1 = d_a_w_arg / l_w;
     d_M_k_w = beta_w * s1;
     // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    d_l_w = -beta_w * M_k_w * d_a_w_arg_shifted / square(l_w);
+    d_l_w = -beta_w * M_k_w * d_a_w_arg / square(l_w);
     const compute_t d_l_w_sqrt = l_w_sqrt2 * d_l_w;
     d_l_w_pre = compute_t(0.5) * d_l_w_sqrt / l_w_sqrt;
     // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
     d_a_w_arg_by_beta_w = M_k_w * s1;
 }
 
-extern "C" __global__ void backward_step10(
+extern "C" __global__ void backward_step8(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_sum_exp_a_w_arg_at, const storage_t* __restrict__ d_a_w_at,
-    const storage_t* __restrict__ sum_exp_a_w_arg_at, const storage_t* __restrict__ exp_a_w_arg_at,
-    const storage_t* __restrict__ beta_w_at, const storage_t* __restrict__ l_w_at,
-    const storage_t* __restrict__ M_k_w_at, const storage_t* __restrict__ l_w_sqrt2_at,
-    const storage_t* __restrict__ l_w_sqrt_at, storage_t* __restrict__ d_a_w_arg_shifted_at,
-    storage_t* __restrict__ d_M_k_w_at, storage_t* __restrict__ d_l_w_at,
-    storage_t* __restrict__ d_l_w_pre_at, storage_t* __restrict__ d_a_w_arg_by_beta_w_at)
+    const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ d_a_w_at,
+    const storage_t* __restrict__ d_a_w_dot_at, const storage_t* __restrict__ beta_w_at,
+    const storage_t* __restrict__ l_w_at, const storage_t* __restrict__ M_k_w_at,
+    const storage_t* __restrict__ l_w_sqrt2_at, const storage_t* __restrict__ l_w_sqrt_at,
+    storage_t* __restrict__ d_a_w_arg_at, storage_t* __restrict__ d_M_k_w_at,
+    storage_t* __restrict__ d_l_w_at, storage_t* __restrict__ d_l_w_pre_at,
+    storage_t* __restrict__ d_a_w_arg_by_beta_w_at)
 {
     const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t d_a_w_arg_shifted, d_M_k_w, d_l_w, d_l_w_pre, d_a_w_arg_by_beta_w;
-        backward_step10_point(
-            compute_t(d_sum_exp_a_w_arg_at[iB]),
+        compute_t d_a_w_arg, d_M_k_w, d_l_w, d_l_w_pre, d_a_w_arg_by_beta_w;
+        backward_step8_point(
+            compute_t(a_w_at[(t * B + iB) * N + iN]),
             compute_t(d_a_w_at[iB * N + iN]),
-            compute_t(sum_exp_a_w_arg_at[t * B + iB]),
-            compute_t(exp_a_w_arg_at[(t * B + iB) * N + iN]),
+            compute_t(d_a_w_dot_at[iB]),
             compute_t(beta_w_at[t * B + iB]),
             compute_t(l_w_at[(t * B + iB) * N + iN]),
             compute_t(M_k_w_at[(t * B + iB) * N + iN]),
             compute_t(l_w_sqrt2_at[t * B + iB]),
             compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]),
-            d_a_w_arg_shifted, d_M_k_w, d_l_w, d_l_w_pre, d_a_w_arg_by_beta_w);
-        d_a_w_arg_shifted_at[(t * B + iB) * N + iN] = storage_t(d_a_w_arg_shifted);
+            d_a_w_arg, d_M_k_w, d_l_w, d_l_w_pre, d_a_w_arg_by_beta_w);
+        d_a_w_arg_at[(t * B + iB) * N + iN] = storage_t(d_a_w_arg);
         d_M_k_w_at[iB * N + iN] = storage_t(d_M_k_w);
         d_l_w_at[iB * N + iN] = storage_t(d_l_w);
         d_l_w_pre_at[iB * N + iN] = storage_t(d_l_w_pre);
@@ -1225,7 +1173,7 @@ extern "C" __global__ void backward_step_sum13(
     }
 }
 
-__device__ inline void backward_step11_point(
+__device__ inline void backward_step9_point(
     const compute_t d_l_w_sqrt2, const compute_t l_w_sqrt2, const compute_t d_beta_w,
     const compute_t beta_w, compute_t& d_l_w_pre2, compute_t& d_beta_w_pre)
 {
@@ -1235,7 +1183,7 @@ __device__ inline void backward_step11_point(
     d_beta_w_pre = -d_beta_w * expm1(-beta_w);
 }
 
-extern "C" __global__ void backward_step11(
+extern "C" __global__ void backward_step9(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_l_w_sqrt2_at, const storage_t* __restrict__ l_w_sqrt2_at,
     const storage_t* __restrict__ d_beta_w_at, const storage_t* __restrict__ beta_w_at,
@@ -1245,7 +1193,7 @@ extern "C" __global__ void backward_step11(
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n;
         compute_t d_l_w_pre2, d_beta_w_pre;
-        backward_step11_point(
+        backward_step9_point(
             compute_t(d_l_w_sqrt2_at[iB]),
             compute_t(l_w_sqrt2_at[t * B + iB]),
             compute_t(d_beta_w_at[iB]),
@@ -1256,14 +1204,14 @@ extern "C" __global__ void backward_step11(
     }
 }
 
-__device__ inline void backward_step12_point(
+__device__ inline void backward_step10_point(
     const compute_t d_l_w_pre2, const compute_t k_w, const compute_t d_k_w_M_k_w, compute_t& d_k_w)
 {
     // through k_w = W_w @ h
     d_k_w = 2 * d_l_w_pre2 * k_w + d_k_w_M_k_w;
 }
 
-extern "C" __global__ void backward_step12(
+extern "C" __global__ void backward_step10(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_l_w_pre2_at, const storage_t* __restrict__ k_w_to_k_r_at,
     const storage_t* __restrict__ d_k_w_M_k_w_at, storage_t* __restrict__ d_k_w_to_d_k_r_at)
@@ -1273,7 +1221,7 @@ extern "C" __global__ void backward_step12(
         const int64 iB = n / D;
         const int64 iD = n % D;
         compute_t d_k_w;
-        backward_step12_point(
+        backward_step10_point(
             compute_t(d_l_w_pre2_at[iB]),
             compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]),
             compute_t(d_k_w_M_k_w_at[iB * D + iD]),
@@ -1282,7 +1230,7 @@ extern "C" __global__ void backward_step12(
     }
 }
 
-__device__ inline void backward_step13_point(
+__device__ inline void backward_step11_point(
     const compute_t d_h_k_w, const compute_t d_beta_w_pre, const compute_t v_w, const compute_t d_h_a,
     const compute_t d_beta_r_pre, const compute_t v_r, const compute_t h, compute_t& d_h_pre)
 {
@@ -1291,7 +1239,7 @@ __device__ inline void backward_step13_point(
     d_h_pre = (1 - square(h)) * d_h;
 }
 
-extern "C" __global__ void backward_step13(
+extern "C" __global__ void backward_step11(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_h_k_w_at, const storage_t* __restrict__ d_beta_w_pre_at,
     const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ d_h_a_at,
@@ -1303,7 +1251,7 @@ extern "C" __global__ void backward_step13(
         const int64 iB = n / H;
         const int64 iH = n % H;
         compute_t d_h_pre;
-        backward_step13_point(
+        backward_step11_point(
             compute_t(d_h_k_w_at[iB * H + iH]),
             compute_t(d_beta_w_pre_at[t * B + iB]),
             compute_t(v_w_at[iH]),
@@ -1316,14 +1264,14 @@ extern "C" __global__ void backward_step13(
     }
 }
 
-__device__ inline void backward_step14_point(
+__device__ inline void backward_step12_point(
     const compute_t d_l_w_pre, const compute_t M_prev, const compute_t d_M_k_w, const compute_t k_w,
     const compute_t d_M, const compute_t a_w_e, compute_t& d_M_prev)
 {
     d_M_prev = 2 * d_l_w_pre * M_prev + d_M_k_w * k_w + d_M * (1 - a_w_e);
 }
 
-extern "C" __global__ void backward_step14(
+extern "C" __global__ void backward_step12(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_l_w_pre_at, const storage_t* __restrict__ M_rows_at,
     const storage_t* __restrict__ d_M_k_w_at, const storage_t* __restrict__ k_w_to_k_r_at,
@@ -1336,7 +1284,7 @@ extern "C" __global__ void backward_step14(
         const int64 iN = n / D % N;
         const int64 iD = n % D;
         compute_t d_M_prev;
-        backward_step14_point(
+        backward_step12_point(
             compute_t(d_l_w_pre_at[iB * N + iN]),
             compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
             compute_t(d_M_k_w_at[iB * N + iN]),

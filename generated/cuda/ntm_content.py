@@ -203,8 +203,8 @@ def passes(size, dtype):
     M_k_w = cp.empty((T, B, N), dtype)
     a_w_arg = cp.empty((B, N), dtype)
     max_a_w_arg = cp.empty((B,), dtype)
-    exp_a_w_arg = cp.empty((T, B, N), dtype)
-    sum_exp_a_w_arg = cp.empty((T, B), dtype)
+    exp_a_w_arg = cp.empty((B, N), dtype)
+    sum_exp_a_w_arg = cp.empty((B,), dtype)
     a_w = cp.empty((T, B, N), dtype)
     e = cp.empty((T, B, D), dtype)
     a_w_e = cp.empty((T, B, N, D), dtype)
@@ -218,8 +218,8 @@ def passes(size, dtype):
     M_k_r = cp.empty((T, B, N), dtype)
     a_r_arg = cp.empty((B, N), dtype)
     max_a_r_arg = cp.empty((B,), dtype)
-    exp_a_r_arg = cp.empty((T, B, N), dtype)
-    sum_exp_a_r_arg = cp.empty((T, B), dtype)
+    exp_a_r_arg = cp.empty((B, N), dtype)
+    sum_exp_a_r_arg = cp.empty((B,), dtype)
     a_r = cp.empty((T, B, N), dtype)
 
     forward_step_sum = kernel(
@@ -395,9 +395,8 @@ def passes(size, dtype):
         d_M_prev_rows = cp.empty((2, B, N, D), dtype)
         d_r = cp.empty((B, D), dtype)
         d_a_r = cp.empty((B, N), dtype)
-        d_sum_exp_a_r_arg_a_r = cp.empty((B,), dtype)
-        d_sum_exp_a_r_arg = cp.empty((B,), dtype)
-        d_a_r_arg_shifted = cp.empty((T, B, N), dtype)
+        d_a_r_dot = cp.empty((B,), dtype)
+        d_a_r_arg = cp.empty((T, B, N), dtype)
         d_M_k_r = cp.empty((B, N), dtype)
         d_l_r = cp.empty((B, N), dtype)
         d_l_r_sqrt2 = cp.empty((B,), dtype)
@@ -415,9 +414,8 @@ def passes(size, dtype):
         d_a_w_a_w_e = cp.empty((B, N), dtype)
         d_a_w_a_w_a = cp.empty((B, N), dtype)
         d_a_w = cp.empty((B, N), dtype)
-        d_sum_exp_a_w_arg_a_w = cp.empty((B,), dtype)
-        d_sum_exp_a_w_arg = cp.empty((B,), dtype)
-        d_a_w_arg_shifted = cp.empty((T, B, N), dtype)
+        d_a_w_dot = cp.empty((B,), dtype)
+        d_a_w_arg = cp.empty((T, B, N), dtype)
         d_M_k_w = cp.empty((B, N), dtype)
         d_l_w = cp.empty((B, N), dtype)
         d_l_w_sqrt2 = cp.empty((B,), dtype)
@@ -454,16 +452,12 @@ def passes(size, dtype):
         )
         backward_step_sum2 = kernel(
             "backward_step_sum2", "rows", B, N,
-            d_a_r, exp_a_r_arg, d_sum_exp_a_r_arg_a_r,
+            a_r, d_a_r, d_a_r_dot,
         )
         backward_step2 = kernel(
-            "backward_step2", "each", B, 1,
-            d_sum_exp_a_r_arg_a_r, sum_exp_a_r_arg, d_sum_exp_a_r_arg,
-        )
-        backward_step3 = kernel(
-            "backward_step3", "each", B * N, 1,
-            d_sum_exp_a_r_arg, d_a_r, sum_exp_a_r_arg, exp_a_r_arg, beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt,
-            d_a_r_arg_shifted, d_M_k_r, d_l_r, d_l_r_pre, d_a_r_arg_by_beta_r,
+            "backward_step2", "each", B * N, 1,
+            a_r, d_a_r, d_a_r_dot, beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt, d_a_r_arg, d_M_k_r, d_l_r,
+            d_l_r_pre, d_a_r_arg_by_beta_r,
         )
         backward_step_sum3 = kernel(
             "backward_step_sum3", "rows", B, N,
@@ -477,16 +471,16 @@ def passes(size, dtype):
             "backward_step_sum5", "rows", B * D, N,
             d_M_k_r, M_rows, d_k_r_M_k_r,
         )
-        backward_step4 = kernel(
-            "backward_step4", "each", B, 1,
+        backward_step3 = kernel(
+            "backward_step3", "each", B, 1,
             d_l_r_sqrt2, l_r_sqrt2, d_beta_r, beta_r, d_l_r_pre2, d_beta_r_pre,
         )
-        backward_step5 = kernel(
-            "backward_step5", "each", B * D, 1,
+        backward_step4 = kernel(
+            "backward_step4", "each", B * D, 1,
             d_l_r_pre2, k_w_to_k_r, d_k_r_M_k_r, d_k_w_to_d_k_r,
         )
-        backward_step6 = kernel(
-            "backward_step6", "each", B * N * D, 1,
+        backward_step5 = kernel(
+            "backward_step5", "each", B * N * D, 1,
             d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_w_to_k_r, d_r, a_r, d_M, d_a_w_e,
         )
         backward_step_sum6 = kernel(
@@ -505,26 +499,22 @@ def passes(size, dtype):
             "backward_step_sum9", "rows", B * N, D,
             d_M, k_w_to_k_r, d_a_w_a_w_a,
         )
-        backward_step7 = kernel(
-            "backward_step7", "each", B * D, 1,
+        backward_step6 = kernel(
+            "backward_step6", "each", B * D, 1,
             d_e, e, d_k_w_to_d_k_r,
         )
-        backward_step8 = kernel(
-            "backward_step8", "each", B * N, 1,
+        backward_step7 = kernel(
+            "backward_step7", "each", B * N, 1,
             d_a_w_a_w_e, d_a_w_a_w_a, d_a_w,
         )
         backward_step_sum10 = kernel(
             "backward_step_sum10", "rows", B, N,
-            d_a_w, exp_a_w_arg, d_sum_exp_a_w_arg_a_w,
+            a_w, d_a_w, d_a_w_dot,
         )
-        backward_step9 = kernel(
-            "backward_step9", "each", B, 1,
-            d_sum_exp_a_w_arg_a_w, sum_exp_a_w_arg, d_sum_exp_a_w_arg,
-        )
-        backward_step10 = kernel(
-            "backward_step10", "each", B * N, 1,
-            d_sum_exp_a_w_arg, d_a_w, sum_exp_a_w_arg, exp_a_w_arg, beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt,
-            d_a_w_arg_shifted, d_M_k_w, d_l_w, d_l_w_pre, d_a_w_arg_by_beta_w,
+        backward_step8 = kernel(
+            "backward_step8", "each", B * N, 1,
+            a_w, d_a_w, d_a_w_dot, beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt, d_a_w_arg, d_M_k_w, d_l_w,
+            d_l_w_pre, d_a_w_arg_by_beta_w,
         )
         backward_step_sum11 = kernel(
             "backward_step_sum11", "rows", B, N,
@@ -538,20 +528,20 @@ def passes(size, dtype):
             "backward_step_sum13", "rows", B * D, N,
             d_M_k_w, M_rows, d_k_w_M_k_w,
         )
-        backward_step11 = kernel(
-            "backward_step11", "each", B, 1,
+        backward_step9 = kernel(
+            "backward_step9", "each", B, 1,
             d_l_w_sqrt2, l_w_sqrt2, d_beta_w, beta_w, d_l_w_pre2, d_beta_w_pre,
         )
-        backward_step12 = kernel(
-            "backward_step12", "each", B * D, 1,
+        backward_step10 = kernel(
+            "backward_step10", "each", B * D, 1,
             d_l_w_pre2, k_w_to_k_r, d_k_w_M_k_w, d_k_w_to_d_k_r,
         )
-        backward_step13 = kernel(
-            "backward_step13", "each", B * H, 1,
+        backward_step11 = kernel(
+            "backward_step11", "each", B * H, 1,
             d_h_k_w, d_beta_w_pre, v_w, d_h_a, d_beta_r_pre, v_r, h, d_h_pre,
         )
-        backward_step14 = kernel(
-            "backward_step14", "each", B * N * D, 1,
+        backward_step12 = kernel(
+            "backward_step12", "each", B * N * D, 1,
             d_l_w_pre, M_rows, d_M_k_w, k_w_to_k_r, d_M, a_w_e, d_M_prev_rows,
         )
         backward_after_sum = kernel(
@@ -601,16 +591,15 @@ def passes(size, dtype):
                 # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
                 backward_step_sum2(t)
                 backward_step2(t)
-                backward_step3(t)
                 # through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
                 backward_step_sum3(t)
                 # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
                 backward_step_sum4(t)
                 # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
                 backward_step_sum5(t)
+                backward_step3(t)
                 backward_step4(t)
                 backward_step5(t)
-                backward_step6(t)
                 # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
                 backward_step_sum6(t)
                 # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
@@ -621,26 +610,25 @@ def passes(size, dtype):
                 backward_step_sum9(t)
                 # through a = W_a @ h
                 product(d_a[t], W_a, d_h_a)
+                backward_step6(t)
                 backward_step7(t)
-                backward_step8(t)
                 # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
                 backward_step_sum10(t)
-                backward_step9(t)
-                backward_step10(t)
+                backward_step8(t)
                 # through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
                 backward_step_sum11(t)
                 # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
                 backward_step_sum12(t)
                 # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
                 backward_step_sum13(t)
-                backward_step11(t)
-                backward_step12(t)
+                backward_step9(t)
+                backward_step10(t)
                 # d_k_w, d_W_e_h, d_k_r side by side
                 product(d_k_w_to_d_k_r[t], W_w_to_W_r2, d_h_k_w)
-                backward_step13(t)
+                backward_step11(t)
                 # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
                 product(d_h_pre[t], U_h, d_r_prev_rows[t % 2])
-                backward_step14(t)
+                backward_step12(t)
 
         def after():
             # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
@@ -658,7 +646,7 @@ def passes(size, dtype):
             # through beta_w = softplus(dot(v_w, h) + b_w)
             backward_after_sum2()
             # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            cp.sum(d_a_w_arg_shifted.reshape(-1, N), axis=0, out=d_s_w)
+            cp.sum(d_a_w_arg.reshape(-1, N), axis=0, out=d_s_w)
             # through a = W_a @ h
             product(d_a.reshape(-1, D).T, h.reshape(-1, H), d_W_a)
             # through beta_r = softplus(dot(v_r, h) + b_r)
@@ -666,7 +654,7 @@ def passes(size, dtype):
             # through beta_r = softplus(dot(v_r, h) + b_r)
             backward_after_sum4()
             # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            cp.sum(d_a_r_arg_shifted.reshape(-1, N), axis=0, out=d_s_r)
+            cp.sum(d_a_r_arg.reshape(-1, N), axis=0, out=d_s_r)
 
         def results():
             dparams = {

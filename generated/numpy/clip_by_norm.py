@@ -93,7 +93,7 @@ def backward(params, tape, dy, dstate=None):
     # all steps at once
     d_max_n = -(np.einsum("tbn,tbn->tb", dy, g)) * limit / max_n**2
     d_g = (
-        d_max_n[:, :, None] * np.greater_equal(n[:, :, None], limit).astype(dtype) * g / np.maximum(n[:, :, None], 1e-18)
+        np.greater_equal(n[:, :, None], limit).astype(dtype) * d_max_n[:, :, None] * g / np.maximum(n[:, :, None], 1e-18)
         + limit * dy / max_n[:, :, None]
     )
     d_max_n_by_limit = d_max_n * np.greater(limit, n).astype(dtype)
@@ -148,14 +148,14 @@ def jvp(params, g, state=None, dot_params=None, dot_g=None, dot_state=None):
     dot_limit = dot_params["limit"]
 
     # all steps at once
-    dot_g_squared_g = np.einsum("tbn,tbn->tb", dot_g, g)
-    dot_g_squared_g2 = np.einsum("tbn,tbn->tb", g, dot_g)
     n = np.sqrt(np.einsum("tbn,tbn->tb", g, g))
+    g_unit = g / np.maximum(n[:, :, None], 1e-18)
+    dot_g_norm = np.einsum("tbn,tbn->tb", g_unit, dot_g)
     max_n = np.maximum(n, limit)
     y = g * limit / max_n[:, :, None]
     dot_y = (
         dot_g * limit / max_n[:, :, None]
-        - (dot_limit * np.greater(limit, n[:, :, None]).astype(dtype) + 0.5 * (dot_g_squared_g[:, :, None] + dot_g_squared_g2[:, :, None]) * np.greater_equal(n[:, :, None], limit).astype(dtype) / np.maximum(n[:, :, None], 1e-18)) * limit * g / max_n[:, :, None]**2
+        - (dot_limit * np.greater(limit, n[:, :, None]).astype(dtype) + dot_g_norm[:, :, None] * np.greater_equal(n[:, :, None], limit).astype(dtype)) * limit * g / max_n[:, :, None]**2
         + dot_limit * g / max_n[:, :, None]
     )
 
@@ -180,29 +180,32 @@ def hvp(params, g, state=None, dy=None, dstate=None, dot_params=None, dot_g=None
     dot_limit = dot_params["limit"]
 
     # all steps at once
-    dot_g_squared = np.einsum("tbn,tbn->tb", dot_g, g) + np.einsum("tbn,tbn->tb", g, dot_g)
     n = np.sqrt(np.einsum("tbn,tbn->tb", g, g))
+    g_unit = g / np.maximum(n[:, :, None], 1e-18)
     max_n = np.maximum(n, limit)
     dot_max_n = (
         dot_limit * np.greater(limit, n).astype(dtype)
-        + 0.5 * dot_g_squared * np.greater_equal(n, limit).astype(dtype) / np.maximum(n, 1e-18)
+        + (np.einsum("tbn,tbn->tb", g_unit, dot_g)) * np.greater_equal(n, limit).astype(dtype)
     )
 
     # all steps at once
+    d_dot_max_n_dot_y = np.einsum("tbn,tbn->tb", dy, g)
     d_dot_y_by_max_n = (
         dy
         * (2 * dot_max_n[:, :, None] * g * limit / max_n[:, :, None]**3 - dot_g * limit / max_n[:, :, None]**2 - dot_limit * g / max_n[:, :, None]**2)
     )
     d_max_n = d_dot_y_by_max_n.sum(axis=2)
-    d_dot_n = (
-        -(np.einsum("tbn,tbn->tb", dy, g))
+    d_g_unit = (
+        -d_dot_max_n_dot_y[:, :, None]
         * limit
-        * np.greater_equal(n, limit).astype(dtype)
-        / max_n**2
+        * np.greater_equal(n[:, :, None], limit).astype(dtype)
+        * dot_g
+        / max_n[:, :, None]**2
     )
+    d_n_g_unit = np.einsum("tbn,tbn->tb", d_g_unit, g)
     d_g = (
-        (np.greater_equal(n[:, :, None], limit).astype(dtype) * d_max_n[:, :, None] - 0.5 * d_dot_n[:, :, None] * dot_g_squared[:, :, None] * np.greater_equal(n[:, :, None], 1e-18).astype(dtype) / np.maximum(n[:, :, None], 1e-18)**2) * g / np.maximum(n[:, :, None], 1e-18)
-        + d_dot_n[:, :, None] * dot_g / np.maximum(n[:, :, None], 1e-18)
+        (np.greater_equal(n[:, :, None], limit).astype(dtype) * d_max_n[:, :, None] - np.greater_equal(n[:, :, None], 1e-18).astype(dtype) * d_n_g_unit[:, :, None] / np.maximum(n[:, :, None], 1e-18)**2) * g / np.maximum(n[:, :, None], 1e-18)
+        + d_g_unit / np.maximum(n[:, :, None], 1e-18)
         + (dot_limit / max_n[:, :, None] - limit * dot_max_n[:, :, None] / max_n[:, :, None]**2) * dy
     )
     d_max_n_by_limit = d_max_n * np.greater(limit, n).astype(dtype)

@@ -264,22 +264,16 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     W_k_x = times(x, W_k.T)
     a_k = W_k_x * sigmoid(W_k_x)
     dot_a_k = (times(x, dot_W_k.T) + times(dot_x, W_k.T)) * sigmoid(W_k_x) * (W_k_x - a_k + 1)
-    dot_a_q_squared_a_q = np.einsum("tbk,tbk->tb", dot_a_q, a_q)
-    dot_a_q_squared_a_q2 = np.einsum("tbk,tbk->tb", a_q, dot_a_q)
     norm_a_q = np.sqrt(np.einsum("tbk,tbk->tb", a_q, a_q))
+    a_q_unit = a_q / np.maximum(norm_a_q[:, :, None], 1e-18)
+    dot_a_q_norm = np.einsum("tbk,tbk->tb", a_q_unit, dot_a_q)
     q = a_q / norm_a_q[:, :, None]
-    dot_q = (
-        dot_a_q / norm_a_q[:, :, None]
-        - 0.5 * (dot_a_q_squared_a_q[:, :, None] + dot_a_q_squared_a_q2[:, :, None]) * a_q / (norm_a_q[:, :, None]**2 * np.maximum(norm_a_q[:, :, None], 1e-18))
-    )
-    dot_a_k_squared_a_k = np.einsum("tbk,tbk->tb", dot_a_k, a_k)
-    dot_a_k_squared_a_k2 = np.einsum("tbk,tbk->tb", a_k, dot_a_k)
+    dot_q = dot_a_q / norm_a_q[:, :, None] - dot_a_q_norm[:, :, None] * a_q / norm_a_q[:, :, None]**2
     norm_a_k = np.sqrt(np.einsum("tbk,tbk->tb", a_k, a_k))
+    a_k_unit = a_k / np.maximum(norm_a_k[:, :, None], 1e-18)
+    dot_a_k_norm = np.einsum("tbk,tbk->tb", a_k_unit, dot_a_k)
     k = a_k / norm_a_k[:, :, None]
-    dot_k = (
-        dot_a_k / norm_a_k[:, :, None]
-        - 0.5 * (dot_a_k_squared_a_k[:, :, None] + dot_a_k_squared_a_k2[:, :, None]) * a_k / (norm_a_k[:, :, None]**2 * np.maximum(norm_a_k[:, :, None], 1e-18))
-    )
+    dot_k = dot_a_k / norm_a_k[:, :, None] - dot_a_k_norm[:, :, None] * a_k / norm_a_k[:, :, None]**2
     W_v_x = times(x, W_v.T)
     v = W_v_x * sigmoid(W_v_x)
     dot_v = (times(x, dot_W_v.T) + times(dot_x, W_v.T)) * sigmoid(W_v_x) * (W_v_x - v + 1)
@@ -343,14 +337,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_k_x = times(x, dot_W_k.T) + times(dot_x, W_k.T)
     a_k = W_k_x * sigmoid(W_k_x)
     dot_a_k = dot_W_k_x * sigmoid(W_k_x) * (W_k_x - a_k + 1)
-    dot_a_q_squared = np.einsum("tbk,tbk->tb", dot_a_q, a_q) + np.einsum("tbk,tbk->tb", a_q, dot_a_q)
     norm_a_q = np.sqrt(np.einsum("tbk,tbk->tb", a_q, a_q))
-    dot_norm_a_q = 0.5 * dot_a_q_squared / np.maximum(norm_a_q, 1e-18)
+    a_q_unit = a_q / np.maximum(norm_a_q[:, :, None], 1e-18)
+    dot_norm_a_q = np.einsum("tbk,tbk->tb", a_q_unit, dot_a_q)
     q = a_q / norm_a_q[:, :, None]
     dot_q = dot_a_q / norm_a_q[:, :, None] - dot_norm_a_q[:, :, None] * a_q / norm_a_q[:, :, None]**2
-    dot_a_k_squared = np.einsum("tbk,tbk->tb", dot_a_k, a_k) + np.einsum("tbk,tbk->tb", a_k, dot_a_k)
     norm_a_k = np.sqrt(np.einsum("tbk,tbk->tb", a_k, a_k))
-    dot_norm_a_k = 0.5 * dot_a_k_squared / np.maximum(norm_a_k, 1e-18)
+    a_k_unit = a_k / np.maximum(norm_a_k[:, :, None], 1e-18)
+    dot_norm_a_k = np.einsum("tbk,tbk->tb", a_k_unit, dot_a_k)
     k = a_k / norm_a_k[:, :, None]
     dot_k = dot_a_k / norm_a_k[:, :, None] - dot_norm_a_k[:, :, None] * a_k / norm_a_k[:, :, None]**2
     W_v_x = times(x, W_v.T)
@@ -387,17 +381,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_q = np.einsum("tbh,tbhk->tbk", dy, S)
     d_q = np.einsum("tbh,tbhk->tbk", dy, dot_S)
     d_dot_norm_a_q = -np.einsum("tbk,tbk->tb", d_dot_q, a_q) / norm_a_q**2
+    d_a_q_unit = d_dot_norm_a_q[:, :, None] * dot_a_q
+    d_norm_a_q_a_q_unit = np.einsum("tbk,tbk->tb", d_a_q_unit, a_q)
     d_norm_a_q_q = np.einsum("tbk,tbk->tb", d_q, a_q)
     d_dot_q_by_norm_a_q = (
         d_dot_q
         * (2 * dot_norm_a_q[:, :, None] * a_q / norm_a_q[:, :, None]**3 - dot_a_q / norm_a_q[:, :, None]**2)
     )
     d_norm_a_q_dot_q = d_dot_q_by_norm_a_q.sum(axis=2)
-    d_dot_a_q_squared = 0.5 * d_dot_norm_a_q / np.maximum(norm_a_q, 1e-18)
-    d_dot_a_q = 2 * d_dot_a_q_squared[:, :, None] * a_q + d_dot_q / norm_a_q[:, :, None]
+    d_dot_a_q = d_dot_norm_a_q[:, :, None] * a_q_unit + d_dot_q / norm_a_q[:, :, None]
     d_dot_W_q_x = d_dot_a_q * sigmoid(W_q_x) * (W_q_x - a_q + 1)
     d_W_q_x = (
-        ((d_norm_a_q_dot_q[:, :, None] - 0.5 * d_dot_norm_a_q[:, :, None] * dot_a_q_squared[:, :, None] * np.greater_equal(norm_a_q[:, :, None], 1e-18).astype(dtype) / np.maximum(norm_a_q[:, :, None], 1e-18)**2 - d_norm_a_q_q[:, :, None] / norm_a_q[:, :, None]**2) * a_q / np.maximum(norm_a_q[:, :, None], 1e-18) - d_dot_a_q * dot_W_q_x * sigmoid(W_q_x) + d_q / norm_a_q[:, :, None] - d_dot_q * dot_norm_a_q[:, :, None] / norm_a_q[:, :, None]**2 + 2 * d_dot_a_q_squared[:, :, None] * dot_a_q) * sigmoid(W_q_x) * (W_q_x - a_q + 1)
+        ((d_norm_a_q_dot_q[:, :, None] - np.greater_equal(norm_a_q[:, :, None], 1e-18).astype(dtype) * d_norm_a_q_a_q_unit[:, :, None] / np.maximum(norm_a_q[:, :, None], 1e-18)**2 - d_norm_a_q_q[:, :, None] / norm_a_q[:, :, None]**2) * a_q / np.maximum(norm_a_q[:, :, None], 1e-18) - d_dot_a_q * dot_W_q_x * sigmoid(W_q_x) + d_a_q_unit / np.maximum(norm_a_q[:, :, None], 1e-18) + d_q / norm_a_q[:, :, None] - d_dot_q * dot_norm_a_q[:, :, None] / norm_a_q[:, :, None]**2) * sigmoid(W_q_x) * (W_q_x - a_q + 1)
         + d_dot_a_q * (dot_W_q_x * sigmoid(W_q_x) + dot_W_q_x * (1 - sigmoid(W_q_x)) * sigmoid(W_q_x) * (W_q_x - a_q + 1))
     )
     d_x_W_q_x = times(d_W_q_x, W_q)
@@ -452,17 +447,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         + np.einsum("tbhk,tbh->tbk", d_dot_S_arg0_k, dot_S_arg0)
     )
     d_dot_norm_a_k = -np.einsum("tbk,tbk->tb", d_dot_k, a_k) / norm_a_k**2
+    d_a_k_unit = d_dot_norm_a_k[:, :, None] * dot_a_k
+    d_norm_a_k_a_k_unit = np.einsum("tbk,tbk->tb", d_a_k_unit, a_k)
     d_norm_a_k_k = np.einsum("tbk,tbk->tb", d_k, a_k)
     d_dot_k_by_norm_a_k = (
         d_dot_k
         * (2 * dot_norm_a_k[:, :, None] * a_k / norm_a_k[:, :, None]**3 - dot_a_k / norm_a_k[:, :, None]**2)
     )
     d_norm_a_k_dot_k = d_dot_k_by_norm_a_k.sum(axis=2)
-    d_dot_a_k_squared = 0.5 * d_dot_norm_a_k / np.maximum(norm_a_k, 1e-18)
-    d_dot_a_k = 2 * d_dot_a_k_squared[:, :, None] * a_k + d_dot_k / norm_a_k[:, :, None]
+    d_dot_a_k = d_dot_norm_a_k[:, :, None] * a_k_unit + d_dot_k / norm_a_k[:, :, None]
     d_dot_W_k_x = d_dot_a_k * sigmoid(W_k_x) * (W_k_x - a_k + 1)
     d_W_k_x = (
-        ((d_norm_a_k_dot_k[:, :, None] - 0.5 * d_dot_norm_a_k[:, :, None] * dot_a_k_squared[:, :, None] * np.greater_equal(norm_a_k[:, :, None], 1e-18).astype(dtype) / np.maximum(norm_a_k[:, :, None], 1e-18)**2 - d_norm_a_k_k[:, :, None] / norm_a_k[:, :, None]**2) * a_k / np.maximum(norm_a_k[:, :, None], 1e-18) - d_dot_a_k * dot_W_k_x * sigmoid(W_k_x) + d_k / norm_a_k[:, :, None] - d_dot_k * dot_norm_a_k[:, :, None] / norm_a_k[:, :, None]**2 + 2 * d_dot_a_k_squared[:, :, None] * dot_a_k) * sigmoid(W_k_x) * (W_k_x - a_k + 1)
+        ((d_norm_a_k_dot_k[:, :, None] - np.greater_equal(norm_a_k[:, :, None], 1e-18).astype(dtype) * d_norm_a_k_a_k_unit[:, :, None] / np.maximum(norm_a_k[:, :, None], 1e-18)**2 - d_norm_a_k_k[:, :, None] / norm_a_k[:, :, None]**2) * a_k / np.maximum(norm_a_k[:, :, None], 1e-18) - d_dot_a_k * dot_W_k_x * sigmoid(W_k_x) + d_a_k_unit / np.maximum(norm_a_k[:, :, None], 1e-18) + d_k / norm_a_k[:, :, None] - d_dot_k * dot_norm_a_k[:, :, None] / norm_a_k[:, :, None]**2) * sigmoid(W_k_x) * (W_k_x - a_k + 1)
         + d_dot_a_k * (dot_W_k_x * sigmoid(W_k_x) + dot_W_k_x * (1 - sigmoid(W_k_x)) * sigmoid(W_k_x) * (W_k_x - a_k + 1))
     )
     d_x = (

@@ -268,14 +268,11 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
             + g[:, :, None] * (times(dot_h_prev[t], U_T) + times(h_prev[t], dot_U_T) + dot_a_in[t]) * np.where(np.greater(n, 0), dtype.type(1), 0.01)
         )
         # h = a / norm(a)
-        dot_a_squared_a = np.einsum("bnh,bnh->bn", dot_a, a)
-        dot_a_squared_a2 = np.einsum("bnh,bnh->bn", a, dot_a)
         norm_a = np.sqrt(np.einsum("bnh,bnh->bn", a, a))
+        a_unit = a / np.maximum(norm_a[:, :, None], 1e-18)
+        dot_a_norm = np.einsum("bnh,bnh->bn", a_unit, dot_a)
         h[t] = a / norm_a[:, :, None]
-        dot_h[t] = (
-            dot_a / norm_a[:, :, None]
-            - 0.5 * (dot_a_squared_a[:, :, None] + dot_a_squared_a2[:, :, None]) * a / (norm_a[:, :, None]**2 * np.maximum(norm_a[:, :, None], 1e-18))
-        )
+        dot_h[t] = dot_a / norm_a[:, :, None] - dot_a_norm[:, :, None] * a / norm_a[:, :, None]**2
 
     last = {"h": h_rows[-1].copy()}
     dot_last = {"h": dot_h_rows[-1].copy()}
@@ -300,8 +297,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     zeros = filled("state", None, size, dtype)
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
-    dot_g_pre, g, dot_g, dot_a_squared, norm_a, dot_norm_a = (np.empty((T, B, N), dtype) for _ in range(6))
-    n, dot_n, a, dot_a = (np.empty((T, B, N, H), dtype) for _ in range(4))
+    dot_g_pre, g, dot_g, norm_a, dot_norm_a = (np.empty((T, B, N), dtype) for _ in range(5))
+    n, dot_n, a, dot_a, a_unit = (np.empty((T, B, N, H), dtype) for _ in range(5))
     # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     U_T = U.T
     dot_U_T = dot_U.T
@@ -338,12 +335,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         a[t] = h_prev[t] + g[t, :, :, None] * n[t]
         dot_a[t] = dot_h_prev[t] + dot_g[t, :, :, None] * n[t] + dot_n[t] * g[t, :, :, None]
         # h = a / norm(a)
-        dot_a_squared[t] = (
-            np.einsum("bnh,bnh->bn", dot_a[t], a[t])
-            + np.einsum("bnh,bnh->bn", a[t], dot_a[t])
-        )
         norm_a[t] = np.sqrt(np.einsum("bnh,bnh->bn", a[t], a[t]))
-        dot_norm_a[t] = 0.5 * dot_a_squared[t] / np.maximum(norm_a[t], 1e-18)
+        a_unit[t] = a[t] / np.maximum(norm_a[t, :, :, None], 1e-18)
+        dot_norm_a[t] = np.einsum("bnh,bnh->bn", a_unit[t], dot_a[t])
         h[t] = a[t] / norm_a[t, :, :, None]
         dot_h[t] = (
             dot_a[t] / norm_a[t, :, :, None]
@@ -358,16 +352,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         2 * dot_norm_a[:, :, :, None] * a / norm_a[:, :, :, None]**3
         - dot_a / norm_a[:, :, :, None]**2
     )
-    ddot_norm_a_ddot_a_squared = 0.5 / np.maximum(norm_a, 1e-18)
     ddot_h_ddot_a = 1 / norm_a
-    ddot_a_squared_ddot_a = 2 * a
-    ddot_a_squared_da = 2 * dot_a
-    ddot_norm_a_da = (
-        -0.5
-        * dot_a_squared
-        * np.greater_equal(norm_a, 1e-18).astype(dtype)
-        / np.maximum(norm_a, 1e-18)**2
-    )
+    da_unit_da = 1 / np.maximum(norm_a, 1e-18)
+    dnorm_a_a_unit_da = -np.greater_equal(norm_a, 1e-18).astype(dtype) / np.maximum(norm_a, 1e-18)**2
     local_a = a / np.maximum(norm_a[:, :, :, None], 1e-18)
     ddot_h_da = -dot_norm_a / norm_a**2
     ddot_a_ddot_n_pre = g[:, :, :, None] * np.where(np.greater(n, 0), dtype.type(1), 0.01)
@@ -381,18 +368,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # through h = a / norm(a)
         d_dot_h = dy[t] + d_dot_h_next
         d_dot_norm_a = (np.einsum("bnh,bnh->bn", d_dot_h, a[t])) * ddot_norm_a_dot_h_ddot_norm_a[t]
+        d_a_unit = d_dot_norm_a[:, :, None] * dot_a[t]
+        d_norm_a_a_unit = np.einsum("bnh,bnh->bn", d_a_unit, a[t])
         d_norm_a_h = np.einsum("bnh,bnh->bn", d_h_next, a[t])
         d_dot_h_by_norm_a = d_dot_h * ddot_h_ddot_h_by_norm_a[t]
         d_norm_a_dot_h = d_dot_h_by_norm_a.sum(axis=2)
-        d_dot_a_squared = d_dot_norm_a * ddot_norm_a_ddot_a_squared[t]
         # through a = h[t-1] + g * n
-        d_dot_a = (
-            d_dot_a_squared[:, :, None] * ddot_a_squared_ddot_a[t]
-            + d_dot_h * ddot_h_ddot_a[t, :, :, None]
-        )
+        d_dot_a = d_dot_norm_a[:, :, None] * a_unit[t] + d_dot_h * ddot_h_ddot_a[t, :, :, None]
         d_a = (
-            (d_dot_norm_a[:, :, None] * ddot_norm_a_da[t, :, :, None] + d_norm_a_h[:, :, None] * ddot_norm_a_dot_h_ddot_norm_a[t, :, :, None] + d_norm_a_dot_h[:, :, None]) * local_a[t]
-            + d_dot_a_squared[:, :, None] * ddot_a_squared_da[t]
+            (d_norm_a_a_unit[:, :, None] * dnorm_a_a_unit_da[t, :, :, None] + d_norm_a_h[:, :, None] * ddot_norm_a_dot_h_ddot_norm_a[t, :, :, None] + d_norm_a_dot_h[:, :, None]) * local_a[t]
+            + d_a_unit * da_unit_da[t, :, :, None]
             + d_h_next * ddot_h_ddot_a[t, :, :, None]
             + d_dot_h * ddot_h_da[t, :, :, None]
         )

@@ -57,9 +57,8 @@ class Tape(NamedTuple):
     h_prev: np.ndarray  # (T, B, H)
     A_prev: np.ndarray  # (T, B, H, H)
     s: np.ndarray  # (T, B, H)
-    h_arg_centred: np.ndarray  # (T, B, H)
     h_arg_std: np.ndarray  # (T, B)
-    h_arg_normed: np.ndarray  # (T, B, H)
+    h_layer_norm: np.ndarray  # (T, B, H)
     h: np.ndarray  # (T, B, H)
     h_again: np.ndarray  # (T, B, H)
 
@@ -92,7 +91,7 @@ def forward(params, x, state=None):
     W, C, gamma, beta = params["W"], params["C"], params["gamma"], params["beta"]
     h_rows, h_prev, h = carried(state["h"], T)
     A_rows, A_prev, A = carried(state["A"], T)
-    s, h_arg_centred, h_arg_normed, h_again = (np.empty((T, B, H), dtype) for _ in range(4))
+    s, h_layer_norm, h_again = (np.empty((T, B, H), dtype) for _ in range(3))
     h_arg_std = np.empty((T, B), dtype)
 
     # all steps at once
@@ -106,15 +105,15 @@ def forward(params, x, state=None):
         # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         h_arg = a + np.einsum("bhi,bi->bh", A_prev[t], s[t])
         sum_h_arg = h_arg.sum(axis=1)
-        h_arg_centred[t] = h_arg - sum_h_arg[:, None] / H
-        h_arg_std[t] = np.sqrt(np.einsum("bh,bh->b", h_arg_centred[t], h_arg_centred[t]) / H + 1e-05)
-        h_arg_normed[t] = h_arg_centred[t] / h_arg_std[t, :, None]
-        h[t] = np.maximum(gamma * h_arg_normed[t] + beta, 0)
+        h_arg_centred = h_arg - sum_h_arg[:, None] / H
+        h_arg_std[t] = np.sqrt(np.einsum("bh,bh->b", h_arg_centred, h_arg_centred) / H + 1e-05)
+        h_layer_norm[t] = h_arg_centred / h_arg_std[t, :, None]
+        h[t] = np.maximum(gamma * h_layer_norm[t] + beta, 0)
         # A = lam * A[t-1] + eta * outer(h, h)
         h_again[t] = h[t]
         A[t] = lam * A_prev[t] + eta * h[t, :, :, None] * h_again[t, :, None]
 
-    tape = Tape(size, dtype, x, h_prev, A_prev, s, h_arg_centred, h_arg_std, h_arg_normed, h, h_again)
+    tape = Tape(size, dtype, x, h_prev, A_prev, s, h_arg_std, h_layer_norm, h, h_again)
     last = {"h": h_rows[-1].copy(), "A": A_rows[-1].copy()}
     return h.copy(), last, tape
 
@@ -132,14 +131,14 @@ def backward(params, tape, dy, dstate=None):
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
     T, B, H = size["T"], size["B"], size["H"]
     W, C, gamma = params["W"], params["C"], params["gamma"]
-    x, h_prev, A_prev, s, h_arg_centred = tape.x, tape.h_prev, tape.A_prev, tape.s, tape.h_arg_centred
-    h_arg_std, h_arg_normed, h, h_again = tape.h_arg_std, tape.h_arg_normed, tape.h, tape.h_again
+    x, h_prev, A_prev, s, h_arg_std = tape.x, tape.h_prev, tape.A_prev, tape.s, tape.h_arg_std
+    h_layer_norm, h, h_again = tape.h_layer_norm, tape.h, tape.h_again
     d_h_pre, d_a = (np.empty((T, B, H), dtype) for _ in range(2))
 
     # all steps at once
     local_h_pre = np.greater(h, 0).astype(dtype)
-    dh_arg_normed_dh_arg_centred = 1 / h_arg_std
-    dh_arg_std_h_arg_normed_dh_arg_centred = -h_arg_centred / (h_arg_std[:, :, None]**3 * H)
+    dh_layer_norm_dot_dh_arg = -h_layer_norm / H
+    local_h_arg = 1 / h_arg_std
     ds_da = np.greater(s, 0).astype(dtype)
 
     d_h_next = dstate["h"]
@@ -152,14 +151,13 @@ def backward(params, tape, dy, dstate=None):
             (dy[t] + d_h_next + np.einsum("bhi,bh->bi", d_h_h_again, h[t]) + np.einsum("bhi,bi->bh", d_h_h_again, h_again[t]))
             * local_h_pre[t]
         )
-        d_h_arg_normed = d_h_pre[t] * gamma
-        d_h_arg_std_h_arg_normed = np.einsum("bh,bh->b", d_h_arg_normed, h_arg_centred[t])
-        d_h_arg_centred = (
-            d_h_arg_std_h_arg_normed[:, None] * dh_arg_std_h_arg_normed_dh_arg_centred[t]
-            + d_h_arg_normed * dh_arg_normed_dh_arg_centred[t, :, None]
+        d_h_layer_norm = d_h_pre[t] * gamma
+        sum_d_h_layer_norm = d_h_layer_norm.sum(axis=1)
+        d_h_layer_norm_dot = np.einsum("bh,bh->b", h_layer_norm[t], d_h_layer_norm)
+        d_h_arg = (
+            (d_h_layer_norm - sum_d_h_layer_norm[:, None] / H + d_h_layer_norm_dot[:, None] * dh_layer_norm_dot_dh_arg[t])
+            * local_h_arg[t, :, None]
         )
-        d_sum_h_arg_h_arg_centred = d_h_arg_centred.sum(axis=1)
-        d_h_arg = d_h_arg_centred - d_sum_h_arg_h_arg_centred[:, None] / H
         # through a = W @ h[t-1] + C @ x
         d_a[t] = (np.einsum("bh,bhi->bi", d_h_arg, A_prev[t])) * ds_da[t] + d_h_arg
         d_h_prev = d_a[t] @ W
@@ -170,7 +168,7 @@ def backward(params, tape, dy, dstate=None):
     d_x = times(d_a, C)
     d_W = outer_sum(d_a, h_prev)
     d_C = outer_sum(d_a, x)
-    d_gamma = np.einsum("tbh,tbh->h", d_h_pre, h_arg_normed)
+    d_gamma = np.einsum("tbh,tbh->h", d_h_pre, h_layer_norm)
     d_beta = d_h_pre.sum(axis=(0, 1))
 
     dparams = {
@@ -259,17 +257,15 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         h_arg = a + np.einsum("bhi,bi->bh", A_prev, s)
         dot_h_arg = dot_a + np.einsum("bhi,bi->bh", dot_A_prev, s) + np.einsum("bhi,bi->bh", A_prev, dot_s)
-        sum_h_arg = h_arg.sum(axis=1)
-        dot_sum_h_arg = dot_h_arg.sum(axis=1)
-        h_arg_centred = h_arg - sum_h_arg[:, None] / H
-        dot_h_arg_centred = dot_h_arg - dot_sum_h_arg[:, None] / H
-        dot_h_arg_squared_h_arg_centred = np.einsum("bh,bh->b", dot_h_arg_centred, h_arg_centred)
-        dot_h_arg_squared_h_arg_centred2 = np.einsum("bh,bh->b", h_arg_centred, dot_h_arg_centred)
-        h_arg_std = np.sqrt(np.einsum("bh,bh->b", h_arg_centred, h_arg_centred) / H + 1e-05)
-        h_arg_normed = h_arg_centred / h_arg_std[:, None]
-        h[t] = np.maximum(gamma * h_arg_normed + beta, 0)
+        sum_h_arg2 = h_arg.sum(axis=1)
+        h_arg_centred2 = h_arg - sum_h_arg2[:, None] / H
+        h_arg_std = np.sqrt(np.einsum("bh,bh->b", h_arg_centred2, h_arg_centred2) / H + 1e-05)
+        h_layer_norm = h_arg_centred2 / h_arg_std[:, None]
+        sum_dot_h_arg = dot_h_arg.sum(axis=1)
+        dot_h_arg_dot = np.einsum("bh,bh->b", h_layer_norm, dot_h_arg)
+        h[t] = np.maximum(gamma * h_layer_norm + beta, 0)
         dot_h[t] = (
-            (dot_gamma * h_arg_normed + (dot_h_arg_centred / h_arg_std[:, None] - 0.5 * (dot_h_arg_squared_h_arg_centred[:, None] + dot_h_arg_squared_h_arg_centred2[:, None]) * h_arg_centred / (H * h_arg_std[:, None]**3)) * gamma + dot_beta)
+            (dot_gamma * h_layer_norm + (dot_h_arg - sum_dot_h_arg[:, None] / H - h_layer_norm * dot_h_arg_dot[:, None] / H) * gamma / h_arg_std[:, None] + dot_beta)
             * np.greater(h[t], 0).astype(dtype)
         )
         # A = lam * A[t-1] + eta * outer(h, h)
@@ -308,9 +304,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     A_rows, A_prev, A = carried(state["A"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     dot_A_rows, dot_A_prev, dot_A = carried(dot_state["A"], T)
-    s, dot_s, h_arg_centred, dot_h_arg_centred, h_arg_normed = (np.empty((T, B, H), dtype) for _ in range(5))
-    dot_h_arg_normed, h_again, dot_h_again = (np.empty((T, B, H), dtype) for _ in range(3))
-    dot_h_arg_squared, h_arg_std, dot_h_arg_std = (np.empty((T, B), dtype) for _ in range(3))
+    s, dot_s, h_arg, dot_h_arg, h_layer_norm, dot_h_layer_norm = (np.empty((T, B, H), dtype) for _ in range(6))
+    h_again, dot_h_again = (np.empty((T, B, H), dtype) for _ in range(2))
+    h_arg_std, dot_h_arg_mean, dot_h_arg_share, dot_h_arg_std = (np.empty((T, B), dtype) for _ in range(4))
 
     # all steps at once
     C_x = times(x, C.T)
@@ -324,30 +320,26 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         s[t] = np.maximum(a, 0)
         dot_s[t] = dot_a * np.greater(s[t], 0).astype(dtype)
         # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        h_arg = a + np.einsum("bhi,bi->bh", A_prev[t], s[t])
-        dot_h_arg = (
+        h_arg[t] = a + np.einsum("bhi,bi->bh", A_prev[t], s[t])
+        dot_h_arg[t] = (
             dot_a
             + np.einsum("bhi,bi->bh", dot_A_prev[t], s[t])
             + np.einsum("bhi,bi->bh", A_prev[t], dot_s[t])
         )
-        sum_h_arg = h_arg.sum(axis=1)
-        dot_sum_h_arg = dot_h_arg.sum(axis=1)
-        h_arg_centred[t] = h_arg - sum_h_arg[:, None] / H
-        dot_h_arg_centred[t] = dot_h_arg - dot_sum_h_arg[:, None] / H
-        dot_h_arg_squared[t] = (
-            np.einsum("bh,bh->b", dot_h_arg_centred[t], h_arg_centred[t])
-            + np.einsum("bh,bh->b", h_arg_centred[t], dot_h_arg_centred[t])
+        sum_h_arg2 = h_arg[t].sum(axis=1)
+        h_arg_centred2 = h_arg[t] - sum_h_arg2[:, None] / H
+        h_arg_std[t] = np.sqrt(np.einsum("bh,bh->b", h_arg_centred2, h_arg_centred2) / H + 1e-05)
+        h_layer_norm[t] = h_arg_centred2 / h_arg_std[t, :, None]
+        dot_h_arg_mean[t] = dot_h_arg[t].sum(axis=1) / H
+        dot_h_arg_share[t] = np.einsum("bh,bh->b", h_layer_norm[t], dot_h_arg[t]) / H
+        dot_h_arg_std[t] = h_arg_std[t]
+        dot_h_layer_norm[t] = (
+            (dot_h_arg[t] - dot_h_arg_mean[t, :, None] - h_layer_norm[t] * dot_h_arg_share[t, :, None])
+            / dot_h_arg_std[t, :, None]
         )
-        h_arg_std[t] = np.sqrt(np.einsum("bh,bh->b", h_arg_centred[t], h_arg_centred[t]) / H + 1e-05)
-        dot_h_arg_std[t] = 0.5 * dot_h_arg_squared[t] / (H * h_arg_std[t])
-        h_arg_normed[t] = h_arg_centred[t] / h_arg_std[t, :, None]
-        dot_h_arg_normed[t] = (
-            dot_h_arg_centred[t] / h_arg_std[t, :, None]
-            - dot_h_arg_std[t, :, None] * h_arg_centred[t] / h_arg_std[t, :, None]**2
-        )
-        h[t] = np.maximum(gamma * h_arg_normed[t] + beta, 0)
+        h[t] = np.maximum(gamma * h_layer_norm[t] + beta, 0)
         dot_h[t] = (
-            (dot_gamma * h_arg_normed[t] + dot_h_arg_normed[t] * gamma + dot_beta)
+            (dot_gamma * h_layer_norm[t] + dot_h_layer_norm[t] * gamma + dot_beta)
             * np.greater(h[t], 0).astype(dtype)
         )
         # A = lam * A[t-1] + eta * outer(h, h)
@@ -361,19 +353,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_pre, d_h_pre, d_dot_a, d_a = (np.empty((T, B, H), dtype) for _ in range(4))
 
     # all steps at once
+    sum_h_arg = h_arg.sum(axis=2)
+    h_arg_standard = (h_arg - sum_h_arg[:, :, None] / H) / (H * dot_h_arg_std[:, :, None])
     local_dot_h_pre = np.greater(h, 0).astype(dtype)
-    ddot_h_arg_std_dot_h_arg_normed_ddot_h_arg_std = -1 / h_arg_std**2
-    ddot_h_arg_normed_ddot_h_arg_normed_by_h_arg_std = (
-        2 * dot_h_arg_std[:, :, None] * h_arg_centred / h_arg_std[:, :, None]**3
-        - dot_h_arg_centred / h_arg_std[:, :, None]**2
+    ddot_h_layer_norm_ddot_h_layer_norm_by_dot_h_arg_std = (
+        -(dot_h_arg - dot_h_arg_mean[:, :, None] - h_layer_norm * dot_h_arg_share[:, :, None])
+        / dot_h_arg_std[:, :, None]**2
     )
-    ddot_h_arg_std_ddot_h_arg_squared = 0.5 / (H * h_arg_std)
-    ddot_h_arg_normed_ddot_h_arg_centred = 1 / h_arg_std
-    ddot_h_arg_squared_ddot_h_arg_centred = 2 * h_arg_centred
-    ddot_h_arg_squared_dh_arg_centred = 2 * dot_h_arg_centred
-    ddot_h_arg_normed_dh_arg_centred = -dot_h_arg_std / h_arg_std**2
-    ddot_h_arg_std_dh_arg_centred = -0.5 * dot_h_arg_squared / (H * h_arg_std**2)
-    local_h_arg_centred = h_arg_centred / (H * h_arg_std[:, :, None])
+    ddot_h_arg_share_dot_h_layer_norm_ddot_h_arg_dot = -1 / (dot_h_arg_std * H)
+    ddot_h_layer_norm_dh_layer_norm = -dot_h_arg_share / dot_h_arg_std
+    ddot_h_layer_norm_ddot_h_arg = 1 / dot_h_arg_std
+    dh_layer_norm_dot_dh_arg = -h_layer_norm / H
+    local_h_arg = 1 / h_arg_std
     ddot_s_ddot_a = np.greater(s, 0).astype(dtype)
 
     d_h_next = zeros["h"]
@@ -393,33 +384,34 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             (d_h_next + np.einsum("bhi,bh->bi", d_h_h_again, h[t]) + np.einsum("bhi,bh->bi", d_dot_h_h_again, dot_h[t]) + np.einsum("bhi,bi->bh", d_h_h_again, h_again[t]) + np.einsum("bhi,bi->bh", d_dot_h_h_again, dot_h_again[t]))
             * local_dot_h_pre[t]
         )
-        d_dot_h_arg_normed = d_dot_h_pre[t] * gamma
-        d_h_arg_normed = d_h_pre[t] * gamma + d_dot_h_pre[t] * dot_gamma
-        d_dot_h_arg_std = (
-            (np.einsum("bh,bh->b", d_dot_h_arg_normed, h_arg_centred[t]))
-            * ddot_h_arg_std_dot_h_arg_normed_ddot_h_arg_std[t]
+        d_dot_h_layer_norm = d_dot_h_pre[t] * gamma
+        d_dot_h_layer_norm_by_dot_h_arg_std = (
+            d_dot_h_layer_norm
+            * ddot_h_layer_norm_ddot_h_layer_norm_by_dot_h_arg_std[t]
         )
-        d_h_arg_std_h_arg_normed = np.einsum("bh,bh->b", d_h_arg_normed, h_arg_centred[t])
-        d_dot_h_arg_normed_by_h_arg_std = (
-            d_dot_h_arg_normed
-            * ddot_h_arg_normed_ddot_h_arg_normed_by_h_arg_std[t]
+        d_dot_h_arg_std = d_dot_h_layer_norm_by_dot_h_arg_std.sum(axis=1)
+        d_dot_h_arg_dot = (
+            (np.einsum("bh,bh->b", d_dot_h_layer_norm, h_layer_norm[t]))
+            * ddot_h_arg_share_dot_h_layer_norm_ddot_h_arg_dot[t]
         )
-        d_h_arg_std_dot_h_arg_normed = d_dot_h_arg_normed_by_h_arg_std.sum(axis=1)
-        d_dot_h_arg_squared = d_dot_h_arg_std * ddot_h_arg_std_ddot_h_arg_squared[t]
-        d_dot_h_arg_centred = (
-            d_dot_h_arg_squared[:, None] * ddot_h_arg_squared_ddot_h_arg_centred[t]
-            + d_dot_h_arg_normed * ddot_h_arg_normed_ddot_h_arg_centred[t, :, None]
+        d_dot_h_arg_mean_dot_h_layer_norm = d_dot_h_layer_norm.sum(axis=1)
+        d_h_layer_norm = (
+            d_dot_h_arg_dot[:, None] * dot_h_arg[t]
+            + d_dot_h_layer_norm * ddot_h_layer_norm_dh_layer_norm[t, :, None]
+            + d_h_pre[t] * gamma
+            + d_dot_h_pre[t] * dot_gamma
         )
-        d_h_arg_centred = (
-            (d_dot_h_arg_std[:, None] * ddot_h_arg_std_dh_arg_centred[t, :, None] + d_h_arg_std_h_arg_normed[:, None] * ddot_h_arg_std_dot_h_arg_normed_ddot_h_arg_std[t, :, None] + d_h_arg_std_dot_h_arg_normed[:, None]) * local_h_arg_centred[t]
-            + d_dot_h_arg_squared[:, None] * ddot_h_arg_squared_dh_arg_centred[t]
-            + d_h_arg_normed * ddot_h_arg_normed_ddot_h_arg_centred[t, :, None]
-            + d_dot_h_arg_normed * ddot_h_arg_normed_dh_arg_centred[t, :, None]
+        d_dot_h_arg = (
+            d_dot_h_arg_mean_dot_h_layer_norm[:, None] * ddot_h_arg_share_dot_h_layer_norm_ddot_h_arg_dot[t, :, None]
+            + d_dot_h_arg_dot[:, None] * h_layer_norm[t]
+            + d_dot_h_layer_norm * ddot_h_layer_norm_ddot_h_arg[t, :, None]
         )
-        d_dot_sum_h_arg_dot_h_arg_centred = d_dot_h_arg_centred.sum(axis=1)
-        d_sum_h_arg_h_arg_centred = d_h_arg_centred.sum(axis=1)
-        d_dot_h_arg = d_dot_h_arg_centred - d_dot_sum_h_arg_dot_h_arg_centred[:, None] / H
-        d_h_arg = d_h_arg_centred - d_sum_h_arg_h_arg_centred[:, None] / H
+        sum_d_h_layer_norm = d_h_layer_norm.sum(axis=1)
+        d_h_layer_norm_dot = np.einsum("bh,bh->b", h_layer_norm[t], d_h_layer_norm)
+        d_h_arg = (
+            (d_h_layer_norm - sum_d_h_layer_norm[:, None] / H + d_h_layer_norm_dot[:, None] * dh_layer_norm_dot_dh_arg[t]) * local_h_arg[t, :, None]
+            + h_arg_standard[t] * d_dot_h_arg_std[:, None]
+        )
         # through a = W @ h[t-1] + C @ x
         d_dot_a[t] = (np.einsum("bh,bhi->bi", d_dot_h_arg, A_prev[t])) * ddot_s_ddot_a[t] + d_dot_h_arg
         d_a[t] = (
@@ -442,8 +434,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_W_dot_W_h_h_prev = outer_sum(d_dot_a, dot_h_prev)
     d_C_C_x = outer_sum(d_a, x)
     d_C_dot_C_x_x = outer_sum(d_dot_a, dot_x)
-    d_gamma_h_pre = np.einsum("tbh,tbh->h", d_h_pre, h_arg_normed)
-    d_gamma_dot_h_pre = np.einsum("tbh,tbh->h", d_dot_h_pre, dot_h_arg_normed)
+    d_gamma_h_pre = np.einsum("tbh,tbh->h", d_h_pre, h_layer_norm)
+    d_gamma_dot_h_pre = np.einsum("tbh,tbh->h", d_dot_h_pre, dot_h_layer_norm)
     d_beta = d_h_pre.sum(axis=(0, 1))
     d_W = d_W_W_h + d_W_dot_W_h_h_prev
     d_C = d_C_C_x + d_C_dot_C_x_x

@@ -126,9 +126,8 @@ class Tape(NamedTuple):
     f: np.ndarray  # (T, B, H)
     g: np.ndarray  # (T, B, H)
     o: np.ndarray  # (T, B, H)
-    c_centred: np.ndarray  # (T, B, H)
     c_std: np.ndarray  # (T, B)
-    c_normed: np.ndarray  # (T, B, H)
+    layer_norm_c: np.ndarray  # (T, B, H)
     h_tanh: np.ndarray  # (T, B, H)
 
 
@@ -183,7 +182,7 @@ def forward(params, x, state=None):
     gamma_uo, b_o, gamma_c, beta_c = params["gamma_uo"], params["b_o"], params["gamma_c"], params["beta_c"]
     h_rows, h_prev, h = carried(state["h"], T)
     c_rows, c_prev, c = carried(state["c"], T)
-    u_i, u_f, u_g, u_o, i, f, g, o, c_centred, c_normed, h_tanh = (np.empty((T, B, H), dtype) for _ in range(11))
+    u_i, u_f, u_g, u_o, i, f, g, o, layer_norm_c, h_tanh = (np.empty((T, B, H), dtype) for _ in range(10))
     u = np.empty((T, B, H + H + H + H), dtype)
     m_u, s_u, c_std = (np.empty((T, B), dtype) for _ in range(3))
 
@@ -229,14 +228,14 @@ def forward(params, x, state=None):
         c[t] = f[t] * c_prev[t] + i[t] * g[t]
         # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         sum_c = c[t].sum(axis=1)
-        c_centred[t] = c[t] - sum_c[:, None] / H
-        c_std[t] = np.sqrt(np.einsum("bh,bh->b", c_centred[t], c_centred[t]) / H + 1e-05)
-        c_normed[t] = c_centred[t] / c_std[t, :, None]
-        h_tanh[t] = np.tanh(gamma_c * c_normed[t] + beta_c)
+        c_centred = c[t] - sum_c[:, None] / H
+        c_std[t] = np.sqrt(np.einsum("bh,bh->b", c_centred, c_centred) / H + 1e-05)
+        layer_norm_c[t] = c_centred / c_std[t, :, None]
+        h_tanh[t] = np.tanh(gamma_c * layer_norm_c[t] + beta_c)
         h[t] = o[t] * h_tanh[t]
 
     tape = Tape(size, dtype, x, h_prev, c_prev, w_i, w_f, w_g, w_o, w, m_w, s_w, u_i, u_f, u_g, u_o, u, m_u,
-                s_u, i, f, g, o, c_centred, c_std, c_normed, h_tanh)
+                s_u, i, f, g, o, c_std, layer_norm_c, h_tanh)
     last = {"h": h_rows[-1].copy(), "c": c_rows[-1].copy()}
     return h.copy(), last, tape
 
@@ -261,14 +260,14 @@ def backward(params, tape, dy, dstate=None):
     x, h_prev, c_prev, w_i, w_f, w_g = tape.x, tape.h_prev, tape.c_prev, tape.w_i, tape.w_f, tape.w_g
     w_o, w, m_w, s_w, u_i, u_f, u_g = tape.w_o, tape.w, tape.m_w, tape.s_w, tape.u_i, tape.u_f, tape.u_g
     u_o, u, m_u, s_u, i, f, g, o = tape.u_o, tape.u, tape.m_u, tape.s_u, tape.i, tape.f, tape.g, tape.o
-    c_centred, c_std, c_normed, h_tanh = tape.c_centred, tape.c_std, tape.c_normed, tape.h_tanh
+    c_std, layer_norm_c, h_tanh = tape.c_std, tape.layer_norm_c, tape.h_tanh
     d_h_pre, d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_u_o, d_u_g = (np.empty((T, B, H), dtype) for _ in range(7))
     d_u_f, d_u_i = (np.empty((T, B, H), dtype) for _ in range(2))
 
     # all steps at once
     dh_dh_pre = o * (1 - h_tanh**2)
-    dc_normed_dc_centred = 1 / c_std
-    dc_std_c_normed_dc_centred = -c_centred / (c_std[:, :, None]**3 * H)
+    dlayer_norm_c_dot_dc = -layer_norm_c / H
+    local_c = 1 / c_std
     dh_do_pre = h_tanh * o * (1 - o)
     dc_dg_pre = i * (1 - g**2)
     dc_df_pre = c_prev * f * (1 - f)
@@ -292,15 +291,14 @@ def backward(params, tape, dy, dstate=None):
         # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         d_h = dy[t] + d_h_next
         d_h_pre[t] = d_h * dh_dh_pre[t]
-        d_c_normed = d_h_pre[t] * gamma_c
-        d_c_std_c_normed = np.einsum("bh,bh->b", d_c_normed, c_centred[t])
-        d_c_centred = (
-            d_c_std_c_normed[:, None] * dc_std_c_normed_dc_centred[t]
-            + d_c_normed * dc_normed_dc_centred[t, :, None]
-        )
-        d_sum_c_c_centred = d_c_centred.sum(axis=1)
+        d_layer_norm_c = d_h_pre[t] * gamma_c
+        sum_d_layer_norm_c = d_layer_norm_c.sum(axis=1)
+        d_layer_norm_c_dot = np.einsum("bh,bh->b", layer_norm_c[t], d_layer_norm_c)
         # through c = f * c[t-1] + i * g
-        d_c = d_c_next - d_sum_c_c_centred[:, None] / H + d_c_centred
+        d_c = (
+            d_c_next
+            + (d_layer_norm_c - sum_d_layer_norm_c[:, None] / H + d_layer_norm_c_dot[:, None] * dlayer_norm_c_dot_dc[t]) * local_c[t, :, None]
+        )
         # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
         d_o_pre[t] = d_h * dh_do_pre[t]
         # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
@@ -413,7 +411,7 @@ def backward(params, tape, dy, dstate=None):
     d_o_pre_by_gamma_uo = d_o_pre * (u_o - m_u[:, :, None]) / s_u[:, :, None]
     d_gamma_uo = d_o_pre_by_gamma_uo.sum(axis=(0, 1))
     d_b_o = d_o_pre.sum(axis=(0, 1))
-    d_gamma_c = np.einsum("tbh,tbh->h", d_h_pre, c_normed)
+    d_gamma_c = np.einsum("tbh,tbh->h", d_h_pre, layer_norm_c)
     d_beta_c = d_h_pre.sum(axis=(0, 1))
 
     dparams = {
@@ -651,17 +649,15 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
             + dot_g * i
         )
         # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-        sum_c = c.sum(axis=1)
-        dot_sum_c = dot_c.sum(axis=1)
-        c_centred = c - sum_c[:, None] / H
-        dot_c_centred = dot_c - dot_sum_c[:, None] / H
-        dot_c_squared_c_centred = np.einsum("bh,bh->b", dot_c_centred, c_centred)
-        dot_c_squared_c_centred2 = np.einsum("bh,bh->b", c_centred, dot_c_centred)
-        c_std = np.sqrt(np.einsum("bh,bh->b", c_centred, c_centred) / H + 1e-05)
-        c_normed = c_centred / c_std[:, None]
-        h_tanh = np.tanh(gamma_c * c_normed + beta_c)
+        sum_c2 = c.sum(axis=1)
+        c_centred2 = c - sum_c2[:, None] / H
+        c_std = np.sqrt(np.einsum("bh,bh->b", c_centred2, c_centred2) / H + 1e-05)
+        layer_norm_c = c_centred2 / c_std[:, None]
+        sum_dot_c = dot_c.sum(axis=1)
+        dot_c_dot = np.einsum("bh,bh->b", layer_norm_c, dot_c)
+        h_tanh = np.tanh(gamma_c * layer_norm_c + beta_c)
         dot_h_tanh = (
-            (dot_gamma_c * c_normed + (dot_c_centred / c_std[:, None] - 0.5 * (dot_c_squared_c_centred[:, None] + dot_c_squared_c_centred2[:, None]) * c_centred / (H * c_std[:, None]**3)) * gamma_c + dot_beta_c)
+            (dot_gamma_c * layer_norm_c + (dot_c - sum_dot_c[:, None] / H - layer_norm_c * dot_c_dot[:, None] / H) * gamma_c / c_std[:, None] + dot_beta_c)
             * (1 - h_tanh**2)
         )
         h[t] = o * h_tanh
@@ -710,11 +706,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
     u_i, dot_u_i, u_f, dot_u_f, u_g, dot_u_g, u_o, dot_u_o = (np.empty((T, B, H), dtype) for _ in range(8))
     dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g = (np.empty((T, B, H), dtype) for _ in range(8))
-    dot_g, dot_o_pre, o, dot_o, c_centred, dot_c_centred = (np.empty((T, B, H), dtype) for _ in range(6))
-    c_normed, dot_c_normed, dot_h_pre, h_tanh, dot_h_tanh = (np.empty((T, B, H), dtype) for _ in range(5))
+    dot_g, dot_o_pre, o, dot_o, layer_norm_c, dot_layer_norm_c = (np.empty((T, B, H), dtype) for _ in range(6))
+    dot_h_pre, h_tanh, dot_h_tanh = (np.empty((T, B, H), dtype) for _ in range(3))
     u, dot_u = (np.empty((T, B, H + H + H + H), dtype) for _ in range(2))
-    m_u, dot_m_u, dot_s_u_pre, s_u, dot_s_u, dot_c_squared = (np.empty((T, B), dtype) for _ in range(6))
-    c_std, dot_c_std = (np.empty((T, B), dtype) for _ in range(2))
+    m_u, dot_m_u, dot_s_u_pre, s_u, dot_s_u, c_std, dot_c_mean = (np.empty((T, B), dtype) for _ in range(7))
+    dot_c_share, dot_c_std = (np.empty((T, B), dtype) for _ in range(2))
 
     # all steps at once
     w_i = times(x, W_i.T)
@@ -842,23 +838,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         c[t] = f[t] * c_prev[t] + i[t] * g[t]
         dot_c[t] = dot_f[t] * c_prev[t] + dot_c_prev[t] * f[t] + dot_i[t] * g[t] + dot_g[t] * i[t]
         # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-        sum_c = c[t].sum(axis=1)
-        dot_sum_c = dot_c[t].sum(axis=1)
-        c_centred[t] = c[t] - sum_c[:, None] / H
-        dot_c_centred[t] = dot_c[t] - dot_sum_c[:, None] / H
-        dot_c_squared[t] = (
-            np.einsum("bh,bh->b", dot_c_centred[t], c_centred[t])
-            + np.einsum("bh,bh->b", c_centred[t], dot_c_centred[t])
+        sum_c2 = c[t].sum(axis=1)
+        c_centred2 = c[t] - sum_c2[:, None] / H
+        c_std[t] = np.sqrt(np.einsum("bh,bh->b", c_centred2, c_centred2) / H + 1e-05)
+        layer_norm_c[t] = c_centred2 / c_std[t, :, None]
+        dot_c_mean[t] = dot_c[t].sum(axis=1) / H
+        dot_c_share[t] = np.einsum("bh,bh->b", layer_norm_c[t], dot_c[t]) / H
+        dot_c_std[t] = c_std[t]
+        dot_layer_norm_c[t] = (
+            (dot_c[t] - dot_c_mean[t, :, None] - layer_norm_c[t] * dot_c_share[t, :, None])
+            / dot_c_std[t, :, None]
         )
-        c_std[t] = np.sqrt(np.einsum("bh,bh->b", c_centred[t], c_centred[t]) / H + 1e-05)
-        dot_c_std[t] = 0.5 * dot_c_squared[t] / (H * c_std[t])
-        c_normed[t] = c_centred[t] / c_std[t, :, None]
-        dot_c_normed[t] = (
-            dot_c_centred[t] / c_std[t, :, None]
-            - dot_c_std[t, :, None] * c_centred[t] / c_std[t, :, None]**2
-        )
-        dot_h_pre[t] = dot_gamma_c * c_normed[t] + dot_c_normed[t] * gamma_c + dot_beta_c
-        h_tanh[t] = np.tanh(gamma_c * c_normed[t] + beta_c)
+        dot_h_pre[t] = dot_gamma_c * layer_norm_c[t] + dot_layer_norm_c[t] * gamma_c + dot_beta_c
+        h_tanh[t] = np.tanh(gamma_c * layer_norm_c[t] + beta_c)
         dot_h_tanh[t] = dot_h_pre[t] * (1 - h_tanh[t]**2)
         h[t] = o[t] * h_tanh[t]
         dot_h[t] = dot_o[t] * h_tanh[t] + dot_h_tanh[t] * o[t]
@@ -868,20 +860,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_u_i, d_u_i = (np.empty((T, B, H), dtype) for _ in range(2))
 
     # all steps at once
+    sum_c = c.sum(axis=2)
+    c_standard = (c - sum_c[:, :, None] / H) / (H * dot_c_std[:, :, None])
     ddot_h_tanh_ddot_h_pre = 1 - h_tanh**2
     ddot_h_tanh_dh_pre = -2 * dot_h_pre * h_tanh
-    ddot_c_std_dot_c_normed_ddot_c_std = -1 / c_std**2
-    ddot_c_normed_ddot_c_normed_by_c_std = (
-        2 * dot_c_std[:, :, None] * c_centred / c_std[:, :, None]**3
-        - dot_c_centred / c_std[:, :, None]**2
+    ddot_layer_norm_c_ddot_layer_norm_c_by_dot_c_std = (
+        -(dot_c - dot_c_mean[:, :, None] - layer_norm_c * dot_c_share[:, :, None])
+        / dot_c_std[:, :, None]**2
     )
-    ddot_c_std_ddot_c_squared = 0.5 / (H * c_std)
-    ddot_c_normed_ddot_c_centred = 1 / c_std
-    ddot_c_squared_ddot_c_centred = 2 * c_centred
-    ddot_c_squared_dc_centred = 2 * dot_c_centred
-    ddot_c_normed_dc_centred = -dot_c_std / c_std**2
-    ddot_c_std_dc_centred = -0.5 * dot_c_squared / (H * c_std**2)
-    local_c_centred = c_centred / (H * c_std[:, :, None])
+    ddot_c_share_dot_layer_norm_c_ddot_c_dot = -1 / (dot_c_std * H)
+    ddot_layer_norm_c_dlayer_norm_c = -dot_c_share / dot_c_std
+    ddot_layer_norm_c_ddot_c = 1 / dot_c_std
+    dlayer_norm_c_dot_dc = -layer_norm_c / H
+    local_c = 1 / c_std
     ddot_o_ddot_o_pre = o * (1 - o)
     ddot_o_do_pre = dot_o_pre * (1 - o) - dot_o_pre * o
     ddot_g_ddot_g_pre = 1 - g**2
@@ -975,31 +966,39 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             (d_dot_h_tanh * ddot_h_tanh_dh_pre[t] + d_h_next * o[t] + d_dot_h * dot_o[t])
             * ddot_h_tanh_ddot_h_pre[t]
         )
-        d_dot_c_normed = d_dot_h_pre[t] * gamma_c
-        d_c_normed = d_h_pre[t] * gamma_c + d_dot_h_pre[t] * dot_gamma_c
-        d_dot_c_std = (
-            (np.einsum("bh,bh->b", d_dot_c_normed, c_centred[t]))
-            * ddot_c_std_dot_c_normed_ddot_c_std[t]
+        d_dot_layer_norm_c = d_dot_h_pre[t] * gamma_c
+        d_dot_layer_norm_c_by_dot_c_std = (
+            d_dot_layer_norm_c
+            * ddot_layer_norm_c_ddot_layer_norm_c_by_dot_c_std[t]
         )
-        d_c_std_c_normed = np.einsum("bh,bh->b", d_c_normed, c_centred[t])
-        d_dot_c_normed_by_c_std = d_dot_c_normed * ddot_c_normed_ddot_c_normed_by_c_std[t]
-        d_c_std_dot_c_normed = d_dot_c_normed_by_c_std.sum(axis=1)
-        d_dot_c_squared = d_dot_c_std * ddot_c_std_ddot_c_squared[t]
-        d_dot_c_centred = (
-            d_dot_c_squared[:, None] * ddot_c_squared_ddot_c_centred[t]
-            + d_dot_c_normed * ddot_c_normed_ddot_c_centred[t, :, None]
+        d_dot_c_std = d_dot_layer_norm_c_by_dot_c_std.sum(axis=1)
+        d_dot_c_dot = (
+            (np.einsum("bh,bh->b", d_dot_layer_norm_c, layer_norm_c[t]))
+            * ddot_c_share_dot_layer_norm_c_ddot_c_dot[t]
         )
-        d_c_centred = (
-            (d_dot_c_std[:, None] * ddot_c_std_dc_centred[t, :, None] + d_c_std_c_normed[:, None] * ddot_c_std_dot_c_normed_ddot_c_std[t, :, None] + d_c_std_dot_c_normed[:, None]) * local_c_centred[t]
-            + d_dot_c_squared[:, None] * ddot_c_squared_dc_centred[t]
-            + d_c_normed * ddot_c_normed_ddot_c_centred[t, :, None]
-            + d_dot_c_normed * ddot_c_normed_dc_centred[t, :, None]
+        d_dot_c_mean_dot_layer_norm_c = d_dot_layer_norm_c.sum(axis=1)
+        d_layer_norm_c = (
+            d_dot_c_dot[:, None] * dot_c[t]
+            + d_dot_layer_norm_c * ddot_layer_norm_c_dlayer_norm_c[t, :, None]
+            + d_h_pre[t] * gamma_c
+            + d_dot_h_pre[t] * dot_gamma_c
         )
-        d_dot_sum_c_dot_c_centred = d_dot_c_centred.sum(axis=1)
-        d_sum_c_c_centred = d_c_centred.sum(axis=1)
         # through c = f * c[t-1] + i * g
-        d_dot_c = d_dot_c_next - d_dot_sum_c_dot_c_centred[:, None] / H + d_dot_c_centred
-        d_c = d_c_next - d_sum_c_c_centred[:, None] / H + d_c_centred
+        d_dot_c = (
+            d_dot_c_next
+            + d_dot_c_mean_dot_layer_norm_c[:, None] * ddot_c_share_dot_layer_norm_c_ddot_c_dot[t, :, None]
+            + d_dot_c_dot[:, None] * layer_norm_c[t]
+            + d_dot_layer_norm_c * ddot_layer_norm_c_ddot_c[t, :, None]
+        )
+        # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        sum_d_layer_norm_c = d_layer_norm_c.sum(axis=1)
+        d_layer_norm_c_dot = np.einsum("bh,bh->b", layer_norm_c[t], d_layer_norm_c)
+        # through c = f * c[t-1] + i * g
+        d_c = (
+            d_c_next
+            + (d_layer_norm_c - sum_d_layer_norm_c[:, None] / H + d_layer_norm_c_dot[:, None] * dlayer_norm_c_dot_dc[t]) * local_c[t, :, None]
+            + c_standard[t] * d_dot_c_std[:, None]
+        )
         # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
         d_dot_o = d_dot_h * h_tanh[t]
         d_dot_o_pre[t] = d_dot_o * ddot_o_ddot_o_pre[t]
@@ -1348,8 +1347,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     d_gamma_uo_dot_o_pre = d_dot_o_pre_by_gamma_uo.sum(axis=(0, 1))
     d_b_o = d_o_pre.sum(axis=(0, 1))
-    d_gamma_c_h_pre = np.einsum("tbh,tbh->h", d_h_pre, c_normed)
-    d_gamma_c_dot_h_pre = np.einsum("tbh,tbh->h", d_dot_h_pre, dot_c_normed)
+    d_gamma_c_h_pre = np.einsum("tbh,tbh->h", d_h_pre, layer_norm_c)
+    d_gamma_c_dot_h_pre = np.einsum("tbh,tbh->h", d_dot_h_pre, dot_layer_norm_c)
     d_beta_c = d_h_pre.sum(axis=(0, 1))
     d_W_i = d_W_i_w_i + d_W_i_dot_w_i_x
     d_W_f = d_W_f_w_f + d_W_f_dot_w_f_x

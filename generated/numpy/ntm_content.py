@@ -90,8 +90,6 @@ class Tape(NamedTuple):
     l_w_sqrt2: np.ndarray  # (T, B)
     l_w: np.ndarray  # (T, B, N)
     M_k_w: np.ndarray  # (T, B, N)
-    exp_a_w_arg: np.ndarray  # (T, B, N)
-    sum_exp_a_w_arg: np.ndarray  # (T, B)
     a_w: np.ndarray  # (T, B, N)
     e: np.ndarray  # (T, B, D)
     a: np.ndarray  # (T, B, D)
@@ -103,8 +101,6 @@ class Tape(NamedTuple):
     l_r_sqrt2: np.ndarray  # (T, B)
     l_r: np.ndarray  # (T, B, N)
     M_k_r: np.ndarray  # (T, B, N)
-    exp_a_r_arg: np.ndarray  # (T, B, N)
-    sum_exp_a_r_arg: np.ndarray  # (T, B)
     a_r: np.ndarray  # (T, B, N)
 
 
@@ -149,10 +145,8 @@ def forward(params, x, state=None):
     M_rows, M_prev, M = carried(state["M"], T)
     h = np.empty((T, B, H), dtype)
     k_w, e, a, k_r = (np.empty((T, B, D), dtype) for _ in range(4))
-    beta_w, l_w_sqrt2, sum_exp_a_w_arg, beta_r, l_r_sqrt2 = (np.empty((T, B), dtype) for _ in range(5))
-    sum_exp_a_r_arg = np.empty((T, B), dtype)
-    l_w_sqrt, l_w, M_k_w, exp_a_w_arg, a_w, l_r_sqrt, l_r, M_k_r = (np.empty((T, B, N), dtype) for _ in range(8))
-    exp_a_r_arg, a_r = (np.empty((T, B, N), dtype) for _ in range(2))
+    beta_w, l_w_sqrt2, beta_r, l_r_sqrt2 = (np.empty((T, B), dtype) for _ in range(4))
+    l_w_sqrt, l_w, M_k_w, a_w, l_r_sqrt, l_r, M_k_r, a_r = (np.empty((T, B, N), dtype) for _ in range(8))
     a_w_e = np.empty((T, B, N, D), dtype)
 
     # all steps at once
@@ -174,9 +168,9 @@ def forward(params, x, state=None):
         M_k_w[t] = np.einsum("bnd,bd->bn", M_prev[t], k_w[t])
         a_w_arg = beta_w[t, :, None] * M_k_w[t] / l_w[t] + s_w
         max_a_w_arg = a_w_arg.max(axis=-1)
-        exp_a_w_arg[t] = np.exp(a_w_arg - max_a_w_arg[:, None])
-        sum_exp_a_w_arg[t] = exp_a_w_arg[t].sum(axis=1)
-        a_w[t] = exp_a_w_arg[t] / sum_exp_a_w_arg[t, :, None]
+        exp_a_w_arg = np.exp(a_w_arg - max_a_w_arg[:, None])
+        sum_exp_a_w_arg = exp_a_w_arg.sum(axis=1)
+        a_w[t] = exp_a_w_arg / sum_exp_a_w_arg[:, None]
         # e = sigmoid(W_e @ h)
         e[t] = sigmoid(h[t] @ W_e.T)
         # a = W_a @ h
@@ -197,15 +191,14 @@ def forward(params, x, state=None):
         M_k_r[t] = np.einsum("bnd,bd->bn", M[t], k_r[t])
         a_r_arg = beta_r[t, :, None] * M_k_r[t] / l_r[t] + s_r
         max_a_r_arg = a_r_arg.max(axis=-1)
-        exp_a_r_arg[t] = np.exp(a_r_arg - max_a_r_arg[:, None])
-        sum_exp_a_r_arg[t] = exp_a_r_arg[t].sum(axis=1)
-        a_r[t] = exp_a_r_arg[t] / sum_exp_a_r_arg[t, :, None]
+        exp_a_r_arg = np.exp(a_r_arg - max_a_r_arg[:, None])
+        sum_exp_a_r_arg = exp_a_r_arg.sum(axis=1)
+        a_r[t] = exp_a_r_arg / sum_exp_a_r_arg[:, None]
         # r = a_r @ M
         r[t] = np.einsum("bn,bnd->bd", a_r[t], M[t])
 
-    tape = Tape(size, dtype, x, r_prev, M_prev, h, k_w, beta_w, l_w_sqrt, l_w_sqrt2, l_w, M_k_w,
-                exp_a_w_arg, sum_exp_a_w_arg, a_w, e, a, a_w_e, M, k_r, beta_r, l_r_sqrt, l_r_sqrt2, l_r,
-                M_k_r, exp_a_r_arg, sum_exp_a_r_arg, a_r)
+    tape = Tape(size, dtype, x, r_prev, M_prev, h, k_w, beta_w, l_w_sqrt, l_w_sqrt2, l_w, M_k_w, a_w, e, a,
+                a_w_e, M, k_r, beta_r, l_r_sqrt, l_r_sqrt2, l_r, M_k_r, a_r)
     last = {"r": r_rows[-1].copy(), "M": M_rows[-1].copy()}
     return r.copy(), last, tape
 
@@ -225,31 +218,25 @@ def backward(params, tape, dy, dstate=None):
     W_h, U_h, W_w, v_w, W_e = params["W_h"], params["U_h"], params["W_w"], params["v_w"], params["W_e"]
     W_a, W_r, v_r = params["W_a"], params["W_r"], params["v_r"]
     x, r_prev, M_prev, h, k_w, beta_w = tape.x, tape.r_prev, tape.M_prev, tape.h, tape.k_w, tape.beta_w
-    l_w_sqrt, l_w_sqrt2, l_w, M_k_w = tape.l_w_sqrt, tape.l_w_sqrt2, tape.l_w, tape.M_k_w
-    exp_a_w_arg, sum_exp_a_w_arg, a_w, e = tape.exp_a_w_arg, tape.sum_exp_a_w_arg, tape.a_w, tape.e
-    a, a_w_e, M, k_r, beta_r, l_r_sqrt = tape.a, tape.a_w_e, tape.M, tape.k_r, tape.beta_r, tape.l_r_sqrt
-    l_r_sqrt2, l_r, M_k_r, exp_a_r_arg = tape.l_r_sqrt2, tape.l_r, tape.M_k_r, tape.exp_a_r_arg
-    sum_exp_a_r_arg, a_r = tape.sum_exp_a_r_arg, tape.a_r
-    d_a_r_arg_shifted, d_a_w_arg_shifted = (np.empty((T, B, N), dtype) for _ in range(2))
+    l_w_sqrt, l_w_sqrt2, l_w, M_k_w, a_w = tape.l_w_sqrt, tape.l_w_sqrt2, tape.l_w, tape.M_k_w, tape.a_w
+    e, a, a_w_e, M, k_r, beta_r = tape.e, tape.a, tape.a_w_e, tape.M, tape.k_r, tape.beta_r
+    l_r_sqrt, l_r_sqrt2, l_r, M_k_r, a_r = tape.l_r_sqrt, tape.l_r_sqrt2, tape.l_r, tape.M_k_r, tape.a_r
+    d_a_r_arg, d_a_w_arg = (np.empty((T, B, N), dtype) for _ in range(2))
     d_beta_r_pre, d_beta_w_pre = (np.empty((T, B), dtype) for _ in range(2))
     d_k_r, d_a, d_W_e_h, d_k_w = (np.empty((T, B, D), dtype) for _ in range(4))
     d_h_pre = np.empty((T, B, H), dtype)
 
     # all steps at once
-    da_r_da_r_arg_shifted = 1 / sum_exp_a_r_arg
-    dsum_exp_a_r_arg_a_r_da_r_arg_shifted = -1 / sum_exp_a_r_arg**2
-    da_r_arg_shifted_dM_k_r = beta_r[:, :, None] / l_r
-    da_r_arg_shifted_dl_r = -beta_r[:, :, None] * M_k_r / l_r**2
-    da_r_arg_shifted_da_r_arg_by_beta_r = M_k_r / l_r
+    da_r_arg_dM_k_r = beta_r[:, :, None] / l_r
+    da_r_arg_dl_r = -beta_r[:, :, None] * M_k_r / l_r**2
+    da_r_arg_da_r_arg_by_beta_r = M_k_r / l_r
     dbeta_r_dbeta_r_pre = -np.expm1(-beta_r)
     dl_r_sqrt2_dk_r = k_r / l_r_sqrt2[:, :, None]
     dl_r_dM = l_r_sqrt2[:, :, None, None] * M / l_r_sqrt[:, :, :, None]
     de_dW_e_h = e * (1 - e)
-    da_w_da_w_arg_shifted = 1 / sum_exp_a_w_arg
-    dsum_exp_a_w_arg_a_w_da_w_arg_shifted = -1 / sum_exp_a_w_arg**2
-    da_w_arg_shifted_dM_k_w = beta_w[:, :, None] / l_w
-    da_w_arg_shifted_dl_w = -beta_w[:, :, None] * M_k_w / l_w**2
-    da_w_arg_shifted_da_w_arg_by_beta_w = M_k_w / l_w
+    da_w_arg_dM_k_w = beta_w[:, :, None] / l_w
+    da_w_arg_dl_w = -beta_w[:, :, None] * M_k_w / l_w**2
+    da_w_arg_da_w_arg_by_beta_w = M_k_w / l_w
     dbeta_w_dbeta_w_pre = -np.expm1(-beta_w)
     dl_w_sqrt2_dk_w = k_w / l_w_sqrt2[:, :, None]
     local_h_pre = 1 - h**2
@@ -263,17 +250,14 @@ def backward(params, tape, dy, dstate=None):
         d_r = dy[t] + d_r_next
         d_a_r = np.einsum("bd,bnd->bn", d_r, M[t])
         # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-        d_sum_exp_a_r_arg_a_r = np.einsum("bn,bn->b", d_a_r, exp_a_r_arg[t])
-        d_a_r_arg_shifted[t] = (
-            (d_sum_exp_a_r_arg_a_r[:, None] * dsum_exp_a_r_arg_a_r_da_r_arg_shifted[t, :, None] + d_a_r * da_r_da_r_arg_shifted[t, :, None])
-            * exp_a_r_arg[t]
-        )
-        d_M_k_r = d_a_r_arg_shifted[t] * da_r_arg_shifted_dM_k_r[t]
+        d_a_r_dot = np.einsum("bn,bn->b", a_r[t], d_a_r)
+        d_a_r_arg[t] = a_r[t] * (d_a_r - d_a_r_dot[:, None])
+        d_M_k_r = d_a_r_arg[t] * da_r_arg_dM_k_r[t]
         # through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-        d_l_r = d_a_r_arg_shifted[t] * da_r_arg_shifted_dl_r[t]
+        d_l_r = d_a_r_arg[t] * da_r_arg_dl_r[t]
         d_l_r_sqrt2 = np.einsum("bn,bn->b", d_l_r, l_r_sqrt[t])
         # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-        d_a_r_arg_by_beta_r = d_a_r_arg_shifted[t] * da_r_arg_shifted_da_r_arg_by_beta_r[t]
+        d_a_r_arg_by_beta_r = d_a_r_arg[t] * da_r_arg_da_r_arg_by_beta_r[t]
         # through beta_r = softplus(dot(v_r, h) + b_r)
         d_beta_r_pre[t] = (d_a_r_arg_by_beta_r.sum(axis=1)) * dbeta_r_dbeta_r_pre[t]
         # through k_r = W_r @ h
@@ -291,17 +275,14 @@ def backward(params, tape, dy, dstate=None):
         d_W_e_h[t] = (np.einsum("bnd,bn->bd", d_a_w_e, a_w[t])) * de_dW_e_h[t]
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
         d_a_w = np.einsum("bnd,bd->bn", d_a_w_e, e[t]) + np.einsum("bnd,bd->bn", d_M, a[t])
-        d_sum_exp_a_w_arg_a_w = np.einsum("bn,bn->b", d_a_w, exp_a_w_arg[t])
-        d_a_w_arg_shifted[t] = (
-            (d_sum_exp_a_w_arg_a_w[:, None] * dsum_exp_a_w_arg_a_w_da_w_arg_shifted[t, :, None] + d_a_w * da_w_da_w_arg_shifted[t, :, None])
-            * exp_a_w_arg[t]
-        )
-        d_M_k_w = d_a_w_arg_shifted[t] * da_w_arg_shifted_dM_k_w[t]
+        d_a_w_dot = np.einsum("bn,bn->b", a_w[t], d_a_w)
+        d_a_w_arg[t] = a_w[t] * (d_a_w - d_a_w_dot[:, None])
+        d_M_k_w = d_a_w_arg[t] * da_w_arg_dM_k_w[t]
         # through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-        d_l_w = d_a_w_arg_shifted[t] * da_w_arg_shifted_dl_w[t]
+        d_l_w = d_a_w_arg[t] * da_w_arg_dl_w[t]
         d_l_w_sqrt2 = np.einsum("bn,bn->b", d_l_w, l_w_sqrt[t])
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-        d_a_w_arg_by_beta_w = d_a_w_arg_shifted[t] * da_w_arg_shifted_da_w_arg_by_beta_w[t]
+        d_a_w_arg_by_beta_w = d_a_w_arg[t] * da_w_arg_da_w_arg_by_beta_w[t]
         # through beta_w = softplus(dot(v_w, h) + b_w)
         d_beta_w_pre[t] = (d_a_w_arg_by_beta_w.sum(axis=1)) * dbeta_w_dbeta_w_pre[t]
         # through k_w = W_w @ h
@@ -327,13 +308,13 @@ def backward(params, tape, dy, dstate=None):
     d_W_w = outer_sum(d_k_w, h)
     d_v_w = np.einsum("tb,tbh->h", d_beta_w_pre, h)
     d_b_w = d_beta_w_pre.sum(axis=(0, 1))
-    d_s_w = d_a_w_arg_shifted.sum(axis=(0, 1))
+    d_s_w = d_a_w_arg.sum(axis=(0, 1))
     d_W_e = outer_sum(d_W_e_h, h)
     d_W_a = outer_sum(d_a, h)
     d_W_r = outer_sum(d_k_r, h)
     d_v_r = np.einsum("tb,tbh->h", d_beta_r_pre, h)
     d_b_r = d_beta_r_pre.sum(axis=(0, 1))
-    d_s_r = d_a_r_arg_shifted.sum(axis=(0, 1))
+    d_s_r = d_a_r_arg.sum(axis=(0, 1))
 
     dparams = {
         "W_h": d_W_h,
@@ -476,19 +457,18 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
         M_k_w = np.einsum("bnd,bd->bn", M_prev, k_w)
         a_w_arg = beta_w[:, None] * M_k_w / l_w + s_w
+        dot_a_w_arg = (
+            beta_w[:, None] * (np.einsum("bnd,bd->bn", dot_M_prev, k_w) + np.einsum("bnd,bd->bn", M_prev, dot_k_w)) / l_w
+            - (dot_v_w_h_v_w[:, None] + dot_v_w_h_h[:, None] + dot_b_w) * np.expm1(-beta_w[:, None]) * M_k_w / l_w
+            - beta_w[:, None] * (0.5 * (np.einsum("bnd,bnd->bn", dot_M_prev, M_prev) + np.einsum("bnd,bnd->bn", M_prev, dot_M_prev)) * l_w_sqrt2[:, None] / l_w_sqrt + 0.5 * l_w_sqrt * (dot_l_w_sum2_k_w[:, None] + dot_l_w_sum2_k_w2[:, None]) / l_w_sqrt2[:, None]) * M_k_w / l_w**2
+            + dot_s_w
+        )
         max_a_w_arg = a_w_arg.max(axis=-1)
         exp_a_w_arg = np.exp(a_w_arg - max_a_w_arg[:, None])
-        dot_exp_a_w_arg = (
-            (beta_w[:, None] * (np.einsum("bnd,bd->bn", dot_M_prev, k_w) + np.einsum("bnd,bd->bn", M_prev, dot_k_w)) / l_w - (dot_v_w_h_v_w[:, None] + dot_v_w_h_h[:, None] + dot_b_w) * np.expm1(-beta_w[:, None]) * M_k_w / l_w - beta_w[:, None] * (0.5 * (np.einsum("bnd,bnd->bn", dot_M_prev, M_prev) + np.einsum("bnd,bnd->bn", M_prev, dot_M_prev)) * l_w_sqrt2[:, None] / l_w_sqrt + 0.5 * l_w_sqrt * (dot_l_w_sum2_k_w[:, None] + dot_l_w_sum2_k_w2[:, None]) / l_w_sqrt2[:, None]) * M_k_w / l_w**2 + dot_s_w)
-            * exp_a_w_arg
-        )
         sum_exp_a_w_arg = exp_a_w_arg.sum(axis=1)
-        dot_sum_exp_a_w_arg = dot_exp_a_w_arg.sum(axis=1)
         a_w = exp_a_w_arg / sum_exp_a_w_arg[:, None]
-        dot_a_w = (
-            dot_exp_a_w_arg / sum_exp_a_w_arg[:, None]
-            - dot_sum_exp_a_w_arg[:, None] * exp_a_w_arg / sum_exp_a_w_arg[:, None]**2
-        )
+        dot_a_w_arg_dot = np.einsum("bn,bn->b", a_w, dot_a_w_arg)
+        dot_a_w = a_w * (dot_a_w_arg - dot_a_w_arg_dot[:, None])
         # e = sigmoid(W_e @ h)
         dot_W_e_h_W_e = h @ dot_W_e.T
         dot_W_e_h_h = dot_h @ W_e.T
@@ -523,19 +503,18 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
         M_k_r = np.einsum("bnd,bd->bn", M, k_r)
         a_r_arg = beta_r[:, None] * M_k_r / l_r + s_r
+        dot_a_r_arg = (
+            beta_r[:, None] * (np.einsum("bnd,bd->bn", dot_M, k_r) + np.einsum("bnd,bd->bn", M, dot_k_r)) / l_r
+            - (dot_v_r_h_v_r[:, None] + dot_v_r_h_h[:, None] + dot_b_r) * np.expm1(-beta_r[:, None]) * M_k_r / l_r
+            - beta_r[:, None] * (0.5 * (np.einsum("bnd,bnd->bn", dot_M, M) + np.einsum("bnd,bnd->bn", M, dot_M)) * l_r_sqrt2[:, None] / l_r_sqrt + 0.5 * l_r_sqrt * (dot_l_r_sum2_k_r[:, None] + dot_l_r_sum2_k_r2[:, None]) / l_r_sqrt2[:, None]) * M_k_r / l_r**2
+            + dot_s_r
+        )
         max_a_r_arg = a_r_arg.max(axis=-1)
         exp_a_r_arg = np.exp(a_r_arg - max_a_r_arg[:, None])
-        dot_exp_a_r_arg = (
-            (beta_r[:, None] * (np.einsum("bnd,bd->bn", dot_M, k_r) + np.einsum("bnd,bd->bn", M, dot_k_r)) / l_r - (dot_v_r_h_v_r[:, None] + dot_v_r_h_h[:, None] + dot_b_r) * np.expm1(-beta_r[:, None]) * M_k_r / l_r - beta_r[:, None] * (0.5 * (np.einsum("bnd,bnd->bn", dot_M, M) + np.einsum("bnd,bnd->bn", M, dot_M)) * l_r_sqrt2[:, None] / l_r_sqrt + 0.5 * l_r_sqrt * (dot_l_r_sum2_k_r[:, None] + dot_l_r_sum2_k_r2[:, None]) / l_r_sqrt2[:, None]) * M_k_r / l_r**2 + dot_s_r)
-            * exp_a_r_arg
-        )
         sum_exp_a_r_arg = exp_a_r_arg.sum(axis=1)
-        dot_sum_exp_a_r_arg = dot_exp_a_r_arg.sum(axis=1)
         a_r = exp_a_r_arg / sum_exp_a_r_arg[:, None]
-        dot_a_r = (
-            dot_exp_a_r_arg / sum_exp_a_r_arg[:, None]
-            - dot_sum_exp_a_r_arg[:, None] * exp_a_r_arg / sum_exp_a_r_arg[:, None]**2
-        )
+        dot_a_r_arg_dot = np.einsum("bn,bn->b", a_r, dot_a_r_arg)
+        dot_a_r = a_r * (dot_a_r_arg - dot_a_r_arg_dot[:, None])
         # r = a_r @ M
         r[t] = np.einsum("bn,bnd->bd", a_r, M)
         dot_r[t] = np.einsum("bn,bnd->bd", dot_a_r, M) + np.einsum("bn,bnd->bd", a_r, dot_M)
@@ -575,14 +554,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_pre, h, dot_h = (np.empty((T, B, H), dtype) for _ in range(3))
     k_w, dot_k_w, dot_W_e_h, e, dot_e, a, dot_a, k_r, dot_k_r = (np.empty((T, B, D), dtype) for _ in range(9))
     dot_beta_w_pre, beta_w, dot_beta_w, dot_l_w_pre2, l_w_sqrt2 = (np.empty((T, B), dtype) for _ in range(5))
-    dot_l_w_sqrt2, sum_exp_a_w_arg, dot_sum_exp_a_w_arg = (np.empty((T, B), dtype) for _ in range(3))
-    dot_beta_r_pre, beta_r, dot_beta_r, dot_l_r_pre2, l_r_sqrt2 = (np.empty((T, B), dtype) for _ in range(5))
-    dot_l_r_sqrt2, sum_exp_a_r_arg, dot_sum_exp_a_r_arg = (np.empty((T, B), dtype) for _ in range(3))
+    dot_l_w_sqrt2, dot_a_w_arg_dot, dot_beta_r_pre, beta_r = (np.empty((T, B), dtype) for _ in range(4))
+    dot_beta_r, dot_l_r_pre2, l_r_sqrt2, dot_l_r_sqrt2 = (np.empty((T, B), dtype) for _ in range(4))
+    dot_a_r_arg_dot = np.empty((T, B), dtype)
     dot_l_w_pre, l_w_sqrt, dot_l_w_sqrt, l_w, dot_l_w, M_k_w = (np.empty((T, B, N), dtype) for _ in range(6))
-    dot_M_k_w, dot_a_w_arg_shifted, exp_a_w_arg, dot_exp_a_w_arg = (np.empty((T, B, N), dtype) for _ in range(4))
-    a_w, dot_a_w, dot_l_r_pre, l_r_sqrt, dot_l_r_sqrt, l_r = (np.empty((T, B, N), dtype) for _ in range(6))
-    dot_l_r, M_k_r, dot_M_k_r, dot_a_r_arg_shifted, exp_a_r_arg = (np.empty((T, B, N), dtype) for _ in range(5))
-    dot_exp_a_r_arg, a_r, dot_a_r = (np.empty((T, B, N), dtype) for _ in range(3))
+    dot_M_k_w, dot_a_w_arg, a_w, dot_a_w, dot_l_r_pre, l_r_sqrt = (np.empty((T, B, N), dtype) for _ in range(6))
+    dot_l_r_sqrt, l_r, dot_l_r, M_k_r, dot_M_k_r, dot_a_r_arg = (np.empty((T, B, N), dtype) for _ in range(6))
+    a_r, dot_a_r = (np.empty((T, B, N), dtype) for _ in range(2))
     a_w_e, dot_a_w_e = (np.empty((T, B, N, D), dtype) for _ in range(2))
 
     # all steps at once
@@ -629,22 +607,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + np.einsum("bnd,bd->bn", M_prev[t], dot_k_w[t])
         )
         a_w_arg = beta_w[t, :, None] * M_k_w[t] / l_w[t] + s_w
-        max_a_w_arg = a_w_arg.max(axis=-1)
-        dot_a_w_arg_shifted[t] = (
+        dot_a_w_arg[t] = (
             dot_beta_w[t, :, None] * M_k_w[t] / l_w[t]
             + dot_M_k_w[t] * beta_w[t, :, None] / l_w[t]
             - dot_l_w[t] * beta_w[t, :, None] * M_k_w[t] / l_w[t]**2
             + dot_s_w
         )
-        exp_a_w_arg[t] = np.exp(a_w_arg - max_a_w_arg[:, None])
-        dot_exp_a_w_arg[t] = dot_a_w_arg_shifted[t] * exp_a_w_arg[t]
-        sum_exp_a_w_arg[t] = exp_a_w_arg[t].sum(axis=1)
-        dot_sum_exp_a_w_arg[t] = dot_exp_a_w_arg[t].sum(axis=1)
-        a_w[t] = exp_a_w_arg[t] / sum_exp_a_w_arg[t, :, None]
-        dot_a_w[t] = (
-            dot_exp_a_w_arg[t] / sum_exp_a_w_arg[t, :, None]
-            - dot_sum_exp_a_w_arg[t, :, None] * exp_a_w_arg[t] / sum_exp_a_w_arg[t, :, None]**2
-        )
+        max_a_w_arg = a_w_arg.max(axis=-1)
+        exp_a_w_arg = np.exp(a_w_arg - max_a_w_arg[:, None])
+        sum_exp_a_w_arg = exp_a_w_arg.sum(axis=1)
+        a_w[t] = exp_a_w_arg / sum_exp_a_w_arg[:, None]
+        dot_a_w_arg_dot[t] = np.einsum("bn,bn->b", a_w[t], dot_a_w_arg[t])
+        dot_a_w[t] = a_w[t] * (dot_a_w_arg[t] - dot_a_w_arg_dot[t, :, None])
         # e = sigmoid(W_e @ h)
         dot_W_e_h[t] = h[t] @ dot_W_e.T + dot_h[t] @ W_e.T
         e[t] = sigmoid(h[t] @ W_e.T)
@@ -690,26 +664,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         M_k_r[t] = np.einsum("bnd,bd->bn", M[t], k_r[t])
         dot_M_k_r[t] = np.einsum("bnd,bd->bn", dot_M[t], k_r[t]) + np.einsum("bnd,bd->bn", M[t], dot_k_r[t])
         a_r_arg = beta_r[t, :, None] * M_k_r[t] / l_r[t] + s_r
-        max_a_r_arg = a_r_arg.max(axis=-1)
-        dot_a_r_arg_shifted[t] = (
+        dot_a_r_arg[t] = (
             dot_beta_r[t, :, None] * M_k_r[t] / l_r[t]
             + dot_M_k_r[t] * beta_r[t, :, None] / l_r[t]
             - dot_l_r[t] * beta_r[t, :, None] * M_k_r[t] / l_r[t]**2
             + dot_s_r
         )
-        exp_a_r_arg[t] = np.exp(a_r_arg - max_a_r_arg[:, None])
-        dot_exp_a_r_arg[t] = dot_a_r_arg_shifted[t] * exp_a_r_arg[t]
-        sum_exp_a_r_arg[t] = exp_a_r_arg[t].sum(axis=1)
-        dot_sum_exp_a_r_arg[t] = dot_exp_a_r_arg[t].sum(axis=1)
-        a_r[t] = exp_a_r_arg[t] / sum_exp_a_r_arg[t, :, None]
-        dot_a_r[t] = (
-            dot_exp_a_r_arg[t] / sum_exp_a_r_arg[t, :, None]
-            - dot_sum_exp_a_r_arg[t, :, None] * exp_a_r_arg[t] / sum_exp_a_r_arg[t, :, None]**2
-        )
+        max_a_r_arg = a_r_arg.max(axis=-1)
+        exp_a_r_arg = np.exp(a_r_arg - max_a_r_arg[:, None])
+        sum_exp_a_r_arg = exp_a_r_arg.sum(axis=1)
+        a_r[t] = exp_a_r_arg / sum_exp_a_r_arg[:, None]
+        dot_a_r_arg_dot[t] = np.einsum("bn,bn->b", a_r[t], dot_a_r_arg[t])
+        dot_a_r[t] = a_r[t] * (dot_a_r_arg[t] - dot_a_r_arg_dot[t, :, None])
         # r = a_r @ M
         r[t] = np.einsum("bn,bnd->bd", a_r[t], M[t])
         dot_r[t] = np.einsum("bn,bnd->bd", dot_a_r[t], M[t]) + np.einsum("bn,bnd->bd", a_r[t], dot_M[t])
-    d_a_r_arg_shifted, d_a_w_arg_shifted = (np.empty((T, B, N), dtype) for _ in range(2))
+    d_a_r_arg, d_a_w_arg = (np.empty((T, B, N), dtype) for _ in range(2))
     d_dot_beta_r_pre, d_beta_r_pre, d_dot_beta_w_pre = (np.empty((T, B), dtype) for _ in range(3))
     d_beta_w_pre = np.empty((T, B), dtype)
     d_dot_k_r, d_k_r, d_dot_a, d_a, d_dot_W_e_h, d_W_e_h = (np.empty((T, B, D), dtype) for _ in range(6))
@@ -717,25 +687,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_pre, d_h_pre = (np.empty((T, B, H), dtype) for _ in range(2))
 
     # all steps at once
-    ddot_a_r_ddot_a_r_by_sum_exp_a_r_arg = (
-        2 * dot_sum_exp_a_r_arg[:, :, None] * exp_a_r_arg / sum_exp_a_r_arg[:, :, None]**3
-        - dot_exp_a_r_arg / sum_exp_a_r_arg[:, :, None]**2
-    )
-    ddot_a_r_ddot_exp_a_r_arg = 1 / sum_exp_a_r_arg
-    ddot_sum_exp_a_r_arg_dot_a_r_ddot_exp_a_r_arg = -1 / sum_exp_a_r_arg**2
-    ddot_a_r_da_r_arg_shifted = -dot_sum_exp_a_r_arg / sum_exp_a_r_arg**2
-    ddot_a_r_arg_shifted_ddot_M_k_r = beta_r[:, :, None] / l_r
-    ddot_a_r_arg_shifted_dM_k_r = dot_beta_r[:, :, None] / l_r - beta_r[:, :, None] * dot_l_r / l_r**2
-    ddot_a_r_arg_shifted_ddot_l_r = -beta_r[:, :, None] * M_k_r / l_r**2
-    ddot_a_r_arg_shifted_dl_r = (
+    ddot_a_r_da_r = dot_a_r_arg - dot_a_r_arg_dot[:, :, None]
+    ddot_a_r_arg_ddot_M_k_r = beta_r[:, :, None] / l_r
+    ddot_a_r_arg_dM_k_r = dot_beta_r[:, :, None] / l_r - beta_r[:, :, None] * dot_l_r / l_r**2
+    ddot_a_r_arg_ddot_l_r = -beta_r[:, :, None] * M_k_r / l_r**2
+    ddot_a_r_arg_dl_r = (
         2 * beta_r[:, :, None] * M_k_r * dot_l_r / l_r**3
         - beta_r[:, :, None] * dot_M_k_r / l_r**2
         - M_k_r * dot_beta_r[:, :, None] / l_r**2
     )
     ddot_l_r_sqrt2_ddot_l_r_pre2 = 0.5 / l_r_sqrt2
     ddot_l_r_sqrt_ddot_l_r_pre = 0.5 / l_r_sqrt
-    ddot_a_r_arg_shifted_ddot_a_r_arg_by_dot_beta_r = M_k_r / l_r
-    ddot_a_r_arg_shifted_ddot_a_r_arg_by_beta_r = dot_M_k_r / l_r - dot_l_r * M_k_r / l_r**2
+    ddot_a_r_arg_ddot_a_r_arg_by_dot_beta_r = M_k_r / l_r
+    ddot_a_r_arg_ddot_a_r_arg_by_beta_r = dot_M_k_r / l_r - dot_l_r * M_k_r / l_r**2
     ddot_beta_r_ddot_beta_r_pre = -np.expm1(-beta_r)
     ddot_beta_r_dbeta_r_pre = -dot_beta_r_pre * (-np.expm1(-beta_r) - 1)
     ddot_l_r_pre2_ddot_k_r = 2 * k_r
@@ -748,25 +712,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     local_M = M / l_r_sqrt[:, :, :, None]
     ddot_e_ddot_W_e_h = e * (1 - e)
     ddot_e_dW_e_h = dot_W_e_h * (1 - e) - dot_W_e_h * e
-    ddot_a_w_ddot_a_w_by_sum_exp_a_w_arg = (
-        2 * dot_sum_exp_a_w_arg[:, :, None] * exp_a_w_arg / sum_exp_a_w_arg[:, :, None]**3
-        - dot_exp_a_w_arg / sum_exp_a_w_arg[:, :, None]**2
-    )
-    ddot_a_w_ddot_exp_a_w_arg = 1 / sum_exp_a_w_arg
-    ddot_sum_exp_a_w_arg_dot_a_w_ddot_exp_a_w_arg = -1 / sum_exp_a_w_arg**2
-    ddot_a_w_da_w_arg_shifted = -dot_sum_exp_a_w_arg / sum_exp_a_w_arg**2
-    ddot_a_w_arg_shifted_ddot_M_k_w = beta_w[:, :, None] / l_w
-    ddot_a_w_arg_shifted_dM_k_w = dot_beta_w[:, :, None] / l_w - beta_w[:, :, None] * dot_l_w / l_w**2
-    ddot_a_w_arg_shifted_ddot_l_w = -beta_w[:, :, None] * M_k_w / l_w**2
-    ddot_a_w_arg_shifted_dl_w = (
+    ddot_a_w_da_w = dot_a_w_arg - dot_a_w_arg_dot[:, :, None]
+    ddot_a_w_arg_ddot_M_k_w = beta_w[:, :, None] / l_w
+    ddot_a_w_arg_dM_k_w = dot_beta_w[:, :, None] / l_w - beta_w[:, :, None] * dot_l_w / l_w**2
+    ddot_a_w_arg_ddot_l_w = -beta_w[:, :, None] * M_k_w / l_w**2
+    ddot_a_w_arg_dl_w = (
         2 * beta_w[:, :, None] * M_k_w * dot_l_w / l_w**3
         - beta_w[:, :, None] * dot_M_k_w / l_w**2
         - M_k_w * dot_beta_w[:, :, None] / l_w**2
     )
     ddot_l_w_sqrt2_ddot_l_w_pre2 = 0.5 / l_w_sqrt2
     ddot_l_w_sqrt_ddot_l_w_pre = 0.5 / l_w_sqrt
-    ddot_a_w_arg_shifted_ddot_a_w_arg_by_dot_beta_w = M_k_w / l_w
-    ddot_a_w_arg_shifted_ddot_a_w_arg_by_beta_w = dot_M_k_w / l_w - dot_l_w * M_k_w / l_w**2
+    ddot_a_w_arg_ddot_a_w_arg_by_dot_beta_w = M_k_w / l_w
+    ddot_a_w_arg_ddot_a_w_arg_by_beta_w = dot_M_k_w / l_w - dot_l_w * M_k_w / l_w**2
     ddot_beta_w_ddot_beta_w_pre = -np.expm1(-beta_w)
     ddot_beta_w_dbeta_w_pre = -dot_beta_w_pre * (-np.expm1(-beta_w) - 1)
     ddot_l_w_pre2_ddot_k_w = 2 * k_w
@@ -790,31 +748,21 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_r = dy[t] + d_dot_r_next
         d_dot_a_r = np.einsum("bd,bnd->bn", d_dot_r, M[t])
         # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-        d_a_r = np.einsum("bd,bnd->bn", d_r_next, M[t]) + np.einsum("bd,bnd->bn", d_dot_r, dot_M[t])
-        d_dot_sum_exp_a_r_arg_dot_a_r = np.einsum("bn,bn->b", d_dot_a_r, exp_a_r_arg[t])
-        d_sum_exp_a_r_arg_a_r = np.einsum("bn,bn->b", d_a_r, exp_a_r_arg[t])
-        d_dot_a_r_by_sum_exp_a_r_arg = d_dot_a_r * ddot_a_r_ddot_a_r_by_sum_exp_a_r_arg[t]
-        d_sum_exp_a_r_arg_dot_a_r = d_dot_a_r_by_sum_exp_a_r_arg.sum(axis=1)
-        d_dot_exp_a_r_arg = (
-            d_dot_sum_exp_a_r_arg_dot_a_r[:, None] * ddot_sum_exp_a_r_arg_dot_a_r_ddot_exp_a_r_arg[t, :, None]
-            + d_dot_a_r * ddot_a_r_ddot_exp_a_r_arg[t, :, None]
+        d_dot_a_r_arg_dot = -np.einsum("bn,bn->b", d_dot_a_r, a_r[t])
+        d_a_r = (
+            d_dot_a_r_arg_dot[:, None] * dot_a_r_arg[t]
+            + d_dot_a_r * ddot_a_r_da_r[t]
+            + np.einsum("bd,bnd->bn", d_r_next, M[t])
+            + np.einsum("bd,bnd->bn", d_dot_r, dot_M[t])
         )
-        d_dot_a_r_arg_shifted = d_dot_exp_a_r_arg * exp_a_r_arg[t]
-        d_a_r_arg_shifted[t] = (
-            (d_dot_exp_a_r_arg * dot_a_r_arg_shifted[t] + d_sum_exp_a_r_arg_a_r[:, None] * ddot_sum_exp_a_r_arg_dot_a_r_ddot_exp_a_r_arg[t, :, None] + d_sum_exp_a_r_arg_dot_a_r[:, None] + d_a_r * ddot_a_r_ddot_exp_a_r_arg[t, :, None] + d_dot_a_r * ddot_a_r_da_r_arg_shifted[t, :, None])
-            * exp_a_r_arg[t]
-        )
-        d_dot_M_k_r = d_dot_a_r_arg_shifted * ddot_a_r_arg_shifted_ddot_M_k_r[t]
-        d_M_k_r = (
-            d_a_r_arg_shifted[t] * ddot_a_r_arg_shifted_ddot_M_k_r[t]
-            + d_dot_a_r_arg_shifted * ddot_a_r_arg_shifted_dM_k_r[t]
-        )
+        d_dot_a_r_arg = d_dot_a_r_arg_dot[:, None] * a_r[t] + a_r[t] * d_dot_a_r
+        d_a_r_dot = np.einsum("bn,bn->b", a_r[t], d_a_r)
+        d_a_r_arg[t] = a_r[t] * (d_a_r - d_a_r_dot[:, None])
+        d_dot_M_k_r = d_dot_a_r_arg * ddot_a_r_arg_ddot_M_k_r[t]
+        d_M_k_r = d_a_r_arg[t] * ddot_a_r_arg_ddot_M_k_r[t] + d_dot_a_r_arg * ddot_a_r_arg_dM_k_r[t]
         # through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-        d_dot_l_r = d_dot_a_r_arg_shifted * ddot_a_r_arg_shifted_ddot_l_r[t]
-        d_l_r = (
-            d_a_r_arg_shifted[t] * ddot_a_r_arg_shifted_ddot_l_r[t]
-            + d_dot_a_r_arg_shifted * ddot_a_r_arg_shifted_dl_r[t]
-        )
+        d_dot_l_r = d_dot_a_r_arg * ddot_a_r_arg_ddot_l_r[t]
+        d_l_r = d_a_r_arg[t] * ddot_a_r_arg_ddot_l_r[t] + d_dot_a_r_arg * ddot_a_r_arg_dl_r[t]
         d_dot_l_r_sqrt2 = np.einsum("bn,bn->b", d_dot_l_r, l_r_sqrt[t])
         d_l_r_sqrt2_l_r = np.einsum("bn,bn->b", d_l_r, l_r_sqrt[t])
         d_l_r_sqrt2_dot_l_r = np.einsum("bn,bn->b", d_dot_l_r, dot_l_r_sqrt[t])
@@ -822,13 +770,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_l_r_sqrt = d_dot_l_r * l_r_sqrt2[t, :, None]
         d_dot_l_r_pre = d_dot_l_r_sqrt * ddot_l_r_sqrt_ddot_l_r_pre[t]
         # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-        d_dot_a_r_arg_by_dot_beta_r = (
-            d_dot_a_r_arg_shifted
-            * ddot_a_r_arg_shifted_ddot_a_r_arg_by_dot_beta_r[t]
-        )
+        d_dot_a_r_arg_by_dot_beta_r = d_dot_a_r_arg * ddot_a_r_arg_ddot_a_r_arg_by_dot_beta_r[t]
         d_dot_beta_r = d_dot_a_r_arg_by_dot_beta_r.sum(axis=1)
-        d_a_r_arg_by_beta_r = d_a_r_arg_shifted[t] * ddot_a_r_arg_shifted_ddot_a_r_arg_by_dot_beta_r[t]
-        d_dot_a_r_arg_by_beta_r = d_dot_a_r_arg_shifted * ddot_a_r_arg_shifted_ddot_a_r_arg_by_beta_r[t]
+        d_a_r_arg_by_beta_r = d_a_r_arg[t] * ddot_a_r_arg_ddot_a_r_arg_by_dot_beta_r[t]
+        d_dot_a_r_arg_by_beta_r = d_dot_a_r_arg * ddot_a_r_arg_ddot_a_r_arg_by_beta_r[t]
         # through beta_r = softplus(dot(v_r, h) + b_r)
         d_dot_beta_r_pre[t] = d_dot_beta_r * ddot_beta_r_ddot_beta_r_pre[t]
         d_beta_r_pre[t] = (
@@ -877,36 +822,23 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
         d_dot_a_w = np.einsum("bnd,bd->bn", d_dot_a_w_e, e[t]) + np.einsum("bnd,bd->bn", d_dot_M, a[t])
+        d_dot_a_w_arg_dot = -np.einsum("bn,bn->b", d_dot_a_w, a_w[t])
         d_a_w = (
-            np.einsum("bnd,bd->bn", d_a_w_e, e[t])
+            d_dot_a_w_arg_dot[:, None] * dot_a_w_arg[t]
+            + d_dot_a_w * ddot_a_w_da_w[t]
+            + np.einsum("bnd,bd->bn", d_a_w_e, e[t])
             + np.einsum("bnd,bd->bn", d_dot_a_w_e, dot_e[t])
             + np.einsum("bnd,bd->bn", d_M, a[t])
             + np.einsum("bnd,bd->bn", d_dot_M, dot_a[t])
         )
-        d_dot_sum_exp_a_w_arg_dot_a_w = np.einsum("bn,bn->b", d_dot_a_w, exp_a_w_arg[t])
-        d_sum_exp_a_w_arg_a_w = np.einsum("bn,bn->b", d_a_w, exp_a_w_arg[t])
-        d_dot_a_w_by_sum_exp_a_w_arg = d_dot_a_w * ddot_a_w_ddot_a_w_by_sum_exp_a_w_arg[t]
-        d_sum_exp_a_w_arg_dot_a_w = d_dot_a_w_by_sum_exp_a_w_arg.sum(axis=1)
-        d_dot_exp_a_w_arg = (
-            d_dot_sum_exp_a_w_arg_dot_a_w[:, None] * ddot_sum_exp_a_w_arg_dot_a_w_ddot_exp_a_w_arg[t, :, None]
-            + d_dot_a_w * ddot_a_w_ddot_exp_a_w_arg[t, :, None]
-        )
-        d_dot_a_w_arg_shifted = d_dot_exp_a_w_arg * exp_a_w_arg[t]
-        d_a_w_arg_shifted[t] = (
-            (d_dot_exp_a_w_arg * dot_a_w_arg_shifted[t] + d_sum_exp_a_w_arg_a_w[:, None] * ddot_sum_exp_a_w_arg_dot_a_w_ddot_exp_a_w_arg[t, :, None] + d_sum_exp_a_w_arg_dot_a_w[:, None] + d_a_w * ddot_a_w_ddot_exp_a_w_arg[t, :, None] + d_dot_a_w * ddot_a_w_da_w_arg_shifted[t, :, None])
-            * exp_a_w_arg[t]
-        )
-        d_dot_M_k_w = d_dot_a_w_arg_shifted * ddot_a_w_arg_shifted_ddot_M_k_w[t]
-        d_M_k_w = (
-            d_a_w_arg_shifted[t] * ddot_a_w_arg_shifted_ddot_M_k_w[t]
-            + d_dot_a_w_arg_shifted * ddot_a_w_arg_shifted_dM_k_w[t]
-        )
+        d_dot_a_w_arg = d_dot_a_w_arg_dot[:, None] * a_w[t] + a_w[t] * d_dot_a_w
+        d_a_w_dot = np.einsum("bn,bn->b", a_w[t], d_a_w)
+        d_a_w_arg[t] = a_w[t] * (d_a_w - d_a_w_dot[:, None])
+        d_dot_M_k_w = d_dot_a_w_arg * ddot_a_w_arg_ddot_M_k_w[t]
+        d_M_k_w = d_a_w_arg[t] * ddot_a_w_arg_ddot_M_k_w[t] + d_dot_a_w_arg * ddot_a_w_arg_dM_k_w[t]
         # through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-        d_dot_l_w = d_dot_a_w_arg_shifted * ddot_a_w_arg_shifted_ddot_l_w[t]
-        d_l_w = (
-            d_a_w_arg_shifted[t] * ddot_a_w_arg_shifted_ddot_l_w[t]
-            + d_dot_a_w_arg_shifted * ddot_a_w_arg_shifted_dl_w[t]
-        )
+        d_dot_l_w = d_dot_a_w_arg * ddot_a_w_arg_ddot_l_w[t]
+        d_l_w = d_a_w_arg[t] * ddot_a_w_arg_ddot_l_w[t] + d_dot_a_w_arg * ddot_a_w_arg_dl_w[t]
         d_dot_l_w_sqrt2 = np.einsum("bn,bn->b", d_dot_l_w, l_w_sqrt[t])
         d_l_w_sqrt2_l_w = np.einsum("bn,bn->b", d_l_w, l_w_sqrt[t])
         d_l_w_sqrt2_dot_l_w = np.einsum("bn,bn->b", d_dot_l_w, dot_l_w_sqrt[t])
@@ -914,13 +846,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_l_w_sqrt = d_dot_l_w * l_w_sqrt2[t, :, None]
         d_dot_l_w_pre = d_dot_l_w_sqrt * ddot_l_w_sqrt_ddot_l_w_pre[t]
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-        d_dot_a_w_arg_by_dot_beta_w = (
-            d_dot_a_w_arg_shifted
-            * ddot_a_w_arg_shifted_ddot_a_w_arg_by_dot_beta_w[t]
-        )
+        d_dot_a_w_arg_by_dot_beta_w = d_dot_a_w_arg * ddot_a_w_arg_ddot_a_w_arg_by_dot_beta_w[t]
         d_dot_beta_w = d_dot_a_w_arg_by_dot_beta_w.sum(axis=1)
-        d_a_w_arg_by_beta_w = d_a_w_arg_shifted[t] * ddot_a_w_arg_shifted_ddot_a_w_arg_by_dot_beta_w[t]
-        d_dot_a_w_arg_by_beta_w = d_dot_a_w_arg_shifted * ddot_a_w_arg_shifted_ddot_a_w_arg_by_beta_w[t]
+        d_a_w_arg_by_beta_w = d_a_w_arg[t] * ddot_a_w_arg_ddot_a_w_arg_by_dot_beta_w[t]
+        d_dot_a_w_arg_by_beta_w = d_dot_a_w_arg * ddot_a_w_arg_ddot_a_w_arg_by_beta_w[t]
         # through beta_w = softplus(dot(v_w, h) + b_w)
         d_dot_beta_w_pre[t] = d_dot_beta_w * ddot_beta_w_ddot_beta_w_pre[t]
         d_beta_w_pre[t] = (
@@ -981,7 +910,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_v_w_v_w_h = np.einsum("tb,tbh->h", d_beta_w_pre, h)
     d_v_w_dot_v_w_h_h = np.einsum("tb,tbh->h", d_dot_beta_w_pre, dot_h)
     d_b_w = d_beta_w_pre.sum(axis=(0, 1))
-    d_s_w = d_a_w_arg_shifted.sum(axis=(0, 1))
+    d_s_w = d_a_w_arg.sum(axis=(0, 1))
     d_W_e_W_e_h = outer_sum(d_W_e_h, h)
     d_W_e_dot_W_e_h_h = outer_sum(d_dot_W_e_h, dot_h)
     d_W_a_a = outer_sum(d_a, h)
@@ -991,7 +920,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_v_r_v_r_h = np.einsum("tb,tbh->h", d_beta_r_pre, h)
     d_v_r_dot_v_r_h_h = np.einsum("tb,tbh->h", d_dot_beta_r_pre, dot_h)
     d_b_r = d_beta_r_pre.sum(axis=(0, 1))
-    d_s_r = d_a_r_arg_shifted.sum(axis=(0, 1))
+    d_s_r = d_a_r_arg.sum(axis=(0, 1))
     d_W_h = d_W_h_W_h_x + d_W_h_dot_W_h_x_x
     d_U_h = d_U_h_U_h_r + d_U_h_dot_U_h_r_r_prev
     d_W_w = d_W_w_k_w + d_W_w_dot_k_w_h

@@ -1,8 +1,9 @@
 """Cell → Derivation: backpropagation through time from two rules, kept as a trace.
 
 An adjoint ``d_v`` is ∂L/∂v. Through a Pointwise it is multiplied by a partial derivative; through a Contraction it
-is contracted with the other operand, labels permuted. Broadcasting and summing are each other's adjoints. The
-recursion is folded: one step, whose ``d_h_next`` is what step t+1 hands back, whatever the length of the sequence.
+is contracted with the other operand, labels permuted. Broadcasting and summing are each other's adjoints. Through a
+function of a whole axis it goes by the rule of its row. The recursion is folded: one step, whose ``d_h_next`` is what
+step t+1 hands back, whatever the length of the sequence.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from functools import cached_property, lru_cache
 
 import sympy as sp
 
+from symrnn.calculus.along_axis import Writer
 from symrnn.calculus.ir import (
+    AlongAxis,
     Concat,
     Contraction,
     Pointwise,
@@ -42,8 +45,8 @@ class Contribution:
     """One summand of an adjoint.
 
     rule: seed (the cotangent of an output), next (handed back by step t+1), pointwise, broadcast (pointwise, then
-    summed over the axes along which the operand was broadcast), product, or slice. `expr` is the summand, in the
-    values `args`; `steps` are the statements that prepare it.
+    summed over the axes along which the operand was broadcast), product, slice, or along (a function
+    of a whole axis). `expr` is the summand, in the values `args`; `steps` are the statements that prepare it.
     """
 
     rule: str
@@ -259,6 +262,8 @@ class _Derivation:
                 return self.through_contraction(edge)
             case Concat():
                 return self.through_concat(edge)
+            case AlongAxis():
+                return self.through_along_axis(edge)
         raise AssertionError(f"no rule for {edge.statement}")
 
     def mapping(self, edge: Edge) -> dict[str, str]:
@@ -318,6 +323,12 @@ class _Derivation:
             return Contribution("slice", (cut.out,), cut.out.symbol, edge, (cut,))
         total = self.contraction(edge, (cut.out,), value)
         return Contribution("slice", (total.out,), total.out.symbol, edge, (cut, total))
+
+    def through_along_axis(self, edge: Edge) -> Contribution:
+        assert isinstance(edge.statement, AlongAxis)
+        writer = Writer(self.values, self.unique, "adjoint", edge.wrt)
+        expr = writer.vjp(edge.statement, self.adjoint_of[edge.of])
+        return Contribution("along", writer.operands(expr), expr, edge, tuple(writer.statements))
 
     # -- new values ----------------------------------------------------------------------------------------
 

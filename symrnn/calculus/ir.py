@@ -1,5 +1,7 @@
 """The two kinds of statement everything is made of, plus the small change: concatenate, slice, the best of an axis.
 
+Functions of a whole axis stay one statement until the schedule expands them.
+
 Every statement says with *labels* how the axes of its operands meet. A label is an axis name, primed where the
 same axis occurs twice (``H``, ``H'``); ``@B`` is the batch and ``@T`` time.
 """
@@ -14,6 +16,7 @@ from itertools import count
 
 import sympy as sp
 
+from symrnn.functions.whole_axis import AxisFunction
 from symrnn.language.cell import Axes
 
 Labels = tuple[str, ...]
@@ -150,7 +153,17 @@ class Peak:
     equation: str = ""
 
 
-Statement = Pointwise | Contraction | Concat | Slice | OneHot | Peak
+@dataclass(frozen=True)
+class AlongAxis:
+    """out = the row's function of the operand's last axis, which `out` keeps or loses, as the row says."""
+
+    out: Ref
+    args: tuple[Ref, ...]
+    row: AxisFunction
+    equation: str = ""
+
+
+Statement = Pointwise | Contraction | Concat | Slice | OneHot | Peak | AlongAxis
 
 
 def reads(statement: Statement) -> tuple[str, ...]:
@@ -198,7 +211,7 @@ class Step:
     """One time step as statements in order, with every value they mention.
 
     `carried` maps what crosses to the next step to the value it is, `outputs` names what leaves each step. Where the
-    step carries tangents, `tangent_of` maps them, as values and as keys of `carried`, to what they are tangents of.
+    step carries tangents, `tangent_of` maps them to what they are tangents of, and `tangent_keys` does so for keys.
     """
 
     values: dict[str, Value]
@@ -206,6 +219,7 @@ class Step:
     carried: dict[str, str]
     outputs: tuple[str, ...]
     tangent_of: dict[str, str] = field(default_factory=dict)
+    tangent_keys: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         verify(self.statements, self.values)

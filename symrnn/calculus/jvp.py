@@ -11,7 +11,9 @@ from dataclasses import replace
 
 import sympy as sp
 
+from symrnn.calculus.along_axis import tangent
 from symrnn.calculus.ir import (
+    AlongAxis,
     Concat,
     Contraction,
     Pointwise,
@@ -54,8 +56,8 @@ class _Tangents:
         carried = dict(self.before.carried)
         carried |= {self.keys[key]: self.whole(source) for key, source in self.before.carried.items()}
         outputs = (*self.before.outputs, *map(self.whole, self.before.outputs))
-        self.tangent_of |= {moved: key for key, moved in self.keys.items()}
-        return Step(self.values, tuple(self.statements), carried, outputs, self.tangent_of)
+        keys = {moved: key for key, moved in self.keys.items()}
+        return Step(self.values, tuple(self.statements), carried, outputs, self.tangent_of, keys)
 
     def declare(self, name: str, role: str, of: str) -> Ref:
         """A new value, the tangent of one with this name."""
@@ -89,6 +91,9 @@ class _Tangents:
                 yield from self.products(s, edges)
             case Concat():
                 yield from self.beside(s)
+            case AlongAxis():
+                d = self.dot(edges[0])
+                yield from tangent(s, d, self.out(s), self.values, lambda n: numbered(n, self.values.__contains__))
             case _:  # a slice is linear in its one operand
                 yield replace(s, out=self.out(s), args=(self.dot(edges[0]),))
 

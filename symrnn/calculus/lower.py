@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import sympy as sp
 
+from symrnn.calculus.along_axis import shortened, statements_of
 from symrnn.calculus.ir import (
     BATCH,
+    AlongAxis,
     Concat,
     Contraction,
     Labels,
     OneHot,
-    Peak,
     Pointwise,
     Ref,
     Statement,
@@ -24,12 +25,12 @@ from symrnn.calculus.ir import (
     symbol,
 )
 from symrnn.errors import CellError
+from symrnn.functions.calls import STRUCTURAL
 from symrnn.functions.expressions import MAX_WHOLE_POWER, rounded, spellable
-from symrnn.functions.table import COMPARISONS, FUNCTIONS, STRUCTURAL, Function, exp, log, root, sqrt_
+from symrnn.functions.table import COMPARISONS, FUNCTIONS, Function
+from symrnn.functions.whole_axis import WHOLE_AXIS
 from symrnn.language.bounds import out_of_range, refuse_long
 from symrnn.language.cell import Apply, Axes, Cell, Equation, Expr, Name, Number, axis_parts
-
-LAYER_NORM_EPS = sp.Rational(1, 100_000)
 
 
 def lower(cell: Cell) -> Step:
@@ -69,7 +70,8 @@ class _Lowering:
     def step(self) -> Step:
         for equation in self.cell.equations:
             self.lower_equation(equation)
-            refuse_long(self.statements, equation.place)
+            count = sum(statements_of(s.row) if isinstance(s, AlongAxis) else 1 for s in self.statements)
+            refuse_long(count, equation.place)
         carried = {}
         for c in self.cell.carries:
             source = c.of if c.lag == 0 else self.previous[_lagged(c.of, c.lag - 1)]
@@ -257,7 +259,7 @@ class _Lowering:
             return result
         first = prepared[0]
         plain = isinstance(first, sp.Symbol) and not first.name.startswith(f"{target}_pre")
-        hint = f"{row.name}_{_short(first.name)}" if plain else f"{target}_{row.name}"
+        hint = f"{row.name}_{shortened(first.name)}" if plain else f"{target}_{row.name}"
         return self.name(result, e.axes, hint)
 
     # -- products and reductions ---------------------------------------------------------------------------
@@ -266,7 +268,7 @@ class _Lowering:
         """An argument of a product as a named value."""
         expr = self.expr(e)
         plain = [s.name for s in sorted(expr.free_symbols, key=lambda s: self.order[s.name])]
-        joined = "_".join(_short(n) for n in plain)
+        joined = "_".join(shortened(n) for n in plain)
         short = isinstance(expr, sp.Mul) and len(joined) <= 12 and set(expr.args) <= expr.free_symbols
         return str(self.name(expr, e.axes, joined if short else hint).name)
 
@@ -277,7 +279,7 @@ class _Lowering:
         inner = fresh(la[-1], out)
         a = Ref(left, self.with_batch(left, (*out[: len(la) - 1], inner)))
         b = Ref(right, self.with_batch(right, (inner, *out[len(la) - 1 :])))
-        return self.contract(f"{_short(left)}_{_short(right)}", (*la[:-1], *lb[1:]), (a, b), out)
+        return self.contract(f"{shortened(left)}_{shortened(right)}", (*la[:-1], *lb[1:]), (a, b), out)
 
     def with_batch(self, name: str, labels: Labels) -> Labels:
         return ((BATCH,) if self.values[name].batched else ()) + labels
@@ -286,7 +288,7 @@ class _Lowering:
         name = self.operand(e.args[0], f"{self.equation}_arg")
         out = natural(e.axes)
         a = Ref(name, self.with_batch(name, (out[1], out[0])))
-        return self.contract(f"{_short(name)}_T", e.axes, (a,), out)
+        return self.contract(f"{shortened(name)}_T", e.axes, (a,), out)
 
     def total(self, expr: sp.Expr, axes: Axes, hint: str) -> sp.Symbol:
         """The sum of an expression over its last axis; a plain product of two values is one contraction."""
@@ -305,7 +307,7 @@ class _Lowering:
         return found - {BATCH} == set(natural(axes))
 
     def hint(self, expr: sp.Expr, what: str) -> str:
-        return f"{what}_{_short(expr.name)}" if isinstance(expr, sp.Symbol) else f"{self.equation}_{what}"
+        return f"{what}_{shortened(expr.name)}" if isinstance(expr, sp.Symbol) else f"{self.equation}_{what}"
 
     def sum_(self, e: Apply) -> sp.Expr:
         expr = self.expr(e.args[0])
@@ -321,7 +323,7 @@ class _Lowering:
         names = [self.operand(a, f"{self.equation}_arg{k}") for k, a in enumerate(e.args)]
         axes = e.args[0].axes
         refs = tuple(Ref(n, self.aligned(n, axes)) for n in names)
-        return self.contract(f"{_short(names[0])}_{_short(names[1])}", (), refs, ())
+        return self.contract(f"{shortened(names[0])}_{shortened(names[1])}", (), refs, ())
 
     def outer(self, e: Apply) -> sp.Expr:
         """A product without a sum is pointwise; a repeated axis gets its second label here."""
@@ -333,7 +335,7 @@ class _Lowering:
         expr = refs[0].symbol * refs[1].symbol
         return self.emit(
             (expr, refs),
-            f"{_short(names[0])}_{_short(names[1])}",
+            f"{shortened(names[0])}_{shortened(names[1])}",
             e.axes,
             tuple(names),
             lambda out: Pointwise(out, expr, refs, self.equation),
@@ -344,57 +346,33 @@ class _Lowering:
         ref = Ref(name, self.values[name].labels)
         axes = self.values[name].axes
         build = lambda out: Pointwise(out, ref.symbol, (ref,), self.equation)  # noqa: E731
-        return str(self.emit(("copy", name), f"{_short(name)}_again", axes, (name,), build).name)
+        return str(self.emit(("copy", name), f"{shortened(name)}_again", axes, (name,), build).name)
 
-    def norm(self, e: Apply) -> sp.Expr:
-        a = self.name(self.expr(e.args[0]), e.args[0].axes, f"{self.equation}_arg")
-        squares = self.total(a**2, e.args[0].axes, f"{_short(a.name)}_squared")
-        return self.name(root(squares), e.axes, f"norm_{_short(a.name)}")
+    def along_axis(self, e: Apply) -> sp.Expr:
+        """A function of a whole axis that has a rule of its own stays whole."""
+        row, axes, expr = WHOLE_AXIS[e.op], e.args[0].axes, self.expr(e.args[0])
+        hint = self.hint(expr, row.name)
+        a = self.name(expr, axes, f"{self.equation}_arg")
+        ref = Ref(a.name, self.aligned(a.name, axes))
+        return self.emit((row, ref), hint, e.axes, (a.name,), lambda out: AlongAxis(out, (ref,), row, self.equation))
 
     def extreme(self, e: Apply) -> sp.Expr:
         """max or min over an axis: the one-hot of the best, times the values, summed."""
-        a = self.name(self.expr(e.args[0]), e.args[0].axes, f"{self.equation}_arg")
-        return self.total(self.best(a, e.args[0].axes, e.op == "max") * a, e.args[0].axes, f"{e.op}_{_short(a.name)}")
+        axes = e.args[0].axes
+        a = self.name(self.expr(e.args[0]), axes, f"{self.equation}_arg")
+        return self.total(self.best(a, axes, e.op == "max") * a, axes, f"{e.op}_{shortened(a.name)}")
 
     def best(self, a: sp.Symbol, axes: Axes, largest: bool) -> sp.Symbol:
         ref = Ref(a.name, self.aligned(a.name, axes))
-        hint = f"{_short(a.name)}_{'argmax' if largest else 'argmin'}"
+        hint = f"{shortened(a.name)}_{'argmax' if largest else 'argmin'}"
         return self.emit(
             (OneHot, a, largest), hint, axes, (a.name,), lambda out: OneHot(out, (ref,), largest, self.equation)
         )
 
-    def shifted(self, e: Apply) -> tuple[sp.Symbol, sp.Symbol, sp.Symbol]:
-        """exp(a - max a), its sum and the maximum: what softmax and logsumexp are made of."""
-        axes = e.args[0].axes
-        a = self.name(self.expr(e.args[0]), axes, f"{self.equation}_arg")
-        ref = Ref(a.name, self.aligned(a.name, axes))
-        top = self.emit(
-            (Peak, ref), f"max_{_short(a.name)}", axes[:-1], (a.name,), lambda out: Peak(out, (ref,), self.equation)
-        )
-        powers = self.name(exp(self.name(a - top, axes, f"{_short(a.name)}_shifted")), axes, f"exp_{_short(a.name)}")
-        return powers, self.total(powers, axes, f"sum_exp_{_short(a.name)}"), top
-
-    def softmax(self, e: Apply) -> sp.Expr:
-        powers, total, _ = self.shifted(e)
-        return self.name(powers / total, e.axes, f"softmax_{self.equation}")
-
-    def logsumexp(self, e: Apply) -> sp.Expr:
-        _, total, top = self.shifted(e)
-        return top + self.name(log(total), e.axes, f"log_{_short(total.name)}")
-
-    def layer_norm(self, e: Apply) -> sp.Expr:
-        axes = e.args[0].axes
-        a = self.name(self.expr(e.args[0]), axes, f"{self.equation}_arg")
-        size = self.size(axes[-1])
-        centred = self.name(a - self.total(a, axes, f"sum_{_short(a.name)}") / size, axes, f"{_short(a.name)}_centred")
-        squares = self.total(centred**2, axes, f"{_short(a.name)}_squared")
-        spread = self.name(sqrt_(squares / size + LAYER_NORM_EPS), axes[:-1], f"{_short(a.name)}_std")
-        return self.name(centred / spread, axes, f"{_short(a.name)}_normed")
-
     def concat(self, e: Apply) -> sp.Expr:
         names = [self.operand(a, f"{self.equation}_arg{k}") for k, a in enumerate(e.args)]
         refs = tuple(Ref(n, self.values[n].labels) for n in names)
-        hint = "_".join(_short(n) for n in names)
+        hint = "_".join(shortened(n) for n in names)
         return self.emit((Concat, refs), hint, e.axes, tuple(names), lambda out: Concat(out, refs, self.equation))
 
     def identity(self, e: Apply) -> sp.Expr:
@@ -413,12 +391,9 @@ _STRUCTURES = {
     "mean": _Lowering.mean,
     "dot": _Lowering.dot,
     "outer": _Lowering.outer,
-    "norm": _Lowering.norm,
+    **{name: _Lowering.along_axis for name, row in WHOLE_AXIS.items() if row.rule is not None},
     "max": _Lowering.extreme,
     "min": _Lowering.extreme,
-    "softmax": _Lowering.softmax,
-    "logsumexp": _Lowering.logsumexp,
-    "layer_norm": _Lowering.layer_norm,
     "concat": _Lowering.concat,
     "identity": _Lowering.identity,
 }
@@ -426,8 +401,3 @@ _STRUCTURES = {
 
 def _lagged(name: str, lag: int) -> str:
     return f"{name}_lag{lag}" if lag else name
-
-
-def _short(name: str) -> str:
-    """A name without the mark of the previous step, for composing longer names."""
-    return name.removesuffix("_prev")

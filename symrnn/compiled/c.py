@@ -202,7 +202,8 @@ class Writer:
             local.append(x.expr.xreplace({symbol(name): symbol(names[r]) for name, r in x.args}))
         taken = set(names.values())
         fresh = (symbol(n) for n in _temporaries(taken))
-        shared, reduced = sp.cse(local, symbols=fresh, order="canonical", list=True)
+        lengths = {symbol(name) for r, name in names.items() if self.values[r.name].role == "size"}
+        shared, reduced = _common(local, lengths, fresh)
         rank = {n: k for k, n in enumerate([*names.values(), *(s.name for s, _ in shared)])}
         infix = Infix(rank, str, _call, _number, _power)
         waiting = dict(shared)
@@ -372,6 +373,22 @@ def _temporaries(taken: set[str]) -> Iterable[str]:
         k += 1
         if f"s{k}" not in taken:
             yield f"s{k}"
+
+
+def _common(
+    exprs: list[sp.Expr], lengths: set[sp.Symbol], fresh: Iterable[sp.Symbol]
+) -> tuple[list[tuple[sp.Symbol, sp.Expr]], list[sp.Expr]]:
+    """Common subexpressions by symbol, and the expressions in them.
+
+    1/n for a length n is none: x/n is the mean of numbers that are all equal, and x (1/n) often is not.
+    """
+    quotients = sorted(
+        {p for e in exprs for p in e.atoms(sp.Pow) if p.exp == -1 and p.free_symbols <= lengths}, key=str
+    )
+    hidden = {p: symbol(f"over {p.base}") for p in quotients}
+    shown = {s: p for p, s in hidden.items()}
+    shared, reduced = sp.cse([e.xreplace(hidden) for e in exprs], symbols=fresh, order="canonical", list=True)
+    return [(s, e.xreplace(shown)) for s, e in shared], [e.xreplace(shown) for e in reduced]
 
 
 def _factor(length: str) -> str:

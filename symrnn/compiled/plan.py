@@ -9,6 +9,7 @@ from functools import lru_cache
 import sympy as sp
 
 from symrnn.calculus.ir import (
+    AlongAxis,
     Concat,
     Contraction,
     OneHot,
@@ -209,6 +210,8 @@ def _unit(packs: Packs, block: str, s: Statement) -> _Unit:
             return _Unit(reads, (s.out.name,), ops=copies)
         case Slice():
             return _Unit(reads, (s.out.name,))
+        case AlongAxis():
+            raise AssertionError(f"{s} has not been expanded")
 
 
 def _outer_line(s: Contraction) -> Assign:

@@ -317,6 +317,6 @@ class Run:
         total = np.eye(int(np.prod(self.shape(walk[0].wrt), dtype=int))) if walk else np.eye(1)
         for h in walk:
             with np.errstate(all="ignore"):
-                matrix = through(h.statements, h.wrt, row, self.shape(h.wrt), self.step, self.sizes)
+                matrix = through(h.statement, h.wrt, row, self.shape(h.wrt), self.step, self.sizes)
             total = matrix @ total
         return total

@@ -7,24 +7,17 @@ value), where the function has kinks, and its LaTeX. Nothing else in symrnn know
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from symrnn.functions.lazy import Lazy
+
 if TYPE_CHECKING:
     import sympy as sp
 else:
-
-    class _SymPy:
-        """SymPy, imported when a row is first evaluated: who asks for names alone need not wait for it."""
-
-        def __getattr__(self, name: str) -> Any:
-            import sympy  # noqa: PLC0415 (see above)
-
-            return getattr(sympy, name)
-
-    sp = _SymPy()
+    sp = Lazy("sympy")
 
 Formula = Callable[..., Any]
 
@@ -206,26 +199,10 @@ ACTIVATIONS: tuple[Function, ...] = (
     ),
 )
 
-#: No norm is shorter than this when it stands in a denominator: at zero its derivative is taken as zero.
-SHORTEST = 1e-18
-root = _row(
-    "root", r"\sqrt", lambda y, a: 1 / (2 * max_(y, sp.Float(SHORTEST))), definition=sqrt_, kinks=lambda a: (a,)
-)
-
 FUNCTIONS: dict[str, Function] = {f.name: f for f in (*PRIMITIVES, *ACTIVATIONS)}
 
 #: What a cell file may call elementwise, with the number of arguments.
 ELEMENTWISE: dict[str, int] = {n: f.arity for n, f in FUNCTIONS.items() if n not in {"gt", "ge", "pow"}}
-
-#: Functions of the feature axes: (fewest, most) arguments; ``lower`` composes them of sums and elementwise steps.
-STRUCTURAL: dict[str, tuple[int, int]] = {
-    **dict.fromkeys(("sum", "mean", "max", "min", "norm", "softmax", "logsumexp", "layer_norm", "identity"), (1, 1)),
-    **dict.fromkeys(("dot", "outer"), (2, 2)),
-    "concat": (2, 99),
-}
-
-#: Functions whose values have a length of their own making, that measure a length, and that sum up.
-NORMALISED, LENGTHS, SUMS = ("layer_norm",), ("norm",), ("sum", "mean", "dot")
 
 COMPARISONS: dict[str, tuple[str, bool]] = {
     ">": ("gt", False),
@@ -233,14 +210,3 @@ COMPARISONS: dict[str, tuple[str, bool]] = {
     ">=": ("ge", False),
     "<=": ("ge", True),
 }
-
-
-def arities(name: str) -> set[int]:
-    """How many arguments a cell file may give to a function."""
-    least, most = STRUCTURAL.get(name, (1, 0))
-    return {*range(least, most + 1), *([ELEMENTWISE[name]] if name in ELEMENTWISE else [])}
-
-
-def callable_names() -> Iterable[str]:
-    """Every name a cell file may call, in the order of the tables."""
-    return dict.fromkeys((*ELEMENTWISE, *STRUCTURAL))

@@ -56,9 +56,9 @@ def refuse_too_much(draft: Draft) -> None:
         raise _too_much(place, "the cell", MAX_CARRIED, "values from earlier steps")
 
 
-def refuse_long(statements: Sequence[object], place: Place) -> None:
+def refuse_long(statements: int, place: Place) -> None:
     """Raise CellError where the functions of a cell expand to more than can be derived within seconds."""
-    if len(statements) > MAX_STATEMENTS:
+    if statements > MAX_STATEMENTS:
         raise _too_much(place, "the cell up to here", MAX_STATEMENTS, "statements after functions are written out")
 
 

@@ -8,7 +8,7 @@ import keyword
 import tokenize
 from collections.abc import Collection, Iterable, Sequence
 
-from symrnn.functions.table import arities, callable_names
+from symrnn.functions.calls import arities, callable_names
 from symrnn.language.notation import GREEK, code_lines, elsewhere
 
 Token = tokenize.TokenInfo

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from symrnn.functions.table import callable_names
+from symrnn.functions.calls import callable_names
 from symrnn.language.reserved import KEYWORDS
 
 #: Signs of papers and what is written for them here.

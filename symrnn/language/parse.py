@@ -10,7 +10,8 @@ import tokenize
 from dataclasses import dataclass
 
 from symrnn.errors import CellError, Place
-from symrnn.functions.table import COMPARISONS, ELEMENTWISE, STRUCTURAL, arities
+from symrnn.functions.calls import STRUCTURAL, arities
+from symrnn.functions.table import COMPARISONS, ELEMENTWISE
 from symrnn.language.bounds import MAX_AXES, MAX_DELAY, MAX_DEPTH, MAX_TOKENS, refuse_unreadable
 from symrnn.language.cell import Apply, Axes, Equation, Expr, Name, Number
 from symrnn.language.draft import Declaration, Draft

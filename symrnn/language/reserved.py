@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import keyword
 
-from symrnn.functions.table import ELEMENTWISE, STRUCTURAL
+from symrnn.functions.calls import STRUCTURAL
+from symrnn.functions.table import ELEMENTWISE
 
 KEYWORDS = ("input", "state", "param", "const", "output", "extends")
 LONGEST = 60

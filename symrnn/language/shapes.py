@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from symrnn.errors import CellError, Place
+from symrnn.functions.whole_axis import WHOLE_AXIS
 from symrnn.language.bounds import MAX_JOINED
 from symrnn.language.cell import Apply, Axes, Equation, Expr, Name, Number, axis_parts, walk, written
 from symrnn.language.resolve import Resolved
@@ -126,7 +127,7 @@ class _Solver:
             if expr.op == "identity":
                 self.identity(expr, shape)
             else:
-                rule = _RULES.get((expr.op, len(args)) if expr.op in ("max", "min") else expr.op, _Solver.elementwise)
+                rule = _RULES.get((expr.op, len(args)) if expr.op in WHOLE_AXIS else expr.op, _Solver.elementwise)
                 shape.elastic = rule in (_Solver.elementwise, _Solver.added)
                 of_scalars = rule is _Solver.added and all(a.computed for a in args)
                 shape.computed = of_scalars or rule in (_Solver.reduction, _Solver.dot, _Solver.matmul)
@@ -257,7 +258,7 @@ class _Solver:
         return step
 
     def reduction(self, out: _Shape, args: list[_Shape], place: Place) -> Rule:
-        """sum, mean, max, min, norm, logsumexp: the last feature axis disappears."""
+        """sum, norm and the like: the last feature axis disappears."""
         (a,) = args
 
         def step(guess: int) -> bool:
@@ -271,7 +272,7 @@ class _Solver:
         return step
 
     def along(self, out: _Shape, args: list[_Shape], place: Place) -> Rule:
-        """softmax, layer_norm: same shape, over the last feature axis."""
+        """softmax and the like: same shape, over the last feature axis."""
         (a,) = args
 
         def step(guess: int) -> bool:
@@ -335,11 +336,7 @@ _RULES: dict[str | tuple[str, int], Callable[..., Rule]] = {
     **dict.fromkeys("+-", _Solver.added),
     "@": _Solver.matmul,
     ".T": _Solver.transpose,
-    **dict.fromkeys(("sum", "mean", "norm", "logsumexp"), _Solver.reduction),
-    ("max", 1): _Solver.reduction,
-    ("min", 1): _Solver.reduction,
-    "softmax": _Solver.along,
-    "layer_norm": _Solver.along,
+    **{(name, 1): _Solver.along if row.keeps else _Solver.reduction for name, row in WHOLE_AXIS.items()},
     "dot": _Solver.dot,
     "outer": _Solver.outer,
     "concat": _Solver.concat,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from symrnn.functions.table import LENGTHS, NORMALISED, SUMS
+from symrnn.functions.whole_axis import of_kind
 from symrnn.language.cell import Apply, Axes, Expr, Name, factors, walk
 from symrnn.language.resolve import Resolved
 from symrnn.language.shapes import Shapes
+
+#: Functions whose values have a length of their own making, that measure a length, and that sum up.
+NORMALISED, LENGTHS, SUMS = of_kind("normalised"), of_kind("length"), (*of_kind("sum"), "dot")
 
 
 def starts(resolved: Resolved, shapes: Shapes) -> dict[str, str]:

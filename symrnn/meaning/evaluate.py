@@ -12,6 +12,7 @@ import numpy as np
 
 from symrnn.functions import numeric
 from symrnn.functions.table import COMPARISONS, FUNCTIONS
+from symrnn.functions.whole_axis import WHOLE_AXIS, AxisFunction
 from symrnn.language.cell import Axes, Cell, Expr, Name, Number, axis_size, lengths, walk
 
 Array = numeric.Array
@@ -130,9 +131,9 @@ class _Step:
         if expr.op == "identity":
             return np.eye(axis_size(expr.axes[0], self.sizes))[None]
         args = [self.value(a) for a in expr.args]
-        if expr.op in _ON_AXES and not (expr.op in ("max", "min") and len(args) == 2):
-            if expr.op in ("max", "min"):
-                self.near_tie(args[0])
+        if expr.op in WHOLE_AXIS and len(args) == 1:
+            return self.whole_axis(WHOLE_AXIS[expr.op], args[0])
+        if expr.op in _ON_AXES:
             return np.asarray(_ON_AXES[expr.op](*args))
         args = [_aligned(v, a.axes, expr.axes) for v, a in zip(args, expr.args, strict=True)]
         if expr.op in _OPERATORS:
@@ -154,10 +155,11 @@ class _Step:
         if self.kinks is not None and op in COMPARISONS:
             self.kinks.append(float(np.min(np.abs(np.real(args[0] - args[1])))))
 
-    def near_tie(self, a: Array) -> None:
-        if self.kinks is not None and a.shape[-1] > 1:
-            ranked = np.sort(np.real(a), axis=-1)
-            self.kinks.append(float(np.min(np.diff(ranked, axis=-1))))
+    def whole_axis(self, row: AxisFunction, a: Array) -> Array:
+        ties = row.kinks if row.rule is None else None  # a rule says what the derivative at a kink is
+        if self.kinks is not None and ties is not None:
+            self.kinks.extend(np.ravel(ties(np.real(a))))
+        return np.asarray(row.value(a))
 
 
 def _older(name: str, lag: int) -> str:
@@ -184,25 +186,6 @@ def _matmul(a: Array, b: Array) -> Array:
     return np.asarray(np.einsum(spec, a, b))
 
 
-def _softmax(a: Array) -> Array:
-    e = np.exp(a - np.max(np.real(a), axis=-1, keepdims=True))
-    return np.asarray(e / e.sum(axis=-1, keepdims=True))
-
-
-def _logsumexp(a: Array) -> Array:
-    top = np.max(np.real(a), axis=-1)
-    return np.asarray(top + np.log(np.exp(a - top[..., None]).sum(axis=-1)))
-
-
-def _layer_norm(a: Array) -> Array:
-    centred = a - a.mean(axis=-1, keepdims=True)
-    return np.asarray(centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5))
-
-
-def _extreme(a: Array, best: Any) -> Array:
-    return np.asarray(np.take_along_axis(a, best(np.real(a), axis=-1)[..., None], axis=-1)[..., 0])
-
-
 def _concat(*args: Array) -> Array:
     batch = max(len(a) for a in args)
     return np.concatenate([np.broadcast_to(a, (batch, *a.shape[1:])) for a in args], axis=-1)
@@ -211,14 +194,6 @@ def _concat(*args: Array) -> Array:
 _ON_AXES: dict[str, Any] = {
     "@": _matmul,
     ".T": lambda a: np.swapaxes(a, -1, -2),
-    "sum": lambda a: a.sum(axis=-1),
-    "mean": lambda a: a.mean(axis=-1),
-    "norm": lambda a: np.sqrt((a * a).sum(axis=-1)),
-    "max": lambda a: _extreme(a, np.argmax),
-    "min": lambda a: _extreme(a, np.argmin),
-    "softmax": _softmax,
-    "logsumexp": _logsumexp,
-    "layer_norm": _layer_norm,
     "dot": lambda a, b: (a * b).sum(axis=-1),
     "outer": lambda a, b: a[..., :, None] * b[..., None, :],
     "concat": _concat,

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from symrnn.calculus.along_axis import tangent as tangent_of
 from symrnn.calculus.derive import Derivation
 from symrnn.calculus.ir import (
     BATCH,
     TIME,
+    AlongAxis,
     Concat,
     Contraction,
     Labels,
@@ -23,6 +25,7 @@ from symrnn.calculus.ir import (
     Statement,
     Value,
     axis_of,
+    numbered,
     symbol,
 )
 from symrnn.functions.numeric import Array, value
@@ -61,6 +64,8 @@ def execute(s: Statement, env: Mapping[str, Array], sizes: Sizes) -> Array:
             return np.asarray(np.arange(a.shape[-1]) == best[..., None], float)
         case Peak():
             return np.asarray(np.real(env[s.args[0].name]).max(axis=-1))
+        case AlongAxis():
+            return np.asarray(s.row.value(env[s.args[0].name]))
 
 
 def _aligned(array: Array, labels: Labels, out: Labels) -> Array:
@@ -222,12 +227,25 @@ def _pushed(s: Statement, d: Derivation, now: Mapping[str, Array], dots: Arrays,
         if edge.statement is not s:
             continue
         arg = s.args[edge.position]
-        if edge.partial is not None:
+        if isinstance(s, AlongAxis):
+            total = total + _along_axis(s, d.values, now, dots, sizes)
+        elif edge.partial is not None:
             refs = {symbol(r.name): _aligned(now[r.name], r.labels, s.out.labels) for r in _mentioned(s, edge.partial)}
             total = total + value(edge.partial, refs) * _aligned(dots[arg.name], arg.labels, s.out.labels)
         else:
             total = total + execute(*_with_dot(s, edge.position, now, dots), sizes)
     return np.asarray(total)
+
+
+def _along_axis(s: AlongAxis, values: dict[str, Value], now: Mapping[str, Array], dots: Arrays, sizes: Sizes) -> Array:
+    """The tangent of the statement's value, by the rule of its row."""
+    (a,) = s.args
+    moved, out = Ref(f"{a.name}·", a.labels), Ref(f"{s.out.name}·", s.out.labels)
+    known = dict(values)
+    env = {n: now[n] for n in (a.name, s.out.name, *axis_parts(axis_of(a.labels[-1])))} | {moved.name: dots[a.name]}
+    for x in tangent_of(s, moved, out, known, lambda name: numbered(name, known.__contains__)):
+        env[x.out.name] = execute(x, env, sizes)
+    return env[out.name]
 
 
 def _mentioned(s: Statement, partial: Any) -> list[Ref]:

@@ -15,7 +15,19 @@ import numpy as np
 import sympy as sp
 
 from symrnn.calculus.derive import Derivation
-from symrnn.calculus.ir import BATCH, Concat, Contraction, OneHot, Peak, Pointwise, Ref, Slice, Statement, Step
+from symrnn.calculus.ir import (
+    BATCH,
+    AlongAxis,
+    Concat,
+    Contraction,
+    OneHot,
+    Peak,
+    Pointwise,
+    Ref,
+    Slice,
+    Statement,
+    Step,
+)
 from symrnn.calculus.partials import DIFFERENTIABLE
 from symrnn.functions import numeric
 from symrnn.language.cell import axis_size
@@ -51,7 +63,9 @@ def compute(s: Statement, get: Any, values: dict[str, Any], sizes: dict[str, int
             best = (np.argmax if s.largest else np.argmin)(real, axis=-1)
             return np.asarray(np.eye(real.shape[-1])[best])
         case Peak():
-            return np.asarray(np.real(args[0][0]).max(axis=-1))
+            raise AssertionError(f"{s} stands in a schedule, not in a step")
+        case AlongAxis():
+            return np.asarray(s.row.value(args[0][0]))
 
 
 def _kinks(s: Statement, moving: list[Ref], get: Any) -> list[float]:
@@ -59,6 +73,8 @@ def _kinks(s: Statement, moving: list[Ref], get: Any) -> list[float]:
     if isinstance(s, OneHot):
         ranked = np.sort(np.real(get(s.args[0].name)), axis=-1)
         return [float(np.min(np.diff(ranked, axis=-1), initial=math.inf))]
+    if isinstance(s, AlongAxis) and s.row.kinks is not None:
+        return [float(np.min(s.row.kinks(np.real(get(s.args[0].name))), initial=math.inf))]
     if not isinstance(s, Pointwise):
         return []
     out = [x for x in s.out.labels if x != BATCH]
@@ -85,15 +101,12 @@ def _spread(value: Array, labels: list[str], out: list[str]) -> Array:
 
 
 def through(
-    statements: tuple[Statement, ...], by: str, row: Mapping[str, Array], shape: tuple[int, ...], step: Step,
-    sizes: dict[str, int],
-) -> Array:  # fmt: skip
-    """The Jacobian of the last of some statements by one value of the row, everything else in the row held fixed."""
+    s: Statement, by: str, row: Mapping[str, Array], shape: tuple[int, ...], step: Step, sizes: dict[str, int]
+) -> Array:
+    """The Jacobian of a statement by one value of the row, everything else in the row held fixed."""
     n = int(np.prod(shape, dtype=int))
     moved = {**row, by: row[by] + (1j * _TINY * np.eye(n)).reshape(n, *shape)}
-    for s in statements:
-        moved[s.out.name] = compute(s, moved.__getitem__, step.values, sizes)
-    value = moved[statements[-1].out.name]
+    value = compute(s, moved.__getitem__, step.values, sizes)
     return np.asarray(np.imag(np.broadcast_to(value, (n, *value.shape[1:]))).reshape(n, -1).T / _TINY)
 
 
@@ -336,11 +349,11 @@ class World:
         """The derivative of `of` at step t along a direction of a value of that step."""
         return np.asarray(np.tensordot(self.derivative(of, t, by, t), direction, axes=direction.ndim))
 
-    def through(self, stage: Stage, statements: tuple[Statement, ...], by: str, t: int) -> Array:
-        """The Jacobian of the last of some statements by one value that they read, as a matrix whatever the axes."""
+    def through(self, stage: Stage, s: Statement, by: str, t: int) -> Array:
+        """The Jacobian of a statement by one value that it reads, as a matrix whatever the axes."""
         p = stage.prefix
         row = {k.removeprefix(p): v[:1] for k, v in self.rows[t].items() if k.startswith(p)}
-        return through(statements, by, row, self.shape(p + by), stage.step, self.sizes)
+        return through(s, by, row, self.shape(p + by), stage.step, self.sizes)
 
     @property
     def state_size(self) -> int:

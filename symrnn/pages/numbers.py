@@ -11,6 +11,7 @@ import numpy as np
 
 from symrnn.calculus.ir import Labels, axis_of
 from symrnn.functions import numeric
+from symrnn.functions.whole_axis import ROWS
 from symrnn.language.cell import axis_size
 from symrnn.pages.document import Equation
 from symrnn.pages.evaluate import World
@@ -230,16 +231,6 @@ def _along(function: Callable[[Array], Array], keeps: bool = False) -> Callable[
     return call
 
 
-def _softmax(a: Array) -> Array:
-    e = np.exp(a - a.max(axis=-1, keepdims=True))
-    return np.asarray(e / e.sum(axis=-1, keepdims=True))
-
-
-def _layer_norm(a: Array) -> Array:
-    centred = a - a.mean(axis=-1, keepdims=True)
-    return np.asarray(centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5))
-
-
 def _hot(best: Any) -> Callable[[Array], Array]:
     return lambda a: np.asarray(np.eye(a.shape[-1])[best(a, axis=-1)])
 
@@ -254,21 +245,13 @@ def _slice(reader: Reader, node: Call) -> Array:
 
 
 _CALLS: dict[str, Callable[[Reader, Call], Array]] = {
-    "softmax": _along(_softmax, True),
-    "layer_norm": _along(_layer_norm, True),
+    **{row.name: _along(row.value, row.keeps) for row in ROWS.values()},
     "argmax": _along(_hot(np.argmax), True),
     "argmin": _along(_hot(np.argmin), True),
-    "norm": _along(lambda a: np.sqrt((a * a).sum(axis=-1))),
-    "mean": _along(lambda a: a.mean(axis=-1)),
-    "max": _along(lambda a: a.max(axis=-1)),
-    "min": _along(lambda a: a.min(axis=-1)),
-    "peak": _along(lambda a: a.max(axis=-1)),
-    "logsumexp": _along(lambda a: np.log(np.exp(a).sum(axis=-1))),
     "concat": _concat,
     "slice": _slice,
     "zero": lambda reader, node: np.zeros(tuple(axis_size(axis_of(x), reader.world.sizes) for x in node.labels)),
     "diag": lambda reader, node: np.diag(reader.array(node.args[0])),
     "ones": lambda reader, node: np.ones([axis_size(axis_of(x), reader.world.sizes) for x in node.labels]),
-    "std": _along(lambda a: np.sqrt(a.var(axis=-1) + 1e-5)),
     "identity": lambda reader, node: np.eye(axis_size(axis_of(node.labels[0]), reader.world.sizes)),
 }

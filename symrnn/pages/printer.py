@@ -10,6 +10,7 @@ import sympy as sp
 
 from symrnn.calculus.ir import Labels
 from symrnn.functions.table import Function
+from symrnn.functions.whole_axis import ROWS
 from symrnn.language.cell import axis_parts
 from symrnn.pages.formula import (
     Add,
@@ -393,14 +394,13 @@ class Spelling:
                 return to.row([to.word("diag"), to.fence("(", args[0])]), ATOM
             case "zero":
                 return to.number("0"), ATOM
-            case "norm":
-                return to.fence("||", args[0]), ATOM
             case "argmax" | "argmin":
                 inner = to.row([to.word(f"arg {node.op[3:]}"), to.op("dot"), self.text(node.args[0], POWER)])
                 return to.row([to.word("onehot"), to.fence("(", inner)]), ATOM
-            case "peak":
-                return to.row([to.word("max"), to.fence("(", args[0])]), ATOM
-        return to.row([to.word({"layer_norm": "LN"}.get(node.op, node.op)), to.fence("(", args[0])]), ATOM
+        row = ROWS[node.op]
+        if row.fence:
+            return to.fence(row.fence, args[0]), ATOM
+        return to.row([to.word(row.word or row.name), to.fence("(", args[0])]), ATOM
 
     def part(self, node: Call) -> str:
         """The axis that a slice cuts out, counted where it stands in the concatenation more than once."""

@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import sympy as sp
 
-from symrnn.calculus.ir import Concat, Contraction, OneHot, Peak, Pointwise, Ref, Slice, Statement, natural
-from symrnn.functions.table import COMPARISONS, FUNCTIONS, root
+from symrnn.calculus.ir import AlongAxis, Concat, Contraction, OneHot, Peak, Pointwise, Ref, Slice, Statement, natural
+from symrnn.functions.table import COMPARISONS, FUNCTIONS
+from symrnn.functions.whole_axis import WHOLE_AXIS
 from symrnn.language.cell import Apply, Axes, Cell, Expr, Name, Number
 from symrnn.pages.formula import (
     NOW,
@@ -54,8 +55,7 @@ def expression(expr: sp.Expr, values: Mapping[str, Formula], rank: Sequence[str]
     if isinstance(expr, sp.Pow):
         base = expression(expr.base, values, rank)
         return Fn(FUNCTIONS["sqrt"], (base,)) if expr.exp == sp.Rational(1, 2) else power(base, expr.exp)
-    row = FUNCTIONS["sqrt"] if type(expr).row is root else type(expr).row
-    return Fn(row, tuple(expression(a, values, rank) for a in expr.args))
+    return Fn(type(expr).row, tuple(expression(a, values, rank) for a in expr.args))
 
 
 def _product(expr: sp.Expr, values: Mapping[str, Formula], rank: Sequence[str]) -> Formula:
@@ -105,7 +105,9 @@ def statement(s: Statement, operand: Callable[[Ref], Formula]) -> Formula:
         case OneHot():
             return Call("argmax" if s.largest else "argmin", tuple(args), out, out[-1])
         case Peak():
-            return Call("peak", tuple(args), out, args[0].labels[-1])
+            raise AssertionError(f"{s} stands in a schedule, not in a step")
+        case AlongAxis():
+            return Call(s.row.name, tuple(args), out, s.args[0].labels[-1])
 
 
 def settled(formula: Formula, out: tuple[str, ...]) -> Formula:
@@ -154,7 +156,7 @@ class _Written:
         if isinstance(e, Name):
             time = None if e.name in self.fixed else NOW.shifted(-e.delay)
             return Sym(e.name, natural(e.axes), time)
-        if (e.op in ("sum", "mean", "max", "min") and len(e.args) == 1) or e.op in _AXES:
+        if (e.op in WHOLE_AXIS and len(e.args) == 1) or e.op in _AXES:
             return self.structure(e)
         return self.elementwise(e)
 
@@ -213,4 +215,4 @@ class _Written:
         return ein((left, right), out)
 
 
-_AXES = ("@", ".T", "norm", "softmax", "logsumexp", "layer_norm", "dot", "outer", "concat", "identity")
+_AXES = ("@", ".T", "dot", "outer", "concat", "identity")

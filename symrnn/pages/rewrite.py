@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from symrnn.pages.formula import Big, Call, Deriv, Fn, Formula, Num, Sym, Time, rebuilt, walk
+import sympy as sp
+
+from symrnn.functions.whole_axis import SHORTEST
+from symrnn.pages.formula import Big, Call, Deriv, Ein, Fn, Formula, Mul, Num, Sym, Time, mul, rebuilt, walk
 
 
 def at_time(node: Formula, change: Callable[[Time], Time]) -> Formula:
@@ -33,3 +36,20 @@ def substituted(node: Formula, values: Mapping[Formula, Formula]) -> Formula:
 def size(node: Formula) -> int:
     """How many symbols and operations a formula shows."""
     return sum(1 for x in walk(node) if isinstance(x, Sym | Num | Fn | Call))
+
+
+def tidy(node: Formula) -> Formula:
+    """√(aᵀ a) as ‖a‖, and lengths without the guard that keeps code from dividing by zero."""
+    node = rebuilt(node, tidy)
+    if isinstance(node, Mul):
+        return mul(*node.args)  # without the guard, equal factors can stand side by side
+    if not isinstance(node, Fn):
+        return node
+    inner = node.args[0]
+    if node.row.name == "max" and node.args[1] == Num(sp.Float(SHORTEST)):
+        return inner
+    if node.row.name == "sqrt" and isinstance(inner, Ein) and len(inner.args) == 2 and inner.args[0] == inner.args[1]:
+        (a, _) = inner.args
+        if inner.labels == a.labels[:-1]:
+            return Call("norm", (a,), inner.labels, a.labels[-1])
+    return node

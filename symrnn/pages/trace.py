@@ -9,10 +9,10 @@ from string import ascii_letters
 import sympy as sp
 
 from symrnn.calculus.derive import Contribution, Derivation
-from symrnn.calculus.ir import Contraction, Peak, Pointwise, Ref, Statement, reads
+from symrnn.calculus.ir import AlongAxis, Contraction, Pointwise, Ref, Statement, reads
 from symrnn.calculus.partials import Edge
+from symrnn.functions.whole_axis import WHOLE_AXIS
 from symrnn.language.cell import Carry, axis_parts
-from symrnn.pages.compounds import RULES, Compound, compounds, sums_of_powers, tidy
 from symrnn.pages.formula import (
     NOW,
     ONE,
@@ -28,13 +28,12 @@ from symrnn.pages.formula import (
     add,
     rebuilt,
     relabel,
-    repeated,
     unbatched,
     whole,
 )
 from symrnn.pages.names import Letter, letter
 from symrnn.pages.read import expression, settled, statement, written
-from symrnn.pages.rewrite import shifted, size, substituted
+from symrnn.pages.rewrite import shifted, size, substituted, tidy
 
 LARGE = 7
 ONE_TO_T = (Time("", 1), Time("T"))
@@ -51,9 +50,6 @@ class Trace:
         self.adjoints = {a.of: a for a in derivation.adjoints}
         self.carries: dict[str, Carry] = {c.name: c for c in self.cell.carries}
         self.variables = {v.name for v in self.cell.variables}
-        self.compounds = compounds(self.step)
-        self._inside = {n: c for c in self.compounds.values() for n in c.inner}
-        self._hidden = {n for c in self.compounds.values() for n in c.inner} | sums_of_powers(self.step)
         self._known: dict[tuple[str, str, int], Formula] = {}
         self.abbreviations = self._abbreviated()
         self._promote()
@@ -80,28 +76,22 @@ class Trace:
             and s.out.name not in self.variables
             and getattr(type(getattr(s, "expr", None)), "row", None) is None
             and not isinstance(getattr(s, "expr", None), sp.Symbol)
-            and self._may_be_named(s)
             and self._feeds_function(s.out.name)
         ]
 
-    def _may_be_named(self, s: Statement) -> bool:
-        """Is this not a step inside softmax, logsumexp or a norm, nor a shift by a maximum?"""
-        shift = any(isinstance(self.definitions.get(n), Peak) for n in reads(s))
-        return not shift and s.out.name not in self._hidden
-
     def _feeds_function(self, name: str) -> bool:
-        if any(c.source == name for c in self.compounds.values()):
-            return True
-        readers = [s for s in self.step.statements if isinstance(s, Pointwise) and name in reads(s)]
+        readers = [s for s in self.step.statements if isinstance(s, Pointwise | AlongAxis) and name in reads(s)]
         return any(
-            sp.Symbol(name, real=True) in getattr(s.expr, "args", ()) and hasattr(type(s.expr), "row") for s in readers
+            isinstance(s, AlongAxis)
+            or (sp.Symbol(name, real=True) in getattr(s.expr, "args", ()) and hasattr(type(s.expr), "row"))
+            for s in readers
         )
 
     def _promote(self) -> None:
         """A nameless value whose adjoint is long and needed twice gets a symbol too."""
         for a in self.d.adjoints:
             name = a.of
-            if name in self.definitions and not self.is_named(name) and self._may_be_named(self.definitions[name]):
+            if name in self.definitions and not self.is_named(name):
                 uses = sum(1 for e in self.edges_into(name) if e.wrt in self.adjoints)
                 if uses > 1 and size(self.adjoint(name)) > LARGE:
                     self.abbreviations.append(name)
@@ -160,17 +150,8 @@ class Trace:
         """The right-hand side of the statement that computes a value."""
         key = ("definition", name, len(self.abbreviations))
         if key not in self._known:
-            made = self._compound(name) or statement(self.definitions[name], self.operand)
-            self._known[key] = tidy(made)
+            self._known[key] = tidy(statement(self.definitions[name], self.operand))
         return self._known[key]
-
-    def _compound(self, name: str) -> Formula | None:
-        """softmax(a), ‖a‖ or LN(a) where a value is one."""
-        c = self.compounds.get(name)
-        if c is None:
-            return None
-        a = self.source(c)
-        return Call(c.op, (a,), unbatched(self.step.values[name].labels), a.labels[-1])
 
     def length(self, name: str) -> Formula:
         """The length of the last axis of a value."""
@@ -245,39 +226,25 @@ class Trace:
         a = self.adjoints[name]
         if not a.contributions:
             return ZERO
-        own = [c for c in a.contributions if self.compound_of(c) is None]
-        through = dict.fromkeys(x for c in a.contributions if (x := self.compound_of(c)) is not None)
-        if not through and len(own) == 1:
+        if len(a.contributions) == 1:
             return tidy(self._whole(a.statement))
-        parts = [*(self.contribution(name, c) for c in own), *(self.through(c) for c in through)]
-        return tidy(gathered(add(*parts)))
+        return tidy(gathered(add(*(self.contribution(name, c) for c in a.contributions))))
 
-    def compound_of(self, c: Contribution) -> Compound | None:
-        """The compound by which a contribution comes."""
-        return self._inside.get(c.edge.of) if c.edge is not None else None
-
-    def through(self, c: Compound) -> Formula:
-        """What a compound sends back to its source."""
-        labels = unbatched(self.step.values[c.result].labels)
-        y, back = self.value(c.result), repeated(self.delta(c.result), labels)
-        if self.step.values[c.result].timed and not self.step.values[c.source].timed:
-            back = Big("sum", "t", *ONE_TO_T, back)
-        return RULES[c.op].back(y, self.source(c), self.length(c.source), back)
-
-    def source(self, c: Compound) -> Formula:
-        """What a compound is a function of."""
-        return whole(self.value(c.source), unbatched(self.step.values[c.source].labels))
+    def argument(self, s: AlongAxis) -> Formula:
+        """What a function of a whole axis is taken of."""
+        (a,) = s.args
+        return whole(self.operand(a), unbatched(a.labels))
 
     def spoken(self, node: Formula) -> Formula:
-        """The formula with every softmax that has a symbol called by it."""
-        return substituted(node, self._softmaxes)
+        """The formula with every function of a whole axis that has a symbol called by it."""
+        return substituted(node, self._whole_axis)
 
     @cached_property
-    def _softmaxes(self) -> dict[Formula, Formula]:
+    def _whole_axis(self) -> dict[Formula, Formula]:
         found: dict[Formula, Formula] = {}
         for name in self.definitions:
             made = self.definition(name) if self.is_named(name) else ZERO
-            if isinstance(made, Call) and made.op == "softmax" and made.labels == self.symbol(name).labels:
+            if isinstance(made, Call) and made.op in WHOLE_AXIS and made.labels == self.symbol(name).labels:
                 found |= {shifted(made, k): shifted(self.symbol(name), k) for k in (0, 1)}
         return found
 

@@ -10,6 +10,7 @@ import sympy as sp
 from symrnn.calculus.ir import (
     BATCH,
     TIME,
+    AlongAxis,
     Concat,
     Contraction,
     Labels,
@@ -135,6 +136,8 @@ class Writer:
                 return f"one_hot({self.plain(s.args[0])}, np.{best})"
             case Peak():
                 return f"{self.plain(s.args[0])}.max(axis=-1)"
+            case AlongAxis():
+                raise AssertionError(f"{s} has not been expanded")
 
     def pointwise(self, s: Pointwise) -> str:
         names = {a.name: self.reference(a, s.out.labels) for a in s.args}

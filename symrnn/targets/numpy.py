@@ -232,7 +232,7 @@ class _Program:
 
     def __init__(self, program: Program, helpers: set[str]) -> None:
         self.program, self.d = program, program.derivation
-        self.cell, self.of = self.d.cell, self.d.step.tangent_of
+        self.cell, self.of, self.keys = self.d.cell, self.d.step.tangent_of, self.d.step.tangent_keys
         self.sweeps = [_Sweep(program, sweep, helpers) for sweep in program.sweeps]
         self.shared = {*program.saved, *(c.source for c in self.sweeps[0].part.carried)}
         self.shared |= {s.out.name for s in program.statements() if is_view(s)}
@@ -251,10 +251,11 @@ class _Program:
 
     def starts(self, given: str, sweep: Sweep) -> dict[str, str]:
         """What the carried values of a sweep begin with: of the adjoints beside tangents only those of tangents."""
-        plain = "zeros" if sweep.reverse and self.of else given
+        plain = "zeros" if sweep.reverse and self.keys else given
         along = given if sweep.reverse else f"dot_{given}"
         return {
-            c.key: f'{along}["{self.of[c.key]}"]' if c.key in self.of else f'{plain}["{c.key}"]' for c in sweep.carried
+            c.key: f'{along}["{self.keys[c.key]}"]' if c.key in self.keys else f'{plain}["{c.key}"]'
+            for c in sweep.carried
         }
 
     def inputs(self) -> list[str]:
@@ -283,7 +284,7 @@ class _Program:
     def last(self, sweep: int = 0, tangents: bool = False) -> Pairs:
         """The carried values at the end of a sweep, or their tangents."""
         ends = self.sweeps[sweep].ends()
-        return [(self.of.get(key, key), text) for key, text in ends.items() if (key in self.of) == tangents]
+        return [(self.keys.get(key, key), text) for key, text in ends.items() if (key in self.keys) == tangents]
 
     def gradients(self, variables: Sequence[Variable]) -> Pairs:
         return [(v.name, _array(self.result(self.d.gradients[v.name]), v.axes)) for v in variables]

@@ -81,8 +81,7 @@ def _reason(trace: Trace, c: Contribution) -> Iterator[Phrase]:
 def _reader(trace: Trace, c: Contribution) -> str:
     """The named value that an error comes from, behind values without a name."""
     assert c.edge is not None
-    compound = trace.compound_of(c)
-    reader = compound.result if compound else c.edge.of
+    reader = c.edge.of
     while not trace.is_named(reader):
         reader = trace.d.edges_from(reader)[0].of
     return reader
@@ -91,8 +90,8 @@ def _reader(trace: Trace, c: Contribution) -> str:
 def _kind(trace: Trace, c: Contribution) -> str:
     """How an error comes: a matrix product on the way, or a sum that no one sample sees, changes the word."""
     assert c.edge is not None
-    if trace.compound_of(c):
-        return "compound"
+    if c.rule == "along":
+        return c.rule
     name = c.edge.of
     while not trace.is_named(name):
         e = trace.d.edges_from(name)[0]

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import sympy as sp
 
-from symrnn.calculus.ir import Concat, Contraction, OneHot, Peak, reads
+from symrnn.calculus.ir import AlongAxis, Concat, Contraction, OneHot, reads
+from symrnn.functions.whole_axis import ROWS
 from symrnn.language.cell import Variable, axis_parts
 from symrnn.pages.document import Block, Equation, Equations, Mono, Phrase, Prose, Section, Table, Truth, Words, say
 from symrnn.pages.evaluate import Stage
@@ -84,10 +85,9 @@ def conventions(shown: list[Formula]) -> Section:
     if any(isinstance(x, Deriv) and x.kind in ("direct", "operand") for x in parts):
         phrases.append(say("convention.direct"))
     phrases += _functions(parts)
-    if any(isinstance(x, Call) and x.op == "norm" for x in parts):
-        phrases.append(say("convention.norm"))
-    if any(isinstance(x, Call) and x.op in ("layer_norm", "std") for x in parts):
-        phrases.append(say("convention.std"))
+    calls = {x.op for x in parts if isinstance(x, Call)}
+    noted = [row.convention for row in ROWS.values() if row.convention and row.name in calls]
+    phrases += [say(f"convention.{key}") for key in dict.fromkeys(noted)]
     slices = [x for x in parts if isinstance(x, Call) and x.op == "slice"]
     if slices:
         phrases.append(say("convention.slice"))
@@ -146,10 +146,9 @@ def local(trace: Trace, stage: Stage) -> Section:
     rows = tuple(_derivatives(trace, stage))
     if rows:
         blocks += [Prose((say("local.intro"),)), Equations(rows)]
-    shown = [s for s in trace.step.statements if not any(s in c.statements for c in trace.compounds.values())]
-    if any(isinstance(s, Contraction | Concat) for s in shown):
+    if any(isinstance(s, Contraction | Concat) for s in trace.step.statements):
         blocks.append(Prose((say("local.products"),)))
-    if any(isinstance(s, OneHot | Peak) for s in shown):
+    if any(isinstance(s, OneHot) for s in trace.step.statements):
         blocks.append(Prose((say("local.choices"),)))
     return Section("local", say("title.local"), tuple(blocks))
 
@@ -160,10 +159,8 @@ def _in_order(trace: Trace) -> list[str]:
 
 def _derivatives(trace: Trace, stage: Stage) -> list[Equation]:
     """∂out/∂operand for every elementwise statement; derivatives ±1 and those by plain parameters are left out."""
-    rows, seen = list(_compounds(trace, stage)), set()
+    rows, seen = list(_whole_axis(trace, stage)), set()
     for e in trace.d.edges:
-        if e.of in trace.compounds or any(e.of in c.inner for c in trace.compounds.values()):
-            continue
         if e.partial is None or e.partial in (1, -1) or trace.step.values[e.wrt].role == "param":
             continue
         out, own = unbatched(e.statement.out.labels), unbatched(e.statement.args[e.position].labels)
@@ -184,10 +181,11 @@ def _derivatives(trace: Trace, stage: Stage) -> list[Equation]:
     return rows
 
 
-def _compounds(trace: Trace, stage: Stage) -> Iterator[Equation]:
+def _whole_axis(trace: Trace, stage: Stage) -> Iterator[Equation]:
     """∂softmax(a)/∂a and the like, for vectors."""
     paths = Paths(trace)
-    for hop in (h for c in trace.compounds.values() for h in paths.hops(c.source) if h.compound is c):
+    applied = (s for s in trace.step.statements if isinstance(s, AlongAxis))
+    for hop in (h for s in applied for h in paths.hops(s.args[0].name) if h.statement is s):
         made = paths.matrix(hop)
         if made is not None:
             y, a = trace.value(hop.of), trace.value(hop.wrt)
@@ -198,4 +196,4 @@ def _compounds(trace: Trace, stage: Stage) -> Iterator[Equation]:
 
 def _measured(stage: Stage, hop: Hop, matrix: bool) -> Truth:
     """The Jacobian of a hop, a vector where it has one row."""
-    return lambda w, t: w.through(stage, hop.statements, hop.wrt, t)[slice(None) if matrix else 0]
+    return lambda w, t: w.through(stage, hop.statement, hop.wrt, t)[slice(None) if matrix else 0]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 import sympy as sp
 
-from symrnn.calculus.ir import Concat, Contraction, Pointwise, Ref
+from symrnn.calculus.along_axis import tangent
+from symrnn.calculus.ir import AlongAxis, Concat, Contraction, Pointwise, Ref, numbered
 from symrnn.calculus.partials import Edge
 from symrnn.functions import numeric
 from symrnn.functions.numeric import Array
 from symrnn.functions.table import Function
-from symrnn.pages.compounds import RULES, tidy
 from symrnn.pages.document import Block, Equation, Equations, Fold, LeftOut, Phrase, Prose, Section, Truth, rounded, say
 from symrnn.pages.evaluate import Stage, World
 from symrnn.pages.formula import (
@@ -34,8 +35,8 @@ from symrnn.pages.formula import (
 )
 from symrnn.pages.parts.gates import is_gate, table
 from symrnn.pages.parts.paths import STACK, Hop, Paths, Product, Walk, is_diagonal, stack
-from symrnn.pages.read import settled
-from symrnn.pages.rewrite import at_time, shifted
+from symrnn.pages.read import settled, statement
+from symrnn.pages.rewrite import at_time, shifted, tidy
 from symrnn.pages.trace import Trace
 
 WHOLE = 12
@@ -144,7 +145,7 @@ class _Jacobian:
         def value(world: World, t: int) -> Array:
             total = np.eye(int(np.prod(world.shape(w[0].wrt), dtype=int)))
             for h in w:
-                total = world.through(self.stage, h.statements, h.wrt, t) @ total
+                total = world.through(self.stage, h.statement, h.wrt, t) @ total
             return total.reshape(_shape(world, w[-1].of, w[0].wrt))
 
         return value
@@ -163,7 +164,7 @@ class _Jacobian:
     def is_carousel(self, w: Walk) -> bool:
         """Elementwise all the way and linear in what it carries: no weight matrix, no derivative of a nonlinearity."""
         for h in w:
-            s = h.statements[-1]
+            s = h.statement
             if not isinstance(s, Pointwise) or h.partial is None or s.args[h.edges[0].position].labels != s.out.labels:
                 return False
             if {h.wrt, h.of} & {x.name for x in h.partial.free_symbols}:
@@ -319,13 +320,21 @@ class _Tangents:
         if isinstance(s, Concat):
             parts = [self.operand(a) if self.depends(a.name) else Call("zero", (), unbatched(a.labels)) for a in s.args]
             return Call("concat", tuple(parts), unbatched(s.out.labels), s.out.labels[-1])
-        compound = self.trace.compounds.get(name)
-        if compound is not None:
-            ref = next(a for x in compound.statements for a in x.args if a.name == compound.source)
-            y, a = self.trace.value(name), self.trace.operand(ref)
-            return RULES[compound.op].moved(y, a, self.trace.length(compound.source), self.operand(ref))
+        if isinstance(s, AlongAxis):
+            return self.along(s)
         terms = [self.through(e) for e in self.trace.edges_into(name) if self.depends(e.wrt)]
         return settled(tidy(add(*terms)), unbatched(s.out.labels))
+
+    def along(self, s: AlongAxis) -> Formula:
+        """d row(a) as the rule of the row writes it in da."""
+        (a,) = s.args
+        values = dict(self.trace.step.values)
+        moved = Ref(numbered(f"moved_{a.name}", values.__contains__), a.labels)
+        values[moved.name] = replace(values[a.name], name=moved.name)
+        known = {moved.name: self.operand(a)}
+        for x in tangent(s, moved, s.out, values, lambda name: numbered(name, values.__contains__)):
+            known[x.out.name] = statement(x, lambda ref: known.get(ref.name) or self.trace.operand(ref))
+        return tidy(known[s.out.name])
 
     def through(self, e: Edge) -> Formula:
         s = e.statement
@@ -356,11 +365,11 @@ class _Tangents:
 
 def _is_slope(h: Hop) -> bool:
     """Is this the derivative of a nonlinearity?"""
-    return h.compound is not None or hasattr(type(getattr(h.statements[-1], "expr", None)), "row")
+    return isinstance(h.statement, AlongAxis) or hasattr(type(getattr(h.statement, "expr", None)), "row")
 
 
 def _is_product(h: Hop) -> bool:
-    return h.compound is None and isinstance(h.statements[-1], Contraction)
+    return isinstance(h.statement, Contraction)
 
 
 def _shape(world: World, of: str, by: str) -> tuple[int, ...]:

@@ -7,14 +7,15 @@ from functools import cached_property
 
 import sympy as sp
 
-from symrnn.calculus.ir import Concat, Contraction, Pointwise, Statement
+from symrnn.calculus.ir import AlongAxis, Concat, Contraction, Labels, Pointwise, Statement
 from symrnn.calculus.partials import Edge
-from symrnn.pages.compounds import RULES, Compound, tidy
+from symrnn.functions.whole_axis import AxisFunction
 from symrnn.pages.formula import (
     NOW,
     ONE,
     Call,
     Chain,
+    Ein,
     Formula,
     Map,
     Mul,
@@ -25,10 +26,12 @@ from symrnn.pages.formula import (
     ein,
     mul,
     neg,
+    relabel,
     repeated,
     unbatched,
 )
-from symrnn.pages.rewrite import shifted
+from symrnn.pages.read import expression
+from symrnn.pages.rewrite import shifted, tidy
 from symrnn.pages.trace import Trace
 
 MANY, LONGEST = 8, 24
@@ -37,13 +40,12 @@ STACK = Sym("*", ("*",))
 
 @dataclass(frozen=True)
 class Hop:
-    """All the ways in which `of` depends on `wrt` at once: the operands of one statement, or a whole compound."""
+    """All the ways in which `of` depends on `wrt` at once: the operands of one statement."""
 
     wrt: str
     of: str
-    statements: tuple[Statement, ...]
-    edges: tuple[Edge, ...] = ()
-    compound: Compound | None = None
+    statement: Statement
+    edges: tuple[Edge, ...]
 
     @property
     def partial(self) -> sp.Expr | None:
@@ -80,16 +82,12 @@ class Paths:
         self.measured: dict[str, dict[str, tuple[int, int]]] = {}
 
     def hops(self, name: str) -> list[Hop]:
-        """What reads a value directly, compounds as one."""
+        """What reads a value directly."""
         if name not in self.known:
-            compounds = self.trace.compounds
             found: dict[str, list[Edge]] = {}
             for e in self.trace.d.edges_from(name):
-                if e.of not in compounds or name not in compounds[e.of].inner:
-                    found.setdefault(e.of, []).append(e)
-            whole = [Hop(name, c.result, c.statements, (), c) for c in compounds.values() if c.source == name]
-            plain = [Hop(name, of, (edges[0].statement,), tuple(edges)) for of, edges in found.items()]
-            self.known[name] = plain + whole
+                found.setdefault(e.of, []).append(e)
+            self.known[name] = [Hop(name, of, edges[0].statement, tuple(edges)) for of, edges in found.items()]
         return self.known[name]
 
     def count(self, start: str, goal: str) -> int:
@@ -136,7 +134,7 @@ class Paths:
         hops = list(walk)
         while hops:
             h = hops.pop(0)
-            if isinstance(h.statements[0], Concat):
+            if isinstance(h.statement, Concat):
                 if not hops or not _is_product(hops[0]):
                     return None
                 single = self.columns(h, hops.pop(0))
@@ -152,21 +150,25 @@ class Paths:
 
     def matrix(self, h: Hop) -> Map | None:
         """The Jacobian of one hop between vectors and scalars."""
-        last = h.statements[-1]
-        if h.compound is not None:
-            y, a = self.trace.value(h.of), self.trace.source(h.compound)
-            if len(a.labels) != 1:
-                return None
-            outer = "".join(y.labels)
-            inner = f"{outer}'" if outer else a.labels[0]
-            return Map(RULES[h.compound.op].jacobian(y, a, self.trace.length(h.wrt)), outer, inner)
-        out, arg = unbatched(last.out.labels), unbatched(last.args[h.edges[0].position].labels)
+        s = h.statement
+        if isinstance(s, AlongAxis):
+            return self.along(s)
+        out, arg = unbatched(s.out.labels), unbatched(s.args[h.edges[0].position].labels)
         if len(out) > 1 or len(arg) > 1:
             return None
         outer, inner = "".join(out), "".join(arg)
-        if isinstance(last, Pointwise):
+        if isinstance(s, Pointwise):
             return Map(add(*(self.trace.partial(e) for e in h.edges)), outer, inner)
         return Map(add(*(self.other(e) for e in h.edges)), outer, inner)
+
+    def along(self, s: AlongAxis) -> Map | None:
+        """The Jacobian of a function of a whole axis, as its row has it, where that axis is the only one."""
+        y, a = self.trace.value(s.out.name), self.trace.argument(s)
+        if len(a.labels) != 1:
+            return None
+        outer = "".join(y.labels)
+        inner = f"{outer}'" if outer else a.labels[0]
+        return Map(jacobian(s.row, y, a, self.trace.length(s.args[0].name)), outer, inner)
 
     def other(self, e: Edge) -> Formula:
         """What a product multiplies an operand with."""
@@ -180,7 +182,7 @@ class Paths:
     def columns(self, picks: Hop, product: Hop) -> Map | None:
         """A concatenation and the matrix that multiplies it: the columns that belong to one part."""
         (e,) = product.edges
-        s, whole = e.statement, picks.statements[0]
+        s, whole = e.statement, picks.statement
         out = unbatched(s.out.labels)
         matrix = self.other(e)
         if len(out) > 1 or len(matrix.labels) != 2 or matrix.labels[-1] != s.args[e.position].labels[-1]:
@@ -194,6 +196,51 @@ class Paths:
         return Map(add(*parts), "".join(out), inner)
 
 
+class _Matrix:
+    """The formulas of which a row of the table makes its Jacobian, each behind a symbol."""
+
+    def __init__(self, y: Formula, length: Formula) -> None:
+        self.square: Labels = (y.labels[0], f"{y.labels[0]}'") if y.labels else ()
+        self.length = length
+        self.formulas: dict[str, Formula] = {}
+
+    def symbol(self, formula: Formula) -> sp.Symbol:
+        name = next((n for n, f in self.formulas.items() if f == formula), f"m{len(self.formulas)}")
+        self.formulas[name] = formula
+        return sp.Symbol(name, real=True)
+
+    @property
+    def size(self) -> sp.Symbol:
+        return self.symbol(self.length)
+
+    @property
+    def identity(self) -> sp.Symbol:
+        return self.symbol(Call("identity", (), self.square))
+
+    @property
+    def ones(self) -> sp.Symbol:
+        return self.symbol(Call("ones", (), self.square))
+
+    def diag(self, a: sp.Symbol) -> sp.Symbol:
+        return self.symbol(Call("diag", (self.formulas[a.name],), self.square))
+
+    def outer(self, a: sp.Symbol, b: sp.Symbol) -> sp.Symbol:
+        column = relabel(self.formulas[b.name], {self.square[0]: self.square[1]})
+        return self.symbol(Ein((self.formulas[a.name], column), self.square))
+
+    def apply(self, row: AxisFunction, a: sp.Symbol) -> sp.Symbol:
+        source = self.formulas[a.name]
+        return self.symbol(Call(row.name, (source,), source.labels if row.keeps else (), source.labels[-1]))
+
+
+def jacobian(row: AxisFunction, y: Formula, a: Formula, length: Formula) -> Formula:
+    """∂y/∂a of y = row(a), where a is a vector of the given length."""
+    assert row.rule is not None and row.rule.jacobian is not None
+    matrix = _Matrix(y, length)
+    expr = row.rule.jacobian(matrix, matrix.symbol(y), matrix.symbol(a))
+    return expression(expr, matrix.formulas, list(matrix.formulas))
+
+
 def stack(trace: Trace) -> list[Formula]:
     """Everything that a step leaves for the next, older values too."""
     carries = (trace.carries[k] for k in trace.step.carried)
@@ -202,7 +249,7 @@ def stack(trace: Trace) -> list[Formula]:
 
 def _is_product(h: Hop) -> bool:
     """Does a single product read the value, and once?"""
-    return h.compound is None and len(h.edges) == 1 and isinstance(h.statements[0], Contraction)
+    return len(h.edges) == 1 and isinstance(h.statement, Contraction)
 
 
 def is_diagonal(m: Map) -> bool:
