@@ -5,6 +5,7 @@ A mistake stands below an input x[I] and a state h[H], unless it begins with dec
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -28,6 +29,35 @@ def test_the_whole_text_of_an_error(mistake: str) -> None:
         symrnn.parse(text, "cell", "my.cell")
     said = "\n".join(line.rstrip() for line in str(caught.value).splitlines())
     assert said == ROWS[mistake]
+    place = caught.value.place
+    assert place is not None and place.text == text.split("\n")[place.line - 1]
+
+
+@pytest.mark.parametrize("mistake", [m for m, said in ROWS.items() if "A cell needs" in said or "It needs one" in said])
+def test_the_input_that_is_proposed_is_accepted(mistake: str) -> None:
+    text = mistake if mistake.startswith(WHOLE_FILES) else HEAD + mistake
+    proposed = re.search(r"write (?:(input .*) and )?(\w+) = (.*)\.$", ROWS[mistake])
+    assert proposed
+    followed = re.sub(rf"^{proposed[2]} = .*", f"{proposed[2]} = {proposed[3]}", text, flags=re.MULTILINE)
+    try:
+        symrnn.parse(f"{proposed[1] or ''}\n{followed}")
+    except CellError as error:
+        assert "called like a matrix" in error.wrong  # a second mistake, which only the next reading shows
+
+
+@pytest.mark.parametrize("mistake", [m for m, said in ROWS.items() if "(with the axes you mean" in said])
+def test_the_shape_that_is_proposed_is_accepted(mistake: str) -> None:
+    text = mistake if mistake.startswith(WHOLE_FILES) else HEAD + mistake
+    for _ in range(3):
+        try:
+            symrnn.parse(text)
+            break
+        except CellError as error:
+            proposed = re.search(r"((?:param|state) \w+\[.*?\]) \(with the axes", error.advice)
+            assert proposed, error
+            text = f"{text}\n{proposed[1]}"
+    else:
+        pytest.fail("no end of what must be declared")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import keyword
+import re
 import tokenize
 from collections.abc import Collection, Iterable, Sequence
 
@@ -25,8 +26,9 @@ BARE = "Functions are called by their bare name."
 #: How people call another form of a value, the value of the step before, and what they take to be known.
 VARIANTS = ("tilde", "hat", "bar", "new", "next", "cand", "candidate")
 STEPS = ("t", "k", "n")
-EARLIER = ("prev", "previous", "last", "old", "tm1", "before")
+EARLIER = ("prev", "previous", "last", "old", "before")
 CONSTANTS = {"eps": "1e-5", "pi": "3.141592653589793"}
+INFINITE, UNDEFINED = ("inf", "infty", "infinity", "ninf"), ("nan",)
 IDENTITIES = ("I", "Id", "eye")
 
 #: Kinds of Python expressions that are not part of the language.
@@ -60,30 +62,50 @@ def suggest(word: str, known: list[str]) -> str:
     return f"Did you mean {near[0]}?" if near else ""
 
 
-def in_doubt(name: str, values: Collection[str], known: Sequence[str], params: Collection[str]) -> str:
+def in_doubt(
+    name: str, values: Collection[str], known: Sequence[str], params: Collection[str], axes: Sequence[str]
+) -> str:
     """Why a name that nothing defines may not be the parameter it would become, or nothing.
 
-    `values` are the names that have a value at every step, `known` all that the file defines, `params` its parameters.
+    `values` are the names that have a value at every step, `known` all that the file defines, `params` its parameters,
+    `axes` its axes, the likeliest first.
     """
     base, _, index = name.rpartition("_")
     if base in values and index in STEPS:
         return f"{name} is not defined: the value of this step is written {base}, the one before {base}[t-1]."
     if base in values and index in EARLIER:
         return f"{name} is not defined: the value one step ago is written {base}[t-1]."
+    if base in values and (steps := re.fullmatch(r"(?:lag|tm|minus)([1-9]\d*)", index)):
+        ago = "one step" if steps[1] == "1" else f"{steps[1]} steps"
+        return f"{name} is not defined: the value {ago} ago is written {base}[t-{steps[1]}]."
     if index in values and base in EARLIER:
         return f"{name} is not defined: the value one step ago is written {index}[t-1]."
+    if meant := number_meant(name):
+        return f"{name} is not defined. {meant}"
+    if name in IDENTITIES:
+        axis = axes[0] if axes else "H"
+        return f"{name} is not defined. The identity matrix is identity({axis}), {axis} being its axis."
+    if base in IDENTITIES and index in axes:
+        return f"{name} is not defined. The identity matrix is identity({index})."
     if near := nearest(name, known):
         return f"Did you mean {near}? {name} is not defined."
-    if name in CONSTANTS:
-        return f"{name} is not defined. A constant is declared with its number: const {name} = {CONSTANTS[name]}."
-    if name in IDENTITIES:
-        return f"{name} is not defined. The identity matrix is identity(H), H being its axis."
     if base in values and index in VARIANTS:
         return f"No equation defines {name}."
     users = [p for p in params if not base and p != name and _weight_of(p) == name]
     if users:
         verb = "looks" if len(users) == 1 else "look"
         return f"No equation defines {name}, though {' and '.join(sorted(users)[:2])} {verb} as if one should."
+    return ""
+
+
+def number_meant(name: str) -> str:
+    """What to write for a name that elsewhere stands for a number, or nothing."""
+    if name in CONSTANTS:
+        return f"A constant is declared with its number: const {name} = {CONSTANTS[name]}."
+    if name.lower() in INFINITE:
+        return "All numbers are finite: write a large one, such as 1e9 or -1e9."
+    if name.lower() in UNDEFINED:
+        return "All numbers are finite: leave values out by where(…)."
     return ""
 
 
@@ -161,6 +183,8 @@ def refused(node: ast.expr) -> tuple[str, str]:
     match node:
         case ast.Attribute(attr=name) if found := _stands_alone(name):
             return found
+        case ast.Attribute(value=ast.Name(), attr=name) if meant := number_meant(name):
+            return f"{ast.unparse(node)} is not part of the language.", meant
         case ast.BinOp(op=op) | ast.Compare(ops=[op]) if type(op) in OPERATORS:
             return OPERATORS[type(op)], ""
     return KINDS.get(type(node), "This kind of expression is not part of the language."), ""

@@ -13,7 +13,8 @@ from symrnn.language.reserved import KEYWORDS
 #: Signs of papers and what is written for them here.
 SIGNS = dict.fromkeys("×·⋅", "* or @") | dict.fromkeys("⊙∘∗◦", "*") | dict.fromkeys("−–—", "-")
 SIGNS |= {"÷": "/", "≥": ">=", "≤": "<=", "←": "=", "⊗": "outer(a, b)", "‖": "norm(a)", "√": "sqrt(a)"}
-SIGNS |= {"∑": "sum(a)", "Σ": "Sigma", "∞": "a number", "⊤": ".T", "⟨": "dot(a, b)", "⟩": "dot(a, b)", "′": ".T"}
+SIGNS |= {"∑": "sum(a)", "Σ": "Sigma", "⊤": ".T", "⟨": "dot(a, b)", "⟩": "dot(a, b)", "′": ".T"}
+SIGNS |= {"∞": "a large number, such as 1e9,"}
 
 #: Commands of LaTeX other than functions and letters.
 COMMANDS = {
@@ -34,6 +35,7 @@ COMMANDS = {
     "le": "<=",
     "gets": "=",
     "leftarrow": "=",
+    "infty": "a large number, such as 1e9",
 }
 ACCENTS = {"tilde": "tilde", "widetilde": "tilde", "hat": "hat", "widehat": "hat", "bar": "bar", "overline": "bar"}
 COMBINING = {"TILDE": "tilde", "CIRCUMFLEX ACCENT": "hat", "MACRON": "bar", "OVERLINE": "bar", "DOT ABOVE": "dot"}
@@ -122,6 +124,11 @@ def code_lines(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
         elif text and not text.startswith("#"):
             begun = True
             yield number, line.split("#")[0]
+
+
+def named_outside_brackets(lines: Sequence[str]) -> set[str]:
+    """Every name of a file but those of axes that only declarations hold."""
+    return {n for _, code in code_lines(lines) for n in re.findall(r"[A-Za-z]\w*", re.sub(r"\[[^\]]*\]", "", code))}
 
 
 # -- what each pattern means ---------------------------------------------------------------------------------

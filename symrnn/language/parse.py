@@ -15,7 +15,8 @@ from symrnn.language.bounds import MAX_AXES, MAX_DELAY, MAX_DEPTH, MAX_TOKENS, r
 from symrnn.language.cell import Apply, Axes, Equation, Expr, Name, Number
 from symrnn.language.draft import Declaration, Draft
 from symrnn.language.hints import EXTENDS, indexed, miscalled, neither, refused, slip, unbalanced, unknown_function
-from symrnn.language.notation import code_lines, foreign
+from symrnn.language.notation import code_lines, foreign, named_outside_brackets
+from symrnn.language.proposals import free_axes
 from symrnn.language.reserved import KEYWORDS, refused_definition, refused_name
 
 STARTS = ("zeros", "ones", "identity", "orthogonal", "glorot", "uniform")
@@ -67,7 +68,7 @@ class _Reader:
     def __init__(self, text: str, name: str, source: str) -> None:
         self.text, self.source = text.removeprefix("\ufeff").replace("\r\n", "\n"), source
         self.lines = self.text.split("\n")
-        self.draft = Draft(name, source)
+        self.draft = Draft(name, source, self.place(1, 0))
 
     def place(self, line: int, column: int, width: int = 1) -> Place:
         """`line` from 1, `column` from 0 (characters)."""
@@ -215,10 +216,11 @@ class _Reader:
                 raise self.fail("syntax", place, BARE[kind])
             return ()
         words = [t.string for t in item]
-        example = f"{kind} {place.text[place.column - 1 : place.column - 1 + place.width]}[H]"
+        scalar = f"{kind} {place.text[place.column - 1 : place.column - 1 + place.width]}"
+        example = f"{scalar}[{next(free_axes(named_outside_brackets(self.lines)))}]"
         if len(words) < 2 or words[0] != "[" or words[-1] != "]":
             article = "An" if kind == "input" else "A"
-            wrong = f"{article} {kind} is declared with its axes, like {example}, or {example[:-3]}[] for a scalar."
+            wrong = f"{article} {kind} is declared with its axes, like {example}, or {scalar}[] for a scalar."
             raise self.fail("syntax", place, wrong)
         if any(t.type == tokenize.NUMBER for t in item):
             wrong = f"An axis is a name, like {example}; its length is known when the code runs."

@@ -7,6 +7,7 @@ from typing import TypeGuard
 
 from symrnn.errors import CellError
 from symrnn.language.cell import Apply, Axes, Expr, Name, factors, walk, written
+from symrnn.language.proposals import free_name
 from symrnn.language.resolve import Resolved
 from symrnn.language.shapes import Shapes, infer
 
@@ -73,7 +74,8 @@ def _refuse_added_sizes(shapes: Shapes, resolved: Resolved) -> None:
                     wrong = f"{size.name} is the length of an axis, a number, and is added to a matrix."
                     square = node.axes[0] == node.axes[1]
                     advice = f"Write identity({node.axes[0]}) for the identity matrix." if square else ""
-                    number = f"Give the number a name, n = {size.name}, if it is meant."
+                    n = free_name("n", shapes.axes)
+                    number = f"Give the number a name, {n} = {size.name}, if it is meant."
                     raise CellError("shape", size.place, wrong, f"{advice} {number}".strip())
 
 
