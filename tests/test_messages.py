@@ -13,8 +13,10 @@ import pytest
 
 import symrnn
 from symrnn.errors import CellError, Place
+from symrnn.functions.table import callable_names
 from symrnn.language.load import gallery, heads, load
-from symrnn.language.notation import foreign
+from symrnn.language.notation import ELSEWHERE, foreign
+from symrnn.language.parse import read
 
 TABLE = (Path(__file__).parent / "messages.txt").read_text(encoding="utf-8").rstrip("\n")
 ROWS: dict[str, str] = dict(row.split("\n---\n") for row in TABLE.split("\n====\n"))  # type: ignore[misc]
@@ -131,3 +133,22 @@ def test_no_line_takes_long_to_look_through(part: str) -> None:
     for line in (part * (2000 // len(part)), "x = [" + part * (1900 // len(part))):
         foreign(line)
     assert time.perf_counter() - start < 0.2
+
+
+def test_functions_of_elsewhere_are_none_of_the_language() -> None:
+    assert not ELSEWHERE.keys() & {*callable_names()}
+    assert all(name == name.lower() for name in ELSEWHERE), "names are compared in small letters"
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+@pytest.mark.parametrize("form", ["{}(h[t-1])", "{}(t)", "np.{}(x)", "(W @ x).{}()"])
+def test_a_function_of_elsewhere_is_told_in_one_line(form: str, name: str) -> None:
+    with pytest.raises(CellError) as caught:
+        symrnn.parse(f"{HEAD}h = W @ x + {form.format(name)}")
+    assert (caught.value.wrong, caught.value.advice) == (f"There is no function {name}.", ELSEWHERE[name])
+
+
+@pytest.mark.parametrize("name", [n for n, said in ELSEWHERE.items() if re.fullmatch(r"Write [^:]*\.", said)])
+def test_what_is_written_instead_of_a_function_is_read(name: str) -> None:
+    written = re.sub(r"(, (with|the) | for ).*", "", ELSEWHERE[name].removeprefix("Write ").removesuffix("."))
+    assert read(f"y = {written}", "cell", "my.cell").equations[0].text == f"y = {written}"

@@ -196,9 +196,9 @@ def miscalled(node: ast.Call) -> tuple[str, str] | None:
         case ast.Call(
             func=ast.Name(id=name),
             args=[ast.BinOp(left=ast.Name(id="t"), op=ast.Sub(), right=ast.Constant(value=int() as lag))],
-        ) if name not in callable_names():
+        ) if not _is_function(name):
             return "A past value is written in square brackets.", f"Write {name}[t-{lag}]."
-        case ast.Call(func=ast.Name(id=name), args=[ast.Name(id="t")]) if name not in callable_names():
+        case ast.Call(func=ast.Name(id=name), args=[ast.Name(id="t")]) if not _is_function(name):
             return "The value of this step is a bare name.", f"Write {name}."
         case ast.Call(func=ast.Attribute(attr=name)):
             return _stands_alone(name) or (f"There is no function {name}.", "")
@@ -210,10 +210,15 @@ def miscalled(node: ast.Call) -> tuple[str, str] | None:
     return None
 
 
+def _is_function(name: str) -> bool:
+    """Is it a function here or elsewhere, so that f(t) is no past value?"""
+    return name in callable_names() or bool(elsewhere(name))
+
+
 def unknown_function(name: str, count: int, values: set[str]) -> str:
     """What to write: another library's word put in ours, what is close and takes as many arguments, or a product."""
     near = nearest(name, [n for n in callable_names() if count in arities(n)])
-    if elsewhere(name) or near:
+    if name not in values and (elsewhere(name) or near):
         return elsewhere(name) or f"Did you mean {near}?"
     product = name in values or len(name.split("_", maxsplit=1)[0]) == 1
     step = " A step function is where(a > 0, 1, 0)." if name in ("H", "Theta", "theta") and count == 1 else ""
