@@ -51,8 +51,16 @@ OPERATORS: dict[type[ast.AST], str] = {
     ast.Eq: "Two computed numbers are hardly ever equal: a comparison is one of > < >= <=.",
     ast.NotEq: "Two computed numbers are nearly always different: a comparison is one of > < >= <=.",
     ast.Mod: "There is no remainder %; a mask that comes and goes can be an input.",
-    ast.FloorDiv: "There is no division without remainder; write / for the quotient.",
+    ast.FloorDiv: "There is no division without remainder; write / for the quotient. A comment begins with #.",
     ast.BitAnd: "There is no &: put one where(…) into another, or multiply their values.",
+}
+
+
+#: Words of Python that begin a statement, and what stands for it here.
+STATEMENTS = {
+    **dict.fromkeys(("import", "from", "def", "class", "lambda", "with", "exec", "eval", "return"), ""),
+    **dict.fromkeys(("for", "while"), "There are no loops: a cell is one step, and h[t-1] is what the last step made."),
+    **dict.fromkeys(("if", "elif", "else"), "Write where(a > 0, b, c) for a choice."),
 }
 
 
@@ -163,19 +171,31 @@ def neither(words: list[str], keywords: Sequence[str]) -> tuple[str, str]:
         return EXTENDS
     if words[0] in keywords:
         return f"After {words[0]} a name is expected.", "A name is ASCII letters, digits and underscores."
+    if words[0] in STATEMENTS:
+        return _statement(words[0])
     if "=" in words and words[1:2] in (["["], ["("]):
         return "The left side of an equation is a bare name: this step's value.", f"Write {words[0]} = …"
     if "=" in words and words[1:2] == ["/"]:
         wrong = "The left side of an equation is a bare name, not a derivative."
         return wrong, "Write the step that is computed, like h = h[t-1] + dt * (…)."
-    if words[0] in ("import", "from", "def", "class", "for", "while", "if", "lambda", "with", "exec", "eval"):
-        return f"{words[0]} is not part of the language: a cell file holds equations only.", ""
     if "=" in words and words[1:2] == [","]:
         return "One equation defines one name.", ""
+    if "=" in words[2:] and not words[1].isidentifier():
+        wrong = f"{words[1]} has no meaning on the left of =."
+        return wrong, "The left side of an equation is a bare name: letters, digits and underscores."
     advice = suggest(words[0], list(keywords)) or f"Declarations begin with {', '.join(keywords)}."
     if "=" not in words and "[" not in words:
         advice += ' A comment begins with #, and a title stands in """triple quotes""".'
     return "This is neither a declaration nor an equation name = expression.", advice
+
+
+def block(words: list[str]) -> tuple[str, str]:
+    """What is wrong with a line that ends in a colon, when indented lines follow it, and what to write."""
+    return _statement(words[0]) if words[0] in STATEMENTS else ("A colon opens no block: there are equations only.", "")
+
+
+def _statement(word: str) -> tuple[str, str]:
+    return f"{word} is not part of the language: a cell file holds equations only.", STATEMENTS[word]
 
 
 def refused(node: ast.expr) -> tuple[str, str]:

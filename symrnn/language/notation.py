@@ -233,6 +233,19 @@ def _column(match: re.Match[str]) -> Slip | None:
     return _slip(match, "Vectors are not joined with ; here.", "Write concat(a, b).")
 
 
+def _comment(match: re.Match[str]) -> Slip | None:
+    """What begins a comment in other languages, where no operator could stand."""
+    before, after = match.string[: match.start()].split(), match.string[match.end() :]
+    declares, prose = before[:1] and before[0] in KEYWORDS, _PROSE.match(after)
+    if not declares and before and not (prose and match[0] != "%"):
+        return None
+    return _slip(match, f"{match[0]} has no meaning here.", "A comment begins with #.")
+
+
+def _tilde(match: re.Match[str]) -> Slip:
+    return _slip(match, f"{match[0]}: a tilde has no meaning here.", f"Write {match['name']}_tilde.", "name")
+
+
 def _bars(match: re.Match[str]) -> Slip:
     return _slip(match, f"{match[0]} has no meaning here.", "Write abs(a) for an absolute value, norm(a) for a length.")
 
@@ -274,6 +287,9 @@ def _sign(match: re.Match[str]) -> Slip:
     return _slip(match, f"{char!r} ({code}, {name}) has no meaning here.", "")
 
 
+#: Two words with nothing between them.
+_PROSE = re.compile(r"\s*[A-Za-z]\w*\s+(?!(?:and|or|if|else)\b)[A-Za-z]")
+
 _PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Slip | None]], ...] = (
     (
         re.compile(r"(?P<shown>\\(?P<word>[A-Za-z]+)(\{(?P<inside>\w+)\})?)(?P<following>\s*(\\left\s*)?\()?"),
@@ -282,6 +298,8 @@ _PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Slip | None]],
     (re.compile(r"(?<!\w)(?P<name>[A-Za-z]\w*?)_\{(?P<index>[^{}]*)\}"), _subscript),
     (re.compile(r"(?<!\w)(?P<name>\w+)\s*\^\s*(\{\s*)?(\\top|\\intercal|T\b)(\s*\})?"), _transposed),
     (re.compile(r"\^"), _power),
+    (re.compile(r"//|/\*|--|%"), _comment),
+    (re.compile(r"(?<!\w)(?P<name>[A-Za-z]\w*)~"), _tilde),
     (re.compile(r"\|+"), _bars),
     (re.compile(r"\[(?:[^\[\];]|\[[^\[\]]*\])*;"), _column),
     (re.compile(r"\b(?P<name>[A-Za-z]\w*)_t-(?P<lag>\d+)\b"), _minus_one),

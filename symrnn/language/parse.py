@@ -14,7 +14,18 @@ from symrnn.functions.table import COMPARISONS, ELEMENTWISE, STRUCTURAL, arities
 from symrnn.language.bounds import MAX_AXES, MAX_DELAY, MAX_DEPTH, MAX_TOKENS, refuse_unreadable
 from symrnn.language.cell import Apply, Axes, Equation, Expr, Name, Number
 from symrnn.language.draft import Declaration, Draft
-from symrnn.language.hints import EXTENDS, indexed, miscalled, neither, refused, slip, unbalanced, unknown_function
+from symrnn.language.hints import (
+    EXTENDS,
+    LEFT_AND_RIGHT,
+    block,
+    indexed,
+    miscalled,
+    neither,
+    refused,
+    slip,
+    unbalanced,
+    unknown_function,
+)
 from symrnn.language.notation import code_lines, foreign, named_outside_brackets
 from symrnn.language.proposals import free_axes
 from symrnn.language.reserved import KEYWORDS, refused_definition, refused_name
@@ -111,13 +122,22 @@ class _Reader:
                     lines.append(_Line(tuple(current), comment))
                 current, comment = [], ""
             elif token.type == tokenize.INDENT:
-                raise self.fail("syntax", self.place(token.end[0], token.end[1]), "Lines must not be indented.")
+                raise self.indented(lines[-1:], token)
             elif token.type not in (tokenize.NL, tokenize.DEDENT):
                 self.check_token(token)
                 if token.type == tokenize.ERRORTOKEN:
                     continue
                 current.append(token)
         return lines
+
+    def indented(self, before: list[_Line], indent: tokenize.TokenInfo) -> CellError:
+        words = [t.string for line in before for t in line.tokens]
+        if words[-1:] == [":"]:
+            first = before[0].tokens[0]
+            return self.fail("syntax", self.place(*first.start, len(first.string)), *block(words))
+        goes_on = indent.line.strip().startswith(LEFT_AND_RIGHT)
+        advice = "Put brackets around an expression that goes on in the next line." if goes_on else ""
+        return self.fail("syntax", self.place(*indent.end), "Lines must not be indented.", advice)
 
     def tokens(self) -> list[tokenize.TokenInfo]:
         try:
