@@ -14,6 +14,7 @@ import pytest
 import symrnn
 from symrnn.errors import CellError, Place
 from symrnn.functions.table import callable_names
+from symrnn.language.likeness import look_alike, nearest
 from symrnn.language.load import gallery, heads, load
 from symrnn.language.notation import ELSEWHERE, foreign
 from symrnn.language.parse import read
@@ -88,6 +89,8 @@ FINE = {
     "the identity": "h = (U - identity(H)) @ h[t-1] + W @ x",
     "signs in comments and below the title": "h = tanh(W @ x)   # h_t = σ(W_{xh} x_t) ⊙ z^2, it's \\tanh",
     "a difference": "x_t = W @ x\nh = x_t - 1",
+    "weights by index": "param Wxi[H, I]\nh = sigmoid(Wxi @ x + Whi @ h[t-1] + bi)",
+    "weights of hyper networks": "param W_xhi[H, I]\nh = sigmoid(W_xhi @ x + W_hhi @ h[t-1] + b_hhi)",
     "dot of vectors": "h = dot(w, x) * h[t-1] + W @ x",
 }
 
@@ -152,3 +155,42 @@ def test_a_function_of_elsewhere_is_told_in_one_line(form: str, name: str) -> No
 def test_what_is_written_instead_of_a_function_is_read(name: str) -> None:
     written = re.sub(r"(, (with|the) | for ).*", "", ELSEWHERE[name].removeprefix("Write ").removesuffix("."))
     assert read(f"y = {written}", "cell", "my.cell").equations[0].text == f"y = {written}"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "Wxi Whi Wxf Uxi",
+        "W_xhi W_hhi W_xhf U_xhi",
+        "Wxhi Whhi Wxhf",
+        "W_x_i W_h_i W_x_f",
+        "Wxh_i Whh_i",
+        "bxi bhi",
+        "weight_ih_l0 weight_hh_l0",
+        "weight_ih weight_hh bias_ih",
+        "W_1 W_l W_I W_o W_O",
+        "W_x1 W_h1 W_x2",
+    ],
+)
+def test_names_told_apart_by_an_index_are_no_slips(names: str) -> None:
+    assert [(a, b) for a in names.split() for b in names.split() if nearest(a, [b]) or look_alike(a, b)] == []
+
+
+@pytest.mark.parametrize(
+    ("slip", "meant"),
+    [
+        ("W_il", "W_i1"),
+        ("W_hO", "W_h0"),
+        ("Wil", "Wi1"),
+        ("bets", "beta"),
+        ("W_xi", "Wxi"),
+        ("W_forgte", "W_forget"),
+        ("W_gtae", "W_gate"),
+        ("W_xhii", "W_xhi"),
+        ("W_xih", "W_xhi"),
+        ("gaet", "gate"),
+        ("hidden_l1", "hiden_l1"),
+    ],
+)
+def test_a_slip_is_found(slip: str, meant: str) -> None:
+    assert nearest(slip, [meant]) == meant and nearest(meant, [slip]) == slip

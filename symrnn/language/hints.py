@@ -7,10 +7,12 @@ import difflib
 import keyword
 import re
 import tokenize
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
+from itertools import takewhile
 
 from symrnn.functions.table import arities, callable_names
-from symrnn.language.notation import GREEK, code_lines, elsewhere
+from symrnn.language.likeness import look_alike, nearest
+from symrnn.language.notation import code_lines, elsewhere
 
 Token = tokenize.TokenInfo
 
@@ -71,12 +73,12 @@ def suggest(word: str, known: list[str]) -> str:
 
 
 def in_doubt(
-    name: str, values: Collection[str], known: Sequence[str], params: Collection[str], axes: Sequence[str]
+    name: str, values: Collection[str], known: Sequence[str], params: Sequence[str], axes: Sequence[str]
 ) -> str:
     """Why a name that nothing defines may not be the parameter it would become, or nothing.
 
-    `values` are the names that have a value at every step, `known` all that the file defines, `params` its parameters,
-    `axes` its axes, the likeliest first.
+    `values` are the names that have a value at every step, `known` all that the file defines, `params` its parameters
+    as they are read, `axes` its axes, the likeliest first.
     """
     base, _, index = name.rpartition("_")
     if base in values and index in STEPS:
@@ -95,7 +97,8 @@ def in_doubt(
         return f"{name} is not defined. The identity matrix is identity({axis}), {axis} being its axis."
     if base in IDENTITIES and index in axes:
         return f"{name} is not defined. The identity matrix is identity({index})."
-    if near := nearest(name, known):
+    read_before = takewhile(lambda p: p != name, params)
+    if near := nearest(name, known) or next((p for p in read_before if look_alike(name, p)), ""):
         return f"Did you mean {near}? {name} is not defined."
     if base in values and index in VARIANTS:
         return f"No equation defines {name}."
@@ -127,42 +130,6 @@ def glued(name: str, value: str) -> str:
     """The matrix in front of a value that it was written together with, ``W`` in ``Wx``, or nothing."""
     matrix = name.removesuffix(value)
     return matrix if matrix != name and matrix.isupper() else ""
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The known name this one is probably a slip of, or nothing."""
-    return next((k for k in known if k != word and _looks_like(word, k)), "")
-
-
-def _looks_like(a: str, b: str) -> bool:
-    """One or two slips apart, in names long enough; names that only differ by what papers count with are no slips."""
-    if min(len(a), len(b)) < 3 or abs(len(a) - len(b)) > 2:
-        return False
-    head_a, _, tail_a = a.rpartition("_")
-    head_b, _, tail_b = b.rpartition("_")
-    if head_a and head_a == head_b and tail_a and tail_b and min(len(tail_a), len(tail_b)) <= 2:
-        return False
-    if head_a and head_b and tail_a == tail_b and min(len(head_a), len(head_b)) <= 2:
-        return False
-    if a.rstrip("0123456789") == b.rstrip("0123456789"):
-        return False
-    if all(set(name.lower().split("_")) & set(GREEK) for name in (a, b)):
-        return False  # beta and eta are two letters
-    return _edits(a, b) <= (1 if min(len(a), len(b)) < 6 else 2)
-
-
-def _edits(a: str, b: str) -> int:
-    """Damerau–Levenshtein distance (insert, delete, replace, swap neighbours)."""
-    rows = [list(range(len(b) + 1))]
-    for i, x in enumerate(a, 1):
-        row = [i]
-        for j, y in enumerate(b, 1):
-            best = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (x != y))
-            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
-                best = min(best, rows[-2][j - 2] + 1)
-            row.append(best)
-        rows.append(row)
-    return rows[-1][-1]
 
 
 def neither(words: list[str], keywords: Sequence[str]) -> tuple[str, str]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from symrnn.errors import CellError
 from symrnn.language.cell import Axes, Equation, Name, axis_parts, walk
 from symrnn.language.draft import Declaration, Draft
-from symrnn.language.hints import VARIANTS, glued, in_doubt, nearest
+from symrnn.language.hints import VARIANTS, glued, in_doubt
+from symrnn.language.likeness import nearest
 from symrnn.language.proposals import AXES, free_axes, free_name, likely_axis, with_input
 
 
@@ -306,7 +307,7 @@ def _check_undeclared(
     known = {**assigned, **declared}
     values = {n for n in known if n in assigned or declared[n].kind in ("input", "state")}
     likely = sorted(axes, key=lambda axis: axis != likely_axis(draft.declarations))
-    written = {*params, *(n for n, d in declared.items() if d.kind == "param")}
+    written = [*params, *(n for n, d in declared.items() if d.kind == "param")]
     for equation in draft.equations:
         for node in walk(equation.expr):
             if isinstance(node, Name) and node.name in params:
