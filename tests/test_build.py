@@ -64,15 +64,45 @@ def test_a_file_of_the_users_is_not_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "gru.py").read_text() == "precious = 1\n"
 
 
-@pytest.mark.parametrize("name", ["numpy", "cupy", "typing", "class", "random"])
-def test_no_module_hides_one_of_pythons(name: str) -> None:
-    with pytest.raises(UsageError, match="stand in the way"):
+def imported() -> set[str]:
+    """Every module that symrnn or a generated module imports."""
+    paths = [p for root in (Path(symrnn.__file__).parent, GENERATED) for p in root.rglob("*.py")]
+    nodes = [n for p in paths for n in ast.walk(ast.parse(p.read_text(encoding="utf-8")))]
+    names = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names}
+    names |= {n.module or "" for n in nodes if isinstance(n, ast.ImportFrom) and not n.level}
+    return {name.split(".")[0] for name in names} - {"__future__"}
+
+
+@pytest.mark.parametrize("name", sorted({"numpy", "symrnn", "cupy", "typing", "random"} | imported()))
+def test_no_module_hides_one_that_is_imported(name: str) -> None:
+    with pytest.raises(UsageError, match=f"stand in the way of the {name} "):
         symrnn.parse("input x[H]\nstate h[H]\nh = x + h[t-1]", name)
 
 
-def test_what_is_not_a_cell_is_told() -> None:
-    with pytest.raises(UsageError, match="takes a cell"):
-        symrnn.compile("lstm")  # type: ignore[arg-type]
+def test_no_module_is_a_word_of_python() -> None:
+    with pytest.raises(UsageError, match="'class', a word of Python"):
+        symrnn.parse("input x[H]\nstate h[H]\nh = x + h[t-1]", "class")
+
+
+@pytest.mark.parametrize(
+    ("given", "proposed"),
+    [
+        ("gru", "gru"),
+        ("heads/softmax", "heads/softmax"),
+        ("my.cell", "my.cell"),
+        (Path("my.cell"), "my.cell"),
+        ("lsmt", "lstm"),
+    ],
+)
+def test_what_is_not_a_cell_is_told_how_to_load_it(given: object, proposed: str) -> None:
+    with pytest.raises(UsageError, match="takes a cell") as caught:
+        symrnn.compile(given)  # type: ignore[arg-type]
+    assert caught.value.advice == f'Load it first: symrnn.load("{proposed}").'
+
+
+def test_what_is_no_name_of_a_cell_is_told_which_there_are() -> None:
+    with pytest.raises(UsageError, match=r"takes a cell, not 3\. Load it first: .*gallery\(\)"):
+        symrnn.compile(3)  # type: ignore[arg-type]
 
 
 def test_two_cells_of_one_name_are_refused() -> None:

@@ -69,7 +69,7 @@ MISTAKES = {
     "index on the left": (GOOD + "h[t] = W @ x", "syntax", 3, 1, "bare name"),
     "unclosed bracket": (GOOD + "h = tanh(W @ x", "syntax", 3, 9, "never closed"),
     "indentation": (GOOD + "  h = W @ x", "syntax", 3, 3, "indented"),
-    "no equation": (GOOD, "empty", 1, 1, "no equation"),
+    "no equation": (GOOD, "empty", 2, 7, "no equation"),
     "no input": ("state h[H]\nh = tanh(U @ h[t-1])", "input", 2, 1, "no input"),
     "no output": ("input x[I]\ny = W @ x", "output", 2, 1, "output y"),
     "unknown output": (GOOD + "output z\nh = W @ x", "undefined", 3, 8, "never assigned"),

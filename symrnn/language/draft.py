@@ -22,10 +22,14 @@ class Declaration:
 
 @dataclass
 class Draft:
-    """A cell file read but not yet checked: what was declared and what was written, in order."""
+    """A cell file read but not yet checked: what was declared and what was written, in order.
+
+    `start` is where its text begins.
+    """
 
     name: str
     source: str
+    start: Place
     title: str = ""
     extends: str = ""
     extends_place: Place | None = None

@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import difflib
 import keyword
+import re
 import tokenize
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
+from itertools import takewhile
 
 from symrnn.functions.calls import arities, callable_names
-from symrnn.language.notation import GREEK, code_lines, elsewhere
+from symrnn.language.likeness import look_alike, nearest
+from symrnn.language.notation import code_lines, elsewhere
 
 Token = tokenize.TokenInfo
 
@@ -25,8 +28,9 @@ BARE = "Functions are called by their bare name."
 #: How people call another form of a value, the value of the step before, and what they take to be known.
 VARIANTS = ("tilde", "hat", "bar", "new", "next", "cand", "candidate")
 STEPS = ("t", "k", "n")
-EARLIER = ("prev", "previous", "last", "old", "tm1", "before")
+EARLIER = ("prev", "previous", "last", "old", "before")
 CONSTANTS = {"eps": "1e-5", "pi": "3.141592653589793"}
+INFINITE, UNDEFINED = ("inf", "infty", "infinity", "ninf"), ("nan",)
 IDENTITIES = ("I", "Id", "eye")
 
 #: Kinds of Python expressions that are not part of the language.
@@ -49,8 +53,16 @@ OPERATORS: dict[type[ast.AST], str] = {
     ast.Eq: "Two computed numbers are hardly ever equal: a comparison is one of > < >= <=.",
     ast.NotEq: "Two computed numbers are nearly always different: a comparison is one of > < >= <=.",
     ast.Mod: "There is no remainder %; a mask that comes and goes can be an input.",
-    ast.FloorDiv: "There is no division without remainder; write / for the quotient.",
+    ast.FloorDiv: "There is no division without remainder; write / for the quotient. A comment begins with #.",
     ast.BitAnd: "There is no &: put one where(…) into another, or multiply their values.",
+}
+
+
+#: Words of Python that begin a statement, and what stands for it here.
+STATEMENTS = {
+    **dict.fromkeys(("import", "from", "def", "class", "lambda", "with", "exec", "eval", "return"), ""),
+    **dict.fromkeys(("for", "while"), "There are no loops: a cell is one step, and h[t-1] is what the last step made."),
+    **dict.fromkeys(("if", "elif", "else"), "Write where(a > 0, b, c) for a choice."),
 }
 
 
@@ -60,30 +72,51 @@ def suggest(word: str, known: list[str]) -> str:
     return f"Did you mean {near[0]}?" if near else ""
 
 
-def in_doubt(name: str, values: Collection[str], known: Sequence[str], params: Collection[str]) -> str:
+def in_doubt(
+    name: str, values: Collection[str], known: Sequence[str], params: Sequence[str], axes: Sequence[str]
+) -> str:
     """Why a name that nothing defines may not be the parameter it would become, or nothing.
 
-    `values` are the names that have a value at every step, `known` all that the file defines, `params` its parameters.
+    `values` are the names that have a value at every step, `known` all that the file defines, `params` its parameters
+    as they are read, `axes` its axes, the likeliest first.
     """
     base, _, index = name.rpartition("_")
     if base in values and index in STEPS:
         return f"{name} is not defined: the value of this step is written {base}, the one before {base}[t-1]."
     if base in values and index in EARLIER:
         return f"{name} is not defined: the value one step ago is written {base}[t-1]."
+    if base in values and (steps := re.fullmatch(r"(?:lag|tm|minus)([1-9]\d*)", index)):
+        ago = "one step" if steps[1] == "1" else f"{steps[1]} steps"
+        return f"{name} is not defined: the value {ago} ago is written {base}[t-{steps[1]}]."
     if index in values and base in EARLIER:
         return f"{name} is not defined: the value one step ago is written {index}[t-1]."
-    if near := nearest(name, known):
-        return f"Did you mean {near}? {name} is not defined."
-    if name in CONSTANTS:
-        return f"{name} is not defined. A constant is declared with its number: const {name} = {CONSTANTS[name]}."
+    if meant := number_meant(name):
+        return f"{name} is not defined. {meant}"
     if name in IDENTITIES:
-        return f"{name} is not defined. The identity matrix is identity(H), H being its axis."
+        axis = axes[0] if axes else "H"
+        return f"{name} is not defined. The identity matrix is identity({axis}), {axis} being its axis."
+    if base in IDENTITIES and index in axes:
+        return f"{name} is not defined. The identity matrix is identity({index})."
+    read_before = takewhile(lambda p: p != name, params)
+    if near := nearest(name, known) or next((p for p in read_before if look_alike(name, p)), ""):
+        return f"Did you mean {near}? {name} is not defined."
     if base in values and index in VARIANTS:
         return f"No equation defines {name}."
     users = [p for p in params if not base and p != name and _weight_of(p) == name]
     if users:
         verb = "looks" if len(users) == 1 else "look"
         return f"No equation defines {name}, though {' and '.join(sorted(users)[:2])} {verb} as if one should."
+    return ""
+
+
+def number_meant(name: str) -> str:
+    """What to write for a name that elsewhere stands for a number, or nothing."""
+    if name in CONSTANTS:
+        return f"A constant is declared with its number: const {name} = {CONSTANTS[name]}."
+    if name.lower() in INFINITE:
+        return "All numbers are finite: write a large one, such as 1e9 or -1e9."
+    if name.lower() in UNDEFINED:
+        return "All numbers are finite: leave values out by where(…)."
     return ""
 
 
@@ -99,61 +132,37 @@ def glued(name: str, value: str) -> str:
     return matrix if matrix != name and matrix.isupper() else ""
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The known name this one is probably a slip of, or nothing."""
-    return next((k for k in known if k != word and _looks_like(word, k)), "")
-
-
-def _looks_like(a: str, b: str) -> bool:
-    """One or two slips apart, in names long enough; names that only differ by what papers count with are no slips."""
-    if min(len(a), len(b)) < 3 or abs(len(a) - len(b)) > 2:
-        return False
-    head_a, _, tail_a = a.rpartition("_")
-    head_b, _, tail_b = b.rpartition("_")
-    if head_a and head_a == head_b and tail_a and tail_b and min(len(tail_a), len(tail_b)) <= 2:
-        return False
-    if head_a and head_b and tail_a == tail_b and min(len(head_a), len(head_b)) <= 2:
-        return False
-    if a.rstrip("0123456789") == b.rstrip("0123456789"):
-        return False
-    if all(set(name.lower().split("_")) & set(GREEK) for name in (a, b)):
-        return False  # beta and eta are two letters
-    return _edits(a, b) <= (1 if min(len(a), len(b)) < 6 else 2)
-
-
-def _edits(a: str, b: str) -> int:
-    """Damerau–Levenshtein distance (insert, delete, replace, swap neighbours)."""
-    rows = [list(range(len(b) + 1))]
-    for i, x in enumerate(a, 1):
-        row = [i]
-        for j, y in enumerate(b, 1):
-            best = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (x != y))
-            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
-                best = min(best, rows[-2][j - 2] + 1)
-            row.append(best)
-        rows.append(row)
-    return rows[-1][-1]
-
-
 def neither(words: list[str], keywords: Sequence[str]) -> tuple[str, str]:
     """What is wrong with a line that is neither a declaration nor an equation, and what to write."""
     if words[0] == "extends":
         return EXTENDS
     if words[0] in keywords:
         return f"After {words[0]} a name is expected.", "A name is ASCII letters, digits and underscores."
+    if words[0] in STATEMENTS:
+        return _statement(words[0])
     if "=" in words and words[1:2] in (["["], ["("]):
         return "The left side of an equation is a bare name: this step's value.", f"Write {words[0]} = …"
     if "=" in words and words[1:2] == ["/"]:
         wrong = "The left side of an equation is a bare name, not a derivative."
         return wrong, "Write the step that is computed, like h = h[t-1] + dt * (…)."
-    if words[0] in ("import", "from", "def", "class", "for", "while", "if", "lambda", "with", "exec", "eval"):
-        return f"{words[0]} is not part of the language: a cell file holds equations only.", ""
     if "=" in words and words[1:2] == [","]:
         return "One equation defines one name.", ""
+    if "=" in words[2:] and not words[1].isidentifier():
+        wrong = f"{words[1]} has no meaning on the left of =."
+        return wrong, "The left side of an equation is a bare name: letters, digits and underscores."
     advice = suggest(words[0], list(keywords)) or f"Declarations begin with {', '.join(keywords)}."
     if "=" not in words and "[" not in words:
         advice += ' A comment begins with #, and a title stands in """triple quotes""".'
     return "This is neither a declaration nor an equation name = expression.", advice
+
+
+def block(words: list[str]) -> tuple[str, str]:
+    """What is wrong with a line that ends in a colon, when indented lines follow it, and what to write."""
+    return _statement(words[0]) if words[0] in STATEMENTS else ("A colon opens no block: there are equations only.", "")
+
+
+def _statement(word: str) -> tuple[str, str]:
+    return f"{word} is not part of the language: a cell file holds equations only.", STATEMENTS[word]
 
 
 def refused(node: ast.expr) -> tuple[str, str]:
@@ -161,6 +170,8 @@ def refused(node: ast.expr) -> tuple[str, str]:
     match node:
         case ast.Attribute(attr=name) if found := _stands_alone(name):
             return found
+        case ast.Attribute(value=ast.Name(), attr=name) if meant := number_meant(name):
+            return f"{ast.unparse(node)} is not part of the language.", meant
         case ast.BinOp(op=op) | ast.Compare(ops=[op]) if type(op) in OPERATORS:
             return OPERATORS[type(op)], ""
     return KINDS.get(type(node), "This kind of expression is not part of the language."), ""
@@ -172,9 +183,9 @@ def miscalled(node: ast.Call) -> tuple[str, str] | None:
         case ast.Call(
             func=ast.Name(id=name),
             args=[ast.BinOp(left=ast.Name(id="t"), op=ast.Sub(), right=ast.Constant(value=int() as lag))],
-        ) if name not in callable_names():
+        ) if not _is_function(name):
             return "A past value is written in square brackets.", f"Write {name}[t-{lag}]."
-        case ast.Call(func=ast.Name(id=name), args=[ast.Name(id="t")]) if name not in callable_names():
+        case ast.Call(func=ast.Name(id=name), args=[ast.Name(id="t")]) if not _is_function(name):
             return "The value of this step is a bare name.", f"Write {name}."
         case ast.Call(func=ast.Attribute(attr=name)):
             return _stands_alone(name) or (f"There is no function {name}.", "")
@@ -186,10 +197,15 @@ def miscalled(node: ast.Call) -> tuple[str, str] | None:
     return None
 
 
+def _is_function(name: str) -> bool:
+    """Is it a function here or elsewhere, so that f(t) is no past value?"""
+    return name in callable_names() or bool(elsewhere(name))
+
+
 def unknown_function(name: str, count: int, values: set[str]) -> str:
     """What to write: another library's word put in ours, what is close and takes as many arguments, or a product."""
     near = nearest(name, [n for n in callable_names() if count in arities(n)])
-    if elsewhere(name) or near:
+    if name not in values and (elsewhere(name) or near):
         return elsewhere(name) or f"Did you mean {near}?"
     product = name in values or len(name.split("_", maxsplit=1)[0]) == 1
     step = " A step function is where(a > 0, 1, 0)." if name in ("H", "Theta", "theta") and count == 1 else ""

@@ -22,6 +22,9 @@ from symrnn.language.starts import starts
 
 #: Modules of Python that nothing imports by itself.
 HARMLESS = {"test", "code", "this", "turtle", "cgi", "chunk", "imp", "mailbox", "pipes", "sched", "trace", "wave"}
+RENAME = "Give its file another name."
+#: Packages that symrnn and its generated modules import: the module of a cell of that name would hide them.
+PACKAGES = {"symrnn", "sympy", "numpy", "cupy", "jinja2", "typer", "rich", "matplotlib"}
 _MODULE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 
 
@@ -99,8 +102,13 @@ def parse(
     if not _MODULE_NAME.match(name):
         advice = "Use letters, digits and underscores, starting with a letter."
         raise UsageError(f"A cell cannot be called {name!r}: the name becomes a module.", advice)
-    if keyword.iskeyword(name) or name in {"numpy", "cupy", *sys.stdlib_module_names} - HARMLESS:
-        raise UsageError(f"A cell cannot be called {name!r}: its module would stand in the way of Python's own.")
+    if keyword.iskeyword(name):
+        raise UsageError(f"A cell cannot be called {name!r}, a word of Python: the name becomes a module.", RENAME)
+    if name in PACKAGES | sys.stdlib_module_names - HARMLESS:
+        wrong = (
+            f"A cell cannot be called {name!r}: its module would stand in the way of the {name} that programs import."
+        )
+        raise UsageError(wrong, RENAME)
     draft = _extended(read(text, name, source), find, ())
     refuse_too_much(draft)
     resolved = resolve(draft)

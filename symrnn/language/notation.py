@@ -13,7 +13,8 @@ from symrnn.language.reserved import KEYWORDS
 #: Signs of papers and what is written for them here.
 SIGNS = dict.fromkeys("×·⋅", "* or @") | dict.fromkeys("⊙∘∗◦", "*") | dict.fromkeys("−–—", "-")
 SIGNS |= {"÷": "/", "≥": ">=", "≤": "<=", "←": "=", "⊗": "outer(a, b)", "‖": "norm(a)", "√": "sqrt(a)"}
-SIGNS |= {"∑": "sum(a)", "Σ": "Sigma", "∞": "a number", "⊤": ".T", "⟨": "dot(a, b)", "⟩": "dot(a, b)", "′": ".T"}
+SIGNS |= {"∑": "sum(a)", "Σ": "Sigma", "⊤": ".T", "⟨": "dot(a, b)", "⟩": "dot(a, b)", "′": ".T"}
+SIGNS |= {"∞": "a large number, such as 1e9,"}
 
 #: Commands of LaTeX other than functions and letters.
 COMMANDS = {
@@ -34,6 +35,7 @@ COMMANDS = {
     "le": "<=",
     "gets": "=",
     "leftarrow": "=",
+    "infty": "a large number, such as 1e9",
 }
 ACCENTS = {"tilde": "tilde", "widetilde": "tilde", "hat": "hat", "widehat": "hat", "bar": "bar", "overline": "bar"}
 COMBINING = {"TILDE": "tilde", "CIRCUMFLEX ACCENT": "hat", "MACRON": "bar", "OVERLINE": "bar", "DOT ABOVE": "dot"}
@@ -41,44 +43,88 @@ COMBINING = {"TILDE": "tilde", "CIRCUMFLEX ACCENT": "hat", "MACRON": "bar", "OVE
 GREEK = """alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi
 chi psi omega""".split()  # noqa: SIM905 - words read better as words
 
-#: Functions of other libraries and what is written for them here.
+#: Functions of other libraries, and what can be written for them here, or why nothing can.
 ELSEWHERE = {
-    **dict.fromkeys(("matmul", "mm", "bmm", "mv"), "a @ b"),
-    **dict.fromkeys(("multiply", "mul", "hadamard"), "a * b"),
-    **dict.fromkeys(("concatenate", "cat", "hstack", "vstack"), "concat(a, b)"),
-    **dict.fromkeys(("logistic", "sigm", "expit"), "sigmoid(a)"),
-    **dict.fromkeys(("power", "pow"), "a ** b"),
-    **dict.fromkeys(("inner", "vdot"), "dot(a, b)"),
-    **dict.fromkeys(("rms_norm", "rmsnorm"), "a / sqrt(mean(a ** 2) + 1e-5)"),
-    **dict.fromkeys(("ln_", "layernormalization"), "layer_norm(a)"),
-    **dict.fromkeys(("hardtanh", "hard_tanh"), "clip(a, -1, 1)"),
-    **dict.fromkeys(("heaviside", "step"), "where(a > 0, 1, 0)"),
-    **dict.fromkeys(("log_softmax", "logsoftmax"), "a - logsumexp(a)"),
-    "maximum": "max(a, b)",
-    "minimum": "min(a, b)",
-    **dict.fromkeys(("transpose", "t"), "a.T"),
-    "dropout": "a * mask, with the mask as an input",
-    "diag": "a * b, the product by components, for diag(a) @ b",
-    "eye": "identity(H)",
-    "square": "a ** 2",
-    "ln": "log(a)",
-    "log2": "log(a) / log(2)",
-    "log10": "log(a) / log(10)",
-    "exp2": "2 ** a",
-    "swish": "silu(a)",
-    "mish": "a * tanh(softplus(a))",
-    "softsign": "a / (1 + abs(a))",
-    "relu6": "clip(a, 0, 6)",
-    "hardsigmoid": "hard_sigmoid(a)",
-    "clamp": "clip(a, lo, hi)",
-    "sign": "where(a > 0, 1, -1)",
-    "heaviside": "where(a > 0, 1, 0)",
-    "step": "where(a > 0, 1, 0)",
-    "tan": "sin(a) / cos(a)",
-    "sinh": "(exp(a) - exp(-a)) / 2",
-    "cosh": "(exp(a) + exp(-a)) / 2",
-    "var": "mean((a - mean(a)) ** 2)",
-    "std": "sqrt(mean((a - mean(a)) ** 2))",
+    **dict.fromkeys(("matmul", "mm", "bmm", "mv"), "Write a @ b."),
+    **dict.fromkeys(("multiply", "mul", "hadamard"), "Write a * b."),
+    **dict.fromkeys(("concatenate", "cat", "hstack", "vstack"), "Write concat(a, b)."),
+    **dict.fromkeys(("logistic", "sigm", "expit"), "Write sigmoid(a)."),
+    **dict.fromkeys(("power", "pow"), "Write a ** b."),
+    **dict.fromkeys(("inner", "vdot"), "Write dot(a, b)."),
+    **dict.fromkeys(("rms_norm", "rmsnorm"), "Write a / sqrt(mean(a ** 2) + 1e-5)."),
+    **dict.fromkeys(("ln_", "layernormalization"), "Write layer_norm(a)."),
+    **dict.fromkeys(("hardtanh", "hard_tanh"), "Write clip(a, -1, 1)."),
+    **dict.fromkeys(("heaviside", "step"), "Write where(a > 0, 1, 0)."),
+    **dict.fromkeys(("log_softmax", "logsoftmax"), "Write a - logsumexp(a)."),
+    **dict.fromkeys(("linear", "dense"), "Write W @ a + b."),
+    "maximum": "Write max(a, b).",
+    "minimum": "Write min(a, b).",
+    **dict.fromkeys(("transpose", "t"), "Write a.T."),
+    "dropout": "Write a * mask, with the mask as an input.",
+    "diag": "Write a * b, the product by components, for diag(a) @ b.",
+    "trace": "Write sum(sum(a * identity(H))) for the sum of the diagonal.",
+    "eye": "Write identity(H).",
+    **dict.fromkeys(("ones", "zeros", "ones_like", "zeros_like"), "Write 1 or 0: a number goes with every shape."),
+    "square": "Write a ** 2.",
+    "rsqrt": "Write 1 / sqrt(a).",
+    "ln": "Write log(a).",
+    "log2": "Write log(a) / log(2).",
+    "log10": "Write log(a) / log(10).",
+    "exp2": "Write 2 ** a.",
+    "swish": "Write silu(a).",
+    "mish": "Write a * tanh(softplus(a)).",
+    "softsign": "Write a / (1 + abs(a)).",
+    "relu6": "Write clip(a, 0, 6).",
+    "clamp": "Write clip(a, lo, hi).",
+    "sign": "Write where(a > 0, 1, -1).",
+    "tan": "Write sin(a) / cos(a).",
+    "sinh": "Write (exp(a) - exp(-a)) / 2.",
+    "cosh": "Write (exp(a) + exp(-a)) / 2.",
+    **dict.fromkeys(("asinh", "arcsinh"), "Write log(a + sqrt(a ** 2 + 1))."),
+    **dict.fromkeys(("atanh", "arctanh"), "Write log((1 + a) / (1 - a)) / 2."),
+    "var": "Write mean((a - mean(a)) ** 2).",
+    "std": "Write sqrt(mean((a - mean(a)) ** 2)).",
+    "einsum": "Write the product itself: a @ b, outer(a, b), dot(a, b) or sum(a * b), with axes by name.",
+    **dict.fromkeys(
+        ("atan", "arctan", "atan2", "arctan2", "asin", "arcsin", "acos", "arccos"),
+        "No function here makes an inverse of sin, cos or tan; to squash a value, tanh(a) or a / (1 + abs(a)) will do.",
+    ),
+    **dict.fromkeys(
+        ("mod", "fmod", "remainder"),
+        "A remainder cannot be written: it jumps; what comes and goes in time can be an input.",
+    ),
+    **dict.fromkeys(
+        ("floor", "ceil", "round", "trunc", "fix", "rint"),
+        "A rounded value cannot be written: its derivative is zero; what is known beforehand can be an input.",
+    ),
+    **dict.fromkeys(
+        ("argmax", "argmin", "argsort", "sort", "topk", "one_hot", "onehot"),
+        "The order of entries cannot be computed: it has no derivative; softmax(a) says how large each is among all.",
+    ),
+    **dict.fromkeys(
+        ("inv", "inverse", "pinv", "solve", "det"),
+        "An inverse or a determinant cannot be written; 1 / a divides by components.",
+    ),
+    **dict.fromkeys(
+        ("stop_gradient", "detach", "no_grad"),
+        "Derivatives go through every value that is computed; what needs none can be an input or a const.",
+    ),
+    **dict.fromkeys(
+        ("cumsum", "cumprod", "cummax"),
+        "Along time write a state, like s = s[t-1] + a; along an axis it cannot be written.",
+    ),
+    **dict.fromkeys(
+        ("reshape", "view", "flatten", "ravel", "squeeze", "unsqueeze", "expand_dims", "permute", "swapaxes", "stack"),
+        "Axes have names and stay what they are; outer(a, b), concat(a, b), .T and sum(a) lead to others.",
+    ),
+    **dict.fromkeys(
+        ("split", "chunk", "slice"),
+        "Parts of a value are values by themselves: write an equation with weights of its own for each.",
+    ),
+    **dict.fromkeys(
+        ("rand", "randn", "random", "normal", "bernoulli"),
+        "Nothing is drawn in a cell; random numbers can be an input.",
+    ),
 }
 
 
@@ -100,11 +146,11 @@ def foreign(code: str) -> Slip | None:
 
 
 def elsewhere(name: str) -> str:
-    """What to write for another library's function, or for one of ours in other letters; or nothing."""
+    """What to write for another library's function, or for one of ours in other letters; or why not; or nothing."""
     own = {n.replace("_", ""): n for n in callable_names()}
     if name not in own.values() and name.lower().replace("_", "") in own:
         return f"Write {own[name.lower().replace('_', '')]}(…)."
-    return f"Write {ELSEWHERE[name.lower()]}." if name.lower() in ELSEWHERE else ""
+    return ELSEWHERE.get(name.lower(), "")
 
 
 def code_lines(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
@@ -122,6 +168,11 @@ def code_lines(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
         elif text and not text.startswith("#"):
             begun = True
             yield number, line.split("#")[0]
+
+
+def named_outside_brackets(lines: Sequence[str]) -> set[str]:
+    """Every name of a file but those of axes that only declarations hold."""
+    return {n for _, code in code_lines(lines) for n in re.findall(r"[A-Za-z]\w*", re.sub(r"\[[^\]]*\]", "", code))}
 
 
 # -- what each pattern means ---------------------------------------------------------------------------------
@@ -182,6 +233,19 @@ def _column(match: re.Match[str]) -> Slip | None:
     return _slip(match, "Vectors are not joined with ; here.", "Write concat(a, b).")
 
 
+def _comment(match: re.Match[str]) -> Slip | None:
+    """What begins a comment in other languages, where no operator could stand."""
+    before, after = match.string[: match.start()].split(), match.string[match.end() :]
+    declares, prose = before[:1] and before[0] in KEYWORDS, _PROSE.match(after)
+    if not declares and before and not (prose and match[0] != "%"):
+        return None
+    return _slip(match, f"{match[0]} has no meaning here.", "A comment begins with #.")
+
+
+def _tilde(match: re.Match[str]) -> Slip:
+    return _slip(match, f"{match[0]}: a tilde has no meaning here.", f"Write {match['name']}_tilde.", "name")
+
+
 def _bars(match: re.Match[str]) -> Slip:
     return _slip(match, f"{match[0]} has no meaning here.", "Write abs(a) for an absolute value, norm(a) for a length.")
 
@@ -223,6 +287,9 @@ def _sign(match: re.Match[str]) -> Slip:
     return _slip(match, f"{char!r} ({code}, {name}) has no meaning here.", "")
 
 
+#: Two words with nothing between them.
+_PROSE = re.compile(r"\s*[A-Za-z]\w*\s+(?!(?:and|or|if|else)\b)[A-Za-z]")
+
 _PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Slip | None]], ...] = (
     (
         re.compile(r"(?P<shown>\\(?P<word>[A-Za-z]+)(\{(?P<inside>\w+)\})?)(?P<following>\s*(\\left\s*)?\()?"),
@@ -231,6 +298,8 @@ _PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Slip | None]],
     (re.compile(r"(?<!\w)(?P<name>[A-Za-z]\w*?)_\{(?P<index>[^{}]*)\}"), _subscript),
     (re.compile(r"(?<!\w)(?P<name>\w+)\s*\^\s*(\{\s*)?(\\top|\\intercal|T\b)(\s*\})?"), _transposed),
     (re.compile(r"\^"), _power),
+    (re.compile(r"//|/\*|--|%"), _comment),
+    (re.compile(r"(?<!\w)(?P<name>[A-Za-z]\w*)~"), _tilde),
     (re.compile(r"\|+"), _bars),
     (re.compile(r"\[(?:[^\[\];]|\[[^\[\]]*\])*;"), _column),
     (re.compile(r"\b(?P<name>[A-Za-z]\w*)_t-(?P<lag>\d+)\b"), _minus_one),

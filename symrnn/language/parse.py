@@ -15,8 +15,20 @@ from symrnn.functions.table import COMPARISONS, ELEMENTWISE
 from symrnn.language.bounds import MAX_AXES, MAX_DELAY, MAX_DEPTH, MAX_TOKENS, refuse_unreadable
 from symrnn.language.cell import Apply, Axes, Equation, Expr, Name, Number
 from symrnn.language.draft import Declaration, Draft
-from symrnn.language.hints import EXTENDS, indexed, miscalled, neither, refused, slip, unbalanced, unknown_function
-from symrnn.language.notation import code_lines, foreign
+from symrnn.language.hints import (
+    EXTENDS,
+    LEFT_AND_RIGHT,
+    block,
+    indexed,
+    miscalled,
+    neither,
+    refused,
+    slip,
+    unbalanced,
+    unknown_function,
+)
+from symrnn.language.notation import code_lines, foreign, named_outside_brackets
+from symrnn.language.proposals import free_axes
 from symrnn.language.reserved import KEYWORDS, refused_definition, refused_name
 
 STARTS = ("zeros", "ones", "identity", "orthogonal", "glorot", "uniform")
@@ -68,7 +80,7 @@ class _Reader:
     def __init__(self, text: str, name: str, source: str) -> None:
         self.text, self.source = text.removeprefix("\ufeff").replace("\r\n", "\n"), source
         self.lines = self.text.split("\n")
-        self.draft = Draft(name, source)
+        self.draft = Draft(name, source, self.place(1, 0))
 
     def place(self, line: int, column: int, width: int = 1) -> Place:
         """`line` from 1, `column` from 0 (characters)."""
@@ -111,13 +123,22 @@ class _Reader:
                     lines.append(_Line(tuple(current), comment))
                 current, comment = [], ""
             elif token.type == tokenize.INDENT:
-                raise self.fail("syntax", self.place(token.end[0], token.end[1]), "Lines must not be indented.")
+                raise self.indented(lines[-1:], token)
             elif token.type not in (tokenize.NL, tokenize.DEDENT):
                 self.check_token(token)
                 if token.type == tokenize.ERRORTOKEN:
                     continue
                 current.append(token)
         return lines
+
+    def indented(self, before: list[_Line], indent: tokenize.TokenInfo) -> CellError:
+        words = [t.string for line in before for t in line.tokens]
+        if words[-1:] == [":"]:
+            first = before[0].tokens[0]
+            return self.fail("syntax", self.place(*first.start, len(first.string)), *block(words))
+        goes_on = indent.line.strip().startswith(LEFT_AND_RIGHT)
+        advice = "Put brackets around an expression that goes on in the next line." if goes_on else ""
+        return self.fail("syntax", self.place(*indent.end), "Lines must not be indented.", advice)
 
     def tokens(self) -> list[tokenize.TokenInfo]:
         try:
@@ -216,10 +237,11 @@ class _Reader:
                 raise self.fail("syntax", place, BARE[kind])
             return ()
         words = [t.string for t in item]
-        example = f"{kind} {place.text[place.column - 1 : place.column - 1 + place.width]}[H]"
+        scalar = f"{kind} {place.text[place.column - 1 : place.column - 1 + place.width]}"
+        example = f"{scalar}[{next(free_axes(named_outside_brackets(self.lines)))}]"
         if len(words) < 2 or words[0] != "[" or words[-1] != "]":
             article = "An" if kind == "input" else "A"
-            wrong = f"{article} {kind} is declared with its axes, like {example}, or {example[:-3]}[] for a scalar."
+            wrong = f"{article} {kind} is declared with its axes, like {example}, or {scalar}[] for a scalar."
             raise self.fail("syntax", place, wrong)
         if any(t.type == tokenize.NUMBER for t in item):
             wrong = f"An axis is a name, like {example}; its length is known when the code runs."

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from symrnn.errors import CellError, Place
-from symrnn.language.cell import Equation, Name, axis_parts, walk
+from symrnn.errors import CellError
+from symrnn.language.cell import Axes, Equation, Name, axis_parts, walk
 from symrnn.language.draft import Declaration, Draft
-from symrnn.language.hints import VARIANTS, glued, in_doubt, nearest
+from symrnn.language.hints import VARIANTS, glued, in_doubt
+from symrnn.language.likeness import nearest
+from symrnn.language.proposals import AXES, free_axes, free_name, likely_axis, with_input
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def merge(base: Draft, child: Draft) -> Draft:
         equations[equation.name] = Equation(equation.name, equation.expr, equation.text, keep, equation.place)
     merged = _without_unread_params(list(declarations.values()), list(equations.values()))
     ordered = _ordered(list(equations.values()))
-    return Draft(child.name, child.source, child.title or base.title, base.name, None, merged, ordered)
+    return Draft(child.name, child.source, child.start, child.title or base.title, base.name, None, merged, ordered)
 
 
 def _without_unread_params(declarations: list[Declaration], equations: list[Equation]) -> list[Declaration]:
@@ -65,11 +67,11 @@ def _reads(equation: Equation) -> set[str]:
 def resolve(draft: Draft) -> Resolved:
     """Give every name its role; raises CellError for whatever is undefined, unused, misspelt or out of order."""
     if not draft.equations:
-        place = Place(draft.source, 1, 1, 1, "")
+        place = draft.declarations[-1].place if draft.declarations else draft.start
         raise CellError("empty", place, "The file holds no equation.", "Write name = expression.")
     declared = _declared(draft)
     if not any(d.kind == "input" for d in draft.declarations):
-        raise CellError("input", draft.equations[0].place, "The cell declares no input.", "Write input x[I].")
+        raise _without_input(draft)
     assigned = _assigned(draft, declared)
     axes = tuple(dict.fromkeys(part for d in draft.declarations for a in d.axes for part in axis_parts(a)))
     for equation in draft.equations:
@@ -83,16 +85,41 @@ def resolve(draft: Draft) -> Resolved:
                 "reserved", declared[name].place, f"{name} is also the name of an axis.", "Rename one of them."
             )
     params, delays = _classify(draft, declared, assigned, axes)
-    for name, delay in delays.items():
-        for lag in range(1, delay):
-            _refuse_taken(f"{name}_lag{lag}", draft, {*declared, *assigned, *params})
+    kept = [f"{name}_lag{lag}" for name, delay in delays.items() for lag in range(1, delay)]
+    _refuse_kept(kept, draft)
     _refuse_twins(draft, [*declared, *assigned, *params, *axes])
     outputs = _outputs(draft, declared, assigned)
     _check_states(draft, assigned)
-    _check_undeclared(draft, declared, assigned, params)
+    _check_undeclared(draft, declared, assigned, params, axes, kept)
     _check_used(draft, declared, outputs)
     ordered = tuple(dict.fromkeys([*(d.name for d in draft.declarations if d.kind == "param"), *params]))
     return Resolved(draft, declared, _by_first_read(draft, ordered), outputs, axes, delays)
+
+
+def _without_input(draft: Draft) -> CellError:
+    """An error that shows an input and how it is read."""
+    taken = _names(draft)
+    axes = next((d.axes for d in draft.declarations if d.kind == "state"), ())
+    if len(axes) == 1 or not any(d.kind == "state" for d in draft.declarations):
+        axes = (next(free_axes(taken, "I" + AXES)),)
+    x = free_name("x", taken)
+    lines = f"input {x}[{', '.join(axes)}] and {_reading(draft, x, axes)}"
+    advice = f"It needs one that an equation reads: write {lines}."
+    return CellError("input", draft.equations[0].place, "The cell declares no input.", advice)
+
+
+def _reading(draft: Draft, x: str, axes: Axes) -> str:
+    """The equation of a state, or the last of a cell without states, that reads an input along these axes as well."""
+    states = {d.name: d.axes for d in draft.declarations if d.kind == "state"}
+    equation = next((e for e in draft.equations if e.name in states), draft.equations[-1])
+    return with_input(equation, states.get(equation.name, axes), x, axes, _names(draft))
+
+
+def _names(draft: Draft) -> set[str]:
+    """Every name of a file, those of axes among them."""
+    read = {n.name for e in draft.equations for n in walk(e.expr) if isinstance(n, Name)}
+    axes = {part for d in draft.declarations for a in d.axes for part in axis_parts(a)}
+    return read | axes | {d.name for d in draft.declarations} | {e.name for e in draft.equations}
 
 
 def _declared(draft: Draft) -> dict[str, Declaration]:
@@ -151,12 +178,12 @@ def _classify(
     return params, delays
 
 
-def _refuse_taken(name: str, draft: Draft, known: set[str]) -> None:
+def _refuse_kept(kept: list[str], draft: Draft) -> None:
     """Older values of a delayed name are kept under names of their own."""
-    if name in known:
-        places = {d.name: d.place for d in draft.declarations} | {e.name: e.place for e in draft.equations}
-        place = places.get(name)
-        raise CellError("reserved", place, f"{name} is a reserved name: an older value is kept under it.", "Rename it.")
+    places = {d.name: d.place for d in draft.declarations} | {e.name: e.place for e in draft.equations}
+    for name in (k for k in kept if k in places):
+        wrong = f"{name} is a reserved name: an older value is kept under it."
+        raise CellError("reserved", places[name], wrong, "Rename it.")
 
 
 def _refuse_twins(draft: Draft, names: list[str]) -> None:
@@ -260,25 +287,34 @@ def _check_used(draft: Draft, declared: dict[str, Declaration], outputs: tuple[s
             near = nearest(name, sorted(read - declared.keys()))
             advice = f"Did you mean {near}?" if near else "Read it in an equation, or remove the declaration."
             joined = next((n for n in sorted(read - declared.keys()) if glued(n, name)), "")
+            if d.kind == "input" and not near and not any(declared[n].kind == "input" for n in read & declared.keys()):
+                line = _reading(draft, name, d.axes)
+                advice = f"A cell needs an input that an equation reads{f': write {line}' if line else ''}."
             if d.kind == "input" and joined:
                 advice = f"Did you mean {glued(joined, name)} @ {name} for {joined}?"
             raise CellError("unused", d.place, f"The {d.kind} {name} is declared and never read.", advice)
 
 
 def _check_undeclared(
-    draft: Draft, declared: dict[str, Declaration], assigned: dict[str, int], params: list[str]
+    draft: Draft,
+    declared: dict[str, Declaration],
+    assigned: dict[str, int],
+    params: list[str],
+    axes: tuple[str, ...],
+    kept: list[str],
 ) -> None:
     """An undeclared parameter that looks like something else is more likely that."""
     known = {**assigned, **declared}
     values = {n for n in known if n in assigned or declared[n].kind in ("input", "state")}
-    written = {*params, *(n for n, d in declared.items() if d.kind == "param")}
+    likely = sorted(axes, key=lambda axis: axis != likely_axis(draft.declarations))
+    written = [*params, *(n for n, d in declared.items() if d.kind == "param")]
     for equation in draft.equations:
         for node in walk(equation.expr):
             if isinstance(node, Name) and node.name in params:
-                doubt = in_doubt(node.name, values, list(known), written)
+                doubt = in_doubt(node.name, values, list(known), written, likely)
                 if doubt:
                     advice = f"If it is meant as a parameter, declare it: param {node.name}[…]."
-                    raise CellError("typo", node.place, doubt, advice)
+                    raise CellError("typo", node.place, doubt, "" if node.name in kept else advice)
 
 
 def _by_first_read(draft: Draft, params: tuple[str, ...]) -> tuple[str, ...]:

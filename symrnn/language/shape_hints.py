@@ -7,6 +7,7 @@ from typing import TypeGuard
 
 from symrnn.errors import CellError
 from symrnn.language.cell import Apply, Axes, Expr, Name, factors, walk, written
+from symrnn.language.proposals import free_name
 from symrnn.language.resolve import Resolved
 from symrnn.language.shapes import Shapes, infer
 
@@ -22,7 +23,7 @@ def shapes_as_meant(resolved: Resolved) -> Shapes:
     try:
         shapes = infer(resolved)
     except CellError as error:
-        raise _meant_product(resolved, error.kind) or error from None
+        raise _meant_product(resolved, error.kind) or _no_transpose(resolved, error.kind) or error from None
     _refuse_added_sizes(shapes, resolved)
     _refuse_thin_weights(shapes, resolved)
     return shapes
@@ -34,16 +35,35 @@ def _meant_product(resolved: Resolved, kind: str) -> CellError | None:
     if not products or len(resolved.draft.equations) > LONGEST:
         return None
     for changed in [*([p] for p in products[:MOST_TRIED]), products]:
-        equations = [replace(e, expr=_with_matrix_products(e.expr, changed)) for e in resolved.draft.equations]
-        try:
-            infer(replace(resolved, draft=replace(resolved.draft, equations=equations)))
-        except CellError as error:
-            if (kind, error.kind) != ("shape", "ambiguous"):  # what must be pinned comes after what must fit
-                continue
+        if not _fits(resolved, {id(p): replace(p, op="@") for p in changed}, kind):
+            continue
         left, right = (written(a) for a in changed[0].args)
         wrong = f"{left} * {right} is a product by components, and its shape fits nothing here."
         return CellError("shape", changed[0].place, wrong, f"Did you mean {left} @ {right}?")
     return None
+
+
+def _no_transpose(resolved: Resolved, kind: str) -> CellError | None:
+    """b.T where only b fits the shapes: an error that says so, if leaving out one .T mends it."""
+    nodes = [n for e in resolved.draft.equations for n in walk(e.expr) if isinstance(n, Apply) and n.op == ".T"]
+    if len(resolved.draft.equations) > LONGEST:
+        return None
+    for node in (n for n in nodes[:MOST_TRIED] if isinstance(n.args[0], Name) and n.args[0].name in resolved.params):
+        if _fits(resolved, {id(node): node.args[0]}, kind):
+            name = written(node.args[0])
+            wrong = f"{name}.T is the transpose of a matrix, and its shape fits nothing here."
+            return CellError("shape", node.place, wrong, f"Did you mean {name}?")
+    return None
+
+
+def _fits(resolved: Resolved, changed: dict[int, Expr], kind: str) -> bool:
+    """Do the shapes fit with these expressions, by the id of what they replace, where an error of this kind was?"""
+    equations = [replace(e, expr=_with(e.expr, changed)) for e in resolved.draft.equations]
+    try:
+        infer(replace(resolved, draft=replace(resolved.draft, equations=equations)))
+    except CellError as error:
+        return (kind, error.kind) == ("shape", "ambiguous")  # what must be pinned comes after what must fit
+    return True
 
 
 def _may_be_matrix_product(expr: Expr, resolved: Resolved) -> TypeGuard[Apply]:
@@ -55,11 +75,9 @@ def _may_be_matrix_product(expr: Expr, resolved: Resolved) -> TypeGuard[Apply]:
     return isinstance(left, Name) and left.name in params and not (isinstance(right, Name) and right.name in params)
 
 
-def _with_matrix_products(expr: Expr, changed: list[Apply]) -> Expr:
-    if not isinstance(expr, Apply):
-        return expr
-    op = "@" if any(expr is c for c in changed) else expr.op
-    return replace(expr, op=op, args=tuple(_with_matrix_products(a, changed) for a in expr.args))
+def _with(expr: Expr, changed: dict[int, Expr]) -> Expr:
+    new = changed.get(id(expr), expr)
+    return replace(new, args=tuple(_with(a, changed) for a in new.args)) if isinstance(new, Apply) else new
 
 
 def _refuse_added_sizes(shapes: Shapes, resolved: Resolved) -> None:
@@ -73,7 +91,8 @@ def _refuse_added_sizes(shapes: Shapes, resolved: Resolved) -> None:
                     wrong = f"{size.name} is the length of an axis, a number, and is added to a matrix."
                     square = node.axes[0] == node.axes[1]
                     advice = f"Write identity({node.axes[0]}) for the identity matrix." if square else ""
-                    number = f"Give the number a name, n = {size.name}, if it is meant."
+                    n = free_name("n", shapes.axes)
+                    number = f"Give the number a name, {n} = {size.name}, if it is meant."
                     raise CellError("shape", size.place, wrong, f"{advice} {number}".strip())
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from symrnn.errors import CellError, Place
 from symrnn.functions.whole_axis import WHOLE_AXIS
 from symrnn.language.bounds import MAX_JOINED
 from symrnn.language.cell import Apply, Axes, Equation, Expr, Name, Number, axis_parts, walk, written
+from symrnn.language.proposals import BEYOND, free_axes, likely_axis, with_axes
 from symrnn.language.resolve import Resolved
 
 #: A constraint; called with 0 it only draws conclusions, with 1 it may assume a parameter's shape, with 2
@@ -66,8 +67,12 @@ class Shapes:
 
 @dataclass
 class _Solver:
-    """Constraints over the shapes of names and expressions, applied until nothing more is learnt."""
+    """Constraints over the shapes of names and expressions, applied until nothing more is learnt.
 
+    `likely` is the axis that errors give as an example, if the cell has one.
+    """
+
+    likely: str
     names: dict[str, _Shape] = field(default_factory=dict)
     nodes: dict[int, _Shape] = field(default_factory=dict)
     constraints: list[Rule] = field(default_factory=list)
@@ -138,7 +143,8 @@ class _Solver:
     def identity(self, expr: Apply, shape: _Shape) -> None:
         (arg,) = expr.args
         if not isinstance(arg, Name) or not self.names[arg.name].size:
-            raise CellError("shape", arg.place, "identity takes the name of an axis, like identity(H).")
+            example = f"identity({self.likely or 'H'})"
+            raise CellError("shape", arg.place, f"identity takes the name of an axis, like {example}.")
         axis = _Axis(arg.name)
         shape.axes = [axis, axis]
 
@@ -231,7 +237,7 @@ class _Solver:
                 return False
             if not 1 <= len(a.axes) <= 2 or not 1 <= len(b.axes) <= 2:
                 raise _not_a_product(a, b, place)
-            learnt = self.unify(a.axes[-1], b.axes[0], lambda: _inner_mismatch(a, b, place))
+            learnt = self.unify(a.axes[-1], b.axes[0], lambda: _inner_mismatch(a, b, place, self.names))
             found = _Shape(out.what, place, [*a.axes[:-1], *b.axes[1:]])
             return self.equal(out, found, lambda: _mismatch(out, found, place)) or learnt
 
@@ -361,18 +367,19 @@ def _not_a_product(a: _Shape, b: _Shape, place: Place) -> CellError:
     )
 
 
-def _inner_mismatch(a: _Shape, b: _Shape, place: Place) -> CellError:
+def _inner_mismatch(a: _Shape, b: _Shape, place: Place, taken: Collection[str]) -> CellError:
     left, right = (a.names() or ["?"])[-1], (b.names() or ["?"])[0]
     advice = f"The last axis of the left side ({left}) must be the first of the right side ({right})."
     if a.pinnable and "+" not in right:
-        wanted = ", ".join([*(n or "?" for n in (a.names() or [])[:-1]), right])
+        free = free_axes(taken, BEYOND)
+        wanted = ", ".join([*(n or next(free) for n in (a.names() or [])[:-1]), right])
         advice += f" Is this the right matrix? If so, declare param {a.what}[{wanted}] and use it with {right} only."
     return CellError("shape", place, f"{a.what} is {a} but {b.what} is {b}.", advice)
 
 
 def infer(resolved: Resolved) -> Shapes:
     """The axes of every name and expression; raises CellError for a mismatch, or for what must be pinned."""
-    solver = _Solver()
+    solver = _Solver(likely_axis(resolved.draft.declarations))
     _declare(solver, resolved)
     for equation in resolved.draft.equations:
         target = solver.names[equation.name]
@@ -391,7 +398,7 @@ def infer(resolved: Resolved) -> Shapes:
 
 def _declare(solver: _Solver, resolved: Resolved) -> None:
     known: dict[str, _Axis] = {name: _Axis(name) for name in resolved.axes}
-    start = Place(resolved.draft.source, 1, 1, 1, "")
+    start = resolved.draft.start
     for name in resolved.axes:
         solver.names[name] = _Shape(name, start, [], size=True)
     solver.names["t"] = _Shape("t", start, [])
@@ -421,22 +428,11 @@ def _refuse_unknown(solver: _Solver, resolved: Resolved) -> None:
     for name, shape in solver.names.items():
         names = shape.names()
         if names is None or not all(names):
-            place = next(
-                (
-                    n.place
-                    for e in resolved.draft.equations
-                    for n in walk(e.expr)
-                    if isinstance(n, Name) and n.name == name
-                ),
-                shape.place,
-            )
+            nodes = (n for e in resolved.draft.equations for n in walk(e.expr))
+            place = next((n.place for n in nodes if isinstance(n, Name) and n.name == name), shape.place)
             known = "its axes are unknown" if names is None else f"only {shape} is known of its shape"
-            fresh = next(a for a in "KMNPQJ" if a not in resolved.axes or a == "J")
-            axes = ", ".join(n or fresh for n in names or ["H" if "H" in resolved.axes else resolved.axes[0]])
-            if not shape.pinnable:
-                axes, name = "H, I", next((p for p in resolved.params if solver.names[p].pinnable), "W")
-            scalar = f"; param {name}[] is a scalar" if names is None else ""
-            advice = f"Pin it: param {name}[{axes}] (with the axes you mean{scalar})."
+            kind = "param" if shape.pinnable else "state"
+            advice = with_axes(kind, name, names, solver.likely, solver.names)
             raise CellError("ambiguous", place, f"The shape of {shape.what} cannot be inferred: {known}.", advice)
 
 
