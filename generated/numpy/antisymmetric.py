@@ -84,7 +84,7 @@ def forward(params, x, state=None):
     A = W - W.T - gamma * np.eye(H, dtype=dtype)
 
     # all steps at once
-    h_tanh_in = times(x, V.T) + b
+    h_tanh_in = times(x, V.T, b)
 
     for t in range(T):
         # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
@@ -136,9 +136,12 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

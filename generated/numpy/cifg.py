@@ -115,23 +115,28 @@ def forward(params, x, state=None):
     y_rows, y_prev, y = carried(state["y"], T)
     c_rows, c_prev, c = carried(state["c"], T)
     z, i, f, o, tanh_c = (np.empty((T, B, H), dtype) for _ in range(5))
+    W_zio = np.concatenate([W_z.T, W_i.T, W_o.T], axis=-1)
+    b_zio = np.concatenate([b_z, b_i, b_o], axis=-1)
+    R_zio = np.ascontiguousarray(np.concatenate([R_z.T, R_i.T, R_o.T], axis=-1))
 
     # all steps at once
-    z_in = times(x, W_z.T) + b_z
-    i_in = times(x, W_i.T) + b_i
-    o_in = times(x, W_o.T) + b_o
+    zio_in = times(x, W_zio, b_zio)
+    z_in = zio_in[..., :H]
+    i_in = zio_in[..., H:2 * H]
+    o_in = zio_in[..., 2 * H:3 * H]
 
     for t in range(T):
+        R_zio_y = y_prev[t] @ R_zio
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        z[t] = np.tanh(y_prev[t] @ R_z.T + z_in[t])
+        z[t] = np.tanh(R_zio_y[..., :H] + z_in[t])
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        i[t] = sigmoid(y_prev[t] @ R_i.T + p_i * c_prev[t] + i_in[t])
+        i[t] = sigmoid(R_zio_y[..., H:2 * H] + p_i * c_prev[t] + i_in[t])
         # f = 1 - i
         f[t] = 1 - i[t]
         # c = z * i + c[t-1] * f
         c[t] = z[t] * i[t] + c_prev[t] * f[t]
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-        o[t] = sigmoid(y_prev[t] @ R_o.T + p_o * c[t] + o_in[t])
+        o[t] = sigmoid(R_zio_y[..., 2 * H:3 * H] + p_o * c[t] + o_in[t])
         # y = tanh(c) * o
         tanh_c[t] = np.tanh(c[t])
         y[t] = tanh_c[t] * o[t]
@@ -157,7 +162,9 @@ def backward(params, tape, dy, dstate=None):
     W_o, R_o, p_o = params["W_o"], params["R_o"], params["p_o"]
     x, y_prev, c_prev, z, i, f, c = tape.x, tape.y_prev, tape.c_prev, tape.z, tape.i, tape.f, tape.c
     o, tanh_c = tape.o, tape.tanh_c
-    d_o_pre, d_i_pre, d_z_pre = (np.empty((T, B, H), dtype) for _ in range(3))
+    d_zio_pre = np.empty((T, B, 3 * H), dtype)
+    W_zio = np.concatenate([W_z.T, W_i.T, W_o.T], axis=-1)
+    R_zio = np.concatenate([R_z.T, R_i.T, R_o.T], axis=-1)
 
     # all steps at once
     dy_do_pre = tanh_c * o * (1 - o)
@@ -171,43 +178,47 @@ def backward(params, tape, dy, dstate=None):
         # through y = tanh(c) * o
         d_y = dy[t] + d_y_next
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-        d_o_pre[t] = d_y * dy_do_pre[t]
+        d_o_pre = d_y * dy_do_pre[t]
         # through c = z * i + c[t-1] * f
-        d_c = d_c_next + d_o_pre[t] * p_o + d_y * dy_dc[t]
+        d_c = d_c_next + d_o_pre * p_o + d_y * dy_dc[t]
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        d_i_pre[t] = (d_c * z[t] - d_c * c_prev[t]) * dc_di_pre[t]
+        d_i_pre = (d_c * z[t] - d_c * c_prev[t]) * dc_di_pre[t]
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        d_z_pre[t] = d_c * dc_dz_pre[t]
-        d_y_prev = d_z_pre[t] @ R_z + d_i_pre[t] @ R_i + d_o_pre[t] @ R_o
-        d_c_prev = d_i_pre[t] * p_i + d_c * f[t]
+        d_z_pre = d_c * dc_dz_pre[t]
+        np.concatenate([d_z_pre, d_i_pre, d_o_pre], axis=-1, out=d_zio_pre[t])
+        d_y_prev = d_zio_pre[t] @ R_zio.T
+        d_c_prev = d_i_pre * p_i + d_c * f[t]
         d_y_next, d_c_next = d_y_prev, d_c_prev
 
     # all steps at once
-    d_x = times(d_z_pre, W_z) + times(d_i_pre, W_i) + times(d_o_pre, W_o)
-    d_W_z = outer_sum(d_z_pre, x)
-    d_R_z = outer_sum(d_z_pre, y_prev)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_i = outer_sum(d_i_pre, x)
-    d_R_i = outer_sum(d_i_pre, y_prev)
-    d_p_i = np.einsum("tbh,tbh->h", d_i_pre, c_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_o = outer_sum(d_o_pre, x)
-    d_R_o = outer_sum(d_o_pre, y_prev)
-    d_p_o = np.einsum("tbh,tbh->h", d_o_pre, c)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_x = times(d_zio_pre, W_zio.T)
+    d_W_zio = outer_sum(x, d_zio_pre)
+    d_W_z = d_W_zio[..., :H].T
+    d_R_zio = outer_sum(y_prev, d_zio_pre)
+    d_R_z = d_R_zio[..., :H].T
+    d_b_zio = d_zio_pre.sum(axis=(0, 1))
+    d_b_z = d_b_zio[..., :H]
+    d_W_i = d_W_zio[..., H:2 * H].T
+    d_R_i = d_R_zio[..., H:2 * H].T
+    d_p_i = np.einsum("tbh,tbh->h", d_zio_pre[..., H:2 * H], c_prev)
+    d_b_i = d_b_zio[..., H:2 * H]
+    d_W_o = d_W_zio[..., 2 * H:3 * H].T
+    d_R_o = d_R_zio[..., 2 * H:3 * H].T
+    d_p_o = np.einsum("tbh,tbh->h", d_zio_pre[..., 2 * H:3 * H], c)
+    d_b_o = d_b_zio[..., 2 * H:3 * H]
 
     dparams = {
-        "W_z": d_W_z,
-        "R_z": d_R_z,
-        "b_z": d_b_z,
-        "W_i": d_W_i,
-        "R_i": d_R_i,
+        "W_z": d_W_z.copy(),
+        "R_z": d_R_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_i": d_W_i.copy(),
+        "R_i": d_R_i.copy(),
         "p_i": d_p_i,
-        "b_i": d_b_i,
-        "W_o": d_W_o,
-        "R_o": d_R_o,
+        "b_i": d_b_i.copy(),
+        "W_o": d_W_o.copy(),
+        "R_o": d_R_o.copy(),
         "p_o": d_p_o,
-        "b_o": d_b_o,
+        "b_o": d_b_o.copy(),
     }
     dstart = {"y": d_y_next, "c": d_c_next}
     return dparams, d_x, dstart
@@ -219,9 +230,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -89,7 +89,7 @@ def forward(params, x, state=None):
     z_tanh = np.empty((T, B, H), dtype)
 
     # all steps at once
-    z_tanh_in = times(x, V.T) + b
+    z_tanh_in = times(x, V.T, b)
 
     for t in range(T):
         # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
@@ -118,6 +118,7 @@ def backward(params, tape, dy, dstate=None):
     W_y, W_z, V = params["W_y"], params["W_z"], params["V"]
     x, y_prev, z_prev, z_tanh = tape.x, tape.y_prev, tape.z_prev, tape.z_tanh
     d_z_pre = np.empty((T, B, H), dtype)
+    W_yz = np.ascontiguousarray(np.concatenate([W_y, W_z], axis=-1))
 
     # all steps at once
     dz_dz_pre = dt * (1 - z_tanh**2)
@@ -130,8 +131,9 @@ def backward(params, tape, dy, dstate=None):
         # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
         d_z = d_z_next + d_y * dt
         d_z_pre[t] = d_z * dz_dz_pre[t]
-        d_y_prev = d_z_pre[t] @ W_y - d_z * dt * gamma + d_y
-        d_z_prev = d_z_pre[t] @ W_z + d_z * (1 - dt * epsilon)
+        d_parts = d_z_pre[t] @ W_yz
+        d_y_prev = d_parts[..., :H] - d_z * dt * gamma + d_y
+        d_z_prev = d_parts[..., H:2 * H] + d_z * (1 - dt * epsilon)
         d_y_next, d_z_next = d_y_prev, d_z_prev
 
     # all steps at once
@@ -151,9 +153,12 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

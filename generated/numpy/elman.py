@@ -75,7 +75,7 @@ def forward(params, x, state=None):
     h_rows, h_prev, h = carried(state["h"], T)
 
     # all steps at once
-    h_in = times(x, U.T) + b
+    h_in = times(x, U.T, b)
 
     for t in range(T):
         # h = tanh(U @ x + W @ h[t-1] + b)
@@ -123,9 +123,12 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -91,10 +91,12 @@ def forward(params, x, state=None):
     U_T = U.T
     V_T = V.T
     w_V_T = w @ V_T
+    wW = np.concatenate([w.T, W.T], axis=-1)
 
     # all steps at once
-    w_x = times(x, w.T)
-    W_x = times(x, W.T)
+    wW_x = times(x, wW)
+    w_x = wW_x[..., :N]
+    W_x = wW_x[..., N:N + H]
     n_pre_in = w_V_T + W_x[:, :, None]
 
     for t in range(T):
@@ -180,9 +182,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -169,24 +169,35 @@ def forward(params, x, state=None):
     f_rows, f_prev, f = carried(state["f"], T)
     o_rows, o_prev, o = carried(state["o"], T)
     z, tanh_c = (np.empty((T, B, H), dtype) for _ in range(2))
+    W_zifo = np.concatenate([W_z.T, W_i.T, W_f.T, W_o.T], axis=-1)
+    b_zifo = np.concatenate([b_z, b_i, b_f, b_o], axis=-1)
+    R_zifo = np.ascontiguousarray(np.concatenate([R_z.T, R_i.T, R_f.T, R_o.T], axis=-1))
+    R_ii_if_io = np.ascontiguousarray(np.concatenate([R_ii.T, R_if.T, R_io.T], axis=-1))
+    R_fi_ff_fo = np.ascontiguousarray(np.concatenate([R_fi.T, R_ff.T, R_fo.T], axis=-1))
+    R_oi_of_oo = np.ascontiguousarray(np.concatenate([R_oi.T, R_of.T, R_oo.T], axis=-1))
 
     # all steps at once
-    z_in = times(x, W_z.T) + b_z
-    i_in = times(x, W_i.T) + b_i
-    f_in = times(x, W_f.T) + b_f
-    o_in = times(x, W_o.T) + b_o
+    zifo_in = times(x, W_zifo, b_zifo)
+    z_in = zifo_in[..., :H]
+    i_in = zifo_in[..., H:2 * H]
+    f_in = zifo_in[..., 2 * H:3 * H]
+    o_in = zifo_in[..., 3 * H:4 * H]
 
     for t in range(T):
+        R_zifo_y = y_prev[t] @ R_zifo
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        z[t] = np.tanh(y_prev[t] @ R_z.T + z_in[t])
+        z[t] = np.tanh(R_zifo_y[..., :H] + z_in[t])
+        R_ii_if_io_i = i_prev[t] @ R_ii_if_io
+        R_fi_ff_fo_f = f_prev[t] @ R_fi_ff_fo
+        R_oi_of_oo_o = o_prev[t] @ R_oi_of_oo
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
-        i[t] = sigmoid(y_prev[t] @ R_i.T + p_i * c_prev[t] + i_prev[t] @ R_ii.T + f_prev[t] @ R_fi.T + o_prev[t] @ R_oi.T + i_in[t])
+        i[t] = sigmoid(R_zifo_y[..., H:2 * H] + p_i * c_prev[t] + R_ii_if_io_i[..., :H] + R_fi_ff_fo_f[..., :H] + R_oi_of_oo_o[..., :H] + i_in[t])
         # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
-        f[t] = sigmoid(y_prev[t] @ R_f.T + p_f * c_prev[t] + i_prev[t] @ R_if.T + f_prev[t] @ R_ff.T + o_prev[t] @ R_of.T + f_in[t])
+        f[t] = sigmoid(R_zifo_y[..., 2 * H:3 * H] + p_f * c_prev[t] + R_ii_if_io_i[..., H:2 * H] + R_fi_ff_fo_f[..., H:2 * H] + R_oi_of_oo_o[..., H:2 * H] + f_in[t])
         # c = z * i + c[t-1] * f
         c[t] = z[t] * i[t] + c_prev[t] * f[t]
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-        o[t] = sigmoid(y_prev[t] @ R_o.T + p_o * c[t] + i_prev[t] @ R_io.T + f_prev[t] @ R_fo.T + o_prev[t] @ R_oo.T + o_in[t])
+        o[t] = sigmoid(R_zifo_y[..., 3 * H:4 * H] + p_o * c[t] + R_ii_if_io_i[..., 2 * H:3 * H] + R_fi_ff_fo_f[..., 2 * H:3 * H] + R_oi_of_oo_o[..., 2 * H:3 * H] + o_in[t])
         # y = tanh(c) * o
         tanh_c[t] = np.tanh(c[t])
         y[t] = tanh_c[t] * o[t]
@@ -221,7 +232,12 @@ def backward(params, tape, dy, dstate=None):
     R_fo, R_oo = params["R_fo"], params["R_oo"]
     x, y_prev, c_prev, i_prev, f_prev = tape.x, tape.y_prev, tape.c_prev, tape.i_prev, tape.f_prev
     o_prev, z, i, f, c, o, tanh_c = tape.o_prev, tape.z, tape.i, tape.f, tape.c, tape.o, tape.tanh_c
-    d_o_pre, d_f_pre, d_i_pre, d_z_pre = (np.empty((T, B, H), dtype) for _ in range(4))
+    d_zifo_pre = np.empty((T, B, 4 * H), dtype)
+    W_zifo = np.concatenate([W_z.T, W_i.T, W_f.T, W_o.T], axis=-1)
+    R_zifo = np.concatenate([R_z.T, R_i.T, R_f.T, R_o.T], axis=-1)
+    R_ii_if_io = np.concatenate([R_ii.T, R_if.T, R_io.T], axis=-1)
+    R_fi_ff_fo = np.concatenate([R_fi.T, R_ff.T, R_fo.T], axis=-1)
+    R_oi_of_oo = np.concatenate([R_oi.T, R_of.T, R_oo.T], axis=-1)
 
     # all steps at once
     local_o_pre = o * (1 - o)
@@ -239,74 +255,83 @@ def backward(params, tape, dy, dstate=None):
         # through y = tanh(c) * o
         d_y = dy[t] + d_y_next
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-        d_o_pre[t] = (d_o_next + d_y * tanh_c[t]) * local_o_pre[t]
+        d_o_pre = (d_o_next + d_y * tanh_c[t]) * local_o_pre[t]
         # through c = z * i + c[t-1] * f
-        d_c = d_c_next + d_o_pre[t] * p_o + d_y * dy_dc[t]
+        d_c = d_c_next + d_o_pre * p_o + d_y * dy_dc[t]
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
-        d_f_pre[t] = (d_f_next + d_c * c_prev[t]) * local_f_pre[t]
+        d_f_pre = (d_f_next + d_c * c_prev[t]) * local_f_pre[t]
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
-        d_i_pre[t] = (d_i_next + d_c * z[t]) * local_i_pre[t]
+        d_i_pre = (d_i_next + d_c * z[t]) * local_i_pre[t]
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        d_z_pre[t] = d_c * dc_dz_pre[t]
-        d_y_prev = d_z_pre[t] @ R_z + d_i_pre[t] @ R_i + d_f_pre[t] @ R_f + d_o_pre[t] @ R_o
-        d_c_prev = d_i_pre[t] * p_i + d_f_pre[t] * p_f + d_c * f[t]
-        d_i_prev = d_i_pre[t] @ R_ii + d_f_pre[t] @ R_if + d_o_pre[t] @ R_io
-        d_f_prev = d_i_pre[t] @ R_fi + d_f_pre[t] @ R_ff + d_o_pre[t] @ R_fo
-        d_o_prev = d_i_pre[t] @ R_oi + d_f_pre[t] @ R_of + d_o_pre[t] @ R_oo
+        d_z_pre = d_c * dc_dz_pre[t]
+        np.concatenate([d_z_pre, d_i_pre, d_f_pre, d_o_pre], axis=-1, out=d_zifo_pre[t])
+        d_ifo_pre2 = d_zifo_pre[t, ..., H:4 * H]
+        d_y_prev = d_zifo_pre[t] @ R_zifo.T
+        d_c_prev = d_i_pre * p_i + d_f_pre * p_f + d_c * f[t]
+        d_i_prev = d_ifo_pre2 @ R_ii_if_io.T
+        d_f_prev = d_ifo_pre2 @ R_fi_ff_fo.T
+        d_o_prev = d_ifo_pre2 @ R_oi_of_oo.T
         d_y_next, d_c_next, d_i_next, d_f_next, d_o_next = d_y_prev, d_c_prev, d_i_prev, d_f_prev, d_o_prev
 
     # all steps at once
-    d_x = times(d_z_pre, W_z) + times(d_i_pre, W_i) + times(d_f_pre, W_f) + times(d_o_pre, W_o)
-    d_W_z = outer_sum(d_z_pre, x)
-    d_R_z = outer_sum(d_z_pre, y_prev)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_i = outer_sum(d_i_pre, x)
-    d_R_i = outer_sum(d_i_pre, y_prev)
-    d_p_i = np.einsum("tbh,tbh->h", d_i_pre, c_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_R_ii = outer_sum(d_i_pre, i_prev)
-    d_R_fi = outer_sum(d_i_pre, f_prev)
-    d_R_oi = outer_sum(d_i_pre, o_prev)
-    d_W_f = outer_sum(d_f_pre, x)
-    d_R_f = outer_sum(d_f_pre, y_prev)
-    d_p_f = np.einsum("tbh,tbh->h", d_f_pre, c_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_R_if = outer_sum(d_f_pre, i_prev)
-    d_R_ff = outer_sum(d_f_pre, f_prev)
-    d_R_of = outer_sum(d_f_pre, o_prev)
-    d_W_o = outer_sum(d_o_pre, x)
-    d_R_o = outer_sum(d_o_pre, y_prev)
-    d_p_o = np.einsum("tbh,tbh->h", d_o_pre, c)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
-    d_R_io = outer_sum(d_o_pre, i_prev)
-    d_R_fo = outer_sum(d_o_pre, f_prev)
-    d_R_oo = outer_sum(d_o_pre, o_prev)
+    d_ifo_pre = d_zifo_pre[..., H:4 * H]
+    d_x = times(d_zifo_pre, W_zifo.T)
+    d_W_zifo = outer_sum(x, d_zifo_pre)
+    d_W_z = d_W_zifo[..., :H].T
+    d_R_zifo = outer_sum(y_prev, d_zifo_pre)
+    d_R_z = d_R_zifo[..., :H].T
+    d_b_zifo = d_zifo_pre.sum(axis=(0, 1))
+    d_b_z = d_b_zifo[..., :H]
+    d_W_i = d_W_zifo[..., H:2 * H].T
+    d_R_i = d_R_zifo[..., H:2 * H].T
+    d_p_i = np.einsum("tbh,tbh->h", d_zifo_pre[..., H:2 * H], c_prev)
+    d_b_i = d_b_zifo[..., H:2 * H]
+    d_R_ii_if_io = outer_sum(i_prev, d_ifo_pre)
+    d_R_ii = d_R_ii_if_io[..., :H].T
+    d_R_fi_ff_fo = outer_sum(f_prev, d_ifo_pre)
+    d_R_fi = d_R_fi_ff_fo[..., :H].T
+    d_R_oi_of_oo = outer_sum(o_prev, d_ifo_pre)
+    d_R_oi = d_R_oi_of_oo[..., :H].T
+    d_W_f = d_W_zifo[..., 2 * H:3 * H].T
+    d_R_f = d_R_zifo[..., 2 * H:3 * H].T
+    d_p_f = np.einsum("tbh,tbh->h", d_zifo_pre[..., 2 * H:3 * H], c_prev)
+    d_b_f = d_b_zifo[..., 2 * H:3 * H]
+    d_R_if = d_R_ii_if_io[..., H:2 * H].T
+    d_R_ff = d_R_fi_ff_fo[..., H:2 * H].T
+    d_R_of = d_R_oi_of_oo[..., H:2 * H].T
+    d_W_o = d_W_zifo[..., 3 * H:4 * H].T
+    d_R_o = d_R_zifo[..., 3 * H:4 * H].T
+    d_p_o = np.einsum("tbh,tbh->h", d_zifo_pre[..., 3 * H:4 * H], c)
+    d_b_o = d_b_zifo[..., 3 * H:4 * H]
+    d_R_io = d_R_ii_if_io[..., 2 * H:3 * H].T
+    d_R_fo = d_R_fi_ff_fo[..., 2 * H:3 * H].T
+    d_R_oo = d_R_oi_of_oo[..., 2 * H:3 * H].T
 
     dparams = {
-        "W_z": d_W_z,
-        "R_z": d_R_z,
-        "b_z": d_b_z,
-        "W_i": d_W_i,
-        "R_i": d_R_i,
+        "W_z": d_W_z.copy(),
+        "R_z": d_R_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_i": d_W_i.copy(),
+        "R_i": d_R_i.copy(),
         "p_i": d_p_i,
-        "b_i": d_b_i,
-        "R_ii": d_R_ii,
-        "R_fi": d_R_fi,
-        "R_oi": d_R_oi,
-        "W_f": d_W_f,
-        "R_f": d_R_f,
+        "b_i": d_b_i.copy(),
+        "R_ii": d_R_ii.copy(),
+        "R_fi": d_R_fi.copy(),
+        "R_oi": d_R_oi.copy(),
+        "W_f": d_W_f.copy(),
+        "R_f": d_R_f.copy(),
         "p_f": d_p_f,
-        "b_f": d_b_f,
-        "R_if": d_R_if,
-        "R_ff": d_R_ff,
-        "R_of": d_R_of,
-        "W_o": d_W_o,
-        "R_o": d_R_o,
+        "b_f": d_b_f.copy(),
+        "R_if": d_R_if.copy(),
+        "R_ff": d_R_ff.copy(),
+        "R_of": d_R_of.copy(),
+        "W_o": d_W_o.copy(),
+        "R_o": d_R_o.copy(),
         "p_o": d_p_o,
-        "b_o": d_b_o,
-        "R_io": d_R_io,
-        "R_fo": d_R_fo,
-        "R_oo": d_R_oo,
+        "b_o": d_b_o.copy(),
+        "R_io": d_R_io.copy(),
+        "R_fo": d_R_fo.copy(),
+        "R_oo": d_R_oo.copy(),
     }
     dstart = {
         "y": d_y_next,
@@ -324,9 +349,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

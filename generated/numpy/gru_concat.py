@@ -93,17 +93,20 @@ def forward(params, x, state=None):
     h_rows, h_prev, h = carried(state["h"], T)
     v, r_h_x = (np.empty((T, B, H + I), dtype) for _ in range(2))
     r, z, n = (np.empty((T, B, H), dtype) for _ in range(3))
+    W_rz = np.ascontiguousarray(np.concatenate([W_r.T, W_z.T], axis=-1))
+    b_rz = np.concatenate([b_r, b_z], axis=-1)
 
     for t in range(T):
         # v = concat(h[t-1], x)
-        v[t] = np.concatenate([h_prev[t], x[t]], axis=-1)
+        np.concatenate([h_prev[t], x[t]], axis=-1, out=v[t])
+        rz = sigmoid(v[t] @ W_rz + b_rz)
         # r = sigmoid(W_r @ v + b_r)
-        r[t] = sigmoid(v[t] @ W_r.T + b_r)
+        r[t] = rz[..., :H]
         # z = sigmoid(W_z @ v + b_z)
-        z[t] = sigmoid(v[t] @ W_z.T + b_z)
+        z[t] = rz[..., H:2 * H]
         # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
         r_h = r[t] * h_prev[t]
-        r_h_x[t] = np.concatenate([r_h, x[t]], axis=-1)
+        np.concatenate([r_h, x[t]], axis=-1, out=r_h_x[t])
         n[t] = np.tanh(r_h_x[t] @ W_n.T + b_n)
         # h = (1 - z) * h[t-1] + z * n
         h[t] = (1 - z[t]) * h_prev[t] + z[t] * n[t]
@@ -127,8 +130,10 @@ def backward(params, tape, dy, dstate=None):
     T, B, I, H = size["T"], size["B"], size["I"], size["H"]
     W_r, W_z, W_n = params["W_r"], params["W_z"], params["W_n"]
     h_prev, v, r, z, r_h_x, n = tape.h_prev, tape.v, tape.r, tape.z, tape.r_h_x, tape.n
-    d_n_pre, d_z_pre, d_r_pre = (np.empty((T, B, H), dtype) for _ in range(3))
+    d_n_pre = np.empty((T, B, H), dtype)
     d_r_h_x, d_v = (np.empty((T, B, H + I), dtype) for _ in range(2))
+    d_rz_pre = np.empty((T, B, 2 * H), dtype)
+    W_rz = np.concatenate([W_r.T, W_z.T], axis=-1)
 
     # all steps at once
     dh_dn_pre = z * (1 - n**2)
@@ -145,31 +150,31 @@ def backward(params, tape, dy, dstate=None):
         d_r_h_x[t] = d_n_pre[t] @ W_n
         d_r_h = d_r_h_x[t, ..., :H]
         # through z = sigmoid(W_z @ v + b_z)
-        d_z_pre[t] = d_h * dh_dz_pre[t]
+        d_z_pre = d_h * dh_dz_pre[t]
         # through r = sigmoid(W_r @ v + b_r)
-        d_r_pre[t] = d_r_h * dr_h_dr_pre[t]
+        d_r_pre = d_r_h * dr_h_dr_pre[t]
+        np.concatenate([d_r_pre, d_z_pre], axis=-1, out=d_rz_pre[t])
         # through v = concat(h[t-1], x)
-        d_v[t] = d_r_pre[t] @ W_r + d_z_pre[t] @ W_z
-        d_h_prev_v = d_v[t, ..., :H]
-        d_h_prev = d_h_prev_v + d_r_h * r[t] + d_h * dh_dh_prev[t]
+        d_v[t] = d_rz_pre[t] @ W_rz.T
+        d_h_prev = d_v[t, ..., :H] + d_r_h * r[t] + d_h * dh_dh_prev[t]
         d_h_next = d_h_prev
 
     # all steps at once
-    d_x_v = d_v[..., H:H + I]
-    d_x_r_h_x = d_r_h_x[..., H:H + I]
-    d_x = d_x_v + d_x_r_h_x
-    d_W_r = outer_sum(d_r_pre, v)
-    d_b_r = d_r_pre.sum(axis=(0, 1))
-    d_W_z = outer_sum(d_z_pre, v)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
+    d_x = d_v[..., H:H + I] + d_r_h_x[..., H:H + I]
+    d_W_rz = outer_sum(v, d_rz_pre)
+    d_W_r = d_W_rz[..., :H].T
+    d_b_rz = d_rz_pre.sum(axis=(0, 1))
+    d_b_r = d_b_rz[..., :H]
+    d_W_z = d_W_rz[..., H:2 * H].T
+    d_b_z = d_b_rz[..., H:2 * H]
     d_W_n = outer_sum(d_n_pre, r_h_x)
     d_b_n = d_n_pre.sum(axis=(0, 1))
 
     dparams = {
-        "W_r": d_W_r,
-        "b_r": d_b_r,
-        "W_z": d_W_z,
-        "b_z": d_b_z,
+        "W_r": d_W_r.copy(),
+        "b_r": d_b_r.copy(),
+        "W_z": d_W_z.copy(),
+        "b_z": d_b_z.copy(),
         "W_n": d_W_n,
         "b_n": d_b_n,
     }

@@ -155,18 +155,23 @@ def forward(params, inputs, state=None):
     x_last_rows, x_last_prev, x_last = carried(state["x_last"], T)
     x_hat = np.empty((T, B, I), dtype)
     s, r, z, r_s, n = (np.empty((T, B, H), dtype) for _ in range(5))
+    V_rzn = np.concatenate([V_r.T, V_z.T, V_n.T], axis=-1)
+    b_rzn = np.concatenate([b_r, b_z, b_n], axis=-1)
+    W_rzn = np.ascontiguousarray(np.concatenate([W_r.T, W_z.T, W_n.T], axis=-1))
+    U_rz = np.ascontiguousarray(np.concatenate([U_r.T, U_z.T], axis=-1))
 
     # all steps at once
     gamma_x_relu = np.maximum(w_x * delta + b_x, 0)
     gamma_x = np.exp(-gamma_x_relu)
     gamma_h_relu = np.maximum(times(delta, W_d.T) + b_d, 0)
     gamma_h = np.exp(-gamma_h_relu)
+    rzn_in = times(m, V_rzn, b_rzn)
     x_hat_in = (1 - gamma_x) * x_mean
     x_hat_in2 = 1 - m
     x_hat_in3 = m * x
-    r_in = times(m, V_r.T) + b_r
-    z_in = times(m, V_z.T) + b_z
-    n_in = times(m, V_n.T) + b_n
+    r_in = rzn_in[..., :H]
+    z_in = rzn_in[..., H:2 * H]
+    n_in = rzn_in[..., 2 * H:3 * H]
 
     for t in range(T):
         # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
@@ -175,13 +180,15 @@ def forward(params, inputs, state=None):
         x_last[t] = x_last_prev[t] * x_hat_in2[t] + x_hat_in3[t]
         # s = gamma_h * h[t-1]
         s[t] = gamma_h[t] * h_prev[t]
+        W_rzn_x_hat = x_hat[t] @ W_rzn
+        U_rz_s = s[t] @ U_rz
         # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-        r[t] = sigmoid(x_hat[t] @ W_r.T + s[t] @ U_r.T + r_in[t])
+        r[t] = sigmoid(W_rzn_x_hat[..., :H] + U_rz_s[..., :H] + r_in[t])
         # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-        z[t] = sigmoid(x_hat[t] @ W_z.T + s[t] @ U_z.T + z_in[t])
+        z[t] = sigmoid(W_rzn_x_hat[..., H:2 * H] + U_rz_s[..., H:2 * H] + z_in[t])
         # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
         r_s[t] = r[t] * s[t]
-        n[t] = np.tanh(x_hat[t] @ W_n.T + r_s[t] @ U_n.T + n_in[t])
+        n[t] = np.tanh(W_rzn_x_hat[..., 2 * H:3 * H] + r_s[t] @ U_n.T + n_in[t])
         # h = (1 - z) * s + z * n
         h[t] = (1 - z[t]) * s[t] + z[t] * n[t]
 
@@ -210,8 +217,12 @@ def backward(params, tape, dy, dstate=None):
     gamma_x_relu, gamma_x, gamma_h_relu = tape.gamma_x_relu, tape.gamma_x, tape.gamma_h_relu
     gamma_h, x_hat, s, r, z, r_s, n = tape.gamma_h, tape.x_hat, tape.s, tape.r, tape.z, tape.r_s, tape.n
     d_x_last_prev_rows, d_x_last_prev, d_x_last_next = carried(dstate["x_last"], T, last=True)
-    d_n_pre, d_z_pre, d_r_pre, d_s = (np.empty((T, B, H), dtype) for _ in range(4))
+    d_rzn_pre = np.empty((T, B, 3 * H), dtype)
+    d_s = np.empty((T, B, H), dtype)
     d_x_hat = np.empty((T, B, I), dtype)
+    V_rzn = np.concatenate([V_r.T, V_z.T, V_n.T], axis=-1)
+    U_rz = np.concatenate([U_r.T, U_z.T], axis=-1)
+    W_rzn = np.concatenate([W_r.T, W_z.T, W_n.T], axis=-1)
 
     # all steps at once
     dh_dn_pre = z * (1 - n**2)
@@ -226,16 +237,17 @@ def backward(params, tape, dy, dstate=None):
         # through h = (1 - z) * s + z * n
         d_h = dy[t] + d_h_next
         # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        d_n_pre[t] = d_h * dh_dn_pre[t]
-        d_r_s = d_n_pre[t] @ U_n
+        d_n_pre = d_h * dh_dn_pre[t]
+        d_r_s = d_n_pre @ U_n
         # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-        d_z_pre[t] = d_h * dh_dz_pre[t]
+        d_z_pre = d_h * dh_dz_pre[t]
         # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-        d_r_pre[t] = d_r_s * dr_s_dr_pre[t]
+        d_r_pre = d_r_s * dr_s_dr_pre[t]
+        np.concatenate([d_r_pre, d_z_pre, d_n_pre], axis=-1, out=d_rzn_pre[t])
         # through s = gamma_h * h[t-1]
-        d_s[t] = d_r_pre[t] @ U_r + d_z_pre[t] @ U_z + d_r_s * r[t] + d_h * dh_ds[t]
+        d_s[t] = d_rzn_pre[t, ..., :2 * H] @ U_rz.T + d_r_s * r[t] + d_h * dh_ds[t]
         # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        d_x_hat[t] = d_r_pre[t] @ W_r + d_z_pre[t] @ W_z + d_n_pre[t] @ W_n
+        d_x_hat[t] = d_rzn_pre[t] @ W_rzn.T
         d_h_prev = d_s[t] * gamma_h[t]
         d_x_last_prev[t] = d_x_hat[t] * dx_hat_dx_last_prev[t] + d_x_last_next[t] * dx_last_dx_last_prev[t]
         d_h_next = d_h_prev
@@ -251,11 +263,9 @@ def backward(params, tape, dy, dstate=None):
     )
     d_x = d_x_hat * m + m * d_x_last_next
     d_m = (
-        d_x_hat * (x - gamma_x * x_last_prev - (1 - gamma_x) * x_mean)
+        times(d_rzn_pre, V_rzn.T)
+        + d_x_hat * (x - gamma_x * x_last_prev - (1 - gamma_x) * x_mean)
         + (x - x_last_prev) * d_x_last_next
-        + times(d_r_pre, V_r)
-        + times(d_z_pre, V_z)
-        + times(d_n_pre, V_n)
     )
     d_delta = d_gamma_x_pre * w_x + times(d_gamma_h_pre, W_d)
     d_w_x = np.einsum("tbi,tbi->i", d_gamma_x_pre, delta)
@@ -264,18 +274,22 @@ def backward(params, tape, dy, dstate=None):
     d_b_d = d_gamma_h_pre.sum(axis=(0, 1))
     d_x_hat_by_x_mean = d_x_hat * (1 - m) * (1 - gamma_x)
     d_x_mean = d_x_hat_by_x_mean.sum(axis=(0, 1))
-    d_W_r = outer_sum(d_r_pre, x_hat)
-    d_U_r = outer_sum(d_r_pre, s)
-    d_V_r = outer_sum(d_r_pre, m)
-    d_b_r = d_r_pre.sum(axis=(0, 1))
-    d_W_z = outer_sum(d_z_pre, x_hat)
-    d_U_z = outer_sum(d_z_pre, s)
-    d_V_z = outer_sum(d_z_pre, m)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_n = outer_sum(d_n_pre, x_hat)
-    d_U_n = outer_sum(d_n_pre, r_s)
-    d_V_n = outer_sum(d_n_pre, m)
-    d_b_n = d_n_pre.sum(axis=(0, 1))
+    d_W_rzn = outer_sum(x_hat, d_rzn_pre)
+    d_W_r = d_W_rzn[..., :H].T
+    d_U_rz = outer_sum(s, d_rzn_pre[..., :2 * H])
+    d_U_r = d_U_rz[..., :H].T
+    d_V_rzn = outer_sum(m, d_rzn_pre)
+    d_V_r = d_V_rzn[..., :H].T
+    d_b_rzn = d_rzn_pre.sum(axis=(0, 1))
+    d_b_r = d_b_rzn[..., :H]
+    d_W_z = d_W_rzn[..., H:2 * H].T
+    d_U_z = d_U_rz[..., H:2 * H].T
+    d_V_z = d_V_rzn[..., H:2 * H].T
+    d_b_z = d_b_rzn[..., H:2 * H]
+    d_W_n = d_W_rzn[..., 2 * H:3 * H].T
+    d_U_n = outer_sum(d_rzn_pre[..., 2 * H:3 * H], r_s)
+    d_V_n = d_V_rzn[..., 2 * H:3 * H].T
+    d_b_n = d_b_rzn[..., 2 * H:3 * H]
 
     dparams = {
         "w_x": d_w_x,
@@ -283,18 +297,18 @@ def backward(params, tape, dy, dstate=None):
         "W_d": d_W_d,
         "b_d": d_b_d,
         "x_mean": d_x_mean,
-        "W_r": d_W_r,
-        "U_r": d_U_r,
-        "V_r": d_V_r,
-        "b_r": d_b_r,
-        "W_z": d_W_z,
-        "U_z": d_U_z,
-        "V_z": d_V_z,
-        "b_z": d_b_z,
-        "W_n": d_W_n,
+        "W_r": d_W_r.copy(),
+        "U_r": d_U_r.copy(),
+        "V_r": d_V_r.copy(),
+        "b_r": d_b_r.copy(),
+        "W_z": d_W_z.copy(),
+        "U_z": d_U_z.copy(),
+        "V_z": d_V_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_n": d_W_n.copy(),
         "U_n": d_U_n,
-        "V_n": d_V_n,
-        "b_n": d_b_n,
+        "V_n": d_V_n.copy(),
+        "b_n": d_b_n.copy(),
     }
     dstart = {"h": d_h_next, "x_last": d_x_last_prev_rows[0]}
     return dparams, {"x": d_x, "m": d_m, "delta": d_delta}, dstart
@@ -306,9 +320,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

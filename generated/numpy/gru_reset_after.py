@@ -105,19 +105,24 @@ def forward(params, x, state=None):
     b_z, W_n, b_n, U_n, b_hn = params["b_z"], params["W_n"], params["b_n"], params["U_n"], params["b_hn"]
     h_rows, h_prev, h = carried(state["h"], T)
     r, z, U_n_h, n = (np.empty((T, B, H), dtype) for _ in range(4))
+    W_rzn = np.concatenate([W_r.T, W_z.T, W_n.T], axis=-1)
+    b_rzn = np.concatenate([b_r, b_z, b_n], axis=-1)
+    U_rzn = np.ascontiguousarray(np.concatenate([U_r.T, U_z.T, U_n.T], axis=-1))
 
     # all steps at once
-    r_in = times(x, W_r.T) + b_r
-    z_in = times(x, W_z.T) + b_z
-    n_in = times(x, W_n.T) + b_n
+    rzn_in = times(x, W_rzn, b_rzn)
+    r_in = rzn_in[..., :H]
+    z_in = rzn_in[..., H:2 * H]
+    n_in = rzn_in[..., 2 * H:3 * H]
 
     for t in range(T):
+        U_rzn_h = h_prev[t] @ U_rzn
         # r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        r[t] = sigmoid(h_prev[t] @ U_r.T + r_in[t])
+        r[t] = sigmoid(U_rzn_h[..., :H] + r_in[t])
         # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        z[t] = sigmoid(h_prev[t] @ U_z.T + z_in[t])
+        z[t] = sigmoid(U_rzn_h[..., H:2 * H] + z_in[t])
         # n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-        U_n_h[t] = h_prev[t] @ U_n.T
+        U_n_h[t] = U_rzn_h[..., 2 * H:3 * H]
         n[t] = np.tanh(r[t] * (U_n_h[t] + b_hn) + n_in[t])
         # h = (1 - z) * n + z * h[t-1]
         h[t] = (1 - z[t]) * n[t] + z[t] * h_prev[t]
@@ -142,7 +147,9 @@ def backward(params, tape, dy, dstate=None):
     W_r, U_r, W_z, U_z, W_n = params["W_r"], params["U_r"], params["W_z"], params["U_z"], params["W_n"]
     U_n, b_hn = params["U_n"], params["b_hn"]
     x, h_prev, r, z, U_n_h, n = tape.x, tape.h_prev, tape.r, tape.z, tape.U_n_h, tape.n
-    d_n_pre, d_U_n_h, d_z_pre, d_r_pre = (np.empty((T, B, H), dtype) for _ in range(4))
+    d_parts = np.empty((T, B, 4 * H), dtype)
+    W_nrz = np.concatenate([W_n.T, W_r.T, W_z.T], axis=-1)
+    U_rzn = np.concatenate([U_r.T, U_z.T, U_n.T], axis=-1)
 
     # all steps at once
     dh_dn_pre = (1 - z) * (1 - n**2)
@@ -154,38 +161,43 @@ def backward(params, tape, dy, dstate=None):
         # through h = (1 - z) * n + z * h[t-1]
         d_h = dy[t] + d_h_next
         # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-        d_n_pre[t] = d_h * dh_dn_pre[t]
-        d_U_n_h[t] = d_n_pre[t] * r[t]
+        d_n_pre = d_h * dh_dn_pre[t]
+        d_U_n_h = d_n_pre * r[t]
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        d_z_pre[t] = d_h * dh_dz_pre[t]
+        d_z_pre = d_h * dh_dz_pre[t]
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        d_r_pre[t] = d_n_pre[t] * dn_pre_dr_pre[t]
-        d_h_prev = d_r_pre[t] @ U_r + d_z_pre[t] @ U_z + d_U_n_h[t] @ U_n + d_h * z[t]
+        d_r_pre = d_n_pre * dn_pre_dr_pre[t]
+        np.concatenate([d_n_pre, d_r_pre, d_z_pre, d_U_n_h], axis=-1, out=d_parts[t])
+        d_h_prev = d_parts[t, ..., H:4 * H] @ U_rzn.T + d_h * z[t]
         d_h_next = d_h_prev
 
     # all steps at once
-    d_x = times(d_r_pre, W_r) + times(d_z_pre, W_z) + times(d_n_pre, W_n)
-    d_W_r = outer_sum(d_r_pre, x)
-    d_U_r = outer_sum(d_r_pre, h_prev)
-    d_b_r = d_r_pre.sum(axis=(0, 1))
-    d_W_z = outer_sum(d_z_pre, x)
-    d_U_z = outer_sum(d_z_pre, h_prev)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_n = outer_sum(d_n_pre, x)
-    d_b_n = d_n_pre.sum(axis=(0, 1))
-    d_U_n = outer_sum(d_U_n_h, h_prev)
-    d_b_hn = np.einsum("tbh,tbh->h", d_n_pre, r)
+    d_nrz_pre = d_parts[..., :3 * H]
+    d_x = times(d_nrz_pre, W_nrz.T)
+    d_W_nrz = outer_sum(x, d_nrz_pre)
+    d_W_r = d_W_nrz[..., H:2 * H].T
+    d_U_rzn = outer_sum(h_prev, d_parts[..., H:4 * H])
+    d_U_r = d_U_rzn[..., :H].T
+    d_b_nrz = d_nrz_pre.sum(axis=(0, 1))
+    d_b_r = d_b_nrz[..., H:2 * H]
+    d_W_z = d_W_nrz[..., 2 * H:3 * H].T
+    d_U_z = d_U_rzn[..., H:2 * H].T
+    d_b_z = d_b_nrz[..., 2 * H:3 * H]
+    d_W_n = d_W_nrz[..., :H].T
+    d_b_n = d_b_nrz[..., :H]
+    d_U_n = d_U_rzn[..., 2 * H:3 * H].T
+    d_b_hn = np.einsum("tbh,tbh->h", d_parts[..., :H], r)
 
     dparams = {
-        "W_r": d_W_r,
-        "U_r": d_U_r,
-        "b_r": d_b_r,
-        "W_z": d_W_z,
-        "U_z": d_U_z,
-        "b_z": d_b_z,
-        "W_n": d_W_n,
-        "b_n": d_b_n,
-        "U_n": d_U_n,
+        "W_r": d_W_r.copy(),
+        "U_r": d_U_r.copy(),
+        "b_r": d_b_r.copy(),
+        "W_z": d_W_z.copy(),
+        "U_z": d_U_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_n": d_W_n.copy(),
+        "b_n": d_b_n.copy(),
+        "U_n": d_U_n.copy(),
         "b_hn": d_b_hn,
     }
     dstart = {"h": d_h_next}
@@ -198,9 +210,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

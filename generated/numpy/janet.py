@@ -91,16 +91,21 @@ def forward(params, x, state=None):
     b_c = params["b_c"]
     h_rows, h_prev, h = carried(state["h"], T)
     g, sigmoid_s, h_sigmoid = (np.empty((T, B, H), dtype) for _ in range(3))
+    W_fc = np.concatenate([W_f.T, W_c.T], axis=-1)
+    b_fc = np.concatenate([b_f, b_c], axis=-1)
+    U_fc = np.ascontiguousarray(np.concatenate([U_f.T, U_c.T], axis=-1))
 
     # all steps at once
-    s_in = times(x, W_f.T) + b_f
-    g_in = times(x, W_c.T) + b_c
+    sg_in = times(x, W_fc, b_fc)
+    s_in = sg_in[..., :H]
+    g_in = sg_in[..., H:2 * H]
 
     for t in range(T):
+        U_fc_h = h_prev[t] @ U_fc
         # s = W_f @ x + U_f @ h[t-1] + b_f
-        s = h_prev[t] @ U_f.T + s_in[t]
+        s = U_fc_h[..., :H] + s_in[t]
         # g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        g[t] = np.tanh(h_prev[t] @ U_c.T + g_in[t])
+        g[t] = np.tanh(U_fc_h[..., H:2 * H] + g_in[t])
         # h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
         sigmoid_s[t] = sigmoid(s)
         h_sigmoid[t] = sigmoid(s - beta)
@@ -125,7 +130,9 @@ def backward(params, tape, dy, dstate=None):
     T, B, H = size["T"], size["B"], size["H"]
     W_f, U_f, W_c, U_c = params["W_f"], params["U_f"], params["W_c"], params["U_c"]
     x, h_prev, g, sigmoid_s, h_sigmoid = tape.x, tape.h_prev, tape.g, tape.sigmoid_s, tape.h_sigmoid
-    d_g_pre, d_s = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_s_g_pre = np.empty((T, B, 2 * H), dtype)
+    W_fc = np.concatenate([W_f.T, W_c.T], axis=-1)
+    U_fc = np.concatenate([U_f.T, U_c.T], axis=-1)
 
     # all steps at once
     dh_dg_pre = (1 - h_sigmoid) * (1 - g**2)
@@ -137,28 +144,32 @@ def backward(params, tape, dy, dstate=None):
         # through h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
         d_h = dy[t] + d_h_next
         # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        d_g_pre[t] = d_h * dh_dg_pre[t]
+        d_g_pre = d_h * dh_dg_pre[t]
         # through s = W_f @ x + U_f @ h[t-1] + b_f
-        d_s[t] = d_h * dh_ds[t] + d_h * dh_ds2[t]
-        d_h_prev = d_s[t] @ U_f + d_g_pre[t] @ U_c + d_h * sigmoid_s[t]
+        d_s = d_h * dh_ds[t] + d_h * dh_ds2[t]
+        np.concatenate([d_s, d_g_pre], axis=-1, out=d_s_g_pre[t])
+        d_h_prev = d_s_g_pre[t] @ U_fc.T + d_h * sigmoid_s[t]
         d_h_next = d_h_prev
 
     # all steps at once
-    d_x = times(d_s, W_f) + times(d_g_pre, W_c)
-    d_W_f = outer_sum(d_s, x)
-    d_U_f = outer_sum(d_s, h_prev)
-    d_b_f = d_s.sum(axis=(0, 1))
-    d_W_c = outer_sum(d_g_pre, x)
-    d_U_c = outer_sum(d_g_pre, h_prev)
-    d_b_c = d_g_pre.sum(axis=(0, 1))
+    d_x = times(d_s_g_pre, W_fc.T)
+    d_W_fc = outer_sum(x, d_s_g_pre)
+    d_W_f = d_W_fc[..., :H].T
+    d_U_fc = outer_sum(h_prev, d_s_g_pre)
+    d_U_f = d_U_fc[..., :H].T
+    d_b_fc = d_s_g_pre.sum(axis=(0, 1))
+    d_b_f = d_b_fc[..., :H]
+    d_W_c = d_W_fc[..., H:2 * H].T
+    d_U_c = d_U_fc[..., H:2 * H].T
+    d_b_c = d_b_fc[..., H:2 * H]
 
     dparams = {
-        "W_f": d_W_f,
-        "U_f": d_U_f,
-        "b_f": d_b_f,
-        "W_c": d_W_c,
-        "U_c": d_U_c,
-        "b_c": d_b_c,
+        "W_f": d_W_f.copy(),
+        "U_f": d_U_f.copy(),
+        "b_f": d_b_f.copy(),
+        "W_c": d_W_c.copy(),
+        "U_c": d_U_c.copy(),
+        "b_c": d_b_c.copy(),
     }
     dstart = {"h": d_h_next}
     return dparams, d_x, dstart
@@ -170,9 +181,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

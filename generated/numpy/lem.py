@@ -117,22 +117,27 @@ def forward(params, x, state=None):
     y_rows, y_prev, y = carried(state["y"], T)
     z_rows, z_prev, z = carried(state["z"], T)
     dt_1_sigmoid, dt_1, dt_2_sigmoid, dt_2, z_tanh, y_tanh = (np.empty((T, B, H), dtype) for _ in range(6))
+    V_12zy = np.concatenate([V_1.T, V_2.T, V_z.T, V_y.T], axis=-1)
+    b_12zy = np.concatenate([b_1, b_2, b_z, b_y], axis=-1)
+    W_12z = np.ascontiguousarray(np.concatenate([W_1.T, W_2.T, W_z.T], axis=-1))
 
     # all steps at once
-    dt_1_sigmoid_in = times(x, V_1.T) + b_1
-    dt_2_sigmoid_in = times(x, V_2.T) + b_2
-    z_tanh_in = times(x, V_z.T) + b_z
-    y_tanh_in = times(x, V_y.T) + b_y
+    parts_in = times(x, V_12zy, b_12zy)
+    dt_1_sigmoid_in = parts_in[..., :H]
+    dt_2_sigmoid_in = parts_in[..., H:2 * H]
+    z_tanh_in = parts_in[..., 2 * H:3 * H]
+    y_tanh_in = parts_in[..., 3 * H:4 * H]
 
     for t in range(T):
+        W_12z_y = y_prev[t] @ W_12z
         # dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-        dt_1_sigmoid[t] = sigmoid(y_prev[t] @ W_1.T + dt_1_sigmoid_in[t])
+        dt_1_sigmoid[t] = sigmoid(W_12z_y[..., :H] + dt_1_sigmoid_in[t])
         dt_1[t] = dt * dt_1_sigmoid[t]
         # dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-        dt_2_sigmoid[t] = sigmoid(y_prev[t] @ W_2.T + dt_2_sigmoid_in[t])
+        dt_2_sigmoid[t] = sigmoid(W_12z_y[..., H:2 * H] + dt_2_sigmoid_in[t])
         dt_2[t] = dt * dt_2_sigmoid[t]
         # z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-        z_tanh[t] = np.tanh(y_prev[t] @ W_z.T + z_tanh_in[t])
+        z_tanh[t] = np.tanh(W_12z_y[..., 2 * H:3 * H] + z_tanh_in[t])
         z[t] = (1 - dt_1[t]) * z_prev[t] + dt_1[t] * z_tanh[t]
         # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
         y_tanh[t] = np.tanh(z[t] @ W_y.T + y_tanh_in[t])
@@ -159,7 +164,9 @@ def backward(params, tape, dy, dstate=None):
     V_z, W_y, V_y = params["V_z"], params["W_y"], params["V_y"]
     x, y_prev, z_prev, dt_1_sigmoid, dt_1 = tape.x, tape.y_prev, tape.z_prev, tape.dt_1_sigmoid, tape.dt_1
     dt_2_sigmoid, dt_2, z_tanh, z, y_tanh = tape.dt_2_sigmoid, tape.dt_2, tape.z_tanh, tape.z, tape.y_tanh
-    d_y_pre, d_z_pre, d_dt_2_pre, d_dt_1_pre = (np.empty((T, B, H), dtype) for _ in range(4))
+    d_dt_1_dt_2_z_y_pre = np.empty((T, B, 4 * H), dtype)
+    V_12zy = np.concatenate([V_1.T, V_2.T, V_z.T, V_y.T], axis=-1)
+    W_12z = np.concatenate([W_1.T, W_2.T, W_z.T], axis=-1)
 
     # all steps at once
     dy_dy_pre = dt_2 * (1 - y_tanh**2)
@@ -174,46 +181,50 @@ def backward(params, tape, dy, dstate=None):
     for t in reversed(range(T)):
         # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
         d_y = dy[t] + d_y_next
-        d_y_pre[t] = d_y * dy_dy_pre[t]
+        d_y_pre = d_y * dy_dy_pre[t]
         # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-        d_z = d_z_next + d_y_pre[t] @ W_y
-        d_z_pre[t] = d_z * dz_dz_pre[t]
+        d_z = d_z_next + d_y_pre @ W_y
+        d_z_pre = d_z * dz_dz_pre[t]
         # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-        d_dt_2_pre[t] = d_y * dy_ddt_2_pre[t]
+        d_dt_2_pre = d_y * dy_ddt_2_pre[t]
         # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-        d_dt_1_pre[t] = d_z * dz_ddt_1_pre[t]
-        d_y_prev = d_dt_1_pre[t] @ W_1 + d_dt_2_pre[t] @ W_2 + d_z_pre[t] @ W_z + d_y * dy_dy_prev[t]
+        d_dt_1_pre = d_z * dz_ddt_1_pre[t]
+        np.concatenate([d_dt_1_pre, d_dt_2_pre, d_z_pre, d_y_pre], axis=-1, out=d_dt_1_dt_2_z_y_pre[t])
+        d_y_prev = d_dt_1_dt_2_z_y_pre[t, ..., :3 * H] @ W_12z.T + d_y * dy_dy_prev[t]
         d_z_prev = d_z * dz_dz_prev[t]
         d_y_next, d_z_next = d_y_prev, d_z_prev
 
     # all steps at once
-    d_x = times(d_dt_1_pre, V_1) + times(d_dt_2_pre, V_2) + times(d_z_pre, V_z) + times(d_y_pre, V_y)
-    d_W_1 = outer_sum(d_dt_1_pre, y_prev)
-    d_V_1 = outer_sum(d_dt_1_pre, x)
-    d_b_1 = d_dt_1_pre.sum(axis=(0, 1))
-    d_W_2 = outer_sum(d_dt_2_pre, y_prev)
-    d_V_2 = outer_sum(d_dt_2_pre, x)
-    d_b_2 = d_dt_2_pre.sum(axis=(0, 1))
-    d_W_z = outer_sum(d_z_pre, y_prev)
-    d_V_z = outer_sum(d_z_pre, x)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_y = outer_sum(d_y_pre, z)
-    d_V_y = outer_sum(d_y_pre, x)
-    d_b_y = d_y_pre.sum(axis=(0, 1))
+    d_x = times(d_dt_1_dt_2_z_y_pre, V_12zy.T)
+    d_W_12z = outer_sum(y_prev, d_dt_1_dt_2_z_y_pre[..., :3 * H])
+    d_W_1 = d_W_12z[..., :H].T
+    d_V_12zy = outer_sum(x, d_dt_1_dt_2_z_y_pre)
+    d_V_1 = d_V_12zy[..., :H].T
+    d_b_12zy = d_dt_1_dt_2_z_y_pre.sum(axis=(0, 1))
+    d_b_1 = d_b_12zy[..., :H]
+    d_W_2 = d_W_12z[..., H:2 * H].T
+    d_V_2 = d_V_12zy[..., H:2 * H].T
+    d_b_2 = d_b_12zy[..., H:2 * H]
+    d_W_z = d_W_12z[..., 2 * H:3 * H].T
+    d_V_z = d_V_12zy[..., 2 * H:3 * H].T
+    d_b_z = d_b_12zy[..., 2 * H:3 * H]
+    d_W_y = outer_sum(d_dt_1_dt_2_z_y_pre[..., 3 * H:4 * H], z)
+    d_V_y = d_V_12zy[..., 3 * H:4 * H].T
+    d_b_y = d_b_12zy[..., 3 * H:4 * H]
 
     dparams = {
-        "W_1": d_W_1,
-        "V_1": d_V_1,
-        "b_1": d_b_1,
-        "W_2": d_W_2,
-        "V_2": d_V_2,
-        "b_2": d_b_2,
-        "W_z": d_W_z,
-        "V_z": d_V_z,
-        "b_z": d_b_z,
+        "W_1": d_W_1.copy(),
+        "V_1": d_V_1.copy(),
+        "b_1": d_b_1.copy(),
+        "W_2": d_W_2.copy(),
+        "V_2": d_V_2.copy(),
+        "b_2": d_b_2.copy(),
+        "W_z": d_W_z.copy(),
+        "V_z": d_V_z.copy(),
+        "b_z": d_b_z.copy(),
         "W_y": d_W_y,
-        "V_y": d_V_y,
-        "b_y": d_b_y,
+        "V_y": d_V_y.copy(),
+        "b_y": d_b_y.copy(),
     }
     dstart = {"y": d_y_next, "z": d_z_next}
     return dparams, d_x, dstart
@@ -225,9 +236,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -118,22 +118,27 @@ def forward(params, x, state=None):
     h_rows, h_prev, h = carried(state["h"], T)
     c_rows, c_prev, c = carried(state["c"], T)
     i, f, g, o, tanh_c = (np.empty((T, B, H), dtype) for _ in range(5))
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    b_ifgo = np.concatenate([b_i, b_f, b_g, b_o], axis=-1)
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
 
     # all steps at once
-    i_in = times(x, W_i.T) + b_i
-    f_in = times(x, W_f.T) + b_f
-    g_in = times(x, W_g.T) + b_g
-    o_in = times(x, W_o.T) + b_o
+    ifgo_in = times(x, W_ifgo, b_ifgo)
+    i_in = ifgo_in[..., :H]
+    f_in = ifgo_in[..., H:2 * H]
+    g_in = ifgo_in[..., 2 * H:3 * H]
+    o_in = ifgo_in[..., 3 * H:4 * H]
 
     for t in range(T):
+        U_ifgo_h = h_prev[t] @ U_ifgo
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        i[t] = sigmoid(h_prev[t] @ U_i.T + i_in[t])
+        i[t] = sigmoid(U_ifgo_h[..., :H] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        f[t] = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        f[t] = sigmoid(U_ifgo_h[..., H:2 * H] + f_in[t])
         # g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        g[t] = np.tanh(h_prev[t] @ U_g.T + g_in[t])
+        g[t] = np.tanh(U_ifgo_h[..., 2 * H:3 * H] + g_in[t])
         # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        o[t] = sigmoid(h_prev[t] @ U_o.T + o_in[t])
+        o[t] = sigmoid(U_ifgo_h[..., 3 * H:4 * H] + o_in[t])
         # c = f * c[t-1] + i * g
         c[t] = f[t] * c_prev[t] + i[t] * g[t]
         # h = o * tanh(c)
@@ -161,7 +166,9 @@ def backward(params, tape, dy, dstate=None):
     U_g, W_o, U_o = params["U_g"], params["W_o"], params["U_o"]
     x, h_prev, c_prev, i, f, g, o = tape.x, tape.h_prev, tape.c_prev, tape.i, tape.f, tape.g, tape.o
     tanh_c = tape.tanh_c
-    d_o_pre, d_g_pre, d_f_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(4))
+    d_ifgo_pre = np.empty((T, B, 4 * H), dtype)
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    U_ifgo = np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1)
 
     # all steps at once
     dh_dc = o * (1 - tanh_c**2)
@@ -178,45 +185,49 @@ def backward(params, tape, dy, dstate=None):
         # through c = f * c[t-1] + i * g
         d_c = d_c_next + d_h * dh_dc[t]
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        d_o_pre[t] = d_h * dh_do_pre[t]
+        d_o_pre = d_h * dh_do_pre[t]
         # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        d_g_pre[t] = d_c * dc_dg_pre[t]
+        d_g_pre = d_c * dc_dg_pre[t]
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        d_f_pre[t] = d_c * dc_df_pre[t]
+        d_f_pre = d_c * dc_df_pre[t]
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        d_i_pre[t] = d_c * dc_di_pre[t]
-        d_h_prev = d_i_pre[t] @ U_i + d_f_pre[t] @ U_f + d_g_pre[t] @ U_g + d_o_pre[t] @ U_o
+        d_i_pre = d_c * dc_di_pre[t]
+        np.concatenate([d_i_pre, d_f_pre, d_g_pre, d_o_pre], axis=-1, out=d_ifgo_pre[t])
+        d_h_prev = d_ifgo_pre[t] @ U_ifgo.T
         d_c_prev = d_c * f[t]
         d_h_next, d_c_next = d_h_prev, d_c_prev
 
     # all steps at once
-    d_x = times(d_i_pre, W_i) + times(d_f_pre, W_f) + times(d_g_pre, W_g) + times(d_o_pre, W_o)
-    d_W_i = outer_sum(d_i_pre, x)
-    d_U_i = outer_sum(d_i_pre, h_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f = outer_sum(d_f_pre, x)
-    d_U_f = outer_sum(d_f_pre, h_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_W_g = outer_sum(d_g_pre, x)
-    d_U_g = outer_sum(d_g_pre, h_prev)
-    d_b_g = d_g_pre.sum(axis=(0, 1))
-    d_W_o = outer_sum(d_o_pre, x)
-    d_U_o = outer_sum(d_o_pre, h_prev)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_x = times(d_ifgo_pre, W_ifgo.T)
+    d_W_ifgo = outer_sum(x, d_ifgo_pre)
+    d_W_i = d_W_ifgo[..., :H].T
+    d_U_ifgo = outer_sum(h_prev, d_ifgo_pre)
+    d_U_i = d_U_ifgo[..., :H].T
+    d_b_ifgo = d_ifgo_pre.sum(axis=(0, 1))
+    d_b_i = d_b_ifgo[..., :H]
+    d_W_f = d_W_ifgo[..., H:2 * H].T
+    d_U_f = d_U_ifgo[..., H:2 * H].T
+    d_b_f = d_b_ifgo[..., H:2 * H]
+    d_W_g = d_W_ifgo[..., 2 * H:3 * H].T
+    d_U_g = d_U_ifgo[..., 2 * H:3 * H].T
+    d_b_g = d_b_ifgo[..., 2 * H:3 * H]
+    d_W_o = d_W_ifgo[..., 3 * H:4 * H].T
+    d_U_o = d_U_ifgo[..., 3 * H:4 * H].T
+    d_b_o = d_b_ifgo[..., 3 * H:4 * H]
 
     dparams = {
-        "W_i": d_W_i,
-        "U_i": d_U_i,
-        "b_i": d_b_i,
-        "W_f": d_W_f,
-        "U_f": d_U_f,
-        "b_f": d_b_f,
-        "W_g": d_W_g,
-        "U_g": d_U_g,
-        "b_g": d_b_g,
-        "W_o": d_W_o,
-        "U_o": d_U_o,
-        "b_o": d_b_o,
+        "W_i": d_W_i.copy(),
+        "U_i": d_U_i.copy(),
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f.copy(),
+        "U_f": d_U_f.copy(),
+        "b_f": d_b_f.copy(),
+        "W_g": d_W_g.copy(),
+        "U_g": d_U_g.copy(),
+        "b_g": d_b_g.copy(),
+        "W_o": d_W_o.copy(),
+        "U_o": d_U_o.copy(),
+        "b_o": d_b_o.copy(),
     }
     dstart = {"h": d_h_next, "c": d_c_next}
     return dparams, d_x, dstart
@@ -228,9 +239,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

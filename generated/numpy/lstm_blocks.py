@@ -125,20 +125,25 @@ def forward(params, x, state=None):
     c_rows, c_prev, c = carried(state["c"], T)
     i, f, o = (np.empty((T, B, N), dtype) for _ in range(3))
     z, tanh_c, y = (np.empty((T, B, N, S), dtype) for _ in range(3))
+    W_ifo = np.concatenate([W_i.T, W_f.T, W_o.T], axis=-1)
+    b_ifo = np.concatenate([b_i, b_f, b_o], axis=-1)
+    U_ifo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_o.T], axis=-1))
 
     # all steps at once
-    i_in = times(x, W_i.T) + b_i
-    f_in = times(x, W_f.T) + b_f
-    o_in = times(x, W_o.T) + b_o
+    ifo_in = times(x, W_ifo, b_ifo)
+    i_in = ifo_in[..., :N]
+    f_in = ifo_in[..., N:2 * N]
+    o_in = ifo_in[..., 2 * N:3 * N]
     z_in = np.einsum("nsi,tbi->tbns", W_z, x) + b_z
 
     for t in range(T):
+        U_ifo_h = h_prev[t] @ U_ifo
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        i[t] = sigmoid(h_prev[t] @ U_i.T + i_in[t])
+        i[t] = sigmoid(U_ifo_h[..., :N] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        f[t] = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        f[t] = sigmoid(U_ifo_h[..., N:2 * N] + f_in[t])
         # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        o[t] = sigmoid(h_prev[t] @ U_o.T + o_in[t])
+        o[t] = sigmoid(U_ifo_h[..., 2 * N:3 * N] + o_in[t])
         # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         z[t] = np.tanh(np.einsum("nsh,bh->bns", U_z, h_prev[t]) + z_in[t])
         # c = f * c[t-1] + i * z
@@ -173,7 +178,9 @@ def backward(params, tape, dy, dstate=None):
     tanh_c, y = tape.tanh_c, tape.y
     d_h_sum = np.empty((T, B, H, N), dtype)
     d_z_pre = np.empty((T, B, N, S), dtype)
-    d_o_pre, d_f_pre, d_i_pre = (np.empty((T, B, N), dtype) for _ in range(3))
+    d_ifo_pre = np.empty((T, B, 3 * N), dtype)
+    W_ifo = np.concatenate([W_i.T, W_f.T, W_o.T], axis=-1)
+    U_ifo = np.concatenate([U_i.T, U_f.T, U_o.T], axis=-1)
 
     # all steps at once
     dy_dc = o[:, :, :, None] * (1 - tanh_c**2)
@@ -193,51 +200,45 @@ def backward(params, tape, dy, dstate=None):
         # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         d_z_pre[t] = d_c * dc_dz_pre[t]
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        d_o_pre[t] = (np.einsum("bns,bns->bn", d_y, tanh_c[t])) * do_do_pre[t]
+        d_o_pre = (np.einsum("bns,bns->bn", d_y, tanh_c[t])) * do_do_pre[t]
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        d_f_pre[t] = (np.einsum("bns,bns->bn", d_c, c_prev[t])) * df_df_pre[t]
+        d_f_pre = (np.einsum("bns,bns->bn", d_c, c_prev[t])) * df_df_pre[t]
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        d_i_pre[t] = (np.einsum("bns,bns->bn", d_c, z[t])) * di_di_pre[t]
-        d_h_prev = (
-            d_i_pre[t] @ U_i
-            + d_f_pre[t] @ U_f
-            + d_o_pre[t] @ U_o
-            + np.einsum("bns,nsh->bh", d_z_pre[t], U_z)
-        )
+        d_i_pre = (np.einsum("bns,bns->bn", d_c, z[t])) * di_di_pre[t]
+        np.concatenate([d_i_pre, d_f_pre, d_o_pre], axis=-1, out=d_ifo_pre[t])
+        d_h_prev = d_ifo_pre[t] @ U_ifo.T + np.einsum("bns,nsh->bh", d_z_pre[t], U_z)
         d_c_prev = d_c * f[t, :, :, None]
         d_h_next, d_c_next = d_h_prev, d_c_prev
 
     # all steps at once
-    d_x = (
-        times(d_i_pre, W_i)
-        + times(d_f_pre, W_f)
-        + times(d_o_pre, W_o)
-        + np.einsum("tbns,nsi->tbi", d_z_pre, W_z)
-    )
-    d_W_i = outer_sum(d_i_pre, x)
-    d_U_i = outer_sum(d_i_pre, h_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f = outer_sum(d_f_pre, x)
-    d_U_f = outer_sum(d_f_pre, h_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_W_o = outer_sum(d_o_pre, x)
-    d_U_o = outer_sum(d_o_pre, h_prev)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_x = times(d_ifo_pre, W_ifo.T) + np.einsum("tbns,nsi->tbi", d_z_pre, W_z)
+    d_W_ifo = outer_sum(x, d_ifo_pre)
+    d_W_i = d_W_ifo[..., :N].T
+    d_U_ifo = outer_sum(h_prev, d_ifo_pre)
+    d_U_i = d_U_ifo[..., :N].T
+    d_b_ifo = d_ifo_pre.sum(axis=(0, 1))
+    d_b_i = d_b_ifo[..., :N]
+    d_W_f = d_W_ifo[..., N:2 * N].T
+    d_U_f = d_U_ifo[..., N:2 * N].T
+    d_b_f = d_b_ifo[..., N:2 * N]
+    d_W_o = d_W_ifo[..., 2 * N:3 * N].T
+    d_U_o = d_U_ifo[..., 2 * N:3 * N].T
+    d_b_o = d_b_ifo[..., 2 * N:3 * N]
     d_W_z = np.einsum("tbns,tbi->nsi", d_z_pre, x)
     d_U_z = np.einsum("tbns,tbh->nsh", d_z_pre, h_prev)
     d_b_z = d_z_pre.sum(axis=(0, 1))
     d_W_h = np.einsum("tbhn,tbns->hns", d_h_sum, y)
 
     dparams = {
-        "W_i": d_W_i,
-        "U_i": d_U_i,
-        "b_i": d_b_i,
-        "W_f": d_W_f,
-        "U_f": d_U_f,
-        "b_f": d_b_f,
-        "W_o": d_W_o,
-        "U_o": d_U_o,
-        "b_o": d_b_o,
+        "W_i": d_W_i.copy(),
+        "U_i": d_U_i.copy(),
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f.copy(),
+        "U_f": d_U_f.copy(),
+        "b_f": d_b_f.copy(),
+        "W_o": d_W_o.copy(),
+        "U_o": d_U_o.copy(),
+        "b_o": d_b_o.copy(),
         "W_z": d_W_z,
         "U_z": d_U_z,
         "b_z": d_b_z,
@@ -253,9 +254,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -105,18 +105,20 @@ def forward(params, x, state=None):
     c_rows, c_prev, c = carried(state["c"], T)
     v = np.empty((T, B, H + I), dtype)
     i, f, g, o, tanh_c = (np.empty((T, B, H), dtype) for _ in range(5))
+    W_ifgo = np.ascontiguousarray(np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1))
 
     for t in range(T):
         # v = concat(h[t-1], x)
-        v[t] = np.concatenate([h_prev[t], x[t]], axis=-1)
+        np.concatenate([h_prev[t], x[t]], axis=-1, out=v[t])
+        W_ifgo_v = v[t] @ W_ifgo
         # i = sigmoid(W_i @ v + b_i)
-        i[t] = sigmoid(v[t] @ W_i.T + b_i)
+        i[t] = sigmoid(W_ifgo_v[..., :H] + b_i)
         # f = sigmoid(W_f @ v + b_f)
-        f[t] = sigmoid(v[t] @ W_f.T + b_f)
+        f[t] = sigmoid(W_ifgo_v[..., H:2 * H] + b_f)
         # g = tanh(W_g @ v + b_g)
-        g[t] = np.tanh(v[t] @ W_g.T + b_g)
+        g[t] = np.tanh(W_ifgo_v[..., 2 * H:3 * H] + b_g)
         # o = sigmoid(W_o @ v + b_o)
-        o[t] = sigmoid(v[t] @ W_o.T + b_o)
+        o[t] = sigmoid(W_ifgo_v[..., 3 * H:4 * H] + b_o)
         # c = f * c[t-1] + i * g
         c[t] = f[t] * c_prev[t] + i[t] * g[t]
         # h = o * tanh(c)
@@ -142,8 +144,9 @@ def backward(params, tape, dy, dstate=None):
     T, B, I, H = size["T"], size["B"], size["I"], size["H"]
     W_i, W_f, W_g, W_o = params["W_i"], params["W_f"], params["W_g"], params["W_o"]
     c_prev, v, i, f, g, o, tanh_c = tape.c_prev, tape.v, tape.i, tape.f, tape.g, tape.o, tape.tanh_c
-    d_o_pre, d_g_pre, d_f_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(4))
+    d_ifgo_pre = np.empty((T, B, 4 * H), dtype)
     d_v = np.empty((T, B, H + I), dtype)
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
 
     # all steps at once
     dh_dc = o * (1 - tanh_c**2)
@@ -160,39 +163,42 @@ def backward(params, tape, dy, dstate=None):
         # through c = f * c[t-1] + i * g
         d_c = d_c_next + d_h * dh_dc[t]
         # through o = sigmoid(W_o @ v + b_o)
-        d_o_pre[t] = d_h * dh_do_pre[t]
+        d_o_pre = d_h * dh_do_pre[t]
         # through g = tanh(W_g @ v + b_g)
-        d_g_pre[t] = d_c * dc_dg_pre[t]
+        d_g_pre = d_c * dc_dg_pre[t]
         # through f = sigmoid(W_f @ v + b_f)
-        d_f_pre[t] = d_c * dc_df_pre[t]
+        d_f_pre = d_c * dc_df_pre[t]
         # through i = sigmoid(W_i @ v + b_i)
-        d_i_pre[t] = d_c * dc_di_pre[t]
+        d_i_pre = d_c * dc_di_pre[t]
+        np.concatenate([d_i_pre, d_f_pre, d_g_pre, d_o_pre], axis=-1, out=d_ifgo_pre[t])
         # through v = concat(h[t-1], x)
-        d_v[t] = d_i_pre[t] @ W_i + d_f_pre[t] @ W_f + d_g_pre[t] @ W_g + d_o_pre[t] @ W_o
+        d_v[t] = d_ifgo_pre[t] @ W_ifgo.T
         d_h_prev = d_v[t, ..., :H]
         d_c_prev = d_c * f[t]
         d_h_next, d_c_next = d_h_prev, d_c_prev
 
     # all steps at once
     d_x = d_v[..., H:H + I]
-    d_W_i = outer_sum(d_i_pre, v)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f = outer_sum(d_f_pre, v)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_W_g = outer_sum(d_g_pre, v)
-    d_b_g = d_g_pre.sum(axis=(0, 1))
-    d_W_o = outer_sum(d_o_pre, v)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_W_ifgo = outer_sum(v, d_ifgo_pre)
+    d_W_i = d_W_ifgo[..., :H].T
+    d_b_ifgo = d_ifgo_pre.sum(axis=(0, 1))
+    d_b_i = d_b_ifgo[..., :H]
+    d_W_f = d_W_ifgo[..., H:2 * H].T
+    d_b_f = d_b_ifgo[..., H:2 * H]
+    d_W_g = d_W_ifgo[..., 2 * H:3 * H].T
+    d_b_g = d_b_ifgo[..., 2 * H:3 * H]
+    d_W_o = d_W_ifgo[..., 3 * H:4 * H].T
+    d_b_o = d_b_ifgo[..., 3 * H:4 * H]
 
     dparams = {
-        "W_i": d_W_i,
-        "b_i": d_b_i,
-        "W_f": d_W_f,
-        "b_f": d_b_f,
-        "W_g": d_W_g,
-        "b_g": d_b_g,
-        "W_o": d_W_o,
-        "b_o": d_b_o,
+        "W_i": d_W_i.copy(),
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f.copy(),
+        "b_f": d_b_f.copy(),
+        "W_g": d_W_g.copy(),
+        "b_g": d_b_g.copy(),
+        "W_o": d_W_o.copy(),
+        "b_o": d_b_o.copy(),
     }
     dstart = {"h": d_h_next, "c": d_c_next}
     return dparams, d_x.copy(), dstart

@@ -114,11 +114,11 @@ class Tape(NamedTuple):
     w: np.ndarray  # (T, B, H+H+H+H)
     m_w: np.ndarray  # (T, B)
     s_w: np.ndarray  # (T, B)
+    u: np.ndarray  # (T, B, H+H+H+H)
     u_i: np.ndarray  # (T, B, H)
     u_f: np.ndarray  # (T, B, H)
     u_g: np.ndarray  # (T, B, H)
     u_o: np.ndarray  # (T, B, H)
-    u: np.ndarray  # (T, B, H+H+H+H)
     m_u: np.ndarray  # (T, B)
     s_u: np.ndarray  # (T, B)
     i: np.ndarray  # (T, B, H)
@@ -182,9 +182,10 @@ def forward(params, x, state=None):
     gamma_uo, b_o, gamma_c, beta_c = params["gamma_uo"], params["b_o"], params["gamma_c"], params["beta_c"]
     h_rows, h_prev, h = carried(state["h"], T)
     c_rows, c_prev, c = carried(state["c"], T)
+    u = np.empty((T, B, 4 * H), dtype)
     u_i, u_f, u_g, u_o, i, f, g, o, c_centred, c_normed, h_tanh = (np.empty((T, B, H), dtype) for _ in range(11))
-    u = np.empty((T, B, H + H + H + H), dtype)
     m_u, s_u, c_std = (np.empty((T, B), dtype) for _ in range(3))
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
 
     # all steps at once
     w_i = times(x, W_i.T)
@@ -201,16 +202,15 @@ def forward(params, x, state=None):
     o_in = gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None] + b_o
 
     for t in range(T):
+        u[t] = h_prev[t] @ U_ifgo
         # u_i = U_i @ h[t-1]
-        u_i[t] = h_prev[t] @ U_i.T
+        u_i[t] = u[t, ..., :H]
         # u_f = U_f @ h[t-1]
-        u_f[t] = h_prev[t] @ U_f.T
+        u_f[t] = u[t, ..., H:2 * H]
         # u_g = U_g @ h[t-1]
-        u_g[t] = h_prev[t] @ U_g.T
+        u_g[t] = u[t, ..., 2 * H:3 * H]
         # u_o = U_o @ h[t-1]
-        u_o[t] = h_prev[t] @ U_o.T
-        # u = concat(u_i, u_f, u_g, u_o)
-        u[t] = np.concatenate([u_i[t], u_f[t], u_g[t], u_o[t]], axis=-1)
+        u_o[t] = u[t, ..., 3 * H:4 * H]
         # m_u = mean(u)
         m_u[t] = 0.25 * (u[t].sum(axis=1)) / H
         # s_u = sqrt(mean((u - m_u) ** 2) + eps)
@@ -234,7 +234,7 @@ def forward(params, x, state=None):
         h_tanh[t] = np.tanh(gamma_c * c_normed[t] + beta_c)
         h[t] = o[t] * h_tanh[t]
 
-    tape = Tape(size, dtype, x, h_prev, c_prev, w_i, w_f, w_g, w_o, w, m_w, s_w, u_i, u_f, u_g, u_o, u, m_u,
+    tape = Tape(size, dtype, x, h_prev, c_prev, w_i, w_f, w_g, w_o, w, m_w, s_w, u, u_i, u_f, u_g, u_o, m_u,
                 s_u, i, f, g, o, c_centred, c_std, c_normed, h_tanh)
     last = {"h": h_rows[-1].copy(), "c": c_rows[-1].copy()}
     return h.copy(), last, tape
@@ -258,10 +258,12 @@ def backward(params, tape, dy, dstate=None):
     gamma_wg, gamma_ug, gamma_wo = params["gamma_wg"], params["gamma_ug"], params["gamma_wo"]
     gamma_uo, gamma_c = params["gamma_uo"], params["gamma_c"]
     x, h_prev, c_prev, w_i, w_f, w_g = tape.x, tape.h_prev, tape.c_prev, tape.w_i, tape.w_f, tape.w_g
-    w_o, w, m_w, s_w, u_i, u_f, u_g = tape.w_o, tape.w, tape.m_w, tape.s_w, tape.u_i, tape.u_f, tape.u_g
-    u_o, u, m_u, s_u, i, f, g, o = tape.u_o, tape.u, tape.m_u, tape.s_u, tape.i, tape.f, tape.g, tape.o
+    w_o, w, m_w, s_w, u, u_i, u_f = tape.w_o, tape.w, tape.m_w, tape.s_w, tape.u, tape.u_i, tape.u_f
+    u_g, u_o, m_u, s_u, i, f, g, o = tape.u_g, tape.u_o, tape.m_u, tape.s_u, tape.i, tape.f, tape.g, tape.o
     c_centred, c_std, c_normed, h_tanh = tape.c_centred, tape.c_std, tape.c_normed, tape.h_tanh
-    d_h_pre, d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_u_o, d_u_g, d_u_f, d_u_i = (np.empty((T, B, H), dtype) for _ in range(9))
+    d_h_pre, d_o_pre, d_g_pre, d_f_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(5))
+    d_u_ifgo = np.empty((T, B, 4 * H), dtype)
+    U_ifgo = np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1)
 
     # all steps at once
     dh_dh_pre = o * (1 - h_tanh**2)
@@ -319,7 +321,7 @@ def backward(params, tape, dy, dstate=None):
         d_o_pre_by_s_u = d_o_pre[t] * do_pre_do_pre_by_s_u[t]
         d_s_u_o_pre = d_o_pre_by_s_u.sum(axis=1)
         # through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-        d_s_u_sum_arg = np.broadcast_to((d_s_u_i_pre[:, None] + d_s_u_f_pre[:, None] + d_s_u_g_pre[:, None] + d_s_u_o_pre[:, None]) * local_s_u_sum_arg[t, :, None], (B, H + H + H + H,))
+        d_s_u_sum_arg = np.broadcast_to((d_s_u_i_pre[:, None] + d_s_u_f_pre[:, None] + d_s_u_g_pre[:, None] + d_s_u_o_pre[:, None]) * local_s_u_sum_arg[t, :, None], (B, 4 * H,))
         d_s_u_sum_arg_by_m_u = d_s_u_sum_arg * ds_u_sum_arg_ds_u_sum_arg_by_m_u[t]
         d_m_u_s_u_sum_arg = d_s_u_sum_arg_by_m_u.sum(axis=1)
         # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
@@ -335,22 +337,16 @@ def backward(params, tape, dy, dstate=None):
             0.25 * (d_m_u_s_u_sum_arg[:, None] + d_m_u_i_pre[:, None] * dm_u_f_pre_du[t, :, None] + d_m_u_f_pre[:, None] * dm_u_f_pre_du[t, :, None] + d_m_u_g_pre[:, None] * dm_u_f_pre_du[t, :, None] + d_m_u_o_pre[:, None] * dm_u_f_pre_du[t, :, None]) / H
             + d_s_u_sum_arg * ds_u_sum_arg_du[t]
         )
-        d_u_o_u = d_u[..., H + H + H:H + H + H + H]
         # through u_o = U_o @ h[t-1]
-        d_u_o[t] = d_u_o_u + d_o_pre[t] * do_pre_du_o[t]
-        # through u = concat(u_i, u_f, u_g, u_o)
-        d_u_g_u = d_u[..., H + H:H + H + H]
+        d_u_o = d_u[..., 3 * H:4 * H] + d_o_pre[t] * do_pre_du_o[t]
         # through u_g = U_g @ h[t-1]
-        d_u_g[t] = d_u_g_u + d_g_pre[t] * dg_pre_du_g[t]
-        # through u = concat(u_i, u_f, u_g, u_o)
-        d_u_f_u = d_u[..., H:H + H]
+        d_u_g = d_u[..., 2 * H:3 * H] + d_g_pre[t] * dg_pre_du_g[t]
         # through u_f = U_f @ h[t-1]
-        d_u_f[t] = d_u_f_u + d_f_pre[t] * df_pre_du_f[t]
-        # through u = concat(u_i, u_f, u_g, u_o)
-        d_u_i_u = d_u[..., :H]
+        d_u_f = d_u[..., H:2 * H] + d_f_pre[t] * df_pre_du_f[t]
         # through u_i = U_i @ h[t-1]
-        d_u_i[t] = d_u_i_u + d_i_pre[t] * di_pre_du_i[t]
-        d_h_prev = d_u_i[t] @ U_i + d_u_f[t] @ U_f + d_u_g[t] @ U_g + d_u_o[t] @ U_o
+        d_u_i = d_u[..., :H] + d_i_pre[t] * di_pre_du_i[t]
+        np.concatenate([d_u_i, d_u_f, d_u_g, d_u_o], axis=-1, out=d_u_ifgo[t])
+        d_h_prev = d_u_ifgo[t] @ U_ifgo.T
         d_c_prev = d_c * f[t]
         d_h_next, d_c_next = d_h_prev, d_c_prev
 
@@ -363,7 +359,7 @@ def backward(params, tape, dy, dstate=None):
     d_s_w_g_pre = d_g_pre_by_s_w.sum(axis=2)
     d_o_pre_by_s_w = -d_o_pre * gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None]**2
     d_s_w_o_pre = d_o_pre_by_s_w.sum(axis=2)
-    d_s_w_sum_arg = np.broadcast_to(0.125 * (d_s_w_i_pre[:, :, None] + d_s_w_f_pre[:, :, None] + d_s_w_g_pre[:, :, None] + d_s_w_o_pre[:, :, None]) / (s_w[:, :, None] * H), (T, B, H + H + H + H,))
+    d_s_w_sum_arg = np.broadcast_to(0.125 * (d_s_w_i_pre[:, :, None] + d_s_w_f_pre[:, :, None] + d_s_w_g_pre[:, :, None] + d_s_w_o_pre[:, :, None]) / (s_w[:, :, None] * H), (T, B, 4 * H,))
     d_s_w_sum_arg_by_m_w = d_s_w_sum_arg * (2 * m_w[:, :, None] - 2 * w)
     d_m_w_s_w_sum_arg = d_s_w_sum_arg_by_m_w.sum(axis=2)
     d_m_w_i_pre = np.einsum("tbh,h->tb", d_i_pre, gamma_wi)
@@ -374,23 +370,20 @@ def backward(params, tape, dy, dstate=None):
         0.25 * (d_m_w_s_w_sum_arg[:, :, None] - d_m_w_i_pre[:, :, None] / s_w[:, :, None] - d_m_w_f_pre[:, :, None] / s_w[:, :, None] - d_m_w_g_pre[:, :, None] / s_w[:, :, None] - d_m_w_o_pre[:, :, None] / s_w[:, :, None]) / H
         + d_s_w_sum_arg * (2 * w - 2 * m_w[:, :, None])
     )
-    d_w_o_w = d_w[..., H + H + H:H + H + H + H]
-    d_w_o = d_w_o_w + d_o_pre * gamma_wo / s_w[:, :, None]
-    d_w_g_w = d_w[..., H + H:H + H + H]
-    d_w_g = d_w_g_w + d_g_pre * gamma_wg / s_w[:, :, None]
-    d_w_f_w = d_w[..., H:H + H]
-    d_w_f = d_w_f_w + d_f_pre * gamma_wf / s_w[:, :, None]
-    d_w_i_w = d_w[..., :H]
-    d_w_i = d_w_i_w + d_i_pre * gamma_wi / s_w[:, :, None]
+    d_w_o = d_w[..., 3 * H:4 * H] + d_o_pre * gamma_wo / s_w[:, :, None]
+    d_w_g = d_w[..., 2 * H:3 * H] + d_g_pre * gamma_wg / s_w[:, :, None]
+    d_w_f = d_w[..., H:2 * H] + d_f_pre * gamma_wf / s_w[:, :, None]
+    d_w_i = d_w[..., :H] + d_i_pre * gamma_wi / s_w[:, :, None]
     d_x = times(d_w_i, W_i) + times(d_w_f, W_f) + times(d_w_g, W_g) + times(d_w_o, W_o)
     d_W_i = outer_sum(d_w_i, x)
     d_W_f = outer_sum(d_w_f, x)
     d_W_g = outer_sum(d_w_g, x)
     d_W_o = outer_sum(d_w_o, x)
-    d_U_i = outer_sum(d_u_i, h_prev)
-    d_U_f = outer_sum(d_u_f, h_prev)
-    d_U_g = outer_sum(d_u_g, h_prev)
-    d_U_o = outer_sum(d_u_o, h_prev)
+    d_U_ifgo = outer_sum(h_prev, d_u_ifgo)
+    d_U_i = d_U_ifgo[..., :H].T
+    d_U_f = d_U_ifgo[..., H:2 * H].T
+    d_U_g = d_U_ifgo[..., 2 * H:3 * H].T
+    d_U_o = d_U_ifgo[..., 3 * H:4 * H].T
     d_i_pre_by_gamma_wi = d_i_pre * (w_i - m_w[:, :, None]) / s_w[:, :, None]
     d_gamma_wi = d_i_pre_by_gamma_wi.sum(axis=(0, 1))
     d_i_pre_by_gamma_ui = d_i_pre * (u_i - m_u[:, :, None]) / s_u[:, :, None]
@@ -419,10 +412,10 @@ def backward(params, tape, dy, dstate=None):
         "W_f": d_W_f,
         "W_g": d_W_g,
         "W_o": d_W_o,
-        "U_i": d_U_i,
-        "U_f": d_U_f,
-        "U_g": d_U_g,
-        "U_o": d_U_o,
+        "U_i": d_U_i.copy(),
+        "U_f": d_U_f.copy(),
+        "U_g": d_U_g.copy(),
+        "U_o": d_U_o.copy(),
         "gamma_wi": d_gamma_wi,
         "gamma_ui": d_gamma_ui,
         "b_i": d_b_i,
@@ -448,9 +441,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -133,24 +133,29 @@ def forward(params, x, state=None):
     r_rows, r_prev, r = carried(state["r"], T)
     c_rows, c_prev, c = carried(state["c"], T)
     i, f, g, o, tanh_c, m = (np.empty((T, B, H), dtype) for _ in range(6))
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    b_ifgo = np.concatenate([b_i, b_f, b_g, b_o], axis=-1)
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
 
     # all steps at once
-    i_in = times(x, W_i.T) + b_i
-    f_in = times(x, W_f.T) + b_f
-    g_in = times(x, W_g.T) + b_g
-    o_in = times(x, W_o.T) + b_o
+    ifgo_in = times(x, W_ifgo, b_ifgo)
+    i_in = ifgo_in[..., :H]
+    f_in = ifgo_in[..., H:2 * H]
+    g_in = ifgo_in[..., 2 * H:3 * H]
+    o_in = ifgo_in[..., 3 * H:4 * H]
 
     for t in range(T):
+        U_ifgo_r = r_prev[t] @ U_ifgo
         # i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-        i[t] = sigmoid(r_prev[t] @ U_i.T + p_i * c_prev[t] + i_in[t])
+        i[t] = sigmoid(U_ifgo_r[..., :H] + p_i * c_prev[t] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-        f[t] = sigmoid(r_prev[t] @ U_f.T + p_f * c_prev[t] + f_in[t])
+        f[t] = sigmoid(U_ifgo_r[..., H:2 * H] + p_f * c_prev[t] + f_in[t])
         # g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-        g[t] = np.tanh(r_prev[t] @ U_g.T + g_in[t])
+        g[t] = np.tanh(U_ifgo_r[..., 2 * H:3 * H] + g_in[t])
         # c = f * c[t-1] + i * g
         c[t] = f[t] * c_prev[t] + i[t] * g[t]
         # o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-        o[t] = sigmoid(r_prev[t] @ U_o.T + p_o * c[t] + o_in[t])
+        o[t] = sigmoid(U_ifgo_r[..., 3 * H:4 * H] + p_o * c[t] + o_in[t])
         # m = o * tanh(c)
         tanh_c[t] = np.tanh(c[t])
         m[t] = o[t] * tanh_c[t]
@@ -180,7 +185,9 @@ def backward(params, tape, dy, dstate=None):
     x, r_prev, c_prev, i, f, g, c = tape.x, tape.r_prev, tape.c_prev, tape.i, tape.f, tape.g, tape.c
     o, tanh_c, m = tape.o, tape.tanh_c, tape.m
     d_r = np.empty((T, B, P), dtype)
-    d_o_pre, d_g_pre, d_f_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(4))
+    d_ifgo_pre = np.empty((T, B, 4 * H), dtype)
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    U_ifgo = np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1)
 
     # all steps at once
     dm_do_pre = tanh_c * o * (1 - o)
@@ -196,54 +203,58 @@ def backward(params, tape, dy, dstate=None):
         d_r[t] = dy[t] + d_r_next
         d_m = d_r[t] @ W_r
         # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-        d_o_pre[t] = d_m * dm_do_pre[t]
+        d_o_pre = d_m * dm_do_pre[t]
         # through c = f * c[t-1] + i * g
-        d_c = d_c_next + d_o_pre[t] * p_o + d_m * dm_dc[t]
+        d_c = d_c_next + d_o_pre * p_o + d_m * dm_dc[t]
         # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-        d_g_pre[t] = d_c * dc_dg_pre[t]
+        d_g_pre = d_c * dc_dg_pre[t]
         # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-        d_f_pre[t] = d_c * dc_df_pre[t]
+        d_f_pre = d_c * dc_df_pre[t]
         # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-        d_i_pre[t] = d_c * dc_di_pre[t]
-        d_r_prev = d_i_pre[t] @ U_i + d_f_pre[t] @ U_f + d_g_pre[t] @ U_g + d_o_pre[t] @ U_o
-        d_c_prev = d_i_pre[t] * p_i + d_f_pre[t] * p_f + d_c * f[t]
+        d_i_pre = d_c * dc_di_pre[t]
+        np.concatenate([d_i_pre, d_f_pre, d_g_pre, d_o_pre], axis=-1, out=d_ifgo_pre[t])
+        d_r_prev = d_ifgo_pre[t] @ U_ifgo.T
+        d_c_prev = d_i_pre * p_i + d_f_pre * p_f + d_c * f[t]
         d_r_next, d_c_next = d_r_prev, d_c_prev
 
     # all steps at once
-    d_x = times(d_i_pre, W_i) + times(d_f_pre, W_f) + times(d_g_pre, W_g) + times(d_o_pre, W_o)
-    d_W_i = outer_sum(d_i_pre, x)
-    d_U_i = outer_sum(d_i_pre, r_prev)
-    d_p_i = np.einsum("tbh,tbh->h", d_i_pre, c_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f = outer_sum(d_f_pre, x)
-    d_U_f = outer_sum(d_f_pre, r_prev)
-    d_p_f = np.einsum("tbh,tbh->h", d_f_pre, c_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_W_g = outer_sum(d_g_pre, x)
-    d_U_g = outer_sum(d_g_pre, r_prev)
-    d_b_g = d_g_pre.sum(axis=(0, 1))
-    d_W_o = outer_sum(d_o_pre, x)
-    d_U_o = outer_sum(d_o_pre, r_prev)
-    d_p_o = np.einsum("tbh,tbh->h", d_o_pre, c)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_x = times(d_ifgo_pre, W_ifgo.T)
+    d_W_ifgo = outer_sum(x, d_ifgo_pre)
+    d_W_i = d_W_ifgo[..., :H].T
+    d_U_ifgo = outer_sum(r_prev, d_ifgo_pre)
+    d_U_i = d_U_ifgo[..., :H].T
+    d_p_i = np.einsum("tbh,tbh->h", d_ifgo_pre[..., :H], c_prev)
+    d_b_ifgo = d_ifgo_pre.sum(axis=(0, 1))
+    d_b_i = d_b_ifgo[..., :H]
+    d_W_f = d_W_ifgo[..., H:2 * H].T
+    d_U_f = d_U_ifgo[..., H:2 * H].T
+    d_p_f = np.einsum("tbh,tbh->h", d_ifgo_pre[..., H:2 * H], c_prev)
+    d_b_f = d_b_ifgo[..., H:2 * H]
+    d_W_g = d_W_ifgo[..., 2 * H:3 * H].T
+    d_U_g = d_U_ifgo[..., 2 * H:3 * H].T
+    d_b_g = d_b_ifgo[..., 2 * H:3 * H]
+    d_W_o = d_W_ifgo[..., 3 * H:4 * H].T
+    d_U_o = d_U_ifgo[..., 3 * H:4 * H].T
+    d_p_o = np.einsum("tbh,tbh->h", d_ifgo_pre[..., 3 * H:4 * H], c)
+    d_b_o = d_b_ifgo[..., 3 * H:4 * H]
     d_W_r = outer_sum(d_r, m)
 
     dparams = {
-        "W_i": d_W_i,
-        "U_i": d_U_i,
+        "W_i": d_W_i.copy(),
+        "U_i": d_U_i.copy(),
         "p_i": d_p_i,
-        "b_i": d_b_i,
-        "W_f": d_W_f,
-        "U_f": d_U_f,
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f.copy(),
+        "U_f": d_U_f.copy(),
         "p_f": d_p_f,
-        "b_f": d_b_f,
-        "W_g": d_W_g,
-        "U_g": d_U_g,
-        "b_g": d_b_g,
-        "W_o": d_W_o,
-        "U_o": d_U_o,
+        "b_f": d_b_f.copy(),
+        "W_g": d_W_g.copy(),
+        "U_g": d_U_g.copy(),
+        "b_g": d_b_g.copy(),
+        "W_o": d_W_o.copy(),
+        "U_o": d_U_o.copy(),
         "p_o": d_p_o,
-        "b_o": d_b_o,
+        "b_o": d_b_o.copy(),
         "W_r": d_W_r,
     }
     dstart = {"r": d_r_next, "c": d_c_next}
@@ -256,9 +267,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -107,7 +107,7 @@ def forward(params, x, state=None):
 
     # all steps at once
     W_r_x = times(x, W_r.T)
-    Delta_pre = times(W_r_x, W_d.T) + b_d
+    Delta_pre = times(W_r_x, W_d.T, b_d)
     Delta = np.log1p(np.exp(-np.abs(Delta_pre))) + np.maximum(Delta_pre, 0)
     B_ = times(x, W_B.T)
     C = times(x, W_C.T)
@@ -185,9 +185,12 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -86,10 +86,13 @@ def forward(params, x, state=None):
     b_h = params["b_h"]
     h_rows, h_prev, h = carried(state["h"], T)
     f, f_h, n = (np.empty((T, B, H), dtype) for _ in range(3))
+    W_fh = np.concatenate([W_f.T, W_h.T], axis=-1)
+    b_fh = np.concatenate([b_f, b_h], axis=-1)
 
     # all steps at once
-    f_in = times(x, W_f.T) + b_f
-    n_in = times(x, W_h.T) + b_h
+    fn_in = times(x, W_fh, b_fh)
+    f_in = fn_in[..., :H]
+    n_in = fn_in[..., H:2 * H]
 
     for t in range(T):
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
@@ -119,7 +122,8 @@ def backward(params, tape, dy, dstate=None):
     T, B, H = size["T"], size["B"], size["H"]
     W_f, U_f, W_h, U_h = params["W_f"], params["U_f"], params["W_h"], params["U_h"]
     x, h_prev, f, f_h, n = tape.x, tape.h_prev, tape.f, tape.f_h, tape.n
-    d_n_pre, d_f_pre = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_fn_pre = np.empty((T, B, 2 * H), dtype)
+    W_fh = np.concatenate([W_f.T, W_h.T], axis=-1)
 
     # all steps at once
     dh_dn_pre = f * (1 - n**2)
@@ -132,29 +136,32 @@ def backward(params, tape, dy, dstate=None):
         # through h = (1 - f) * h[t-1] + f * n
         d_h = dy[t] + d_h_next
         # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        d_n_pre[t] = d_h * dh_dn_pre[t]
-        d_f_h = d_n_pre[t] @ U_h
+        d_n_pre = d_h * dh_dn_pre[t]
+        d_f_h = d_n_pre @ U_h
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        d_f_pre[t] = (d_f_h * h_prev[t] + d_h * dh_df_pre[t]) * local_f_pre[t]
-        d_h_prev = d_f_pre[t] @ U_f + d_f_h * f[t] + d_h * dh_dh_prev[t]
+        d_f_pre = (d_f_h * h_prev[t] + d_h * dh_df_pre[t]) * local_f_pre[t]
+        np.concatenate([d_f_pre, d_n_pre], axis=-1, out=d_fn_pre[t])
+        d_h_prev = d_f_pre @ U_f + d_f_h * f[t] + d_h * dh_dh_prev[t]
         d_h_next = d_h_prev
 
     # all steps at once
-    d_x = times(d_f_pre, W_f) + times(d_n_pre, W_h)
-    d_W_f = outer_sum(d_f_pre, x)
-    d_U_f = outer_sum(d_f_pre, h_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_W_h = outer_sum(d_n_pre, x)
-    d_U_h = outer_sum(d_n_pre, f_h)
-    d_b_h = d_n_pre.sum(axis=(0, 1))
+    d_x = times(d_fn_pre, W_fh.T)
+    d_W_fh = outer_sum(x, d_fn_pre)
+    d_W_f = d_W_fh[..., :H].T
+    d_U_f = outer_sum(d_fn_pre[..., :H], h_prev)
+    d_b_fh = d_fn_pre.sum(axis=(0, 1))
+    d_b_f = d_b_fh[..., :H]
+    d_W_h = d_W_fh[..., H:2 * H].T
+    d_U_h = outer_sum(d_fn_pre[..., H:2 * H], f_h)
+    d_b_h = d_b_fh[..., H:2 * H]
 
     dparams = {
-        "W_f": d_W_f,
+        "W_f": d_W_f.copy(),
         "U_f": d_U_f,
-        "b_f": d_b_f,
-        "W_h": d_W_h,
+        "b_f": d_b_f.copy(),
+        "W_h": d_W_h.copy(),
         "U_h": d_U_h,
-        "b_h": d_b_h,
+        "b_h": d_b_h.copy(),
     }
     dstart = {"h": d_h_next}
     return dparams, d_x, dstart
@@ -166,9 +173,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

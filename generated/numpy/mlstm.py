@@ -145,9 +145,9 @@ def forward(params, x, state=None):
     sqrt_K = dtype.type(math.sqrt(K))
 
     # all steps at once
-    q = times(x, W_q.T) + b_q
+    q = times(x, W_q.T, b_q)
     k = times(x, W_k.T) / sqrt_K + b_k
-    v = times(x, W_v.T) + b_v
+    v = times(x, W_v.T, b_v)
     o = sigmoid(times(x, W_o.T) + b_o)
     log_i = np.einsum("i,tbi->tb", w_i, x) + b_i
     log_f_pre = -np.einsum("i,tbi->tb", w_f, x) - b_f
@@ -300,9 +300,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

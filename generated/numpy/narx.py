@@ -90,7 +90,7 @@ def forward(params, x, state=None):
     h_lag2_rows, h_lag2_prev, h_lag2 = carried(state["h_lag2"], T)
 
     # all steps at once
-    h_in = times(x, U.T) + b
+    h_in = times(x, U.T, b)
 
     for t in range(T):
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
@@ -119,6 +119,7 @@ def backward(params, tape, dy, dstate=None):
     x, h_prev, h_lag1_prev, h_lag2_prev = tape.x, tape.h_prev, tape.h_lag1_prev, tape.h_lag2_prev
     h = tape.h
     d_h_pre = np.empty((T, B, H), dtype)
+    W_123 = np.ascontiguousarray(np.concatenate([W_1, W_2, W_3], axis=-1))
 
     # all steps at once
     dh_dh_pre = 1 - h**2
@@ -129,9 +130,10 @@ def backward(params, tape, dy, dstate=None):
     for t in reversed(range(T)):
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
         d_h_pre[t] = (dy[t] + d_h_next) * dh_dh_pre[t]
-        d_h_prev = d_h_pre[t] @ W_1 + d_h_lag1_next
-        d_h_lag1_prev = d_h_pre[t] @ W_2 + d_h_lag2_next
-        d_h_lag2_prev = d_h_pre[t] @ W_3
+        d_h_parts = d_h_pre[t] @ W_123
+        d_h_prev = d_h_parts[..., :H] + d_h_lag1_next
+        d_h_lag1_prev = d_h_parts[..., H:2 * H] + d_h_lag2_next
+        d_h_lag2_prev = d_h_parts[..., 2 * H:3 * H]
         d_h_next, d_h_lag1_next, d_h_lag2_next = d_h_prev, d_h_lag1_prev, d_h_lag2_prev
 
     # all steps at once
@@ -153,9 +155,12 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

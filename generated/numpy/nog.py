@@ -113,19 +113,24 @@ def forward(params, x, state=None):
     z, i, f, tanh_c = (np.empty((T, B, H), dtype) for _ in range(4))
     # o = 1
     o = dtype.type(1)
+    W_zif = np.concatenate([W_z.T, W_i.T, W_f.T], axis=-1)
+    b_zif = np.concatenate([b_z, b_i, b_f], axis=-1)
+    R_zif = np.ascontiguousarray(np.concatenate([R_z.T, R_i.T, R_f.T], axis=-1))
 
     # all steps at once
-    z_in = times(x, W_z.T) + b_z
-    i_in = times(x, W_i.T) + b_i
-    f_in = times(x, W_f.T) + b_f
+    zif_in = times(x, W_zif, b_zif)
+    z_in = zif_in[..., :H]
+    i_in = zif_in[..., H:2 * H]
+    f_in = zif_in[..., 2 * H:3 * H]
 
     for t in range(T):
+        R_zif_y = y_prev[t] @ R_zif
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        z[t] = np.tanh(y_prev[t] @ R_z.T + z_in[t])
+        z[t] = np.tanh(R_zif_y[..., :H] + z_in[t])
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        i[t] = sigmoid(y_prev[t] @ R_i.T + p_i * c_prev[t] + i_in[t])
+        i[t] = sigmoid(R_zif_y[..., H:2 * H] + p_i * c_prev[t] + i_in[t])
         # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-        f[t] = sigmoid(y_prev[t] @ R_f.T + p_f * c_prev[t] + f_in[t])
+        f[t] = sigmoid(R_zif_y[..., 2 * H:3 * H] + p_f * c_prev[t] + f_in[t])
         # c = z * i + c[t-1] * f
         c[t] = z[t] * i[t] + c_prev[t] * f[t]
         # y = tanh(c) * o
@@ -153,7 +158,9 @@ def backward(params, tape, dy, dstate=None):
     W_f, R_f, p_f = params["W_f"], params["R_f"], params["p_f"]
     x, y_prev, c_prev, o, z, i, f = tape.x, tape.y_prev, tape.c_prev, tape.o, tape.z, tape.i, tape.f
     tanh_c = tape.tanh_c
-    d_f_pre, d_i_pre, d_z_pre = (np.empty((T, B, H), dtype) for _ in range(3))
+    d_zif_pre = np.empty((T, B, 3 * H), dtype)
+    W_zif = np.concatenate([W_z.T, W_i.T, W_f.T], axis=-1)
+    R_zif = np.concatenate([R_z.T, R_i.T, R_f.T], axis=-1)
 
     # all steps at once
     dy_dc = o * (1 - tanh_c**2)
@@ -169,41 +176,45 @@ def backward(params, tape, dy, dstate=None):
         # through c = z * i + c[t-1] * f
         d_c = d_c_next + d_y * dy_dc[t]
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-        d_f_pre[t] = d_c * dc_df_pre[t]
+        d_f_pre = d_c * dc_df_pre[t]
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        d_i_pre[t] = d_c * dc_di_pre[t]
+        d_i_pre = d_c * dc_di_pre[t]
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        d_z_pre[t] = d_c * dc_dz_pre[t]
-        d_y_prev = d_z_pre[t] @ R_z + d_i_pre[t] @ R_i + d_f_pre[t] @ R_f
-        d_c_prev = d_i_pre[t] * p_i + d_f_pre[t] * p_f + d_c * f[t]
+        d_z_pre = d_c * dc_dz_pre[t]
+        np.concatenate([d_z_pre, d_i_pre, d_f_pre], axis=-1, out=d_zif_pre[t])
+        d_y_prev = d_zif_pre[t] @ R_zif.T
+        d_c_prev = d_i_pre * p_i + d_f_pre * p_f + d_c * f[t]
         d_y_next, d_c_next = d_y_prev, d_c_prev
 
     # all steps at once
-    d_x = times(d_z_pre, W_z) + times(d_i_pre, W_i) + times(d_f_pre, W_f)
-    d_W_z = outer_sum(d_z_pre, x)
-    d_R_z = outer_sum(d_z_pre, y_prev)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_i = outer_sum(d_i_pre, x)
-    d_R_i = outer_sum(d_i_pre, y_prev)
-    d_p_i = np.einsum("tbh,tbh->h", d_i_pre, c_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f = outer_sum(d_f_pre, x)
-    d_R_f = outer_sum(d_f_pre, y_prev)
-    d_p_f = np.einsum("tbh,tbh->h", d_f_pre, c_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
+    d_x = times(d_zif_pre, W_zif.T)
+    d_W_zif = outer_sum(x, d_zif_pre)
+    d_W_z = d_W_zif[..., :H].T
+    d_R_zif = outer_sum(y_prev, d_zif_pre)
+    d_R_z = d_R_zif[..., :H].T
+    d_b_zif = d_zif_pre.sum(axis=(0, 1))
+    d_b_z = d_b_zif[..., :H]
+    d_W_i = d_W_zif[..., H:2 * H].T
+    d_R_i = d_R_zif[..., H:2 * H].T
+    d_p_i = np.einsum("tbh,tbh->h", d_zif_pre[..., H:2 * H], c_prev)
+    d_b_i = d_b_zif[..., H:2 * H]
+    d_W_f = d_W_zif[..., 2 * H:3 * H].T
+    d_R_f = d_R_zif[..., 2 * H:3 * H].T
+    d_p_f = np.einsum("tbh,tbh->h", d_zif_pre[..., 2 * H:3 * H], c_prev)
+    d_b_f = d_b_zif[..., 2 * H:3 * H]
 
     dparams = {
-        "W_z": d_W_z,
-        "R_z": d_R_z,
-        "b_z": d_b_z,
-        "W_i": d_W_i,
-        "R_i": d_R_i,
+        "W_z": d_W_z.copy(),
+        "R_z": d_R_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_i": d_W_i.copy(),
+        "R_i": d_R_i.copy(),
         "p_i": d_p_i,
-        "b_i": d_b_i,
-        "W_f": d_W_f,
-        "R_f": d_R_f,
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f.copy(),
+        "R_f": d_R_f.copy(),
         "p_f": d_p_f,
-        "b_f": d_b_f,
+        "b_f": d_b_f.copy(),
     }
     dstart = {"y": d_y_next, "c": d_c_next}
     return dparams, d_x, dstart
@@ -215,9 +226,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

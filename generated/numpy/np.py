@@ -116,24 +116,29 @@ def forward(params, x, state=None):
     y_rows, y_prev, y = carried(state["y"], T)
     c_rows, c_prev, c = carried(state["c"], T)
     z, i, f, o, tanh_c = (np.empty((T, B, H), dtype) for _ in range(5))
+    W_zifo = np.concatenate([W_z.T, W_i.T, W_f.T, W_o.T], axis=-1)
+    b_zifo = np.concatenate([b_z, b_i, b_f, b_o], axis=-1)
+    R_zifo = np.ascontiguousarray(np.concatenate([R_z.T, R_i.T, R_f.T, R_o.T], axis=-1))
 
     # all steps at once
-    z_in = times(x, W_z.T) + b_z
-    i_in = times(x, W_i.T) + b_i
-    f_in = times(x, W_f.T) + b_f
-    o_in = times(x, W_o.T) + b_o
+    zifo_in = times(x, W_zifo, b_zifo)
+    z_in = zifo_in[..., :H]
+    i_in = zifo_in[..., H:2 * H]
+    f_in = zifo_in[..., 2 * H:3 * H]
+    o_in = zifo_in[..., 3 * H:4 * H]
 
     for t in range(T):
+        R_zifo_y = y_prev[t] @ R_zifo
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        z[t] = np.tanh(y_prev[t] @ R_z.T + z_in[t])
+        z[t] = np.tanh(R_zifo_y[..., :H] + z_in[t])
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + b_i)
-        i[t] = sigmoid(y_prev[t] @ R_i.T + i_in[t])
+        i[t] = sigmoid(R_zifo_y[..., H:2 * H] + i_in[t])
         # f = sigmoid(W_f @ x + R_f @ y[t-1] + b_f)
-        f[t] = sigmoid(y_prev[t] @ R_f.T + f_in[t])
+        f[t] = sigmoid(R_zifo_y[..., 2 * H:3 * H] + f_in[t])
         # c = z * i + c[t-1] * f
         c[t] = z[t] * i[t] + c_prev[t] * f[t]
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + b_o)
-        o[t] = sigmoid(y_prev[t] @ R_o.T + o_in[t])
+        o[t] = sigmoid(R_zifo_y[..., 3 * H:4 * H] + o_in[t])
         # y = tanh(c) * o
         tanh_c[t] = np.tanh(c[t])
         y[t] = tanh_c[t] * o[t]
@@ -159,7 +164,9 @@ def backward(params, tape, dy, dstate=None):
     R_f, W_o, R_o = params["R_f"], params["W_o"], params["R_o"]
     x, y_prev, c_prev, z, i, f, o = tape.x, tape.y_prev, tape.c_prev, tape.z, tape.i, tape.f, tape.o
     tanh_c = tape.tanh_c
-    d_o_pre, d_f_pre, d_i_pre, d_z_pre = (np.empty((T, B, H), dtype) for _ in range(4))
+    d_zifo_pre = np.empty((T, B, 4 * H), dtype)
+    W_zifo = np.concatenate([W_z.T, W_i.T, W_f.T, W_o.T], axis=-1)
+    R_zifo = np.concatenate([R_z.T, R_i.T, R_f.T, R_o.T], axis=-1)
 
     # all steps at once
     dy_do_pre = tanh_c * o * (1 - o)
@@ -174,47 +181,51 @@ def backward(params, tape, dy, dstate=None):
         # through y = tanh(c) * o
         d_y = dy[t] + d_y_next
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + b_o)
-        d_o_pre[t] = d_y * dy_do_pre[t]
+        d_o_pre = d_y * dy_do_pre[t]
         # through c = z * i + c[t-1] * f
         d_c = d_c_next + d_y * dy_dc[t]
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + b_f)
-        d_f_pre[t] = d_c * dc_df_pre[t]
+        d_f_pre = d_c * dc_df_pre[t]
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + b_i)
-        d_i_pre[t] = d_c * dc_di_pre[t]
+        d_i_pre = d_c * dc_di_pre[t]
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        d_z_pre[t] = d_c * dc_dz_pre[t]
-        d_y_prev = d_z_pre[t] @ R_z + d_i_pre[t] @ R_i + d_f_pre[t] @ R_f + d_o_pre[t] @ R_o
+        d_z_pre = d_c * dc_dz_pre[t]
+        np.concatenate([d_z_pre, d_i_pre, d_f_pre, d_o_pre], axis=-1, out=d_zifo_pre[t])
+        d_y_prev = d_zifo_pre[t] @ R_zifo.T
         d_c_prev = d_c * f[t]
         d_y_next, d_c_next = d_y_prev, d_c_prev
 
     # all steps at once
-    d_x = times(d_z_pre, W_z) + times(d_i_pre, W_i) + times(d_f_pre, W_f) + times(d_o_pre, W_o)
-    d_W_z = outer_sum(d_z_pre, x)
-    d_R_z = outer_sum(d_z_pre, y_prev)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_i = outer_sum(d_i_pre, x)
-    d_R_i = outer_sum(d_i_pre, y_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f = outer_sum(d_f_pre, x)
-    d_R_f = outer_sum(d_f_pre, y_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_W_o = outer_sum(d_o_pre, x)
-    d_R_o = outer_sum(d_o_pre, y_prev)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_x = times(d_zifo_pre, W_zifo.T)
+    d_W_zifo = outer_sum(x, d_zifo_pre)
+    d_W_z = d_W_zifo[..., :H].T
+    d_R_zifo = outer_sum(y_prev, d_zifo_pre)
+    d_R_z = d_R_zifo[..., :H].T
+    d_b_zifo = d_zifo_pre.sum(axis=(0, 1))
+    d_b_z = d_b_zifo[..., :H]
+    d_W_i = d_W_zifo[..., H:2 * H].T
+    d_R_i = d_R_zifo[..., H:2 * H].T
+    d_b_i = d_b_zifo[..., H:2 * H]
+    d_W_f = d_W_zifo[..., 2 * H:3 * H].T
+    d_R_f = d_R_zifo[..., 2 * H:3 * H].T
+    d_b_f = d_b_zifo[..., 2 * H:3 * H]
+    d_W_o = d_W_zifo[..., 3 * H:4 * H].T
+    d_R_o = d_R_zifo[..., 3 * H:4 * H].T
+    d_b_o = d_b_zifo[..., 3 * H:4 * H]
 
     dparams = {
-        "W_z": d_W_z,
-        "R_z": d_R_z,
-        "b_z": d_b_z,
-        "W_i": d_W_i,
-        "R_i": d_R_i,
-        "b_i": d_b_i,
-        "W_f": d_W_f,
-        "R_f": d_R_f,
-        "b_f": d_b_f,
-        "W_o": d_W_o,
-        "R_o": d_R_o,
-        "b_o": d_b_o,
+        "W_z": d_W_z.copy(),
+        "R_z": d_R_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_i": d_W_i.copy(),
+        "R_i": d_R_i.copy(),
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f.copy(),
+        "R_f": d_R_f.copy(),
+        "b_f": d_b_f.copy(),
+        "W_o": d_W_o.copy(),
+        "R_o": d_R_o.copy(),
+        "b_o": d_b_o.copy(),
     }
     dstart = {"y": d_y_next, "c": d_c_next}
     return dparams, d_x, dstart
@@ -226,9 +237,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -151,15 +151,17 @@ def forward(params, x, state=None):
     beta_w, l_w_sqrt2, sum_exp_a_w_arg, beta_r, l_r_sqrt2, sum_exp_a_r_arg = (np.empty((T, B), dtype) for _ in range(6))
     l_w_sqrt, l_w, M_k_w, exp_a_w_arg, a_w, l_r_sqrt, l_r, M_k_r, exp_a_r_arg, a_r = (np.empty((T, B, N), dtype) for _ in range(10))
     a_w_e = np.empty((T, B, N, D), dtype)
+    W_wear = np.ascontiguousarray(np.concatenate([W_w.T, W_e.T, W_a.T, W_r.T], axis=-1))
 
     # all steps at once
-    h_in = times(x, W_h.T) + b_h
+    h_in = times(x, W_h.T, b_h)
 
     for t in range(T):
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         h[t] = np.tanh(r_prev[t] @ U_h.T + h_in[t])
+        k_w_W_e_h_a_k_r = h[t] @ W_wear
         # k_w = W_w @ h
-        k_w[t] = h[t] @ W_w.T
+        k_w[t] = k_w_W_e_h_a_k_r[..., :D]
         # beta_w = softplus(dot(v_w, h) + b_w)
         beta_w_pre = np.einsum("h,bh->b", v_w, h[t]) + b_w
         beta_w[t] = np.log1p(np.exp(-np.abs(beta_w_pre))) + np.maximum(beta_w_pre, 0)
@@ -175,14 +177,14 @@ def forward(params, x, state=None):
         sum_exp_a_w_arg[t] = exp_a_w_arg[t].sum(axis=1)
         a_w[t] = exp_a_w_arg[t] / sum_exp_a_w_arg[t, :, None]
         # e = sigmoid(W_e @ h)
-        e[t] = sigmoid(h[t] @ W_e.T)
+        e[t] = sigmoid(k_w_W_e_h_a_k_r[..., D:2 * D])
         # a = W_a @ h
-        a[t] = h[t] @ W_a.T
+        a[t] = k_w_W_e_h_a_k_r[..., 2 * D:3 * D]
         # M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
         a_w_e[t] = a_w[t, :, :, None] * e[t, :, None]
         M[t] = M_prev[t] * (1 - a_w_e[t]) + a_w[t, :, :, None] * a[t, :, None]
         # k_r = W_r @ h
-        k_r[t] = h[t] @ W_r.T
+        k_r[t] = k_w_W_e_h_a_k_r[..., 3 * D:4 * D]
         # beta_r = softplus(dot(v_r, h) + b_r)
         beta_r_pre = np.einsum("h,bh->b", v_r, h[t]) + b_r
         beta_r[t] = np.log1p(np.exp(-np.abs(beta_r_pre))) + np.maximum(beta_r_pre, 0)
@@ -357,9 +359,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -99,17 +99,19 @@ def forward(params, x, state=None):
     h_rows, h_prev, h = carried(state["h"], T)
     c_rows, c_prev, c = carried(state["c"], T)
     i, f = (np.empty((T, B, H), dtype) for _ in range(2))
+    U_if = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T], axis=-1))
 
     # all steps at once
     g = times(x, W_c.T)
-    i_in = times(x, W_i.T) + b_i
-    f_in = times(x, W_f.T) + b_f
+    i_in = times(x, W_i.T, b_i)
+    f_in = times(x, W_f.T, b_f)
 
     for t in range(T):
+        U_if_h = h_prev[t] @ U_if
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        i[t] = sigmoid(h_prev[t] @ U_i.T + i_in[t])
+        i[t] = sigmoid(U_if_h[..., :H] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        f[t] = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        f[t] = sigmoid(U_if_h[..., H:2 * H] + f_in[t])
         # c = i * g + f * c[t-1]
         c[t] = i[t] * g[t] + f[t] * c_prev[t]
         # h = tanh(c)
@@ -134,7 +136,10 @@ def backward(params, tape, dy, dstate=None):
     T, B, H = size["T"], size["B"], size["H"]
     W_c, W_i, U_i, W_f, U_f = params["W_c"], params["W_i"], params["U_i"], params["W_f"], params["U_f"]
     x, h_prev, c_prev, g, i, f, h = tape.x, tape.h_prev, tape.c_prev, tape.g, tape.i, tape.f, tape.h
-    d_c, d_f_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(3))
+    d_c = np.empty((T, B, H), dtype)
+    d_if_pre = np.empty((T, B, 2 * H), dtype)
+    W_if = np.concatenate([W_i.T, W_f.T], axis=-1)
+    U_if = np.concatenate([U_i.T, U_f.T], axis=-1)
 
     # all steps at once
     dh_dc = 1 - h**2
@@ -147,32 +152,36 @@ def backward(params, tape, dy, dstate=None):
         # through c = i * g + f * c[t-1]
         d_c[t] = d_c_next + (dy[t] + d_h_next) * dh_dc[t]
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        d_f_pre[t] = d_c[t] * dc_df_pre[t]
+        d_f_pre = d_c[t] * dc_df_pre[t]
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        d_i_pre[t] = d_c[t] * dc_di_pre[t]
-        d_h_prev = d_i_pre[t] @ U_i + d_f_pre[t] @ U_f
+        d_i_pre = d_c[t] * dc_di_pre[t]
+        np.concatenate([d_i_pre, d_f_pre], axis=-1, out=d_if_pre[t])
+        d_h_prev = d_if_pre[t] @ U_if.T
         d_c_prev = d_c[t] * f[t]
         d_h_next, d_c_next = d_h_prev, d_c_prev
 
     # all steps at once
     d_g = d_c * i
-    d_x = times(d_g, W_c) + times(d_i_pre, W_i) + times(d_f_pre, W_f)
+    d_x = times(d_if_pre, W_if.T) + times(d_g, W_c)
     d_W_c = outer_sum(d_g, x)
-    d_W_i = outer_sum(d_i_pre, x)
-    d_U_i = outer_sum(d_i_pre, h_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f = outer_sum(d_f_pre, x)
-    d_U_f = outer_sum(d_f_pre, h_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
+    d_W_if = outer_sum(x, d_if_pre)
+    d_W_i = d_W_if[..., :H].T
+    d_U_if = outer_sum(h_prev, d_if_pre)
+    d_U_i = d_U_if[..., :H].T
+    d_b_if = d_if_pre.sum(axis=(0, 1))
+    d_b_i = d_b_if[..., :H]
+    d_W_f = d_W_if[..., H:2 * H].T
+    d_U_f = d_U_if[..., H:2 * H].T
+    d_b_f = d_b_if[..., H:2 * H]
 
     dparams = {
         "W_c": d_W_c,
-        "W_i": d_W_i,
-        "U_i": d_U_i,
-        "b_i": d_b_i,
-        "W_f": d_W_f,
-        "U_f": d_U_f,
-        "b_f": d_b_f,
+        "W_i": d_W_i.copy(),
+        "U_i": d_U_i.copy(),
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f.copy(),
+        "U_f": d_U_f.copy(),
+        "b_f": d_b_f.copy(),
     }
     dstart = {"h": d_h_next, "c": d_c_next}
     return dparams, d_x, dstart
@@ -184,9 +193,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -277,9 +277,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

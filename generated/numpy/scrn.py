@@ -79,14 +79,16 @@ def forward(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
-    T = size["T"]
+    T, H, S = size["T"], size["H"], size["S"]
     B_, P, A, R = params["B"], params["P"], params["A"], params["R"]
     h_rows, h_prev, h = carried(state["h"], T)
     s_rows, s_prev, s = carried(state["s"], T)
+    BA = np.concatenate([B_.T, A.T], axis=-1)
 
     # all steps at once
-    A_x = times(x, A.T)
-    s_in = (1 - alpha) * (times(x, B_.T))
+    BA_x = times(x, BA)
+    A_x = BA_x[..., S:S + H]
+    s_in = (1 - alpha) * BA_x[..., :S]
 
     for t in range(T):
         # s = (1 - alpha) * (B @ x) + alpha * s[t-1]
@@ -118,6 +120,7 @@ def backward(params, tape, dy, dstate=None):
     x, h_prev, s, h = tape.x, tape.h_prev, tape.s, tape.h
     d_h_pre = np.empty((T, B, H), dtype)
     d_s = np.empty((T, B, S), dtype)
+    PR = np.ascontiguousarray(np.concatenate([P, R], axis=-1))
 
     # all steps at once
     d_h_y = dy[..., :H]
@@ -129,10 +132,11 @@ def backward(params, tape, dy, dstate=None):
     for t in reversed(range(T)):
         # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
         d_h_pre[t] = (d_h_next + d_h_y[t]) * dh_dh_pre[t]
+        d_s_P_s_h_prev = d_h_pre[t] @ PR
         # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
-        d_s[t] = d_s_next + d_h_pre[t] @ P + d_s_y[t]
+        d_s[t] = d_s_next + d_s_P_s_h_prev[..., :S] + d_s_y[t]
         # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        d_h_prev = d_h_pre[t] @ R
+        d_h_prev = d_s_P_s_h_prev[..., S:S + H]
         d_s_prev = d_s[t] * alpha
         d_h_next, d_s_next = d_h_prev, d_s_prev
 
@@ -160,9 +164,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

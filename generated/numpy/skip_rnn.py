@@ -119,19 +119,24 @@ def forward(params, x, state=None):
     p_rows, p_prev, p = carried(state["p"], T)
     u, q = (np.empty((T, B), dtype) for _ in range(2))
     r, z, r_h, n = (np.empty((T, B, H), dtype) for _ in range(4))
+    W_rzn = np.concatenate([W_r.T, W_z.T, W_n.T], axis=-1)
+    b_rzn = np.concatenate([b_r, b_z, b_n], axis=-1)
+    U_rz = np.ascontiguousarray(np.concatenate([U_r.T, U_z.T], axis=-1))
 
     # all steps at once
-    r_in = times(x, W_r.T) + b_r
-    z_in = times(x, W_z.T) + b_z
-    n_in = times(x, W_n.T) + b_n
+    rzn_in = times(x, W_rzn, b_rzn)
+    r_in = rzn_in[..., :H]
+    z_in = rzn_in[..., H:2 * H]
+    n_in = rzn_in[..., 2 * H:3 * H]
 
     for t in range(T):
         # u = where(p[t-1] >= 0.5, 1, 0)
         u[t] = np.where(np.greater_equal(p_prev[t], 0.5), dtype.type(1), 0)
+        U_rz_h = h_prev[t] @ U_rz
         # r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        r[t] = sigmoid(h_prev[t] @ U_r.T + r_in[t])
+        r[t] = sigmoid(U_rz_h[..., :H] + r_in[t])
         # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        z[t] = sigmoid(h_prev[t] @ U_z.T + z_in[t])
+        z[t] = sigmoid(U_rz_h[..., H:2 * H] + z_in[t])
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
         r_h[t] = r[t] * h_prev[t]
         n[t] = np.tanh(r_h[t] @ U_n.T + n_in[t])
@@ -167,7 +172,9 @@ def backward(params, tape, dy, dstate=None):
     x, h_prev, p_prev, u, r, z, r_h = tape.x, tape.h_prev, tape.p_prev, tape.u, tape.r, tape.z, tape.r_h
     n, h, q = tape.n, tape.h, tape.q
     d_q_pre = np.empty((T, B), dtype)
-    d_n_pre, d_z_pre, d_r_pre = (np.empty((T, B, H), dtype) for _ in range(3))
+    d_rzn_pre = np.empty((T, B, 3 * H), dtype)
+    W_rzn = np.concatenate([W_r.T, W_z.T, W_n.T], axis=-1)
+    U_rz = np.concatenate([U_r.T, U_z.T], axis=-1)
 
     # all steps at once
     dp_dmin_q = 1 - u
@@ -191,15 +198,15 @@ def backward(params, tape, dy, dstate=None):
         # through s = (1 - z) * h[t-1] + z * n
         d_s = d_h * u[t, :, None]
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        d_n_pre[t] = d_s * ds_dn_pre[t]
-        d_r_h = d_n_pre[t] @ U_n
+        d_n_pre = d_s * ds_dn_pre[t]
+        d_r_h = d_n_pre @ U_n
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        d_z_pre[t] = d_s * ds_dz_pre[t]
+        d_z_pre = d_s * ds_dz_pre[t]
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        d_r_pre[t] = d_r_h * dr_h_dr_pre[t]
+        d_r_pre = d_r_h * dr_h_dr_pre[t]
+        np.concatenate([d_r_pre, d_z_pre, d_n_pre], axis=-1, out=d_rzn_pre[t])
         d_h_prev = (
-            d_r_pre[t] @ U_r
-            + d_z_pre[t] @ U_z
+            d_rzn_pre[t, ..., :2 * H] @ U_rz.T
             + d_r_h * r[t]
             + d_s * ds_dh_prev[t]
             + d_h * dp_dmin_q[t, :, None]
@@ -208,29 +215,32 @@ def backward(params, tape, dy, dstate=None):
         d_h_next, d_p_next = d_h_prev, d_p_prev
 
     # all steps at once
-    d_x = times(d_r_pre, W_r) + times(d_z_pre, W_z) + times(d_n_pre, W_n)
-    d_W_r = outer_sum(d_r_pre, x)
-    d_U_r = outer_sum(d_r_pre, h_prev)
-    d_b_r = d_r_pre.sum(axis=(0, 1))
-    d_W_z = outer_sum(d_z_pre, x)
-    d_U_z = outer_sum(d_z_pre, h_prev)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_n = outer_sum(d_n_pre, x)
-    d_U_n = outer_sum(d_n_pre, r_h)
-    d_b_n = d_n_pre.sum(axis=(0, 1))
+    d_x = times(d_rzn_pre, W_rzn.T)
+    d_W_rzn = outer_sum(x, d_rzn_pre)
+    d_W_r = d_W_rzn[..., :H].T
+    d_U_rz = outer_sum(h_prev, d_rzn_pre[..., :2 * H])
+    d_U_r = d_U_rz[..., :H].T
+    d_b_rzn = d_rzn_pre.sum(axis=(0, 1))
+    d_b_r = d_b_rzn[..., :H]
+    d_W_z = d_W_rzn[..., H:2 * H].T
+    d_U_z = d_U_rz[..., H:2 * H].T
+    d_b_z = d_b_rzn[..., H:2 * H]
+    d_W_n = d_W_rzn[..., 2 * H:3 * H].T
+    d_U_n = outer_sum(d_rzn_pre[..., 2 * H:3 * H], r_h)
+    d_b_n = d_b_rzn[..., 2 * H:3 * H]
     d_w_p = np.einsum("tb,tbh->h", d_q_pre, h)
     d_b_p = d_q_pre.sum(axis=(0, 1))
 
     dparams = {
-        "W_r": d_W_r,
-        "U_r": d_U_r,
-        "b_r": d_b_r,
-        "W_z": d_W_z,
-        "U_z": d_U_z,
-        "b_z": d_b_z,
-        "W_n": d_W_n,
+        "W_r": d_W_r.copy(),
+        "U_r": d_U_r.copy(),
+        "b_r": d_b_r.copy(),
+        "W_z": d_W_z.copy(),
+        "U_z": d_U_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_n": d_W_n.copy(),
         "U_n": d_U_n,
-        "b_n": d_b_n,
+        "b_n": d_b_n.copy(),
         "w_p": d_w_p,
         "b_p": np.asarray(d_b_p),
     }
@@ -244,9 +254,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -134,22 +134,26 @@ def forward(params, x, state=None):
     n_rows, n_prev, n = carried(state["n"], T)
     m_rows, m_prev, m = carried(state["m"], T)
     z, o, log_i, log_f_softplus, m_pre, i, f = (np.empty((T, B, H), dtype) for _ in range(7))
+    W_zoif = np.concatenate([W_z.T, W_o.T, W_i.T, W_f.T], axis=-1)
+    R_zoif = np.ascontiguousarray(np.concatenate([R_z.T, R_o.T, R_i.T, R_f.T], axis=-1))
 
     # all steps at once
-    z_in = times(x, W_z.T) + b_z
-    o_in = times(x, W_o.T) + b_o
-    log_i_in = times(x, W_i.T) + b_i
-    log_f_pre_in = -times(x, W_f.T) - b_f
+    W_zoif_x = times(x, W_zoif)
+    z_in = W_zoif_x[..., :H] + b_z
+    o_in = W_zoif_x[..., H:2 * H] + b_o
+    log_i_in = W_zoif_x[..., 2 * H:3 * H] + b_i
+    log_f_pre_in = -W_zoif_x[..., 3 * H:4 * H] - b_f
 
     for t in range(T):
+        R_zoif_h = h_prev[t] @ R_zoif
         # z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-        z[t] = np.tanh(h_prev[t] @ R_z.T + z_in[t])
+        z[t] = np.tanh(R_zoif_h[..., :H] + z_in[t])
         # o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-        o[t] = sigmoid(h_prev[t] @ R_o.T + o_in[t])
+        o[t] = sigmoid(R_zoif_h[..., H:2 * H] + o_in[t])
         # log_i = W_i @ x + R_i @ h[t-1] + b_i
-        log_i[t] = h_prev[t] @ R_i.T + log_i_in[t]
+        log_i[t] = R_zoif_h[..., 2 * H:3 * H] + log_i_in[t]
         # log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
-        log_f_pre = log_f_pre_in[t] - h_prev[t] @ R_f.T
+        log_f_pre = log_f_pre_in[t] - R_zoif_h[..., 3 * H:4 * H]
         log_f_softplus[t] = np.log1p(np.exp(-np.abs(log_f_pre))) + np.maximum(log_f_pre, 0)
         log_f = -log_f_softplus[t]
         # m = max(log_f + m[t-1], log_i)
@@ -193,7 +197,10 @@ def backward(params, tape, dy, dstate=None):
     x, h_prev, c_prev, n_prev, z, o = tape.x, tape.h_prev, tape.c_prev, tape.n_prev, tape.z, tape.o
     log_i, log_f_softplus, m_pre, i, f = tape.log_i, tape.log_f_softplus, tape.m_pre, tape.i, tape.f
     c, n = tape.c, tape.n
-    d_log_f_pre, d_R_f_h, d_log_i, d_o_pre, d_z_pre = (np.empty((T, B, H), dtype) for _ in range(5))
+    d_log_f_pre = np.empty((T, B, H), dtype)
+    d_parts = np.empty((T, B, 4 * H), dtype)
+    W_zoi = np.concatenate([W_z.T, W_o.T, W_i.T], axis=-1)
+    R_zoif = np.concatenate([R_z.T, R_o.T, R_i.T, R_f.T], axis=-1)
 
     # all steps at once
     dh_dn = -o * c / n**2
@@ -224,48 +231,53 @@ def backward(params, tape, dy, dstate=None):
         d_m_pre = d_m * dm_dm_pre[t]
         # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
         d_log_f_pre[t] = (-d_m_pre - d_f_pre) * local_log_f_pre[t]
-        d_R_f_h[t] = -d_log_f_pre[t]
+        d_R_f_h = -d_log_f_pre[t]
         # through log_i = W_i @ x + R_i @ h[t-1] + b_i
-        d_log_i[t] = d_m * dm_dlog_i[t] + d_i_pre
+        d_log_i = d_m * dm_dlog_i[t] + d_i_pre
         # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-        d_o_pre[t] = d_h * dh_do_pre[t]
+        d_o_pre = d_h * dh_do_pre[t]
         # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-        d_z_pre[t] = d_c * dc_dz_pre[t]
-        d_h_prev = d_z_pre[t] @ R_z + d_o_pre[t] @ R_o + d_log_i[t] @ R_i + d_R_f_h[t] @ R_f
+        d_z_pre = d_c * dc_dz_pre[t]
+        np.concatenate([d_z_pre, d_o_pre, d_log_i, d_R_f_h], axis=-1, out=d_parts[t])
+        d_h_prev = d_parts[t] @ R_zoif.T
         d_c_prev = d_c * f[t]
         d_n_prev = d_n * f[t]
         d_m_prev = d_m_pre + d_f_pre
         d_h_next, d_c_next, d_n_next, d_m_next = d_h_prev, d_c_prev, d_n_prev, d_m_prev
 
     # all steps at once
+    d_z_pre_o_pre_log_i = d_parts[..., :3 * H]
     d_W_f_x = -d_log_f_pre
-    d_x = times(d_z_pre, W_z) + times(d_o_pre, W_o) + times(d_log_i, W_i) + times(d_W_f_x, W_f)
-    d_W_z = outer_sum(d_z_pre, x)
-    d_R_z = outer_sum(d_z_pre, h_prev)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_o = outer_sum(d_o_pre, x)
-    d_R_o = outer_sum(d_o_pre, h_prev)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
-    d_W_i = outer_sum(d_log_i, x)
-    d_R_i = outer_sum(d_log_i, h_prev)
-    d_b_i = d_log_i.sum(axis=(0, 1))
+    d_x = times(d_z_pre_o_pre_log_i, W_zoi.T) + times(d_W_f_x, W_f)
+    d_W_zoi = outer_sum(x, d_z_pre_o_pre_log_i)
+    d_W_z = d_W_zoi[..., :H].T
+    d_R_zoif = outer_sum(h_prev, d_parts)
+    d_R_z = d_R_zoif[..., :H].T
+    d_b_zoi = d_z_pre_o_pre_log_i.sum(axis=(0, 1))
+    d_b_z = d_b_zoi[..., :H]
+    d_W_o = d_W_zoi[..., H:2 * H].T
+    d_R_o = d_R_zoif[..., H:2 * H].T
+    d_b_o = d_b_zoi[..., H:2 * H]
+    d_W_i = d_W_zoi[..., 2 * H:3 * H].T
+    d_R_i = d_R_zoif[..., 2 * H:3 * H].T
+    d_b_i = d_b_zoi[..., 2 * H:3 * H]
     d_W_f = outer_sum(d_W_f_x, x)
-    d_R_f = outer_sum(d_R_f_h, h_prev)
+    d_R_f = d_R_zoif[..., 3 * H:4 * H].T
     d_b_f_log_f_pre = d_log_f_pre.sum(axis=(0, 1))
     d_b_f = -d_b_f_log_f_pre
 
     dparams = {
-        "W_z": d_W_z,
-        "R_z": d_R_z,
-        "b_z": d_b_z,
-        "W_o": d_W_o,
-        "R_o": d_R_o,
-        "b_o": d_b_o,
-        "W_i": d_W_i,
-        "R_i": d_R_i,
-        "b_i": d_b_i,
+        "W_z": d_W_z.copy(),
+        "R_z": d_R_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_o": d_W_o.copy(),
+        "R_o": d_R_o.copy(),
+        "b_o": d_b_o.copy(),
+        "W_i": d_W_i.copy(),
+        "R_i": d_R_i.copy(),
+        "b_i": d_b_i.copy(),
         "W_f": d_W_f,
-        "R_f": d_R_f,
+        "R_f": d_R_f.copy(),
         "b_f": d_b_f,
     }
     dstart = {
@@ -283,9 +295,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -98,7 +98,7 @@ def forward(params, x, state=None):
     # all steps at once
     W_r_x = times(x, W_r.T)
     W_x = times(x, W.T)
-    f_in = times(x, W_f.T) + b_f
+    f_in = times(x, W_f.T, b_f)
 
     for t in range(T):
         # f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
@@ -177,9 +177,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -86,16 +86,21 @@ def forward(params, x, state=None):
     b_g = params["b_g"]
     h_rows, h_prev, h = carried(state["h"], T)
     n, g = (np.empty((T, B, H), dtype) for _ in range(2))
+    W_cg = np.concatenate([W_c.T, W_g.T], axis=-1)
+    b_cg = np.concatenate([b_c, b_g], axis=-1)
+    U_cg = np.ascontiguousarray(np.concatenate([U_c.T, U_g.T], axis=-1))
 
     # all steps at once
-    n_in = times(x, W_c.T) + b_c
-    g_in = times(x, W_g.T) + b_g
+    ng_in = times(x, W_cg, b_cg)
+    n_in = ng_in[..., :H]
+    g_in = ng_in[..., H:2 * H]
 
     for t in range(T):
+        U_cg_h = h_prev[t] @ U_cg
         # n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        n[t] = np.tanh(h_prev[t] @ U_c.T + n_in[t])
+        n[t] = np.tanh(U_cg_h[..., :H] + n_in[t])
         # g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-        g[t] = sigmoid(h_prev[t] @ U_g.T + g_in[t])
+        g[t] = sigmoid(U_cg_h[..., H:2 * H] + g_in[t])
         # h = g * h[t-1] + (1 - g) * n
         h[t] = g[t] * h_prev[t] + (1 - g[t]) * n[t]
 
@@ -118,7 +123,9 @@ def backward(params, tape, dy, dstate=None):
     T, B, H = size["T"], size["B"], size["H"]
     W_c, U_c, W_g, U_g = params["W_c"], params["U_c"], params["W_g"], params["U_g"]
     x, h_prev, n, g = tape.x, tape.h_prev, tape.n, tape.g
-    d_g_pre, d_n_pre = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_ng_pre = np.empty((T, B, 2 * H), dtype)
+    W_cg = np.concatenate([W_c.T, W_g.T], axis=-1)
+    U_cg = np.concatenate([U_c.T, U_g.T], axis=-1)
 
     # all steps at once
     dh_dg_pre = (h_prev - n) * g * (1 - g)
@@ -129,28 +136,32 @@ def backward(params, tape, dy, dstate=None):
         # through h = g * h[t-1] + (1 - g) * n
         d_h = dy[t] + d_h_next
         # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-        d_g_pre[t] = d_h * dh_dg_pre[t]
+        d_g_pre = d_h * dh_dg_pre[t]
         # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        d_n_pre[t] = d_h * dh_dn_pre[t]
-        d_h_prev = d_n_pre[t] @ U_c + d_g_pre[t] @ U_g + d_h * g[t]
+        d_n_pre = d_h * dh_dn_pre[t]
+        np.concatenate([d_n_pre, d_g_pre], axis=-1, out=d_ng_pre[t])
+        d_h_prev = d_ng_pre[t] @ U_cg.T + d_h * g[t]
         d_h_next = d_h_prev
 
     # all steps at once
-    d_x = times(d_n_pre, W_c) + times(d_g_pre, W_g)
-    d_W_c = outer_sum(d_n_pre, x)
-    d_U_c = outer_sum(d_n_pre, h_prev)
-    d_b_c = d_n_pre.sum(axis=(0, 1))
-    d_W_g = outer_sum(d_g_pre, x)
-    d_U_g = outer_sum(d_g_pre, h_prev)
-    d_b_g = d_g_pre.sum(axis=(0, 1))
+    d_x = times(d_ng_pre, W_cg.T)
+    d_W_cg = outer_sum(x, d_ng_pre)
+    d_W_c = d_W_cg[..., :H].T
+    d_U_cg = outer_sum(h_prev, d_ng_pre)
+    d_U_c = d_U_cg[..., :H].T
+    d_b_cg = d_ng_pre.sum(axis=(0, 1))
+    d_b_c = d_b_cg[..., :H]
+    d_W_g = d_W_cg[..., H:2 * H].T
+    d_U_g = d_U_cg[..., H:2 * H].T
+    d_b_g = d_b_cg[..., H:2 * H]
 
     dparams = {
-        "W_c": d_W_c,
-        "U_c": d_U_c,
-        "b_c": d_b_c,
-        "W_g": d_W_g,
-        "U_g": d_U_g,
-        "b_g": d_b_g,
+        "W_c": d_W_c.copy(),
+        "U_c": d_U_c.copy(),
+        "b_c": d_b_c.copy(),
+        "W_g": d_W_g.copy(),
+        "U_g": d_U_g.copy(),
+        "b_g": d_b_g.copy(),
     }
     dstart = {"h": d_h_next}
     return dparams, d_x, dstart
@@ -162,9 +173,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

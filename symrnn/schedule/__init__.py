@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from symrnn.calculus.derive import Derivation
 from symrnn.schedule.alias import alias
+from symrnn.schedule.concat import concat
 from symrnn.schedule.expand import expand
 from symrnn.schedule.fuse import fuse
 from symrnn.schedule.hoist import hoist
@@ -19,6 +20,7 @@ PASSES: dict[str, Callable[[Program], Program]] = {
     "alias": alias,
     "fuse": fuse,
     "hoist": hoist,
+    "concat": concat,
     "save": save,
 }
 

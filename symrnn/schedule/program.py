@@ -79,9 +79,11 @@ class Program:
 
 
 def _forward_names(program: Program) -> list[str]:
+    """What the backward pass may read of the forward pass; what it computes again is its own."""
     if program.saved:
         return [n for n in program.saved if program.values[n].role in ("value", "local")]
-    return [s.out.name for s in program.forward.statements()]
+    again = {s.out.name for s in program.backward.statements()}
+    return [s.out.name for s in program.forward.statements() if s.out.name not in again]
 
 
 def _verify_time(direction: Pass, values: dict[str, Value]) -> None:

@@ -12,7 +12,7 @@ def save(program: Program) -> Program:
     """Drop dead statements, then list what is saved and stored, in the order in which it is computed."""
     d = program.derivation
     backward = _alive(program.backward, set(d.gradients.values()) | {c.source for c in program.backward.carried})
-    read = read_in(tuple(backward.statements()))
+    read = read_in(tuple(backward.statements())) - {s.out.name for s in backward.statements()}
     outputs = {v.name for v in d.cell.outputs}
     forward = _alive(program.forward, read | outputs | {c.source for c in program.forward.carried})
     saved = tuple(n for n in _names(program, forward) if n in read)

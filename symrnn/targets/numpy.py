@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from symrnn.calculus.ir import Contraction, Pointwise, Statement, numbered, times_read
+from symrnn.calculus.ir import Concat, Contraction, Pointwise, Slice, Statement, numbered, times_read
 from symrnn.emit import Header
 from symrnn.language.cell import Axes, axis_parts
-from symrnn.printing.arrays import HELPERS, Writer, broken, insertions, is_view
+from symrnn.printing.arrays import HELPERS, Writer, broken, insertions, is_view, spelled_length
 from symrnn.printing.interface import Filled, Pairs, Row, frame, has_sums
 from symrnn.printing.spelling import constant, in_python
+from symrnn.schedule.products import times
 from symrnn.schedule.program import BLOCKS, Pass, Program
 
 NAME = "numpy"
 TEMPLATES = {".py": "numpy/module.py.j2"}
-PASSES = ("expand", "alias", "fuse", "hoist", "save")
+PASSES = ("expand", "alias", "fuse", "hoist", "concat", "save")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class _Direction:
         self.buffers = [c for c in self.part.carried if c.stored]
         computed = {s.out.name for s in self.part.loop} | {c.arrives for c in self.part.carried if not c.stored}
         sequences = {n for n, v in program.values.items() if v.timed} - computed
+        products = [t for s in self.part.loop if (t := times(s, program)) is not None]
+        self.multiplied = {t.weight.name for t in products if not t.transposed}
         self.rows = sequences | set(self.part.stored) | {n for c in self.buffers for n in (c.arrives, c.source)}
 
     def section(self, block: str) -> Section:
@@ -47,15 +50,23 @@ class _Direction:
         nested = _nested(statements, self.part, self.kept())
         lines, shown = [], ""
         for s in statements:
-            text = writer.value(s)
             if s.out.name in nested:
-                writer.inline[s.out.name] = text
+                writer.inline[s.out.name] = s
                 continue
             equation = self.comment(s) if block == "loop" or self.forward else ""
-            first, *rest = broken(f"{self.target(s, block)} = {text}", 108 - 8)
+            first, *rest = broken(self.assigned(s, writer.value(s), block), 108 - 8)
             lines += [(equation if equation != shown else "", first), *(("", line) for line in rest)]
             shown = equation or shown
         return Section(tuple(lines))
+
+    def assigned(self, s: Statement, text: str, block: str) -> str:
+        """The line of a statement; a row is written where it is kept, a matrix of a loop as its product reads it."""
+        target = self.target(s, block)
+        if isinstance(s, Concat) and target.endswith("[t]"):
+            return f"{text[:-1]}, out={target})"
+        if isinstance(s, Concat) and s.out.name in self.multiplied:
+            text = f"np.ascontiguousarray({text})"
+        return f"{target} = {text}"
 
     def kept(self) -> set[str]:
         d = self.program.derivation
@@ -95,7 +106,7 @@ class _Direction:
             if name not in buffered:
                 value = self.program.values[name]
                 lead = ["T", *(["B"] if value.batched else [])]
-                axes = [" + ".join(in_python(a) for a in axis_parts(axis)) for axis in value.axes]
+                axes = [spelled_length(axis_parts(axis)) for axis in value.axes]
                 self.mentioned |= {*lead, *(p for a in value.axes for p in axis_parts(a))}
                 shapes.setdefault(", ".join([*lead, *axes]), []).append(in_python(name))
         return [(", ".join(names), shape if "," in shape else f"{shape},") for shape, names in shapes.items()]
@@ -122,15 +133,16 @@ def _unpacked(names: Iterable[str], source: str) -> list[str]:
 
 
 def _nested(statements: Sequence[Statement], part: Pass, kept: set[str]) -> set[str]:
-    """Products read once, by a pointwise statement of the same block and shape: printed inside their reader."""
+    """Products and parts read once, by a statement of the same block and shape: printed inside their reader."""
     uses = times_read(part.statements())
-    products = {s.out.name: s for s in statements if isinstance(s, Contraction)}
+    made = {s.out.name: s for s in statements if isinstance(s, Contraction | Slice)}
     return {
         a.name
         for s in statements
-        if isinstance(s, Pointwise)
         for a in s.args
-        if a.name in products and uses[a.name] == 1 and a.name not in kept and not insertions(a.labels, s.out.labels)
+        if a.name in made and uses[a.name] == 1 and a.name not in kept
+        if (isinstance(s, Pointwise) and not insertions(a.labels, s.out.labels))
+        or (isinstance(s, Contraction | Concat) and is_view(made[a.name]))
     }
 
 
