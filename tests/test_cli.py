@@ -368,11 +368,11 @@ def test_a_folder_or_an_unreadable_name_is_no_cell(command: str, tmp_path: Path)
 def test_an_internal_error_asks_for_a_report_and_ends_with_70(
     command: str, fault: Exception, cell: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(cell: Cell) -> None:
+    def broken(*args: object) -> None:
         raise fault
 
     cell.write_text(GOOD.replace("gate", f"gate for {command} and {fault!r}"))  # nothing of it has been kept
-    for function in ("symrnn.pages.show", "symrnn.emit.derive"):
+    for function in ("symrnn.pages.show", "symrnn.emit.entries"):
         monkeypatch.setattr(function, broken)
     more = ["-o", tmp_path / "out"] if command == "generate" else []
     result = run(command, cell, *more)

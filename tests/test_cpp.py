@@ -91,7 +91,10 @@ def test_no_name_meets_a_macro_of_the_system(tmp_path: Path) -> None:
     names = {line.split()[1].split("(")[0] for line in listed.splitlines()}
     clashing = sorted(n for n in names if re.match(r"[A-Za-z]\w*\Z", n) and not means_something_in_c(n))
     assert clashing == []
-    cell = parse("input x[H]\nstate h[H]\nEOF = tanh(x)\nh = EOF * M_PI * NAN + INFINITY * h[t-1]", "macros")
+    cell = parse(
+        "input x[H]\nstate h[H]\nparam NAN[H], INFINITY[H]\nEOF = tanh(x)\nh = EOF * M_PI * NAN + INFINITY * h[t-1]",
+        "macros",
+    )
     assert check(cell, symrnn.compile(cell, backend="cpp"), "cpp", shapes=SHAPES[:1]).ok
 
 

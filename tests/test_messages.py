@@ -13,7 +13,7 @@ import pytest
 
 import symrnn
 from symrnn.errors import CellError, Place
-from symrnn.functions.table import callable_names
+from symrnn.functions.calls import callable_names
 from symrnn.language.likeness import look_alike, nearest
 from symrnn.language.load import gallery, heads, load
 from symrnn.language.notation import ELSEWHERE, foreign

@@ -85,7 +85,7 @@ def forward(params, x, state=None):
     A = W - W.T - gamma * np.eye(H, dtype=dtype)
 
     # all steps at once
-    h_tanh_in = times(x, V.T) + b
+    h_tanh_in = times(x, V.T, b)
 
     for t in range(T):
         # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
@@ -151,7 +151,7 @@ def infer(params, x, state=None):
     A = W - W.T - gamma * np.eye(H, dtype=dtype)
 
     # all steps at once
-    h_in = times(x, V.T) + b
+    h_in = times(x, V.T, b)
 
     for t in range(T):
         # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
@@ -163,8 +163,24 @@ def infer(params, x, state=None):
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T, H = size["T"], size["H"]
+    W, V, b = params["W"], params["V"], params["b"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    # A = W - W.T - gamma * identity(H)
+    A = W - W.T - gamma * np.eye(H, dtype=dtype)
+
+    # all steps at once
+    h_in = times(x, V.T, b)
+
+    for t in range(T):
+        # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+        h[t] = h_prev[t] + epsilon * np.tanh(h_prev[t] @ A.T + h_in[t])
+
+    state = {"h": h_rows[-1].copy()}
+    return h.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -187,19 +203,23 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # A = W - W.T - gamma * identity(H)
     A = W - W.T - gamma * np.eye(H, dtype=dtype)
     dot_A = dot_W - dot_W.T
+    dot_V2 = np.concatenate([V.T, dot_V.T], axis=-1)
+    dot_A2 = np.ascontiguousarray(np.concatenate([A.T, dot_A.T], axis=-1))
 
     # all steps at once
-    dot_V_x = times(x, dot_V.T) + times(dot_x, V.T)
-    h_tanh_in = times(x, V.T) + b
+    V_x_dot_V_x_V = times(x, dot_V2)
+    dot_V_x = V_x_dot_V_x_V[..., H:2 * H] + times(dot_x, V.T)
+    h_tanh_in = V_x_dot_V_x_V[..., :H] + b
     dot_h_in = dot_V_x + dot_b
 
     for t in range(T):
+        A_h_dot_A_h_A = h_prev[t] @ dot_A2
         # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        h_tanh = np.tanh(h_prev[t] @ A.T + h_tanh_in[t])
+        h_tanh = np.tanh(A_h_dot_A_h_A[..., :H] + h_tanh_in[t])
         h[t] = h_prev[t] + epsilon * h_tanh
         dot_h[t] = (
             dot_h_prev[t]
-            + (h_prev[t] @ dot_A.T + dot_h_prev[t] @ A.T + dot_h_in[t]) * (1 - h_tanh**2) * epsilon
+            + (A_h_dot_A_h_A[..., H:2 * H] + dot_h_prev[t] @ A.T + dot_h_in[t]) * (1 - h_tanh**2) * epsilon
         )
 
     last = {"h": h_rows[-1].copy()}
@@ -229,19 +249,25 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # A = W - W.T - gamma * identity(H)
     A = W - W.T - gamma * np.eye(H, dtype=dtype)
     dot_A = dot_W - dot_W.T
+    dot_V2 = np.concatenate([V.T, dot_V.T], axis=-1)
+    dot_A2 = np.ascontiguousarray(np.concatenate([A.T, dot_A.T], axis=-1))
 
     # all steps at once
-    dot_V_x = times(x, dot_V.T) + times(dot_x, V.T)
+    V_x_dot_V_x_V = times(x, dot_V2)
+    dot_V_x = V_x_dot_V_x_V[..., H:2 * H] + times(dot_x, V.T)
     dot_h_pre_in = dot_V_x + dot_b
-    h_tanh_in = times(x, V.T) + b
+    h_tanh_in = V_x_dot_V_x_V[..., :H] + b
 
     for t in range(T):
+        A_h_dot_A_h_A = h_prev[t] @ dot_A2
         # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        dot_h_pre[t] = h_prev[t] @ dot_A.T + dot_h_prev[t] @ A.T + dot_h_pre_in[t]
-        h_tanh[t] = np.tanh(h_prev[t] @ A.T + h_tanh_in[t])
+        dot_h_pre[t] = A_h_dot_A_h_A[..., H:2 * H] + dot_h_prev[t] @ A.T + dot_h_pre_in[t]
+        h_tanh[t] = np.tanh(A_h_dot_A_h_A[..., :H] + h_tanh_in[t])
         h[t] = h_prev[t] + epsilon * h_tanh[t]
         dot_h[t] = dot_h_prev[t] + dot_h_pre[t] * (1 - h_tanh[t]**2) * epsilon
-    d_dot_h_pre, d_h_pre = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_dot_h_pre2 = np.empty((T, B, 2 * H), dtype)
+    dot_V2 = np.concatenate([V.T, dot_V.T], axis=-1)
+    dot_A2 = np.concatenate([A.T, dot_A.T], axis=-1)
 
     # all steps at once
     ddot_h_tanh_ddot_h_pre = 1 - h_tanh**2
@@ -253,19 +279,23 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
         d_dot_h = dy[t] + d_dot_h_next
         d_dot_h_tanh = d_dot_h * epsilon
-        d_dot_h_pre[t] = d_dot_h_tanh * ddot_h_tanh_ddot_h_pre[t]
-        d_h_pre[t] = (d_dot_h_tanh * ddot_h_tanh_dh_pre[t] + d_h_next * epsilon) * ddot_h_tanh_ddot_h_pre[t]
-        d_h_prev = d_h_pre[t] @ A + d_dot_h_pre[t] @ dot_A + d_h_next
-        d_dot_h_prev = d_dot_h_pre[t] @ A + d_dot_h
+        d_dot_h_pre = d_dot_h_tanh * ddot_h_tanh_ddot_h_pre[t]
+        d_h_pre = (d_dot_h_tanh * ddot_h_tanh_dh_pre[t] + d_h_next * epsilon) * ddot_h_tanh_ddot_h_pre[t]
+        np.concatenate([d_h_pre, d_dot_h_pre], axis=-1, out=d_dot_h_pre2[t])
+        d_h_prev = d_dot_h_pre2[t] @ dot_A2.T + d_h_next
+        d_dot_h_prev = d_dot_h_pre @ A + d_dot_h
         d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
 
     # all steps at once
-    d_A_A_h = outer_sum(d_h_pre, h_prev)
-    d_A_dot_A_h_h_prev = outer_sum(d_dot_h_pre, dot_h_prev)
-    d_x = times(d_h_pre, V) + times(d_dot_h_pre, dot_V)
-    d_V_V_x = outer_sum(d_h_pre, x)
-    d_V_dot_V_x_x = outer_sum(d_dot_h_pre, dot_x)
-    d_b = d_h_pre.sum(axis=(0, 1))
+    d_dot_h_pre_steps = d_dot_h_pre2[..., H:2 * H]
+    d_h_pre_steps = d_dot_h_pre2[..., :H]
+    d_A_A_h_dot_A = outer_sum(h_prev, d_dot_h_pre2)
+    d_A_A_h = d_A_A_h_dot_A[..., :H].T
+    d_A_dot_A_h_h_prev = outer_sum(d_dot_h_pre_steps, dot_h_prev)
+    d_x = times(d_dot_h_pre2, dot_V2.T)
+    d_V_V_x = outer_sum(d_h_pre_steps, x)
+    d_V_dot_V_x_x = outer_sum(d_dot_h_pre_steps, dot_x)
+    d_b = d_h_pre_steps.sum(axis=(0, 1))
     d_A = d_A_A_h + d_A_dot_A_h_h_prev
     d_W_T = -d_A
     d_W = d_W_T.T + d_A
@@ -276,9 +306,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     return dot_dparams, d_x, dot_dstart
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -150,7 +150,23 @@ def infer(params, inputs, state=None):
 
 def step(params, inputs, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, {name: one_step(a) for name, a in inputs.items()}, state)
+    inputs = {name: one_step(a) for name, a in named("inputs", inputs, INPUTS).items()}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    a = inputs["a"]
+    b = inputs["b"]
+    limit = params["limit"]
+
+    # all steps at once
+    s = (
+        limit
+        / np.maximum(np.sqrt(np.einsum("tbn,tbn->tb", a, a) + np.einsum("tbm,tbm->tb", b, b)), limit)
+    )
+    y_a = a * s[:, :, None]
+    y_b = b * s[:, :, None]
+
+    state = {}
+    y = {"y_a": y_a, "y_b": y_b}
     return {name: a[0] for name, a in y.items()}, state
 
 
@@ -178,7 +194,20 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
     s = limit / max_n
     dot_s = (
         dot_limit / max_n
-        - (dot_limit * np.greater(limit, n).astype(dtype) + 0.5 * (np.einsum("tbn,tbn->tb", dot_a, a) + np.einsum("tbn,tbn->tb", a, dot_a) + np.einsum("tbm,tbm->tb", dot_b, b) + np.einsum("tbm,tbm->tb", b, dot_b)) * np.greater_equal(n, limit).astype(dtype) / n) * limit / max_n**2
+        - (
+            dot_limit * np.greater(limit, n).astype(dtype)
+            + 0.5
+            * (
+                np.einsum("tbn,tbn->tb", dot_a, a)
+                + np.einsum("tbn,tbn->tb", a, dot_a)
+                + np.einsum("tbm,tbm->tb", dot_b, b)
+                + np.einsum("tbm,tbm->tb", b, dot_b)
+            )
+            * np.greater_equal(n, limit).astype(dtype)
+            / n
+        )
+        * limit
+        / max_n**2
     )
     y_a = a * s[:, :, None]
     dot_y_a = dot_a * s[:, :, None] + dot_s[:, :, None] * a
@@ -229,8 +258,7 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     d_dot_s = np.einsum("tbn,tbn->tb", dy_y_a, a) + np.einsum("tbm,tbm->tb", dy_y_b, b)
     d_s = np.einsum("tbn,tbn->tb", dy_y_a, dot_a) + np.einsum("tbm,tbm->tb", dy_y_b, dot_b)
     d_max_n = (
-        (2 * limit * dot_max_n / max_n**3 - dot_limit / max_n**2) * d_dot_s
-        - d_s * limit / max_n**2
+        (2 * limit * dot_max_n / max_n**3 - dot_limit / max_n**2) * d_dot_s - d_s * limit / max_n**2
     )
     d_dot_n = -d_dot_s * limit * np.greater_equal(n, limit).astype(dtype) / max_n**2
     d_dot_n_pre = 0.5 * d_dot_n / n

@@ -93,7 +93,10 @@ def backward(params, tape, dy, dstate=None):
     # all steps at once
     d_max_n = -(np.einsum("tbn,tbn->tb", dy, g)) * limit / max_n**2
     d_g = (
-        np.greater_equal(n[:, :, None], limit).astype(dtype) * d_max_n[:, :, None] * g / np.maximum(n[:, :, None], 1e-18)
+        np.greater_equal(n[:, :, None], limit).astype(dtype)
+        * d_max_n[:, :, None]
+        * g
+        / np.maximum(n[:, :, None], 1e-18)
         + limit * dy / max_n[:, :, None]
     )
     d_max_n_by_limit = d_max_n * np.greater(limit, n).astype(dtype)
@@ -128,7 +131,16 @@ def infer(params, g, state=None):
 
 def step(params, g, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(g), state)
+    g = one_step(g)
+    size, dtype = check(params, {"g": g}, state)
+    state = filled("state", state, size, dtype)
+    limit = params["limit"]
+
+    # all steps at once
+    g_squared = np.einsum("tbn,tbn->tb", g, g)
+    y = g * limit / np.maximum(np.sqrt(g_squared[:, :, None]), limit)
+
+    state = {}
     return y[0], state
 
 
@@ -155,7 +167,13 @@ def jvp(params, g, state=None, dot_params=None, dot_g=None, dot_state=None):
     y = g * limit / max_n[:, :, None]
     dot_y = (
         dot_g * limit / max_n[:, :, None]
-        - (dot_limit * np.greater(limit, n[:, :, None]).astype(dtype) + dot_g_norm[:, :, None] * np.greater_equal(n[:, :, None], limit).astype(dtype)) * limit * g / max_n[:, :, None]**2
+        - (
+            dot_limit * np.greater(limit, n[:, :, None]).astype(dtype)
+            + dot_g_norm[:, :, None] * np.greater_equal(n[:, :, None], limit).astype(dtype)
+        )
+        * limit
+        * g
+        / max_n[:, :, None]**2
         + dot_limit * g / max_n[:, :, None]
     )
 
@@ -192,7 +210,11 @@ def hvp(params, g, state=None, dy=None, dstate=None, dot_params=None, dot_g=None
     d_dot_max_n_dot_y = np.einsum("tbn,tbn->tb", dy, g)
     d_dot_y_by_max_n = (
         dy
-        * (2 * dot_max_n[:, :, None] * g * limit / max_n[:, :, None]**3 - dot_g * limit / max_n[:, :, None]**2 - dot_limit * g / max_n[:, :, None]**2)
+        * (
+            2 * dot_max_n[:, :, None] * g * limit / max_n[:, :, None]**3
+            - dot_g * limit / max_n[:, :, None]**2
+            - dot_limit * g / max_n[:, :, None]**2
+        )
     )
     d_max_n = d_dot_y_by_max_n.sum(axis=2)
     d_g_unit = (
@@ -204,14 +226,20 @@ def hvp(params, g, state=None, dy=None, dstate=None, dot_params=None, dot_g=None
     )
     d_n_g_unit = np.einsum("tbn,tbn->tb", d_g_unit, g)
     d_g = (
-        (np.greater_equal(n[:, :, None], limit).astype(dtype) * d_max_n[:, :, None] - np.greater_equal(n[:, :, None], 1e-18).astype(dtype) * d_n_g_unit[:, :, None] / np.maximum(n[:, :, None], 1e-18)**2) * g / np.maximum(n[:, :, None], 1e-18)
+        (
+            np.greater_equal(n[:, :, None], limit).astype(dtype) * d_max_n[:, :, None]
+            - np.greater_equal(n[:, :, None], 1e-18).astype(dtype)
+            * d_n_g_unit[:, :, None]
+            / np.maximum(n[:, :, None], 1e-18)**2
+        )
+        * g
+        / np.maximum(n[:, :, None], 1e-18)
         + d_g_unit / np.maximum(n[:, :, None], 1e-18)
         + (dot_limit / max_n[:, :, None] - limit * dot_max_n[:, :, None] / max_n[:, :, None]**2) * dy
     )
     d_max_n_by_limit = d_max_n * np.greater(limit, n).astype(dtype)
     d_dot_y_by_limit = (
-        dy
-        * (dot_g / max_n[:, :, None] - dot_max_n[:, :, None] * g / max_n[:, :, None]**2)
+        dy * (dot_g / max_n[:, :, None] - dot_max_n[:, :, None] * g / max_n[:, :, None]**2)
     )
 
     # all steps at once

@@ -92,7 +92,11 @@ def backward(params, tape, dy, dstate=None):
     d_y_by_low = dy * np.greater_equal(low, g).astype(dtype) * np.greater_equal(high, low).astype(dtype)
     d_y_by_high = (
         dy
-        * (1 - np.greater_equal(low, g).astype(dtype) * np.greater_equal(high, low).astype(dtype) - np.greater(g, low).astype(dtype) * np.greater(high, g).astype(dtype))
+        * (
+            1
+            - np.greater_equal(low, g).astype(dtype) * np.greater_equal(high, low).astype(dtype)
+            - np.greater(g, low).astype(dtype) * np.greater(high, g).astype(dtype)
+        )
     )
 
     # all steps at once
@@ -122,7 +126,15 @@ def infer(params, g, state=None):
 
 def step(params, g, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(g), state)
+    g = one_step(g)
+    size, dtype = check(params, {"g": g}, state)
+    state = filled("state", state, size, dtype)
+    low, high = params["low"], params["high"]
+
+    # all steps at once
+    y = np.minimum(np.maximum(g, low), high)
+
+    state = {}
     return y[0], state
 
 
@@ -146,7 +158,12 @@ def jvp(params, g, state=None, dot_params=None, dot_g=None, dot_state=None):
     dot_y = (
         dot_g * np.greater(g, low).astype(dtype) * np.greater(high, g).astype(dtype)
         + dot_low * np.greater_equal(low, g).astype(dtype) * np.greater_equal(high, low).astype(dtype)
-        + dot_high * (1 - np.greater_equal(low, g).astype(dtype) * np.greater_equal(high, low).astype(dtype) - np.greater(g, low).astype(dtype) * np.greater(high, g).astype(dtype))
+        + dot_high
+        * (
+            1
+            - np.greater_equal(low, g).astype(dtype) * np.greater_equal(high, low).astype(dtype)
+            - np.greater(g, low).astype(dtype) * np.greater(high, g).astype(dtype)
+        )
     )
 
     last = {}

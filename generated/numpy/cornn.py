@@ -90,7 +90,7 @@ def forward(params, x, state=None):
     z_tanh = np.empty((T, B, H), dtype)
 
     # all steps at once
-    z_tanh_in = times(x, V.T) + b
+    z_tanh_in = times(x, V.T, b)
 
     for t in range(T):
         # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
@@ -119,6 +119,7 @@ def backward(params, tape, dy, dstate=None):
     W_y, W_z, V = params["W_y"], params["W_z"], params["V"]
     x, y_prev, z_prev, z_tanh = tape.x, tape.y_prev, tape.z_prev, tape.z_tanh
     d_z_pre = np.empty((T, B, H), dtype)
+    W_yz = np.ascontiguousarray(np.concatenate([W_y, W_z], axis=-1))
 
     # all steps at once
     dz_dz_pre = dt * (1 - z_tanh**2)
@@ -128,11 +129,13 @@ def backward(params, tape, dy, dstate=None):
     for t in reversed(range(T)):
         # through y = y[t-1] + dt * z
         d_y = dy[t] + d_y_next
-        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon *
+        # z[t-1])
         d_z = d_z_next + d_y * dt
         d_z_pre[t] = d_z * dz_dz_pre[t]
-        d_y_prev = d_z_pre[t] @ W_y - d_z * dt * gamma + d_y
-        d_z_prev = d_z_pre[t] @ W_z + d_z * (1 - dt * epsilon)
+        d_parts = d_z_pre[t] @ W_yz
+        d_y_prev = d_parts[..., :H] - d_z * dt * gamma + d_y
+        d_z_prev = d_parts[..., H:2 * H] + d_z * (1 - dt * epsilon)
         d_y_next, d_z_next = d_y_prev, d_z_prev
 
     # all steps at once
@@ -164,14 +167,15 @@ def infer(params, x, state=None):
     y_rows, y_prev, y = carried(state["y"], T)
 
     # all steps at once
-    z_in = times(x, V.T) + b
+    z_in = times(x, V.T, b)
 
     z_prev = state["z"]
     for t in range(T):
         # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
         z = (
             z_prev
-            + (np.tanh(y_prev[t] @ W_y.T + z_prev @ W_z.T + z_in[t]) - z_prev * epsilon - y_prev[t] * gamma) * dt
+            + (np.tanh(y_prev[t] @ W_y.T + z_prev @ W_z.T + z_in[t]) - z_prev * epsilon - y_prev[t] * gamma)
+            * dt
         )
         # y = y[t-1] + dt * z
         y[t] = y_prev[t] + dt * z
@@ -183,8 +187,30 @@ def infer(params, x, state=None):
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_y, W_z, V, b = params["W_y"], params["W_z"], params["V"], params["b"]
+    y_rows, y_prev, y = carried(state["y"], T)
+
+    # all steps at once
+    z_in = times(x, V.T, b)
+
+    z_prev = state["z"]
+    for t in range(T):
+        # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        z = (
+            z_prev
+            + (np.tanh(y_prev[t] @ W_y.T + z_prev @ W_z.T + z_in[t]) - z_prev * epsilon - y_prev[t] * gamma)
+            * dt
+        )
+        # y = y[t-1] + dt * z
+        y[t] = y_prev[t] + dt * z
+        z_prev = z
+
+    state = {"z": z_prev.copy(), "y": y_rows[-1].copy()}
+    return y.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -198,28 +224,42 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     dot_x = dot_inputs["x"]
     W_y, W_z, V, b = params["W_y"], params["W_z"], params["V"], params["b"]
     dot_W_y, dot_W_z, dot_V, dot_b = dot_params["W_y"], dot_params["W_z"], dot_params["V"], dot_params["b"]
     y_rows, y_prev, y = carried(state["y"], T)
     dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
+    dot_V2 = np.concatenate([V.T, dot_V.T], axis=-1)
+    dot_W_y2 = np.ascontiguousarray(np.concatenate([W_y.T, dot_W_y.T], axis=-1))
+    dot_W_z2 = np.ascontiguousarray(np.concatenate([W_z.T, dot_W_z.T], axis=-1))
 
     # all steps at once
-    dot_V_x = times(x, dot_V.T) + times(dot_x, V.T)
-    z_tanh_in = times(x, V.T) + b
+    V_x_dot_V_x_V = times(x, dot_V2)
+    dot_V_x = V_x_dot_V_x_V[..., H:2 * H] + times(dot_x, V.T)
+    z_tanh_in = V_x_dot_V_x_V[..., :H] + b
     dot_z_in = dot_V_x + dot_b
 
     z_prev = state["z"]
     dot_z_prev = dot_state["z"]
     for t in range(T):
+        W_y_dot_W_y_y_W_y = y_prev[t] @ dot_W_y2
+        W_z_dot_W_z_z_W_z = z_prev @ dot_W_z2
         # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-        z_tanh = np.tanh(y_prev[t] @ W_y.T + z_prev @ W_z.T + z_tanh_in[t])
+        z_tanh = np.tanh(W_y_dot_W_y_y_W_y[..., :H] + W_z_dot_W_z_z_W_z[..., :H] + z_tanh_in[t])
         z = z_prev + (z_tanh - z_prev * epsilon - y_prev[t] * gamma) * dt
         dot_z = (
             dot_z_prev * (1 - dt * epsilon)
             - dot_y_prev[t] * dt * gamma
-            + (y_prev[t] @ dot_W_y.T + dot_y_prev[t] @ W_y.T + z_prev @ dot_W_z.T + dot_z_prev @ W_z.T + dot_z_in[t]) * (1 - z_tanh**2) * dt
+            + (
+                W_y_dot_W_y_y_W_y[..., H:2 * H]
+                + dot_y_prev[t] @ W_y.T
+                + W_z_dot_W_z_z_W_z[..., H:2 * H]
+                + dot_z_prev @ W_z.T
+                + dot_z_in[t]
+            )
+            * (1 - z_tanh**2)
+            * dt
         )
         # y = y[t-1] + dt * z
         y[t] = y_prev[t] + dt * z
@@ -252,22 +292,28 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
     dot_z_rows, dot_z_prev, dot_z = carried(dot_state["z"], T)
     dot_z_pre, z_tanh = (np.empty((T, B, H), dtype) for _ in range(2))
+    dot_V2 = np.concatenate([V.T, dot_V.T], axis=-1)
+    dot_W_y2 = np.ascontiguousarray(np.concatenate([W_y.T, dot_W_y.T], axis=-1))
+    dot_W_z2 = np.ascontiguousarray(np.concatenate([W_z.T, dot_W_z.T], axis=-1))
 
     # all steps at once
-    dot_V_x = times(x, dot_V.T) + times(dot_x, V.T)
+    V_x_dot_V_x_V = times(x, dot_V2)
+    dot_V_x = V_x_dot_V_x_V[..., H:2 * H] + times(dot_x, V.T)
     dot_z_pre_in = dot_V_x + dot_b
-    z_tanh_in = times(x, V.T) + b
+    z_tanh_in = V_x_dot_V_x_V[..., :H] + b
 
     for t in range(T):
+        W_y_dot_W_y_y_W_y = y_prev[t] @ dot_W_y2
+        W_z_dot_W_z_z_W_z = z_prev[t] @ dot_W_z2
         # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
         dot_z_pre[t] = (
-            y_prev[t] @ dot_W_y.T
+            W_y_dot_W_y_y_W_y[..., H:2 * H]
             + dot_y_prev[t] @ W_y.T
-            + z_prev[t] @ dot_W_z.T
+            + W_z_dot_W_z_z_W_z[..., H:2 * H]
             + dot_z_prev[t] @ W_z.T
             + dot_z_pre_in[t]
         )
-        z_tanh[t] = np.tanh(y_prev[t] @ W_y.T + z_prev[t] @ W_z.T + z_tanh_in[t])
+        z_tanh[t] = np.tanh(W_y_dot_W_y_y_W_y[..., :H] + W_z_dot_W_z_z_W_z[..., :H] + z_tanh_in[t])
         z[t] = z_prev[t] + (z_tanh[t] - z_prev[t] * epsilon - y_prev[t] * gamma) * dt
         dot_z[t] = (
             dot_z_prev[t] * (1 - dt * epsilon)
@@ -277,7 +323,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # y = y[t-1] + dt * z
         y[t] = y_prev[t] + dt * z[t]
         dot_y[t] = dot_y_prev[t] + dot_z[t] * dt
-    d_dot_z_pre, d_z_pre = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_dot_z_pre2 = np.empty((T, B, 2 * H), dtype)
+    dot_V2 = np.concatenate([V.T, dot_V.T], axis=-1)
+    dot_W_y2 = np.concatenate([W_y.T, dot_W_y.T], axis=-1)
+    dot_W_z2 = np.concatenate([W_z.T, dot_W_z.T], axis=-1)
+    W_yz = np.ascontiguousarray(np.concatenate([W_y, W_z], axis=-1))
 
     # all steps at once
     ddot_z_tanh_ddot_z_pre = 1 - z_tanh**2
@@ -290,27 +340,32 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     for t in reversed(range(T)):
         # through y = y[t-1] + dt * z
         d_dot_y = dy[t] + d_dot_y_next
-        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon *
+        # z[t-1])
         d_dot_z = d_dot_z_next + d_dot_y * dt
         d_z = d_z_next + d_y_next * dt
         d_dot_z_tanh = d_dot_z * dt
-        d_dot_z_pre[t] = d_dot_z_tanh * ddot_z_tanh_ddot_z_pre[t]
-        d_z_pre[t] = (d_dot_z_tanh * ddot_z_tanh_dz_pre[t] + d_z * dt) * ddot_z_tanh_ddot_z_pre[t]
-        d_y_prev = d_z_pre[t] @ W_y + d_dot_z_pre[t] @ dot_W_y - d_z * dt * gamma + d_y_next
-        d_z_prev = d_z_pre[t] @ W_z + d_dot_z_pre[t] @ dot_W_z + d_z * (1 - dt * epsilon)
-        d_dot_y_prev = d_dot_z_pre[t] @ W_y - d_dot_z * dt * gamma + d_dot_y
-        d_dot_z_prev = d_dot_z_pre[t] @ W_z + d_dot_z * (1 - dt * epsilon)
+        d_dot_z_pre = d_dot_z_tanh * ddot_z_tanh_ddot_z_pre[t]
+        d_z_pre = (d_dot_z_tanh * ddot_z_tanh_dz_pre[t] + d_z * dt) * ddot_z_tanh_ddot_z_pre[t]
+        np.concatenate([d_z_pre, d_dot_z_pre], axis=-1, out=d_dot_z_pre2[t])
+        d_y_prev = d_dot_z_pre2[t] @ dot_W_y2.T - d_z * dt * gamma + d_y_next
+        d_z_prev = d_dot_z_pre2[t] @ dot_W_z2.T + d_z * (1 - dt * epsilon)
+        d_dot_parts_prev = d_dot_z_pre @ W_yz
+        d_dot_y_prev = d_dot_parts_prev[..., :H] - d_dot_z * dt * gamma + d_dot_y
+        d_dot_z_prev = d_dot_parts_prev[..., H:2 * H] + d_dot_z * (1 - dt * epsilon)
         d_y_next, d_z_next, d_dot_y_next, d_dot_z_next = d_y_prev, d_z_prev, d_dot_y_prev, d_dot_z_prev
 
     # all steps at once
-    d_x = times(d_z_pre, V) + times(d_dot_z_pre, dot_V)
-    d_W_y_W_y_y = outer_sum(d_z_pre, y_prev)
-    d_W_y_dot_W_y_y_y_prev = outer_sum(d_dot_z_pre, dot_y_prev)
-    d_W_z_W_z_z = outer_sum(d_z_pre, z_prev)
-    d_W_z_dot_W_z_z_z_prev = outer_sum(d_dot_z_pre, dot_z_prev)
-    d_V_V_x = outer_sum(d_z_pre, x)
-    d_V_dot_V_x_x = outer_sum(d_dot_z_pre, dot_x)
-    d_b = d_z_pre.sum(axis=(0, 1))
+    d_z_pre_steps = d_dot_z_pre2[..., :H]
+    d_dot_z_pre_steps = d_dot_z_pre2[..., H:2 * H]
+    d_x = times(d_dot_z_pre2, dot_V2.T)
+    d_W_y_W_y_y = outer_sum(d_z_pre_steps, y_prev)
+    d_W_y_dot_W_y_y_y_prev = outer_sum(d_dot_z_pre_steps, dot_y_prev)
+    d_W_z_W_z_z = outer_sum(d_z_pre_steps, z_prev)
+    d_W_z_dot_W_z_z_z_prev = outer_sum(d_dot_z_pre_steps, dot_z_prev)
+    d_V_V_x = outer_sum(d_z_pre_steps, x)
+    d_V_dot_V_x_x = outer_sum(d_dot_z_pre_steps, dot_x)
+    d_b = d_z_pre_steps.sum(axis=(0, 1))
     d_W_y = d_W_y_W_y_y + d_W_y_dot_W_y_y_y_prev
     d_W_z = d_W_z_W_z_z + d_W_z_dot_W_z_z_z_prev
     d_V = d_V_V_x + d_V_dot_V_x_x
@@ -325,9 +380,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     return dot_dparams, d_x, dot_dstart
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

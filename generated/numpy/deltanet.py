@@ -152,7 +152,12 @@ def backward(params, tape, dy, dstate=None):
     d_q = np.einsum("tbh,tbhk->tbk", dy, S)
     d_norm_a_q_q = np.einsum("tbk,tbk->tb", d_q, a_q)
     d_W_q_x = (
-        (d_q / norm_a_q[:, :, None] - d_norm_a_q_q[:, :, None] * a_q / (norm_a_q[:, :, None]**2 * np.maximum(norm_a_q[:, :, None], 1e-18)))
+        (
+            d_q / norm_a_q[:, :, None]
+            - d_norm_a_q_q[:, :, None]
+            * a_q
+            / (norm_a_q[:, :, None]**2 * np.maximum(norm_a_q[:, :, None], 1e-18))
+        )
         * (W_q_x - a_q + 1)
         * sigmoid(W_q_x)
     )
@@ -175,7 +180,12 @@ def backward(params, tape, dy, dstate=None):
     d_k = np.einsum("tbh,tbhk->tbk", d_S_k, S_prev) + np.einsum("tbhk,tbh->tbk", d_S_arg0_k, S_arg0)
     d_norm_a_k_k = np.einsum("tbk,tbk->tb", d_k, a_k)
     d_W_k_x = (
-        (d_k / norm_a_k[:, :, None] - d_norm_a_k_k[:, :, None] * a_k / (norm_a_k[:, :, None]**2 * np.maximum(norm_a_k[:, :, None], 1e-18)))
+        (
+            d_k / norm_a_k[:, :, None]
+            - d_norm_a_k_k[:, :, None]
+            * a_k
+            / (norm_a_k[:, :, None]**2 * np.maximum(norm_a_k[:, :, None], 1e-18))
+        )
         * (W_k_x - a_k + 1)
         * sigmoid(W_k_x)
     )
@@ -234,7 +244,36 @@ def infer(params, x, state=None):
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_q, W_k, W_v, w_beta = params["W_q"], params["W_k"], params["W_v"], params["w_beta"]
+    S_rows, S_prev, S = carried(state["S"], T)
+
+    # all steps at once
+    W_q_x = times(x, W_q.T)
+    a_q = W_q_x * sigmoid(W_q_x)
+    W_k_x = times(x, W_k.T)
+    a_k = W_k_x * sigmoid(W_k_x)
+    a_q_squared = np.einsum("tbk,tbk->tb", a_q, a_q)
+    q = a_q / np.sqrt(a_q_squared[:, :, None])
+    a_k_squared = np.einsum("tbk,tbk->tb", a_k, a_k)
+    k = a_k / np.sqrt(a_k_squared[:, :, None])
+    W_v_x = times(x, W_v.T)
+    v = W_v_x * sigmoid(W_v_x)
+    beta = sigmoid(np.einsum("i,tbi->tb", w_beta, x))
+    S_in = beta[:, :, None] * k
+
+    for t in range(T):
+        # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        S_k = np.einsum("bhk,bk->bh", S_prev[t], k[t])
+        S[t] = S_prev[t] + (v[t, :, :, None] - S_k[:, :, None]) * S_in[t, :, None]
+
+    # all steps at once
+    y = np.einsum("tbhk,tbk->tbh", S, q)
+
+    state = {"S": S_rows[-1].copy()}
     return y[0], state
 
 
@@ -294,7 +333,11 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         dot_S[t] = (
             dot_S_prev[t]
             + dot_beta[t, :, None, None] * S_arg0_k
-            + ((dot_v[t, :, :, None] - dot_S_k_S_prev[:, :, None] - dot_S_k_k[:, :, None]) * k[t, :, None] + dot_k[t, :, None] * S_arg0[:, :, None]) * beta[t, :, None, None]
+            + (
+                (dot_v[t, :, :, None] - dot_S_k_S_prev[:, :, None] - dot_S_k_k[:, :, None]) * k[t, :, None]
+                + dot_k[t, :, None] * S_arg0[:, :, None]
+            )
+            * beta[t, :, None, None]
         )
 
     # all steps at once
@@ -365,8 +408,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
         S_arg0_k[t] = S_arg0[t, :, :, None] * k[t, :, None]
         dot_S_arg0_k[t] = (
-            dot_S_arg0[t, :, :, None] * k[t, :, None]
-            + dot_k[t, :, None] * S_arg0[t, :, :, None]
+            dot_S_arg0[t, :, :, None] * k[t, :, None] + dot_k[t, :, None] * S_arg0[t, :, :, None]
         )
         S[t] = S_prev[t] + beta[t, :, None, None] * S_arg0_k[t]
         dot_S[t] = (
@@ -386,14 +428,37 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_norm_a_q_q = np.einsum("tbk,tbk->tb", d_q, a_q)
     d_dot_q_by_norm_a_q = (
         d_dot_q
-        * (2 * dot_norm_a_q[:, :, None] * a_q / norm_a_q[:, :, None]**3 - dot_a_q / norm_a_q[:, :, None]**2)
+        * (
+            2 * dot_norm_a_q[:, :, None] * a_q / norm_a_q[:, :, None]**3
+            - dot_a_q / norm_a_q[:, :, None]**2
+        )
     )
     d_norm_a_q_dot_q = d_dot_q_by_norm_a_q.sum(axis=2)
     d_dot_a_q = d_dot_norm_a_q[:, :, None] * a_q_unit + d_dot_q / norm_a_q[:, :, None]
     d_dot_W_q_x = d_dot_a_q * sigmoid(W_q_x) * (W_q_x - a_q + 1)
     d_W_q_x = (
-        ((d_norm_a_q_dot_q[:, :, None] - np.greater_equal(norm_a_q[:, :, None], 1e-18).astype(dtype) * d_norm_a_q_a_q_unit[:, :, None] / np.maximum(norm_a_q[:, :, None], 1e-18)**2 - d_norm_a_q_q[:, :, None] / norm_a_q[:, :, None]**2) * a_q / np.maximum(norm_a_q[:, :, None], 1e-18) - d_dot_a_q * dot_W_q_x * sigmoid(W_q_x) + d_a_q_unit / np.maximum(norm_a_q[:, :, None], 1e-18) + d_q / norm_a_q[:, :, None] - d_dot_q * dot_norm_a_q[:, :, None] / norm_a_q[:, :, None]**2) * sigmoid(W_q_x) * (W_q_x - a_q + 1)
-        + d_dot_a_q * (dot_W_q_x * sigmoid(W_q_x) + dot_W_q_x * (1 - sigmoid(W_q_x)) * sigmoid(W_q_x) * (W_q_x - a_q + 1))
+        (
+            (
+                d_norm_a_q_dot_q[:, :, None]
+                - np.greater_equal(norm_a_q[:, :, None], 1e-18).astype(dtype)
+                * d_norm_a_q_a_q_unit[:, :, None]
+                / np.maximum(norm_a_q[:, :, None], 1e-18)**2
+                - d_norm_a_q_q[:, :, None] / norm_a_q[:, :, None]**2
+            )
+            * a_q
+            / np.maximum(norm_a_q[:, :, None], 1e-18)
+            - d_dot_a_q * dot_W_q_x * sigmoid(W_q_x)
+            + d_a_q_unit / np.maximum(norm_a_q[:, :, None], 1e-18)
+            + d_q / norm_a_q[:, :, None]
+            - d_dot_q * dot_norm_a_q[:, :, None] / norm_a_q[:, :, None]**2
+        )
+        * sigmoid(W_q_x)
+        * (W_q_x - a_q + 1)
+        + d_dot_a_q
+        * (
+            dot_W_q_x * sigmoid(W_q_x)
+            + dot_W_q_x * (1 - sigmoid(W_q_x)) * sigmoid(W_q_x) * (W_q_x - a_q + 1)
+        )
     )
     d_x_W_q_x = times(d_W_q_x, W_q)
     d_x_dot_W_q_x_W_q = times(d_dot_W_q_x, dot_W_q)
@@ -416,9 +481,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_S_k[t] = -d_dot_S_arg0[t]
         d_S_k[t] = -d_S_arg0[t]
         d_S_prev = (
-            d_S_k[t, :, :, None] * k[t, :, None]
-            + d_dot_S_k[t, :, :, None] * dot_k[t, :, None]
-            + d_S[t]
+            d_S_k[t, :, :, None] * k[t, :, None] + d_dot_S_k[t, :, :, None] * dot_k[t, :, None] + d_S[t]
         )
         d_dot_S_prev = d_dot_S_k[t, :, :, None] * k[t, :, None] + d_dot_S[t]
         d_S_next, d_dot_S_next = d_S_prev, d_dot_S_prev
@@ -427,14 +490,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_beta = np.einsum("tbhk,tbhk->tb", d_dot_S, S_arg0_k)
     d_dot_w_beta_x = d_dot_beta * beta * (1 - beta)
     d_w_beta_x = (
-        (d_dot_beta * (dot_w_beta_x * (1 - beta) - dot_w_beta_x * beta) + np.einsum("tbhk,tbhk->tb", d_S, S_arg0_k) + np.einsum("tbhk,tbhk->tb", d_dot_S, dot_S_arg0_k))
+        (
+            d_dot_beta * (dot_w_beta_x * (1 - beta) - dot_w_beta_x * beta)
+            + np.einsum("tbhk,tbhk->tb", d_S, S_arg0_k)
+            + np.einsum("tbhk,tbhk->tb", d_dot_S, dot_S_arg0_k)
+        )
         * beta
         * (1 - beta)
     )
     d_dot_W_v_x = d_dot_S_arg0 * sigmoid(W_v_x) * (W_v_x - v + 1)
     d_W_v_x = (
         (d_S_arg0 - d_dot_S_arg0 * dot_W_v_x * sigmoid(W_v_x)) * sigmoid(W_v_x) * (W_v_x - v + 1)
-        + d_dot_S_arg0 * (dot_W_v_x * sigmoid(W_v_x) + dot_W_v_x * (1 - sigmoid(W_v_x)) * sigmoid(W_v_x) * (W_v_x - v + 1))
+        + d_dot_S_arg0
+        * (
+            dot_W_v_x * sigmoid(W_v_x)
+            + dot_W_v_x * (1 - sigmoid(W_v_x)) * sigmoid(W_v_x) * (W_v_x - v + 1)
+        )
     )
     d_dot_k = (
         np.einsum("tbh,tbhk->tbk", d_dot_S_k, S_prev)
@@ -452,14 +523,37 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_norm_a_k_k = np.einsum("tbk,tbk->tb", d_k, a_k)
     d_dot_k_by_norm_a_k = (
         d_dot_k
-        * (2 * dot_norm_a_k[:, :, None] * a_k / norm_a_k[:, :, None]**3 - dot_a_k / norm_a_k[:, :, None]**2)
+        * (
+            2 * dot_norm_a_k[:, :, None] * a_k / norm_a_k[:, :, None]**3
+            - dot_a_k / norm_a_k[:, :, None]**2
+        )
     )
     d_norm_a_k_dot_k = d_dot_k_by_norm_a_k.sum(axis=2)
     d_dot_a_k = d_dot_norm_a_k[:, :, None] * a_k_unit + d_dot_k / norm_a_k[:, :, None]
     d_dot_W_k_x = d_dot_a_k * sigmoid(W_k_x) * (W_k_x - a_k + 1)
     d_W_k_x = (
-        ((d_norm_a_k_dot_k[:, :, None] - np.greater_equal(norm_a_k[:, :, None], 1e-18).astype(dtype) * d_norm_a_k_a_k_unit[:, :, None] / np.maximum(norm_a_k[:, :, None], 1e-18)**2 - d_norm_a_k_k[:, :, None] / norm_a_k[:, :, None]**2) * a_k / np.maximum(norm_a_k[:, :, None], 1e-18) - d_dot_a_k * dot_W_k_x * sigmoid(W_k_x) + d_a_k_unit / np.maximum(norm_a_k[:, :, None], 1e-18) + d_k / norm_a_k[:, :, None] - d_dot_k * dot_norm_a_k[:, :, None] / norm_a_k[:, :, None]**2) * sigmoid(W_k_x) * (W_k_x - a_k + 1)
-        + d_dot_a_k * (dot_W_k_x * sigmoid(W_k_x) + dot_W_k_x * (1 - sigmoid(W_k_x)) * sigmoid(W_k_x) * (W_k_x - a_k + 1))
+        (
+            (
+                d_norm_a_k_dot_k[:, :, None]
+                - np.greater_equal(norm_a_k[:, :, None], 1e-18).astype(dtype)
+                * d_norm_a_k_a_k_unit[:, :, None]
+                / np.maximum(norm_a_k[:, :, None], 1e-18)**2
+                - d_norm_a_k_k[:, :, None] / norm_a_k[:, :, None]**2
+            )
+            * a_k
+            / np.maximum(norm_a_k[:, :, None], 1e-18)
+            - d_dot_a_k * dot_W_k_x * sigmoid(W_k_x)
+            + d_a_k_unit / np.maximum(norm_a_k[:, :, None], 1e-18)
+            + d_k / norm_a_k[:, :, None]
+            - d_dot_k * dot_norm_a_k[:, :, None] / norm_a_k[:, :, None]**2
+        )
+        * sigmoid(W_k_x)
+        * (W_k_x - a_k + 1)
+        + d_dot_a_k
+        * (
+            dot_W_k_x * sigmoid(W_k_x)
+            + dot_W_k_x * (1 - sigmoid(W_k_x)) * sigmoid(W_k_x) * (W_k_x - a_k + 1)
+        )
     )
     d_x = (
         d_x_W_q_x
@@ -500,9 +594,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

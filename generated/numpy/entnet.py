@@ -92,10 +92,12 @@ def forward(params, x, state=None):
     U_T = U.T
     V_T = V.T
     w_V_T = w @ V_T
+    wW = np.concatenate([w.T, W.T], axis=-1)
 
     # all steps at once
-    w_x = times(x, w.T)
-    W_x = times(x, W.T)
+    wW_x = times(x, wW)
+    w_x = wW_x[..., :N]
+    W_x = wW_x[..., N:N + H]
     n_pre_in = w_V_T + W_x[:, :, None]
 
     for t in range(T):
@@ -182,13 +184,50 @@ def infer(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    T, H, N = size["T"], size["H"], size["N"]
+    w, U, V, W = params["w"], params["U"], params["V"], params["W"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    U_T = U.T
+    w_V_T = w @ V.T
+    wW = np.concatenate([w.T, W.T], axis=-1)
+
+    # all steps at once
+    wW_x = times(x, wW)
+    w_x = wW_x[..., :N]
+    W_x = wW_x[..., N:N + H]
+    n_pre_in = w_V_T + W_x[:, :, None]
+
+    for t in range(T):
+        # g = sigmoid(h[t-1] @ x + w @ x)
+        h_x = np.einsum("bnh,bh->bn", h_prev[t], x[t])
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        n_pre = times(h_prev[t], U_T) + n_pre_in[t]
+        # a = h[t-1] + g * n
+        a = (
+            h_prev[t]
+            + sigmoid(h_x[:, :, None] + w_x[t, :, :, None])
+            * np.where(np.greater(n_pre, 0), n_pre, 0.01 * n_pre)
+        )
+        # h = a / norm(a)
+        a_squared = np.einsum("bnh,bnh->bn", a, a)
+        h[t] = a / np.sqrt(a_squared[:, :, None])
+
+    last = {"h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
     T = size["T"]
     w, U, V, W = params["w"], params["U"], params["V"], params["W"]
     h_rows, h_prev, h = carried(state["h"], T)
     # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     U_T = U.T
-    V_T = V.T
-    w_V_T = w @ V_T
+    w_V_T = w @ V.T
 
     # all steps at once
     w_x = times(x, w.T)
@@ -203,20 +242,15 @@ def infer(params, x, state=None):
         # a = h[t-1] + g * n
         a = (
             h_prev[t]
-            + sigmoid(h_x[:, :, None] + w_x[t, :, :, None]) * np.where(np.greater(n_pre, 0), n_pre, 0.01 * n_pre)
+            + sigmoid(h_x[:, :, None] + w_x[t, :, :, None])
+            * np.where(np.greater(n_pre, 0), n_pre, 0.01 * n_pre)
         )
         # h = a / norm(a)
         a_squared = np.einsum("bnh,bnh->bn", a, a)
         h[t] = a / np.sqrt(a_squared[:, :, None])
 
-    last = {"h": h_rows[-1].copy()}
-    return h.copy(), last
-
-
-def step(params, x, state=None):
-    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    state = {"h": h_rows[-1].copy()}
+    return h.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -230,7 +264,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H, N = size["T"], size["H"], size["N"]
     dot_x = dot_inputs["x"]
     w, U, V, W = params["w"], params["U"], params["V"], params["W"]
     dot_w, dot_U, dot_V, dot_W = dot_params["w"], dot_params["U"], dot_params["V"], dot_params["W"]
@@ -238,17 +272,22 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     U_T = U.T
-    dot_U_T = dot_U.T
     V_T = V.T
-    dot_V_T = dot_V.T
     w_V_T = w @ V_T
-    dot_w_V_T = dot_w @ V_T + w @ dot_V_T
+    dot_w_V_T = dot_w @ V_T + w @ dot_V.T
+    w_T = w.T
+    W_T = W.T
+    w_dot_w_W_dot_W = np.concatenate([w_T, dot_w.T, W_T, dot_W.T], axis=-1)
+    wW = np.concatenate([w_T, W_T], axis=-1)
+    dot_U_T2 = np.ascontiguousarray(np.concatenate([U_T, dot_U.T], axis=-1))
 
     # all steps at once
-    w_x = times(x, w.T)
-    dot_w_x = times(x, dot_w.T) + times(dot_x, w.T)
-    W_x = times(x, W.T)
-    dot_W_x = times(x, dot_W.T) + times(dot_x, W.T)
+    parts = times(x, w_dot_w_W_dot_W)
+    w_x = parts[..., :N]
+    dot_wW_x_x = times(dot_x, wW)
+    dot_w_x = parts[..., N:2 * N] + dot_wW_x_x[..., :N]
+    W_x = parts[..., 2 * N:2 * N + H]
+    dot_W_x = parts[..., 2 * N + H:2 * N + 2 * H] + dot_wW_x_x[..., N:N + H]
     n_pre_in = w_V_T + W_x[:, :, None]
     dot_a_in = dot_w_V_T + dot_W_x[:, :, None]
 
@@ -257,15 +296,21 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         dot_h_x_h_prev = np.einsum("bnh,bh->bn", dot_h_prev[t], x[t])
         dot_h_x_x = np.einsum("bnh,bh->bn", h_prev[t], dot_x[t])
         g = sigmoid(np.einsum("bnh,bh->bn", h_prev[t], x[t]) + w_x[t])
+        h_dot_h_U_T_U_T = times(h_prev[t], dot_U_T2)
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        n_pre = times(h_prev[t], U_T) + n_pre_in[t]
+        n_pre = h_dot_h_U_T_U_T[..., :H] + n_pre_in[t]
         n = np.where(np.greater(n_pre, 0), n_pre, 0.01 * n_pre)
         # a = h[t-1] + g * n
         a = h_prev[t] + g[:, :, None] * n
         dot_a = (
             dot_h_prev[t]
-            + (dot_h_x_h_prev[:, :, None] + dot_h_x_x[:, :, None] + dot_w_x[t, :, :, None]) * g[:, :, None] * (1 - g[:, :, None]) * n
-            + g[:, :, None] * (times(dot_h_prev[t], U_T) + times(h_prev[t], dot_U_T) + dot_a_in[t]) * np.where(np.greater(n, 0), dtype.type(1), 0.01)
+            + (dot_h_x_h_prev[:, :, None] + dot_h_x_x[:, :, None] + dot_w_x[t, :, :, None])
+            * g[:, :, None]
+            * (1 - g[:, :, None])
+            * n
+            + g[:, :, None]
+            * (times(dot_h_prev[t], U_T) + h_dot_h_U_T_U_T[..., H:2 * H] + dot_a_in[t])
+            * np.where(np.greater(n, 0), dtype.type(1), 0.01)
         )
         # h = a / norm(a)
         norm_a = np.sqrt(np.einsum("bnh,bnh->bn", a, a))
@@ -306,12 +351,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_V_T = dot_V.T
     w_V_T = w @ V_T
     dot_w_V_T = dot_w @ V_T + w @ dot_V_T
+    w_T = w.T
+    W_T = W.T
+    w_dot_w_W_dot_W = np.concatenate([w_T, dot_w.T, W_T, dot_W.T], axis=-1)
+    wW = np.concatenate([w_T, W_T], axis=-1)
+    dot_U_T2 = np.ascontiguousarray(np.concatenate([U_T, dot_U_T], axis=-1))
 
     # all steps at once
-    w_x = times(x, w.T)
-    dot_w_x = times(x, dot_w.T) + times(dot_x, w.T)
-    W_x = times(x, W.T)
-    dot_W_x = times(x, dot_W.T) + times(dot_x, W.T)
+    parts = times(x, w_dot_w_W_dot_W)
+    w_x = parts[..., :N]
+    dot_wW_x_x = times(dot_x, wW)
+    dot_w_x = parts[..., N:2 * N] + dot_wW_x_x[..., :N]
+    W_x = parts[..., 2 * N:2 * N + H]
+    dot_W_x = parts[..., 2 * N + H:2 * N + 2 * H] + dot_wW_x_x[..., N:N + H]
     n_pre_in = w_V_T + W_x[:, :, None]
     dot_n_in = dot_w_V_T + dot_W_x[:, :, None]
 
@@ -324,11 +376,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
         g[t] = sigmoid(np.einsum("bnh,bh->bn", h_prev[t], x[t]) + w_x[t])
         dot_g[t] = dot_g_pre[t] * g[t] * (1 - g[t])
+        h_dot_h_U_T_U_T = times(h_prev[t], dot_U_T2)
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        n_pre = times(h_prev[t], U_T) + n_pre_in[t]
+        n_pre = h_dot_h_U_T_U_T[..., :H] + n_pre_in[t]
         n[t] = np.where(np.greater(n_pre, 0), n_pre, 0.01 * n_pre)
         dot_n[t] = (
-            (times(dot_h_prev[t], U_T) + times(h_prev[t], dot_U_T) + dot_n_in[t])
+            (times(dot_h_prev[t], U_T) + h_dot_h_U_T_U_T[..., H:2 * H] + dot_n_in[t])
             * np.where(np.greater(n[t], 0), dtype.type(1), 0.01)
         )
         # a = h[t-1] + g * n
@@ -340,17 +393,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_norm_a[t] = np.einsum("bnh,bnh->bn", a_unit[t], dot_a[t])
         h[t] = a[t] / norm_a[t, :, :, None]
         dot_h[t] = (
-            dot_a[t] / norm_a[t, :, :, None]
-            - dot_norm_a[t, :, :, None] * a[t] / norm_a[t, :, :, None]**2
+            dot_a[t] / norm_a[t, :, :, None] - dot_norm_a[t, :, :, None] * a[t] / norm_a[t, :, :, None]**2
         )
     d_dot_n_pre, d_n_pre = (np.empty((T, B, N, H), dtype) for _ in range(2))
-    d_dot_g_pre, d_g_pre = (np.empty((T, B, N), dtype) for _ in range(2))
+    d_dot_g_pre2 = np.empty((T, B, 2 * N), dtype)
+    dot_w2 = np.concatenate([w.T, dot_w.T], axis=-1)
+    dot_U_T2 = np.ascontiguousarray(np.concatenate([dot_U_T.T, U_T.T], axis=-1))
 
     # all steps at once
     ddot_norm_a_dot_h_ddot_norm_a = -1 / norm_a**2
     ddot_h_ddot_h_by_norm_a = (
-        2 * dot_norm_a[:, :, :, None] * a / norm_a[:, :, :, None]**3
-        - dot_a / norm_a[:, :, :, None]**2
+        2 * dot_norm_a[:, :, :, None] * a / norm_a[:, :, :, None]**3 - dot_a / norm_a[:, :, :, None]**2
     )
     ddot_h_ddot_a = 1 / norm_a
     da_unit_da = 1 / np.maximum(norm_a, 1e-18)
@@ -376,7 +429,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # through a = h[t-1] + g * n
         d_dot_a = d_dot_norm_a[:, :, None] * a_unit[t] + d_dot_h * ddot_h_ddot_a[t, :, :, None]
         d_a = (
-            (d_norm_a_a_unit[:, :, None] * dnorm_a_a_unit_da[t, :, :, None] + d_norm_a_h[:, :, None] * ddot_norm_a_dot_h_ddot_norm_a[t, :, :, None] + d_norm_a_dot_h[:, :, None]) * local_a[t]
+            (
+                d_norm_a_a_unit[:, :, None] * dnorm_a_a_unit_da[t, :, :, None]
+                + d_norm_a_h[:, :, None] * ddot_norm_a_dot_h_ddot_norm_a[t, :, :, None]
+                + d_norm_a_dot_h[:, :, None]
+            )
+            * local_a[t]
             + d_a_unit * da_unit_da[t, :, :, None]
             + d_h_next * ddot_h_ddot_a[t, :, :, None]
             + d_dot_h * ddot_h_da[t, :, :, None]
@@ -387,22 +445,30 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # through a = h[t-1] + g * n
         d_dot_g = np.einsum("bnh,bnh->bn", d_dot_a, n[t])
         # through g = sigmoid(h[t-1] @ x + w @ x)
-        d_dot_g_pre[t] = d_dot_g * ddot_g_ddot_g_pre[t]
-        d_g_pre[t] = (
-            (d_dot_g * ddot_g_dg_pre[t] + np.einsum("bnh,bnh->bn", d_a, n[t]) + np.einsum("bnh,bnh->bn", d_dot_a, dot_n[t]))
+        d_dot_g_pre = d_dot_g * ddot_g_ddot_g_pre[t]
+        d_g_pre = (
+            (
+                d_dot_g * ddot_g_dg_pre[t]
+                + np.einsum("bnh,bnh->bn", d_a, n[t])
+                + np.einsum("bnh,bnh->bn", d_dot_a, dot_n[t])
+            )
             * ddot_g_ddot_g_pre[t]
         )
+        np.concatenate([d_g_pre, d_dot_g_pre], axis=-1, out=d_dot_g_pre2[t])
+        d_parts = times(d_dot_n_pre[t], dot_U_T2)
         d_h_prev = (
-            d_g_pre[t, :, :, None] * x[t, :, None]
-            + d_dot_g_pre[t, :, :, None] * dot_x[t, :, None]
+            d_g_pre[:, :, None] * x[t, :, None]
+            + d_dot_g_pre[:, :, None] * dot_x[t, :, None]
             + times(d_n_pre[t], U_T.T)
-            + times(d_dot_n_pre[t], dot_U_T.T)
+            + d_parts[..., :H]
             + d_a
         )
-        d_dot_h_prev = d_dot_g_pre[t, :, :, None] * x[t, :, None] + times(d_dot_n_pre[t], U_T.T) + d_dot_a
+        d_dot_h_prev = d_dot_g_pre[:, :, None] * x[t, :, None] + d_parts[..., H:2 * H] + d_dot_a
         d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
 
     # all steps at once
+    d_g_pre_steps = d_dot_g_pre2[..., :N]
+    d_dot_g_pre_steps = d_dot_g_pre2[..., N:2 * N]
     d_dot_W_x = d_dot_n_pre.sum(axis=2)
     d_W_x = d_n_pre.sum(axis=2)
     d_dot_w_V_T = d_dot_n_pre.sum(axis=(0, 1))
@@ -410,15 +476,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_U_T_h_U_T = outer_sum(h_prev, d_n_pre)
     d_U_T_dot_h_U_T_h_prev = outer_sum(dot_h_prev, d_dot_n_pre)
     d_x = (
-        np.einsum("tbn,tbnh->tbh", d_g_pre, h_prev)
-        + np.einsum("tbn,tbnh->tbh", d_dot_g_pre, dot_h_prev)
-        + times(d_g_pre, w)
-        + times(d_dot_g_pre, dot_w)
+        times(d_dot_g_pre2, dot_w2.T)
+        + np.einsum("tbn,tbnh->tbh", d_g_pre_steps, h_prev)
+        + np.einsum("tbn,tbnh->tbh", d_dot_g_pre_steps, dot_h_prev)
         + times(d_W_x, W)
         + times(d_dot_W_x, dot_W)
     )
-    d_w_w_x = outer_sum(d_g_pre, x)
-    d_w_dot_w_x_x = outer_sum(d_dot_g_pre, dot_x)
+    d_w_w_x = outer_sum(d_g_pre_steps, x)
+    d_w_dot_w_x_x = outer_sum(d_dot_g_pre_steps, dot_x)
     d_W_W_x = outer_sum(d_W_x, x)
     d_W_dot_W_x_x = outer_sum(d_dot_W_x, dot_x)
     d_V_T = outer_sum(w, d_w_V_T) + outer_sum(dot_w, d_dot_w_V_T)
@@ -444,9 +509,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

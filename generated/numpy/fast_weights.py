@@ -148,14 +148,23 @@ def backward(params, tape, dy, dstate=None):
         d_h_h_again = d_A_next * eta
         # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         d_h_pre[t] = (
-            (dy[t] + d_h_next + np.einsum("bhi,bh->bi", d_h_h_again, h[t]) + np.einsum("bhi,bi->bh", d_h_h_again, h_again[t]))
+            (
+                dy[t]
+                + d_h_next
+                + np.einsum("bhi,bh->bi", d_h_h_again, h[t])
+                + np.einsum("bhi,bi->bh", d_h_h_again, h_again[t])
+            )
             * local_h_pre[t]
         )
         d_h_layer_norm = d_h_pre[t] * gamma
         sum_d_h_layer_norm = d_h_layer_norm.sum(axis=1)
         d_h_layer_norm_dot = np.einsum("bh,bh->b", h_layer_norm[t], d_h_layer_norm)
         d_h_arg = (
-            (d_h_layer_norm - sum_d_h_layer_norm[:, None] / H + d_h_layer_norm_dot[:, None] * dh_layer_norm_dot_dh_arg[t])
+            (
+                d_h_layer_norm
+                - sum_d_h_layer_norm[:, None] / H
+                + d_h_layer_norm_dot[:, None] * dh_layer_norm_dot_dh_arg[t]
+            )
             * local_h_arg[t, :, None]
         )
         # through a = W @ h[t-1] + C @ x
@@ -218,8 +227,35 @@ def infer(params, x, state=None):
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T, H = size["T"], size["H"]
+    W, C, gamma, beta = params["W"], params["C"], params["gamma"], params["beta"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    C_x = times(x, C.T)
+
+    A_prev = state["A"]
+    for t in range(T):
+        # a = W @ h[t-1] + C @ x
+        a = h_prev[t] @ W.T + C_x[t]
+        # s = relu(a)
+        s = np.maximum(a, 0)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        h_arg = a + np.einsum("bhi,bi->bh", A_prev, s)
+        sum_h_arg = h_arg.sum(axis=1)
+        h_arg_centred = h_arg - sum_h_arg[:, None] / H
+        h_arg_squared = np.einsum("bh,bh->b", h_arg_centred, h_arg_centred)
+        h[t] = np.maximum(gamma * h_arg_centred / np.sqrt(h_arg_squared[:, None] / H + 1e-05) + beta, 0)
+        # A = lam * A[t-1] + eta * outer(h, h)
+        h_again = h[t]
+        A = lam * A_prev + eta * h[t, :, :, None] * h_again[:, None]
+        A_prev = A
+
+    state = {"A": A_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -240,17 +276,21 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_beta = dot_params["beta"]
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    dot_C2 = np.concatenate([C.T, dot_C.T], axis=-1)
+    dot_W2 = np.ascontiguousarray(np.concatenate([W.T, dot_W.T], axis=-1))
 
     # all steps at once
-    C_x = times(x, C.T)
-    dot_C_x = times(x, dot_C.T) + times(dot_x, C.T)
+    C_x_dot_C_x_C = times(x, dot_C2)
+    C_x = C_x_dot_C_x_C[..., :H]
+    dot_C_x = C_x_dot_C_x_C[..., H:2 * H] + times(dot_x, C.T)
 
     A_prev = state["A"]
     dot_A_prev = dot_state["A"]
     for t in range(T):
+        W_h_dot_W_h_W = h_prev[t] @ dot_W2
         # a = W @ h[t-1] + C @ x
-        a = h_prev[t] @ W.T + C_x[t]
-        dot_a = h_prev[t] @ dot_W.T + dot_h_prev[t] @ W.T + dot_C_x[t]
+        a = W_h_dot_W_h_W[..., :H] + C_x[t]
+        dot_a = W_h_dot_W_h_W[..., H:2 * H] + dot_h_prev[t] @ W.T + dot_C_x[t]
         # s = relu(a)
         s = np.maximum(a, 0)
         dot_s = dot_a * np.greater(s, 0).astype(dtype)
@@ -265,7 +305,13 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         dot_h_arg_dot = np.einsum("bh,bh->b", h_layer_norm, dot_h_arg)
         h[t] = np.maximum(gamma * h_layer_norm + beta, 0)
         dot_h[t] = (
-            (dot_gamma * h_layer_norm + (dot_h_arg - sum_dot_h_arg[:, None] / H - h_layer_norm * dot_h_arg_dot[:, None] / H) * gamma / h_arg_std[:, None] + dot_beta)
+            (
+                dot_gamma * h_layer_norm
+                + (dot_h_arg - sum_dot_h_arg[:, None] / H - h_layer_norm * dot_h_arg_dot[:, None] / H)
+                * gamma
+                / h_arg_std[:, None]
+                + dot_beta
+            )
             * np.greater(h[t], 0).astype(dtype)
         )
         # A = lam * A[t-1] + eta * outer(h, h)
@@ -307,15 +353,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     s, dot_s, h_arg, dot_h_arg, h_layer_norm, dot_h_layer_norm = (np.empty((T, B, H), dtype) for _ in range(6))
     h_again, dot_h_again = (np.empty((T, B, H), dtype) for _ in range(2))
     h_arg_std, dot_h_arg_mean, dot_h_arg_share, dot_h_arg_std = (np.empty((T, B), dtype) for _ in range(4))
+    dot_C2 = np.concatenate([C.T, dot_C.T], axis=-1)
+    dot_W2 = np.ascontiguousarray(np.concatenate([W.T, dot_W.T], axis=-1))
 
     # all steps at once
-    C_x = times(x, C.T)
-    dot_C_x = times(x, dot_C.T) + times(dot_x, C.T)
+    C_x_dot_C_x_C = times(x, dot_C2)
+    C_x = C_x_dot_C_x_C[..., :H]
+    dot_C_x = C_x_dot_C_x_C[..., H:2 * H] + times(dot_x, C.T)
 
     for t in range(T):
+        W_h_dot_W_h_W = h_prev[t] @ dot_W2
         # a = W @ h[t-1] + C @ x
-        a = h_prev[t] @ W.T + C_x[t]
-        dot_a = h_prev[t] @ dot_W.T + dot_h_prev[t] @ W.T + dot_C_x[t]
+        a = W_h_dot_W_h_W[..., :H] + C_x[t]
+        dot_a = W_h_dot_W_h_W[..., H:2 * H] + dot_h_prev[t] @ W.T + dot_C_x[t]
         # s = relu(a)
         s[t] = np.maximum(a, 0)
         dot_s[t] = dot_a * np.greater(s[t], 0).astype(dtype)
@@ -348,9 +398,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         A[t] = lam * A_prev[t] + eta * h[t, :, :, None] * h_again[t, :, None]
         dot_A[t] = (
             dot_A_prev[t] * lam
-            + (dot_h[t, :, :, None] * h_again[t, :, None] + dot_h_again[t, :, None] * h[t, :, :, None]) * eta
+            + (dot_h[t, :, :, None] * h_again[t, :, None] + dot_h_again[t, :, None] * h[t, :, :, None])
+            * eta
         )
-    d_dot_h_pre, d_h_pre, d_dot_a, d_a = (np.empty((T, B, H), dtype) for _ in range(4))
+    d_dot_h_pre, d_h_pre = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_dot_a2 = np.empty((T, B, 2 * H), dtype)
+    dot_C2 = np.concatenate([C.T, dot_C.T], axis=-1)
+    dot_W2 = np.concatenate([W.T, dot_W.T], axis=-1)
 
     # all steps at once
     sum_h_arg = h_arg.sum(axis=2)
@@ -377,17 +431,27 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_h_h_again = d_A_next * eta
         # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         d_dot_h_pre[t] = (
-            (dy[t] + d_dot_h_next + np.einsum("bhi,bh->bi", d_dot_h_h_again, h[t]) + np.einsum("bhi,bi->bh", d_dot_h_h_again, h_again[t]))
+            (
+                dy[t]
+                + d_dot_h_next
+                + np.einsum("bhi,bh->bi", d_dot_h_h_again, h[t])
+                + np.einsum("bhi,bi->bh", d_dot_h_h_again, h_again[t])
+            )
             * local_dot_h_pre[t]
         )
         d_h_pre[t] = (
-            (d_h_next + np.einsum("bhi,bh->bi", d_h_h_again, h[t]) + np.einsum("bhi,bh->bi", d_dot_h_h_again, dot_h[t]) + np.einsum("bhi,bi->bh", d_h_h_again, h_again[t]) + np.einsum("bhi,bi->bh", d_dot_h_h_again, dot_h_again[t]))
+            (
+                d_h_next
+                + np.einsum("bhi,bh->bi", d_h_h_again, h[t])
+                + np.einsum("bhi,bh->bi", d_dot_h_h_again, dot_h[t])
+                + np.einsum("bhi,bi->bh", d_h_h_again, h_again[t])
+                + np.einsum("bhi,bi->bh", d_dot_h_h_again, dot_h_again[t])
+            )
             * local_dot_h_pre[t]
         )
         d_dot_h_layer_norm = d_dot_h_pre[t] * gamma
         d_dot_h_layer_norm_by_dot_h_arg_std = (
-            d_dot_h_layer_norm
-            * ddot_h_layer_norm_ddot_h_layer_norm_by_dot_h_arg_std[t]
+            d_dot_h_layer_norm * ddot_h_layer_norm_ddot_h_layer_norm_by_dot_h_arg_std[t]
         )
         d_dot_h_arg_std = d_dot_h_layer_norm_by_dot_h_arg_std.sum(axis=1)
         d_dot_h_arg_dot = (
@@ -402,38 +466,51 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + d_dot_h_pre[t] * dot_gamma
         )
         d_dot_h_arg = (
-            d_dot_h_arg_mean_dot_h_layer_norm[:, None] * ddot_h_arg_share_dot_h_layer_norm_ddot_h_arg_dot[t, :, None]
+            d_dot_h_arg_mean_dot_h_layer_norm[:, None]
+            * ddot_h_arg_share_dot_h_layer_norm_ddot_h_arg_dot[t, :, None]
             + d_dot_h_arg_dot[:, None] * h_layer_norm[t]
             + d_dot_h_layer_norm * ddot_h_layer_norm_ddot_h_arg[t, :, None]
         )
         sum_d_h_layer_norm = d_h_layer_norm.sum(axis=1)
         d_h_layer_norm_dot = np.einsum("bh,bh->b", h_layer_norm[t], d_h_layer_norm)
         d_h_arg = (
-            (d_h_layer_norm - sum_d_h_layer_norm[:, None] / H + d_h_layer_norm_dot[:, None] * dh_layer_norm_dot_dh_arg[t]) * local_h_arg[t, :, None]
+            (
+                d_h_layer_norm
+                - sum_d_h_layer_norm[:, None] / H
+                + d_h_layer_norm_dot[:, None] * dh_layer_norm_dot_dh_arg[t]
+            )
+            * local_h_arg[t, :, None]
             + h_arg_standard[t] * d_dot_h_arg_std[:, None]
         )
         # through a = W @ h[t-1] + C @ x
-        d_dot_a[t] = (np.einsum("bh,bhi->bi", d_dot_h_arg, A_prev[t])) * ddot_s_ddot_a[t] + d_dot_h_arg
-        d_a[t] = (
-            (np.einsum("bh,bhi->bi", d_h_arg, A_prev[t]) + np.einsum("bh,bhi->bi", d_dot_h_arg, dot_A_prev[t])) * ddot_s_ddot_a[t]
+        d_dot_a = (np.einsum("bh,bhi->bi", d_dot_h_arg, A_prev[t])) * ddot_s_ddot_a[t] + d_dot_h_arg
+        d_a = (
+            (
+                np.einsum("bh,bhi->bi", d_h_arg, A_prev[t])
+                + np.einsum("bh,bhi->bi", d_dot_h_arg, dot_A_prev[t])
+            )
+            * ddot_s_ddot_a[t]
             + d_h_arg
         )
-        d_h_prev = d_a[t] @ W + d_dot_a[t] @ dot_W
+        np.concatenate([d_a, d_dot_a], axis=-1, out=d_dot_a2[t])
+        d_h_prev = d_dot_a2[t] @ dot_W2.T
         d_A_prev = (
             d_h_arg[:, :, None] * s[t, :, None]
             + d_dot_h_arg[:, :, None] * dot_s[t, :, None]
             + d_A_next * lam
         )
-        d_dot_h_prev = d_dot_a[t] @ W
+        d_dot_h_prev = d_dot_a @ W
         d_dot_A_prev = d_dot_h_arg[:, :, None] * s[t, :, None] + d_dot_A_next * lam
         d_h_next, d_A_next, d_dot_h_next, d_dot_A_next = d_h_prev, d_A_prev, d_dot_h_prev, d_dot_A_prev
 
     # all steps at once
-    d_x = times(d_a, C) + times(d_dot_a, dot_C)
-    d_W_W_h = outer_sum(d_a, h_prev)
-    d_W_dot_W_h_h_prev = outer_sum(d_dot_a, dot_h_prev)
-    d_C_C_x = outer_sum(d_a, x)
-    d_C_dot_C_x_x = outer_sum(d_dot_a, dot_x)
+    d_a_steps = d_dot_a2[..., :H]
+    d_dot_a_steps = d_dot_a2[..., H:2 * H]
+    d_x = times(d_dot_a2, dot_C2.T)
+    d_W_W_h = outer_sum(d_a_steps, h_prev)
+    d_W_dot_W_h_h_prev = outer_sum(d_dot_a_steps, dot_h_prev)
+    d_C_C_x = outer_sum(d_a_steps, x)
+    d_C_dot_C_x_x = outer_sum(d_dot_a_steps, dot_x)
     d_gamma_h_pre = np.einsum("tbh,tbh->h", d_h_pre, h_layer_norm)
     d_gamma_dot_h_pre = np.einsum("tbh,tbh->h", d_dot_h_pre, dot_h_layer_norm)
     d_beta = d_h_pre.sum(axis=(0, 1))
@@ -451,9 +528,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     return dot_dparams, d_x, dot_dstart
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -204,8 +204,30 @@ def infer(params, x, state=None):
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W, U, b_z, b_h, zeta = params["W"], params["U"], params["b_z"], params["b_h"], params["zeta"]
+    nu = params["nu"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    # h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    sigmoid_zeta = sigmoid(zeta)
+    sigmoid_nu = sigmoid(nu)
+
+    # all steps at once
+    W_x = times(x, W.T)
+
+    for t in range(T):
+        # a = W @ x + U @ h[t-1]
+        a = W_x[t] + h_prev[t] @ U.T
+        # z = sigmoid(a + b_z)
+        z = sigmoid(a + b_z)
+        # h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+        h[t] = (sigmoid_zeta * (1 - z) + sigmoid_nu) * np.tanh(a + b_h) + z * h_prev[t]
+
+    state = {"h": h_rows[-1].copy()}
+    return h.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -219,7 +241,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     dot_x = dot_inputs["x"]
     W, U, b_z, b_h, zeta = params["W"], params["U"], params["b_z"], params["b_h"], params["zeta"]
     nu = params["nu"]
@@ -232,15 +254,19 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_sigmoid_zeta = dot_zeta * sigmoid_zeta * (1 - sigmoid_zeta)
     sigmoid_nu = sigmoid(nu)
     dot_sigmoid_nu = dot_nu * sigmoid_nu * (1 - sigmoid_nu)
+    dot_W2 = np.concatenate([W.T, dot_W.T], axis=-1)
+    dot_U2 = np.ascontiguousarray(np.concatenate([U.T, dot_U.T], axis=-1))
 
     # all steps at once
-    W_x = times(x, W.T)
-    dot_W_x = times(x, dot_W.T) + times(dot_x, W.T)
+    W_x_dot_W_x_W = times(x, dot_W2)
+    W_x = W_x_dot_W_x_W[..., :H]
+    dot_W_x = W_x_dot_W_x_W[..., H:2 * H] + times(dot_x, W.T)
 
     for t in range(T):
+        U_h_dot_U_h_U = h_prev[t] @ dot_U2
         # a = W @ x + U @ h[t-1]
-        a = W_x[t] + h_prev[t] @ U.T
-        dot_a = dot_W_x[t] + h_prev[t] @ dot_U.T + dot_h_prev[t] @ U.T
+        a = W_x[t] + U_h_dot_U_h_U[..., :H]
+        dot_a = dot_W_x[t] + U_h_dot_U_h_U[..., H:2 * H] + dot_h_prev[t] @ U.T
         # z = sigmoid(a + b_z)
         z = sigmoid(a + b_z)
         # n = tanh(a + b_h)
@@ -286,15 +312,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_sigmoid_zeta = dot_zeta * sigmoid_zeta * (1 - sigmoid_zeta)
     sigmoid_nu = sigmoid(nu)
     dot_sigmoid_nu = dot_nu * sigmoid_nu * (1 - sigmoid_nu)
+    dot_W2 = np.concatenate([W.T, dot_W.T], axis=-1)
+    dot_U2 = np.ascontiguousarray(np.concatenate([U.T, dot_U.T], axis=-1))
 
     # all steps at once
-    W_x = times(x, W.T)
-    dot_W_x = times(x, dot_W.T) + times(dot_x, W.T)
+    W_x_dot_W_x_W = times(x, dot_W2)
+    W_x = W_x_dot_W_x_W[..., :H]
+    dot_W_x = W_x_dot_W_x_W[..., H:2 * H] + times(dot_x, W.T)
 
     for t in range(T):
+        U_h_dot_U_h_U = h_prev[t] @ dot_U2
         # a = W @ x + U @ h[t-1]
-        a = W_x[t] + h_prev[t] @ U.T
-        dot_a = dot_W_x[t] + h_prev[t] @ dot_U.T + dot_h_prev[t] @ U.T
+        a = W_x[t] + U_h_dot_U_h_U[..., :H]
+        dot_a = dot_W_x[t] + U_h_dot_U_h_U[..., H:2 * H] + dot_h_prev[t] @ U.T
         # z = sigmoid(a + b_z)
         dot_z_pre[t] = dot_a + dot_b_z
         z[t] = sigmoid(a + b_z)
@@ -313,7 +343,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_h_prev[t] * z[t]
         )
     d_h_prev_rows, d_h_prev, d_h_next = carried(zeros["h"], T, last=True)
-    d_dot_h, d_n_pre, d_z_pre, d_dot_a, d_a = (np.empty((T, B, H), dtype) for _ in range(5))
+    d_dot_h, d_n_pre, d_z_pre = (np.empty((T, B, H), dtype) for _ in range(3))
+    d_dot_a2 = np.empty((T, B, 2 * H), dtype)
+    dot_W2 = np.concatenate([W.T, dot_W.T], axis=-1)
+    dot_U2 = np.concatenate([U.T, dot_U.T], axis=-1)
 
     # all steps at once
     ddot_h_ddot_n = sigmoid_zeta * (1 - z) + sigmoid_nu
@@ -342,13 +375,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             * local_z_pre[t]
         )
         # through a = W @ x + U @ h[t-1]
-        d_dot_a[t] = d_dot_z * local_z_pre[t] + d_dot_n * local_n_pre[t]
-        d_a[t] = d_z_pre[t] + d_n_pre[t]
-        d_h_prev[t] = d_a[t] @ U + d_dot_a[t] @ dot_U + d_h_next[t] * z[t] + d_dot_h[t] * dot_z[t]
-        d_dot_h_prev = d_dot_a[t] @ U + d_dot_h[t] * z[t]
+        d_dot_a = d_dot_z * local_z_pre[t] + d_dot_n * local_n_pre[t]
+        d_a = d_z_pre[t] + d_n_pre[t]
+        np.concatenate([d_a, d_dot_a], axis=-1, out=d_dot_a2[t])
+        d_h_prev[t] = d_dot_a2[t] @ dot_U2.T + d_h_next[t] * z[t] + d_dot_h[t] * dot_z[t]
+        d_dot_h_prev = d_dot_a @ U + d_dot_h[t] * z[t]
         d_dot_h_next = d_dot_h_prev
 
     # all steps at once
+    d_a_steps = d_dot_a2[..., :H]
+    d_dot_a_steps = d_dot_a2[..., H:2 * H]
     d_dot_sigmoid_nu = np.einsum("tbh,tbh->", d_dot_h, n)
     d_sigmoid_nu_h = np.einsum("tbh,tbh->", d_h_next, n)
     d_sigmoid_nu_dot_h = np.einsum("tbh,tbh->", d_dot_h, dot_n)
@@ -358,22 +394,30 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_sigmoid_zeta_h = d_h_by_sigmoid_zeta.sum(axis=(0, 1, 2))
     d_dot_h_by_sigmoid_zeta = d_dot_h * (dot_n * (1 - z) - dot_z * n)
     d_sigmoid_zeta_dot_h = d_dot_h_by_sigmoid_zeta.sum(axis=(0, 1, 2))
-    d_x = times(d_a, W) + times(d_dot_a, dot_W)
-    d_W_W_x = outer_sum(d_a, x)
-    d_W_dot_W_x_x = outer_sum(d_dot_a, dot_x)
-    d_U_U_h = outer_sum(d_a, h_prev)
-    d_U_dot_U_h_h_prev = outer_sum(d_dot_a, dot_h_prev)
+    d_x = times(d_dot_a2, dot_W2.T)
+    d_W_W_x = outer_sum(d_a_steps, x)
+    d_W_dot_W_x_x = outer_sum(d_dot_a_steps, dot_x)
+    d_U_U_h = outer_sum(d_a_steps, h_prev)
+    d_U_dot_U_h_h_prev = outer_sum(d_dot_a_steps, dot_h_prev)
     d_b_z = d_z_pre.sum(axis=(0, 1))
     d_b_h = d_n_pre.sum(axis=(0, 1))
     d_W = d_W_W_x + d_W_dot_W_x_x
     d_U = d_U_U_h + d_U_dot_U_h_h_prev
     d_zeta = (
-        (d_dot_sigmoid_zeta * (dot_zeta * (1 - sigmoid_zeta) - dot_zeta * sigmoid_zeta) + d_sigmoid_zeta_h + d_sigmoid_zeta_dot_h)
+        (
+            d_dot_sigmoid_zeta * (dot_zeta * (1 - sigmoid_zeta) - dot_zeta * sigmoid_zeta)
+            + d_sigmoid_zeta_h
+            + d_sigmoid_zeta_dot_h
+        )
         * sigmoid_zeta
         * (1 - sigmoid_zeta)
     )
     d_nu = (
-        (d_dot_sigmoid_nu * (dot_nu * (1 - sigmoid_nu) - dot_nu * sigmoid_nu) + d_sigmoid_nu_h + d_sigmoid_nu_dot_h)
+        (
+            d_dot_sigmoid_nu * (dot_nu * (1 - sigmoid_nu) - dot_nu * sigmoid_nu)
+            + d_sigmoid_nu_h
+            + d_sigmoid_nu_dot_h
+        )
         * sigmoid_nu
         * (1 - sigmoid_nu)
     )
@@ -396,9 +440,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

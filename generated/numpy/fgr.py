@@ -170,24 +170,62 @@ def forward(params, x, state=None):
     f_rows, f_prev, f = carried(state["f"], T)
     o_rows, o_prev, o = carried(state["o"], T)
     z, tanh_c = (np.empty((T, B, H), dtype) for _ in range(2))
+    W_zifo = np.concatenate([W_z.T, W_i.T, W_f.T, W_o.T], axis=-1)
+    b_zifo = np.concatenate([b_z, b_i, b_f, b_o], axis=-1)
+    R_zifo = np.ascontiguousarray(np.concatenate([R_z.T, R_i.T, R_f.T, R_o.T], axis=-1))
+    R_ii_if_io = np.ascontiguousarray(np.concatenate([R_ii.T, R_if.T, R_io.T], axis=-1))
+    R_fi_ff_fo = np.ascontiguousarray(np.concatenate([R_fi.T, R_ff.T, R_fo.T], axis=-1))
+    R_oi_of_oo = np.ascontiguousarray(np.concatenate([R_oi.T, R_of.T, R_oo.T], axis=-1))
 
     # all steps at once
-    z_in = times(x, W_z.T) + b_z
-    i_in = times(x, W_i.T) + b_i
-    f_in = times(x, W_f.T) + b_f
-    o_in = times(x, W_o.T) + b_o
+    zifo_in = times(x, W_zifo, b_zifo)
+    z_in = zifo_in[..., :H]
+    i_in = zifo_in[..., H:2 * H]
+    f_in = zifo_in[..., 2 * H:3 * H]
+    o_in = zifo_in[..., 3 * H:4 * H]
 
     for t in range(T):
+        R_zifo_y = y_prev[t] @ R_zifo
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        z[t] = np.tanh(y_prev[t] @ R_z.T + z_in[t])
+        z[t] = np.tanh(R_zifo_y[..., :H] + z_in[t])
+        R_ii_if_io_i = i_prev[t] @ R_ii_if_io
+        R_fi_ff_fo_f = f_prev[t] @ R_fi_ff_fo
+        R_oi_of_oo_o = o_prev[t] @ R_oi_of_oo
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
-        i[t] = sigmoid(y_prev[t] @ R_i.T + p_i * c_prev[t] + i_prev[t] @ R_ii.T + f_prev[t] @ R_fi.T + o_prev[t] @ R_oi.T + i_in[t])
+        i[t] = (
+            sigmoid(
+                R_zifo_y[..., H:2 * H]
+                + p_i * c_prev[t]
+                + R_ii_if_io_i[..., :H]
+                + R_fi_ff_fo_f[..., :H]
+                + R_oi_of_oo_o[..., :H]
+                + i_in[t]
+            )
+        )
         # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
-        f[t] = sigmoid(y_prev[t] @ R_f.T + p_f * c_prev[t] + i_prev[t] @ R_if.T + f_prev[t] @ R_ff.T + o_prev[t] @ R_of.T + f_in[t])
+        f[t] = (
+            sigmoid(
+                R_zifo_y[..., 2 * H:3 * H]
+                + p_f * c_prev[t]
+                + R_ii_if_io_i[..., H:2 * H]
+                + R_fi_ff_fo_f[..., H:2 * H]
+                + R_oi_of_oo_o[..., H:2 * H]
+                + f_in[t]
+            )
+        )
         # c = z * i + c[t-1] * f
         c[t] = z[t] * i[t] + c_prev[t] * f[t]
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-        o[t] = sigmoid(y_prev[t] @ R_o.T + p_o * c[t] + i_prev[t] @ R_io.T + f_prev[t] @ R_fo.T + o_prev[t] @ R_oo.T + o_in[t])
+        o[t] = (
+            sigmoid(
+                R_zifo_y[..., 3 * H:4 * H]
+                + p_o * c[t]
+                + R_ii_if_io_i[..., 2 * H:3 * H]
+                + R_fi_ff_fo_f[..., 2 * H:3 * H]
+                + R_oi_of_oo_o[..., 2 * H:3 * H]
+                + o_in[t]
+            )
+        )
         # y = tanh(c) * o
         tanh_c[t] = np.tanh(c[t])
         y[t] = tanh_c[t] * o[t]
@@ -222,7 +260,12 @@ def backward(params, tape, dy, dstate=None):
     R_fo, R_oo = params["R_fo"], params["R_oo"]
     x, y_prev, c_prev, i_prev, f_prev = tape.x, tape.y_prev, tape.c_prev, tape.i_prev, tape.f_prev
     o_prev, z, i, f, c, o, tanh_c = tape.o_prev, tape.z, tape.i, tape.f, tape.c, tape.o, tape.tanh_c
-    d_o_pre, d_f_pre, d_i_pre, d_z_pre = (np.empty((T, B, H), dtype) for _ in range(4))
+    d_zifo_pre = np.empty((T, B, 4 * H), dtype)
+    W_zifo = np.concatenate([W_z.T, W_i.T, W_f.T, W_o.T], axis=-1)
+    R_zifo = np.concatenate([R_z.T, R_i.T, R_f.T, R_o.T], axis=-1)
+    R_ii_if_io = np.concatenate([R_ii.T, R_if.T, R_io.T], axis=-1)
+    R_fi_ff_fo = np.concatenate([R_fi.T, R_ff.T, R_fo.T], axis=-1)
+    R_oi_of_oo = np.concatenate([R_oi.T, R_of.T, R_oo.T], axis=-1)
 
     # all steps at once
     local_o_pre = o * (1 - o)
@@ -240,74 +283,85 @@ def backward(params, tape, dy, dstate=None):
         # through y = tanh(c) * o
         d_y = dy[t] + d_y_next
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-        d_o_pre[t] = (d_o_next + d_y * tanh_c[t]) * local_o_pre[t]
+        d_o_pre = (d_o_next + d_y * tanh_c[t]) * local_o_pre[t]
         # through c = z * i + c[t-1] * f
-        d_c = d_c_next + d_o_pre[t] * p_o + d_y * dy_dc[t]
-        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
-        d_f_pre[t] = (d_f_next + d_c * c_prev[t]) * local_f_pre[t]
-        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
-        d_i_pre[t] = (d_i_next + d_c * z[t]) * local_i_pre[t]
+        d_c = d_c_next + d_o_pre * p_o + d_y * dy_dc[t]
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
+        # o[t-1])
+        d_f_pre = (d_f_next + d_c * c_prev[t]) * local_f_pre[t]
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
+        # o[t-1])
+        d_i_pre = (d_i_next + d_c * z[t]) * local_i_pre[t]
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        d_z_pre[t] = d_c * dc_dz_pre[t]
-        d_y_prev = d_z_pre[t] @ R_z + d_i_pre[t] @ R_i + d_f_pre[t] @ R_f + d_o_pre[t] @ R_o
-        d_c_prev = d_i_pre[t] * p_i + d_f_pre[t] * p_f + d_c * f[t]
-        d_i_prev = d_i_pre[t] @ R_ii + d_f_pre[t] @ R_if + d_o_pre[t] @ R_io
-        d_f_prev = d_i_pre[t] @ R_fi + d_f_pre[t] @ R_ff + d_o_pre[t] @ R_fo
-        d_o_prev = d_i_pre[t] @ R_oi + d_f_pre[t] @ R_of + d_o_pre[t] @ R_oo
+        d_z_pre = d_c * dc_dz_pre[t]
+        np.concatenate([d_z_pre, d_i_pre, d_f_pre, d_o_pre], axis=-1, out=d_zifo_pre[t])
+        d_ifo_pre2 = d_zifo_pre[t, ..., H:4 * H]
+        d_y_prev = d_zifo_pre[t] @ R_zifo.T
+        d_c_prev = d_i_pre * p_i + d_f_pre * p_f + d_c * f[t]
+        d_i_prev = d_ifo_pre2 @ R_ii_if_io.T
+        d_f_prev = d_ifo_pre2 @ R_fi_ff_fo.T
+        d_o_prev = d_ifo_pre2 @ R_oi_of_oo.T
         d_y_next, d_c_next, d_i_next, d_f_next, d_o_next = d_y_prev, d_c_prev, d_i_prev, d_f_prev, d_o_prev
 
     # all steps at once
-    d_x = times(d_z_pre, W_z) + times(d_i_pre, W_i) + times(d_f_pre, W_f) + times(d_o_pre, W_o)
-    d_W_z = outer_sum(d_z_pre, x)
-    d_R_z = outer_sum(d_z_pre, y_prev)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_i = outer_sum(d_i_pre, x)
-    d_R_i = outer_sum(d_i_pre, y_prev)
-    d_p_i = np.einsum("tbh,tbh->h", d_i_pre, c_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_R_ii = outer_sum(d_i_pre, i_prev)
-    d_R_fi = outer_sum(d_i_pre, f_prev)
-    d_R_oi = outer_sum(d_i_pre, o_prev)
-    d_W_f = outer_sum(d_f_pre, x)
-    d_R_f = outer_sum(d_f_pre, y_prev)
-    d_p_f = np.einsum("tbh,tbh->h", d_f_pre, c_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_R_if = outer_sum(d_f_pre, i_prev)
-    d_R_ff = outer_sum(d_f_pre, f_prev)
-    d_R_of = outer_sum(d_f_pre, o_prev)
-    d_W_o = outer_sum(d_o_pre, x)
-    d_R_o = outer_sum(d_o_pre, y_prev)
-    d_p_o = np.einsum("tbh,tbh->h", d_o_pre, c)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
-    d_R_io = outer_sum(d_o_pre, i_prev)
-    d_R_fo = outer_sum(d_o_pre, f_prev)
-    d_R_oo = outer_sum(d_o_pre, o_prev)
+    d_ifo_pre = d_zifo_pre[..., H:4 * H]
+    d_x = times(d_zifo_pre, W_zifo.T)
+    d_W_zifo = outer_sum(x, d_zifo_pre)
+    d_W_z = d_W_zifo[..., :H].T
+    d_R_zifo = outer_sum(y_prev, d_zifo_pre)
+    d_R_z = d_R_zifo[..., :H].T
+    d_b_zifo = d_zifo_pre.sum(axis=(0, 1))
+    d_b_z = d_b_zifo[..., :H]
+    d_W_i = d_W_zifo[..., H:2 * H].T
+    d_R_i = d_R_zifo[..., H:2 * H].T
+    d_p_i = np.einsum("tbh,tbh->h", d_zifo_pre[..., H:2 * H], c_prev)
+    d_b_i = d_b_zifo[..., H:2 * H]
+    d_R_ii_if_io = outer_sum(i_prev, d_ifo_pre)
+    d_R_ii = d_R_ii_if_io[..., :H].T
+    d_R_fi_ff_fo = outer_sum(f_prev, d_ifo_pre)
+    d_R_fi = d_R_fi_ff_fo[..., :H].T
+    d_R_oi_of_oo = outer_sum(o_prev, d_ifo_pre)
+    d_R_oi = d_R_oi_of_oo[..., :H].T
+    d_W_f = d_W_zifo[..., 2 * H:3 * H].T
+    d_R_f = d_R_zifo[..., 2 * H:3 * H].T
+    d_p_f = np.einsum("tbh,tbh->h", d_zifo_pre[..., 2 * H:3 * H], c_prev)
+    d_b_f = d_b_zifo[..., 2 * H:3 * H]
+    d_R_if = d_R_ii_if_io[..., H:2 * H].T
+    d_R_ff = d_R_fi_ff_fo[..., H:2 * H].T
+    d_R_of = d_R_oi_of_oo[..., H:2 * H].T
+    d_W_o = d_W_zifo[..., 3 * H:4 * H].T
+    d_R_o = d_R_zifo[..., 3 * H:4 * H].T
+    d_p_o = np.einsum("tbh,tbh->h", d_zifo_pre[..., 3 * H:4 * H], c)
+    d_b_o = d_b_zifo[..., 3 * H:4 * H]
+    d_R_io = d_R_ii_if_io[..., 2 * H:3 * H].T
+    d_R_fo = d_R_fi_ff_fo[..., 2 * H:3 * H].T
+    d_R_oo = d_R_oi_of_oo[..., 2 * H:3 * H].T
 
     dparams = {
-        "W_z": d_W_z,
-        "R_z": d_R_z,
-        "b_z": d_b_z,
-        "W_i": d_W_i,
-        "R_i": d_R_i,
+        "W_z": d_W_z.copy(),
+        "R_z": d_R_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_i": d_W_i.copy(),
+        "R_i": d_R_i.copy(),
         "p_i": d_p_i,
-        "b_i": d_b_i,
-        "R_ii": d_R_ii,
-        "R_fi": d_R_fi,
-        "R_oi": d_R_oi,
-        "W_f": d_W_f,
-        "R_f": d_R_f,
+        "b_i": d_b_i.copy(),
+        "R_ii": d_R_ii.copy(),
+        "R_fi": d_R_fi.copy(),
+        "R_oi": d_R_oi.copy(),
+        "W_f": d_W_f.copy(),
+        "R_f": d_R_f.copy(),
         "p_f": d_p_f,
-        "b_f": d_b_f,
-        "R_if": d_R_if,
-        "R_ff": d_R_ff,
-        "R_of": d_R_of,
-        "W_o": d_W_o,
-        "R_o": d_R_o,
+        "b_f": d_b_f.copy(),
+        "R_if": d_R_if.copy(),
+        "R_ff": d_R_ff.copy(),
+        "R_of": d_R_of.copy(),
+        "W_o": d_W_o.copy(),
+        "R_o": d_R_o.copy(),
         "p_o": d_p_o,
-        "b_o": d_b_o,
-        "R_io": d_R_io,
-        "R_fo": d_R_fo,
-        "R_oo": d_R_oo,
+        "b_o": d_b_o.copy(),
+        "R_io": d_R_io.copy(),
+        "R_fo": d_R_fo.copy(),
+        "R_oo": d_R_oo.copy(),
     }
     dstart = {
         "y": d_y_next,
@@ -326,7 +380,7 @@ def infer(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
-    T = size["T"]
+    T, H = size["T"], size["H"]
     W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
     p_i, b_i, R_ii, R_fi = params["p_i"], params["b_i"], params["R_ii"], params["R_fi"]
     R_oi, W_f, R_f, p_f, b_f = params["R_oi"], params["W_f"], params["R_f"], params["p_f"], params["b_f"]
@@ -334,26 +388,64 @@ def infer(params, x, state=None):
     R_o, p_o, b_o, R_io, R_fo = params["R_o"], params["p_o"], params["b_o"], params["R_io"], params["R_fo"]
     R_oo = params["R_oo"]
     y_rows, y_prev, y = carried(state["y"], T)
+    W_zifo = np.concatenate([W_z.T, W_i.T, W_f.T, W_o.T], axis=-1)
+    b_zifo = np.concatenate([b_z, b_i, b_f, b_o], axis=-1)
+    R_zifo = np.ascontiguousarray(np.concatenate([R_z.T, R_i.T, R_f.T, R_o.T], axis=-1))
+    R_ii_if_io = np.ascontiguousarray(np.concatenate([R_ii.T, R_if.T, R_io.T], axis=-1))
+    R_fi_ff_fo = np.ascontiguousarray(np.concatenate([R_fi.T, R_ff.T, R_fo.T], axis=-1))
+    R_oi_of_oo = np.ascontiguousarray(np.concatenate([R_oi.T, R_of.T, R_oo.T], axis=-1))
 
     # all steps at once
-    i_in = times(x, W_i.T) + b_i
-    f_in = times(x, W_f.T) + b_f
-    c_in = times(x, W_z.T) + b_z
-    o_in = times(x, W_o.T) + b_o
+    cifo_in = times(x, W_zifo, b_zifo)
+    i_in = cifo_in[..., H:2 * H]
+    f_in = cifo_in[..., 2 * H:3 * H]
+    c_in = cifo_in[..., :H]
+    o_in = cifo_in[..., 3 * H:4 * H]
 
     c_prev = state["c"]
     i_prev = state["i"]
     f_prev = state["f"]
     o_prev = state["o"]
     for t in range(T):
+        R_zifo_y = y_prev[t] @ R_zifo
+        R_ii_if_io_i = i_prev @ R_ii_if_io
+        R_fi_ff_fo_f = f_prev @ R_fi_ff_fo
+        R_oi_of_oo_o = o_prev @ R_oi_of_oo
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
-        i = sigmoid(y_prev[t] @ R_i.T + p_i * c_prev + i_prev @ R_ii.T + f_prev @ R_fi.T + o_prev @ R_oi.T + i_in[t])
+        i = (
+            sigmoid(
+                R_zifo_y[..., H:2 * H]
+                + p_i * c_prev
+                + R_ii_if_io_i[..., :H]
+                + R_fi_ff_fo_f[..., :H]
+                + R_oi_of_oo_o[..., :H]
+                + i_in[t]
+            )
+        )
         # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
-        f = sigmoid(y_prev[t] @ R_f.T + p_f * c_prev + i_prev @ R_if.T + f_prev @ R_ff.T + o_prev @ R_of.T + f_in[t])
+        f = (
+            sigmoid(
+                R_zifo_y[..., 2 * H:3 * H]
+                + p_f * c_prev
+                + R_ii_if_io_i[..., H:2 * H]
+                + R_fi_ff_fo_f[..., H:2 * H]
+                + R_oi_of_oo_o[..., H:2 * H]
+                + f_in[t]
+            )
+        )
         # c = z * i + c[t-1] * f
-        c = np.tanh(y_prev[t] @ R_z.T + c_in[t]) * i + c_prev * f
+        c = np.tanh(R_zifo_y[..., :H] + c_in[t]) * i + c_prev * f
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-        o = sigmoid(y_prev[t] @ R_o.T + p_o * c + i_prev @ R_io.T + f_prev @ R_fo.T + o_prev @ R_oo.T + o_in[t])
+        o = (
+            sigmoid(
+                R_zifo_y[..., 3 * H:4 * H]
+                + p_o * c
+                + R_ii_if_io_i[..., 2 * H:3 * H]
+                + R_fi_ff_fo_f[..., 2 * H:3 * H]
+                + R_oi_of_oo_o[..., 2 * H:3 * H]
+                + o_in[t]
+            )
+        )
         # y = tanh(c) * o
         y[t] = np.tanh(c) * o
         c_prev, i_prev, f_prev, o_prev = c, i, f, o
@@ -370,8 +462,71 @@ def infer(params, x, state=None):
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
+    p_i, b_i, R_ii, R_fi = params["p_i"], params["b_i"], params["R_ii"], params["R_fi"]
+    R_oi, W_f, R_f, p_f, b_f = params["R_oi"], params["W_f"], params["R_f"], params["p_f"], params["b_f"]
+    R_if, R_ff, R_of, W_o = params["R_if"], params["R_ff"], params["R_of"], params["W_o"]
+    R_o, p_o, b_o, R_io, R_fo = params["R_o"], params["p_o"], params["b_o"], params["R_io"], params["R_fo"]
+    R_oo = params["R_oo"]
+    y_rows, y_prev, y = carried(state["y"], T)
+
+    # all steps at once
+    i_in = times(x, W_i.T, b_i)
+    f_in = times(x, W_f.T, b_f)
+    c_in = times(x, W_z.T, b_z)
+    o_in = times(x, W_o.T, b_o)
+
+    c_prev = state["c"]
+    i_prev = state["i"]
+    f_prev = state["f"]
+    o_prev = state["o"]
+    for t in range(T):
+        # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+        i = (
+            sigmoid(
+                y_prev[t] @ R_i.T
+                + p_i * c_prev
+                + i_prev @ R_ii.T
+                + f_prev @ R_fi.T
+                + o_prev @ R_oi.T
+                + i_in[t]
+            )
+        )
+        # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+        f = (
+            sigmoid(
+                y_prev[t] @ R_f.T
+                + p_f * c_prev
+                + i_prev @ R_if.T
+                + f_prev @ R_ff.T
+                + o_prev @ R_of.T
+                + f_in[t]
+            )
+        )
+        # c = z * i + c[t-1] * f
+        c = np.tanh(y_prev[t] @ R_z.T + c_in[t]) * i + c_prev * f
+        # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+        o = (
+            sigmoid(
+                y_prev[t] @ R_o.T + p_o * c + i_prev @ R_io.T + f_prev @ R_fo.T + o_prev @ R_oo.T + o_in[t]
+            )
+        )
+        # y = tanh(c) * o
+        y[t] = np.tanh(c) * o
+        c_prev, i_prev, f_prev, o_prev = c, i, f, o
+
+    state = {
+        "c": c_prev.copy(),
+        "i": i_prev.copy(),
+        "f": f_prev.copy(),
+        "o": o_prev.copy(),
+        "y": y_rows[-1].copy(),
+    }
+    return y.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -385,7 +540,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     dot_x = dot_inputs["x"]
     W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
     p_i, b_i, R_ii, R_fi = params["p_i"], params["b_i"], params["R_ii"], params["R_fi"]
@@ -403,19 +558,72 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_R_io, dot_R_fo, dot_R_oo = dot_params["R_io"], dot_params["R_fo"], dot_params["R_oo"]
     y_rows, y_prev, y = carried(state["y"], T)
     dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
+    W_z_T = W_z.T
+    W_i_T = W_i.T
+    W_f_T = W_f.T
+    W_o_T = W_o.T
+    parts = (
+        np.concatenate(
+            [W_z_T, dot_W_z.T, W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_o_T, dot_W_o.T],
+            axis=-1
+        )
+    )
+    W_zifo = np.concatenate([W_z_T, W_i_T, W_f_T, W_o_T], axis=-1)
+    R_z_T = R_z.T
+    R_i_T = R_i.T
+    R_f_T = R_f.T
+    R_o_T = R_o.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate(
+                [R_z_T, dot_R_z.T, R_i_T, dot_R_i.T, R_f_T, dot_R_f.T, R_o_T, dot_R_o.T],
+                axis=-1
+            )
+        )
+    )
+    R_zifo = np.ascontiguousarray(np.concatenate([R_z_T, R_i_T, R_f_T, R_o_T], axis=-1))
+    R_ii_T = R_ii.T
+    R_if_T = R_if.T
+    R_io_T = R_io.T
+    parts5 = (
+        np.ascontiguousarray(
+            np.concatenate([R_ii_T, dot_R_ii.T, R_if_T, dot_R_if.T, R_io_T, dot_R_io.T], axis=-1)
+        )
+    )
+    R_ii_if_io = np.ascontiguousarray(np.concatenate([R_ii_T, R_if_T, R_io_T], axis=-1))
+    R_fi_T = R_fi.T
+    R_ff_T = R_ff.T
+    R_fo_T = R_fo.T
+    parts7 = (
+        np.ascontiguousarray(
+            np.concatenate([R_fi_T, dot_R_fi.T, R_ff_T, dot_R_ff.T, R_fo_T, dot_R_fo.T], axis=-1)
+        )
+    )
+    R_fi_ff_fo = np.ascontiguousarray(np.concatenate([R_fi_T, R_ff_T, R_fo_T], axis=-1))
+    R_oi_T = R_oi.T
+    R_of_T = R_of.T
+    R_oo_T = R_oo.T
+    parts9 = (
+        np.ascontiguousarray(
+            np.concatenate([R_oi_T, dot_R_oi.T, R_of_T, dot_R_of.T, R_oo_T, dot_R_oo.T], axis=-1)
+        )
+    )
+    R_oi_of_oo = np.ascontiguousarray(np.concatenate([R_oi_T, R_of_T, R_oo_T], axis=-1))
 
     # all steps at once
-    dot_W_z_x = times(x, dot_W_z.T) + times(dot_x, W_z.T)
-    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
-    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
-    z_in = times(x, W_z.T) + b_z
-    i_in = times(x, W_i.T) + b_i
+    parts2 = times(x, parts)
+    dot_W_zifo_x_x = times(dot_x, W_zifo)
+    dot_W_z_x = parts2[..., H:2 * H] + dot_W_zifo_x_x[..., :H]
+    dot_W_i_x = parts2[..., 3 * H:4 * H] + dot_W_zifo_x_x[..., H:2 * H]
+    dot_W_f_x = parts2[..., 5 * H:6 * H] + dot_W_zifo_x_x[..., 2 * H:3 * H]
+    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_zifo_x_x[..., 3 * H:4 * H]
+    z_in = parts2[..., :H] + b_z
+    i_in = parts2[..., 2 * H:3 * H] + b_i
     dot_i_in = dot_W_i_x + dot_b_i
-    f_in = times(x, W_f.T) + b_f
+    f_in = parts2[..., 4 * H:5 * H] + b_f
     dot_f_in = dot_W_f_x + dot_b_f
     dot_c_in = dot_W_z_x + dot_b_z
-    o_in = times(x, W_o.T) + b_o
+    o_in = parts2[..., 6 * H:7 * H] + b_o
     dot_o_in = dot_W_o_x + dot_b_o
 
     c_prev = state["c"]
@@ -427,34 +635,105 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_f_prev = dot_state["f"]
     dot_o_prev = dot_state["o"]
     for t in range(T):
+        parts4 = y_prev[t] @ parts3
+        dot_R_zifo_y_y_prev = dot_y_prev[t] @ R_zifo
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        z = np.tanh(y_prev[t] @ R_z.T + z_in[t])
+        z = np.tanh(parts4[..., :H] + z_in[t])
+        parts6 = i_prev @ parts5
+        dot_R_ii_if_io_i_i_prev = dot_i_prev @ R_ii_if_io
+        parts8 = f_prev @ parts7
+        dot_R_fi_ff_fo_f_f_prev = dot_f_prev @ R_fi_ff_fo
+        parts10 = o_prev @ parts9
+        dot_R_oi_of_oo_o_o_prev = dot_o_prev @ R_oi_of_oo
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
-        i = sigmoid(y_prev[t] @ R_i.T + p_i * c_prev + i_prev @ R_ii.T + f_prev @ R_fi.T + o_prev @ R_oi.T + i_in[t])
+        i = (
+            sigmoid(
+                parts4[..., 2 * H:3 * H]
+                + p_i * c_prev
+                + parts6[..., :H]
+                + parts8[..., :H]
+                + parts10[..., :H]
+                + i_in[t]
+            )
+        )
         dot_i = (
-            (y_prev[t] @ dot_R_i.T + dot_y_prev[t] @ R_i.T + dot_p_i * c_prev + dot_c_prev * p_i + i_prev @ dot_R_ii.T + dot_i_prev @ R_ii.T + f_prev @ dot_R_fi.T + dot_f_prev @ R_fi.T + o_prev @ dot_R_oi.T + dot_o_prev @ R_oi.T + dot_i_in[t])
+            (
+                parts4[..., 3 * H:4 * H]
+                + dot_R_zifo_y_y_prev[..., H:2 * H]
+                + dot_p_i * c_prev
+                + dot_c_prev * p_i
+                + parts6[..., H:2 * H]
+                + dot_R_ii_if_io_i_i_prev[..., :H]
+                + parts8[..., H:2 * H]
+                + dot_R_fi_ff_fo_f_f_prev[..., :H]
+                + parts10[..., H:2 * H]
+                + dot_R_oi_of_oo_o_o_prev[..., :H]
+                + dot_i_in[t]
+            )
             * i
             * (1 - i)
         )
         # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
-        f = sigmoid(y_prev[t] @ R_f.T + p_f * c_prev + i_prev @ R_if.T + f_prev @ R_ff.T + o_prev @ R_of.T + f_in[t])
+        f = (
+            sigmoid(
+                parts4[..., 4 * H:5 * H]
+                + p_f * c_prev
+                + parts6[..., 2 * H:3 * H]
+                + parts8[..., 2 * H:3 * H]
+                + parts10[..., 2 * H:3 * H]
+                + f_in[t]
+            )
+        )
         dot_f = (
-            (y_prev[t] @ dot_R_f.T + dot_y_prev[t] @ R_f.T + dot_p_f * c_prev + dot_c_prev * p_f + i_prev @ dot_R_if.T + dot_i_prev @ R_if.T + f_prev @ dot_R_ff.T + dot_f_prev @ R_ff.T + o_prev @ dot_R_of.T + dot_o_prev @ R_of.T + dot_f_in[t])
+            (
+                parts4[..., 5 * H:6 * H]
+                + dot_R_zifo_y_y_prev[..., 2 * H:3 * H]
+                + dot_p_f * c_prev
+                + dot_c_prev * p_f
+                + parts6[..., 3 * H:4 * H]
+                + dot_R_ii_if_io_i_i_prev[..., H:2 * H]
+                + parts8[..., 3 * H:4 * H]
+                + dot_R_fi_ff_fo_f_f_prev[..., H:2 * H]
+                + parts10[..., 3 * H:4 * H]
+                + dot_R_oi_of_oo_o_o_prev[..., H:2 * H]
+                + dot_f_in[t]
+            )
             * f
             * (1 - f)
         )
         # c = z * i + c[t-1] * f
         c = z * i + c_prev * f
         dot_c = (
-            (y_prev[t] @ dot_R_z.T + dot_y_prev[t] @ R_z.T + dot_c_in[t]) * (1 - z**2) * i
+            (parts4[..., H:2 * H] + dot_R_zifo_y_y_prev[..., :H] + dot_c_in[t]) * (1 - z**2) * i
             + z * dot_i
             + dot_c_prev * f
             + dot_f * c_prev
         )
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-        o = sigmoid(y_prev[t] @ R_o.T + p_o * c + i_prev @ R_io.T + f_prev @ R_fo.T + o_prev @ R_oo.T + o_in[t])
+        o = (
+            sigmoid(
+                parts4[..., 6 * H:7 * H]
+                + p_o * c
+                + parts6[..., 4 * H:5 * H]
+                + parts8[..., 4 * H:5 * H]
+                + parts10[..., 4 * H:5 * H]
+                + o_in[t]
+            )
+        )
         dot_o = (
-            (y_prev[t] @ dot_R_o.T + dot_y_prev[t] @ R_o.T + dot_p_o * c + dot_c * p_o + i_prev @ dot_R_io.T + dot_i_prev @ R_io.T + f_prev @ dot_R_fo.T + dot_f_prev @ R_fo.T + o_prev @ dot_R_oo.T + dot_o_prev @ R_oo.T + dot_o_in[t])
+            (
+                parts4[..., 7 * H:8 * H]
+                + dot_R_zifo_y_y_prev[..., 3 * H:4 * H]
+                + dot_p_o * c
+                + dot_c * p_o
+                + parts6[..., 5 * H:6 * H]
+                + dot_R_ii_if_io_i_i_prev[..., 2 * H:3 * H]
+                + parts8[..., 5 * H:6 * H]
+                + dot_R_fi_ff_fo_f_f_prev[..., 2 * H:3 * H]
+                + parts10[..., 5 * H:6 * H]
+                + dot_R_oi_of_oo_o_o_prev[..., 2 * H:3 * H]
+                + dot_o_in[t]
+            )
             * o
             * (1 - o)
         )
@@ -462,7 +741,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         tanh_c = np.tanh(c)
         y[t] = tanh_c * o
         dot_y[t] = dot_c * (1 - tanh_c**2) * o + tanh_c * dot_o
-        c_prev, i_prev, f_prev, o_prev, dot_c_prev, dot_i_prev, dot_f_prev, dot_o_prev = c, i, f, o, dot_c, dot_i, dot_f, dot_o
+        c_prev, i_prev, f_prev, o_prev, dot_c_prev = c, i, f, o, dot_c
+        dot_i_prev, dot_f_prev, dot_o_prev = dot_i, dot_f, dot_o
 
     last = {
         "c": c_prev.copy(),
@@ -521,84 +801,189 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_o_rows, dot_o_prev, dot_o = carried(dot_state["o"], T)
     dot_z_pre, z, dot_z, dot_i_pre, dot_f_pre, dot_o_pre, tanh_c = (np.empty((T, B, H), dtype) for _ in range(7))
     dot_tanh_c = np.empty((T, B, H), dtype)
+    W_z_T = W_z.T
+    W_i_T = W_i.T
+    W_f_T = W_f.T
+    W_o_T = W_o.T
+    parts = (
+        np.concatenate(
+            [W_z_T, dot_W_z.T, W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_o_T, dot_W_o.T],
+            axis=-1
+        )
+    )
+    W_zifo = np.concatenate([W_z_T, W_i_T, W_f_T, W_o_T], axis=-1)
+    R_z_T = R_z.T
+    R_i_T = R_i.T
+    R_f_T = R_f.T
+    R_o_T = R_o.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate(
+                [R_z_T, dot_R_z.T, R_i_T, dot_R_i.T, R_f_T, dot_R_f.T, R_o_T, dot_R_o.T],
+                axis=-1
+            )
+        )
+    )
+    R_zifo = np.ascontiguousarray(np.concatenate([R_z_T, R_i_T, R_f_T, R_o_T], axis=-1))
+    R_ii_T = R_ii.T
+    R_if_T = R_if.T
+    R_io_T = R_io.T
+    parts5 = (
+        np.ascontiguousarray(
+            np.concatenate([R_ii_T, dot_R_ii.T, R_if_T, dot_R_if.T, R_io_T, dot_R_io.T], axis=-1)
+        )
+    )
+    R_ii_if_io = np.ascontiguousarray(np.concatenate([R_ii_T, R_if_T, R_io_T], axis=-1))
+    R_fi_T = R_fi.T
+    R_ff_T = R_ff.T
+    R_fo_T = R_fo.T
+    parts7 = (
+        np.ascontiguousarray(
+            np.concatenate([R_fi_T, dot_R_fi.T, R_ff_T, dot_R_ff.T, R_fo_T, dot_R_fo.T], axis=-1)
+        )
+    )
+    R_fi_ff_fo = np.ascontiguousarray(np.concatenate([R_fi_T, R_ff_T, R_fo_T], axis=-1))
+    R_oi_T = R_oi.T
+    R_of_T = R_of.T
+    R_oo_T = R_oo.T
+    parts9 = (
+        np.ascontiguousarray(
+            np.concatenate([R_oi_T, dot_R_oi.T, R_of_T, dot_R_of.T, R_oo_T, dot_R_oo.T], axis=-1)
+        )
+    )
+    R_oi_of_oo = np.ascontiguousarray(np.concatenate([R_oi_T, R_of_T, R_oo_T], axis=-1))
 
     # all steps at once
-    dot_W_z_x = times(x, dot_W_z.T) + times(dot_x, W_z.T)
-    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
-    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
+    parts2 = times(x, parts)
+    dot_W_zifo_x_x = times(dot_x, W_zifo)
+    dot_W_z_x = parts2[..., H:2 * H] + dot_W_zifo_x_x[..., :H]
+    dot_W_i_x = parts2[..., 3 * H:4 * H] + dot_W_zifo_x_x[..., H:2 * H]
+    dot_W_f_x = parts2[..., 5 * H:6 * H] + dot_W_zifo_x_x[..., 2 * H:3 * H]
+    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_zifo_x_x[..., 3 * H:4 * H]
     dot_z_pre_in = dot_W_z_x + dot_b_z
-    z_in = times(x, W_z.T) + b_z
+    z_in = parts2[..., :H] + b_z
     dot_i_pre_in = dot_W_i_x + dot_b_i
-    i_in = times(x, W_i.T) + b_i
+    i_in = parts2[..., 2 * H:3 * H] + b_i
     dot_f_pre_in = dot_W_f_x + dot_b_f
-    f_in = times(x, W_f.T) + b_f
+    f_in = parts2[..., 4 * H:5 * H] + b_f
     dot_o_pre_in = dot_W_o_x + dot_b_o
-    o_in = times(x, W_o.T) + b_o
+    o_in = parts2[..., 6 * H:7 * H] + b_o
 
     for t in range(T):
+        parts4 = y_prev[t] @ parts3
+        dot_R_zifo_y_y_prev = dot_y_prev[t] @ R_zifo
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        dot_z_pre[t] = y_prev[t] @ dot_R_z.T + dot_y_prev[t] @ R_z.T + dot_z_pre_in[t]
-        z[t] = np.tanh(y_prev[t] @ R_z.T + z_in[t])
+        dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zifo_y_y_prev[..., :H] + dot_z_pre_in[t]
+        z[t] = np.tanh(parts4[..., :H] + z_in[t])
         dot_z[t] = dot_z_pre[t] * (1 - z[t]**2)
+        parts6 = i_prev[t] @ parts5
+        dot_R_ii_if_io_i_i_prev = dot_i_prev[t] @ R_ii_if_io
+        parts8 = f_prev[t] @ parts7
+        dot_R_fi_ff_fo_f_f_prev = dot_f_prev[t] @ R_fi_ff_fo
+        parts10 = o_prev[t] @ parts9
+        dot_R_oi_of_oo_o_o_prev = dot_o_prev[t] @ R_oi_of_oo
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
         dot_i_pre[t] = (
-            y_prev[t] @ dot_R_i.T
-            + dot_y_prev[t] @ R_i.T
+            parts4[..., 3 * H:4 * H]
+            + dot_R_zifo_y_y_prev[..., H:2 * H]
             + dot_p_i * c_prev[t]
             + dot_c_prev[t] * p_i
-            + i_prev[t] @ dot_R_ii.T
-            + dot_i_prev[t] @ R_ii.T
-            + f_prev[t] @ dot_R_fi.T
-            + dot_f_prev[t] @ R_fi.T
-            + o_prev[t] @ dot_R_oi.T
-            + dot_o_prev[t] @ R_oi.T
+            + parts6[..., H:2 * H]
+            + dot_R_ii_if_io_i_i_prev[..., :H]
+            + parts8[..., H:2 * H]
+            + dot_R_fi_ff_fo_f_f_prev[..., :H]
+            + parts10[..., H:2 * H]
+            + dot_R_oi_of_oo_o_o_prev[..., :H]
             + dot_i_pre_in[t]
         )
-        i[t] = sigmoid(y_prev[t] @ R_i.T + p_i * c_prev[t] + i_prev[t] @ R_ii.T + f_prev[t] @ R_fi.T + o_prev[t] @ R_oi.T + i_in[t])
+        i[t] = (
+            sigmoid(
+                parts4[..., 2 * H:3 * H]
+                + p_i * c_prev[t]
+                + parts6[..., :H]
+                + parts8[..., :H]
+                + parts10[..., :H]
+                + i_in[t]
+            )
+        )
         dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
         dot_f_pre[t] = (
-            y_prev[t] @ dot_R_f.T
-            + dot_y_prev[t] @ R_f.T
+            parts4[..., 5 * H:6 * H]
+            + dot_R_zifo_y_y_prev[..., 2 * H:3 * H]
             + dot_p_f * c_prev[t]
             + dot_c_prev[t] * p_f
-            + i_prev[t] @ dot_R_if.T
-            + dot_i_prev[t] @ R_if.T
-            + f_prev[t] @ dot_R_ff.T
-            + dot_f_prev[t] @ R_ff.T
-            + o_prev[t] @ dot_R_of.T
-            + dot_o_prev[t] @ R_of.T
+            + parts6[..., 3 * H:4 * H]
+            + dot_R_ii_if_io_i_i_prev[..., H:2 * H]
+            + parts8[..., 3 * H:4 * H]
+            + dot_R_fi_ff_fo_f_f_prev[..., H:2 * H]
+            + parts10[..., 3 * H:4 * H]
+            + dot_R_oi_of_oo_o_o_prev[..., H:2 * H]
             + dot_f_pre_in[t]
         )
-        f[t] = sigmoid(y_prev[t] @ R_f.T + p_f * c_prev[t] + i_prev[t] @ R_if.T + f_prev[t] @ R_ff.T + o_prev[t] @ R_of.T + f_in[t])
+        f[t] = (
+            sigmoid(
+                parts4[..., 4 * H:5 * H]
+                + p_f * c_prev[t]
+                + parts6[..., 2 * H:3 * H]
+                + parts8[..., 2 * H:3 * H]
+                + parts10[..., 2 * H:3 * H]
+                + f_in[t]
+            )
+        )
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # c = z * i + c[t-1] * f
         c[t] = z[t] * i[t] + c_prev[t] * f[t]
         dot_c[t] = dot_z[t] * i[t] + dot_i[t] * z[t] + dot_c_prev[t] * f[t] + dot_f[t] * c_prev[t]
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
         dot_o_pre[t] = (
-            y_prev[t] @ dot_R_o.T
-            + dot_y_prev[t] @ R_o.T
+            parts4[..., 7 * H:8 * H]
+            + dot_R_zifo_y_y_prev[..., 3 * H:4 * H]
             + dot_p_o * c[t]
             + dot_c[t] * p_o
-            + i_prev[t] @ dot_R_io.T
-            + dot_i_prev[t] @ R_io.T
-            + f_prev[t] @ dot_R_fo.T
-            + dot_f_prev[t] @ R_fo.T
-            + o_prev[t] @ dot_R_oo.T
-            + dot_o_prev[t] @ R_oo.T
+            + parts6[..., 5 * H:6 * H]
+            + dot_R_ii_if_io_i_i_prev[..., 2 * H:3 * H]
+            + parts8[..., 5 * H:6 * H]
+            + dot_R_fi_ff_fo_f_f_prev[..., 2 * H:3 * H]
+            + parts10[..., 5 * H:6 * H]
+            + dot_R_oi_of_oo_o_o_prev[..., 2 * H:3 * H]
             + dot_o_pre_in[t]
         )
-        o[t] = sigmoid(y_prev[t] @ R_o.T + p_o * c[t] + i_prev[t] @ R_io.T + f_prev[t] @ R_fo.T + o_prev[t] @ R_oo.T + o_in[t])
+        o[t] = (
+            sigmoid(
+                parts4[..., 6 * H:7 * H]
+                + p_o * c[t]
+                + parts6[..., 4 * H:5 * H]
+                + parts8[..., 4 * H:5 * H]
+                + parts10[..., 4 * H:5 * H]
+                + o_in[t]
+            )
+        )
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # y = tanh(c) * o
         tanh_c[t] = np.tanh(c[t])
         dot_tanh_c[t] = dot_c[t] * (1 - tanh_c[t]**2)
         y[t] = tanh_c[t] * o[t]
         dot_y[t] = dot_tanh_c[t] * o[t] + dot_o[t] * tanh_c[t]
-    d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre = (np.empty((T, B, H), dtype) for _ in range(5))
-    d_i_pre, d_dot_z_pre, d_z_pre = (np.empty((T, B, H), dtype) for _ in range(3))
+    d_parts_pre = np.empty((T, B, 8 * H), dtype)
+    parts = (
+        np.concatenate(
+            [W_z.T, dot_W_z.T, W_i.T, dot_W_i.T, W_f.T, dot_W_f.T, W_o.T, dot_W_o.T],
+            axis=-1
+        )
+    )
+    parts3 = (
+        np.concatenate(
+            [R_z.T, dot_R_z.T, R_i.T, dot_R_i.T, R_f.T, dot_R_f.T, R_o.T, dot_R_o.T],
+            axis=-1
+        )
+    )
+    parts5 = np.concatenate([R_ii.T, dot_R_ii.T, R_if.T, dot_R_if.T, R_io.T, dot_R_io.T], axis=-1)
+    parts7 = np.concatenate([R_fi.T, dot_R_fi.T, R_ff.T, dot_R_ff.T, R_fo.T, dot_R_fo.T], axis=-1)
+    parts9 = np.concatenate([R_oi.T, dot_R_oi.T, R_of.T, dot_R_of.T, R_oo.T, dot_R_oo.T], axis=-1)
+    R_i_ii_fi_oi = np.ascontiguousarray(np.concatenate([R_i, R_ii, R_fi, R_oi], axis=-1))
+    R_f_if_ff_of = np.ascontiguousarray(np.concatenate([R_f, R_if, R_ff, R_of], axis=-1))
+    R_o_io_fo_oo = np.ascontiguousarray(np.concatenate([R_o, R_io, R_fo, R_oo], axis=-1))
 
     # all steps at once
     ddot_o_ddot_o_pre = o * (1 - o)
@@ -628,146 +1013,140 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_tanh_c = d_dot_y * o[t]
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
         d_dot_o = d_dot_o_next + d_dot_y * tanh_c[t]
-        d_dot_o_pre[t] = d_dot_o * ddot_o_ddot_o_pre[t]
-        d_o_pre[t] = (
+        d_dot_o_pre = d_dot_o * ddot_o_ddot_o_pre[t]
+        d_o_pre = (
             (d_o_next + d_dot_o * ddot_o_do_pre[t] + d_y_next * tanh_c[t] + d_dot_y * dot_tanh_c[t])
             * ddot_o_ddot_o_pre[t]
         )
         # through c = z * i + c[t-1] * f
-        d_dot_c = d_dot_c_next + d_dot_o_pre[t] * p_o + d_dot_tanh_c * ddot_tanh_c_ddot_c[t]
+        d_dot_c = d_dot_c_next + d_dot_o_pre * p_o + d_dot_tanh_c * ddot_tanh_c_ddot_c[t]
         d_c = (
             d_c_next
-            + d_o_pre[t] * p_o
-            + d_dot_o_pre[t] * dot_p_o
-            + (d_dot_tanh_c * ddot_tanh_c_dc[t] + d_y_next * o[t] + d_dot_y * dot_o[t]) * ddot_tanh_c_ddot_c[t]
+            + d_o_pre * p_o
+            + d_dot_o_pre * dot_p_o
+            + (d_dot_tanh_c * ddot_tanh_c_dc[t] + d_y_next * o[t] + d_dot_y * dot_o[t])
+            * ddot_tanh_c_ddot_c[t]
         )
-        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
+        # o[t-1])
         d_dot_f = d_dot_f_next + d_dot_c * c_prev[t]
-        d_dot_f_pre[t] = d_dot_f * ddot_f_ddot_f_pre[t]
-        d_f_pre[t] = (
+        d_dot_f_pre = d_dot_f * ddot_f_ddot_f_pre[t]
+        d_f_pre = (
             (d_f_next + d_dot_f * ddot_f_df_pre[t] + d_c * c_prev[t] + d_dot_c * dot_c_prev[t])
             * ddot_f_ddot_f_pre[t]
         )
-        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
+        # o[t-1])
         d_dot_i = d_dot_i_next + d_dot_c * z[t]
-        d_dot_i_pre[t] = d_dot_i * ddot_i_ddot_i_pre[t]
-        d_i_pre[t] = (
-            (d_i_next + d_dot_i * ddot_i_di_pre[t] + d_c * z[t] + d_dot_c * dot_z[t])
-            * ddot_i_ddot_i_pre[t]
+        d_dot_i_pre = d_dot_i * ddot_i_ddot_i_pre[t]
+        d_i_pre = (
+            (d_i_next + d_dot_i * ddot_i_di_pre[t] + d_c * z[t] + d_dot_c * dot_z[t]) * ddot_i_ddot_i_pre[t]
         )
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
         d_dot_z = d_dot_c * i[t]
-        d_dot_z_pre[t] = d_dot_z * ddot_z_ddot_z_pre[t]
-        d_z_pre[t] = (d_dot_z * ddot_z_dz_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_z_ddot_z_pre[t]
-        d_y_prev = (
-            d_z_pre[t] @ R_z
-            + d_dot_z_pre[t] @ dot_R_z
-            + d_i_pre[t] @ R_i
-            + d_dot_i_pre[t] @ dot_R_i
-            + d_f_pre[t] @ R_f
-            + d_dot_f_pre[t] @ dot_R_f
-            + d_o_pre[t] @ R_o
-            + d_dot_o_pre[t] @ dot_R_o
+        d_dot_z_pre = d_dot_z * ddot_z_ddot_z_pre[t]
+        d_z_pre = (d_dot_z * ddot_z_dz_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_z_ddot_z_pre[t]
+        np.concatenate(
+            [d_z_pre, d_dot_z_pre, d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre],
+            axis=-1,
+            out=d_parts_pre[t]
         )
+        d_parts_pre2 = d_parts_pre[t, ..., 2 * H:8 * H]
+        d_y_prev = d_parts_pre[t] @ parts3.T
         d_c_prev = (
-            d_i_pre[t] * p_i
-            + d_dot_i_pre[t] * dot_p_i
-            + d_f_pre[t] * p_f
-            + d_dot_f_pre[t] * dot_p_f
+            d_i_pre * p_i
+            + d_dot_i_pre * dot_p_i
+            + d_f_pre * p_f
+            + d_dot_f_pre * dot_p_f
             + d_c * f[t]
             + d_dot_c * dot_f[t]
         )
-        d_i_prev = (
-            d_i_pre[t] @ R_ii
-            + d_dot_i_pre[t] @ dot_R_ii
-            + d_f_pre[t] @ R_if
-            + d_dot_f_pre[t] @ dot_R_if
-            + d_o_pre[t] @ R_io
-            + d_dot_o_pre[t] @ dot_R_io
-        )
-        d_f_prev = (
-            d_i_pre[t] @ R_fi
-            + d_dot_i_pre[t] @ dot_R_fi
-            + d_f_pre[t] @ R_ff
-            + d_dot_f_pre[t] @ dot_R_ff
-            + d_o_pre[t] @ R_fo
-            + d_dot_o_pre[t] @ dot_R_fo
-        )
-        d_o_prev = (
-            d_i_pre[t] @ R_oi
-            + d_dot_i_pre[t] @ dot_R_oi
-            + d_f_pre[t] @ R_of
-            + d_dot_f_pre[t] @ dot_R_of
-            + d_o_pre[t] @ R_oo
-            + d_dot_o_pre[t] @ dot_R_oo
-        )
+        d_i_prev = d_parts_pre2 @ parts5.T
+        d_f_prev = d_parts_pre2 @ parts7.T
+        d_o_prev = d_parts_pre2 @ parts9.T
+        d_dot_parts_prev = d_dot_i_pre @ R_i_ii_fi_oi
+        d_dot_parts_prev2 = d_dot_f_pre @ R_f_if_ff_of
+        d_dot_parts_prev3 = d_dot_o_pre @ R_o_io_fo_oo
         d_dot_y_prev = (
-            d_dot_z_pre[t] @ R_z
-            + d_dot_i_pre[t] @ R_i
-            + d_dot_f_pre[t] @ R_f
-            + d_dot_o_pre[t] @ R_o
+            d_dot_z_pre @ R_z
+            + d_dot_parts_prev[..., :H]
+            + d_dot_parts_prev2[..., :H]
+            + d_dot_parts_prev3[..., :H]
         )
-        d_dot_c_prev = d_dot_i_pre[t] * p_i + d_dot_f_pre[t] * p_f + d_dot_c * f[t]
-        d_dot_i_prev = d_dot_i_pre[t] @ R_ii + d_dot_f_pre[t] @ R_if + d_dot_o_pre[t] @ R_io
-        d_dot_f_prev = d_dot_i_pre[t] @ R_fi + d_dot_f_pre[t] @ R_ff + d_dot_o_pre[t] @ R_fo
-        d_dot_o_prev = d_dot_i_pre[t] @ R_oi + d_dot_f_pre[t] @ R_of + d_dot_o_pre[t] @ R_oo
-        d_y_next, d_c_next, d_i_next, d_f_next, d_o_next, d_dot_y_next, d_dot_c_next, d_dot_i_next, d_dot_f_next, d_dot_o_next = d_y_prev, d_c_prev, d_i_prev, d_f_prev, d_o_prev, d_dot_y_prev, d_dot_c_prev, d_dot_i_prev, d_dot_f_prev, d_dot_o_prev
+        d_dot_c_prev = d_dot_i_pre * p_i + d_dot_f_pre * p_f + d_dot_c * f[t]
+        d_dot_i_prev = (
+            d_dot_parts_prev[..., H:2 * H]
+            + d_dot_parts_prev2[..., H:2 * H]
+            + d_dot_parts_prev3[..., H:2 * H]
+        )
+        d_dot_f_prev = (
+            d_dot_parts_prev[..., 2 * H:3 * H]
+            + d_dot_parts_prev2[..., 2 * H:3 * H]
+            + d_dot_parts_prev3[..., 2 * H:3 * H]
+        )
+        d_dot_o_prev = (
+            d_dot_parts_prev[..., 3 * H:4 * H]
+            + d_dot_parts_prev2[..., 3 * H:4 * H]
+            + d_dot_parts_prev3[..., 3 * H:4 * H]
+        )
+        d_y_next, d_c_next, d_i_next, d_f_next, d_o_next = d_y_prev, d_c_prev, d_i_prev, d_f_prev, d_o_prev
+        d_dot_y_next, d_dot_c_next, d_dot_i_next = d_dot_y_prev, d_dot_c_prev, d_dot_i_prev
+        d_dot_f_next, d_dot_o_next = d_dot_f_prev, d_dot_o_prev
 
     # all steps at once
-    d_x = (
-        times(d_z_pre, W_z)
-        + times(d_dot_z_pre, dot_W_z)
-        + times(d_i_pre, W_i)
-        + times(d_dot_i_pre, dot_W_i)
-        + times(d_f_pre, W_f)
-        + times(d_dot_f_pre, dot_W_f)
-        + times(d_o_pre, W_o)
-        + times(d_dot_o_pre, dot_W_o)
-    )
-    d_W_z_W_z_x = outer_sum(d_z_pre, x)
-    d_W_z_dot_W_z_x_x = outer_sum(d_dot_z_pre, dot_x)
-    d_R_z_R_z_y = outer_sum(d_z_pre, y_prev)
-    d_R_z_dot_R_z_y_y_prev = outer_sum(d_dot_z_pre, dot_y_prev)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_i_W_i_x = outer_sum(d_i_pre, x)
-    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre, dot_x)
-    d_R_i_R_i_y = outer_sum(d_i_pre, y_prev)
-    d_R_i_dot_R_i_y_y_prev = outer_sum(d_dot_i_pre, dot_y_prev)
-    d_p_i_i_pre = np.einsum("tbh,tbh->h", d_i_pre, c_prev)
-    d_p_i_dot_i_pre = np.einsum("tbh,tbh->h", d_dot_i_pre, dot_c_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_R_ii_R_ii_i = outer_sum(d_i_pre, i_prev)
-    d_R_ii_dot_R_ii_i_i_prev = outer_sum(d_dot_i_pre, dot_i_prev)
-    d_R_fi_R_fi_f = outer_sum(d_i_pre, f_prev)
-    d_R_fi_dot_R_fi_f_f_prev = outer_sum(d_dot_i_pre, dot_f_prev)
-    d_R_oi_R_oi_o = outer_sum(d_i_pre, o_prev)
-    d_R_oi_dot_R_oi_o_o_prev = outer_sum(d_dot_i_pre, dot_o_prev)
-    d_W_f_W_f_x = outer_sum(d_f_pre, x)
-    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre, dot_x)
-    d_R_f_R_f_y = outer_sum(d_f_pre, y_prev)
-    d_R_f_dot_R_f_y_y_prev = outer_sum(d_dot_f_pre, dot_y_prev)
-    d_p_f_f_pre = np.einsum("tbh,tbh->h", d_f_pre, c_prev)
-    d_p_f_dot_f_pre = np.einsum("tbh,tbh->h", d_dot_f_pre, dot_c_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_R_if_R_if_i = outer_sum(d_f_pre, i_prev)
-    d_R_if_dot_R_if_i_i_prev = outer_sum(d_dot_f_pre, dot_i_prev)
-    d_R_ff_R_ff_f = outer_sum(d_f_pre, f_prev)
-    d_R_ff_dot_R_ff_f_f_prev = outer_sum(d_dot_f_pre, dot_f_prev)
-    d_R_of_R_of_o = outer_sum(d_f_pre, o_prev)
-    d_R_of_dot_R_of_o_o_prev = outer_sum(d_dot_f_pre, dot_o_prev)
-    d_W_o_W_o_x = outer_sum(d_o_pre, x)
-    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre, dot_x)
-    d_R_o_R_o_y = outer_sum(d_o_pre, y_prev)
-    d_R_o_dot_R_o_y_y_prev = outer_sum(d_dot_o_pre, dot_y_prev)
-    d_p_o_o_pre = np.einsum("tbh,tbh->h", d_o_pre, c)
-    d_p_o_dot_o_pre = np.einsum("tbh,tbh->h", d_dot_o_pre, dot_c)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
-    d_R_io_R_io_i = outer_sum(d_o_pre, i_prev)
-    d_R_io_dot_R_io_i_i_prev = outer_sum(d_dot_o_pre, dot_i_prev)
-    d_R_fo_R_fo_f = outer_sum(d_o_pre, f_prev)
-    d_R_fo_dot_R_fo_f_f_prev = outer_sum(d_dot_o_pre, dot_f_prev)
-    d_R_oo_R_oo_o = outer_sum(d_o_pre, o_prev)
-    d_R_oo_dot_R_oo_o_o_prev = outer_sum(d_dot_o_pre, dot_o_prev)
+    d_z_pre_steps = d_parts_pre[..., :H]
+    d_dot_z_pre_steps = d_parts_pre[..., H:2 * H]
+    d_i_pre_steps = d_parts_pre[..., 2 * H:3 * H]
+    d_dot_i_pre_steps = d_parts_pre[..., 3 * H:4 * H]
+    d_f_pre_steps = d_parts_pre[..., 4 * H:5 * H]
+    d_dot_f_pre_steps = d_parts_pre[..., 5 * H:6 * H]
+    d_o_pre_steps = d_parts_pre[..., 6 * H:7 * H]
+    d_dot_o_pre_steps = d_parts_pre[..., 7 * H:8 * H]
+    d_x = times(d_parts_pre, parts.T)
+    d_W_z_W_z_x = outer_sum(d_z_pre_steps, x)
+    d_W_z_dot_W_z_x_x = outer_sum(d_dot_z_pre_steps, dot_x)
+    d_R_z_R_z_y = outer_sum(d_z_pre_steps, y_prev)
+    d_R_z_dot_R_z_y_y_prev = outer_sum(d_dot_z_pre_steps, dot_y_prev)
+    d_b_z = d_z_pre_steps.sum(axis=(0, 1))
+    d_W_i_W_i_x = outer_sum(d_i_pre_steps, x)
+    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre_steps, dot_x)
+    d_R_i_R_i_y = outer_sum(d_i_pre_steps, y_prev)
+    d_R_i_dot_R_i_y_y_prev = outer_sum(d_dot_i_pre_steps, dot_y_prev)
+    d_p_i_i_pre = np.einsum("tbh,tbh->h", d_i_pre_steps, c_prev)
+    d_p_i_dot_i_pre = np.einsum("tbh,tbh->h", d_dot_i_pre_steps, dot_c_prev)
+    d_b_i = d_i_pre_steps.sum(axis=(0, 1))
+    d_R_ii_R_ii_i = outer_sum(d_i_pre_steps, i_prev)
+    d_R_ii_dot_R_ii_i_i_prev = outer_sum(d_dot_i_pre_steps, dot_i_prev)
+    d_R_fi_R_fi_f = outer_sum(d_i_pre_steps, f_prev)
+    d_R_fi_dot_R_fi_f_f_prev = outer_sum(d_dot_i_pre_steps, dot_f_prev)
+    d_R_oi_R_oi_o = outer_sum(d_i_pre_steps, o_prev)
+    d_R_oi_dot_R_oi_o_o_prev = outer_sum(d_dot_i_pre_steps, dot_o_prev)
+    d_W_f_W_f_x = outer_sum(d_f_pre_steps, x)
+    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre_steps, dot_x)
+    d_R_f_R_f_y = outer_sum(d_f_pre_steps, y_prev)
+    d_R_f_dot_R_f_y_y_prev = outer_sum(d_dot_f_pre_steps, dot_y_prev)
+    d_p_f_f_pre = np.einsum("tbh,tbh->h", d_f_pre_steps, c_prev)
+    d_p_f_dot_f_pre = np.einsum("tbh,tbh->h", d_dot_f_pre_steps, dot_c_prev)
+    d_b_f = d_f_pre_steps.sum(axis=(0, 1))
+    d_R_if_R_if_i = outer_sum(d_f_pre_steps, i_prev)
+    d_R_if_dot_R_if_i_i_prev = outer_sum(d_dot_f_pre_steps, dot_i_prev)
+    d_R_ff_R_ff_f = outer_sum(d_f_pre_steps, f_prev)
+    d_R_ff_dot_R_ff_f_f_prev = outer_sum(d_dot_f_pre_steps, dot_f_prev)
+    d_R_of_R_of_o = outer_sum(d_f_pre_steps, o_prev)
+    d_R_of_dot_R_of_o_o_prev = outer_sum(d_dot_f_pre_steps, dot_o_prev)
+    d_W_o_W_o_x = outer_sum(d_o_pre_steps, x)
+    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre_steps, dot_x)
+    d_R_o_R_o_y = outer_sum(d_o_pre_steps, y_prev)
+    d_R_o_dot_R_o_y_y_prev = outer_sum(d_dot_o_pre_steps, dot_y_prev)
+    d_p_o_o_pre = np.einsum("tbh,tbh->h", d_o_pre_steps, c)
+    d_p_o_dot_o_pre = np.einsum("tbh,tbh->h", d_dot_o_pre_steps, dot_c)
+    d_b_o = d_o_pre_steps.sum(axis=(0, 1))
+    d_R_io_R_io_i = outer_sum(d_o_pre_steps, i_prev)
+    d_R_io_dot_R_io_i_i_prev = outer_sum(d_dot_o_pre_steps, dot_i_prev)
+    d_R_fo_R_fo_f = outer_sum(d_o_pre_steps, f_prev)
+    d_R_fo_dot_R_fo_f_f_prev = outer_sum(d_dot_o_pre_steps, dot_f_prev)
+    d_R_oo_R_oo_o = outer_sum(d_o_pre_steps, o_prev)
+    d_R_oo_dot_R_oo_o_o_prev = outer_sum(d_dot_o_pre_steps, dot_o_prev)
     d_W_z = d_W_z_W_z_x + d_W_z_dot_W_z_x_x
     d_R_z = d_R_z_R_z_y + d_R_z_dot_R_z_y_y_prev
     d_W_i = d_W_i_W_i_x + d_W_i_dot_W_i_x_x
@@ -831,9 +1210,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -94,17 +94,20 @@ def forward(params, x, state=None):
     h_rows, h_prev, h = carried(state["h"], T)
     v, r_h_x = (np.empty((T, B, H + I), dtype) for _ in range(2))
     r, z, n = (np.empty((T, B, H), dtype) for _ in range(3))
+    W_rz = np.ascontiguousarray(np.concatenate([W_r.T, W_z.T], axis=-1))
+    b_rz = np.concatenate([b_r, b_z], axis=-1)
 
     for t in range(T):
         # v = concat(h[t-1], x)
-        v[t] = np.concatenate([h_prev[t], x[t]], axis=-1)
+        np.concatenate([h_prev[t], x[t]], axis=-1, out=v[t])
+        rz = sigmoid(v[t] @ W_rz + b_rz)
         # r = sigmoid(W_r @ v + b_r)
-        r[t] = sigmoid(v[t] @ W_r.T + b_r)
+        r[t] = rz[..., :H]
         # z = sigmoid(W_z @ v + b_z)
-        z[t] = sigmoid(v[t] @ W_z.T + b_z)
+        z[t] = rz[..., H:2 * H]
         # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
         r_h = r[t] * h_prev[t]
-        r_h_x[t] = np.concatenate([r_h, x[t]], axis=-1)
+        np.concatenate([r_h, x[t]], axis=-1, out=r_h_x[t])
         n[t] = np.tanh(r_h_x[t] @ W_n.T + b_n)
         # h = (1 - z) * h[t-1] + z * n
         h[t] = (1 - z[t]) * h_prev[t] + z[t] * n[t]
@@ -128,8 +131,10 @@ def backward(params, tape, dy, dstate=None):
     T, B, I, H = size["T"], size["B"], size["I"], size["H"]
     W_r, W_z, W_n = params["W_r"], params["W_z"], params["W_n"]
     h_prev, v, r, z, r_h_x, n = tape.h_prev, tape.v, tape.r, tape.z, tape.r_h_x, tape.n
-    d_n_pre, d_z_pre, d_r_pre = (np.empty((T, B, H), dtype) for _ in range(3))
+    d_n_pre = np.empty((T, B, H), dtype)
     d_r_h_x, d_v = (np.empty((T, B, H + I), dtype) for _ in range(2))
+    d_rz_pre = np.empty((T, B, 2 * H), dtype)
+    W_rz = np.concatenate([W_r.T, W_z.T], axis=-1)
 
     # all steps at once
     dh_dn_pre = z * (1 - n**2)
@@ -146,31 +151,31 @@ def backward(params, tape, dy, dstate=None):
         d_r_h_x[t] = d_n_pre[t] @ W_n
         d_r_h = d_r_h_x[t, ..., :H]
         # through z = sigmoid(W_z @ v + b_z)
-        d_z_pre[t] = d_h * dh_dz_pre[t]
+        d_z_pre = d_h * dh_dz_pre[t]
         # through r = sigmoid(W_r @ v + b_r)
-        d_r_pre[t] = d_r_h * dr_h_dr_pre[t]
+        d_r_pre = d_r_h * dr_h_dr_pre[t]
+        np.concatenate([d_r_pre, d_z_pre], axis=-1, out=d_rz_pre[t])
         # through v = concat(h[t-1], x)
-        d_v[t] = d_r_pre[t] @ W_r + d_z_pre[t] @ W_z
-        d_h_prev_v = d_v[t, ..., :H]
-        d_h_prev = d_h_prev_v + d_r_h * r[t] + d_h * dh_dh_prev[t]
+        d_v[t] = d_rz_pre[t] @ W_rz.T
+        d_h_prev = d_v[t, ..., :H] + d_r_h * r[t] + d_h * dh_dh_prev[t]
         d_h_next = d_h_prev
 
     # all steps at once
-    d_x_v = d_v[..., H:H + I]
-    d_x_r_h_x = d_r_h_x[..., H:H + I]
-    d_x = d_x_v + d_x_r_h_x
-    d_W_r = outer_sum(d_r_pre, v)
-    d_b_r = d_r_pre.sum(axis=(0, 1))
-    d_W_z = outer_sum(d_z_pre, v)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
+    d_x = d_v[..., H:H + I] + d_r_h_x[..., H:H + I]
+    d_W_rz = outer_sum(v, d_rz_pre)
+    d_W_r = d_W_rz[..., :H].T
+    d_b_rz = d_rz_pre.sum(axis=(0, 1))
+    d_b_r = d_b_rz[..., :H]
+    d_W_z = d_W_rz[..., H:2 * H].T
+    d_b_z = d_b_rz[..., H:2 * H]
     d_W_n = outer_sum(d_n_pre, r_h_x)
     d_b_n = d_n_pre.sum(axis=(0, 1))
 
     dparams = {
-        "W_r": d_W_r,
-        "b_r": d_b_r,
-        "W_z": d_W_z,
-        "b_z": d_b_z,
+        "W_r": d_W_r.copy(),
+        "b_r": d_b_r.copy(),
+        "W_z": d_W_z.copy(),
+        "b_z": d_b_z.copy(),
         "W_n": d_W_n,
         "b_n": d_b_n,
     }
@@ -183,6 +188,33 @@ def infer(params, x, state=None):
 
     Takes the arguments of forward; returns its outputs and the last state.
     """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T, H = size["T"], size["H"]
+    W_r, b_r, W_z, b_z, W_n = params["W_r"], params["b_r"], params["W_z"], params["b_z"], params["W_n"]
+    b_n = params["b_n"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    W_rz = np.ascontiguousarray(np.concatenate([W_r.T, W_z.T], axis=-1))
+
+    for t in range(T):
+        # v = concat(h[t-1], x)
+        v = np.concatenate([h_prev[t], x[t]], axis=-1)
+        W_rz_v = v @ W_rz
+        # z = sigmoid(W_z @ v + b_z)
+        z = sigmoid(W_rz_v[..., H:2 * H] + b_z)
+        # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        r_h = sigmoid(W_rz_v[..., :H] + b_r) * h_prev[t]
+        r_h_x = np.concatenate([r_h, x[t]], axis=-1)
+        # h = (1 - z) * h[t-1] + z * n
+        h[t] = (1 - z) * h_prev[t] + z * np.tanh(r_h_x @ W_n.T + b_n)
+
+    last = {"h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
     T = size["T"]
@@ -201,14 +233,8 @@ def infer(params, x, state=None):
         # h = (1 - z) * h[t-1] + z * n
         h[t] = (1 - z) * h_prev[t] + z * np.tanh(r_h_x @ W_n.T + b_n)
 
-    last = {"h": h_rows[-1].copy()}
-    return h.copy(), last
-
-
-def step(params, x, state=None):
-    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    state = {"h": h_rows[-1].copy()}
+    return h.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -222,7 +248,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     dot_x = dot_inputs["x"]
     W_r, b_r, W_z, b_z, W_n = params["W_r"], params["b_r"], params["W_z"], params["b_z"], params["W_n"]
     b_n = params["b_n"]
@@ -230,27 +256,41 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_b_z, dot_W_n, dot_b_n = dot_params["b_z"], dot_params["W_n"], dot_params["b_n"]
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    W_r_T = W_r.T
+    W_z_T = W_z.T
+    parts = np.ascontiguousarray(np.concatenate([W_r_T, dot_W_r.T, W_z_T, dot_W_z.T], axis=-1))
+    W_rz = np.ascontiguousarray(np.concatenate([W_r_T, W_z_T], axis=-1))
+    dot_W_n2 = np.ascontiguousarray(np.concatenate([W_n.T, dot_W_n.T], axis=-1))
 
     for t in range(T):
         # v = concat(h[t-1], x)
         v = np.concatenate([h_prev[t], x[t]], axis=-1)
         dot_v = np.concatenate([dot_h_prev[t], dot_x[t]], axis=-1)
+        parts2 = v @ parts
+        dot_W_rz_v_v = dot_v @ W_rz
         # r = sigmoid(W_r @ v + b_r)
-        r = sigmoid(v @ W_r.T + b_r)
+        r = sigmoid(parts2[..., :H] + b_r)
         # z = sigmoid(W_z @ v + b_z)
-        z = sigmoid(v @ W_z.T + b_z)
+        z = sigmoid(parts2[..., 2 * H:3 * H] + b_z)
         # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
         r_h = r * h_prev[t]
-        dot_r_h = (v @ dot_W_r.T + dot_v @ W_r.T + dot_b_r) * r * (1 - r) * h_prev[t] + r * dot_h_prev[t]
+        dot_r_h = (
+            (parts2[..., H:2 * H] + dot_W_rz_v_v[..., :H] + dot_b_r) * r * (1 - r) * h_prev[t]
+            + r * dot_h_prev[t]
+        )
         r_h_x = np.concatenate([r_h, x[t]], axis=-1)
         dot_r_h_x = np.concatenate([dot_r_h, dot_x[t]], axis=-1)
-        n = np.tanh(r_h_x @ W_n.T + b_n)
+        parts3 = r_h_x @ dot_W_n2
+        n = np.tanh(parts3[..., :H] + b_n)
         # h = (1 - z) * h[t-1] + z * n
         h[t] = (1 - z) * h_prev[t] + z * n
         dot_h[t] = (
-            (v @ dot_W_z.T + dot_v @ W_z.T + dot_b_z) * z * (1 - z) * (n - h_prev[t])
+            (parts2[..., 3 * H:4 * H] + dot_W_rz_v_v[..., H:2 * H] + dot_b_z)
+            * z
+            * (1 - z)
+            * (n - h_prev[t])
             + (1 - z) * dot_h_prev[t]
-            + z * (r_h_x @ dot_W_n.T + dot_r_h_x @ W_n.T + dot_b_n) * (1 - n**2)
+            + z * (parts3[..., H:2 * H] + dot_r_h_x @ W_n.T + dot_b_n) * (1 - n**2)
         )
 
     last = {"h": h_rows[-1].copy()}
@@ -281,33 +321,43 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     v, dot_v, r_h_x, dot_r_h_x = (np.empty((T, B, H + I), dtype) for _ in range(4))
     dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, dot_n_pre, n = (np.empty((T, B, H), dtype) for _ in range(8))
     dot_n = np.empty((T, B, H), dtype)
+    W_r_T = W_r.T
+    W_z_T = W_z.T
+    parts = np.ascontiguousarray(np.concatenate([W_r_T, dot_W_r.T, W_z_T, dot_W_z.T], axis=-1))
+    W_rz = np.ascontiguousarray(np.concatenate([W_r_T, W_z_T], axis=-1))
+    dot_W_n2 = np.ascontiguousarray(np.concatenate([W_n.T, dot_W_n.T], axis=-1))
 
     for t in range(T):
         # v = concat(h[t-1], x)
-        v[t] = np.concatenate([h_prev[t], x[t]], axis=-1)
-        dot_v[t] = np.concatenate([dot_h_prev[t], dot_x[t]], axis=-1)
+        np.concatenate([h_prev[t], x[t]], axis=-1, out=v[t])
+        np.concatenate([dot_h_prev[t], dot_x[t]], axis=-1, out=dot_v[t])
+        parts2 = v[t] @ parts
+        dot_W_rz_v_v = dot_v[t] @ W_rz
         # r = sigmoid(W_r @ v + b_r)
-        dot_r_pre[t] = v[t] @ dot_W_r.T + dot_v[t] @ W_r.T + dot_b_r
-        r[t] = sigmoid(v[t] @ W_r.T + b_r)
+        dot_r_pre[t] = parts2[..., H:2 * H] + dot_W_rz_v_v[..., :H] + dot_b_r
+        r[t] = sigmoid(parts2[..., :H] + b_r)
         dot_r[t] = dot_r_pre[t] * r[t] * (1 - r[t])
         # z = sigmoid(W_z @ v + b_z)
-        dot_z_pre[t] = v[t] @ dot_W_z.T + dot_v[t] @ W_z.T + dot_b_z
-        z[t] = sigmoid(v[t] @ W_z.T + b_z)
+        dot_z_pre[t] = parts2[..., 3 * H:4 * H] + dot_W_rz_v_v[..., H:2 * H] + dot_b_z
+        z[t] = sigmoid(parts2[..., 2 * H:3 * H] + b_z)
         dot_z[t] = dot_z_pre[t] * z[t] * (1 - z[t])
         # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
         r_h = r[t] * h_prev[t]
         dot_r_h = dot_r[t] * h_prev[t] + dot_h_prev[t] * r[t]
-        r_h_x[t] = np.concatenate([r_h, x[t]], axis=-1)
-        dot_r_h_x[t] = np.concatenate([dot_r_h, dot_x[t]], axis=-1)
-        dot_n_pre[t] = r_h_x[t] @ dot_W_n.T + dot_r_h_x[t] @ W_n.T + dot_b_n
-        n[t] = np.tanh(r_h_x[t] @ W_n.T + b_n)
+        np.concatenate([r_h, x[t]], axis=-1, out=r_h_x[t])
+        np.concatenate([dot_r_h, dot_x[t]], axis=-1, out=dot_r_h_x[t])
+        parts3 = r_h_x[t] @ dot_W_n2
+        dot_n_pre[t] = parts3[..., H:2 * H] + dot_r_h_x[t] @ W_n.T + dot_b_n
+        n[t] = np.tanh(parts3[..., :H] + b_n)
         dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
         # h = (1 - z) * h[t-1] + z * n
         h[t] = (1 - z[t]) * h_prev[t] + z[t] * n[t]
         dot_h[t] = dot_z[t] * (n[t] - h_prev[t]) + dot_h_prev[t] * (1 - z[t]) + dot_n[t] * z[t]
-    d_dot_n_pre, d_n_pre, d_dot_z_pre, d_z_pre, d_dot_r_pre = (np.empty((T, B, H), dtype) for _ in range(5))
-    d_r_pre = np.empty((T, B, H), dtype)
+    d_dot_n_pre2 = np.empty((T, B, 2 * H), dtype)
     d_r_h_x, d_v = (np.empty((T, B, H + I), dtype) for _ in range(2))
+    d_r_dot_r_z_dot_z_pre = np.empty((T, B, 4 * H), dtype)
+    dot_W_n2 = np.concatenate([W_n.T, dot_W_n.T], axis=-1)
+    parts = np.concatenate([W_r.T, dot_W_r.T, W_z.T, dot_W_z.T], axis=-1)
 
     # all steps at once
     ddot_n_ddot_n_pre = 1 - n**2
@@ -327,57 +377,55 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_h = dy[t] + d_dot_h_next
         # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
         d_dot_n = d_dot_h * z[t]
-        d_dot_n_pre[t] = d_dot_n * ddot_n_ddot_n_pre[t]
-        d_n_pre[t] = (
-            (d_dot_n * ddot_n_dn_pre[t] + d_h_next * z[t] + d_dot_h * dot_z[t])
-            * ddot_n_ddot_n_pre[t]
-        )
-        d_dot_r_h_x = d_dot_n_pre[t] @ W_n
-        d_r_h_x[t] = d_n_pre[t] @ W_n + d_dot_n_pre[t] @ dot_W_n
+        d_dot_n_pre = d_dot_n * ddot_n_ddot_n_pre[t]
+        d_n_pre = (d_dot_n * ddot_n_dn_pre[t] + d_h_next * z[t] + d_dot_h * dot_z[t]) * ddot_n_ddot_n_pre[t]
+        np.concatenate([d_n_pre, d_dot_n_pre], axis=-1, out=d_dot_n_pre2[t])
+        d_dot_r_h_x = d_dot_n_pre @ W_n
+        d_r_h_x[t] = d_dot_n_pre2[t] @ dot_W_n2.T
         d_dot_r_h = d_dot_r_h_x[..., :H]
         d_r_h = d_r_h_x[t, ..., :H]
         # through z = sigmoid(W_z @ v + b_z)
         d_dot_z = d_dot_h * ddot_h_ddot_z[t]
-        d_dot_z_pre[t] = d_dot_z * ddot_z_ddot_z_pre[t]
-        d_z_pre[t] = (
+        d_dot_z_pre = d_dot_z * ddot_z_ddot_z_pre[t]
+        d_z_pre = (
             (d_dot_z * ddot_z_dz_pre[t] + d_h_next * ddot_h_ddot_z[t] + d_dot_h * ddot_h_dz_pre[t])
             * ddot_z_ddot_z_pre[t]
         )
         # through r = sigmoid(W_r @ v + b_r)
         d_dot_r = d_dot_r_h * h_prev[t]
-        d_dot_r_pre[t] = d_dot_r * ddot_r_ddot_r_pre[t]
-        d_r_pre[t] = (
+        d_dot_r_pre = d_dot_r * ddot_r_ddot_r_pre[t]
+        d_r_pre = (
             (d_dot_r * ddot_r_dr_pre[t] + d_r_h * h_prev[t] + d_dot_r_h * dot_h_prev[t])
             * ddot_r_ddot_r_pre[t]
         )
+        np.concatenate([d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre], axis=-1, out=d_r_dot_r_z_dot_z_pre[t])
         # through v = concat(h[t-1], x)
-        d_dot_v = d_dot_r_pre[t] @ W_r + d_dot_z_pre[t] @ W_z
-        d_v[t] = d_r_pre[t] @ W_r + d_dot_r_pre[t] @ dot_W_r + d_z_pre[t] @ W_z + d_dot_z_pre[t] @ dot_W_z
-        d_h_prev_v = d_v[t, ..., :H]
+        d_dot_v = d_dot_r_pre @ W_r + d_dot_z_pre @ W_z
+        d_v[t] = d_r_dot_r_z_dot_z_pre[t] @ parts.T
         d_h_prev = (
-            d_h_prev_v
+            d_v[t, ..., :H]
             + d_r_h * r[t]
             + d_dot_r_h * dot_r[t]
             + d_h_next * dh_dh_prev[t]
             - d_dot_h * dot_z[t]
         )
-        d_dot_h_prev_dot_v = d_dot_v[..., :H]
-        d_dot_h_prev = d_dot_h_prev_dot_v + d_dot_r_h * r[t] + d_dot_h * dh_dh_prev[t]
+        d_dot_h_prev = d_dot_v[..., :H] + d_dot_r_h * r[t] + d_dot_h * dh_dh_prev[t]
         d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
 
     # all steps at once
-    d_x_v = d_v[..., H:H + I]
-    d_x_r_h_x = d_r_h_x[..., H:H + I]
-    d_x = d_x_v + d_x_r_h_x
-    d_W_r_W_r_v = outer_sum(d_r_pre, v)
-    d_W_r_dot_W_r_v_v = outer_sum(d_dot_r_pre, dot_v)
-    d_b_r = d_r_pre.sum(axis=(0, 1))
-    d_W_z_W_z_v = outer_sum(d_z_pre, v)
-    d_W_z_dot_W_z_v_v = outer_sum(d_dot_z_pre, dot_v)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_n_W_n_r_h_x = outer_sum(d_n_pre, r_h_x)
-    d_W_n_dot_W_n_r_h_x_r_h_x = outer_sum(d_dot_n_pre, dot_r_h_x)
-    d_b_n = d_n_pre.sum(axis=(0, 1))
+    d_r_pre_steps = d_r_dot_r_z_dot_z_pre[..., :H]
+    d_z_pre_steps = d_r_dot_r_z_dot_z_pre[..., 2 * H:3 * H]
+    d_n_pre_steps = d_dot_n_pre2[..., :H]
+    d_x = d_v[..., H:H + I] + d_r_h_x[..., H:H + I]
+    d_W_r_W_r_v = outer_sum(d_r_pre_steps, v)
+    d_W_r_dot_W_r_v_v = outer_sum(d_r_dot_r_z_dot_z_pre[..., H:2 * H], dot_v)
+    d_b_r = d_r_pre_steps.sum(axis=(0, 1))
+    d_W_z_W_z_v = outer_sum(d_z_pre_steps, v)
+    d_W_z_dot_W_z_v_v = outer_sum(d_r_dot_r_z_dot_z_pre[..., 3 * H:4 * H], dot_v)
+    d_b_z = d_z_pre_steps.sum(axis=(0, 1))
+    d_W_n_W_n_r_h_x = outer_sum(d_n_pre_steps, r_h_x)
+    d_W_n_dot_W_n_r_h_x_r_h_x = outer_sum(d_dot_n_pre2[..., H:2 * H], dot_r_h_x)
+    d_b_n = d_n_pre_steps.sum(axis=(0, 1))
     d_W_r = d_W_r_W_r_v + d_W_r_dot_W_r_v_v
     d_W_z = d_W_z_W_z_v + d_W_z_dot_W_z_v_v
     d_W_n = d_W_n_W_n_r_h_x + d_W_n_dot_W_n_r_h_x_r_h_x

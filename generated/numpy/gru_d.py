@@ -156,18 +156,23 @@ def forward(params, inputs, state=None):
     x_last_rows, x_last_prev, x_last = carried(state["x_last"], T)
     x_hat = np.empty((T, B, I), dtype)
     s, r, z, r_s, n = (np.empty((T, B, H), dtype) for _ in range(5))
+    V_rzn = np.concatenate([V_r.T, V_z.T, V_n.T], axis=-1)
+    b_rzn = np.concatenate([b_r, b_z, b_n], axis=-1)
+    W_rzn = np.ascontiguousarray(np.concatenate([W_r.T, W_z.T, W_n.T], axis=-1))
+    U_rz = np.ascontiguousarray(np.concatenate([U_r.T, U_z.T], axis=-1))
 
     # all steps at once
     gamma_x_relu = np.maximum(w_x * delta + b_x, 0)
     gamma_x = np.exp(-gamma_x_relu)
     gamma_h_relu = np.maximum(times(delta, W_d.T) + b_d, 0)
     gamma_h = np.exp(-gamma_h_relu)
+    rzn_in = times(m, V_rzn, b_rzn)
     x_hat_in = (1 - gamma_x) * x_mean
     x_hat_in2 = 1 - m
     x_hat_in3 = m * x
-    r_in = times(m, V_r.T) + b_r
-    z_in = times(m, V_z.T) + b_z
-    n_in = times(m, V_n.T) + b_n
+    r_in = rzn_in[..., :H]
+    z_in = rzn_in[..., H:2 * H]
+    n_in = rzn_in[..., 2 * H:3 * H]
 
     for t in range(T):
         # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
@@ -176,13 +181,15 @@ def forward(params, inputs, state=None):
         x_last[t] = x_last_prev[t] * x_hat_in2[t] + x_hat_in3[t]
         # s = gamma_h * h[t-1]
         s[t] = gamma_h[t] * h_prev[t]
+        W_rzn_x_hat = x_hat[t] @ W_rzn
+        U_rz_s = s[t] @ U_rz
         # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-        r[t] = sigmoid(x_hat[t] @ W_r.T + s[t] @ U_r.T + r_in[t])
+        r[t] = sigmoid(W_rzn_x_hat[..., :H] + U_rz_s[..., :H] + r_in[t])
         # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-        z[t] = sigmoid(x_hat[t] @ W_z.T + s[t] @ U_z.T + z_in[t])
+        z[t] = sigmoid(W_rzn_x_hat[..., H:2 * H] + U_rz_s[..., H:2 * H] + z_in[t])
         # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
         r_s[t] = r[t] * s[t]
-        n[t] = np.tanh(x_hat[t] @ W_n.T + r_s[t] @ U_n.T + n_in[t])
+        n[t] = np.tanh(W_rzn_x_hat[..., 2 * H:3 * H] + r_s[t] @ U_n.T + n_in[t])
         # h = (1 - z) * s + z * n
         h[t] = (1 - z[t]) * s[t] + z[t] * n[t]
 
@@ -211,8 +218,12 @@ def backward(params, tape, dy, dstate=None):
     gamma_x_relu, gamma_x, gamma_h_relu = tape.gamma_x_relu, tape.gamma_x, tape.gamma_h_relu
     gamma_h, x_hat, s, r, z, r_s, n = tape.gamma_h, tape.x_hat, tape.s, tape.r, tape.z, tape.r_s, tape.n
     d_x_last_prev_rows, d_x_last_prev, d_x_last_next = carried(dstate["x_last"], T, last=True)
-    d_n_pre, d_z_pre, d_r_pre, d_s = (np.empty((T, B, H), dtype) for _ in range(4))
+    d_rzn_pre = np.empty((T, B, 3 * H), dtype)
+    d_s = np.empty((T, B, H), dtype)
     d_x_hat = np.empty((T, B, I), dtype)
+    V_rzn = np.concatenate([V_r.T, V_z.T, V_n.T], axis=-1)
+    U_rz = np.concatenate([U_r.T, U_z.T], axis=-1)
+    W_rzn = np.concatenate([W_r.T, W_z.T, W_n.T], axis=-1)
 
     # all steps at once
     dh_dn_pre = z * (1 - n**2)
@@ -227,16 +238,17 @@ def backward(params, tape, dy, dstate=None):
         # through h = (1 - z) * s + z * n
         d_h = dy[t] + d_h_next
         # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        d_n_pre[t] = d_h * dh_dn_pre[t]
-        d_r_s = d_n_pre[t] @ U_n
+        d_n_pre = d_h * dh_dn_pre[t]
+        d_r_s = d_n_pre @ U_n
         # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-        d_z_pre[t] = d_h * dh_dz_pre[t]
+        d_z_pre = d_h * dh_dz_pre[t]
         # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-        d_r_pre[t] = d_r_s * dr_s_dr_pre[t]
+        d_r_pre = d_r_s * dr_s_dr_pre[t]
+        np.concatenate([d_r_pre, d_z_pre, d_n_pre], axis=-1, out=d_rzn_pre[t])
         # through s = gamma_h * h[t-1]
-        d_s[t] = d_r_pre[t] @ U_r + d_z_pre[t] @ U_z + d_r_s * r[t] + d_h * dh_ds[t]
+        d_s[t] = d_rzn_pre[t, ..., :2 * H] @ U_rz.T + d_r_s * r[t] + d_h * dh_ds[t]
         # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        d_x_hat[t] = d_r_pre[t] @ W_r + d_z_pre[t] @ W_z + d_n_pre[t] @ W_n
+        d_x_hat[t] = d_rzn_pre[t] @ W_rzn.T
         d_h_prev = d_s[t] * gamma_h[t]
         d_x_last_prev[t] = d_x_hat[t] * dx_hat_dx_last_prev[t] + d_x_last_next[t] * dx_last_dx_last_prev[t]
         d_h_next = d_h_prev
@@ -252,11 +264,9 @@ def backward(params, tape, dy, dstate=None):
     )
     d_x = d_x_hat * m + m * d_x_last_next
     d_m = (
-        d_x_hat * (x - gamma_x * x_last_prev - (1 - gamma_x) * x_mean)
+        times(d_rzn_pre, V_rzn.T)
+        + d_x_hat * (x - gamma_x * x_last_prev - (1 - gamma_x) * x_mean)
         + (x - x_last_prev) * d_x_last_next
-        + times(d_r_pre, V_r)
-        + times(d_z_pre, V_z)
-        + times(d_n_pre, V_n)
     )
     d_delta = d_gamma_x_pre * w_x + times(d_gamma_h_pre, W_d)
     d_w_x = np.einsum("tbi,tbi->i", d_gamma_x_pre, delta)
@@ -265,18 +275,22 @@ def backward(params, tape, dy, dstate=None):
     d_b_d = d_gamma_h_pre.sum(axis=(0, 1))
     d_x_hat_by_x_mean = d_x_hat * (1 - m) * (1 - gamma_x)
     d_x_mean = d_x_hat_by_x_mean.sum(axis=(0, 1))
-    d_W_r = outer_sum(d_r_pre, x_hat)
-    d_U_r = outer_sum(d_r_pre, s)
-    d_V_r = outer_sum(d_r_pre, m)
-    d_b_r = d_r_pre.sum(axis=(0, 1))
-    d_W_z = outer_sum(d_z_pre, x_hat)
-    d_U_z = outer_sum(d_z_pre, s)
-    d_V_z = outer_sum(d_z_pre, m)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_n = outer_sum(d_n_pre, x_hat)
-    d_U_n = outer_sum(d_n_pre, r_s)
-    d_V_n = outer_sum(d_n_pre, m)
-    d_b_n = d_n_pre.sum(axis=(0, 1))
+    d_W_rzn = outer_sum(x_hat, d_rzn_pre)
+    d_W_r = d_W_rzn[..., :H].T
+    d_U_rz = outer_sum(s, d_rzn_pre[..., :2 * H])
+    d_U_r = d_U_rz[..., :H].T
+    d_V_rzn = outer_sum(m, d_rzn_pre)
+    d_V_r = d_V_rzn[..., :H].T
+    d_b_rzn = d_rzn_pre.sum(axis=(0, 1))
+    d_b_r = d_b_rzn[..., :H]
+    d_W_z = d_W_rzn[..., H:2 * H].T
+    d_U_z = d_U_rz[..., H:2 * H].T
+    d_V_z = d_V_rzn[..., H:2 * H].T
+    d_b_z = d_b_rzn[..., H:2 * H]
+    d_W_n = d_W_rzn[..., 2 * H:3 * H].T
+    d_U_n = outer_sum(d_rzn_pre[..., 2 * H:3 * H], r_s)
+    d_V_n = d_V_rzn[..., 2 * H:3 * H].T
+    d_b_n = d_b_rzn[..., 2 * H:3 * H]
 
     dparams = {
         "w_x": d_w_x,
@@ -284,18 +298,18 @@ def backward(params, tape, dy, dstate=None):
         "W_d": d_W_d,
         "b_d": d_b_d,
         "x_mean": d_x_mean,
-        "W_r": d_W_r,
-        "U_r": d_U_r,
-        "V_r": d_V_r,
-        "b_r": d_b_r,
-        "W_z": d_W_z,
-        "U_z": d_U_z,
-        "V_z": d_V_z,
-        "b_z": d_b_z,
-        "W_n": d_W_n,
+        "W_r": d_W_r.copy(),
+        "U_r": d_U_r.copy(),
+        "V_r": d_V_r.copy(),
+        "b_r": d_b_r.copy(),
+        "W_z": d_W_z.copy(),
+        "U_z": d_U_z.copy(),
+        "V_z": d_V_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_n": d_W_n.copy(),
         "U_n": d_U_n,
-        "V_n": d_V_n,
-        "b_n": d_b_n,
+        "V_n": d_V_n.copy(),
+        "b_n": d_b_n.copy(),
     }
     dstart = {"h": d_h_next, "x_last": d_x_last_prev_rows[0]}
     return dparams, {"x": d_x, "m": d_m, "delta": d_delta}, dstart
@@ -306,6 +320,58 @@ def infer(params, inputs, state=None):
 
     Takes the arguments of forward; returns its outputs and the last state.
     """
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, H = size["T"], size["H"]
+    x = inputs["x"]
+    m = inputs["m"]
+    delta = inputs["delta"]
+    w_x, b_x, W_d, b_d = params["w_x"], params["b_x"], params["W_d"], params["b_d"]
+    x_mean, W_r, U_r, V_r = params["x_mean"], params["W_r"], params["U_r"], params["V_r"]
+    b_r, W_z, U_z, V_z, b_z = params["b_r"], params["W_z"], params["U_z"], params["V_z"], params["b_z"]
+    W_n, U_n, V_n, b_n = params["W_n"], params["U_n"], params["V_n"], params["b_n"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    V_rzn = np.concatenate([V_r.T, V_z.T, V_n.T], axis=-1)
+    b_rzn = np.concatenate([b_r, b_z, b_n], axis=-1)
+    W_rzn = np.ascontiguousarray(np.concatenate([W_r.T, W_z.T, W_n.T], axis=-1))
+    U_rz = np.ascontiguousarray(np.concatenate([U_r.T, U_z.T], axis=-1))
+
+    # all steps at once
+    gamma_x = np.exp(-np.maximum(w_x * delta + b_x, 0))
+    gamma_h = np.exp(-np.maximum(times(delta, W_d.T) + b_d, 0))
+    r_s_z_h_in = times(m, V_rzn, b_rzn)
+    x_hat_in = (1 - gamma_x) * x_mean
+    x_hat_in2 = 1 - m
+    x_hat_in3 = m * x
+    z_in = r_s_z_h_in[..., H:2 * H]
+    r_s_in = r_s_z_h_in[..., :H]
+    h_in = r_s_z_h_in[..., 2 * H:3 * H]
+
+    x_last_prev = state["x_last"]
+    for t in range(T):
+        # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+        x_hat = (gamma_x[t] * x_last_prev + x_hat_in[t]) * x_hat_in2[t] + x_hat_in3[t]
+        # x_last = m * x + (1 - m) * x_last[t-1]
+        x_last = x_last_prev * x_hat_in2[t] + x_hat_in3[t]
+        # s = gamma_h * h[t-1]
+        s = gamma_h[t] * h_prev[t]
+        W_rzn_x_hat = x_hat @ W_rzn
+        U_rz_s = s @ U_rz
+        # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        z = sigmoid(W_rzn_x_hat[..., H:2 * H] + U_rz_s[..., H:2 * H] + z_in[t])
+        # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        r_s = sigmoid(W_rzn_x_hat[..., :H] + U_rz_s[..., :H] + r_s_in[t]) * s
+        # h = (1 - z) * s + z * n
+        h[t] = (1 - z) * s + z * np.tanh(W_rzn_x_hat[..., 2 * H:3 * H] + r_s @ U_n.T + h_in[t])
+        x_last_prev = x_last
+
+    last = {"x_last": x_last_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, inputs, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    inputs = {name: one_step(a) for name, a in named("inputs", inputs, INPUTS).items()}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T = size["T"]
@@ -324,9 +390,9 @@ def infer(params, inputs, state=None):
     x_hat_in = (1 - gamma_x) * x_mean
     x_hat_in2 = 1 - m
     x_hat_in3 = m * x
-    z_in = times(m, V_z.T) + b_z
-    r_s_in = times(m, V_r.T) + b_r
-    h_in = times(m, V_n.T) + b_n
+    z_in = times(m, V_z.T, b_z)
+    r_s_in = times(m, V_r.T, b_r)
+    h_in = times(m, V_n.T, b_n)
 
     x_last_prev = state["x_last"]
     for t in range(T):
@@ -344,14 +410,8 @@ def infer(params, inputs, state=None):
         h[t] = (1 - z) * s + z * np.tanh(x_hat @ W_n.T + r_s @ U_n.T + h_in[t])
         x_last_prev = x_last
 
-    last = {"x_last": x_last_prev.copy(), "h": h_rows[-1].copy()}
-    return h.copy(), last
-
-
-def step(params, inputs, state=None):
-    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, {name: one_step(a) for name, a in inputs.items()}, state)
-    return y[0], state
+    state = {"x_last": x_last_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy()[0], state
 
 
 def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=None):
@@ -365,7 +425,7 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
     dot_inputs = along("dot_inputs", dot_inputs, INPUTS, size, dtype, ("T", "B"))
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     x = inputs["x"]
     m = inputs["m"]
     delta = inputs["delta"]
@@ -384,6 +444,26 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
     dot_V_n, dot_b_n = dot_params["V_n"], dot_params["b_n"]
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    dot_W_d2 = np.concatenate([W_d.T, dot_W_d.T], axis=-1)
+    V_r_T = V_r.T
+    V_z_T = V_z.T
+    V_n_T = V_n.T
+    parts2 = np.concatenate([V_r_T, dot_V_r.T, V_z_T, dot_V_z.T, V_n_T, dot_V_n.T], axis=-1)
+    V_rzn = np.concatenate([V_r_T, V_z_T, V_n_T], axis=-1)
+    W_r_T = W_r.T
+    W_z_T = W_z.T
+    W_n_T = W_n.T
+    parts4 = (
+        np.ascontiguousarray(
+            np.concatenate([W_r_T, dot_W_r.T, W_z_T, dot_W_z.T, W_n_T, dot_W_n.T], axis=-1)
+        )
+    )
+    W_rzn = np.ascontiguousarray(np.concatenate([W_r_T, W_z_T, W_n_T], axis=-1))
+    U_r_T = U_r.T
+    U_z_T = U_z.T
+    parts6 = np.ascontiguousarray(np.concatenate([U_r_T, dot_U_r.T, U_z_T, dot_U_z.T], axis=-1))
+    U_rz = np.ascontiguousarray(np.concatenate([U_r_T, U_z_T], axis=-1))
+    dot_U_n2 = np.ascontiguousarray(np.concatenate([U_n.T, dot_U_n.T], axis=-1))
 
     # all steps at once
     gamma_x_relu = np.maximum(w_x * delta + b_x, 0)
@@ -393,16 +473,19 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
         * np.greater(gamma_x_relu, 0).astype(dtype)
         * gamma_x
     )
-    gamma_h_relu = np.maximum(times(delta, W_d.T) + b_d, 0)
+    parts = times(delta, dot_W_d2)
+    gamma_h_relu = np.maximum(parts[..., :H] + b_d, 0)
     gamma_h = np.exp(-gamma_h_relu)
     dot_gamma_h = (
-        -(times(delta, dot_W_d.T) + times(dot_delta, W_d.T) + dot_b_d)
+        -(parts[..., H:2 * H] + times(dot_delta, W_d.T) + dot_b_d)
         * np.greater(gamma_h_relu, 0).astype(dtype)
         * gamma_h
     )
-    dot_V_r_m = times(m, dot_V_r.T) + times(dot_m, V_r.T)
-    dot_V_z_m = times(m, dot_V_z.T) + times(dot_m, V_z.T)
-    dot_V_n_m = times(m, dot_V_n.T) + times(dot_m, V_n.T)
+    parts3 = times(m, parts2)
+    dot_V_rzn_m_m = times(dot_m, V_rzn)
+    dot_V_r_m = parts3[..., H:2 * H] + dot_V_rzn_m_m[..., :H]
+    dot_V_z_m = parts3[..., 3 * H:4 * H] + dot_V_rzn_m_m[..., H:2 * H]
+    dot_V_n_m = parts3[..., 5 * H:6 * H] + dot_V_rzn_m_m[..., 2 * H:3 * H]
     x_hat_in = (1 - gamma_x) * x_mean
     x_hat_in2 = 1 - m
     x_hat_in3 = m * x
@@ -411,10 +494,10 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
     dot_x_hat_in3 = (1 - m) * gamma_x
     dot_x_hat_in4 = dot_x * m + dot_x_mean * (1 - m) * (1 - gamma_x)
     dot_x_last_in = dot_x * m
-    r_in = times(m, V_r.T) + b_r
-    z_in = times(m, V_z.T) + b_z
+    r_in = parts3[..., :H] + b_r
+    z_in = parts3[..., 2 * H:3 * H] + b_z
     dot_r_s_in = dot_V_r_m + dot_b_r
-    n_in = times(m, V_n.T) + b_n
+    n_in = parts3[..., 4 * H:5 * H] + b_n
     dot_h_in = dot_V_n_m + dot_b_n
     dot_h_in2 = dot_V_z_m + dot_b_z
 
@@ -435,23 +518,54 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
         # s = gamma_h * h[t-1]
         s = gamma_h[t] * h_prev[t]
         dot_s = dot_gamma_h[t] * h_prev[t] + dot_h_prev[t] * gamma_h[t]
+        parts5 = x_hat @ parts4
+        dot_W_rzn_x_hat_x_hat = dot_x_hat @ W_rzn
+        parts7 = s @ parts6
+        dot_U_rz_s_s = dot_s @ U_rz
         # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-        r = sigmoid(x_hat @ W_r.T + s @ U_r.T + r_in[t])
+        r = sigmoid(parts5[..., :H] + parts7[..., :H] + r_in[t])
         # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-        z = sigmoid(x_hat @ W_z.T + s @ U_z.T + z_in[t])
+        z = sigmoid(parts5[..., 2 * H:3 * H] + parts7[..., 2 * H:3 * H] + z_in[t])
         # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
         r_s = r * s
         dot_r_s = (
-            (x_hat @ dot_W_r.T + dot_x_hat @ W_r.T + s @ dot_U_r.T + dot_s @ U_r.T + dot_r_s_in[t]) * r * (1 - r) * s
+            (
+                parts5[..., H:2 * H]
+                + dot_W_rzn_x_hat_x_hat[..., :H]
+                + parts7[..., H:2 * H]
+                + dot_U_rz_s_s[..., :H]
+                + dot_r_s_in[t]
+            )
+            * r
+            * (1 - r)
+            * s
             + r * dot_s
         )
-        n = np.tanh(x_hat @ W_n.T + r_s @ U_n.T + n_in[t])
+        parts8 = r_s @ dot_U_n2
+        n = np.tanh(parts5[..., 4 * H:5 * H] + parts8[..., :H] + n_in[t])
         # h = (1 - z) * s + z * n
         h[t] = (1 - z) * s + z * n
         dot_h[t] = (
-            (x_hat @ dot_W_z.T + dot_x_hat @ W_z.T + s @ dot_U_z.T + dot_s @ U_z.T + dot_h_in2[t]) * z * (1 - z) * (n - s)
+            (
+                parts5[..., 3 * H:4 * H]
+                + dot_W_rzn_x_hat_x_hat[..., H:2 * H]
+                + parts7[..., 3 * H:4 * H]
+                + dot_U_rz_s_s[..., H:2 * H]
+                + dot_h_in2[t]
+            )
+            * z
+            * (1 - z)
+            * (n - s)
             + (1 - z) * dot_s
-            + z * (x_hat @ dot_W_n.T + dot_x_hat @ W_n.T + r_s @ dot_U_n.T + dot_r_s @ U_n.T + dot_h_in[t]) * (1 - n**2)
+            + z
+            * (
+                parts5[..., 5 * H:6 * H]
+                + dot_W_rzn_x_hat_x_hat[..., 2 * H:3 * H]
+                + parts8[..., H:2 * H]
+                + dot_r_s @ U_n.T
+                + dot_h_in[t]
+            )
+            * (1 - n**2)
         )
         x_last_prev, dot_x_last_prev = x_last, dot_x_last
 
@@ -496,12 +610,30 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     x_hat, dot_x_hat = (np.empty((T, B, I), dtype) for _ in range(2))
     s, dot_s, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s = (np.empty((T, B, H), dtype) for _ in range(9))
     dot_r_s, dot_n_pre, n, dot_n = (np.empty((T, B, H), dtype) for _ in range(4))
+    V_r_T = V_r.T
+    V_z_T = V_z.T
+    V_n_T = V_n.T
+    parts = np.concatenate([V_r_T, dot_V_r.T, V_z_T, dot_V_z.T, V_n_T, dot_V_n.T], axis=-1)
+    V_rzn = np.concatenate([V_r_T, V_z_T, V_n_T], axis=-1)
+    W_r_T = W_r.T
+    W_z_T = W_z.T
+    W_n_T = W_n.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate([W_r_T, dot_W_r.T, W_z_T, dot_W_z.T, W_n_T, dot_W_n.T], axis=-1)
+        )
+    )
+    W_rzn = np.ascontiguousarray(np.concatenate([W_r_T, W_z_T, W_n_T], axis=-1))
+    U_r_T = U_r.T
+    U_z_T = U_z.T
+    parts5 = np.ascontiguousarray(np.concatenate([U_r_T, dot_U_r.T, U_z_T, dot_U_z.T], axis=-1))
+    U_rz = np.ascontiguousarray(np.concatenate([U_r_T, U_z_T], axis=-1))
+    dot_U_n2 = np.ascontiguousarray(np.concatenate([U_n.T, dot_U_n.T], axis=-1))
 
     # all steps at once
     gamma_x_relu = np.maximum(w_x * delta + b_x, 0)
     dot_gamma_x_relu = (
-        (dot_w_x * delta + dot_delta * w_x + dot_b_x)
-        * np.greater(gamma_x_relu, 0).astype(dtype)
+        (dot_w_x * delta + dot_delta * w_x + dot_b_x) * np.greater(gamma_x_relu, 0).astype(dtype)
     )
     gamma_x = np.exp(-gamma_x_relu)
     dot_gamma_x = -dot_gamma_x_relu * gamma_x
@@ -512,9 +644,11 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     )
     gamma_h = np.exp(-gamma_h_relu)
     dot_gamma_h = -dot_gamma_h_relu * gamma_h
-    dot_V_r_m = times(m, dot_V_r.T) + times(dot_m, V_r.T)
-    dot_V_z_m = times(m, dot_V_z.T) + times(dot_m, V_z.T)
-    dot_V_n_m = times(m, dot_V_n.T) + times(dot_m, V_n.T)
+    parts2 = times(m, parts)
+    dot_V_rzn_m_m = times(dot_m, V_rzn)
+    dot_V_r_m = parts2[..., H:2 * H] + dot_V_rzn_m_m[..., :H]
+    dot_V_z_m = parts2[..., 3 * H:4 * H] + dot_V_rzn_m_m[..., H:2 * H]
+    dot_V_n_m = parts2[..., 5 * H:6 * H] + dot_V_rzn_m_m[..., 2 * H:3 * H]
     x_hat_in = (1 - gamma_x) * x_mean
     x_hat_in2 = 1 - m
     x_hat_in3 = m * x
@@ -524,11 +658,11 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     dot_x_hat_in4 = dot_x * m + dot_x_mean * (1 - m) * (1 - gamma_x)
     dot_x_last_in = dot_x * m
     dot_r_pre_in = dot_V_r_m + dot_b_r
-    r_in = times(m, V_r.T) + b_r
+    r_in = parts2[..., :H] + b_r
     dot_z_pre_in = dot_V_z_m + dot_b_z
-    z_in = times(m, V_z.T) + b_z
+    z_in = parts2[..., 2 * H:3 * H] + b_z
     dot_n_pre_in = dot_V_n_m + dot_b_n
-    n_in = times(m, V_n.T) + b_n
+    n_in = parts2[..., 4 * H:5 * H] + b_n
 
     for t in range(T):
         # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
@@ -542,53 +676,66 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         # x_last = m * x + (1 - m) * x_last[t-1]
         x_last[t] = x_last_prev[t] * x_hat_in2[t] + x_hat_in3[t]
         dot_x_last[t] = (
-            dot_m[t] * (x[t] - x_last_prev[t])
-            + dot_x_last_prev[t] * x_hat_in2[t]
-            + dot_x_last_in[t]
+            dot_m[t] * (x[t] - x_last_prev[t]) + dot_x_last_prev[t] * x_hat_in2[t] + dot_x_last_in[t]
         )
         # s = gamma_h * h[t-1]
         s[t] = gamma_h[t] * h_prev[t]
         dot_s[t] = dot_gamma_h[t] * h_prev[t] + dot_h_prev[t] * gamma_h[t]
+        parts4 = x_hat[t] @ parts3
+        dot_W_rzn_x_hat_x_hat = dot_x_hat[t] @ W_rzn
+        parts6 = s[t] @ parts5
+        dot_U_rz_s_s = dot_s[t] @ U_rz
         # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
         dot_r_pre[t] = (
-            x_hat[t] @ dot_W_r.T
-            + dot_x_hat[t] @ W_r.T
-            + s[t] @ dot_U_r.T
-            + dot_s[t] @ U_r.T
+            parts4[..., H:2 * H]
+            + dot_W_rzn_x_hat_x_hat[..., :H]
+            + parts6[..., H:2 * H]
+            + dot_U_rz_s_s[..., :H]
             + dot_r_pre_in[t]
         )
-        r[t] = sigmoid(x_hat[t] @ W_r.T + s[t] @ U_r.T + r_in[t])
+        r[t] = sigmoid(parts4[..., :H] + parts6[..., :H] + r_in[t])
         dot_r[t] = dot_r_pre[t] * r[t] * (1 - r[t])
         # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
         dot_z_pre[t] = (
-            x_hat[t] @ dot_W_z.T
-            + dot_x_hat[t] @ W_z.T
-            + s[t] @ dot_U_z.T
-            + dot_s[t] @ U_z.T
+            parts4[..., 3 * H:4 * H]
+            + dot_W_rzn_x_hat_x_hat[..., H:2 * H]
+            + parts6[..., 3 * H:4 * H]
+            + dot_U_rz_s_s[..., H:2 * H]
             + dot_z_pre_in[t]
         )
-        z[t] = sigmoid(x_hat[t] @ W_z.T + s[t] @ U_z.T + z_in[t])
+        z[t] = sigmoid(parts4[..., 2 * H:3 * H] + parts6[..., 2 * H:3 * H] + z_in[t])
         dot_z[t] = dot_z_pre[t] * z[t] * (1 - z[t])
         # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
         r_s[t] = r[t] * s[t]
         dot_r_s[t] = dot_r[t] * s[t] + dot_s[t] * r[t]
+        parts7 = r_s[t] @ dot_U_n2
         dot_n_pre[t] = (
-            x_hat[t] @ dot_W_n.T
-            + dot_x_hat[t] @ W_n.T
-            + r_s[t] @ dot_U_n.T
+            parts4[..., 5 * H:6 * H]
+            + dot_W_rzn_x_hat_x_hat[..., 2 * H:3 * H]
+            + parts7[..., H:2 * H]
             + dot_r_s[t] @ U_n.T
             + dot_n_pre_in[t]
         )
-        n[t] = np.tanh(x_hat[t] @ W_n.T + r_s[t] @ U_n.T + n_in[t])
+        n[t] = np.tanh(parts4[..., 4 * H:5 * H] + parts7[..., :H] + n_in[t])
         dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
         # h = (1 - z) * s + z * n
         h[t] = (1 - z[t]) * s[t] + z[t] * n[t]
         dot_h[t] = dot_z[t] * (n[t] - s[t]) + dot_s[t] * (1 - z[t]) + dot_n[t] * z[t]
     d_x_last_prev_rows, d_x_last_prev, d_x_last_next = carried(zeros["x_last"], T, last=True)
     d_dot_x_last_prev_rows, d_dot_x_last_prev, d_dot_x_last_next = carried(dstate["x_last"], T, last=True)
-    d_dot_n_pre, d_n_pre, d_dot_z_pre, d_z_pre, d_dot_r_pre = (np.empty((T, B, H), dtype) for _ in range(5))
-    d_r_pre, d_dot_s, d_s = (np.empty((T, B, H), dtype) for _ in range(3))
+    d_dot_n_pre2 = np.empty((T, B, 2 * H), dtype)
+    d_r_dot_r_z_dot_z_pre = np.empty((T, B, 4 * H), dtype)
+    d_dot_s, d_s = (np.empty((T, B, H), dtype) for _ in range(2))
     d_dot_x_hat, d_x_hat = (np.empty((T, B, I), dtype) for _ in range(2))
+    parts8 = np.concatenate([V_r.T, dot_V_r.T, V_z.T, dot_V_z.T], axis=-1)
+    dot_V_n2 = np.concatenate([V_n.T, dot_V_n.T], axis=-1)
+    dot_U_n2 = np.concatenate([U_n.T, dot_U_n.T], axis=-1)
+    parts5 = np.concatenate([U_r.T, dot_U_r.T, U_z.T, dot_U_z.T], axis=-1)
+    parts9 = np.concatenate([W_r.T, dot_W_r.T, W_z.T, dot_W_z.T], axis=-1)
+    dot_W_n2 = np.concatenate([W_n.T, dot_W_n.T], axis=-1)
+    UW_n = np.ascontiguousarray(np.concatenate([U_n, W_n], axis=-1))
+    UW_r = np.ascontiguousarray(np.concatenate([U_r, W_r], axis=-1))
+    UW_z = np.ascontiguousarray(np.concatenate([U_z, W_z], axis=-1))
 
     # all steps at once
     ddot_n_ddot_n_pre = 1 - n**2
@@ -611,54 +758,40 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         d_dot_h = dy[t] + d_dot_h_next
         # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
         d_dot_n = d_dot_h * z[t]
-        d_dot_n_pre[t] = d_dot_n * ddot_n_ddot_n_pre[t]
-        d_n_pre[t] = (
-            (d_dot_n * ddot_n_dn_pre[t] + d_h_next * z[t] + d_dot_h * dot_z[t])
-            * ddot_n_ddot_n_pre[t]
-        )
-        d_dot_r_s = d_dot_n_pre[t] @ U_n
-        d_r_s = d_n_pre[t] @ U_n + d_dot_n_pre[t] @ dot_U_n
+        d_dot_n_pre = d_dot_n * ddot_n_ddot_n_pre[t]
+        d_n_pre = (d_dot_n * ddot_n_dn_pre[t] + d_h_next * z[t] + d_dot_h * dot_z[t]) * ddot_n_ddot_n_pre[t]
+        np.concatenate([d_n_pre, d_dot_n_pre], axis=-1, out=d_dot_n_pre2[t])
+        d_dot_parts = d_dot_n_pre @ UW_n
+        d_dot_r_s = d_dot_parts[..., :H]
+        d_r_s = d_dot_n_pre2[t] @ dot_U_n2.T
         # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
         d_dot_z = d_dot_h * ddot_h_ddot_z[t]
-        d_dot_z_pre[t] = d_dot_z * ddot_z_ddot_z_pre[t]
-        d_z_pre[t] = (
+        d_dot_z_pre = d_dot_z * ddot_z_ddot_z_pre[t]
+        d_z_pre = (
             (d_dot_z * ddot_z_dz_pre[t] + d_h_next * ddot_h_ddot_z[t] + d_dot_h * ddot_h_dz_pre[t])
             * ddot_z_ddot_z_pre[t]
         )
         # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
         d_dot_r = d_dot_r_s * s[t]
-        d_dot_r_pre[t] = d_dot_r * ddot_r_ddot_r_pre[t]
-        d_r_pre[t] = (
-            (d_dot_r * ddot_r_dr_pre[t] + d_r_s * s[t] + d_dot_r_s * dot_s[t])
-            * ddot_r_ddot_r_pre[t]
-        )
+        d_dot_r_pre = d_dot_r * ddot_r_ddot_r_pre[t]
+        d_r_pre = (d_dot_r * ddot_r_dr_pre[t] + d_r_s * s[t] + d_dot_r_s * dot_s[t]) * ddot_r_ddot_r_pre[t]
+        np.concatenate([d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre], axis=-1, out=d_r_dot_r_z_dot_z_pre[t])
+        d_dot_parts2 = d_dot_r_pre @ UW_r
+        d_dot_parts3 = d_dot_z_pre @ UW_z
         # through s = gamma_h * h[t-1]
         d_dot_s[t] = (
-            d_dot_r_pre[t] @ U_r
-            + d_dot_z_pre[t] @ U_z
-            + d_dot_r_s * r[t]
-            + d_dot_h * ddot_h_ddot_s[t]
+            d_dot_parts2[..., :H] + d_dot_parts3[..., :H] + d_dot_r_s * r[t] + d_dot_h * ddot_h_ddot_s[t]
         )
         d_s[t] = (
-            d_r_pre[t] @ U_r
-            + d_dot_r_pre[t] @ dot_U_r
-            + d_z_pre[t] @ U_z
-            + d_dot_z_pre[t] @ dot_U_z
+            d_r_dot_r_z_dot_z_pre[t] @ parts5.T
             + d_r_s * r[t]
             + d_dot_r_s * dot_r[t]
             + d_h_next * ddot_h_ddot_s[t]
             - d_dot_h * dot_z[t]
         )
         # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        d_dot_x_hat[t] = d_dot_r_pre[t] @ W_r + d_dot_z_pre[t] @ W_z + d_dot_n_pre[t] @ W_n
-        d_x_hat[t] = (
-            d_r_pre[t] @ W_r
-            + d_dot_r_pre[t] @ dot_W_r
-            + d_z_pre[t] @ W_z
-            + d_dot_z_pre[t] @ dot_W_z
-            + d_n_pre[t] @ W_n
-            + d_dot_n_pre[t] @ dot_W_n
-        )
+        d_dot_x_hat[t] = d_dot_parts2[..., H:H + I] + d_dot_parts3[..., H:H + I] + d_dot_parts[..., H:H + I]
+        d_x_hat[t] = d_dot_n_pre2[t] @ dot_W_n2.T + d_r_dot_r_z_dot_z_pre[t] @ parts9.T
         d_h_prev = d_s[t] * gamma_h[t] + d_dot_s[t] * dot_gamma_h[t]
         d_x_last_prev[t] = (
             d_x_hat[t] * dx_hat_dx_last_prev[t]
@@ -668,12 +801,17 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         )
         d_dot_h_prev = d_dot_s[t] * gamma_h[t]
         d_dot_x_last_prev[t] = (
-            d_dot_x_hat[t] * dx_hat_dx_last_prev[t]
-            + d_dot_x_last_next[t] * dx_last_dx_last_prev[t]
+            d_dot_x_hat[t] * dx_hat_dx_last_prev[t] + d_dot_x_last_next[t] * dx_last_dx_last_prev[t]
         )
         d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
 
     # all steps at once
+    d_r_pre_steps = d_r_dot_r_z_dot_z_pre[..., :H]
+    d_dot_r_pre_steps = d_r_dot_r_z_dot_z_pre[..., H:2 * H]
+    d_z_pre_steps = d_r_dot_r_z_dot_z_pre[..., 2 * H:3 * H]
+    d_dot_z_pre_steps = d_r_dot_r_z_dot_z_pre[..., 3 * H:4 * H]
+    d_n_pre_steps = d_dot_n_pre2[..., :H]
+    d_dot_n_pre_steps = d_dot_n_pre2[..., H:2 * H]
     d_dot_gamma_h = d_dot_s * h_prev
     d_dot_gamma_h_pre = -d_dot_gamma_h * gamma_h * np.greater(gamma_h_relu, 0).astype(dtype)
     d_gamma_h_pre = (
@@ -684,22 +822,29 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     d_dot_gamma_x = d_dot_x_hat * (1 - m) * (x_last_prev - x_mean)
     d_dot_gamma_x_pre = -d_dot_gamma_x * gamma_x * np.greater(gamma_x_relu, 0).astype(dtype)
     d_gamma_x_pre = (
-        -(d_x_hat * (1 - m) * (x_last_prev - x_mean) - d_dot_gamma_x * dot_gamma_x_relu + ((1 - m) * dot_x_last_prev - (1 - m) * dot_x_mean + (x_mean - x_last_prev) * dot_m) * d_dot_x_hat)
+        -(
+            d_x_hat * (1 - m) * (x_last_prev - x_mean)
+            - d_dot_gamma_x * dot_gamma_x_relu
+            + ((1 - m) * dot_x_last_prev - (1 - m) * dot_x_mean + (x_mean - x_last_prev) * dot_m)
+            * d_dot_x_hat
+        )
         * gamma_x
         * np.greater(gamma_x_relu, 0).astype(dtype)
     )
     d_x = d_x_hat * m + m * d_x_last_next + d_dot_x_hat * dot_m + dot_m * d_dot_x_last_next
     d_m = (
-        d_x_hat * (x - gamma_x * x_last_prev - (1 - gamma_x) * x_mean)
+        times(d_dot_n_pre2, dot_V_n2.T)
+        + times(d_r_dot_r_z_dot_z_pre, parts8.T)
+        + d_x_hat * (x - gamma_x * x_last_prev - (1 - gamma_x) * x_mean)
         + (x - x_last_prev) * d_x_last_next
-        + (dot_x - gamma_x * dot_x_last_prev - (1 - gamma_x) * dot_x_mean - (x_last_prev - x_mean) * dot_gamma_x) * d_dot_x_hat
+        + (
+            dot_x
+            - gamma_x * dot_x_last_prev
+            - (1 - gamma_x) * dot_x_mean
+            - (x_last_prev - x_mean) * dot_gamma_x
+        )
+        * d_dot_x_hat
         + (dot_x - dot_x_last_prev) * d_dot_x_last_next
-        + times(d_r_pre, V_r)
-        + times(d_dot_r_pre, dot_V_r)
-        + times(d_z_pre, V_z)
-        + times(d_dot_z_pre, dot_V_z)
-        + times(d_n_pre, V_n)
-        + times(d_dot_n_pre, dot_V_n)
     )
     d_delta = (
         d_gamma_x_pre * w_x
@@ -717,27 +862,27 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     d_x_mean_x_hat = d_x_hat_by_x_mean.sum(axis=(0, 1))
     d_dot_x_hat_by_x_mean = d_dot_x_hat * (dot_m * (gamma_x - 1) - dot_gamma_x * (1 - m))
     d_x_mean_dot_x_hat = d_dot_x_hat_by_x_mean.sum(axis=(0, 1))
-    d_W_r_W_r_x_hat = outer_sum(d_r_pre, x_hat)
-    d_W_r_dot_W_r_x_hat_x_hat = outer_sum(d_dot_r_pre, dot_x_hat)
-    d_U_r_U_r_s = outer_sum(d_r_pre, s)
-    d_U_r_dot_U_r_s_s = outer_sum(d_dot_r_pre, dot_s)
-    d_V_r_V_r_m = outer_sum(d_r_pre, m)
-    d_V_r_dot_V_r_m_m = outer_sum(d_dot_r_pre, dot_m)
-    d_b_r = d_r_pre.sum(axis=(0, 1))
-    d_W_z_W_z_x_hat = outer_sum(d_z_pre, x_hat)
-    d_W_z_dot_W_z_x_hat_x_hat = outer_sum(d_dot_z_pre, dot_x_hat)
-    d_U_z_U_z_s = outer_sum(d_z_pre, s)
-    d_U_z_dot_U_z_s_s = outer_sum(d_dot_z_pre, dot_s)
-    d_V_z_V_z_m = outer_sum(d_z_pre, m)
-    d_V_z_dot_V_z_m_m = outer_sum(d_dot_z_pre, dot_m)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_n_W_n_x_hat = outer_sum(d_n_pre, x_hat)
-    d_W_n_dot_W_n_x_hat_x_hat = outer_sum(d_dot_n_pre, dot_x_hat)
-    d_U_n_U_n_r_s = outer_sum(d_n_pre, r_s)
-    d_U_n_dot_U_n_r_s_r_s = outer_sum(d_dot_n_pre, dot_r_s)
-    d_V_n_V_n_m = outer_sum(d_n_pre, m)
-    d_V_n_dot_V_n_m_m = outer_sum(d_dot_n_pre, dot_m)
-    d_b_n = d_n_pre.sum(axis=(0, 1))
+    d_W_r_W_r_x_hat = outer_sum(d_r_pre_steps, x_hat)
+    d_W_r_dot_W_r_x_hat_x_hat = outer_sum(d_dot_r_pre_steps, dot_x_hat)
+    d_U_r_U_r_s = outer_sum(d_r_pre_steps, s)
+    d_U_r_dot_U_r_s_s = outer_sum(d_dot_r_pre_steps, dot_s)
+    d_V_r_V_r_m = outer_sum(d_r_pre_steps, m)
+    d_V_r_dot_V_r_m_m = outer_sum(d_dot_r_pre_steps, dot_m)
+    d_b_r = d_r_pre_steps.sum(axis=(0, 1))
+    d_W_z_W_z_x_hat = outer_sum(d_z_pre_steps, x_hat)
+    d_W_z_dot_W_z_x_hat_x_hat = outer_sum(d_dot_z_pre_steps, dot_x_hat)
+    d_U_z_U_z_s = outer_sum(d_z_pre_steps, s)
+    d_U_z_dot_U_z_s_s = outer_sum(d_dot_z_pre_steps, dot_s)
+    d_V_z_V_z_m = outer_sum(d_z_pre_steps, m)
+    d_V_z_dot_V_z_m_m = outer_sum(d_dot_z_pre_steps, dot_m)
+    d_b_z = d_z_pre_steps.sum(axis=(0, 1))
+    d_W_n_W_n_x_hat = outer_sum(d_n_pre_steps, x_hat)
+    d_W_n_dot_W_n_x_hat_x_hat = outer_sum(d_dot_n_pre_steps, dot_x_hat)
+    d_U_n_U_n_r_s = outer_sum(d_n_pre_steps, r_s)
+    d_U_n_dot_U_n_r_s_r_s = outer_sum(d_dot_n_pre_steps, dot_r_s)
+    d_V_n_V_n_m = outer_sum(d_n_pre_steps, m)
+    d_V_n_dot_V_n_m_m = outer_sum(d_dot_n_pre_steps, dot_m)
+    d_b_n = d_n_pre_steps.sum(axis=(0, 1))
     d_w_x = d_w_x_gamma_x_pre + d_w_x_dot_gamma_x_pre
     d_W_d = d_W_d_W_d_delta + d_W_d_dot_W_d_delta_delta
     d_x_mean = d_x_mean_x_hat + d_x_mean_dot_x_hat
@@ -780,9 +925,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

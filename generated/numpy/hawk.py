@@ -150,7 +150,10 @@ def backward(params, tape, dy, dstate=None):
     d_W_y_x = (
         dy
         * h
-        * (0.3989422804014327 * W_y_x * np.exp(-0.5 * W_y_x**2) + 0.5 * erfc(-0.7071067811865476 * W_y_x))
+        * (
+            0.3989422804014327 * W_y_x * np.exp(-0.5 * W_y_x**2)
+            + 0.5 * erfc(-0.7071067811865476 * W_y_x)
+        )
     )
     d_x_W_y_x = times(d_W_y_x, W_y)
     dh_dh = dy * gelu_W_y_x
@@ -197,6 +200,40 @@ def infer(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    T, H = size["T"], size["H"]
+    W_u, W_a, b_a, W_i, b_i = params["W_u"], params["W_a"], params["b_a"], params["W_i"], params["b_i"]
+    Lambda, W_y = params["Lambda"], params["W_y"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    # a = exp(-c * softplus(-Lambda) * r)
+    a_softplus = np.log1p(np.exp(-np.abs(-Lambda))) + np.maximum(-Lambda, 0)
+    W_ai = np.concatenate([W_a.T, W_i.T], axis=-1)
+
+    # all steps at once
+    u = times(x, W_u.T)
+    W_ai_u = times(u, W_ai)
+    i = sigmoid(W_ai_u[..., H:2 * H] + b_i)
+    a = np.exp(-c * a_softplus * sigmoid(W_ai_u[..., :H] + b_a))
+    h_sqrt = np.sqrt(1 - a**2)
+    W_y_x = times(x, W_y.T)
+    gelu_W_y_x = 0.5 * W_y_x * erfc(-0.7071067811865476 * W_y_x)
+    h_in = h_sqrt * i * u
+
+    for t in range(T):
+        # h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+        h[t] = a[t] * h_prev[t] + h_in[t]
+
+    # all steps at once
+    y = h * gelu_W_y_x
+
+    last = {"h": h_rows[-1].copy()}
+    return y, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
     T = size["T"]
     W_u, W_a, b_a, W_i, b_i = params["W_u"], params["W_a"], params["b_a"], params["W_i"], params["b_i"]
     Lambda, W_y = params["Lambda"], params["W_y"]
@@ -220,13 +257,7 @@ def infer(params, x, state=None):
     # all steps at once
     y = h * gelu_W_y_x
 
-    last = {"h": h_rows[-1].copy()}
-    return y, last
-
-
-def step(params, x, state=None):
-    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
+    state = {"h": h_rows[-1].copy()}
     return y[0], state
 
 
@@ -241,7 +272,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     dot_x = dot_inputs["x"]
     W_u, W_a, b_a, W_i, b_i = params["W_u"], params["W_a"], params["b_a"], params["W_i"], params["b_i"]
     Lambda, W_y = params["Lambda"], params["W_y"]
@@ -253,16 +284,25 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # a = exp(-c * softplus(-Lambda) * r)
     a_softplus = np.log1p(np.exp(-np.abs(-Lambda))) + np.maximum(-Lambda, 0)
     dot_a_softplus = dot_Lambda * np.expm1(-a_softplus)
+    W_a_T = W_a.T
+    W_i_T = W_i.T
+    parts = np.concatenate([W_a_T, dot_W_a.T, W_i_T, dot_W_i.T], axis=-1)
+    W_ai = np.concatenate([W_a_T, W_i_T], axis=-1)
 
     # all steps at once
     u = times(x, W_u.T)
     dot_u = times(x, dot_W_u.T) + times(dot_x, W_u.T)
-    r = sigmoid(times(u, W_a.T) + b_a)
-    i = sigmoid(times(u, W_i.T) + b_i)
-    dot_i = (times(u, dot_W_i.T) + times(dot_u, W_i.T) + dot_b_i) * i * (1 - i)
+    parts2 = times(u, parts)
+    dot_W_ai_u_u = times(dot_u, W_ai)
+    r = sigmoid(parts2[..., :H] + b_a)
+    i = sigmoid(parts2[..., 2 * H:3 * H] + b_i)
+    dot_i = (parts2[..., 3 * H:4 * H] + dot_W_ai_u_u[..., H:2 * H] + dot_b_i) * i * (1 - i)
     a = np.exp(-c * a_softplus * r)
     dot_a = (
-        (-dot_a_softplus * r * c - (times(u, dot_W_a.T) + times(dot_u, W_a.T) + dot_b_a) * r * (1 - r) * c * a_softplus)
+        (
+            -dot_a_softplus * r * c
+            - (parts2[..., H:2 * H] + dot_W_ai_u_u[..., :H] + dot_b_a) * r * (1 - r) * c * a_softplus
+        )
         * a
     )
     h_sqrt = np.sqrt(1 - a**2)
@@ -271,7 +311,10 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     gelu_W_y_x = 0.5 * W_y_x * erfc(-0.7071067811865476 * W_y_x)
     dot_gelu_W_y_x = (
         (times(x, dot_W_y.T) + times(dot_x, W_y.T))
-        * (0.3989422804014327 * W_y_x * np.exp(-0.5 * W_y_x**2) + 0.5 * erfc(-0.7071067811865476 * W_y_x))
+        * (
+            0.3989422804014327 * W_y_x * np.exp(-0.5 * W_y_x**2)
+            + 0.5 * erfc(-0.7071067811865476 * W_y_x)
+        )
     )
     h_in = h_sqrt * i * u
     dot_h_in = dot_h_sqrt * i * u + dot_i * h_sqrt * u + dot_u * h_sqrt * i
@@ -334,7 +377,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     gelu_W_y_x = 0.5 * W_y_x * erfc(-0.7071067811865476 * W_y_x)
     dot_gelu_W_y_x = (
         dot_W_y_x
-        * (0.3989422804014327 * W_y_x * np.exp(-0.5 * W_y_x**2) + 0.5 * erfc(-0.7071067811865476 * W_y_x))
+        * (
+            0.3989422804014327 * W_y_x * np.exp(-0.5 * W_y_x**2)
+            + 0.5 * erfc(-0.7071067811865476 * W_y_x)
+        )
     )
     h_in = h_sqrt * i * u
     dot_h_in = dot_h_sqrt * i * u + dot_i * h_sqrt * u + dot_u * h_sqrt * i
@@ -349,11 +395,24 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_gelu_W_y_x = dy * h
     d_dot_W_y_x = (
         d_dot_gelu_W_y_x
-        * (0.3989422804014327 * W_y_x * np.exp(-0.5 * W_y_x**2) + 0.5 * erfc(-0.7071067811865476 * W_y_x))
+        * (
+            0.3989422804014327 * W_y_x * np.exp(-0.5 * W_y_x**2)
+            + 0.5 * erfc(-0.7071067811865476 * W_y_x)
+        )
     )
     d_W_y_x = (
-        dy * dot_h * (0.3989422804014327 * W_y_x * np.exp(-0.5 * W_y_x**2) + 0.5 * erfc(-0.7071067811865476 * W_y_x))
-        + (0.7978845608028654 * np.exp(-0.5 * W_y_x**2) - 0.3989422804014327 * W_y_x**2 * np.exp(-0.5 * W_y_x**2)) * d_dot_gelu_W_y_x * dot_W_y_x
+        dy
+        * dot_h
+        * (
+            0.3989422804014327 * W_y_x * np.exp(-0.5 * W_y_x**2)
+            + 0.5 * erfc(-0.7071067811865476 * W_y_x)
+        )
+        + (
+            0.7978845608028654 * np.exp(-0.5 * W_y_x**2)
+            - 0.3989422804014327 * W_y_x**2 * np.exp(-0.5 * W_y_x**2)
+        )
+        * d_dot_gelu_W_y_x
+        * dot_W_y_x
     )
     d_x_W_y_x = times(d_W_y_x, W_y)
     d_x_dot_W_y_x_W_y = times(d_dot_W_y_x, dot_W_y)
@@ -375,7 +434,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_a = d_dot_h * h_prev - d_dot_h_sqrt * a / h_sqrt
     d_dot_a_pre = d_dot_a * a
     d_a_pre = (
-        (d_dot_a * dot_a_pre - (d_dot_h_sqrt * dot_a * a / h_sqrt**2 + d_h * i * u + (i * dot_u + u * dot_i) * d_dot_h) * a / h_sqrt - d_dot_h_sqrt * dot_a / h_sqrt + d_h * h_prev + d_dot_h * dot_h_prev)
+        (
+            d_dot_a * dot_a_pre
+            - (d_dot_h_sqrt * dot_a * a / h_sqrt**2 + d_h * i * u + (i * dot_u + u * dot_i) * d_dot_h)
+            * a
+            / h_sqrt
+            - d_dot_h_sqrt * dot_a / h_sqrt
+            + d_h * h_prev
+            + d_dot_h * dot_h_prev
+        )
         * a
     )
     d_dot_a_softplus_dot_a_pre = np.einsum("tbh,tbh->h", d_dot_a_pre, r)
@@ -384,14 +451,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_i = d_dot_h * h_sqrt * u
     d_dot_i_pre = d_dot_i * i * (1 - i)
     d_i_pre = (
-        (d_dot_i * (dot_i_pre * (1 - i) - dot_i_pre * i) + d_h * h_sqrt * u + (h_sqrt * dot_u + u * dot_h_sqrt) * d_dot_h)
+        (
+            d_dot_i * (dot_i_pre * (1 - i) - dot_i_pre * i)
+            + d_h * h_sqrt * u
+            + (h_sqrt * dot_u + u * dot_h_sqrt) * d_dot_h
+        )
         * i
         * (1 - i)
     )
     d_dot_r = -d_dot_a_pre * c * a_softplus
     d_dot_r_pre = d_dot_r * r * (1 - r)
     d_r_pre = (
-        (d_dot_r * (dot_r_pre * (1 - r) - dot_r_pre * r) - d_a_pre * c * a_softplus - c * d_dot_a_pre * dot_a_softplus)
+        (
+            d_dot_r * (dot_r_pre * (1 - r) - dot_r_pre * r)
+            - d_a_pre * c * a_softplus
+            - c * d_dot_a_pre * dot_a_softplus
+        )
         * r
         * (1 - r)
     )
@@ -419,7 +494,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_W_a = d_W_a_W_a_u + d_W_a_dot_W_a_u_u
     d_W_i = d_W_i_W_i_u + d_W_i_dot_W_i_u_u
     d_Lambda = (
-        (-d_dot_a_softplus_dot_a_pre * c * dot_Lambda * (-np.expm1(-a_softplus) - 1) - c * d_a_softplus_a_pre - c * d_a_softplus_dot_a_pre)
+        (
+            -d_dot_a_softplus_dot_a_pre * c * dot_Lambda * (-np.expm1(-a_softplus) - 1)
+            - c * d_a_softplus_a_pre
+            - c * d_a_softplus_dot_a_pre
+        )
         * np.expm1(-a_softplus)
     )
     d_W_y = d_W_y_W_y_x + d_W_y_dot_W_y_x_x
@@ -449,9 +528,12 @@ def erfc(a):
     return np.array([math.erfc(x) for x in a.ravel()], a.dtype).reshape(a.shape)
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -76,7 +76,7 @@ def forward(params, x, state=None):
     h_rows, h_prev, h = carried(state["h"], T)
 
     # all steps at once
-    h_in = times(x, U.T) + b
+    h_in = times(x, U.T, b)
 
     for t in range(T):
         # h = relu(U @ x + W @ h[t-1] + b)
@@ -136,7 +136,7 @@ def infer(params, x, state=None):
     h_rows, h_prev, h = carried(state["h"], T)
 
     # all steps at once
-    h_in = times(x, U.T) + b
+    h_in = times(x, U.T, b)
 
     for t in range(T):
         # h = relu(U @ x + W @ h[t-1] + b)
@@ -148,8 +148,22 @@ def infer(params, x, state=None):
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    U, W, b = params["U"], params["W"], params["b"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    h_in = times(x, U.T, b)
+
+    for t in range(T):
+        # h = relu(U @ x + W @ h[t-1] + b)
+        h[t] = np.maximum(h_prev[t] @ W.T + h_in[t], 0)
+
+    state = {"h": h_rows[-1].copy()}
+    return h.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -163,23 +177,27 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     dot_x = dot_inputs["x"]
     U, W, b = params["U"], params["W"], params["b"]
     dot_U, dot_W, dot_b = dot_params["U"], dot_params["W"], dot_params["b"]
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    dot_U2 = np.concatenate([U.T, dot_U.T], axis=-1)
+    dot_W2 = np.ascontiguousarray(np.concatenate([W.T, dot_W.T], axis=-1))
 
     # all steps at once
-    dot_U_x = times(x, dot_U.T) + times(dot_x, U.T)
-    h_in = times(x, U.T) + b
+    U_x_dot_U_x_U = times(x, dot_U2)
+    dot_U_x = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T)
+    h_in = U_x_dot_U_x_U[..., :H] + b
     dot_h_in = dot_U_x + dot_b
 
     for t in range(T):
+        W_h_dot_W_h_W = h_prev[t] @ dot_W2
         # h = relu(U @ x + W @ h[t-1] + b)
-        h[t] = np.maximum(h_prev[t] @ W.T + h_in[t], 0)
+        h[t] = np.maximum(W_h_dot_W_h_W[..., :H] + h_in[t], 0)
         dot_h[t] = (
-            (h_prev[t] @ dot_W.T + dot_h_prev[t] @ W.T + dot_h_in[t])
+            (W_h_dot_W_h_W[..., H:2 * H] + dot_h_prev[t] @ W.T + dot_h_in[t])
             * np.greater(h[t], 0).astype(dtype)
         )
 
@@ -206,20 +224,26 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     zeros = filled("state", None, size, dtype)
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    dot_U2 = np.concatenate([U.T, dot_U.T], axis=-1)
+    dot_W2 = np.ascontiguousarray(np.concatenate([W.T, dot_W.T], axis=-1))
 
     # all steps at once
-    dot_U_x = times(x, dot_U.T) + times(dot_x, U.T)
-    h_in = times(x, U.T) + b
+    U_x_dot_U_x_U = times(x, dot_U2)
+    dot_U_x = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T)
+    h_in = U_x_dot_U_x_U[..., :H] + b
     dot_h_in = dot_U_x + dot_b
 
     for t in range(T):
+        W_h_dot_W_h_W = h_prev[t] @ dot_W2
         # h = relu(U @ x + W @ h[t-1] + b)
-        h[t] = np.maximum(h_prev[t] @ W.T + h_in[t], 0)
+        h[t] = np.maximum(W_h_dot_W_h_W[..., :H] + h_in[t], 0)
         dot_h[t] = (
-            (h_prev[t] @ dot_W.T + dot_h_prev[t] @ W.T + dot_h_in[t])
+            (W_h_dot_W_h_W[..., H:2 * H] + dot_h_prev[t] @ W.T + dot_h_in[t])
             * np.greater(h[t], 0).astype(dtype)
         )
-    d_dot_h_pre, d_h_pre = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_dot_h_pre2 = np.empty((T, B, 2 * H), dtype)
+    dot_U2 = np.concatenate([U.T, dot_U.T], axis=-1)
+    dot_W2 = np.concatenate([W.T, dot_W.T], axis=-1)
 
     # all steps at once
     ddot_h_ddot_h_pre = np.greater(h, 0).astype(dtype)
@@ -228,19 +252,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_next = dstate["h"]
     for t in reversed(range(T)):
         # through h = relu(U @ x + W @ h[t-1] + b)
-        d_dot_h_pre[t] = (dy[t] + d_dot_h_next) * ddot_h_ddot_h_pre[t]
-        d_h_pre[t] = d_h_next * ddot_h_ddot_h_pre[t]
-        d_h_prev = d_h_pre[t] @ W + d_dot_h_pre[t] @ dot_W
-        d_dot_h_prev = d_dot_h_pre[t] @ W
+        d_dot_h_pre = (dy[t] + d_dot_h_next) * ddot_h_ddot_h_pre[t]
+        d_h_pre = d_h_next * ddot_h_ddot_h_pre[t]
+        np.concatenate([d_h_pre, d_dot_h_pre], axis=-1, out=d_dot_h_pre2[t])
+        d_h_prev = d_dot_h_pre2[t] @ dot_W2.T
+        d_dot_h_prev = d_dot_h_pre @ W
         d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
 
     # all steps at once
-    d_x = times(d_h_pre, U) + times(d_dot_h_pre, dot_U)
-    d_U_U_x = outer_sum(d_h_pre, x)
-    d_U_dot_U_x_x = outer_sum(d_dot_h_pre, dot_x)
-    d_W_W_h = outer_sum(d_h_pre, h_prev)
-    d_W_dot_W_h_h_prev = outer_sum(d_dot_h_pre, dot_h_prev)
-    d_b = d_h_pre.sum(axis=(0, 1))
+    d_h_pre_steps = d_dot_h_pre2[..., :H]
+    d_dot_h_pre_steps = d_dot_h_pre2[..., H:2 * H]
+    d_x = times(d_dot_h_pre2, dot_U2.T)
+    d_U_U_x = outer_sum(d_h_pre_steps, x)
+    d_U_dot_U_x_x = outer_sum(d_dot_h_pre_steps, dot_x)
+    d_W_W_h = outer_sum(d_h_pre_steps, h_prev)
+    d_W_dot_W_h_h_prev = outer_sum(d_dot_h_pre_steps, dot_h_prev)
+    d_b = d_h_pre_steps.sum(axis=(0, 1))
     d_U = d_U_U_x + d_U_dot_U_x_x
     d_W = d_W_W_h + d_W_dot_W_h_h_prev
 
@@ -249,9 +276,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     return dot_dparams, d_x, dot_dstart
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -92,16 +92,21 @@ def forward(params, x, state=None):
     b_c = params["b_c"]
     h_rows, h_prev, h = carried(state["h"], T)
     g, sigmoid_s, h_sigmoid = (np.empty((T, B, H), dtype) for _ in range(3))
+    W_fc = np.concatenate([W_f.T, W_c.T], axis=-1)
+    b_fc = np.concatenate([b_f, b_c], axis=-1)
+    U_fc = np.ascontiguousarray(np.concatenate([U_f.T, U_c.T], axis=-1))
 
     # all steps at once
-    s_in = times(x, W_f.T) + b_f
-    g_in = times(x, W_c.T) + b_c
+    sg_in = times(x, W_fc, b_fc)
+    s_in = sg_in[..., :H]
+    g_in = sg_in[..., H:2 * H]
 
     for t in range(T):
+        U_fc_h = h_prev[t] @ U_fc
         # s = W_f @ x + U_f @ h[t-1] + b_f
-        s = h_prev[t] @ U_f.T + s_in[t]
+        s = U_fc_h[..., :H] + s_in[t]
         # g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        g[t] = np.tanh(h_prev[t] @ U_c.T + g_in[t])
+        g[t] = np.tanh(U_fc_h[..., H:2 * H] + g_in[t])
         # h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
         sigmoid_s[t] = sigmoid(s)
         h_sigmoid[t] = sigmoid(s - beta)
@@ -126,7 +131,9 @@ def backward(params, tape, dy, dstate=None):
     T, B, H = size["T"], size["B"], size["H"]
     W_f, U_f, W_c, U_c = params["W_f"], params["U_f"], params["W_c"], params["U_c"]
     x, h_prev, g, sigmoid_s, h_sigmoid = tape.x, tape.h_prev, tape.g, tape.sigmoid_s, tape.h_sigmoid
-    d_g_pre, d_s = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_s_g_pre = np.empty((T, B, 2 * H), dtype)
+    W_fc = np.concatenate([W_f.T, W_c.T], axis=-1)
+    U_fc = np.concatenate([U_f.T, U_c.T], axis=-1)
 
     # all steps at once
     dh_dg_pre = (1 - h_sigmoid) * (1 - g**2)
@@ -138,28 +145,32 @@ def backward(params, tape, dy, dstate=None):
         # through h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
         d_h = dy[t] + d_h_next
         # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        d_g_pre[t] = d_h * dh_dg_pre[t]
+        d_g_pre = d_h * dh_dg_pre[t]
         # through s = W_f @ x + U_f @ h[t-1] + b_f
-        d_s[t] = d_h * dh_ds[t] + d_h * dh_ds2[t]
-        d_h_prev = d_s[t] @ U_f + d_g_pre[t] @ U_c + d_h * sigmoid_s[t]
+        d_s = d_h * dh_ds[t] + d_h * dh_ds2[t]
+        np.concatenate([d_s, d_g_pre], axis=-1, out=d_s_g_pre[t])
+        d_h_prev = d_s_g_pre[t] @ U_fc.T + d_h * sigmoid_s[t]
         d_h_next = d_h_prev
 
     # all steps at once
-    d_x = times(d_s, W_f) + times(d_g_pre, W_c)
-    d_W_f = outer_sum(d_s, x)
-    d_U_f = outer_sum(d_s, h_prev)
-    d_b_f = d_s.sum(axis=(0, 1))
-    d_W_c = outer_sum(d_g_pre, x)
-    d_U_c = outer_sum(d_g_pre, h_prev)
-    d_b_c = d_g_pre.sum(axis=(0, 1))
+    d_x = times(d_s_g_pre, W_fc.T)
+    d_W_fc = outer_sum(x, d_s_g_pre)
+    d_W_f = d_W_fc[..., :H].T
+    d_U_fc = outer_sum(h_prev, d_s_g_pre)
+    d_U_f = d_U_fc[..., :H].T
+    d_b_fc = d_s_g_pre.sum(axis=(0, 1))
+    d_b_f = d_b_fc[..., :H]
+    d_W_c = d_W_fc[..., H:2 * H].T
+    d_U_c = d_U_fc[..., H:2 * H].T
+    d_b_c = d_b_fc[..., H:2 * H]
 
     dparams = {
-        "W_f": d_W_f,
-        "U_f": d_U_f,
-        "b_f": d_b_f,
-        "W_c": d_W_c,
-        "U_c": d_U_c,
-        "b_c": d_b_c,
+        "W_f": d_W_f.copy(),
+        "U_f": d_U_f.copy(),
+        "b_f": d_b_f.copy(),
+        "W_c": d_W_c.copy(),
+        "U_c": d_U_c.copy(),
+        "b_c": d_b_c.copy(),
     }
     dstart = {"h": d_h_next}
     return dparams, d_x, dstart
@@ -172,20 +183,25 @@ def infer(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
-    T = size["T"]
+    T, H = size["T"], size["H"]
     W_f, U_f, b_f, W_c, U_c = params["W_f"], params["U_f"], params["b_f"], params["W_c"], params["U_c"]
     b_c = params["b_c"]
     h_rows, h_prev, h = carried(state["h"], T)
+    W_fc = np.concatenate([W_f.T, W_c.T], axis=-1)
+    b_fc = np.concatenate([b_f, b_c], axis=-1)
+    U_fc = np.ascontiguousarray(np.concatenate([U_f.T, U_c.T], axis=-1))
 
     # all steps at once
-    s_in = times(x, W_f.T) + b_f
-    h_in = times(x, W_c.T) + b_c
+    sh_in = times(x, W_fc, b_fc)
+    s_in = sh_in[..., :H]
+    h_in = sh_in[..., H:2 * H]
 
     for t in range(T):
+        U_fc_h = h_prev[t] @ U_fc
         # s = W_f @ x + U_f @ h[t-1] + b_f
-        s = h_prev[t] @ U_f.T + s_in[t]
+        s = U_fc_h[..., :H] + s_in[t]
         # h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
-        h[t] = sigmoid(s) * h_prev[t] + (1 - sigmoid(s - beta)) * np.tanh(h_prev[t] @ U_c.T + h_in[t])
+        h[t] = sigmoid(s) * h_prev[t] + (1 - sigmoid(s - beta)) * np.tanh(U_fc_h[..., H:2 * H] + h_in[t])
 
     last = {"h": h_rows[-1].copy()}
     return h.copy(), last
@@ -193,8 +209,26 @@ def infer(params, x, state=None):
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_f, U_f, b_f, W_c, U_c = params["W_f"], params["U_f"], params["b_f"], params["W_c"], params["U_c"]
+    b_c = params["b_c"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    s_in = times(x, W_f.T, b_f)
+    h_in = times(x, W_c.T, b_c)
+
+    for t in range(T):
+        # s = W_f @ x + U_f @ h[t-1] + b_f
+        s = h_prev[t] @ U_f.T + s_in[t]
+        # h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
+        h[t] = sigmoid(s) * h_prev[t] + (1 - sigmoid(s - beta)) * np.tanh(h_prev[t] @ U_c.T + h_in[t])
+
+    state = {"h": h_rows[-1].copy()}
+    return h.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -208,7 +242,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     dot_x = dot_inputs["x"]
     W_f, U_f, b_f, W_c, U_c = params["W_f"], params["U_f"], params["b_f"], params["W_c"], params["U_c"]
     b_c = params["b_c"]
@@ -216,21 +250,33 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_c, dot_U_c, dot_b_c = dot_params["W_c"], dot_params["U_c"], dot_params["b_c"]
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    W_f_T = W_f.T
+    W_c_T = W_c.T
+    parts = np.concatenate([W_f_T, dot_W_f.T, W_c_T, dot_W_c.T], axis=-1)
+    W_fc = np.concatenate([W_f_T, W_c_T], axis=-1)
+    U_f_T = U_f.T
+    U_c_T = U_c.T
+    parts3 = np.ascontiguousarray(np.concatenate([U_f_T, dot_U_f.T, U_c_T, dot_U_c.T], axis=-1))
+    U_fc = np.ascontiguousarray(np.concatenate([U_f_T, U_c_T], axis=-1))
 
     # all steps at once
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
-    dot_W_c_x = times(x, dot_W_c.T) + times(dot_x, W_c.T)
-    s_in = times(x, W_f.T) + b_f
+    parts2 = times(x, parts)
+    dot_W_fc_x_x = times(dot_x, W_fc)
+    dot_W_f_x = parts2[..., H:2 * H] + dot_W_fc_x_x[..., :H]
+    dot_W_c_x = parts2[..., 3 * H:4 * H] + dot_W_fc_x_x[..., H:2 * H]
+    s_in = parts2[..., :H] + b_f
     dot_s_in = dot_W_f_x + dot_b_f
-    g_in = times(x, W_c.T) + b_c
+    g_in = parts2[..., 2 * H:3 * H] + b_c
     dot_h_in = dot_W_c_x + dot_b_c
 
     for t in range(T):
+        parts4 = h_prev[t] @ parts3
+        dot_U_fc_h_h_prev = dot_h_prev[t] @ U_fc
         # s = W_f @ x + U_f @ h[t-1] + b_f
-        s = h_prev[t] @ U_f.T + s_in[t]
-        dot_s = h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T + dot_s_in[t]
+        s = parts4[..., :H] + s_in[t]
+        dot_s = parts4[..., H:2 * H] + dot_U_fc_h_h_prev[..., :H] + dot_s_in[t]
         # g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        g = np.tanh(h_prev[t] @ U_c.T + g_in[t])
+        g = np.tanh(parts4[..., 2 * H:3 * H] + g_in[t])
         # h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
         sigmoid_s = sigmoid(s)
         h_sigmoid = sigmoid(s - beta)
@@ -239,7 +285,9 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
             dot_s * sigmoid_s * (1 - sigmoid_s) * h_prev[t]
             - dot_s * h_sigmoid * (1 - h_sigmoid) * g
             + sigmoid_s * dot_h_prev[t]
-            + (1 - h_sigmoid) * (h_prev[t] @ dot_U_c.T + dot_h_prev[t] @ U_c.T + dot_h_in[t]) * (1 - g**2)
+            + (1 - h_sigmoid)
+            * (parts4[..., 3 * H:4 * H] + dot_U_fc_h_h_prev[..., H:2 * H] + dot_h_in[t])
+            * (1 - g**2)
         )
 
     last = {"h": h_rows[-1].copy()}
@@ -269,22 +317,34 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     dot_s, dot_g_pre, g, dot_g, sigmoid_s, dot_sigmoid_s = (np.empty((T, B, H), dtype) for _ in range(6))
     dot_h_pre, h_sigmoid, dot_h_sigmoid = (np.empty((T, B, H), dtype) for _ in range(3))
+    W_f_T = W_f.T
+    W_c_T = W_c.T
+    parts = np.concatenate([W_f_T, dot_W_f.T, W_c_T, dot_W_c.T], axis=-1)
+    W_fc = np.concatenate([W_f_T, W_c_T], axis=-1)
+    U_f_T = U_f.T
+    U_c_T = U_c.T
+    parts3 = np.ascontiguousarray(np.concatenate([U_f_T, dot_U_f.T, U_c_T, dot_U_c.T], axis=-1))
+    U_fc = np.ascontiguousarray(np.concatenate([U_f_T, U_c_T], axis=-1))
 
     # all steps at once
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
-    dot_W_c_x = times(x, dot_W_c.T) + times(dot_x, W_c.T)
-    s_in = times(x, W_f.T) + b_f
+    parts2 = times(x, parts)
+    dot_W_fc_x_x = times(dot_x, W_fc)
+    dot_W_f_x = parts2[..., H:2 * H] + dot_W_fc_x_x[..., :H]
+    dot_W_c_x = parts2[..., 3 * H:4 * H] + dot_W_fc_x_x[..., H:2 * H]
+    s_in = parts2[..., :H] + b_f
     dot_s_in = dot_W_f_x + dot_b_f
     dot_g_pre_in = dot_W_c_x + dot_b_c
-    g_in = times(x, W_c.T) + b_c
+    g_in = parts2[..., 2 * H:3 * H] + b_c
 
     for t in range(T):
+        parts4 = h_prev[t] @ parts3
+        dot_U_fc_h_h_prev = dot_h_prev[t] @ U_fc
         # s = W_f @ x + U_f @ h[t-1] + b_f
-        s = h_prev[t] @ U_f.T + s_in[t]
-        dot_s[t] = h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T + dot_s_in[t]
+        s = parts4[..., :H] + s_in[t]
+        dot_s[t] = parts4[..., H:2 * H] + dot_U_fc_h_h_prev[..., :H] + dot_s_in[t]
         # g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        dot_g_pre[t] = h_prev[t] @ dot_U_c.T + dot_h_prev[t] @ U_c.T + dot_g_pre_in[t]
-        g[t] = np.tanh(h_prev[t] @ U_c.T + g_in[t])
+        dot_g_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_fc_h_h_prev[..., H:2 * H] + dot_g_pre_in[t]
+        g[t] = np.tanh(parts4[..., 2 * H:3 * H] + g_in[t])
         dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
         # h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
         sigmoid_s[t] = sigmoid(s)
@@ -299,7 +359,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             - dot_h_sigmoid[t] * g[t]
             + dot_g[t] * (1 - h_sigmoid[t])
         )
-    d_dot_g_pre, d_g_pre, d_dot_s, d_s = (np.empty((T, B, H), dtype) for _ in range(4))
+    d_parts = np.empty((T, B, 4 * H), dtype)
+    parts = np.concatenate([W_f.T, dot_W_f.T, W_c.T, dot_W_c.T], axis=-1)
+    parts3 = np.concatenate([U_f.T, dot_U_f.T, U_c.T, dot_U_c.T], axis=-1)
 
     # all steps at once
     ddot_h_ddot_g = 1 - h_sigmoid
@@ -319,40 +381,40 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_sigmoid_s = d_dot_h * h_prev[t]
         # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
         d_dot_g = d_dot_h * ddot_h_ddot_g[t]
-        d_dot_g_pre[t] = d_dot_g * ddot_g_ddot_g_pre[t]
-        d_g_pre[t] = (
+        d_dot_g_pre = d_dot_g * ddot_g_ddot_g_pre[t]
+        d_g_pre = (
             (d_dot_g * ddot_g_dg_pre[t] + d_h_next * ddot_h_ddot_g[t] - d_dot_h * dot_h_sigmoid[t])
             * ddot_g_ddot_g_pre[t]
         )
         # through s = W_f @ x + U_f @ h[t-1] + b_f
-        d_dot_s[t] = d_dot_sigmoid_s * ddot_sigmoid_s_ddot_s[t] + d_dot_h_sigmoid * ddot_h_sigmoid_ddot_s[t]
-        d_s[t] = (
-            (d_dot_sigmoid_s * ddot_sigmoid_s_ds[t] + d_h_next * h_prev[t] + d_dot_h * dot_h_prev[t]) * ddot_sigmoid_s_ddot_s[t]
-            + (d_dot_h_sigmoid * ddot_h_sigmoid_ds[t] - d_h_next * g[t] - d_dot_h * dot_g[t]) * ddot_h_sigmoid_ddot_s[t]
+        d_dot_s = d_dot_sigmoid_s * ddot_sigmoid_s_ddot_s[t] + d_dot_h_sigmoid * ddot_h_sigmoid_ddot_s[t]
+        d_s = (
+            (d_dot_sigmoid_s * ddot_sigmoid_s_ds[t] + d_h_next * h_prev[t] + d_dot_h * dot_h_prev[t])
+            * ddot_sigmoid_s_ddot_s[t]
+            + (d_dot_h_sigmoid * ddot_h_sigmoid_ds[t] - d_h_next * g[t] - d_dot_h * dot_g[t])
+            * ddot_h_sigmoid_ddot_s[t]
         )
-        d_h_prev = (
-            d_s[t] @ U_f
-            + d_dot_s[t] @ dot_U_f
-            + d_g_pre[t] @ U_c
-            + d_dot_g_pre[t] @ dot_U_c
-            + d_h_next * sigmoid_s[t]
-            + d_dot_h * dot_sigmoid_s[t]
-        )
-        d_dot_h_prev = d_dot_s[t] @ U_f + d_dot_g_pre[t] @ U_c + d_dot_h * sigmoid_s[t]
+        np.concatenate([d_s, d_dot_s, d_g_pre, d_dot_g_pre], axis=-1, out=d_parts[t])
+        d_h_prev = d_parts[t] @ parts3.T + d_h_next * sigmoid_s[t] + d_dot_h * dot_sigmoid_s[t]
+        d_dot_h_prev = d_dot_s @ U_f + d_dot_g_pre @ U_c + d_dot_h * sigmoid_s[t]
         d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
 
     # all steps at once
-    d_x = times(d_s, W_f) + times(d_dot_s, dot_W_f) + times(d_g_pre, W_c) + times(d_dot_g_pre, dot_W_c)
-    d_W_f_W_f_x = outer_sum(d_s, x)
-    d_W_f_dot_W_f_x_x = outer_sum(d_dot_s, dot_x)
-    d_U_f_U_f_h = outer_sum(d_s, h_prev)
-    d_U_f_dot_U_f_h_h_prev = outer_sum(d_dot_s, dot_h_prev)
-    d_b_f = d_s.sum(axis=(0, 1))
-    d_W_c_W_c_x = outer_sum(d_g_pre, x)
-    d_W_c_dot_W_c_x_x = outer_sum(d_dot_g_pre, dot_x)
-    d_U_c_U_c_h = outer_sum(d_g_pre, h_prev)
-    d_U_c_dot_U_c_h_h_prev = outer_sum(d_dot_g_pre, dot_h_prev)
-    d_b_c = d_g_pre.sum(axis=(0, 1))
+    d_s_steps = d_parts[..., :H]
+    d_dot_s_steps = d_parts[..., H:2 * H]
+    d_g_pre_steps = d_parts[..., 2 * H:3 * H]
+    d_dot_g_pre_steps = d_parts[..., 3 * H:4 * H]
+    d_x = times(d_parts, parts.T)
+    d_W_f_W_f_x = outer_sum(d_s_steps, x)
+    d_W_f_dot_W_f_x_x = outer_sum(d_dot_s_steps, dot_x)
+    d_U_f_U_f_h = outer_sum(d_s_steps, h_prev)
+    d_U_f_dot_U_f_h_h_prev = outer_sum(d_dot_s_steps, dot_h_prev)
+    d_b_f = d_s_steps.sum(axis=(0, 1))
+    d_W_c_W_c_x = outer_sum(d_g_pre_steps, x)
+    d_W_c_dot_W_c_x_x = outer_sum(d_dot_g_pre_steps, dot_x)
+    d_U_c_U_c_h = outer_sum(d_g_pre_steps, h_prev)
+    d_U_c_dot_U_c_h_h_prev = outer_sum(d_dot_g_pre_steps, dot_h_prev)
+    d_b_c = d_g_pre_steps.sum(axis=(0, 1))
     d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x
     d_U_f = d_U_f_U_f_h + d_U_f_dot_U_f_h_h_prev
     d_W_c = d_W_c_W_c_x + d_W_c_dot_W_c_x_x
@@ -376,9 +438,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

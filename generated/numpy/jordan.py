@@ -87,7 +87,7 @@ def forward(params, x, state=None):
     h = np.empty((T, B, H), dtype)
 
     # all steps at once
-    h_in = times(x, U.T) + b
+    h_in = times(x, U.T, b)
 
     for t in range(T):
         # h = tanh(U @ x + W @ y[t-1] + b)
@@ -161,7 +161,7 @@ def infer(params, x, state=None):
     y_rows, y_prev, y = carried(state["y"], T)
 
     # all steps at once
-    h_in = times(x, U.T) + b
+    h_in = times(x, U.T, b)
 
     for t in range(T):
         # h = tanh(U @ x + W @ y[t-1] + b)
@@ -175,8 +175,24 @@ def infer(params, x, state=None):
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    U, W, b, V, c = params["U"], params["W"], params["b"], params["V"], params["c"]
+    y_rows, y_prev, y = carried(state["y"], T)
+
+    # all steps at once
+    h_in = times(x, U.T, b)
+
+    for t in range(T):
+        # h = tanh(U @ x + W @ y[t-1] + b)
+        h = np.tanh(y_prev[t] @ W.T + h_in[t])
+        # y = sigmoid(V @ h + c)
+        y[t] = sigmoid(h @ V.T + c)
+
+    state = {"y": y_rows[-1].copy()}
+    return y.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -190,26 +206,32 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, O, H = size["T"], size["O"], size["H"]
     dot_x = dot_inputs["x"]
     U, W, b, V, c = params["U"], params["W"], params["b"], params["V"], params["c"]
     dot_U, dot_W, dot_b, dot_V = dot_params["U"], dot_params["W"], dot_params["b"], dot_params["V"]
     dot_c = dot_params["c"]
     y_rows, y_prev, y = carried(state["y"], T)
     dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
+    dot_U2 = np.concatenate([U.T, dot_U.T], axis=-1)
+    dot_W2 = np.ascontiguousarray(np.concatenate([W.T, dot_W.T], axis=-1))
+    dot_V2 = np.ascontiguousarray(np.concatenate([V.T, dot_V.T], axis=-1))
 
     # all steps at once
-    dot_U_x = times(x, dot_U.T) + times(dot_x, U.T)
-    h_in = times(x, U.T) + b
+    U_x_dot_U_x_U = times(x, dot_U2)
+    dot_U_x = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T)
+    h_in = U_x_dot_U_x_U[..., :H] + b
     dot_h_in = dot_U_x + dot_b
 
     for t in range(T):
+        W_y_dot_W_y_W = y_prev[t] @ dot_W2
         # h = tanh(U @ x + W @ y[t-1] + b)
-        h = np.tanh(y_prev[t] @ W.T + h_in[t])
-        dot_h = (y_prev[t] @ dot_W.T + dot_y_prev[t] @ W.T + dot_h_in[t]) * (1 - h**2)
+        h = np.tanh(W_y_dot_W_y_W[..., :H] + h_in[t])
+        dot_h = (W_y_dot_W_y_W[..., H:2 * H] + dot_y_prev[t] @ W.T + dot_h_in[t]) * (1 - h**2)
+        V_h_dot_V_h_V = h @ dot_V2
         # y = sigmoid(V @ h + c)
-        y[t] = sigmoid(h @ V.T + c)
-        dot_y[t] = (h @ dot_V.T + dot_h @ V.T + dot_c) * y[t] * (1 - y[t])
+        y[t] = sigmoid(V_h_dot_V_h_V[..., :O] + c)
+        dot_y[t] = (V_h_dot_V_h_V[..., O:2 * O] + dot_h @ V.T + dot_c) * y[t] * (1 - y[t])
 
     last = {"y": y_rows[-1].copy()}
     dot_last = {"y": dot_y_rows[-1].copy()}
@@ -237,23 +259,32 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
     dot_h_pre, h, dot_h = (np.empty((T, B, H), dtype) for _ in range(3))
     dot_y_pre = np.empty((T, B, O), dtype)
+    dot_U2 = np.concatenate([U.T, dot_U.T], axis=-1)
+    dot_W2 = np.ascontiguousarray(np.concatenate([W.T, dot_W.T], axis=-1))
+    dot_V2 = np.ascontiguousarray(np.concatenate([V.T, dot_V.T], axis=-1))
 
     # all steps at once
-    dot_U_x = times(x, dot_U.T) + times(dot_x, U.T)
+    U_x_dot_U_x_U = times(x, dot_U2)
+    dot_U_x = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T)
     dot_h_pre_in = dot_U_x + dot_b
-    h_in = times(x, U.T) + b
+    h_in = U_x_dot_U_x_U[..., :H] + b
 
     for t in range(T):
+        W_y_dot_W_y_W = y_prev[t] @ dot_W2
         # h = tanh(U @ x + W @ y[t-1] + b)
-        dot_h_pre[t] = y_prev[t] @ dot_W.T + dot_y_prev[t] @ W.T + dot_h_pre_in[t]
-        h[t] = np.tanh(y_prev[t] @ W.T + h_in[t])
+        dot_h_pre[t] = W_y_dot_W_y_W[..., H:2 * H] + dot_y_prev[t] @ W.T + dot_h_pre_in[t]
+        h[t] = np.tanh(W_y_dot_W_y_W[..., :H] + h_in[t])
         dot_h[t] = dot_h_pre[t] * (1 - h[t]**2)
+        V_h_dot_V_h_V = h[t] @ dot_V2
         # y = sigmoid(V @ h + c)
-        dot_y_pre[t] = h[t] @ dot_V.T + dot_h[t] @ V.T + dot_c
-        y[t] = sigmoid(h[t] @ V.T + c)
+        dot_y_pre[t] = V_h_dot_V_h_V[..., O:2 * O] + dot_h[t] @ V.T + dot_c
+        y[t] = sigmoid(V_h_dot_V_h_V[..., :O] + c)
         dot_y[t] = dot_y_pre[t] * y[t] * (1 - y[t])
     d_dot_y_pre, d_y_pre = (np.empty((T, B, O), dtype) for _ in range(2))
-    d_dot_h_pre, d_h_pre = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_dot_h_pre2 = np.empty((T, B, 2 * H), dtype)
+    dot_U2 = np.concatenate([U.T, dot_U.T], axis=-1)
+    dot_W2 = np.concatenate([W.T, dot_W.T], axis=-1)
+    dot_V3 = np.ascontiguousarray(np.concatenate([V, dot_V], axis=-1))
 
     # all steps at once
     ddot_y_ddot_y_pre = y * (1 - y)
@@ -268,24 +299,28 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_y = dy[t] + d_dot_y_next
         d_dot_y_pre[t] = d_dot_y * ddot_y_ddot_y_pre[t]
         d_y_pre[t] = (d_y_next + d_dot_y * ddot_y_dy_pre[t]) * ddot_y_ddot_y_pre[t]
-        d_dot_h = d_dot_y_pre[t] @ V
+        d_dot_h_h_dot_V_h_V = d_dot_y_pre[t] @ dot_V3
+        d_dot_h = d_dot_h_h_dot_V_h_V[..., :H]
         # through h = tanh(U @ x + W @ y[t-1] + b)
-        d_dot_h_pre[t] = d_dot_h * ddot_h_ddot_h_pre[t]
-        d_h_pre[t] = (
-            (d_dot_h * ddot_h_dh_pre[t] + d_y_pre[t] @ V + d_dot_y_pre[t] @ dot_V)
+        d_dot_h_pre = d_dot_h * ddot_h_ddot_h_pre[t]
+        d_h_pre = (
+            (d_dot_h * ddot_h_dh_pre[t] + d_y_pre[t] @ V + d_dot_h_h_dot_V_h_V[..., H:2 * H])
             * ddot_h_ddot_h_pre[t]
         )
-        d_y_prev = d_h_pre[t] @ W + d_dot_h_pre[t] @ dot_W
-        d_dot_y_prev = d_dot_h_pre[t] @ W
+        np.concatenate([d_h_pre, d_dot_h_pre], axis=-1, out=d_dot_h_pre2[t])
+        d_y_prev = d_dot_h_pre2[t] @ dot_W2.T
+        d_dot_y_prev = d_dot_h_pre @ W
         d_y_next, d_dot_y_next = d_y_prev, d_dot_y_prev
 
     # all steps at once
-    d_x = times(d_h_pre, U) + times(d_dot_h_pre, dot_U)
-    d_U_U_x = outer_sum(d_h_pre, x)
-    d_U_dot_U_x_x = outer_sum(d_dot_h_pre, dot_x)
-    d_W_W_y = outer_sum(d_h_pre, y_prev)
-    d_W_dot_W_y_y_prev = outer_sum(d_dot_h_pre, dot_y_prev)
-    d_b = d_h_pre.sum(axis=(0, 1))
+    d_h_pre_steps = d_dot_h_pre2[..., :H]
+    d_dot_h_pre_steps = d_dot_h_pre2[..., H:2 * H]
+    d_x = times(d_dot_h_pre2, dot_U2.T)
+    d_U_U_x = outer_sum(d_h_pre_steps, x)
+    d_U_dot_U_x_x = outer_sum(d_dot_h_pre_steps, dot_x)
+    d_W_W_y = outer_sum(d_h_pre_steps, y_prev)
+    d_W_dot_W_y_y_prev = outer_sum(d_dot_h_pre_steps, dot_y_prev)
+    d_b = d_h_pre_steps.sum(axis=(0, 1))
     d_V_V_h = outer_sum(d_y_pre, h)
     d_V_dot_V_h_h = outer_sum(d_dot_y_pre, dot_h)
     d_c = d_y_pre.sum(axis=(0, 1))
@@ -310,9 +345,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -118,22 +118,27 @@ def forward(params, x, state=None):
     y_rows, y_prev, y = carried(state["y"], T)
     z_rows, z_prev, z = carried(state["z"], T)
     dt_1_sigmoid, dt_1, dt_2_sigmoid, dt_2, z_tanh, y_tanh = (np.empty((T, B, H), dtype) for _ in range(6))
+    V_12zy = np.concatenate([V_1.T, V_2.T, V_z.T, V_y.T], axis=-1)
+    b_12zy = np.concatenate([b_1, b_2, b_z, b_y], axis=-1)
+    W_12z = np.ascontiguousarray(np.concatenate([W_1.T, W_2.T, W_z.T], axis=-1))
 
     # all steps at once
-    dt_1_sigmoid_in = times(x, V_1.T) + b_1
-    dt_2_sigmoid_in = times(x, V_2.T) + b_2
-    z_tanh_in = times(x, V_z.T) + b_z
-    y_tanh_in = times(x, V_y.T) + b_y
+    parts_in = times(x, V_12zy, b_12zy)
+    dt_1_sigmoid_in = parts_in[..., :H]
+    dt_2_sigmoid_in = parts_in[..., H:2 * H]
+    z_tanh_in = parts_in[..., 2 * H:3 * H]
+    y_tanh_in = parts_in[..., 3 * H:4 * H]
 
     for t in range(T):
+        W_12z_y = y_prev[t] @ W_12z
         # dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-        dt_1_sigmoid[t] = sigmoid(y_prev[t] @ W_1.T + dt_1_sigmoid_in[t])
+        dt_1_sigmoid[t] = sigmoid(W_12z_y[..., :H] + dt_1_sigmoid_in[t])
         dt_1[t] = dt * dt_1_sigmoid[t]
         # dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-        dt_2_sigmoid[t] = sigmoid(y_prev[t] @ W_2.T + dt_2_sigmoid_in[t])
+        dt_2_sigmoid[t] = sigmoid(W_12z_y[..., H:2 * H] + dt_2_sigmoid_in[t])
         dt_2[t] = dt * dt_2_sigmoid[t]
         # z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-        z_tanh[t] = np.tanh(y_prev[t] @ W_z.T + z_tanh_in[t])
+        z_tanh[t] = np.tanh(W_12z_y[..., 2 * H:3 * H] + z_tanh_in[t])
         z[t] = (1 - dt_1[t]) * z_prev[t] + dt_1[t] * z_tanh[t]
         # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
         y_tanh[t] = np.tanh(z[t] @ W_y.T + y_tanh_in[t])
@@ -160,7 +165,9 @@ def backward(params, tape, dy, dstate=None):
     V_z, W_y, V_y = params["V_z"], params["W_y"], params["V_y"]
     x, y_prev, z_prev, dt_1_sigmoid, dt_1 = tape.x, tape.y_prev, tape.z_prev, tape.dt_1_sigmoid, tape.dt_1
     dt_2_sigmoid, dt_2, z_tanh, z, y_tanh = tape.dt_2_sigmoid, tape.dt_2, tape.z_tanh, tape.z, tape.y_tanh
-    d_y_pre, d_z_pre, d_dt_2_pre, d_dt_1_pre = (np.empty((T, B, H), dtype) for _ in range(4))
+    d_dt_1_dt_2_z_y_pre = np.empty((T, B, 4 * H), dtype)
+    V_12zy = np.concatenate([V_1.T, V_2.T, V_z.T, V_y.T], axis=-1)
+    W_12z = np.concatenate([W_1.T, W_2.T, W_z.T], axis=-1)
 
     # all steps at once
     dy_dy_pre = dt_2 * (1 - y_tanh**2)
@@ -175,46 +182,50 @@ def backward(params, tape, dy, dstate=None):
     for t in reversed(range(T)):
         # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
         d_y = dy[t] + d_y_next
-        d_y_pre[t] = d_y * dy_dy_pre[t]
+        d_y_pre = d_y * dy_dy_pre[t]
         # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-        d_z = d_z_next + d_y_pre[t] @ W_y
-        d_z_pre[t] = d_z * dz_dz_pre[t]
+        d_z = d_z_next + d_y_pre @ W_y
+        d_z_pre = d_z * dz_dz_pre[t]
         # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-        d_dt_2_pre[t] = d_y * dy_ddt_2_pre[t]
+        d_dt_2_pre = d_y * dy_ddt_2_pre[t]
         # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-        d_dt_1_pre[t] = d_z * dz_ddt_1_pre[t]
-        d_y_prev = d_dt_1_pre[t] @ W_1 + d_dt_2_pre[t] @ W_2 + d_z_pre[t] @ W_z + d_y * dy_dy_prev[t]
+        d_dt_1_pre = d_z * dz_ddt_1_pre[t]
+        np.concatenate([d_dt_1_pre, d_dt_2_pre, d_z_pre, d_y_pre], axis=-1, out=d_dt_1_dt_2_z_y_pre[t])
+        d_y_prev = d_dt_1_dt_2_z_y_pre[t, ..., :3 * H] @ W_12z.T + d_y * dy_dy_prev[t]
         d_z_prev = d_z * dz_dz_prev[t]
         d_y_next, d_z_next = d_y_prev, d_z_prev
 
     # all steps at once
-    d_x = times(d_dt_1_pre, V_1) + times(d_dt_2_pre, V_2) + times(d_z_pre, V_z) + times(d_y_pre, V_y)
-    d_W_1 = outer_sum(d_dt_1_pre, y_prev)
-    d_V_1 = outer_sum(d_dt_1_pre, x)
-    d_b_1 = d_dt_1_pre.sum(axis=(0, 1))
-    d_W_2 = outer_sum(d_dt_2_pre, y_prev)
-    d_V_2 = outer_sum(d_dt_2_pre, x)
-    d_b_2 = d_dt_2_pre.sum(axis=(0, 1))
-    d_W_z = outer_sum(d_z_pre, y_prev)
-    d_V_z = outer_sum(d_z_pre, x)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_y = outer_sum(d_y_pre, z)
-    d_V_y = outer_sum(d_y_pre, x)
-    d_b_y = d_y_pre.sum(axis=(0, 1))
+    d_x = times(d_dt_1_dt_2_z_y_pre, V_12zy.T)
+    d_W_12z = outer_sum(y_prev, d_dt_1_dt_2_z_y_pre[..., :3 * H])
+    d_W_1 = d_W_12z[..., :H].T
+    d_V_12zy = outer_sum(x, d_dt_1_dt_2_z_y_pre)
+    d_V_1 = d_V_12zy[..., :H].T
+    d_b_12zy = d_dt_1_dt_2_z_y_pre.sum(axis=(0, 1))
+    d_b_1 = d_b_12zy[..., :H]
+    d_W_2 = d_W_12z[..., H:2 * H].T
+    d_V_2 = d_V_12zy[..., H:2 * H].T
+    d_b_2 = d_b_12zy[..., H:2 * H]
+    d_W_z = d_W_12z[..., 2 * H:3 * H].T
+    d_V_z = d_V_12zy[..., 2 * H:3 * H].T
+    d_b_z = d_b_12zy[..., 2 * H:3 * H]
+    d_W_y = outer_sum(d_dt_1_dt_2_z_y_pre[..., 3 * H:4 * H], z)
+    d_V_y = d_V_12zy[..., 3 * H:4 * H].T
+    d_b_y = d_b_12zy[..., 3 * H:4 * H]
 
     dparams = {
-        "W_1": d_W_1,
-        "V_1": d_V_1,
-        "b_1": d_b_1,
-        "W_2": d_W_2,
-        "V_2": d_V_2,
-        "b_2": d_b_2,
-        "W_z": d_W_z,
-        "V_z": d_V_z,
-        "b_z": d_b_z,
+        "W_1": d_W_1.copy(),
+        "V_1": d_V_1.copy(),
+        "b_1": d_b_1.copy(),
+        "W_2": d_W_2.copy(),
+        "V_2": d_V_2.copy(),
+        "b_2": d_b_2.copy(),
+        "W_z": d_W_z.copy(),
+        "V_z": d_V_z.copy(),
+        "b_z": d_b_z.copy(),
         "W_y": d_W_y,
-        "V_y": d_V_y,
-        "b_y": d_b_y,
+        "V_y": d_V_y.copy(),
+        "b_y": d_b_y.copy(),
     }
     dstart = {"y": d_y_next, "z": d_z_next}
     return dparams, d_x, dstart
@@ -227,6 +238,44 @@ def infer(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    T, H = size["T"], size["H"]
+    W_1, V_1, b_1, W_2, V_2 = params["W_1"], params["V_1"], params["b_1"], params["W_2"], params["V_2"]
+    b_2, W_z, V_z, b_z, W_y = params["b_2"], params["W_z"], params["V_z"], params["b_z"], params["W_y"]
+    V_y, b_y = params["V_y"], params["b_y"]
+    y_rows, y_prev, y = carried(state["y"], T)
+    V_12zy = np.concatenate([V_1.T, V_2.T, V_z.T, V_y.T], axis=-1)
+    b_12zy = np.concatenate([b_1, b_2, b_z, b_y], axis=-1)
+    W_12z = np.ascontiguousarray(np.concatenate([W_1.T, W_2.T, W_z.T], axis=-1))
+
+    # all steps at once
+    dt_1_dt_2_z_y_in = times(x, V_12zy, b_12zy)
+    dt_1_in = dt_1_dt_2_z_y_in[..., :H]
+    dt_2_in = dt_1_dt_2_z_y_in[..., H:2 * H]
+    z_in = dt_1_dt_2_z_y_in[..., 2 * H:3 * H]
+    y_in = dt_1_dt_2_z_y_in[..., 3 * H:4 * H]
+
+    z_prev = state["z"]
+    for t in range(T):
+        W_12z_y = y_prev[t] @ W_12z
+        # dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+        dt_1 = dt * sigmoid(W_12z_y[..., :H] + dt_1_in[t])
+        # dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+        dt_2 = dt * sigmoid(W_12z_y[..., H:2 * H] + dt_2_in[t])
+        # z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+        z = (1 - dt_1) * z_prev + dt_1 * np.tanh(W_12z_y[..., 2 * H:3 * H] + z_in[t])
+        # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+        y[t] = (1 - dt_2) * y_prev[t] + dt_2 * np.tanh(z @ W_y.T + y_in[t])
+        z_prev = z
+
+    last = {"z": z_prev.copy(), "y": y_rows[-1].copy()}
+    return y.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
     T = size["T"]
     W_1, V_1, b_1, W_2, V_2 = params["W_1"], params["V_1"], params["b_1"], params["W_2"], params["V_2"]
     b_2, W_z, V_z, b_z, W_y = params["b_2"], params["W_z"], params["V_z"], params["b_z"], params["W_y"]
@@ -234,10 +283,10 @@ def infer(params, x, state=None):
     y_rows, y_prev, y = carried(state["y"], T)
 
     # all steps at once
-    dt_1_in = times(x, V_1.T) + b_1
-    dt_2_in = times(x, V_2.T) + b_2
-    z_in = times(x, V_z.T) + b_z
-    y_in = times(x, V_y.T) + b_y
+    dt_1_in = times(x, V_1.T, b_1)
+    dt_2_in = times(x, V_2.T, b_2)
+    z_in = times(x, V_z.T, b_z)
+    y_in = times(x, V_y.T, b_y)
 
     z_prev = state["z"]
     for t in range(T):
@@ -251,14 +300,8 @@ def infer(params, x, state=None):
         y[t] = (1 - dt_2) * y_prev[t] + dt_2 * np.tanh(z @ W_y.T + y_in[t])
         z_prev = z
 
-    last = {"z": z_prev.copy(), "y": y_rows[-1].copy()}
-    return y.copy(), last
-
-
-def step(params, x, state=None):
-    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    state = {"z": z_prev.copy(), "y": y_rows[-1].copy()}
+    return y.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -272,7 +315,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     dot_x = dot_inputs["x"]
     W_1, V_1, b_1, W_2, V_2 = params["W_1"], params["V_1"], params["b_1"], params["W_2"], params["V_2"]
     b_2, W_z, V_z, b_z, W_y = params["b_2"], params["W_z"], params["V_z"], params["b_z"], params["W_y"]
@@ -283,45 +326,81 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_y, dot_V_y, dot_b_y = dot_params["W_y"], dot_params["V_y"], dot_params["b_y"]
     y_rows, y_prev, y = carried(state["y"], T)
     dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
+    V_1_T = V_1.T
+    V_2_T = V_2.T
+    V_z_T = V_z.T
+    V_y_T = V_y.T
+    parts = (
+        np.concatenate(
+            [V_1_T, dot_V_1.T, V_2_T, dot_V_2.T, V_z_T, dot_V_z.T, V_y_T, dot_V_y.T],
+            axis=-1
+        )
+    )
+    V_12zy = np.concatenate([V_1_T, V_2_T, V_z_T, V_y_T], axis=-1)
+    W_1_T = W_1.T
+    W_2_T = W_2.T
+    W_z_T = W_z.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate([W_1_T, dot_W_1.T, W_2_T, dot_W_2.T, W_z_T, dot_W_z.T], axis=-1)
+        )
+    )
+    W_12z = np.ascontiguousarray(np.concatenate([W_1_T, W_2_T, W_z_T], axis=-1))
+    dot_W_y2 = np.ascontiguousarray(np.concatenate([W_y.T, dot_W_y.T], axis=-1))
 
     # all steps at once
-    dot_V_1_x = times(x, dot_V_1.T) + times(dot_x, V_1.T)
-    dot_V_2_x = times(x, dot_V_2.T) + times(dot_x, V_2.T)
-    dot_V_z_x = times(x, dot_V_z.T) + times(dot_x, V_z.T)
-    dot_V_y_x = times(x, dot_V_y.T) + times(dot_x, V_y.T)
-    dt_1_sigmoid_in = times(x, V_1.T) + b_1
-    dt_2_sigmoid_in = times(x, V_2.T) + b_2
-    z_tanh_in = times(x, V_z.T) + b_z
+    parts2 = times(x, parts)
+    dot_V_12zy_x_x = times(dot_x, V_12zy)
+    dot_V_1_x = parts2[..., H:2 * H] + dot_V_12zy_x_x[..., :H]
+    dot_V_2_x = parts2[..., 3 * H:4 * H] + dot_V_12zy_x_x[..., H:2 * H]
+    dot_V_z_x = parts2[..., 5 * H:6 * H] + dot_V_12zy_x_x[..., 2 * H:3 * H]
+    dot_V_y_x = parts2[..., 7 * H:8 * H] + dot_V_12zy_x_x[..., 3 * H:4 * H]
+    dt_1_sigmoid_in = parts2[..., :H] + b_1
+    dt_2_sigmoid_in = parts2[..., 2 * H:3 * H] + b_2
+    z_tanh_in = parts2[..., 4 * H:5 * H] + b_z
     dot_z_in = dot_V_z_x + dot_b_z
     dot_z_in2 = dot_V_1_x + dot_b_1
-    y_tanh_in = times(x, V_y.T) + b_y
+    y_tanh_in = parts2[..., 6 * H:7 * H] + b_y
     dot_y_in = dot_V_y_x + dot_b_y
     dot_y_in2 = dot_V_2_x + dot_b_2
 
     z_prev = state["z"]
     dot_z_prev = dot_state["z"]
     for t in range(T):
+        parts4 = y_prev[t] @ parts3
+        dot_W_12z_y_y_prev = dot_y_prev[t] @ W_12z
         # dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-        dt_1_sigmoid = sigmoid(y_prev[t] @ W_1.T + dt_1_sigmoid_in[t])
+        dt_1_sigmoid = sigmoid(parts4[..., :H] + dt_1_sigmoid_in[t])
         dt_1 = dt * dt_1_sigmoid
         # dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-        dt_2_sigmoid = sigmoid(y_prev[t] @ W_2.T + dt_2_sigmoid_in[t])
+        dt_2_sigmoid = sigmoid(parts4[..., 2 * H:3 * H] + dt_2_sigmoid_in[t])
         dt_2 = dt * dt_2_sigmoid
         # z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-        z_tanh = np.tanh(y_prev[t] @ W_z.T + z_tanh_in[t])
+        z_tanh = np.tanh(parts4[..., 4 * H:5 * H] + z_tanh_in[t])
         z = (1 - dt_1) * z_prev + dt_1 * z_tanh
         dot_z = (
-            (y_prev[t] @ dot_W_1.T + dot_y_prev[t] @ W_1.T + dot_z_in2[t]) * dt_1_sigmoid * (1 - dt_1_sigmoid) * dt * (z_tanh - z_prev)
+            (parts4[..., H:2 * H] + dot_W_12z_y_y_prev[..., :H] + dot_z_in2[t])
+            * dt_1_sigmoid
+            * (1 - dt_1_sigmoid)
+            * dt
+            * (z_tanh - z_prev)
             + dot_z_prev * (1 - dt_1)
-            + (y_prev[t] @ dot_W_z.T + dot_y_prev[t] @ W_z.T + dot_z_in[t]) * (1 - z_tanh**2) * dt_1
+            + (parts4[..., 5 * H:6 * H] + dot_W_12z_y_y_prev[..., 2 * H:3 * H] + dot_z_in[t])
+            * (1 - z_tanh**2)
+            * dt_1
         )
+        parts5 = z @ dot_W_y2
         # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-        y_tanh = np.tanh(z @ W_y.T + y_tanh_in[t])
+        y_tanh = np.tanh(parts5[..., :H] + y_tanh_in[t])
         y[t] = (1 - dt_2) * y_prev[t] + dt_2 * y_tanh
         dot_y[t] = (
-            (y_prev[t] @ dot_W_2.T + dot_y_prev[t] @ W_2.T + dot_y_in2[t]) * dt_2_sigmoid * (1 - dt_2_sigmoid) * dt * (y_tanh - y_prev[t])
+            (parts4[..., 3 * H:4 * H] + dot_W_12z_y_y_prev[..., H:2 * H] + dot_y_in2[t])
+            * dt_2_sigmoid
+            * (1 - dt_2_sigmoid)
+            * dt
+            * (y_tanh - y_prev[t])
             + dot_y_prev[t] * (1 - dt_2)
-            + (z @ dot_W_y.T + dot_z @ W_y.T + dot_y_in[t]) * (1 - y_tanh**2) * dt_2
+            + (parts5[..., H:2 * H] + dot_z @ W_y.T + dot_y_in[t]) * (1 - y_tanh**2) * dt_2
         )
         z_prev, dot_z_prev = z, dot_z
 
@@ -358,54 +437,80 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_dt_1_pre, dt_1_sigmoid, dt_1, dot_dt_1, dot_dt_2_pre = (np.empty((T, B, H), dtype) for _ in range(5))
     dt_2_sigmoid, dt_2, dot_dt_2, dot_z_pre, z_tanh, dot_z_tanh = (np.empty((T, B, H), dtype) for _ in range(6))
     dot_y_pre, y_tanh, dot_y_tanh = (np.empty((T, B, H), dtype) for _ in range(3))
+    V_1_T = V_1.T
+    V_2_T = V_2.T
+    V_z_T = V_z.T
+    V_y_T = V_y.T
+    parts = (
+        np.concatenate(
+            [V_1_T, dot_V_1.T, V_2_T, dot_V_2.T, V_z_T, dot_V_z.T, V_y_T, dot_V_y.T],
+            axis=-1
+        )
+    )
+    V_12zy = np.concatenate([V_1_T, V_2_T, V_z_T, V_y_T], axis=-1)
+    W_1_T = W_1.T
+    W_2_T = W_2.T
+    W_z_T = W_z.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate([W_1_T, dot_W_1.T, W_2_T, dot_W_2.T, W_z_T, dot_W_z.T], axis=-1)
+        )
+    )
+    W_12z = np.ascontiguousarray(np.concatenate([W_1_T, W_2_T, W_z_T], axis=-1))
+    dot_W_y2 = np.ascontiguousarray(np.concatenate([W_y.T, dot_W_y.T], axis=-1))
 
     # all steps at once
-    dot_V_1_x = times(x, dot_V_1.T) + times(dot_x, V_1.T)
-    dot_V_2_x = times(x, dot_V_2.T) + times(dot_x, V_2.T)
-    dot_V_z_x = times(x, dot_V_z.T) + times(dot_x, V_z.T)
-    dot_V_y_x = times(x, dot_V_y.T) + times(dot_x, V_y.T)
+    parts2 = times(x, parts)
+    dot_V_12zy_x_x = times(dot_x, V_12zy)
+    dot_V_1_x = parts2[..., H:2 * H] + dot_V_12zy_x_x[..., :H]
+    dot_V_2_x = parts2[..., 3 * H:4 * H] + dot_V_12zy_x_x[..., H:2 * H]
+    dot_V_z_x = parts2[..., 5 * H:6 * H] + dot_V_12zy_x_x[..., 2 * H:3 * H]
+    dot_V_y_x = parts2[..., 7 * H:8 * H] + dot_V_12zy_x_x[..., 3 * H:4 * H]
     dot_dt_1_pre_in = dot_V_1_x + dot_b_1
-    dt_1_sigmoid_in = times(x, V_1.T) + b_1
+    dt_1_sigmoid_in = parts2[..., :H] + b_1
     dot_dt_2_pre_in = dot_V_2_x + dot_b_2
-    dt_2_sigmoid_in = times(x, V_2.T) + b_2
+    dt_2_sigmoid_in = parts2[..., 2 * H:3 * H] + b_2
     dot_z_pre_in = dot_V_z_x + dot_b_z
-    z_tanh_in = times(x, V_z.T) + b_z
+    z_tanh_in = parts2[..., 4 * H:5 * H] + b_z
     dot_y_pre_in = dot_V_y_x + dot_b_y
-    y_tanh_in = times(x, V_y.T) + b_y
+    y_tanh_in = parts2[..., 6 * H:7 * H] + b_y
 
     for t in range(T):
+        parts4 = y_prev[t] @ parts3
+        dot_W_12z_y_y_prev = dot_y_prev[t] @ W_12z
         # dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-        dot_dt_1_pre[t] = y_prev[t] @ dot_W_1.T + dot_y_prev[t] @ W_1.T + dot_dt_1_pre_in[t]
-        dt_1_sigmoid[t] = sigmoid(y_prev[t] @ W_1.T + dt_1_sigmoid_in[t])
+        dot_dt_1_pre[t] = parts4[..., H:2 * H] + dot_W_12z_y_y_prev[..., :H] + dot_dt_1_pre_in[t]
+        dt_1_sigmoid[t] = sigmoid(parts4[..., :H] + dt_1_sigmoid_in[t])
         dt_1[t] = dt * dt_1_sigmoid[t]
         dot_dt_1[t] = dot_dt_1_pre[t] * dt_1_sigmoid[t] * (1 - dt_1_sigmoid[t]) * dt
         # dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-        dot_dt_2_pre[t] = y_prev[t] @ dot_W_2.T + dot_y_prev[t] @ W_2.T + dot_dt_2_pre_in[t]
-        dt_2_sigmoid[t] = sigmoid(y_prev[t] @ W_2.T + dt_2_sigmoid_in[t])
+        dot_dt_2_pre[t] = parts4[..., 3 * H:4 * H] + dot_W_12z_y_y_prev[..., H:2 * H] + dot_dt_2_pre_in[t]
+        dt_2_sigmoid[t] = sigmoid(parts4[..., 2 * H:3 * H] + dt_2_sigmoid_in[t])
         dt_2[t] = dt * dt_2_sigmoid[t]
         dot_dt_2[t] = dot_dt_2_pre[t] * dt_2_sigmoid[t] * (1 - dt_2_sigmoid[t]) * dt
         # z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-        dot_z_pre[t] = y_prev[t] @ dot_W_z.T + dot_y_prev[t] @ W_z.T + dot_z_pre_in[t]
-        z_tanh[t] = np.tanh(y_prev[t] @ W_z.T + z_tanh_in[t])
+        dot_z_pre[t] = parts4[..., 5 * H:6 * H] + dot_W_12z_y_y_prev[..., 2 * H:3 * H] + dot_z_pre_in[t]
+        z_tanh[t] = np.tanh(parts4[..., 4 * H:5 * H] + z_tanh_in[t])
         dot_z_tanh[t] = dot_z_pre[t] * (1 - z_tanh[t]**2)
         z[t] = (1 - dt_1[t]) * z_prev[t] + dt_1[t] * z_tanh[t]
         dot_z[t] = (
-            dot_dt_1[t] * (z_tanh[t] - z_prev[t])
-            + dot_z_prev[t] * (1 - dt_1[t])
-            + dot_z_tanh[t] * dt_1[t]
+            dot_dt_1[t] * (z_tanh[t] - z_prev[t]) + dot_z_prev[t] * (1 - dt_1[t]) + dot_z_tanh[t] * dt_1[t]
         )
+        parts5 = z[t] @ dot_W_y2
         # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-        dot_y_pre[t] = z[t] @ dot_W_y.T + dot_z[t] @ W_y.T + dot_y_pre_in[t]
-        y_tanh[t] = np.tanh(z[t] @ W_y.T + y_tanh_in[t])
+        dot_y_pre[t] = parts5[..., H:2 * H] + dot_z[t] @ W_y.T + dot_y_pre_in[t]
+        y_tanh[t] = np.tanh(parts5[..., :H] + y_tanh_in[t])
         dot_y_tanh[t] = dot_y_pre[t] * (1 - y_tanh[t]**2)
         y[t] = (1 - dt_2[t]) * y_prev[t] + dt_2[t] * y_tanh[t]
         dot_y[t] = (
-            dot_dt_2[t] * (y_tanh[t] - y_prev[t])
-            + dot_y_prev[t] * (1 - dt_2[t])
-            + dot_y_tanh[t] * dt_2[t]
+            dot_dt_2[t] * (y_tanh[t] - y_prev[t]) + dot_y_prev[t] * (1 - dt_2[t]) + dot_y_tanh[t] * dt_2[t]
         )
-    d_dot_y_pre, d_y_pre, d_dot_z_pre, d_z_pre, d_dot_dt_2_pre = (np.empty((T, B, H), dtype) for _ in range(5))
-    d_dt_2_pre, d_dot_dt_1_pre, d_dt_1_pre = (np.empty((T, B, H), dtype) for _ in range(3))
+    d_dot_y_pre2 = np.empty((T, B, 2 * H), dtype)
+    d_parts_pre = np.empty((T, B, 6 * H), dtype)
+    parts6 = np.concatenate([V_1.T, dot_V_1.T, V_2.T, dot_V_2.T, V_z.T, dot_V_z.T], axis=-1)
+    dot_V_y2 = np.concatenate([V_y.T, dot_V_y.T], axis=-1)
+    dot_W_y2 = np.concatenate([W_y.T, dot_W_y.T], axis=-1)
+    parts3 = np.concatenate([W_1.T, dot_W_1.T, W_2.T, dot_W_2.T, W_z.T, dot_W_z.T], axis=-1)
 
     # all steps at once
     ddot_y_tanh_ddot_y_pre = 1 - y_tanh**2
@@ -433,85 +538,84 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
         d_dot_y = dy[t] + d_dot_y_next
         d_dot_y_tanh = d_dot_y * dt_2[t]
-        d_dot_y_pre[t] = d_dot_y_tanh * ddot_y_tanh_ddot_y_pre[t]
-        d_y_pre[t] = (
+        d_dot_y_pre = d_dot_y_tanh * ddot_y_tanh_ddot_y_pre[t]
+        d_y_pre = (
             (d_dot_y_tanh * ddot_y_tanh_dy_pre[t] + d_y_next * dt_2[t] + d_dot_y * dot_dt_2[t])
             * ddot_y_tanh_ddot_y_pre[t]
         )
+        np.concatenate([d_y_pre, d_dot_y_pre], axis=-1, out=d_dot_y_pre2[t])
         # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-        d_dot_z = d_dot_z_next + d_dot_y_pre[t] @ W_y
-        d_z = d_z_next + d_y_pre[t] @ W_y + d_dot_y_pre[t] @ dot_W_y
+        d_dot_z = d_dot_z_next + d_dot_y_pre @ W_y
+        d_z = d_dot_y_pre2[t] @ dot_W_y2.T + d_z_next
         d_dot_z_tanh = d_dot_z * dt_1[t]
-        d_dot_z_pre[t] = d_dot_z_tanh * ddot_z_tanh_ddot_z_pre[t]
-        d_z_pre[t] = (
+        d_dot_z_pre = d_dot_z_tanh * ddot_z_tanh_ddot_z_pre[t]
+        d_z_pre = (
             (d_dot_z_tanh * ddot_z_tanh_dz_pre[t] + d_z * dt_1[t] + d_dot_z * dot_dt_1[t])
             * ddot_z_tanh_ddot_z_pre[t]
         )
         # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
         d_dot_dt_2_sigmoid = d_dot_y * ddot_y_ddot_dt_2_sigmoid[t]
-        d_dot_dt_2_pre[t] = d_dot_dt_2_sigmoid * ddot_dt_2_sigmoid_ddot_dt_2_pre[t]
-        d_dt_2_pre[t] = (
-            (d_dot_dt_2_sigmoid * ddot_dt_2_sigmoid_ddt_2_pre[t] + (d_y_next * dy_ddt_2_pre[t] + d_dot_y * ddot_y_ddt_2_pre[t]) * dt)
+        d_dot_dt_2_pre = d_dot_dt_2_sigmoid * ddot_dt_2_sigmoid_ddot_dt_2_pre[t]
+        d_dt_2_pre = (
+            (
+                d_dot_dt_2_sigmoid * ddot_dt_2_sigmoid_ddt_2_pre[t]
+                + (d_y_next * dy_ddt_2_pre[t] + d_dot_y * ddot_y_ddt_2_pre[t]) * dt
+            )
             * ddot_dt_2_sigmoid_ddot_dt_2_pre[t]
         )
         # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
         d_dot_dt_1_sigmoid = d_dot_z * ddot_z_ddot_dt_1_sigmoid[t]
-        d_dot_dt_1_pre[t] = d_dot_dt_1_sigmoid * ddot_dt_1_sigmoid_ddot_dt_1_pre[t]
-        d_dt_1_pre[t] = (
-            (d_dot_dt_1_sigmoid * ddot_dt_1_sigmoid_ddt_1_pre[t] + (d_z * dz_ddt_1_pre[t] + d_dot_z * ddot_z_ddt_1_pre[t]) * dt)
+        d_dot_dt_1_pre = d_dot_dt_1_sigmoid * ddot_dt_1_sigmoid_ddot_dt_1_pre[t]
+        d_dt_1_pre = (
+            (
+                d_dot_dt_1_sigmoid * ddot_dt_1_sigmoid_ddt_1_pre[t]
+                + (d_z * dz_ddt_1_pre[t] + d_dot_z * ddot_z_ddt_1_pre[t]) * dt
+            )
             * ddot_dt_1_sigmoid_ddot_dt_1_pre[t]
         )
-        d_y_prev = (
-            d_dt_1_pre[t] @ W_1
-            + d_dot_dt_1_pre[t] @ dot_W_1
-            + d_dt_2_pre[t] @ W_2
-            + d_dot_dt_2_pre[t] @ dot_W_2
-            + d_z_pre[t] @ W_z
-            + d_dot_z_pre[t] @ dot_W_z
-            + d_y_next * dy_dy_prev[t]
-            - d_dot_y * dot_dt_2[t]
+        np.concatenate(
+            [d_dt_1_pre, d_dot_dt_1_pre, d_dt_2_pre, d_dot_dt_2_pre, d_z_pre, d_dot_z_pre],
+            axis=-1,
+            out=d_parts_pre[t]
         )
+        d_y_prev = d_parts_pre[t] @ parts3.T + d_y_next * dy_dy_prev[t] - d_dot_y * dot_dt_2[t]
         d_z_prev = d_z * dz_dz_prev[t] - d_dot_z * dot_dt_1[t]
         d_dot_y_prev = (
-            d_dot_dt_1_pre[t] @ W_1
-            + d_dot_dt_2_pre[t] @ W_2
-            + d_dot_z_pre[t] @ W_z
-            + d_dot_y * dy_dy_prev[t]
+            d_dot_dt_1_pre @ W_1 + d_dot_dt_2_pre @ W_2 + d_dot_z_pre @ W_z + d_dot_y * dy_dy_prev[t]
         )
         d_dot_z_prev = d_dot_z * dz_dz_prev[t]
         d_y_next, d_z_next, d_dot_y_next, d_dot_z_next = d_y_prev, d_z_prev, d_dot_y_prev, d_dot_z_prev
 
     # all steps at once
-    d_x = (
-        times(d_dt_1_pre, V_1)
-        + times(d_dot_dt_1_pre, dot_V_1)
-        + times(d_dt_2_pre, V_2)
-        + times(d_dot_dt_2_pre, dot_V_2)
-        + times(d_z_pre, V_z)
-        + times(d_dot_z_pre, dot_V_z)
-        + times(d_y_pre, V_y)
-        + times(d_dot_y_pre, dot_V_y)
-    )
-    d_W_1_W_1_y = outer_sum(d_dt_1_pre, y_prev)
-    d_W_1_dot_W_1_y_y_prev = outer_sum(d_dot_dt_1_pre, dot_y_prev)
-    d_V_1_V_1_x = outer_sum(d_dt_1_pre, x)
-    d_V_1_dot_V_1_x_x = outer_sum(d_dot_dt_1_pre, dot_x)
-    d_b_1 = d_dt_1_pre.sum(axis=(0, 1))
-    d_W_2_W_2_y = outer_sum(d_dt_2_pre, y_prev)
-    d_W_2_dot_W_2_y_y_prev = outer_sum(d_dot_dt_2_pre, dot_y_prev)
-    d_V_2_V_2_x = outer_sum(d_dt_2_pre, x)
-    d_V_2_dot_V_2_x_x = outer_sum(d_dot_dt_2_pre, dot_x)
-    d_b_2 = d_dt_2_pre.sum(axis=(0, 1))
-    d_W_z_W_z_y = outer_sum(d_z_pre, y_prev)
-    d_W_z_dot_W_z_y_y_prev = outer_sum(d_dot_z_pre, dot_y_prev)
-    d_V_z_V_z_x = outer_sum(d_z_pre, x)
-    d_V_z_dot_V_z_x_x = outer_sum(d_dot_z_pre, dot_x)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_y_W_y_z = outer_sum(d_y_pre, z)
-    d_W_y_dot_W_y_z_z = outer_sum(d_dot_y_pre, dot_z)
-    d_V_y_V_y_x = outer_sum(d_y_pre, x)
-    d_V_y_dot_V_y_x_x = outer_sum(d_dot_y_pre, dot_x)
-    d_b_y = d_y_pre.sum(axis=(0, 1))
+    d_dt_1_pre_steps = d_parts_pre[..., :H]
+    d_dot_dt_1_pre_steps = d_parts_pre[..., H:2 * H]
+    d_dt_2_pre_steps = d_parts_pre[..., 2 * H:3 * H]
+    d_dot_dt_2_pre_steps = d_parts_pre[..., 3 * H:4 * H]
+    d_z_pre_steps = d_parts_pre[..., 4 * H:5 * H]
+    d_dot_z_pre_steps = d_parts_pre[..., 5 * H:6 * H]
+    d_y_pre_steps = d_dot_y_pre2[..., :H]
+    d_dot_y_pre_steps = d_dot_y_pre2[..., H:2 * H]
+    d_x = times(d_dot_y_pre2, dot_V_y2.T) + times(d_parts_pre, parts6.T)
+    d_W_1_W_1_y = outer_sum(d_dt_1_pre_steps, y_prev)
+    d_W_1_dot_W_1_y_y_prev = outer_sum(d_dot_dt_1_pre_steps, dot_y_prev)
+    d_V_1_V_1_x = outer_sum(d_dt_1_pre_steps, x)
+    d_V_1_dot_V_1_x_x = outer_sum(d_dot_dt_1_pre_steps, dot_x)
+    d_b_1 = d_dt_1_pre_steps.sum(axis=(0, 1))
+    d_W_2_W_2_y = outer_sum(d_dt_2_pre_steps, y_prev)
+    d_W_2_dot_W_2_y_y_prev = outer_sum(d_dot_dt_2_pre_steps, dot_y_prev)
+    d_V_2_V_2_x = outer_sum(d_dt_2_pre_steps, x)
+    d_V_2_dot_V_2_x_x = outer_sum(d_dot_dt_2_pre_steps, dot_x)
+    d_b_2 = d_dt_2_pre_steps.sum(axis=(0, 1))
+    d_W_z_W_z_y = outer_sum(d_z_pre_steps, y_prev)
+    d_W_z_dot_W_z_y_y_prev = outer_sum(d_dot_z_pre_steps, dot_y_prev)
+    d_V_z_V_z_x = outer_sum(d_z_pre_steps, x)
+    d_V_z_dot_V_z_x_x = outer_sum(d_dot_z_pre_steps, dot_x)
+    d_b_z = d_z_pre_steps.sum(axis=(0, 1))
+    d_W_y_W_y_z = outer_sum(d_y_pre_steps, z)
+    d_W_y_dot_W_y_z_z = outer_sum(d_dot_y_pre_steps, dot_z)
+    d_V_y_V_y_x = outer_sum(d_y_pre_steps, x)
+    d_V_y_dot_V_y_x_x = outer_sum(d_dot_y_pre_steps, dot_x)
+    d_b_y = d_y_pre_steps.sum(axis=(0, 1))
     d_W_1 = d_W_1_W_1_y + d_W_1_dot_W_1_y_y_prev
     d_V_1 = d_V_1_V_1_x + d_V_1_dot_V_1_x_x
     d_W_2 = d_W_2_W_2_y + d_W_2_dot_W_2_y_y_prev
@@ -545,9 +649,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

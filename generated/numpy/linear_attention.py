@@ -208,7 +208,33 @@ def infer(params, x, state=None):
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_q, W_k, W_v = params["W_q"], params["W_k"], params["W_v"]
+    S_rows, S_prev, S = carried(state["S"], T)
+    z_rows, z_prev, z = carried(state["z"], T)
+
+    # all steps at once
+    W_q_x = times(x, W_q.T)
+    q = np.where(np.greater(W_q_x, 0), W_q_x, np.expm1(np.minimum(W_q_x, 0))) + 1
+    W_k_x = times(x, W_k.T)
+    k = np.where(np.greater(W_k_x, 0), W_k_x, np.expm1(np.minimum(W_k_x, 0))) + 1
+    v = times(x, W_v.T)
+    v_k = v[:, :, :, None] * k[:, :, None]
+
+    for t in range(T):
+        # S = S[t-1] + outer(v, k)
+        S[t] = S_prev[t] + v_k[t]
+        # z = z[t-1] + k
+        z[t] = z_prev[t] + k[t]
+
+    # all steps at once
+    z_q = np.einsum("tbk,tbk->tb", z, q)
+    y = np.einsum("tbhk,tbk->tbh", S, q) / z_q[:, :, None]
+
+    state = {"S": S_rows[-1].copy(), "z": z_rows[-1].copy()}
     return y[0], state
 
 
@@ -271,7 +297,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_z_q_q = np.einsum("tbk,tbk->tb", z, dot_elu_W_q_x)
     y = S_q / z_q[:, :, None]
     dot_y = (
-        (np.einsum("tbhk,tbk->tbh", dot_S, q) + np.einsum("tbhk,tbk->tbh", S, dot_elu_W_q_x)) / z_q[:, :, None]
+        (np.einsum("tbhk,tbk->tbh", dot_S, q) + np.einsum("tbhk,tbk->tbh", S, dot_elu_W_q_x))
+        / z_q[:, :, None]
         - (dot_z_q_z[:, :, None] + dot_z_q_q[:, :, None]) * S_q / z_q[:, :, None]**2
     )
 
@@ -336,8 +363,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # all steps at once
     d_dot_z_q = -np.einsum("tbh,tbh->tb", dy, S_q) / z_q**2
     d_dot_y_by_z_q = (
-        dy
-        * (2 * dot_z_q[:, :, None] * S_q / z_q[:, :, None]**3 - dot_S_q / z_q[:, :, None]**2)
+        dy * (2 * dot_z_q[:, :, None] * S_q / z_q[:, :, None]**3 - dot_S_q / z_q[:, :, None]**2)
     )
     d_z_q = d_dot_y_by_z_q.sum(axis=2)
     d_dot_S_q = dy / z_q[:, :, None]
@@ -345,7 +371,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_q = np.einsum("tbh,tbhk->tbk", d_dot_S_q, S) + d_dot_z_q[:, :, None] * z
     d_dot_W_q_x = d_dot_q * np.where(np.greater(elu_W_q_x, 0), 1, elu_W_q_x + 1)
     d_W_q_x = (
-        (d_dot_q * dot_W_q_x * np.where(np.greater(elu_W_q_x, 0), dtype.type(0), 1) + np.einsum("tbh,tbhk->tbk", d_S_q, S) + np.einsum("tbh,tbhk->tbk", d_dot_S_q, dot_S) + d_z_q[:, :, None] * z + d_dot_z_q[:, :, None] * dot_z)
+        (
+            d_dot_q * dot_W_q_x * np.where(np.greater(elu_W_q_x, 0), dtype.type(0), 1)
+            + np.einsum("tbh,tbhk->tbk", d_S_q, S)
+            + np.einsum("tbh,tbhk->tbk", d_dot_S_q, dot_S)
+            + d_z_q[:, :, None] * z
+            + d_dot_z_q[:, :, None] * dot_z
+        )
         * np.where(np.greater(elu_W_q_x, 0), 1, elu_W_q_x + 1)
     )
     d_x_W_q_x = times(d_W_q_x, W_q)
@@ -378,7 +410,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_k = np.einsum("tbhk,tbh->tbk", d_dot_S, v) + d_dot_z
     d_dot_W_k_x = d_dot_k * np.where(np.greater(elu_W_k_x, 0), 1, elu_W_k_x + 1)
     d_W_k_x = (
-        (d_dot_k * dot_W_k_x * np.where(np.greater(elu_W_k_x, 0), dtype.type(0), 1) + np.einsum("tbhk,tbh->tbk", d_S, v) + np.einsum("tbhk,tbh->tbk", d_dot_S, dot_v) + d_z)
+        (
+            d_dot_k * dot_W_k_x * np.where(np.greater(elu_W_k_x, 0), dtype.type(0), 1)
+            + np.einsum("tbhk,tbh->tbk", d_S, v)
+            + np.einsum("tbhk,tbh->tbk", d_dot_S, dot_v)
+            + d_z
+        )
         * np.where(np.greater(elu_W_k_x, 0), 1, elu_W_k_x + 1)
     )
     d_x = (
@@ -404,9 +441,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     return dot_dparams, d_x, dot_dstart
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

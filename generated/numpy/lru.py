@@ -224,6 +224,45 @@ def infer(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    T, H = size["T"], size["H"]
+    nu, theta, gamma_log, B_re = params["nu"], params["theta"], params["gamma_log"], params["B_re"]
+    B_im, C_re, C_im, D = params["B_im"], params["C_re"], params["C_im"], params["D"]
+    h_re_rows, h_re_prev, h_re = carried(state["h_re"], T)
+    h_im_rows, h_im_prev, h_im = carried(state["h_im"], T)
+    # lam_re = exp(-exp(nu)) * cos(exp(theta))
+    lam_re_exp = np.exp(-np.exp(nu))
+    exp_theta = np.exp(theta)
+    lam_re = lam_re_exp * np.cos(exp_theta)
+    # lam_im = exp(-exp(nu)) * sin(exp(theta))
+    lam_im = lam_re_exp * np.sin(exp_theta)
+    # h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    exp_gamma_log = np.exp(gamma_log)
+    B_re_im = np.concatenate([B_re.T, B_im.T], axis=-1)
+    exp_gamma_log2 = np.concatenate([exp_gamma_log, exp_gamma_log], axis=-1)
+
+    # all steps at once
+    h_re_im_in = exp_gamma_log2 * (times(x, B_re_im))
+    h_re_in = h_re_im_in[..., :H]
+    h_im_in = h_re_im_in[..., H:2 * H]
+
+    for t in range(T):
+        # h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        h_re[t] = lam_re * h_re_prev[t] - lam_im * h_im_prev[t] + h_re_in[t]
+        # h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        h_im[t] = lam_re * h_im_prev[t] + lam_im * h_re_prev[t] + h_im_in[t]
+
+    # all steps at once
+    y = times(h_re, C_re.T) - times(h_im, C_im.T) + D * x
+
+    last = {"h_re": h_re_rows[-1].copy(), "h_im": h_im_rows[-1].copy()}
+    return y, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
     T = size["T"]
     nu, theta, gamma_log, B_re = params["nu"], params["theta"], params["gamma_log"], params["B_re"]
     B_im, C_re, C_im, D = params["B_im"], params["C_re"], params["C_im"], params["D"]
@@ -251,13 +290,7 @@ def infer(params, x, state=None):
     # all steps at once
     y = times(h_re, C_re.T) - times(h_im, C_im.T) + D * x
 
-    last = {"h_re": h_re_rows[-1].copy(), "h_im": h_im_rows[-1].copy()}
-    return y, last
-
-
-def step(params, x, state=None):
-    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
+    state = {"h_re": h_re_rows[-1].copy(), "h_im": h_im_rows[-1].copy()}
     return y[0], state
 
 
@@ -272,7 +305,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     dot_x = dot_inputs["x"]
     nu, theta, gamma_log, B_re = params["nu"], params["theta"], params["gamma_log"], params["B_re"]
     B_im, C_re, C_im, D = params["B_im"], params["C_re"], params["C_im"], params["D"]
@@ -299,12 +332,18 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
     exp_gamma_log = np.exp(gamma_log)
     dot_exp_gamma_log = dot_gamma_log * exp_gamma_log
+    B_re_T = B_re.T
+    B_im_T = B_im.T
+    parts = np.concatenate([B_re_T, dot_B_re.T, B_im_T, dot_B_im.T], axis=-1)
+    B_re_im = np.concatenate([B_re_T, B_im_T], axis=-1)
 
     # all steps at once
-    B_re_x = times(x, B_re.T)
-    dot_B_re_x = times(x, dot_B_re.T) + times(dot_x, B_re.T)
-    B_im_x = times(x, B_im.T)
-    dot_B_im_x = times(x, dot_B_im.T) + times(dot_x, B_im.T)
+    parts2 = times(x, parts)
+    B_re_x = parts2[..., :H]
+    dot_B_re_im_x_x = times(dot_x, B_re_im)
+    dot_B_re_x = parts2[..., H:2 * H] + dot_B_re_im_x_x[..., :H]
+    B_im_x = parts2[..., 2 * H:3 * H]
+    dot_B_im_x = parts2[..., 3 * H:4 * H] + dot_B_re_im_x_x[..., H:2 * H]
     h_re_in = exp_gamma_log * B_re_x
     dot_h_re_in = dot_exp_gamma_log * B_re_x + dot_B_re_x * exp_gamma_log
     h_im_in = exp_gamma_log * B_im_x
@@ -419,13 +458,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_h_im_in[t]
         )
     d_dot_h_im, d_h_im, d_dot_h_re, d_h_re = (np.empty((T, B, H), dtype) for _ in range(4))
+    dot_C_im3 = np.concatenate([C_im, dot_C_im], axis=-1)
+    dot_C_re3 = np.concatenate([C_re, dot_C_re], axis=-1)
 
     # all steps at once
     d_dot_C_im_h_im = -dy
-    d_dot_h_im_dot_C_im_h_im_h_im = times(d_dot_C_im_h_im, C_im)
-    d_h_im_dot_C_im_h_im_C_im = times(d_dot_C_im_h_im, dot_C_im)
-    d_dot_h_re_dot_C_re_h_re_h_re = times(dy, C_re)
-    d_h_re_dot_C_re_h_re_C_re = times(dy, dot_C_re)
+    d_parts_im = times(d_dot_C_im_h_im, dot_C_im3)
+    d_dot_h_im_dot_C_im_h_im_h_im = d_parts_im[..., :H]
+    d_h_im_dot_C_im_h_im_C_im = d_parts_im[..., H:2 * H]
+    d_parts_re = times(dy, dot_C_re3)
+    d_dot_h_re_dot_C_re_h_re_h_re = d_parts_re[..., :H]
+    d_h_re_dot_C_re_h_re_C_re = d_parts_re[..., H:2 * H]
 
     d_h_re_next = zeros["h_re"]
     d_h_im_next = zeros["h_im"]
@@ -452,7 +495,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
         d_dot_h_re_prev = d_dot_h_re[t] * lam_re + d_dot_h_im[t] * lam_im
         d_dot_h_im_prev = d_dot_h_im[t] * lam_re - d_dot_h_re[t] * lam_im
-        d_h_re_next, d_h_im_next, d_dot_h_re_next, d_dot_h_im_next = d_h_re_prev, d_h_im_prev, d_dot_h_re_prev, d_dot_h_im_prev
+        d_h_re_next, d_h_im_next, d_dot_h_re_next = d_h_re_prev, d_h_im_prev, d_dot_h_re_prev
+        d_dot_h_im_next = d_dot_h_im_prev
 
     # all steps at once
     d_dot_B_im_x = d_dot_h_im * exp_gamma_log
@@ -499,15 +543,38 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_cos_exp_theta = d_dot_lam_re * lam_re_exp
     d_dot_lam_re_exp = d_dot_lam_re * cos_exp_theta + d_dot_lam_im * sin_exp_theta
     d_nu = (
-        (-d_dot_lam_re_exp * lam_re_exp * dot_nu - (d_lam_re * cos_exp_theta - d_dot_lam_re_exp * dot_exp_nu + d_dot_lam_re * dot_cos_exp_theta + d_lam_im * sin_exp_theta + d_dot_lam_im * dot_sin_exp_theta) * lam_re_exp)
+        (
+            -d_dot_lam_re_exp * lam_re_exp * dot_nu
+            - (
+                d_lam_re * cos_exp_theta
+                - d_dot_lam_re_exp * dot_exp_nu
+                + d_dot_lam_re * dot_cos_exp_theta
+                + d_lam_im * sin_exp_theta
+                + d_dot_lam_im * dot_sin_exp_theta
+            )
+            * lam_re_exp
+        )
         * exp_nu
     )
     d_theta = (
-        ((np.cos(exp_theta) * d_dot_sin_exp_theta - d_dot_cos_exp_theta * np.sin(exp_theta)) * dot_theta - d_dot_cos_exp_theta * np.cos(exp_theta) * dot_exp_theta - np.sin(exp_theta) * d_dot_sin_exp_theta * dot_exp_theta - np.sin(exp_theta) * (d_lam_re * lam_re_exp + d_dot_lam_re * dot_lam_re_exp) + np.cos(exp_theta) * (lam_re_exp * d_lam_im + dot_lam_re_exp * d_dot_lam_im))
+        (
+            (np.cos(exp_theta) * d_dot_sin_exp_theta - d_dot_cos_exp_theta * np.sin(exp_theta))
+            * dot_theta
+            - d_dot_cos_exp_theta * np.cos(exp_theta) * dot_exp_theta
+            - np.sin(exp_theta) * d_dot_sin_exp_theta * dot_exp_theta
+            - np.sin(exp_theta) * (d_lam_re * lam_re_exp + d_dot_lam_re * dot_lam_re_exp)
+            + np.cos(exp_theta) * (lam_re_exp * d_lam_im + dot_lam_re_exp * d_dot_lam_im)
+        )
         * exp_theta
     )
     d_gamma_log = (
-        ((d_dot_exp_gamma_log_dot_h_re + d_dot_exp_gamma_log_dot_h_im) * dot_gamma_log + d_exp_gamma_log_h_re + d_exp_gamma_log_dot_h_re + d_exp_gamma_log_h_im + d_exp_gamma_log_dot_h_im)
+        (
+            (d_dot_exp_gamma_log_dot_h_re + d_dot_exp_gamma_log_dot_h_im) * dot_gamma_log
+            + d_exp_gamma_log_h_re
+            + d_exp_gamma_log_dot_h_re
+            + d_exp_gamma_log_h_im
+            + d_exp_gamma_log_dot_h_im
+        )
         * exp_gamma_log
     )
     d_B_re = d_B_re_B_re_x + d_B_re_dot_B_re_x_x
@@ -527,9 +594,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     return dot_dparams, d_x, dot_dstart
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

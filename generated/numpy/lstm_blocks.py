@@ -126,20 +126,25 @@ def forward(params, x, state=None):
     c_rows, c_prev, c = carried(state["c"], T)
     i, f, o = (np.empty((T, B, N), dtype) for _ in range(3))
     z, tanh_c, y = (np.empty((T, B, N, S), dtype) for _ in range(3))
+    W_ifo = np.concatenate([W_i.T, W_f.T, W_o.T], axis=-1)
+    b_ifo = np.concatenate([b_i, b_f, b_o], axis=-1)
+    U_ifo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_o.T], axis=-1))
 
     # all steps at once
-    i_in = times(x, W_i.T) + b_i
-    f_in = times(x, W_f.T) + b_f
-    o_in = times(x, W_o.T) + b_o
+    ifo_in = times(x, W_ifo, b_ifo)
+    i_in = ifo_in[..., :N]
+    f_in = ifo_in[..., N:2 * N]
+    o_in = ifo_in[..., 2 * N:3 * N]
     z_in = np.einsum("nsi,tbi->tbns", W_z, x) + b_z
 
     for t in range(T):
+        U_ifo_h = h_prev[t] @ U_ifo
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        i[t] = sigmoid(h_prev[t] @ U_i.T + i_in[t])
+        i[t] = sigmoid(U_ifo_h[..., :N] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        f[t] = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        f[t] = sigmoid(U_ifo_h[..., N:2 * N] + f_in[t])
         # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        o[t] = sigmoid(h_prev[t] @ U_o.T + o_in[t])
+        o[t] = sigmoid(U_ifo_h[..., 2 * N:3 * N] + o_in[t])
         # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         z[t] = np.tanh(np.einsum("nsh,bh->bns", U_z, h_prev[t]) + z_in[t])
         # c = f * c[t-1] + i * z
@@ -174,7 +179,9 @@ def backward(params, tape, dy, dstate=None):
     tanh_c, y = tape.tanh_c, tape.y
     d_h_sum = np.empty((T, B, H, N), dtype)
     d_z_pre = np.empty((T, B, N, S), dtype)
-    d_o_pre, d_f_pre, d_i_pre = (np.empty((T, B, N), dtype) for _ in range(3))
+    d_ifo_pre = np.empty((T, B, 3 * N), dtype)
+    W_ifo = np.concatenate([W_i.T, W_f.T, W_o.T], axis=-1)
+    U_ifo = np.concatenate([U_i.T, U_f.T, U_o.T], axis=-1)
 
     # all steps at once
     dy_dc = o[:, :, :, None] * (1 - tanh_c**2)
@@ -194,51 +201,45 @@ def backward(params, tape, dy, dstate=None):
         # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         d_z_pre[t] = d_c * dc_dz_pre[t]
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        d_o_pre[t] = (np.einsum("bns,bns->bn", d_y, tanh_c[t])) * do_do_pre[t]
+        d_o_pre = (np.einsum("bns,bns->bn", d_y, tanh_c[t])) * do_do_pre[t]
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        d_f_pre[t] = (np.einsum("bns,bns->bn", d_c, c_prev[t])) * df_df_pre[t]
+        d_f_pre = (np.einsum("bns,bns->bn", d_c, c_prev[t])) * df_df_pre[t]
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        d_i_pre[t] = (np.einsum("bns,bns->bn", d_c, z[t])) * di_di_pre[t]
-        d_h_prev = (
-            d_i_pre[t] @ U_i
-            + d_f_pre[t] @ U_f
-            + d_o_pre[t] @ U_o
-            + np.einsum("bns,nsh->bh", d_z_pre[t], U_z)
-        )
+        d_i_pre = (np.einsum("bns,bns->bn", d_c, z[t])) * di_di_pre[t]
+        np.concatenate([d_i_pre, d_f_pre, d_o_pre], axis=-1, out=d_ifo_pre[t])
+        d_h_prev = d_ifo_pre[t] @ U_ifo.T + np.einsum("bns,nsh->bh", d_z_pre[t], U_z)
         d_c_prev = d_c * f[t, :, :, None]
         d_h_next, d_c_next = d_h_prev, d_c_prev
 
     # all steps at once
-    d_x = (
-        times(d_i_pre, W_i)
-        + times(d_f_pre, W_f)
-        + times(d_o_pre, W_o)
-        + np.einsum("tbns,nsi->tbi", d_z_pre, W_z)
-    )
-    d_W_i = outer_sum(d_i_pre, x)
-    d_U_i = outer_sum(d_i_pre, h_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f = outer_sum(d_f_pre, x)
-    d_U_f = outer_sum(d_f_pre, h_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_W_o = outer_sum(d_o_pre, x)
-    d_U_o = outer_sum(d_o_pre, h_prev)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_x = times(d_ifo_pre, W_ifo.T) + np.einsum("tbns,nsi->tbi", d_z_pre, W_z)
+    d_W_ifo = outer_sum(x, d_ifo_pre)
+    d_W_i = d_W_ifo[..., :N].T
+    d_U_ifo = outer_sum(h_prev, d_ifo_pre)
+    d_U_i = d_U_ifo[..., :N].T
+    d_b_ifo = d_ifo_pre.sum(axis=(0, 1))
+    d_b_i = d_b_ifo[..., :N]
+    d_W_f = d_W_ifo[..., N:2 * N].T
+    d_U_f = d_U_ifo[..., N:2 * N].T
+    d_b_f = d_b_ifo[..., N:2 * N]
+    d_W_o = d_W_ifo[..., 2 * N:3 * N].T
+    d_U_o = d_U_ifo[..., 2 * N:3 * N].T
+    d_b_o = d_b_ifo[..., 2 * N:3 * N]
     d_W_z = np.einsum("tbns,tbi->nsi", d_z_pre, x)
     d_U_z = np.einsum("tbns,tbh->nsh", d_z_pre, h_prev)
     d_b_z = d_z_pre.sum(axis=(0, 1))
     d_W_h = np.einsum("tbhn,tbns->hns", d_h_sum, y)
 
     dparams = {
-        "W_i": d_W_i,
-        "U_i": d_U_i,
-        "b_i": d_b_i,
-        "W_f": d_W_f,
-        "U_f": d_U_f,
-        "b_f": d_b_f,
-        "W_o": d_W_o,
-        "U_o": d_U_o,
-        "b_o": d_b_o,
+        "W_i": d_W_i.copy(),
+        "U_i": d_U_i.copy(),
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f.copy(),
+        "U_f": d_U_f.copy(),
+        "b_f": d_b_f.copy(),
+        "W_o": d_W_o.copy(),
+        "U_o": d_U_o.copy(),
+        "b_o": d_b_o.copy(),
         "W_z": d_W_z,
         "U_z": d_U_z,
         "b_z": d_b_z,
@@ -255,30 +256,36 @@ def infer(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
-    T = size["T"]
+    T, N = size["T"], size["N"]
     W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
     b_f, W_o, U_o, b_o, W_z = params["b_f"], params["W_o"], params["U_o"], params["b_o"], params["W_z"]
     U_z, b_z, W_h = params["U_z"], params["b_z"], params["W_h"]
     h_rows, h_prev, h = carried(state["h"], T)
+    W_ifo = np.concatenate([W_i.T, W_f.T, W_o.T], axis=-1)
+    b_ifo = np.concatenate([b_i, b_f, b_o], axis=-1)
+    U_ifo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_o.T], axis=-1))
 
     # all steps at once
-    c_in = times(x, W_f.T) + b_f
-    c_in2 = times(x, W_i.T) + b_i
+    c_in2_c_in_y_in = times(x, W_ifo, b_ifo)
+    c_in = c_in2_c_in_y_in[..., N:2 * N]
+    c_in2 = c_in2_c_in_y_in[..., :N]
     c_in3 = np.einsum("nsi,tbi->tbns", W_z, x) + b_z
-    y_in = times(x, W_o.T) + b_o
+    y_in = c_in2_c_in_y_in[..., 2 * N:3 * N]
 
     c_prev = state["c"]
     for t in range(T):
+        U_ifo_h = h_prev[t] @ U_ifo
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        U_i_h = h_prev[t] @ U_i.T
+        U_i_h = U_ifo_h[..., :N]
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        U_f_h = h_prev[t] @ U_f.T
+        U_f_h = U_ifo_h[..., N:2 * N]
         # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        U_o_h = h_prev[t] @ U_o.T
+        U_o_h = U_ifo_h[..., 2 * N:3 * N]
         # c = f * c[t-1] + i * z
         c = (
             sigmoid(U_f_h[:, :, None] + c_in[t, :, :, None]) * c_prev
-            + sigmoid(U_i_h[:, :, None] + c_in2[t, :, :, None]) * np.tanh(np.einsum("nsh,bh->bns", U_z, h_prev[t]) + c_in3[t])
+            + sigmoid(U_i_h[:, :, None] + c_in2[t, :, :, None])
+            * np.tanh(np.einsum("nsh,bh->bns", U_z, h_prev[t]) + c_in3[t])
         )
         # y = o * tanh(c)
         y = sigmoid(U_o_h[:, :, None] + y_in[t, :, :, None]) * np.tanh(c)
@@ -293,8 +300,44 @@ def infer(params, x, state=None):
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
+    b_f, W_o, U_o, b_o, W_z = params["b_f"], params["W_o"], params["U_o"], params["b_o"], params["W_z"]
+    U_z, b_z, W_h = params["U_z"], params["b_z"], params["W_h"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    c_in = times(x, W_f.T, b_f)
+    c_in2 = times(x, W_i.T, b_i)
+    c_in3 = np.einsum("nsi,tbi->tbns", W_z, x) + b_z
+    y_in = times(x, W_o.T, b_o)
+
+    c_prev = state["c"]
+    for t in range(T):
+        # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        U_i_h = h_prev[t] @ U_i.T
+        # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        U_f_h = h_prev[t] @ U_f.T
+        # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        U_o_h = h_prev[t] @ U_o.T
+        # c = f * c[t-1] + i * z
+        c = (
+            sigmoid(U_f_h[:, :, None] + c_in[t, :, :, None]) * c_prev
+            + sigmoid(U_i_h[:, :, None] + c_in2[t, :, :, None])
+            * np.tanh(np.einsum("nsh,bh->bns", U_z, h_prev[t]) + c_in3[t])
+        )
+        # y = o * tanh(c)
+        y = sigmoid(U_o_h[:, :, None] + y_in[t, :, :, None]) * np.tanh(c)
+        # h = sum(sum(W_h * y))
+        h_sum = np.einsum("hns,bns->bhn", W_h, y)
+        h[t] = h_sum.sum(axis=2)
+        c_prev = c
+
+    state = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -308,7 +351,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, N = size["T"], size["N"]
     dot_x = dot_inputs["x"]
     W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
     b_f, W_o, U_o, b_o, W_z = params["b_f"], params["W_o"], params["U_o"], params["b_o"], params["W_z"]
@@ -320,15 +363,31 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_h = dot_params["W_h"]
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    W_i_T = W_i.T
+    W_f_T = W_f.T
+    W_o_T = W_o.T
+    parts = np.concatenate([W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_o_T, dot_W_o.T], axis=-1)
+    W_ifo = np.concatenate([W_i_T, W_f_T, W_o_T], axis=-1)
+    U_i_T = U_i.T
+    U_f_T = U_f.T
+    U_o_T = U_o.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate([U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_o_T, dot_U_o.T], axis=-1)
+        )
+    )
+    U_ifo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_o_T], axis=-1))
 
     # all steps at once
-    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
-    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
+    parts2 = times(x, parts)
+    dot_W_ifo_x_x = times(dot_x, W_ifo)
+    dot_W_i_x = parts2[..., N:2 * N] + dot_W_ifo_x_x[..., :N]
+    dot_W_f_x = parts2[..., 3 * N:4 * N] + dot_W_ifo_x_x[..., N:2 * N]
+    dot_W_o_x = parts2[..., 5 * N:6 * N] + dot_W_ifo_x_x[..., 2 * N:3 * N]
     dot_z_sum = np.einsum("nsi,tbi->tbns", dot_W_z, x) + np.einsum("nsi,tbi->tbns", W_z, dot_x)
-    i_in = times(x, W_i.T) + b_i
-    f_in = times(x, W_f.T) + b_f
-    o_in = times(x, W_o.T) + b_o
+    i_in = parts2[..., :N] + b_i
+    f_in = parts2[..., 2 * N:3 * N] + b_f
+    o_in = parts2[..., 4 * N:5 * N] + b_o
     z_in = np.einsum("nsi,tbi->tbns", W_z, x) + b_z
     dot_c_in = dot_z_sum + dot_b_z
     dot_c_in2 = dot_W_f_x + dot_b_f
@@ -338,33 +397,50 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
     for t in range(T):
+        parts4 = h_prev[t] @ parts3
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        dot_U_i_h_U_i = h_prev[t] @ dot_U_i.T
-        dot_U_i_h_h_prev = dot_h_prev[t] @ U_i.T
-        i = sigmoid(h_prev[t] @ U_i.T + i_in[t])
+        dot_U_i_h_U_i = parts4[..., N:2 * N]
+        dot_U_ifo_h_h_prev = dot_h_prev[t] @ U_ifo
+        dot_U_i_h_h_prev = dot_U_ifo_h_h_prev[..., :N]
+        i = sigmoid(parts4[..., :N] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        dot_U_f_h_U_f = h_prev[t] @ dot_U_f.T
-        dot_U_f_h_h_prev = dot_h_prev[t] @ U_f.T
-        f = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        dot_U_f_h_U_f = parts4[..., 3 * N:4 * N]
+        dot_U_f_h_h_prev = dot_U_ifo_h_h_prev[..., N:2 * N]
+        f = sigmoid(parts4[..., 2 * N:3 * N] + f_in[t])
         # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        dot_U_o_h_U_o = h_prev[t] @ dot_U_o.T
-        dot_U_o_h_h_prev = dot_h_prev[t] @ U_o.T
-        o = sigmoid(h_prev[t] @ U_o.T + o_in[t])
+        dot_U_o_h_U_o = parts4[..., 5 * N:6 * N]
+        dot_U_o_h_h_prev = dot_U_ifo_h_h_prev[..., 2 * N:3 * N]
+        o = sigmoid(parts4[..., 4 * N:5 * N] + o_in[t])
         # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         z = np.tanh(np.einsum("nsh,bh->bns", U_z, h_prev[t]) + z_in[t])
         # c = f * c[t-1] + i * z
         c = f[:, :, None] * c_prev + i[:, :, None] * z
         dot_c = (
-            (dot_U_f_h_U_f[:, :, None] + dot_U_f_h_h_prev[:, :, None] + dot_c_in2[t, :, :, None]) * f[:, :, None] * (1 - f[:, :, None]) * c_prev
+            (dot_U_f_h_U_f[:, :, None] + dot_U_f_h_h_prev[:, :, None] + dot_c_in2[t, :, :, None])
+            * f[:, :, None]
+            * (1 - f[:, :, None])
+            * c_prev
             + f[:, :, None] * dot_c_prev
-            + (dot_U_i_h_U_i[:, :, None] + dot_U_i_h_h_prev[:, :, None] + dot_c_in3[t, :, :, None]) * i[:, :, None] * (1 - i[:, :, None]) * z
-            + i[:, :, None] * (np.einsum("nsh,bh->bns", dot_U_z, h_prev[t]) + np.einsum("nsh,bh->bns", U_z, dot_h_prev[t]) + dot_c_in[t]) * (1 - z**2)
+            + (dot_U_i_h_U_i[:, :, None] + dot_U_i_h_h_prev[:, :, None] + dot_c_in3[t, :, :, None])
+            * i[:, :, None]
+            * (1 - i[:, :, None])
+            * z
+            + i[:, :, None]
+            * (
+                np.einsum("nsh,bh->bns", dot_U_z, h_prev[t])
+                + np.einsum("nsh,bh->bns", U_z, dot_h_prev[t])
+                + dot_c_in[t]
+            )
+            * (1 - z**2)
         )
         # y = o * tanh(c)
         tanh_c = np.tanh(c)
         y = o[:, :, None] * tanh_c
         dot_y = (
-            (dot_U_o_h_U_o[:, :, None] + dot_U_o_h_h_prev[:, :, None] + dot_y_in[t, :, :, None]) * o[:, :, None] * (1 - o[:, :, None]) * tanh_c
+            (dot_U_o_h_U_o[:, :, None] + dot_U_o_h_h_prev[:, :, None] + dot_y_in[t, :, :, None])
+            * o[:, :, None]
+            * (1 - o[:, :, None])
+            * tanh_c
             + o[:, :, None] * dot_c * (1 - tanh_c**2)
         )
         # h = sum(sum(W_h * y))
@@ -408,33 +484,51 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o = (np.empty((T, B, N), dtype) for _ in range(8))
     dot_o = np.empty((T, B, N), dtype)
     dot_z_pre, z, dot_z, tanh_c, dot_tanh_c, y, dot_y = (np.empty((T, B, N, S), dtype) for _ in range(7))
+    W_i_T = W_i.T
+    W_f_T = W_f.T
+    W_o_T = W_o.T
+    parts = np.concatenate([W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_o_T, dot_W_o.T], axis=-1)
+    W_ifo = np.concatenate([W_i_T, W_f_T, W_o_T], axis=-1)
+    U_i_T = U_i.T
+    U_f_T = U_f.T
+    U_o_T = U_o.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate([U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_o_T, dot_U_o.T], axis=-1)
+        )
+    )
+    U_ifo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_o_T], axis=-1))
 
     # all steps at once
-    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
-    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
+    parts2 = times(x, parts)
+    dot_W_ifo_x_x = times(dot_x, W_ifo)
+    dot_W_i_x = parts2[..., N:2 * N] + dot_W_ifo_x_x[..., :N]
+    dot_W_f_x = parts2[..., 3 * N:4 * N] + dot_W_ifo_x_x[..., N:2 * N]
+    dot_W_o_x = parts2[..., 5 * N:6 * N] + dot_W_ifo_x_x[..., 2 * N:3 * N]
     dot_z_sum = np.einsum("nsi,tbi->tbns", dot_W_z, x) + np.einsum("nsi,tbi->tbns", W_z, dot_x)
     dot_i_pre_in = dot_W_i_x + dot_b_i
-    i_in = times(x, W_i.T) + b_i
+    i_in = parts2[..., :N] + b_i
     dot_f_pre_in = dot_W_f_x + dot_b_f
-    f_in = times(x, W_f.T) + b_f
+    f_in = parts2[..., 2 * N:3 * N] + b_f
     dot_o_pre_in = dot_W_o_x + dot_b_o
-    o_in = times(x, W_o.T) + b_o
+    o_in = parts2[..., 4 * N:5 * N] + b_o
     dot_z_pre_in = dot_z_sum + dot_b_z
     z_in = np.einsum("nsi,tbi->tbns", W_z, x) + b_z
 
     for t in range(T):
+        parts4 = h_prev[t] @ parts3
+        dot_U_ifo_h_h_prev = dot_h_prev[t] @ U_ifo
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        dot_i_pre[t] = h_prev[t] @ dot_U_i.T + dot_h_prev[t] @ U_i.T + dot_i_pre_in[t]
-        i[t] = sigmoid(h_prev[t] @ U_i.T + i_in[t])
+        dot_i_pre[t] = parts4[..., N:2 * N] + dot_U_ifo_h_h_prev[..., :N] + dot_i_pre_in[t]
+        i[t] = sigmoid(parts4[..., :N] + i_in[t])
         dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        dot_f_pre[t] = h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T + dot_f_pre_in[t]
-        f[t] = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        dot_f_pre[t] = parts4[..., 3 * N:4 * N] + dot_U_ifo_h_h_prev[..., N:2 * N] + dot_f_pre_in[t]
+        f[t] = sigmoid(parts4[..., 2 * N:3 * N] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        dot_o_pre[t] = h_prev[t] @ dot_U_o.T + dot_h_prev[t] @ U_o.T + dot_o_pre_in[t]
-        o[t] = sigmoid(h_prev[t] @ U_o.T + o_in[t])
+        dot_o_pre[t] = parts4[..., 5 * N:6 * N] + dot_U_ifo_h_h_prev[..., 2 * N:3 * N] + dot_o_pre_in[t]
+        o[t] = sigmoid(parts4[..., 4 * N:5 * N] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         dot_z_pre[t] = (
@@ -464,8 +558,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_h[t] = dot_h_sum.sum(axis=2)
     d_dot_h_sum, d_h_sum = (np.empty((T, B, H, N), dtype) for _ in range(2))
     d_dot_z_pre, d_z_pre = (np.empty((T, B, N, S), dtype) for _ in range(2))
-    d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre = (np.empty((T, B, N), dtype) for _ in range(5))
-    d_i_pre = np.empty((T, B, N), dtype)
+    d_parts_pre = np.empty((T, B, 6 * N), dtype)
+    parts = np.concatenate([W_i.T, dot_W_i.T, W_f.T, dot_W_f.T, W_o.T, dot_W_o.T], axis=-1)
+    parts3 = np.concatenate([U_i.T, dot_U_i.T, U_f.T, dot_U_f.T, U_o.T, dot_U_o.T], axis=-1)
 
     # all steps at once
     ddot_tanh_c_ddot_c = 1 - tanh_c**2
@@ -490,15 +585,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_y = np.einsum("bhn,hns->bns", d_dot_h_sum[t], W_h)
         # through y = o * tanh(c)
         d_y = (
-            np.einsum("bhn,hns->bns", d_h_sum[t], W_h)
-            + np.einsum("bhn,hns->bns", d_dot_h_sum[t], dot_W_h)
+            np.einsum("bhn,hns->bns", d_h_sum[t], W_h) + np.einsum("bhn,hns->bns", d_dot_h_sum[t], dot_W_h)
         )
         d_dot_tanh_c = d_dot_y * o[t, :, :, None]
         # through c = f * c[t-1] + i * z
         d_dot_c = d_dot_c_next + d_dot_tanh_c * ddot_tanh_c_ddot_c[t]
         d_c = (
             d_c_next
-            + (d_dot_tanh_c * ddot_tanh_c_dc[t] + d_y * o[t, :, :, None] + d_dot_y * dot_o[t, :, :, None]) * ddot_tanh_c_ddot_c[t]
+            + (d_dot_tanh_c * ddot_tanh_c_dc[t] + d_y * o[t, :, :, None] + d_dot_y * dot_o[t, :, :, None])
+            * ddot_tanh_c_ddot_c[t]
         )
         # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         d_dot_z = d_dot_c * i[t, :, :, None]
@@ -510,73 +605,86 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # through y = o * tanh(c)
         d_dot_o = np.einsum("bns,bns->bn", d_dot_y, tanh_c[t])
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        d_dot_o_pre[t] = d_dot_o * ddot_o_ddot_o_pre[t]
-        d_o_pre[t] = (
-            (d_dot_o * ddot_o_do_pre[t] + np.einsum("bns,bns->bn", d_y, tanh_c[t]) + np.einsum("bns,bns->bn", d_dot_y, dot_tanh_c[t]))
+        d_dot_o_pre = d_dot_o * ddot_o_ddot_o_pre[t]
+        d_o_pre = (
+            (
+                d_dot_o * ddot_o_do_pre[t]
+                + np.einsum("bns,bns->bn", d_y, tanh_c[t])
+                + np.einsum("bns,bns->bn", d_dot_y, dot_tanh_c[t])
+            )
             * ddot_o_ddot_o_pre[t]
         )
         # through c = f * c[t-1] + i * z
         d_dot_f = np.einsum("bns,bns->bn", d_dot_c, c_prev[t])
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        d_dot_f_pre[t] = d_dot_f * ddot_f_ddot_f_pre[t]
-        d_f_pre[t] = (
-            (d_dot_f * ddot_f_df_pre[t] + np.einsum("bns,bns->bn", d_c, c_prev[t]) + np.einsum("bns,bns->bn", d_dot_c, dot_c_prev[t]))
+        d_dot_f_pre = d_dot_f * ddot_f_ddot_f_pre[t]
+        d_f_pre = (
+            (
+                d_dot_f * ddot_f_df_pre[t]
+                + np.einsum("bns,bns->bn", d_c, c_prev[t])
+                + np.einsum("bns,bns->bn", d_dot_c, dot_c_prev[t])
+            )
             * ddot_f_ddot_f_pre[t]
         )
         # through c = f * c[t-1] + i * z
         d_dot_i = np.einsum("bns,bns->bn", d_dot_c, z[t])
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        d_dot_i_pre[t] = d_dot_i * ddot_i_ddot_i_pre[t]
-        d_i_pre[t] = (
-            (d_dot_i * ddot_i_di_pre[t] + np.einsum("bns,bns->bn", d_c, z[t]) + np.einsum("bns,bns->bn", d_dot_c, dot_z[t]))
+        d_dot_i_pre = d_dot_i * ddot_i_ddot_i_pre[t]
+        d_i_pre = (
+            (
+                d_dot_i * ddot_i_di_pre[t]
+                + np.einsum("bns,bns->bn", d_c, z[t])
+                + np.einsum("bns,bns->bn", d_dot_c, dot_z[t])
+            )
             * ddot_i_ddot_i_pre[t]
         )
+        np.concatenate(
+            [d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre],
+            axis=-1,
+            out=d_parts_pre[t]
+        )
         d_h_prev = (
-            d_i_pre[t] @ U_i
-            + d_dot_i_pre[t] @ dot_U_i
-            + d_f_pre[t] @ U_f
-            + d_dot_f_pre[t] @ dot_U_f
-            + d_o_pre[t] @ U_o
-            + d_dot_o_pre[t] @ dot_U_o
+            d_parts_pre[t] @ parts3.T
             + np.einsum("bns,nsh->bh", d_z_pre[t], U_z)
             + np.einsum("bns,nsh->bh", d_dot_z_pre[t], dot_U_z)
         )
         d_c_prev = d_c * f[t, :, :, None] + d_dot_c * dot_f[t, :, :, None]
         d_dot_h_prev = (
-            d_dot_i_pre[t] @ U_i
-            + d_dot_f_pre[t] @ U_f
-            + d_dot_o_pre[t] @ U_o
+            d_dot_i_pre @ U_i
+            + d_dot_f_pre @ U_f
+            + d_dot_o_pre @ U_o
             + np.einsum("bns,nsh->bh", d_dot_z_pre[t], U_z)
         )
         d_dot_c_prev = d_dot_c * f[t, :, :, None]
         d_h_next, d_c_next, d_dot_h_next, d_dot_c_next = d_h_prev, d_c_prev, d_dot_h_prev, d_dot_c_prev
 
     # all steps at once
+    d_i_pre_steps = d_parts_pre[..., :N]
+    d_dot_i_pre_steps = d_parts_pre[..., N:2 * N]
+    d_f_pre_steps = d_parts_pre[..., 2 * N:3 * N]
+    d_dot_f_pre_steps = d_parts_pre[..., 3 * N:4 * N]
+    d_o_pre_steps = d_parts_pre[..., 4 * N:5 * N]
+    d_dot_o_pre_steps = d_parts_pre[..., 5 * N:6 * N]
     d_x = (
-        times(d_i_pre, W_i)
-        + times(d_dot_i_pre, dot_W_i)
-        + times(d_f_pre, W_f)
-        + times(d_dot_f_pre, dot_W_f)
-        + times(d_o_pre, W_o)
-        + times(d_dot_o_pre, dot_W_o)
+        times(d_parts_pre, parts.T)
         + np.einsum("tbns,nsi->tbi", d_z_pre, W_z)
         + np.einsum("tbns,nsi->tbi", d_dot_z_pre, dot_W_z)
     )
-    d_W_i_W_i_x = outer_sum(d_i_pre, x)
-    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre, dot_x)
-    d_U_i_U_i_h = outer_sum(d_i_pre, h_prev)
-    d_U_i_dot_U_i_h_h_prev = outer_sum(d_dot_i_pre, dot_h_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f_W_f_x = outer_sum(d_f_pre, x)
-    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre, dot_x)
-    d_U_f_U_f_h = outer_sum(d_f_pre, h_prev)
-    d_U_f_dot_U_f_h_h_prev = outer_sum(d_dot_f_pre, dot_h_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_W_o_W_o_x = outer_sum(d_o_pre, x)
-    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre, dot_x)
-    d_U_o_U_o_h = outer_sum(d_o_pre, h_prev)
-    d_U_o_dot_U_o_h_h_prev = outer_sum(d_dot_o_pre, dot_h_prev)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_W_i_W_i_x = outer_sum(d_i_pre_steps, x)
+    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre_steps, dot_x)
+    d_U_i_U_i_h = outer_sum(d_i_pre_steps, h_prev)
+    d_U_i_dot_U_i_h_h_prev = outer_sum(d_dot_i_pre_steps, dot_h_prev)
+    d_b_i = d_i_pre_steps.sum(axis=(0, 1))
+    d_W_f_W_f_x = outer_sum(d_f_pre_steps, x)
+    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre_steps, dot_x)
+    d_U_f_U_f_h = outer_sum(d_f_pre_steps, h_prev)
+    d_U_f_dot_U_f_h_h_prev = outer_sum(d_dot_f_pre_steps, dot_h_prev)
+    d_b_f = d_f_pre_steps.sum(axis=(0, 1))
+    d_W_o_W_o_x = outer_sum(d_o_pre_steps, x)
+    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre_steps, dot_x)
+    d_U_o_U_o_h = outer_sum(d_o_pre_steps, h_prev)
+    d_U_o_dot_U_o_h_h_prev = outer_sum(d_dot_o_pre_steps, dot_h_prev)
+    d_b_o = d_o_pre_steps.sum(axis=(0, 1))
     d_W_z_z_sum = np.einsum("tbns,tbi->nsi", d_z_pre, x)
     d_W_z_dot_z_sum_x = np.einsum("tbns,tbi->nsi", d_dot_z_pre, dot_x)
     d_U_z_z_sum2 = np.einsum("tbns,tbh->nsh", d_z_pre, h_prev)
@@ -619,9 +727,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

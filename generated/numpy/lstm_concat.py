@@ -106,18 +106,20 @@ def forward(params, x, state=None):
     c_rows, c_prev, c = carried(state["c"], T)
     v = np.empty((T, B, H + I), dtype)
     i, f, g, o, tanh_c = (np.empty((T, B, H), dtype) for _ in range(5))
+    W_ifgo = np.ascontiguousarray(np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1))
 
     for t in range(T):
         # v = concat(h[t-1], x)
-        v[t] = np.concatenate([h_prev[t], x[t]], axis=-1)
+        np.concatenate([h_prev[t], x[t]], axis=-1, out=v[t])
+        W_ifgo_v = v[t] @ W_ifgo
         # i = sigmoid(W_i @ v + b_i)
-        i[t] = sigmoid(v[t] @ W_i.T + b_i)
+        i[t] = sigmoid(W_ifgo_v[..., :H] + b_i)
         # f = sigmoid(W_f @ v + b_f)
-        f[t] = sigmoid(v[t] @ W_f.T + b_f)
+        f[t] = sigmoid(W_ifgo_v[..., H:2 * H] + b_f)
         # g = tanh(W_g @ v + b_g)
-        g[t] = np.tanh(v[t] @ W_g.T + b_g)
+        g[t] = np.tanh(W_ifgo_v[..., 2 * H:3 * H] + b_g)
         # o = sigmoid(W_o @ v + b_o)
-        o[t] = sigmoid(v[t] @ W_o.T + b_o)
+        o[t] = sigmoid(W_ifgo_v[..., 3 * H:4 * H] + b_o)
         # c = f * c[t-1] + i * g
         c[t] = f[t] * c_prev[t] + i[t] * g[t]
         # h = o * tanh(c)
@@ -143,8 +145,9 @@ def backward(params, tape, dy, dstate=None):
     T, B, I, H = size["T"], size["B"], size["I"], size["H"]
     W_i, W_f, W_g, W_o = params["W_i"], params["W_f"], params["W_g"], params["W_o"]
     c_prev, v, i, f, g, o, tanh_c = tape.c_prev, tape.v, tape.i, tape.f, tape.g, tape.o, tape.tanh_c
-    d_o_pre, d_g_pre, d_f_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(4))
+    d_ifgo_pre = np.empty((T, B, 4 * H), dtype)
     d_v = np.empty((T, B, H + I), dtype)
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
 
     # all steps at once
     dh_dc = o * (1 - tanh_c**2)
@@ -161,39 +164,42 @@ def backward(params, tape, dy, dstate=None):
         # through c = f * c[t-1] + i * g
         d_c = d_c_next + d_h * dh_dc[t]
         # through o = sigmoid(W_o @ v + b_o)
-        d_o_pre[t] = d_h * dh_do_pre[t]
+        d_o_pre = d_h * dh_do_pre[t]
         # through g = tanh(W_g @ v + b_g)
-        d_g_pre[t] = d_c * dc_dg_pre[t]
+        d_g_pre = d_c * dc_dg_pre[t]
         # through f = sigmoid(W_f @ v + b_f)
-        d_f_pre[t] = d_c * dc_df_pre[t]
+        d_f_pre = d_c * dc_df_pre[t]
         # through i = sigmoid(W_i @ v + b_i)
-        d_i_pre[t] = d_c * dc_di_pre[t]
+        d_i_pre = d_c * dc_di_pre[t]
+        np.concatenate([d_i_pre, d_f_pre, d_g_pre, d_o_pre], axis=-1, out=d_ifgo_pre[t])
         # through v = concat(h[t-1], x)
-        d_v[t] = d_i_pre[t] @ W_i + d_f_pre[t] @ W_f + d_g_pre[t] @ W_g + d_o_pre[t] @ W_o
+        d_v[t] = d_ifgo_pre[t] @ W_ifgo.T
         d_h_prev = d_v[t, ..., :H]
         d_c_prev = d_c * f[t]
         d_h_next, d_c_next = d_h_prev, d_c_prev
 
     # all steps at once
     d_x = d_v[..., H:H + I]
-    d_W_i = outer_sum(d_i_pre, v)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f = outer_sum(d_f_pre, v)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_W_g = outer_sum(d_g_pre, v)
-    d_b_g = d_g_pre.sum(axis=(0, 1))
-    d_W_o = outer_sum(d_o_pre, v)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_W_ifgo = outer_sum(v, d_ifgo_pre)
+    d_W_i = d_W_ifgo[..., :H].T
+    d_b_ifgo = d_ifgo_pre.sum(axis=(0, 1))
+    d_b_i = d_b_ifgo[..., :H]
+    d_W_f = d_W_ifgo[..., H:2 * H].T
+    d_b_f = d_b_ifgo[..., H:2 * H]
+    d_W_g = d_W_ifgo[..., 2 * H:3 * H].T
+    d_b_g = d_b_ifgo[..., 2 * H:3 * H]
+    d_W_o = d_W_ifgo[..., 3 * H:4 * H].T
+    d_b_o = d_b_ifgo[..., 3 * H:4 * H]
 
     dparams = {
-        "W_i": d_W_i,
-        "b_i": d_b_i,
-        "W_f": d_W_f,
-        "b_f": d_b_f,
-        "W_g": d_W_g,
-        "b_g": d_b_g,
-        "W_o": d_W_o,
-        "b_o": d_b_o,
+        "W_i": d_W_i.copy(),
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f.copy(),
+        "b_f": d_b_f.copy(),
+        "W_g": d_W_g.copy(),
+        "b_g": d_b_g.copy(),
+        "W_o": d_W_o.copy(),
+        "b_o": d_b_o.copy(),
     }
     dstart = {"h": d_h_next, "c": d_c_next}
     return dparams, d_x.copy(), dstart
@@ -204,6 +210,35 @@ def infer(params, x, state=None):
 
     Takes the arguments of forward; returns its outputs and the last state.
     """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T, H = size["T"], size["H"]
+    W_i, b_i, W_f, b_f, W_g = params["W_i"], params["b_i"], params["W_f"], params["b_f"], params["W_g"]
+    b_g, W_o, b_o = params["b_g"], params["W_o"], params["b_o"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    W_ifgo = np.ascontiguousarray(np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1))
+
+    c_prev = state["c"]
+    for t in range(T):
+        # v = concat(h[t-1], x)
+        v = np.concatenate([h_prev[t], x[t]], axis=-1)
+        W_ifgo_v = v @ W_ifgo
+        # c = f * c[t-1] + i * g
+        c = (
+            sigmoid(W_ifgo_v[..., H:2 * H] + b_f) * c_prev
+            + sigmoid(W_ifgo_v[..., :H] + b_i) * np.tanh(W_ifgo_v[..., 2 * H:3 * H] + b_g)
+        )
+        # h = o * tanh(c)
+        h[t] = sigmoid(W_ifgo_v[..., 3 * H:4 * H] + b_o) * np.tanh(c)
+        c_prev = c
+
+    last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
     T = size["T"]
@@ -221,14 +256,8 @@ def infer(params, x, state=None):
         h[t] = sigmoid(v @ W_o.T + b_o) * np.tanh(c)
         c_prev = c
 
-    last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
-    return h.copy(), last
-
-
-def step(params, x, state=None):
-    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    state = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -242,7 +271,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     dot_x = dot_inputs["x"]
     W_i, b_i, W_f, b_f, W_g = params["W_i"], params["b_i"], params["W_f"], params["b_f"], params["W_g"]
     b_g, W_o, b_o = params["b_g"], params["W_o"], params["b_o"]
@@ -251,6 +280,19 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_o, dot_b_o = dot_params["W_o"], dot_params["b_o"]
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    W_i_T = W_i.T
+    W_f_T = W_f.T
+    W_g_T = W_g.T
+    W_o_T = W_o.T
+    parts = (
+        np.ascontiguousarray(
+            np.concatenate(
+                [W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_g_T, dot_W_g.T, W_o_T, dot_W_o.T],
+                axis=-1
+            )
+        )
+    )
+    W_ifgo = np.ascontiguousarray(np.concatenate([W_i_T, W_f_T, W_g_T, W_o_T], axis=-1))
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
@@ -258,27 +300,29 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # v = concat(h[t-1], x)
         v = np.concatenate([h_prev[t], x[t]], axis=-1)
         dot_v = np.concatenate([dot_h_prev[t], dot_x[t]], axis=-1)
+        parts2 = v @ parts
+        dot_W_ifgo_v_v = dot_v @ W_ifgo
         # i = sigmoid(W_i @ v + b_i)
-        i = sigmoid(v @ W_i.T + b_i)
+        i = sigmoid(parts2[..., :H] + b_i)
         # f = sigmoid(W_f @ v + b_f)
-        f = sigmoid(v @ W_f.T + b_f)
+        f = sigmoid(parts2[..., 2 * H:3 * H] + b_f)
         # g = tanh(W_g @ v + b_g)
-        g = np.tanh(v @ W_g.T + b_g)
+        g = np.tanh(parts2[..., 4 * H:5 * H] + b_g)
         # o = sigmoid(W_o @ v + b_o)
-        o = sigmoid(v @ W_o.T + b_o)
+        o = sigmoid(parts2[..., 6 * H:7 * H] + b_o)
         # c = f * c[t-1] + i * g
         c = f * c_prev + i * g
         dot_c = (
-            (v @ dot_W_f.T + dot_v @ W_f.T + dot_b_f) * f * (1 - f) * c_prev
+            (parts2[..., 3 * H:4 * H] + dot_W_ifgo_v_v[..., H:2 * H] + dot_b_f) * f * (1 - f) * c_prev
             + f * dot_c_prev
-            + (v @ dot_W_i.T + dot_v @ W_i.T + dot_b_i) * i * (1 - i) * g
-            + i * (v @ dot_W_g.T + dot_v @ W_g.T + dot_b_g) * (1 - g**2)
+            + (parts2[..., H:2 * H] + dot_W_ifgo_v_v[..., :H] + dot_b_i) * i * (1 - i) * g
+            + i * (parts2[..., 5 * H:6 * H] + dot_W_ifgo_v_v[..., 2 * H:3 * H] + dot_b_g) * (1 - g**2)
         )
         # h = o * tanh(c)
         tanh_c = np.tanh(c)
         h[t] = o * tanh_c
         dot_h[t] = (
-            (v @ dot_W_o.T + dot_v @ W_o.T + dot_b_o) * o * (1 - o) * tanh_c
+            (parts2[..., 7 * H:8 * H] + dot_W_ifgo_v_v[..., 3 * H:4 * H] + dot_b_o) * o * (1 - o) * tanh_c
             + o * dot_c * (1 - tanh_c**2)
         )
         c_prev, dot_c_prev = c, dot_c
@@ -314,26 +358,41 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     v, dot_v = (np.empty((T, B, H + I), dtype) for _ in range(2))
     dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g = (np.empty((T, B, H), dtype) for _ in range(8))
     dot_g, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c = (np.empty((T, B, H), dtype) for _ in range(6))
+    W_i_T = W_i.T
+    W_f_T = W_f.T
+    W_g_T = W_g.T
+    W_o_T = W_o.T
+    parts = (
+        np.ascontiguousarray(
+            np.concatenate(
+                [W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_g_T, dot_W_g.T, W_o_T, dot_W_o.T],
+                axis=-1
+            )
+        )
+    )
+    W_ifgo = np.ascontiguousarray(np.concatenate([W_i_T, W_f_T, W_g_T, W_o_T], axis=-1))
 
     for t in range(T):
         # v = concat(h[t-1], x)
-        v[t] = np.concatenate([h_prev[t], x[t]], axis=-1)
-        dot_v[t] = np.concatenate([dot_h_prev[t], dot_x[t]], axis=-1)
+        np.concatenate([h_prev[t], x[t]], axis=-1, out=v[t])
+        np.concatenate([dot_h_prev[t], dot_x[t]], axis=-1, out=dot_v[t])
+        parts2 = v[t] @ parts
+        dot_W_ifgo_v_v = dot_v[t] @ W_ifgo
         # i = sigmoid(W_i @ v + b_i)
-        dot_i_pre[t] = v[t] @ dot_W_i.T + dot_v[t] @ W_i.T + dot_b_i
-        i[t] = sigmoid(v[t] @ W_i.T + b_i)
+        dot_i_pre[t] = parts2[..., H:2 * H] + dot_W_ifgo_v_v[..., :H] + dot_b_i
+        i[t] = sigmoid(parts2[..., :H] + b_i)
         dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(W_f @ v + b_f)
-        dot_f_pre[t] = v[t] @ dot_W_f.T + dot_v[t] @ W_f.T + dot_b_f
-        f[t] = sigmoid(v[t] @ W_f.T + b_f)
+        dot_f_pre[t] = parts2[..., 3 * H:4 * H] + dot_W_ifgo_v_v[..., H:2 * H] + dot_b_f
+        f[t] = sigmoid(parts2[..., 2 * H:3 * H] + b_f)
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # g = tanh(W_g @ v + b_g)
-        dot_g_pre[t] = v[t] @ dot_W_g.T + dot_v[t] @ W_g.T + dot_b_g
-        g[t] = np.tanh(v[t] @ W_g.T + b_g)
+        dot_g_pre[t] = parts2[..., 5 * H:6 * H] + dot_W_ifgo_v_v[..., 2 * H:3 * H] + dot_b_g
+        g[t] = np.tanh(parts2[..., 4 * H:5 * H] + b_g)
         dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
         # o = sigmoid(W_o @ v + b_o)
-        dot_o_pre[t] = v[t] @ dot_W_o.T + dot_v[t] @ W_o.T + dot_b_o
-        o[t] = sigmoid(v[t] @ W_o.T + b_o)
+        dot_o_pre[t] = parts2[..., 7 * H:8 * H] + dot_W_ifgo_v_v[..., 3 * H:4 * H] + dot_b_o
+        o[t] = sigmoid(parts2[..., 6 * H:7 * H] + b_o)
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # c = f * c[t-1] + i * g
         c[t] = f[t] * c_prev[t] + i[t] * g[t]
@@ -343,9 +402,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_tanh_c[t] = dot_c[t] * (1 - tanh_c[t]**2)
         h[t] = o[t] * tanh_c[t]
         dot_h[t] = dot_o[t] * tanh_c[t] + dot_tanh_c[t] * o[t]
-    d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre = (np.empty((T, B, H), dtype) for _ in range(5))
-    d_f_pre, d_dot_i_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(3))
+    d_parts_pre = np.empty((T, B, 8 * H), dtype)
     d_v = np.empty((T, B, H + I), dtype)
+    parts = (
+        np.concatenate(
+            [W_i.T, dot_W_i.T, W_f.T, dot_W_f.T, W_g.T, dot_W_g.T, W_o.T, dot_W_o.T],
+            axis=-1
+        )
+    )
 
     # all steps at once
     ddot_tanh_c_ddot_c = 1 - tanh_c**2
@@ -371,42 +435,38 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_c = d_dot_c_next + d_dot_tanh_c * ddot_tanh_c_ddot_c[t]
         d_c = (
             d_c_next
-            + (d_dot_tanh_c * ddot_tanh_c_dc[t] + d_h_next * o[t] + d_dot_h * dot_o[t]) * ddot_tanh_c_ddot_c[t]
+            + (d_dot_tanh_c * ddot_tanh_c_dc[t] + d_h_next * o[t] + d_dot_h * dot_o[t])
+            * ddot_tanh_c_ddot_c[t]
         )
         # through o = sigmoid(W_o @ v + b_o)
         d_dot_o = d_dot_h * tanh_c[t]
-        d_dot_o_pre[t] = d_dot_o * ddot_o_ddot_o_pre[t]
-        d_o_pre[t] = (
+        d_dot_o_pre = d_dot_o * ddot_o_ddot_o_pre[t]
+        d_o_pre = (
             (d_dot_o * ddot_o_do_pre[t] + d_h_next * tanh_c[t] + d_dot_h * dot_tanh_c[t])
             * ddot_o_ddot_o_pre[t]
         )
         # through g = tanh(W_g @ v + b_g)
         d_dot_g = d_dot_c * i[t]
-        d_dot_g_pre[t] = d_dot_g * ddot_g_ddot_g_pre[t]
-        d_g_pre[t] = (d_dot_g * ddot_g_dg_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_g_ddot_g_pre[t]
+        d_dot_g_pre = d_dot_g * ddot_g_ddot_g_pre[t]
+        d_g_pre = (d_dot_g * ddot_g_dg_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_g_ddot_g_pre[t]
         # through f = sigmoid(W_f @ v + b_f)
         d_dot_f = d_dot_c * c_prev[t]
-        d_dot_f_pre[t] = d_dot_f * ddot_f_ddot_f_pre[t]
-        d_f_pre[t] = (
-            (d_dot_f * ddot_f_df_pre[t] + d_c * c_prev[t] + d_dot_c * dot_c_prev[t])
-            * ddot_f_ddot_f_pre[t]
+        d_dot_f_pre = d_dot_f * ddot_f_ddot_f_pre[t]
+        d_f_pre = (
+            (d_dot_f * ddot_f_df_pre[t] + d_c * c_prev[t] + d_dot_c * dot_c_prev[t]) * ddot_f_ddot_f_pre[t]
         )
         # through i = sigmoid(W_i @ v + b_i)
         d_dot_i = d_dot_c * g[t]
-        d_dot_i_pre[t] = d_dot_i * ddot_i_ddot_i_pre[t]
-        d_i_pre[t] = (d_dot_i * ddot_i_di_pre[t] + d_c * g[t] + d_dot_c * dot_g[t]) * ddot_i_ddot_i_pre[t]
-        # through v = concat(h[t-1], x)
-        d_dot_v = d_dot_i_pre[t] @ W_i + d_dot_f_pre[t] @ W_f + d_dot_g_pre[t] @ W_g + d_dot_o_pre[t] @ W_o
-        d_v[t] = (
-            d_i_pre[t] @ W_i
-            + d_dot_i_pre[t] @ dot_W_i
-            + d_f_pre[t] @ W_f
-            + d_dot_f_pre[t] @ dot_W_f
-            + d_g_pre[t] @ W_g
-            + d_dot_g_pre[t] @ dot_W_g
-            + d_o_pre[t] @ W_o
-            + d_dot_o_pre[t] @ dot_W_o
+        d_dot_i_pre = d_dot_i * ddot_i_ddot_i_pre[t]
+        d_i_pre = (d_dot_i * ddot_i_di_pre[t] + d_c * g[t] + d_dot_c * dot_g[t]) * ddot_i_ddot_i_pre[t]
+        np.concatenate(
+            [d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre],
+            axis=-1,
+            out=d_parts_pre[t]
         )
+        # through v = concat(h[t-1], x)
+        d_dot_v = d_dot_i_pre @ W_i + d_dot_f_pre @ W_f + d_dot_g_pre @ W_g + d_dot_o_pre @ W_o
+        d_v[t] = d_parts_pre[t] @ parts.T
         d_h_prev = d_v[t, ..., :H]
         d_c_prev = d_c * f[t] + d_dot_c * dot_f[t]
         d_dot_h_prev = d_dot_v[..., :H]
@@ -414,19 +474,23 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_h_next, d_c_next, d_dot_h_next, d_dot_c_next = d_h_prev, d_c_prev, d_dot_h_prev, d_dot_c_prev
 
     # all steps at once
+    d_i_pre_steps = d_parts_pre[..., :H]
+    d_f_pre_steps = d_parts_pre[..., 2 * H:3 * H]
+    d_g_pre_steps = d_parts_pre[..., 4 * H:5 * H]
+    d_o_pre_steps = d_parts_pre[..., 6 * H:7 * H]
     d_x = d_v[..., H:H + I]
-    d_W_i_W_i_v = outer_sum(d_i_pre, v)
-    d_W_i_dot_W_i_v_v = outer_sum(d_dot_i_pre, dot_v)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f_W_f_v = outer_sum(d_f_pre, v)
-    d_W_f_dot_W_f_v_v = outer_sum(d_dot_f_pre, dot_v)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_W_g_W_g_v = outer_sum(d_g_pre, v)
-    d_W_g_dot_W_g_v_v = outer_sum(d_dot_g_pre, dot_v)
-    d_b_g = d_g_pre.sum(axis=(0, 1))
-    d_W_o_W_o_v = outer_sum(d_o_pre, v)
-    d_W_o_dot_W_o_v_v = outer_sum(d_dot_o_pre, dot_v)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_W_i_W_i_v = outer_sum(d_i_pre_steps, v)
+    d_W_i_dot_W_i_v_v = outer_sum(d_parts_pre[..., H:2 * H], dot_v)
+    d_b_i = d_i_pre_steps.sum(axis=(0, 1))
+    d_W_f_W_f_v = outer_sum(d_f_pre_steps, v)
+    d_W_f_dot_W_f_v_v = outer_sum(d_parts_pre[..., 3 * H:4 * H], dot_v)
+    d_b_f = d_f_pre_steps.sum(axis=(0, 1))
+    d_W_g_W_g_v = outer_sum(d_g_pre_steps, v)
+    d_W_g_dot_W_g_v_v = outer_sum(d_parts_pre[..., 5 * H:6 * H], dot_v)
+    d_b_g = d_g_pre_steps.sum(axis=(0, 1))
+    d_W_o_W_o_v = outer_sum(d_o_pre_steps, v)
+    d_W_o_dot_W_o_v_v = outer_sum(d_parts_pre[..., 7 * H:8 * H], dot_v)
+    d_b_o = d_o_pre_steps.sum(axis=(0, 1))
     d_W_i = d_W_i_W_i_v + d_W_i_dot_W_i_v_v
     d_W_f = d_W_f_W_f_v + d_W_f_dot_W_f_v_v
     d_W_g = d_W_g_W_g_v + d_W_g_dot_W_g_v_v

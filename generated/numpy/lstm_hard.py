@@ -118,22 +118,26 @@ def forward(params, x, state=None):
     h_rows, h_prev, h = carried(state["h"], T)
     c_rows, c_prev, c = carried(state["c"], T)
     i, f, g, o, tanh_c = (np.empty((T, B, H), dtype) for _ in range(5))
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
 
     # all steps at once
-    i_in = times(x, W_i.T) / 6 + b_i / 6 + 0.5
-    f_in = times(x, W_f.T) / 6 + b_f / 6 + 0.5
-    g_in = times(x, W_g.T) + b_g
-    o_in = times(x, W_o.T) / 6 + b_o / 6 + 0.5
+    W_ifgo_x = times(x, W_ifgo)
+    i_in = W_ifgo_x[..., :H] / 6 + b_i / 6 + 0.5
+    f_in = W_ifgo_x[..., H:2 * H] / 6 + b_f / 6 + 0.5
+    g_in = W_ifgo_x[..., 2 * H:3 * H] + b_g
+    o_in = W_ifgo_x[..., 3 * H:4 * H] / 6 + b_o / 6 + 0.5
 
     for t in range(T):
+        U_ifgo_h = h_prev[t] @ U_ifgo
         # i = hard_sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        i[t] = np.minimum(np.maximum(h_prev[t] @ U_i.T / 6 + i_in[t], 0), 1)
+        i[t] = np.minimum(np.maximum(U_ifgo_h[..., :H] / 6 + i_in[t], 0), 1)
         # f = hard_sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        f[t] = np.minimum(np.maximum(h_prev[t] @ U_f.T / 6 + f_in[t], 0), 1)
+        f[t] = np.minimum(np.maximum(U_ifgo_h[..., H:2 * H] / 6 + f_in[t], 0), 1)
         # g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        g[t] = np.tanh(h_prev[t] @ U_g.T + g_in[t])
+        g[t] = np.tanh(U_ifgo_h[..., 2 * H:3 * H] + g_in[t])
         # o = hard_sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        o[t] = np.minimum(np.maximum(h_prev[t] @ U_o.T / 6 + o_in[t], 0), 1)
+        o[t] = np.minimum(np.maximum(U_ifgo_h[..., 3 * H:4 * H] / 6 + o_in[t], 0), 1)
         # c = f * c[t-1] + i * g
         c[t] = f[t] * c_prev[t] + i[t] * g[t]
         # h = o * tanh(c)
@@ -161,7 +165,9 @@ def backward(params, tape, dy, dstate=None):
     U_g, W_o, U_o = params["U_g"], params["W_o"], params["U_o"]
     x, h_prev, c_prev, i, f, g, o = tape.x, tape.h_prev, tape.c_prev, tape.i, tape.f, tape.g, tape.o
     tanh_c = tape.tanh_c
-    d_o_pre, d_g_pre, d_f_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(4))
+    d_ifgo_pre = np.empty((T, B, 4 * H), dtype)
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    U_ifgo = np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1)
 
     # all steps at once
     dh_dc = o * (1 - tanh_c**2)
@@ -178,45 +184,49 @@ def backward(params, tape, dy, dstate=None):
         # through c = f * c[t-1] + i * g
         d_c = d_c_next + d_h * dh_dc[t]
         # through o = hard_sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        d_o_pre[t] = d_h * dh_do_pre[t]
+        d_o_pre = d_h * dh_do_pre[t]
         # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        d_g_pre[t] = d_c * dc_dg_pre[t]
+        d_g_pre = d_c * dc_dg_pre[t]
         # through f = hard_sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        d_f_pre[t] = d_c * dc_df_pre[t]
+        d_f_pre = d_c * dc_df_pre[t]
         # through i = hard_sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        d_i_pre[t] = d_c * dc_di_pre[t]
-        d_h_prev = d_i_pre[t] @ U_i + d_f_pre[t] @ U_f + d_g_pre[t] @ U_g + d_o_pre[t] @ U_o
+        d_i_pre = d_c * dc_di_pre[t]
+        np.concatenate([d_i_pre, d_f_pre, d_g_pre, d_o_pre], axis=-1, out=d_ifgo_pre[t])
+        d_h_prev = d_ifgo_pre[t] @ U_ifgo.T
         d_c_prev = d_c * f[t]
         d_h_next, d_c_next = d_h_prev, d_c_prev
 
     # all steps at once
-    d_x = times(d_i_pre, W_i) + times(d_f_pre, W_f) + times(d_g_pre, W_g) + times(d_o_pre, W_o)
-    d_W_i = outer_sum(d_i_pre, x)
-    d_U_i = outer_sum(d_i_pre, h_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f = outer_sum(d_f_pre, x)
-    d_U_f = outer_sum(d_f_pre, h_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_W_g = outer_sum(d_g_pre, x)
-    d_U_g = outer_sum(d_g_pre, h_prev)
-    d_b_g = d_g_pre.sum(axis=(0, 1))
-    d_W_o = outer_sum(d_o_pre, x)
-    d_U_o = outer_sum(d_o_pre, h_prev)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_x = times(d_ifgo_pre, W_ifgo.T)
+    d_W_ifgo = outer_sum(x, d_ifgo_pre)
+    d_W_i = d_W_ifgo[..., :H].T
+    d_U_ifgo = outer_sum(h_prev, d_ifgo_pre)
+    d_U_i = d_U_ifgo[..., :H].T
+    d_b_ifgo = d_ifgo_pre.sum(axis=(0, 1))
+    d_b_i = d_b_ifgo[..., :H]
+    d_W_f = d_W_ifgo[..., H:2 * H].T
+    d_U_f = d_U_ifgo[..., H:2 * H].T
+    d_b_f = d_b_ifgo[..., H:2 * H]
+    d_W_g = d_W_ifgo[..., 2 * H:3 * H].T
+    d_U_g = d_U_ifgo[..., 2 * H:3 * H].T
+    d_b_g = d_b_ifgo[..., 2 * H:3 * H]
+    d_W_o = d_W_ifgo[..., 3 * H:4 * H].T
+    d_U_o = d_U_ifgo[..., 3 * H:4 * H].T
+    d_b_o = d_b_ifgo[..., 3 * H:4 * H]
 
     dparams = {
-        "W_i": d_W_i,
-        "U_i": d_U_i,
-        "b_i": d_b_i,
-        "W_f": d_W_f,
-        "U_f": d_U_f,
-        "b_f": d_b_f,
-        "W_g": d_W_g,
-        "U_g": d_U_g,
-        "b_g": d_b_g,
-        "W_o": d_W_o,
-        "U_o": d_U_o,
-        "b_o": d_b_o,
+        "W_i": d_W_i.copy(),
+        "U_i": d_U_i.copy(),
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f.copy(),
+        "U_f": d_U_f.copy(),
+        "b_f": d_b_f.copy(),
+        "W_g": d_W_g.copy(),
+        "U_g": d_U_g.copy(),
+        "b_g": d_b_g.copy(),
+        "W_o": d_W_o.copy(),
+        "U_o": d_U_o.copy(),
+        "b_o": d_b_o.copy(),
     }
     dstart = {"h": d_h_next, "c": d_c_next}
     return dparams, d_x, dstart
@@ -229,6 +239,43 @@ def infer(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    T, H = size["T"], size["H"]
+    W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
+    b_f, W_g, U_g, b_g, W_o = params["b_f"], params["W_g"], params["U_g"], params["b_g"], params["W_o"]
+    U_o, b_o = params["U_o"], params["b_o"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
+
+    # all steps at once
+    W_ifgo_x = times(x, W_ifgo)
+    c_in = W_ifgo_x[..., H:2 * H] / 6 + b_f / 6 + 0.5
+    c_in2 = W_ifgo_x[..., :H] / 6 + b_i / 6 + 0.5
+    c_in3 = W_ifgo_x[..., 2 * H:3 * H] + b_g
+    h_in = W_ifgo_x[..., 3 * H:4 * H] / 6 + b_o / 6 + 0.5
+
+    c_prev = state["c"]
+    for t in range(T):
+        U_ifgo_h = h_prev[t] @ U_ifgo
+        # c = f * c[t-1] + i * g
+        c = (
+            np.minimum(np.maximum(U_ifgo_h[..., H:2 * H] / 6 + c_in[t], 0), 1) * c_prev
+            + np.minimum(np.maximum(U_ifgo_h[..., :H] / 6 + c_in2[t], 0), 1)
+            * np.tanh(U_ifgo_h[..., 2 * H:3 * H] + c_in3[t])
+        )
+        # h = o * tanh(c)
+        h[t] = np.minimum(np.maximum(U_ifgo_h[..., 3 * H:4 * H] / 6 + h_in[t], 0), 1) * np.tanh(c)
+        c_prev = c
+
+    last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
     T = size["T"]
     W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
     b_f, W_g, U_g, b_g, W_o = params["b_f"], params["W_g"], params["U_g"], params["b_g"], params["W_o"]
@@ -238,7 +285,7 @@ def infer(params, x, state=None):
     # all steps at once
     c_in = times(x, W_f.T) / 6 + b_f / 6 + 0.5
     c_in2 = times(x, W_i.T) / 6 + b_i / 6 + 0.5
-    c_in3 = times(x, W_g.T) + b_g
+    c_in3 = times(x, W_g.T, b_g)
     h_in = times(x, W_o.T) / 6 + b_o / 6 + 0.5
 
     c_prev = state["c"]
@@ -246,20 +293,15 @@ def infer(params, x, state=None):
         # c = f * c[t-1] + i * g
         c = (
             np.minimum(np.maximum(h_prev[t] @ U_f.T / 6 + c_in[t], 0), 1) * c_prev
-            + np.minimum(np.maximum(h_prev[t] @ U_i.T / 6 + c_in2[t], 0), 1) * np.tanh(h_prev[t] @ U_g.T + c_in3[t])
+            + np.minimum(np.maximum(h_prev[t] @ U_i.T / 6 + c_in2[t], 0), 1)
+            * np.tanh(h_prev[t] @ U_g.T + c_in3[t])
         )
         # h = o * tanh(c)
         h[t] = np.minimum(np.maximum(h_prev[t] @ U_o.T / 6 + h_in[t], 0), 1) * np.tanh(c)
         c_prev = c
 
-    last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
-    return h.copy(), last
-
-
-def step(params, x, state=None):
-    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    state = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -273,7 +315,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     dot_x = dot_inputs["x"]
     W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
     b_f, W_g, U_g, b_g, W_o = params["b_f"], params["W_g"], params["U_g"], params["b_g"], params["W_o"]
@@ -284,16 +326,42 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_o, dot_U_o, dot_b_o = dot_params["W_o"], dot_params["U_o"], dot_params["b_o"]
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    W_i_T = W_i.T
+    W_f_T = W_f.T
+    W_g_T = W_g.T
+    W_o_T = W_o.T
+    parts = (
+        np.concatenate(
+            [W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_g_T, dot_W_g.T, W_o_T, dot_W_o.T],
+            axis=-1
+        )
+    )
+    W_ifgo = np.concatenate([W_i_T, W_f_T, W_g_T, W_o_T], axis=-1)
+    U_i_T = U_i.T
+    U_f_T = U_f.T
+    U_g_T = U_g.T
+    U_o_T = U_o.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate(
+                [U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_g_T, dot_U_g.T, U_o_T, dot_U_o.T],
+                axis=-1
+            )
+        )
+    )
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_g_T, U_o_T], axis=-1))
 
     # all steps at once
-    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
-    dot_W_g_x = times(x, dot_W_g.T) + times(dot_x, W_g.T)
-    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
-    i_in = times(x, W_i.T) / 6 + b_i / 6 + 0.5
-    f_in = times(x, W_f.T) / 6 + b_f / 6 + 0.5
-    g_in = times(x, W_g.T) + b_g
-    o_in = times(x, W_o.T) / 6 + b_o / 6 + 0.5
+    parts2 = times(x, parts)
+    dot_W_ifgo_x_x = times(dot_x, W_ifgo)
+    dot_W_i_x = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H]
+    dot_W_f_x = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H]
+    dot_W_g_x = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H]
+    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H]
+    i_in = parts2[..., :H] / 6 + b_i / 6 + 0.5
+    f_in = parts2[..., 2 * H:3 * H] / 6 + b_f / 6 + 0.5
+    g_in = parts2[..., 4 * H:5 * H] + b_g
+    o_in = parts2[..., 6 * H:7 * H] / 6 + b_o / 6 + 0.5
     dot_c_in = dot_W_g_x + dot_b_g
     dot_c_in2 = dot_W_f_x + dot_b_f
     dot_c_in3 = dot_W_i_x + dot_b_i
@@ -302,27 +370,43 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
     for t in range(T):
+        parts4 = h_prev[t] @ parts3
+        dot_U_ifgo_h_h_prev = dot_h_prev[t] @ U_ifgo
         # i = hard_sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        i = np.minimum(np.maximum(h_prev[t] @ U_i.T / 6 + i_in[t], 0), 1)
+        i = np.minimum(np.maximum(parts4[..., :H] / 6 + i_in[t], 0), 1)
         # f = hard_sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        f = np.minimum(np.maximum(h_prev[t] @ U_f.T / 6 + f_in[t], 0), 1)
+        f = np.minimum(np.maximum(parts4[..., 2 * H:3 * H] / 6 + f_in[t], 0), 1)
         # g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        g = np.tanh(h_prev[t] @ U_g.T + g_in[t])
+        g = np.tanh(parts4[..., 4 * H:5 * H] + g_in[t])
         # o = hard_sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        o = np.minimum(np.maximum(h_prev[t] @ U_o.T / 6 + o_in[t], 0), 1)
+        o = np.minimum(np.maximum(parts4[..., 6 * H:7 * H] / 6 + o_in[t], 0), 1)
         # c = f * c[t-1] + i * g
         c = f * c_prev + i * g
         dot_c = (
-            (h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T + dot_c_in2[t]) * np.greater(1, f).astype(dtype) * np.greater(f, 0).astype(dtype) * c_prev / 6
+            (parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_c_in2[t])
+            * np.greater(1, f).astype(dtype)
+            * np.greater(f, 0).astype(dtype)
+            * c_prev
+            / 6
             + f * dot_c_prev
-            + (h_prev[t] @ dot_U_i.T + dot_h_prev[t] @ U_i.T + dot_c_in3[t]) * np.greater(1, i).astype(dtype) * np.greater(i, 0).astype(dtype) * g / 6
-            + i * (h_prev[t] @ dot_U_g.T + dot_h_prev[t] @ U_g.T + dot_c_in[t]) * (1 - g**2)
+            + (parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_c_in3[t])
+            * np.greater(1, i).astype(dtype)
+            * np.greater(i, 0).astype(dtype)
+            * g
+            / 6
+            + i
+            * (parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_c_in[t])
+            * (1 - g**2)
         )
         # h = o * tanh(c)
         tanh_c = np.tanh(c)
         h[t] = o * tanh_c
         dot_h[t] = (
-            (h_prev[t] @ dot_U_o.T + dot_h_prev[t] @ U_o.T + dot_h_in[t]) * np.greater(1, o).astype(dtype) * np.greater(o, 0).astype(dtype) * tanh_c / 6
+            (parts4[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_h_in[t])
+            * np.greater(1, o).astype(dtype)
+            * np.greater(o, 0).astype(dtype)
+            * tanh_c
+            / 6
             + o * dot_c * (1 - tanh_c**2)
         )
         c_prev, dot_c_prev = c, dot_c
@@ -359,46 +443,74 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
     i, dot_i, f, dot_f, dot_g_pre, g, dot_g, o, dot_o, tanh_c = (np.empty((T, B, H), dtype) for _ in range(10))
     dot_tanh_c = np.empty((T, B, H), dtype)
+    W_i_T = W_i.T
+    W_f_T = W_f.T
+    W_g_T = W_g.T
+    W_o_T = W_o.T
+    parts = (
+        np.concatenate(
+            [W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_g_T, dot_W_g.T, W_o_T, dot_W_o.T],
+            axis=-1
+        )
+    )
+    W_ifgo = np.concatenate([W_i_T, W_f_T, W_g_T, W_o_T], axis=-1)
+    U_i_T = U_i.T
+    U_f_T = U_f.T
+    U_g_T = U_g.T
+    U_o_T = U_o.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate(
+                [U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_g_T, dot_U_g.T, U_o_T, dot_U_o.T],
+                axis=-1
+            )
+        )
+    )
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_g_T, U_o_T], axis=-1))
 
     # all steps at once
-    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
-    dot_W_g_x = times(x, dot_W_g.T) + times(dot_x, W_g.T)
-    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
-    i_in = times(x, W_i.T) / 6 + b_i / 6 + 0.5
+    parts2 = times(x, parts)
+    dot_W_ifgo_x_x = times(dot_x, W_ifgo)
+    dot_W_i_x = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H]
+    dot_W_f_x = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H]
+    dot_W_g_x = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H]
+    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H]
+    i_in = parts2[..., :H] / 6 + b_i / 6 + 0.5
     dot_i_in = dot_W_i_x + dot_b_i
-    f_in = times(x, W_f.T) / 6 + b_f / 6 + 0.5
+    f_in = parts2[..., 2 * H:3 * H] / 6 + b_f / 6 + 0.5
     dot_f_in = dot_W_f_x + dot_b_f
     dot_g_pre_in = dot_W_g_x + dot_b_g
-    g_in = times(x, W_g.T) + b_g
-    o_in = times(x, W_o.T) / 6 + b_o / 6 + 0.5
+    g_in = parts2[..., 4 * H:5 * H] + b_g
+    o_in = parts2[..., 6 * H:7 * H] / 6 + b_o / 6 + 0.5
     dot_o_in = dot_W_o_x + dot_b_o
 
     for t in range(T):
+        parts4 = h_prev[t] @ parts3
+        dot_U_ifgo_h_h_prev = dot_h_prev[t] @ U_ifgo
         # i = hard_sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        i[t] = np.minimum(np.maximum(h_prev[t] @ U_i.T / 6 + i_in[t], 0), 1)
+        i[t] = np.minimum(np.maximum(parts4[..., :H] / 6 + i_in[t], 0), 1)
         dot_i[t] = (
-            (h_prev[t] @ dot_U_i.T + dot_h_prev[t] @ U_i.T + dot_i_in[t])
+            (parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_i_in[t])
             * np.greater(1, i[t]).astype(dtype)
             * np.greater(i[t], 0).astype(dtype)
             / 6
         )
         # f = hard_sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        f[t] = np.minimum(np.maximum(h_prev[t] @ U_f.T / 6 + f_in[t], 0), 1)
+        f[t] = np.minimum(np.maximum(parts4[..., 2 * H:3 * H] / 6 + f_in[t], 0), 1)
         dot_f[t] = (
-            (h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T + dot_f_in[t])
+            (parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_f_in[t])
             * np.greater(1, f[t]).astype(dtype)
             * np.greater(f[t], 0).astype(dtype)
             / 6
         )
         # g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        dot_g_pre[t] = h_prev[t] @ dot_U_g.T + dot_h_prev[t] @ U_g.T + dot_g_pre_in[t]
-        g[t] = np.tanh(h_prev[t] @ U_g.T + g_in[t])
+        dot_g_pre[t] = parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_pre_in[t]
+        g[t] = np.tanh(parts4[..., 4 * H:5 * H] + g_in[t])
         dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
         # o = hard_sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        o[t] = np.minimum(np.maximum(h_prev[t] @ U_o.T / 6 + o_in[t], 0), 1)
+        o[t] = np.minimum(np.maximum(parts4[..., 6 * H:7 * H] / 6 + o_in[t], 0), 1)
         dot_o[t] = (
-            (h_prev[t] @ dot_U_o.T + dot_h_prev[t] @ U_o.T + dot_o_in[t])
+            (parts4[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_o_in[t])
             * np.greater(1, o[t]).astype(dtype)
             * np.greater(o[t], 0).astype(dtype)
             / 6
@@ -411,8 +523,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_tanh_c[t] = dot_c[t] * (1 - tanh_c[t]**2)
         h[t] = o[t] * tanh_c[t]
         dot_h[t] = dot_o[t] * tanh_c[t] + dot_tanh_c[t] * o[t]
-    d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre = (np.empty((T, B, H), dtype) for _ in range(5))
-    d_f_pre, d_dot_i_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(3))
+    d_parts_pre = np.empty((T, B, 8 * H), dtype)
+    parts = (
+        np.concatenate(
+            [W_i.T, dot_W_i.T, W_f.T, dot_W_f.T, W_g.T, dot_W_g.T, W_o.T, dot_W_o.T],
+            axis=-1
+        )
+    )
+    parts3 = (
+        np.concatenate(
+            [U_i.T, dot_U_i.T, U_f.T, dot_U_f.T, U_g.T, dot_U_g.T, U_o.T, dot_U_o.T],
+            axis=-1
+        )
+    )
 
     # all steps at once
     ddot_tanh_c_ddot_c = 1 - tanh_c**2
@@ -438,72 +561,63 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_c = d_dot_c_next + d_dot_tanh_c * ddot_tanh_c_ddot_c[t]
         d_c = (
             d_c_next
-            + (d_dot_tanh_c * ddot_tanh_c_dc[t] + d_h_next * o[t] + d_dot_h * dot_o[t]) * ddot_tanh_c_ddot_c[t]
+            + (d_dot_tanh_c * ddot_tanh_c_dc[t] + d_h_next * o[t] + d_dot_h * dot_o[t])
+            * ddot_tanh_c_ddot_c[t]
         )
         # through o = hard_sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        d_dot_o_pre[t] = d_dot_h * ddot_h_ddot_o_pre[t]
-        d_o_pre[t] = (d_h_next * tanh_c[t] + d_dot_h * dot_tanh_c[t]) * local_o_pre[t]
+        d_dot_o_pre = d_dot_h * ddot_h_ddot_o_pre[t]
+        d_o_pre = (d_h_next * tanh_c[t] + d_dot_h * dot_tanh_c[t]) * local_o_pre[t]
         # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
         d_dot_g = d_dot_c * i[t]
-        d_dot_g_pre[t] = d_dot_g * ddot_g_ddot_g_pre[t]
-        d_g_pre[t] = (d_dot_g * ddot_g_dg_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_g_ddot_g_pre[t]
+        d_dot_g_pre = d_dot_g * ddot_g_ddot_g_pre[t]
+        d_g_pre = (d_dot_g * ddot_g_dg_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_g_ddot_g_pre[t]
         # through f = hard_sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        d_dot_f_pre[t] = d_dot_c * ddot_c_ddot_f_pre[t]
-        d_f_pre[t] = (d_c * c_prev[t] + d_dot_c * dot_c_prev[t]) * local_f_pre[t]
+        d_dot_f_pre = d_dot_c * ddot_c_ddot_f_pre[t]
+        d_f_pre = (d_c * c_prev[t] + d_dot_c * dot_c_prev[t]) * local_f_pre[t]
         # through i = hard_sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        d_dot_i_pre[t] = d_dot_c * ddot_c_ddot_i_pre[t]
-        d_i_pre[t] = (d_c * g[t] + d_dot_c * dot_g[t]) * local_i_pre[t]
-        d_h_prev = (
-            d_i_pre[t] @ U_i
-            + d_dot_i_pre[t] @ dot_U_i
-            + d_f_pre[t] @ U_f
-            + d_dot_f_pre[t] @ dot_U_f
-            + d_g_pre[t] @ U_g
-            + d_dot_g_pre[t] @ dot_U_g
-            + d_o_pre[t] @ U_o
-            + d_dot_o_pre[t] @ dot_U_o
+        d_dot_i_pre = d_dot_c * ddot_c_ddot_i_pre[t]
+        d_i_pre = (d_c * g[t] + d_dot_c * dot_g[t]) * local_i_pre[t]
+        np.concatenate(
+            [d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre],
+            axis=-1,
+            out=d_parts_pre[t]
         )
+        d_h_prev = d_parts_pre[t] @ parts3.T
         d_c_prev = d_c * f[t] + d_dot_c * dot_f[t]
-        d_dot_h_prev = (
-            d_dot_i_pre[t] @ U_i
-            + d_dot_f_pre[t] @ U_f
-            + d_dot_g_pre[t] @ U_g
-            + d_dot_o_pre[t] @ U_o
-        )
+        d_dot_h_prev = d_dot_i_pre @ U_i + d_dot_f_pre @ U_f + d_dot_g_pre @ U_g + d_dot_o_pre @ U_o
         d_dot_c_prev = d_dot_c * f[t]
         d_h_next, d_c_next, d_dot_h_next, d_dot_c_next = d_h_prev, d_c_prev, d_dot_h_prev, d_dot_c_prev
 
     # all steps at once
-    d_x = (
-        times(d_i_pre, W_i)
-        + times(d_dot_i_pre, dot_W_i)
-        + times(d_f_pre, W_f)
-        + times(d_dot_f_pre, dot_W_f)
-        + times(d_g_pre, W_g)
-        + times(d_dot_g_pre, dot_W_g)
-        + times(d_o_pre, W_o)
-        + times(d_dot_o_pre, dot_W_o)
-    )
-    d_W_i_W_i_x = outer_sum(d_i_pre, x)
-    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre, dot_x)
-    d_U_i_U_i_h = outer_sum(d_i_pre, h_prev)
-    d_U_i_dot_U_i_h_h_prev = outer_sum(d_dot_i_pre, dot_h_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f_W_f_x = outer_sum(d_f_pre, x)
-    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre, dot_x)
-    d_U_f_U_f_h = outer_sum(d_f_pre, h_prev)
-    d_U_f_dot_U_f_h_h_prev = outer_sum(d_dot_f_pre, dot_h_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_W_g_W_g_x = outer_sum(d_g_pre, x)
-    d_W_g_dot_W_g_x_x = outer_sum(d_dot_g_pre, dot_x)
-    d_U_g_U_g_h = outer_sum(d_g_pre, h_prev)
-    d_U_g_dot_U_g_h_h_prev = outer_sum(d_dot_g_pre, dot_h_prev)
-    d_b_g = d_g_pre.sum(axis=(0, 1))
-    d_W_o_W_o_x = outer_sum(d_o_pre, x)
-    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre, dot_x)
-    d_U_o_U_o_h = outer_sum(d_o_pre, h_prev)
-    d_U_o_dot_U_o_h_h_prev = outer_sum(d_dot_o_pre, dot_h_prev)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_i_pre_steps = d_parts_pre[..., :H]
+    d_dot_i_pre_steps = d_parts_pre[..., H:2 * H]
+    d_f_pre_steps = d_parts_pre[..., 2 * H:3 * H]
+    d_dot_f_pre_steps = d_parts_pre[..., 3 * H:4 * H]
+    d_g_pre_steps = d_parts_pre[..., 4 * H:5 * H]
+    d_dot_g_pre_steps = d_parts_pre[..., 5 * H:6 * H]
+    d_o_pre_steps = d_parts_pre[..., 6 * H:7 * H]
+    d_dot_o_pre_steps = d_parts_pre[..., 7 * H:8 * H]
+    d_x = times(d_parts_pre, parts.T)
+    d_W_i_W_i_x = outer_sum(d_i_pre_steps, x)
+    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre_steps, dot_x)
+    d_U_i_U_i_h = outer_sum(d_i_pre_steps, h_prev)
+    d_U_i_dot_U_i_h_h_prev = outer_sum(d_dot_i_pre_steps, dot_h_prev)
+    d_b_i = d_i_pre_steps.sum(axis=(0, 1))
+    d_W_f_W_f_x = outer_sum(d_f_pre_steps, x)
+    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre_steps, dot_x)
+    d_U_f_U_f_h = outer_sum(d_f_pre_steps, h_prev)
+    d_U_f_dot_U_f_h_h_prev = outer_sum(d_dot_f_pre_steps, dot_h_prev)
+    d_b_f = d_f_pre_steps.sum(axis=(0, 1))
+    d_W_g_W_g_x = outer_sum(d_g_pre_steps, x)
+    d_W_g_dot_W_g_x_x = outer_sum(d_dot_g_pre_steps, dot_x)
+    d_U_g_U_g_h = outer_sum(d_g_pre_steps, h_prev)
+    d_U_g_dot_U_g_h_h_prev = outer_sum(d_dot_g_pre_steps, dot_h_prev)
+    d_b_g = d_g_pre_steps.sum(axis=(0, 1))
+    d_W_o_W_o_x = outer_sum(d_o_pre_steps, x)
+    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre_steps, dot_x)
+    d_U_o_U_o_h = outer_sum(d_o_pre_steps, h_prev)
+    d_U_o_dot_U_o_h_h_prev = outer_sum(d_dot_o_pre_steps, dot_h_prev)
+    d_b_o = d_o_pre_steps.sum(axis=(0, 1))
     d_W_i = d_W_i_W_i_x + d_W_i_dot_W_i_x_x
     d_U_i = d_U_i_U_i_h + d_U_i_dot_U_i_h_h_prev
     d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x
@@ -531,9 +645,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     return dot_dparams, d_x, dot_dstart
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -115,11 +115,11 @@ class Tape(NamedTuple):
     w: np.ndarray  # (T, B, H+H+H+H)
     m_w: np.ndarray  # (T, B)
     s_w: np.ndarray  # (T, B)
+    u: np.ndarray  # (T, B, H+H+H+H)
     u_i: np.ndarray  # (T, B, H)
     u_f: np.ndarray  # (T, B, H)
     u_g: np.ndarray  # (T, B, H)
     u_o: np.ndarray  # (T, B, H)
-    u: np.ndarray  # (T, B, H+H+H+H)
     m_u: np.ndarray  # (T, B)
     s_u: np.ndarray  # (T, B)
     i: np.ndarray  # (T, B, H)
@@ -182,9 +182,10 @@ def forward(params, x, state=None):
     gamma_uo, b_o, gamma_c, beta_c = params["gamma_uo"], params["b_o"], params["gamma_c"], params["beta_c"]
     h_rows, h_prev, h = carried(state["h"], T)
     c_rows, c_prev, c = carried(state["c"], T)
+    u = np.empty((T, B, 4 * H), dtype)
     u_i, u_f, u_g, u_o, i, f, g, o, layer_norm_c, h_tanh = (np.empty((T, B, H), dtype) for _ in range(10))
-    u = np.empty((T, B, H + H + H + H), dtype)
     m_u, s_u, c_std = (np.empty((T, B), dtype) for _ in range(3))
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
 
     # all steps at once
     w_i = times(x, W_i.T)
@@ -201,16 +202,15 @@ def forward(params, x, state=None):
     o_in = gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None] + b_o
 
     for t in range(T):
+        u[t] = h_prev[t] @ U_ifgo
         # u_i = U_i @ h[t-1]
-        u_i[t] = h_prev[t] @ U_i.T
+        u_i[t] = u[t, ..., :H]
         # u_f = U_f @ h[t-1]
-        u_f[t] = h_prev[t] @ U_f.T
+        u_f[t] = u[t, ..., H:2 * H]
         # u_g = U_g @ h[t-1]
-        u_g[t] = h_prev[t] @ U_g.T
+        u_g[t] = u[t, ..., 2 * H:3 * H]
         # u_o = U_o @ h[t-1]
-        u_o[t] = h_prev[t] @ U_o.T
-        # u = concat(u_i, u_f, u_g, u_o)
-        u[t] = np.concatenate([u_i[t], u_f[t], u_g[t], u_o[t]], axis=-1)
+        u_o[t] = u[t, ..., 3 * H:4 * H]
         # m_u = mean(u)
         m_u[t] = 0.25 * (u[t].sum(axis=1)) / H
         # s_u = sqrt(mean((u - m_u) ** 2) + eps)
@@ -234,7 +234,7 @@ def forward(params, x, state=None):
         h_tanh[t] = np.tanh(gamma_c * layer_norm_c[t] + beta_c)
         h[t] = o[t] * h_tanh[t]
 
-    tape = Tape(size, dtype, x, h_prev, c_prev, w_i, w_f, w_g, w_o, w, m_w, s_w, u_i, u_f, u_g, u_o, u, m_u,
+    tape = Tape(size, dtype, x, h_prev, c_prev, w_i, w_f, w_g, w_o, w, m_w, s_w, u, u_i, u_f, u_g, u_o, m_u,
                 s_u, i, f, g, o, c_std, layer_norm_c, h_tanh)
     last = {"h": h_rows[-1].copy(), "c": c_rows[-1].copy()}
     return h.copy(), last, tape
@@ -258,11 +258,12 @@ def backward(params, tape, dy, dstate=None):
     gamma_wg, gamma_ug, gamma_wo = params["gamma_wg"], params["gamma_ug"], params["gamma_wo"]
     gamma_uo, gamma_c = params["gamma_uo"], params["gamma_c"]
     x, h_prev, c_prev, w_i, w_f, w_g = tape.x, tape.h_prev, tape.c_prev, tape.w_i, tape.w_f, tape.w_g
-    w_o, w, m_w, s_w, u_i, u_f, u_g = tape.w_o, tape.w, tape.m_w, tape.s_w, tape.u_i, tape.u_f, tape.u_g
-    u_o, u, m_u, s_u, i, f, g, o = tape.u_o, tape.u, tape.m_u, tape.s_u, tape.i, tape.f, tape.g, tape.o
+    w_o, w, m_w, s_w, u, u_i, u_f = tape.w_o, tape.w, tape.m_w, tape.s_w, tape.u, tape.u_i, tape.u_f
+    u_g, u_o, m_u, s_u, i, f, g, o = tape.u_g, tape.u_o, tape.m_u, tape.s_u, tape.i, tape.f, tape.g, tape.o
     c_std, layer_norm_c, h_tanh = tape.c_std, tape.layer_norm_c, tape.h_tanh
-    d_h_pre, d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_u_o, d_u_g = (np.empty((T, B, H), dtype) for _ in range(7))
-    d_u_f, d_u_i = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_h_pre, d_o_pre, d_g_pre, d_f_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(5))
+    d_u_ifgo = np.empty((T, B, 4 * H), dtype)
+    U_ifgo = np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1)
 
     # all steps at once
     dh_dh_pre = o * (1 - h_tanh**2)
@@ -297,7 +298,12 @@ def backward(params, tape, dy, dstate=None):
         # through c = f * c[t-1] + i * g
         d_c = (
             d_c_next
-            + (d_layer_norm_c - sum_d_layer_norm_c[:, None] / H + d_layer_norm_c_dot[:, None] * dlayer_norm_c_dot_dc[t]) * local_c[t, :, None]
+            + (
+                d_layer_norm_c
+                - sum_d_layer_norm_c[:, None] / H
+                + d_layer_norm_c_dot[:, None] * dlayer_norm_c_dot_dc[t]
+            )
+            * local_c[t, :, None]
         )
         # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
         d_o_pre[t] = d_h * dh_do_pre[t]
@@ -319,7 +325,13 @@ def backward(params, tape, dy, dstate=None):
         d_o_pre_by_s_u = d_o_pre[t] * do_pre_do_pre_by_s_u[t]
         d_s_u_o_pre = d_o_pre_by_s_u.sum(axis=1)
         # through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-        d_s_u_sum_arg = np.broadcast_to((d_s_u_i_pre[:, None] + d_s_u_f_pre[:, None] + d_s_u_g_pre[:, None] + d_s_u_o_pre[:, None]) * local_s_u_sum_arg[t, :, None], (B, H + H + H + H,))
+        d_s_u_sum_arg = (
+            np.broadcast_to(
+                (d_s_u_i_pre[:, None] + d_s_u_f_pre[:, None] + d_s_u_g_pre[:, None] + d_s_u_o_pre[:, None])
+                * local_s_u_sum_arg[t, :, None],
+                (B, 4 * H,)
+            )
+        )
         d_s_u_sum_arg_by_m_u = d_s_u_sum_arg * ds_u_sum_arg_ds_u_sum_arg_by_m_u[t]
         d_m_u_s_u_sum_arg = d_s_u_sum_arg_by_m_u.sum(axis=1)
         # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
@@ -332,25 +344,27 @@ def backward(params, tape, dy, dstate=None):
         d_m_u_o_pre = np.einsum("bh,h->b", d_o_pre[t], gamma_uo)
         # through u = concat(u_i, u_f, u_g, u_o)
         d_u = (
-            0.25 * (d_m_u_s_u_sum_arg[:, None] + d_m_u_i_pre[:, None] * dm_u_f_pre_du[t, :, None] + d_m_u_f_pre[:, None] * dm_u_f_pre_du[t, :, None] + d_m_u_g_pre[:, None] * dm_u_f_pre_du[t, :, None] + d_m_u_o_pre[:, None] * dm_u_f_pre_du[t, :, None]) / H
+            0.25
+            * (
+                d_m_u_s_u_sum_arg[:, None]
+                + d_m_u_i_pre[:, None] * dm_u_f_pre_du[t, :, None]
+                + d_m_u_f_pre[:, None] * dm_u_f_pre_du[t, :, None]
+                + d_m_u_g_pre[:, None] * dm_u_f_pre_du[t, :, None]
+                + d_m_u_o_pre[:, None] * dm_u_f_pre_du[t, :, None]
+            )
+            / H
             + d_s_u_sum_arg * ds_u_sum_arg_du[t]
         )
-        d_u_o_u = d_u[..., H + H + H:H + H + H + H]
         # through u_o = U_o @ h[t-1]
-        d_u_o[t] = d_u_o_u + d_o_pre[t] * do_pre_du_o[t]
-        # through u = concat(u_i, u_f, u_g, u_o)
-        d_u_g_u = d_u[..., H + H:H + H + H]
+        d_u_o = d_u[..., 3 * H:4 * H] + d_o_pre[t] * do_pre_du_o[t]
         # through u_g = U_g @ h[t-1]
-        d_u_g[t] = d_u_g_u + d_g_pre[t] * dg_pre_du_g[t]
-        # through u = concat(u_i, u_f, u_g, u_o)
-        d_u_f_u = d_u[..., H:H + H]
+        d_u_g = d_u[..., 2 * H:3 * H] + d_g_pre[t] * dg_pre_du_g[t]
         # through u_f = U_f @ h[t-1]
-        d_u_f[t] = d_u_f_u + d_f_pre[t] * df_pre_du_f[t]
-        # through u = concat(u_i, u_f, u_g, u_o)
-        d_u_i_u = d_u[..., :H]
+        d_u_f = d_u[..., H:2 * H] + d_f_pre[t] * df_pre_du_f[t]
         # through u_i = U_i @ h[t-1]
-        d_u_i[t] = d_u_i_u + d_i_pre[t] * di_pre_du_i[t]
-        d_h_prev = d_u_i[t] @ U_i + d_u_f[t] @ U_f + d_u_g[t] @ U_g + d_u_o[t] @ U_o
+        d_u_i = d_u[..., :H] + d_i_pre[t] * di_pre_du_i[t]
+        np.concatenate([d_u_i, d_u_f, d_u_g, d_u_o], axis=-1, out=d_u_ifgo[t])
+        d_h_prev = d_u_ifgo[t] @ U_ifgo.T
         d_c_prev = d_c * f[t]
         d_h_next, d_c_next = d_h_prev, d_c_prev
 
@@ -363,7 +377,19 @@ def backward(params, tape, dy, dstate=None):
     d_s_w_g_pre = d_g_pre_by_s_w.sum(axis=2)
     d_o_pre_by_s_w = -d_o_pre * gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None]**2
     d_s_w_o_pre = d_o_pre_by_s_w.sum(axis=2)
-    d_s_w_sum_arg = np.broadcast_to(0.125 * (d_s_w_i_pre[:, :, None] + d_s_w_f_pre[:, :, None] + d_s_w_g_pre[:, :, None] + d_s_w_o_pre[:, :, None]) / (s_w[:, :, None] * H), (T, B, H + H + H + H,))
+    d_s_w_sum_arg = (
+        np.broadcast_to(
+            0.125
+            * (
+                d_s_w_i_pre[:, :, None]
+                + d_s_w_f_pre[:, :, None]
+                + d_s_w_g_pre[:, :, None]
+                + d_s_w_o_pre[:, :, None]
+            )
+            / (s_w[:, :, None] * H),
+            (T, B, 4 * H,)
+        )
+    )
     d_s_w_sum_arg_by_m_w = d_s_w_sum_arg * (2 * m_w[:, :, None] - 2 * w)
     d_m_w_s_w_sum_arg = d_s_w_sum_arg_by_m_w.sum(axis=2)
     d_m_w_i_pre = np.einsum("tbh,h->tb", d_i_pre, gamma_wi)
@@ -371,26 +397,31 @@ def backward(params, tape, dy, dstate=None):
     d_m_w_g_pre = np.einsum("tbh,h->tb", d_g_pre, gamma_wg)
     d_m_w_o_pre = np.einsum("tbh,h->tb", d_o_pre, gamma_wo)
     d_w = (
-        0.25 * (d_m_w_s_w_sum_arg[:, :, None] - d_m_w_i_pre[:, :, None] / s_w[:, :, None] - d_m_w_f_pre[:, :, None] / s_w[:, :, None] - d_m_w_g_pre[:, :, None] / s_w[:, :, None] - d_m_w_o_pre[:, :, None] / s_w[:, :, None]) / H
+        0.25
+        * (
+            d_m_w_s_w_sum_arg[:, :, None]
+            - d_m_w_i_pre[:, :, None] / s_w[:, :, None]
+            - d_m_w_f_pre[:, :, None] / s_w[:, :, None]
+            - d_m_w_g_pre[:, :, None] / s_w[:, :, None]
+            - d_m_w_o_pre[:, :, None] / s_w[:, :, None]
+        )
+        / H
         + d_s_w_sum_arg * (2 * w - 2 * m_w[:, :, None])
     )
-    d_w_o_w = d_w[..., H + H + H:H + H + H + H]
-    d_w_o = d_w_o_w + d_o_pre * gamma_wo / s_w[:, :, None]
-    d_w_g_w = d_w[..., H + H:H + H + H]
-    d_w_g = d_w_g_w + d_g_pre * gamma_wg / s_w[:, :, None]
-    d_w_f_w = d_w[..., H:H + H]
-    d_w_f = d_w_f_w + d_f_pre * gamma_wf / s_w[:, :, None]
-    d_w_i_w = d_w[..., :H]
-    d_w_i = d_w_i_w + d_i_pre * gamma_wi / s_w[:, :, None]
+    d_w_o = d_w[..., 3 * H:4 * H] + d_o_pre * gamma_wo / s_w[:, :, None]
+    d_w_g = d_w[..., 2 * H:3 * H] + d_g_pre * gamma_wg / s_w[:, :, None]
+    d_w_f = d_w[..., H:2 * H] + d_f_pre * gamma_wf / s_w[:, :, None]
+    d_w_i = d_w[..., :H] + d_i_pre * gamma_wi / s_w[:, :, None]
     d_x = times(d_w_i, W_i) + times(d_w_f, W_f) + times(d_w_g, W_g) + times(d_w_o, W_o)
     d_W_i = outer_sum(d_w_i, x)
     d_W_f = outer_sum(d_w_f, x)
     d_W_g = outer_sum(d_w_g, x)
     d_W_o = outer_sum(d_w_o, x)
-    d_U_i = outer_sum(d_u_i, h_prev)
-    d_U_f = outer_sum(d_u_f, h_prev)
-    d_U_g = outer_sum(d_u_g, h_prev)
-    d_U_o = outer_sum(d_u_o, h_prev)
+    d_U_ifgo = outer_sum(h_prev, d_u_ifgo)
+    d_U_i = d_U_ifgo[..., :H].T
+    d_U_f = d_U_ifgo[..., H:2 * H].T
+    d_U_g = d_U_ifgo[..., 2 * H:3 * H].T
+    d_U_o = d_U_ifgo[..., 3 * H:4 * H].T
     d_i_pre_by_gamma_wi = d_i_pre * (w_i - m_w[:, :, None]) / s_w[:, :, None]
     d_gamma_wi = d_i_pre_by_gamma_wi.sum(axis=(0, 1))
     d_i_pre_by_gamma_ui = d_i_pre * (u_i - m_u[:, :, None]) / s_u[:, :, None]
@@ -419,10 +450,10 @@ def backward(params, tape, dy, dstate=None):
         "W_f": d_W_f,
         "W_g": d_W_g,
         "W_o": d_W_o,
-        "U_i": d_U_i,
-        "U_f": d_U_f,
-        "U_g": d_U_g,
-        "U_o": d_U_o,
+        "U_i": d_U_i.copy(),
+        "U_f": d_U_f.copy(),
+        "U_g": d_U_g.copy(),
+        "U_o": d_U_o.copy(),
         "gamma_wi": d_gamma_wi,
         "gamma_ui": d_gamma_ui,
         "b_i": d_b_i,
@@ -447,6 +478,60 @@ def infer(params, x, state=None):
 
     Takes the arguments of forward; returns its outputs and the last state.
     """
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T, H = size["T"], size["H"]
+    W_i, W_f, W_g, W_o, U_i = params["W_i"], params["W_f"], params["W_g"], params["W_o"], params["U_i"]
+    U_f, U_g, U_o, gamma_wi = params["U_f"], params["U_g"], params["U_o"], params["gamma_wi"]
+    gamma_ui, b_i, gamma_wf = params["gamma_ui"], params["b_i"], params["gamma_wf"]
+    gamma_uf, b_f, gamma_wg = params["gamma_uf"], params["b_f"], params["gamma_wg"]
+    gamma_ug, b_g, gamma_wo = params["gamma_ug"], params["b_g"], params["gamma_wo"]
+    gamma_uo, b_o, gamma_c, beta_c = params["gamma_uo"], params["b_o"], params["gamma_c"], params["beta_c"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
+
+    # all steps at once
+    w = times(x, W_ifgo)
+    m_w = 0.25 * (w.sum(axis=2)) / H
+    s_w_sum_arg = (w - m_w[:, :, None])**2
+    s_w = np.sqrt(0.25 * (s_w_sum_arg.sum(axis=2)) / H + eps)
+    c_in = gamma_wf * (w[..., H:2 * H] - m_w[:, :, None]) / s_w[:, :, None] + b_f
+    c_in2 = (w[..., :H] - m_w[:, :, None]) * gamma_wi / s_w[:, :, None] + b_i
+    c_in3 = (w[..., 2 * H:3 * H] - m_w[:, :, None]) * gamma_wg / s_w[:, :, None] + b_g
+    h_in = gamma_wo * (w[..., 3 * H:4 * H] - m_w[:, :, None]) / s_w[:, :, None] + b_o
+
+    c_prev = state["c"]
+    for t in range(T):
+        u = h_prev[t] @ U_ifgo
+        # m_u = mean(u)
+        m_u = 0.25 * (u.sum(axis=1)) / H
+        # s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        s_u_sum_arg = (u - m_u[:, None])**2
+        s_u = np.sqrt(0.25 * (s_u_sum_arg.sum(axis=1)) / H + eps)
+        # c = f * c[t-1] + i * g
+        c = (
+            sigmoid(gamma_uf * (u[..., H:2 * H] - m_u[:, None]) / s_u[:, None] + c_in[t]) * c_prev
+            + sigmoid((u[..., :H] - m_u[:, None]) * gamma_ui / s_u[:, None] + c_in2[t])
+            * np.tanh((u[..., 2 * H:3 * H] - m_u[:, None]) * gamma_ug / s_u[:, None] + c_in3[t])
+        )
+        # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        sum_c = c.sum(axis=1)
+        c_centred = c - sum_c[:, None] / H
+        c_squared = np.einsum("bh,bh->b", c_centred, c_centred)
+        h[t] = (
+            sigmoid(gamma_uo * (u[..., 3 * H:4 * H] - m_u[:, None]) / s_u[:, None] + h_in[t])
+            * np.tanh(gamma_c * c_centred / np.sqrt(c_squared[:, None] / H + 1e-05) + beta_c)
+        )
+        c_prev = c
+
+    last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
     T, H = size["T"], size["H"]
@@ -492,7 +577,8 @@ def infer(params, x, state=None):
         # c = f * c[t-1] + i * g
         c = (
             sigmoid(gamma_uf * (u_f - m_u[:, None]) / s_u[:, None] + c_in[t]) * c_prev
-            + sigmoid((u_i - m_u[:, None]) * gamma_ui / s_u[:, None] + c_in2[t]) * np.tanh((u_g - m_u[:, None]) * gamma_ug / s_u[:, None] + c_in3[t])
+            + sigmoid((u_i - m_u[:, None]) * gamma_ui / s_u[:, None] + c_in2[t])
+            * np.tanh((u_g - m_u[:, None]) * gamma_ug / s_u[:, None] + c_in3[t])
         )
         # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         sum_c = c.sum(axis=1)
@@ -504,14 +590,8 @@ def infer(params, x, state=None):
         )
         c_prev = c
 
-    last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
-    return h.copy(), last
-
-
-def step(params, x, state=None):
-    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    state = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -543,24 +623,49 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_beta_c = dot_params["beta_c"]
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    W_i_T = W_i.T
+    W_f_T = W_f.T
+    W_g_T = W_g.T
+    W_o_T = W_o.T
+    parts = (
+        np.concatenate(
+            [W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_g_T, dot_W_g.T, W_o_T, dot_W_o.T],
+            axis=-1
+        )
+    )
+    W_ifgo = np.concatenate([W_i_T, W_f_T, W_g_T, W_o_T], axis=-1)
+    U_i_T = U_i.T
+    U_f_T = U_f.T
+    U_g_T = U_g.T
+    U_o_T = U_o.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate(
+                [U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_g_T, dot_U_g.T, U_o_T, dot_U_o.T],
+                axis=-1
+            )
+        )
+    )
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_g_T, U_o_T], axis=-1))
 
     # all steps at once
-    w_i = times(x, W_i.T)
-    dot_w_i = times(x, dot_W_i.T) + times(dot_x, W_i.T)
-    w_f = times(x, W_f.T)
-    dot_w_f = times(x, dot_W_f.T) + times(dot_x, W_f.T)
-    w_g = times(x, W_g.T)
-    dot_w_g = times(x, dot_W_g.T) + times(dot_x, W_g.T)
-    w_o = times(x, W_o.T)
-    dot_w_o = times(x, dot_W_o.T) + times(dot_x, W_o.T)
+    parts2 = times(x, parts)
+    w_i = parts2[..., :H]
+    dot_w_ifgo_x = times(dot_x, W_ifgo)
+    dot_w_i = parts2[..., H:2 * H] + dot_w_ifgo_x[..., :H]
+    w_f = parts2[..., 2 * H:3 * H]
+    dot_w_f = parts2[..., 3 * H:4 * H] + dot_w_ifgo_x[..., H:2 * H]
+    w_g = parts2[..., 4 * H:5 * H]
+    dot_w_g = parts2[..., 5 * H:6 * H] + dot_w_ifgo_x[..., 2 * H:3 * H]
+    w_o = parts2[..., 6 * H:7 * H]
+    dot_w_o = parts2[..., 7 * H:8 * H] + dot_w_ifgo_x[..., 3 * H:4 * H]
     w = np.concatenate([w_i, w_f, w_g, w_o], axis=-1)
     dot_w = np.concatenate([dot_w_i, dot_w_f, dot_w_g, dot_w_o], axis=-1)
     m_w = 0.25 * (w.sum(axis=2)) / H
     dot_m_w = 0.25 * (dot_w.sum(axis=2)) / H
     s_w_sum_arg = (w - m_w[:, :, None])**2
     dot_s_w_sum_arg = (
-        dot_w * (2 * w - 2 * m_w[:, :, None])
-        + dot_m_w[:, :, None] * (2 * m_w[:, :, None] - 2 * w)
+        dot_w * (2 * w - 2 * m_w[:, :, None]) + dot_m_w[:, :, None] * (2 * m_w[:, :, None] - 2 * w)
     )
     s_w = np.sqrt(0.25 * (s_w_sum_arg.sum(axis=2)) / H + eps)
     dot_s_w = 0.125 * (dot_s_w_sum_arg.sum(axis=2)) / (H * s_w)
@@ -600,18 +705,20 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
     for t in range(T):
+        parts4 = h_prev[t] @ parts3
         # u_i = U_i @ h[t-1]
-        u_i = h_prev[t] @ U_i.T
-        dot_u_i = h_prev[t] @ dot_U_i.T + dot_h_prev[t] @ U_i.T
+        u_i = parts4[..., :H]
+        dot_u_ifgo_h_prev = dot_h_prev[t] @ U_ifgo
+        dot_u_i = parts4[..., H:2 * H] + dot_u_ifgo_h_prev[..., :H]
         # u_f = U_f @ h[t-1]
-        u_f = h_prev[t] @ U_f.T
-        dot_u_f = h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T
+        u_f = parts4[..., 2 * H:3 * H]
+        dot_u_f = parts4[..., 3 * H:4 * H] + dot_u_ifgo_h_prev[..., H:2 * H]
         # u_g = U_g @ h[t-1]
-        u_g = h_prev[t] @ U_g.T
-        dot_u_g = h_prev[t] @ dot_U_g.T + dot_h_prev[t] @ U_g.T
+        u_g = parts4[..., 4 * H:5 * H]
+        dot_u_g = parts4[..., 5 * H:6 * H] + dot_u_ifgo_h_prev[..., 2 * H:3 * H]
         # u_o = U_o @ h[t-1]
-        u_o = h_prev[t] @ U_o.T
-        dot_u_o = h_prev[t] @ dot_U_o.T + dot_h_prev[t] @ U_o.T
+        u_o = parts4[..., 6 * H:7 * H]
+        dot_u_o = parts4[..., 7 * H:8 * H] + dot_u_ifgo_h_prev[..., 3 * H:4 * H]
         # u = concat(u_i, u_f, u_g, u_o)
         u = np.concatenate([u_i, u_f, u_g, u_o], axis=-1)
         dot_u = np.concatenate([dot_u_i, dot_u_f, dot_u_g, dot_u_o], axis=-1)
@@ -626,7 +733,13 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
         i = sigmoid(gamma_ui * (u_i - m_u[:, None]) / s_u[:, None] + i_in[t])
         dot_i = (
-            (dot_gamma_ui * (u_i - m_u[:, None]) / s_u[:, None] + dot_u_i * gamma_ui / s_u[:, None] - dot_m_u[:, None] * gamma_ui / s_u[:, None] - dot_s_u[:, None] * gamma_ui * (u_i - m_u[:, None]) / s_u[:, None]**2 + dot_i_in[t])
+            (
+                dot_gamma_ui * (u_i - m_u[:, None]) / s_u[:, None]
+                + dot_u_i * gamma_ui / s_u[:, None]
+                - dot_m_u[:, None] * gamma_ui / s_u[:, None]
+                - dot_s_u[:, None] * gamma_ui * (u_i - m_u[:, None]) / s_u[:, None]**2
+                + dot_i_in[t]
+            )
             * i
             * (1 - i)
         )
@@ -635,7 +748,13 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
         g = np.tanh(gamma_ug * (u_g - m_u[:, None]) / s_u[:, None] + g_in[t])
         dot_g = (
-            (dot_gamma_ug * (u_g - m_u[:, None]) / s_u[:, None] + dot_u_g * gamma_ug / s_u[:, None] - dot_m_u[:, None] * gamma_ug / s_u[:, None] - dot_s_u[:, None] * gamma_ug * (u_g - m_u[:, None]) / s_u[:, None]**2 + dot_g_in[t])
+            (
+                dot_gamma_ug * (u_g - m_u[:, None]) / s_u[:, None]
+                + dot_u_g * gamma_ug / s_u[:, None]
+                - dot_m_u[:, None] * gamma_ug / s_u[:, None]
+                - dot_s_u[:, None] * gamma_ug * (u_g - m_u[:, None]) / s_u[:, None]**2
+                + dot_g_in[t]
+            )
             * (1 - g**2)
         )
         # o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
@@ -643,7 +762,16 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # c = f * c[t-1] + i * g
         c = f * c_prev + i * g
         dot_c = (
-            (dot_gamma_uf * (u_f - m_u[:, None]) / s_u[:, None] + dot_u_f * gamma_uf / s_u[:, None] - dot_m_u[:, None] * gamma_uf / s_u[:, None] - dot_s_u[:, None] * gamma_uf * (u_f - m_u[:, None]) / s_u[:, None]**2 + dot_c_in[t]) * f * (1 - f) * c_prev
+            (
+                dot_gamma_uf * (u_f - m_u[:, None]) / s_u[:, None]
+                + dot_u_f * gamma_uf / s_u[:, None]
+                - dot_m_u[:, None] * gamma_uf / s_u[:, None]
+                - dot_s_u[:, None] * gamma_uf * (u_f - m_u[:, None]) / s_u[:, None]**2
+                + dot_c_in[t]
+            )
+            * f
+            * (1 - f)
+            * c_prev
             + f * dot_c_prev
             + dot_i * g
             + dot_g * i
@@ -657,12 +785,27 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         dot_c_dot = np.einsum("bh,bh->b", layer_norm_c, dot_c)
         h_tanh = np.tanh(gamma_c * layer_norm_c + beta_c)
         dot_h_tanh = (
-            (dot_gamma_c * layer_norm_c + (dot_c - sum_dot_c[:, None] / H - layer_norm_c * dot_c_dot[:, None] / H) * gamma_c / c_std[:, None] + dot_beta_c)
+            (
+                dot_gamma_c * layer_norm_c
+                + (dot_c - sum_dot_c[:, None] / H - layer_norm_c * dot_c_dot[:, None] / H)
+                * gamma_c
+                / c_std[:, None]
+                + dot_beta_c
+            )
             * (1 - h_tanh**2)
         )
         h[t] = o * h_tanh
         dot_h[t] = (
-            (dot_gamma_uo * (u_o - m_u[:, None]) / s_u[:, None] + dot_u_o * gamma_uo / s_u[:, None] - dot_m_u[:, None] * gamma_uo / s_u[:, None] - dot_s_u[:, None] * gamma_uo * (u_o - m_u[:, None]) / s_u[:, None]**2 + dot_h_in[t]) * o * (1 - o) * h_tanh
+            (
+                dot_gamma_uo * (u_o - m_u[:, None]) / s_u[:, None]
+                + dot_u_o * gamma_uo / s_u[:, None]
+                - dot_m_u[:, None] * gamma_uo / s_u[:, None]
+                - dot_s_u[:, None] * gamma_uo * (u_o - m_u[:, None]) / s_u[:, None]**2
+                + dot_h_in[t]
+            )
+            * o
+            * (1 - o)
+            * h_tanh
             + o * dot_h_tanh
         )
         c_prev, dot_c_prev = c, dot_c
@@ -708,9 +851,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g = (np.empty((T, B, H), dtype) for _ in range(8))
     dot_g, dot_o_pre, o, dot_o, layer_norm_c, dot_layer_norm_c = (np.empty((T, B, H), dtype) for _ in range(6))
     dot_h_pre, h_tanh, dot_h_tanh = (np.empty((T, B, H), dtype) for _ in range(3))
-    u, dot_u = (np.empty((T, B, H + H + H + H), dtype) for _ in range(2))
+    u, dot_u = (np.empty((T, B, 4 * H), dtype) for _ in range(2))
     m_u, dot_m_u, dot_s_u_pre, s_u, dot_s_u, c_std, dot_c_mean = (np.empty((T, B), dtype) for _ in range(7))
     dot_c_share, dot_c_std = (np.empty((T, B), dtype) for _ in range(2))
+    U_i_T = U_i.T
+    U_f_T = U_f.T
+    U_g_T = U_g.T
+    U_o_T = U_o.T
+    parts = (
+        np.ascontiguousarray(
+            np.concatenate(
+                [U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_g_T, dot_U_g.T, U_o_T, dot_U_o.T],
+                axis=-1
+            )
+        )
+    )
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_g_T, U_o_T], axis=-1))
 
     # all steps at once
     w_i = times(x, W_i.T)
@@ -727,8 +883,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_m_w = 0.25 * (dot_w.sum(axis=2)) / H
     s_w_sum_arg = (w - m_w[:, :, None])**2
     dot_s_w_sum_arg = (
-        dot_w * (2 * w - 2 * m_w[:, :, None])
-        + dot_m_w[:, :, None] * (2 * m_w[:, :, None] - 2 * w)
+        dot_w * (2 * w - 2 * m_w[:, :, None]) + dot_m_w[:, :, None] * (2 * m_w[:, :, None] - 2 * w)
     )
     dot_s_w_pre = 0.25 * (dot_s_w_sum_arg.sum(axis=2)) / H
     s_w = np.sqrt(0.25 * (s_w_sum_arg.sum(axis=2)) / H + eps)
@@ -767,21 +922,23 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     o_in = gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None] + b_o
 
     for t in range(T):
+        parts2 = h_prev[t] @ parts
         # u_i = U_i @ h[t-1]
-        u_i[t] = h_prev[t] @ U_i.T
-        dot_u_i[t] = h_prev[t] @ dot_U_i.T + dot_h_prev[t] @ U_i.T
+        u_i[t] = parts2[..., :H]
+        dot_u_ifgo_h_prev = dot_h_prev[t] @ U_ifgo
+        dot_u_i[t] = parts2[..., H:2 * H] + dot_u_ifgo_h_prev[..., :H]
         # u_f = U_f @ h[t-1]
-        u_f[t] = h_prev[t] @ U_f.T
-        dot_u_f[t] = h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T
+        u_f[t] = parts2[..., 2 * H:3 * H]
+        dot_u_f[t] = parts2[..., 3 * H:4 * H] + dot_u_ifgo_h_prev[..., H:2 * H]
         # u_g = U_g @ h[t-1]
-        u_g[t] = h_prev[t] @ U_g.T
-        dot_u_g[t] = h_prev[t] @ dot_U_g.T + dot_h_prev[t] @ U_g.T
+        u_g[t] = parts2[..., 4 * H:5 * H]
+        dot_u_g[t] = parts2[..., 5 * H:6 * H] + dot_u_ifgo_h_prev[..., 2 * H:3 * H]
         # u_o = U_o @ h[t-1]
-        u_o[t] = h_prev[t] @ U_o.T
-        dot_u_o[t] = h_prev[t] @ dot_U_o.T + dot_h_prev[t] @ U_o.T
+        u_o[t] = parts2[..., 6 * H:7 * H]
+        dot_u_o[t] = parts2[..., 7 * H:8 * H] + dot_u_ifgo_h_prev[..., 3 * H:4 * H]
         # u = concat(u_i, u_f, u_g, u_o)
-        u[t] = np.concatenate([u_i[t], u_f[t], u_g[t], u_o[t]], axis=-1)
-        dot_u[t] = np.concatenate([dot_u_i[t], dot_u_f[t], dot_u_g[t], dot_u_o[t]], axis=-1)
+        np.concatenate([u_i[t], u_f[t], u_g[t], u_o[t]], axis=-1, out=u[t])
+        np.concatenate([dot_u_i[t], dot_u_f[t], dot_u_g[t], dot_u_o[t]], axis=-1, out=dot_u[t])
         # m_u = mean(u)
         m_u[t] = 0.25 * (u[t].sum(axis=1)) / H
         dot_m_u[t] = 0.25 * (dot_u[t].sum(axis=1)) / H
@@ -856,8 +1013,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_h[t] = dot_o[t] * h_tanh[t] + dot_h_tanh[t] * o[t]
     d_dot_h_pre, d_h_pre, d_dot_o_pre, d_o_pre, d_dot_g_pre = (np.empty((T, B, H), dtype) for _ in range(5))
     d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(5))
-    d_dot_u_o, d_u_o, d_dot_u_g, d_u_g, d_dot_u_f, d_u_f = (np.empty((T, B, H), dtype) for _ in range(6))
-    d_dot_u_i, d_u_i = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_parts = np.empty((T, B, 8 * H), dtype)
+    parts = (
+        np.concatenate(
+            [U_i.T, dot_U_i.T, U_f.T, dot_U_f.T, U_g.T, dot_U_g.T, U_o.T, dot_U_o.T],
+            axis=-1
+        )
+    )
 
     # all steps at once
     sum_c = c.sum(axis=2)
@@ -914,43 +1076,35 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     ddot_s_u_sum_arg_ddot_s_u_sum_arg_by_dot_m_u = 2 * m_u[:, :, None] - 2 * u
     ddot_s_u_sum_arg_ddot_s_u_sum_arg_by_m_u = 2 * dot_m_u[:, :, None] - 2 * dot_u
     ddot_i_pre_ddot_i_pre_by_m_u = (
-        dot_s_u[:, :, None] * gamma_ui / s_u[:, :, None]**2
-        - dot_gamma_ui / s_u[:, :, None]
+        dot_s_u[:, :, None] * gamma_ui / s_u[:, :, None]**2 - dot_gamma_ui / s_u[:, :, None]
     )
     ddot_f_pre_ddot_f_pre_by_m_u = (
-        dot_s_u[:, :, None] * gamma_uf / s_u[:, :, None]**2
-        - dot_gamma_uf / s_u[:, :, None]
+        dot_s_u[:, :, None] * gamma_uf / s_u[:, :, None]**2 - dot_gamma_uf / s_u[:, :, None]
     )
     ddot_g_pre_ddot_g_pre_by_m_u = (
-        dot_s_u[:, :, None] * gamma_ug / s_u[:, :, None]**2
-        - dot_gamma_ug / s_u[:, :, None]
+        dot_s_u[:, :, None] * gamma_ug / s_u[:, :, None]**2 - dot_gamma_ug / s_u[:, :, None]
     )
     ddot_o_pre_ddot_o_pre_by_m_u = (
-        dot_s_u[:, :, None] * gamma_uo / s_u[:, :, None]**2
-        - dot_gamma_uo / s_u[:, :, None]
+        dot_s_u[:, :, None] * gamma_uo / s_u[:, :, None]**2 - dot_gamma_uo / s_u[:, :, None]
     )
     ddot_s_u_sum_arg_ddot_u = 2 * u - 2 * m_u[:, :, None]
     ddot_m_u_dot_f_pre_ddot_u = -1 / s_u
     ddot_s_u_sum_arg_du = 2 * dot_u - 2 * dot_m_u[:, :, None]
     ddot_o_pre_ddot_u_o = gamma_uo / s_u[:, :, None]
     ddot_o_pre_du_o = (
-        dot_gamma_uo / s_u[:, :, None]
-        - gamma_uo * dot_s_u[:, :, None] / s_u[:, :, None]**2
+        dot_gamma_uo / s_u[:, :, None] - gamma_uo * dot_s_u[:, :, None] / s_u[:, :, None]**2
     )
     ddot_g_pre_ddot_u_g = gamma_ug / s_u[:, :, None]
     ddot_g_pre_du_g = (
-        dot_gamma_ug / s_u[:, :, None]
-        - gamma_ug * dot_s_u[:, :, None] / s_u[:, :, None]**2
+        dot_gamma_ug / s_u[:, :, None] - gamma_ug * dot_s_u[:, :, None] / s_u[:, :, None]**2
     )
     ddot_f_pre_ddot_u_f = gamma_uf / s_u[:, :, None]
     ddot_f_pre_du_f = (
-        dot_gamma_uf / s_u[:, :, None]
-        - gamma_uf * dot_s_u[:, :, None] / s_u[:, :, None]**2
+        dot_gamma_uf / s_u[:, :, None] - gamma_uf * dot_s_u[:, :, None] / s_u[:, :, None]**2
     )
     ddot_i_pre_ddot_u_i = gamma_ui / s_u[:, :, None]
     ddot_i_pre_du_i = (
-        dot_gamma_ui / s_u[:, :, None]
-        - gamma_ui * dot_s_u[:, :, None] / s_u[:, :, None]**2
+        dot_gamma_ui / s_u[:, :, None] - gamma_ui * dot_s_u[:, :, None] / s_u[:, :, None]**2
     )
 
     d_h_next = zeros["h"]
@@ -968,8 +1122,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
         d_dot_layer_norm_c = d_dot_h_pre[t] * gamma_c
         d_dot_layer_norm_c_by_dot_c_std = (
-            d_dot_layer_norm_c
-            * ddot_layer_norm_c_ddot_layer_norm_c_by_dot_c_std[t]
+            d_dot_layer_norm_c * ddot_layer_norm_c_ddot_layer_norm_c_by_dot_c_std[t]
         )
         d_dot_c_std = d_dot_layer_norm_c_by_dot_c_std.sum(axis=1)
         d_dot_c_dot = (
@@ -996,7 +1149,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # through c = f * c[t-1] + i * g
         d_c = (
             d_c_next
-            + (d_layer_norm_c - sum_d_layer_norm_c[:, None] / H + d_layer_norm_c_dot[:, None] * dlayer_norm_c_dot_dc[t]) * local_c[t, :, None]
+            + (
+                d_layer_norm_c
+                - sum_d_layer_norm_c[:, None] / H
+                + d_layer_norm_c_dot[:, None] * dlayer_norm_c_dot_dc[t]
+            )
+            * local_c[t, :, None]
             + c_standard[t] * d_dot_c_std[:, None]
         )
         # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
@@ -1014,8 +1172,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_f = d_dot_c * c_prev[t]
         d_dot_f_pre[t] = d_dot_f * ddot_f_ddot_f_pre[t]
         d_f_pre[t] = (
-            (d_dot_f * ddot_f_df_pre[t] + d_c * c_prev[t] + d_dot_c * dot_c_prev[t])
-            * ddot_f_ddot_f_pre[t]
+            (d_dot_f * ddot_f_df_pre[t] + d_c * c_prev[t] + d_dot_c * dot_c_prev[t]) * ddot_f_ddot_f_pre[t]
         )
         # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
         d_dot_i = d_dot_c * g[t]
@@ -1056,8 +1213,26 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_o_pre_by_s_u = d_dot_o_pre[t] * ddot_o_pre_ddot_o_pre_by_s_u[t]
         d_s_u_dot_o_pre = d_dot_o_pre_by_s_u.sum(axis=1)
         # through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-        d_dot_s_u_sum_arg = np.broadcast_to(d_dot_s_u[:, None] * ddot_s_u_ddot_s_u_sum_arg[t, :, None], (B, H + H + H + H,))
-        d_s_u_sum_arg = np.broadcast_to((d_dot_s_u[:, None] * ddot_s_u_ds_u_sum_arg[t, :, None] + d_s_u_i_pre[:, None] + d_s_u_dot_i_pre[:, None] + d_s_u_f_pre[:, None] + d_s_u_dot_f_pre[:, None] + d_s_u_g_pre[:, None] + d_s_u_dot_g_pre[:, None] + d_s_u_o_pre[:, None] + d_s_u_dot_o_pre[:, None]) * ddot_s_u_ddot_s_u_sum_arg[t, :, None], (B, H + H + H + H,))
+        d_dot_s_u_sum_arg = (
+            np.broadcast_to(d_dot_s_u[:, None] * ddot_s_u_ddot_s_u_sum_arg[t, :, None], (B, 4 * H,))
+        )
+        d_s_u_sum_arg = (
+            np.broadcast_to(
+                (
+                    d_dot_s_u[:, None] * ddot_s_u_ds_u_sum_arg[t, :, None]
+                    + d_s_u_i_pre[:, None]
+                    + d_s_u_dot_i_pre[:, None]
+                    + d_s_u_f_pre[:, None]
+                    + d_s_u_dot_f_pre[:, None]
+                    + d_s_u_g_pre[:, None]
+                    + d_s_u_dot_g_pre[:, None]
+                    + d_s_u_o_pre[:, None]
+                    + d_s_u_dot_o_pre[:, None]
+                )
+                * ddot_s_u_ddot_s_u_sum_arg[t, :, None],
+                (B, 4 * H,)
+            )
+        )
         d_dot_s_u_sum_arg_by_dot_m_u = d_dot_s_u_sum_arg * ddot_s_u_sum_arg_ddot_s_u_sum_arg_by_dot_m_u[t]
         d_dot_m_u_dot_s_u_sum_arg = d_dot_s_u_sum_arg_by_dot_m_u.sum(axis=1)
         # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
@@ -1091,57 +1266,65 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_m_u_dot_o_pre = d_dot_o_pre_by_m_u.sum(axis=1)
         # through u = concat(u_i, u_f, u_g, u_o)
         d_dot_u = (
-            0.25 * (d_dot_m_u_dot_s_u_sum_arg[:, None] + d_dot_m_u_dot_i_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None] + d_dot_m_u_dot_f_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None] + d_dot_m_u_dot_g_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None] + d_dot_m_u_dot_o_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None]) / H
+            0.25
+            * (
+                d_dot_m_u_dot_s_u_sum_arg[:, None]
+                + d_dot_m_u_dot_i_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None]
+                + d_dot_m_u_dot_f_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None]
+                + d_dot_m_u_dot_g_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None]
+                + d_dot_m_u_dot_o_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None]
+            )
+            / H
             + d_dot_s_u_sum_arg * ddot_s_u_sum_arg_ddot_u[t]
         )
         d_u = (
-            0.25 * (d_m_u_s_u_sum_arg[:, None] + d_m_u_dot_s_u_sum_arg[:, None] + d_m_u_i_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None] + d_m_u_dot_i_pre[:, None] + d_m_u_f_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None] + d_m_u_dot_f_pre[:, None] + d_m_u_g_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None] + d_m_u_dot_g_pre[:, None] + d_m_u_o_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None] + d_m_u_dot_o_pre[:, None]) / H
+            0.25
+            * (
+                d_m_u_s_u_sum_arg[:, None]
+                + d_m_u_dot_s_u_sum_arg[:, None]
+                + d_m_u_i_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None]
+                + d_m_u_dot_i_pre[:, None]
+                + d_m_u_f_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None]
+                + d_m_u_dot_f_pre[:, None]
+                + d_m_u_g_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None]
+                + d_m_u_dot_g_pre[:, None]
+                + d_m_u_o_pre[:, None] * ddot_m_u_dot_f_pre_ddot_u[t, :, None]
+                + d_m_u_dot_o_pre[:, None]
+            )
+            / H
             + d_s_u_sum_arg * ddot_s_u_sum_arg_ddot_u[t]
             + d_dot_s_u_sum_arg * ddot_s_u_sum_arg_du[t]
         )
-        d_dot_u_o_dot_u = d_dot_u[..., H + H + H:H + H + H + H]
         # through u_o = U_o @ h[t-1]
-        d_dot_u_o[t] = d_dot_u_o_dot_u + d_dot_o_pre[t] * ddot_o_pre_ddot_u_o[t]
-        # through u = concat(u_i, u_f, u_g, u_o)
-        d_u_o_u = d_u[..., H + H + H:H + H + H + H]
-        # through u_o = U_o @ h[t-1]
-        d_u_o[t] = d_u_o_u + d_o_pre[t] * ddot_o_pre_ddot_u_o[t] + d_dot_o_pre[t] * ddot_o_pre_du_o[t]
-        # through u = concat(u_i, u_f, u_g, u_o)
-        d_dot_u_g_dot_u = d_dot_u[..., H + H:H + H + H]
-        # through u_g = U_g @ h[t-1]
-        d_dot_u_g[t] = d_dot_u_g_dot_u + d_dot_g_pre[t] * ddot_g_pre_ddot_u_g[t]
-        # through u = concat(u_i, u_f, u_g, u_o)
-        d_u_g_u = d_u[..., H + H:H + H + H]
-        # through u_g = U_g @ h[t-1]
-        d_u_g[t] = d_u_g_u + d_g_pre[t] * ddot_g_pre_ddot_u_g[t] + d_dot_g_pre[t] * ddot_g_pre_du_g[t]
-        # through u = concat(u_i, u_f, u_g, u_o)
-        d_dot_u_f_dot_u = d_dot_u[..., H:H + H]
-        # through u_f = U_f @ h[t-1]
-        d_dot_u_f[t] = d_dot_u_f_dot_u + d_dot_f_pre[t] * ddot_f_pre_ddot_u_f[t]
-        # through u = concat(u_i, u_f, u_g, u_o)
-        d_u_f_u = d_u[..., H:H + H]
-        # through u_f = U_f @ h[t-1]
-        d_u_f[t] = d_u_f_u + d_f_pre[t] * ddot_f_pre_ddot_u_f[t] + d_dot_f_pre[t] * ddot_f_pre_du_f[t]
-        # through u = concat(u_i, u_f, u_g, u_o)
-        d_dot_u_i_dot_u = d_dot_u[..., :H]
-        # through u_i = U_i @ h[t-1]
-        d_dot_u_i[t] = d_dot_u_i_dot_u + d_dot_i_pre[t] * ddot_i_pre_ddot_u_i[t]
-        # through u = concat(u_i, u_f, u_g, u_o)
-        d_u_i_u = d_u[..., :H]
-        # through u_i = U_i @ h[t-1]
-        d_u_i[t] = d_u_i_u + d_i_pre[t] * ddot_i_pre_ddot_u_i[t] + d_dot_i_pre[t] * ddot_i_pre_du_i[t]
-        d_h_prev = (
-            d_u_i[t] @ U_i
-            + d_dot_u_i[t] @ dot_U_i
-            + d_u_f[t] @ U_f
-            + d_dot_u_f[t] @ dot_U_f
-            + d_u_g[t] @ U_g
-            + d_dot_u_g[t] @ dot_U_g
-            + d_u_o[t] @ U_o
-            + d_dot_u_o[t] @ dot_U_o
+        d_dot_u_o = d_dot_u[..., 3 * H:4 * H] + d_dot_o_pre[t] * ddot_o_pre_ddot_u_o[t]
+        d_u_o = (
+            d_u[..., 3 * H:4 * H]
+            + d_o_pre[t] * ddot_o_pre_ddot_u_o[t]
+            + d_dot_o_pre[t] * ddot_o_pre_du_o[t]
         )
+        # through u_g = U_g @ h[t-1]
+        d_dot_u_g = d_dot_u[..., 2 * H:3 * H] + d_dot_g_pre[t] * ddot_g_pre_ddot_u_g[t]
+        d_u_g = (
+            d_u[..., 2 * H:3 * H]
+            + d_g_pre[t] * ddot_g_pre_ddot_u_g[t]
+            + d_dot_g_pre[t] * ddot_g_pre_du_g[t]
+        )
+        # through u_f = U_f @ h[t-1]
+        d_dot_u_f = d_dot_u[..., H:2 * H] + d_dot_f_pre[t] * ddot_f_pre_ddot_u_f[t]
+        d_u_f = (
+            d_u[..., H:2 * H] + d_f_pre[t] * ddot_f_pre_ddot_u_f[t] + d_dot_f_pre[t] * ddot_f_pre_du_f[t]
+        )
+        # through u_i = U_i @ h[t-1]
+        d_dot_u_i = d_dot_u[..., :H] + d_dot_i_pre[t] * ddot_i_pre_ddot_u_i[t]
+        d_u_i = d_u[..., :H] + d_i_pre[t] * ddot_i_pre_ddot_u_i[t] + d_dot_i_pre[t] * ddot_i_pre_du_i[t]
+        np.concatenate(
+            [d_u_i, d_dot_u_i, d_u_f, d_dot_u_f, d_u_g, d_dot_u_g, d_u_o, d_dot_u_o],
+            axis=-1,
+            out=d_parts[t]
+        )
+        d_h_prev = d_parts[t] @ parts.T
         d_c_prev = d_c * f[t] + d_dot_c * dot_f[t]
-        d_dot_h_prev = d_dot_u_i[t] @ U_i + d_dot_u_f[t] @ U_f + d_dot_u_g[t] @ U_g + d_dot_u_o[t] @ U_o
+        d_dot_h_prev = d_dot_u_i @ U_i + d_dot_u_f @ U_f + d_dot_u_g @ U_g + d_dot_u_o @ U_o
         d_dot_c_prev = d_dot_c * f[t]
         d_h_next, d_c_next, d_dot_h_next, d_dot_c_next = d_h_prev, d_c_prev, d_dot_h_prev, d_dot_c_prev
 
@@ -1160,32 +1343,71 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_s_w_i_pre = d_i_pre_by_s_w.sum(axis=2)
     d_dot_i_pre_by_s_w = (
         d_dot_i_pre
-        * (dot_m_w[:, :, None] * gamma_wi / s_w[:, :, None]**2 - dot_gamma_wi * (w_i - m_w[:, :, None]) / s_w[:, :, None]**2 - dot_w_i * gamma_wi / s_w[:, :, None]**2 + 2 * dot_s_w[:, :, None] * gamma_wi * (w_i - m_w[:, :, None]) / s_w[:, :, None]**3)
+        * (
+            dot_m_w[:, :, None] * gamma_wi / s_w[:, :, None]**2
+            - dot_gamma_wi * (w_i - m_w[:, :, None]) / s_w[:, :, None]**2
+            - dot_w_i * gamma_wi / s_w[:, :, None]**2
+            + 2 * dot_s_w[:, :, None] * gamma_wi * (w_i - m_w[:, :, None]) / s_w[:, :, None]**3
+        )
     )
     d_s_w_dot_i_pre = d_dot_i_pre_by_s_w.sum(axis=2)
     d_f_pre_by_s_w = -d_f_pre * gamma_wf * (w_f - m_w[:, :, None]) / s_w[:, :, None]**2
     d_s_w_f_pre = d_f_pre_by_s_w.sum(axis=2)
     d_dot_f_pre_by_s_w = (
         d_dot_f_pre
-        * (dot_m_w[:, :, None] * gamma_wf / s_w[:, :, None]**2 - dot_gamma_wf * (w_f - m_w[:, :, None]) / s_w[:, :, None]**2 - dot_w_f * gamma_wf / s_w[:, :, None]**2 + 2 * dot_s_w[:, :, None] * gamma_wf * (w_f - m_w[:, :, None]) / s_w[:, :, None]**3)
+        * (
+            dot_m_w[:, :, None] * gamma_wf / s_w[:, :, None]**2
+            - dot_gamma_wf * (w_f - m_w[:, :, None]) / s_w[:, :, None]**2
+            - dot_w_f * gamma_wf / s_w[:, :, None]**2
+            + 2 * dot_s_w[:, :, None] * gamma_wf * (w_f - m_w[:, :, None]) / s_w[:, :, None]**3
+        )
     )
     d_s_w_dot_f_pre = d_dot_f_pre_by_s_w.sum(axis=2)
     d_g_pre_by_s_w = -d_g_pre * gamma_wg * (w_g - m_w[:, :, None]) / s_w[:, :, None]**2
     d_s_w_g_pre = d_g_pre_by_s_w.sum(axis=2)
     d_dot_g_pre_by_s_w = (
         d_dot_g_pre
-        * (dot_m_w[:, :, None] * gamma_wg / s_w[:, :, None]**2 - dot_gamma_wg * (w_g - m_w[:, :, None]) / s_w[:, :, None]**2 - dot_w_g * gamma_wg / s_w[:, :, None]**2 + 2 * dot_s_w[:, :, None] * gamma_wg * (w_g - m_w[:, :, None]) / s_w[:, :, None]**3)
+        * (
+            dot_m_w[:, :, None] * gamma_wg / s_w[:, :, None]**2
+            - dot_gamma_wg * (w_g - m_w[:, :, None]) / s_w[:, :, None]**2
+            - dot_w_g * gamma_wg / s_w[:, :, None]**2
+            + 2 * dot_s_w[:, :, None] * gamma_wg * (w_g - m_w[:, :, None]) / s_w[:, :, None]**3
+        )
     )
     d_s_w_dot_g_pre = d_dot_g_pre_by_s_w.sum(axis=2)
     d_o_pre_by_s_w = -d_o_pre * gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None]**2
     d_s_w_o_pre = d_o_pre_by_s_w.sum(axis=2)
     d_dot_o_pre_by_s_w = (
         d_dot_o_pre
-        * (dot_m_w[:, :, None] * gamma_wo / s_w[:, :, None]**2 - dot_gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None]**2 - dot_w_o * gamma_wo / s_w[:, :, None]**2 + 2 * dot_s_w[:, :, None] * gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None]**3)
+        * (
+            dot_m_w[:, :, None] * gamma_wo / s_w[:, :, None]**2
+            - dot_gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None]**2
+            - dot_w_o * gamma_wo / s_w[:, :, None]**2
+            + 2 * dot_s_w[:, :, None] * gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None]**3
+        )
     )
     d_s_w_dot_o_pre = d_dot_o_pre_by_s_w.sum(axis=2)
-    d_dot_s_w_sum_arg = np.broadcast_to(0.125 * d_dot_s_w[:, :, None] / (s_w[:, :, None] * H), (T, B, H + H + H + H,))
-    d_s_w_sum_arg = np.broadcast_to(0.125 * (d_s_w_i_pre[:, :, None] - 0.5 * d_dot_s_w[:, :, None] * dot_s_w_pre[:, :, None] / s_w[:, :, None]**2 + d_s_w_dot_i_pre[:, :, None] + d_s_w_f_pre[:, :, None] + d_s_w_dot_f_pre[:, :, None] + d_s_w_g_pre[:, :, None] + d_s_w_dot_g_pre[:, :, None] + d_s_w_o_pre[:, :, None] + d_s_w_dot_o_pre[:, :, None]) / (s_w[:, :, None] * H), (T, B, H + H + H + H,))
+    d_dot_s_w_sum_arg = (
+        np.broadcast_to(0.125 * d_dot_s_w[:, :, None] / (s_w[:, :, None] * H), (T, B, 4 * H,))
+    )
+    d_s_w_sum_arg = (
+        np.broadcast_to(
+            0.125
+            * (
+                d_s_w_i_pre[:, :, None]
+                - 0.5 * d_dot_s_w[:, :, None] * dot_s_w_pre[:, :, None] / s_w[:, :, None]**2
+                + d_s_w_dot_i_pre[:, :, None]
+                + d_s_w_f_pre[:, :, None]
+                + d_s_w_dot_f_pre[:, :, None]
+                + d_s_w_g_pre[:, :, None]
+                + d_s_w_dot_g_pre[:, :, None]
+                + d_s_w_o_pre[:, :, None]
+                + d_s_w_dot_o_pre[:, :, None]
+            )
+            / (s_w[:, :, None] * H),
+            (T, B, 4 * H,)
+        )
+    )
     d_dot_s_w_sum_arg_by_dot_m_w = d_dot_s_w_sum_arg * (2 * m_w[:, :, None] - 2 * w)
     d_dot_m_w_dot_s_w_sum_arg = d_dot_s_w_sum_arg_by_dot_m_w.sum(axis=2)
     d_dot_m_w_dot_i_pre = np.einsum("tbh,h->tb", d_dot_i_pre, gamma_wi)
@@ -1221,45 +1443,62 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     d_m_w_dot_o_pre = d_dot_o_pre_by_m_w.sum(axis=2)
     d_dot_w = (
-        0.25 * (d_dot_m_w_dot_s_w_sum_arg[:, :, None] - d_dot_m_w_dot_i_pre[:, :, None] / s_w[:, :, None] - d_dot_m_w_dot_f_pre[:, :, None] / s_w[:, :, None] - d_dot_m_w_dot_g_pre[:, :, None] / s_w[:, :, None] - d_dot_m_w_dot_o_pre[:, :, None] / s_w[:, :, None]) / H
+        0.25
+        * (
+            d_dot_m_w_dot_s_w_sum_arg[:, :, None]
+            - d_dot_m_w_dot_i_pre[:, :, None] / s_w[:, :, None]
+            - d_dot_m_w_dot_f_pre[:, :, None] / s_w[:, :, None]
+            - d_dot_m_w_dot_g_pre[:, :, None] / s_w[:, :, None]
+            - d_dot_m_w_dot_o_pre[:, :, None] / s_w[:, :, None]
+        )
+        / H
         + d_dot_s_w_sum_arg * (2 * w - 2 * m_w[:, :, None])
     )
     d_w = (
-        0.25 * (d_m_w_s_w_sum_arg[:, :, None] + d_m_w_dot_s_w_sum_arg[:, :, None] - d_m_w_i_pre[:, :, None] / s_w[:, :, None] - d_m_w_f_pre[:, :, None] / s_w[:, :, None] - d_m_w_g_pre[:, :, None] / s_w[:, :, None] - d_m_w_o_pre[:, :, None] / s_w[:, :, None] + d_m_w_dot_i_pre[:, :, None] + d_m_w_dot_f_pre[:, :, None] + d_m_w_dot_g_pre[:, :, None] + d_m_w_dot_o_pre[:, :, None]) / H
+        0.25
+        * (
+            d_m_w_s_w_sum_arg[:, :, None]
+            + d_m_w_dot_s_w_sum_arg[:, :, None]
+            - d_m_w_i_pre[:, :, None] / s_w[:, :, None]
+            - d_m_w_f_pre[:, :, None] / s_w[:, :, None]
+            - d_m_w_g_pre[:, :, None] / s_w[:, :, None]
+            - d_m_w_o_pre[:, :, None] / s_w[:, :, None]
+            + d_m_w_dot_i_pre[:, :, None]
+            + d_m_w_dot_f_pre[:, :, None]
+            + d_m_w_dot_g_pre[:, :, None]
+            + d_m_w_dot_o_pre[:, :, None]
+        )
+        / H
         + d_s_w_sum_arg * (2 * w - 2 * m_w[:, :, None])
         + d_dot_s_w_sum_arg * (2 * dot_w - 2 * dot_m_w[:, :, None])
     )
-    d_dot_w_o_dot_w = d_dot_w[..., H + H + H:H + H + H + H]
-    d_dot_w_o = d_dot_w_o_dot_w + d_dot_o_pre * gamma_wo / s_w[:, :, None]
-    d_w_o_w = d_w[..., H + H + H:H + H + H + H]
+    d_dot_w_o = d_dot_w[..., 3 * H:4 * H] + d_dot_o_pre * gamma_wo / s_w[:, :, None]
     d_w_o = (
-        d_w_o_w
+        d_w[..., 3 * H:4 * H]
         + d_o_pre * gamma_wo / s_w[:, :, None]
-        + (dot_gamma_wo / s_w[:, :, None] - gamma_wo * dot_s_w[:, :, None] / s_w[:, :, None]**2) * d_dot_o_pre
+        + (dot_gamma_wo / s_w[:, :, None] - gamma_wo * dot_s_w[:, :, None] / s_w[:, :, None]**2)
+        * d_dot_o_pre
     )
-    d_dot_w_g_dot_w = d_dot_w[..., H + H:H + H + H]
-    d_dot_w_g = d_dot_w_g_dot_w + d_dot_g_pre * gamma_wg / s_w[:, :, None]
-    d_w_g_w = d_w[..., H + H:H + H + H]
+    d_dot_w_g = d_dot_w[..., 2 * H:3 * H] + d_dot_g_pre * gamma_wg / s_w[:, :, None]
     d_w_g = (
-        d_w_g_w
+        d_w[..., 2 * H:3 * H]
         + d_g_pre * gamma_wg / s_w[:, :, None]
-        + (dot_gamma_wg / s_w[:, :, None] - gamma_wg * dot_s_w[:, :, None] / s_w[:, :, None]**2) * d_dot_g_pre
+        + (dot_gamma_wg / s_w[:, :, None] - gamma_wg * dot_s_w[:, :, None] / s_w[:, :, None]**2)
+        * d_dot_g_pre
     )
-    d_dot_w_f_dot_w = d_dot_w[..., H:H + H]
-    d_dot_w_f = d_dot_w_f_dot_w + d_dot_f_pre * gamma_wf / s_w[:, :, None]
-    d_w_f_w = d_w[..., H:H + H]
+    d_dot_w_f = d_dot_w[..., H:2 * H] + d_dot_f_pre * gamma_wf / s_w[:, :, None]
     d_w_f = (
-        d_w_f_w
+        d_w[..., H:2 * H]
         + d_f_pre * gamma_wf / s_w[:, :, None]
-        + (dot_gamma_wf / s_w[:, :, None] - gamma_wf * dot_s_w[:, :, None] / s_w[:, :, None]**2) * d_dot_f_pre
+        + (dot_gamma_wf / s_w[:, :, None] - gamma_wf * dot_s_w[:, :, None] / s_w[:, :, None]**2)
+        * d_dot_f_pre
     )
-    d_dot_w_i_dot_w = d_dot_w[..., :H]
-    d_dot_w_i = d_dot_w_i_dot_w + d_dot_i_pre * gamma_wi / s_w[:, :, None]
-    d_w_i_w = d_w[..., :H]
+    d_dot_w_i = d_dot_w[..., :H] + d_dot_i_pre * gamma_wi / s_w[:, :, None]
     d_w_i = (
-        d_w_i_w
+        d_w[..., :H]
         + d_i_pre * gamma_wi / s_w[:, :, None]
-        + (dot_gamma_wi / s_w[:, :, None] - gamma_wi * dot_s_w[:, :, None] / s_w[:, :, None]**2) * d_dot_i_pre
+        + (dot_gamma_wi / s_w[:, :, None] - gamma_wi * dot_s_w[:, :, None] / s_w[:, :, None]**2)
+        * d_dot_i_pre
     )
     d_x = (
         times(d_w_i, W_i)
@@ -1279,26 +1518,34 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_W_g_dot_w_g_x = outer_sum(d_dot_w_g, dot_x)
     d_W_o_w_o = outer_sum(d_w_o, x)
     d_W_o_dot_w_o_x = outer_sum(d_dot_w_o, dot_x)
-    d_U_i_u_i = outer_sum(d_u_i, h_prev)
-    d_U_i_dot_u_i_h_prev = outer_sum(d_dot_u_i, dot_h_prev)
-    d_U_f_u_f = outer_sum(d_u_f, h_prev)
-    d_U_f_dot_u_f_h_prev = outer_sum(d_dot_u_f, dot_h_prev)
-    d_U_g_u_g = outer_sum(d_u_g, h_prev)
-    d_U_g_dot_u_g_h_prev = outer_sum(d_dot_u_g, dot_h_prev)
-    d_U_o_u_o = outer_sum(d_u_o, h_prev)
-    d_U_o_dot_u_o_h_prev = outer_sum(d_dot_u_o, dot_h_prev)
+    d_U_i_u_i = outer_sum(d_parts[..., :H], h_prev)
+    d_U_i_dot_u_i_h_prev = outer_sum(d_parts[..., H:2 * H], dot_h_prev)
+    d_U_f_u_f = outer_sum(d_parts[..., 2 * H:3 * H], h_prev)
+    d_U_f_dot_u_f_h_prev = outer_sum(d_parts[..., 3 * H:4 * H], dot_h_prev)
+    d_U_g_u_g = outer_sum(d_parts[..., 4 * H:5 * H], h_prev)
+    d_U_g_dot_u_g_h_prev = outer_sum(d_parts[..., 5 * H:6 * H], dot_h_prev)
+    d_U_o_u_o = outer_sum(d_parts[..., 6 * H:7 * H], h_prev)
+    d_U_o_dot_u_o_h_prev = outer_sum(d_parts[..., 7 * H:8 * H], dot_h_prev)
     d_i_pre_by_gamma_wi = d_i_pre * (w_i - m_w[:, :, None]) / s_w[:, :, None]
     d_gamma_wi_i_pre = d_i_pre_by_gamma_wi.sum(axis=(0, 1))
     d_dot_i_pre_by_gamma_wi = (
         d_dot_i_pre
-        * (dot_w_i / s_w[:, :, None] - dot_m_w[:, :, None] / s_w[:, :, None] - dot_s_w[:, :, None] * (w_i - m_w[:, :, None]) / s_w[:, :, None]**2)
+        * (
+            dot_w_i / s_w[:, :, None]
+            - dot_m_w[:, :, None] / s_w[:, :, None]
+            - dot_s_w[:, :, None] * (w_i - m_w[:, :, None]) / s_w[:, :, None]**2
+        )
     )
     d_gamma_wi_dot_i_pre = d_dot_i_pre_by_gamma_wi.sum(axis=(0, 1))
     d_i_pre_by_gamma_ui = d_i_pre * (u_i - m_u[:, :, None]) / s_u[:, :, None]
     d_gamma_ui_i_pre = d_i_pre_by_gamma_ui.sum(axis=(0, 1))
     d_dot_i_pre_by_gamma_ui = (
         d_dot_i_pre
-        * (dot_u_i / s_u[:, :, None] - dot_m_u[:, :, None] / s_u[:, :, None] - dot_s_u[:, :, None] * (u_i - m_u[:, :, None]) / s_u[:, :, None]**2)
+        * (
+            dot_u_i / s_u[:, :, None]
+            - dot_m_u[:, :, None] / s_u[:, :, None]
+            - dot_s_u[:, :, None] * (u_i - m_u[:, :, None]) / s_u[:, :, None]**2
+        )
     )
     d_gamma_ui_dot_i_pre = d_dot_i_pre_by_gamma_ui.sum(axis=(0, 1))
     d_b_i = d_i_pre.sum(axis=(0, 1))
@@ -1306,14 +1553,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_gamma_wf_f_pre = d_f_pre_by_gamma_wf.sum(axis=(0, 1))
     d_dot_f_pre_by_gamma_wf = (
         d_dot_f_pre
-        * (dot_w_f / s_w[:, :, None] - dot_m_w[:, :, None] / s_w[:, :, None] - dot_s_w[:, :, None] * (w_f - m_w[:, :, None]) / s_w[:, :, None]**2)
+        * (
+            dot_w_f / s_w[:, :, None]
+            - dot_m_w[:, :, None] / s_w[:, :, None]
+            - dot_s_w[:, :, None] * (w_f - m_w[:, :, None]) / s_w[:, :, None]**2
+        )
     )
     d_gamma_wf_dot_f_pre = d_dot_f_pre_by_gamma_wf.sum(axis=(0, 1))
     d_f_pre_by_gamma_uf = d_f_pre * (u_f - m_u[:, :, None]) / s_u[:, :, None]
     d_gamma_uf_f_pre = d_f_pre_by_gamma_uf.sum(axis=(0, 1))
     d_dot_f_pre_by_gamma_uf = (
         d_dot_f_pre
-        * (dot_u_f / s_u[:, :, None] - dot_m_u[:, :, None] / s_u[:, :, None] - dot_s_u[:, :, None] * (u_f - m_u[:, :, None]) / s_u[:, :, None]**2)
+        * (
+            dot_u_f / s_u[:, :, None]
+            - dot_m_u[:, :, None] / s_u[:, :, None]
+            - dot_s_u[:, :, None] * (u_f - m_u[:, :, None]) / s_u[:, :, None]**2
+        )
     )
     d_gamma_uf_dot_f_pre = d_dot_f_pre_by_gamma_uf.sum(axis=(0, 1))
     d_b_f = d_f_pre.sum(axis=(0, 1))
@@ -1321,14 +1576,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_gamma_wg_g_pre = d_g_pre_by_gamma_wg.sum(axis=(0, 1))
     d_dot_g_pre_by_gamma_wg = (
         d_dot_g_pre
-        * (dot_w_g / s_w[:, :, None] - dot_m_w[:, :, None] / s_w[:, :, None] - dot_s_w[:, :, None] * (w_g - m_w[:, :, None]) / s_w[:, :, None]**2)
+        * (
+            dot_w_g / s_w[:, :, None]
+            - dot_m_w[:, :, None] / s_w[:, :, None]
+            - dot_s_w[:, :, None] * (w_g - m_w[:, :, None]) / s_w[:, :, None]**2
+        )
     )
     d_gamma_wg_dot_g_pre = d_dot_g_pre_by_gamma_wg.sum(axis=(0, 1))
     d_g_pre_by_gamma_ug = d_g_pre * (u_g - m_u[:, :, None]) / s_u[:, :, None]
     d_gamma_ug_g_pre = d_g_pre_by_gamma_ug.sum(axis=(0, 1))
     d_dot_g_pre_by_gamma_ug = (
         d_dot_g_pre
-        * (dot_u_g / s_u[:, :, None] - dot_m_u[:, :, None] / s_u[:, :, None] - dot_s_u[:, :, None] * (u_g - m_u[:, :, None]) / s_u[:, :, None]**2)
+        * (
+            dot_u_g / s_u[:, :, None]
+            - dot_m_u[:, :, None] / s_u[:, :, None]
+            - dot_s_u[:, :, None] * (u_g - m_u[:, :, None]) / s_u[:, :, None]**2
+        )
     )
     d_gamma_ug_dot_g_pre = d_dot_g_pre_by_gamma_ug.sum(axis=(0, 1))
     d_b_g = d_g_pre.sum(axis=(0, 1))
@@ -1336,14 +1599,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_gamma_wo_o_pre = d_o_pre_by_gamma_wo.sum(axis=(0, 1))
     d_dot_o_pre_by_gamma_wo = (
         d_dot_o_pre
-        * (dot_w_o / s_w[:, :, None] - dot_m_w[:, :, None] / s_w[:, :, None] - dot_s_w[:, :, None] * (w_o - m_w[:, :, None]) / s_w[:, :, None]**2)
+        * (
+            dot_w_o / s_w[:, :, None]
+            - dot_m_w[:, :, None] / s_w[:, :, None]
+            - dot_s_w[:, :, None] * (w_o - m_w[:, :, None]) / s_w[:, :, None]**2
+        )
     )
     d_gamma_wo_dot_o_pre = d_dot_o_pre_by_gamma_wo.sum(axis=(0, 1))
     d_o_pre_by_gamma_uo = d_o_pre * (u_o - m_u[:, :, None]) / s_u[:, :, None]
     d_gamma_uo_o_pre = d_o_pre_by_gamma_uo.sum(axis=(0, 1))
     d_dot_o_pre_by_gamma_uo = (
         d_dot_o_pre
-        * (dot_u_o / s_u[:, :, None] - dot_m_u[:, :, None] / s_u[:, :, None] - dot_s_u[:, :, None] * (u_o - m_u[:, :, None]) / s_u[:, :, None]**2)
+        * (
+            dot_u_o / s_u[:, :, None]
+            - dot_m_u[:, :, None] / s_u[:, :, None]
+            - dot_s_u[:, :, None] * (u_o - m_u[:, :, None]) / s_u[:, :, None]**2
+        )
     )
     d_gamma_uo_dot_o_pre = d_dot_o_pre_by_gamma_uo.sum(axis=(0, 1))
     d_b_o = d_o_pre.sum(axis=(0, 1))
@@ -1402,9 +1673,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -129,26 +129,28 @@ def forward(params, x, state=None):
     h_rows, h_prev, h = carried(state["h"], T)
     c_rows, c_prev, c = carried(state["c"], T)
     U_m_h, m, i, f, g, o, tanh_c = (np.empty((T, B, H), dtype) for _ in range(7))
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
 
     # all steps at once
     W_m_x = times(x, W_m.T)
-    i_in = times(x, W_i.T) + b_i
-    f_in = times(x, W_f.T) + b_f
-    g_in = times(x, W_g.T) + b_g
-    o_in = times(x, W_o.T) + b_o
+    i_in = times(x, W_i.T, b_i)
+    f_in = times(x, W_f.T, b_f)
+    g_in = times(x, W_g.T, b_g)
+    o_in = times(x, W_o.T, b_o)
 
     for t in range(T):
         # m = (W_m @ x) * (U_m @ h[t-1])
         U_m_h[t] = h_prev[t] @ U_m.T
         m[t] = W_m_x[t] * U_m_h[t]
+        U_ifgo_m = m[t] @ U_ifgo
         # i = sigmoid(W_i @ x + U_i @ m + b_i)
-        i[t] = sigmoid(m[t] @ U_i.T + i_in[t])
+        i[t] = sigmoid(U_ifgo_m[..., :H] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ m + b_f)
-        f[t] = sigmoid(m[t] @ U_f.T + f_in[t])
+        f[t] = sigmoid(U_ifgo_m[..., H:2 * H] + f_in[t])
         # g = tanh(W_g @ x + U_g @ m + b_g)
-        g[t] = np.tanh(m[t] @ U_g.T + g_in[t])
+        g[t] = np.tanh(U_ifgo_m[..., 2 * H:3 * H] + g_in[t])
         # o = sigmoid(W_o @ x + U_o @ m + b_o)
-        o[t] = sigmoid(m[t] @ U_o.T + o_in[t])
+        o[t] = sigmoid(U_ifgo_m[..., 3 * H:4 * H] + o_in[t])
         # c = f * c[t-1] + i * g
         c[t] = f[t] * c_prev[t] + i[t] * g[t]
         # h = o * tanh(c)
@@ -176,7 +178,10 @@ def backward(params, tape, dy, dstate=None):
     U_f, W_g, U_g, W_o, U_o = params["U_f"], params["W_g"], params["U_g"], params["W_o"], params["U_o"]
     x, h_prev, c_prev, W_m_x, U_m_h, m = tape.x, tape.h_prev, tape.c_prev, tape.W_m_x, tape.U_m_h, tape.m
     i, f, g, o, tanh_c = tape.i, tape.f, tape.g, tape.o, tape.tanh_c
-    d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_m, d_U_m_h = (np.empty((T, B, H), dtype) for _ in range(6))
+    d_ifgo_pre = np.empty((T, B, 4 * H), dtype)
+    d_m, d_U_m_h = (np.empty((T, B, H), dtype) for _ in range(2))
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    U_ifgo = np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1)
 
     # all steps at once
     dh_dc = o * (1 - tanh_c**2)
@@ -193,15 +198,16 @@ def backward(params, tape, dy, dstate=None):
         # through c = f * c[t-1] + i * g
         d_c = d_c_next + d_h * dh_dc[t]
         # through o = sigmoid(W_o @ x + U_o @ m + b_o)
-        d_o_pre[t] = d_h * dh_do_pre[t]
+        d_o_pre = d_h * dh_do_pre[t]
         # through g = tanh(W_g @ x + U_g @ m + b_g)
-        d_g_pre[t] = d_c * dc_dg_pre[t]
+        d_g_pre = d_c * dc_dg_pre[t]
         # through f = sigmoid(W_f @ x + U_f @ m + b_f)
-        d_f_pre[t] = d_c * dc_df_pre[t]
+        d_f_pre = d_c * dc_df_pre[t]
         # through i = sigmoid(W_i @ x + U_i @ m + b_i)
-        d_i_pre[t] = d_c * dc_di_pre[t]
+        d_i_pre = d_c * dc_di_pre[t]
+        np.concatenate([d_i_pre, d_f_pre, d_g_pre, d_o_pre], axis=-1, out=d_ifgo_pre[t])
         # through m = (W_m @ x) * (U_m @ h[t-1])
-        d_m[t] = d_i_pre[t] @ U_i + d_f_pre[t] @ U_f + d_g_pre[t] @ U_g + d_o_pre[t] @ U_o
+        d_m[t] = d_ifgo_pre[t] @ U_ifgo.T
         d_U_m_h[t] = d_m[t] * W_m_x[t]
         d_h_prev = d_U_m_h[t] @ U_m
         d_c_prev = d_c * f[t]
@@ -209,43 +215,40 @@ def backward(params, tape, dy, dstate=None):
 
     # all steps at once
     d_W_m_x = d_m * U_m_h
-    d_x = (
-        times(d_W_m_x, W_m)
-        + times(d_i_pre, W_i)
-        + times(d_f_pre, W_f)
-        + times(d_g_pre, W_g)
-        + times(d_o_pre, W_o)
-    )
+    d_x = times(d_ifgo_pre, W_ifgo.T) + times(d_W_m_x, W_m)
     d_W_m = outer_sum(d_W_m_x, x)
     d_U_m = outer_sum(d_U_m_h, h_prev)
-    d_W_i = outer_sum(d_i_pre, x)
-    d_U_i = outer_sum(d_i_pre, m)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f = outer_sum(d_f_pre, x)
-    d_U_f = outer_sum(d_f_pre, m)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_W_g = outer_sum(d_g_pre, x)
-    d_U_g = outer_sum(d_g_pre, m)
-    d_b_g = d_g_pre.sum(axis=(0, 1))
-    d_W_o = outer_sum(d_o_pre, x)
-    d_U_o = outer_sum(d_o_pre, m)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_W_ifgo = outer_sum(x, d_ifgo_pre)
+    d_W_i = d_W_ifgo[..., :H].T
+    d_U_ifgo = outer_sum(m, d_ifgo_pre)
+    d_U_i = d_U_ifgo[..., :H].T
+    d_b_ifgo = d_ifgo_pre.sum(axis=(0, 1))
+    d_b_i = d_b_ifgo[..., :H]
+    d_W_f = d_W_ifgo[..., H:2 * H].T
+    d_U_f = d_U_ifgo[..., H:2 * H].T
+    d_b_f = d_b_ifgo[..., H:2 * H]
+    d_W_g = d_W_ifgo[..., 2 * H:3 * H].T
+    d_U_g = d_U_ifgo[..., 2 * H:3 * H].T
+    d_b_g = d_b_ifgo[..., 2 * H:3 * H]
+    d_W_o = d_W_ifgo[..., 3 * H:4 * H].T
+    d_U_o = d_U_ifgo[..., 3 * H:4 * H].T
+    d_b_o = d_b_ifgo[..., 3 * H:4 * H]
 
     dparams = {
         "W_m": d_W_m,
         "U_m": d_U_m,
-        "W_i": d_W_i,
-        "U_i": d_U_i,
-        "b_i": d_b_i,
-        "W_f": d_W_f,
-        "U_f": d_U_f,
-        "b_f": d_b_f,
-        "W_g": d_W_g,
-        "U_g": d_U_g,
-        "b_g": d_b_g,
-        "W_o": d_W_o,
-        "U_o": d_U_o,
-        "b_o": d_b_o,
+        "W_i": d_W_i.copy(),
+        "U_i": d_U_i.copy(),
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f.copy(),
+        "U_f": d_U_f.copy(),
+        "b_f": d_b_f.copy(),
+        "W_g": d_W_g.copy(),
+        "U_g": d_U_g.copy(),
+        "b_g": d_b_g.copy(),
+        "W_o": d_W_o.copy(),
+        "U_o": d_U_o.copy(),
+        "b_o": d_b_o.copy(),
     }
     dstart = {"h": d_h_next, "c": d_c_next}
     return dparams, d_x, dstart
@@ -258,6 +261,45 @@ def infer(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    T, H = size["T"], size["H"]
+    W_m, U_m, W_i, U_i, b_i = params["W_m"], params["U_m"], params["W_i"], params["U_i"], params["b_i"]
+    W_f, U_f, b_f, W_g, U_g = params["W_f"], params["U_f"], params["b_f"], params["W_g"], params["U_g"]
+    b_g, W_o, U_o, b_o = params["b_g"], params["W_o"], params["U_o"], params["b_o"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    W_mifgo = np.concatenate([W_m.T, W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
+
+    # all steps at once
+    W_mifgo_x = times(x, W_mifgo)
+    W_m_x = W_mifgo_x[..., :H]
+    c_in = W_mifgo_x[..., 2 * H:3 * H] + b_f
+    c_in2 = W_mifgo_x[..., H:2 * H] + b_i
+    c_in3 = W_mifgo_x[..., 3 * H:4 * H] + b_g
+    h_in = W_mifgo_x[..., 4 * H:5 * H] + b_o
+
+    c_prev = state["c"]
+    for t in range(T):
+        # m = (W_m @ x) * (U_m @ h[t-1])
+        m = W_m_x[t] * (h_prev[t] @ U_m.T)
+        U_ifgo_m = m @ U_ifgo
+        # c = f * c[t-1] + i * g
+        c = (
+            sigmoid(U_ifgo_m[..., H:2 * H] + c_in[t]) * c_prev
+            + sigmoid(U_ifgo_m[..., :H] + c_in2[t]) * np.tanh(U_ifgo_m[..., 2 * H:3 * H] + c_in3[t])
+        )
+        # h = o * tanh(c)
+        h[t] = sigmoid(U_ifgo_m[..., 3 * H:4 * H] + h_in[t]) * np.tanh(c)
+        c_prev = c
+
+    last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
     T = size["T"]
     W_m, U_m, W_i, U_i, b_i = params["W_m"], params["U_m"], params["W_i"], params["U_i"], params["b_i"]
     W_f, U_f, b_f, W_g, U_g = params["W_f"], params["U_f"], params["b_f"], params["W_g"], params["U_g"]
@@ -266,10 +308,10 @@ def infer(params, x, state=None):
 
     # all steps at once
     W_m_x = times(x, W_m.T)
-    c_in = times(x, W_f.T) + b_f
-    c_in2 = times(x, W_i.T) + b_i
-    c_in3 = times(x, W_g.T) + b_g
-    h_in = times(x, W_o.T) + b_o
+    c_in = times(x, W_f.T, b_f)
+    c_in2 = times(x, W_i.T, b_i)
+    c_in3 = times(x, W_g.T, b_g)
+    h_in = times(x, W_o.T, b_o)
 
     c_prev = state["c"]
     for t in range(T):
@@ -284,14 +326,8 @@ def infer(params, x, state=None):
         h[t] = sigmoid(m @ U_o.T + h_in[t]) * np.tanh(c)
         c_prev = c
 
-    last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
-    return h.copy(), last
-
-
-def step(params, x, state=None):
-    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    state = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -305,7 +341,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     dot_x = dot_inputs["x"]
     W_m, U_m, W_i, U_i, b_i = params["W_m"], params["U_m"], params["W_i"], params["U_i"], params["b_i"]
     W_f, U_f, b_f, W_g, U_g = params["W_f"], params["U_f"], params["b_f"], params["W_g"], params["U_g"]
@@ -317,18 +353,46 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_U_o, dot_b_o = dot_params["U_o"], dot_params["b_o"]
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    W_m_T = W_m.T
+    W_i_T = W_i.T
+    W_f_T = W_f.T
+    W_g_T = W_g.T
+    W_o_T = W_o.T
+    parts = (
+        np.concatenate(
+            [W_m_T, dot_W_m.T, W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_g_T, dot_W_g.T, W_o_T, dot_W_o.T],
+            axis=-1
+        )
+    )
+    W_mifgo = np.concatenate([W_m_T, W_i_T, W_f_T, W_g_T, W_o_T], axis=-1)
+    dot_U_m2 = np.ascontiguousarray(np.concatenate([U_m.T, dot_U_m.T], axis=-1))
+    U_i_T = U_i.T
+    U_f_T = U_f.T
+    U_g_T = U_g.T
+    U_o_T = U_o.T
+    parts4 = (
+        np.ascontiguousarray(
+            np.concatenate(
+                [U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_g_T, dot_U_g.T, U_o_T, dot_U_o.T],
+                axis=-1
+            )
+        )
+    )
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_g_T, U_o_T], axis=-1))
 
     # all steps at once
-    W_m_x = times(x, W_m.T)
-    dot_W_m_x = times(x, dot_W_m.T) + times(dot_x, W_m.T)
-    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
-    dot_W_g_x = times(x, dot_W_g.T) + times(dot_x, W_g.T)
-    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
-    i_in = times(x, W_i.T) + b_i
-    f_in = times(x, W_f.T) + b_f
-    g_in = times(x, W_g.T) + b_g
-    o_in = times(x, W_o.T) + b_o
+    parts2 = times(x, parts)
+    W_m_x = parts2[..., :H]
+    dot_W_mifgo_x_x = times(dot_x, W_mifgo)
+    dot_W_m_x = parts2[..., H:2 * H] + dot_W_mifgo_x_x[..., :H]
+    dot_W_i_x = parts2[..., 3 * H:4 * H] + dot_W_mifgo_x_x[..., H:2 * H]
+    dot_W_f_x = parts2[..., 5 * H:6 * H] + dot_W_mifgo_x_x[..., 2 * H:3 * H]
+    dot_W_g_x = parts2[..., 7 * H:8 * H] + dot_W_mifgo_x_x[..., 3 * H:4 * H]
+    dot_W_o_x = parts2[..., 9 * H:10 * H] + dot_W_mifgo_x_x[..., 4 * H:5 * H]
+    i_in = parts2[..., 2 * H:3 * H] + b_i
+    f_in = parts2[..., 4 * H:5 * H] + b_f
+    g_in = parts2[..., 6 * H:7 * H] + b_g
+    o_in = parts2[..., 8 * H:9 * H] + b_o
     dot_c_in = dot_W_g_x + dot_b_g
     dot_c_in2 = dot_W_f_x + dot_b_f
     dot_c_in3 = dot_W_i_x + dot_b_i
@@ -337,31 +401,37 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
     for t in range(T):
+        parts3 = h_prev[t] @ dot_U_m2
         # m = (W_m @ x) * (U_m @ h[t-1])
-        U_m_h = h_prev[t] @ U_m.T
+        U_m_h = parts3[..., :H]
         m = W_m_x[t] * U_m_h
-        dot_m = dot_W_m_x[t] * U_m_h + (h_prev[t] @ dot_U_m.T + dot_h_prev[t] @ U_m.T) * W_m_x[t]
+        dot_m = dot_W_m_x[t] * U_m_h + (parts3[..., H:2 * H] + dot_h_prev[t] @ U_m.T) * W_m_x[t]
+        parts5 = m @ parts4
+        dot_U_ifgo_m_m = dot_m @ U_ifgo
         # i = sigmoid(W_i @ x + U_i @ m + b_i)
-        i = sigmoid(m @ U_i.T + i_in[t])
+        i = sigmoid(parts5[..., :H] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ m + b_f)
-        f = sigmoid(m @ U_f.T + f_in[t])
+        f = sigmoid(parts5[..., 2 * H:3 * H] + f_in[t])
         # g = tanh(W_g @ x + U_g @ m + b_g)
-        g = np.tanh(m @ U_g.T + g_in[t])
+        g = np.tanh(parts5[..., 4 * H:5 * H] + g_in[t])
         # o = sigmoid(W_o @ x + U_o @ m + b_o)
-        o = sigmoid(m @ U_o.T + o_in[t])
+        o = sigmoid(parts5[..., 6 * H:7 * H] + o_in[t])
         # c = f * c[t-1] + i * g
         c = f * c_prev + i * g
         dot_c = (
-            (m @ dot_U_f.T + dot_m @ U_f.T + dot_c_in2[t]) * f * (1 - f) * c_prev
+            (parts5[..., 3 * H:4 * H] + dot_U_ifgo_m_m[..., H:2 * H] + dot_c_in2[t]) * f * (1 - f) * c_prev
             + f * dot_c_prev
-            + (m @ dot_U_i.T + dot_m @ U_i.T + dot_c_in3[t]) * i * (1 - i) * g
-            + i * (m @ dot_U_g.T + dot_m @ U_g.T + dot_c_in[t]) * (1 - g**2)
+            + (parts5[..., H:2 * H] + dot_U_ifgo_m_m[..., :H] + dot_c_in3[t]) * i * (1 - i) * g
+            + i * (parts5[..., 5 * H:6 * H] + dot_U_ifgo_m_m[..., 2 * H:3 * H] + dot_c_in[t]) * (1 - g**2)
         )
         # h = o * tanh(c)
         tanh_c = np.tanh(c)
         h[t] = o * tanh_c
         dot_h[t] = (
-            (m @ dot_U_o.T + dot_m @ U_o.T + dot_h_in[t]) * o * (1 - o) * tanh_c
+            (parts5[..., 7 * H:8 * H] + dot_U_ifgo_m_m[..., 3 * H:4 * H] + dot_h_in[t])
+            * o
+            * (1 - o)
+            * tanh_c
             + o * dot_c * (1 - tanh_c**2)
         )
         c_prev, dot_c_prev = c, dot_c
@@ -400,6 +470,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     U_m_h, dot_U_m_h, m, dot_m, dot_i_pre, i, dot_i, dot_f_pre = (np.empty((T, B, H), dtype) for _ in range(8))
     f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, tanh_c = (np.empty((T, B, H), dtype) for _ in range(9))
     dot_tanh_c = np.empty((T, B, H), dtype)
+    dot_U_m2 = np.ascontiguousarray(np.concatenate([U_m.T, dot_U_m.T], axis=-1))
+    U_i_T = U_i.T
+    U_f_T = U_f.T
+    U_g_T = U_g.T
+    U_o_T = U_o.T
+    parts2 = (
+        np.ascontiguousarray(
+            np.concatenate(
+                [U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_g_T, dot_U_g.T, U_o_T, dot_U_o.T],
+                axis=-1
+            )
+        )
+    )
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_g_T, U_o_T], axis=-1))
 
     # all steps at once
     W_m_x = times(x, W_m.T)
@@ -409,35 +493,38 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_g_x = times(x, dot_W_g.T) + times(dot_x, W_g.T)
     dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
     dot_i_pre_in = dot_W_i_x + dot_b_i
-    i_in = times(x, W_i.T) + b_i
+    i_in = times(x, W_i.T, b_i)
     dot_f_pre_in = dot_W_f_x + dot_b_f
-    f_in = times(x, W_f.T) + b_f
+    f_in = times(x, W_f.T, b_f)
     dot_g_pre_in = dot_W_g_x + dot_b_g
-    g_in = times(x, W_g.T) + b_g
+    g_in = times(x, W_g.T, b_g)
     dot_o_pre_in = dot_W_o_x + dot_b_o
-    o_in = times(x, W_o.T) + b_o
+    o_in = times(x, W_o.T, b_o)
 
     for t in range(T):
+        parts = h_prev[t] @ dot_U_m2
         # m = (W_m @ x) * (U_m @ h[t-1])
-        U_m_h[t] = h_prev[t] @ U_m.T
-        dot_U_m_h[t] = h_prev[t] @ dot_U_m.T + dot_h_prev[t] @ U_m.T
+        U_m_h[t] = parts[..., :H]
+        dot_U_m_h[t] = parts[..., H:2 * H] + dot_h_prev[t] @ U_m.T
         m[t] = W_m_x[t] * U_m_h[t]
         dot_m[t] = dot_W_m_x[t] * U_m_h[t] + dot_U_m_h[t] * W_m_x[t]
+        parts3 = m[t] @ parts2
+        dot_U_ifgo_m_m = dot_m[t] @ U_ifgo
         # i = sigmoid(W_i @ x + U_i @ m + b_i)
-        dot_i_pre[t] = m[t] @ dot_U_i.T + dot_m[t] @ U_i.T + dot_i_pre_in[t]
-        i[t] = sigmoid(m[t] @ U_i.T + i_in[t])
+        dot_i_pre[t] = parts3[..., H:2 * H] + dot_U_ifgo_m_m[..., :H] + dot_i_pre_in[t]
+        i[t] = sigmoid(parts3[..., :H] + i_in[t])
         dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(W_f @ x + U_f @ m + b_f)
-        dot_f_pre[t] = m[t] @ dot_U_f.T + dot_m[t] @ U_f.T + dot_f_pre_in[t]
-        f[t] = sigmoid(m[t] @ U_f.T + f_in[t])
+        dot_f_pre[t] = parts3[..., 3 * H:4 * H] + dot_U_ifgo_m_m[..., H:2 * H] + dot_f_pre_in[t]
+        f[t] = sigmoid(parts3[..., 2 * H:3 * H] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # g = tanh(W_g @ x + U_g @ m + b_g)
-        dot_g_pre[t] = m[t] @ dot_U_g.T + dot_m[t] @ U_g.T + dot_g_pre_in[t]
-        g[t] = np.tanh(m[t] @ U_g.T + g_in[t])
+        dot_g_pre[t] = parts3[..., 5 * H:6 * H] + dot_U_ifgo_m_m[..., 2 * H:3 * H] + dot_g_pre_in[t]
+        g[t] = np.tanh(parts3[..., 4 * H:5 * H] + g_in[t])
         dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
         # o = sigmoid(W_o @ x + U_o @ m + b_o)
-        dot_o_pre[t] = m[t] @ dot_U_o.T + dot_m[t] @ U_o.T + dot_o_pre_in[t]
-        o[t] = sigmoid(m[t] @ U_o.T + o_in[t])
+        dot_o_pre[t] = parts3[..., 7 * H:8 * H] + dot_U_ifgo_m_m[..., 3 * H:4 * H] + dot_o_pre_in[t]
+        o[t] = sigmoid(parts3[..., 6 * H:7 * H] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # c = f * c[t-1] + i * g
         c[t] = f[t] * c_prev[t] + i[t] * g[t]
@@ -447,9 +534,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_tanh_c[t] = dot_c[t] * (1 - tanh_c[t]**2)
         h[t] = o[t] * tanh_c[t]
         dot_h[t] = dot_o[t] * tanh_c[t] + dot_tanh_c[t] * o[t]
-    d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre = (np.empty((T, B, H), dtype) for _ in range(5))
-    d_f_pre, d_dot_i_pre, d_i_pre, d_dot_m, d_m, d_dot_U_m_h = (np.empty((T, B, H), dtype) for _ in range(6))
-    d_U_m_h = np.empty((T, B, H), dtype)
+    d_parts_pre = np.empty((T, B, 8 * H), dtype)
+    d_dot_m, d_m = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_dot_U_m_h2 = np.empty((T, B, 2 * H), dtype)
+    parts4 = (
+        np.concatenate(
+            [W_i.T, dot_W_i.T, W_f.T, dot_W_f.T, W_g.T, dot_W_g.T, W_o.T, dot_W_o.T],
+            axis=-1
+        )
+    )
+    parts2 = (
+        np.concatenate(
+            [U_i.T, dot_U_i.T, U_f.T, dot_U_f.T, U_g.T, dot_U_g.T, U_o.T, dot_U_o.T],
+            axis=-1
+        )
+    )
+    dot_U_m2 = np.concatenate([U_m.T, dot_U_m.T], axis=-1)
 
     # all steps at once
     ddot_tanh_c_ddot_c = 1 - tanh_c**2
@@ -475,94 +575,83 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_c = d_dot_c_next + d_dot_tanh_c * ddot_tanh_c_ddot_c[t]
         d_c = (
             d_c_next
-            + (d_dot_tanh_c * ddot_tanh_c_dc[t] + d_h_next * o[t] + d_dot_h * dot_o[t]) * ddot_tanh_c_ddot_c[t]
+            + (d_dot_tanh_c * ddot_tanh_c_dc[t] + d_h_next * o[t] + d_dot_h * dot_o[t])
+            * ddot_tanh_c_ddot_c[t]
         )
         # through o = sigmoid(W_o @ x + U_o @ m + b_o)
         d_dot_o = d_dot_h * tanh_c[t]
-        d_dot_o_pre[t] = d_dot_o * ddot_o_ddot_o_pre[t]
-        d_o_pre[t] = (
+        d_dot_o_pre = d_dot_o * ddot_o_ddot_o_pre[t]
+        d_o_pre = (
             (d_dot_o * ddot_o_do_pre[t] + d_h_next * tanh_c[t] + d_dot_h * dot_tanh_c[t])
             * ddot_o_ddot_o_pre[t]
         )
         # through g = tanh(W_g @ x + U_g @ m + b_g)
         d_dot_g = d_dot_c * i[t]
-        d_dot_g_pre[t] = d_dot_g * ddot_g_ddot_g_pre[t]
-        d_g_pre[t] = (d_dot_g * ddot_g_dg_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_g_ddot_g_pre[t]
+        d_dot_g_pre = d_dot_g * ddot_g_ddot_g_pre[t]
+        d_g_pre = (d_dot_g * ddot_g_dg_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_g_ddot_g_pre[t]
         # through f = sigmoid(W_f @ x + U_f @ m + b_f)
         d_dot_f = d_dot_c * c_prev[t]
-        d_dot_f_pre[t] = d_dot_f * ddot_f_ddot_f_pre[t]
-        d_f_pre[t] = (
-            (d_dot_f * ddot_f_df_pre[t] + d_c * c_prev[t] + d_dot_c * dot_c_prev[t])
-            * ddot_f_ddot_f_pre[t]
+        d_dot_f_pre = d_dot_f * ddot_f_ddot_f_pre[t]
+        d_f_pre = (
+            (d_dot_f * ddot_f_df_pre[t] + d_c * c_prev[t] + d_dot_c * dot_c_prev[t]) * ddot_f_ddot_f_pre[t]
         )
         # through i = sigmoid(W_i @ x + U_i @ m + b_i)
         d_dot_i = d_dot_c * g[t]
-        d_dot_i_pre[t] = d_dot_i * ddot_i_ddot_i_pre[t]
-        d_i_pre[t] = (d_dot_i * ddot_i_di_pre[t] + d_c * g[t] + d_dot_c * dot_g[t]) * ddot_i_ddot_i_pre[t]
+        d_dot_i_pre = d_dot_i * ddot_i_ddot_i_pre[t]
+        d_i_pre = (d_dot_i * ddot_i_di_pre[t] + d_c * g[t] + d_dot_c * dot_g[t]) * ddot_i_ddot_i_pre[t]
+        np.concatenate(
+            [d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre],
+            axis=-1,
+            out=d_parts_pre[t]
+        )
         # through m = (W_m @ x) * (U_m @ h[t-1])
-        d_dot_m[t] = (
-            d_dot_i_pre[t] @ U_i
-            + d_dot_f_pre[t] @ U_f
-            + d_dot_g_pre[t] @ U_g
-            + d_dot_o_pre[t] @ U_o
-        )
-        d_m[t] = (
-            d_i_pre[t] @ U_i
-            + d_dot_i_pre[t] @ dot_U_i
-            + d_f_pre[t] @ U_f
-            + d_dot_f_pre[t] @ dot_U_f
-            + d_g_pre[t] @ U_g
-            + d_dot_g_pre[t] @ dot_U_g
-            + d_o_pre[t] @ U_o
-            + d_dot_o_pre[t] @ dot_U_o
-        )
-        d_dot_U_m_h[t] = d_dot_m[t] * W_m_x[t]
-        d_U_m_h[t] = d_m[t] * W_m_x[t] + d_dot_m[t] * dot_W_m_x[t]
-        d_h_prev = d_U_m_h[t] @ U_m + d_dot_U_m_h[t] @ dot_U_m
+        d_dot_m[t] = d_dot_i_pre @ U_i + d_dot_f_pre @ U_f + d_dot_g_pre @ U_g + d_dot_o_pre @ U_o
+        d_m[t] = d_parts_pre[t] @ parts2.T
+        d_dot_U_m_h = d_dot_m[t] * W_m_x[t]
+        d_U_m_h = d_m[t] * W_m_x[t] + d_dot_m[t] * dot_W_m_x[t]
+        np.concatenate([d_U_m_h, d_dot_U_m_h], axis=-1, out=d_dot_U_m_h2[t])
+        d_h_prev = d_dot_U_m_h2[t] @ dot_U_m2.T
         d_c_prev = d_c * f[t] + d_dot_c * dot_f[t]
-        d_dot_h_prev = d_dot_U_m_h[t] @ U_m
+        d_dot_h_prev = d_dot_U_m_h @ U_m
         d_dot_c_prev = d_dot_c * f[t]
         d_h_next, d_c_next, d_dot_h_next, d_dot_c_next = d_h_prev, d_c_prev, d_dot_h_prev, d_dot_c_prev
 
     # all steps at once
+    d_i_pre_steps = d_parts_pre[..., :H]
+    d_dot_i_pre_steps = d_parts_pre[..., H:2 * H]
+    d_f_pre_steps = d_parts_pre[..., 2 * H:3 * H]
+    d_dot_f_pre_steps = d_parts_pre[..., 3 * H:4 * H]
+    d_g_pre_steps = d_parts_pre[..., 4 * H:5 * H]
+    d_dot_g_pre_steps = d_parts_pre[..., 5 * H:6 * H]
+    d_o_pre_steps = d_parts_pre[..., 6 * H:7 * H]
+    d_dot_o_pre_steps = d_parts_pre[..., 7 * H:8 * H]
     d_dot_W_m_x = d_dot_m * U_m_h
     d_W_m_x = d_m * U_m_h + d_dot_m * dot_U_m_h
-    d_x = (
-        times(d_W_m_x, W_m)
-        + times(d_dot_W_m_x, dot_W_m)
-        + times(d_i_pre, W_i)
-        + times(d_dot_i_pre, dot_W_i)
-        + times(d_f_pre, W_f)
-        + times(d_dot_f_pre, dot_W_f)
-        + times(d_g_pre, W_g)
-        + times(d_dot_g_pre, dot_W_g)
-        + times(d_o_pre, W_o)
-        + times(d_dot_o_pre, dot_W_o)
-    )
+    d_x = times(d_parts_pre, parts4.T) + times(d_W_m_x, W_m) + times(d_dot_W_m_x, dot_W_m)
     d_W_m_W_m_x = outer_sum(d_W_m_x, x)
     d_W_m_dot_W_m_x_x = outer_sum(d_dot_W_m_x, dot_x)
-    d_U_m_U_m_h = outer_sum(d_U_m_h, h_prev)
-    d_U_m_dot_U_m_h_h_prev = outer_sum(d_dot_U_m_h, dot_h_prev)
-    d_W_i_W_i_x = outer_sum(d_i_pre, x)
-    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre, dot_x)
-    d_U_i_U_i_m = outer_sum(d_i_pre, m)
-    d_U_i_dot_U_i_m_m = outer_sum(d_dot_i_pre, dot_m)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f_W_f_x = outer_sum(d_f_pre, x)
-    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre, dot_x)
-    d_U_f_U_f_m = outer_sum(d_f_pre, m)
-    d_U_f_dot_U_f_m_m = outer_sum(d_dot_f_pre, dot_m)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_W_g_W_g_x = outer_sum(d_g_pre, x)
-    d_W_g_dot_W_g_x_x = outer_sum(d_dot_g_pre, dot_x)
-    d_U_g_U_g_m = outer_sum(d_g_pre, m)
-    d_U_g_dot_U_g_m_m = outer_sum(d_dot_g_pre, dot_m)
-    d_b_g = d_g_pre.sum(axis=(0, 1))
-    d_W_o_W_o_x = outer_sum(d_o_pre, x)
-    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre, dot_x)
-    d_U_o_U_o_m = outer_sum(d_o_pre, m)
-    d_U_o_dot_U_o_m_m = outer_sum(d_dot_o_pre, dot_m)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_U_m_U_m_h = outer_sum(d_dot_U_m_h2[..., :H], h_prev)
+    d_U_m_dot_U_m_h_h_prev = outer_sum(d_dot_U_m_h2[..., H:2 * H], dot_h_prev)
+    d_W_i_W_i_x = outer_sum(d_i_pre_steps, x)
+    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre_steps, dot_x)
+    d_U_i_U_i_m = outer_sum(d_i_pre_steps, m)
+    d_U_i_dot_U_i_m_m = outer_sum(d_dot_i_pre_steps, dot_m)
+    d_b_i = d_i_pre_steps.sum(axis=(0, 1))
+    d_W_f_W_f_x = outer_sum(d_f_pre_steps, x)
+    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre_steps, dot_x)
+    d_U_f_U_f_m = outer_sum(d_f_pre_steps, m)
+    d_U_f_dot_U_f_m_m = outer_sum(d_dot_f_pre_steps, dot_m)
+    d_b_f = d_f_pre_steps.sum(axis=(0, 1))
+    d_W_g_W_g_x = outer_sum(d_g_pre_steps, x)
+    d_W_g_dot_W_g_x_x = outer_sum(d_dot_g_pre_steps, dot_x)
+    d_U_g_U_g_m = outer_sum(d_g_pre_steps, m)
+    d_U_g_dot_U_g_m_m = outer_sum(d_dot_g_pre_steps, dot_m)
+    d_b_g = d_g_pre_steps.sum(axis=(0, 1))
+    d_W_o_W_o_x = outer_sum(d_o_pre_steps, x)
+    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre_steps, dot_x)
+    d_U_o_U_o_m = outer_sum(d_o_pre_steps, m)
+    d_U_o_dot_U_o_m_m = outer_sum(d_dot_o_pre_steps, dot_m)
+    d_b_o = d_o_pre_steps.sum(axis=(0, 1))
     d_W_m = d_W_m_W_m_x + d_W_m_dot_W_m_x_x
     d_U_m = d_U_m_U_m_h + d_U_m_dot_U_m_h_h_prev
     d_W_i = d_W_i_W_i_x + d_W_i_dot_W_i_x_x
@@ -600,9 +689,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -134,24 +134,29 @@ def forward(params, x, state=None):
     r_rows, r_prev, r = carried(state["r"], T)
     c_rows, c_prev, c = carried(state["c"], T)
     i, f, g, o, tanh_c, m = (np.empty((T, B, H), dtype) for _ in range(6))
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    b_ifgo = np.concatenate([b_i, b_f, b_g, b_o], axis=-1)
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
 
     # all steps at once
-    i_in = times(x, W_i.T) + b_i
-    f_in = times(x, W_f.T) + b_f
-    g_in = times(x, W_g.T) + b_g
-    o_in = times(x, W_o.T) + b_o
+    ifgo_in = times(x, W_ifgo, b_ifgo)
+    i_in = ifgo_in[..., :H]
+    f_in = ifgo_in[..., H:2 * H]
+    g_in = ifgo_in[..., 2 * H:3 * H]
+    o_in = ifgo_in[..., 3 * H:4 * H]
 
     for t in range(T):
+        U_ifgo_r = r_prev[t] @ U_ifgo
         # i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-        i[t] = sigmoid(r_prev[t] @ U_i.T + p_i * c_prev[t] + i_in[t])
+        i[t] = sigmoid(U_ifgo_r[..., :H] + p_i * c_prev[t] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-        f[t] = sigmoid(r_prev[t] @ U_f.T + p_f * c_prev[t] + f_in[t])
+        f[t] = sigmoid(U_ifgo_r[..., H:2 * H] + p_f * c_prev[t] + f_in[t])
         # g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-        g[t] = np.tanh(r_prev[t] @ U_g.T + g_in[t])
+        g[t] = np.tanh(U_ifgo_r[..., 2 * H:3 * H] + g_in[t])
         # c = f * c[t-1] + i * g
         c[t] = f[t] * c_prev[t] + i[t] * g[t]
         # o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-        o[t] = sigmoid(r_prev[t] @ U_o.T + p_o * c[t] + o_in[t])
+        o[t] = sigmoid(U_ifgo_r[..., 3 * H:4 * H] + p_o * c[t] + o_in[t])
         # m = o * tanh(c)
         tanh_c[t] = np.tanh(c[t])
         m[t] = o[t] * tanh_c[t]
@@ -181,7 +186,9 @@ def backward(params, tape, dy, dstate=None):
     x, r_prev, c_prev, i, f, g, c = tape.x, tape.r_prev, tape.c_prev, tape.i, tape.f, tape.g, tape.c
     o, tanh_c, m = tape.o, tape.tanh_c, tape.m
     d_r = np.empty((T, B, P), dtype)
-    d_o_pre, d_g_pre, d_f_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(4))
+    d_ifgo_pre = np.empty((T, B, 4 * H), dtype)
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    U_ifgo = np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1)
 
     # all steps at once
     dm_do_pre = tanh_c * o * (1 - o)
@@ -197,54 +204,58 @@ def backward(params, tape, dy, dstate=None):
         d_r[t] = dy[t] + d_r_next
         d_m = d_r[t] @ W_r
         # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-        d_o_pre[t] = d_m * dm_do_pre[t]
+        d_o_pre = d_m * dm_do_pre[t]
         # through c = f * c[t-1] + i * g
-        d_c = d_c_next + d_o_pre[t] * p_o + d_m * dm_dc[t]
+        d_c = d_c_next + d_o_pre * p_o + d_m * dm_dc[t]
         # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-        d_g_pre[t] = d_c * dc_dg_pre[t]
+        d_g_pre = d_c * dc_dg_pre[t]
         # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-        d_f_pre[t] = d_c * dc_df_pre[t]
+        d_f_pre = d_c * dc_df_pre[t]
         # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-        d_i_pre[t] = d_c * dc_di_pre[t]
-        d_r_prev = d_i_pre[t] @ U_i + d_f_pre[t] @ U_f + d_g_pre[t] @ U_g + d_o_pre[t] @ U_o
-        d_c_prev = d_i_pre[t] * p_i + d_f_pre[t] * p_f + d_c * f[t]
+        d_i_pre = d_c * dc_di_pre[t]
+        np.concatenate([d_i_pre, d_f_pre, d_g_pre, d_o_pre], axis=-1, out=d_ifgo_pre[t])
+        d_r_prev = d_ifgo_pre[t] @ U_ifgo.T
+        d_c_prev = d_i_pre * p_i + d_f_pre * p_f + d_c * f[t]
         d_r_next, d_c_next = d_r_prev, d_c_prev
 
     # all steps at once
-    d_x = times(d_i_pre, W_i) + times(d_f_pre, W_f) + times(d_g_pre, W_g) + times(d_o_pre, W_o)
-    d_W_i = outer_sum(d_i_pre, x)
-    d_U_i = outer_sum(d_i_pre, r_prev)
-    d_p_i = np.einsum("tbh,tbh->h", d_i_pre, c_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f = outer_sum(d_f_pre, x)
-    d_U_f = outer_sum(d_f_pre, r_prev)
-    d_p_f = np.einsum("tbh,tbh->h", d_f_pre, c_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_W_g = outer_sum(d_g_pre, x)
-    d_U_g = outer_sum(d_g_pre, r_prev)
-    d_b_g = d_g_pre.sum(axis=(0, 1))
-    d_W_o = outer_sum(d_o_pre, x)
-    d_U_o = outer_sum(d_o_pre, r_prev)
-    d_p_o = np.einsum("tbh,tbh->h", d_o_pre, c)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_x = times(d_ifgo_pre, W_ifgo.T)
+    d_W_ifgo = outer_sum(x, d_ifgo_pre)
+    d_W_i = d_W_ifgo[..., :H].T
+    d_U_ifgo = outer_sum(r_prev, d_ifgo_pre)
+    d_U_i = d_U_ifgo[..., :H].T
+    d_p_i = np.einsum("tbh,tbh->h", d_ifgo_pre[..., :H], c_prev)
+    d_b_ifgo = d_ifgo_pre.sum(axis=(0, 1))
+    d_b_i = d_b_ifgo[..., :H]
+    d_W_f = d_W_ifgo[..., H:2 * H].T
+    d_U_f = d_U_ifgo[..., H:2 * H].T
+    d_p_f = np.einsum("tbh,tbh->h", d_ifgo_pre[..., H:2 * H], c_prev)
+    d_b_f = d_b_ifgo[..., H:2 * H]
+    d_W_g = d_W_ifgo[..., 2 * H:3 * H].T
+    d_U_g = d_U_ifgo[..., 2 * H:3 * H].T
+    d_b_g = d_b_ifgo[..., 2 * H:3 * H]
+    d_W_o = d_W_ifgo[..., 3 * H:4 * H].T
+    d_U_o = d_U_ifgo[..., 3 * H:4 * H].T
+    d_p_o = np.einsum("tbh,tbh->h", d_ifgo_pre[..., 3 * H:4 * H], c)
+    d_b_o = d_b_ifgo[..., 3 * H:4 * H]
     d_W_r = outer_sum(d_r, m)
 
     dparams = {
-        "W_i": d_W_i,
-        "U_i": d_U_i,
+        "W_i": d_W_i.copy(),
+        "U_i": d_U_i.copy(),
         "p_i": d_p_i,
-        "b_i": d_b_i,
-        "W_f": d_W_f,
-        "U_f": d_U_f,
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f.copy(),
+        "U_f": d_U_f.copy(),
         "p_f": d_p_f,
-        "b_f": d_b_f,
-        "W_g": d_W_g,
-        "U_g": d_U_g,
-        "b_g": d_b_g,
-        "W_o": d_W_o,
-        "U_o": d_U_o,
+        "b_f": d_b_f.copy(),
+        "W_g": d_W_g.copy(),
+        "U_g": d_U_g.copy(),
+        "b_g": d_b_g.copy(),
+        "W_o": d_W_o.copy(),
+        "U_o": d_U_o.copy(),
         "p_o": d_p_o,
-        "b_o": d_b_o,
+        "b_o": d_b_o.copy(),
         "W_r": d_W_r,
     }
     dstart = {"r": d_r_next, "c": d_c_next}
@@ -258,6 +269,47 @@ def infer(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    T, H = size["T"], size["H"]
+    W_i, U_i, p_i, b_i, W_f = params["W_i"], params["U_i"], params["p_i"], params["b_i"], params["W_f"]
+    U_f, p_f, b_f, W_g, U_g = params["U_f"], params["p_f"], params["b_f"], params["W_g"], params["U_g"]
+    b_g, W_o, U_o, p_o, b_o = params["b_g"], params["W_o"], params["U_o"], params["p_o"], params["b_o"]
+    W_r = params["W_r"]
+    r_rows, r_prev, r = carried(state["r"], T)
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    b_ifgo = np.concatenate([b_i, b_f, b_g, b_o], axis=-1)
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
+
+    # all steps at once
+    parts = times(x, W_ifgo, b_ifgo)
+    c_in = parts[..., H:2 * H]
+    c_in2 = parts[..., :H]
+    c_in3 = parts[..., 2 * H:3 * H]
+    m_in = parts[..., 3 * H:4 * H]
+
+    c_prev = state["c"]
+    for t in range(T):
+        U_ifgo_r = r_prev[t] @ U_ifgo
+        # c = f * c[t-1] + i * g
+        c = (
+            sigmoid(U_ifgo_r[..., H:2 * H] + p_f * c_prev + c_in[t]) * c_prev
+            + sigmoid(c_prev * p_i + U_ifgo_r[..., :H] + c_in2[t])
+            * np.tanh(U_ifgo_r[..., 2 * H:3 * H] + c_in3[t])
+        )
+        # m = o * tanh(c)
+        m = sigmoid(U_ifgo_r[..., 3 * H:4 * H] + p_o * c + m_in[t]) * np.tanh(c)
+        # r = W_r @ m
+        r[t] = m @ W_r.T
+        c_prev = c
+
+    last = {"c": c_prev.copy(), "r": r_rows[-1].copy()}
+    return r.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
     T = size["T"]
     W_i, U_i, p_i, b_i, W_f = params["W_i"], params["U_i"], params["p_i"], params["b_i"], params["W_f"]
     U_f, p_f, b_f, W_g, U_g = params["U_f"], params["p_f"], params["b_f"], params["W_g"], params["U_g"]
@@ -266,10 +318,10 @@ def infer(params, x, state=None):
     r_rows, r_prev, r = carried(state["r"], T)
 
     # all steps at once
-    c_in = times(x, W_f.T) + b_f
-    c_in2 = times(x, W_i.T) + b_i
-    c_in3 = times(x, W_g.T) + b_g
-    m_in = times(x, W_o.T) + b_o
+    c_in = times(x, W_f.T, b_f)
+    c_in2 = times(x, W_i.T, b_i)
+    c_in3 = times(x, W_g.T, b_g)
+    m_in = times(x, W_o.T, b_o)
 
     c_prev = state["c"]
     for t in range(T):
@@ -284,14 +336,8 @@ def infer(params, x, state=None):
         r[t] = m @ W_r.T
         c_prev = c
 
-    last = {"c": c_prev.copy(), "r": r_rows[-1].copy()}
-    return r.copy(), last
-
-
-def step(params, x, state=None):
-    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    state = {"c": c_prev.copy(), "r": r_rows[-1].copy()}
+    return r.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -305,7 +351,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     dot_x = dot_inputs["x"]
     W_i, U_i, p_i, b_i, W_f = params["W_i"], params["U_i"], params["p_i"], params["b_i"], params["W_f"]
     U_f, p_f, b_f, W_g, U_g = params["U_f"], params["p_f"], params["b_f"], params["W_g"], params["U_g"]
@@ -319,50 +365,109 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_r = dot_params["W_r"]
     r_rows, r_prev, r = carried(state["r"], T)
     dot_r_rows, dot_r_prev, dot_r = carried(dot_state["r"], T)
+    W_i_T = W_i.T
+    W_f_T = W_f.T
+    W_g_T = W_g.T
+    W_o_T = W_o.T
+    parts = (
+        np.concatenate(
+            [W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_g_T, dot_W_g.T, W_o_T, dot_W_o.T],
+            axis=-1
+        )
+    )
+    W_ifgo = np.concatenate([W_i_T, W_f_T, W_g_T, W_o_T], axis=-1)
+    dot_W_r2 = np.concatenate([dot_W_r, W_r], axis=-1)
+    U_i_T = U_i.T
+    U_f_T = U_f.T
+    U_g_T = U_g.T
+    U_o_T = U_o.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate(
+                [U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_g_T, dot_U_g.T, U_o_T, dot_U_o.T],
+                axis=-1
+            )
+        )
+    )
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_g_T, U_o_T], axis=-1))
 
     # all steps at once
-    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
-    dot_W_g_x = times(x, dot_W_g.T) + times(dot_x, W_g.T)
-    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
-    i_in = times(x, W_i.T) + b_i
-    f_in = times(x, W_f.T) + b_f
-    g_in = times(x, W_g.T) + b_g
+    parts2 = times(x, parts)
+    dot_W_ifgo_x_x = times(dot_x, W_ifgo)
+    dot_W_i_x = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H]
+    dot_W_f_x = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H]
+    dot_W_g_x = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H]
+    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H]
+    i_in = parts2[..., :H] + b_i
+    f_in = parts2[..., 2 * H:3 * H] + b_f
+    g_in = parts2[..., 4 * H:5 * H] + b_g
     dot_c_in = dot_W_g_x + dot_b_g
     dot_c_in2 = dot_W_f_x + dot_b_f
     dot_c_in3 = dot_W_i_x + dot_b_i
-    o_in = times(x, W_o.T) + b_o
+    o_in = parts2[..., 6 * H:7 * H] + b_o
     dot_m_in = dot_W_o_x + dot_b_o
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
     for t in range(T):
+        parts4 = r_prev[t] @ parts3
+        dot_U_ifgo_r_r_prev = dot_r_prev[t] @ U_ifgo
         # i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-        i = sigmoid(r_prev[t] @ U_i.T + p_i * c_prev + i_in[t])
+        i = sigmoid(parts4[..., :H] + p_i * c_prev + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-        f = sigmoid(r_prev[t] @ U_f.T + p_f * c_prev + f_in[t])
+        f = sigmoid(parts4[..., 2 * H:3 * H] + p_f * c_prev + f_in[t])
         # g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-        g = np.tanh(r_prev[t] @ U_g.T + g_in[t])
+        g = np.tanh(parts4[..., 4 * H:5 * H] + g_in[t])
         # c = f * c[t-1] + i * g
         c = f * c_prev + i * g
         dot_c = (
-            (r_prev[t] @ dot_U_f.T + dot_r_prev[t] @ U_f.T + dot_p_f * c_prev + dot_c_prev * p_f + dot_c_in2[t]) * c_prev * f * (1 - f)
-            + (dot_c_prev * p_i + c_prev * dot_p_i + r_prev[t] @ dot_U_i.T + dot_r_prev[t] @ U_i.T + dot_c_in3[t]) * i * (1 - i) * g
+            (
+                parts4[..., 3 * H:4 * H]
+                + dot_U_ifgo_r_r_prev[..., H:2 * H]
+                + dot_p_f * c_prev
+                + dot_c_prev * p_f
+                + dot_c_in2[t]
+            )
+            * c_prev
+            * f
+            * (1 - f)
+            + (
+                dot_c_prev * p_i
+                + c_prev * dot_p_i
+                + parts4[..., H:2 * H]
+                + dot_U_ifgo_r_r_prev[..., :H]
+                + dot_c_in3[t]
+            )
+            * i
+            * (1 - i)
+            * g
             + dot_c_prev * f
-            + i * (r_prev[t] @ dot_U_g.T + dot_r_prev[t] @ U_g.T + dot_c_in[t]) * (1 - g**2)
+            + i
+            * (parts4[..., 5 * H:6 * H] + dot_U_ifgo_r_r_prev[..., 2 * H:3 * H] + dot_c_in[t])
+            * (1 - g**2)
         )
         # o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-        o = sigmoid(r_prev[t] @ U_o.T + p_o * c + o_in[t])
+        o = sigmoid(parts4[..., 6 * H:7 * H] + p_o * c + o_in[t])
         # m = o * tanh(c)
         tanh_c = np.tanh(c)
         m = o * tanh_c
         dot_m = (
-            (r_prev[t] @ dot_U_o.T + dot_r_prev[t] @ U_o.T + dot_p_o * c + dot_c * p_o + dot_m_in[t]) * o * (1 - o) * tanh_c
+            (
+                parts4[..., 7 * H:8 * H]
+                + dot_U_ifgo_r_r_prev[..., 3 * H:4 * H]
+                + dot_p_o * c
+                + dot_c * p_o
+                + dot_m_in[t]
+            )
+            * o
+            * (1 - o)
+            * tanh_c
             + dot_c * o * (1 - tanh_c**2)
         )
+        dot_m2 = np.concatenate([m, dot_m], axis=-1)
         # r = W_r @ m
         r[t] = m @ W_r.T
-        dot_r[t] = m @ dot_W_r.T + dot_m @ W_r.T
+        dot_r[t] = dot_m2 @ dot_W_r2.T
         c_prev, dot_c_prev = c, dot_c
 
     last = {"c": c_prev.copy(), "r": r_rows[-1].copy()}
@@ -400,71 +505,113 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
     dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g = (np.empty((T, B, H), dtype) for _ in range(8))
     dot_g, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, m, dot_m = (np.empty((T, B, H), dtype) for _ in range(8))
+    W_i_T = W_i.T
+    W_f_T = W_f.T
+    W_g_T = W_g.T
+    W_o_T = W_o.T
+    parts = (
+        np.concatenate(
+            [W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_g_T, dot_W_g.T, W_o_T, dot_W_o.T],
+            axis=-1
+        )
+    )
+    W_ifgo = np.concatenate([W_i_T, W_f_T, W_g_T, W_o_T], axis=-1)
+    U_i_T = U_i.T
+    U_f_T = U_f.T
+    U_g_T = U_g.T
+    U_o_T = U_o.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate(
+                [U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_g_T, dot_U_g.T, U_o_T, dot_U_o.T],
+                axis=-1
+            )
+        )
+    )
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_g_T, U_o_T], axis=-1))
+    dot_W_r2 = np.ascontiguousarray(np.concatenate([W_r.T, dot_W_r.T], axis=-1))
 
     # all steps at once
-    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
-    dot_W_g_x = times(x, dot_W_g.T) + times(dot_x, W_g.T)
-    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
+    parts2 = times(x, parts)
+    dot_W_ifgo_x_x = times(dot_x, W_ifgo)
+    dot_W_i_x = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H]
+    dot_W_f_x = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H]
+    dot_W_g_x = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H]
+    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H]
     dot_i_pre_in = dot_W_i_x + dot_b_i
-    i_in = times(x, W_i.T) + b_i
+    i_in = parts2[..., :H] + b_i
     dot_f_pre_in = dot_W_f_x + dot_b_f
-    f_in = times(x, W_f.T) + b_f
+    f_in = parts2[..., 2 * H:3 * H] + b_f
     dot_g_pre_in = dot_W_g_x + dot_b_g
-    g_in = times(x, W_g.T) + b_g
+    g_in = parts2[..., 4 * H:5 * H] + b_g
     dot_o_pre_in = dot_W_o_x + dot_b_o
-    o_in = times(x, W_o.T) + b_o
+    o_in = parts2[..., 6 * H:7 * H] + b_o
 
     for t in range(T):
+        parts4 = r_prev[t] @ parts3
+        dot_U_ifgo_r_r_prev = dot_r_prev[t] @ U_ifgo
         # i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
         dot_i_pre[t] = (
-            r_prev[t] @ dot_U_i.T
-            + dot_r_prev[t] @ U_i.T
+            parts4[..., H:2 * H]
+            + dot_U_ifgo_r_r_prev[..., :H]
             + dot_p_i * c_prev[t]
             + dot_c_prev[t] * p_i
             + dot_i_pre_in[t]
         )
-        i[t] = sigmoid(r_prev[t] @ U_i.T + p_i * c_prev[t] + i_in[t])
+        i[t] = sigmoid(parts4[..., :H] + p_i * c_prev[t] + i_in[t])
         dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
         dot_f_pre[t] = (
-            r_prev[t] @ dot_U_f.T
-            + dot_r_prev[t] @ U_f.T
+            parts4[..., 3 * H:4 * H]
+            + dot_U_ifgo_r_r_prev[..., H:2 * H]
             + dot_p_f * c_prev[t]
             + dot_c_prev[t] * p_f
             + dot_f_pre_in[t]
         )
-        f[t] = sigmoid(r_prev[t] @ U_f.T + p_f * c_prev[t] + f_in[t])
+        f[t] = sigmoid(parts4[..., 2 * H:3 * H] + p_f * c_prev[t] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-        dot_g_pre[t] = r_prev[t] @ dot_U_g.T + dot_r_prev[t] @ U_g.T + dot_g_pre_in[t]
-        g[t] = np.tanh(r_prev[t] @ U_g.T + g_in[t])
+        dot_g_pre[t] = parts4[..., 5 * H:6 * H] + dot_U_ifgo_r_r_prev[..., 2 * H:3 * H] + dot_g_pre_in[t]
+        g[t] = np.tanh(parts4[..., 4 * H:5 * H] + g_in[t])
         dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
         # c = f * c[t-1] + i * g
         c[t] = f[t] * c_prev[t] + i[t] * g[t]
         dot_c[t] = dot_f[t] * c_prev[t] + dot_c_prev[t] * f[t] + dot_i[t] * g[t] + dot_g[t] * i[t]
         # o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
         dot_o_pre[t] = (
-            r_prev[t] @ dot_U_o.T
-            + dot_r_prev[t] @ U_o.T
+            parts4[..., 7 * H:8 * H]
+            + dot_U_ifgo_r_r_prev[..., 3 * H:4 * H]
             + dot_p_o * c[t]
             + dot_c[t] * p_o
             + dot_o_pre_in[t]
         )
-        o[t] = sigmoid(r_prev[t] @ U_o.T + p_o * c[t] + o_in[t])
+        o[t] = sigmoid(parts4[..., 6 * H:7 * H] + p_o * c[t] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # m = o * tanh(c)
         tanh_c[t] = np.tanh(c[t])
         dot_tanh_c[t] = dot_c[t] * (1 - tanh_c[t]**2)
         m[t] = o[t] * tanh_c[t]
         dot_m[t] = dot_o[t] * tanh_c[t] + dot_tanh_c[t] * o[t]
+        dot_r_W_r2 = m[t] @ dot_W_r2
         # r = W_r @ m
-        r[t] = m[t] @ W_r.T
-        dot_r[t] = m[t] @ dot_W_r.T + dot_m[t] @ W_r.T
+        r[t] = dot_r_W_r2[..., :P]
+        dot_r[t] = dot_r_W_r2[..., P:2 * P] + dot_m[t] @ W_r.T
     d_r_prev_rows, d_r_prev, d_r_next = carried(zeros["r"], T, last=True)
     d_dot_r = np.empty((T, B, P), dtype)
-    d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre = (np.empty((T, B, H), dtype) for _ in range(5))
-    d_f_pre, d_dot_i_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(3))
+    d_parts_pre = np.empty((T, B, 8 * H), dtype)
+    parts = (
+        np.concatenate(
+            [W_i.T, dot_W_i.T, W_f.T, dot_W_f.T, W_g.T, dot_W_g.T, W_o.T, dot_W_o.T],
+            axis=-1
+        )
+    )
+    parts3 = (
+        np.concatenate(
+            [U_i.T, dot_U_i.T, U_f.T, dot_U_f.T, U_g.T, dot_U_g.T, U_o.T, dot_U_o.T],
+            axis=-1
+        )
+    )
+    dot_W_r3 = np.ascontiguousarray(np.concatenate([W_r, dot_W_r], axis=-1))
 
     # all steps at once
     ddot_o_ddot_o_pre = o * (1 - o)
@@ -484,104 +631,93 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     for t in reversed(range(T)):
         # through r = W_r @ m
         d_dot_r[t] = dy[t] + d_dot_r_next
-        d_dot_m = d_dot_r[t] @ W_r
+        d_dot_m_m_dot_r_W_r = d_dot_r[t] @ dot_W_r3
+        d_dot_m = d_dot_m_m_dot_r_W_r[..., :H]
         # through m = o * tanh(c)
-        d_m = d_r_next[t] @ W_r + d_dot_r[t] @ dot_W_r
+        d_m = d_r_next[t] @ W_r + d_dot_m_m_dot_r_W_r[..., H:2 * H]
         d_dot_tanh_c = d_dot_m * o[t]
         # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
         d_dot_o = d_dot_m * tanh_c[t]
-        d_dot_o_pre[t] = d_dot_o * ddot_o_ddot_o_pre[t]
-        d_o_pre[t] = (
-            (d_dot_o * ddot_o_do_pre[t] + d_m * tanh_c[t] + d_dot_m * dot_tanh_c[t])
-            * ddot_o_ddot_o_pre[t]
+        d_dot_o_pre = d_dot_o * ddot_o_ddot_o_pre[t]
+        d_o_pre = (
+            (d_dot_o * ddot_o_do_pre[t] + d_m * tanh_c[t] + d_dot_m * dot_tanh_c[t]) * ddot_o_ddot_o_pre[t]
         )
         # through c = f * c[t-1] + i * g
-        d_dot_c = d_dot_c_next + d_dot_o_pre[t] * p_o + d_dot_tanh_c * ddot_tanh_c_ddot_c[t]
+        d_dot_c = d_dot_c_next + d_dot_o_pre * p_o + d_dot_tanh_c * ddot_tanh_c_ddot_c[t]
         d_c = (
             d_c_next
-            + d_o_pre[t] * p_o
-            + d_dot_o_pre[t] * dot_p_o
+            + d_o_pre * p_o
+            + d_dot_o_pre * dot_p_o
             + (d_dot_tanh_c * ddot_tanh_c_dc[t] + d_m * o[t] + d_dot_m * dot_o[t]) * ddot_tanh_c_ddot_c[t]
         )
         # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
         d_dot_g = d_dot_c * i[t]
-        d_dot_g_pre[t] = d_dot_g * ddot_g_ddot_g_pre[t]
-        d_g_pre[t] = (d_dot_g * ddot_g_dg_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_g_ddot_g_pre[t]
+        d_dot_g_pre = d_dot_g * ddot_g_ddot_g_pre[t]
+        d_g_pre = (d_dot_g * ddot_g_dg_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_g_ddot_g_pre[t]
         # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
         d_dot_f = d_dot_c * c_prev[t]
-        d_dot_f_pre[t] = d_dot_f * ddot_f_ddot_f_pre[t]
-        d_f_pre[t] = (
-            (d_dot_f * ddot_f_df_pre[t] + d_c * c_prev[t] + d_dot_c * dot_c_prev[t])
-            * ddot_f_ddot_f_pre[t]
+        d_dot_f_pre = d_dot_f * ddot_f_ddot_f_pre[t]
+        d_f_pre = (
+            (d_dot_f * ddot_f_df_pre[t] + d_c * c_prev[t] + d_dot_c * dot_c_prev[t]) * ddot_f_ddot_f_pre[t]
         )
         # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
         d_dot_i = d_dot_c * g[t]
-        d_dot_i_pre[t] = d_dot_i * ddot_i_ddot_i_pre[t]
-        d_i_pre[t] = (d_dot_i * ddot_i_di_pre[t] + d_c * g[t] + d_dot_c * dot_g[t]) * ddot_i_ddot_i_pre[t]
-        d_r_prev[t] = (
-            d_i_pre[t] @ U_i
-            + d_dot_i_pre[t] @ dot_U_i
-            + d_f_pre[t] @ U_f
-            + d_dot_f_pre[t] @ dot_U_f
-            + d_g_pre[t] @ U_g
-            + d_dot_g_pre[t] @ dot_U_g
-            + d_o_pre[t] @ U_o
-            + d_dot_o_pre[t] @ dot_U_o
+        d_dot_i_pre = d_dot_i * ddot_i_ddot_i_pre[t]
+        d_i_pre = (d_dot_i * ddot_i_di_pre[t] + d_c * g[t] + d_dot_c * dot_g[t]) * ddot_i_ddot_i_pre[t]
+        np.concatenate(
+            [d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre],
+            axis=-1,
+            out=d_parts_pre[t]
         )
+        d_r_prev[t] = d_parts_pre[t] @ parts3.T
         d_c_prev = (
-            d_i_pre[t] * p_i
-            + d_dot_i_pre[t] * dot_p_i
-            + d_f_pre[t] * p_f
-            + d_dot_f_pre[t] * dot_p_f
+            d_i_pre * p_i
+            + d_dot_i_pre * dot_p_i
+            + d_f_pre * p_f
+            + d_dot_f_pre * dot_p_f
             + d_c * f[t]
             + d_dot_c * dot_f[t]
         )
-        d_dot_r_prev = (
-            d_dot_i_pre[t] @ U_i
-            + d_dot_f_pre[t] @ U_f
-            + d_dot_g_pre[t] @ U_g
-            + d_dot_o_pre[t] @ U_o
-        )
-        d_dot_c_prev = d_dot_i_pre[t] * p_i + d_dot_f_pre[t] * p_f + d_dot_c * f[t]
+        d_dot_r_prev = d_dot_i_pre @ U_i + d_dot_f_pre @ U_f + d_dot_g_pre @ U_g + d_dot_o_pre @ U_o
+        d_dot_c_prev = d_dot_i_pre * p_i + d_dot_f_pre * p_f + d_dot_c * f[t]
         d_c_next, d_dot_r_next, d_dot_c_next = d_c_prev, d_dot_r_prev, d_dot_c_prev
 
     # all steps at once
-    d_x = (
-        times(d_i_pre, W_i)
-        + times(d_dot_i_pre, dot_W_i)
-        + times(d_f_pre, W_f)
-        + times(d_dot_f_pre, dot_W_f)
-        + times(d_g_pre, W_g)
-        + times(d_dot_g_pre, dot_W_g)
-        + times(d_o_pre, W_o)
-        + times(d_dot_o_pre, dot_W_o)
-    )
-    d_W_i_W_i_x = outer_sum(d_i_pre, x)
-    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre, dot_x)
-    d_U_i_U_i_r = outer_sum(d_i_pre, r_prev)
-    d_U_i_dot_U_i_r_r_prev = outer_sum(d_dot_i_pre, dot_r_prev)
-    d_p_i_i_pre = np.einsum("tbh,tbh->h", d_i_pre, c_prev)
-    d_p_i_dot_i_pre = np.einsum("tbh,tbh->h", d_dot_i_pre, dot_c_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f_W_f_x = outer_sum(d_f_pre, x)
-    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre, dot_x)
-    d_U_f_U_f_r = outer_sum(d_f_pre, r_prev)
-    d_U_f_dot_U_f_r_r_prev = outer_sum(d_dot_f_pre, dot_r_prev)
-    d_p_f_f_pre = np.einsum("tbh,tbh->h", d_f_pre, c_prev)
-    d_p_f_dot_f_pre = np.einsum("tbh,tbh->h", d_dot_f_pre, dot_c_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_W_g_W_g_x = outer_sum(d_g_pre, x)
-    d_W_g_dot_W_g_x_x = outer_sum(d_dot_g_pre, dot_x)
-    d_U_g_U_g_r = outer_sum(d_g_pre, r_prev)
-    d_U_g_dot_U_g_r_r_prev = outer_sum(d_dot_g_pre, dot_r_prev)
-    d_b_g = d_g_pre.sum(axis=(0, 1))
-    d_W_o_W_o_x = outer_sum(d_o_pre, x)
-    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre, dot_x)
-    d_U_o_U_o_r = outer_sum(d_o_pre, r_prev)
-    d_U_o_dot_U_o_r_r_prev = outer_sum(d_dot_o_pre, dot_r_prev)
-    d_p_o_o_pre = np.einsum("tbh,tbh->h", d_o_pre, c)
-    d_p_o_dot_o_pre = np.einsum("tbh,tbh->h", d_dot_o_pre, dot_c)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_i_pre_steps = d_parts_pre[..., :H]
+    d_dot_i_pre_steps = d_parts_pre[..., H:2 * H]
+    d_f_pre_steps = d_parts_pre[..., 2 * H:3 * H]
+    d_dot_f_pre_steps = d_parts_pre[..., 3 * H:4 * H]
+    d_g_pre_steps = d_parts_pre[..., 4 * H:5 * H]
+    d_dot_g_pre_steps = d_parts_pre[..., 5 * H:6 * H]
+    d_o_pre_steps = d_parts_pre[..., 6 * H:7 * H]
+    d_dot_o_pre_steps = d_parts_pre[..., 7 * H:8 * H]
+    d_x = times(d_parts_pre, parts.T)
+    d_W_i_W_i_x = outer_sum(d_i_pre_steps, x)
+    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre_steps, dot_x)
+    d_U_i_U_i_r = outer_sum(d_i_pre_steps, r_prev)
+    d_U_i_dot_U_i_r_r_prev = outer_sum(d_dot_i_pre_steps, dot_r_prev)
+    d_p_i_i_pre = np.einsum("tbh,tbh->h", d_i_pre_steps, c_prev)
+    d_p_i_dot_i_pre = np.einsum("tbh,tbh->h", d_dot_i_pre_steps, dot_c_prev)
+    d_b_i = d_i_pre_steps.sum(axis=(0, 1))
+    d_W_f_W_f_x = outer_sum(d_f_pre_steps, x)
+    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre_steps, dot_x)
+    d_U_f_U_f_r = outer_sum(d_f_pre_steps, r_prev)
+    d_U_f_dot_U_f_r_r_prev = outer_sum(d_dot_f_pre_steps, dot_r_prev)
+    d_p_f_f_pre = np.einsum("tbh,tbh->h", d_f_pre_steps, c_prev)
+    d_p_f_dot_f_pre = np.einsum("tbh,tbh->h", d_dot_f_pre_steps, dot_c_prev)
+    d_b_f = d_f_pre_steps.sum(axis=(0, 1))
+    d_W_g_W_g_x = outer_sum(d_g_pre_steps, x)
+    d_W_g_dot_W_g_x_x = outer_sum(d_dot_g_pre_steps, dot_x)
+    d_U_g_U_g_r = outer_sum(d_g_pre_steps, r_prev)
+    d_U_g_dot_U_g_r_r_prev = outer_sum(d_dot_g_pre_steps, dot_r_prev)
+    d_b_g = d_g_pre_steps.sum(axis=(0, 1))
+    d_W_o_W_o_x = outer_sum(d_o_pre_steps, x)
+    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre_steps, dot_x)
+    d_U_o_U_o_r = outer_sum(d_o_pre_steps, r_prev)
+    d_U_o_dot_U_o_r_r_prev = outer_sum(d_dot_o_pre_steps, dot_r_prev)
+    d_p_o_o_pre = np.einsum("tbh,tbh->h", d_o_pre_steps, c)
+    d_p_o_dot_o_pre = np.einsum("tbh,tbh->h", d_dot_o_pre_steps, dot_c)
+    d_b_o = d_o_pre_steps.sum(axis=(0, 1))
     d_W_r_r = outer_sum(d_r_next, m)
     d_W_r_dot_r_m = outer_sum(d_dot_r, dot_m)
     d_W_i = d_W_i_W_i_x + d_W_i_dot_W_i_x_x
@@ -625,9 +761,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

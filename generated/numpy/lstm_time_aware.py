@@ -136,25 +136,30 @@ def forward(params, inputs, state=None):
     h_rows, h_prev, h = carried(state["h"], T)
     c_rows, c_prev, c = carried(state["c"], T)
     i, f, g, o, s, a, tanh_c = (np.empty((T, B, H), dtype) for _ in range(7))
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    b_ifgo = np.concatenate([b_i, b_f, b_g, b_o], axis=-1)
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
 
     # all steps at once
+    ifgo_in = times(x, W_ifgo, b_ifgo)
     a_pre = e + delta
     a_log = np.log(a_pre)
-    i_in = times(x, W_i.T) + b_i
-    f_in = times(x, W_f.T) + b_f
-    g_in = times(x, W_g.T) + b_g
-    o_in = times(x, W_o.T) + b_o
+    i_in = ifgo_in[..., :H]
+    f_in = ifgo_in[..., H:2 * H]
+    g_in = ifgo_in[..., 2 * H:3 * H]
+    o_in = ifgo_in[..., 3 * H:4 * H]
     a_in = 1 / a_log
 
     for t in range(T):
+        U_ifgo_h = h_prev[t] @ U_ifgo
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        i[t] = sigmoid(h_prev[t] @ U_i.T + i_in[t])
+        i[t] = sigmoid(U_ifgo_h[..., :H] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        f[t] = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        f[t] = sigmoid(U_ifgo_h[..., H:2 * H] + f_in[t])
         # g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        g[t] = np.tanh(h_prev[t] @ U_g.T + g_in[t])
+        g[t] = np.tanh(U_ifgo_h[..., 2 * H:3 * H] + g_in[t])
         # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        o[t] = sigmoid(h_prev[t] @ U_o.T + o_in[t])
+        o[t] = sigmoid(U_ifgo_h[..., 3 * H:4 * H] + o_in[t])
         # s = tanh(W_s @ c[t-1] + b_s)
         s[t] = np.tanh(c_prev[t] @ W_s.T + b_s)
         # a = c[t-1] - s + s / log(e + delta)
@@ -186,7 +191,10 @@ def backward(params, tape, dy, dstate=None):
     U_g, W_o, U_o, W_s = params["U_g"], params["W_o"], params["U_o"], params["W_s"]
     x, h_prev, c_prev, a_pre, a_log, i = tape.x, tape.h_prev, tape.c_prev, tape.a_pre, tape.a_log, tape.i
     f, g, o, s, a, tanh_c = tape.f, tape.g, tape.o, tape.s, tape.a, tape.tanh_c
-    d_a, d_s_pre, d_o_pre, d_g_pre, d_f_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(6))
+    d_a, d_s_pre = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_ifgo_pre = np.empty((T, B, 4 * H), dtype)
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    U_ifgo = np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1)
 
     # all steps at once
     dh_dc = o * (1 - tanh_c**2)
@@ -208,48 +216,52 @@ def backward(params, tape, dy, dstate=None):
         # through s = tanh(W_s @ c[t-1] + b_s)
         d_s_pre[t] = d_a[t] * da_ds_pre[t]
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        d_o_pre[t] = d_h * dh_do_pre[t]
+        d_o_pre = d_h * dh_do_pre[t]
         # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        d_g_pre[t] = d_c * dc_dg_pre[t]
+        d_g_pre = d_c * dc_dg_pre[t]
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        d_f_pre[t] = d_c * dc_df_pre[t]
+        d_f_pre = d_c * dc_df_pre[t]
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        d_i_pre[t] = d_c * dc_di_pre[t]
-        d_h_prev = d_i_pre[t] @ U_i + d_f_pre[t] @ U_f + d_g_pre[t] @ U_g + d_o_pre[t] @ U_o
+        d_i_pre = d_c * dc_di_pre[t]
+        np.concatenate([d_i_pre, d_f_pre, d_g_pre, d_o_pre], axis=-1, out=d_ifgo_pre[t])
+        d_h_prev = d_ifgo_pre[t] @ U_ifgo.T
         d_c_prev = d_s_pre[t] @ W_s + d_a[t]
         d_h_next, d_c_next = d_h_prev, d_c_prev
 
     # all steps at once
-    d_x = times(d_i_pre, W_i) + times(d_f_pre, W_f) + times(d_g_pre, W_g) + times(d_o_pre, W_o)
+    d_x = times(d_ifgo_pre, W_ifgo.T)
     d_delta = -np.einsum("tbh,tbh->tb", d_a, s) / (a_log**2 * a_pre)
-    d_W_i = outer_sum(d_i_pre, x)
-    d_U_i = outer_sum(d_i_pre, h_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f = outer_sum(d_f_pre, x)
-    d_U_f = outer_sum(d_f_pre, h_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_W_g = outer_sum(d_g_pre, x)
-    d_U_g = outer_sum(d_g_pre, h_prev)
-    d_b_g = d_g_pre.sum(axis=(0, 1))
-    d_W_o = outer_sum(d_o_pre, x)
-    d_U_o = outer_sum(d_o_pre, h_prev)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_W_ifgo = outer_sum(x, d_ifgo_pre)
+    d_W_i = d_W_ifgo[..., :H].T
+    d_U_ifgo = outer_sum(h_prev, d_ifgo_pre)
+    d_U_i = d_U_ifgo[..., :H].T
+    d_b_ifgo = d_ifgo_pre.sum(axis=(0, 1))
+    d_b_i = d_b_ifgo[..., :H]
+    d_W_f = d_W_ifgo[..., H:2 * H].T
+    d_U_f = d_U_ifgo[..., H:2 * H].T
+    d_b_f = d_b_ifgo[..., H:2 * H]
+    d_W_g = d_W_ifgo[..., 2 * H:3 * H].T
+    d_U_g = d_U_ifgo[..., 2 * H:3 * H].T
+    d_b_g = d_b_ifgo[..., 2 * H:3 * H]
+    d_W_o = d_W_ifgo[..., 3 * H:4 * H].T
+    d_U_o = d_U_ifgo[..., 3 * H:4 * H].T
+    d_b_o = d_b_ifgo[..., 3 * H:4 * H]
     d_W_s = outer_sum(d_s_pre, c_prev)
     d_b_s = d_s_pre.sum(axis=(0, 1))
 
     dparams = {
-        "W_i": d_W_i,
-        "U_i": d_U_i,
-        "b_i": d_b_i,
-        "W_f": d_W_f,
-        "U_f": d_U_f,
-        "b_f": d_b_f,
-        "W_g": d_W_g,
-        "U_g": d_U_g,
-        "b_g": d_b_g,
-        "W_o": d_W_o,
-        "U_o": d_U_o,
-        "b_o": d_b_o,
+        "W_i": d_W_i.copy(),
+        "U_i": d_U_i.copy(),
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f.copy(),
+        "U_f": d_U_f.copy(),
+        "b_f": d_b_f.copy(),
+        "W_g": d_W_g.copy(),
+        "U_g": d_U_g.copy(),
+        "b_g": d_b_g.copy(),
+        "W_o": d_W_o.copy(),
+        "U_o": d_U_o.copy(),
+        "b_o": d_b_o.copy(),
         "W_s": d_W_s,
         "b_s": d_b_s,
     }
@@ -264,6 +276,49 @@ def infer(params, inputs, state=None):
     """
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    T, H = size["T"], size["H"]
+    x = inputs["x"]
+    delta = inputs["delta"]
+    W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
+    b_f, W_g, U_g, b_g, W_o = params["b_f"], params["W_g"], params["U_g"], params["b_g"], params["W_o"]
+    U_o, b_o, W_s, b_s = params["U_o"], params["b_o"], params["W_s"], params["b_s"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    b_ifgo = np.concatenate([b_i, b_f, b_g, b_o], axis=-1)
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
+
+    # all steps at once
+    parts = times(x, W_ifgo, b_ifgo)
+    a_log = np.log(e + delta)
+    c_in = 1 / a_log
+    c_in2 = parts[..., H:2 * H]
+    c_in3 = parts[..., :H]
+    c_in4 = parts[..., 2 * H:3 * H]
+    h_in = parts[..., 3 * H:4 * H]
+
+    c_prev = state["c"]
+    for t in range(T):
+        U_ifgo_h = h_prev[t] @ U_ifgo
+        # s = tanh(W_s @ c[t-1] + b_s)
+        s = np.tanh(c_prev @ W_s.T + b_s)
+        # c = f * a + i * g
+        c = (
+            sigmoid(U_ifgo_h[..., H:2 * H] + c_in2[t]) * (c_prev - s + s * c_in[t, :, None])
+            + sigmoid(U_ifgo_h[..., :H] + c_in3[t]) * np.tanh(U_ifgo_h[..., 2 * H:3 * H] + c_in4[t])
+        )
+        # h = o * tanh(c)
+        h[t] = sigmoid(U_ifgo_h[..., 3 * H:4 * H] + h_in[t]) * np.tanh(c)
+        c_prev = c
+
+    last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, inputs, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    inputs = {name: one_step(a) for name, a in named("inputs", inputs, INPUTS).items()}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
     T = size["T"]
     x = inputs["x"]
     delta = inputs["delta"]
@@ -275,10 +330,10 @@ def infer(params, inputs, state=None):
     # all steps at once
     a_log = np.log(e + delta)
     c_in = 1 / a_log
-    c_in2 = times(x, W_f.T) + b_f
-    c_in3 = times(x, W_i.T) + b_i
-    c_in4 = times(x, W_g.T) + b_g
-    h_in = times(x, W_o.T) + b_o
+    c_in2 = times(x, W_f.T, b_f)
+    c_in3 = times(x, W_i.T, b_i)
+    c_in4 = times(x, W_g.T, b_g)
+    h_in = times(x, W_o.T, b_o)
 
     c_prev = state["c"]
     for t in range(T):
@@ -293,14 +348,8 @@ def infer(params, inputs, state=None):
         h[t] = sigmoid(h_prev[t] @ U_o.T + h_in[t]) * np.tanh(c)
         c_prev = c
 
-    last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
-    return h.copy(), last
-
-
-def step(params, inputs, state=None):
-    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, {name: one_step(a) for name, a in inputs.items()}, state)
-    return y[0], state
+    state = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy()[0], state
 
 
 def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=None):
@@ -314,7 +363,7 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
     dot_inputs = along("dot_inputs", dot_inputs, INPUTS, size, dtype, ("T", "B"))
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     x = inputs["x"]
     delta = inputs["delta"]
     dot_x = dot_inputs["x"]
@@ -329,19 +378,46 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
     dot_W_s, dot_b_s = dot_params["W_s"], dot_params["b_s"]
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    W_i_T = W_i.T
+    W_f_T = W_f.T
+    W_g_T = W_g.T
+    W_o_T = W_o.T
+    parts = (
+        np.concatenate(
+            [W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_g_T, dot_W_g.T, W_o_T, dot_W_o.T],
+            axis=-1
+        )
+    )
+    W_ifgo = np.concatenate([W_i_T, W_f_T, W_g_T, W_o_T], axis=-1)
+    U_i_T = U_i.T
+    U_f_T = U_f.T
+    U_g_T = U_g.T
+    U_o_T = U_o.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate(
+                [U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_g_T, dot_U_g.T, U_o_T, dot_U_o.T],
+                axis=-1
+            )
+        )
+    )
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_g_T, U_o_T], axis=-1))
+    dot_W_s2 = np.ascontiguousarray(np.concatenate([W_s.T, dot_W_s.T], axis=-1))
 
     # all steps at once
-    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
-    dot_W_g_x = times(x, dot_W_g.T) + times(dot_x, W_g.T)
-    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
+    parts2 = times(x, parts)
+    dot_W_ifgo_x_x = times(dot_x, W_ifgo)
+    dot_W_i_x = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H]
+    dot_W_f_x = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H]
+    dot_W_g_x = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H]
+    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H]
     a_pre = e + delta
     a_log = np.log(a_pre)
     dot_a_log = dot_delta / a_pre
-    i_in = times(x, W_i.T) + b_i
-    f_in = times(x, W_f.T) + b_f
-    g_in = times(x, W_g.T) + b_g
-    o_in = times(x, W_o.T) + b_o
+    i_in = parts2[..., :H] + b_i
+    f_in = parts2[..., 2 * H:3 * H] + b_f
+    g_in = parts2[..., 4 * H:5 * H] + b_g
+    o_in = parts2[..., 6 * H:7 * H] + b_o
     a_in = 1 / a_log
     dot_c_in = 1 / a_log - 1
     dot_c_in2 = -dot_a_log / a_log**2
@@ -353,31 +429,44 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
     for t in range(T):
+        parts4 = h_prev[t] @ parts3
+        dot_U_ifgo_h_h_prev = dot_h_prev[t] @ U_ifgo
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        i = sigmoid(h_prev[t] @ U_i.T + i_in[t])
+        i = sigmoid(parts4[..., :H] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        f = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        f = sigmoid(parts4[..., 2 * H:3 * H] + f_in[t])
         # g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        g = np.tanh(h_prev[t] @ U_g.T + g_in[t])
+        g = np.tanh(parts4[..., 4 * H:5 * H] + g_in[t])
         # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        o = sigmoid(h_prev[t] @ U_o.T + o_in[t])
+        o = sigmoid(parts4[..., 6 * H:7 * H] + o_in[t])
+        parts5 = c_prev @ dot_W_s2
         # s = tanh(W_s @ c[t-1] + b_s)
-        s = np.tanh(c_prev @ W_s.T + b_s)
+        s = np.tanh(parts5[..., :H] + b_s)
         # a = c[t-1] - s + s / log(e + delta)
         a = c_prev - s + s * a_in[t, :, None]
         # c = f * a + i * g
         c = f * a + i * g
         dot_c = (
-            (h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T + dot_c_in4[t]) * f * (1 - f) * a
-            + f * (dot_c_prev + (c_prev @ dot_W_s.T + dot_c_prev @ W_s.T + dot_b_s) * (1 - s**2) * dot_c_in[t, :, None] + s * dot_c_in2[t, :, None])
-            + (h_prev[t] @ dot_U_i.T + dot_h_prev[t] @ U_i.T + dot_c_in5[t]) * i * (1 - i) * g
-            + i * (h_prev[t] @ dot_U_g.T + dot_h_prev[t] @ U_g.T + dot_c_in3[t]) * (1 - g**2)
+            (parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_c_in4[t]) * f * (1 - f) * a
+            + f
+            * (
+                dot_c_prev
+                + (parts5[..., H:2 * H] + dot_c_prev @ W_s.T + dot_b_s) * (1 - s**2) * dot_c_in[t, :, None]
+                + s * dot_c_in2[t, :, None]
+            )
+            + (parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_c_in5[t]) * i * (1 - i) * g
+            + i
+            * (parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_c_in3[t])
+            * (1 - g**2)
         )
         # h = o * tanh(c)
         tanh_c = np.tanh(c)
         h[t] = o * tanh_c
         dot_h[t] = (
-            (h_prev[t] @ dot_U_o.T + dot_h_prev[t] @ U_o.T + dot_h_in[t]) * o * (1 - o) * tanh_c
+            (parts4[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_h_in[t])
+            * o
+            * (1 - o)
+            * tanh_c
             + o * dot_c * (1 - tanh_c**2)
         )
         c_prev, dot_c_prev = c, dot_c
@@ -419,48 +508,78 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g = (np.empty((T, B, H), dtype) for _ in range(8))
     dot_g, dot_o_pre, o, dot_o, dot_s_pre, s, dot_s, a, dot_a = (np.empty((T, B, H), dtype) for _ in range(9))
     tanh_c, dot_tanh_c = (np.empty((T, B, H), dtype) for _ in range(2))
+    W_i_T = W_i.T
+    W_f_T = W_f.T
+    W_g_T = W_g.T
+    W_o_T = W_o.T
+    parts = (
+        np.concatenate(
+            [W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_g_T, dot_W_g.T, W_o_T, dot_W_o.T],
+            axis=-1
+        )
+    )
+    W_ifgo = np.concatenate([W_i_T, W_f_T, W_g_T, W_o_T], axis=-1)
+    U_i_T = U_i.T
+    U_f_T = U_f.T
+    U_g_T = U_g.T
+    U_o_T = U_o.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate(
+                [U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_g_T, dot_U_g.T, U_o_T, dot_U_o.T],
+                axis=-1
+            )
+        )
+    )
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_g_T, U_o_T], axis=-1))
+    dot_W_s2 = np.ascontiguousarray(np.concatenate([W_s.T, dot_W_s.T], axis=-1))
 
     # all steps at once
-    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
-    dot_W_g_x = times(x, dot_W_g.T) + times(dot_x, W_g.T)
-    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
+    parts2 = times(x, parts)
+    dot_W_ifgo_x_x = times(dot_x, W_ifgo)
+    dot_W_i_x = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H]
+    dot_W_f_x = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H]
+    dot_W_g_x = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H]
+    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H]
     a_pre = e + delta
     dot_a_pre = dot_delta
     a_log = np.log(a_pre)
     dot_a_log = dot_a_pre / a_pre
     dot_i_pre_in = dot_W_i_x + dot_b_i
-    i_in = times(x, W_i.T) + b_i
+    i_in = parts2[..., :H] + b_i
     dot_f_pre_in = dot_W_f_x + dot_b_f
-    f_in = times(x, W_f.T) + b_f
+    f_in = parts2[..., 2 * H:3 * H] + b_f
     dot_g_pre_in = dot_W_g_x + dot_b_g
-    g_in = times(x, W_g.T) + b_g
+    g_in = parts2[..., 4 * H:5 * H] + b_g
     dot_o_pre_in = dot_W_o_x + dot_b_o
-    o_in = times(x, W_o.T) + b_o
+    o_in = parts2[..., 6 * H:7 * H] + b_o
     a_in = 1 / a_log
     dot_a_in = 1 / a_log - 1
     dot_a_in2 = -dot_a_log / a_log**2
 
     for t in range(T):
+        parts4 = h_prev[t] @ parts3
+        dot_U_ifgo_h_h_prev = dot_h_prev[t] @ U_ifgo
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        dot_i_pre[t] = h_prev[t] @ dot_U_i.T + dot_h_prev[t] @ U_i.T + dot_i_pre_in[t]
-        i[t] = sigmoid(h_prev[t] @ U_i.T + i_in[t])
+        dot_i_pre[t] = parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_i_pre_in[t]
+        i[t] = sigmoid(parts4[..., :H] + i_in[t])
         dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        dot_f_pre[t] = h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T + dot_f_pre_in[t]
-        f[t] = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        dot_f_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_f_pre_in[t]
+        f[t] = sigmoid(parts4[..., 2 * H:3 * H] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        dot_g_pre[t] = h_prev[t] @ dot_U_g.T + dot_h_prev[t] @ U_g.T + dot_g_pre_in[t]
-        g[t] = np.tanh(h_prev[t] @ U_g.T + g_in[t])
+        dot_g_pre[t] = parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_pre_in[t]
+        g[t] = np.tanh(parts4[..., 4 * H:5 * H] + g_in[t])
         dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
         # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        dot_o_pre[t] = h_prev[t] @ dot_U_o.T + dot_h_prev[t] @ U_o.T + dot_o_pre_in[t]
-        o[t] = sigmoid(h_prev[t] @ U_o.T + o_in[t])
+        dot_o_pre[t] = parts4[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_o_pre_in[t]
+        o[t] = sigmoid(parts4[..., 6 * H:7 * H] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
+        parts5 = c_prev[t] @ dot_W_s2
         # s = tanh(W_s @ c[t-1] + b_s)
-        dot_s_pre[t] = c_prev[t] @ dot_W_s.T + dot_c_prev[t] @ W_s.T + dot_b_s
-        s[t] = np.tanh(c_prev[t] @ W_s.T + b_s)
+        dot_s_pre[t] = parts5[..., H:2 * H] + dot_c_prev[t] @ W_s.T + dot_b_s
+        s[t] = np.tanh(parts5[..., :H] + b_s)
         dot_s[t] = dot_s_pre[t] * (1 - s[t]**2)
         # a = c[t-1] - s + s / log(e + delta)
         a[t] = c_prev[t] - s[t] + s[t] * a_in[t, :, None]
@@ -473,9 +592,22 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         dot_tanh_c[t] = dot_c[t] * (1 - tanh_c[t]**2)
         h[t] = o[t] * tanh_c[t]
         dot_h[t] = dot_o[t] * tanh_c[t] + dot_tanh_c[t] * o[t]
-    d_dot_a, d_a, d_dot_s_pre, d_s_pre, d_dot_o_pre, d_o_pre = (np.empty((T, B, H), dtype) for _ in range(6))
-    d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre = (np.empty((T, B, H), dtype) for _ in range(5))
-    d_i_pre = np.empty((T, B, H), dtype)
+    d_dot_a, d_a = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_dot_s_pre2 = np.empty((T, B, 2 * H), dtype)
+    d_parts_pre = np.empty((T, B, 8 * H), dtype)
+    parts = (
+        np.concatenate(
+            [W_i.T, dot_W_i.T, W_f.T, dot_W_f.T, W_g.T, dot_W_g.T, W_o.T, dot_W_o.T],
+            axis=-1
+        )
+    )
+    parts3 = (
+        np.concatenate(
+            [U_i.T, dot_U_i.T, U_f.T, dot_U_f.T, U_g.T, dot_U_g.T, U_o.T, dot_U_o.T],
+            axis=-1
+        )
+    )
+    dot_W_s2 = np.concatenate([W_s.T, dot_W_s.T], axis=-1)
 
     # all steps at once
     ddot_tanh_c_ddot_c = 1 - tanh_c**2
@@ -505,100 +637,96 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         d_dot_c = d_dot_c_next + d_dot_tanh_c * ddot_tanh_c_ddot_c[t]
         d_c = (
             d_c_next
-            + (d_dot_tanh_c * ddot_tanh_c_dc[t] + d_h_next * o[t] + d_dot_h * dot_o[t]) * ddot_tanh_c_ddot_c[t]
+            + (d_dot_tanh_c * ddot_tanh_c_dc[t] + d_h_next * o[t] + d_dot_h * dot_o[t])
+            * ddot_tanh_c_ddot_c[t]
         )
         # through a = c[t-1] - s + s / log(e + delta)
         d_dot_a[t] = d_dot_c * f[t]
         d_a[t] = d_c * f[t] + d_dot_c * dot_f[t]
         # through s = tanh(W_s @ c[t-1] + b_s)
         d_dot_s = d_dot_a[t] * ddot_a_ddot_s[t, :, None]
-        d_dot_s_pre[t] = d_dot_s * ddot_s_ddot_s_pre[t]
-        d_s_pre[t] = (
-            (d_dot_s * ddot_s_ds_pre[t] + d_a[t] * ddot_a_ddot_s[t, :, None] + d_dot_a[t] * ddot_a_ds_pre[t, :, None])
+        d_dot_s_pre = d_dot_s * ddot_s_ddot_s_pre[t]
+        d_s_pre = (
+            (
+                d_dot_s * ddot_s_ds_pre[t]
+                + d_a[t] * ddot_a_ddot_s[t, :, None]
+                + d_dot_a[t] * ddot_a_ds_pre[t, :, None]
+            )
             * ddot_s_ddot_s_pre[t]
         )
+        np.concatenate([d_s_pre, d_dot_s_pre], axis=-1, out=d_dot_s_pre2[t])
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
         d_dot_o = d_dot_h * tanh_c[t]
-        d_dot_o_pre[t] = d_dot_o * ddot_o_ddot_o_pre[t]
-        d_o_pre[t] = (
+        d_dot_o_pre = d_dot_o * ddot_o_ddot_o_pre[t]
+        d_o_pre = (
             (d_dot_o * ddot_o_do_pre[t] + d_h_next * tanh_c[t] + d_dot_h * dot_tanh_c[t])
             * ddot_o_ddot_o_pre[t]
         )
         # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
         d_dot_g = d_dot_c * i[t]
-        d_dot_g_pre[t] = d_dot_g * ddot_g_ddot_g_pre[t]
-        d_g_pre[t] = (d_dot_g * ddot_g_dg_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_g_ddot_g_pre[t]
+        d_dot_g_pre = d_dot_g * ddot_g_ddot_g_pre[t]
+        d_g_pre = (d_dot_g * ddot_g_dg_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_g_ddot_g_pre[t]
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         d_dot_f = d_dot_c * a[t]
-        d_dot_f_pre[t] = d_dot_f * ddot_f_ddot_f_pre[t]
-        d_f_pre[t] = (d_dot_f * ddot_f_df_pre[t] + d_c * a[t] + d_dot_c * dot_a[t]) * ddot_f_ddot_f_pre[t]
+        d_dot_f_pre = d_dot_f * ddot_f_ddot_f_pre[t]
+        d_f_pre = (d_dot_f * ddot_f_df_pre[t] + d_c * a[t] + d_dot_c * dot_a[t]) * ddot_f_ddot_f_pre[t]
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
         d_dot_i = d_dot_c * g[t]
-        d_dot_i_pre[t] = d_dot_i * ddot_i_ddot_i_pre[t]
-        d_i_pre[t] = (d_dot_i * ddot_i_di_pre[t] + d_c * g[t] + d_dot_c * dot_g[t]) * ddot_i_ddot_i_pre[t]
-        d_h_prev = (
-            d_i_pre[t] @ U_i
-            + d_dot_i_pre[t] @ dot_U_i
-            + d_f_pre[t] @ U_f
-            + d_dot_f_pre[t] @ dot_U_f
-            + d_g_pre[t] @ U_g
-            + d_dot_g_pre[t] @ dot_U_g
-            + d_o_pre[t] @ U_o
-            + d_dot_o_pre[t] @ dot_U_o
+        d_dot_i_pre = d_dot_i * ddot_i_ddot_i_pre[t]
+        d_i_pre = (d_dot_i * ddot_i_di_pre[t] + d_c * g[t] + d_dot_c * dot_g[t]) * ddot_i_ddot_i_pre[t]
+        np.concatenate(
+            [d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre],
+            axis=-1,
+            out=d_parts_pre[t]
         )
-        d_c_prev = d_s_pre[t] @ W_s + d_dot_s_pre[t] @ dot_W_s + d_a[t]
-        d_dot_h_prev = (
-            d_dot_i_pre[t] @ U_i
-            + d_dot_f_pre[t] @ U_f
-            + d_dot_g_pre[t] @ U_g
-            + d_dot_o_pre[t] @ U_o
-        )
-        d_dot_c_prev = d_dot_s_pre[t] @ W_s + d_dot_a[t]
+        d_h_prev = d_parts_pre[t] @ parts3.T
+        d_c_prev = d_dot_s_pre2[t] @ dot_W_s2.T + d_a[t]
+        d_dot_h_prev = d_dot_i_pre @ U_i + d_dot_f_pre @ U_f + d_dot_g_pre @ U_g + d_dot_o_pre @ U_o
+        d_dot_c_prev = d_dot_s_pre @ W_s + d_dot_a[t]
         d_h_next, d_c_next, d_dot_h_next, d_dot_c_next = d_h_prev, d_c_prev, d_dot_h_prev, d_dot_c_prev
 
     # all steps at once
+    d_i_pre_steps = d_parts_pre[..., :H]
+    d_dot_i_pre_steps = d_parts_pre[..., H:2 * H]
+    d_f_pre_steps = d_parts_pre[..., 2 * H:3 * H]
+    d_dot_f_pre_steps = d_parts_pre[..., 3 * H:4 * H]
+    d_g_pre_steps = d_parts_pre[..., 4 * H:5 * H]
+    d_dot_g_pre_steps = d_parts_pre[..., 5 * H:6 * H]
+    d_o_pre_steps = d_parts_pre[..., 6 * H:7 * H]
+    d_dot_o_pre_steps = d_parts_pre[..., 7 * H:8 * H]
+    d_s_pre_steps = d_dot_s_pre2[..., :H]
     d_dot_a_log = -np.einsum("tbh,tbh->tb", d_dot_a, s) / a_log**2
     d_dot_a_by_a_log = (
-        d_dot_a
-        * (2 * dot_a_log[:, :, None] * s / a_log[:, :, None]**3 - dot_s / a_log[:, :, None]**2)
+        d_dot_a * (2 * dot_a_log[:, :, None] * s / a_log[:, :, None]**3 - dot_s / a_log[:, :, None]**2)
     )
-    d_x = (
-        times(d_i_pre, W_i)
-        + times(d_dot_i_pre, dot_W_i)
-        + times(d_f_pre, W_f)
-        + times(d_dot_f_pre, dot_W_f)
-        + times(d_g_pre, W_g)
-        + times(d_dot_g_pre, dot_W_g)
-        + times(d_o_pre, W_o)
-        + times(d_dot_o_pre, dot_W_o)
-    )
+    d_x = times(d_parts_pre, parts.T)
     d_delta = (
         (d_dot_a_by_a_log.sum(axis=2) - np.einsum("tbh,tbh->tb", d_a, s) / a_log**2) / a_pre
         - d_dot_a_log * dot_a_pre / a_pre**2
     )
-    d_W_i_W_i_x = outer_sum(d_i_pre, x)
-    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre, dot_x)
-    d_U_i_U_i_h = outer_sum(d_i_pre, h_prev)
-    d_U_i_dot_U_i_h_h_prev = outer_sum(d_dot_i_pre, dot_h_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f_W_f_x = outer_sum(d_f_pre, x)
-    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre, dot_x)
-    d_U_f_U_f_h = outer_sum(d_f_pre, h_prev)
-    d_U_f_dot_U_f_h_h_prev = outer_sum(d_dot_f_pre, dot_h_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_W_g_W_g_x = outer_sum(d_g_pre, x)
-    d_W_g_dot_W_g_x_x = outer_sum(d_dot_g_pre, dot_x)
-    d_U_g_U_g_h = outer_sum(d_g_pre, h_prev)
-    d_U_g_dot_U_g_h_h_prev = outer_sum(d_dot_g_pre, dot_h_prev)
-    d_b_g = d_g_pre.sum(axis=(0, 1))
-    d_W_o_W_o_x = outer_sum(d_o_pre, x)
-    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre, dot_x)
-    d_U_o_U_o_h = outer_sum(d_o_pre, h_prev)
-    d_U_o_dot_U_o_h_h_prev = outer_sum(d_dot_o_pre, dot_h_prev)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
-    d_W_s_W_s_c = outer_sum(d_s_pre, c_prev)
-    d_W_s_dot_W_s_c_c_prev = outer_sum(d_dot_s_pre, dot_c_prev)
-    d_b_s = d_s_pre.sum(axis=(0, 1))
+    d_W_i_W_i_x = outer_sum(d_i_pre_steps, x)
+    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre_steps, dot_x)
+    d_U_i_U_i_h = outer_sum(d_i_pre_steps, h_prev)
+    d_U_i_dot_U_i_h_h_prev = outer_sum(d_dot_i_pre_steps, dot_h_prev)
+    d_b_i = d_i_pre_steps.sum(axis=(0, 1))
+    d_W_f_W_f_x = outer_sum(d_f_pre_steps, x)
+    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre_steps, dot_x)
+    d_U_f_U_f_h = outer_sum(d_f_pre_steps, h_prev)
+    d_U_f_dot_U_f_h_h_prev = outer_sum(d_dot_f_pre_steps, dot_h_prev)
+    d_b_f = d_f_pre_steps.sum(axis=(0, 1))
+    d_W_g_W_g_x = outer_sum(d_g_pre_steps, x)
+    d_W_g_dot_W_g_x_x = outer_sum(d_dot_g_pre_steps, dot_x)
+    d_U_g_U_g_h = outer_sum(d_g_pre_steps, h_prev)
+    d_U_g_dot_U_g_h_h_prev = outer_sum(d_dot_g_pre_steps, dot_h_prev)
+    d_b_g = d_g_pre_steps.sum(axis=(0, 1))
+    d_W_o_W_o_x = outer_sum(d_o_pre_steps, x)
+    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre_steps, dot_x)
+    d_U_o_U_o_h = outer_sum(d_o_pre_steps, h_prev)
+    d_U_o_dot_U_o_h_h_prev = outer_sum(d_dot_o_pre_steps, dot_h_prev)
+    d_b_o = d_o_pre_steps.sum(axis=(0, 1))
+    d_W_s_W_s_c = outer_sum(d_s_pre_steps, c_prev)
+    d_W_s_dot_W_s_c_c_prev = outer_sum(d_dot_s_pre2[..., H:2 * H], dot_c_prev)
+    d_b_s = d_s_pre_steps.sum(axis=(0, 1))
     d_W_i = d_W_i_W_i_x + d_W_i_dot_W_i_x_x
     d_U_i = d_U_i_U_i_h + d_U_i_dot_U_i_h_h_prev
     d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x
@@ -635,9 +763,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -108,7 +108,7 @@ def forward(params, x, state=None):
 
     # all steps at once
     W_r_x = times(x, W_r.T)
-    Delta_pre = times(W_r_x, W_d.T) + b_d
+    Delta_pre = times(W_r_x, W_d.T, b_d)
     Delta = np.log1p(np.exp(-np.abs(Delta_pre))) + np.maximum(Delta_pre, 0)
     B_ = times(x, W_B.T)
     C = times(x, W_C.T)
@@ -202,7 +202,7 @@ def infer(params, x, state=None):
 
     # all steps at once
     W_r_x = times(x, W_r.T)
-    Delta_pre = times(W_r_x, W_d.T) + b_d
+    Delta_pre = times(W_r_x, W_d.T, b_d)
     Delta = np.log1p(np.exp(-np.abs(Delta_pre))) + np.maximum(Delta_pre, 0)
     B_ = times(x, W_B.T)
     C = times(x, W_C.T)
@@ -222,7 +222,33 @@ def infer(params, x, state=None):
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_d, W_r, b_d, W_B, W_C = params["W_d"], params["W_r"], params["b_d"], params["W_B"], params["W_C"]
+    A_log, D = params["A_log"], params["D"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    # A = -exp(A_log)
+    A = -np.exp(A_log)
+
+    # all steps at once
+    W_r_x = times(x, W_r.T)
+    Delta_pre = times(W_r_x, W_d.T, b_d)
+    Delta = np.log1p(np.exp(-np.abs(Delta_pre))) + np.maximum(Delta_pre, 0)
+    B_ = times(x, W_B.T)
+    C = times(x, W_C.T)
+    h_exp = np.exp(Delta[:, :, :, None] * A)
+    Delta_x_B = Delta[:, :, :, None] * x[:, :, :, None] * B_[:, :, None]
+
+    for t in range(T):
+        # h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        h[t] = h_exp[t] * h_prev[t] + Delta_x_B[t]
+
+    # all steps at once
+    y = np.einsum("tbin,tbn->tbi", h, C) + D * x
+
+    state = {"h": h_rows[-1].copy()}
     return y[0], state
 
 
@@ -237,7 +263,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, I = size["T"], size["I"]
     dot_x = dot_inputs["x"]
     W_d, W_r, b_d, W_B, W_C = params["W_d"], params["W_r"], params["b_d"], params["W_B"], params["W_C"]
     A_log, D = params["A_log"], params["D"]
@@ -250,13 +276,15 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     exp_A_log = np.exp(A_log)
     A = -exp_A_log
     dot_A = -dot_A_log * exp_A_log
+    dot_W_d2 = np.concatenate([W_d.T, dot_W_d.T], axis=-1)
 
     # all steps at once
     W_r_x = times(x, W_r.T)
     dot_W_r_x = times(x, dot_W_r.T) + times(dot_x, W_r.T)
-    Delta_pre = times(W_r_x, W_d.T) + b_d
+    parts = times(W_r_x, dot_W_d2)
+    Delta_pre = parts[..., :I] + b_d
     Delta = np.log1p(np.exp(-np.abs(Delta_pre))) + np.maximum(Delta_pre, 0)
-    dot_Delta = -(times(W_r_x, dot_W_d.T) + times(dot_W_r_x, W_d.T) + dot_b_d) * np.expm1(-Delta)
+    dot_Delta = -(parts[..., I:2 * I] + times(dot_W_r_x, W_d.T) + dot_b_d) * np.expm1(-Delta)
     B_ = times(x, W_B.T)
     dot_B_W_B = times(x, dot_W_B.T)
     dot_B_x = times(dot_x, W_B.T)
@@ -267,7 +295,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     Delta_x = Delta * x
     Delta_x_B = Delta_x[:, :, :, None] * B_[:, :, None]
     dot_Delta_x_B = (
-        (dot_Delta[:, :, :, None] * x[:, :, :, None] + dot_x[:, :, :, None] * Delta[:, :, :, None]) * B_[:, :, None]
+        (dot_Delta[:, :, :, None] * x[:, :, :, None] + dot_x[:, :, :, None] * Delta[:, :, :, None])
+        * B_[:, :, None]
         + (dot_B_W_B[:, :, None] + dot_B_x[:, :, None]) * Delta_x[:, :, :, None]
     )
 
@@ -319,7 +348,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # all steps at once
     W_r_x = times(x, W_r.T)
     dot_W_r_x = times(x, dot_W_r.T) + times(dot_x, W_r.T)
-    Delta_pre = times(W_r_x, W_d.T) + b_d
+    Delta_pre = times(W_r_x, W_d.T, b_d)
     dot_Delta_pre = times(W_r_x, dot_W_d.T) + times(dot_W_r_x, W_d.T) + dot_b_d
     Delta = np.log1p(np.exp(-np.abs(Delta_pre))) + np.maximum(Delta_pre, 0)
     dot_Delta = -dot_Delta_pre * np.expm1(-Delta)
@@ -334,8 +363,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_Delta_x = dot_Delta * x + dot_x * Delta
     Delta_x_B = Delta_x[:, :, :, None] * B_[:, :, None]
     dot_Delta_x_B = (
-        dot_Delta_x[:, :, :, None] * B_[:, :, None]
-        + dot_B[:, :, None] * Delta_x[:, :, :, None]
+        dot_Delta_x[:, :, :, None] * B_[:, :, None] + dot_B[:, :, None] * Delta_x[:, :, :, None]
     )
 
     for t in range(T):
@@ -376,7 +404,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_Delta = np.einsum("tbin,in->tbi", d_dot_h_pre, A) + d_dot_Delta_x * x
     d_dot_Delta_pre = -d_dot_Delta * np.expm1(-Delta)
     d_Delta_pre = (
-        -(np.einsum("tbin,in->tbi", d_h_pre, A) - d_dot_Delta * dot_Delta_pre * (-np.expm1(-Delta) - 1) + np.einsum("tbin,in->tbi", d_dot_h_pre, dot_A) + d_Delta_x * x + d_dot_Delta_x * dot_x)
+        -(
+            np.einsum("tbin,in->tbi", d_h_pre, A)
+            - d_dot_Delta * dot_Delta_pre * (-np.expm1(-Delta) - 1)
+            + np.einsum("tbin,in->tbi", d_dot_h_pre, dot_A)
+            + d_Delta_x * x
+            + d_dot_Delta_x * dot_x
+        )
         * np.expm1(-Delta)
     )
     d_dot_W_r_x = times(d_dot_Delta_pre, W_d)
@@ -421,9 +455,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     return dot_dparams, d_x, dot_dstart
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -87,10 +87,13 @@ def forward(params, x, state=None):
     b_h = params["b_h"]
     h_rows, h_prev, h = carried(state["h"], T)
     f, f_h, n = (np.empty((T, B, H), dtype) for _ in range(3))
+    W_fh = np.concatenate([W_f.T, W_h.T], axis=-1)
+    b_fh = np.concatenate([b_f, b_h], axis=-1)
 
     # all steps at once
-    f_in = times(x, W_f.T) + b_f
-    n_in = times(x, W_h.T) + b_h
+    fn_in = times(x, W_fh, b_fh)
+    f_in = fn_in[..., :H]
+    n_in = fn_in[..., H:2 * H]
 
     for t in range(T):
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
@@ -120,7 +123,8 @@ def backward(params, tape, dy, dstate=None):
     T, B, H = size["T"], size["B"], size["H"]
     W_f, U_f, W_h, U_h = params["W_f"], params["U_f"], params["W_h"], params["U_h"]
     x, h_prev, f, f_h, n = tape.x, tape.h_prev, tape.f, tape.f_h, tape.n
-    d_n_pre, d_f_pre = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_fn_pre = np.empty((T, B, 2 * H), dtype)
+    W_fh = np.concatenate([W_f.T, W_h.T], axis=-1)
 
     # all steps at once
     dh_dn_pre = f * (1 - n**2)
@@ -133,29 +137,32 @@ def backward(params, tape, dy, dstate=None):
         # through h = (1 - f) * h[t-1] + f * n
         d_h = dy[t] + d_h_next
         # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        d_n_pre[t] = d_h * dh_dn_pre[t]
-        d_f_h = d_n_pre[t] @ U_h
+        d_n_pre = d_h * dh_dn_pre[t]
+        d_f_h = d_n_pre @ U_h
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        d_f_pre[t] = (d_f_h * h_prev[t] + d_h * dh_df_pre[t]) * local_f_pre[t]
-        d_h_prev = d_f_pre[t] @ U_f + d_f_h * f[t] + d_h * dh_dh_prev[t]
+        d_f_pre = (d_f_h * h_prev[t] + d_h * dh_df_pre[t]) * local_f_pre[t]
+        np.concatenate([d_f_pre, d_n_pre], axis=-1, out=d_fn_pre[t])
+        d_h_prev = d_f_pre @ U_f + d_f_h * f[t] + d_h * dh_dh_prev[t]
         d_h_next = d_h_prev
 
     # all steps at once
-    d_x = times(d_f_pre, W_f) + times(d_n_pre, W_h)
-    d_W_f = outer_sum(d_f_pre, x)
-    d_U_f = outer_sum(d_f_pre, h_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_W_h = outer_sum(d_n_pre, x)
-    d_U_h = outer_sum(d_n_pre, f_h)
-    d_b_h = d_n_pre.sum(axis=(0, 1))
+    d_x = times(d_fn_pre, W_fh.T)
+    d_W_fh = outer_sum(x, d_fn_pre)
+    d_W_f = d_W_fh[..., :H].T
+    d_U_f = outer_sum(d_fn_pre[..., :H], h_prev)
+    d_b_fh = d_fn_pre.sum(axis=(0, 1))
+    d_b_f = d_b_fh[..., :H]
+    d_W_h = d_W_fh[..., H:2 * H].T
+    d_U_h = outer_sum(d_fn_pre[..., H:2 * H], f_h)
+    d_b_h = d_b_fh[..., H:2 * H]
 
     dparams = {
-        "W_f": d_W_f,
+        "W_f": d_W_f.copy(),
         "U_f": d_U_f,
-        "b_f": d_b_f,
-        "W_h": d_W_h,
+        "b_f": d_b_f.copy(),
+        "W_h": d_W_h.copy(),
         "U_h": d_U_h,
-        "b_h": d_b_h,
+        "b_h": d_b_h.copy(),
     }
     dstart = {"h": d_h_next}
     return dparams, d_x, dstart
@@ -168,14 +175,17 @@ def infer(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
-    T = size["T"]
+    T, H = size["T"], size["H"]
     W_f, U_f, b_f, W_h, U_h = params["W_f"], params["U_f"], params["b_f"], params["W_h"], params["U_h"]
     b_h = params["b_h"]
     h_rows, h_prev, h = carried(state["h"], T)
+    W_fh = np.concatenate([W_f.T, W_h.T], axis=-1)
+    b_fh = np.concatenate([b_f, b_h], axis=-1)
 
     # all steps at once
-    f_in = times(x, W_f.T) + b_f
-    h_in = times(x, W_h.T) + b_h
+    fh_in = times(x, W_fh, b_fh)
+    f_in = fh_in[..., :H]
+    h_in = fh_in[..., H:2 * H]
 
     for t in range(T):
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
@@ -191,8 +201,28 @@ def infer(params, x, state=None):
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_f, U_f, b_f, W_h, U_h = params["W_f"], params["U_f"], params["b_f"], params["W_h"], params["U_h"]
+    b_h = params["b_h"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    f_in = times(x, W_f.T, b_f)
+    h_in = times(x, W_h.T, b_h)
+
+    for t in range(T):
+        # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        f = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+        f_h = f * h_prev[t]
+        # h = (1 - f) * h[t-1] + f * n
+        h[t] = (1 - f) * h_prev[t] + f * np.tanh(f_h @ U_h.T + h_in[t])
+
+    state = {"h": h_rows[-1].copy()}
+    return h.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -206,7 +236,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     dot_x = dot_inputs["x"]
     W_f, U_f, b_f, W_h, U_h = params["W_f"], params["U_f"], params["b_f"], params["W_h"], params["U_h"]
     b_h = params["b_h"]
@@ -214,29 +244,39 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_h, dot_U_h, dot_b_h = dot_params["W_h"], dot_params["U_h"], dot_params["b_h"]
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    W_f_T = W_f.T
+    W_h_T = W_h.T
+    parts = np.concatenate([W_f_T, dot_W_f.T, W_h_T, dot_W_h.T], axis=-1)
+    W_fh = np.concatenate([W_f_T, W_h_T], axis=-1)
+    dot_U_f2 = np.ascontiguousarray(np.concatenate([U_f.T, dot_U_f.T], axis=-1))
+    dot_U_h2 = np.ascontiguousarray(np.concatenate([U_h.T, dot_U_h.T], axis=-1))
 
     # all steps at once
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
-    dot_W_h_x = times(x, dot_W_h.T) + times(dot_x, W_h.T)
-    f_in = times(x, W_f.T) + b_f
+    parts2 = times(x, parts)
+    dot_W_fh_x_x = times(dot_x, W_fh)
+    dot_W_f_x = parts2[..., H:2 * H] + dot_W_fh_x_x[..., :H]
+    dot_W_h_x = parts2[..., 3 * H:4 * H] + dot_W_fh_x_x[..., H:2 * H]
+    f_in = parts2[..., :H] + b_f
     dot_f_in = dot_W_f_x + dot_b_f
-    n_in = times(x, W_h.T) + b_h
+    n_in = parts2[..., 2 * H:3 * H] + b_h
     dot_h_in = dot_W_h_x + dot_b_h
 
     for t in range(T):
+        parts3 = h_prev[t] @ dot_U_f2
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        f = sigmoid(h_prev[t] @ U_f.T + f_in[t])
-        dot_f = (h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T + dot_f_in[t]) * f * (1 - f)
+        f = sigmoid(parts3[..., :H] + f_in[t])
+        dot_f = (parts3[..., H:2 * H] + dot_h_prev[t] @ U_f.T + dot_f_in[t]) * f * (1 - f)
         # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
         f_h = f * h_prev[t]
         dot_f_h = dot_f * h_prev[t] + dot_h_prev[t] * f
-        n = np.tanh(f_h @ U_h.T + n_in[t])
+        parts_h = f_h @ dot_U_h2
+        n = np.tanh(parts_h[..., :H] + n_in[t])
         # h = (1 - f) * h[t-1] + f * n
         h[t] = (1 - f) * h_prev[t] + f * n
         dot_h[t] = (
             dot_f * (n - h_prev[t])
             + dot_h_prev[t] * (1 - f)
-            + (f_h @ dot_U_h.T + dot_f_h @ U_h.T + dot_h_in[t]) * (1 - n**2) * f
+            + (parts_h[..., H:2 * H] + dot_f_h @ U_h.T + dot_h_in[t]) * (1 - n**2) * f
         )
 
     last = {"h": h_rows[-1].copy()}
@@ -265,30 +305,44 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     dot_f_pre, f, dot_f, f_h, dot_f_h, dot_n_pre, n, dot_n = (np.empty((T, B, H), dtype) for _ in range(8))
+    W_f_T = W_f.T
+    W_h_T = W_h.T
+    parts = np.concatenate([W_f_T, dot_W_f.T, W_h_T, dot_W_h.T], axis=-1)
+    W_fh = np.concatenate([W_f_T, W_h_T], axis=-1)
+    dot_U_f2 = np.ascontiguousarray(np.concatenate([U_f.T, dot_U_f.T], axis=-1))
+    dot_U_h2 = np.ascontiguousarray(np.concatenate([U_h.T, dot_U_h.T], axis=-1))
 
     # all steps at once
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
-    dot_W_h_x = times(x, dot_W_h.T) + times(dot_x, W_h.T)
+    parts2 = times(x, parts)
+    dot_W_fh_x_x = times(dot_x, W_fh)
+    dot_W_f_x = parts2[..., H:2 * H] + dot_W_fh_x_x[..., :H]
+    dot_W_h_x = parts2[..., 3 * H:4 * H] + dot_W_fh_x_x[..., H:2 * H]
     dot_f_pre_in = dot_W_f_x + dot_b_f
-    f_in = times(x, W_f.T) + b_f
+    f_in = parts2[..., :H] + b_f
     dot_n_pre_in = dot_W_h_x + dot_b_h
-    n_in = times(x, W_h.T) + b_h
+    n_in = parts2[..., 2 * H:3 * H] + b_h
 
     for t in range(T):
+        parts3 = h_prev[t] @ dot_U_f2
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        dot_f_pre[t] = h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T + dot_f_pre_in[t]
-        f[t] = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        dot_f_pre[t] = parts3[..., H:2 * H] + dot_h_prev[t] @ U_f.T + dot_f_pre_in[t]
+        f[t] = sigmoid(parts3[..., :H] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
         f_h[t] = f[t] * h_prev[t]
         dot_f_h[t] = dot_f[t] * h_prev[t] + dot_h_prev[t] * f[t]
-        dot_n_pre[t] = f_h[t] @ dot_U_h.T + dot_f_h[t] @ U_h.T + dot_n_pre_in[t]
-        n[t] = np.tanh(f_h[t] @ U_h.T + n_in[t])
+        parts_h = f_h[t] @ dot_U_h2
+        dot_n_pre[t] = parts_h[..., H:2 * H] + dot_f_h[t] @ U_h.T + dot_n_pre_in[t]
+        n[t] = np.tanh(parts_h[..., :H] + n_in[t])
         dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
         # h = (1 - f) * h[t-1] + f * n
         h[t] = (1 - f[t]) * h_prev[t] + f[t] * n[t]
         dot_h[t] = dot_f[t] * (n[t] - h_prev[t]) + dot_h_prev[t] * (1 - f[t]) + dot_n[t] * f[t]
-    d_dot_n_pre, d_n_pre, d_dot_f_pre, d_f_pre = (np.empty((T, B, H), dtype) for _ in range(4))
+    d_dot_n_pre2, d_dot_f_pre2 = (np.empty((T, B, 2 * H), dtype) for _ in range(2))
+    dot_W_h2 = np.concatenate([W_h.T, dot_W_h.T], axis=-1)
+    dot_W_f2 = np.concatenate([W_f.T, dot_W_f.T], axis=-1)
+    dot_U_h2 = np.concatenate([U_h.T, dot_U_h.T], axis=-1)
+    dot_U_f2 = np.concatenate([U_f.T, dot_U_f.T], axis=-1)
 
     # all steps at once
     ddot_n_ddot_n_pre = 1 - n**2
@@ -306,48 +360,51 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_h = dy[t] + d_dot_h_next
         # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
         d_dot_n = d_dot_h * f[t]
-        d_dot_n_pre[t] = d_dot_n * ddot_n_ddot_n_pre[t]
-        d_n_pre[t] = (
-            (d_dot_n * ddot_n_dn_pre[t] + d_h_next * f[t] + d_dot_h * dot_f[t])
-            * ddot_n_ddot_n_pre[t]
-        )
-        d_dot_f_h = d_dot_n_pre[t] @ U_h
-        d_f_h = d_n_pre[t] @ U_h + d_dot_n_pre[t] @ dot_U_h
+        d_dot_n_pre = d_dot_n * ddot_n_ddot_n_pre[t]
+        d_n_pre = (d_dot_n * ddot_n_dn_pre[t] + d_h_next * f[t] + d_dot_h * dot_f[t]) * ddot_n_ddot_n_pre[t]
+        np.concatenate([d_n_pre, d_dot_n_pre], axis=-1, out=d_dot_n_pre2[t])
+        d_dot_f_h = d_dot_n_pre @ U_h
+        d_f_h = d_dot_n_pre2[t] @ dot_U_h2.T
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         d_dot_f = d_dot_f_h * h_prev[t] + d_dot_h * ddot_h_ddot_f[t]
-        d_dot_f_pre[t] = d_dot_f * ddot_f_ddot_f_pre[t]
-        d_f_pre[t] = (
-            (d_dot_f * ddot_f_df_pre[t] + d_f_h * h_prev[t] + d_dot_f_h * dot_h_prev[t] + d_h_next * ddot_h_ddot_f[t] + d_dot_h * ddot_h_df_pre[t])
+        d_dot_f_pre = d_dot_f * ddot_f_ddot_f_pre[t]
+        d_f_pre = (
+            (
+                d_dot_f * ddot_f_df_pre[t]
+                + d_f_h * h_prev[t]
+                + d_dot_f_h * dot_h_prev[t]
+                + d_h_next * ddot_h_ddot_f[t]
+                + d_dot_h * ddot_h_df_pre[t]
+            )
             * ddot_f_ddot_f_pre[t]
         )
+        np.concatenate([d_f_pre, d_dot_f_pre], axis=-1, out=d_dot_f_pre2[t])
         d_h_prev = (
-            d_f_pre[t] @ U_f
-            + d_dot_f_pre[t] @ dot_U_f
+            d_dot_f_pre2[t] @ dot_U_f2.T
             + d_f_h * f[t]
             + d_dot_f_h * dot_f[t]
             - dot_f[t] * d_dot_h
             + d_h_next * dh_dh_prev[t]
         )
-        d_dot_h_prev = d_dot_f_pre[t] @ U_f + d_dot_f_h * f[t] + d_dot_h * dh_dh_prev[t]
+        d_dot_h_prev = d_dot_f_pre @ U_f + d_dot_f_h * f[t] + d_dot_h * dh_dh_prev[t]
         d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
 
     # all steps at once
-    d_x = (
-        times(d_f_pre, W_f)
-        + times(d_dot_f_pre, dot_W_f)
-        + times(d_n_pre, W_h)
-        + times(d_dot_n_pre, dot_W_h)
-    )
-    d_W_f_W_f_x = outer_sum(d_f_pre, x)
-    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre, dot_x)
-    d_U_f_U_f_h = outer_sum(d_f_pre, h_prev)
-    d_U_f_dot_U_f_h_h_prev = outer_sum(d_dot_f_pre, dot_h_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_W_h_W_h_x = outer_sum(d_n_pre, x)
-    d_W_h_dot_W_h_x_x = outer_sum(d_dot_n_pre, dot_x)
-    d_U_h_U_h_f_h = outer_sum(d_n_pre, f_h)
-    d_U_h_dot_U_h_f_h_f_h = outer_sum(d_dot_n_pre, dot_f_h)
-    d_b_h = d_n_pre.sum(axis=(0, 1))
+    d_f_pre_steps = d_dot_f_pre2[..., :H]
+    d_dot_f_pre_steps = d_dot_f_pre2[..., H:2 * H]
+    d_n_pre_steps = d_dot_n_pre2[..., :H]
+    d_dot_n_pre_steps = d_dot_n_pre2[..., H:2 * H]
+    d_x = times(d_dot_f_pre2, dot_W_f2.T) + times(d_dot_n_pre2, dot_W_h2.T)
+    d_W_f_W_f_x = outer_sum(d_f_pre_steps, x)
+    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre_steps, dot_x)
+    d_U_f_U_f_h = outer_sum(d_f_pre_steps, h_prev)
+    d_U_f_dot_U_f_h_h_prev = outer_sum(d_dot_f_pre_steps, dot_h_prev)
+    d_b_f = d_f_pre_steps.sum(axis=(0, 1))
+    d_W_h_W_h_x = outer_sum(d_n_pre_steps, x)
+    d_W_h_dot_W_h_x_x = outer_sum(d_dot_n_pre_steps, dot_x)
+    d_U_h_U_h_f_h = outer_sum(d_n_pre_steps, f_h)
+    d_U_h_dot_U_h_f_h_f_h = outer_sum(d_dot_n_pre_steps, dot_f_h)
+    d_b_h = d_n_pre_steps.sum(axis=(0, 1))
     d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x
     d_U_f = d_U_f_U_f_h + d_U_f_dot_U_f_h_h_prev
     d_W_h = d_W_h_W_h_x + d_W_h_dot_W_h_x_x
@@ -371,9 +428,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

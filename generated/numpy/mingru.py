@@ -85,7 +85,7 @@ def forward(params, x, state=None):
 
     # all steps at once
     z = sigmoid(times(x, W_z.T) + b_z)
-    n = times(x, W_h.T) + b_h
+    n = times(x, W_h.T, b_h)
     h_in = 1 - z
     h_in2 = z * n
 
@@ -150,13 +150,15 @@ def infer(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
-    T = size["T"]
+    T, H = size["T"], size["H"]
     W_z, b_z, W_h, b_h = params["W_z"], params["b_z"], params["W_h"], params["b_h"]
     h_rows, h_prev, h = carried(state["h"], T)
+    W_zh = np.concatenate([W_z.T, W_h.T], axis=-1)
 
     # all steps at once
-    z = sigmoid(times(x, W_z.T) + b_z)
-    n = times(x, W_h.T) + b_h
+    W_zh_x = times(x, W_zh)
+    z = sigmoid(W_zh_x[..., :H] + b_z)
+    n = W_zh_x[..., H:2 * H] + b_h
     h_in = 1 - z
     h_in2 = z * n
 
@@ -170,8 +172,25 @@ def infer(params, x, state=None):
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_z, b_z, W_h, b_h = params["W_z"], params["b_z"], params["W_h"], params["b_h"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    z = sigmoid(times(x, W_z.T) + b_z)
+    n = times(x, W_h.T, b_h)
+    h_in = 1 - z
+    h_in2 = z * n
+
+    for t in range(T):
+        # h = (1 - z) * h[t-1] + z * n
+        h[t] = h_prev[t] * h_in[t] + h_in2[t]
+
+    state = {"h": h_rows[-1].copy()}
+    return h.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -185,19 +204,25 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     dot_x = dot_inputs["x"]
     W_z, b_z, W_h, b_h = params["W_z"], params["b_z"], params["W_h"], params["b_h"]
     dot_W_z, dot_b_z, dot_W_h = dot_params["W_z"], dot_params["b_z"], dot_params["W_h"]
     dot_b_h = dot_params["b_h"]
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    W_z_T = W_z.T
+    W_h_T = W_h.T
+    parts = np.concatenate([W_z_T, dot_W_z.T, W_h_T, dot_W_h.T], axis=-1)
+    W_zh = np.concatenate([W_z_T, W_h_T], axis=-1)
 
     # all steps at once
-    z = sigmoid(times(x, W_z.T) + b_z)
-    dot_z = (times(x, dot_W_z.T) + times(dot_x, W_z.T) + dot_b_z) * z * (1 - z)
-    n = times(x, W_h.T) + b_h
-    dot_n = times(x, dot_W_h.T) + times(dot_x, W_h.T) + dot_b_h
+    parts2 = times(x, parts)
+    dot_W_zh_x_x = times(dot_x, W_zh)
+    z = sigmoid(parts2[..., :H] + b_z)
+    dot_z = (parts2[..., H:2 * H] + dot_W_zh_x_x[..., :H] + dot_b_z) * z * (1 - z)
+    n = parts2[..., 2 * H:3 * H] + b_h
+    dot_n = parts2[..., 3 * H:4 * H] + dot_W_zh_x_x[..., H:2 * H] + dot_b_h
     h_in = 1 - z
     h_in2 = z * n
     dot_h_in = dot_n * z
@@ -236,7 +261,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_z_pre = times(x, dot_W_z.T) + times(dot_x, W_z.T) + dot_b_z
     z = sigmoid(times(x, W_z.T) + b_z)
     dot_z = dot_z_pre * z * (1 - z)
-    n = times(x, W_h.T) + b_h
+    n = times(x, W_h.T, b_h)
     dot_n = times(x, dot_W_h.T) + times(dot_x, W_h.T) + dot_b_h
     h_in = 1 - z
     h_in2 = z * n
@@ -266,7 +291,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_z = d_dot_h * (n - h_prev)
     d_dot_z_pre = d_dot_z * z * (1 - z)
     d_z_pre = (
-        (d_dot_z * (dot_z_pre * (1 - z) - dot_z_pre * z) + d_h_next * (n - h_prev) + d_dot_h * (dot_n - dot_h_prev))
+        (
+            d_dot_z * (dot_z_pre * (1 - z) - dot_z_pre * z)
+            + d_h_next * (n - h_prev)
+            + d_dot_h * (dot_n - dot_h_prev)
+        )
         * z
         * (1 - z)
     )
@@ -296,9 +325,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -146,9 +146,9 @@ def forward(params, x, state=None):
     sqrt_K = dtype.type(math.sqrt(K))
 
     # all steps at once
-    q = times(x, W_q.T) + b_q
+    q = times(x, W_q.T, b_q)
     k = times(x, W_k.T) / sqrt_K + b_k
-    v = times(x, W_v.T) + b_v
+    v = times(x, W_v.T, b_v)
     o = sigmoid(times(x, W_o.T) + b_o)
     log_i = np.einsum("i,tbi->tb", w_i, x) + b_i
     log_f_pre = -np.einsum("i,tbi->tb", w_f, x) - b_f
@@ -234,8 +234,7 @@ def backward(params, tape, dy, dstate=None):
         d_C[t] = d_C_next + dC_dC[t]
         # through f = exp(log_f + m[t-1] - m)
         d_f_pre[t] = (
-            (np.einsum("bhk,bhk->b", d_C[t], C_prev[t]) + np.einsum("bk,bk->b", d_n[t], n_prev[t]))
-            * f[t]
+            (np.einsum("bhk,bhk->b", d_C[t], C_prev[t]) + np.einsum("bk,bk->b", d_n[t], n_prev[t])) * f[t]
         )
         # through i = exp(log_i - m)
         d_i_pre[t] = (np.einsum("bhk,bhk->b", d_C[t], v_k[t]) + np.einsum("bk,bk->b", d_n[t], k[t])) * i[t]
@@ -313,7 +312,7 @@ def infer(params, x, state=None):
     sqrt_K = dtype.type(math.sqrt(K))
 
     # all steps at once
-    q = times(x, W_q.T) + b_q
+    q = times(x, W_q.T, b_q)
     k = times(x, W_k.T) / sqrt_K + b_k
     W_v_x = times(x, W_v.T)
     o = sigmoid(times(x, W_o.T) + b_o)
@@ -348,8 +347,51 @@ def infer(params, x, state=None):
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T, K = size["T"], size["K"]
+    W_q, b_q, W_k, b_k, W_v = params["W_q"], params["b_q"], params["W_k"], params["b_k"], params["W_v"]
+    b_v, W_o, b_o, w_i, b_i = params["b_v"], params["W_o"], params["b_o"], params["w_i"], params["b_i"]
+    w_f, b_f = params["w_f"], params["b_f"]
+    C_rows, C_prev, C = carried(state["C"], T)
+    n_rows, n_prev, n = carried(state["n"], T)
+    m_rows, m_prev, m = carried(state["m"], T)
+    # k = (W_k @ x) / sqrt(K) + b_k
+    sqrt_K = dtype.type(math.sqrt(K))
+
+    # all steps at once
+    q = times(x, W_q.T, b_q)
+    k = times(x, W_k.T) / sqrt_K + b_k
+    W_v_x = times(x, W_v.T)
+    o = sigmoid(times(x, W_o.T) + b_o)
+    log_i = np.einsum("i,tbi->tb", w_i, x) + b_i
+    log_f_pre = -np.einsum("i,tbi->tb", w_f, x) - b_f
+    log_f = -np.log1p(np.exp(-np.abs(log_f_pre))) - np.maximum(log_f_pre, 0)
+    v_k = (W_v_x[:, :, :, None] + b_v[:, None]) * k[:, :, None]
+
+    for t in range(T):
+        # m = max(log_f + m[t-1], log_i)
+        m[t] = np.maximum(log_f[t] + m_prev[t], log_i[t])
+        # i = exp(log_i - m)
+        i = np.exp(log_i[t] - m[t])
+        # f = exp(log_f + m[t-1] - m)
+        f = np.exp(log_f[t] + m_prev[t] - m[t])
+        # C = f * C[t-1] + i * outer(v, k)
+        C[t] = f[:, None, None] * C_prev[t] + i[:, None, None] * v_k[t]
+        # n = f * n[t-1] + i * k
+        n[t] = f[:, None] * n_prev[t] + i[:, None] * k[t]
+
+    # all steps at once
+    n_q = np.einsum("tbk,tbk->tb", n, q)
+    h = (
+        o
+        * (np.einsum("tbhk,tbk->tbh", C, q))
+        / np.maximum(np.abs(n_q[:, :, None]), np.exp(-m[:, :, None]))
+    )
+
+    state = {"C": C_rows[-1].copy(), "n": n_rows[-1].copy(), "m": m_rows[-1].copy()}
+    return h[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -382,13 +424,13 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     sqrt_K = dtype.type(math.sqrt(K))
 
     # all steps at once
-    q = times(x, W_q.T) + b_q
+    q = times(x, W_q.T, b_q)
     dot_q = times(x, dot_W_q.T) + times(dot_x, W_q.T) + dot_b_q
     k = times(x, W_k.T) / sqrt_K + b_k
     dot_k = (times(x, dot_W_k.T) + times(dot_x, W_k.T)) / sqrt_K + dot_b_k
     dot_W_v_x_W_v = times(x, dot_W_v.T)
     dot_W_v_x_x = times(dot_x, W_v.T)
-    v = times(x, W_v.T) + b_v
+    v = times(x, W_v.T, b_v)
     o = sigmoid(times(x, W_o.T) + b_o)
     dot_o = (times(x, dot_W_o.T) + times(dot_x, W_o.T) + dot_b_o) * o * (1 - o)
     log_i = np.einsum("i,tbi->tb", w_i, x) + b_i
@@ -448,8 +490,23 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     h = o * C_q / max_abs_n_q[:, :, None]
     dot_h = (
         dot_o * C_q / max_abs_n_q[:, :, None]
-        + (np.einsum("tbhk,tbk->tbh", dot_C, q) + np.einsum("tbhk,tbk->tbh", C, dot_q)) * o / max_abs_n_q[:, :, None]
-        - ((dot_n_q_n[:, :, None] + dot_n_q_q[:, :, None]) * (np.greater(n_q[:, :, None], 0).astype(dtype) - np.greater(0, n_q[:, :, None]).astype(dtype)) * np.greater_equal(abs_n_q[:, :, None], h_exp[:, :, None]).astype(dtype) - dot_m[:, :, None] * h_exp[:, :, None] * np.greater(h_exp[:, :, None], abs_n_q[:, :, None]).astype(dtype)) * o * C_q / max_abs_n_q[:, :, None]**2
+        + (np.einsum("tbhk,tbk->tbh", dot_C, q) + np.einsum("tbhk,tbk->tbh", C, dot_q))
+        * o
+        / max_abs_n_q[:, :, None]
+        - (
+            (dot_n_q_n[:, :, None] + dot_n_q_q[:, :, None])
+            * (
+                np.greater(n_q[:, :, None], 0).astype(dtype)
+                - np.greater(0, n_q[:, :, None]).astype(dtype)
+            )
+            * np.greater_equal(abs_n_q[:, :, None], h_exp[:, :, None]).astype(dtype)
+            - dot_m[:, :, None]
+            * h_exp[:, :, None]
+            * np.greater(h_exp[:, :, None], abs_n_q[:, :, None]).astype(dtype)
+        )
+        * o
+        * C_q
+        / max_abs_n_q[:, :, None]**2
     )
 
     last = {"C": C_rows[-1].copy(), "n": n_rows[-1].copy(), "m": m_rows[-1].copy()}
@@ -489,12 +546,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     sqrt_K = dtype.type(math.sqrt(K))
 
     # all steps at once
-    q = times(x, W_q.T) + b_q
+    q = times(x, W_q.T, b_q)
     dot_q = times(x, dot_W_q.T) + times(dot_x, W_q.T) + dot_b_q
     dot_W_k_x = times(x, dot_W_k.T) + times(dot_x, W_k.T)
     k = times(x, W_k.T) / sqrt_K + b_k
     dot_k = dot_W_k_x / sqrt_K + dot_b_k
-    v = times(x, W_v.T) + b_v
+    v = times(x, W_v.T, b_v)
     dot_v = times(x, dot_W_v.T) + times(dot_x, W_v.T) + dot_b_v
     dot_o_pre = times(x, dot_W_o.T) + times(dot_x, W_o.T) + dot_b_o
     o = sigmoid(times(x, W_o.T) + b_o)
@@ -550,7 +607,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     h_exp = np.exp(-m)
     max_abs_n_q = np.maximum(abs_n_q, h_exp)
     dot_max_abs_n_q = (
-        (np.einsum("tbk,tbk->tb", dot_n, q) + np.einsum("tbk,tbk->tb", n, dot_q)) * (np.greater(n_q, 0).astype(dtype) - np.greater(0, n_q).astype(dtype)) * np.greater_equal(abs_n_q, h_exp).astype(dtype)
+        (np.einsum("tbk,tbk->tb", dot_n, q) + np.einsum("tbk,tbk->tb", n, dot_q))
+        * (np.greater(n_q, 0).astype(dtype) - np.greater(0, n_q).astype(dtype))
+        * np.greater_equal(abs_n_q, h_exp).astype(dtype)
         - dot_m * h_exp * np.greater(h_exp, abs_n_q).astype(dtype)
     )
     d_dot_n, d_n = (np.empty((T, B, K), dtype) for _ in range(2))
@@ -563,7 +622,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_max_abs_n_q = d_dot_h_by_dot_max_abs_n_q.sum(axis=2)
     d_dot_h_by_max_abs_n_q = (
         dy
-        * (2 * dot_max_abs_n_q[:, :, None] * o * C_q / max_abs_n_q[:, :, None]**3 - dot_o * C_q / max_abs_n_q[:, :, None]**2 - dot_C_q * o / max_abs_n_q[:, :, None]**2)
+        * (
+            2 * dot_max_abs_n_q[:, :, None] * o * C_q / max_abs_n_q[:, :, None]**3
+            - dot_o * C_q / max_abs_n_q[:, :, None]**2
+            - dot_C_q * o / max_abs_n_q[:, :, None]**2
+        )
     )
     d_max_abs_n_q = d_dot_h_by_max_abs_n_q.sum(axis=2)
     d_dot_h_exp = d_dot_max_abs_n_q * np.greater(h_exp, abs_n_q).astype(dtype)
@@ -581,12 +644,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_C_q = dy * o / max_abs_n_q[:, :, None]
     d_C_q = (
         dy
-        * (dot_o / max_abs_n_q[:, :, None] - dot_max_abs_n_q[:, :, None] * o / max_abs_n_q[:, :, None]**2)
+        * (
+            dot_o / max_abs_n_q[:, :, None]
+            - dot_max_abs_n_q[:, :, None] * o / max_abs_n_q[:, :, None]**2
+        )
     )
     d_dot_o = dy * C_q / max_abs_n_q[:, :, None]
     d_dot_o_pre = d_dot_o * o * (1 - o)
     d_o_pre = (
-        (d_dot_o * (dot_o_pre * (1 - o) - dot_o_pre * o) + dy * (dot_C_q / max_abs_n_q[:, :, None] - dot_max_abs_n_q[:, :, None] * C_q / max_abs_n_q[:, :, None]**2))
+        (
+            d_dot_o * (dot_o_pre * (1 - o) - dot_o_pre * o)
+            + dy
+            * (
+                dot_C_q / max_abs_n_q[:, :, None]
+                - dot_max_abs_n_q[:, :, None] * C_q / max_abs_n_q[:, :, None]**2
+            )
+        )
         * o
         * (1 - o)
     )
@@ -624,19 +697,30 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_C[t] = d_C_next + dC_dC[t]
         # through f = exp(log_f + m[t-1] - m)
         d_dot_f = (
-            np.einsum("bhk,bhk->b", d_dot_C[t], C_prev[t])
-            + np.einsum("bk,bk->b", d_dot_n[t], n_prev[t])
+            np.einsum("bhk,bhk->b", d_dot_C[t], C_prev[t]) + np.einsum("bk,bk->b", d_dot_n[t], n_prev[t])
         )
         d_dot_f_pre[t] = d_dot_f * f[t]
         d_f_pre[t] = (
-            (d_dot_f * dot_f_pre[t] + np.einsum("bhk,bhk->b", d_C[t], C_prev[t]) + np.einsum("bhk,bhk->b", d_dot_C[t], dot_C_prev[t]) + np.einsum("bk,bk->b", d_n[t], n_prev[t]) + np.einsum("bk,bk->b", d_dot_n[t], dot_n_prev[t]))
+            (
+                d_dot_f * dot_f_pre[t]
+                + np.einsum("bhk,bhk->b", d_C[t], C_prev[t])
+                + np.einsum("bhk,bhk->b", d_dot_C[t], dot_C_prev[t])
+                + np.einsum("bk,bk->b", d_n[t], n_prev[t])
+                + np.einsum("bk,bk->b", d_dot_n[t], dot_n_prev[t])
+            )
             * f[t]
         )
         # through i = exp(log_i - m)
         d_dot_i = np.einsum("bhk,bhk->b", d_dot_C[t], v_k[t]) + np.einsum("bk,bk->b", d_dot_n[t], k[t])
         d_dot_i_pre[t] = d_dot_i * i[t]
         d_i_pre[t] = (
-            (d_dot_i * dot_i_pre[t] + np.einsum("bhk,bhk->b", d_C[t], v_k[t]) + np.einsum("bhk,bhk->b", d_dot_C[t], dot_v_k[t]) + np.einsum("bk,bk->b", d_n[t], k[t]) + np.einsum("bk,bk->b", d_dot_n[t], dot_k[t]))
+            (
+                d_dot_i * dot_i_pre[t]
+                + np.einsum("bhk,bhk->b", d_C[t], v_k[t])
+                + np.einsum("bhk,bhk->b", d_dot_C[t], dot_v_k[t])
+                + np.einsum("bk,bk->b", d_n[t], k[t])
+                + np.einsum("bk,bk->b", d_dot_n[t], dot_k[t])
+            )
             * i[t]
         )
         # through m = max(log_f + m[t-1], log_i)
@@ -650,7 +734,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_C_prev = d_dot_C[t] * f[t, :, None, None]
         d_dot_n_prev = d_dot_n[t] * f[t, :, None]
         d_dot_m_prev = d_dot_m_pre[t] + d_dot_f_pre[t]
-        d_C_next, d_n_next, d_m_next, d_dot_C_next, d_dot_n_next, d_dot_m_next = d_C_prev, d_n_prev, d_m_prev, d_dot_C_prev, d_dot_n_prev, d_dot_m_prev
+        d_C_next, d_n_next, d_m_next, d_dot_C_next = d_C_prev, d_n_prev, d_m_prev, d_dot_C_prev
+        d_dot_n_next, d_dot_m_next = d_dot_n_prev, d_dot_m_prev
 
     # all steps at once
     d_dot_v_k = d_dot_C * i[:, :, None, None]
@@ -739,9 +824,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

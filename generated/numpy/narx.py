@@ -91,7 +91,7 @@ def forward(params, x, state=None):
     h_lag2_rows, h_lag2_prev, h_lag2 = carried(state["h_lag2"], T)
 
     # all steps at once
-    h_in = times(x, U.T) + b
+    h_in = times(x, U.T, b)
 
     for t in range(T):
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
@@ -120,6 +120,7 @@ def backward(params, tape, dy, dstate=None):
     x, h_prev, h_lag1_prev, h_lag2_prev = tape.x, tape.h_prev, tape.h_lag1_prev, tape.h_lag2_prev
     h = tape.h
     d_h_pre = np.empty((T, B, H), dtype)
+    W_123 = np.ascontiguousarray(np.concatenate([W_1, W_2, W_3], axis=-1))
 
     # all steps at once
     dh_dh_pre = 1 - h**2
@@ -130,9 +131,10 @@ def backward(params, tape, dy, dstate=None):
     for t in reversed(range(T)):
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
         d_h_pre[t] = (dy[t] + d_h_next) * dh_dh_pre[t]
-        d_h_prev = d_h_pre[t] @ W_1 + d_h_lag1_next
-        d_h_lag1_prev = d_h_pre[t] @ W_2 + d_h_lag2_next
-        d_h_lag2_prev = d_h_pre[t] @ W_3
+        d_h_parts = d_h_pre[t] @ W_123
+        d_h_prev = d_h_parts[..., :H] + d_h_lag1_next
+        d_h_lag1_prev = d_h_parts[..., H:2 * H] + d_h_lag2_next
+        d_h_lag2_prev = d_h_parts[..., 2 * H:3 * H]
         d_h_next, d_h_lag1_next, d_h_lag2_next = d_h_prev, d_h_lag1_prev, d_h_lag2_prev
 
     # all steps at once
@@ -166,7 +168,7 @@ def infer(params, x, state=None):
     h_rows, h_prev, h = carried(state["h"], T)
 
     # all steps at once
-    h_in = times(x, U.T) + b
+    h_in = times(x, U.T, b)
 
     h_lag1_prev = state["h_lag1"]
     h_lag2_prev = state["h_lag2"]
@@ -183,8 +185,27 @@ def infer(params, x, state=None):
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    U, W_1, W_2, W_3, b = params["U"], params["W_1"], params["W_2"], params["W_3"], params["b"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    h_in = times(x, U.T, b)
+
+    h_lag1_prev = state["h_lag1"]
+    h_lag2_prev = state["h_lag2"]
+    for t in range(T):
+        # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+        h[t] = np.tanh(h_prev[t] @ W_1.T + h_lag1_prev @ W_2.T + h_lag2_prev @ W_3.T + h_in[t])
+        h_lag1 = h_prev[t]
+        h_lag2 = h_lag1_prev
+        h_lag1_prev, h_lag2_prev = h_lag1, h_lag2
+
+    state = {"h_lag1": h_lag1_prev.copy(), "h_lag2": h_lag2_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -198,17 +219,22 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     dot_x = dot_inputs["x"]
     U, W_1, W_2, W_3, b = params["U"], params["W_1"], params["W_2"], params["W_3"], params["b"]
     dot_U, dot_W_1, dot_W_2 = dot_params["U"], dot_params["W_1"], dot_params["W_2"]
     dot_W_3, dot_b = dot_params["W_3"], dot_params["b"]
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    dot_U2 = np.concatenate([U.T, dot_U.T], axis=-1)
+    dot_W_12 = np.ascontiguousarray(np.concatenate([W_1.T, dot_W_1.T], axis=-1))
+    dot_W_22 = np.ascontiguousarray(np.concatenate([W_2.T, dot_W_2.T], axis=-1))
+    dot_W_32 = np.ascontiguousarray(np.concatenate([W_3.T, dot_W_3.T], axis=-1))
 
     # all steps at once
-    dot_U_x = times(x, dot_U.T) + times(dot_x, U.T)
-    h_in = times(x, U.T) + b
+    U_x_dot_U_x_U = times(x, dot_U2)
+    dot_U_x = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T)
+    h_in = U_x_dot_U_x_U[..., :H] + b
     dot_h_in = dot_U_x + dot_b
 
     h_lag1_prev = state["h_lag1"]
@@ -216,17 +242,29 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_h_lag1_prev = dot_state["h_lag1"]
     dot_h_lag2_prev = dot_state["h_lag2"]
     for t in range(T):
+        parts = h_prev[t] @ dot_W_12
+        parts2 = h_lag1_prev @ dot_W_22
+        parts3 = h_lag2_prev @ dot_W_32
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        h[t] = np.tanh(h_prev[t] @ W_1.T + h_lag1_prev @ W_2.T + h_lag2_prev @ W_3.T + h_in[t])
+        h[t] = np.tanh(parts[..., :H] + parts2[..., :H] + parts3[..., :H] + h_in[t])
         dot_h[t] = (
-            (h_prev[t] @ dot_W_1.T + dot_h_prev[t] @ W_1.T + h_lag1_prev @ dot_W_2.T + dot_h_lag1_prev @ W_2.T + h_lag2_prev @ dot_W_3.T + dot_h_lag2_prev @ W_3.T + dot_h_in[t])
+            (
+                parts[..., H:2 * H]
+                + dot_h_prev[t] @ W_1.T
+                + parts2[..., H:2 * H]
+                + dot_h_lag1_prev @ W_2.T
+                + parts3[..., H:2 * H]
+                + dot_h_lag2_prev @ W_3.T
+                + dot_h_in[t]
+            )
             * (1 - h[t]**2)
         )
         h_lag1 = h_prev[t]
         dot_h_lag1 = dot_h_prev[t]
         h_lag2 = h_lag1_prev
         dot_h_lag2 = dot_h_lag1_prev
-        h_lag1_prev, h_lag2_prev, dot_h_lag1_prev, dot_h_lag2_prev = h_lag1, h_lag2, dot_h_lag1, dot_h_lag2
+        h_lag1_prev, h_lag2_prev, dot_h_lag1_prev = h_lag1, h_lag2, dot_h_lag1
+        dot_h_lag2_prev = dot_h_lag2
 
     last = {"h_lag1": h_lag1_prev.copy(), "h_lag2": h_lag2_prev.copy(), "h": h_rows[-1].copy()}
     dot_last = {"h_lag1": dot_h_lag1_prev.copy(), "h_lag2": dot_h_lag2_prev.copy(), "h": dot_h_rows[-1].copy()}
@@ -257,30 +295,43 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_lag1_rows, dot_h_lag1_prev, dot_h_lag1 = carried(dot_state["h_lag1"], T)
     dot_h_lag2_rows, dot_h_lag2_prev, dot_h_lag2 = carried(dot_state["h_lag2"], T)
     dot_h_pre = np.empty((T, B, H), dtype)
+    dot_U2 = np.concatenate([U.T, dot_U.T], axis=-1)
+    dot_W_12 = np.ascontiguousarray(np.concatenate([W_1.T, dot_W_1.T], axis=-1))
+    dot_W_22 = np.ascontiguousarray(np.concatenate([W_2.T, dot_W_2.T], axis=-1))
+    dot_W_32 = np.ascontiguousarray(np.concatenate([W_3.T, dot_W_3.T], axis=-1))
 
     # all steps at once
-    dot_U_x = times(x, dot_U.T) + times(dot_x, U.T)
+    U_x_dot_U_x_U = times(x, dot_U2)
+    dot_U_x = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T)
     dot_h_pre_in = dot_U_x + dot_b
-    h_in = times(x, U.T) + b
+    h_in = U_x_dot_U_x_U[..., :H] + b
 
     for t in range(T):
+        parts = h_prev[t] @ dot_W_12
+        parts2 = h_lag1_prev[t] @ dot_W_22
+        parts3 = h_lag2_prev[t] @ dot_W_32
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
         dot_h_pre[t] = (
-            h_prev[t] @ dot_W_1.T
+            parts[..., H:2 * H]
             + dot_h_prev[t] @ W_1.T
-            + h_lag1_prev[t] @ dot_W_2.T
+            + parts2[..., H:2 * H]
             + dot_h_lag1_prev[t] @ W_2.T
-            + h_lag2_prev[t] @ dot_W_3.T
+            + parts3[..., H:2 * H]
             + dot_h_lag2_prev[t] @ W_3.T
             + dot_h_pre_in[t]
         )
-        h[t] = np.tanh(h_prev[t] @ W_1.T + h_lag1_prev[t] @ W_2.T + h_lag2_prev[t] @ W_3.T + h_in[t])
+        h[t] = np.tanh(parts[..., :H] + parts2[..., :H] + parts3[..., :H] + h_in[t])
         dot_h[t] = dot_h_pre[t] * (1 - h[t]**2)
         h_lag1[t] = h_prev[t]
         dot_h_lag1[t] = dot_h_prev[t]
         h_lag2[t] = h_lag1_prev[t]
         dot_h_lag2[t] = dot_h_lag1_prev[t]
-    d_dot_h_pre, d_h_pre = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_dot_h_pre2 = np.empty((T, B, 2 * H), dtype)
+    dot_U2 = np.concatenate([U.T, dot_U.T], axis=-1)
+    dot_W_12 = np.concatenate([W_1.T, dot_W_1.T], axis=-1)
+    dot_W_22 = np.concatenate([W_2.T, dot_W_2.T], axis=-1)
+    dot_W_32 = np.concatenate([W_3.T, dot_W_3.T], axis=-1)
+    W_123 = np.ascontiguousarray(np.concatenate([W_1, W_2, W_3], axis=-1))
 
     # all steps at once
     ddot_h_ddot_h_pre = 1 - h**2
@@ -295,27 +346,32 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     for t in reversed(range(T)):
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
         d_dot_h = dy[t] + d_dot_h_next
-        d_dot_h_pre[t] = d_dot_h * ddot_h_ddot_h_pre[t]
-        d_h_pre[t] = (d_h_next + d_dot_h * ddot_h_dh_pre[t]) * ddot_h_ddot_h_pre[t]
-        d_h_prev = d_h_pre[t] @ W_1 + d_dot_h_pre[t] @ dot_W_1 + d_h_lag1_next
-        d_h_lag1_prev = d_h_pre[t] @ W_2 + d_dot_h_pre[t] @ dot_W_2 + d_h_lag2_next
-        d_h_lag2_prev = d_h_pre[t] @ W_3 + d_dot_h_pre[t] @ dot_W_3
-        d_dot_h_prev = d_dot_h_pre[t] @ W_1 + d_dot_h_lag1_next
-        d_dot_h_lag1_prev = d_dot_h_pre[t] @ W_2 + d_dot_h_lag2_next
-        d_dot_h_lag2_prev = d_dot_h_pre[t] @ W_3
-        d_h_next, d_h_lag1_next, d_h_lag2_next, d_dot_h_next, d_dot_h_lag1_next, d_dot_h_lag2_next = d_h_prev, d_h_lag1_prev, d_h_lag2_prev, d_dot_h_prev, d_dot_h_lag1_prev, d_dot_h_lag2_prev
+        d_dot_h_pre = d_dot_h * ddot_h_ddot_h_pre[t]
+        d_h_pre = (d_h_next + d_dot_h * ddot_h_dh_pre[t]) * ddot_h_ddot_h_pre[t]
+        np.concatenate([d_h_pre, d_dot_h_pre], axis=-1, out=d_dot_h_pre2[t])
+        d_h_prev = d_dot_h_pre2[t] @ dot_W_12.T + d_h_lag1_next
+        d_h_lag1_prev = d_dot_h_pre2[t] @ dot_W_22.T + d_h_lag2_next
+        d_h_lag2_prev = d_dot_h_pre2[t] @ dot_W_32.T
+        d_dot_h_parts_prev = d_dot_h_pre @ W_123
+        d_dot_h_prev = d_dot_h_parts_prev[..., :H] + d_dot_h_lag1_next
+        d_dot_h_lag1_prev = d_dot_h_parts_prev[..., H:2 * H] + d_dot_h_lag2_next
+        d_dot_h_lag2_prev = d_dot_h_parts_prev[..., 2 * H:3 * H]
+        d_h_next, d_h_lag1_next, d_h_lag2_next = d_h_prev, d_h_lag1_prev, d_h_lag2_prev
+        d_dot_h_next, d_dot_h_lag1_next, d_dot_h_lag2_next = d_dot_h_prev, d_dot_h_lag1_prev, d_dot_h_lag2_prev
 
     # all steps at once
-    d_x = times(d_h_pre, U) + times(d_dot_h_pre, dot_U)
-    d_U_U_x = outer_sum(d_h_pre, x)
-    d_U_dot_U_x_x = outer_sum(d_dot_h_pre, dot_x)
-    d_W_1_W_1_h = outer_sum(d_h_pre, h_prev)
-    d_W_1_dot_W_1_h_h_prev = outer_sum(d_dot_h_pre, dot_h_prev)
-    d_W_2_W_2_h_lag1 = outer_sum(d_h_pre, h_lag1_prev)
-    d_W_2_dot_W_2_h_lag1_h_lag1_prev = outer_sum(d_dot_h_pre, dot_h_lag1_prev)
-    d_W_3_W_3_h_lag2 = outer_sum(d_h_pre, h_lag2_prev)
-    d_W_3_dot_W_3_h_lag2_h_lag2_prev = outer_sum(d_dot_h_pre, dot_h_lag2_prev)
-    d_b = d_h_pre.sum(axis=(0, 1))
+    d_h_pre_steps = d_dot_h_pre2[..., :H]
+    d_dot_h_pre_steps = d_dot_h_pre2[..., H:2 * H]
+    d_x = times(d_dot_h_pre2, dot_U2.T)
+    d_U_U_x = outer_sum(d_h_pre_steps, x)
+    d_U_dot_U_x_x = outer_sum(d_dot_h_pre_steps, dot_x)
+    d_W_1_W_1_h = outer_sum(d_h_pre_steps, h_prev)
+    d_W_1_dot_W_1_h_h_prev = outer_sum(d_dot_h_pre_steps, dot_h_prev)
+    d_W_2_W_2_h_lag1 = outer_sum(d_h_pre_steps, h_lag1_prev)
+    d_W_2_dot_W_2_h_lag1_h_lag1_prev = outer_sum(d_dot_h_pre_steps, dot_h_lag1_prev)
+    d_W_3_W_3_h_lag2 = outer_sum(d_h_pre_steps, h_lag2_prev)
+    d_W_3_dot_W_3_h_lag2_h_lag2_prev = outer_sum(d_dot_h_pre_steps, dot_h_lag2_prev)
+    d_b = d_h_pre_steps.sum(axis=(0, 1))
     d_U = d_U_U_x + d_U_dot_U_x_x
     d_W_1 = d_W_1_W_1_h + d_W_1_dot_W_1_h_h_prev
     d_W_2 = d_W_2_W_2_h_lag1 + d_W_2_dot_W_2_h_lag1_h_lag1_prev
@@ -332,9 +388,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     return dot_dparams, d_x, dot_dstart
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -117,21 +117,26 @@ def forward(params, x, state=None):
     z, i, o, tanh_c = (np.empty((T, B, H), dtype) for _ in range(4))
     # f = 1
     f = dtype.type(1)
+    W_zio = np.concatenate([W_z.T, W_i.T, W_o.T], axis=-1)
+    b_zio = np.concatenate([b_z, b_i, b_o], axis=-1)
+    R_zio = np.ascontiguousarray(np.concatenate([R_z.T, R_i.T, R_o.T], axis=-1))
 
     # all steps at once
-    z_in = times(x, W_z.T) + b_z
-    i_in = times(x, W_i.T) + b_i
-    o_in = times(x, W_o.T) + b_o
+    zio_in = times(x, W_zio, b_zio)
+    z_in = zio_in[..., :H]
+    i_in = zio_in[..., H:2 * H]
+    o_in = zio_in[..., 2 * H:3 * H]
 
     for t in range(T):
+        R_zio_y = y_prev[t] @ R_zio
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        z[t] = np.tanh(y_prev[t] @ R_z.T + z_in[t])
+        z[t] = np.tanh(R_zio_y[..., :H] + z_in[t])
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        i[t] = sigmoid(y_prev[t] @ R_i.T + p_i * c_prev[t] + i_in[t])
+        i[t] = sigmoid(R_zio_y[..., H:2 * H] + p_i * c_prev[t] + i_in[t])
         # c = z * i + c[t-1] * f
         c[t] = z[t] * i[t] + c_prev[t] * f
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-        o[t] = sigmoid(y_prev[t] @ R_o.T + p_o * c[t] + o_in[t])
+        o[t] = sigmoid(R_zio_y[..., 2 * H:3 * H] + p_o * c[t] + o_in[t])
         # y = tanh(c) * o
         tanh_c[t] = np.tanh(c[t])
         y[t] = tanh_c[t] * o[t]
@@ -157,7 +162,9 @@ def backward(params, tape, dy, dstate=None):
     W_o, R_o, p_o = params["W_o"], params["R_o"], params["p_o"]
     x, y_prev, c_prev, f, z, i, c = tape.x, tape.y_prev, tape.c_prev, tape.f, tape.z, tape.i, tape.c
     o, tanh_c = tape.o, tape.tanh_c
-    d_o_pre, d_i_pre, d_z_pre = (np.empty((T, B, H), dtype) for _ in range(3))
+    d_zio_pre = np.empty((T, B, 3 * H), dtype)
+    W_zio = np.concatenate([W_z.T, W_i.T, W_o.T], axis=-1)
+    R_zio = np.concatenate([R_z.T, R_i.T, R_o.T], axis=-1)
 
     # all steps at once
     dy_do_pre = tanh_c * o * (1 - o)
@@ -171,43 +178,47 @@ def backward(params, tape, dy, dstate=None):
         # through y = tanh(c) * o
         d_y = dy[t] + d_y_next
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-        d_o_pre[t] = d_y * dy_do_pre[t]
+        d_o_pre = d_y * dy_do_pre[t]
         # through c = z * i + c[t-1] * f
-        d_c = d_c_next + d_o_pre[t] * p_o + d_y * dy_dc[t]
+        d_c = d_c_next + d_o_pre * p_o + d_y * dy_dc[t]
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        d_i_pre[t] = d_c * dc_di_pre[t]
+        d_i_pre = d_c * dc_di_pre[t]
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        d_z_pre[t] = d_c * dc_dz_pre[t]
-        d_y_prev = d_z_pre[t] @ R_z + d_i_pre[t] @ R_i + d_o_pre[t] @ R_o
-        d_c_prev = d_i_pre[t] * p_i + d_c * f
+        d_z_pre = d_c * dc_dz_pre[t]
+        np.concatenate([d_z_pre, d_i_pre, d_o_pre], axis=-1, out=d_zio_pre[t])
+        d_y_prev = d_zio_pre[t] @ R_zio.T
+        d_c_prev = d_i_pre * p_i + d_c * f
         d_y_next, d_c_next = d_y_prev, d_c_prev
 
     # all steps at once
-    d_x = times(d_z_pre, W_z) + times(d_i_pre, W_i) + times(d_o_pre, W_o)
-    d_W_z = outer_sum(d_z_pre, x)
-    d_R_z = outer_sum(d_z_pre, y_prev)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_i = outer_sum(d_i_pre, x)
-    d_R_i = outer_sum(d_i_pre, y_prev)
-    d_p_i = np.einsum("tbh,tbh->h", d_i_pre, c_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_o = outer_sum(d_o_pre, x)
-    d_R_o = outer_sum(d_o_pre, y_prev)
-    d_p_o = np.einsum("tbh,tbh->h", d_o_pre, c)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_x = times(d_zio_pre, W_zio.T)
+    d_W_zio = outer_sum(x, d_zio_pre)
+    d_W_z = d_W_zio[..., :H].T
+    d_R_zio = outer_sum(y_prev, d_zio_pre)
+    d_R_z = d_R_zio[..., :H].T
+    d_b_zio = d_zio_pre.sum(axis=(0, 1))
+    d_b_z = d_b_zio[..., :H]
+    d_W_i = d_W_zio[..., H:2 * H].T
+    d_R_i = d_R_zio[..., H:2 * H].T
+    d_p_i = np.einsum("tbh,tbh->h", d_zio_pre[..., H:2 * H], c_prev)
+    d_b_i = d_b_zio[..., H:2 * H]
+    d_W_o = d_W_zio[..., 2 * H:3 * H].T
+    d_R_o = d_R_zio[..., 2 * H:3 * H].T
+    d_p_o = np.einsum("tbh,tbh->h", d_zio_pre[..., 2 * H:3 * H], c)
+    d_b_o = d_b_zio[..., 2 * H:3 * H]
 
     dparams = {
-        "W_z": d_W_z,
-        "R_z": d_R_z,
-        "b_z": d_b_z,
-        "W_i": d_W_i,
-        "R_i": d_R_i,
+        "W_z": d_W_z.copy(),
+        "R_z": d_R_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_i": d_W_i.copy(),
+        "R_i": d_R_i.copy(),
         "p_i": d_p_i,
-        "b_i": d_b_i,
-        "W_o": d_W_o,
-        "R_o": d_R_o,
+        "b_i": d_b_i.copy(),
+        "W_o": d_W_o.copy(),
+        "R_o": d_R_o.copy(),
         "p_o": d_p_o,
-        "b_o": d_b_o,
+        "b_o": d_b_o.copy(),
     }
     dstart = {"y": d_y_next, "c": d_c_next}
     return dparams, d_x, dstart
@@ -220,6 +231,44 @@ def infer(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    T, H = size["T"], size["H"]
+    W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
+    p_i, b_i, W_o, R_o, p_o = params["p_i"], params["b_i"], params["W_o"], params["R_o"], params["p_o"]
+    b_o = params["b_o"]
+    y_rows, y_prev, y = carried(state["y"], T)
+    # f = 1
+    f = dtype.type(1)
+    W_zio = np.concatenate([W_z.T, W_i.T, W_o.T], axis=-1)
+    b_zio = np.concatenate([b_z, b_i, b_o], axis=-1)
+    R_zio = np.ascontiguousarray(np.concatenate([R_z.T, R_i.T, R_o.T], axis=-1))
+
+    # all steps at once
+    c_in2_c_in_y_in = times(x, W_zio, b_zio)
+    c_in = c_in2_c_in_y_in[..., H:2 * H]
+    c_in2 = c_in2_c_in_y_in[..., :H]
+    y_in = c_in2_c_in_y_in[..., 2 * H:3 * H]
+
+    c_prev = state["c"]
+    for t in range(T):
+        R_zio_y = y_prev[t] @ R_zio
+        # c = z * i + c[t-1] * f
+        c = (
+            np.tanh(R_zio_y[..., :H] + c_in2[t]) * sigmoid(R_zio_y[..., H:2 * H] + p_i * c_prev + c_in[t])
+            + c_prev * f
+        )
+        # y = tanh(c) * o
+        y[t] = np.tanh(c) * sigmoid(c * p_o + R_zio_y[..., 2 * H:3 * H] + y_in[t])
+        c_prev = c
+
+    last = {"c": c_prev.copy(), "y": y_rows[-1].copy()}
+    return y.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
     T = size["T"]
     W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
     p_i, b_i, W_o, R_o, p_o = params["p_i"], params["b_i"], params["W_o"], params["R_o"], params["p_o"]
@@ -229,9 +278,9 @@ def infer(params, x, state=None):
     f = dtype.type(1)
 
     # all steps at once
-    c_in = times(x, W_i.T) + b_i
-    c_in2 = times(x, W_z.T) + b_z
-    y_in = times(x, W_o.T) + b_o
+    c_in = times(x, W_i.T, b_i)
+    c_in2 = times(x, W_z.T, b_z)
+    y_in = times(x, W_o.T, b_o)
 
     c_prev = state["c"]
     for t in range(T):
@@ -244,14 +293,8 @@ def infer(params, x, state=None):
         y[t] = np.tanh(c) * sigmoid(c * p_o + y_prev[t] @ R_o.T + y_in[t])
         c_prev = c
 
-    last = {"c": c_prev.copy(), "y": y_rows[-1].copy()}
-    return y.copy(), last
-
-
-def step(params, x, state=None):
-    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    state = {"c": c_prev.copy(), "y": y_rows[-1].copy()}
+    return y.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -265,7 +308,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     dot_x = dot_inputs["x"]
     W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
     p_i, b_i, W_o, R_o, p_o = params["p_i"], params["b_i"], params["W_o"], params["R_o"], params["p_o"]
@@ -278,39 +321,75 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
     # f = 1
     f = dtype.type(1)
+    W_z_T = W_z.T
+    W_i_T = W_i.T
+    W_o_T = W_o.T
+    parts = np.concatenate([W_z_T, dot_W_z.T, W_i_T, dot_W_i.T, W_o_T, dot_W_o.T], axis=-1)
+    W_zio = np.concatenate([W_z_T, W_i_T, W_o_T], axis=-1)
+    R_z_T = R_z.T
+    R_i_T = R_i.T
+    R_o_T = R_o.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate([R_z_T, dot_R_z.T, R_i_T, dot_R_i.T, R_o_T, dot_R_o.T], axis=-1)
+        )
+    )
+    R_zio = np.ascontiguousarray(np.concatenate([R_z_T, R_i_T, R_o_T], axis=-1))
 
     # all steps at once
-    dot_W_z_x = times(x, dot_W_z.T) + times(dot_x, W_z.T)
-    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
-    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
-    z_in = times(x, W_z.T) + b_z
-    i_in = times(x, W_i.T) + b_i
+    parts2 = times(x, parts)
+    dot_W_zio_x_x = times(dot_x, W_zio)
+    dot_W_z_x = parts2[..., H:2 * H] + dot_W_zio_x_x[..., :H]
+    dot_W_i_x = parts2[..., 3 * H:4 * H] + dot_W_zio_x_x[..., H:2 * H]
+    dot_W_o_x = parts2[..., 5 * H:6 * H] + dot_W_zio_x_x[..., 2 * H:3 * H]
+    z_in = parts2[..., :H] + b_z
+    i_in = parts2[..., 2 * H:3 * H] + b_i
     dot_c_in = dot_W_z_x + dot_b_z
     dot_c_in2 = dot_W_i_x + dot_b_i
-    o_in = times(x, W_o.T) + b_o
+    o_in = parts2[..., 4 * H:5 * H] + b_o
     dot_y_in = dot_W_o_x + dot_b_o
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
     for t in range(T):
+        parts4 = y_prev[t] @ parts3
+        dot_R_zio_y_y_prev = dot_y_prev[t] @ R_zio
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        z = np.tanh(y_prev[t] @ R_z.T + z_in[t])
+        z = np.tanh(parts4[..., :H] + z_in[t])
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        i = sigmoid(y_prev[t] @ R_i.T + p_i * c_prev + i_in[t])
+        i = sigmoid(parts4[..., 2 * H:3 * H] + p_i * c_prev + i_in[t])
         # c = z * i + c[t-1] * f
         c = z * i + c_prev * f
         dot_c = (
-            (y_prev[t] @ dot_R_z.T + dot_y_prev[t] @ R_z.T + dot_c_in[t]) * (1 - z**2) * i
-            + z * (y_prev[t] @ dot_R_i.T + dot_y_prev[t] @ R_i.T + dot_p_i * c_prev + dot_c_prev * p_i + dot_c_in2[t]) * i * (1 - i)
+            (parts4[..., H:2 * H] + dot_R_zio_y_y_prev[..., :H] + dot_c_in[t]) * (1 - z**2) * i
+            + z
+            * (
+                parts4[..., 3 * H:4 * H]
+                + dot_R_zio_y_y_prev[..., H:2 * H]
+                + dot_p_i * c_prev
+                + dot_c_prev * p_i
+                + dot_c_in2[t]
+            )
+            * i
+            * (1 - i)
             + dot_c_prev * f
         )
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-        o = sigmoid(y_prev[t] @ R_o.T + p_o * c + o_in[t])
+        o = sigmoid(parts4[..., 4 * H:5 * H] + p_o * c + o_in[t])
         # y = tanh(c) * o
         tanh_c = np.tanh(c)
         y[t] = tanh_c * o
         dot_y[t] = (
-            (dot_c * p_o + y_prev[t] @ dot_R_o.T + dot_y_prev[t] @ R_o.T + dot_p_o * c + dot_y_in[t]) * tanh_c * o * (1 - o)
+            (
+                dot_c * p_o
+                + parts4[..., 5 * H:6 * H]
+                + dot_R_zio_y_y_prev[..., 2 * H:3 * H]
+                + dot_p_o * c
+                + dot_y_in[t]
+            )
+            * tanh_c
+            * o
+            * (1 - o)
             + dot_c * (1 - tanh_c**2) * o
         )
         c_prev, dot_c_prev = c, dot_c
@@ -349,53 +428,72 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_o, tanh_c, dot_tanh_c = (np.empty((T, B, H), dtype) for _ in range(3))
     # f = 1
     f = dtype.type(1)
+    W_z_T = W_z.T
+    W_i_T = W_i.T
+    W_o_T = W_o.T
+    parts = np.concatenate([W_z_T, dot_W_z.T, W_i_T, dot_W_i.T, W_o_T, dot_W_o.T], axis=-1)
+    W_zio = np.concatenate([W_z_T, W_i_T, W_o_T], axis=-1)
+    R_z_T = R_z.T
+    R_i_T = R_i.T
+    R_o_T = R_o.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate([R_z_T, dot_R_z.T, R_i_T, dot_R_i.T, R_o_T, dot_R_o.T], axis=-1)
+        )
+    )
+    R_zio = np.ascontiguousarray(np.concatenate([R_z_T, R_i_T, R_o_T], axis=-1))
 
     # all steps at once
-    dot_W_z_x = times(x, dot_W_z.T) + times(dot_x, W_z.T)
-    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
-    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
+    parts2 = times(x, parts)
+    dot_W_zio_x_x = times(dot_x, W_zio)
+    dot_W_z_x = parts2[..., H:2 * H] + dot_W_zio_x_x[..., :H]
+    dot_W_i_x = parts2[..., 3 * H:4 * H] + dot_W_zio_x_x[..., H:2 * H]
+    dot_W_o_x = parts2[..., 5 * H:6 * H] + dot_W_zio_x_x[..., 2 * H:3 * H]
     dot_z_pre_in = dot_W_z_x + dot_b_z
-    z_in = times(x, W_z.T) + b_z
+    z_in = parts2[..., :H] + b_z
     dot_i_pre_in = dot_W_i_x + dot_b_i
-    i_in = times(x, W_i.T) + b_i
+    i_in = parts2[..., 2 * H:3 * H] + b_i
     dot_o_pre_in = dot_W_o_x + dot_b_o
-    o_in = times(x, W_o.T) + b_o
+    o_in = parts2[..., 4 * H:5 * H] + b_o
 
     for t in range(T):
+        parts4 = y_prev[t] @ parts3
+        dot_R_zio_y_y_prev = dot_y_prev[t] @ R_zio
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        dot_z_pre[t] = y_prev[t] @ dot_R_z.T + dot_y_prev[t] @ R_z.T + dot_z_pre_in[t]
-        z[t] = np.tanh(y_prev[t] @ R_z.T + z_in[t])
+        dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zio_y_y_prev[..., :H] + dot_z_pre_in[t]
+        z[t] = np.tanh(parts4[..., :H] + z_in[t])
         dot_z[t] = dot_z_pre[t] * (1 - z[t]**2)
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
         dot_i_pre[t] = (
-            y_prev[t] @ dot_R_i.T
-            + dot_y_prev[t] @ R_i.T
+            parts4[..., 3 * H:4 * H]
+            + dot_R_zio_y_y_prev[..., H:2 * H]
             + dot_p_i * c_prev[t]
             + dot_c_prev[t] * p_i
             + dot_i_pre_in[t]
         )
-        i[t] = sigmoid(y_prev[t] @ R_i.T + p_i * c_prev[t] + i_in[t])
+        i[t] = sigmoid(parts4[..., 2 * H:3 * H] + p_i * c_prev[t] + i_in[t])
         dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # c = z * i + c[t-1] * f
         c[t] = z[t] * i[t] + c_prev[t] * f
         dot_c[t] = dot_z[t] * i[t] + dot_i[t] * z[t] + dot_c_prev[t] * f
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
         dot_o_pre[t] = (
-            y_prev[t] @ dot_R_o.T
-            + dot_y_prev[t] @ R_o.T
+            parts4[..., 5 * H:6 * H]
+            + dot_R_zio_y_y_prev[..., 2 * H:3 * H]
             + dot_p_o * c[t]
             + dot_c[t] * p_o
             + dot_o_pre_in[t]
         )
-        o[t] = sigmoid(y_prev[t] @ R_o.T + p_o * c[t] + o_in[t])
+        o[t] = sigmoid(parts4[..., 4 * H:5 * H] + p_o * c[t] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # y = tanh(c) * o
         tanh_c[t] = np.tanh(c[t])
         dot_tanh_c[t] = dot_c[t] * (1 - tanh_c[t]**2)
         y[t] = tanh_c[t] * o[t]
         dot_y[t] = dot_tanh_c[t] * o[t] + dot_o[t] * tanh_c[t]
-    d_dot_o_pre, d_o_pre, d_dot_i_pre, d_i_pre, d_dot_z_pre = (np.empty((T, B, H), dtype) for _ in range(5))
-    d_z_pre = np.empty((T, B, H), dtype)
+    d_parts_pre = np.empty((T, B, 6 * H), dtype)
+    parts = np.concatenate([W_z.T, dot_W_z.T, W_i.T, dot_W_i.T, W_o.T, dot_W_o.T], axis=-1)
+    parts3 = np.concatenate([R_z.T, dot_R_z.T, R_i.T, dot_R_i.T, R_o.T, dot_R_o.T], axis=-1)
 
     # all steps at once
     ddot_o_ddot_o_pre = o * (1 - o)
@@ -417,68 +515,66 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_tanh_c = d_dot_y * o[t]
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
         d_dot_o = d_dot_y * tanh_c[t]
-        d_dot_o_pre[t] = d_dot_o * ddot_o_ddot_o_pre[t]
-        d_o_pre[t] = (
+        d_dot_o_pre = d_dot_o * ddot_o_ddot_o_pre[t]
+        d_o_pre = (
             (d_dot_o * ddot_o_do_pre[t] + d_y_next * tanh_c[t] + d_dot_y * dot_tanh_c[t])
             * ddot_o_ddot_o_pre[t]
         )
         # through c = z * i + c[t-1] * f
-        d_dot_c = d_dot_c_next + d_dot_o_pre[t] * p_o + d_dot_tanh_c * ddot_tanh_c_ddot_c[t]
+        d_dot_c = d_dot_c_next + d_dot_o_pre * p_o + d_dot_tanh_c * ddot_tanh_c_ddot_c[t]
         d_c = (
             d_c_next
-            + d_o_pre[t] * p_o
-            + d_dot_o_pre[t] * dot_p_o
-            + (d_dot_tanh_c * ddot_tanh_c_dc[t] + d_y_next * o[t] + d_dot_y * dot_o[t]) * ddot_tanh_c_ddot_c[t]
+            + d_o_pre * p_o
+            + d_dot_o_pre * dot_p_o
+            + (d_dot_tanh_c * ddot_tanh_c_dc[t] + d_y_next * o[t] + d_dot_y * dot_o[t])
+            * ddot_tanh_c_ddot_c[t]
         )
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
         d_dot_i = d_dot_c * z[t]
-        d_dot_i_pre[t] = d_dot_i * ddot_i_ddot_i_pre[t]
-        d_i_pre[t] = (d_dot_i * ddot_i_di_pre[t] + d_c * z[t] + d_dot_c * dot_z[t]) * ddot_i_ddot_i_pre[t]
+        d_dot_i_pre = d_dot_i * ddot_i_ddot_i_pre[t]
+        d_i_pre = (d_dot_i * ddot_i_di_pre[t] + d_c * z[t] + d_dot_c * dot_z[t]) * ddot_i_ddot_i_pre[t]
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
         d_dot_z = d_dot_c * i[t]
-        d_dot_z_pre[t] = d_dot_z * ddot_z_ddot_z_pre[t]
-        d_z_pre[t] = (d_dot_z * ddot_z_dz_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_z_ddot_z_pre[t]
-        d_y_prev = (
-            d_z_pre[t] @ R_z
-            + d_dot_z_pre[t] @ dot_R_z
-            + d_i_pre[t] @ R_i
-            + d_dot_i_pre[t] @ dot_R_i
-            + d_o_pre[t] @ R_o
-            + d_dot_o_pre[t] @ dot_R_o
+        d_dot_z_pre = d_dot_z * ddot_z_ddot_z_pre[t]
+        d_z_pre = (d_dot_z * ddot_z_dz_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_z_ddot_z_pre[t]
+        np.concatenate(
+            [d_z_pre, d_dot_z_pre, d_i_pre, d_dot_i_pre, d_o_pre, d_dot_o_pre],
+            axis=-1,
+            out=d_parts_pre[t]
         )
-        d_c_prev = d_i_pre[t] * p_i + d_dot_i_pre[t] * dot_p_i + d_c * f
-        d_dot_y_prev = d_dot_z_pre[t] @ R_z + d_dot_i_pre[t] @ R_i + d_dot_o_pre[t] @ R_o
-        d_dot_c_prev = d_dot_i_pre[t] * p_i + d_dot_c * f
+        d_y_prev = d_parts_pre[t] @ parts3.T
+        d_c_prev = d_i_pre * p_i + d_dot_i_pre * dot_p_i + d_c * f
+        d_dot_y_prev = d_dot_z_pre @ R_z + d_dot_i_pre @ R_i + d_dot_o_pre @ R_o
+        d_dot_c_prev = d_dot_i_pre * p_i + d_dot_c * f
         d_y_next, d_c_next, d_dot_y_next, d_dot_c_next = d_y_prev, d_c_prev, d_dot_y_prev, d_dot_c_prev
 
     # all steps at once
-    d_x = (
-        times(d_z_pre, W_z)
-        + times(d_dot_z_pre, dot_W_z)
-        + times(d_i_pre, W_i)
-        + times(d_dot_i_pre, dot_W_i)
-        + times(d_o_pre, W_o)
-        + times(d_dot_o_pre, dot_W_o)
-    )
-    d_W_z_W_z_x = outer_sum(d_z_pre, x)
-    d_W_z_dot_W_z_x_x = outer_sum(d_dot_z_pre, dot_x)
-    d_R_z_R_z_y = outer_sum(d_z_pre, y_prev)
-    d_R_z_dot_R_z_y_y_prev = outer_sum(d_dot_z_pre, dot_y_prev)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_i_W_i_x = outer_sum(d_i_pre, x)
-    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre, dot_x)
-    d_R_i_R_i_y = outer_sum(d_i_pre, y_prev)
-    d_R_i_dot_R_i_y_y_prev = outer_sum(d_dot_i_pre, dot_y_prev)
-    d_p_i_i_pre = np.einsum("tbh,tbh->h", d_i_pre, c_prev)
-    d_p_i_dot_i_pre = np.einsum("tbh,tbh->h", d_dot_i_pre, dot_c_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_o_W_o_x = outer_sum(d_o_pre, x)
-    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre, dot_x)
-    d_R_o_R_o_y = outer_sum(d_o_pre, y_prev)
-    d_R_o_dot_R_o_y_y_prev = outer_sum(d_dot_o_pre, dot_y_prev)
-    d_p_o_o_pre = np.einsum("tbh,tbh->h", d_o_pre, c)
-    d_p_o_dot_o_pre = np.einsum("tbh,tbh->h", d_dot_o_pre, dot_c)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_z_pre_steps = d_parts_pre[..., :H]
+    d_dot_z_pre_steps = d_parts_pre[..., H:2 * H]
+    d_i_pre_steps = d_parts_pre[..., 2 * H:3 * H]
+    d_dot_i_pre_steps = d_parts_pre[..., 3 * H:4 * H]
+    d_o_pre_steps = d_parts_pre[..., 4 * H:5 * H]
+    d_dot_o_pre_steps = d_parts_pre[..., 5 * H:6 * H]
+    d_x = times(d_parts_pre, parts.T)
+    d_W_z_W_z_x = outer_sum(d_z_pre_steps, x)
+    d_W_z_dot_W_z_x_x = outer_sum(d_dot_z_pre_steps, dot_x)
+    d_R_z_R_z_y = outer_sum(d_z_pre_steps, y_prev)
+    d_R_z_dot_R_z_y_y_prev = outer_sum(d_dot_z_pre_steps, dot_y_prev)
+    d_b_z = d_z_pre_steps.sum(axis=(0, 1))
+    d_W_i_W_i_x = outer_sum(d_i_pre_steps, x)
+    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre_steps, dot_x)
+    d_R_i_R_i_y = outer_sum(d_i_pre_steps, y_prev)
+    d_R_i_dot_R_i_y_y_prev = outer_sum(d_dot_i_pre_steps, dot_y_prev)
+    d_p_i_i_pre = np.einsum("tbh,tbh->h", d_i_pre_steps, c_prev)
+    d_p_i_dot_i_pre = np.einsum("tbh,tbh->h", d_dot_i_pre_steps, dot_c_prev)
+    d_b_i = d_i_pre_steps.sum(axis=(0, 1))
+    d_W_o_W_o_x = outer_sum(d_o_pre_steps, x)
+    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre_steps, dot_x)
+    d_R_o_R_o_y = outer_sum(d_o_pre_steps, y_prev)
+    d_R_o_dot_R_o_y_y_prev = outer_sum(d_dot_o_pre_steps, dot_y_prev)
+    d_p_o_o_pre = np.einsum("tbh,tbh->h", d_o_pre_steps, c)
+    d_p_o_dot_o_pre = np.einsum("tbh,tbh->h", d_dot_o_pre_steps, dot_c)
+    d_b_o = d_o_pre_steps.sum(axis=(0, 1))
     d_W_z = d_W_z_W_z_x + d_W_z_dot_W_z_x_x
     d_R_z = d_R_z_R_z_y + d_R_z_dot_R_z_y_y_prev
     d_W_i = d_W_i_W_i_x + d_W_i_dot_W_i_x_x
@@ -511,9 +607,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

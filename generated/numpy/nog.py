@@ -114,19 +114,24 @@ def forward(params, x, state=None):
     z, i, f, tanh_c = (np.empty((T, B, H), dtype) for _ in range(4))
     # o = 1
     o = dtype.type(1)
+    W_zif = np.concatenate([W_z.T, W_i.T, W_f.T], axis=-1)
+    b_zif = np.concatenate([b_z, b_i, b_f], axis=-1)
+    R_zif = np.ascontiguousarray(np.concatenate([R_z.T, R_i.T, R_f.T], axis=-1))
 
     # all steps at once
-    z_in = times(x, W_z.T) + b_z
-    i_in = times(x, W_i.T) + b_i
-    f_in = times(x, W_f.T) + b_f
+    zif_in = times(x, W_zif, b_zif)
+    z_in = zif_in[..., :H]
+    i_in = zif_in[..., H:2 * H]
+    f_in = zif_in[..., 2 * H:3 * H]
 
     for t in range(T):
+        R_zif_y = y_prev[t] @ R_zif
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        z[t] = np.tanh(y_prev[t] @ R_z.T + z_in[t])
+        z[t] = np.tanh(R_zif_y[..., :H] + z_in[t])
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        i[t] = sigmoid(y_prev[t] @ R_i.T + p_i * c_prev[t] + i_in[t])
+        i[t] = sigmoid(R_zif_y[..., H:2 * H] + p_i * c_prev[t] + i_in[t])
         # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-        f[t] = sigmoid(y_prev[t] @ R_f.T + p_f * c_prev[t] + f_in[t])
+        f[t] = sigmoid(R_zif_y[..., 2 * H:3 * H] + p_f * c_prev[t] + f_in[t])
         # c = z * i + c[t-1] * f
         c[t] = z[t] * i[t] + c_prev[t] * f[t]
         # y = tanh(c) * o
@@ -154,7 +159,9 @@ def backward(params, tape, dy, dstate=None):
     W_f, R_f, p_f = params["W_f"], params["R_f"], params["p_f"]
     x, y_prev, c_prev, o, z, i, f = tape.x, tape.y_prev, tape.c_prev, tape.o, tape.z, tape.i, tape.f
     tanh_c = tape.tanh_c
-    d_f_pre, d_i_pre, d_z_pre = (np.empty((T, B, H), dtype) for _ in range(3))
+    d_zif_pre = np.empty((T, B, 3 * H), dtype)
+    W_zif = np.concatenate([W_z.T, W_i.T, W_f.T], axis=-1)
+    R_zif = np.concatenate([R_z.T, R_i.T, R_f.T], axis=-1)
 
     # all steps at once
     dy_dc = o * (1 - tanh_c**2)
@@ -170,41 +177,45 @@ def backward(params, tape, dy, dstate=None):
         # through c = z * i + c[t-1] * f
         d_c = d_c_next + d_y * dy_dc[t]
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-        d_f_pre[t] = d_c * dc_df_pre[t]
+        d_f_pre = d_c * dc_df_pre[t]
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        d_i_pre[t] = d_c * dc_di_pre[t]
+        d_i_pre = d_c * dc_di_pre[t]
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        d_z_pre[t] = d_c * dc_dz_pre[t]
-        d_y_prev = d_z_pre[t] @ R_z + d_i_pre[t] @ R_i + d_f_pre[t] @ R_f
-        d_c_prev = d_i_pre[t] * p_i + d_f_pre[t] * p_f + d_c * f[t]
+        d_z_pre = d_c * dc_dz_pre[t]
+        np.concatenate([d_z_pre, d_i_pre, d_f_pre], axis=-1, out=d_zif_pre[t])
+        d_y_prev = d_zif_pre[t] @ R_zif.T
+        d_c_prev = d_i_pre * p_i + d_f_pre * p_f + d_c * f[t]
         d_y_next, d_c_next = d_y_prev, d_c_prev
 
     # all steps at once
-    d_x = times(d_z_pre, W_z) + times(d_i_pre, W_i) + times(d_f_pre, W_f)
-    d_W_z = outer_sum(d_z_pre, x)
-    d_R_z = outer_sum(d_z_pre, y_prev)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_i = outer_sum(d_i_pre, x)
-    d_R_i = outer_sum(d_i_pre, y_prev)
-    d_p_i = np.einsum("tbh,tbh->h", d_i_pre, c_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f = outer_sum(d_f_pre, x)
-    d_R_f = outer_sum(d_f_pre, y_prev)
-    d_p_f = np.einsum("tbh,tbh->h", d_f_pre, c_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
+    d_x = times(d_zif_pre, W_zif.T)
+    d_W_zif = outer_sum(x, d_zif_pre)
+    d_W_z = d_W_zif[..., :H].T
+    d_R_zif = outer_sum(y_prev, d_zif_pre)
+    d_R_z = d_R_zif[..., :H].T
+    d_b_zif = d_zif_pre.sum(axis=(0, 1))
+    d_b_z = d_b_zif[..., :H]
+    d_W_i = d_W_zif[..., H:2 * H].T
+    d_R_i = d_R_zif[..., H:2 * H].T
+    d_p_i = np.einsum("tbh,tbh->h", d_zif_pre[..., H:2 * H], c_prev)
+    d_b_i = d_b_zif[..., H:2 * H]
+    d_W_f = d_W_zif[..., 2 * H:3 * H].T
+    d_R_f = d_R_zif[..., 2 * H:3 * H].T
+    d_p_f = np.einsum("tbh,tbh->h", d_zif_pre[..., 2 * H:3 * H], c_prev)
+    d_b_f = d_b_zif[..., 2 * H:3 * H]
 
     dparams = {
-        "W_z": d_W_z,
-        "R_z": d_R_z,
-        "b_z": d_b_z,
-        "W_i": d_W_i,
-        "R_i": d_R_i,
+        "W_z": d_W_z.copy(),
+        "R_z": d_R_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_i": d_W_i.copy(),
+        "R_i": d_R_i.copy(),
         "p_i": d_p_i,
-        "b_i": d_b_i,
-        "W_f": d_W_f,
-        "R_f": d_R_f,
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f.copy(),
+        "R_f": d_R_f.copy(),
         "p_f": d_p_f,
-        "b_f": d_b_f,
+        "b_f": d_b_f.copy(),
     }
     dstart = {"y": d_y_next, "c": d_c_next}
     return dparams, d_x, dstart
@@ -217,6 +228,44 @@ def infer(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    T, H = size["T"], size["H"]
+    W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
+    p_i, b_i, W_f, R_f, p_f = params["p_i"], params["b_i"], params["W_f"], params["R_f"], params["p_f"]
+    b_f = params["b_f"]
+    y_rows, y_prev, y = carried(state["y"], T)
+    # o = 1
+    o = dtype.type(1)
+    W_zif = np.concatenate([W_z.T, W_i.T, W_f.T], axis=-1)
+    b_zif = np.concatenate([b_z, b_i, b_f], axis=-1)
+    R_zif = np.ascontiguousarray(np.concatenate([R_z.T, R_i.T, R_f.T], axis=-1))
+
+    # all steps at once
+    c_in3_in2_in = times(x, W_zif, b_zif)
+    c_in = c_in3_in2_in[..., 2 * H:3 * H]
+    c_in2 = c_in3_in2_in[..., H:2 * H]
+    c_in3 = c_in3_in2_in[..., :H]
+
+    c_prev = state["c"]
+    for t in range(T):
+        R_zif_y = y_prev[t] @ R_zif
+        # c = z * i + c[t-1] * f
+        c = (
+            np.tanh(R_zif_y[..., :H] + c_in3[t]) * sigmoid(R_zif_y[..., H:2 * H] + p_i * c_prev + c_in2[t])
+            + c_prev * sigmoid(c_prev * p_f + R_zif_y[..., 2 * H:3 * H] + c_in[t])
+        )
+        # y = tanh(c) * o
+        y[t] = np.tanh(c) * o
+        c_prev = c
+
+    last = {"c": c_prev.copy(), "y": y_rows[-1].copy()}
+    return y.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
     T = size["T"]
     W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
     p_i, b_i, W_f, R_f, p_f = params["p_i"], params["b_i"], params["W_f"], params["R_f"], params["p_f"]
@@ -226,9 +275,9 @@ def infer(params, x, state=None):
     o = dtype.type(1)
 
     # all steps at once
-    c_in = times(x, W_f.T) + b_f
-    c_in2 = times(x, W_i.T) + b_i
-    c_in3 = times(x, W_z.T) + b_z
+    c_in = times(x, W_f.T, b_f)
+    c_in2 = times(x, W_i.T, b_i)
+    c_in3 = times(x, W_z.T, b_z)
 
     c_prev = state["c"]
     for t in range(T):
@@ -241,14 +290,8 @@ def infer(params, x, state=None):
         y[t] = np.tanh(c) * o
         c_prev = c
 
-    last = {"c": c_prev.copy(), "y": y_rows[-1].copy()}
-    return y.copy(), last
-
-
-def step(params, x, state=None):
-    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    state = {"c": c_prev.copy(), "y": y_rows[-1].copy()}
+    return y.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -262,7 +305,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     dot_x = dot_inputs["x"]
     W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
     p_i, b_i, W_f, R_f, p_f = params["p_i"], params["b_i"], params["W_f"], params["R_f"], params["p_f"]
@@ -275,14 +318,30 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
     # o = 1
     o = dtype.type(1)
+    W_z_T = W_z.T
+    W_i_T = W_i.T
+    W_f_T = W_f.T
+    parts = np.concatenate([W_z_T, dot_W_z.T, W_i_T, dot_W_i.T, W_f_T, dot_W_f.T], axis=-1)
+    W_zif = np.concatenate([W_z_T, W_i_T, W_f_T], axis=-1)
+    R_z_T = R_z.T
+    R_i_T = R_i.T
+    R_f_T = R_f.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate([R_z_T, dot_R_z.T, R_i_T, dot_R_i.T, R_f_T, dot_R_f.T], axis=-1)
+        )
+    )
+    R_zif = np.ascontiguousarray(np.concatenate([R_z_T, R_i_T, R_f_T], axis=-1))
 
     # all steps at once
-    dot_W_z_x = times(x, dot_W_z.T) + times(dot_x, W_z.T)
-    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
-    z_in = times(x, W_z.T) + b_z
-    i_in = times(x, W_i.T) + b_i
-    f_in = times(x, W_f.T) + b_f
+    parts2 = times(x, parts)
+    dot_W_zif_x_x = times(dot_x, W_zif)
+    dot_W_z_x = parts2[..., H:2 * H] + dot_W_zif_x_x[..., :H]
+    dot_W_i_x = parts2[..., 3 * H:4 * H] + dot_W_zif_x_x[..., H:2 * H]
+    dot_W_f_x = parts2[..., 5 * H:6 * H] + dot_W_zif_x_x[..., 2 * H:3 * H]
+    z_in = parts2[..., :H] + b_z
+    i_in = parts2[..., 2 * H:3 * H] + b_i
+    f_in = parts2[..., 4 * H:5 * H] + b_f
     dot_c_in = dot_W_z_x + dot_b_z
     dot_c_in2 = dot_W_f_x + dot_b_f
     dot_c_in3 = dot_W_i_x + dot_b_i
@@ -290,18 +349,38 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
     for t in range(T):
+        parts4 = y_prev[t] @ parts3
+        dot_R_zif_y_y_prev = dot_y_prev[t] @ R_zif
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        z = np.tanh(y_prev[t] @ R_z.T + z_in[t])
+        z = np.tanh(parts4[..., :H] + z_in[t])
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        i = sigmoid(y_prev[t] @ R_i.T + p_i * c_prev + i_in[t])
+        i = sigmoid(parts4[..., 2 * H:3 * H] + p_i * c_prev + i_in[t])
         # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-        f = sigmoid(y_prev[t] @ R_f.T + p_f * c_prev + f_in[t])
+        f = sigmoid(parts4[..., 4 * H:5 * H] + p_f * c_prev + f_in[t])
         # c = z * i + c[t-1] * f
         c = z * i + c_prev * f
         dot_c = (
-            (y_prev[t] @ dot_R_z.T + dot_y_prev[t] @ R_z.T + dot_c_in[t]) * (1 - z**2) * i
-            + z * (y_prev[t] @ dot_R_i.T + dot_y_prev[t] @ R_i.T + dot_p_i * c_prev + dot_c_prev * p_i + dot_c_in3[t]) * i * (1 - i)
-            + (dot_c_prev * p_f + c_prev * dot_p_f + y_prev[t] @ dot_R_f.T + dot_y_prev[t] @ R_f.T + dot_c_in2[t]) * c_prev * f * (1 - f)
+            (parts4[..., H:2 * H] + dot_R_zif_y_y_prev[..., :H] + dot_c_in[t]) * (1 - z**2) * i
+            + z
+            * (
+                parts4[..., 3 * H:4 * H]
+                + dot_R_zif_y_y_prev[..., H:2 * H]
+                + dot_p_i * c_prev
+                + dot_c_prev * p_i
+                + dot_c_in3[t]
+            )
+            * i
+            * (1 - i)
+            + (
+                dot_c_prev * p_f
+                + c_prev * dot_p_f
+                + parts4[..., 5 * H:6 * H]
+                + dot_R_zif_y_y_prev[..., 2 * H:3 * H]
+                + dot_c_in2[t]
+            )
+            * c_prev
+            * f
+            * (1 - f)
             + dot_c_prev * f
         )
         # y = tanh(c) * o
@@ -344,42 +423,60 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_f, tanh_c = (np.empty((T, B, H), dtype) for _ in range(2))
     # o = 1
     o = dtype.type(1)
+    W_z_T = W_z.T
+    W_i_T = W_i.T
+    W_f_T = W_f.T
+    parts = np.concatenate([W_z_T, dot_W_z.T, W_i_T, dot_W_i.T, W_f_T, dot_W_f.T], axis=-1)
+    W_zif = np.concatenate([W_z_T, W_i_T, W_f_T], axis=-1)
+    R_z_T = R_z.T
+    R_i_T = R_i.T
+    R_f_T = R_f.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate([R_z_T, dot_R_z.T, R_i_T, dot_R_i.T, R_f_T, dot_R_f.T], axis=-1)
+        )
+    )
+    R_zif = np.ascontiguousarray(np.concatenate([R_z_T, R_i_T, R_f_T], axis=-1))
 
     # all steps at once
-    dot_W_z_x = times(x, dot_W_z.T) + times(dot_x, W_z.T)
-    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
+    parts2 = times(x, parts)
+    dot_W_zif_x_x = times(dot_x, W_zif)
+    dot_W_z_x = parts2[..., H:2 * H] + dot_W_zif_x_x[..., :H]
+    dot_W_i_x = parts2[..., 3 * H:4 * H] + dot_W_zif_x_x[..., H:2 * H]
+    dot_W_f_x = parts2[..., 5 * H:6 * H] + dot_W_zif_x_x[..., 2 * H:3 * H]
     dot_z_pre_in = dot_W_z_x + dot_b_z
-    z_in = times(x, W_z.T) + b_z
+    z_in = parts2[..., :H] + b_z
     dot_i_pre_in = dot_W_i_x + dot_b_i
-    i_in = times(x, W_i.T) + b_i
+    i_in = parts2[..., 2 * H:3 * H] + b_i
     dot_f_pre_in = dot_W_f_x + dot_b_f
-    f_in = times(x, W_f.T) + b_f
+    f_in = parts2[..., 4 * H:5 * H] + b_f
 
     for t in range(T):
+        parts4 = y_prev[t] @ parts3
+        dot_R_zif_y_y_prev = dot_y_prev[t] @ R_zif
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        dot_z_pre[t] = y_prev[t] @ dot_R_z.T + dot_y_prev[t] @ R_z.T + dot_z_pre_in[t]
-        z[t] = np.tanh(y_prev[t] @ R_z.T + z_in[t])
+        dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zif_y_y_prev[..., :H] + dot_z_pre_in[t]
+        z[t] = np.tanh(parts4[..., :H] + z_in[t])
         dot_z[t] = dot_z_pre[t] * (1 - z[t]**2)
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
         dot_i_pre[t] = (
-            y_prev[t] @ dot_R_i.T
-            + dot_y_prev[t] @ R_i.T
+            parts4[..., 3 * H:4 * H]
+            + dot_R_zif_y_y_prev[..., H:2 * H]
             + dot_p_i * c_prev[t]
             + dot_c_prev[t] * p_i
             + dot_i_pre_in[t]
         )
-        i[t] = sigmoid(y_prev[t] @ R_i.T + p_i * c_prev[t] + i_in[t])
+        i[t] = sigmoid(parts4[..., 2 * H:3 * H] + p_i * c_prev[t] + i_in[t])
         dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
         dot_f_pre[t] = (
-            y_prev[t] @ dot_R_f.T
-            + dot_y_prev[t] @ R_f.T
+            parts4[..., 5 * H:6 * H]
+            + dot_R_zif_y_y_prev[..., 2 * H:3 * H]
             + dot_p_f * c_prev[t]
             + dot_c_prev[t] * p_f
             + dot_f_pre_in[t]
         )
-        f[t] = sigmoid(y_prev[t] @ R_f.T + p_f * c_prev[t] + f_in[t])
+        f[t] = sigmoid(parts4[..., 4 * H:5 * H] + p_f * c_prev[t] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # c = z * i + c[t-1] * f
         c[t] = z[t] * i[t] + c_prev[t] * f[t]
@@ -389,8 +486,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_tanh_c = dot_c[t] * (1 - tanh_c[t]**2)
         y[t] = tanh_c[t] * o
         dot_y[t] = dot_tanh_c * o
-    d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_z_pre = (np.empty((T, B, H), dtype) for _ in range(5))
-    d_z_pre = np.empty((T, B, H), dtype)
+    d_parts_pre = np.empty((T, B, 6 * H), dtype)
+    parts = np.concatenate([W_z.T, dot_W_z.T, W_i.T, dot_W_i.T, W_f.T, dot_W_f.T], axis=-1)
+    parts3 = np.concatenate([R_z.T, dot_R_z.T, R_i.T, dot_R_i.T, R_f.T, dot_R_f.T], axis=-1)
 
     # all steps at once
     ddot_tanh_c_ddot_c = 1 - tanh_c**2
@@ -415,67 +513,63 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_c = d_c_next + (d_dot_tanh_c * ddot_tanh_c_dc[t] + d_y_next * o) * ddot_tanh_c_ddot_c[t]
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
         d_dot_f = d_dot_c * c_prev[t]
-        d_dot_f_pre[t] = d_dot_f * ddot_f_ddot_f_pre[t]
-        d_f_pre[t] = (
-            (d_dot_f * ddot_f_df_pre[t] + d_c * c_prev[t] + d_dot_c * dot_c_prev[t])
-            * ddot_f_ddot_f_pre[t]
+        d_dot_f_pre = d_dot_f * ddot_f_ddot_f_pre[t]
+        d_f_pre = (
+            (d_dot_f * ddot_f_df_pre[t] + d_c * c_prev[t] + d_dot_c * dot_c_prev[t]) * ddot_f_ddot_f_pre[t]
         )
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
         d_dot_i = d_dot_c * z[t]
-        d_dot_i_pre[t] = d_dot_i * ddot_i_ddot_i_pre[t]
-        d_i_pre[t] = (d_dot_i * ddot_i_di_pre[t] + d_c * z[t] + d_dot_c * dot_z[t]) * ddot_i_ddot_i_pre[t]
+        d_dot_i_pre = d_dot_i * ddot_i_ddot_i_pre[t]
+        d_i_pre = (d_dot_i * ddot_i_di_pre[t] + d_c * z[t] + d_dot_c * dot_z[t]) * ddot_i_ddot_i_pre[t]
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
         d_dot_z = d_dot_c * i[t]
-        d_dot_z_pre[t] = d_dot_z * ddot_z_ddot_z_pre[t]
-        d_z_pre[t] = (d_dot_z * ddot_z_dz_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_z_ddot_z_pre[t]
-        d_y_prev = (
-            d_z_pre[t] @ R_z
-            + d_dot_z_pre[t] @ dot_R_z
-            + d_i_pre[t] @ R_i
-            + d_dot_i_pre[t] @ dot_R_i
-            + d_f_pre[t] @ R_f
-            + d_dot_f_pre[t] @ dot_R_f
+        d_dot_z_pre = d_dot_z * ddot_z_ddot_z_pre[t]
+        d_z_pre = (d_dot_z * ddot_z_dz_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_z_ddot_z_pre[t]
+        np.concatenate(
+            [d_z_pre, d_dot_z_pre, d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre],
+            axis=-1,
+            out=d_parts_pre[t]
         )
+        d_y_prev = d_parts_pre[t] @ parts3.T
         d_c_prev = (
-            d_i_pre[t] * p_i
-            + d_dot_i_pre[t] * dot_p_i
-            + d_f_pre[t] * p_f
-            + d_dot_f_pre[t] * dot_p_f
+            d_i_pre * p_i
+            + d_dot_i_pre * dot_p_i
+            + d_f_pre * p_f
+            + d_dot_f_pre * dot_p_f
             + d_c * f[t]
             + d_dot_c * dot_f[t]
         )
-        d_dot_y_prev = d_dot_z_pre[t] @ R_z + d_dot_i_pre[t] @ R_i + d_dot_f_pre[t] @ R_f
-        d_dot_c_prev = d_dot_i_pre[t] * p_i + d_dot_f_pre[t] * p_f + d_dot_c * f[t]
+        d_dot_y_prev = d_dot_z_pre @ R_z + d_dot_i_pre @ R_i + d_dot_f_pre @ R_f
+        d_dot_c_prev = d_dot_i_pre * p_i + d_dot_f_pre * p_f + d_dot_c * f[t]
         d_y_next, d_c_next, d_dot_y_next, d_dot_c_next = d_y_prev, d_c_prev, d_dot_y_prev, d_dot_c_prev
 
     # all steps at once
-    d_x = (
-        times(d_z_pre, W_z)
-        + times(d_dot_z_pre, dot_W_z)
-        + times(d_i_pre, W_i)
-        + times(d_dot_i_pre, dot_W_i)
-        + times(d_f_pre, W_f)
-        + times(d_dot_f_pre, dot_W_f)
-    )
-    d_W_z_W_z_x = outer_sum(d_z_pre, x)
-    d_W_z_dot_W_z_x_x = outer_sum(d_dot_z_pre, dot_x)
-    d_R_z_R_z_y = outer_sum(d_z_pre, y_prev)
-    d_R_z_dot_R_z_y_y_prev = outer_sum(d_dot_z_pre, dot_y_prev)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_i_W_i_x = outer_sum(d_i_pre, x)
-    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre, dot_x)
-    d_R_i_R_i_y = outer_sum(d_i_pre, y_prev)
-    d_R_i_dot_R_i_y_y_prev = outer_sum(d_dot_i_pre, dot_y_prev)
-    d_p_i_i_pre = np.einsum("tbh,tbh->h", d_i_pre, c_prev)
-    d_p_i_dot_i_pre = np.einsum("tbh,tbh->h", d_dot_i_pre, dot_c_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f_W_f_x = outer_sum(d_f_pre, x)
-    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre, dot_x)
-    d_R_f_R_f_y = outer_sum(d_f_pre, y_prev)
-    d_R_f_dot_R_f_y_y_prev = outer_sum(d_dot_f_pre, dot_y_prev)
-    d_p_f_f_pre = np.einsum("tbh,tbh->h", d_f_pre, c_prev)
-    d_p_f_dot_f_pre = np.einsum("tbh,tbh->h", d_dot_f_pre, dot_c_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
+    d_z_pre_steps = d_parts_pre[..., :H]
+    d_dot_z_pre_steps = d_parts_pre[..., H:2 * H]
+    d_i_pre_steps = d_parts_pre[..., 2 * H:3 * H]
+    d_dot_i_pre_steps = d_parts_pre[..., 3 * H:4 * H]
+    d_f_pre_steps = d_parts_pre[..., 4 * H:5 * H]
+    d_dot_f_pre_steps = d_parts_pre[..., 5 * H:6 * H]
+    d_x = times(d_parts_pre, parts.T)
+    d_W_z_W_z_x = outer_sum(d_z_pre_steps, x)
+    d_W_z_dot_W_z_x_x = outer_sum(d_dot_z_pre_steps, dot_x)
+    d_R_z_R_z_y = outer_sum(d_z_pre_steps, y_prev)
+    d_R_z_dot_R_z_y_y_prev = outer_sum(d_dot_z_pre_steps, dot_y_prev)
+    d_b_z = d_z_pre_steps.sum(axis=(0, 1))
+    d_W_i_W_i_x = outer_sum(d_i_pre_steps, x)
+    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre_steps, dot_x)
+    d_R_i_R_i_y = outer_sum(d_i_pre_steps, y_prev)
+    d_R_i_dot_R_i_y_y_prev = outer_sum(d_dot_i_pre_steps, dot_y_prev)
+    d_p_i_i_pre = np.einsum("tbh,tbh->h", d_i_pre_steps, c_prev)
+    d_p_i_dot_i_pre = np.einsum("tbh,tbh->h", d_dot_i_pre_steps, dot_c_prev)
+    d_b_i = d_i_pre_steps.sum(axis=(0, 1))
+    d_W_f_W_f_x = outer_sum(d_f_pre_steps, x)
+    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre_steps, dot_x)
+    d_R_f_R_f_y = outer_sum(d_f_pre_steps, y_prev)
+    d_R_f_dot_R_f_y_y_prev = outer_sum(d_dot_f_pre_steps, dot_y_prev)
+    d_p_f_f_pre = np.einsum("tbh,tbh->h", d_f_pre_steps, c_prev)
+    d_p_f_dot_f_pre = np.einsum("tbh,tbh->h", d_dot_f_pre_steps, dot_c_prev)
+    d_b_f = d_f_pre_steps.sum(axis=(0, 1))
     d_W_z = d_W_z_W_z_x + d_W_z_dot_W_z_x_x
     d_R_z = d_R_z_R_z_y + d_R_z_dot_R_z_y_y_prev
     d_W_i = d_W_i_W_i_x + d_W_i_dot_W_i_x_x
@@ -508,9 +602,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -117,24 +117,29 @@ def forward(params, x, state=None):
     y_rows, y_prev, y = carried(state["y"], T)
     c_rows, c_prev, c = carried(state["c"], T)
     z, i, f, o, tanh_c = (np.empty((T, B, H), dtype) for _ in range(5))
+    W_zifo = np.concatenate([W_z.T, W_i.T, W_f.T, W_o.T], axis=-1)
+    b_zifo = np.concatenate([b_z, b_i, b_f, b_o], axis=-1)
+    R_zifo = np.ascontiguousarray(np.concatenate([R_z.T, R_i.T, R_f.T, R_o.T], axis=-1))
 
     # all steps at once
-    z_in = times(x, W_z.T) + b_z
-    i_in = times(x, W_i.T) + b_i
-    f_in = times(x, W_f.T) + b_f
-    o_in = times(x, W_o.T) + b_o
+    zifo_in = times(x, W_zifo, b_zifo)
+    z_in = zifo_in[..., :H]
+    i_in = zifo_in[..., H:2 * H]
+    f_in = zifo_in[..., 2 * H:3 * H]
+    o_in = zifo_in[..., 3 * H:4 * H]
 
     for t in range(T):
+        R_zifo_y = y_prev[t] @ R_zifo
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        z[t] = np.tanh(y_prev[t] @ R_z.T + z_in[t])
+        z[t] = np.tanh(R_zifo_y[..., :H] + z_in[t])
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + b_i)
-        i[t] = sigmoid(y_prev[t] @ R_i.T + i_in[t])
+        i[t] = sigmoid(R_zifo_y[..., H:2 * H] + i_in[t])
         # f = sigmoid(W_f @ x + R_f @ y[t-1] + b_f)
-        f[t] = sigmoid(y_prev[t] @ R_f.T + f_in[t])
+        f[t] = sigmoid(R_zifo_y[..., 2 * H:3 * H] + f_in[t])
         # c = z * i + c[t-1] * f
         c[t] = z[t] * i[t] + c_prev[t] * f[t]
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + b_o)
-        o[t] = sigmoid(y_prev[t] @ R_o.T + o_in[t])
+        o[t] = sigmoid(R_zifo_y[..., 3 * H:4 * H] + o_in[t])
         # y = tanh(c) * o
         tanh_c[t] = np.tanh(c[t])
         y[t] = tanh_c[t] * o[t]
@@ -160,7 +165,9 @@ def backward(params, tape, dy, dstate=None):
     R_f, W_o, R_o = params["R_f"], params["W_o"], params["R_o"]
     x, y_prev, c_prev, z, i, f, o = tape.x, tape.y_prev, tape.c_prev, tape.z, tape.i, tape.f, tape.o
     tanh_c = tape.tanh_c
-    d_o_pre, d_f_pre, d_i_pre, d_z_pre = (np.empty((T, B, H), dtype) for _ in range(4))
+    d_zifo_pre = np.empty((T, B, 4 * H), dtype)
+    W_zifo = np.concatenate([W_z.T, W_i.T, W_f.T, W_o.T], axis=-1)
+    R_zifo = np.concatenate([R_z.T, R_i.T, R_f.T, R_o.T], axis=-1)
 
     # all steps at once
     dy_do_pre = tanh_c * o * (1 - o)
@@ -175,47 +182,51 @@ def backward(params, tape, dy, dstate=None):
         # through y = tanh(c) * o
         d_y = dy[t] + d_y_next
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + b_o)
-        d_o_pre[t] = d_y * dy_do_pre[t]
+        d_o_pre = d_y * dy_do_pre[t]
         # through c = z * i + c[t-1] * f
         d_c = d_c_next + d_y * dy_dc[t]
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + b_f)
-        d_f_pre[t] = d_c * dc_df_pre[t]
+        d_f_pre = d_c * dc_df_pre[t]
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + b_i)
-        d_i_pre[t] = d_c * dc_di_pre[t]
+        d_i_pre = d_c * dc_di_pre[t]
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        d_z_pre[t] = d_c * dc_dz_pre[t]
-        d_y_prev = d_z_pre[t] @ R_z + d_i_pre[t] @ R_i + d_f_pre[t] @ R_f + d_o_pre[t] @ R_o
+        d_z_pre = d_c * dc_dz_pre[t]
+        np.concatenate([d_z_pre, d_i_pre, d_f_pre, d_o_pre], axis=-1, out=d_zifo_pre[t])
+        d_y_prev = d_zifo_pre[t] @ R_zifo.T
         d_c_prev = d_c * f[t]
         d_y_next, d_c_next = d_y_prev, d_c_prev
 
     # all steps at once
-    d_x = times(d_z_pre, W_z) + times(d_i_pre, W_i) + times(d_f_pre, W_f) + times(d_o_pre, W_o)
-    d_W_z = outer_sum(d_z_pre, x)
-    d_R_z = outer_sum(d_z_pre, y_prev)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_i = outer_sum(d_i_pre, x)
-    d_R_i = outer_sum(d_i_pre, y_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f = outer_sum(d_f_pre, x)
-    d_R_f = outer_sum(d_f_pre, y_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_W_o = outer_sum(d_o_pre, x)
-    d_R_o = outer_sum(d_o_pre, y_prev)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_x = times(d_zifo_pre, W_zifo.T)
+    d_W_zifo = outer_sum(x, d_zifo_pre)
+    d_W_z = d_W_zifo[..., :H].T
+    d_R_zifo = outer_sum(y_prev, d_zifo_pre)
+    d_R_z = d_R_zifo[..., :H].T
+    d_b_zifo = d_zifo_pre.sum(axis=(0, 1))
+    d_b_z = d_b_zifo[..., :H]
+    d_W_i = d_W_zifo[..., H:2 * H].T
+    d_R_i = d_R_zifo[..., H:2 * H].T
+    d_b_i = d_b_zifo[..., H:2 * H]
+    d_W_f = d_W_zifo[..., 2 * H:3 * H].T
+    d_R_f = d_R_zifo[..., 2 * H:3 * H].T
+    d_b_f = d_b_zifo[..., 2 * H:3 * H]
+    d_W_o = d_W_zifo[..., 3 * H:4 * H].T
+    d_R_o = d_R_zifo[..., 3 * H:4 * H].T
+    d_b_o = d_b_zifo[..., 3 * H:4 * H]
 
     dparams = {
-        "W_z": d_W_z,
-        "R_z": d_R_z,
-        "b_z": d_b_z,
-        "W_i": d_W_i,
-        "R_i": d_R_i,
-        "b_i": d_b_i,
-        "W_f": d_W_f,
-        "R_f": d_R_f,
-        "b_f": d_b_f,
-        "W_o": d_W_o,
-        "R_o": d_R_o,
-        "b_o": d_b_o,
+        "W_z": d_W_z.copy(),
+        "R_z": d_R_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_i": d_W_i.copy(),
+        "R_i": d_R_i.copy(),
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f.copy(),
+        "R_f": d_R_f.copy(),
+        "b_f": d_b_f.copy(),
+        "W_o": d_W_o.copy(),
+        "R_o": d_R_o.copy(),
+        "b_o": d_b_o.copy(),
     }
     dstart = {"y": d_y_next, "c": d_c_next}
     return dparams, d_x, dstart
@@ -228,6 +239,43 @@ def infer(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    T, H = size["T"], size["H"]
+    W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
+    b_i, W_f, R_f, b_f, W_o = params["b_i"], params["W_f"], params["R_f"], params["b_f"], params["W_o"]
+    R_o, b_o = params["R_o"], params["b_o"]
+    y_rows, y_prev, y = carried(state["y"], T)
+    W_zifo = np.concatenate([W_z.T, W_i.T, W_f.T, W_o.T], axis=-1)
+    b_zifo = np.concatenate([b_z, b_i, b_f, b_o], axis=-1)
+    R_zifo = np.ascontiguousarray(np.concatenate([R_z.T, R_i.T, R_f.T, R_o.T], axis=-1))
+
+    # all steps at once
+    parts = times(x, W_zifo, b_zifo)
+    c_in = parts[..., 2 * H:3 * H]
+    c_in2 = parts[..., H:2 * H]
+    c_in3 = parts[..., :H]
+    y_in = parts[..., 3 * H:4 * H]
+
+    c_prev = state["c"]
+    for t in range(T):
+        R_zifo_y = y_prev[t] @ R_zifo
+        # c = z * i + c[t-1] * f
+        c = (
+            np.tanh(R_zifo_y[..., :H] + c_in3[t]) * sigmoid(R_zifo_y[..., H:2 * H] + c_in2[t])
+            + c_prev * sigmoid(R_zifo_y[..., 2 * H:3 * H] + c_in[t])
+        )
+        # y = tanh(c) * o
+        y[t] = np.tanh(c) * sigmoid(R_zifo_y[..., 3 * H:4 * H] + y_in[t])
+        c_prev = c
+
+    last = {"c": c_prev.copy(), "y": y_rows[-1].copy()}
+    return y.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
     T = size["T"]
     W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
     b_i, W_f, R_f, b_f, W_o = params["b_i"], params["W_f"], params["R_f"], params["b_f"], params["W_o"]
@@ -235,10 +283,10 @@ def infer(params, x, state=None):
     y_rows, y_prev, y = carried(state["y"], T)
 
     # all steps at once
-    c_in = times(x, W_f.T) + b_f
-    c_in2 = times(x, W_i.T) + b_i
-    c_in3 = times(x, W_z.T) + b_z
-    y_in = times(x, W_o.T) + b_o
+    c_in = times(x, W_f.T, b_f)
+    c_in2 = times(x, W_i.T, b_i)
+    c_in3 = times(x, W_z.T, b_z)
+    y_in = times(x, W_o.T, b_o)
 
     c_prev = state["c"]
     for t in range(T):
@@ -251,14 +299,8 @@ def infer(params, x, state=None):
         y[t] = np.tanh(c) * sigmoid(y_prev[t] @ R_o.T + y_in[t])
         c_prev = c
 
-    last = {"c": c_prev.copy(), "y": y_rows[-1].copy()}
-    return y.copy(), last
-
-
-def step(params, x, state=None):
-    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    state = {"c": c_prev.copy(), "y": y_rows[-1].copy()}
+    return y.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -272,7 +314,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     dot_x = dot_inputs["x"]
     W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
     b_i, W_f, R_f, b_f, W_o = params["b_i"], params["W_f"], params["R_f"], params["b_f"], params["W_o"]
@@ -283,46 +325,83 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_o, dot_R_o, dot_b_o = dot_params["W_o"], dot_params["R_o"], dot_params["b_o"]
     y_rows, y_prev, y = carried(state["y"], T)
     dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
+    W_z_T = W_z.T
+    W_i_T = W_i.T
+    W_f_T = W_f.T
+    W_o_T = W_o.T
+    parts = (
+        np.concatenate(
+            [W_z_T, dot_W_z.T, W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_o_T, dot_W_o.T],
+            axis=-1
+        )
+    )
+    W_zifo = np.concatenate([W_z_T, W_i_T, W_f_T, W_o_T], axis=-1)
+    R_z_T = R_z.T
+    R_i_T = R_i.T
+    R_f_T = R_f.T
+    R_o_T = R_o.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate(
+                [R_z_T, dot_R_z.T, R_i_T, dot_R_i.T, R_f_T, dot_R_f.T, R_o_T, dot_R_o.T],
+                axis=-1
+            )
+        )
+    )
+    R_zifo = np.ascontiguousarray(np.concatenate([R_z_T, R_i_T, R_f_T, R_o_T], axis=-1))
 
     # all steps at once
-    dot_W_z_x = times(x, dot_W_z.T) + times(dot_x, W_z.T)
-    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
-    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
-    z_in = times(x, W_z.T) + b_z
-    i_in = times(x, W_i.T) + b_i
-    f_in = times(x, W_f.T) + b_f
+    parts2 = times(x, parts)
+    dot_W_zifo_x_x = times(dot_x, W_zifo)
+    dot_W_z_x = parts2[..., H:2 * H] + dot_W_zifo_x_x[..., :H]
+    dot_W_i_x = parts2[..., 3 * H:4 * H] + dot_W_zifo_x_x[..., H:2 * H]
+    dot_W_f_x = parts2[..., 5 * H:6 * H] + dot_W_zifo_x_x[..., 2 * H:3 * H]
+    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_zifo_x_x[..., 3 * H:4 * H]
+    z_in = parts2[..., :H] + b_z
+    i_in = parts2[..., 2 * H:3 * H] + b_i
+    f_in = parts2[..., 4 * H:5 * H] + b_f
     dot_c_in = dot_W_z_x + dot_b_z
     dot_c_in2 = dot_W_f_x + dot_b_f
     dot_c_in3 = dot_W_i_x + dot_b_i
-    o_in = times(x, W_o.T) + b_o
+    o_in = parts2[..., 6 * H:7 * H] + b_o
     dot_y_in = dot_W_o_x + dot_b_o
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
     for t in range(T):
+        parts4 = y_prev[t] @ parts3
+        dot_R_zifo_y_y_prev = dot_y_prev[t] @ R_zifo
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        z = np.tanh(y_prev[t] @ R_z.T + z_in[t])
+        z = np.tanh(parts4[..., :H] + z_in[t])
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + b_i)
-        i = sigmoid(y_prev[t] @ R_i.T + i_in[t])
+        i = sigmoid(parts4[..., 2 * H:3 * H] + i_in[t])
         # f = sigmoid(W_f @ x + R_f @ y[t-1] + b_f)
-        f = sigmoid(y_prev[t] @ R_f.T + f_in[t])
+        f = sigmoid(parts4[..., 4 * H:5 * H] + f_in[t])
         # c = z * i + c[t-1] * f
         c = z * i + c_prev * f
         dot_c = (
-            (y_prev[t] @ dot_R_z.T + dot_y_prev[t] @ R_z.T + dot_c_in[t]) * (1 - z**2) * i
-            + z * (y_prev[t] @ dot_R_i.T + dot_y_prev[t] @ R_i.T + dot_c_in3[t]) * i * (1 - i)
+            (parts4[..., H:2 * H] + dot_R_zifo_y_y_prev[..., :H] + dot_c_in[t]) * (1 - z**2) * i
+            + z
+            * (parts4[..., 3 * H:4 * H] + dot_R_zifo_y_y_prev[..., H:2 * H] + dot_c_in3[t])
+            * i
+            * (1 - i)
             + dot_c_prev * f
-            + (y_prev[t] @ dot_R_f.T + dot_y_prev[t] @ R_f.T + dot_c_in2[t]) * f * (1 - f) * c_prev
+            + (parts4[..., 5 * H:6 * H] + dot_R_zifo_y_y_prev[..., 2 * H:3 * H] + dot_c_in2[t])
+            * f
+            * (1 - f)
+            * c_prev
         )
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + b_o)
-        o = sigmoid(y_prev[t] @ R_o.T + o_in[t])
+        o = sigmoid(parts4[..., 6 * H:7 * H] + o_in[t])
         # y = tanh(c) * o
         tanh_c = np.tanh(c)
         y[t] = tanh_c * o
         dot_y[t] = (
             dot_c * (1 - tanh_c**2) * o
-            + tanh_c * (y_prev[t] @ dot_R_o.T + dot_y_prev[t] @ R_o.T + dot_y_in[t]) * o * (1 - o)
+            + tanh_c
+            * (parts4[..., 7 * H:8 * H] + dot_R_zifo_y_y_prev[..., 3 * H:4 * H] + dot_y_in[t])
+            * o
+            * (1 - o)
         )
         c_prev, dot_c_prev = c, dot_c
 
@@ -358,48 +437,87 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
     dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f = (np.empty((T, B, H), dtype) for _ in range(8))
     dot_f, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c = (np.empty((T, B, H), dtype) for _ in range(6))
+    W_z_T = W_z.T
+    W_i_T = W_i.T
+    W_f_T = W_f.T
+    W_o_T = W_o.T
+    parts = (
+        np.concatenate(
+            [W_z_T, dot_W_z.T, W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_o_T, dot_W_o.T],
+            axis=-1
+        )
+    )
+    W_zifo = np.concatenate([W_z_T, W_i_T, W_f_T, W_o_T], axis=-1)
+    R_z_T = R_z.T
+    R_i_T = R_i.T
+    R_f_T = R_f.T
+    R_o_T = R_o.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate(
+                [R_z_T, dot_R_z.T, R_i_T, dot_R_i.T, R_f_T, dot_R_f.T, R_o_T, dot_R_o.T],
+                axis=-1
+            )
+        )
+    )
+    R_zifo = np.ascontiguousarray(np.concatenate([R_z_T, R_i_T, R_f_T, R_o_T], axis=-1))
 
     # all steps at once
-    dot_W_z_x = times(x, dot_W_z.T) + times(dot_x, W_z.T)
-    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
-    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
+    parts2 = times(x, parts)
+    dot_W_zifo_x_x = times(dot_x, W_zifo)
+    dot_W_z_x = parts2[..., H:2 * H] + dot_W_zifo_x_x[..., :H]
+    dot_W_i_x = parts2[..., 3 * H:4 * H] + dot_W_zifo_x_x[..., H:2 * H]
+    dot_W_f_x = parts2[..., 5 * H:6 * H] + dot_W_zifo_x_x[..., 2 * H:3 * H]
+    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_zifo_x_x[..., 3 * H:4 * H]
     dot_z_pre_in = dot_W_z_x + dot_b_z
-    z_in = times(x, W_z.T) + b_z
+    z_in = parts2[..., :H] + b_z
     dot_i_pre_in = dot_W_i_x + dot_b_i
-    i_in = times(x, W_i.T) + b_i
+    i_in = parts2[..., 2 * H:3 * H] + b_i
     dot_f_pre_in = dot_W_f_x + dot_b_f
-    f_in = times(x, W_f.T) + b_f
+    f_in = parts2[..., 4 * H:5 * H] + b_f
     dot_o_pre_in = dot_W_o_x + dot_b_o
-    o_in = times(x, W_o.T) + b_o
+    o_in = parts2[..., 6 * H:7 * H] + b_o
 
     for t in range(T):
+        parts4 = y_prev[t] @ parts3
+        dot_R_zifo_y_y_prev = dot_y_prev[t] @ R_zifo
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        dot_z_pre[t] = y_prev[t] @ dot_R_z.T + dot_y_prev[t] @ R_z.T + dot_z_pre_in[t]
-        z[t] = np.tanh(y_prev[t] @ R_z.T + z_in[t])
+        dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zifo_y_y_prev[..., :H] + dot_z_pre_in[t]
+        z[t] = np.tanh(parts4[..., :H] + z_in[t])
         dot_z[t] = dot_z_pre[t] * (1 - z[t]**2)
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + b_i)
-        dot_i_pre[t] = y_prev[t] @ dot_R_i.T + dot_y_prev[t] @ R_i.T + dot_i_pre_in[t]
-        i[t] = sigmoid(y_prev[t] @ R_i.T + i_in[t])
+        dot_i_pre[t] = parts4[..., 3 * H:4 * H] + dot_R_zifo_y_y_prev[..., H:2 * H] + dot_i_pre_in[t]
+        i[t] = sigmoid(parts4[..., 2 * H:3 * H] + i_in[t])
         dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(W_f @ x + R_f @ y[t-1] + b_f)
-        dot_f_pre[t] = y_prev[t] @ dot_R_f.T + dot_y_prev[t] @ R_f.T + dot_f_pre_in[t]
-        f[t] = sigmoid(y_prev[t] @ R_f.T + f_in[t])
+        dot_f_pre[t] = parts4[..., 5 * H:6 * H] + dot_R_zifo_y_y_prev[..., 2 * H:3 * H] + dot_f_pre_in[t]
+        f[t] = sigmoid(parts4[..., 4 * H:5 * H] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # c = z * i + c[t-1] * f
         c[t] = z[t] * i[t] + c_prev[t] * f[t]
         dot_c[t] = dot_z[t] * i[t] + dot_i[t] * z[t] + dot_c_prev[t] * f[t] + dot_f[t] * c_prev[t]
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + b_o)
-        dot_o_pre[t] = y_prev[t] @ dot_R_o.T + dot_y_prev[t] @ R_o.T + dot_o_pre_in[t]
-        o[t] = sigmoid(y_prev[t] @ R_o.T + o_in[t])
+        dot_o_pre[t] = parts4[..., 7 * H:8 * H] + dot_R_zifo_y_y_prev[..., 3 * H:4 * H] + dot_o_pre_in[t]
+        o[t] = sigmoid(parts4[..., 6 * H:7 * H] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # y = tanh(c) * o
         tanh_c[t] = np.tanh(c[t])
         dot_tanh_c[t] = dot_c[t] * (1 - tanh_c[t]**2)
         y[t] = tanh_c[t] * o[t]
         dot_y[t] = dot_tanh_c[t] * o[t] + dot_o[t] * tanh_c[t]
-    d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre = (np.empty((T, B, H), dtype) for _ in range(5))
-    d_i_pre, d_dot_z_pre, d_z_pre = (np.empty((T, B, H), dtype) for _ in range(3))
+    d_parts_pre = np.empty((T, B, 8 * H), dtype)
+    parts = (
+        np.concatenate(
+            [W_z.T, dot_W_z.T, W_i.T, dot_W_i.T, W_f.T, dot_W_f.T, W_o.T, dot_W_o.T],
+            axis=-1
+        )
+    )
+    parts3 = (
+        np.concatenate(
+            [R_z.T, dot_R_z.T, R_i.T, dot_R_i.T, R_f.T, dot_R_f.T, R_o.T, dot_R_o.T],
+            axis=-1
+        )
+    )
 
     # all steps at once
     ddot_o_ddot_o_pre = o * (1 - o)
@@ -423,8 +541,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_tanh_c = d_dot_y * o[t]
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + b_o)
         d_dot_o = d_dot_y * tanh_c[t]
-        d_dot_o_pre[t] = d_dot_o * ddot_o_ddot_o_pre[t]
-        d_o_pre[t] = (
+        d_dot_o_pre = d_dot_o * ddot_o_ddot_o_pre[t]
+        d_o_pre = (
             (d_dot_o * ddot_o_do_pre[t] + d_y_next * tanh_c[t] + d_dot_y * dot_tanh_c[t])
             * ddot_o_ddot_o_pre[t]
         )
@@ -432,74 +550,64 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_c = d_dot_c_next + d_dot_tanh_c * ddot_tanh_c_ddot_c[t]
         d_c = (
             d_c_next
-            + (d_dot_tanh_c * ddot_tanh_c_dc[t] + d_y_next * o[t] + d_dot_y * dot_o[t]) * ddot_tanh_c_ddot_c[t]
+            + (d_dot_tanh_c * ddot_tanh_c_dc[t] + d_y_next * o[t] + d_dot_y * dot_o[t])
+            * ddot_tanh_c_ddot_c[t]
         )
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + b_f)
         d_dot_f = d_dot_c * c_prev[t]
-        d_dot_f_pre[t] = d_dot_f * ddot_f_ddot_f_pre[t]
-        d_f_pre[t] = (
-            (d_dot_f * ddot_f_df_pre[t] + d_c * c_prev[t] + d_dot_c * dot_c_prev[t])
-            * ddot_f_ddot_f_pre[t]
+        d_dot_f_pre = d_dot_f * ddot_f_ddot_f_pre[t]
+        d_f_pre = (
+            (d_dot_f * ddot_f_df_pre[t] + d_c * c_prev[t] + d_dot_c * dot_c_prev[t]) * ddot_f_ddot_f_pre[t]
         )
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + b_i)
         d_dot_i = d_dot_c * z[t]
-        d_dot_i_pre[t] = d_dot_i * ddot_i_ddot_i_pre[t]
-        d_i_pre[t] = (d_dot_i * ddot_i_di_pre[t] + d_c * z[t] + d_dot_c * dot_z[t]) * ddot_i_ddot_i_pre[t]
+        d_dot_i_pre = d_dot_i * ddot_i_ddot_i_pre[t]
+        d_i_pre = (d_dot_i * ddot_i_di_pre[t] + d_c * z[t] + d_dot_c * dot_z[t]) * ddot_i_ddot_i_pre[t]
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
         d_dot_z = d_dot_c * i[t]
-        d_dot_z_pre[t] = d_dot_z * ddot_z_ddot_z_pre[t]
-        d_z_pre[t] = (d_dot_z * ddot_z_dz_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_z_ddot_z_pre[t]
-        d_y_prev = (
-            d_z_pre[t] @ R_z
-            + d_dot_z_pre[t] @ dot_R_z
-            + d_i_pre[t] @ R_i
-            + d_dot_i_pre[t] @ dot_R_i
-            + d_f_pre[t] @ R_f
-            + d_dot_f_pre[t] @ dot_R_f
-            + d_o_pre[t] @ R_o
-            + d_dot_o_pre[t] @ dot_R_o
+        d_dot_z_pre = d_dot_z * ddot_z_ddot_z_pre[t]
+        d_z_pre = (d_dot_z * ddot_z_dz_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_z_ddot_z_pre[t]
+        np.concatenate(
+            [d_z_pre, d_dot_z_pre, d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre],
+            axis=-1,
+            out=d_parts_pre[t]
         )
+        d_y_prev = d_parts_pre[t] @ parts3.T
         d_c_prev = d_c * f[t] + d_dot_c * dot_f[t]
-        d_dot_y_prev = (
-            d_dot_z_pre[t] @ R_z
-            + d_dot_i_pre[t] @ R_i
-            + d_dot_f_pre[t] @ R_f
-            + d_dot_o_pre[t] @ R_o
-        )
+        d_dot_y_prev = d_dot_z_pre @ R_z + d_dot_i_pre @ R_i + d_dot_f_pre @ R_f + d_dot_o_pre @ R_o
         d_dot_c_prev = d_dot_c * f[t]
         d_y_next, d_c_next, d_dot_y_next, d_dot_c_next = d_y_prev, d_c_prev, d_dot_y_prev, d_dot_c_prev
 
     # all steps at once
-    d_x = (
-        times(d_z_pre, W_z)
-        + times(d_dot_z_pre, dot_W_z)
-        + times(d_i_pre, W_i)
-        + times(d_dot_i_pre, dot_W_i)
-        + times(d_f_pre, W_f)
-        + times(d_dot_f_pre, dot_W_f)
-        + times(d_o_pre, W_o)
-        + times(d_dot_o_pre, dot_W_o)
-    )
-    d_W_z_W_z_x = outer_sum(d_z_pre, x)
-    d_W_z_dot_W_z_x_x = outer_sum(d_dot_z_pre, dot_x)
-    d_R_z_R_z_y = outer_sum(d_z_pre, y_prev)
-    d_R_z_dot_R_z_y_y_prev = outer_sum(d_dot_z_pre, dot_y_prev)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_i_W_i_x = outer_sum(d_i_pre, x)
-    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre, dot_x)
-    d_R_i_R_i_y = outer_sum(d_i_pre, y_prev)
-    d_R_i_dot_R_i_y_y_prev = outer_sum(d_dot_i_pre, dot_y_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f_W_f_x = outer_sum(d_f_pre, x)
-    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre, dot_x)
-    d_R_f_R_f_y = outer_sum(d_f_pre, y_prev)
-    d_R_f_dot_R_f_y_y_prev = outer_sum(d_dot_f_pre, dot_y_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
-    d_W_o_W_o_x = outer_sum(d_o_pre, x)
-    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre, dot_x)
-    d_R_o_R_o_y = outer_sum(d_o_pre, y_prev)
-    d_R_o_dot_R_o_y_y_prev = outer_sum(d_dot_o_pre, dot_y_prev)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_z_pre_steps = d_parts_pre[..., :H]
+    d_dot_z_pre_steps = d_parts_pre[..., H:2 * H]
+    d_i_pre_steps = d_parts_pre[..., 2 * H:3 * H]
+    d_dot_i_pre_steps = d_parts_pre[..., 3 * H:4 * H]
+    d_f_pre_steps = d_parts_pre[..., 4 * H:5 * H]
+    d_dot_f_pre_steps = d_parts_pre[..., 5 * H:6 * H]
+    d_o_pre_steps = d_parts_pre[..., 6 * H:7 * H]
+    d_dot_o_pre_steps = d_parts_pre[..., 7 * H:8 * H]
+    d_x = times(d_parts_pre, parts.T)
+    d_W_z_W_z_x = outer_sum(d_z_pre_steps, x)
+    d_W_z_dot_W_z_x_x = outer_sum(d_dot_z_pre_steps, dot_x)
+    d_R_z_R_z_y = outer_sum(d_z_pre_steps, y_prev)
+    d_R_z_dot_R_z_y_y_prev = outer_sum(d_dot_z_pre_steps, dot_y_prev)
+    d_b_z = d_z_pre_steps.sum(axis=(0, 1))
+    d_W_i_W_i_x = outer_sum(d_i_pre_steps, x)
+    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre_steps, dot_x)
+    d_R_i_R_i_y = outer_sum(d_i_pre_steps, y_prev)
+    d_R_i_dot_R_i_y_y_prev = outer_sum(d_dot_i_pre_steps, dot_y_prev)
+    d_b_i = d_i_pre_steps.sum(axis=(0, 1))
+    d_W_f_W_f_x = outer_sum(d_f_pre_steps, x)
+    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre_steps, dot_x)
+    d_R_f_R_f_y = outer_sum(d_f_pre_steps, y_prev)
+    d_R_f_dot_R_f_y_y_prev = outer_sum(d_dot_f_pre_steps, dot_y_prev)
+    d_b_f = d_f_pre_steps.sum(axis=(0, 1))
+    d_W_o_W_o_x = outer_sum(d_o_pre_steps, x)
+    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre_steps, dot_x)
+    d_R_o_R_o_y = outer_sum(d_o_pre_steps, y_prev)
+    d_R_o_dot_R_o_y_y_prev = outer_sum(d_dot_o_pre_steps, dot_y_prev)
+    d_b_o = d_o_pre_steps.sum(axis=(0, 1))
     d_W_z = d_W_z_W_z_x + d_W_z_dot_W_z_x_x
     d_R_z = d_R_z_R_z_y + d_R_z_dot_R_z_y_y_prev
     d_W_i = d_W_i_W_i_x + d_W_i_dot_W_i_x_x
@@ -533,9 +641,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

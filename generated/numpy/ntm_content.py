@@ -148,15 +148,17 @@ def forward(params, x, state=None):
     beta_w, l_w_sqrt2, beta_r, l_r_sqrt2 = (np.empty((T, B), dtype) for _ in range(4))
     l_w_sqrt, l_w, M_k_w, a_w, l_r_sqrt, l_r, M_k_r, a_r = (np.empty((T, B, N), dtype) for _ in range(8))
     a_w_e = np.empty((T, B, N, D), dtype)
+    W_wear = np.ascontiguousarray(np.concatenate([W_w.T, W_e.T, W_a.T, W_r.T], axis=-1))
 
     # all steps at once
-    h_in = times(x, W_h.T) + b_h
+    h_in = times(x, W_h.T, b_h)
 
     for t in range(T):
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         h[t] = np.tanh(r_prev[t] @ U_h.T + h_in[t])
+        k_w_W_e_h_a_k_r = h[t] @ W_wear
         # k_w = W_w @ h
-        k_w[t] = h[t] @ W_w.T
+        k_w[t] = k_w_W_e_h_a_k_r[..., :D]
         # beta_w = softplus(dot(v_w, h) + b_w)
         beta_w_pre = np.einsum("h,bh->b", v_w, h[t]) + b_w
         beta_w[t] = np.log1p(np.exp(-np.abs(beta_w_pre))) + np.maximum(beta_w_pre, 0)
@@ -172,14 +174,14 @@ def forward(params, x, state=None):
         sum_exp_a_w_arg = exp_a_w_arg.sum(axis=1)
         a_w[t] = exp_a_w_arg / sum_exp_a_w_arg[:, None]
         # e = sigmoid(W_e @ h)
-        e[t] = sigmoid(h[t] @ W_e.T)
+        e[t] = sigmoid(k_w_W_e_h_a_k_r[..., D:2 * D])
         # a = W_a @ h
-        a[t] = h[t] @ W_a.T
+        a[t] = k_w_W_e_h_a_k_r[..., 2 * D:3 * D]
         # M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
         a_w_e[t] = a_w[t, :, :, None] * e[t, :, None]
         M[t] = M_prev[t] * (1 - a_w_e[t]) + a_w[t, :, :, None] * a[t, :, None]
         # k_r = W_r @ h
-        k_r[t] = h[t] @ W_r.T
+        k_r[t] = k_w_W_e_h_a_k_r[..., 3 * D:4 * D]
         # beta_r = softplus(dot(v_r, h) + b_r)
         beta_r_pre = np.einsum("h,bh->b", v_r, h[t]) + b_r
         beta_r[t] = np.log1p(np.exp(-np.abs(beta_r_pre))) + np.maximum(beta_r_pre, 0)
@@ -289,7 +291,14 @@ def backward(params, tape, dy, dstate=None):
         d_k_w[t] = d_l_w_sqrt2[:, None] * dl_w_sqrt2_dk_w[t] + np.einsum("bn,bnd->bd", d_M_k_w, M_prev[t])
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         d_h_pre[t] = (
-            (d_k_w[t] @ W_w + d_beta_w_pre[t, :, None] * v_w + d_W_e_h[t] @ W_e + d_a[t] @ W_a + d_k_r[t] @ W_r + d_beta_r_pre[t, :, None] * v_r)
+            (
+                d_k_w[t] @ W_w
+                + d_beta_w_pre[t, :, None] * v_w
+                + d_W_e_h[t] @ W_e
+                + d_a[t] @ W_a
+                + d_k_r[t] @ W_r
+                + d_beta_r_pre[t, :, None] * v_r
+            )
             * local_h_pre[t]
         )
         d_r_prev = d_h_pre[t] @ U_h
@@ -342,6 +351,74 @@ def infer(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    T, D = size["T"], size["D"]
+    W_h, U_h, b_h, W_w, v_w = params["W_h"], params["U_h"], params["b_h"], params["W_w"], params["v_w"]
+    b_w, s_w, W_e, W_a, W_r = params["b_w"], params["s_w"], params["W_e"], params["W_a"], params["W_r"]
+    v_r, b_r, s_r = params["v_r"], params["b_r"], params["s_r"]
+    r_rows, r_prev, r = carried(state["r"], T)
+    W_wear = np.ascontiguousarray(np.concatenate([W_w.T, W_e.T, W_a.T, W_r.T], axis=-1))
+
+    # all steps at once
+    h_in = times(x, W_h.T, b_h)
+
+    M_prev = state["M"]
+    for t in range(T):
+        # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        h = np.tanh(r_prev[t] @ U_h.T + h_in[t])
+        k_w_W_e_h_a_k_r = h @ W_wear
+        # k_w = W_w @ h
+        k_w = k_w_W_e_h_a_k_r[..., :D]
+        # beta_w = softplus(dot(v_w, h) + b_w)
+        beta_w_pre = np.einsum("h,bh->b", v_w, h) + b_w
+        # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        l_w_sum2 = np.einsum("bd,bd->b", k_w, k_w)
+        # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        a_w_arg = (
+            (np.log1p(np.exp(-np.abs(beta_w_pre[:, None]))) + np.maximum(beta_w_pre[:, None], 0))
+            * (np.einsum("bnd,bd->bn", M_prev, k_w))
+            / (np.sqrt(np.einsum("bnd,bnd->bn", M_prev, M_prev) + eps) * np.sqrt(eps + l_w_sum2[:, None]))
+            + s_w
+        )
+        max_a_w_arg = a_w_arg.max(axis=-1)
+        exp_a_w_arg = np.exp(a_w_arg - max_a_w_arg[:, None])
+        sum_exp_a_w_arg = exp_a_w_arg.sum(axis=1)
+        a_w = exp_a_w_arg / sum_exp_a_w_arg[:, None]
+        # e = sigmoid(W_e @ h)
+        W_e_h = k_w_W_e_h_a_k_r[..., D:2 * D]
+        # a = W_a @ h
+        a = k_w_W_e_h_a_k_r[..., 2 * D:3 * D]
+        # M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        M = M_prev * (1 - a_w[:, :, None] * sigmoid(W_e_h[:, None])) + a_w[:, :, None] * a[:, None]
+        # k_r = W_r @ h
+        k_r = k_w_W_e_h_a_k_r[..., 3 * D:4 * D]
+        # beta_r = softplus(dot(v_r, h) + b_r)
+        beta_r_pre = np.einsum("h,bh->b", v_r, h) + b_r
+        # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        l_r_sum2 = np.einsum("bd,bd->b", k_r, k_r)
+        # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        a_r_arg = (
+            (np.log1p(np.exp(-np.abs(beta_r_pre[:, None]))) + np.maximum(beta_r_pre[:, None], 0))
+            * (np.einsum("bnd,bd->bn", M, k_r))
+            / (np.sqrt(np.einsum("bnd,bnd->bn", M, M) + eps) * np.sqrt(eps + l_r_sum2[:, None]))
+            + s_r
+        )
+        max_a_r_arg = a_r_arg.max(axis=-1)
+        exp_a_r_arg = np.exp(a_r_arg - max_a_r_arg[:, None])
+        sum_exp_a_r_arg = exp_a_r_arg.sum(axis=1)
+        a_r = exp_a_r_arg / sum_exp_a_r_arg[:, None]
+        # r = a_r @ M
+        r[t] = np.einsum("bn,bnd->bd", a_r, M)
+        M_prev = M
+
+    last = {"M": M_prev.copy(), "r": r_rows[-1].copy()}
+    return r.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
     T = size["T"]
     W_h, U_h, b_h, W_w, v_w = params["W_h"], params["U_h"], params["b_h"], params["W_w"], params["v_w"]
     b_w, s_w, W_e, W_a, W_r = params["b_w"], params["s_w"], params["W_e"], params["W_a"], params["W_r"]
@@ -349,7 +426,7 @@ def infer(params, x, state=None):
     r_rows, r_prev, r = carried(state["r"], T)
 
     # all steps at once
-    h_in = times(x, W_h.T) + b_h
+    h_in = times(x, W_h.T, b_h)
 
     M_prev = state["M"]
     for t in range(T):
@@ -363,7 +440,9 @@ def infer(params, x, state=None):
         l_w_sum2 = np.einsum("bd,bd->b", k_w, k_w)
         # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
         a_w_arg = (
-            (np.log1p(np.exp(-np.abs(beta_w_pre[:, None]))) + np.maximum(beta_w_pre[:, None], 0)) * (np.einsum("bnd,bd->bn", M_prev, k_w)) / (np.sqrt(np.einsum("bnd,bnd->bn", M_prev, M_prev) + eps) * np.sqrt(eps + l_w_sum2[:, None]))
+            (np.log1p(np.exp(-np.abs(beta_w_pre[:, None]))) + np.maximum(beta_w_pre[:, None], 0))
+            * (np.einsum("bnd,bd->bn", M_prev, k_w))
+            / (np.sqrt(np.einsum("bnd,bnd->bn", M_prev, M_prev) + eps) * np.sqrt(eps + l_w_sum2[:, None]))
             + s_w
         )
         max_a_w_arg = a_w_arg.max(axis=-1)
@@ -384,7 +463,9 @@ def infer(params, x, state=None):
         l_r_sum2 = np.einsum("bd,bd->b", k_r, k_r)
         # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
         a_r_arg = (
-            (np.log1p(np.exp(-np.abs(beta_r_pre[:, None]))) + np.maximum(beta_r_pre[:, None], 0)) * (np.einsum("bnd,bd->bn", M, k_r)) / (np.sqrt(np.einsum("bnd,bnd->bn", M, M) + eps) * np.sqrt(eps + l_r_sum2[:, None]))
+            (np.log1p(np.exp(-np.abs(beta_r_pre[:, None]))) + np.maximum(beta_r_pre[:, None], 0))
+            * (np.einsum("bnd,bd->bn", M, k_r))
+            / (np.sqrt(np.einsum("bnd,bnd->bn", M, M) + eps) * np.sqrt(eps + l_r_sum2[:, None]))
             + s_r
         )
         max_a_r_arg = a_r_arg.max(axis=-1)
@@ -395,14 +476,8 @@ def infer(params, x, state=None):
         r[t] = np.einsum("bn,bnd->bd", a_r, M)
         M_prev = M
 
-    last = {"M": M_prev.copy(), "r": r_rows[-1].copy()}
-    return r.copy(), last
-
-
-def step(params, x, state=None):
-    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    state = {"M": M_prev.copy(), "r": r_rows[-1].copy()}
+    return r.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -416,7 +491,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, D, H = size["T"], size["D"], size["H"]
     dot_x = dot_inputs["x"]
     W_h, U_h, b_h, W_w, v_w = params["W_h"], params["U_h"], params["b_h"], params["W_w"], params["v_w"]
     b_w, s_w, W_e, W_a, W_r = params["b_w"], params["s_w"], params["W_e"], params["W_a"], params["W_r"]
@@ -428,21 +503,37 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_s_r = dot_params["s_r"]
     r_rows, r_prev, r = carried(state["r"], T)
     dot_r_rows, dot_r_prev, dot_r = carried(dot_state["r"], T)
+    dot_W_h2 = np.concatenate([W_h.T, dot_W_h.T], axis=-1)
+    dot_W_w2 = np.concatenate([dot_W_w, W_w], axis=-1)
+    dot_W_r2 = np.concatenate([dot_W_r, W_r], axis=-1)
+    dot_U_h2 = np.ascontiguousarray(np.concatenate([U_h.T, dot_U_h.T], axis=-1))
+    W_e_T = W_e.T
+    W_a_T = W_a.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate([W_w.T, W_e_T, dot_W_e.T, W_a_T, dot_W_a.T, W_r.T], axis=-1)
+        )
+    )
+    W_ea = np.ascontiguousarray(np.concatenate([W_e_T, W_a_T], axis=-1))
 
     # all steps at once
-    dot_W_h_x = times(x, dot_W_h.T) + times(dot_x, W_h.T)
-    h_in = times(x, W_h.T) + b_h
+    parts = times(x, dot_W_h2)
+    dot_W_h_x = parts[..., H:2 * H] + times(dot_x, W_h.T)
+    h_in = parts[..., :H] + b_h
     dot_h_in = dot_W_h_x + dot_b_h
 
     M_prev = state["M"]
     dot_M_prev = dot_state["M"]
     for t in range(T):
+        parts2 = r_prev[t] @ dot_U_h2
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        h = np.tanh(r_prev[t] @ U_h.T + h_in[t])
-        dot_h = (r_prev[t] @ dot_U_h.T + dot_r_prev[t] @ U_h.T + dot_h_in[t]) * (1 - h**2)
+        h = np.tanh(parts2[..., :H] + h_in[t])
+        dot_h = (parts2[..., H:2 * H] + dot_r_prev[t] @ U_h.T + dot_h_in[t]) * (1 - h**2)
+        dot_h2 = np.concatenate([h, dot_h], axis=-1)
+        parts4 = h @ parts3
         # k_w = W_w @ h
-        k_w = h @ W_w.T
-        dot_k_w = h @ dot_W_w.T + dot_h @ W_w.T
+        k_w = parts4[..., :D]
+        dot_k_w = dot_h2 @ dot_W_w2.T
         # beta_w = softplus(dot(v_w, h) + b_w)
         dot_v_w_h_v_w = np.einsum("h,bh->b", dot_v_w, h)
         dot_v_w_h_h = np.einsum("h,bh->b", v_w, dot_h)
@@ -458,9 +549,29 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         M_k_w = np.einsum("bnd,bd->bn", M_prev, k_w)
         a_w_arg = beta_w[:, None] * M_k_w / l_w + s_w
         dot_a_w_arg = (
-            beta_w[:, None] * (np.einsum("bnd,bd->bn", dot_M_prev, k_w) + np.einsum("bnd,bd->bn", M_prev, dot_k_w)) / l_w
-            - (dot_v_w_h_v_w[:, None] + dot_v_w_h_h[:, None] + dot_b_w) * np.expm1(-beta_w[:, None]) * M_k_w / l_w
-            - beta_w[:, None] * (0.5 * (np.einsum("bnd,bnd->bn", dot_M_prev, M_prev) + np.einsum("bnd,bnd->bn", M_prev, dot_M_prev)) * l_w_sqrt2[:, None] / l_w_sqrt + 0.5 * l_w_sqrt * (dot_l_w_sum2_k_w[:, None] + dot_l_w_sum2_k_w2[:, None]) / l_w_sqrt2[:, None]) * M_k_w / l_w**2
+            beta_w[:, None]
+            * (np.einsum("bnd,bd->bn", dot_M_prev, k_w) + np.einsum("bnd,bd->bn", M_prev, dot_k_w))
+            / l_w
+            - (dot_v_w_h_v_w[:, None] + dot_v_w_h_h[:, None] + dot_b_w)
+            * np.expm1(-beta_w[:, None])
+            * M_k_w
+            / l_w
+            - beta_w[:, None]
+            * (
+                0.5
+                * (
+                    np.einsum("bnd,bnd->bn", dot_M_prev, M_prev)
+                    + np.einsum("bnd,bnd->bn", M_prev, dot_M_prev)
+                )
+                * l_w_sqrt2[:, None]
+                / l_w_sqrt
+                + 0.5
+                * l_w_sqrt
+                * (dot_l_w_sum2_k_w[:, None] + dot_l_w_sum2_k_w2[:, None])
+                / l_w_sqrt2[:, None]
+            )
+            * M_k_w
+            / l_w**2
             + dot_s_w
         )
         max_a_w_arg = a_w_arg.max(axis=-1)
@@ -470,25 +581,33 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         dot_a_w_arg_dot = np.einsum("bn,bn->b", a_w, dot_a_w_arg)
         dot_a_w = a_w * (dot_a_w_arg - dot_a_w_arg_dot[:, None])
         # e = sigmoid(W_e @ h)
-        dot_W_e_h_W_e = h @ dot_W_e.T
-        dot_W_e_h_h = dot_h @ W_e.T
-        e = sigmoid(h @ W_e.T)
+        dot_W_e_h_W_e = parts4[..., 2 * D:3 * D]
+        dot_W_e_h_a_h = dot_h @ W_ea
+        dot_W_e_h_h = dot_W_e_h_a_h[..., :D]
+        e = sigmoid(parts4[..., D:2 * D])
         # a = W_a @ h
-        a = h @ W_a.T
-        dot_a_W_a = h @ dot_W_a.T
-        dot_a_h = dot_h @ W_a.T
+        a = parts4[..., 3 * D:4 * D]
+        dot_a_W_a = parts4[..., 4 * D:5 * D]
+        dot_a_h = dot_W_e_h_a_h[..., D:2 * D]
         # M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
         a_w_e = a_w[:, :, None] * e[:, None]
         M = M_prev * (1 - a_w_e) + a_w[:, :, None] * a[:, None]
         dot_M = (
             dot_M_prev * (1 - a_w_e)
-            - (dot_a_w[:, :, None] * e[:, None] + (dot_W_e_h_W_e[:, None] + dot_W_e_h_h[:, None]) * e[:, None] * (1 - e[:, None]) * a_w[:, :, None]) * M_prev
+            - (
+                dot_a_w[:, :, None] * e[:, None]
+                + (dot_W_e_h_W_e[:, None] + dot_W_e_h_h[:, None])
+                * e[:, None]
+                * (1 - e[:, None])
+                * a_w[:, :, None]
+            )
+            * M_prev
             + dot_a_w[:, :, None] * a[:, None]
             + a_w[:, :, None] * (dot_a_W_a[:, None] + dot_a_h[:, None])
         )
         # k_r = W_r @ h
-        k_r = h @ W_r.T
-        dot_k_r = h @ dot_W_r.T + dot_h @ W_r.T
+        k_r = parts4[..., 5 * D:6 * D]
+        dot_k_r = dot_h2 @ dot_W_r2.T
         # beta_r = softplus(dot(v_r, h) + b_r)
         dot_v_r_h_v_r = np.einsum("h,bh->b", dot_v_r, h)
         dot_v_r_h_h = np.einsum("h,bh->b", v_r, dot_h)
@@ -504,9 +623,26 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         M_k_r = np.einsum("bnd,bd->bn", M, k_r)
         a_r_arg = beta_r[:, None] * M_k_r / l_r + s_r
         dot_a_r_arg = (
-            beta_r[:, None] * (np.einsum("bnd,bd->bn", dot_M, k_r) + np.einsum("bnd,bd->bn", M, dot_k_r)) / l_r
-            - (dot_v_r_h_v_r[:, None] + dot_v_r_h_h[:, None] + dot_b_r) * np.expm1(-beta_r[:, None]) * M_k_r / l_r
-            - beta_r[:, None] * (0.5 * (np.einsum("bnd,bnd->bn", dot_M, M) + np.einsum("bnd,bnd->bn", M, dot_M)) * l_r_sqrt2[:, None] / l_r_sqrt + 0.5 * l_r_sqrt * (dot_l_r_sum2_k_r[:, None] + dot_l_r_sum2_k_r2[:, None]) / l_r_sqrt2[:, None]) * M_k_r / l_r**2
+            beta_r[:, None]
+            * (np.einsum("bnd,bd->bn", dot_M, k_r) + np.einsum("bnd,bd->bn", M, dot_k_r))
+            / l_r
+            - (dot_v_r_h_v_r[:, None] + dot_v_r_h_h[:, None] + dot_b_r)
+            * np.expm1(-beta_r[:, None])
+            * M_k_r
+            / l_r
+            - beta_r[:, None]
+            * (
+                0.5
+                * (np.einsum("bnd,bnd->bn", dot_M, M) + np.einsum("bnd,bnd->bn", M, dot_M))
+                * l_r_sqrt2[:, None]
+                / l_r_sqrt
+                + 0.5
+                * l_r_sqrt
+                * (dot_l_r_sum2_k_r[:, None] + dot_l_r_sum2_k_r2[:, None])
+                / l_r_sqrt2[:, None]
+            )
+            * M_k_r
+            / l_r**2
             + dot_s_r
         )
         max_a_r_arg = a_r_arg.max(axis=-1)
@@ -562,26 +698,43 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_l_r_sqrt, l_r, dot_l_r, M_k_r, dot_M_k_r, dot_a_r_arg = (np.empty((T, B, N), dtype) for _ in range(6))
     a_r, dot_a_r = (np.empty((T, B, N), dtype) for _ in range(2))
     a_w_e, dot_a_w_e = (np.empty((T, B, N, D), dtype) for _ in range(2))
+    dot_W_h2 = np.concatenate([W_h.T, dot_W_h.T], axis=-1)
+    dot_U_h2 = np.ascontiguousarray(np.concatenate([U_h.T, dot_U_h.T], axis=-1))
+    W_w_T = W_w.T
+    W_e_T = W_e.T
+    W_a_T = W_a.T
+    W_r_T = W_r.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate(
+                [W_w_T, dot_W_w.T, W_e_T, dot_W_e.T, W_a_T, dot_W_a.T, W_r_T, dot_W_r.T],
+                axis=-1
+            )
+        )
+    )
+    W_wear = np.ascontiguousarray(np.concatenate([W_w_T, W_e_T, W_a_T, W_r_T], axis=-1))
 
     # all steps at once
-    dot_W_h_x = times(x, dot_W_h.T) + times(dot_x, W_h.T)
+    parts = times(x, dot_W_h2)
+    dot_W_h_x = parts[..., H:2 * H] + times(dot_x, W_h.T)
     dot_h_pre_in = dot_W_h_x + dot_b_h
-    h_in = times(x, W_h.T) + b_h
+    h_in = parts[..., :H] + b_h
 
     for t in range(T):
+        parts2 = r_prev[t] @ dot_U_h2
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        dot_h_pre[t] = r_prev[t] @ dot_U_h.T + dot_r_prev[t] @ U_h.T + dot_h_pre_in[t]
-        h[t] = np.tanh(r_prev[t] @ U_h.T + h_in[t])
+        dot_h_pre[t] = parts2[..., H:2 * H] + dot_r_prev[t] @ U_h.T + dot_h_pre_in[t]
+        h[t] = np.tanh(parts2[..., :H] + h_in[t])
         dot_h[t] = dot_h_pre[t] * (1 - h[t]**2)
+        parts4 = h[t] @ parts3
         # k_w = W_w @ h
-        k_w[t] = h[t] @ W_w.T
-        dot_k_w[t] = h[t] @ dot_W_w.T + dot_h[t] @ W_w.T
+        k_w[t] = parts4[..., :D]
+        dot_k_w_W_e_h_a_k_r_h = dot_h[t] @ W_wear
+        dot_k_w[t] = parts4[..., D:2 * D] + dot_k_w_W_e_h_a_k_r_h[..., :D]
         # beta_w = softplus(dot(v_w, h) + b_w)
         beta_w_pre = np.einsum("h,bh->b", v_w, h[t]) + b_w
         dot_beta_w_pre[t] = (
-            np.einsum("h,bh->b", dot_v_w, h[t])
-            + np.einsum("h,bh->b", v_w, dot_h[t])
-            + dot_b_w
+            np.einsum("h,bh->b", dot_v_w, h[t]) + np.einsum("h,bh->b", v_w, dot_h[t]) + dot_b_w
         )
         beta_w[t] = np.log1p(np.exp(-np.abs(beta_w_pre))) + np.maximum(beta_w_pre, 0)
         dot_beta_w[t] = -dot_beta_w_pre[t] * np.expm1(-beta_w[t])
@@ -593,8 +746,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         l_w_sqrt[t] = np.sqrt(np.einsum("bnd,bnd->bn", M_prev[t], M_prev[t]) + eps)
         dot_l_w_sqrt[t] = 0.5 * dot_l_w_pre[t] / l_w_sqrt[t]
         dot_l_w_pre2[t] = (
-            np.einsum("bd,bd->b", dot_k_w[t], k_w[t])
-            + np.einsum("bd,bd->b", k_w[t], dot_k_w[t])
+            np.einsum("bd,bd->b", dot_k_w[t], k_w[t]) + np.einsum("bd,bd->b", k_w[t], dot_k_w[t])
         )
         l_w_sqrt2[t] = np.sqrt(eps + np.einsum("bd,bd->b", k_w[t], k_w[t]))
         dot_l_w_sqrt2[t] = 0.5 * dot_l_w_pre2[t] / l_w_sqrt2[t]
@@ -603,8 +755,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
         M_k_w[t] = np.einsum("bnd,bd->bn", M_prev[t], k_w[t])
         dot_M_k_w[t] = (
-            np.einsum("bnd,bd->bn", dot_M_prev[t], k_w[t])
-            + np.einsum("bnd,bd->bn", M_prev[t], dot_k_w[t])
+            np.einsum("bnd,bd->bn", dot_M_prev[t], k_w[t]) + np.einsum("bnd,bd->bn", M_prev[t], dot_k_w[t])
         )
         a_w_arg = beta_w[t, :, None] * M_k_w[t] / l_w[t] + s_w
         dot_a_w_arg[t] = (
@@ -620,12 +771,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_a_w_arg_dot[t] = np.einsum("bn,bn->b", a_w[t], dot_a_w_arg[t])
         dot_a_w[t] = a_w[t] * (dot_a_w_arg[t] - dot_a_w_arg_dot[t, :, None])
         # e = sigmoid(W_e @ h)
-        dot_W_e_h[t] = h[t] @ dot_W_e.T + dot_h[t] @ W_e.T
-        e[t] = sigmoid(h[t] @ W_e.T)
+        dot_W_e_h[t] = parts4[..., 3 * D:4 * D] + dot_k_w_W_e_h_a_k_r_h[..., D:2 * D]
+        e[t] = sigmoid(parts4[..., 2 * D:3 * D])
         dot_e[t] = dot_W_e_h[t] * e[t] * (1 - e[t])
         # a = W_a @ h
-        a[t] = h[t] @ W_a.T
-        dot_a[t] = h[t] @ dot_W_a.T + dot_h[t] @ W_a.T
+        a[t] = parts4[..., 4 * D:5 * D]
+        dot_a[t] = parts4[..., 5 * D:6 * D] + dot_k_w_W_e_h_a_k_r_h[..., 2 * D:3 * D]
         # M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
         a_w_e[t] = a_w[t, :, :, None] * e[t, :, None]
         dot_a_w_e[t] = dot_a_w[t, :, :, None] * e[t, :, None] + dot_e[t, :, None] * a_w[t, :, :, None]
@@ -637,14 +788,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_a[t, :, None] * a_w[t, :, :, None]
         )
         # k_r = W_r @ h
-        k_r[t] = h[t] @ W_r.T
-        dot_k_r[t] = h[t] @ dot_W_r.T + dot_h[t] @ W_r.T
+        k_r[t] = parts4[..., 6 * D:7 * D]
+        dot_k_r[t] = parts4[..., 7 * D:8 * D] + dot_k_w_W_e_h_a_k_r_h[..., 3 * D:4 * D]
         # beta_r = softplus(dot(v_r, h) + b_r)
         beta_r_pre = np.einsum("h,bh->b", v_r, h[t]) + b_r
         dot_beta_r_pre[t] = (
-            np.einsum("h,bh->b", dot_v_r, h[t])
-            + np.einsum("h,bh->b", v_r, dot_h[t])
-            + dot_b_r
+            np.einsum("h,bh->b", dot_v_r, h[t]) + np.einsum("h,bh->b", v_r, dot_h[t]) + dot_b_r
         )
         beta_r[t] = np.log1p(np.exp(-np.abs(beta_r_pre))) + np.maximum(beta_r_pre, 0)
         dot_beta_r[t] = -dot_beta_r_pre[t] * np.expm1(-beta_r[t])
@@ -653,8 +802,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         l_r_sqrt[t] = np.sqrt(np.einsum("bnd,bnd->bn", M[t], M[t]) + eps)
         dot_l_r_sqrt[t] = 0.5 * dot_l_r_pre[t] / l_r_sqrt[t]
         dot_l_r_pre2[t] = (
-            np.einsum("bd,bd->b", dot_k_r[t], k_r[t])
-            + np.einsum("bd,bd->b", k_r[t], dot_k_r[t])
+            np.einsum("bd,bd->b", dot_k_r[t], k_r[t]) + np.einsum("bd,bd->b", k_r[t], dot_k_r[t])
         )
         l_r_sqrt2[t] = np.sqrt(eps + np.einsum("bd,bd->b", k_r[t], k_r[t]))
         dot_l_r_sqrt2[t] = 0.5 * dot_l_r_pre2[t] / l_r_sqrt2[t]
@@ -682,9 +830,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_a_r_arg, d_a_w_arg = (np.empty((T, B, N), dtype) for _ in range(2))
     d_dot_beta_r_pre, d_beta_r_pre, d_dot_beta_w_pre = (np.empty((T, B), dtype) for _ in range(3))
     d_beta_w_pre = np.empty((T, B), dtype)
-    d_dot_k_r, d_k_r, d_dot_a, d_a, d_dot_W_e_h, d_W_e_h = (np.empty((T, B, D), dtype) for _ in range(6))
-    d_dot_k_w, d_k_w = (np.empty((T, B, D), dtype) for _ in range(2))
-    d_dot_h_pre, d_h_pre = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_k_r, d_a, d_W_e_h, d_k_w = (np.empty((T, B, D), dtype) for _ in range(4))
+    d_dot_k_w_W_e_h_a_k_r = np.empty((T, B, 4 * D), dtype)
+    d_dot_h_pre2 = np.empty((T, B, 2 * H), dtype)
+    dot_W_h2 = np.concatenate([W_h.T, dot_W_h.T], axis=-1)
+    W_wear = np.concatenate([W_w.T, W_e.T, W_a.T, W_r.T], axis=-1)
+    dot_U_h2 = np.concatenate([U_h.T, dot_U_h.T], axis=-1)
 
     # all steps at once
     ddot_a_r_da_r = dot_a_r_arg - dot_a_r_arg_dot[:, :, None]
@@ -777,16 +928,24 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # through beta_r = softplus(dot(v_r, h) + b_r)
         d_dot_beta_r_pre[t] = d_dot_beta_r * ddot_beta_r_ddot_beta_r_pre[t]
         d_beta_r_pre[t] = (
-            (d_dot_beta_r * ddot_beta_r_dbeta_r_pre[t] + d_a_r_arg_by_beta_r.sum(axis=1) + d_dot_a_r_arg_by_beta_r.sum(axis=1))
+            (
+                d_dot_beta_r * ddot_beta_r_dbeta_r_pre[t]
+                + d_a_r_arg_by_beta_r.sum(axis=1)
+                + d_dot_a_r_arg_by_beta_r.sum(axis=1)
+            )
             * ddot_beta_r_ddot_beta_r_pre[t]
         )
         # through k_r = W_r @ h
-        d_dot_k_r[t] = (
-            d_dot_l_r_pre2[:, None] * ddot_l_r_pre2_ddot_k_r[t]
-            + np.einsum("bn,bnd->bd", d_dot_M_k_r, M[t])
+        d_dot_k_r = (
+            d_dot_l_r_pre2[:, None] * ddot_l_r_pre2_ddot_k_r[t] + np.einsum("bn,bnd->bd", d_dot_M_k_r, M[t])
         )
         d_k_r[t] = (
-            (d_dot_l_r_sqrt2[:, None] * ddot_l_r_sqrt2_dk_r[t, :, None] + d_l_r_sqrt2_l_r[:, None] + d_l_r_sqrt2_dot_l_r[:, None]) * local_k_r[t]
+            (
+                d_dot_l_r_sqrt2[:, None] * ddot_l_r_sqrt2_dk_r[t, :, None]
+                + d_l_r_sqrt2_l_r[:, None]
+                + d_l_r_sqrt2_dot_l_r[:, None]
+            )
+            * local_k_r[t]
             + d_dot_l_r_pre2[:, None] * ddot_l_r_pre2_dk_r[t]
             + np.einsum("bn,bnd->bd", d_M_k_r, M[t])
             + np.einsum("bn,bnd->bd", d_dot_M_k_r, dot_M[t])
@@ -800,7 +959,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
         d_M = (
             d_M_next
-            + (d_dot_l_r_sqrt[:, :, None] * ddot_l_r_sqrt_dM[t, :, :, None] + d_l_r[:, :, None] * l_r_sqrt2[t, :, None, None] + d_dot_l_r[:, :, None] * dot_l_r_sqrt2[t, :, None, None]) * local_M[t]
+            + (
+                d_dot_l_r_sqrt[:, :, None] * ddot_l_r_sqrt_dM[t, :, :, None]
+                + d_l_r[:, :, None] * l_r_sqrt2[t, :, None, None]
+                + d_dot_l_r[:, :, None] * dot_l_r_sqrt2[t, :, None, None]
+            )
+            * local_M[t]
             + d_dot_l_r_pre[:, :, None] * ddot_l_r_pre_dM[t]
             + d_M_k_r[:, :, None] * k_r[t, :, None]
             + d_dot_M_k_r[:, :, None] * dot_k_r[t, :, None]
@@ -809,15 +973,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
         d_dot_a_w_e = -d_dot_M * M_prev[t]
         d_a_w_e = -d_M * M_prev[t] - d_dot_M * dot_M_prev[t]
-        d_dot_a[t] = np.einsum("bnd,bn->bd", d_dot_M, a_w[t])
+        d_dot_a = np.einsum("bnd,bn->bd", d_dot_M, a_w[t])
         # through a = W_a @ h
         d_a[t] = np.einsum("bnd,bn->bd", d_M, a_w[t]) + np.einsum("bnd,bn->bd", d_dot_M, dot_a_w[t])
         # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
         d_dot_e = np.einsum("bnd,bn->bd", d_dot_a_w_e, a_w[t])
         # through e = sigmoid(W_e @ h)
-        d_dot_W_e_h[t] = d_dot_e * ddot_e_ddot_W_e_h[t]
+        d_dot_W_e_h = d_dot_e * ddot_e_ddot_W_e_h[t]
         d_W_e_h[t] = (
-            (d_dot_e * ddot_e_dW_e_h[t] + np.einsum("bnd,bn->bd", d_a_w_e, a_w[t]) + np.einsum("bnd,bn->bd", d_dot_a_w_e, dot_a_w[t]))
+            (
+                d_dot_e * ddot_e_dW_e_h[t]
+                + np.einsum("bnd,bn->bd", d_a_w_e, a_w[t])
+                + np.einsum("bnd,bn->bd", d_dot_a_w_e, dot_a_w[t])
+            )
             * ddot_e_ddot_W_e_h[t]
         )
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
@@ -853,44 +1021,71 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # through beta_w = softplus(dot(v_w, h) + b_w)
         d_dot_beta_w_pre[t] = d_dot_beta_w * ddot_beta_w_ddot_beta_w_pre[t]
         d_beta_w_pre[t] = (
-            (d_dot_beta_w * ddot_beta_w_dbeta_w_pre[t] + d_a_w_arg_by_beta_w.sum(axis=1) + d_dot_a_w_arg_by_beta_w.sum(axis=1))
+            (
+                d_dot_beta_w * ddot_beta_w_dbeta_w_pre[t]
+                + d_a_w_arg_by_beta_w.sum(axis=1)
+                + d_dot_a_w_arg_by_beta_w.sum(axis=1)
+            )
             * ddot_beta_w_ddot_beta_w_pre[t]
         )
         # through k_w = W_w @ h
-        d_dot_k_w[t] = (
+        d_dot_k_w = (
             d_dot_l_w_pre2[:, None] * ddot_l_w_pre2_ddot_k_w[t]
             + np.einsum("bn,bnd->bd", d_dot_M_k_w, M_prev[t])
         )
+        np.concatenate([d_dot_k_w, d_dot_W_e_h, d_dot_a, d_dot_k_r], axis=-1, out=d_dot_k_w_W_e_h_a_k_r[t])
         d_k_w[t] = (
-            (d_dot_l_w_sqrt2[:, None] * ddot_l_w_sqrt2_dk_w[t, :, None] + d_l_w_sqrt2_l_w[:, None] + d_l_w_sqrt2_dot_l_w[:, None]) * local_k_w[t]
+            (
+                d_dot_l_w_sqrt2[:, None] * ddot_l_w_sqrt2_dk_w[t, :, None]
+                + d_l_w_sqrt2_l_w[:, None]
+                + d_l_w_sqrt2_dot_l_w[:, None]
+            )
+            * local_k_w[t]
             + d_dot_l_w_pre2[:, None] * ddot_l_w_pre2_dk_w[t]
             + np.einsum("bn,bnd->bd", d_M_k_w, M_prev[t])
             + np.einsum("bn,bnd->bd", d_dot_M_k_w, dot_M_prev[t])
         )
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         d_dot_h = (
-            d_dot_k_w[t] @ W_w
+            d_dot_k_w_W_e_h_a_k_r[t] @ W_wear.T
             + d_dot_beta_w_pre[t, :, None] * v_w
-            + d_dot_W_e_h[t] @ W_e
-            + d_dot_a[t] @ W_a
-            + d_dot_k_r[t] @ W_r
             + d_dot_beta_r_pre[t, :, None] * v_r
         )
-        d_dot_h_pre[t] = d_dot_h * ddot_h_ddot_h_pre[t]
-        d_h_pre[t] = (
-            (d_dot_h * ddot_h_dh_pre[t] + d_k_w[t] @ W_w + d_dot_k_w[t] @ dot_W_w + d_beta_w_pre[t, :, None] * v_w + d_dot_beta_w_pre[t, :, None] * dot_v_w + d_W_e_h[t] @ W_e + d_dot_W_e_h[t] @ dot_W_e + d_a[t] @ W_a + d_dot_a[t] @ dot_W_a + d_k_r[t] @ W_r + d_dot_k_r[t] @ dot_W_r + d_beta_r_pre[t, :, None] * v_r + d_dot_beta_r_pre[t, :, None] * dot_v_r)
+        d_dot_h_pre = d_dot_h * ddot_h_ddot_h_pre[t]
+        d_h_pre = (
+            (
+                d_dot_h * ddot_h_dh_pre[t]
+                + d_k_w[t] @ W_w
+                + d_dot_k_w @ dot_W_w
+                + d_beta_w_pre[t, :, None] * v_w
+                + d_dot_beta_w_pre[t, :, None] * dot_v_w
+                + d_W_e_h[t] @ W_e
+                + d_dot_W_e_h @ dot_W_e
+                + d_a[t] @ W_a
+                + d_dot_a @ dot_W_a
+                + d_k_r[t] @ W_r
+                + d_dot_k_r @ dot_W_r
+                + d_beta_r_pre[t, :, None] * v_r
+                + d_dot_beta_r_pre[t, :, None] * dot_v_r
+            )
             * ddot_h_ddot_h_pre[t]
         )
-        d_r_prev = d_h_pre[t] @ U_h + d_dot_h_pre[t] @ dot_U_h
+        np.concatenate([d_h_pre, d_dot_h_pre], axis=-1, out=d_dot_h_pre2[t])
+        d_r_prev = d_dot_h_pre2[t] @ dot_U_h2.T
         d_M_prev = (
-            (d_dot_l_w_sqrt[:, :, None] * ddot_l_w_sqrt_dM_prev[t, :, :, None] + d_l_w[:, :, None] * l_w_sqrt2[t, :, None, None] + d_dot_l_w[:, :, None] * dot_l_w_sqrt2[t, :, None, None]) * local_M_prev[t]
+            (
+                d_dot_l_w_sqrt[:, :, None] * ddot_l_w_sqrt_dM_prev[t, :, :, None]
+                + d_l_w[:, :, None] * l_w_sqrt2[t, :, None, None]
+                + d_dot_l_w[:, :, None] * dot_l_w_sqrt2[t, :, None, None]
+            )
+            * local_M_prev[t]
             + d_dot_l_w_pre[:, :, None] * ddot_l_w_pre_dM_prev[t]
             + d_M_k_w[:, :, None] * k_w[t, :, None]
             + d_dot_M_k_w[:, :, None] * dot_k_w[t, :, None]
             + d_M * dM_dM_prev[t]
             - d_dot_M * dot_a_w_e[t]
         )
-        d_dot_r_prev = d_dot_h_pre[t] @ U_h
+        d_dot_r_prev = d_dot_h_pre @ U_h
         d_dot_M_prev = (
             d_dot_l_w_pre[:, :, None] * ddot_l_w_pre_ddot_M_prev[t]
             + d_dot_M_k_w[:, :, None] * k_w[t, :, None]
@@ -899,24 +1094,27 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_r_next, d_M_next, d_dot_r_next, d_dot_M_next = d_r_prev, d_M_prev, d_dot_r_prev, d_dot_M_prev
 
     # all steps at once
-    d_x = times(d_h_pre, W_h) + times(d_dot_h_pre, dot_W_h)
-    d_W_h_W_h_x = outer_sum(d_h_pre, x)
-    d_W_h_dot_W_h_x_x = outer_sum(d_dot_h_pre, dot_x)
-    d_U_h_U_h_r = outer_sum(d_h_pre, r_prev)
-    d_U_h_dot_U_h_r_r_prev = outer_sum(d_dot_h_pre, dot_r_prev)
-    d_b_h = d_h_pre.sum(axis=(0, 1))
+    d_h_pre_steps = d_dot_h_pre2[..., :H]
+    d_dot_h_pre_steps = d_dot_h_pre2[..., H:2 * H]
+    d_x = times(d_dot_h_pre2, dot_W_h2.T)
+    d_W_h_W_h_x = outer_sum(d_h_pre_steps, x)
+    d_W_h_dot_W_h_x_x = outer_sum(d_dot_h_pre_steps, dot_x)
+    d_U_h_U_h_r = outer_sum(d_h_pre_steps, r_prev)
+    d_U_h_dot_U_h_r_r_prev = outer_sum(d_dot_h_pre_steps, dot_r_prev)
+    d_b_h = d_h_pre_steps.sum(axis=(0, 1))
     d_W_w_k_w = outer_sum(d_k_w, h)
-    d_W_w_dot_k_w_h = outer_sum(d_dot_k_w, dot_h)
+    d_W_parts_h = outer_sum(dot_h, d_dot_k_w_W_e_h_a_k_r)
+    d_W_w_dot_k_w_h = d_W_parts_h[..., :D].T
     d_v_w_v_w_h = np.einsum("tb,tbh->h", d_beta_w_pre, h)
     d_v_w_dot_v_w_h_h = np.einsum("tb,tbh->h", d_dot_beta_w_pre, dot_h)
     d_b_w = d_beta_w_pre.sum(axis=(0, 1))
     d_s_w = d_a_w_arg.sum(axis=(0, 1))
     d_W_e_W_e_h = outer_sum(d_W_e_h, h)
-    d_W_e_dot_W_e_h_h = outer_sum(d_dot_W_e_h, dot_h)
+    d_W_e_dot_W_e_h_h = d_W_parts_h[..., D:2 * D].T
     d_W_a_a = outer_sum(d_a, h)
-    d_W_a_dot_a_h = outer_sum(d_dot_a, dot_h)
+    d_W_a_dot_a_h = d_W_parts_h[..., 2 * D:3 * D].T
     d_W_r_k_r = outer_sum(d_k_r, h)
-    d_W_r_dot_k_r_h = outer_sum(d_dot_k_r, dot_h)
+    d_W_r_dot_k_r_h = d_W_parts_h[..., 3 * D:4 * D].T
     d_v_r_v_r_h = np.einsum("tb,tbh->h", d_beta_r_pre, h)
     d_v_r_dot_v_r_h_h = np.einsum("tb,tbh->h", d_dot_beta_r_pre, dot_h)
     d_b_r = d_beta_r_pre.sum(axis=(0, 1))
@@ -955,9 +1153,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

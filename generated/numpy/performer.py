@@ -234,7 +234,38 @@ def infer(params, x, state=None):
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T, D = size["T"], size["D"]
+    W_q, W_k, W_v, Omega = params["W_q"], params["W_k"], params["W_v"], params["Omega"]
+    S_rows, S_prev, S = carried(state["S"], T)
+    z_rows, z_prev, z = carried(state["z"], T)
+
+    # all steps at once
+    q = times(x, W_q.T) / D**0.25
+    k = times(x, W_k.T) / D**0.25
+    v = times(x, W_v.T)
+    a = times(q, Omega.T)
+    q_q = np.einsum("tbd,tbd->tb", q, q)
+    a_argmax = one_hot(a, np.argmax)
+    max_a = np.einsum("tbm,tbm->tb", a, a_argmax)
+    phi_q = np.exp(a - 0.5 * q_q[:, :, None] - max_a[:, :, None])
+    k_k = np.einsum("tbd,tbd->tb", k, k)
+    phi_k = np.exp(times(k, Omega.T) - 0.5 * k_k[:, :, None])
+    v_phi_k = v[:, :, :, None] * phi_k[:, :, None]
+
+    for t in range(T):
+        # S = S[t-1] + outer(v, phi_k)
+        S[t] = S_prev[t] + v_phi_k[t]
+        # z = z[t-1] + phi_k
+        z[t] = z_prev[t] + phi_k[t]
+
+    # all steps at once
+    z_phi_q = np.einsum("tbm,tbm->tb", z, phi_q)
+    y = np.einsum("tbhm,tbm->tbh", S, phi_q) / z_phi_q[:, :, None]
+
+    state = {"S": S_rows[-1].copy(), "z": z_rows[-1].copy()}
     return y[0], state
 
 
@@ -249,7 +280,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T, D = size["T"], size["D"]
+    T, M, D = size["T"], size["M"], size["D"]
     dot_x = dot_inputs["x"]
     W_q, W_k, W_v, Omega = params["W_q"], params["W_k"], params["W_v"], params["Omega"]
     dot_W_q, dot_W_k, dot_W_v = dot_params["W_q"], dot_params["W_k"], dot_params["W_v"]
@@ -258,6 +289,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     z_rows, z_prev, z = carried(state["z"], T)
     dot_S_rows, dot_S_prev, dot_S = carried(dot_state["S"], T)
     dot_z_rows, dot_z_prev, dot_z = carried(dot_state["z"], T)
+    dot_Omega2 = np.concatenate([Omega.T, dot_Omega.T], axis=-1)
 
     # all steps at once
     q = times(x, W_q.T) / D**0.25
@@ -280,12 +312,18 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         (dot_a - 0.5 * dot_q_q_q[:, :, None] - 0.5 * dot_q_q_q2[:, :, None] - dot_max_a[:, :, None])
         * phi_q
     )
+    parts = times(k, dot_Omega2)
     k_k = np.einsum("tbd,tbd->tb", k, k)
     dot_k_k_k = np.einsum("tbd,tbd->tb", dot_k, k)
     dot_k_k_k2 = np.einsum("tbd,tbd->tb", k, dot_k)
-    phi_k = np.exp(times(k, Omega.T) - 0.5 * k_k[:, :, None])
+    phi_k = np.exp(parts[..., :M] - 0.5 * k_k[:, :, None])
     dot_phi_k = (
-        (times(k, dot_Omega.T) + times(dot_k, Omega.T) - 0.5 * dot_k_k_k[:, :, None] - 0.5 * dot_k_k_k2[:, :, None])
+        (
+            parts[..., M:2 * M]
+            + times(dot_k, Omega.T)
+            - 0.5 * dot_k_k_k[:, :, None]
+            - 0.5 * dot_k_k_k2[:, :, None]
+        )
         * phi_k
     )
     v_phi_k = v[:, :, :, None] * phi_k[:, :, None]
@@ -309,7 +347,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_z_phi_q_phi_q = np.einsum("tbm,tbm->tb", z, dot_phi_q)
     y = S_phi_q / z_phi_q[:, :, None]
     dot_y = (
-        (np.einsum("tbhm,tbm->tbh", dot_S, phi_q) + np.einsum("tbhm,tbm->tbh", S, dot_phi_q)) / z_phi_q[:, :, None]
+        (np.einsum("tbhm,tbm->tbh", dot_S, phi_q) + np.einsum("tbhm,tbm->tbh", S, dot_phi_q))
+        / z_phi_q[:, :, None]
         - (dot_z_phi_q_z[:, :, None] + dot_z_phi_q_phi_q[:, :, None]) * S_phi_q / z_phi_q[:, :, None]**2
     )
 
@@ -356,10 +395,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     max_a = np.einsum("tbm,tbm->tb", a, a_argmax)
     dot_max_a = np.einsum("tbm,tbm->tb", dot_a, a_argmax)
     dot_phi_q_pre = (
-        dot_a
-        - 0.5 * dot_q_q_q[:, :, None]
-        - 0.5 * dot_q_q_q2[:, :, None]
-        - dot_max_a[:, :, None]
+        dot_a - 0.5 * dot_q_q_q[:, :, None] - 0.5 * dot_q_q_q2[:, :, None] - dot_max_a[:, :, None]
     )
     phi_q = np.exp(a - 0.5 * q_q[:, :, None] - max_a[:, :, None])
     dot_phi_q = dot_phi_q_pre * phi_q
@@ -397,7 +433,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_z_phi_q = -np.einsum("tbh,tbh->tb", dy, S_phi_q) / z_phi_q**2
     d_dot_y_by_z_phi_q = (
         dy
-        * (2 * dot_z_phi_q[:, :, None] * S_phi_q / z_phi_q[:, :, None]**3 - dot_S_phi_q / z_phi_q[:, :, None]**2)
+        * (
+            2 * dot_z_phi_q[:, :, None] * S_phi_q / z_phi_q[:, :, None]**3
+            - dot_S_phi_q / z_phi_q[:, :, None]**2
+        )
     )
     d_z_phi_q = d_dot_y_by_z_phi_q.sum(axis=2)
     d_dot_S_phi_q = dy / z_phi_q[:, :, None]
@@ -405,7 +444,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_phi_q = np.einsum("tbh,tbhm->tbm", d_dot_S_phi_q, S) + d_dot_z_phi_q[:, :, None] * z
     d_dot_phi_q_pre = d_dot_phi_q * phi_q
     d_phi_q_pre = (
-        (d_dot_phi_q * dot_phi_q_pre + np.einsum("tbh,tbhm->tbm", d_S_phi_q, S) + np.einsum("tbh,tbhm->tbm", d_dot_S_phi_q, dot_S) + d_z_phi_q[:, :, None] * z + d_dot_z_phi_q[:, :, None] * dot_z)
+        (
+            d_dot_phi_q * dot_phi_q_pre
+            + np.einsum("tbh,tbhm->tbm", d_S_phi_q, S)
+            + np.einsum("tbh,tbhm->tbm", d_dot_S_phi_q, dot_S)
+            + d_z_phi_q[:, :, None] * z
+            + d_dot_z_phi_q[:, :, None] * dot_z
+        )
         * phi_q
     )
     d_dot_max_a = -d_dot_phi_q_pre.sum(axis=2)
@@ -416,7 +461,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_a = d_max_a[:, :, None] * a_argmax + d_phi_q_pre
     d_dot_W_q_x = (times(d_dot_a, Omega) + 2 * d_dot_q_q[:, :, None] * q) / D**0.25
     d_W_q_x = (
-        (times(d_a, Omega) + times(d_dot_a, dot_Omega) - d_q_q_phi_q_pre[:, :, None] * q + 2 * d_dot_q_q[:, :, None] * dot_q)
+        (
+            times(d_a, Omega)
+            + times(d_dot_a, dot_Omega)
+            - d_q_q_phi_q_pre[:, :, None] * q
+            + 2 * d_dot_q_q[:, :, None] * dot_q
+        )
         / D**0.25
     )
     d_x_W_q_x = times(d_W_q_x, W_q)
@@ -450,7 +500,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_phi_k = np.einsum("tbhm,tbh->tbm", d_dot_S, v) + d_dot_z
     d_dot_phi_k_pre = d_dot_phi_k * phi_k
     d_phi_k_pre = (
-        (d_dot_phi_k * dot_phi_k_pre + np.einsum("tbhm,tbh->tbm", d_S, v) + np.einsum("tbhm,tbh->tbm", d_dot_S, dot_v) + d_z)
+        (
+            d_dot_phi_k * dot_phi_k_pre
+            + np.einsum("tbhm,tbh->tbm", d_S, v)
+            + np.einsum("tbhm,tbh->tbm", d_dot_S, dot_v)
+            + d_z
+        )
         * phi_k
     )
     d_dot_k_k = -0.5 * (d_dot_phi_k_pre.sum(axis=2))
@@ -459,7 +514,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_v = np.einsum("tbhm,tbm->tbh", d_S, phi_k) + np.einsum("tbhm,tbm->tbh", d_dot_S, dot_phi_k)
     d_dot_W_k_x = (times(d_dot_phi_k_pre, Omega) + 2 * d_dot_k_k[:, :, None] * k) / D**0.25
     d_W_k_x = (
-        (times(d_phi_k_pre, Omega) + times(d_dot_phi_k_pre, dot_Omega) - d_k_k_phi_k_pre[:, :, None] * k + 2 * d_dot_k_k[:, :, None] * dot_k)
+        (
+            times(d_phi_k_pre, Omega)
+            + times(d_dot_phi_k_pre, dot_Omega)
+            - d_k_k_phi_k_pre[:, :, None] * k
+            + 2 * d_dot_k_k[:, :, None] * dot_k
+        )
         / D**0.25
     )
     d_x = (
@@ -495,9 +555,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     return dot_dparams, d_x, dot_dstart
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

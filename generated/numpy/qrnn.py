@@ -203,8 +203,31 @@ def infer(params, x, state=None):
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    V_z, W_z, V_f, W_f, V_o = params["V_z"], params["W_z"], params["V_f"], params["W_f"], params["V_o"]
+    W_o = params["W_o"]
+    c_rows, c_prev, c = carried(state["c"], T)
+    x_now_rows, x_prev, x_now = carried(state["x"], T)
+
+    # all steps at once
+    x_now[:] = x
+    z = np.tanh(times(x_prev, V_z.T) + times(x, W_z.T))
+    f = sigmoid(times(x_prev, V_f.T) + times(x, W_f.T))
+    o = sigmoid(times(x_prev, V_o.T) + times(x, W_o.T))
+    c_in = (1 - f) * z
+
+    for t in range(T):
+        # c = f * c[t-1] + (1 - f) * z
+        c[t] = f[t] * c_prev[t] + c_in[t]
+
+    # all steps at once
+    h = o * c
+
+    state = {"c": c_rows[-1].copy(), "x": x_now_rows[-1].copy()}
+    return h[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -236,16 +259,31 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     o = sigmoid(times(x_prev, V_o.T) + times(x, W_o.T))
     dot_x_now[:] = dot_x
     dot_z = (
-        (times(x_prev, dot_V_z.T) + times(dot_x_prev, V_z.T) + times(x, dot_W_z.T) + times(dot_x, W_z.T))
+        (
+            times(x_prev, dot_V_z.T)
+            + times(dot_x_prev, V_z.T)
+            + times(x, dot_W_z.T)
+            + times(dot_x, W_z.T)
+        )
         * (1 - z**2)
     )
     dot_f = (
-        (times(x_prev, dot_V_f.T) + times(dot_x_prev, V_f.T) + times(x, dot_W_f.T) + times(dot_x, W_f.T))
+        (
+            times(x_prev, dot_V_f.T)
+            + times(dot_x_prev, V_f.T)
+            + times(x, dot_W_f.T)
+            + times(dot_x, W_f.T)
+        )
         * f
         * (1 - f)
     )
     dot_o = (
-        (times(x_prev, dot_V_o.T) + times(dot_x_prev, V_o.T) + times(x, dot_W_o.T) + times(dot_x, W_o.T))
+        (
+            times(x_prev, dot_V_o.T)
+            + times(dot_x_prev, V_o.T)
+            + times(x, dot_W_o.T)
+            + times(dot_x, W_o.T)
+        )
         * o
         * (1 - o)
     )
@@ -296,24 +334,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     o = sigmoid(times(x_prev, V_o.T) + times(x, W_o.T))
     dot_x_now[:] = dot_x
     dot_z_pre = (
-        times(x_prev, dot_V_z.T)
-        + times(dot_x_prev, V_z.T)
-        + times(x, dot_W_z.T)
-        + times(dot_x, W_z.T)
+        times(x_prev, dot_V_z.T) + times(dot_x_prev, V_z.T) + times(x, dot_W_z.T) + times(dot_x, W_z.T)
     )
     dot_z = dot_z_pre * (1 - z**2)
     dot_f_pre = (
-        times(x_prev, dot_V_f.T)
-        + times(dot_x_prev, V_f.T)
-        + times(x, dot_W_f.T)
-        + times(dot_x, W_f.T)
+        times(x_prev, dot_V_f.T) + times(dot_x_prev, V_f.T) + times(x, dot_W_f.T) + times(dot_x, W_f.T)
     )
     dot_f = dot_f_pre * f * (1 - f)
     dot_o_pre = (
-        times(x_prev, dot_V_o.T)
-        + times(dot_x_prev, V_o.T)
-        + times(x, dot_W_o.T)
-        + times(dot_x, W_o.T)
+        times(x_prev, dot_V_o.T) + times(dot_x_prev, V_o.T) + times(x, dot_W_o.T) + times(dot_x, W_o.T)
     )
     dot_o = dot_o_pre * o * (1 - o)
     c_in = (1 - f) * z
@@ -353,7 +382,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_f = d_dot_c * (c_prev - z)
     d_dot_f_pre = d_dot_f * f * (1 - f)
     d_f_pre = (
-        (d_dot_f * (dot_f_pre * (1 - f) - dot_f_pre * f) + d_c * (c_prev - z) + d_dot_c * (dot_c_prev - dot_z))
+        (
+            d_dot_f * (dot_f_pre * (1 - f) - dot_f_pre * f)
+            + d_c * (c_prev - z)
+            + d_dot_c * (dot_c_prev - dot_z)
+        )
         * f
         * (1 - f)
     )
@@ -415,9 +448,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

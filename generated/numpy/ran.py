@@ -100,17 +100,19 @@ def forward(params, x, state=None):
     h_rows, h_prev, h = carried(state["h"], T)
     c_rows, c_prev, c = carried(state["c"], T)
     i, f = (np.empty((T, B, H), dtype) for _ in range(2))
+    U_if = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T], axis=-1))
 
     # all steps at once
     g = times(x, W_c.T)
-    i_in = times(x, W_i.T) + b_i
-    f_in = times(x, W_f.T) + b_f
+    i_in = times(x, W_i.T, b_i)
+    f_in = times(x, W_f.T, b_f)
 
     for t in range(T):
+        U_if_h = h_prev[t] @ U_if
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        i[t] = sigmoid(h_prev[t] @ U_i.T + i_in[t])
+        i[t] = sigmoid(U_if_h[..., :H] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        f[t] = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        f[t] = sigmoid(U_if_h[..., H:2 * H] + f_in[t])
         # c = i * g + f * c[t-1]
         c[t] = i[t] * g[t] + f[t] * c_prev[t]
         # h = tanh(c)
@@ -135,7 +137,10 @@ def backward(params, tape, dy, dstate=None):
     T, B, H = size["T"], size["B"], size["H"]
     W_c, W_i, U_i, W_f, U_f = params["W_c"], params["W_i"], params["U_i"], params["W_f"], params["U_f"]
     x, h_prev, c_prev, g, i, f, h = tape.x, tape.h_prev, tape.c_prev, tape.g, tape.i, tape.f, tape.h
-    d_c, d_f_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(3))
+    d_c = np.empty((T, B, H), dtype)
+    d_if_pre = np.empty((T, B, 2 * H), dtype)
+    W_if = np.concatenate([W_i.T, W_f.T], axis=-1)
+    U_if = np.concatenate([U_i.T, U_f.T], axis=-1)
 
     # all steps at once
     dh_dc = 1 - h**2
@@ -148,32 +153,36 @@ def backward(params, tape, dy, dstate=None):
         # through c = i * g + f * c[t-1]
         d_c[t] = d_c_next + (dy[t] + d_h_next) * dh_dc[t]
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        d_f_pre[t] = d_c[t] * dc_df_pre[t]
+        d_f_pre = d_c[t] * dc_df_pre[t]
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        d_i_pre[t] = d_c[t] * dc_di_pre[t]
-        d_h_prev = d_i_pre[t] @ U_i + d_f_pre[t] @ U_f
+        d_i_pre = d_c[t] * dc_di_pre[t]
+        np.concatenate([d_i_pre, d_f_pre], axis=-1, out=d_if_pre[t])
+        d_h_prev = d_if_pre[t] @ U_if.T
         d_c_prev = d_c[t] * f[t]
         d_h_next, d_c_next = d_h_prev, d_c_prev
 
     # all steps at once
     d_g = d_c * i
-    d_x = times(d_g, W_c) + times(d_i_pre, W_i) + times(d_f_pre, W_f)
+    d_x = times(d_if_pre, W_if.T) + times(d_g, W_c)
     d_W_c = outer_sum(d_g, x)
-    d_W_i = outer_sum(d_i_pre, x)
-    d_U_i = outer_sum(d_i_pre, h_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f = outer_sum(d_f_pre, x)
-    d_U_f = outer_sum(d_f_pre, h_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
+    d_W_if = outer_sum(x, d_if_pre)
+    d_W_i = d_W_if[..., :H].T
+    d_U_if = outer_sum(h_prev, d_if_pre)
+    d_U_i = d_U_if[..., :H].T
+    d_b_if = d_if_pre.sum(axis=(0, 1))
+    d_b_i = d_b_if[..., :H]
+    d_W_f = d_W_if[..., H:2 * H].T
+    d_U_f = d_U_if[..., H:2 * H].T
+    d_b_f = d_b_if[..., H:2 * H]
 
     dparams = {
         "W_c": d_W_c,
-        "W_i": d_W_i,
-        "U_i": d_U_i,
-        "b_i": d_b_i,
-        "W_f": d_W_f,
-        "U_f": d_U_f,
-        "b_f": d_b_f,
+        "W_i": d_W_i.copy(),
+        "U_i": d_U_i.copy(),
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f.copy(),
+        "U_f": d_U_f.copy(),
+        "b_f": d_b_f.copy(),
     }
     dstart = {"h": d_h_next, "c": d_c_next}
     return dparams, d_x, dstart
@@ -186,20 +195,24 @@ def infer(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
-    T = size["T"]
+    T, H = size["T"], size["H"]
     W_c, W_i, U_i, b_i, W_f = params["W_c"], params["W_i"], params["U_i"], params["b_i"], params["W_f"]
     U_f, b_f = params["U_f"], params["b_f"]
     h_rows, h_prev, h = carried(state["h"], T)
+    W_cif = np.concatenate([W_c.T, W_i.T, W_f.T], axis=-1)
+    U_if = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T], axis=-1))
 
     # all steps at once
-    g = times(x, W_c.T)
-    c_in = times(x, W_f.T) + b_f
-    c_in2 = times(x, W_i.T) + b_i
+    g_W_i_x_W_f_x = times(x, W_cif)
+    g = g_W_i_x_W_f_x[..., :H]
+    c_in = g_W_i_x_W_f_x[..., 2 * H:3 * H] + b_f
+    c_in2 = g_W_i_x_W_f_x[..., H:2 * H] + b_i
 
     c_prev = state["c"]
     for t in range(T):
+        U_if_h = h_prev[t] @ U_if
         # c = i * g + f * c[t-1]
-        c = sigmoid(h_prev[t] @ U_i.T + c_in2[t]) * g[t] + sigmoid(h_prev[t] @ U_f.T + c_in[t]) * c_prev
+        c = sigmoid(U_if_h[..., :H] + c_in2[t]) * g[t] + sigmoid(U_if_h[..., H:2 * H] + c_in[t]) * c_prev
         # h = tanh(c)
         h[t] = np.tanh(c)
         c_prev = c
@@ -210,8 +223,29 @@ def infer(params, x, state=None):
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_c, W_i, U_i, b_i, W_f = params["W_c"], params["W_i"], params["U_i"], params["b_i"], params["W_f"]
+    U_f, b_f = params["U_f"], params["b_f"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    g = times(x, W_c.T)
+    c_in = times(x, W_f.T, b_f)
+    c_in2 = times(x, W_i.T, b_i)
+
+    c_prev = state["c"]
+    for t in range(T):
+        # c = i * g + f * c[t-1]
+        c = sigmoid(h_prev[t] @ U_i.T + c_in2[t]) * g[t] + sigmoid(h_prev[t] @ U_f.T + c_in[t]) * c_prev
+        # h = tanh(c)
+        h[t] = np.tanh(c)
+        c_prev = c
+
+    state = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -225,7 +259,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     dot_x = dot_inputs["x"]
     W_c, W_i, U_i, b_i, W_f = params["W_c"], params["W_i"], params["U_i"], params["b_i"], params["W_f"]
     U_f, b_f = params["U_f"], params["b_f"]
@@ -234,30 +268,46 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_b_f = dot_params["b_f"]
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    W_c_T = W_c.T
+    W_i_T = W_i.T
+    W_f_T = W_f.T
+    parts = np.concatenate([W_c_T, dot_W_c.T, W_i_T, dot_W_i.T, W_f_T, dot_W_f.T], axis=-1)
+    W_cif = np.concatenate([W_c_T, W_i_T, W_f_T], axis=-1)
+    U_i_T = U_i.T
+    U_f_T = U_f.T
+    parts3 = np.ascontiguousarray(np.concatenate([U_i_T, dot_U_i.T, U_f_T, dot_U_f.T], axis=-1))
+    U_if = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T], axis=-1))
 
     # all steps at once
-    g = times(x, W_c.T)
-    dot_g = times(x, dot_W_c.T) + times(dot_x, W_c.T)
-    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
-    i_in = times(x, W_i.T) + b_i
-    f_in = times(x, W_f.T) + b_f
+    parts2 = times(x, parts)
+    g = parts2[..., :H]
+    dot_g_W_i_x_W_f_x_x = times(dot_x, W_cif)
+    dot_g = parts2[..., H:2 * H] + dot_g_W_i_x_W_f_x_x[..., :H]
+    dot_W_i_x = parts2[..., 3 * H:4 * H] + dot_g_W_i_x_W_f_x_x[..., H:2 * H]
+    dot_W_f_x = parts2[..., 5 * H:6 * H] + dot_g_W_i_x_W_f_x_x[..., 2 * H:3 * H]
+    i_in = parts2[..., 2 * H:3 * H] + b_i
+    f_in = parts2[..., 4 * H:5 * H] + b_f
     dot_c_in = dot_W_f_x + dot_b_f
     dot_c_in2 = dot_W_i_x + dot_b_i
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
     for t in range(T):
+        parts4 = h_prev[t] @ parts3
+        dot_U_if_h_h_prev = dot_h_prev[t] @ U_if
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        i = sigmoid(h_prev[t] @ U_i.T + i_in[t])
+        i = sigmoid(parts4[..., :H] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        f = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        f = sigmoid(parts4[..., 2 * H:3 * H] + f_in[t])
         # c = i * g + f * c[t-1]
         c = i * g[t] + f * c_prev
         dot_c = (
-            (h_prev[t] @ dot_U_i.T + dot_h_prev[t] @ U_i.T + dot_c_in2[t]) * i * (1 - i) * g[t]
+            (parts4[..., H:2 * H] + dot_U_if_h_h_prev[..., :H] + dot_c_in2[t]) * i * (1 - i) * g[t]
             + i * dot_g[t]
-            + (h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T + dot_c_in[t]) * f * (1 - f) * c_prev
+            + (parts4[..., 3 * H:4 * H] + dot_U_if_h_h_prev[..., H:2 * H] + dot_c_in[t])
+            * f
+            * (1 - f)
+            * c_prev
             + f * dot_c_prev
         )
         # h = tanh(c)
@@ -294,6 +344,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
     dot_i_pre, i, dot_i, dot_f_pre, f, dot_f = (np.empty((T, B, H), dtype) for _ in range(6))
+    U_i_T = U_i.T
+    U_f_T = U_f.T
+    parts = np.ascontiguousarray(np.concatenate([U_i_T, dot_U_i.T, U_f_T, dot_U_f.T], axis=-1))
+    U_if = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T], axis=-1))
 
     # all steps at once
     g = times(x, W_c.T)
@@ -301,18 +355,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
     dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
     dot_i_pre_in = dot_W_i_x + dot_b_i
-    i_in = times(x, W_i.T) + b_i
+    i_in = times(x, W_i.T, b_i)
     dot_f_pre_in = dot_W_f_x + dot_b_f
-    f_in = times(x, W_f.T) + b_f
+    f_in = times(x, W_f.T, b_f)
 
     for t in range(T):
+        parts2 = h_prev[t] @ parts
+        dot_U_if_h_h_prev = dot_h_prev[t] @ U_if
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        dot_i_pre[t] = h_prev[t] @ dot_U_i.T + dot_h_prev[t] @ U_i.T + dot_i_pre_in[t]
-        i[t] = sigmoid(h_prev[t] @ U_i.T + i_in[t])
+        dot_i_pre[t] = parts2[..., H:2 * H] + dot_U_if_h_h_prev[..., :H] + dot_i_pre_in[t]
+        i[t] = sigmoid(parts2[..., :H] + i_in[t])
         dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        dot_f_pre[t] = h_prev[t] @ dot_U_f.T + dot_h_prev[t] @ U_f.T + dot_f_pre_in[t]
-        f[t] = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        dot_f_pre[t] = parts2[..., 3 * H:4 * H] + dot_U_if_h_h_prev[..., H:2 * H] + dot_f_pre_in[t]
+        f[t] = sigmoid(parts2[..., 2 * H:3 * H] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # c = i * g + f * c[t-1]
         c[t] = i[t] * g[t] + f[t] * c_prev[t]
@@ -320,7 +376,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # h = tanh(c)
         h[t] = np.tanh(c[t])
         dot_h[t] = dot_c[t] * (1 - h[t]**2)
-    d_dot_c, d_c, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(6))
+    d_dot_c, d_c = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_i_dot_i_f_dot_f_pre = np.empty((T, B, 4 * H), dtype)
+    parts3 = np.concatenate([W_i.T, dot_W_i.T, W_f.T, dot_W_f.T], axis=-1)
+    parts = np.concatenate([U_i.T, dot_U_i.T, U_f.T, dot_U_f.T], axis=-1)
 
     # all steps at once
     ddot_h_ddot_c = 1 - h**2
@@ -342,47 +401,44 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_c[t] = d_c_next + (d_h_next + d_dot_h * ddot_h_dc[t]) * ddot_h_ddot_c[t]
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         d_dot_f = d_dot_c[t] * c_prev[t]
-        d_dot_f_pre[t] = d_dot_f * ddot_f_ddot_f_pre[t]
-        d_f_pre[t] = (
+        d_dot_f_pre = d_dot_f * ddot_f_ddot_f_pre[t]
+        d_f_pre = (
             (d_dot_f * ddot_f_df_pre[t] + d_c[t] * c_prev[t] + d_dot_c[t] * dot_c_prev[t])
             * ddot_f_ddot_f_pre[t]
         )
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
         d_dot_i = d_dot_c[t] * g[t]
-        d_dot_i_pre[t] = d_dot_i * ddot_i_ddot_i_pre[t]
-        d_i_pre[t] = (
-            (d_dot_i * ddot_i_di_pre[t] + d_c[t] * g[t] + d_dot_c[t] * dot_g[t])
-            * ddot_i_ddot_i_pre[t]
+        d_dot_i_pre = d_dot_i * ddot_i_ddot_i_pre[t]
+        d_i_pre = (
+            (d_dot_i * ddot_i_di_pre[t] + d_c[t] * g[t] + d_dot_c[t] * dot_g[t]) * ddot_i_ddot_i_pre[t]
         )
-        d_h_prev = d_i_pre[t] @ U_i + d_dot_i_pre[t] @ dot_U_i + d_f_pre[t] @ U_f + d_dot_f_pre[t] @ dot_U_f
+        np.concatenate([d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre], axis=-1, out=d_i_dot_i_f_dot_f_pre[t])
+        d_h_prev = d_i_dot_i_f_dot_f_pre[t] @ parts.T
         d_c_prev = d_c[t] * f[t] + d_dot_c[t] * dot_f[t]
-        d_dot_h_prev = d_dot_i_pre[t] @ U_i + d_dot_f_pre[t] @ U_f
+        d_dot_h_prev = d_dot_i_pre @ U_i + d_dot_f_pre @ U_f
         d_dot_c_prev = d_dot_c[t] * f[t]
         d_h_next, d_c_next, d_dot_h_next, d_dot_c_next = d_h_prev, d_c_prev, d_dot_h_prev, d_dot_c_prev
 
     # all steps at once
+    d_i_pre_steps = d_i_dot_i_f_dot_f_pre[..., :H]
+    d_dot_i_pre_steps = d_i_dot_i_f_dot_f_pre[..., H:2 * H]
+    d_f_pre_steps = d_i_dot_i_f_dot_f_pre[..., 2 * H:3 * H]
+    d_dot_f_pre_steps = d_i_dot_i_f_dot_f_pre[..., 3 * H:4 * H]
     d_dot_g = d_dot_c * i
     d_g = d_c * i + d_dot_c * dot_i
-    d_x = (
-        times(d_g, W_c)
-        + times(d_dot_g, dot_W_c)
-        + times(d_i_pre, W_i)
-        + times(d_dot_i_pre, dot_W_i)
-        + times(d_f_pre, W_f)
-        + times(d_dot_f_pre, dot_W_f)
-    )
+    d_x = times(d_i_dot_i_f_dot_f_pre, parts3.T) + times(d_g, W_c) + times(d_dot_g, dot_W_c)
     d_W_c_g = outer_sum(d_g, x)
     d_W_c_dot_g_x = outer_sum(d_dot_g, dot_x)
-    d_W_i_W_i_x = outer_sum(d_i_pre, x)
-    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre, dot_x)
-    d_U_i_U_i_h = outer_sum(d_i_pre, h_prev)
-    d_U_i_dot_U_i_h_h_prev = outer_sum(d_dot_i_pre, dot_h_prev)
-    d_b_i = d_i_pre.sum(axis=(0, 1))
-    d_W_f_W_f_x = outer_sum(d_f_pre, x)
-    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre, dot_x)
-    d_U_f_U_f_h = outer_sum(d_f_pre, h_prev)
-    d_U_f_dot_U_f_h_h_prev = outer_sum(d_dot_f_pre, dot_h_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
+    d_W_i_W_i_x = outer_sum(d_i_pre_steps, x)
+    d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre_steps, dot_x)
+    d_U_i_U_i_h = outer_sum(d_i_pre_steps, h_prev)
+    d_U_i_dot_U_i_h_h_prev = outer_sum(d_dot_i_pre_steps, dot_h_prev)
+    d_b_i = d_i_pre_steps.sum(axis=(0, 1))
+    d_W_f_W_f_x = outer_sum(d_f_pre_steps, x)
+    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre_steps, dot_x)
+    d_U_f_U_f_h = outer_sum(d_f_pre_steps, h_prev)
+    d_U_f_dot_U_f_h_h_prev = outer_sum(d_dot_f_pre_steps, dot_h_prev)
+    d_b_f = d_f_pre_steps.sum(axis=(0, 1))
     d_W_c = d_W_c_g + d_W_c_dot_g_x
     d_W_i = d_W_i_W_i_x + d_W_i_dot_W_i_x_x
     d_U_i = d_U_i_U_i_h + d_U_i_dot_U_i_h_h_prev
@@ -408,9 +464,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

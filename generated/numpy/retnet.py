@@ -197,8 +197,20 @@ def backward(params, tape, dy, dstate=None):
     d_S_b_arg1 = np.einsum("tbhk,tbh->tbk", d_S_b, v)
     d_S_a_arg1 = np.einsum("tbhk,tbh->tbk", d_S_a, v)
     d_C_pre = (
-        np.cos(C_pre) * (np.einsum("tbk,tbk->tk", d_S_b_arg1, k_a) - np.einsum("tbk,tbk->tk", d_S_a_arg1, k_b) - d_D_y_arg + d_D_y_arg2)
-        - (np.einsum("tbk,tbk->tk", d_S_a_arg1, k_a) + np.einsum("tbk,tbk->tk", d_S_b_arg1, k_b) + d_C_y_arg + d_C_y_arg2) * np.sin(C_pre)
+        np.cos(C_pre)
+        * (
+            np.einsum("tbk,tbk->tk", d_S_b_arg1, k_a)
+            - np.einsum("tbk,tbk->tk", d_S_a_arg1, k_b)
+            - d_D_y_arg
+            + d_D_y_arg2
+        )
+        - (
+            np.einsum("tbk,tbk->tk", d_S_a_arg1, k_a)
+            + np.einsum("tbk,tbk->tk", d_S_b_arg1, k_b)
+            + d_C_y_arg
+            + d_C_y_arg2
+        )
+        * np.sin(C_pre)
     )
     d_v = np.einsum("tbhk,tbk->tbh", d_S_a, S_a_arg1) + np.einsum("tbhk,tbk->tbh", d_S_b, S_b_arg1)
     d_k_b = d_S_b_arg1 * C[:, None] - d_S_a_arg1 * D[:, None]
@@ -251,12 +263,10 @@ def infer(params, x, state=None, t=0):
     C = np.cos(C_pre)
     D = np.sin(C_pre)
     v_S_a_arg1 = (
-        v[:, :, :, None]
-        * (k_a[:, :, None] * C[:, None, None] - k_b[:, :, None] * D[:, None, None])
+        v[:, :, :, None] * (k_a[:, :, None] * C[:, None, None] - k_b[:, :, None] * D[:, None, None])
     )
     v_S_b_arg1 = (
-        v[:, :, :, None]
-        * (k_a[:, :, None] * D[:, None, None] + k_b[:, :, None] * C[:, None, None])
+        v[:, :, :, None] * (k_a[:, :, None] * D[:, None, None] + k_b[:, :, None] * C[:, None, None])
     )
     y_arg = q_a * C[:, None] - q_b * D[:, None]
     y_arg2 = q_a * D[:, None] + C[:, None] * q_b
@@ -276,7 +286,46 @@ def infer(params, x, state=None, t=0):
 
 def step(params, x, state=None, t=0):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state, t)
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T, K = size["T"], size["K"]
+    W_qa, W_qb, W_ka, W_kb = params["W_qa"], params["W_qb"], params["W_ka"], params["W_kb"]
+    W_v, theta = params["W_v"], params["theta"]
+    steps = np.arange(t, t + T, dtype=dtype)
+    S_a_rows, S_a_prev, S_a = carried(state["S_a"], T)
+    S_b_rows, S_b_prev, S_b = carried(state["S_b"], T)
+    # k_a = (W_ka @ x) / sqrt(2 * K)
+    k_a_sqrt = dtype.type(math.sqrt(2 * K))
+
+    # all steps at once
+    q_a = times(x, W_qa.T)
+    q_b = times(x, W_qb.T)
+    k_a = times(x, W_ka.T) / k_a_sqrt
+    k_b = times(x, W_kb.T) / k_a_sqrt
+    v = times(x, W_v.T)
+    C_pre = steps[:, None] * theta
+    C = np.cos(C_pre)
+    D = np.sin(C_pre)
+    v_S_a_arg1 = (
+        v[:, :, :, None] * (k_a[:, :, None] * C[:, None, None] - k_b[:, :, None] * D[:, None, None])
+    )
+    v_S_b_arg1 = (
+        v[:, :, :, None] * (k_a[:, :, None] * D[:, None, None] + k_b[:, :, None] * C[:, None, None])
+    )
+    y_arg = q_a * C[:, None] - q_b * D[:, None]
+    y_arg2 = q_a * D[:, None] + C[:, None] * q_b
+
+    for t in range(T):
+        # S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        S_a[t] = gamma * S_a_prev[t] + v_S_a_arg1[t]
+        # S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        S_b[t] = gamma * S_b_prev[t] + v_S_b_arg1[t]
+
+    # all steps at once
+    y = np.einsum("tbhk,tbk->tbh", S_a, y_arg) + np.einsum("tbhk,tbk->tbh", S_b, y_arg2)
+
+    state = {"S_a": S_a_rows[-1].copy(), "S_b": S_b_rows[-1].copy()}
     return y[0], state
 
 
@@ -326,27 +375,33 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     v_S_a_arg1 = v[:, :, :, None] * S_a_arg1[:, :, None]
     dot_v_S_a_arg1 = (
         dot_v[:, :, :, None] * S_a_arg1[:, :, None]
-        + (dot_k_a[:, :, None] * C[:, None, None] + dot_C[:, None, None] * k_a[:, :, None] - dot_k_b[:, :, None] * D[:, None, None] - dot_D[:, None, None] * k_b[:, :, None]) * v[:, :, :, None]
+        + (
+            dot_k_a[:, :, None] * C[:, None, None]
+            + dot_C[:, None, None] * k_a[:, :, None]
+            - dot_k_b[:, :, None] * D[:, None, None]
+            - dot_D[:, None, None] * k_b[:, :, None]
+        )
+        * v[:, :, :, None]
     )
     S_b_arg1 = k_a * D[:, None] + k_b * C[:, None]
     v_S_b_arg1 = v[:, :, :, None] * S_b_arg1[:, :, None]
     dot_v_S_b_arg1 = (
         dot_v[:, :, :, None] * S_b_arg1[:, :, None]
-        + (dot_k_a[:, :, None] * D[:, None, None] + dot_D[:, None, None] * k_a[:, :, None] + dot_k_b[:, :, None] * C[:, None, None] + dot_C[:, None, None] * k_b[:, :, None]) * v[:, :, :, None]
+        + (
+            dot_k_a[:, :, None] * D[:, None, None]
+            + dot_D[:, None, None] * k_a[:, :, None]
+            + dot_k_b[:, :, None] * C[:, None, None]
+            + dot_C[:, None, None] * k_b[:, :, None]
+        )
+        * v[:, :, :, None]
     )
     y_arg = q_a * C[:, None] - q_b * D[:, None]
     dot_y_arg = (
-        dot_q_a * C[:, None]
-        + dot_C[:, None] * q_a
-        - dot_q_b * D[:, None]
-        - dot_D[:, None] * q_b
+        dot_q_a * C[:, None] + dot_C[:, None] * q_a - dot_q_b * D[:, None] - dot_D[:, None] * q_b
     )
     y_arg2 = q_a * D[:, None] + C[:, None] * q_b
     dot_y_arg2 = (
-        dot_q_a * D[:, None]
-        + dot_C[:, None] * q_b
-        + dot_q_b * C[:, None]
-        + dot_D[:, None] * q_a
+        dot_q_a * D[:, None] + dot_C[:, None] * q_b + dot_q_b * C[:, None] + dot_D[:, None] * q_a
     )
 
     for t in range(T):
@@ -418,41 +473,27 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_D = dot_C_pre * np.cos(C_pre)
     S_a_arg1 = k_a * C[:, None] - k_b * D[:, None]
     dot_S_a_arg1 = (
-        dot_k_a * C[:, None]
-        + dot_C[:, None] * k_a
-        - dot_k_b * D[:, None]
-        - dot_D[:, None] * k_b
+        dot_k_a * C[:, None] + dot_C[:, None] * k_a - dot_k_b * D[:, None] - dot_D[:, None] * k_b
     )
     v_S_a_arg1 = v[:, :, :, None] * S_a_arg1[:, :, None]
     dot_v_S_a_arg1 = (
-        dot_v[:, :, :, None] * S_a_arg1[:, :, None]
-        + dot_S_a_arg1[:, :, None] * v[:, :, :, None]
+        dot_v[:, :, :, None] * S_a_arg1[:, :, None] + dot_S_a_arg1[:, :, None] * v[:, :, :, None]
     )
     S_b_arg1 = k_a * D[:, None] + k_b * C[:, None]
     dot_S_b_arg1 = (
-        dot_k_a * D[:, None]
-        + dot_D[:, None] * k_a
-        + dot_k_b * C[:, None]
-        + dot_C[:, None] * k_b
+        dot_k_a * D[:, None] + dot_D[:, None] * k_a + dot_k_b * C[:, None] + dot_C[:, None] * k_b
     )
     v_S_b_arg1 = v[:, :, :, None] * S_b_arg1[:, :, None]
     dot_v_S_b_arg1 = (
-        dot_v[:, :, :, None] * S_b_arg1[:, :, None]
-        + dot_S_b_arg1[:, :, None] * v[:, :, :, None]
+        dot_v[:, :, :, None] * S_b_arg1[:, :, None] + dot_S_b_arg1[:, :, None] * v[:, :, :, None]
     )
     y_arg = q_a * C[:, None] - q_b * D[:, None]
     dot_y_arg = (
-        dot_q_a * C[:, None]
-        + dot_C[:, None] * q_a
-        - dot_q_b * D[:, None]
-        - dot_D[:, None] * q_b
+        dot_q_a * C[:, None] + dot_C[:, None] * q_a - dot_q_b * D[:, None] - dot_D[:, None] * q_b
     )
     y_arg2 = q_a * D[:, None] + C[:, None] * q_b
     dot_y_arg2 = (
-        dot_q_a * D[:, None]
-        + dot_C[:, None] * q_b
-        + dot_q_b * C[:, None]
-        + dot_D[:, None] * q_a
+        dot_q_a * D[:, None] + dot_C[:, None] * q_b + dot_q_b * C[:, None] + dot_D[:, None] * q_a
     )
 
     for t in range(T):
@@ -519,7 +560,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_S_b_prev = d_S_b[t] * gamma
         d_dot_S_a_prev = d_dot_S_a[t] * gamma
         d_dot_S_b_prev = d_dot_S_b[t] * gamma
-        d_S_a_next, d_S_b_next, d_dot_S_a_next, d_dot_S_b_next = d_S_a_prev, d_S_b_prev, d_dot_S_a_prev, d_dot_S_b_prev
+        d_S_a_next, d_S_b_next, d_dot_S_a_next = d_S_a_prev, d_S_b_prev, d_dot_S_a_prev
+        d_dot_S_b_next = d_dot_S_b_prev
 
     # all steps at once
     d_dot_S_b_arg1 = np.einsum("tbhk,tbh->tbk", d_dot_S_b, v)
@@ -539,8 +581,28 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         + d_dot_C_dot_y_arg2
     )
     d_C_pre = (
-        np.cos(C_pre) * (np.einsum("tbk,tbk->tk", d_S_b_arg1, k_a) - np.einsum("tbk,tbk->tk", d_S_a_arg1, k_b) - np.einsum("tbk,tbk->tk", d_dot_S_a_arg1, dot_k_b) + np.einsum("tbk,tbk->tk", d_dot_S_b_arg1, dot_k_a) - d_D_y_arg - d_D_dot_y_arg + d_D_y_arg2 + d_D_dot_y_arg2)
-        - (np.einsum("tbk,tbk->tk", d_S_a_arg1, k_a) + np.einsum("tbk,tbk->tk", d_dot_S_a_arg1, dot_k_a) + np.einsum("tbk,tbk->tk", d_S_b_arg1, k_b) + np.einsum("tbk,tbk->tk", d_dot_S_b_arg1, dot_k_b) + d_C_y_arg + d_C_dot_y_arg + d_C_y_arg2 + d_C_dot_y_arg2) * np.sin(C_pre)
+        np.cos(C_pre)
+        * (
+            np.einsum("tbk,tbk->tk", d_S_b_arg1, k_a)
+            - np.einsum("tbk,tbk->tk", d_S_a_arg1, k_b)
+            - np.einsum("tbk,tbk->tk", d_dot_S_a_arg1, dot_k_b)
+            + np.einsum("tbk,tbk->tk", d_dot_S_b_arg1, dot_k_a)
+            - d_D_y_arg
+            - d_D_dot_y_arg
+            + d_D_y_arg2
+            + d_D_dot_y_arg2
+        )
+        - (
+            np.einsum("tbk,tbk->tk", d_S_a_arg1, k_a)
+            + np.einsum("tbk,tbk->tk", d_dot_S_a_arg1, dot_k_a)
+            + np.einsum("tbk,tbk->tk", d_S_b_arg1, k_b)
+            + np.einsum("tbk,tbk->tk", d_dot_S_b_arg1, dot_k_b)
+            + d_C_y_arg
+            + d_C_dot_y_arg
+            + d_C_y_arg2
+            + d_C_dot_y_arg2
+        )
+        * np.sin(C_pre)
         - np.cos(C_pre) * d_dot_C * dot_C_pre
         - np.sin(C_pre) * dot_C_pre * d_dot_D
     )
@@ -613,9 +675,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     return dot_dparams, d_x, dot_dstart
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -327,8 +327,53 @@ def infer(params, x, state=None):
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_r, mu_r, W_k, mu_k, W_v = params["W_r"], params["mu_r"], params["W_k"], params["mu_k"], params["W_v"]
+    mu_v, u, omega, W_o = params["mu_v"], params["u"], params["omega"], params["W_o"]
+    a_rows, a_prev, a = carried(state["a"], T)
+    b_rows, b_prev, b = carried(state["b"], T)
+    m_rows, m_prev, m = carried(state["m"], T)
+    x_now_rows, x_prev, x_now = carried(state["x"], T)
+    # w = exp(omega)
+    w = np.exp(omega)
+
+    # all steps at once
+    x_now[:] = x
+    r_arg = mu_r * x + (1 - mu_r) * x_prev
+    r = sigmoid(times(r_arg, W_r.T))
+    k_arg = mu_k * x + (1 - mu_k) * x_prev
+    k = times(k_arg, W_k.T)
+    v_arg = mu_v * x + (1 - mu_v) * x_prev
+    v = times(v_arg, W_v.T)
+    q_pre = u + k
+
+    for t in range(T):
+        # m = max(m[t-1] - w, k)
+        m[t] = np.maximum(m_prev[t] - w, k[t])
+        # a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+        a_exp = np.exp(m_prev[t] - w - m[t])
+        a_exp2 = np.exp(k[t] - m[t])
+        a[t] = a_exp * a_prev[t] + a_exp2 * v[t]
+        # b = exp(m[t-1] - w - m) * b[t-1] + exp(k - m)
+        b[t] = a_exp * b_prev[t] + a_exp2
+
+    # all steps at once
+    q = np.maximum(m_prev, q_pre)
+    n_exp = np.exp(m_prev - q)
+    n_exp2 = np.exp(u - q + k)
+    o_arg = r * (n_exp * a_prev + n_exp2 * v) / (n_exp * b_prev + n_exp2)
+    o = times(o_arg, W_o.T)
+
+    state = {
+        "a": a_rows[-1].copy(),
+        "b": b_rows[-1].copy(),
+        "m": m_rows[-1].copy(),
+        "x": x_now_rows[-1].copy(),
+    }
+    return o[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -552,7 +597,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_n_exp = d_dot_n * a_prev + d_dot_d * b_prev
     d_dot_n_pre = d_dot_n_exp * n_exp
     d_n_pre = (
-        (d_dot_n_exp * dot_n_pre + d_n * a_prev + d_dot_n * dot_a_prev + d_d * b_prev + d_dot_d * dot_b_prev)
+        (
+            d_dot_n_exp * dot_n_pre
+            + d_n * a_prev
+            + d_dot_n * dot_a_prev
+            + d_d * b_prev
+            + d_dot_d * dot_b_prev
+        )
         * n_exp
     )
     d_dot_q = -d_dot_n_pre - d_dot_n_pre2
@@ -562,7 +613,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_r = d_dot_o_arg * n / d
     d_dot_W_r_r_arg = d_dot_r * r * (1 - r)
     d_W_r_r_arg = (
-        (d_dot_r * (dot_W_r_r_arg * (1 - r) - dot_W_r_r_arg * r) + d_o_arg * n / d + (dot_n / d - n * dot_d / d**2) * d_dot_o_arg)
+        (
+            d_dot_r * (dot_W_r_r_arg * (1 - r) - dot_W_r_r_arg * r)
+            + d_o_arg * n / d
+            + (dot_n / d - n * dot_d / d**2) * d_dot_o_arg
+        )
         * r
         * (1 - r)
     )
@@ -593,7 +648,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_a_exp = d_dot_a_next[t] * a_prev[t] + d_dot_b_next * b_prev[t]
         d_dot_a_pre[t] = d_dot_a_exp * a_exp[t]
         d_a_pre[t] = (
-            (d_dot_a_exp * dot_a_pre[t] + d_a_next[t] * a_prev[t] + d_dot_a_next[t] * dot_a_prev[t] + d_b_next * b_prev[t] + d_dot_b_next * dot_b_prev[t])
+            (
+                d_dot_a_exp * dot_a_pre[t]
+                + d_a_next[t] * a_prev[t]
+                + d_dot_a_next[t] * dot_a_prev[t]
+                + d_b_next * b_prev[t]
+                + d_dot_b_next * dot_b_prev[t]
+            )
             * a_exp[t]
         )
         # through m = max(m[t-1] - w, k)
@@ -694,9 +755,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -80,14 +80,16 @@ def forward(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
-    T = size["T"]
+    T, H, S = size["T"], size["H"], size["S"]
     B_, P, A, R = params["B"], params["P"], params["A"], params["R"]
     h_rows, h_prev, h = carried(state["h"], T)
     s_rows, s_prev, s = carried(state["s"], T)
+    BA = np.concatenate([B_.T, A.T], axis=-1)
 
     # all steps at once
-    A_x = times(x, A.T)
-    s_in = (1 - alpha) * (times(x, B_.T))
+    BA_x = times(x, BA)
+    A_x = BA_x[..., S:S + H]
+    s_in = (1 - alpha) * BA_x[..., :S]
 
     for t in range(T):
         # s = (1 - alpha) * (B @ x) + alpha * s[t-1]
@@ -119,6 +121,7 @@ def backward(params, tape, dy, dstate=None):
     x, h_prev, s, h = tape.x, tape.h_prev, tape.s, tape.h
     d_h_pre = np.empty((T, B, H), dtype)
     d_s = np.empty((T, B, S), dtype)
+    PR = np.ascontiguousarray(np.concatenate([P, R], axis=-1))
 
     # all steps at once
     d_h_y = dy[..., :H]
@@ -130,10 +133,11 @@ def backward(params, tape, dy, dstate=None):
     for t in reversed(range(T)):
         # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
         d_h_pre[t] = (d_h_next + d_h_y[t]) * dh_dh_pre[t]
+        d_s_P_s_h_prev = d_h_pre[t] @ PR
         # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
-        d_s[t] = d_s_next + d_h_pre[t] @ P + d_s_y[t]
+        d_s[t] = d_s_next + d_s_P_s_h_prev[..., :S] + d_s_y[t]
         # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        d_h_prev = d_h_pre[t] @ R
+        d_h_prev = d_s_P_s_h_prev[..., S:S + H]
         d_s_prev = d_s[t] * alpha
         d_h_next, d_s_next = d_h_prev, d_s_prev
 
@@ -162,6 +166,35 @@ def infer(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    T, H, S = size["T"], size["H"], size["S"]
+    B_, P, A, R = params["B"], params["P"], params["A"], params["R"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    s_rows, s_prev, s = carried(state["s"], T)
+    BA = np.concatenate([B_.T, A.T], axis=-1)
+
+    # all steps at once
+    BA_x = times(x, BA)
+    A_x = BA_x[..., S:S + H]
+    s_in = (1 - alpha) * BA_x[..., :S]
+
+    for t in range(T):
+        # s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+        s[t] = alpha * s_prev[t] + s_in[t]
+        # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        h[t] = sigmoid(s[t] @ P.T + A_x[t] + h_prev[t] @ R.T)
+
+    # all steps at once
+    y = np.concatenate([h, s], axis=-1)
+
+    last = {"h": h_rows[-1].copy(), "s": s_rows[-1].copy()}
+    return y, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
     T = size["T"]
     B_, P, A, R = params["B"], params["P"], params["A"], params["R"]
     h_rows, h_prev, h = carried(state["h"], T)
@@ -180,13 +213,7 @@ def infer(params, x, state=None):
     # all steps at once
     y = np.concatenate([h, s], axis=-1)
 
-    last = {"h": h_rows[-1].copy(), "s": s_rows[-1].copy()}
-    return y, last
-
-
-def step(params, x, state=None):
-    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
+    state = {"h": h_rows[-1].copy(), "s": s_rows[-1].copy()}
     return y[0], state
 
 
@@ -201,7 +228,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H, S = size["T"], size["H"], size["S"]
     dot_x = dot_inputs["x"]
     B_, P, A, R = params["B"], params["P"], params["A"], params["R"]
     dot_B, dot_P, dot_A, dot_R = dot_params["B"], dot_params["P"], dot_params["A"], dot_params["R"]
@@ -209,22 +236,38 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     s_rows, s_prev, s = carried(state["s"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     dot_s_rows, dot_s_prev, dot_s = carried(dot_state["s"], T)
+    B_T = B_.T
+    A_T = A.T
+    B_dot_B_A_dot_A = np.concatenate([B_T, dot_B.T, A_T, dot_A.T], axis=-1)
+    BA = np.concatenate([B_T, A_T], axis=-1)
+    dot_P2 = np.ascontiguousarray(np.concatenate([P.T, dot_P.T], axis=-1))
+    dot_R2 = np.ascontiguousarray(np.concatenate([R.T, dot_R.T], axis=-1))
 
     # all steps at once
-    dot_B_x = times(x, dot_B.T) + times(dot_x, B_.T)
-    A_x = times(x, A.T)
-    dot_A_x = times(x, dot_A.T) + times(dot_x, A.T)
-    s_in = (1 - alpha) * (times(x, B_.T))
+    parts = times(x, B_dot_B_A_dot_A)
+    dot_BA_x_x = times(dot_x, BA)
+    dot_B_x = parts[..., S:2 * S] + dot_BA_x_x[..., :S]
+    A_x = parts[..., 2 * S:2 * S + H]
+    dot_A_x = parts[..., 2 * S + H:2 * S + 2 * H] + dot_BA_x_x[..., S:S + H]
+    s_in = (1 - alpha) * parts[..., :S]
     dot_s_in = dot_B_x * (1 - alpha)
 
     for t in range(T):
         # s = (1 - alpha) * (B @ x) + alpha * s[t-1]
         s[t] = alpha * s_prev[t] + s_in[t]
         dot_s[t] = dot_s_prev[t] * alpha + dot_s_in[t]
+        P_s_dot_P_s_P = s[t] @ dot_P2
+        R_h_dot_R_h_R = h_prev[t] @ dot_R2
         # h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        h[t] = sigmoid(s[t] @ P.T + A_x[t] + h_prev[t] @ R.T)
+        h[t] = sigmoid(P_s_dot_P_s_P[..., :H] + A_x[t] + R_h_dot_R_h_R[..., :H])
         dot_h[t] = (
-            (s[t] @ dot_P.T + dot_s[t] @ P.T + dot_A_x[t] + h_prev[t] @ dot_R.T + dot_h_prev[t] @ R.T)
+            (
+                P_s_dot_P_s_P[..., H:2 * H]
+                + dot_s[t] @ P.T
+                + dot_A_x[t]
+                + R_h_dot_R_h_R[..., H:2 * H]
+                + dot_h_prev[t] @ R.T
+            )
             * h[t]
             * (1 - h[t])
         )
@@ -259,30 +302,44 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     dot_s_rows, dot_s_prev, dot_s = carried(dot_state["s"], T)
     dot_h_pre = np.empty((T, B, H), dtype)
+    B_T = B_.T
+    A_T = A.T
+    B_dot_B_A_dot_A = np.concatenate([B_T, dot_B.T, A_T, dot_A.T], axis=-1)
+    BA = np.concatenate([B_T, A_T], axis=-1)
+    dot_P2 = np.ascontiguousarray(np.concatenate([P.T, dot_P.T], axis=-1))
+    dot_R2 = np.ascontiguousarray(np.concatenate([R.T, dot_R.T], axis=-1))
 
     # all steps at once
-    dot_B_x = times(x, dot_B.T) + times(dot_x, B_.T)
-    A_x = times(x, A.T)
-    dot_A_x = times(x, dot_A.T) + times(dot_x, A.T)
-    s_in = (1 - alpha) * (times(x, B_.T))
+    parts = times(x, B_dot_B_A_dot_A)
+    dot_BA_x_x = times(dot_x, BA)
+    dot_B_x = parts[..., S:2 * S] + dot_BA_x_x[..., :S]
+    A_x = parts[..., 2 * S:2 * S + H]
+    dot_A_x = parts[..., 2 * S + H:2 * S + 2 * H] + dot_BA_x_x[..., S:S + H]
+    s_in = (1 - alpha) * parts[..., :S]
     dot_s_in = dot_B_x * (1 - alpha)
 
     for t in range(T):
         # s = (1 - alpha) * (B @ x) + alpha * s[t-1]
         s[t] = alpha * s_prev[t] + s_in[t]
         dot_s[t] = dot_s_prev[t] * alpha + dot_s_in[t]
+        P_s_dot_P_s_P = s[t] @ dot_P2
+        R_h_dot_R_h_R = h_prev[t] @ dot_R2
         # h = sigmoid(P @ s + A @ x + R @ h[t-1])
         dot_h_pre[t] = (
-            s[t] @ dot_P.T
+            P_s_dot_P_s_P[..., H:2 * H]
             + dot_s[t] @ P.T
             + dot_A_x[t]
-            + h_prev[t] @ dot_R.T
+            + R_h_dot_R_h_R[..., H:2 * H]
             + dot_h_prev[t] @ R.T
         )
-        h[t] = sigmoid(s[t] @ P.T + A_x[t] + h_prev[t] @ R.T)
+        h[t] = sigmoid(P_s_dot_P_s_P[..., :H] + A_x[t] + R_h_dot_R_h_R[..., :H])
         dot_h[t] = dot_h_pre[t] * h[t] * (1 - h[t])
-    d_dot_h_pre, d_h_pre = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_dot_h_pre2 = np.empty((T, B, 2 * H), dtype)
     d_dot_s, d_s = (np.empty((T, B, S), dtype) for _ in range(2))
+    dot_A2 = np.concatenate([A.T, dot_A.T], axis=-1)
+    dot_P2 = np.concatenate([P.T, dot_P.T], axis=-1)
+    dot_R2 = np.concatenate([R.T, dot_R.T], axis=-1)
+    PR = np.ascontiguousarray(np.concatenate([P, R], axis=-1))
 
     # all steps at once
     d_dot_h_dot_y = dy[..., :H]
@@ -297,30 +354,34 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     for t in reversed(range(T)):
         # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
         d_dot_h = d_dot_h_next + d_dot_h_dot_y[t]
-        d_dot_h_pre[t] = d_dot_h * ddot_h_ddot_h_pre[t]
-        d_h_pre[t] = (d_h_next + d_dot_h * ddot_h_dh_pre[t]) * ddot_h_ddot_h_pre[t]
+        d_dot_h_pre = d_dot_h * ddot_h_ddot_h_pre[t]
+        d_h_pre = (d_h_next + d_dot_h * ddot_h_dh_pre[t]) * ddot_h_ddot_h_pre[t]
+        np.concatenate([d_h_pre, d_dot_h_pre], axis=-1, out=d_dot_h_pre2[t])
+        d_dot_s_dot_P_s_s_h_prev = d_dot_h_pre @ PR
         # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
-        d_dot_s[t] = d_dot_s_next + d_dot_h_pre[t] @ P + d_dot_s_dot_y[t]
-        d_s[t] = d_s_next + d_h_pre[t] @ P + d_dot_h_pre[t] @ dot_P
-        d_h_prev = d_h_pre[t] @ R + d_dot_h_pre[t] @ dot_R
+        d_dot_s[t] = d_dot_s_next + d_dot_s_dot_P_s_s_h_prev[..., :S] + d_dot_s_dot_y[t]
+        d_s[t] = d_dot_h_pre2[t] @ dot_P2.T + d_s_next
+        d_h_prev = d_dot_h_pre2[t] @ dot_R2.T
         d_s_prev = d_s[t] * alpha
         # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        d_dot_h_prev = d_dot_h_pre[t] @ R
+        d_dot_h_prev = d_dot_s_dot_P_s_s_h_prev[..., S:S + H]
         d_dot_s_prev = d_dot_s[t] * alpha
         d_h_next, d_s_next, d_dot_h_next, d_dot_s_next = d_h_prev, d_s_prev, d_dot_h_prev, d_dot_s_prev
 
     # all steps at once
+    d_h_pre_steps = d_dot_h_pre2[..., :H]
+    d_dot_h_pre_steps = d_dot_h_pre2[..., H:2 * H]
     d_dot_B_x = d_dot_s * (1 - alpha)
     d_B_x = d_s * (1 - alpha)
-    d_x = times(d_B_x, B_) + times(d_dot_B_x, dot_B) + times(d_h_pre, A) + times(d_dot_h_pre, dot_A)
+    d_x = times(d_dot_h_pre2, dot_A2.T) + times(d_B_x, B_) + times(d_dot_B_x, dot_B)
     d_B_B_x = outer_sum(d_B_x, x)
     d_B_dot_B_x_x = outer_sum(d_dot_B_x, dot_x)
-    d_P_P_s = outer_sum(d_h_pre, s)
-    d_P_dot_P_s_s = outer_sum(d_dot_h_pre, dot_s)
-    d_A_A_x = outer_sum(d_h_pre, x)
-    d_A_dot_A_x_x = outer_sum(d_dot_h_pre, dot_x)
-    d_R_R_h = outer_sum(d_h_pre, h_prev)
-    d_R_dot_R_h_h_prev = outer_sum(d_dot_h_pre, dot_h_prev)
+    d_P_P_s = outer_sum(d_h_pre_steps, s)
+    d_P_dot_P_s_s = outer_sum(d_dot_h_pre_steps, dot_s)
+    d_A_A_x = outer_sum(d_h_pre_steps, x)
+    d_A_dot_A_x_x = outer_sum(d_dot_h_pre_steps, dot_x)
+    d_R_R_h = outer_sum(d_h_pre_steps, h_prev)
+    d_R_dot_R_h_h_prev = outer_sum(d_dot_h_pre_steps, dot_h_prev)
     d_B = d_B_B_x + d_B_dot_B_x_x
     d_P = d_P_P_s + d_P_dot_P_s_s
     d_A = d_A_A_x + d_A_dot_A_x_x
@@ -342,9 +403,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

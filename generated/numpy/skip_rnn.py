@@ -120,19 +120,24 @@ def forward(params, x, state=None):
     p_rows, p_prev, p = carried(state["p"], T)
     u, q = (np.empty((T, B), dtype) for _ in range(2))
     r, z, r_h, n = (np.empty((T, B, H), dtype) for _ in range(4))
+    W_rzn = np.concatenate([W_r.T, W_z.T, W_n.T], axis=-1)
+    b_rzn = np.concatenate([b_r, b_z, b_n], axis=-1)
+    U_rz = np.ascontiguousarray(np.concatenate([U_r.T, U_z.T], axis=-1))
 
     # all steps at once
-    r_in = times(x, W_r.T) + b_r
-    z_in = times(x, W_z.T) + b_z
-    n_in = times(x, W_n.T) + b_n
+    rzn_in = times(x, W_rzn, b_rzn)
+    r_in = rzn_in[..., :H]
+    z_in = rzn_in[..., H:2 * H]
+    n_in = rzn_in[..., 2 * H:3 * H]
 
     for t in range(T):
         # u = where(p[t-1] >= 0.5, 1, 0)
         u[t] = np.where(np.greater_equal(p_prev[t], 0.5), dtype.type(1), 0)
+        U_rz_h = h_prev[t] @ U_rz
         # r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        r[t] = sigmoid(h_prev[t] @ U_r.T + r_in[t])
+        r[t] = sigmoid(U_rz_h[..., :H] + r_in[t])
         # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        z[t] = sigmoid(h_prev[t] @ U_z.T + z_in[t])
+        z[t] = sigmoid(U_rz_h[..., H:2 * H] + z_in[t])
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
         r_h[t] = r[t] * h_prev[t]
         n[t] = np.tanh(r_h[t] @ U_n.T + n_in[t])
@@ -168,7 +173,9 @@ def backward(params, tape, dy, dstate=None):
     x, h_prev, p_prev, u, r, z, r_h = tape.x, tape.h_prev, tape.p_prev, tape.u, tape.r, tape.z, tape.r_h
     n, h, q = tape.n, tape.h, tape.q
     d_q_pre = np.empty((T, B), dtype)
-    d_n_pre, d_z_pre, d_r_pre = (np.empty((T, B, H), dtype) for _ in range(3))
+    d_rzn_pre = np.empty((T, B, 3 * H), dtype)
+    W_rzn = np.concatenate([W_r.T, W_z.T, W_n.T], axis=-1)
+    U_rz = np.concatenate([U_r.T, U_z.T], axis=-1)
 
     # all steps at once
     dp_dmin_q = 1 - u
@@ -192,15 +199,15 @@ def backward(params, tape, dy, dstate=None):
         # through s = (1 - z) * h[t-1] + z * n
         d_s = d_h * u[t, :, None]
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        d_n_pre[t] = d_s * ds_dn_pre[t]
-        d_r_h = d_n_pre[t] @ U_n
+        d_n_pre = d_s * ds_dn_pre[t]
+        d_r_h = d_n_pre @ U_n
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        d_z_pre[t] = d_s * ds_dz_pre[t]
+        d_z_pre = d_s * ds_dz_pre[t]
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        d_r_pre[t] = d_r_h * dr_h_dr_pre[t]
+        d_r_pre = d_r_h * dr_h_dr_pre[t]
+        np.concatenate([d_r_pre, d_z_pre, d_n_pre], axis=-1, out=d_rzn_pre[t])
         d_h_prev = (
-            d_r_pre[t] @ U_r
-            + d_z_pre[t] @ U_z
+            d_rzn_pre[t, ..., :2 * H] @ U_rz.T
             + d_r_h * r[t]
             + d_s * ds_dh_prev[t]
             + d_h * dp_dmin_q[t, :, None]
@@ -209,29 +216,32 @@ def backward(params, tape, dy, dstate=None):
         d_h_next, d_p_next = d_h_prev, d_p_prev
 
     # all steps at once
-    d_x = times(d_r_pre, W_r) + times(d_z_pre, W_z) + times(d_n_pre, W_n)
-    d_W_r = outer_sum(d_r_pre, x)
-    d_U_r = outer_sum(d_r_pre, h_prev)
-    d_b_r = d_r_pre.sum(axis=(0, 1))
-    d_W_z = outer_sum(d_z_pre, x)
-    d_U_z = outer_sum(d_z_pre, h_prev)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_n = outer_sum(d_n_pre, x)
-    d_U_n = outer_sum(d_n_pre, r_h)
-    d_b_n = d_n_pre.sum(axis=(0, 1))
+    d_x = times(d_rzn_pre, W_rzn.T)
+    d_W_rzn = outer_sum(x, d_rzn_pre)
+    d_W_r = d_W_rzn[..., :H].T
+    d_U_rz = outer_sum(h_prev, d_rzn_pre[..., :2 * H])
+    d_U_r = d_U_rz[..., :H].T
+    d_b_rzn = d_rzn_pre.sum(axis=(0, 1))
+    d_b_r = d_b_rzn[..., :H]
+    d_W_z = d_W_rzn[..., H:2 * H].T
+    d_U_z = d_U_rz[..., H:2 * H].T
+    d_b_z = d_b_rzn[..., H:2 * H]
+    d_W_n = d_W_rzn[..., 2 * H:3 * H].T
+    d_U_n = outer_sum(d_rzn_pre[..., 2 * H:3 * H], r_h)
+    d_b_n = d_b_rzn[..., 2 * H:3 * H]
     d_w_p = np.einsum("tb,tbh->h", d_q_pre, h)
     d_b_p = d_q_pre.sum(axis=(0, 1))
 
     dparams = {
-        "W_r": d_W_r,
-        "U_r": d_U_r,
-        "b_r": d_b_r,
-        "W_z": d_W_z,
-        "U_z": d_U_z,
-        "b_z": d_b_z,
-        "W_n": d_W_n,
+        "W_r": d_W_r.copy(),
+        "U_r": d_U_r.copy(),
+        "b_r": d_b_r.copy(),
+        "W_z": d_W_z.copy(),
+        "U_z": d_U_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_n": d_W_n.copy(),
         "U_n": d_U_n,
-        "b_n": d_b_n,
+        "b_n": d_b_n.copy(),
         "w_p": d_w_p,
         "b_p": np.asarray(d_b_p),
     }
@@ -246,6 +256,50 @@ def infer(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    T, H = size["T"], size["H"]
+    W_r, U_r, b_r, W_z, U_z = params["W_r"], params["U_r"], params["b_r"], params["W_z"], params["U_z"]
+    b_z, W_n, U_n, b_n, w_p = params["b_z"], params["W_n"], params["U_n"], params["b_n"], params["w_p"]
+    b_p = params["b_p"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    W_rzn = np.concatenate([W_r.T, W_z.T, W_n.T], axis=-1)
+    b_rzn = np.concatenate([b_r, b_z, b_n], axis=-1)
+    U_rz = np.ascontiguousarray(np.concatenate([U_r.T, U_z.T], axis=-1))
+
+    # all steps at once
+    r_h_z_h_in = times(x, W_rzn, b_rzn)
+    z_in = r_h_z_h_in[..., H:2 * H]
+    r_h_in = r_h_z_h_in[..., :H]
+    h_in = r_h_z_h_in[..., 2 * H:3 * H]
+
+    p_prev = state["p"]
+    for t in range(T):
+        # u = where(p[t-1] >= 0.5, 1, 0)
+        u = np.where(np.greater_equal(p_prev, 0.5), dtype.type(1), 0)
+        U_rz_h = h_prev[t] @ U_rz
+        # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+        z = sigmoid(U_rz_h[..., H:2 * H] + z_in[t])
+        # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        r_h = sigmoid(U_rz_h[..., :H] + r_h_in[t]) * h_prev[t]
+        # h = u * s + (1 - u) * h[t-1]
+        h[t] = (
+            u[:, None] * ((1 - z) * h_prev[t] + z * np.tanh(r_h @ U_n.T + h_in[t]))
+            + (1 - u[:, None]) * h_prev[t]
+        )
+        # q = sigmoid(dot(w_p, h) + b_p)
+        q = sigmoid(np.einsum("h,bh->b", w_p, h[t]) + b_p)
+        # p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
+        p = u * q + (1 - u) * (np.minimum(q, 1 - p_prev) + p_prev)
+        p_prev = p
+
+    last = {"p": p_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
     T = size["T"]
     W_r, U_r, b_r, W_z, U_z = params["W_r"], params["U_r"], params["b_r"], params["W_z"], params["U_z"]
     b_z, W_n, U_n, b_n, w_p = params["b_z"], params["W_n"], params["U_n"], params["b_n"], params["w_p"]
@@ -253,9 +307,9 @@ def infer(params, x, state=None):
     h_rows, h_prev, h = carried(state["h"], T)
 
     # all steps at once
-    z_in = times(x, W_z.T) + b_z
-    r_h_in = times(x, W_r.T) + b_r
-    h_in = times(x, W_n.T) + b_n
+    z_in = times(x, W_z.T, b_z)
+    r_h_in = times(x, W_r.T, b_r)
+    h_in = times(x, W_n.T, b_n)
 
     p_prev = state["p"]
     for t in range(T):
@@ -276,14 +330,8 @@ def infer(params, x, state=None):
         p = u * q + (1 - u) * (np.minimum(q, 1 - p_prev) + p_prev)
         p_prev = p
 
-    last = {"p": p_prev.copy(), "h": h_rows[-1].copy()}
-    return h.copy(), last
-
-
-def step(params, x, state=None):
-    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    state = {"p": p_prev.copy(), "h": h_rows[-1].copy()}
+    return h.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -297,7 +345,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     dot_x = dot_inputs["x"]
     W_r, U_r, b_r, W_z, U_z = params["W_r"], params["U_r"], params["b_r"], params["W_z"], params["U_z"]
     b_z, W_n, U_n, b_n, w_p = params["b_z"], params["W_n"], params["U_n"], params["b_n"], params["w_p"]
@@ -308,15 +356,27 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_w_p, dot_b_p = dot_params["w_p"], dot_params["b_p"]
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    W_r_T = W_r.T
+    W_z_T = W_z.T
+    W_n_T = W_n.T
+    parts = np.concatenate([W_r_T, dot_W_r.T, W_z_T, dot_W_z.T, W_n_T, dot_W_n.T], axis=-1)
+    W_rzn = np.concatenate([W_r_T, W_z_T, W_n_T], axis=-1)
+    U_r_T = U_r.T
+    U_z_T = U_z.T
+    parts3 = np.ascontiguousarray(np.concatenate([U_r_T, dot_U_r.T, U_z_T, dot_U_z.T], axis=-1))
+    U_rz = np.ascontiguousarray(np.concatenate([U_r_T, U_z_T], axis=-1))
+    dot_U_n2 = np.ascontiguousarray(np.concatenate([U_n.T, dot_U_n.T], axis=-1))
 
     # all steps at once
-    dot_W_r_x = times(x, dot_W_r.T) + times(dot_x, W_r.T)
-    dot_W_z_x = times(x, dot_W_z.T) + times(dot_x, W_z.T)
-    dot_W_n_x = times(x, dot_W_n.T) + times(dot_x, W_n.T)
-    r_in = times(x, W_r.T) + b_r
-    z_in = times(x, W_z.T) + b_z
+    parts2 = times(x, parts)
+    dot_W_rzn_x_x = times(dot_x, W_rzn)
+    dot_W_r_x = parts2[..., H:2 * H] + dot_W_rzn_x_x[..., :H]
+    dot_W_z_x = parts2[..., 3 * H:4 * H] + dot_W_rzn_x_x[..., H:2 * H]
+    dot_W_n_x = parts2[..., 5 * H:6 * H] + dot_W_rzn_x_x[..., 2 * H:3 * H]
+    r_in = parts2[..., :H] + b_r
+    z_in = parts2[..., 2 * H:3 * H] + b_z
     dot_r_h_in = dot_W_r_x + dot_b_r
-    n_in = times(x, W_n.T) + b_n
+    n_in = parts2[..., 4 * H:5 * H] + b_n
     dot_h_in = dot_W_n_x + dot_b_n
     dot_h_in2 = dot_W_z_x + dot_b_z
 
@@ -325,21 +385,32 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     for t in range(T):
         # u = where(p[t-1] >= 0.5, 1, 0)
         u = np.where(np.greater_equal(p_prev, 0.5), dtype.type(1), 0)
+        parts4 = h_prev[t] @ parts3
+        dot_U_rz_h_h_prev = dot_h_prev[t] @ U_rz
         # r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        r = sigmoid(h_prev[t] @ U_r.T + r_in[t])
+        r = sigmoid(parts4[..., :H] + r_in[t])
         # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        z = sigmoid(h_prev[t] @ U_z.T + z_in[t])
+        z = sigmoid(parts4[..., 2 * H:3 * H] + z_in[t])
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
         r_h = r * h_prev[t]
         dot_r_h = (
-            (h_prev[t] @ dot_U_r.T + dot_h_prev[t] @ U_r.T + dot_r_h_in[t]) * r * (1 - r) * h_prev[t]
+            (parts4[..., H:2 * H] + dot_U_rz_h_h_prev[..., :H] + dot_r_h_in[t]) * r * (1 - r) * h_prev[t]
             + r * dot_h_prev[t]
         )
-        n = np.tanh(r_h @ U_n.T + n_in[t])
+        parts5 = r_h @ dot_U_n2
+        n = np.tanh(parts5[..., :H] + n_in[t])
         # h = u * s + (1 - u) * h[t-1]
         h[t] = u[:, None] * ((1 - z) * h_prev[t] + z * n) + (1 - u[:, None]) * h_prev[t]
         dot_h[t] = (
-            ((h_prev[t] @ dot_U_z.T + dot_h_prev[t] @ U_z.T + dot_h_in2[t]) * z * (1 - z) * (n - h_prev[t]) + (1 - z) * dot_h_prev[t] + z * (r_h @ dot_U_n.T + dot_r_h @ U_n.T + dot_h_in[t]) * (1 - n**2)) * u[:, None]
+            (
+                (parts4[..., 3 * H:4 * H] + dot_U_rz_h_h_prev[..., H:2 * H] + dot_h_in2[t])
+                * z
+                * (1 - z)
+                * (n - h_prev[t])
+                + (1 - z) * dot_h_prev[t]
+                + z * (parts5[..., H:2 * H] + dot_r_h @ U_n.T + dot_h_in[t]) * (1 - n**2)
+            )
+            * u[:, None]
             + dot_h_prev[t] * (1 - u[:, None])
         )
         # q = sigmoid(dot(w_p, h) + b_p)
@@ -352,7 +423,11 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
         p = u * q + (1 - u) * (np.minimum(q, 1 - p_prev) + p_prev)
         dot_p = (
-            (dot_q * np.greater_equal(1 - p_prev, q).astype(dtype) - dot_p_prev * np.greater(q, 1 - p_prev).astype(dtype)) * (1 - u)
+            (
+                dot_q * np.greater_equal(1 - p_prev, q).astype(dtype)
+                - dot_p_prev * np.greater(q, 1 - p_prev).astype(dtype)
+            )
+            * (1 - u)
             + dot_q * u
             + dot_p_prev * (1 - u)
         )
@@ -391,34 +466,49 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     u, dot_q_pre, q = (np.empty((T, B), dtype) for _ in range(3))
     dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h = (np.empty((T, B, H), dtype) for _ in range(8))
     dot_n_pre, n, dot_n = (np.empty((T, B, H), dtype) for _ in range(3))
+    W_r_T = W_r.T
+    W_z_T = W_z.T
+    W_n_T = W_n.T
+    parts = np.concatenate([W_r_T, dot_W_r.T, W_z_T, dot_W_z.T, W_n_T, dot_W_n.T], axis=-1)
+    W_rzn = np.concatenate([W_r_T, W_z_T, W_n_T], axis=-1)
+    U_r_T = U_r.T
+    U_z_T = U_z.T
+    parts3 = np.ascontiguousarray(np.concatenate([U_r_T, dot_U_r.T, U_z_T, dot_U_z.T], axis=-1))
+    U_rz = np.ascontiguousarray(np.concatenate([U_r_T, U_z_T], axis=-1))
+    dot_U_n2 = np.ascontiguousarray(np.concatenate([U_n.T, dot_U_n.T], axis=-1))
 
     # all steps at once
-    dot_W_r_x = times(x, dot_W_r.T) + times(dot_x, W_r.T)
-    dot_W_z_x = times(x, dot_W_z.T) + times(dot_x, W_z.T)
-    dot_W_n_x = times(x, dot_W_n.T) + times(dot_x, W_n.T)
+    parts2 = times(x, parts)
+    dot_W_rzn_x_x = times(dot_x, W_rzn)
+    dot_W_r_x = parts2[..., H:2 * H] + dot_W_rzn_x_x[..., :H]
+    dot_W_z_x = parts2[..., 3 * H:4 * H] + dot_W_rzn_x_x[..., H:2 * H]
+    dot_W_n_x = parts2[..., 5 * H:6 * H] + dot_W_rzn_x_x[..., 2 * H:3 * H]
     dot_r_pre_in = dot_W_r_x + dot_b_r
-    r_in = times(x, W_r.T) + b_r
+    r_in = parts2[..., :H] + b_r
     dot_z_pre_in = dot_W_z_x + dot_b_z
-    z_in = times(x, W_z.T) + b_z
+    z_in = parts2[..., 2 * H:3 * H] + b_z
     dot_n_pre_in = dot_W_n_x + dot_b_n
-    n_in = times(x, W_n.T) + b_n
+    n_in = parts2[..., 4 * H:5 * H] + b_n
 
     for t in range(T):
         # u = where(p[t-1] >= 0.5, 1, 0)
         u[t] = np.where(np.greater_equal(p_prev[t], 0.5), dtype.type(1), 0)
+        parts4 = h_prev[t] @ parts3
+        dot_U_rz_h_h_prev = dot_h_prev[t] @ U_rz
         # r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        dot_r_pre[t] = h_prev[t] @ dot_U_r.T + dot_h_prev[t] @ U_r.T + dot_r_pre_in[t]
-        r[t] = sigmoid(h_prev[t] @ U_r.T + r_in[t])
+        dot_r_pre[t] = parts4[..., H:2 * H] + dot_U_rz_h_h_prev[..., :H] + dot_r_pre_in[t]
+        r[t] = sigmoid(parts4[..., :H] + r_in[t])
         dot_r[t] = dot_r_pre[t] * r[t] * (1 - r[t])
         # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        dot_z_pre[t] = h_prev[t] @ dot_U_z.T + dot_h_prev[t] @ U_z.T + dot_z_pre_in[t]
-        z[t] = sigmoid(h_prev[t] @ U_z.T + z_in[t])
+        dot_z_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_rz_h_h_prev[..., H:2 * H] + dot_z_pre_in[t]
+        z[t] = sigmoid(parts4[..., 2 * H:3 * H] + z_in[t])
         dot_z[t] = dot_z_pre[t] * z[t] * (1 - z[t])
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
         r_h[t] = r[t] * h_prev[t]
         dot_r_h[t] = dot_r[t] * h_prev[t] + dot_h_prev[t] * r[t]
-        dot_n_pre[t] = r_h[t] @ dot_U_n.T + dot_r_h[t] @ U_n.T + dot_n_pre_in[t]
-        n[t] = np.tanh(r_h[t] @ U_n.T + n_in[t])
+        parts5 = r_h[t] @ dot_U_n2
+        dot_n_pre[t] = parts5[..., H:2 * H] + dot_r_h[t] @ U_n.T + dot_n_pre_in[t]
+        n[t] = np.tanh(parts5[..., :H] + n_in[t])
         dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
         # s = (1 - z) * h[t-1] + z * n
         s = (1 - z[t]) * h_prev[t] + z[t] * n[t]
@@ -439,8 +529,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         p[t] = u[t] * q[t] + (1 - u[t]) * (p_prev[t] + min_q)
         dot_p[t] = dot_q * u[t] + dot_p_prev[t] * (1 - u[t]) + dot_min_q * (1 - u[t])
     d_dot_q_pre, d_q_pre = (np.empty((T, B), dtype) for _ in range(2))
-    d_dot_n_pre, d_n_pre, d_dot_z_pre, d_z_pre, d_dot_r_pre = (np.empty((T, B, H), dtype) for _ in range(5))
-    d_r_pre = np.empty((T, B, H), dtype)
+    d_dot_n_pre2 = np.empty((T, B, 2 * H), dtype)
+    d_r_dot_r_z_dot_z_pre = np.empty((T, B, 4 * H), dtype)
+    parts6 = np.concatenate([W_r.T, dot_W_r.T, W_z.T, dot_W_z.T], axis=-1)
+    dot_W_n2 = np.concatenate([W_n.T, dot_W_n.T], axis=-1)
+    dot_U_n2 = np.concatenate([U_n.T, dot_U_n.T], axis=-1)
+    parts3 = np.concatenate([U_r.T, dot_U_r.T, U_z.T, dot_U_z.T], axis=-1)
 
     # all steps at once
     ddot_p_ddot_min_q = 1 - u
@@ -481,29 +575,28 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_s = d_h * u[t, :, None]
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
         d_dot_n = d_dot_s * z[t]
-        d_dot_n_pre[t] = d_dot_n * ddot_n_ddot_n_pre[t]
-        d_n_pre[t] = (d_dot_n * ddot_n_dn_pre[t] + d_s * z[t] + d_dot_s * dot_z[t]) * ddot_n_ddot_n_pre[t]
-        d_dot_r_h = d_dot_n_pre[t] @ U_n
-        d_r_h = d_n_pre[t] @ U_n + d_dot_n_pre[t] @ dot_U_n
+        d_dot_n_pre = d_dot_n * ddot_n_ddot_n_pre[t]
+        d_n_pre = (d_dot_n * ddot_n_dn_pre[t] + d_s * z[t] + d_dot_s * dot_z[t]) * ddot_n_ddot_n_pre[t]
+        np.concatenate([d_n_pre, d_dot_n_pre], axis=-1, out=d_dot_n_pre2[t])
+        d_dot_r_h = d_dot_n_pre @ U_n
+        d_r_h = d_dot_n_pre2[t] @ dot_U_n2.T
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
         d_dot_z = d_dot_s * ddot_s_ddot_z[t]
-        d_dot_z_pre[t] = d_dot_z * ddot_z_ddot_z_pre[t]
-        d_z_pre[t] = (
+        d_dot_z_pre = d_dot_z * ddot_z_ddot_z_pre[t]
+        d_z_pre = (
             (d_dot_z * ddot_z_dz_pre[t] + d_s * ddot_s_ddot_z[t] + d_dot_s * ddot_s_dz_pre[t])
             * ddot_z_ddot_z_pre[t]
         )
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
         d_dot_r = d_dot_r_h * h_prev[t]
-        d_dot_r_pre[t] = d_dot_r * ddot_r_ddot_r_pre[t]
-        d_r_pre[t] = (
+        d_dot_r_pre = d_dot_r * ddot_r_ddot_r_pre[t]
+        d_r_pre = (
             (d_dot_r * ddot_r_dr_pre[t] + d_r_h * h_prev[t] + d_dot_r_h * dot_h_prev[t])
             * ddot_r_ddot_r_pre[t]
         )
+        np.concatenate([d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre], axis=-1, out=d_r_dot_r_z_dot_z_pre[t])
         d_h_prev = (
-            d_r_pre[t] @ U_r
-            + d_dot_r_pre[t] @ dot_U_r
-            + d_z_pre[t] @ U_z
-            + d_dot_z_pre[t] @ dot_U_z
+            d_r_dot_r_z_dot_z_pre[t] @ parts3.T
             + d_r_h * r[t]
             + d_dot_r_h * dot_r[t]
             + d_s * ds_dh_prev[t]
@@ -512,8 +605,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
         d_p_prev = d_min_q * dmin_q_dp_prev[t] + d_p_next * ddot_p_ddot_min_q[t]
         d_dot_h_prev = (
-            d_dot_r_pre[t] @ U_r
-            + d_dot_z_pre[t] @ U_z
+            d_dot_r_pre @ U_r
+            + d_dot_z_pre @ U_z
             + d_dot_r_h * r[t]
             + d_dot_s * ds_dh_prev[t]
             + d_dot_h * ddot_p_ddot_min_q[t, :, None]
@@ -522,29 +615,28 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_h_next, d_p_next, d_dot_h_next, d_dot_p_next = d_h_prev, d_p_prev, d_dot_h_prev, d_dot_p_prev
 
     # all steps at once
-    d_x = (
-        times(d_r_pre, W_r)
-        + times(d_dot_r_pre, dot_W_r)
-        + times(d_z_pre, W_z)
-        + times(d_dot_z_pre, dot_W_z)
-        + times(d_n_pre, W_n)
-        + times(d_dot_n_pre, dot_W_n)
-    )
-    d_W_r_W_r_x = outer_sum(d_r_pre, x)
-    d_W_r_dot_W_r_x_x = outer_sum(d_dot_r_pre, dot_x)
-    d_U_r_U_r_h = outer_sum(d_r_pre, h_prev)
-    d_U_r_dot_U_r_h_h_prev = outer_sum(d_dot_r_pre, dot_h_prev)
-    d_b_r = d_r_pre.sum(axis=(0, 1))
-    d_W_z_W_z_x = outer_sum(d_z_pre, x)
-    d_W_z_dot_W_z_x_x = outer_sum(d_dot_z_pre, dot_x)
-    d_U_z_U_z_h = outer_sum(d_z_pre, h_prev)
-    d_U_z_dot_U_z_h_h_prev = outer_sum(d_dot_z_pre, dot_h_prev)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_n_W_n_x = outer_sum(d_n_pre, x)
-    d_W_n_dot_W_n_x_x = outer_sum(d_dot_n_pre, dot_x)
-    d_U_n_U_n_r_h = outer_sum(d_n_pre, r_h)
-    d_U_n_dot_U_n_r_h_r_h = outer_sum(d_dot_n_pre, dot_r_h)
-    d_b_n = d_n_pre.sum(axis=(0, 1))
+    d_r_pre_steps = d_r_dot_r_z_dot_z_pre[..., :H]
+    d_dot_r_pre_steps = d_r_dot_r_z_dot_z_pre[..., H:2 * H]
+    d_z_pre_steps = d_r_dot_r_z_dot_z_pre[..., 2 * H:3 * H]
+    d_dot_z_pre_steps = d_r_dot_r_z_dot_z_pre[..., 3 * H:4 * H]
+    d_n_pre_steps = d_dot_n_pre2[..., :H]
+    d_dot_n_pre_steps = d_dot_n_pre2[..., H:2 * H]
+    d_x = times(d_dot_n_pre2, dot_W_n2.T) + times(d_r_dot_r_z_dot_z_pre, parts6.T)
+    d_W_r_W_r_x = outer_sum(d_r_pre_steps, x)
+    d_W_r_dot_W_r_x_x = outer_sum(d_dot_r_pre_steps, dot_x)
+    d_U_r_U_r_h = outer_sum(d_r_pre_steps, h_prev)
+    d_U_r_dot_U_r_h_h_prev = outer_sum(d_dot_r_pre_steps, dot_h_prev)
+    d_b_r = d_r_pre_steps.sum(axis=(0, 1))
+    d_W_z_W_z_x = outer_sum(d_z_pre_steps, x)
+    d_W_z_dot_W_z_x_x = outer_sum(d_dot_z_pre_steps, dot_x)
+    d_U_z_U_z_h = outer_sum(d_z_pre_steps, h_prev)
+    d_U_z_dot_U_z_h_h_prev = outer_sum(d_dot_z_pre_steps, dot_h_prev)
+    d_b_z = d_z_pre_steps.sum(axis=(0, 1))
+    d_W_n_W_n_x = outer_sum(d_n_pre_steps, x)
+    d_W_n_dot_W_n_x_x = outer_sum(d_dot_n_pre_steps, dot_x)
+    d_U_n_U_n_r_h = outer_sum(d_n_pre_steps, r_h)
+    d_U_n_dot_U_n_r_h_r_h = outer_sum(d_dot_n_pre_steps, dot_r_h)
+    d_b_n = d_n_pre_steps.sum(axis=(0, 1))
     d_w_p_w_p_h = np.einsum("tb,tbh->h", d_q_pre, h)
     d_w_p_dot_w_p_h_h = np.einsum("tb,tbh->h", d_dot_q_pre, dot_h)
     d_b_p = d_q_pre.sum(axis=(0, 1))
@@ -579,9 +671,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -135,22 +135,26 @@ def forward(params, x, state=None):
     n_rows, n_prev, n = carried(state["n"], T)
     m_rows, m_prev, m = carried(state["m"], T)
     z, o, log_i, log_f_softplus, m_pre, i, f = (np.empty((T, B, H), dtype) for _ in range(7))
+    W_zoif = np.concatenate([W_z.T, W_o.T, W_i.T, W_f.T], axis=-1)
+    R_zoif = np.ascontiguousarray(np.concatenate([R_z.T, R_o.T, R_i.T, R_f.T], axis=-1))
 
     # all steps at once
-    z_in = times(x, W_z.T) + b_z
-    o_in = times(x, W_o.T) + b_o
-    log_i_in = times(x, W_i.T) + b_i
-    log_f_pre_in = -times(x, W_f.T) - b_f
+    W_zoif_x = times(x, W_zoif)
+    z_in = W_zoif_x[..., :H] + b_z
+    o_in = W_zoif_x[..., H:2 * H] + b_o
+    log_i_in = W_zoif_x[..., 2 * H:3 * H] + b_i
+    log_f_pre_in = -W_zoif_x[..., 3 * H:4 * H] - b_f
 
     for t in range(T):
+        R_zoif_h = h_prev[t] @ R_zoif
         # z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-        z[t] = np.tanh(h_prev[t] @ R_z.T + z_in[t])
+        z[t] = np.tanh(R_zoif_h[..., :H] + z_in[t])
         # o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-        o[t] = sigmoid(h_prev[t] @ R_o.T + o_in[t])
+        o[t] = sigmoid(R_zoif_h[..., H:2 * H] + o_in[t])
         # log_i = W_i @ x + R_i @ h[t-1] + b_i
-        log_i[t] = h_prev[t] @ R_i.T + log_i_in[t]
+        log_i[t] = R_zoif_h[..., 2 * H:3 * H] + log_i_in[t]
         # log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
-        log_f_pre = log_f_pre_in[t] - h_prev[t] @ R_f.T
+        log_f_pre = log_f_pre_in[t] - R_zoif_h[..., 3 * H:4 * H]
         log_f_softplus[t] = np.log1p(np.exp(-np.abs(log_f_pre))) + np.maximum(log_f_pre, 0)
         log_f = -log_f_softplus[t]
         # m = max(log_f + m[t-1], log_i)
@@ -194,7 +198,10 @@ def backward(params, tape, dy, dstate=None):
     x, h_prev, c_prev, n_prev, z, o = tape.x, tape.h_prev, tape.c_prev, tape.n_prev, tape.z, tape.o
     log_i, log_f_softplus, m_pre, i, f = tape.log_i, tape.log_f_softplus, tape.m_pre, tape.i, tape.f
     c, n = tape.c, tape.n
-    d_log_f_pre, d_R_f_h, d_log_i, d_o_pre, d_z_pre = (np.empty((T, B, H), dtype) for _ in range(5))
+    d_log_f_pre = np.empty((T, B, H), dtype)
+    d_parts = np.empty((T, B, 4 * H), dtype)
+    W_zoi = np.concatenate([W_z.T, W_o.T, W_i.T], axis=-1)
+    R_zoif = np.concatenate([R_z.T, R_o.T, R_i.T, R_f.T], axis=-1)
 
     # all steps at once
     dh_dn = -o * c / n**2
@@ -225,48 +232,53 @@ def backward(params, tape, dy, dstate=None):
         d_m_pre = d_m * dm_dm_pre[t]
         # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
         d_log_f_pre[t] = (-d_m_pre - d_f_pre) * local_log_f_pre[t]
-        d_R_f_h[t] = -d_log_f_pre[t]
+        d_R_f_h = -d_log_f_pre[t]
         # through log_i = W_i @ x + R_i @ h[t-1] + b_i
-        d_log_i[t] = d_m * dm_dlog_i[t] + d_i_pre
+        d_log_i = d_m * dm_dlog_i[t] + d_i_pre
         # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-        d_o_pre[t] = d_h * dh_do_pre[t]
+        d_o_pre = d_h * dh_do_pre[t]
         # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-        d_z_pre[t] = d_c * dc_dz_pre[t]
-        d_h_prev = d_z_pre[t] @ R_z + d_o_pre[t] @ R_o + d_log_i[t] @ R_i + d_R_f_h[t] @ R_f
+        d_z_pre = d_c * dc_dz_pre[t]
+        np.concatenate([d_z_pre, d_o_pre, d_log_i, d_R_f_h], axis=-1, out=d_parts[t])
+        d_h_prev = d_parts[t] @ R_zoif.T
         d_c_prev = d_c * f[t]
         d_n_prev = d_n * f[t]
         d_m_prev = d_m_pre + d_f_pre
         d_h_next, d_c_next, d_n_next, d_m_next = d_h_prev, d_c_prev, d_n_prev, d_m_prev
 
     # all steps at once
+    d_z_pre_o_pre_log_i = d_parts[..., :3 * H]
     d_W_f_x = -d_log_f_pre
-    d_x = times(d_z_pre, W_z) + times(d_o_pre, W_o) + times(d_log_i, W_i) + times(d_W_f_x, W_f)
-    d_W_z = outer_sum(d_z_pre, x)
-    d_R_z = outer_sum(d_z_pre, h_prev)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_o = outer_sum(d_o_pre, x)
-    d_R_o = outer_sum(d_o_pre, h_prev)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
-    d_W_i = outer_sum(d_log_i, x)
-    d_R_i = outer_sum(d_log_i, h_prev)
-    d_b_i = d_log_i.sum(axis=(0, 1))
+    d_x = times(d_z_pre_o_pre_log_i, W_zoi.T) + times(d_W_f_x, W_f)
+    d_W_zoi = outer_sum(x, d_z_pre_o_pre_log_i)
+    d_W_z = d_W_zoi[..., :H].T
+    d_R_zoif = outer_sum(h_prev, d_parts)
+    d_R_z = d_R_zoif[..., :H].T
+    d_b_zoi = d_z_pre_o_pre_log_i.sum(axis=(0, 1))
+    d_b_z = d_b_zoi[..., :H]
+    d_W_o = d_W_zoi[..., H:2 * H].T
+    d_R_o = d_R_zoif[..., H:2 * H].T
+    d_b_o = d_b_zoi[..., H:2 * H]
+    d_W_i = d_W_zoi[..., 2 * H:3 * H].T
+    d_R_i = d_R_zoif[..., 2 * H:3 * H].T
+    d_b_i = d_b_zoi[..., 2 * H:3 * H]
     d_W_f = outer_sum(d_W_f_x, x)
-    d_R_f = outer_sum(d_R_f_h, h_prev)
+    d_R_f = d_R_zoif[..., 3 * H:4 * H].T
     d_b_f_log_f_pre = d_log_f_pre.sum(axis=(0, 1))
     d_b_f = -d_b_f_log_f_pre
 
     dparams = {
-        "W_z": d_W_z,
-        "R_z": d_R_z,
-        "b_z": d_b_z,
-        "W_o": d_W_o,
-        "R_o": d_R_o,
-        "b_o": d_b_o,
-        "W_i": d_W_i,
-        "R_i": d_R_i,
-        "b_i": d_b_i,
+        "W_z": d_W_z.copy(),
+        "R_z": d_R_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_o": d_W_o.copy(),
+        "R_o": d_R_o.copy(),
+        "b_o": d_b_o.copy(),
+        "W_i": d_W_i.copy(),
+        "R_i": d_R_i.copy(),
+        "b_i": d_b_i.copy(),
         "W_f": d_W_f,
-        "R_f": d_R_f,
+        "R_f": d_R_f.copy(),
         "b_f": d_b_f,
     }
     dstart = {
@@ -285,6 +297,59 @@ def infer(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    T, H = size["T"], size["H"]
+    W_z, R_z, b_z, W_o, R_o = params["W_z"], params["R_z"], params["b_z"], params["W_o"], params["R_o"]
+    b_o, W_i, R_i, b_i, W_f = params["b_o"], params["W_i"], params["R_i"], params["b_i"], params["W_f"]
+    R_f, b_f = params["R_f"], params["b_f"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    W_zoif = np.concatenate([W_z.T, W_o.T, W_i.T, W_f.T], axis=-1)
+    R_zoif = np.ascontiguousarray(np.concatenate([R_z.T, R_o.T, R_i.T, R_f.T], axis=-1))
+
+    # all steps at once
+    W_zoif_x = times(x, W_zoif)
+    log_i_in = W_zoif_x[..., 2 * H:3 * H] + b_i
+    log_f_pre_in = -W_zoif_x[..., 3 * H:4 * H] - b_f
+    c_in = W_zoif_x[..., :H] + b_z
+    h_in = W_zoif_x[..., H:2 * H] + b_o
+
+    c_prev = state["c"]
+    n_prev = state["n"]
+    m_prev = state["m"]
+    for t in range(T):
+        R_zoif_h = h_prev[t] @ R_zoif
+        # log_i = W_i @ x + R_i @ h[t-1] + b_i
+        log_i = R_zoif_h[..., 2 * H:3 * H] + log_i_in[t]
+        # log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+        log_f_pre = log_f_pre_in[t] - R_zoif_h[..., 3 * H:4 * H]
+        log_f = -np.log1p(np.exp(-np.abs(log_f_pre))) - np.maximum(log_f_pre, 0)
+        # m = max(log_f + m[t-1], log_i)
+        m = np.maximum(log_f + m_prev, log_i)
+        # i = exp(log_i - m)
+        i = np.exp(log_i - m)
+        # f = exp(log_f + m[t-1] - m)
+        f = np.exp(log_f + m_prev - m)
+        # c = f * c[t-1] + i * z
+        c = f * c_prev + i * np.tanh(R_zoif_h[..., :H] + c_in[t])
+        # n = f * n[t-1] + i
+        n = f * n_prev + i
+        # h = o * c / n
+        h[t] = sigmoid(R_zoif_h[..., H:2 * H] + h_in[t]) * c / n
+        c_prev, n_prev, m_prev = c, n, m
+
+    last = {
+        "c": c_prev.copy(),
+        "n": n_prev.copy(),
+        "m": m_prev.copy(),
+        "h": h_rows[-1].copy(),
+    }
+    return h.copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
     T = size["T"]
     W_z, R_z, b_z, W_o, R_o = params["W_z"], params["R_z"], params["b_z"], params["W_o"], params["R_o"]
     b_o, W_i, R_i, b_i, W_f = params["b_o"], params["W_i"], params["R_i"], params["b_i"], params["W_f"]
@@ -292,10 +357,10 @@ def infer(params, x, state=None):
     h_rows, h_prev, h = carried(state["h"], T)
 
     # all steps at once
-    log_i_in = times(x, W_i.T) + b_i
+    log_i_in = times(x, W_i.T, b_i)
     log_f_pre_in = -times(x, W_f.T) - b_f
-    c_in = times(x, W_z.T) + b_z
-    h_in = times(x, W_o.T) + b_o
+    c_in = times(x, W_z.T, b_z)
+    h_in = times(x, W_o.T, b_o)
 
     c_prev = state["c"]
     n_prev = state["n"]
@@ -320,19 +385,13 @@ def infer(params, x, state=None):
         h[t] = sigmoid(h_prev[t] @ R_o.T + h_in[t]) * c / n
         c_prev, n_prev, m_prev = c, n, m
 
-    last = {
+    state = {
         "c": c_prev.copy(),
         "n": n_prev.copy(),
         "m": m_prev.copy(),
         "h": h_rows[-1].copy(),
     }
-    return h.copy(), last
-
-
-def step(params, x, state=None):
-    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    return h.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -346,7 +405,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     dot_x = dot_inputs["x"]
     W_z, R_z, b_z, W_o, R_o = params["W_z"], params["R_z"], params["b_z"], params["W_o"], params["R_o"]
     b_o, W_i, R_i, b_i, W_f = params["b_o"], params["W_i"], params["R_i"], params["b_i"], params["W_f"]
@@ -357,17 +416,43 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_f, dot_R_f, dot_b_f = dot_params["W_f"], dot_params["R_f"], dot_params["b_f"]
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    W_z_T = W_z.T
+    W_o_T = W_o.T
+    W_i_T = W_i.T
+    W_f_T = W_f.T
+    parts = (
+        np.concatenate(
+            [W_z_T, dot_W_z.T, W_o_T, dot_W_o.T, W_i_T, dot_W_i.T, W_f_T, dot_W_f.T],
+            axis=-1
+        )
+    )
+    W_zoif = np.concatenate([W_z_T, W_o_T, W_i_T, W_f_T], axis=-1)
+    R_z_T = R_z.T
+    R_o_T = R_o.T
+    R_i_T = R_i.T
+    R_f_T = R_f.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate(
+                [R_z_T, dot_R_z.T, R_o_T, dot_R_o.T, R_i_T, dot_R_i.T, R_f_T, dot_R_f.T],
+                axis=-1
+            )
+        )
+    )
+    R_zoif = np.ascontiguousarray(np.concatenate([R_z_T, R_o_T, R_i_T, R_f_T], axis=-1))
 
     # all steps at once
-    dot_W_z_x = times(x, dot_W_z.T) + times(dot_x, W_z.T)
-    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
-    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
-    z_in = times(x, W_z.T) + b_z
-    o_in = times(x, W_o.T) + b_o
-    log_i_in = times(x, W_i.T) + b_i
+    parts2 = times(x, parts)
+    dot_W_zoif_x_x = times(dot_x, W_zoif)
+    dot_W_z_x = parts2[..., H:2 * H] + dot_W_zoif_x_x[..., :H]
+    dot_W_o_x = parts2[..., 3 * H:4 * H] + dot_W_zoif_x_x[..., H:2 * H]
+    dot_W_i_x = parts2[..., 5 * H:6 * H] + dot_W_zoif_x_x[..., 2 * H:3 * H]
+    dot_W_f_x = parts2[..., 7 * H:8 * H] + dot_W_zoif_x_x[..., 3 * H:4 * H]
+    z_in = parts2[..., :H] + b_z
+    o_in = parts2[..., 2 * H:3 * H] + b_o
+    log_i_in = parts2[..., 4 * H:5 * H] + b_i
     dot_log_i_in = dot_W_i_x + dot_b_i
-    log_f_pre_in = -times(x, W_f.T) - b_f
+    log_f_pre_in = -parts2[..., 6 * H:7 * H] - b_f
     dot_log_f_in = -dot_W_f_x - dot_b_f
     dot_c_in = dot_W_z_x + dot_b_z
     dot_h_in = dot_W_o_x + dot_b_o
@@ -379,19 +464,21 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_n_prev = dot_state["n"]
     dot_m_prev = dot_state["m"]
     for t in range(T):
+        parts4 = h_prev[t] @ parts3
+        dot_R_zoif_h_h_prev = dot_h_prev[t] @ R_zoif
         # z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-        z = np.tanh(h_prev[t] @ R_z.T + z_in[t])
+        z = np.tanh(parts4[..., :H] + z_in[t])
         # o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-        o = sigmoid(h_prev[t] @ R_o.T + o_in[t])
+        o = sigmoid(parts4[..., 2 * H:3 * H] + o_in[t])
         # log_i = W_i @ x + R_i @ h[t-1] + b_i
-        log_i = h_prev[t] @ R_i.T + log_i_in[t]
-        dot_log_i = h_prev[t] @ dot_R_i.T + dot_h_prev[t] @ R_i.T + dot_log_i_in[t]
+        log_i = parts4[..., 4 * H:5 * H] + log_i_in[t]
+        dot_log_i = parts4[..., 5 * H:6 * H] + dot_R_zoif_h_h_prev[..., 2 * H:3 * H] + dot_log_i_in[t]
         # log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
-        log_f_pre = log_f_pre_in[t] - h_prev[t] @ R_f.T
+        log_f_pre = log_f_pre_in[t] - parts4[..., 6 * H:7 * H]
         log_f_softplus = np.log1p(np.exp(-np.abs(log_f_pre))) + np.maximum(log_f_pre, 0)
         log_f = -log_f_softplus
         dot_log_f = (
-            (dot_log_f_in[t] - h_prev[t] @ dot_R_f.T - dot_h_prev[t] @ R_f.T)
+            (dot_log_f_in[t] - parts4[..., 7 * H:8 * H] - dot_R_zoif_h_h_prev[..., 3 * H:4 * H])
             * np.expm1(-log_f_softplus)
         )
         # m = max(log_f + m[t-1], log_i)
@@ -413,7 +500,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
             dot_f * c_prev
             + dot_c_prev * f
             + dot_i * z
-            + (h_prev[t] @ dot_R_z.T + dot_h_prev[t] @ R_z.T + dot_c_in[t]) * (1 - z**2) * i
+            + (parts4[..., H:2 * H] + dot_R_zoif_h_h_prev[..., :H] + dot_c_in[t]) * (1 - z**2) * i
         )
         # n = f * n[t-1] + i
         n = f * n_prev + i
@@ -421,11 +508,16 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # h = o * c / n
         h[t] = o * c / n
         dot_h[t] = (
-            (h_prev[t] @ dot_R_o.T + dot_h_prev[t] @ R_o.T + dot_h_in[t]) * o * (1 - o) * c / n
+            (parts4[..., 3 * H:4 * H] + dot_R_zoif_h_h_prev[..., H:2 * H] + dot_h_in[t])
+            * o
+            * (1 - o)
+            * c
+            / n
             + o * dot_c / n
             - o * dot_n * c / n**2
         )
-        c_prev, n_prev, m_prev, dot_c_prev, dot_n_prev, dot_m_prev = c, n, m, dot_c, dot_n, dot_m
+        c_prev, n_prev, m_prev, dot_c_prev, dot_n_prev = c, n, m, dot_c, dot_n
+        dot_m_prev = dot_m
 
     last = {
         "c": c_prev.copy(),
@@ -474,36 +566,66 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_z_pre, z, dot_z, dot_o_pre, o, dot_o, log_i = (np.empty((T, B, H), dtype) for _ in range(7))
     dot_log_f_pre, log_f_softplus, m_pre, dot_i_pre, i, dot_i = (np.empty((T, B, H), dtype) for _ in range(6))
     dot_f_pre, f, dot_f = (np.empty((T, B, H), dtype) for _ in range(3))
+    W_z_T = W_z.T
+    W_o_T = W_o.T
+    W_i_T = W_i.T
+    W_f_T = W_f.T
+    parts = (
+        np.concatenate(
+            [W_z_T, dot_W_z.T, W_o_T, dot_W_o.T, W_i_T, dot_W_i.T, W_f_T, dot_W_f.T],
+            axis=-1
+        )
+    )
+    W_zoif = np.concatenate([W_z_T, W_o_T, W_i_T, W_f_T], axis=-1)
+    R_z_T = R_z.T
+    R_o_T = R_o.T
+    R_i_T = R_i.T
+    R_f_T = R_f.T
+    parts3 = (
+        np.ascontiguousarray(
+            np.concatenate(
+                [R_z_T, dot_R_z.T, R_o_T, dot_R_o.T, R_i_T, dot_R_i.T, R_f_T, dot_R_f.T],
+                axis=-1
+            )
+        )
+    )
+    R_zoif = np.ascontiguousarray(np.concatenate([R_z_T, R_o_T, R_i_T, R_f_T], axis=-1))
 
     # all steps at once
-    dot_W_z_x = times(x, dot_W_z.T) + times(dot_x, W_z.T)
-    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
-    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
+    parts2 = times(x, parts)
+    dot_W_zoif_x_x = times(dot_x, W_zoif)
+    dot_W_z_x = parts2[..., H:2 * H] + dot_W_zoif_x_x[..., :H]
+    dot_W_o_x = parts2[..., 3 * H:4 * H] + dot_W_zoif_x_x[..., H:2 * H]
+    dot_W_i_x = parts2[..., 5 * H:6 * H] + dot_W_zoif_x_x[..., 2 * H:3 * H]
+    dot_W_f_x = parts2[..., 7 * H:8 * H] + dot_W_zoif_x_x[..., 3 * H:4 * H]
     dot_z_pre_in = dot_W_z_x + dot_b_z
-    z_in = times(x, W_z.T) + b_z
+    z_in = parts2[..., :H] + b_z
     dot_o_pre_in = dot_W_o_x + dot_b_o
-    o_in = times(x, W_o.T) + b_o
-    log_i_in = times(x, W_i.T) + b_i
+    o_in = parts2[..., 2 * H:3 * H] + b_o
+    log_i_in = parts2[..., 4 * H:5 * H] + b_i
     dot_log_i_in = dot_W_i_x + dot_b_i
-    log_f_pre_in = -times(x, W_f.T) - b_f
+    log_f_pre_in = -parts2[..., 6 * H:7 * H] - b_f
     dot_log_f_pre_in = -dot_W_f_x - dot_b_f
 
     for t in range(T):
+        parts4 = h_prev[t] @ parts3
+        dot_R_zoif_h_h_prev = dot_h_prev[t] @ R_zoif
         # z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-        dot_z_pre[t] = h_prev[t] @ dot_R_z.T + dot_h_prev[t] @ R_z.T + dot_z_pre_in[t]
-        z[t] = np.tanh(h_prev[t] @ R_z.T + z_in[t])
+        dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zoif_h_h_prev[..., :H] + dot_z_pre_in[t]
+        z[t] = np.tanh(parts4[..., :H] + z_in[t])
         dot_z[t] = dot_z_pre[t] * (1 - z[t]**2)
         # o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-        dot_o_pre[t] = h_prev[t] @ dot_R_o.T + dot_h_prev[t] @ R_o.T + dot_o_pre_in[t]
-        o[t] = sigmoid(h_prev[t] @ R_o.T + o_in[t])
+        dot_o_pre[t] = parts4[..., 3 * H:4 * H] + dot_R_zoif_h_h_prev[..., H:2 * H] + dot_o_pre_in[t]
+        o[t] = sigmoid(parts4[..., 2 * H:3 * H] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # log_i = W_i @ x + R_i @ h[t-1] + b_i
-        log_i[t] = h_prev[t] @ R_i.T + log_i_in[t]
-        dot_log_i = h_prev[t] @ dot_R_i.T + dot_h_prev[t] @ R_i.T + dot_log_i_in[t]
+        log_i[t] = parts4[..., 4 * H:5 * H] + log_i_in[t]
+        dot_log_i = parts4[..., 5 * H:6 * H] + dot_R_zoif_h_h_prev[..., 2 * H:3 * H] + dot_log_i_in[t]
         # log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
-        log_f_pre = log_f_pre_in[t] - h_prev[t] @ R_f.T
-        dot_log_f_pre[t] = dot_log_f_pre_in[t] - h_prev[t] @ dot_R_f.T - dot_h_prev[t] @ R_f.T
+        log_f_pre = log_f_pre_in[t] - parts4[..., 6 * H:7 * H]
+        dot_log_f_pre[t] = (
+            dot_log_f_pre_in[t] - parts4[..., 7 * H:8 * H] - dot_R_zoif_h_h_prev[..., 3 * H:4 * H]
+        )
         log_f_softplus[t] = np.log1p(np.exp(-np.abs(log_f_pre))) + np.maximum(log_f_pre, 0)
         log_f = -log_f_softplus[t]
         dot_log_f = dot_log_f_pre[t] * np.expm1(-log_f_softplus[t])
@@ -531,9 +653,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # h = o * c / n
         h[t] = o[t] * c[t] / n[t]
         dot_h[t] = dot_o[t] * c[t] / n[t] + dot_c[t] * o[t] / n[t] - dot_n[t] * o[t] * c[t] / n[t]**2
-    d_dot_log_f_pre, d_log_f_pre, d_dot_R_f_h, d_R_f_h = (np.empty((T, B, H), dtype) for _ in range(4))
-    d_dot_log_i, d_log_i, d_dot_o_pre, d_o_pre, d_dot_z_pre = (np.empty((T, B, H), dtype) for _ in range(5))
-    d_z_pre = np.empty((T, B, H), dtype)
+    d_dot_log_f_pre, d_log_f_pre = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_parts = np.empty((T, B, 8 * H), dtype)
+    parts5 = np.concatenate([W_z.T, dot_W_z.T, W_o.T, dot_W_o.T, W_i.T, dot_W_i.T], axis=-1)
+    parts3 = (
+        np.concatenate(
+            [R_z.T, dot_R_z.T, R_o.T, dot_R_o.T, R_i.T, dot_R_i.T, R_f.T, dot_R_f.T],
+            axis=-1
+        )
+    )
 
     # all steps at once
     ddot_h_ddot_n = -o * c / n**2
@@ -572,7 +700,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_f = d_dot_c * c_prev[t] + d_dot_n * n_prev[t]
         d_dot_f_pre = d_dot_f * f[t]
         d_f_pre = (
-            (d_dot_f * dot_f_pre[t] + d_c * c_prev[t] + d_dot_c * dot_c_prev[t] + d_n * n_prev[t] + d_dot_n * dot_n_prev[t])
+            (
+                d_dot_f * dot_f_pre[t]
+                + d_c * c_prev[t]
+                + d_dot_c * dot_c_prev[t]
+                + d_n * n_prev[t]
+                + d_dot_n * dot_n_prev[t]
+            )
             * f[t]
         )
         # through i = exp(log_i - m)
@@ -591,78 +725,68 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             (d_dot_log_f_softplus * ddot_log_f_softplus_dlog_f_pre[t] - d_m_pre - d_f_pre)
             * ddot_log_f_softplus_ddot_log_f_pre[t]
         )
-        d_dot_R_f_h[t] = -d_dot_log_f_pre[t]
-        d_R_f_h[t] = -d_log_f_pre[t]
+        d_dot_R_f_h = -d_dot_log_f_pre[t]
+        d_R_f_h = -d_log_f_pre[t]
         # through log_i = W_i @ x + R_i @ h[t-1] + b_i
-        d_dot_log_i[t] = d_dot_m * ddot_m_ddot_log_i[t] + d_dot_i_pre
-        d_log_i[t] = d_m * ddot_m_ddot_log_i[t] + d_i_pre
+        d_dot_log_i = d_dot_m * ddot_m_ddot_log_i[t] + d_dot_i_pre
+        d_log_i = d_m * ddot_m_ddot_log_i[t] + d_i_pre
         # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
         d_dot_o = d_dot_h * ddot_h_ddot_o[t]
-        d_dot_o_pre[t] = d_dot_o * ddot_o_ddot_o_pre[t]
-        d_o_pre[t] = (
+        d_dot_o_pre = d_dot_o * ddot_o_ddot_o_pre[t]
+        d_o_pre = (
             (d_dot_o * ddot_o_do_pre[t] + d_h_next * ddot_h_ddot_o[t] + d_dot_h * ddot_h_do_pre[t])
             * ddot_o_ddot_o_pre[t]
         )
         # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
         d_dot_z = d_dot_c * i[t]
-        d_dot_z_pre[t] = d_dot_z * ddot_z_ddot_z_pre[t]
-        d_z_pre[t] = (d_dot_z * ddot_z_dz_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_z_ddot_z_pre[t]
-        d_h_prev = (
-            d_z_pre[t] @ R_z
-            + d_dot_z_pre[t] @ dot_R_z
-            + d_o_pre[t] @ R_o
-            + d_dot_o_pre[t] @ dot_R_o
-            + d_log_i[t] @ R_i
-            + d_dot_log_i[t] @ dot_R_i
-            + d_R_f_h[t] @ R_f
-            + d_dot_R_f_h[t] @ dot_R_f
+        d_dot_z_pre = d_dot_z * ddot_z_ddot_z_pre[t]
+        d_z_pre = (d_dot_z * ddot_z_dz_pre[t] + d_c * i[t] + d_dot_c * dot_i[t]) * ddot_z_ddot_z_pre[t]
+        np.concatenate(
+            [d_z_pre, d_dot_z_pre, d_o_pre, d_dot_o_pre, d_log_i, d_dot_log_i, d_R_f_h, d_dot_R_f_h],
+            axis=-1,
+            out=d_parts[t]
         )
+        d_h_prev = d_parts[t] @ parts3.T
         d_c_prev = d_c * f[t] + d_dot_c * dot_f[t]
         d_n_prev = d_n * f[t] + d_dot_n * dot_f[t]
         d_m_prev = d_m_pre + d_f_pre
-        d_dot_h_prev = (
-            d_dot_z_pre[t] @ R_z
-            + d_dot_o_pre[t] @ R_o
-            + d_dot_log_i[t] @ R_i
-            + d_dot_R_f_h[t] @ R_f
-        )
+        d_dot_h_prev = d_dot_z_pre @ R_z + d_dot_o_pre @ R_o + d_dot_log_i @ R_i + d_dot_R_f_h @ R_f
         d_dot_c_prev = d_dot_c * f[t]
         d_dot_n_prev = d_dot_n * f[t]
         d_dot_m_prev = d_dot_m_pre + d_dot_f_pre
-        d_h_next, d_c_next, d_n_next, d_m_next, d_dot_h_next, d_dot_c_next, d_dot_n_next, d_dot_m_next = d_h_prev, d_c_prev, d_n_prev, d_m_prev, d_dot_h_prev, d_dot_c_prev, d_dot_n_prev, d_dot_m_prev
+        d_h_next, d_c_next, d_n_next, d_m_next = d_h_prev, d_c_prev, d_n_prev, d_m_prev
+        d_dot_h_next, d_dot_c_next, d_dot_n_next = d_dot_h_prev, d_dot_c_prev, d_dot_n_prev
+        d_dot_m_next = d_dot_m_prev
 
     # all steps at once
+    d_z_pre_steps = d_parts[..., :H]
+    d_dot_z_pre_steps = d_parts[..., H:2 * H]
+    d_o_pre_steps = d_parts[..., 2 * H:3 * H]
+    d_dot_o_pre_steps = d_parts[..., 3 * H:4 * H]
+    d_log_i_steps = d_parts[..., 4 * H:5 * H]
+    d_dot_log_i_steps = d_parts[..., 5 * H:6 * H]
     d_dot_W_f_x = -d_dot_log_f_pre
     d_W_f_x = -d_log_f_pre
-    d_x = (
-        times(d_z_pre, W_z)
-        + times(d_dot_z_pre, dot_W_z)
-        + times(d_o_pre, W_o)
-        + times(d_dot_o_pre, dot_W_o)
-        + times(d_log_i, W_i)
-        + times(d_dot_log_i, dot_W_i)
-        + times(d_W_f_x, W_f)
-        + times(d_dot_W_f_x, dot_W_f)
-    )
-    d_W_z_W_z_x = outer_sum(d_z_pre, x)
-    d_W_z_dot_W_z_x_x = outer_sum(d_dot_z_pre, dot_x)
-    d_R_z_R_z_h = outer_sum(d_z_pre, h_prev)
-    d_R_z_dot_R_z_h_h_prev = outer_sum(d_dot_z_pre, dot_h_prev)
-    d_b_z = d_z_pre.sum(axis=(0, 1))
-    d_W_o_W_o_x = outer_sum(d_o_pre, x)
-    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre, dot_x)
-    d_R_o_R_o_h = outer_sum(d_o_pre, h_prev)
-    d_R_o_dot_R_o_h_h_prev = outer_sum(d_dot_o_pre, dot_h_prev)
-    d_b_o = d_o_pre.sum(axis=(0, 1))
-    d_W_i_W_i_x = outer_sum(d_log_i, x)
-    d_W_i_dot_W_i_x_x = outer_sum(d_dot_log_i, dot_x)
-    d_R_i_R_i_h = outer_sum(d_log_i, h_prev)
-    d_R_i_dot_R_i_h_h_prev = outer_sum(d_dot_log_i, dot_h_prev)
-    d_b_i = d_log_i.sum(axis=(0, 1))
+    d_x = times(d_parts[..., :6 * H], parts5.T) + times(d_W_f_x, W_f) + times(d_dot_W_f_x, dot_W_f)
+    d_W_z_W_z_x = outer_sum(d_z_pre_steps, x)
+    d_W_z_dot_W_z_x_x = outer_sum(d_dot_z_pre_steps, dot_x)
+    d_R_z_R_z_h = outer_sum(d_z_pre_steps, h_prev)
+    d_R_z_dot_R_z_h_h_prev = outer_sum(d_dot_z_pre_steps, dot_h_prev)
+    d_b_z = d_z_pre_steps.sum(axis=(0, 1))
+    d_W_o_W_o_x = outer_sum(d_o_pre_steps, x)
+    d_W_o_dot_W_o_x_x = outer_sum(d_dot_o_pre_steps, dot_x)
+    d_R_o_R_o_h = outer_sum(d_o_pre_steps, h_prev)
+    d_R_o_dot_R_o_h_h_prev = outer_sum(d_dot_o_pre_steps, dot_h_prev)
+    d_b_o = d_o_pre_steps.sum(axis=(0, 1))
+    d_W_i_W_i_x = outer_sum(d_log_i_steps, x)
+    d_W_i_dot_W_i_x_x = outer_sum(d_dot_log_i_steps, dot_x)
+    d_R_i_R_i_h = outer_sum(d_log_i_steps, h_prev)
+    d_R_i_dot_R_i_h_h_prev = outer_sum(d_dot_log_i_steps, dot_h_prev)
+    d_b_i = d_log_i_steps.sum(axis=(0, 1))
     d_W_f_W_f_x = outer_sum(d_W_f_x, x)
     d_W_f_dot_W_f_x_x = outer_sum(d_dot_W_f_x, dot_x)
-    d_R_f_R_f_h = outer_sum(d_R_f_h, h_prev)
-    d_R_f_dot_R_f_h_h_prev = outer_sum(d_dot_R_f_h, dot_h_prev)
+    d_R_f_R_f_h = outer_sum(d_parts[..., 6 * H:7 * H], h_prev)
+    d_R_f_dot_R_f_h_h_prev = outer_sum(d_parts[..., 7 * H:8 * H], dot_h_prev)
     d_b_f_log_f_pre = d_log_f_pre.sum(axis=(0, 1))
     d_W_z = d_W_z_W_z_x + d_W_z_dot_W_z_x_x
     d_R_z = d_R_z_R_z_h + d_R_z_dot_R_z_h_h_prev
@@ -703,9 +827,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -99,7 +99,7 @@ def forward(params, x, state=None):
     # all steps at once
     W_r_x = times(x, W_r.T)
     W_x = times(x, W.T)
-    f_in = times(x, W_f.T) + b_f
+    f_in = times(x, W_f.T, b_f)
 
     for t in range(T):
         # f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
@@ -187,7 +187,7 @@ def infer(params, x, state=None):
     # all steps at once
     W_r_x = times(x, W_r.T)
     W_x = times(x, W.T)
-    f_in = times(x, W_f.T) + b_f
+    f_in = times(x, W_f.T, b_f)
 
     for t in range(T):
         # f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
@@ -205,8 +205,31 @@ def infer(params, x, state=None):
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_f, v_f, b_f, W_r, v_r = params["W_f"], params["v_f"], params["b_f"], params["W_r"], params["v_r"]
+    b_r, W = params["b_r"], params["W"]
+    c_rows, c_prev, c = carried(state["c"], T)
+
+    # all steps at once
+    W_r_x = times(x, W_r.T)
+    W_x = times(x, W.T)
+    f_in = times(x, W_f.T, b_f)
+
+    for t in range(T):
+        # f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+        f = sigmoid(v_f * c_prev[t] + f_in[t])
+        # c = f * c[t-1] + (1 - f) * (W @ x)
+        c[t] = f * c_prev[t] + (1 - f) * W_x[t]
+
+    # all steps at once
+    r = sigmoid(W_r_x + v_r * c_prev + b_r)
+    h = r * c + (1 - r) * x
+
+    state = {"c": c_rows[-1].copy()}
+    return h[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -236,7 +259,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_r_x = times(x, dot_W_r.T) + times(dot_x, W_r.T)
     W_x = times(x, W.T)
     dot_W_x = times(x, dot_W.T) + times(dot_x, W.T)
-    f_in = times(x, W_f.T) + b_f
+    f_in = times(x, W_f.T, b_f)
     dot_c_in = dot_W_f_x + dot_b_f
 
     for t in range(T):
@@ -294,7 +317,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     W_x = times(x, W.T)
     dot_W_x = times(x, dot_W.T) + times(dot_x, W.T)
     dot_f_pre_in = dot_W_f_x + dot_b_f
-    f_in = times(x, W_f.T) + b_f
+    f_in = times(x, W_f.T, b_f)
 
     for t in range(T):
         # f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
@@ -309,7 +332,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_r_pre = dot_W_r_x + dot_v_r * c_prev + dot_c_prev * v_r + dot_b_r
     r = sigmoid(W_r_x + v_r * c_prev + b_r)
     dot_r = dot_r_pre * r * (1 - r)
-    d_dot_c, d_c, d_dot_f_pre, d_f_pre = (np.empty((T, B, H), dtype) for _ in range(4))
+    d_dot_c, d_c = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_dot_f_pre2 = np.empty((T, B, 2 * H), dtype)
+    dot_W_f2 = np.concatenate([W_f.T, dot_W_f.T], axis=-1)
 
     # all steps at once
     d_dot_r = dy * (c - x)
@@ -334,38 +359,36 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_c[t] = d_c_next + dc_dc[t]
         # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
         d_dot_f = d_dot_c[t] * ddot_c_ddot_f[t]
-        d_dot_f_pre[t] = d_dot_f * ddot_f_ddot_f_pre[t]
-        d_f_pre[t] = (
+        d_dot_f_pre = d_dot_f * ddot_f_ddot_f_pre[t]
+        d_f_pre = (
             (d_dot_f * ddot_f_df_pre[t] + d_c[t] * ddot_c_ddot_f[t] + d_dot_c[t] * ddot_c_df_pre[t])
             * ddot_f_ddot_f_pre[t]
         )
+        np.concatenate([d_f_pre, d_dot_f_pre], axis=-1, out=d_dot_f_pre2[t])
         d_c_prev = (
-            d_f_pre[t] * v_f
-            + d_dot_f_pre[t] * dot_v_f
-            + d_c[t] * f[t]
-            + d_dot_c[t] * dot_f[t]
-            + local_c_prev[t]
+            d_f_pre * v_f + d_dot_f_pre * dot_v_f + d_c[t] * f[t] + d_dot_c[t] * dot_f[t] + local_c_prev[t]
         )
-        d_dot_c_prev = d_dot_f_pre[t] * v_f + d_dot_c[t] * f[t] + local_dot_c_prev[t]
+        d_dot_c_prev = d_dot_f_pre * v_f + d_dot_c[t] * f[t] + local_dot_c_prev[t]
         d_c_next, d_dot_c_next = d_c_prev, d_dot_c_prev
 
     # all steps at once
+    d_f_pre_steps = d_dot_f_pre2[..., :H]
+    d_dot_f_pre_steps = d_dot_f_pre2[..., H:2 * H]
     d_dot_W_x = d_dot_c * (1 - f)
     d_W_x = d_c * (1 - f) - d_dot_c * dot_f
     d_x = (
-        times(d_f_pre, W_f)
-        + times(d_dot_f_pre, dot_W_f)
+        times(d_dot_f_pre2, dot_W_f2.T)
         + d_x_W_r_x
         + d_x_dot_W_r_x_W_r
         + times(d_W_x, W)
         + times(d_dot_W_x, dot_W)
         - dy * dot_r
     )
-    d_W_f_W_f_x = outer_sum(d_f_pre, x)
-    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre, dot_x)
-    d_v_f_f_pre = np.einsum("tbh,tbh->h", d_f_pre, c_prev)
-    d_v_f_dot_f_pre = np.einsum("tbh,tbh->h", d_dot_f_pre, dot_c_prev)
-    d_b_f = d_f_pre.sum(axis=(0, 1))
+    d_W_f_W_f_x = outer_sum(d_f_pre_steps, x)
+    d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre_steps, dot_x)
+    d_v_f_f_pre = np.einsum("tbh,tbh->h", d_f_pre_steps, c_prev)
+    d_v_f_dot_f_pre = np.einsum("tbh,tbh->h", d_dot_f_pre_steps, dot_c_prev)
+    d_b_f = d_f_pre_steps.sum(axis=(0, 1))
     d_W_r_W_r_x = outer_sum(d_r_pre, x)
     d_W_r_dot_W_r_x_x = outer_sum(d_dot_r_pre, dot_x)
     d_v_r_r_pre = np.einsum("tbh,tbh->h", d_r_pre, c_prev)
@@ -398,9 +421,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

@@ -87,16 +87,21 @@ def forward(params, x, state=None):
     b_g = params["b_g"]
     h_rows, h_prev, h = carried(state["h"], T)
     n, g = (np.empty((T, B, H), dtype) for _ in range(2))
+    W_cg = np.concatenate([W_c.T, W_g.T], axis=-1)
+    b_cg = np.concatenate([b_c, b_g], axis=-1)
+    U_cg = np.ascontiguousarray(np.concatenate([U_c.T, U_g.T], axis=-1))
 
     # all steps at once
-    n_in = times(x, W_c.T) + b_c
-    g_in = times(x, W_g.T) + b_g
+    ng_in = times(x, W_cg, b_cg)
+    n_in = ng_in[..., :H]
+    g_in = ng_in[..., H:2 * H]
 
     for t in range(T):
+        U_cg_h = h_prev[t] @ U_cg
         # n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        n[t] = np.tanh(h_prev[t] @ U_c.T + n_in[t])
+        n[t] = np.tanh(U_cg_h[..., :H] + n_in[t])
         # g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-        g[t] = sigmoid(h_prev[t] @ U_g.T + g_in[t])
+        g[t] = sigmoid(U_cg_h[..., H:2 * H] + g_in[t])
         # h = g * h[t-1] + (1 - g) * n
         h[t] = g[t] * h_prev[t] + (1 - g[t]) * n[t]
 
@@ -119,7 +124,9 @@ def backward(params, tape, dy, dstate=None):
     T, B, H = size["T"], size["B"], size["H"]
     W_c, U_c, W_g, U_g = params["W_c"], params["U_c"], params["W_g"], params["U_g"]
     x, h_prev, n, g = tape.x, tape.h_prev, tape.n, tape.g
-    d_g_pre, d_n_pre = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_ng_pre = np.empty((T, B, 2 * H), dtype)
+    W_cg = np.concatenate([W_c.T, W_g.T], axis=-1)
+    U_cg = np.concatenate([U_c.T, U_g.T], axis=-1)
 
     # all steps at once
     dh_dg_pre = (h_prev - n) * g * (1 - g)
@@ -130,28 +137,32 @@ def backward(params, tape, dy, dstate=None):
         # through h = g * h[t-1] + (1 - g) * n
         d_h = dy[t] + d_h_next
         # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-        d_g_pre[t] = d_h * dh_dg_pre[t]
+        d_g_pre = d_h * dh_dg_pre[t]
         # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        d_n_pre[t] = d_h * dh_dn_pre[t]
-        d_h_prev = d_n_pre[t] @ U_c + d_g_pre[t] @ U_g + d_h * g[t]
+        d_n_pre = d_h * dh_dn_pre[t]
+        np.concatenate([d_n_pre, d_g_pre], axis=-1, out=d_ng_pre[t])
+        d_h_prev = d_ng_pre[t] @ U_cg.T + d_h * g[t]
         d_h_next = d_h_prev
 
     # all steps at once
-    d_x = times(d_n_pre, W_c) + times(d_g_pre, W_g)
-    d_W_c = outer_sum(d_n_pre, x)
-    d_U_c = outer_sum(d_n_pre, h_prev)
-    d_b_c = d_n_pre.sum(axis=(0, 1))
-    d_W_g = outer_sum(d_g_pre, x)
-    d_U_g = outer_sum(d_g_pre, h_prev)
-    d_b_g = d_g_pre.sum(axis=(0, 1))
+    d_x = times(d_ng_pre, W_cg.T)
+    d_W_cg = outer_sum(x, d_ng_pre)
+    d_W_c = d_W_cg[..., :H].T
+    d_U_cg = outer_sum(h_prev, d_ng_pre)
+    d_U_c = d_U_cg[..., :H].T
+    d_b_cg = d_ng_pre.sum(axis=(0, 1))
+    d_b_c = d_b_cg[..., :H]
+    d_W_g = d_W_cg[..., H:2 * H].T
+    d_U_g = d_U_cg[..., H:2 * H].T
+    d_b_g = d_b_cg[..., H:2 * H]
 
     dparams = {
-        "W_c": d_W_c,
-        "U_c": d_U_c,
-        "b_c": d_b_c,
-        "W_g": d_W_g,
-        "U_g": d_U_g,
-        "b_g": d_b_g,
+        "W_c": d_W_c.copy(),
+        "U_c": d_U_c.copy(),
+        "b_c": d_b_c.copy(),
+        "W_g": d_W_g.copy(),
+        "U_g": d_U_g.copy(),
+        "b_g": d_b_g.copy(),
     }
     dstart = {"h": d_h_next}
     return dparams, d_x, dstart
@@ -164,20 +175,25 @@ def infer(params, x, state=None):
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
-    T = size["T"]
+    T, H = size["T"], size["H"]
     W_c, U_c, b_c, W_g, U_g = params["W_c"], params["U_c"], params["b_c"], params["W_g"], params["U_g"]
     b_g = params["b_g"]
     h_rows, h_prev, h = carried(state["h"], T)
+    W_cg = np.concatenate([W_c.T, W_g.T], axis=-1)
+    b_cg = np.concatenate([b_c, b_g], axis=-1)
+    U_cg = np.ascontiguousarray(np.concatenate([U_c.T, U_g.T], axis=-1))
 
     # all steps at once
-    g_in = times(x, W_g.T) + b_g
-    h_in = times(x, W_c.T) + b_c
+    hg_in = times(x, W_cg, b_cg)
+    g_in = hg_in[..., H:2 * H]
+    h_in = hg_in[..., :H]
 
     for t in range(T):
+        U_cg_h = h_prev[t] @ U_cg
         # g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-        g = sigmoid(h_prev[t] @ U_g.T + g_in[t])
+        g = sigmoid(U_cg_h[..., H:2 * H] + g_in[t])
         # h = g * h[t-1] + (1 - g) * n
-        h[t] = g * h_prev[t] + (1 - g) * np.tanh(h_prev[t] @ U_c.T + h_in[t])
+        h[t] = g * h_prev[t] + (1 - g) * np.tanh(U_cg_h[..., :H] + h_in[t])
 
     last = {"h": h_rows[-1].copy()}
     return h.copy(), last
@@ -185,8 +201,26 @@ def infer(params, x, state=None):
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    y, state = infer(params, one_step(x), state)
-    return y[0], state
+    x = one_step(x)
+    size, dtype = check(params, {"x": x}, state)
+    state = filled("state", state, size, dtype)
+    T = size["T"]
+    W_c, U_c, b_c, W_g, U_g = params["W_c"], params["U_c"], params["b_c"], params["W_g"], params["U_g"]
+    b_g = params["b_g"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    g_in = times(x, W_g.T, b_g)
+    h_in = times(x, W_c.T, b_c)
+
+    for t in range(T):
+        # g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+        g = sigmoid(h_prev[t] @ U_g.T + g_in[t])
+        # h = g * h[t-1] + (1 - g) * n
+        h[t] = g * h_prev[t] + (1 - g) * np.tanh(h_prev[t] @ U_c.T + h_in[t])
+
+    state = {"h": h_rows[-1].copy()}
+    return h.copy()[0], state
 
 
 def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
@@ -200,7 +234,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
     dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
     dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
-    T = size["T"]
+    T, H = size["T"], size["H"]
     dot_x = dot_inputs["x"]
     W_c, U_c, b_c, W_g, U_g = params["W_c"], params["U_c"], params["b_c"], params["W_g"], params["U_g"]
     b_g = params["b_g"]
@@ -208,26 +242,41 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_g, dot_U_g, dot_b_g = dot_params["W_g"], dot_params["U_g"], dot_params["b_g"]
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    W_c_T = W_c.T
+    W_g_T = W_g.T
+    parts = np.concatenate([W_c_T, dot_W_c.T, W_g_T, dot_W_g.T], axis=-1)
+    W_cg = np.concatenate([W_c_T, W_g_T], axis=-1)
+    U_c_T = U_c.T
+    U_g_T = U_g.T
+    parts3 = np.ascontiguousarray(np.concatenate([U_c_T, dot_U_c.T, U_g_T, dot_U_g.T], axis=-1))
+    U_cg = np.ascontiguousarray(np.concatenate([U_c_T, U_g_T], axis=-1))
 
     # all steps at once
-    dot_W_c_x = times(x, dot_W_c.T) + times(dot_x, W_c.T)
-    dot_W_g_x = times(x, dot_W_g.T) + times(dot_x, W_g.T)
-    n_in = times(x, W_c.T) + b_c
-    g_in = times(x, W_g.T) + b_g
+    parts2 = times(x, parts)
+    dot_W_cg_x_x = times(dot_x, W_cg)
+    dot_W_c_x = parts2[..., H:2 * H] + dot_W_cg_x_x[..., :H]
+    dot_W_g_x = parts2[..., 3 * H:4 * H] + dot_W_cg_x_x[..., H:2 * H]
+    n_in = parts2[..., :H] + b_c
+    g_in = parts2[..., 2 * H:3 * H] + b_g
     dot_h_in = dot_W_c_x + dot_b_c
     dot_h_in2 = dot_W_g_x + dot_b_g
 
     for t in range(T):
+        parts4 = h_prev[t] @ parts3
+        dot_U_cg_h_h_prev = dot_h_prev[t] @ U_cg
         # n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        n = np.tanh(h_prev[t] @ U_c.T + n_in[t])
+        n = np.tanh(parts4[..., :H] + n_in[t])
         # g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-        g = sigmoid(h_prev[t] @ U_g.T + g_in[t])
+        g = sigmoid(parts4[..., 2 * H:3 * H] + g_in[t])
         # h = g * h[t-1] + (1 - g) * n
         h[t] = g * h_prev[t] + (1 - g) * n
         dot_h[t] = (
-            (h_prev[t] @ dot_U_g.T + dot_h_prev[t] @ U_g.T + dot_h_in2[t]) * g * (1 - g) * (h_prev[t] - n)
+            (parts4[..., 3 * H:4 * H] + dot_U_cg_h_h_prev[..., H:2 * H] + dot_h_in2[t])
+            * g
+            * (1 - g)
+            * (h_prev[t] - n)
             + g * dot_h_prev[t]
-            + (1 - g) * (h_prev[t] @ dot_U_c.T + dot_h_prev[t] @ U_c.T + dot_h_in[t]) * (1 - n**2)
+            + (1 - g) * (parts4[..., H:2 * H] + dot_U_cg_h_h_prev[..., :H] + dot_h_in[t]) * (1 - n**2)
         )
 
     last = {"h": h_rows[-1].copy()}
@@ -256,28 +305,42 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     dot_n_pre, n, dot_n, dot_g_pre, g, dot_g = (np.empty((T, B, H), dtype) for _ in range(6))
+    W_c_T = W_c.T
+    W_g_T = W_g.T
+    parts = np.concatenate([W_c_T, dot_W_c.T, W_g_T, dot_W_g.T], axis=-1)
+    W_cg = np.concatenate([W_c_T, W_g_T], axis=-1)
+    U_c_T = U_c.T
+    U_g_T = U_g.T
+    parts3 = np.ascontiguousarray(np.concatenate([U_c_T, dot_U_c.T, U_g_T, dot_U_g.T], axis=-1))
+    U_cg = np.ascontiguousarray(np.concatenate([U_c_T, U_g_T], axis=-1))
 
     # all steps at once
-    dot_W_c_x = times(x, dot_W_c.T) + times(dot_x, W_c.T)
-    dot_W_g_x = times(x, dot_W_g.T) + times(dot_x, W_g.T)
+    parts2 = times(x, parts)
+    dot_W_cg_x_x = times(dot_x, W_cg)
+    dot_W_c_x = parts2[..., H:2 * H] + dot_W_cg_x_x[..., :H]
+    dot_W_g_x = parts2[..., 3 * H:4 * H] + dot_W_cg_x_x[..., H:2 * H]
     dot_n_pre_in = dot_W_c_x + dot_b_c
-    n_in = times(x, W_c.T) + b_c
+    n_in = parts2[..., :H] + b_c
     dot_g_pre_in = dot_W_g_x + dot_b_g
-    g_in = times(x, W_g.T) + b_g
+    g_in = parts2[..., 2 * H:3 * H] + b_g
 
     for t in range(T):
+        parts4 = h_prev[t] @ parts3
+        dot_U_cg_h_h_prev = dot_h_prev[t] @ U_cg
         # n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        dot_n_pre[t] = h_prev[t] @ dot_U_c.T + dot_h_prev[t] @ U_c.T + dot_n_pre_in[t]
-        n[t] = np.tanh(h_prev[t] @ U_c.T + n_in[t])
+        dot_n_pre[t] = parts4[..., H:2 * H] + dot_U_cg_h_h_prev[..., :H] + dot_n_pre_in[t]
+        n[t] = np.tanh(parts4[..., :H] + n_in[t])
         dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
         # g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-        dot_g_pre[t] = h_prev[t] @ dot_U_g.T + dot_h_prev[t] @ U_g.T + dot_g_pre_in[t]
-        g[t] = sigmoid(h_prev[t] @ U_g.T + g_in[t])
+        dot_g_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_cg_h_h_prev[..., H:2 * H] + dot_g_pre_in[t]
+        g[t] = sigmoid(parts4[..., 2 * H:3 * H] + g_in[t])
         dot_g[t] = dot_g_pre[t] * g[t] * (1 - g[t])
         # h = g * h[t-1] + (1 - g) * n
         h[t] = g[t] * h_prev[t] + (1 - g[t]) * n[t]
         dot_h[t] = dot_g[t] * (h_prev[t] - n[t]) + dot_h_prev[t] * g[t] + dot_n[t] * (1 - g[t])
-    d_dot_g_pre, d_g_pre, d_dot_n_pre, d_n_pre = (np.empty((T, B, H), dtype) for _ in range(4))
+    d_n_dot_n_g_dot_g_pre = np.empty((T, B, 4 * H), dtype)
+    parts = np.concatenate([W_c.T, dot_W_c.T, W_g.T, dot_W_g.T], axis=-1)
+    parts3 = np.concatenate([U_c.T, dot_U_c.T, U_g.T, dot_U_g.T], axis=-1)
 
     # all steps at once
     ddot_h_ddot_g = h_prev - n
@@ -295,46 +358,39 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_h = dy[t] + d_dot_h_next
         # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
         d_dot_g = d_dot_h * ddot_h_ddot_g[t]
-        d_dot_g_pre[t] = d_dot_g * ddot_g_ddot_g_pre[t]
-        d_g_pre[t] = (
+        d_dot_g_pre = d_dot_g * ddot_g_ddot_g_pre[t]
+        d_g_pre = (
             (d_dot_g * ddot_g_dg_pre[t] + d_h_next * ddot_h_ddot_g[t] + d_dot_h * ddot_h_dg_pre[t])
             * ddot_g_ddot_g_pre[t]
         )
         # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
         d_dot_n = d_dot_h * ddot_h_ddot_n[t]
-        d_dot_n_pre[t] = d_dot_n * ddot_n_ddot_n_pre[t]
-        d_n_pre[t] = (
+        d_dot_n_pre = d_dot_n * ddot_n_ddot_n_pre[t]
+        d_n_pre = (
             (d_dot_n * ddot_n_dn_pre[t] + d_h_next * ddot_h_ddot_n[t] - d_dot_h * dot_g[t])
             * ddot_n_ddot_n_pre[t]
         )
-        d_h_prev = (
-            d_n_pre[t] @ U_c
-            + d_dot_n_pre[t] @ dot_U_c
-            + d_g_pre[t] @ U_g
-            + d_dot_g_pre[t] @ dot_U_g
-            + d_h_next * g[t]
-            + d_dot_h * dot_g[t]
-        )
-        d_dot_h_prev = d_dot_n_pre[t] @ U_c + d_dot_g_pre[t] @ U_g + d_dot_h * g[t]
+        np.concatenate([d_n_pre, d_dot_n_pre, d_g_pre, d_dot_g_pre], axis=-1, out=d_n_dot_n_g_dot_g_pre[t])
+        d_h_prev = d_n_dot_n_g_dot_g_pre[t] @ parts3.T + d_h_next * g[t] + d_dot_h * dot_g[t]
+        d_dot_h_prev = d_dot_n_pre @ U_c + d_dot_g_pre @ U_g + d_dot_h * g[t]
         d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
 
     # all steps at once
-    d_x = (
-        times(d_n_pre, W_c)
-        + times(d_dot_n_pre, dot_W_c)
-        + times(d_g_pre, W_g)
-        + times(d_dot_g_pre, dot_W_g)
-    )
-    d_W_c_W_c_x = outer_sum(d_n_pre, x)
-    d_W_c_dot_W_c_x_x = outer_sum(d_dot_n_pre, dot_x)
-    d_U_c_U_c_h = outer_sum(d_n_pre, h_prev)
-    d_U_c_dot_U_c_h_h_prev = outer_sum(d_dot_n_pre, dot_h_prev)
-    d_b_c = d_n_pre.sum(axis=(0, 1))
-    d_W_g_W_g_x = outer_sum(d_g_pre, x)
-    d_W_g_dot_W_g_x_x = outer_sum(d_dot_g_pre, dot_x)
-    d_U_g_U_g_h = outer_sum(d_g_pre, h_prev)
-    d_U_g_dot_U_g_h_h_prev = outer_sum(d_dot_g_pre, dot_h_prev)
-    d_b_g = d_g_pre.sum(axis=(0, 1))
+    d_n_pre_steps = d_n_dot_n_g_dot_g_pre[..., :H]
+    d_dot_n_pre_steps = d_n_dot_n_g_dot_g_pre[..., H:2 * H]
+    d_g_pre_steps = d_n_dot_n_g_dot_g_pre[..., 2 * H:3 * H]
+    d_dot_g_pre_steps = d_n_dot_n_g_dot_g_pre[..., 3 * H:4 * H]
+    d_x = times(d_n_dot_n_g_dot_g_pre, parts.T)
+    d_W_c_W_c_x = outer_sum(d_n_pre_steps, x)
+    d_W_c_dot_W_c_x_x = outer_sum(d_dot_n_pre_steps, dot_x)
+    d_U_c_U_c_h = outer_sum(d_n_pre_steps, h_prev)
+    d_U_c_dot_U_c_h_h_prev = outer_sum(d_dot_n_pre_steps, dot_h_prev)
+    d_b_c = d_n_pre_steps.sum(axis=(0, 1))
+    d_W_g_W_g_x = outer_sum(d_g_pre_steps, x)
+    d_W_g_dot_W_g_x_x = outer_sum(d_dot_g_pre_steps, dot_x)
+    d_U_g_U_g_h = outer_sum(d_g_pre_steps, h_prev)
+    d_U_g_dot_U_g_h_h_prev = outer_sum(d_dot_g_pre_steps, dot_h_prev)
+    d_b_g = d_g_pre_steps.sum(axis=(0, 1))
     d_W_c = d_W_c_W_c_x + d_W_c_dot_W_c_x_x
     d_U_c = d_U_c_U_c_h + d_U_c_dot_U_c_h_h_prev
     d_W_g = d_W_g_W_g_x + d_W_g_dot_W_g_x_x
@@ -358,9 +414,12 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def times(x, W):
-    """x (…, I) times W (I, H) as one product: (…, H)."""
-    return (x.reshape(-1, x.shape[-1]) @ W).reshape(*x.shape[:-1], W.shape[-1])
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
 
 
 def outer_sum(d, x):

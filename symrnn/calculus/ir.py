@@ -246,3 +246,11 @@ def verify(statements: Iterable[Statement], values: dict[str, Value], known: Ite
             assert all(x in s.out.labels for a in s.args for x in a.labels), f"{s} sums"
         if isinstance(s, Contraction):
             assert all(any(x in a.labels for a in s.args) for x in s.out.labels), f"{s} broadcasts"
+        if isinstance(s, Concat):
+            joined = "+".join(axis_of(a.labels[-1]) for a in s.args)
+            assert axis_of(s.out.labels[-1]) == joined, f"{s} has another length than its operands"
+        if isinstance(s, Slice):
+            stretch = "+".join([*s.before, axis_of(s.out.labels[-1])])
+            whole = axis_of(s.args[0].labels[-1])
+            assert s.out.labels[:-1] == s.args[0].labels[:-1], f"{s} cuts another axis than the last"
+            assert f"{whole}+".startswith(f"{stretch}+"), f"{s} cuts between axes"

@@ -22,18 +22,8 @@ from symrnn.calculus.ir import (
     symbol,
 )
 from symrnn.compiled.ops import Assign, Copy, Map, Op, Product, Reduce, Register
-from symrnn.compiled.pack import (
-    Packs,
-    SumOfProducts,
-    count_uses,
-    detached,
-    outer,
-    pack,
-    results,
-    sums_of_products,
-    times,
-    total,
-)
+from symrnn.compiled.pack import Packs, count_uses, detached, pack, results
+from symrnn.schedule.products import SumOfProducts, outer, sums_of_products, times, total
 from symrnn.schedule.program import Program, Sweep
 
 

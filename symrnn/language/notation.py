@@ -51,7 +51,6 @@ ELSEWHERE = {
     **dict.fromkeys(("logistic", "sigm", "expit"), "Write sigmoid(a)."),
     **dict.fromkeys(("power", "pow"), "Write a ** b."),
     **dict.fromkeys(("inner", "vdot"), "Write dot(a, b)."),
-    **dict.fromkeys(("rms_norm", "rmsnorm"), "Write a / sqrt(mean(a ** 2) + 1e-5)."),
     **dict.fromkeys(("ln_", "layernormalization"), "Write layer_norm(a)."),
     **dict.fromkeys(("hardtanh", "hard_tanh"), "Write clip(a, -1, 1)."),
     **dict.fromkeys(("heaviside", "step"), "Write where(a > 0, 1, 0)."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import sympy as sp
 
@@ -67,13 +68,14 @@ HELPERS = ("sigmoid", "erf", "erfc", "times", "outer_sum", "one_hot")
 class Writer:
     """Writes the statements of one block; names of `rows` are indexed by time inside the loop.
 
+    `inline` has the statements that are written inside their reader.
     `helpers` collects what the text calls, `mentioned` what it takes from outside: T, B, axes, and steps (0, 1, …).
     """
 
     program: Program
     block: str
     rows: set[str]
-    inline: dict[str, str] = field(default_factory=dict)
+    inline: dict[str, Statement] = field(default_factory=dict)
     helpers: set[str] = field(default_factory=set)
     mentioned: set[str] = field(default_factory=set)
 
@@ -83,7 +85,8 @@ class Writer:
         """An operand, at this step inside the loop, with new axes where it must broadcast inside the result."""
         value = self.program.values[ref.name]
         if ref.name in self.inline:
-            return f"({self.inline[ref.name]})"
+            inner = self.inline[ref.name]
+            return self.value(inner) if is_view(inner) else f"({self.value(inner)})"
         if value.role == "size":
             self.mentioned.add(ref.name)
         if value.role == "time":
@@ -104,7 +107,7 @@ class Writer:
 
     def size(self, axis: str) -> str:
         self.mentioned.update(axis_parts(axis))
-        return " + ".join(in_python(a) for a in axis_parts(axis))
+        return spelled_length(axis_parts(axis))
 
     def length(self, label: str) -> str:
         """How many components a label runs over."""
@@ -140,6 +143,8 @@ class Writer:
                 raise AssertionError(f"{s} has not been expanded")
 
     def pointwise(self, s: Pointwise) -> str:
+        if biased := self.biased_product(s):
+            return biased
         names = {a.name: self.reference(a, s.out.labels) for a in s.args}
         arrays = {a.name for a in s.args if self.program.values[a.name].role not in ("const", "size")}
         text = self.infix(s, names).text(s.expr)
@@ -190,9 +195,9 @@ class Writer:
         return f"np.broadcast_to({text}, ({', '.join(shape)}))"
 
     def slice(self, s: Slice) -> str:
-        start = " + ".join(self.size(a) for a in s.before)
-        length = self.size(self.program.values[s.out.name].axes[-1])
-        cut = f"{start}:{start} + {length}" if start else f":{length}"
+        own = self.program.values[s.out.name].axes[-1]
+        start = self.size("+".join(s.before)) if s.before else ""
+        cut = f"{start}:{self.size('+'.join([*s.before, own]))}"
         text = self.plain(s.args[0])
         return f"{text[:-1]}, ..., {cut}]" if text.endswith("[t]") else f"{text}[..., {cut}]"
 
@@ -218,8 +223,8 @@ class Writer:
             return text
         return f"{text}.T" if len(kept) == 2 else f"{text}.swapaxes(-1, -2)"
 
-    def matrix_product(self, s: Contraction, x: Ref, w: Ref) -> str:
-        """(…, I) times a matrix without batch and time: one GEMM, whatever stands before I."""
+    def matrix_product(self, s: Contraction, x: Ref, w: Ref, plus: str = "") -> str:
+        """(…, I) times a matrix without batch and time: one GEMM, whatever stands before I; `plus` ends `times`."""
         if len(w.labels) != 2 or not x.labels or {TIME, BATCH} & set(w.labels) or s.summed != (x.labels[-1],):
             return ""
         inner = x.labels[-1]
@@ -230,9 +235,20 @@ class Writer:
             return ""
         matrix = self.plain(w) + (".T" if w.labels[1] == inner else "")
         if len(x.labels) <= 2:
-            return f"{self.plain(x)} @ {matrix}"
+            return "" if plus else f"{self.plain(x)} @ {matrix}"
         self.helpers.add("times")
-        return f"times({self.plain(x)}, {matrix})"
+        return f"times({self.plain(x)}, {matrix}{plus})"
+
+    def biased_product(self, s: Pointwise) -> str:
+        """A product for all steps with a vector added to it, which needs no second array of that size; else ""."""
+        if len(s.args) != 2 or s.expr != s.args[0].symbol + s.args[1].symbol:
+            return ""
+        for product, vector in (s.args, s.args[::-1]):
+            inner = self.inline.get(product.name)
+            if isinstance(inner, Contraction) and len(inner.args) == 2 and vector.labels == s.out.labels[-1:]:
+                b = f", {self.plain(vector)}"
+                return self.matrix_product(inner, *inner.args, b) or self.matrix_product(inner, *inner.args[::-1], b)
+        return ""
 
     def outer_sum(self, s: Contraction, d: Ref, x: Ref) -> str:
         """Σ over everything that comes first of d ⊗ x: the gradient of a matrix."""
@@ -250,6 +266,12 @@ class Writer:
         spec = ["".join(letters[x] for x in r.labels) for r in (*s.args, s.out)]
         operands = ", ".join(self.plain(a) for a in s.args)
         return f'np.einsum("{",".join(spec[:-1])}->{spec[-1]}", {operands})'
+
+
+def spelled_length(parts: Sequence[str]) -> str:
+    """The sum of some axes, those that follow each other multiplied: 3 * H + I."""
+    runs = [(axis, len([*group])) for axis, group in groupby(parts)]
+    return " + ".join(in_python(axis) if n == 1 else f"{n} * {in_python(axis)}" for axis, n in runs)
 
 
 def is_view(s: Statement) -> bool:
@@ -277,16 +299,54 @@ def insertions(labels: Labels, out: Labels) -> list[str]:
 
 
 def broken(line: str, width: int) -> list[str]:
-    """An assignment in lines of bearable length: one summand, or else one factor, a line."""
+    """An assignment or a call in lines of bearable length: one summand, or else one factor or argument, a line."""
     if len(line) <= width:
         return [line]
+    if " = " not in line:
+        return _folded(line, width)
     target, text = line.split(" = ", 1)
-    pieces = _split(text, ("+", "-"))
-    if len(pieces) == 1:
-        pieces = _split(text, ("*", "/"))
-    if len(pieces) == 1:
-        return [line]
+    pieces = _folded(text, width - 4)
     return [f"{target} = (", *(f"    {piece}" for piece in pieces), ")"]
+
+
+def _folded(text: str, width: int) -> list[str]:
+    """An expression in lines, cut at its outermost operators and, where that is not enough, inside its brackets."""
+    if len(text) <= width:
+        return [text]
+    for operators in (("+", "-"), ("*", "/")):
+        pieces = _split(text, operators)
+        if len(pieces) > 1:
+            return [line for piece in pieces for line in _folded(piece, width)]
+    start, end = _widest_bracket(text)
+    if end - start < width // 2:
+        return [text]
+    inner = [line for item in _arguments(text[start + 1 : end]) for line in _folded(item, width - 4)]
+    return [text[: start + 1], *(f"    {line}" for line in inner), text[end:]]
+
+
+def _widest_bracket(text: str) -> tuple[int, int]:
+    """Where the longest outermost bracket opens and closes."""
+    found, depth, start = (0, 0), 0, 0
+    for k, c in enumerate(text):
+        if c in "([":
+            start = k if depth == 0 else start
+            depth += 1
+        elif c in ")]":
+            depth -= 1
+            if depth == 0 and k - start > found[1] - found[0]:
+                found = (start, k)
+    return found
+
+
+def _arguments(text: str) -> list[str]:
+    """What stands between the outermost commas, each but the last with its comma."""
+    items, depth, start = [], 0, 0
+    for k, c in enumerate(text):
+        depth += (c in "([{") - (c in ")]}")
+        if depth == 0 and text[k : k + 2] == ", ":
+            items.append(text[start : k + 1])
+            start = k + 2
+    return [*items, text[start:]]
 
 
 def _split(text: str, operators: tuple[str, ...]) -> list[str]:

@@ -88,8 +88,8 @@ class Found:
 class Comparison:
     """A module beside a trial."""
 
-    def __init__(self, module: ModuleType, trial: Trial, dtype: str = "", overflows: bool = True) -> None:
-        self.overflows = overflows
+    def __init__(self, module: ModuleType, trial: Trial, dtype: str = "", own_rounding: bool = True) -> None:
+        self.own_rounding = own_rounding
         self.module, self.trial, self.cell, self.dtype = module, trial, trial.cell, np.dtype(dtype or trial.dtype)
         self.tolerances = TOLERANCES if self.dtype == np.float64 else SINGLE
         self.rows: list[Row] = []
@@ -131,17 +131,16 @@ class Comparison:
     def change(self, of: Callable[[Comparison], np.ndarray]) -> float:
         """How much something the module returns changes by relative rounding of one of its own operations.
 
-        Read off float32 beside float64. Where float64 is not finite nothing is excused; where float32 overflows all,
-        unless it is not to be taken for an overflow.
+        Read off float32 beside float64. Where float64 is not finite nothing is excused; where float32 overflows all.
         """
-        fine, coarse = (of(x) for x in ((self, self.twin) if self.dtype == np.float64 else (self.twin, self)))
-        if not np.isfinite(fine).all():
+        if not self.own_rounding:
             return 0.0
         with np.errstate(all="ignore"):
+            fine, coarse = (of(x) for x in ((self, self.twin) if self.dtype == np.float64 else (self.twin, self)))
+            if not np.isfinite(fine).all():
+                return 0.0
             total = float(np.abs(coarse - fine).sum())
-        if not np.isfinite(total):
-            return np.inf if self.overflows else 0.0
-        return total / ROUNDING["float32"]
+        return total / ROUNDING["float32"] if np.isfinite(total) else np.inf
 
     # -- the tests -----------------------------------------------------------------------------------------
 

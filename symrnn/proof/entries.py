@@ -38,6 +38,8 @@ def thorough(one: Comparison) -> list[Row]:
     other = _hvp(one, trial.others)
     there, back = _inner(hessian, trial.others), _inner(other, trial.directions)
     scale = sum(float(np.abs(hessian[g][n] * a).sum()) for g, arrays in trial.others.items() for n, a in arrays.items())
+    if not np.isfinite(back):
+        return [*rows, Row("hvp, symmetric", "hvp", trial.shape, np.inf, one.tolerances["hvp"], there, 0.0)]
     rows.append(one.figure("hvp, symmetric", "hvp", there, back, scale, _rounded(one, trial.others)))
     return rows
 
@@ -80,7 +82,7 @@ def _resumes(module: object) -> bool:
 
 
 def _jvp(one: Comparison) -> Row:
-    """⟨jvp(v), w⟩ = ⟨v, backward(w)⟩."""
+    """⟨jvp(v), w⟩ beside the derivation's own forward mode, which backward is compared with too."""
     trial, every = one.trial, one.trial.quantities()
     (params, x, state), along = one.given(trial.point), one.given(trial.directions)
     with np.errstate(all="ignore"):
@@ -89,7 +91,7 @@ def _jvp(one: Comparison) -> Row:
     pushed = sum(float((moved[n] * w).sum()) for n, w in trial.weights.items())
     pushed += sum(float((dot_last[n] * w).sum()) for n, w in trial.state_weights.items())
     parts = [one.along(at) for at in every]
-    return one.figure("jvp and backward", "jvp", pushed, sum(parts), sum(map(abs, parts)), one.sensitivity(every))
+    return one.figure("jvp and backward", "jvp", pushed, trial.pushed, sum(map(abs, parts)), one.sensitivity(every))
 
 
 def _hvp(one: Comparison, along: dict[str, Arrays]) -> dict[str, Arrays]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from symrnn.calculus.derive import Derivation, derive, derive_tangent
 from symrnn.language.cell import Cell
 from symrnn.schedule.alias import alias
+from symrnn.schedule.concat import concat
 from symrnn.schedule.expand import expand
 from symrnn.schedule.fuse import fuse
 from symrnn.schedule.hoist import hoist
@@ -21,12 +22,13 @@ PASSES: dict[str, Callable[[Program], Program]] = {
     "alias": alias,
     "fuse": fuse,
     "hoist": hoist,
+    "concat": concat,
     "save": save,
 }
 
 
-#: What runs over a sequence and back; `infer` keeps nothing for the way back.
-TRAIN, INFER = Entry("forward", "backward"), Entry("infer")
+#: What runs over a sequence and back; the others keep nothing for the way back.
+TRAIN, INFER, STEP = Entry("forward", "backward"), Entry("infer"), Entry("step")
 #: Of a derivation with tangents: outputs and their tangents; gradients of the tangents alone.
 JVP, HVP = Entry("jvp"), Entry("hvp_forward", "hvp_backward", outputs=False)
 
@@ -37,6 +39,7 @@ class Entries:
 
     train: Program
     infer: Program
+    step: Program
     jvp: Program
     hvp: Program
 
@@ -47,6 +50,7 @@ def entries(cell: Cell, passes: Iterable[str] = tuple(PASSES)) -> Entries:
     return Entries(
         train=schedule(plain, passes),
         infer=schedule(plain, passes, INFER),
+        step=schedule(plain, [p for p in passes if p != "concat"], STEP),  # for one step it costs more than it saves
         jvp=schedule(tangent, passes, JVP),
         hvp=schedule(tangent, passes, HVP),
     )

@@ -17,11 +17,16 @@ MAX_SIZE = 100
 def fuse(program: Program) -> Program:
     """Fewer names and, in the loop, fewer passes over memory."""
     for sweep in program.sweeps:
-        wanted = {*program.results, *program.read_by_others(sweep), *(c.source for c in sweep.carried)}
+        wanted = kept(program, sweep)
         for name, block in sweep.blocks():
             sweep = sweep.with_block(name, _fused(block, wanted, sweep))
         program = program.with_sweep(sweep)
     return program
+
+
+def kept(program: Program, sweep: Sweep) -> set[str]:
+    """Values that must keep their name: read by another sweep, carried, an output or a gradient."""
+    return {*program.results, *program.read_by_others(sweep), *(c.source for c in sweep.carried)}
 
 
 def _fused(block: tuple[Statement, ...], wanted: set[str], sweep: Sweep) -> tuple[Statement, ...]:

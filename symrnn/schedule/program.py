@@ -95,12 +95,12 @@ class Program:
 
     def check(self) -> Program:
         """Raise AssertionError if a pass broke the program; return it otherwise."""
-        earlier: list[str] = []
+        earlier = set[str]()
         for sweep in self.sweeps:
-            verify(sweep.statements(), self.values, [*(c.arrives for c in sweep.carried), *earlier])
+            computed = {s.out.name for s in sweep.statements()}  # some of it perhaps again, for itself
+            verify(sweep.statements(), self.values, {*(c.arrives for c in sweep.carried), *(earlier - computed)})
             _verify_time(sweep, self.values)
-            computed = [s.out.name for s in sweep.statements()]
-            earlier += [n for n in computed if not self.saved or n in self.saved]
+            earlier |= {n for n in computed if not self.saved or n in self.saved}
         return self
 
 

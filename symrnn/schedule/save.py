@@ -13,12 +13,17 @@ def save(program: Program) -> Program:
     wanted, read = set(program.results), set[str]()
     for sweep in reversed(program.sweeps):
         alive = _alive(sweep, wanted | read | {c.source for c in sweep.carried})
-        program, read = program.with_sweep(alive), read | read_in(tuple(alive.statements()))
+        program, read = program.with_sweep(alive), read | _wanted(alive)
     *first, last = program.sweeps
-    saved = tuple(n for sweep in first for n in _names(program, sweep) if n in read_in(tuple(last.statements())))
+    saved = tuple(n for sweep in first for n in _names(program, sweep) if n in _wanted(last))
     for sweep in first:
         program = program.with_sweep(_storing(sweep, {*saved, *wanted, *(c.source for c in sweep.carried)}))
     return replace(program.with_sweep(_storing(last, wanted)), saved=saved)
+
+
+def _wanted(sweep: Sweep) -> set[str]:
+    """What a sweep reads and does not compute itself."""
+    return read_in(tuple(sweep.statements())) - {s.out.name for s in sweep.statements()}
 
 
 def _names(program: Program, sweep: Sweep) -> list[str]:

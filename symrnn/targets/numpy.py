@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from textwrap import wrap
 
-from symrnn.calculus.ir import Contraction, Pointwise, Statement, numbered, times_read
+from symrnn.calculus.ir import Concat, Contraction, Pointwise, Slice, Statement, numbered, times_read
 from symrnn.emit import Header
 from symrnn.language.cell import Axes, Variable, axis_parts
-from symrnn.printing.arrays import HELPERS, Writer, broken, insertions, is_view
+from symrnn.printing.arrays import HELPERS, Writer, broken, insertions, is_view, spelled_length
 from symrnn.printing.interface import Filled, Pairs, Row, frame, has_sums
 from symrnn.printing.spelling import constant, in_python
 from symrnn.schedule import Entries
+from symrnn.schedule.products import times
 from symrnn.schedule.program import BLOCKS, Program, Sweep
 
 NAME = "numpy"
 TEMPLATES = {".py": "numpy/module.py.j2"}
-PASSES = ("expand", "alias", "fuse", "hoist", "save")
+PASSES = ("expand", "alias", "fuse", "hoist", "concat", "save")
+#: Sweeps that may begin after the first step of a sequence.
+RESUMING = ("infer", "step")
 
 
 @dataclass(frozen=True)
 class Assigned:
-    """Lines of code that compute a value, and the comment that goes above them (or "")."""
+    """Lines of code that compute a value, and those of the comment that goes above them."""
 
     name: str
-    comment: str
+    comment: tuple[str, ...]
     text: tuple[str, ...]
 
 
@@ -64,9 +68,10 @@ class SweepText:
     finish: Section
 
     @property
-    def handed_on(self) -> str:
-        """The last line of the loop, where carried values are not stored (or "")."""
-        return " = ".join(", ".join(names) for names in zip(*(x[1:] for x in self.looped), strict=True))
+    def handed_on(self) -> list[str]:
+        """The last lines of the loop, where carried values are not stored."""
+        lines, source = _lines([x[1] for x in self.looped], 50), {x[1]: x[2] for x in self.looped}
+        return [f"{', '.join(line)} = {', '.join(source[n] for n in line)}" for line in lines if line]
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,8 @@ class _Sweep:
         self.loops = [c for c in part.carried if not c.stored]
         computed = {s.out.name for s in part.loop} | {c.arrives for c in self.loops}
         sequences = {n for n, v in program.values.items() if v.timed} - computed
+        products = [t for s in part.loop if (t := times(s, program)) is not None]
+        self.multiplied = {t.weight.name for t in products if not t.transposed}
         self.rows = sequences | set(part.stored) | {n for c in self.buffers for n in (c.arrives, c.source)}
 
     def text(self, starts: dict[str, str]) -> SweepText:
@@ -124,15 +131,24 @@ class _Sweep:
         nested = _nested(statements, self.part, self.kept())
         lines, shown = list[Assigned](), ""
         for s in statements:
-            text = writer.value(s)
             if s.out.name in nested:
-                writer.inline[s.out.name] = text
+                writer.inline[s.out.name] = s
                 continue
             equation = self.comment(s) if block == "loop" or not self.part.reverse else ""
-            written = broken(f"{self.target(s, block)} = {text}", 108 - 8)
-            lines.append(Assigned(s.out.name, equation if equation != shown else "", tuple(written)))
+            written = broken(self.assigned(s, writer.value(s), block), 108 - 8)
+            comment = wrap(equation, 108) if equation != shown else []
+            lines.append(Assigned(s.out.name, tuple(comment), tuple(written)))
             shown = equation or shown
         return Section(tuple(lines))
+
+    def assigned(self, s: Statement, text: str, block: str) -> str:
+        """The line of a statement; a row is written where it is kept, a matrix of a loop as its product reads it."""
+        target = self.target(s, block)
+        if isinstance(s, Concat) and target.endswith("[t]"):
+            return f"{text[:-1]}, out={target})"
+        if isinstance(s, Concat) and s.out.name in self.multiplied:
+            text = f"np.ascontiguousarray({text})"
+        return f"{target} = {text}"
 
     def kept(self) -> set[str]:
         names = {*self.part.stored, *self.program.saved, *self.program.results}
@@ -171,7 +187,7 @@ class _Sweep:
             if name not in buffered:
                 value = self.program.values[name]
                 lead = ["T", *(["B"] if value.batched else [])]
-                axes = [" + ".join(in_python(a) for a in axis_parts(axis)) for axis in value.axes]
+                axes = [spelled_length(axis_parts(axis)) for axis in value.axes]
                 self.mentioned |= {*lead, *(p for a in value.axes for p in axis_parts(a))}
                 shapes.setdefault(", ".join([*lead, *axes]), []).append(in_python(name))
         return [
@@ -215,15 +231,16 @@ def _unpacked(names: Iterable[tuple[str, str]], source: str) -> list[str]:
 
 
 def _nested(statements: Sequence[Statement], part: Sweep, kept: set[str]) -> set[str]:
-    """Products read once, by a pointwise statement of the same block and shape: printed inside their reader."""
+    """Products and parts read once, by a statement of the same block and shape: printed inside their reader."""
     uses = times_read(part.statements())
-    products = {s.out.name: s for s in statements if isinstance(s, Contraction)}
+    made = {s.out.name: s for s in statements if isinstance(s, Contraction | Slice)}
     return {
         a.name
         for s in statements
-        if isinstance(s, Pointwise)
         for a in s.args
-        if a.name in products and uses[a.name] == 1 and a.name not in kept and not insertions(a.labels, s.out.labels)
+        if a.name in made and uses[a.name] == 1 and a.name not in kept
+        if (isinstance(s, Pointwise) and not insertions(a.labels, s.out.labels))
+        or (isinstance(s, Contraction | Concat) and is_view(made[a.name]))
     }
 
 
@@ -247,7 +264,7 @@ class _Program:
         begin = [c.start for x in texts for c in x.carries] + [start for x in texts for start, _, _ in x.looped]
         zeros = any(start.startswith("zeros") for start in begin)
         lines = [*(self.inputs() if 0 in sweeps else ()), *self.params(chosen), *unpack]
-        return Body(sizes, lines, "steps" in mentioned, chosen[0].part.name == "infer", zeros, texts)
+        return Body(sizes, lines, "steps" in mentioned, chosen[0].part.name in RESUMING, zeros, texts)
 
     def starts(self, given: str, sweep: Sweep) -> dict[str, str]:
         """What the carried values of a sweep begin with: of the adjoints beside tangents only those of tangents."""
@@ -299,6 +316,7 @@ class Module(Filled):
     forward: Body
     backward: Body
     infer: Call
+    step: Call
     jvp: Call
     hvp: Call
     hvp_gradients: Pairs
@@ -308,14 +326,13 @@ class Module(Filled):
 def context(programs: Entries, header: Header) -> Module:
     """Everything the template prints, for the programs of one cell."""
     helpers: set[str] = set()
-    train, infer, jvp, hvp = (
-        _Program(p, helpers) for p in (programs.train, programs.infer, programs.jvp, programs.hvp)
-    )
+    train, infer, step, jvp, hvp = (_Program(getattr(programs, f.name), helpers) for f in fields(programs))
     program, cell = train.program, train.cell
     forward = train.body(["state"], [0])
     tape = _unpacked([(n, in_python(n)) for n in program.saved], "tape.{}")
     backward = train.body(["dstate"], [1], tape)
-    bodies = [forward, backward, infer.body(["state"]), jvp.body(["state"]), hvp.body(["state", "dstate"])]
+    ahead = [x.body(["state"]) for x in (infer, step, jvp)]
+    bodies = [forward, backward, *ahead, hvp.body(["state", "dstate"])]
     return Module(
         **vars(frame(program, header)),
         consts=[(constant(v.name), v.start) for v in cell.consts],
@@ -323,8 +340,9 @@ def context(programs: Entries, header: Header) -> Module:
         forward=forward,
         backward=backward,
         infer=Call(bodies[2], infer.outputs(), infer.last()),
-        jvp=Call(bodies[3], jvp.outputs(), jvp.last(), jvp.outputs(tangents=True), jvp.last(tangents=True)),
-        hvp=Call(bodies[4], hvp.gradients(cell.inputs), hvp.last(1)),
+        step=Call(bodies[3], step.outputs(), step.last()),
+        jvp=Call(bodies[4], jvp.outputs(), jvp.last(), jvp.outputs(tangents=True), jvp.last(tangents=True)),
+        hvp=Call(bodies[5], hvp.gradients(cell.inputs), hvp.last(1)),
         hvp_gradients=hvp.gradients(cell.params),
         carries=any(sweep.carries for body in bodies for sweep in body.sweeps),
         final=train.last(),

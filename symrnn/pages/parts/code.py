@@ -63,7 +63,7 @@ def _body(body: numpy.Body) -> list[Lines]:
             section: numpy.Section = getattr(sweep, block)
             found += [Lines(x.name, x.text, block == "loop") for x in section.lines]
             if block == "loop" and sweep.handed_on:
-                found.append(Lines("", (sweep.handed_on,), True))
+                found.append(Lines("", tuple(sweep.handed_on), True))
     return found
 
 
