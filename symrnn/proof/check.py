@@ -98,7 +98,7 @@ def quick(cell: Cell, module: ModuleType, backend: str = "numpy", dtype: str = "
 
 
 def thorough(one: Comparison) -> list[Row]:
-    """Every quantity by itself, and all functions of the module."""
+    """Every quantity by itself, and all functions of the module; compiled ones have forward and backward alone."""
     return [*one.thorough(), *(entries.thorough(one) if hasattr(one.module, "hvp") else [])]
 
 
