@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from symrnn.functions.lazy import Lazy
@@ -70,6 +70,7 @@ class Function:
         return any(not sp.sympify(p(y, *args)).free_symbols <= {y} for p in self.partials)
 
 
+@lru_cache(maxsize=50_000)
 def is_constant(expr: sp.Expr) -> bool:
     """Is it made of numbers alone, as √2 and 1/√π are?"""
     return not expr.atoms(sp.Symbol, sp.Function)

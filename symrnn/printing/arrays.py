@@ -61,6 +61,8 @@ OF_NUMBERS: dict[str, str] = {
     "where": "({1} if {0} else {2})",
     "pow": "math.pow({}, {})",
 }
+#: Lines of expressions are not cut shorter than this, however deep they stand in brackets.
+NARROWEST = 40
 HELPERS = ("sigmoid", "erf", "erfc", "times", "outer_sum", "one_hot")
 
 
@@ -311,14 +313,14 @@ def broken(line: str, width: int) -> list[str]:
 
 def _folded(text: str, width: int) -> list[str]:
     """An expression in lines, cut at its outermost operators and, where that is not enough, inside its brackets."""
-    if len(text) <= width:
+    if len(text) <= max(width, NARROWEST):
         return [text]
     for operators in (("+", "-"), ("*", "/")):
         pieces = _split(text, operators)
         if len(pieces) > 1:
             return [line for piece in pieces for line in _folded(piece, width)]
     start, end = _widest_bracket(text)
-    if end - start < width // 2:
+    if end - start < NARROWEST // 2:
         return [text]
     inner = [line for item in _arguments(text[start + 1 : end]) for line in _folded(item, width - 4)]
     return [text[: start + 1], *(f"    {line}" for line in inner), text[end:]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sympy as sp
 
@@ -87,8 +88,19 @@ class Infix:
 
     def key(self, expr: sp.Expr) -> tuple[bool, list[int], bool, str]:
         """Numbers first among factors; then by the symbols mentioned, a bare symbol before a compound."""
-        ranks = sorted(self.rank[s.name] for s in expr.free_symbols)
-        return (not expr.is_Number, ranks, not isinstance(expr, sp.Symbol), sp.srepr(expr))
+        ranks = sorted(self.rank[s.name] for s in _symbols(expr))
+        return (not expr.is_Number, ranks, not isinstance(expr, sp.Symbol), _described(expr))
+
+
+@lru_cache(maxsize=50_000)
+def _symbols(expr: sp.Expr) -> frozenset[sp.Symbol]:
+    return frozenset(expr.free_symbols)
+
+
+@lru_cache(maxsize=50_000)
+def _described(expr: sp.Expr) -> str:
+    """What tells expressions of the same symbols apart; deep ones hold the same parts many times over."""
+    return f"{type(expr).__name__}({', '.join(map(_described, expr.args))})" if expr.args else sp.srepr(expr)
 
 
 def _below(factor: sp.Expr) -> bool:

@@ -121,8 +121,10 @@ def _rounded(one: Comparison, other: dict[str, Arrays]) -> Callable[[], float]:
 
     def measured() -> float:
         exact = _inner(one.trial.bent(), other)
-        noise = max(abs(_inner(one.trial.bent(seed), other) - exact) for seed in range(3)) / one.trial.noise
-        return noise + one.change(along)
+        plain = _inner(one.trial.curved(), other)
+        written = [abs(_inner(one.trial.bent(seed), other) - exact) for seed in range(3)]
+        derived = [abs(_inner(one.trial.curved(seed), other) - plain) for seed in range(3)]
+        return max(*written, *derived) / one.trial.noise + one.change(along)
 
     def along(x: Comparison) -> np.ndarray:
         hessian = _hvp(x, x.trial.directions)

@@ -10,11 +10,11 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from symrnn.calculus.derive import derive
+from symrnn.calculus.derive import derive, derive_tangent
 from symrnn.errors import NothingToCompareError
 from symrnn.language.cell import Cell, axis_size
 from symrnn.meaning import evaluate, interpret
-from symrnn.schedule import schedule
+from symrnn.schedule import HVP, schedule
 from symrnn.schedule.program import Program
 
 Arrays = dict[str, np.ndarray]
@@ -162,6 +162,27 @@ class Trial:
         groups = {g: {n: slopes[n] for n in self.point[g]} for g in ("params", "inputs")}
         return groups | {"state": {n: np.imag(a) / TINY for n, a in start.items()}}
 
+    def curved(self, seed: int | None = None) -> dict[str, Arrays]:
+        """The same by the adjoints of the step with tangents, with relative noise in every value they read."""
+        d = derive_tangent(self.cell)
+        step, of, keys = d.step, d.step.tangent_of, d.step.tangent_keys
+        moved = self.directions["params"] | self.directions["inputs"]
+        given = self.point["params"] | self.point["inputs"]
+        given |= {n: moved[of[n]] for n, v in step.values.items() if n in of and v.role in ("input", "param")}
+        state = {k: self.directions["state"][keys[k]] if k in keys else self.point["state"][k] for k in step.carried}
+        last = {k: self.state_weights[keys[k]] if k in keys else np.zeros_like(a) for k, a in state.items()}
+        program = _with_tangents(self.cell)
+        with np.errstate(all="ignore"):
+            known = interpret.forward(program, given, state, self.sizes)
+            if seed is not None:
+                noise = evaluate.Noise(seed)
+                known = {n: a if n in self.exact else noise(a) for n, a in known.items()}
+            gradients, start = interpret.backward(
+                program, known, {n: self.weights[of[n]] for n in d.seeds}, last, self.sizes
+            )
+        groups = {g: {n: gradients[n] for n in self.point[g]} for g in ("params", "inputs")}
+        return groups | {"state": {k: a for k, a in start.items() if k not in keys}}
+
     @cached_property
     def exact(self) -> set[str]:
         """Values that no operation rounds."""
@@ -241,6 +262,12 @@ class Trial:
 def _as_derived(cell: Cell) -> Program:
     """Both passes as they were derived, nothing hoisted or fused."""
     return schedule(derive(cell), ())
+
+
+@lru_cache(maxsize=8)
+def _with_tangents(cell: Cell) -> Program:
+    """Both passes over the step with tangents, as they were derived."""
+    return schedule(derive_tangent(cell), (), HVP)
 
 
 def _dot(a: Arrays, b: Arrays) -> float:
