@@ -64,6 +64,11 @@ class _Concat:
         self.kept = kept(program, part)
         self.uses = times_read(self.part.statements()) + Counter(self.kept)
         self.block_of = {s.out.name: name for name, block in self.part.blocks() for s in block}
+        self.loop_takes: dict[str, bool] = {}
+        self.readers: dict[str, list[str]] = {}
+        for s in self.part.statements():
+            for name in reads(s):
+                self.readers.setdefault(name, []).append(s.out.name)
         self.once: list[Statement] = []
         self.wholes: dict[tuple[str, ...], str] = {}
         self.views: dict[tuple[str, tuple[str, ...]], Slice] = {}
@@ -253,8 +258,12 @@ class _Concat:
 
     def for_the_loop(self, name: str) -> bool:
         """Does the loop alone take what is made of this, one step at a time? Over all steps, parts are slow to read."""
-        readers = [s.out.name for s in self.part.statements() if name in reads(s)]
-        return name not in self.kept and all(self.block_of[r] == "loop" or self.for_the_loop(r) for r in readers)
+        if name not in self.loop_takes:
+            readers = self.readers.get(name, ())
+            self.loop_takes[name] = name not in self.kept and all(
+                self.block_of[r] == "loop" or self.for_the_loop(r) for r in readers
+            )
+        return self.loop_takes[name]
 
     def parts_of_one(self, block: Sequence[Statement], terms: dict[str, Times]) -> list[Statement]:
         """One product; where the cell concatenates its parts anyway, it is that."""

@@ -15,7 +15,8 @@ def save(program: Program) -> Program:
         alive = _alive(sweep, wanted | read | {c.source for c in sweep.carried})
         program, read = program.with_sweep(alive), read | _wanted(alive)
     *first, last = program.sweeps
-    saved = tuple(n for sweep in first for n in _names(program, sweep) if n in _wanted(last))
+    wanted_last = _wanted(last)
+    saved = tuple(n for sweep in first for n in _names(program, sweep) if n in wanted_last)
     for sweep in first:
         program = program.with_sweep(_storing(sweep, {*saved, *wanted, *(c.source for c in sweep.carried)}))
     return replace(program.with_sweep(_storing(last, wanted)), saved=saved)
