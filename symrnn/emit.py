@@ -17,7 +17,7 @@ from symrnn.errors import UsageError
 from symrnn.language.cell import Cell
 from symrnn.language.hints import suggest
 from symrnn.language.load import called
-from symrnn.schedule import Entries, entries
+from symrnn.schedule import Entries
 from symrnn.version import __version__
 
 
@@ -75,7 +75,7 @@ def programs_for(cell: Cell, backend: str) -> Entries:
 
 @lru_cache(maxsize=4)
 def _scheduled(cell: Cell, passes: tuple[str, ...]) -> Entries:
-    return entries(cell, passes)
+    return Entries(cell, passes)
 
 
 @lru_cache(maxsize=256)

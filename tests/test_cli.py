@@ -372,7 +372,7 @@ def test_an_internal_error_asks_for_a_report_and_ends_with_70(
         raise fault
 
     cell.write_text(GOOD.replace("gate", f"gate for {command} and {fault!r}"))  # nothing of it has been kept
-    for function in ("symrnn.pages.show", "symrnn.emit.entries"):
+    for function in ("symrnn.pages.show", "symrnn.emit.Entries"):
         monkeypatch.setattr(function, broken)
     more = ["-o", tmp_path / "out"] if command == "generate" else []
     result = run(command, cell, *more)

@@ -23,6 +23,7 @@ Labels = tuple[str, ...]
 BATCH, TIME = "@B", "@T"
 
 
+@cache
 def symbol(name: str) -> sp.Symbol:
     """The SymPy symbol of a value's generic component."""
     return sp.Symbol(name, real=True)

@@ -12,9 +12,9 @@ OF_MODULES = """
     NamedTuple Pass Path Tape Workspace agree arrays axis backward before bound cache captured carried check compiled
     cotangent cp cublas ctypes dinputs dparams dstart dstate dtype erf erfc filled fill forward gemm give_back given
     init inputs kept kernel key known last layout_of length loop math measured name named np one_hot outer_sum outputs
-    params passes pointwise_library product ready results reverse scratch seen sigmoid size sizes start state steps t
+    params passes product ready results reverse scratch seen sigmoid size sizes start state steps t
     take tape threading times weakref work after array
-    along directions dot_dparams dot_dstart dot_inputs dot_last dot_params dot_state hvp infer jvp one_step step zeros
+    along dot_dparams dot_dstart dot_inputs dot_last dot_params dot_state hvp infer jvp one_step step zeros
 """.split()  # noqa: SIM905 - words read better as words
 
 IN_PYTHON = frozenset([*keyword.kwlist, *dir(builtins), *OF_MODULES])

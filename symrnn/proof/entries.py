@@ -1,7 +1,7 @@
-"""The other functions of a module beside what is known: infer and step, jvp against backward, hvp against both passes.
+"""The other functions of a module beside what is known: infer and step, jvp, hvp.
 
-jvp and backward are each other's transpose; hvp is how the gradients of the derivation change by a complex step, and
-symmetric.
+jvp is compared with what backward is compared with, the derivation run forward; hvp is how the gradients of the
+derivation change by a complex step, and symmetric.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from inspect import signature
 
 import numpy as np
 
+from symrnn.meaning.evaluate import Noise
 from symrnn.proof.comparison import Comparison, Row, bare, is_misshapen, named
 from symrnn.proof.trial import Arrays
 
@@ -50,11 +51,8 @@ def _infer(one: Comparison) -> list[Row]:
     params, x, state = one.given(trial.point)
     with np.errstate(all="ignore"):
         y, last = module.infer(params, x, state)
-        outputs, inputs, resumes = (
-            [v.name for v in one.cell.outputs],
-            one.typed(trial.point["inputs"]),
-            _resumes(module),
-        )
+        outputs, inputs = [v.name for v in one.cell.outputs], one.typed(trial.point["inputs"])
+        resumes = "t" in signature(module.step).parameters
         found = named(y, outputs)
         rows = [
             one.array(f"infer: {n}", found[n], a, one.output_sensitivity(0, n), "infer and step")
@@ -77,10 +75,6 @@ def _infer(one: Comparison) -> list[Row]:
     return rows
 
 
-def _resumes(module: object) -> bool:
-    return "t" in signature(module.step).parameters  # type: ignore[attr-defined]
-
-
 def _jvp(one: Comparison) -> Row:
     """⟨jvp(v), w⟩ beside the derivation's own forward mode, which backward is compared with too."""
     trial, every = one.trial, one.trial.quantities()
@@ -91,7 +85,9 @@ def _jvp(one: Comparison) -> Row:
     pushed = sum(float((moved[n] * w).sum()) for n, w in trial.weights.items())
     pushed += sum(float((dot_last[n] * w).sum()) for n, w in trial.state_weights.items())
     parts = [one.along(at) for at in every]
-    return one.figure("jvp and backward", "jvp", pushed, trial.pushed, sum(map(abs, parts)), one.sensitivity(every))
+    return one.figure(
+        "jvp along all directions", "jvp", pushed, trial.pushed, sum(map(abs, parts)), one.sensitivity(every)
+    )
 
 
 def _hvp(one: Comparison, along: dict[str, Arrays]) -> dict[str, Arrays]:
@@ -124,7 +120,7 @@ def _rounded(one: Comparison, other: dict[str, Arrays]) -> Callable[[], float]:
         plain = _inner(one.trial.curved(), other)
         written = [abs(_inner(one.trial.bent(seed), other) - exact) for seed in range(3)]
         derived = [abs(_inner(one.trial.curved(seed), other) - plain) for seed in range(3)]
-        return max(*written, *derived) / one.trial.noise + one.change(along)
+        return max(*written, *derived) / Noise.SIZE + one.change(along)
 
     def along(x: Comparison) -> np.ndarray:
         hessian = _hvp(x, x.trial.directions)

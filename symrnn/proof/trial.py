@@ -38,7 +38,6 @@ class Trial:
         self, cell: Cell, sizes: dict[str, int], seed: int = 0, dtype: str = "float64", again: int = 0
     ) -> None:
         self.cell, self.sizes, self.dtype = cell, sizes, np.dtype(dtype)
-        self.noise = evaluate.Noise.SIZE
         self._sensitivity: dict[tuple[tuple[str, str], ...], float] = {}
         self._bent: dict[int | None, dict[str, Arrays]] = {}
         self.rng = np.random.default_rng([seed, again])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from functools import cached_property
 
 from symrnn.calculus.derive import Derivation, derive, derive_tangent
 from symrnn.language.cell import Cell
@@ -33,27 +33,32 @@ TRAIN, INFER, STEP = Entry("forward", "backward"), Entry("infer"), Entry("step")
 JVP, HVP = Entry("jvp"), Entry("hvp_forward", "hvp_backward", outputs=False)
 
 
-@dataclass(frozen=True, eq=False)
 class Entries:
-    """The programs of a cell: what a generated module can be asked for."""
+    """The programs of a cell, each scheduled by these passes when a target first asks for it."""
 
-    train: Program
-    infer: Program
-    step: Program
-    jvp: Program
-    hvp: Program
+    def __init__(self, cell: Cell, passes: Iterable[str] = tuple(PASSES)) -> None:
+        self.cell, self.passes = cell, tuple(passes)
 
+    @cached_property
+    def train(self) -> Program:
+        return schedule(derive(self.cell), self.passes)
 
-def entries(cell: Cell, passes: Iterable[str] = tuple(PASSES)) -> Entries:
-    """Every program of a cell, scheduled by the same passes."""
-    passes, plain, tangent = tuple(passes), derive(cell), derive_tangent(cell)
-    return Entries(
-        train=schedule(plain, passes),
-        infer=schedule(plain, passes, INFER),
-        step=schedule(plain, [p for p in passes if p != "concat"], STEP),  # for one step it costs more than it saves
-        jvp=schedule(tangent, passes, JVP),
-        hvp=schedule(tangent, passes, HVP),
-    )
+    @cached_property
+    def infer(self) -> Program:
+        return schedule(derive(self.cell), self.passes, INFER)
+
+    @cached_property
+    def step(self) -> Program:
+        """Without `concat`, which costs a single step more than it saves."""
+        return schedule(derive(self.cell), [p for p in self.passes if p != "concat"], STEP)
+
+    @cached_property
+    def jvp(self) -> Program:
+        return schedule(derive_tangent(self.cell), self.passes, JVP)
+
+    @cached_property
+    def hvp(self) -> Program:
+        return schedule(derive_tangent(self.cell), self.passes, HVP)
 
 
 def schedule(derivation: Derivation, passes: Iterable[str] = tuple(PASSES), entry: Entry = TRAIN) -> Program:

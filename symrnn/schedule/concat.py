@@ -132,8 +132,11 @@ class _Concat:
     def made(self, name: str, axes: Axes, batched: bool = False, timed: bool = False) -> str:
         """A new value."""
         value = Value("", axes, batched, timed, "local")
-        taken = {n for n, v in self.values.items() if replace(v, name="") != value} | self.named
-        name = numbered(name, taken.__contains__)
+
+        def taken(n: str) -> bool:
+            return n in self.named or (n in self.values and replace(self.values[n], name="") != value)
+
+        name = numbered(name, taken)
         self.values[name] = replace(value, name=name)
         self.named.add(name)
         return name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from textwrap import wrap
 
 from symrnn.calculus.ir import Concat, Contraction, Pointwise, Slice, Statement, numbered, times_read
@@ -96,8 +96,8 @@ class Call:
     body: Body
     results: Pairs
     final: Pairs
-    tangents: Pairs = ()  # type: ignore[assignment]
-    final_tangents: Pairs = ()  # type: ignore[assignment]
+    tangents: Pairs = field(default_factory=list)
+    final_tangents: Pairs = field(default_factory=list)
 
 
 class _Sweep:
@@ -326,7 +326,9 @@ class Module(Filled):
 def context(programs: Entries, header: Header) -> Module:
     """Everything the template prints, for the programs of one cell."""
     helpers: set[str] = set()
-    train, infer, step, jvp, hvp = (_Program(getattr(programs, f.name), helpers) for f in fields(programs))
+    train, infer, step, jvp, hvp = (
+        _Program(p, helpers) for p in (programs.train, programs.infer, programs.step, programs.jvp, programs.hvp)
+    )
     program, cell = train.program, train.cell
     forward = train.body(["state"], [0])
     tape = _unpacked([(n, in_python(n)) for n in program.saved], "tape.{}")
