@@ -103,6 +103,14 @@ CELLS = {
         s = q
         h = q * h[t-1] + r * mean(x)
     """,
+    "a choice between a number and a length": """
+        input s[]
+        state h[K]
+        output r, h
+        param a[]
+        r = where(a <= s, 3, K) + where(a > s, K, -K)
+        h = 0.5 * h[t-1] + s
+    """,
     "functions of the step": """
         input x[I]
         state h[H]

@@ -13,6 +13,7 @@ from symrnn.functions.whole_axis import WHOLE_AXIS
 from symrnn.language.load import called, parse
 from symrnn.pages.document import Document, Prose, Table
 from symrnn.pages.formats.text import SUFFIX
+from symrnn.pages.formula import Big, Formula, Sym, children
 from symrnn.pages.outline import check, subject, unchecked
 
 VECTOR = '"""A cell."""\ninput x[H]\nstate h[H]\noutput h\nparam U[H, H]\n'
@@ -217,6 +218,23 @@ def test_the_page_of_every_function_of_a_whole_axis_is_true(function: str) -> No
     for document in (vector, matrix):
         said = [p.key for s in document.sections for b in s.blocks if isinstance(b, Prose) for p in b.phrases]
         assert not convention or f"convention.{convention}" in said
+
+
+def steps_read(node: Formula, bound: frozenset[str] = frozenset()) -> set[str]:
+    """The time indices of a formula that no sum over steps binds."""
+    if isinstance(node, Sym) and node.time is not None:
+        return {node.time.base} - bound
+    bound |= {node.index} if isinstance(node, Big) else frozenset()
+    return {t for part in children(node) for t in steps_read(part, bound)}
+
+
+@pytest.mark.parametrize("function", WHOLE_AXIS)
+def test_what_no_step_changes_has_no_step_in_a_gradient(function: str) -> None:
+    document = page(f"input x[H]\noutput y, r\nparam w[H]\ny = {function}(w)\nr = x")
+    gradients = [e for a, e in document.equations() if a == "gradients"]
+    assert gradients and not any(steps_read(e.right) - steps_read(e.left) for e in gradients), lines(
+        document, "gradients"
+    )
 
 
 SMOOTH = ["sum", "mean", "logsumexp", "softmax", "layer_norm"]

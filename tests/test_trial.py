@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 import symrnn
 from symrnn.proof.comparison import UNCLEAR
-from symrnn.proof.trial import Trial
+from symrnn.proof.trial import Arrays, Trial
 
 RELU = symrnn.parse("input x[N]\nstate h[N]\nh = relu(x + h[t-1])", "relu")
 
@@ -86,6 +88,14 @@ def test_what_noise_changes_is_measured(size: float) -> None:
     assert size / 30 < sensitivity < 10 * size
     assert size / 30 < trial.loss_sensitivity < 100 * size
     assert size / 30 < trial.slope_sensitivity(trial.all_at_once) < 100 * size
+
+
+@pytest.mark.parametrize("second", [Trial.bent, Trial.curved])
+def test_noise_in_second_derivatives_goes_on_through_what_reads_it(second: Callable[..., dict[str, Arrays]]) -> None:
+    """The sum of layer_norm is zero but for rounding: noise in its summands makes it a larger number."""
+    trial = Trial(symrnn.parse("input x[N]\nstate h[N]\nh = sum(layer_norm(x)) * h[t-1]", "nothing"), SIZES | {"N": 3})
+    plain, noisy = (np.abs(second(trial, seed)["state"]["h"]).max() for seed in (None, 1))
+    assert noisy > 1e3 * plain
 
 
 def test_noise_in_the_equations_and_in_the_derivation_count_alike(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,7 +114,7 @@ def drawn(bench: Bench, ref: Ref, seed: int) -> np.ndarray:
 def test_the_expansion_is_the_value(bench: Bench) -> None:
     a = drawn(bench, bench.a, 0)
     statements = bench.written("expansion")
-    for x in (a, a + 300, a * 100):
+    for x in (a, a + 300, a * 100, a * 1e-100):
         np.testing.assert_allclose(bench.run(statements, a=x), bench.row.value(x), rtol=1e-11)
     assert statements_of(bench.row) == len(written_out(bench, statements))
 
@@ -132,15 +132,17 @@ def written_out(bench: Bench, statements: list[Statement]) -> list[Statement]:
     return found
 
 
-def test_the_tangent_is_that_of_a_complex_step(bench: Bench) -> None:
-    a, da = drawn(bench, bench.a, 0), drawn(bench, bench.a, 1)
+@pytest.mark.parametrize("size", [1, 1e-40])
+def test_the_tangent_is_that_of_a_complex_step(bench: Bench, size: float) -> None:
+    a, da = size * drawn(bench, bench.a, 0), size * drawn(bench, bench.a, 1)
     truth = np.imag(bench.row.value(a + 1e-30j * da)) / 1e-30
     found = bench.run(bench.written("jvp"), a=a, y=bench.row.value(a), da=da)
-    np.testing.assert_allclose(found, truth, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(found, truth, rtol=1e-12, atol=1e-14 * size)
 
 
-def test_the_adjoint_is_the_transpose_of_the_tangent(bench: Bench) -> None:
-    a, v, w = drawn(bench, bench.a, 0), drawn(bench, bench.a, 1), drawn(bench, bench.y, 2)
+@pytest.mark.parametrize("size", [1, 1e-40])
+def test_the_adjoint_is_the_transpose_of_the_tangent(bench: Bench, size: float) -> None:
+    a, v, w = size * drawn(bench, bench.a, 0), drawn(bench, bench.a, 1), drawn(bench, bench.y, 2)
     known = {"a": a, "y": bench.row.value(a)}
     tangent, adjoint = bench.run(bench.written("jvp"), da=v, **known), bench.run(bench.written("vjp"), dy=w, **known)
     np.testing.assert_allclose(np.sum(w * tangent), np.sum(adjoint * v), rtol=1e-12)

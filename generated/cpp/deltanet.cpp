@@ -436,7 +436,7 @@ inline_point void backward_before_point(
 {
     // through q = a_q / norm(a_q)
     const compute_t d_norm_a_q = -d_norm_a_q_q / square(norm_a_q);
-    d_norm_a_q_share = d_norm_a_q / larger(norm_a_q, compute_t(1e-18));
+    d_norm_a_q_share = d_norm_a_q / choose(compute_t((norm_a_q) > (0)), norm_a_q, 1);
 }
 
 extern "C" void backward_before(int64, const int64* sizes, void* const* at)
@@ -784,7 +784,7 @@ inline_point void backward_after4_point(
 {
     // through k = a_k / norm(a_k)
     const compute_t d_norm_a_k = -d_norm_a_k_k / square(norm_a_k);
-    d_norm_a_k_share = d_norm_a_k / larger(norm_a_k, compute_t(1e-18));
+    d_norm_a_k_share = d_norm_a_k / choose(compute_t((norm_a_k) > (0)), norm_a_k, 1);
 }
 
 extern "C" void backward_after4(int64, const int64* sizes, void* const* at)

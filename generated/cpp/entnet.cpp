@@ -340,7 +340,7 @@ inline_point void backward_step2_point(
 {
     // through h = a / norm(a)
     const compute_t d_norm_a = -d_norm_a_h / square(norm_a);
-    d_norm_a_share = d_norm_a / larger(norm_a, compute_t(1e-18));
+    d_norm_a_share = d_norm_a / choose(compute_t((norm_a) > (0)), norm_a, 1);
 }
 
 extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* at)

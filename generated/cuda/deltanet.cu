@@ -377,7 +377,7 @@ __device__ inline void backward_before_point(
 {
     // through q = a_q / norm(a_q)
     const compute_t d_norm_a_q = -d_norm_a_q_q / square(norm_a_q);
-    d_norm_a_q_share = d_norm_a_q / larger(norm_a_q, compute_t(1e-18));
+    d_norm_a_q_share = d_norm_a_q / choose(compute_t((norm_a_q) > (0)), norm_a_q, 1);
 }
 
 extern "C" __global__ void backward_before(
@@ -717,7 +717,7 @@ __device__ inline void backward_after4_point(
 {
     // through k = a_k / norm(a_k)
     const compute_t d_norm_a_k = -d_norm_a_k_k / square(norm_a_k);
-    d_norm_a_k_share = d_norm_a_k / larger(norm_a_k, compute_t(1e-18));
+    d_norm_a_k_share = d_norm_a_k / choose(compute_t((norm_a_k) > (0)), norm_a_k, 1);
 }
 
 extern "C" __global__ void backward_after4(

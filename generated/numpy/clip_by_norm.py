@@ -96,7 +96,7 @@ def backward(params, tape, dy, dstate=None):
         np.greater_equal(n[:, :, None], limit).astype(dtype)
         * d_max_n[:, :, None]
         * g
-        / np.maximum(n[:, :, None], 1e-18)
+        / np.where(np.greater(n[:, :, None], 0), n[:, :, None], 1)
         + limit * dy / max_n[:, :, None]
     )
     d_max_n_by_limit = d_max_n * np.greater(limit, n).astype(dtype)
@@ -161,7 +161,7 @@ def jvp(params, g, state=None, dot_params=None, dot_g=None, dot_state=None):
 
     # all steps at once
     n = np.sqrt(np.einsum("tbn,tbn->tb", g, g))
-    g_unit = g / np.maximum(n[:, :, None], 1e-18)
+    g_unit = g / np.where(np.greater(n[:, :, None], 0), n[:, :, None], 1)
     dot_g_norm = np.einsum("tbn,tbn->tb", g_unit, dot_g)
     max_n = np.maximum(n, limit)
     y = g * limit / max_n[:, :, None]
@@ -199,7 +199,7 @@ def hvp(params, g, state=None, dy=None, dstate=None, dot_params=None, dot_g=None
 
     # all steps at once
     n = np.sqrt(np.einsum("tbn,tbn->tb", g, g))
-    g_unit = g / np.maximum(n[:, :, None], 1e-18)
+    g_unit = g / np.where(np.greater(n[:, :, None], 0), n[:, :, None], 1)
     max_n = np.maximum(n, limit)
     dot_max_n = (
         dot_limit * np.greater(limit, n).astype(dtype)
@@ -228,13 +228,13 @@ def hvp(params, g, state=None, dy=None, dstate=None, dot_params=None, dot_g=None
     d_g = (
         (
             np.greater_equal(n[:, :, None], limit).astype(dtype) * d_max_n[:, :, None]
-            - np.greater_equal(n[:, :, None], 1e-18).astype(dtype)
+            - np.where(np.greater(n[:, :, None], 0), dtype.type(1), 0)
             * d_n_g_unit[:, :, None]
-            / np.maximum(n[:, :, None], 1e-18)**2
+            / np.where(np.greater(n[:, :, None], 0), n[:, :, None], 1)**2
         )
         * g
-        / np.maximum(n[:, :, None], 1e-18)
-        + d_g_unit / np.maximum(n[:, :, None], 1e-18)
+        / np.where(np.greater(n[:, :, None], 0), n[:, :, None], 1)
+        + d_g_unit / np.where(np.greater(n[:, :, None], 0), n[:, :, None], 1)
         + (dot_limit / max_n[:, :, None] - limit * dot_max_n[:, :, None] / max_n[:, :, None]**2) * dy
     )
     d_max_n_by_limit = d_max_n * np.greater(limit, n).astype(dtype)

@@ -156,7 +156,10 @@ def backward(params, tape, dy, dstate=None):
             d_q / norm_a_q[:, :, None]
             - d_norm_a_q_q[:, :, None]
             * a_q
-            / (norm_a_q[:, :, None]**2 * np.maximum(norm_a_q[:, :, None], 1e-18))
+            / (
+                norm_a_q[:, :, None]**2
+                * np.where(np.greater(norm_a_q[:, :, None], 0), norm_a_q[:, :, None], 1)
+            )
         )
         * (W_q_x - a_q + 1)
         * sigmoid(W_q_x)
@@ -184,7 +187,10 @@ def backward(params, tape, dy, dstate=None):
             d_k / norm_a_k[:, :, None]
             - d_norm_a_k_k[:, :, None]
             * a_k
-            / (norm_a_k[:, :, None]**2 * np.maximum(norm_a_k[:, :, None], 1e-18))
+            / (
+                norm_a_k[:, :, None]**2
+                * np.where(np.greater(norm_a_k[:, :, None], 0), norm_a_k[:, :, None], 1)
+            )
         )
         * (W_k_x - a_k + 1)
         * sigmoid(W_k_x)
@@ -304,12 +310,12 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     a_k = W_k_x * sigmoid(W_k_x)
     dot_a_k = (times(x, dot_W_k.T) + times(dot_x, W_k.T)) * sigmoid(W_k_x) * (W_k_x - a_k + 1)
     norm_a_q = np.sqrt(np.einsum("tbk,tbk->tb", a_q, a_q))
-    a_q_unit = a_q / np.maximum(norm_a_q[:, :, None], 1e-18)
+    a_q_unit = a_q / np.where(np.greater(norm_a_q[:, :, None], 0), norm_a_q[:, :, None], 1)
     dot_a_q_norm = np.einsum("tbk,tbk->tb", a_q_unit, dot_a_q)
     q = a_q / norm_a_q[:, :, None]
     dot_q = dot_a_q / norm_a_q[:, :, None] - dot_a_q_norm[:, :, None] * a_q / norm_a_q[:, :, None]**2
     norm_a_k = np.sqrt(np.einsum("tbk,tbk->tb", a_k, a_k))
-    a_k_unit = a_k / np.maximum(norm_a_k[:, :, None], 1e-18)
+    a_k_unit = a_k / np.where(np.greater(norm_a_k[:, :, None], 0), norm_a_k[:, :, None], 1)
     dot_a_k_norm = np.einsum("tbk,tbk->tb", a_k_unit, dot_a_k)
     k = a_k / norm_a_k[:, :, None]
     dot_k = dot_a_k / norm_a_k[:, :, None] - dot_a_k_norm[:, :, None] * a_k / norm_a_k[:, :, None]**2
@@ -381,12 +387,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     a_k = W_k_x * sigmoid(W_k_x)
     dot_a_k = dot_W_k_x * sigmoid(W_k_x) * (W_k_x - a_k + 1)
     norm_a_q = np.sqrt(np.einsum("tbk,tbk->tb", a_q, a_q))
-    a_q_unit = a_q / np.maximum(norm_a_q[:, :, None], 1e-18)
+    a_q_unit = a_q / np.where(np.greater(norm_a_q[:, :, None], 0), norm_a_q[:, :, None], 1)
     dot_norm_a_q = np.einsum("tbk,tbk->tb", a_q_unit, dot_a_q)
     q = a_q / norm_a_q[:, :, None]
     dot_q = dot_a_q / norm_a_q[:, :, None] - dot_norm_a_q[:, :, None] * a_q / norm_a_q[:, :, None]**2
     norm_a_k = np.sqrt(np.einsum("tbk,tbk->tb", a_k, a_k))
-    a_k_unit = a_k / np.maximum(norm_a_k[:, :, None], 1e-18)
+    a_k_unit = a_k / np.where(np.greater(norm_a_k[:, :, None], 0), norm_a_k[:, :, None], 1)
     dot_norm_a_k = np.einsum("tbk,tbk->tb", a_k_unit, dot_a_k)
     k = a_k / norm_a_k[:, :, None]
     dot_k = dot_a_k / norm_a_k[:, :, None] - dot_norm_a_k[:, :, None] * a_k / norm_a_k[:, :, None]**2
@@ -440,15 +446,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         (
             (
                 d_norm_a_q_dot_q[:, :, None]
-                - np.greater_equal(norm_a_q[:, :, None], 1e-18).astype(dtype)
+                - np.where(np.greater(norm_a_q[:, :, None], 0), dtype.type(1), 0)
                 * d_norm_a_q_a_q_unit[:, :, None]
-                / np.maximum(norm_a_q[:, :, None], 1e-18)**2
+                / np.where(np.greater(norm_a_q[:, :, None], 0), norm_a_q[:, :, None], 1)**2
                 - d_norm_a_q_q[:, :, None] / norm_a_q[:, :, None]**2
             )
             * a_q
-            / np.maximum(norm_a_q[:, :, None], 1e-18)
+            / np.where(np.greater(norm_a_q[:, :, None], 0), norm_a_q[:, :, None], 1)
             - d_dot_a_q * dot_W_q_x * sigmoid(W_q_x)
-            + d_a_q_unit / np.maximum(norm_a_q[:, :, None], 1e-18)
+            + d_a_q_unit / np.where(np.greater(norm_a_q[:, :, None], 0), norm_a_q[:, :, None], 1)
             + d_q / norm_a_q[:, :, None]
             - d_dot_q * dot_norm_a_q[:, :, None] / norm_a_q[:, :, None]**2
         )
@@ -535,15 +541,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         (
             (
                 d_norm_a_k_dot_k[:, :, None]
-                - np.greater_equal(norm_a_k[:, :, None], 1e-18).astype(dtype)
+                - np.where(np.greater(norm_a_k[:, :, None], 0), dtype.type(1), 0)
                 * d_norm_a_k_a_k_unit[:, :, None]
-                / np.maximum(norm_a_k[:, :, None], 1e-18)**2
+                / np.where(np.greater(norm_a_k[:, :, None], 0), norm_a_k[:, :, None], 1)**2
                 - d_norm_a_k_k[:, :, None] / norm_a_k[:, :, None]**2
             )
             * a_k
-            / np.maximum(norm_a_k[:, :, None], 1e-18)
+            / np.where(np.greater(norm_a_k[:, :, None], 0), norm_a_k[:, :, None], 1)
             - d_dot_a_k * dot_W_k_x * sigmoid(W_k_x)
-            + d_a_k_unit / np.maximum(norm_a_k[:, :, None], 1e-18)
+            + d_a_k_unit / np.where(np.greater(norm_a_k[:, :, None], 0), norm_a_k[:, :, None], 1)
             + d_k / norm_a_k[:, :, None]
             - d_dot_k * dot_norm_a_k[:, :, None] / norm_a_k[:, :, None]**2
         )

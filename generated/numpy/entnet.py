@@ -137,7 +137,13 @@ def backward(params, tape, dy, dstate=None):
 
     # all steps at once
     dh_da = 1 / norm_a
-    dnorm_a_h_da = -a / (norm_a[:, :, :, None]**2 * np.maximum(norm_a[:, :, :, None], 1e-18))
+    dnorm_a_h_da = (
+        -a
+        / (
+            norm_a[:, :, :, None]**2
+            * np.where(np.greater(norm_a[:, :, :, None], 0), norm_a[:, :, :, None], 1)
+        )
+    )
     da_dn_pre = g[:, :, :, None] * np.where(np.greater(n, 0), dtype.type(1), 0.01)
     dg_dg_pre = g * (1 - g)
 
@@ -314,7 +320,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         )
         # h = a / norm(a)
         norm_a = np.sqrt(np.einsum("bnh,bnh->bn", a, a))
-        a_unit = a / np.maximum(norm_a[:, :, None], 1e-18)
+        a_unit = a / np.where(np.greater(norm_a[:, :, None], 0), norm_a[:, :, None], 1)
         dot_a_norm = np.einsum("bnh,bnh->bn", a_unit, dot_a)
         h[t] = a / norm_a[:, :, None]
         dot_h[t] = dot_a / norm_a[:, :, None] - dot_a_norm[:, :, None] * a / norm_a[:, :, None]**2
@@ -389,7 +395,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_a[t] = dot_h_prev[t] + dot_g[t, :, :, None] * n[t] + dot_n[t] * g[t, :, :, None]
         # h = a / norm(a)
         norm_a[t] = np.sqrt(np.einsum("bnh,bnh->bn", a[t], a[t]))
-        a_unit[t] = a[t] / np.maximum(norm_a[t, :, :, None], 1e-18)
+        a_unit[t] = a[t] / np.where(np.greater(norm_a[t, :, :, None], 0), norm_a[t, :, :, None], 1)
         dot_norm_a[t] = np.einsum("bnh,bnh->bn", a_unit[t], dot_a[t])
         h[t] = a[t] / norm_a[t, :, :, None]
         dot_h[t] = (
@@ -406,9 +412,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         2 * dot_norm_a[:, :, :, None] * a / norm_a[:, :, :, None]**3 - dot_a / norm_a[:, :, :, None]**2
     )
     ddot_h_ddot_a = 1 / norm_a
-    da_unit_da = 1 / np.maximum(norm_a, 1e-18)
-    dnorm_a_a_unit_da = -np.greater_equal(norm_a, 1e-18).astype(dtype) / np.maximum(norm_a, 1e-18)**2
-    local_a = a / np.maximum(norm_a[:, :, :, None], 1e-18)
+    da_unit_da = 1 / np.where(np.greater(norm_a, 0), norm_a, 1)
+    dnorm_a_a_unit_da = (
+        -np.where(np.greater(norm_a, 0), dtype.type(1), 0)
+        / np.where(np.greater(norm_a, 0), norm_a, 1)**2
+    )
+    local_a = a / np.where(np.greater(norm_a[:, :, :, None], 0), norm_a[:, :, :, None], 1)
     ddot_h_da = -dot_norm_a / norm_a**2
     ddot_a_ddot_n_pre = g[:, :, :, None] * np.where(np.greater(n, 0), dtype.type(1), 0.01)
     local_n_pre = np.where(np.greater(n, 0), dtype.type(1), 0.01)

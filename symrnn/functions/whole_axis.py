@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from symrnn.functions.lazy import Lazy
-from symrnn.functions.table import exp, log, max_, sqrt_
+from symrnn.functions.table import exp, gt, log, sqrt_, where
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,9 +20,6 @@ else:
     np, sp = Lazy("numpy"), Lazy("sympy")
 
 Expr = Any
-
-#: No norm is shorter than this when it stands in a denominator: at zero its derivative is taken as zero.
-SHORTEST = 1e-18
 
 
 class Along(Protocol):
@@ -179,7 +176,7 @@ def _norm_share(along: Along, y: Expr, a: Expr, d: Expr) -> Expr:
 
 def _not_zero(length: Expr) -> Expr:
     """A norm as a denominator: at zero its derivative is taken to be zero."""
-    return max_(length, sp.Float(SHORTEST))
+    return where(gt(length, 0), length, 1)
 
 
 def _centred(along: Along, a: Expr) -> Expr:

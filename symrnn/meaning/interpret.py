@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from symrnn.calculus.ir import (
     Value,
     axis_of,
     numbered,
+    reads,
     symbol,
 )
 from symrnn.functions.numeric import Array, value
@@ -34,6 +35,7 @@ from symrnn.schedule.program import Carried, Program, Sweep
 
 Arrays = dict[str, Array]
 Sizes = Mapping[str, int]
+Change = Callable[[Array], Array]
 
 
 def length(label: str, sizes: Sizes) -> int:
@@ -85,34 +87,57 @@ def _contract(s: Contraction, env: Mapping[str, Array]) -> Array:
 
 
 def run(
-    program: Program, given: Arrays, starts: Mapping[str, Arrays], sizes: Sizes
+    program: Program, given: Arrays, starts: Mapping[str, Arrays], sizes: Sizes, noise: Change | None = None
 ) -> tuple[Arrays, dict[str, Arrays]]:
     """Run all sweeps on what is given by name: parameters, inputs, cotangents. `starts` has the carried values of each.
 
-    Returns every value by name, timed ones T first, and what each sweep carries out at its end.
+    Returns every value by name, timed ones T first, and what each sweep carries out at its end. `noise`, if given,
+    changes every value a little, those given and those on the way, as rounding does.
     """
-    env, ends = _constants(program, sizes) | given, {}
+    change = _Noisy(program, noise) if noise else _unchanged
+    env, ends = _constants(program, sizes) | {n: change(n, a) for n, a in given.items()}, {}
     for sweep in program.sweeps:
         steps = range(sizes["T"])
-        one = _Run(sweep, program.values, env, sizes, starts[sweep.name], reversed(steps) if sweep.reverse else steps)
+        order = reversed(steps) if sweep.reverse else steps
+        one = _Run(sweep, program.values, env, sizes, starts[sweep.name], order, change)
         env, ends[sweep.name] = one.run(), one.end
     return env, ends
 
 
-def forward(program: Program, given: Arrays, state: Arrays, sizes: Sizes) -> Arrays:
+class _Noisy:
+    """Noise in every value but those made of constants, sizes and the step index, which decide what happens when."""
+
+    def __init__(self, program: Program, noise: Change) -> None:
+        self.noise = noise
+        self.exact = {n for n, v in program.values.items() if v.role in ("const", "size", "time", "identity")}
+        for s in program.statements():
+            if {*reads(s)} <= self.exact:
+                self.exact.add(s.out.name)
+
+    def __call__(self, name: str, a: Array) -> Array:
+        return a if name in self.exact else self.noise(a)
+
+
+def _unchanged(name: str, a: Array) -> Array:
+    return a
+
+
+def forward(program: Program, given: Arrays, state: Arrays, sizes: Sizes, noise: Change | None = None) -> Arrays:
     """Run the first sweep on parameters and inputs, and an initial state; every value by name, timed ones T first."""
     first = replace(program, sweeps=program.sweeps[:1])
-    return run(first, given, {first.sweeps[0].name: state}, sizes)[0]
+    return run(first, given, {first.sweeps[0].name: state}, sizes, noise)[0]
 
 
-def backward(program: Program, known: Arrays, cotangents: Arrays, last: Arrays, sizes: Sizes) -> tuple[Arrays, Arrays]:
+def backward(
+    program: Program, known: Arrays, cotangents: Arrays, last: Arrays, sizes: Sizes, noise: Change | None = None
+) -> tuple[Arrays, Arrays]:
     """Run the second sweep on what the first left, cotangents of the outputs (by name) and of the last state.
 
     Returns the gradients of inputs and parameters by name, and those of the initial state by key.
     """
     d, second = program.derivation, replace(program, sweeps=program.sweeps[1:])
     seeds = {seed: cotangents[name] for name, seed in d.seeds.items()}
-    env, ends = run(second, known | seeds, {second.sweeps[0].name: last}, sizes)
+    env, ends = run(second, known | seeds, {second.sweeps[0].name: last}, sizes, noise)
     return {name: env[g] for name, g in d.gradients.items()}, ends[second.sweeps[0].name]
 
 
@@ -131,10 +156,17 @@ def _constants(program: Program, sizes: Sizes) -> Arrays:
 
 class _Run:
     def __init__(
-        self, part: Sweep, values: Mapping[str, Value], env: Arrays, sizes: Sizes, start: Arrays, steps: Iterable[int]
+        self,
+        part: Sweep,
+        values: Mapping[str, Value],
+        env: Arrays,
+        sizes: Sizes,
+        start: Arrays,
+        steps: Iterable[int],
+        change: Callable[[str, Array], Array],
     ) -> None:
         self.part, self.values, self.env, self.sizes = part, values, env, sizes
-        self.start, self.steps = start, list(steps)
+        self.start, self.steps, self.change = start, list(steps), change
         self.end: Arrays = dict(start)
 
     def run(self) -> Arrays:
@@ -145,15 +177,18 @@ class _Run:
         self.block(self.part.finish)
         return self.env
 
+    def execute(self, s: Statement, env: Mapping[str, Array]) -> Array:
+        return self.change(s.out.name, execute(s, env, self.sizes))
+
     def block(self, statements: Iterable[Statement]) -> None:
         for s in statements:
-            self.env[s.out.name] = execute(s, self.env, self.sizes)
+            self.env[s.out.name] = self.execute(s, self.env)
 
     def whole(self, statements: Iterable[Statement], block: str) -> None:
         """All steps at once; what is carried here is seen by its readers one step apart."""
         carried = {c.source: c for c in self.part.carried if c.where == block}
         for s in statements:
-            self.env[s.out.name] = execute(s, self.env, self.sizes)
+            self.env[s.out.name] = self.execute(s, self.env)
             if s.out.name in carried:
                 self.shift(carried[s.out.name])
 
@@ -174,7 +209,7 @@ class _Run:
             local = _At(self.env, self.values, t)
             local.update(now)
             for s in self.part.loop:
-                local[s.out.name] = execute(s, local, self.sizes)
+                local[s.out.name] = self.execute(s, local)
             for name, rows in kept.items():
                 rows[t] = local[name]
             now = {c.arrives: local[c.source] for c in carried}

@@ -244,8 +244,11 @@ class Trace:
         found: dict[Formula, Formula] = {}
         for name in self.definitions:
             made = self.definition(name) if self.is_named(name) else ZERO
-            if isinstance(made, Call) and made.op in WHOLE_AXIS and made.labels == self.symbol(name).labels:
-                found |= {shifted(made, k): shifted(self.symbol(name), k) for k in (0, 1)}
+            later = shifted(made, 1)
+            if not isinstance(made, Call) or made.op not in WHOLE_AXIS or made.labels != self.symbol(name).labels:
+                continue
+            if later != made:  # what no step changes has no t where a gradient reads it
+                found |= {made: self.symbol(name), later: shifted(self.symbol(name), 1)}
         return found
 
     def contribution(self, name: str, c: Contribution) -> Formula:

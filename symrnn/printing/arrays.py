@@ -178,13 +178,12 @@ class Writer:
             return text
         self.helpers.update({row.name} & {*HELPERS})
         self.helpers.update(["math"] if row.name in ("erf", "erfc") else [])
-        return self.where(*args) if row.name == "where" else SPELLING[row.name].format(*args)
-
-    def where(self, condition: str, a: str, b: str) -> str:
-        condition = condition.removesuffix(".astype(dtype)")
-        if _is_number(a) and _is_number(b):
-            a = f"dtype.type({a})"
-        return f"np.where({condition}, {a}, {b})"
+        if row.name == "where":
+            condition, a, b = args
+            if all(map(self.is_number, node.args[1:])):
+                a = f"dtype.type({a})"
+            return f"np.where({condition.removesuffix('.astype(dtype)')}, {a}, {b})"
+        return SPELLING[row.name].format(*args)
 
     def spread(self, ref: Ref, out: Ref) -> str:
         """An operand of concatenate, which does not broadcast by itself."""
@@ -360,7 +359,3 @@ def _split(text: str, operators: tuple[str, ...]) -> list[str]:
             pieces.append(text[start : k - 1])
             start = k
     return [*pieces, text[start:]]
-
-
-def _is_number(text: str) -> bool:
-    return text.lstrip("-").replace(".", "").replace("e-", "").isdigit()

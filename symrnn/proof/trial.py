@@ -151,12 +151,10 @@ class Trial:
         moved = {
             g: {n: a + 1j * TINY * self.directions[g][n] for n, a in arrays.items()} for g, arrays in self.point.items()
         }
+        noise = None if seed is None else evaluate.Noise(seed)
         with np.errstate(all="ignore"):
-            known = interpret.forward(program, moved["params"] | moved["inputs"], moved["state"], self.sizes)
-            if seed is not None:
-                noise = evaluate.Noise(seed)
-                known = {n: a if n in self.exact else noise(a) for n, a in known.items()}
-            gradients, start = interpret.backward(program, known, self.weights, self.state_weights, self.sizes)
+            known = interpret.forward(program, moved["params"] | moved["inputs"], moved["state"], self.sizes, noise)
+            gradients, start = interpret.backward(program, known, self.weights, self.state_weights, self.sizes, noise)
         slopes = {n: np.imag(a) / TINY for n, a in gradients.items()}
         groups = {g: {n: slopes[n] for n in self.point[g]} for g in ("params", "inputs")}
         return groups | {"state": {n: np.imag(a) / TINY for n, a in start.items()}}
@@ -171,14 +169,10 @@ class Trial:
         state = {k: self.directions["state"][keys[k]] if k in keys else self.point["state"][k] for k in step.carried}
         last = {k: self.state_weights[keys[k]] if k in keys else np.zeros_like(a) for k, a in state.items()}
         program = _with_tangents(self.cell)
+        weights, noise = {n: self.weights[of[n]] for n in d.seeds}, None if seed is None else evaluate.Noise(seed)
         with np.errstate(all="ignore"):
-            known = interpret.forward(program, given, state, self.sizes)
-            if seed is not None:
-                noise = evaluate.Noise(seed)
-                known = {n: a if n in self.exact else noise(a) for n, a in known.items()}
-            gradients, start = interpret.backward(
-                program, known, {n: self.weights[of[n]] for n in d.seeds}, last, self.sizes
-            )
+            known = interpret.forward(program, given, state, self.sizes, noise)
+            gradients, start = interpret.backward(program, known, weights, last, self.sizes, noise)
         groups = {g: {n: gradients[n] for n in self.point[g]} for g in ("params", "inputs")}
         return groups | {"state": {k: a for k, a in start.items() if k not in keys}}
 
