@@ -14,6 +14,7 @@ from signal import SIG_IGN, SIGINT, signal
 from types import ModuleType
 from typing import Any
 
+from symrnn import record
 from symrnn.emit import Artifact, emit, target
 from symrnn.errors import UsageError
 from symrnn.language.cell import Cell
@@ -87,7 +88,25 @@ def generated(request: Request) -> dict[str, tuple[Artifact, ...]]:
 
 
 def all_generated(requests: Sequence[Request]) -> Iterator[dict[str, tuple[Artifact, ...]]]:
-    """The same for many cells, in processes of their own where that is worth their start."""
+    """The same for many cells; those with folders whose files are up to date are not derived again."""
+    known = [_up_to_date(request) for request in requests]
+    made = _each_generated([request for request, files in zip(requests, known, strict=True) if files is None])
+    for request, files in zip(requests, known, strict=True):
+        found = files or next(made)
+        if files is None and request.folders:
+            for backend, artifacts in found.items():
+                record.remember(request.cell, backend, request.checked, artifacts)
+        yield found
+
+
+def _up_to_date(request: Request) -> dict[str, tuple[Artifact, ...]] | None:
+    places = zip(request.backends, request.folders, strict=bool(request.folders))
+    found = {b: record.up_to_date(request.cell, b, request.checked, folder) for b, folder in places}
+    return {b: a for b, a in found.items() if a} if found and all(found.values()) else None
+
+
+def _each_generated(requests: Sequence[Request]) -> Iterator[dict[str, tuple[Artifact, ...]]]:
+    """The files of each, in processes of their own where that is worth their start."""
     if len(requests) < FEW:
         yield from map(generated, requests)
         return

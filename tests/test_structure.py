@@ -29,7 +29,7 @@ FLOORS = [
     {"printing", "loading"},
     {"compiled"},
     {"targets"},
-    {"proof"},
+    {"proof", "record"},
     {"build"},
     {"pages"},
     {"diff", "flow", "demo"},
