@@ -17,9 +17,9 @@ from symrnn.pages.notation.plain import Plain
 from symrnn.pages.outline import subject, unchecked
 from symrnn.pages.printer import Spelling
 from symrnn.pages.trace import Trace
-from symrnn.schedule import schedule
+from symrnn.schedule import ORDER, schedule
 
-PASSES = ("expand", "alias", "fuse", "hoist", "save")
+PASSES = tuple(name for name in ORDER if name != "concat")
 
 
 @dataclass(frozen=True)

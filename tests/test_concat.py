@@ -17,12 +17,12 @@ from symrnn.calculus.derive import derive
 from symrnn.calculus.ir import Concat, Ref, Slice, Statement
 from symrnn.emit import emit
 from symrnn.language.cell import Cell
-from symrnn.schedule import PASSES, schedule
+from symrnn.schedule import ORDER, schedule
 from symrnn.schedule.concat import _Concat, together
 from symrnn.schedule.products import outer, times
 from symrnn.schedule.program import Program
 
-WITHOUT = tuple(name for name in PASSES if name != "concat")
+WITHOUT = tuple(name for name in ORDER if name != "concat")
 #: Products that meet in ways which no cell of the gallery has.
 MEETINGS = {
     "gates of two lengths": """

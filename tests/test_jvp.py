@@ -18,7 +18,7 @@ from symrnn.language.cell import Cell
 from symrnn.meaning import interpret
 from symrnn.proof.check import SMALL, sizes_at
 from symrnn.proof.trial import Trial
-from symrnn.schedule import HVP, JVP, PASSES, schedule
+from symrnn.schedule import HVP, JVP, schedule
 
 ODD = {
     "a concatenation of what moves and what does not": """
@@ -64,7 +64,7 @@ class Second:
 
     def pushed(self) -> float:
         """⟨J v, w⟩."""
-        trial, program = self.trial, schedule(self.derivation, PASSES, JVP)
+        trial, program = self.trial, schedule(self.derivation, entry=JVP)
         known, ends = interpret.run(program, self.given, {"jvp": self.state}, trial.sizes)
         outputs = sum((known[n] * trial.weights[self.of[n]]).sum() for n in self.derivation.seeds)
         last = sum((a * trial.state_weights[self.keys[k]]).sum() for k, a in ends["jvp"].items() if k in self.keys)
@@ -72,7 +72,7 @@ class Second:
 
     def gradients(self) -> dict[str, np.ndarray]:
         """H v, by what it is the gradient of."""
-        trial, program = self.trial, schedule(self.derivation, PASSES, HVP)
+        trial, program = self.trial, schedule(self.derivation, entry=HVP)
         seeds = {seed: trial.weights[self.of[n]] for n, seed in self.derivation.seeds.items()}
         back = {
             k: trial.state_weights[self.keys[k]] if k in self.keys else np.zeros_like(a) for k, a in self.state.items()

@@ -208,9 +208,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
 
     # all steps at once
     V_x_dot_V_x_V = times(x, dot_V2)
-    dot_V_x = V_x_dot_V_x_V[..., H:2 * H] + times(dot_x, V.T)
     h_tanh_in = V_x_dot_V_x_V[..., :H] + b
-    dot_h_in = dot_V_x + dot_b
+    dot_in = V_x_dot_V_x_V[..., H:2 * H] + times(dot_x, V.T) + dot_b
 
     for t in range(T):
         A_h_dot_A_h_A = h_prev[t] @ dot_A2
@@ -219,7 +218,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         h[t] = h_prev[t] + epsilon * h_tanh
         dot_h[t] = (
             dot_h_prev[t]
-            + (A_h_dot_A_h_A[..., H:2 * H] + dot_h_prev[t] @ A.T + dot_h_in[t]) * (1 - h_tanh**2) * epsilon
+            + (A_h_dot_A_h_A[..., H:2 * H] + dot_h_prev[t] @ A.T + dot_in[t]) * (1 - h_tanh**2) * epsilon
         )
 
     last = {"h": h_rows[-1].copy()}
@@ -254,14 +253,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
 
     # all steps at once
     V_x_dot_V_x_V = times(x, dot_V2)
-    dot_V_x = V_x_dot_V_x_V[..., H:2 * H] + times(dot_x, V.T)
-    dot_h_pre_in = dot_V_x + dot_b
+    dot_in = V_x_dot_V_x_V[..., H:2 * H] + times(dot_x, V.T) + dot_b
     h_tanh_in = V_x_dot_V_x_V[..., :H] + b
 
     for t in range(T):
         A_h_dot_A_h_A = h_prev[t] @ dot_A2
         # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        dot_h_pre[t] = A_h_dot_A_h_A[..., H:2 * H] + dot_h_prev[t] @ A.T + dot_h_pre_in[t]
+        dot_h_pre[t] = A_h_dot_A_h_A[..., H:2 * H] + dot_h_prev[t] @ A.T + dot_in[t]
         h_tanh[t] = np.tanh(A_h_dot_A_h_A[..., :H] + h_tanh_in[t])
         h[t] = h_prev[t] + epsilon * h_tanh[t]
         dot_h[t] = dot_h_prev[t] + dot_h_pre[t] * (1 - h_tanh[t]**2) * epsilon
@@ -287,10 +285,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
 
     # all steps at once
-    d_dot_h_pre_steps = d_dot_h_pre2[..., H:2 * H]
     d_h_pre_steps = d_dot_h_pre2[..., :H]
-    d_A_A_h_dot_A = outer_sum(h_prev, d_dot_h_pre2)
-    d_A_A_h = d_A_A_h_dot_A[..., :H].T
+    d_dot_h_pre_steps = d_dot_h_pre2[..., H:2 * H]
+    d_A_A_h = outer_sum(d_h_pre_steps, h_prev)
     d_A_dot_A_h_h_prev = outer_sum(d_dot_h_pre_steps, dot_h_prev)
     d_x = times(d_dot_h_pre2, dot_V2.T)
     d_V_V_x = outer_sum(d_h_pre_steps, x)

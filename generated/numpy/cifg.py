@@ -242,10 +242,10 @@ def infer(params, x, state=None):
     R_zio = np.ascontiguousarray(np.concatenate([R_z.T, R_i.T, R_o.T], axis=-1))
 
     # all steps at once
-    ciy_in = times(x, W_zio, b_zio)
-    i_in = ciy_in[..., H:2 * H]
-    c_in = ciy_in[..., :H]
-    y_in = ciy_in[..., 2 * H:3 * H]
+    zio_in = times(x, W_zio, b_zio)
+    i_in = zio_in[..., H:2 * H]
+    z_in = zio_in[..., :H]
+    o_in = zio_in[..., 2 * H:3 * H]
 
     c_prev = state["c"]
     for t in range(T):
@@ -253,9 +253,9 @@ def infer(params, x, state=None):
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
         i = sigmoid(R_zio_y[..., H:2 * H] + p_i * c_prev + i_in[t])
         # c = z * i + c[t-1] * f
-        c = np.tanh(R_zio_y[..., :H] + c_in[t]) * i + (1 - i) * c_prev
+        c = np.tanh(R_zio_y[..., :H] + z_in[t]) * i + (1 - i) * c_prev
         # y = tanh(c) * o
-        y[t] = np.tanh(c) * sigmoid(c * p_o + R_zio_y[..., 2 * H:3 * H] + y_in[t])
+        y[t] = np.tanh(c) * sigmoid(c * p_o + R_zio_y[..., 2 * H:3 * H] + o_in[t])
         c_prev = c
 
     last = {"c": c_prev.copy(), "y": y_rows[-1].copy()}
@@ -275,17 +275,17 @@ def step(params, x, state=None):
 
     # all steps at once
     i_in = times(x, W_i.T, b_i)
-    c_in = times(x, W_z.T, b_z)
-    y_in = times(x, W_o.T, b_o)
+    z_in = times(x, W_z.T, b_z)
+    o_in = times(x, W_o.T, b_o)
 
     c_prev = state["c"]
     for t in range(T):
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
         i = sigmoid(y_prev[t] @ R_i.T + p_i * c_prev + i_in[t])
         # c = z * i + c[t-1] * f
-        c = np.tanh(y_prev[t] @ R_z.T + c_in[t]) * i + (1 - i) * c_prev
+        c = np.tanh(y_prev[t] @ R_z.T + z_in[t]) * i + (1 - i) * c_prev
         # y = tanh(c) * o
-        y[t] = np.tanh(c) * sigmoid(c * p_o + y_prev[t] @ R_o.T + y_in[t])
+        y[t] = np.tanh(c) * sigmoid(c * p_o + y_prev[t] @ R_o.T + o_in[t])
         c_prev = c
 
     state = {"c": c_prev.copy(), "y": y_rows[-1].copy()}
@@ -332,15 +332,12 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # all steps at once
     parts2 = times(x, parts)
     dot_W_zio_x_x = times(dot_x, W_zio)
-    dot_W_z_x = parts2[..., H:2 * H] + dot_W_zio_x_x[..., :H]
-    dot_W_i_x = parts2[..., 3 * H:4 * H] + dot_W_zio_x_x[..., H:2 * H]
-    dot_W_o_x = parts2[..., 5 * H:6 * H] + dot_W_zio_x_x[..., 2 * H:3 * H]
     z_in = parts2[..., :H] + b_z
     i_in = parts2[..., 2 * H:3 * H] + b_i
-    dot_i_in = dot_W_i_x + dot_b_i
-    dot_c_in = dot_W_z_x + dot_b_z
+    dot_i_in = parts2[..., 3 * H:4 * H] + dot_W_zio_x_x[..., H:2 * H] + dot_b_i
+    dot_z_in = parts2[..., H:2 * H] + dot_W_zio_x_x[..., :H] + dot_b_z
     o_in = parts2[..., 4 * H:5 * H] + b_o
-    dot_y_in = dot_W_o_x + dot_b_o
+    dot_o_in = parts2[..., 5 * H:6 * H] + dot_W_zio_x_x[..., 2 * H:3 * H] + dot_b_o
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
@@ -367,7 +364,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # c = z * i + c[t-1] * f
         c = z * i + c_prev * f
         dot_c = (
-            (parts4[..., H:2 * H] + dot_R_zio_y_y_prev[..., :H] + dot_c_in[t]) * (1 - z**2) * i
+            (parts4[..., H:2 * H] + dot_R_zio_y_y_prev[..., :H] + dot_z_in[t]) * (1 - z**2) * i
             + z * dot_i
             - dot_i * c_prev
             + dot_c_prev * f
@@ -383,7 +380,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
                 + parts4[..., 5 * H:6 * H]
                 + dot_R_zio_y_y_prev[..., 2 * H:3 * H]
                 + dot_p_o * c
-                + dot_y_in[t]
+                + dot_o_in[t]
             )
             * tanh_c
             * o
@@ -442,21 +439,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # all steps at once
     parts2 = times(x, parts)
     dot_W_zio_x_x = times(dot_x, W_zio)
-    dot_W_z_x = parts2[..., H:2 * H] + dot_W_zio_x_x[..., :H]
-    dot_W_i_x = parts2[..., 3 * H:4 * H] + dot_W_zio_x_x[..., H:2 * H]
-    dot_W_o_x = parts2[..., 5 * H:6 * H] + dot_W_zio_x_x[..., 2 * H:3 * H]
-    dot_z_pre_in = dot_W_z_x + dot_b_z
+    dot_z_in = parts2[..., H:2 * H] + dot_W_zio_x_x[..., :H] + dot_b_z
     z_in = parts2[..., :H] + b_z
-    dot_i_pre_in = dot_W_i_x + dot_b_i
+    dot_i_in = parts2[..., 3 * H:4 * H] + dot_W_zio_x_x[..., H:2 * H] + dot_b_i
     i_in = parts2[..., 2 * H:3 * H] + b_i
-    dot_o_pre_in = dot_W_o_x + dot_b_o
+    dot_o_in = parts2[..., 5 * H:6 * H] + dot_W_zio_x_x[..., 2 * H:3 * H] + dot_b_o
     o_in = parts2[..., 4 * H:5 * H] + b_o
 
     for t in range(T):
         parts4 = y_prev[t] @ parts3
         dot_R_zio_y_y_prev = dot_y_prev[t] @ R_zio
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zio_y_y_prev[..., :H] + dot_z_pre_in[t]
+        dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zio_y_y_prev[..., :H] + dot_z_in[t]
         z[t] = np.tanh(parts4[..., :H] + z_in[t])
         dot_z[t] = dot_z_pre[t] * (1 - z[t]**2)
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
@@ -465,7 +459,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_R_zio_y_y_prev[..., H:2 * H]
             + dot_p_i * c_prev[t]
             + dot_c_prev[t] * p_i
-            + dot_i_pre_in[t]
+            + dot_i_in[t]
         )
         i[t] = sigmoid(parts4[..., 2 * H:3 * H] + p_i * c_prev[t] + i_in[t])
         dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
@@ -481,7 +475,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_R_zio_y_y_prev[..., 2 * H:3 * H]
             + dot_p_o * c[t]
             + dot_c[t] * p_o
-            + dot_o_pre_in[t]
+            + dot_o_in[t]
         )
         o[t] = sigmoid(parts4[..., 4 * H:5 * H] + p_o * c[t] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])

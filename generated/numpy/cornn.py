@@ -236,9 +236,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
 
     # all steps at once
     V_x_dot_V_x_V = times(x, dot_V2)
-    dot_V_x = V_x_dot_V_x_V[..., H:2 * H] + times(dot_x, V.T)
     z_tanh_in = V_x_dot_V_x_V[..., :H] + b
-    dot_z_in = dot_V_x + dot_b
+    dot_in = V_x_dot_V_x_V[..., H:2 * H] + times(dot_x, V.T) + dot_b
 
     z_prev = state["z"]
     dot_z_prev = dot_state["z"]
@@ -256,7 +255,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
                 + dot_y_prev[t] @ W_y.T
                 + W_z_dot_W_z_z_W_z[..., H:2 * H]
                 + dot_z_prev @ W_z.T
-                + dot_z_in[t]
+                + dot_in[t]
             )
             * (1 - z_tanh**2)
             * dt
@@ -298,8 +297,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
 
     # all steps at once
     V_x_dot_V_x_V = times(x, dot_V2)
-    dot_V_x = V_x_dot_V_x_V[..., H:2 * H] + times(dot_x, V.T)
-    dot_z_pre_in = dot_V_x + dot_b
+    dot_in = V_x_dot_V_x_V[..., H:2 * H] + times(dot_x, V.T) + dot_b
     z_tanh_in = V_x_dot_V_x_V[..., :H] + b
 
     for t in range(T):
@@ -311,7 +309,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_y_prev[t] @ W_y.T
             + W_z_dot_W_z_z_W_z[..., H:2 * H]
             + dot_z_prev[t] @ W_z.T
-            + dot_z_pre_in[t]
+            + dot_in[t]
         )
         z_tanh[t] = np.tanh(W_y_dot_W_y_y_W_y[..., :H] + W_z_dot_W_z_z_W_z[..., :H] + z_tanh_in[t])
         z[t] = z_prev[t] + (z_tanh[t] - z_prev[t] * epsilon - y_prev[t] * gamma) * dt

@@ -233,8 +233,8 @@ def infer(params, x, state=None):
     k = a_k / np.sqrt(a_k_squared[:, :, None])
     W_v_x = times(x, W_v.T)
     v = W_v_x * sigmoid(W_v_x)
-    beta = sigmoid(np.einsum("i,tbi->tb", w_beta, x))
-    S_in = beta[:, :, None] * k
+    w_beta_x = np.einsum("i,tbi->tb", w_beta, x)
+    S_in = sigmoid(w_beta_x[:, :, None]) * k
 
     for t in range(T):
         # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
@@ -268,8 +268,8 @@ def step(params, x, state=None):
     k = a_k / np.sqrt(a_k_squared[:, :, None])
     W_v_x = times(x, W_v.T)
     v = W_v_x * sigmoid(W_v_x)
-    beta = sigmoid(np.einsum("i,tbi->tb", w_beta, x))
-    S_in = beta[:, :, None] * k
+    w_beta_x = np.einsum("i,tbi->tb", w_beta, x)
+    S_in = sigmoid(w_beta_x[:, :, None]) * k
 
     for t in range(T):
         # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)

@@ -188,15 +188,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
 
     # all steps at once
     U_x_dot_U_x_U = times(x, dot_U2)
-    dot_U_x = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T)
     h_in = U_x_dot_U_x_U[..., :H] + b
-    dot_h_in = dot_U_x + dot_b
+    dot_in = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T) + dot_b
 
     for t in range(T):
         W_h_dot_W_h_W = h_prev[t] @ dot_W2
         # h = tanh(U @ x + W @ h[t-1] + b)
         h[t] = np.tanh(W_h_dot_W_h_W[..., :H] + h_in[t])
-        dot_h[t] = (W_h_dot_W_h_W[..., H:2 * H] + dot_h_prev[t] @ W.T + dot_h_in[t]) * (1 - h[t]**2)
+        dot_h[t] = (W_h_dot_W_h_W[..., H:2 * H] + dot_h_prev[t] @ W.T + dot_in[t]) * (1 - h[t]**2)
 
     last = {"h": h_rows[-1].copy()}
     dot_last = {"h": dot_h_rows[-1].copy()}
@@ -227,14 +226,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
 
     # all steps at once
     U_x_dot_U_x_U = times(x, dot_U2)
-    dot_U_x = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T)
-    dot_h_pre_in = dot_U_x + dot_b
+    dot_in = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T) + dot_b
     h_in = U_x_dot_U_x_U[..., :H] + b
 
     for t in range(T):
         W_h_dot_W_h_W = h_prev[t] @ dot_W2
         # h = tanh(U @ x + W @ h[t-1] + b)
-        dot_h_pre[t] = W_h_dot_W_h_W[..., H:2 * H] + dot_h_prev[t] @ W.T + dot_h_pre_in[t]
+        dot_h_pre[t] = W_h_dot_W_h_W[..., H:2 * H] + dot_h_prev[t] @ W.T + dot_in[t]
         h[t] = np.tanh(W_h_dot_W_h_W[..., :H] + h_in[t])
         dot_h[t] = dot_h_pre[t] * (1 - h[t]**2)
     d_dot_h_pre2 = np.empty((T, B, 2 * H), dtype)

@@ -293,9 +293,10 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_wW_x_x = times(dot_x, wW)
     dot_w_x = parts[..., N:2 * N] + dot_wW_x_x[..., :N]
     W_x = parts[..., 2 * N:2 * N + H]
-    dot_W_x = parts[..., 2 * N + H:2 * N + 2 * H] + dot_wW_x_x[..., N:N + H]
+    dot_W_x_W = parts[..., 2 * N + H:2 * N + 2 * H]
+    dot_W_x_x = dot_wW_x_x[..., N:N + H]
     n_pre_in = w_V_T + W_x[:, :, None]
-    dot_a_in = dot_w_V_T + dot_W_x[:, :, None]
+    dot_in = dot_w_V_T + dot_W_x_W[:, :, None] + dot_W_x_x[:, :, None]
 
     for t in range(T):
         # g = sigmoid(h[t-1] @ x + w @ x)
@@ -315,7 +316,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
             * (1 - g[:, :, None])
             * n
             + g[:, :, None]
-            * (times(dot_h_prev[t], U_T) + h_dot_h_U_T_U_T[..., H:2 * H] + dot_a_in[t])
+            * (times(dot_h_prev[t], U_T) + h_dot_h_U_T_U_T[..., H:2 * H] + dot_in[t])
             * np.where(np.greater(n, 0), dtype.type(1), 0.01)
         )
         # h = a / norm(a)
@@ -369,9 +370,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_wW_x_x = times(dot_x, wW)
     dot_w_x = parts[..., N:2 * N] + dot_wW_x_x[..., :N]
     W_x = parts[..., 2 * N:2 * N + H]
-    dot_W_x = parts[..., 2 * N + H:2 * N + 2 * H] + dot_wW_x_x[..., N:N + H]
+    dot_W_x_W = parts[..., 2 * N + H:2 * N + 2 * H]
+    dot_W_x_x = dot_wW_x_x[..., N:N + H]
     n_pre_in = w_V_T + W_x[:, :, None]
-    dot_n_in = dot_w_V_T + dot_W_x[:, :, None]
+    dot_in = dot_w_V_T + dot_W_x_W[:, :, None] + dot_W_x_x[:, :, None]
 
     for t in range(T):
         # g = sigmoid(h[t-1] @ x + w @ x)
@@ -387,7 +389,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         n_pre = h_dot_h_U_T_U_T[..., :H] + n_pre_in[t]
         n[t] = np.where(np.greater(n_pre, 0), n_pre, 0.01 * n_pre)
         dot_n[t] = (
-            (times(dot_h_prev[t], U_T) + h_dot_h_U_T_U_T[..., H:2 * H] + dot_n_in[t])
+            (times(dot_h_prev[t], U_T) + h_dot_h_U_T_U_T[..., H:2 * H] + dot_in[t])
             * np.where(np.greater(n[t], 0), dtype.type(1), 0.01)
         )
         # a = h[t-1] + g * n

@@ -396,11 +396,11 @@ def infer(params, x, state=None):
     R_oi_of_oo = np.ascontiguousarray(np.concatenate([R_oi.T, R_of.T, R_oo.T], axis=-1))
 
     # all steps at once
-    cifo_in = times(x, W_zifo, b_zifo)
-    i_in = cifo_in[..., H:2 * H]
-    f_in = cifo_in[..., 2 * H:3 * H]
-    c_in = cifo_in[..., :H]
-    o_in = cifo_in[..., 3 * H:4 * H]
+    zifo_in = times(x, W_zifo, b_zifo)
+    i_in = zifo_in[..., H:2 * H]
+    f_in = zifo_in[..., 2 * H:3 * H]
+    z_in = zifo_in[..., :H]
+    o_in = zifo_in[..., 3 * H:4 * H]
 
     c_prev = state["c"]
     i_prev = state["i"]
@@ -434,7 +434,7 @@ def infer(params, x, state=None):
             )
         )
         # c = z * i + c[t-1] * f
-        c = np.tanh(R_zifo_y[..., :H] + c_in[t]) * i + c_prev * f
+        c = np.tanh(R_zifo_y[..., :H] + z_in[t]) * i + c_prev * f
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
         o = (
             sigmoid(
@@ -477,7 +477,7 @@ def step(params, x, state=None):
     # all steps at once
     i_in = times(x, W_i.T, b_i)
     f_in = times(x, W_f.T, b_f)
-    c_in = times(x, W_z.T, b_z)
+    z_in = times(x, W_z.T, b_z)
     o_in = times(x, W_o.T, b_o)
 
     c_prev = state["c"]
@@ -508,7 +508,7 @@ def step(params, x, state=None):
             )
         )
         # c = z * i + c[t-1] * f
-        c = np.tanh(y_prev[t] @ R_z.T + c_in[t]) * i + c_prev * f
+        c = np.tanh(y_prev[t] @ R_z.T + z_in[t]) * i + c_prev * f
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
         o = (
             sigmoid(
@@ -613,18 +613,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # all steps at once
     parts2 = times(x, parts)
     dot_W_zifo_x_x = times(dot_x, W_zifo)
-    dot_W_z_x = parts2[..., H:2 * H] + dot_W_zifo_x_x[..., :H]
-    dot_W_i_x = parts2[..., 3 * H:4 * H] + dot_W_zifo_x_x[..., H:2 * H]
-    dot_W_f_x = parts2[..., 5 * H:6 * H] + dot_W_zifo_x_x[..., 2 * H:3 * H]
-    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_zifo_x_x[..., 3 * H:4 * H]
     z_in = parts2[..., :H] + b_z
     i_in = parts2[..., 2 * H:3 * H] + b_i
-    dot_i_in = dot_W_i_x + dot_b_i
+    dot_i_in = parts2[..., 3 * H:4 * H] + dot_W_zifo_x_x[..., H:2 * H] + dot_b_i
     f_in = parts2[..., 4 * H:5 * H] + b_f
-    dot_f_in = dot_W_f_x + dot_b_f
-    dot_c_in = dot_W_z_x + dot_b_z
+    dot_f_in = parts2[..., 5 * H:6 * H] + dot_W_zifo_x_x[..., 2 * H:3 * H] + dot_b_f
+    dot_z_in = parts2[..., H:2 * H] + dot_W_zifo_x_x[..., :H] + dot_b_z
     o_in = parts2[..., 6 * H:7 * H] + b_o
-    dot_o_in = dot_W_o_x + dot_b_o
+    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_zifo_x_x[..., 3 * H:4 * H] + dot_b_o
 
     c_prev = state["c"]
     i_prev = state["i"]
@@ -704,7 +700,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # c = z * i + c[t-1] * f
         c = z * i + c_prev * f
         dot_c = (
-            (parts4[..., H:2 * H] + dot_R_zifo_y_y_prev[..., :H] + dot_c_in[t]) * (1 - z**2) * i
+            (parts4[..., H:2 * H] + dot_R_zifo_y_y_prev[..., :H] + dot_z_in[t]) * (1 - z**2) * i
             + z * dot_i
             + dot_c_prev * f
             + dot_f * c_prev
@@ -856,24 +852,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # all steps at once
     parts2 = times(x, parts)
     dot_W_zifo_x_x = times(dot_x, W_zifo)
-    dot_W_z_x = parts2[..., H:2 * H] + dot_W_zifo_x_x[..., :H]
-    dot_W_i_x = parts2[..., 3 * H:4 * H] + dot_W_zifo_x_x[..., H:2 * H]
-    dot_W_f_x = parts2[..., 5 * H:6 * H] + dot_W_zifo_x_x[..., 2 * H:3 * H]
-    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_zifo_x_x[..., 3 * H:4 * H]
-    dot_z_pre_in = dot_W_z_x + dot_b_z
+    dot_z_in = parts2[..., H:2 * H] + dot_W_zifo_x_x[..., :H] + dot_b_z
     z_in = parts2[..., :H] + b_z
-    dot_i_pre_in = dot_W_i_x + dot_b_i
+    dot_i_in = parts2[..., 3 * H:4 * H] + dot_W_zifo_x_x[..., H:2 * H] + dot_b_i
     i_in = parts2[..., 2 * H:3 * H] + b_i
-    dot_f_pre_in = dot_W_f_x + dot_b_f
+    dot_f_in = parts2[..., 5 * H:6 * H] + dot_W_zifo_x_x[..., 2 * H:3 * H] + dot_b_f
     f_in = parts2[..., 4 * H:5 * H] + b_f
-    dot_o_pre_in = dot_W_o_x + dot_b_o
+    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_zifo_x_x[..., 3 * H:4 * H] + dot_b_o
     o_in = parts2[..., 6 * H:7 * H] + b_o
 
     for t in range(T):
         parts4 = y_prev[t] @ parts3
         dot_R_zifo_y_y_prev = dot_y_prev[t] @ R_zifo
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zifo_y_y_prev[..., :H] + dot_z_pre_in[t]
+        dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zifo_y_y_prev[..., :H] + dot_z_in[t]
         z[t] = np.tanh(parts4[..., :H] + z_in[t])
         dot_z[t] = dot_z_pre[t] * (1 - z[t]**2)
         parts6 = i_prev[t] @ parts5
@@ -894,7 +886,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_R_fi_ff_fo_f_f_prev[..., :H]
             + parts10[..., H:2 * H]
             + dot_R_oi_of_oo_o_o_prev[..., :H]
-            + dot_i_pre_in[t]
+            + dot_i_in[t]
         )
         i[t] = (
             sigmoid(
@@ -919,7 +911,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_R_fi_ff_fo_f_f_prev[..., H:2 * H]
             + parts10[..., 3 * H:4 * H]
             + dot_R_oi_of_oo_o_o_prev[..., H:2 * H]
-            + dot_f_pre_in[t]
+            + dot_f_in[t]
         )
         f[t] = (
             sigmoid(
@@ -947,7 +939,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_R_fi_ff_fo_f_f_prev[..., 2 * H:3 * H]
             + parts10[..., 5 * H:6 * H]
             + dot_R_oi_of_oo_o_o_prev[..., 2 * H:3 * H]
-            + dot_o_pre_in[t]
+            + dot_o_in[t]
         )
         o[t] = (
             sigmoid(

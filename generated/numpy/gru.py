@@ -215,19 +215,19 @@ def infer(params, x, state=None):
     U_rz = np.ascontiguousarray(np.concatenate([U_r.T, U_z.T], axis=-1))
 
     # all steps at once
-    r_h_z_h_in = times(x, W_rzn, b_rzn)
-    z_in = r_h_z_h_in[..., H:2 * H]
-    r_h_in = r_h_z_h_in[..., :H]
-    h_in = r_h_z_h_in[..., 2 * H:3 * H]
+    rzn_in = times(x, W_rzn, b_rzn)
+    z_in = rzn_in[..., H:2 * H]
+    r_in = rzn_in[..., :H]
+    n_in = rzn_in[..., 2 * H:3 * H]
 
     for t in range(T):
         U_rz_h = h_prev[t] @ U_rz
         # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
         z = sigmoid(U_rz_h[..., H:2 * H] + z_in[t])
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        r_h = sigmoid(U_rz_h[..., :H] + r_h_in[t]) * h_prev[t]
+        r_h = sigmoid(U_rz_h[..., :H] + r_in[t]) * h_prev[t]
         # h = (1 - z) * h[t-1] + z * n
-        h[t] = (1 - z) * h_prev[t] + z * np.tanh(r_h @ U_n.T + h_in[t])
+        h[t] = (1 - z) * h_prev[t] + z * np.tanh(r_h @ U_n.T + n_in[t])
 
     last = {"h": h_rows[-1].copy()}
     return h.copy(), last
@@ -245,16 +245,16 @@ def step(params, x, state=None):
 
     # all steps at once
     z_in = times(x, W_z.T, b_z)
-    r_h_in = times(x, W_r.T, b_r)
-    h_in = times(x, W_n.T, b_n)
+    r_in = times(x, W_r.T, b_r)
+    n_in = times(x, W_n.T, b_n)
 
     for t in range(T):
         # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
         z = sigmoid(h_prev[t] @ U_z.T + z_in[t])
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        r_h = sigmoid(h_prev[t] @ U_r.T + r_h_in[t]) * h_prev[t]
+        r_h = sigmoid(h_prev[t] @ U_r.T + r_in[t]) * h_prev[t]
         # h = (1 - z) * h[t-1] + z * n
-        h[t] = (1 - z) * h_prev[t] + z * np.tanh(r_h @ U_n.T + h_in[t])
+        h[t] = (1 - z) * h_prev[t] + z * np.tanh(r_h @ U_n.T + n_in[t])
 
     state = {"h": h_rows[-1].copy()}
     return h.copy()[0], state
@@ -294,15 +294,12 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # all steps at once
     parts2 = times(x, parts)
     dot_W_rzn_x_x = times(dot_x, W_rzn)
-    dot_W_r_x = parts2[..., H:2 * H] + dot_W_rzn_x_x[..., :H]
-    dot_W_z_x = parts2[..., 3 * H:4 * H] + dot_W_rzn_x_x[..., H:2 * H]
-    dot_W_n_x = parts2[..., 5 * H:6 * H] + dot_W_rzn_x_x[..., 2 * H:3 * H]
     r_in = parts2[..., :H] + b_r
     z_in = parts2[..., 2 * H:3 * H] + b_z
-    dot_r_h_in = dot_W_r_x + dot_b_r
+    dot_r_in = parts2[..., H:2 * H] + dot_W_rzn_x_x[..., :H] + dot_b_r
     n_in = parts2[..., 4 * H:5 * H] + b_n
-    dot_h_in = dot_W_n_x + dot_b_n
-    dot_h_in2 = dot_W_z_x + dot_b_z
+    dot_n_in = parts2[..., 5 * H:6 * H] + dot_W_rzn_x_x[..., 2 * H:3 * H] + dot_b_n
+    dot_z_in = parts2[..., 3 * H:4 * H] + dot_W_rzn_x_x[..., H:2 * H] + dot_b_z
 
     for t in range(T):
         parts4 = h_prev[t] @ parts3
@@ -314,7 +311,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
         r_h = r * h_prev[t]
         dot_r_h = (
-            (parts4[..., H:2 * H] + dot_U_rz_h_h_prev[..., :H] + dot_r_h_in[t]) * r * (1 - r) * h_prev[t]
+            (parts4[..., H:2 * H] + dot_U_rz_h_h_prev[..., :H] + dot_r_in[t]) * r * (1 - r) * h_prev[t]
             + r * dot_h_prev[t]
         )
         parts5 = r_h @ dot_U_n2
@@ -322,12 +319,12 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # h = (1 - z) * h[t-1] + z * n
         h[t] = (1 - z) * h_prev[t] + z * n
         dot_h[t] = (
-            (parts4[..., 3 * H:4 * H] + dot_U_rz_h_h_prev[..., H:2 * H] + dot_h_in2[t])
+            (parts4[..., 3 * H:4 * H] + dot_U_rz_h_h_prev[..., H:2 * H] + dot_z_in[t])
             * z
             * (1 - z)
             * (n - h_prev[t])
             + (1 - z) * dot_h_prev[t]
-            + z * (parts5[..., H:2 * H] + dot_r_h @ U_n.T + dot_h_in[t]) * (1 - n**2)
+            + z * (parts5[..., H:2 * H] + dot_r_h @ U_n.T + dot_n_in[t]) * (1 - n**2)
         )
 
     last = {"h": h_rows[-1].copy()}
@@ -372,32 +369,29 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # all steps at once
     parts2 = times(x, parts)
     dot_W_rzn_x_x = times(dot_x, W_rzn)
-    dot_W_r_x = parts2[..., H:2 * H] + dot_W_rzn_x_x[..., :H]
-    dot_W_z_x = parts2[..., 3 * H:4 * H] + dot_W_rzn_x_x[..., H:2 * H]
-    dot_W_n_x = parts2[..., 5 * H:6 * H] + dot_W_rzn_x_x[..., 2 * H:3 * H]
-    dot_r_pre_in = dot_W_r_x + dot_b_r
+    dot_r_in = parts2[..., H:2 * H] + dot_W_rzn_x_x[..., :H] + dot_b_r
     r_in = parts2[..., :H] + b_r
-    dot_z_pre_in = dot_W_z_x + dot_b_z
+    dot_z_in = parts2[..., 3 * H:4 * H] + dot_W_rzn_x_x[..., H:2 * H] + dot_b_z
     z_in = parts2[..., 2 * H:3 * H] + b_z
-    dot_n_pre_in = dot_W_n_x + dot_b_n
+    dot_n_in = parts2[..., 5 * H:6 * H] + dot_W_rzn_x_x[..., 2 * H:3 * H] + dot_b_n
     n_in = parts2[..., 4 * H:5 * H] + b_n
 
     for t in range(T):
         parts4 = h_prev[t] @ parts3
         dot_U_rz_h_h_prev = dot_h_prev[t] @ U_rz
         # r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        dot_r_pre[t] = parts4[..., H:2 * H] + dot_U_rz_h_h_prev[..., :H] + dot_r_pre_in[t]
+        dot_r_pre[t] = parts4[..., H:2 * H] + dot_U_rz_h_h_prev[..., :H] + dot_r_in[t]
         r[t] = sigmoid(parts4[..., :H] + r_in[t])
         dot_r[t] = dot_r_pre[t] * r[t] * (1 - r[t])
         # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        dot_z_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_rz_h_h_prev[..., H:2 * H] + dot_z_pre_in[t]
+        dot_z_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_rz_h_h_prev[..., H:2 * H] + dot_z_in[t]
         z[t] = sigmoid(parts4[..., 2 * H:3 * H] + z_in[t])
         dot_z[t] = dot_z_pre[t] * z[t] * (1 - z[t])
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
         r_h[t] = r[t] * h_prev[t]
         dot_r_h[t] = dot_r[t] * h_prev[t] + dot_h_prev[t] * r[t]
         parts5 = r_h[t] @ dot_U_n2
-        dot_n_pre[t] = parts5[..., H:2 * H] + dot_r_h[t] @ U_n.T + dot_n_pre_in[t]
+        dot_n_pre[t] = parts5[..., H:2 * H] + dot_r_h[t] @ U_n.T + dot_n_in[t]
         n[t] = np.tanh(parts5[..., :H] + n_in[t])
         dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
         # h = (1 - z) * h[t-1] + z * n

@@ -167,18 +167,18 @@ def forward(params, inputs, state=None):
     gamma_h_relu = np.maximum(times(delta, W_d.T) + b_d, 0)
     gamma_h = np.exp(-gamma_h_relu)
     rzn_in = times(m, V_rzn, b_rzn)
-    x_hat_in = (1 - gamma_x) * x_mean
-    x_hat_in2 = 1 - m
-    x_hat_in3 = m * x
+    x_in = (1 - gamma_x) * x_mean
+    x_hat_in = 1 - m
+    x_hat_in2 = m * x
     r_in = rzn_in[..., :H]
     z_in = rzn_in[..., H:2 * H]
     n_in = rzn_in[..., 2 * H:3 * H]
 
     for t in range(T):
         # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        x_hat[t] = (gamma_x[t] * x_last_prev[t] + x_hat_in[t]) * x_hat_in2[t] + x_hat_in3[t]
+        x_hat[t] = (gamma_x[t] * x_last_prev[t] + x_in[t]) * x_hat_in[t] + x_hat_in2[t]
         # x_last = m * x + (1 - m) * x_last[t-1]
-        x_last[t] = x_last_prev[t] * x_hat_in2[t] + x_hat_in3[t]
+        x_last[t] = x_last_prev[t] * x_hat_in[t] + x_hat_in2[t]
         # s = gamma_h * h[t-1]
         s[t] = gamma_h[t] * h_prev[t]
         W_rzn_x_hat = x_hat[t] @ W_rzn
@@ -339,20 +339,20 @@ def infer(params, inputs, state=None):
     # all steps at once
     gamma_x = np.exp(-np.maximum(w_x * delta + b_x, 0))
     gamma_h = np.exp(-np.maximum(times(delta, W_d.T) + b_d, 0))
-    r_s_z_h_in = times(m, V_rzn, b_rzn)
-    x_hat_in = (1 - gamma_x) * x_mean
-    x_hat_in2 = 1 - m
-    x_hat_in3 = m * x
-    z_in = r_s_z_h_in[..., H:2 * H]
-    r_s_in = r_s_z_h_in[..., :H]
-    h_in = r_s_z_h_in[..., 2 * H:3 * H]
+    rzn_in = times(m, V_rzn, b_rzn)
+    x_in = (1 - gamma_x) * x_mean
+    x_hat_in = 1 - m
+    x_hat_in2 = m * x
+    z_in = rzn_in[..., H:2 * H]
+    r_in = rzn_in[..., :H]
+    n_in = rzn_in[..., 2 * H:3 * H]
 
     x_last_prev = state["x_last"]
     for t in range(T):
         # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        x_hat = (gamma_x[t] * x_last_prev + x_hat_in[t]) * x_hat_in2[t] + x_hat_in3[t]
+        x_hat = (gamma_x[t] * x_last_prev + x_in[t]) * x_hat_in[t] + x_hat_in2[t]
         # x_last = m * x + (1 - m) * x_last[t-1]
-        x_last = x_last_prev * x_hat_in2[t] + x_hat_in3[t]
+        x_last = x_last_prev * x_hat_in[t] + x_hat_in2[t]
         # s = gamma_h * h[t-1]
         s = gamma_h[t] * h_prev[t]
         W_rzn_x_hat = x_hat @ W_rzn
@@ -360,9 +360,9 @@ def infer(params, inputs, state=None):
         # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
         z = sigmoid(W_rzn_x_hat[..., H:2 * H] + U_rz_s[..., H:2 * H] + z_in[t])
         # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        r_s = sigmoid(W_rzn_x_hat[..., :H] + U_rz_s[..., :H] + r_s_in[t]) * s
+        r_s = sigmoid(W_rzn_x_hat[..., :H] + U_rz_s[..., :H] + r_in[t]) * s
         # h = (1 - z) * s + z * n
-        h[t] = (1 - z) * s + z * np.tanh(W_rzn_x_hat[..., 2 * H:3 * H] + r_s @ U_n.T + h_in[t])
+        h[t] = (1 - z) * s + z * np.tanh(W_rzn_x_hat[..., 2 * H:3 * H] + r_s @ U_n.T + n_in[t])
         x_last_prev = x_last
 
     last = {"x_last": x_last_prev.copy(), "h": h_rows[-1].copy()}
@@ -387,27 +387,27 @@ def step(params, inputs, state=None):
     # all steps at once
     gamma_x = np.exp(-np.maximum(w_x * delta + b_x, 0))
     gamma_h = np.exp(-np.maximum(times(delta, W_d.T) + b_d, 0))
-    x_hat_in = (1 - gamma_x) * x_mean
-    x_hat_in2 = 1 - m
-    x_hat_in3 = m * x
+    x_in = (1 - gamma_x) * x_mean
+    x_hat_in = 1 - m
+    x_hat_in2 = m * x
     z_in = times(m, V_z.T, b_z)
-    r_s_in = times(m, V_r.T, b_r)
-    h_in = times(m, V_n.T, b_n)
+    r_in = times(m, V_r.T, b_r)
+    n_in = times(m, V_n.T, b_n)
 
     x_last_prev = state["x_last"]
     for t in range(T):
         # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        x_hat = (gamma_x[t] * x_last_prev + x_hat_in[t]) * x_hat_in2[t] + x_hat_in3[t]
+        x_hat = (gamma_x[t] * x_last_prev + x_in[t]) * x_hat_in[t] + x_hat_in2[t]
         # x_last = m * x + (1 - m) * x_last[t-1]
-        x_last = x_last_prev * x_hat_in2[t] + x_hat_in3[t]
+        x_last = x_last_prev * x_hat_in[t] + x_hat_in2[t]
         # s = gamma_h * h[t-1]
         s = gamma_h[t] * h_prev[t]
         # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
         z = sigmoid(x_hat @ W_z.T + s @ U_z.T + z_in[t])
         # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        r_s = sigmoid(x_hat @ W_r.T + s @ U_r.T + r_s_in[t]) * s
+        r_s = sigmoid(x_hat @ W_r.T + s @ U_r.T + r_in[t]) * s
         # h = (1 - z) * s + z * n
-        h[t] = (1 - z) * s + z * np.tanh(x_hat @ W_n.T + r_s @ U_n.T + h_in[t])
+        h[t] = (1 - z) * s + z * np.tanh(x_hat @ W_n.T + r_s @ U_n.T + n_in[t])
         x_last_prev = x_last
 
     state = {"x_last": x_last_prev.copy(), "h": h_rows[-1].copy()}
@@ -468,11 +468,6 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
     # all steps at once
     gamma_x_relu = np.maximum(w_x * delta + b_x, 0)
     gamma_x = np.exp(-gamma_x_relu)
-    dot_gamma_x = (
-        -(dot_w_x * delta + dot_delta * w_x + dot_b_x)
-        * np.greater(gamma_x_relu, 0).astype(dtype)
-        * gamma_x
-    )
     parts = times(delta, dot_W_d2)
     gamma_h_relu = np.maximum(parts[..., :H] + b_d, 0)
     gamma_h = np.exp(-gamma_h_relu)
@@ -483,38 +478,40 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
     )
     parts3 = times(m, parts2)
     dot_V_rzn_m_m = times(dot_m, V_rzn)
-    dot_V_r_m = parts3[..., H:2 * H] + dot_V_rzn_m_m[..., :H]
-    dot_V_z_m = parts3[..., 3 * H:4 * H] + dot_V_rzn_m_m[..., H:2 * H]
-    dot_V_n_m = parts3[..., 5 * H:6 * H] + dot_V_rzn_m_m[..., 2 * H:3 * H]
-    x_hat_in = (1 - gamma_x) * x_mean
-    x_hat_in2 = 1 - m
-    x_hat_in3 = m * x
-    dot_x_hat_in = x - (1 - gamma_x) * x_mean
-    dot_x_hat_in2 = dot_gamma_x * (1 - m)
-    dot_x_hat_in3 = (1 - m) * gamma_x
-    dot_x_hat_in4 = dot_x * m + dot_x_mean * (1 - m) * (1 - gamma_x)
+    x_in = (1 - gamma_x) * x_mean
+    x_hat_in = 1 - m
+    x_hat_in2 = m * x
+    x_in2 = x - (1 - gamma_x) * x_mean
+    dot_x_hat_in = (
+        -(dot_w_x * delta + dot_delta * w_x + dot_b_x)
+        * np.greater(gamma_x_relu, 0).astype(dtype)
+        * gamma_x
+        * (1 - m)
+    )
+    dot_x_hat_in2 = (1 - m) * gamma_x
+    dot_x_hat_in3 = dot_x * m + dot_x_mean * (1 - m) * (1 - gamma_x)
     dot_x_last_in = dot_x * m
     r_in = parts3[..., :H] + b_r
     z_in = parts3[..., 2 * H:3 * H] + b_z
-    dot_r_s_in = dot_V_r_m + dot_b_r
+    dot_r_in = parts3[..., H:2 * H] + dot_V_rzn_m_m[..., :H] + dot_b_r
     n_in = parts3[..., 4 * H:5 * H] + b_n
-    dot_h_in = dot_V_n_m + dot_b_n
-    dot_h_in2 = dot_V_z_m + dot_b_z
+    dot_n_in = parts3[..., 5 * H:6 * H] + dot_V_rzn_m_m[..., 2 * H:3 * H] + dot_b_n
+    dot_z_in = parts3[..., 3 * H:4 * H] + dot_V_rzn_m_m[..., H:2 * H] + dot_b_z
 
     x_last_prev = state["x_last"]
     dot_x_last_prev = dot_state["x_last"]
     for t in range(T):
         # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        x_hat = (gamma_x[t] * x_last_prev + x_hat_in[t]) * x_hat_in2[t] + x_hat_in3[t]
+        x_hat = (gamma_x[t] * x_last_prev + x_in[t]) * x_hat_in[t] + x_hat_in2[t]
         dot_x_hat = (
-            dot_m[t] * (dot_x_hat_in[t] - gamma_x[t] * x_last_prev)
-            + dot_x_last_prev * dot_x_hat_in3[t]
-            + (x_last_prev - x_mean) * dot_x_hat_in2[t]
-            + dot_x_hat_in4[t]
+            dot_m[t] * (x_in2[t] - gamma_x[t] * x_last_prev)
+            + dot_x_last_prev * dot_x_hat_in2[t]
+            + (x_last_prev - x_mean) * dot_x_hat_in[t]
+            + dot_x_hat_in3[t]
         )
         # x_last = m * x + (1 - m) * x_last[t-1]
-        x_last = x_last_prev * x_hat_in2[t] + x_hat_in3[t]
-        dot_x_last = dot_m[t] * (x[t] - x_last_prev) + dot_x_last_prev * x_hat_in2[t] + dot_x_last_in[t]
+        x_last = x_last_prev * x_hat_in[t] + x_hat_in2[t]
+        dot_x_last = dot_m[t] * (x[t] - x_last_prev) + dot_x_last_prev * x_hat_in[t] + dot_x_last_in[t]
         # s = gamma_h * h[t-1]
         s = gamma_h[t] * h_prev[t]
         dot_s = dot_gamma_h[t] * h_prev[t] + dot_h_prev[t] * gamma_h[t]
@@ -534,7 +531,7 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
                 + dot_W_rzn_x_hat_x_hat[..., :H]
                 + parts7[..., H:2 * H]
                 + dot_U_rz_s_s[..., :H]
-                + dot_r_s_in[t]
+                + dot_r_in[t]
             )
             * r
             * (1 - r)
@@ -551,7 +548,7 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
                 + dot_W_rzn_x_hat_x_hat[..., H:2 * H]
                 + parts7[..., 3 * H:4 * H]
                 + dot_U_rz_s_s[..., H:2 * H]
-                + dot_h_in2[t]
+                + dot_z_in[t]
             )
             * z
             * (1 - z)
@@ -563,7 +560,7 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
                 + dot_W_rzn_x_hat_x_hat[..., 2 * H:3 * H]
                 + parts8[..., H:2 * H]
                 + dot_r_s @ U_n.T
-                + dot_h_in[t]
+                + dot_n_in[t]
             )
             * (1 - n**2)
         )
@@ -646,37 +643,34 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     dot_gamma_h = -dot_gamma_h_relu * gamma_h
     parts2 = times(m, parts)
     dot_V_rzn_m_m = times(dot_m, V_rzn)
-    dot_V_r_m = parts2[..., H:2 * H] + dot_V_rzn_m_m[..., :H]
-    dot_V_z_m = parts2[..., 3 * H:4 * H] + dot_V_rzn_m_m[..., H:2 * H]
-    dot_V_n_m = parts2[..., 5 * H:6 * H] + dot_V_rzn_m_m[..., 2 * H:3 * H]
-    x_hat_in = (1 - gamma_x) * x_mean
-    x_hat_in2 = 1 - m
-    x_hat_in3 = m * x
-    dot_x_hat_in = x - (1 - gamma_x) * x_mean
-    dot_x_hat_in2 = dot_gamma_x * (1 - m)
-    dot_x_hat_in3 = (1 - m) * gamma_x
-    dot_x_hat_in4 = dot_x * m + dot_x_mean * (1 - m) * (1 - gamma_x)
+    x_in = (1 - gamma_x) * x_mean
+    x_hat_in = 1 - m
+    x_hat_in2 = m * x
+    x_in2 = x - (1 - gamma_x) * x_mean
+    dot_x_hat_in = dot_gamma_x * (1 - m)
+    dot_x_hat_in2 = (1 - m) * gamma_x
+    dot_x_hat_in3 = dot_x * m + dot_x_mean * (1 - m) * (1 - gamma_x)
     dot_x_last_in = dot_x * m
-    dot_r_pre_in = dot_V_r_m + dot_b_r
+    dot_r_in = parts2[..., H:2 * H] + dot_V_rzn_m_m[..., :H] + dot_b_r
     r_in = parts2[..., :H] + b_r
-    dot_z_pre_in = dot_V_z_m + dot_b_z
+    dot_z_in = parts2[..., 3 * H:4 * H] + dot_V_rzn_m_m[..., H:2 * H] + dot_b_z
     z_in = parts2[..., 2 * H:3 * H] + b_z
-    dot_n_pre_in = dot_V_n_m + dot_b_n
+    dot_n_in = parts2[..., 5 * H:6 * H] + dot_V_rzn_m_m[..., 2 * H:3 * H] + dot_b_n
     n_in = parts2[..., 4 * H:5 * H] + b_n
 
     for t in range(T):
         # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        x_hat[t] = (gamma_x[t] * x_last_prev[t] + x_hat_in[t]) * x_hat_in2[t] + x_hat_in3[t]
+        x_hat[t] = (gamma_x[t] * x_last_prev[t] + x_in[t]) * x_hat_in[t] + x_hat_in2[t]
         dot_x_hat[t] = (
-            dot_m[t] * (dot_x_hat_in[t] - gamma_x[t] * x_last_prev[t])
-            + dot_x_last_prev[t] * dot_x_hat_in3[t]
-            + (x_last_prev[t] - x_mean) * dot_x_hat_in2[t]
-            + dot_x_hat_in4[t]
+            dot_m[t] * (x_in2[t] - gamma_x[t] * x_last_prev[t])
+            + dot_x_last_prev[t] * dot_x_hat_in2[t]
+            + (x_last_prev[t] - x_mean) * dot_x_hat_in[t]
+            + dot_x_hat_in3[t]
         )
         # x_last = m * x + (1 - m) * x_last[t-1]
-        x_last[t] = x_last_prev[t] * x_hat_in2[t] + x_hat_in3[t]
+        x_last[t] = x_last_prev[t] * x_hat_in[t] + x_hat_in2[t]
         dot_x_last[t] = (
-            dot_m[t] * (x[t] - x_last_prev[t]) + dot_x_last_prev[t] * x_hat_in2[t] + dot_x_last_in[t]
+            dot_m[t] * (x[t] - x_last_prev[t]) + dot_x_last_prev[t] * x_hat_in[t] + dot_x_last_in[t]
         )
         # s = gamma_h * h[t-1]
         s[t] = gamma_h[t] * h_prev[t]
@@ -691,7 +685,7 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
             + dot_W_rzn_x_hat_x_hat[..., :H]
             + parts6[..., H:2 * H]
             + dot_U_rz_s_s[..., :H]
-            + dot_r_pre_in[t]
+            + dot_r_in[t]
         )
         r[t] = sigmoid(parts4[..., :H] + parts6[..., :H] + r_in[t])
         dot_r[t] = dot_r_pre[t] * r[t] * (1 - r[t])
@@ -701,7 +695,7 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
             + dot_W_rzn_x_hat_x_hat[..., H:2 * H]
             + parts6[..., 3 * H:4 * H]
             + dot_U_rz_s_s[..., H:2 * H]
-            + dot_z_pre_in[t]
+            + dot_z_in[t]
         )
         z[t] = sigmoid(parts4[..., 2 * H:3 * H] + parts6[..., 2 * H:3 * H] + z_in[t])
         dot_z[t] = dot_z_pre[t] * z[t] * (1 - z[t])
@@ -714,7 +708,7 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
             + dot_W_rzn_x_hat_x_hat[..., 2 * H:3 * H]
             + parts7[..., H:2 * H]
             + dot_r_s[t] @ U_n.T
-            + dot_n_pre_in[t]
+            + dot_n_in[t]
         )
         n[t] = np.tanh(parts4[..., 4 * H:5 * H] + parts7[..., :H] + n_in[t])
         dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)

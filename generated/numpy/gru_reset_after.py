@@ -221,10 +221,10 @@ def infer(params, x, state=None):
     U_rzn = np.ascontiguousarray(np.concatenate([U_r.T, U_z.T, U_n.T], axis=-1))
 
     # all steps at once
-    h_in_z_in_h_in2 = times(x, W_rzn, b_rzn)
-    z_in = h_in_z_in_h_in2[..., H:2 * H]
-    h_in = h_in_z_in_h_in2[..., :H]
-    h_in2 = h_in_z_in_h_in2[..., 2 * H:3 * H]
+    rzn_in = times(x, W_rzn, b_rzn)
+    z_in = rzn_in[..., H:2 * H]
+    r_in = rzn_in[..., :H]
+    n_in = rzn_in[..., 2 * H:3 * H]
 
     for t in range(T):
         U_rzn_h = h_prev[t] @ U_rzn
@@ -233,7 +233,7 @@ def infer(params, x, state=None):
         # h = (1 - z) * n + z * h[t-1]
         h[t] = (
             (1 - z)
-            * np.tanh(sigmoid(U_rzn_h[..., :H] + h_in[t]) * (U_rzn_h[..., 2 * H:3 * H] + b_hn) + h_in2[t])
+            * np.tanh(sigmoid(U_rzn_h[..., :H] + r_in[t]) * (U_rzn_h[..., 2 * H:3 * H] + b_hn) + n_in[t])
             + z * h_prev[t]
         )
 
@@ -253,15 +253,15 @@ def step(params, x, state=None):
 
     # all steps at once
     z_in = times(x, W_z.T, b_z)
-    h_in = times(x, W_r.T, b_r)
-    h_in2 = times(x, W_n.T, b_n)
+    r_in = times(x, W_r.T, b_r)
+    n_in = times(x, W_n.T, b_n)
 
     for t in range(T):
         # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
         z = sigmoid(h_prev[t] @ U_z.T + z_in[t])
         # h = (1 - z) * n + z * h[t-1]
         h[t] = (
-            (1 - z) * np.tanh(sigmoid(h_prev[t] @ U_r.T + h_in[t]) * (h_prev[t] @ U_n.T + b_hn) + h_in2[t])
+            (1 - z) * np.tanh(sigmoid(h_prev[t] @ U_r.T + r_in[t]) * (h_prev[t] @ U_n.T + b_hn) + n_in[t])
             + z * h_prev[t]
         )
 
@@ -308,15 +308,12 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # all steps at once
     parts2 = times(x, parts)
     dot_W_rzn_x_x = times(dot_x, W_rzn)
-    dot_W_r_x = parts2[..., H:2 * H] + dot_W_rzn_x_x[..., :H]
-    dot_W_z_x = parts2[..., 3 * H:4 * H] + dot_W_rzn_x_x[..., H:2 * H]
-    dot_W_n_x = parts2[..., 5 * H:6 * H] + dot_W_rzn_x_x[..., 2 * H:3 * H]
     r_in = parts2[..., :H] + b_r
     z_in = parts2[..., 2 * H:3 * H] + b_z
     n_in = parts2[..., 4 * H:5 * H] + b_n
-    dot_h_in = dot_W_r_x + dot_b_r
-    dot_h_in2 = dot_W_n_x + dot_b_n
-    dot_h_in3 = dot_W_z_x + dot_b_z
+    dot_r_in = parts2[..., H:2 * H] + dot_W_rzn_x_x[..., :H] + dot_b_r
+    dot_n_in = parts2[..., 5 * H:6 * H] + dot_W_rzn_x_x[..., 2 * H:3 * H] + dot_b_n
+    dot_z_in = parts2[..., 3 * H:4 * H] + dot_W_rzn_x_x[..., H:2 * H] + dot_b_z
 
     for t in range(T):
         parts4 = h_prev[t] @ parts3
@@ -331,19 +328,19 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # h = (1 - z) * n + z * h[t-1]
         h[t] = (1 - z) * n + z * h_prev[t]
         dot_h[t] = (
-            (parts4[..., 3 * H:4 * H] + dot_U_rzn_h_h_prev[..., H:2 * H] + dot_h_in3[t])
+            (parts4[..., 3 * H:4 * H] + dot_U_rzn_h_h_prev[..., H:2 * H] + dot_z_in[t])
             * z
             * (1 - z)
             * (h_prev[t] - n)
             + (1 - z)
             * (
-                (parts4[..., H:2 * H] + dot_U_rzn_h_h_prev[..., :H] + dot_h_in[t])
+                (parts4[..., H:2 * H] + dot_U_rzn_h_h_prev[..., :H] + dot_r_in[t])
                 * r
                 * (1 - r)
                 * (U_n_h + b_hn)
                 + r * (parts4[..., 5 * H:6 * H] + dot_U_rzn_h_h_prev[..., 2 * H:3 * H])
                 + r * dot_b_hn
-                + dot_h_in2[t]
+                + dot_n_in[t]
             )
             * (1 - n**2)
             + z * dot_h_prev[t]
@@ -396,33 +393,28 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # all steps at once
     parts2 = times(x, parts)
     dot_W_rzn_x_x = times(dot_x, W_rzn)
-    dot_W_r_x = parts2[..., H:2 * H] + dot_W_rzn_x_x[..., :H]
-    dot_W_z_x = parts2[..., 3 * H:4 * H] + dot_W_rzn_x_x[..., H:2 * H]
-    dot_W_n_x = parts2[..., 5 * H:6 * H] + dot_W_rzn_x_x[..., 2 * H:3 * H]
-    dot_r_pre_in = dot_W_r_x + dot_b_r
+    dot_r_in = parts2[..., H:2 * H] + dot_W_rzn_x_x[..., :H] + dot_b_r
     r_in = parts2[..., :H] + b_r
-    dot_z_pre_in = dot_W_z_x + dot_b_z
+    dot_z_in = parts2[..., 3 * H:4 * H] + dot_W_rzn_x_x[..., H:2 * H] + dot_b_z
     z_in = parts2[..., 2 * H:3 * H] + b_z
-    dot_n_pre_in = dot_W_n_x + dot_b_n
+    dot_n_in = parts2[..., 5 * H:6 * H] + dot_W_rzn_x_x[..., 2 * H:3 * H] + dot_b_n
     n_in = parts2[..., 4 * H:5 * H] + b_n
 
     for t in range(T):
         parts4 = h_prev[t] @ parts3
         dot_U_rzn_h_h_prev = dot_h_prev[t] @ U_rzn
         # r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        dot_r_pre[t] = parts4[..., H:2 * H] + dot_U_rzn_h_h_prev[..., :H] + dot_r_pre_in[t]
+        dot_r_pre[t] = parts4[..., H:2 * H] + dot_U_rzn_h_h_prev[..., :H] + dot_r_in[t]
         r[t] = sigmoid(parts4[..., :H] + r_in[t])
         dot_r[t] = dot_r_pre[t] * r[t] * (1 - r[t])
         # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        dot_z_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_rzn_h_h_prev[..., H:2 * H] + dot_z_pre_in[t]
+        dot_z_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_rzn_h_h_prev[..., H:2 * H] + dot_z_in[t]
         z[t] = sigmoid(parts4[..., 2 * H:3 * H] + z_in[t])
         dot_z[t] = dot_z_pre[t] * z[t] * (1 - z[t])
         # n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
         U_n_h[t] = parts4[..., 4 * H:5 * H]
         dot_U_n_h[t] = parts4[..., 5 * H:6 * H] + dot_U_rzn_h_h_prev[..., 2 * H:3 * H]
-        dot_n_pre[t] = (
-            dot_r[t] * (U_n_h[t] + b_hn) + dot_U_n_h[t] * r[t] + dot_b_hn * r[t] + dot_n_pre_in[t]
-        )
+        dot_n_pre[t] = dot_r[t] * (U_n_h[t] + b_hn) + dot_U_n_h[t] * r[t] + dot_b_hn * r[t] + dot_n_in[t]
         n[t] = np.tanh(r[t] * (U_n_h[t] + b_hn) + n_in[t])
         dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
         # h = (1 - z) * n + z * h[t-1]

@@ -211,12 +211,10 @@ def infer(params, x, state=None):
     # all steps at once
     u = times(x, W_u.T)
     W_ai_u = times(u, W_ai)
-    i = sigmoid(W_ai_u[..., H:2 * H] + b_i)
     a = np.exp(-c * a_softplus * sigmoid(W_ai_u[..., :H] + b_a))
-    h_sqrt = np.sqrt(1 - a**2)
     W_y_x = times(x, W_y.T)
     gelu_W_y_x = 0.5 * W_y_x * erfc(-0.7071067811865476 * W_y_x)
-    h_in = h_sqrt * i * u
+    h_in = np.sqrt(1 - a**2) * sigmoid(W_ai_u[..., H:2 * H] + b_i) * u
 
     for t in range(T):
         # h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
@@ -243,12 +241,10 @@ def step(params, x, state=None):
 
     # all steps at once
     u = times(x, W_u.T)
-    i = sigmoid(times(u, W_i.T) + b_i)
     a = np.exp(-c * a_softplus * sigmoid(times(u, W_a.T) + b_a))
-    h_sqrt = np.sqrt(1 - a**2)
     W_y_x = times(x, W_y.T)
     gelu_W_y_x = 0.5 * W_y_x * erfc(-0.7071067811865476 * W_y_x)
-    h_in = h_sqrt * i * u
+    h_in = np.sqrt(1 - a**2) * sigmoid(times(u, W_i.T) + b_i) * u
 
     for t in range(T):
         # h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
@@ -296,7 +292,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_ai_u_u = times(dot_u, W_ai)
     r = sigmoid(parts2[..., :H] + b_a)
     i = sigmoid(parts2[..., 2 * H:3 * H] + b_i)
-    dot_i = (parts2[..., 3 * H:4 * H] + dot_W_ai_u_u[..., H:2 * H] + dot_b_i) * i * (1 - i)
     a = np.exp(-c * a_softplus * r)
     dot_a = (
         (
@@ -306,7 +301,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         * a
     )
     h_sqrt = np.sqrt(1 - a**2)
-    dot_h_sqrt = -dot_a * a / h_sqrt
     W_y_x = times(x, W_y.T)
     gelu_W_y_x = 0.5 * W_y_x * erfc(-0.7071067811865476 * W_y_x)
     dot_gelu_W_y_x = (
@@ -317,7 +311,11 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         )
     )
     h_in = h_sqrt * i * u
-    dot_h_in = dot_h_sqrt * i * u + dot_i * h_sqrt * u + dot_u * h_sqrt * i
+    dot_h_in = (
+        h_sqrt * (parts2[..., 3 * H:4 * H] + dot_W_ai_u_u[..., H:2 * H] + dot_b_i) * i * (1 - i) * u
+        - dot_a * a * i * u / h_sqrt
+        + h_sqrt * i * dot_u
+    )
 
     for t in range(T):
         # h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)

@@ -187,14 +187,13 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
 
     # all steps at once
     W_x_dot_W_x_W = times(x, dot_W2)
-    dot_W_x = W_x_dot_W_x_W[..., H:2 * H] + times(dot_x, W.T)
     h_in = W_x_dot_W_x_W[..., :H] + b
-    dot_h_in = dot_W_x + dot_b
+    dot_in = W_x_dot_W_x_W[..., H:2 * H] + times(dot_x, W.T) + dot_b
 
     for t in range(T):
         # h = relu(W @ x + u * h[t-1] + b)
         h[t] = np.maximum(u * h_prev[t] + h_in[t], 0)
-        dot_h[t] = (dot_u * h_prev[t] + dot_h_prev[t] * u + dot_h_in[t]) * np.greater(h[t], 0).astype(dtype)
+        dot_h[t] = (dot_u * h_prev[t] + dot_h_prev[t] * u + dot_in[t]) * np.greater(h[t], 0).astype(dtype)
 
     last = {"h": h_rows[-1].copy()}
     dot_last = {"h": dot_h_rows[-1].copy()}
@@ -223,14 +222,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
 
     # all steps at once
     W_x_dot_W_x_W = times(x, dot_W2)
-    dot_W_x = W_x_dot_W_x_W[..., H:2 * H] + times(dot_x, W.T)
     h_in = W_x_dot_W_x_W[..., :H] + b
-    dot_h_in = dot_W_x + dot_b
+    dot_in = W_x_dot_W_x_W[..., H:2 * H] + times(dot_x, W.T) + dot_b
 
     for t in range(T):
         # h = relu(W @ x + u * h[t-1] + b)
         h[t] = np.maximum(u * h_prev[t] + h_in[t], 0)
-        dot_h[t] = (dot_u * h_prev[t] + dot_h_prev[t] * u + dot_h_in[t]) * np.greater(h[t], 0).astype(dtype)
+        dot_h[t] = (dot_u * h_prev[t] + dot_h_prev[t] * u + dot_in[t]) * np.greater(h[t], 0).astype(dtype)
     d_dot_h_pre2 = np.empty((T, B, 2 * H), dtype)
     dot_W2 = np.concatenate([W.T, dot_W.T], axis=-1)
 

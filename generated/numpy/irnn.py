@@ -188,16 +188,15 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
 
     # all steps at once
     U_x_dot_U_x_U = times(x, dot_U2)
-    dot_U_x = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T)
     h_in = U_x_dot_U_x_U[..., :H] + b
-    dot_h_in = dot_U_x + dot_b
+    dot_in = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T) + dot_b
 
     for t in range(T):
         W_h_dot_W_h_W = h_prev[t] @ dot_W2
         # h = relu(U @ x + W @ h[t-1] + b)
         h[t] = np.maximum(W_h_dot_W_h_W[..., :H] + h_in[t], 0)
         dot_h[t] = (
-            (W_h_dot_W_h_W[..., H:2 * H] + dot_h_prev[t] @ W.T + dot_h_in[t])
+            (W_h_dot_W_h_W[..., H:2 * H] + dot_h_prev[t] @ W.T + dot_in[t])
             * np.greater(h[t], 0).astype(dtype)
         )
 
@@ -229,16 +228,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
 
     # all steps at once
     U_x_dot_U_x_U = times(x, dot_U2)
-    dot_U_x = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T)
     h_in = U_x_dot_U_x_U[..., :H] + b
-    dot_h_in = dot_U_x + dot_b
+    dot_in = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T) + dot_b
 
     for t in range(T):
         W_h_dot_W_h_W = h_prev[t] @ dot_W2
         # h = relu(U @ x + W @ h[t-1] + b)
         h[t] = np.maximum(W_h_dot_W_h_W[..., :H] + h_in[t], 0)
         dot_h[t] = (
-            (W_h_dot_W_h_W[..., H:2 * H] + dot_h_prev[t] @ W.T + dot_h_in[t])
+            (W_h_dot_W_h_W[..., H:2 * H] + dot_h_prev[t] @ W.T + dot_in[t])
             * np.greater(h[t], 0).astype(dtype)
         )
     d_dot_h_pre2 = np.empty((T, B, 2 * H), dtype)

@@ -97,16 +97,16 @@ def forward(params, x, state=None):
     U_fc = np.ascontiguousarray(np.concatenate([U_f.T, U_c.T], axis=-1))
 
     # all steps at once
-    sg_in = times(x, W_fc, b_fc)
-    s_in = sg_in[..., :H]
-    g_in = sg_in[..., H:2 * H]
+    fc_in = times(x, W_fc, b_fc)
+    f_in = fc_in[..., :H]
+    c_in = fc_in[..., H:2 * H]
 
     for t in range(T):
         U_fc_h = h_prev[t] @ U_fc
         # s = W_f @ x + U_f @ h[t-1] + b_f
-        s = U_fc_h[..., :H] + s_in[t]
+        s = U_fc_h[..., :H] + f_in[t]
         # g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        g[t] = np.tanh(U_fc_h[..., H:2 * H] + g_in[t])
+        g[t] = np.tanh(U_fc_h[..., H:2 * H] + c_in[t])
         # h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
         sigmoid_s[t] = sigmoid(s)
         h_sigmoid[t] = sigmoid(s - beta)
@@ -192,16 +192,16 @@ def infer(params, x, state=None):
     U_fc = np.ascontiguousarray(np.concatenate([U_f.T, U_c.T], axis=-1))
 
     # all steps at once
-    sh_in = times(x, W_fc, b_fc)
-    s_in = sh_in[..., :H]
-    h_in = sh_in[..., H:2 * H]
+    fc_in = times(x, W_fc, b_fc)
+    f_in = fc_in[..., :H]
+    c_in = fc_in[..., H:2 * H]
 
     for t in range(T):
         U_fc_h = h_prev[t] @ U_fc
         # s = W_f @ x + U_f @ h[t-1] + b_f
-        s = U_fc_h[..., :H] + s_in[t]
+        s = U_fc_h[..., :H] + f_in[t]
         # h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
-        h[t] = sigmoid(s) * h_prev[t] + (1 - sigmoid(s - beta)) * np.tanh(U_fc_h[..., H:2 * H] + h_in[t])
+        h[t] = sigmoid(s) * h_prev[t] + (1 - sigmoid(s - beta)) * np.tanh(U_fc_h[..., H:2 * H] + c_in[t])
 
     last = {"h": h_rows[-1].copy()}
     return h.copy(), last
@@ -218,14 +218,14 @@ def step(params, x, state=None):
     h_rows, h_prev, h = carried(state["h"], T)
 
     # all steps at once
-    s_in = times(x, W_f.T, b_f)
-    h_in = times(x, W_c.T, b_c)
+    f_in = times(x, W_f.T, b_f)
+    c_in = times(x, W_c.T, b_c)
 
     for t in range(T):
         # s = W_f @ x + U_f @ h[t-1] + b_f
-        s = h_prev[t] @ U_f.T + s_in[t]
+        s = h_prev[t] @ U_f.T + f_in[t]
         # h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
-        h[t] = sigmoid(s) * h_prev[t] + (1 - sigmoid(s - beta)) * np.tanh(h_prev[t] @ U_c.T + h_in[t])
+        h[t] = sigmoid(s) * h_prev[t] + (1 - sigmoid(s - beta)) * np.tanh(h_prev[t] @ U_c.T + c_in[t])
 
     state = {"h": h_rows[-1].copy()}
     return h.copy()[0], state
@@ -262,21 +262,19 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # all steps at once
     parts2 = times(x, parts)
     dot_W_fc_x_x = times(dot_x, W_fc)
-    dot_W_f_x = parts2[..., H:2 * H] + dot_W_fc_x_x[..., :H]
-    dot_W_c_x = parts2[..., 3 * H:4 * H] + dot_W_fc_x_x[..., H:2 * H]
-    s_in = parts2[..., :H] + b_f
-    dot_s_in = dot_W_f_x + dot_b_f
-    g_in = parts2[..., 2 * H:3 * H] + b_c
-    dot_h_in = dot_W_c_x + dot_b_c
+    f_in = parts2[..., :H] + b_f
+    dot_f_in = parts2[..., H:2 * H] + dot_W_fc_x_x[..., :H] + dot_b_f
+    c_in = parts2[..., 2 * H:3 * H] + b_c
+    dot_c_in = parts2[..., 3 * H:4 * H] + dot_W_fc_x_x[..., H:2 * H] + dot_b_c
 
     for t in range(T):
         parts4 = h_prev[t] @ parts3
         dot_U_fc_h_h_prev = dot_h_prev[t] @ U_fc
         # s = W_f @ x + U_f @ h[t-1] + b_f
-        s = parts4[..., :H] + s_in[t]
-        dot_s = parts4[..., H:2 * H] + dot_U_fc_h_h_prev[..., :H] + dot_s_in[t]
+        s = parts4[..., :H] + f_in[t]
+        dot_s = parts4[..., H:2 * H] + dot_U_fc_h_h_prev[..., :H] + dot_f_in[t]
         # g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        g = np.tanh(parts4[..., 2 * H:3 * H] + g_in[t])
+        g = np.tanh(parts4[..., 2 * H:3 * H] + c_in[t])
         # h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
         sigmoid_s = sigmoid(s)
         h_sigmoid = sigmoid(s - beta)
@@ -286,7 +284,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
             - dot_s * h_sigmoid * (1 - h_sigmoid) * g
             + sigmoid_s * dot_h_prev[t]
             + (1 - h_sigmoid)
-            * (parts4[..., 3 * H:4 * H] + dot_U_fc_h_h_prev[..., H:2 * H] + dot_h_in[t])
+            * (parts4[..., 3 * H:4 * H] + dot_U_fc_h_h_prev[..., H:2 * H] + dot_c_in[t])
             * (1 - g**2)
         )
 
@@ -329,22 +327,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # all steps at once
     parts2 = times(x, parts)
     dot_W_fc_x_x = times(dot_x, W_fc)
-    dot_W_f_x = parts2[..., H:2 * H] + dot_W_fc_x_x[..., :H]
-    dot_W_c_x = parts2[..., 3 * H:4 * H] + dot_W_fc_x_x[..., H:2 * H]
-    s_in = parts2[..., :H] + b_f
-    dot_s_in = dot_W_f_x + dot_b_f
-    dot_g_pre_in = dot_W_c_x + dot_b_c
-    g_in = parts2[..., 2 * H:3 * H] + b_c
+    f_in = parts2[..., :H] + b_f
+    dot_f_in = parts2[..., H:2 * H] + dot_W_fc_x_x[..., :H] + dot_b_f
+    dot_c_in = parts2[..., 3 * H:4 * H] + dot_W_fc_x_x[..., H:2 * H] + dot_b_c
+    c_in = parts2[..., 2 * H:3 * H] + b_c
 
     for t in range(T):
         parts4 = h_prev[t] @ parts3
         dot_U_fc_h_h_prev = dot_h_prev[t] @ U_fc
         # s = W_f @ x + U_f @ h[t-1] + b_f
-        s = parts4[..., :H] + s_in[t]
-        dot_s[t] = parts4[..., H:2 * H] + dot_U_fc_h_h_prev[..., :H] + dot_s_in[t]
+        s = parts4[..., :H] + f_in[t]
+        dot_s[t] = parts4[..., H:2 * H] + dot_U_fc_h_h_prev[..., :H] + dot_f_in[t]
         # g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        dot_g_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_fc_h_h_prev[..., H:2 * H] + dot_g_pre_in[t]
-        g[t] = np.tanh(parts4[..., 2 * H:3 * H] + g_in[t])
+        dot_g_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_fc_h_h_prev[..., H:2 * H] + dot_c_in[t]
+        g[t] = np.tanh(parts4[..., 2 * H:3 * H] + c_in[t])
         dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
         # h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
         sigmoid_s[t] = sigmoid(s)

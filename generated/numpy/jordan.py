@@ -219,15 +219,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
 
     # all steps at once
     U_x_dot_U_x_U = times(x, dot_U2)
-    dot_U_x = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T)
     h_in = U_x_dot_U_x_U[..., :H] + b
-    dot_h_in = dot_U_x + dot_b
+    dot_in = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T) + dot_b
 
     for t in range(T):
         W_y_dot_W_y_W = y_prev[t] @ dot_W2
         # h = tanh(U @ x + W @ y[t-1] + b)
         h = np.tanh(W_y_dot_W_y_W[..., :H] + h_in[t])
-        dot_h = (W_y_dot_W_y_W[..., H:2 * H] + dot_y_prev[t] @ W.T + dot_h_in[t]) * (1 - h**2)
+        dot_h = (W_y_dot_W_y_W[..., H:2 * H] + dot_y_prev[t] @ W.T + dot_in[t]) * (1 - h**2)
         V_h_dot_V_h_V = h @ dot_V2
         # y = sigmoid(V @ h + c)
         y[t] = sigmoid(V_h_dot_V_h_V[..., :O] + c)
@@ -265,14 +264,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
 
     # all steps at once
     U_x_dot_U_x_U = times(x, dot_U2)
-    dot_U_x = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T)
-    dot_h_pre_in = dot_U_x + dot_b
+    dot_in = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T) + dot_b
     h_in = U_x_dot_U_x_U[..., :H] + b
 
     for t in range(T):
         W_y_dot_W_y_W = y_prev[t] @ dot_W2
         # h = tanh(U @ x + W @ y[t-1] + b)
-        dot_h_pre[t] = W_y_dot_W_y_W[..., H:2 * H] + dot_y_prev[t] @ W.T + dot_h_pre_in[t]
+        dot_h_pre[t] = W_y_dot_W_y_W[..., H:2 * H] + dot_y_prev[t] @ W.T + dot_in[t]
         h[t] = np.tanh(W_y_dot_W_y_W[..., :H] + h_in[t])
         dot_h[t] = dot_h_pre[t] * (1 - h[t]**2)
         V_h_dot_V_h_V = h[t] @ dot_V2

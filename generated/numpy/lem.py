@@ -126,8 +126,8 @@ def forward(params, x, state=None):
     parts_in = times(x, V_12zy, b_12zy)
     dt_1_sigmoid_in = parts_in[..., :H]
     dt_2_sigmoid_in = parts_in[..., H:2 * H]
-    z_tanh_in = parts_in[..., 2 * H:3 * H]
-    y_tanh_in = parts_in[..., 3 * H:4 * H]
+    z_in = parts_in[..., 2 * H:3 * H]
+    y_in = parts_in[..., 3 * H:4 * H]
 
     for t in range(T):
         W_12z_y = y_prev[t] @ W_12z
@@ -138,10 +138,10 @@ def forward(params, x, state=None):
         dt_2_sigmoid[t] = sigmoid(W_12z_y[..., H:2 * H] + dt_2_sigmoid_in[t])
         dt_2[t] = dt * dt_2_sigmoid[t]
         # z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-        z_tanh[t] = np.tanh(W_12z_y[..., 2 * H:3 * H] + z_tanh_in[t])
+        z_tanh[t] = np.tanh(W_12z_y[..., 2 * H:3 * H] + z_in[t])
         z[t] = (1 - dt_1[t]) * z_prev[t] + dt_1[t] * z_tanh[t]
         # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-        y_tanh[t] = np.tanh(z[t] @ W_y.T + y_tanh_in[t])
+        y_tanh[t] = np.tanh(z[t] @ W_y.T + y_in[t])
         y[t] = (1 - dt_2[t]) * y_prev[t] + dt_2[t] * y_tanh[t]
 
     tape = Tape(size, dtype, x, y_prev, z_prev, dt_1_sigmoid, dt_1, dt_2_sigmoid, dt_2, z_tanh, z, y_tanh)
@@ -351,18 +351,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # all steps at once
     parts2 = times(x, parts)
     dot_V_12zy_x_x = times(dot_x, V_12zy)
-    dot_V_1_x = parts2[..., H:2 * H] + dot_V_12zy_x_x[..., :H]
-    dot_V_2_x = parts2[..., 3 * H:4 * H] + dot_V_12zy_x_x[..., H:2 * H]
-    dot_V_z_x = parts2[..., 5 * H:6 * H] + dot_V_12zy_x_x[..., 2 * H:3 * H]
-    dot_V_y_x = parts2[..., 7 * H:8 * H] + dot_V_12zy_x_x[..., 3 * H:4 * H]
     dt_1_sigmoid_in = parts2[..., :H] + b_1
     dt_2_sigmoid_in = parts2[..., 2 * H:3 * H] + b_2
-    z_tanh_in = parts2[..., 4 * H:5 * H] + b_z
-    dot_z_in = dot_V_z_x + dot_b_z
-    dot_z_in2 = dot_V_1_x + dot_b_1
-    y_tanh_in = parts2[..., 6 * H:7 * H] + b_y
-    dot_y_in = dot_V_y_x + dot_b_y
-    dot_y_in2 = dot_V_2_x + dot_b_2
+    z_in = parts2[..., 4 * H:5 * H] + b_z
+    dot_z_in = parts2[..., 5 * H:6 * H] + dot_V_12zy_x_x[..., 2 * H:3 * H] + dot_b_z
+    dot_1_in = parts2[..., H:2 * H] + dot_V_12zy_x_x[..., :H] + dot_b_1
+    y_in = parts2[..., 6 * H:7 * H] + b_y
+    dot_y_in = parts2[..., 7 * H:8 * H] + dot_V_12zy_x_x[..., 3 * H:4 * H] + dot_b_y
+    dot_2_in = parts2[..., 3 * H:4 * H] + dot_V_12zy_x_x[..., H:2 * H] + dot_b_2
 
     z_prev = state["z"]
     dot_z_prev = dot_state["z"]
@@ -376,10 +372,10 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         dt_2_sigmoid = sigmoid(parts4[..., 2 * H:3 * H] + dt_2_sigmoid_in[t])
         dt_2 = dt * dt_2_sigmoid
         # z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-        z_tanh = np.tanh(parts4[..., 4 * H:5 * H] + z_tanh_in[t])
+        z_tanh = np.tanh(parts4[..., 4 * H:5 * H] + z_in[t])
         z = (1 - dt_1) * z_prev + dt_1 * z_tanh
         dot_z = (
-            (parts4[..., H:2 * H] + dot_W_12z_y_y_prev[..., :H] + dot_z_in2[t])
+            (parts4[..., H:2 * H] + dot_W_12z_y_y_prev[..., :H] + dot_1_in[t])
             * dt_1_sigmoid
             * (1 - dt_1_sigmoid)
             * dt
@@ -391,10 +387,10 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         )
         parts5 = z @ dot_W_y2
         # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-        y_tanh = np.tanh(parts5[..., :H] + y_tanh_in[t])
+        y_tanh = np.tanh(parts5[..., :H] + y_in[t])
         y[t] = (1 - dt_2) * y_prev[t] + dt_2 * y_tanh
         dot_y[t] = (
-            (parts4[..., 3 * H:4 * H] + dot_W_12z_y_y_prev[..., H:2 * H] + dot_y_in2[t])
+            (parts4[..., 3 * H:4 * H] + dot_W_12z_y_y_prev[..., H:2 * H] + dot_2_in[t])
             * dt_2_sigmoid
             * (1 - dt_2_sigmoid)
             * dt
@@ -462,35 +458,31 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # all steps at once
     parts2 = times(x, parts)
     dot_V_12zy_x_x = times(dot_x, V_12zy)
-    dot_V_1_x = parts2[..., H:2 * H] + dot_V_12zy_x_x[..., :H]
-    dot_V_2_x = parts2[..., 3 * H:4 * H] + dot_V_12zy_x_x[..., H:2 * H]
-    dot_V_z_x = parts2[..., 5 * H:6 * H] + dot_V_12zy_x_x[..., 2 * H:3 * H]
-    dot_V_y_x = parts2[..., 7 * H:8 * H] + dot_V_12zy_x_x[..., 3 * H:4 * H]
-    dot_dt_1_pre_in = dot_V_1_x + dot_b_1
+    dot_1_in = parts2[..., H:2 * H] + dot_V_12zy_x_x[..., :H] + dot_b_1
     dt_1_sigmoid_in = parts2[..., :H] + b_1
-    dot_dt_2_pre_in = dot_V_2_x + dot_b_2
+    dot_2_in = parts2[..., 3 * H:4 * H] + dot_V_12zy_x_x[..., H:2 * H] + dot_b_2
     dt_2_sigmoid_in = parts2[..., 2 * H:3 * H] + b_2
-    dot_z_pre_in = dot_V_z_x + dot_b_z
-    z_tanh_in = parts2[..., 4 * H:5 * H] + b_z
-    dot_y_pre_in = dot_V_y_x + dot_b_y
-    y_tanh_in = parts2[..., 6 * H:7 * H] + b_y
+    dot_z_in = parts2[..., 5 * H:6 * H] + dot_V_12zy_x_x[..., 2 * H:3 * H] + dot_b_z
+    z_in = parts2[..., 4 * H:5 * H] + b_z
+    dot_y_in = parts2[..., 7 * H:8 * H] + dot_V_12zy_x_x[..., 3 * H:4 * H] + dot_b_y
+    y_in = parts2[..., 6 * H:7 * H] + b_y
 
     for t in range(T):
         parts4 = y_prev[t] @ parts3
         dot_W_12z_y_y_prev = dot_y_prev[t] @ W_12z
         # dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-        dot_dt_1_pre[t] = parts4[..., H:2 * H] + dot_W_12z_y_y_prev[..., :H] + dot_dt_1_pre_in[t]
+        dot_dt_1_pre[t] = parts4[..., H:2 * H] + dot_W_12z_y_y_prev[..., :H] + dot_1_in[t]
         dt_1_sigmoid[t] = sigmoid(parts4[..., :H] + dt_1_sigmoid_in[t])
         dt_1[t] = dt * dt_1_sigmoid[t]
         dot_dt_1[t] = dot_dt_1_pre[t] * dt_1_sigmoid[t] * (1 - dt_1_sigmoid[t]) * dt
         # dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-        dot_dt_2_pre[t] = parts4[..., 3 * H:4 * H] + dot_W_12z_y_y_prev[..., H:2 * H] + dot_dt_2_pre_in[t]
+        dot_dt_2_pre[t] = parts4[..., 3 * H:4 * H] + dot_W_12z_y_y_prev[..., H:2 * H] + dot_2_in[t]
         dt_2_sigmoid[t] = sigmoid(parts4[..., 2 * H:3 * H] + dt_2_sigmoid_in[t])
         dt_2[t] = dt * dt_2_sigmoid[t]
         dot_dt_2[t] = dot_dt_2_pre[t] * dt_2_sigmoid[t] * (1 - dt_2_sigmoid[t]) * dt
         # z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-        dot_z_pre[t] = parts4[..., 5 * H:6 * H] + dot_W_12z_y_y_prev[..., 2 * H:3 * H] + dot_z_pre_in[t]
-        z_tanh[t] = np.tanh(parts4[..., 4 * H:5 * H] + z_tanh_in[t])
+        dot_z_pre[t] = parts4[..., 5 * H:6 * H] + dot_W_12z_y_y_prev[..., 2 * H:3 * H] + dot_z_in[t]
+        z_tanh[t] = np.tanh(parts4[..., 4 * H:5 * H] + z_in[t])
         dot_z_tanh[t] = dot_z_pre[t] * (1 - z_tanh[t]**2)
         z[t] = (1 - dt_1[t]) * z_prev[t] + dt_1[t] * z_tanh[t]
         dot_z[t] = (
@@ -498,8 +490,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
         parts5 = z[t] @ dot_W_y2
         # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-        dot_y_pre[t] = parts5[..., H:2 * H] + dot_z[t] @ W_y.T + dot_y_pre_in[t]
-        y_tanh[t] = np.tanh(parts5[..., :H] + y_tanh_in[t])
+        dot_y_pre[t] = parts5[..., H:2 * H] + dot_z[t] @ W_y.T + dot_y_in[t]
+        y_tanh[t] = np.tanh(parts5[..., :H] + y_in[t])
         dot_y_tanh[t] = dot_y_pre[t] * (1 - y_tanh[t]**2)
         y[t] = (1 - dt_2[t]) * y_prev[t] + dt_2[t] * y_tanh[t]
         dot_y[t] = (

@@ -341,13 +341,16 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     parts2 = times(x, parts)
     B_re_x = parts2[..., :H]
     dot_B_re_im_x_x = times(dot_x, B_re_im)
-    dot_B_re_x = parts2[..., H:2 * H] + dot_B_re_im_x_x[..., :H]
     B_im_x = parts2[..., 2 * H:3 * H]
-    dot_B_im_x = parts2[..., 3 * H:4 * H] + dot_B_re_im_x_x[..., H:2 * H]
     h_re_in = exp_gamma_log * B_re_x
-    dot_h_re_in = dot_exp_gamma_log * B_re_x + dot_B_re_x * exp_gamma_log
+    dot_h_re_in = (
+        dot_exp_gamma_log * B_re_x + (parts2[..., H:2 * H] + dot_B_re_im_x_x[..., :H]) * exp_gamma_log
+    )
     h_im_in = exp_gamma_log * B_im_x
-    dot_h_im_in = dot_exp_gamma_log * B_im_x + dot_B_im_x * exp_gamma_log
+    dot_h_im_in = (
+        dot_exp_gamma_log * B_im_x
+        + (parts2[..., 3 * H:4 * H] + dot_B_re_im_x_x[..., H:2 * H]) * exp_gamma_log
+    )
 
     for t in range(T):
         # h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
@@ -458,15 +461,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_h_im_in[t]
         )
     d_dot_h_im, d_h_im, d_dot_h_re, d_h_re = (np.empty((T, B, H), dtype) for _ in range(4))
-    dot_C_im3 = np.concatenate([C_im, dot_C_im], axis=-1)
-    dot_C_re3 = np.concatenate([C_re, dot_C_re], axis=-1)
+    dot_C_im2 = np.concatenate([C_im, dot_C_im], axis=-1)
+    dot_C_re2 = np.concatenate([C_re, dot_C_re], axis=-1)
 
     # all steps at once
     d_dot_C_im_h_im = -dy
-    d_parts_im = times(d_dot_C_im_h_im, dot_C_im3)
+    d_parts_im = times(d_dot_C_im_h_im, dot_C_im2)
     d_dot_h_im_dot_C_im_h_im_h_im = d_parts_im[..., :H]
     d_h_im_dot_C_im_h_im_C_im = d_parts_im[..., H:2 * H]
-    d_parts_re = times(dy, dot_C_re3)
+    d_parts_re = times(dy, dot_C_re2)
     d_dot_h_re_dot_C_re_h_re_h_re = d_parts_re[..., :H]
     d_h_re_dot_C_re_h_re_C_re = d_parts_re[..., H:2 * H]
 

@@ -266,11 +266,11 @@ def infer(params, x, state=None):
     U_ifo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_o.T], axis=-1))
 
     # all steps at once
-    c_in2_c_in_y_in = times(x, W_ifo, b_ifo)
-    c_in = c_in2_c_in_y_in[..., N:2 * N]
-    c_in2 = c_in2_c_in_y_in[..., :N]
-    c_in3 = np.einsum("nsi,tbi->tbns", W_z, x) + b_z
-    y_in = c_in2_c_in_y_in[..., 2 * N:3 * N]
+    ifo_in = times(x, W_ifo, b_ifo)
+    f_in = ifo_in[..., N:2 * N]
+    i_in = ifo_in[..., :N]
+    z_in = np.einsum("nsi,tbi->tbns", W_z, x) + b_z
+    o_in = ifo_in[..., 2 * N:3 * N]
 
     c_prev = state["c"]
     for t in range(T):
@@ -283,12 +283,12 @@ def infer(params, x, state=None):
         U_o_h = U_ifo_h[..., 2 * N:3 * N]
         # c = f * c[t-1] + i * z
         c = (
-            sigmoid(U_f_h[:, :, None] + c_in[t, :, :, None]) * c_prev
-            + sigmoid(U_i_h[:, :, None] + c_in2[t, :, :, None])
-            * np.tanh(np.einsum("nsh,bh->bns", U_z, h_prev[t]) + c_in3[t])
+            sigmoid(U_f_h[:, :, None] + f_in[t, :, :, None]) * c_prev
+            + sigmoid(U_i_h[:, :, None] + i_in[t, :, :, None])
+            * np.tanh(np.einsum("nsh,bh->bns", U_z, h_prev[t]) + z_in[t])
         )
         # y = o * tanh(c)
-        y = sigmoid(U_o_h[:, :, None] + y_in[t, :, :, None]) * np.tanh(c)
+        y = sigmoid(U_o_h[:, :, None] + o_in[t, :, :, None]) * np.tanh(c)
         # h = sum(sum(W_h * y))
         h_sum = np.einsum("hns,bns->bhn", W_h, y)
         h[t] = h_sum.sum(axis=2)
@@ -310,10 +310,10 @@ def step(params, x, state=None):
     h_rows, h_prev, h = carried(state["h"], T)
 
     # all steps at once
-    c_in = times(x, W_f.T, b_f)
-    c_in2 = times(x, W_i.T, b_i)
-    c_in3 = np.einsum("nsi,tbi->tbns", W_z, x) + b_z
-    y_in = times(x, W_o.T, b_o)
+    f_in = times(x, W_f.T, b_f)
+    i_in = times(x, W_i.T, b_i)
+    z_in = np.einsum("nsi,tbi->tbns", W_z, x) + b_z
+    o_in = times(x, W_o.T, b_o)
 
     c_prev = state["c"]
     for t in range(T):
@@ -325,12 +325,12 @@ def step(params, x, state=None):
         U_o_h = h_prev[t] @ U_o.T
         # c = f * c[t-1] + i * z
         c = (
-            sigmoid(U_f_h[:, :, None] + c_in[t, :, :, None]) * c_prev
-            + sigmoid(U_i_h[:, :, None] + c_in2[t, :, :, None])
-            * np.tanh(np.einsum("nsh,bh->bns", U_z, h_prev[t]) + c_in3[t])
+            sigmoid(U_f_h[:, :, None] + f_in[t, :, :, None]) * c_prev
+            + sigmoid(U_i_h[:, :, None] + i_in[t, :, :, None])
+            * np.tanh(np.einsum("nsh,bh->bns", U_z, h_prev[t]) + z_in[t])
         )
         # y = o * tanh(c)
-        y = sigmoid(U_o_h[:, :, None] + y_in[t, :, :, None]) * np.tanh(c)
+        y = sigmoid(U_o_h[:, :, None] + o_in[t, :, :, None]) * np.tanh(c)
         # h = sum(sum(W_h * y))
         h_sum = np.einsum("hns,bns->bhn", W_h, y)
         h[t] = h_sum.sum(axis=2)
@@ -381,18 +381,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # all steps at once
     parts2 = times(x, parts)
     dot_W_ifo_x_x = times(dot_x, W_ifo)
-    dot_W_i_x = parts2[..., N:2 * N] + dot_W_ifo_x_x[..., :N]
-    dot_W_f_x = parts2[..., 3 * N:4 * N] + dot_W_ifo_x_x[..., N:2 * N]
-    dot_W_o_x = parts2[..., 5 * N:6 * N] + dot_W_ifo_x_x[..., 2 * N:3 * N]
-    dot_z_sum = np.einsum("nsi,tbi->tbns", dot_W_z, x) + np.einsum("nsi,tbi->tbns", W_z, dot_x)
     i_in = parts2[..., :N] + b_i
     f_in = parts2[..., 2 * N:3 * N] + b_f
     o_in = parts2[..., 4 * N:5 * N] + b_o
     z_in = np.einsum("nsi,tbi->tbns", W_z, x) + b_z
-    dot_c_in = dot_z_sum + dot_b_z
-    dot_c_in2 = dot_W_f_x + dot_b_f
-    dot_c_in3 = dot_W_i_x + dot_b_i
-    dot_y_in = dot_W_o_x + dot_b_o
+    dot_z_in = np.einsum("nsi,tbi->tbns", dot_W_z, x) + np.einsum("nsi,tbi->tbns", W_z, dot_x) + dot_b_z
+    dot_f_in = parts2[..., 3 * N:4 * N] + dot_W_ifo_x_x[..., N:2 * N] + dot_b_f
+    dot_i_in = parts2[..., N:2 * N] + dot_W_ifo_x_x[..., :N] + dot_b_i
+    dot_o_in = parts2[..., 5 * N:6 * N] + dot_W_ifo_x_x[..., 2 * N:3 * N] + dot_b_o
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
@@ -416,12 +412,12 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # c = f * c[t-1] + i * z
         c = f[:, :, None] * c_prev + i[:, :, None] * z
         dot_c = (
-            (dot_U_f_h_U_f[:, :, None] + dot_U_f_h_h_prev[:, :, None] + dot_c_in2[t, :, :, None])
+            (dot_U_f_h_U_f[:, :, None] + dot_U_f_h_h_prev[:, :, None] + dot_f_in[t, :, :, None])
             * f[:, :, None]
             * (1 - f[:, :, None])
             * c_prev
             + f[:, :, None] * dot_c_prev
-            + (dot_U_i_h_U_i[:, :, None] + dot_U_i_h_h_prev[:, :, None] + dot_c_in3[t, :, :, None])
+            + (dot_U_i_h_U_i[:, :, None] + dot_U_i_h_h_prev[:, :, None] + dot_i_in[t, :, :, None])
             * i[:, :, None]
             * (1 - i[:, :, None])
             * z
@@ -429,7 +425,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
             * (
                 np.einsum("nsh,bh->bns", dot_U_z, h_prev[t])
                 + np.einsum("nsh,bh->bns", U_z, dot_h_prev[t])
-                + dot_c_in[t]
+                + dot_z_in[t]
             )
             * (1 - z**2)
         )
@@ -437,7 +433,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         tanh_c = np.tanh(c)
         y = o[:, :, None] * tanh_c
         dot_y = (
-            (dot_U_o_h_U_o[:, :, None] + dot_U_o_h_h_prev[:, :, None] + dot_y_in[t, :, :, None])
+            (dot_U_o_h_U_o[:, :, None] + dot_U_o_h_h_prev[:, :, None] + dot_o_in[t, :, :, None])
             * o[:, :, None]
             * (1 - o[:, :, None])
             * tanh_c
@@ -502,39 +498,35 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # all steps at once
     parts2 = times(x, parts)
     dot_W_ifo_x_x = times(dot_x, W_ifo)
-    dot_W_i_x = parts2[..., N:2 * N] + dot_W_ifo_x_x[..., :N]
-    dot_W_f_x = parts2[..., 3 * N:4 * N] + dot_W_ifo_x_x[..., N:2 * N]
-    dot_W_o_x = parts2[..., 5 * N:6 * N] + dot_W_ifo_x_x[..., 2 * N:3 * N]
-    dot_z_sum = np.einsum("nsi,tbi->tbns", dot_W_z, x) + np.einsum("nsi,tbi->tbns", W_z, dot_x)
-    dot_i_pre_in = dot_W_i_x + dot_b_i
+    dot_i_in = parts2[..., N:2 * N] + dot_W_ifo_x_x[..., :N] + dot_b_i
     i_in = parts2[..., :N] + b_i
-    dot_f_pre_in = dot_W_f_x + dot_b_f
+    dot_f_in = parts2[..., 3 * N:4 * N] + dot_W_ifo_x_x[..., N:2 * N] + dot_b_f
     f_in = parts2[..., 2 * N:3 * N] + b_f
-    dot_o_pre_in = dot_W_o_x + dot_b_o
+    dot_o_in = parts2[..., 5 * N:6 * N] + dot_W_ifo_x_x[..., 2 * N:3 * N] + dot_b_o
     o_in = parts2[..., 4 * N:5 * N] + b_o
-    dot_z_pre_in = dot_z_sum + dot_b_z
+    dot_z_in = np.einsum("nsi,tbi->tbns", dot_W_z, x) + np.einsum("nsi,tbi->tbns", W_z, dot_x) + dot_b_z
     z_in = np.einsum("nsi,tbi->tbns", W_z, x) + b_z
 
     for t in range(T):
         parts4 = h_prev[t] @ parts3
         dot_U_ifo_h_h_prev = dot_h_prev[t] @ U_ifo
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        dot_i_pre[t] = parts4[..., N:2 * N] + dot_U_ifo_h_h_prev[..., :N] + dot_i_pre_in[t]
+        dot_i_pre[t] = parts4[..., N:2 * N] + dot_U_ifo_h_h_prev[..., :N] + dot_i_in[t]
         i[t] = sigmoid(parts4[..., :N] + i_in[t])
         dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        dot_f_pre[t] = parts4[..., 3 * N:4 * N] + dot_U_ifo_h_h_prev[..., N:2 * N] + dot_f_pre_in[t]
+        dot_f_pre[t] = parts4[..., 3 * N:4 * N] + dot_U_ifo_h_h_prev[..., N:2 * N] + dot_f_in[t]
         f[t] = sigmoid(parts4[..., 2 * N:3 * N] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        dot_o_pre[t] = parts4[..., 5 * N:6 * N] + dot_U_ifo_h_h_prev[..., 2 * N:3 * N] + dot_o_pre_in[t]
+        dot_o_pre[t] = parts4[..., 5 * N:6 * N] + dot_U_ifo_h_h_prev[..., 2 * N:3 * N] + dot_o_in[t]
         o[t] = sigmoid(parts4[..., 4 * N:5 * N] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         dot_z_pre[t] = (
             np.einsum("nsh,bh->bns", dot_U_z, h_prev[t])
             + np.einsum("nsh,bh->bns", U_z, dot_h_prev[t])
-            + dot_z_pre_in[t]
+            + dot_z_in[t]
         )
         z[t] = np.tanh(np.einsum("nsh,bh->bns", U_z, h_prev[t]) + z_in[t])
         dot_z[t] = dot_z_pre[t] * (1 - z[t]**2)

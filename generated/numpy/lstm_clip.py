@@ -255,11 +255,11 @@ def infer(params, x, state=None):
     U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
 
     # all steps at once
-    parts = times(x, W_ifgo, b_ifgo)
-    c_in = parts[..., H:2 * H]
-    c_in2 = parts[..., :H]
-    c_in3 = parts[..., 2 * H:3 * H]
-    h_in = parts[..., 3 * H:4 * H]
+    ifgo_in = times(x, W_ifgo, b_ifgo)
+    f_in = ifgo_in[..., H:2 * H]
+    i_in = ifgo_in[..., :H]
+    g_in = ifgo_in[..., 2 * H:3 * H]
+    o_in = ifgo_in[..., 3 * H:4 * H]
 
     c_prev = state["c"]
     for t in range(T):
@@ -268,16 +268,15 @@ def infer(params, x, state=None):
         c = (
             np.minimum(
                 np.maximum(
-                    sigmoid(U_ifgo_h[..., H:2 * H] + c_in[t]) * c_prev
-                    + sigmoid(U_ifgo_h[..., :H] + c_in2[t])
-                    * np.tanh(U_ifgo_h[..., 2 * H:3 * H] + c_in3[t]),
+                    sigmoid(U_ifgo_h[..., H:2 * H] + f_in[t]) * c_prev
+                    + sigmoid(U_ifgo_h[..., :H] + i_in[t]) * np.tanh(U_ifgo_h[..., 2 * H:3 * H] + g_in[t]),
                     -limit
                 ),
                 limit
             )
         )
         # h = o * tanh(c)
-        h[t] = sigmoid(U_ifgo_h[..., 3 * H:4 * H] + h_in[t]) * np.tanh(c)
+        h[t] = sigmoid(U_ifgo_h[..., 3 * H:4 * H] + o_in[t]) * np.tanh(c)
         c_prev = c
 
     last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
@@ -296,10 +295,10 @@ def step(params, x, state=None):
     h_rows, h_prev, h = carried(state["h"], T)
 
     # all steps at once
-    c_in = times(x, W_f.T, b_f)
-    c_in2 = times(x, W_i.T, b_i)
-    c_in3 = times(x, W_g.T, b_g)
-    h_in = times(x, W_o.T, b_o)
+    f_in = times(x, W_f.T, b_f)
+    i_in = times(x, W_i.T, b_i)
+    g_in = times(x, W_g.T, b_g)
+    o_in = times(x, W_o.T, b_o)
 
     c_prev = state["c"]
     for t in range(T):
@@ -307,15 +306,15 @@ def step(params, x, state=None):
         c = (
             np.minimum(
                 np.maximum(
-                    sigmoid(h_prev[t] @ U_f.T + c_in[t]) * c_prev
-                    + sigmoid(h_prev[t] @ U_i.T + c_in2[t]) * np.tanh(h_prev[t] @ U_g.T + c_in3[t]),
+                    sigmoid(h_prev[t] @ U_f.T + f_in[t]) * c_prev
+                    + sigmoid(h_prev[t] @ U_i.T + i_in[t]) * np.tanh(h_prev[t] @ U_g.T + g_in[t]),
                     -limit
                 ),
                 limit
             )
         )
         # h = o * tanh(c)
-        h[t] = sigmoid(h_prev[t] @ U_o.T + h_in[t]) * np.tanh(c)
+        h[t] = sigmoid(h_prev[t] @ U_o.T + o_in[t]) * np.tanh(c)
         c_prev = c
 
     state = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
@@ -372,18 +371,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # all steps at once
     parts2 = times(x, parts)
     dot_W_ifgo_x_x = times(dot_x, W_ifgo)
-    dot_W_i_x = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H]
-    dot_W_f_x = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H]
-    dot_W_g_x = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H]
-    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H]
     i_in = parts2[..., :H] + b_i
     f_in = parts2[..., 2 * H:3 * H] + b_f
     g_in = parts2[..., 4 * H:5 * H] + b_g
     o_in = parts2[..., 6 * H:7 * H] + b_o
-    dot_c_in = dot_W_g_x + dot_b_g
-    dot_c_in2 = dot_W_f_x + dot_b_f
-    dot_c_in3 = dot_W_i_x + dot_b_i
-    dot_h_in = dot_W_o_x + dot_b_o
+    dot_g_in = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H] + dot_b_g
+    dot_f_in = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H] + dot_b_f
+    dot_i_in = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H] + dot_b_i
+    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H] + dot_b_o
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
@@ -403,14 +398,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         c = np.minimum(np.maximum(c_pre, -limit), limit)
         dot_c = (
             (
-                (parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_c_in2[t])
+                (parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_f_in[t])
                 * f
                 * (1 - f)
                 * c_prev
                 + f * dot_c_prev
-                + (parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_c_in3[t]) * i * (1 - i) * g
+                + (parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_i_in[t]) * i * (1 - i) * g
                 + i
-                * (parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_c_in[t])
+                * (parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_in[t])
                 * (1 - g**2)
             )
             * np.greater(c_pre, -limit).astype(dtype)
@@ -420,7 +415,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         tanh_c = np.tanh(c)
         h[t] = o * tanh_c
         dot_h[t] = (
-            (parts4[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_h_in[t])
+            (parts4[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_o_in[t])
             * o
             * (1 - o)
             * tanh_c
@@ -488,36 +483,32 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # all steps at once
     parts2 = times(x, parts)
     dot_W_ifgo_x_x = times(dot_x, W_ifgo)
-    dot_W_i_x = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H]
-    dot_W_f_x = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H]
-    dot_W_g_x = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H]
-    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H]
-    dot_i_pre_in = dot_W_i_x + dot_b_i
+    dot_i_in = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H] + dot_b_i
     i_in = parts2[..., :H] + b_i
-    dot_f_pre_in = dot_W_f_x + dot_b_f
+    dot_f_in = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H] + dot_b_f
     f_in = parts2[..., 2 * H:3 * H] + b_f
-    dot_g_pre_in = dot_W_g_x + dot_b_g
+    dot_g_in = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H] + dot_b_g
     g_in = parts2[..., 4 * H:5 * H] + b_g
-    dot_o_pre_in = dot_W_o_x + dot_b_o
+    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H] + dot_b_o
     o_in = parts2[..., 6 * H:7 * H] + b_o
 
     for t in range(T):
         parts4 = h_prev[t] @ parts3
         dot_U_ifgo_h_h_prev = dot_h_prev[t] @ U_ifgo
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        dot_i_pre[t] = parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_i_pre_in[t]
+        dot_i_pre[t] = parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_i_in[t]
         i[t] = sigmoid(parts4[..., :H] + i_in[t])
         dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        dot_f_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_f_pre_in[t]
+        dot_f_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_f_in[t]
         f[t] = sigmoid(parts4[..., 2 * H:3 * H] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        dot_g_pre[t] = parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_pre_in[t]
+        dot_g_pre[t] = parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_in[t]
         g[t] = np.tanh(parts4[..., 4 * H:5 * H] + g_in[t])
         dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
         # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        dot_o_pre[t] = parts4[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_o_pre_in[t]
+        dot_o_pre[t] = parts4[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_o_in[t]
         o[t] = sigmoid(parts4[..., 6 * H:7 * H] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # c = clip(f * c[t-1] + i * g, -limit, limit)

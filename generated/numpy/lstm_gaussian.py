@@ -278,26 +278,26 @@ def infer(params, x, state=None, t=0):
     U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
 
     # all steps at once
-    parts = times(x, W_ifgo, b_ifgo)
+    ifgo_in = times(x, W_ifgo, b_ifgo)
     k = np.exp(-(steps[:, None] - mu)**2 / sigma**2)
-    c_new_in = parts[..., H:2 * H]
-    c_new_in2 = parts[..., :H]
-    c_new_in3 = parts[..., 2 * H:3 * H]
+    f_in = ifgo_in[..., H:2 * H]
+    i_in = ifgo_in[..., :H]
+    g_in = ifgo_in[..., 2 * H:3 * H]
     c_in = 1 - k
-    h_in = parts[..., 3 * H:4 * H]
+    o_in = ifgo_in[..., 3 * H:4 * H]
 
     c_prev = state["c"]
     for t in range(T):
         U_ifgo_h = h_prev[t] @ U_ifgo
         # c_new = f * c[t-1] + i * g
         c_new = (
-            sigmoid(U_ifgo_h[..., H:2 * H] + c_new_in[t]) * c_prev
-            + sigmoid(U_ifgo_h[..., :H] + c_new_in2[t]) * np.tanh(U_ifgo_h[..., 2 * H:3 * H] + c_new_in3[t])
+            sigmoid(U_ifgo_h[..., H:2 * H] + f_in[t]) * c_prev
+            + sigmoid(U_ifgo_h[..., :H] + i_in[t]) * np.tanh(U_ifgo_h[..., 2 * H:3 * H] + g_in[t])
         )
         # c = k * c_new + (1 - k) * c[t-1]
         c = k[t] * c_new + c_prev * c_in[t]
         # h = k * o * tanh(c_new) + (1 - k) * h[t-1]
-        h[t] = k[t] * sigmoid(U_ifgo_h[..., 3 * H:4 * H] + h_in[t]) * np.tanh(c_new) + h_prev[t] * c_in[t]
+        h[t] = k[t] * sigmoid(U_ifgo_h[..., 3 * H:4 * H] + o_in[t]) * np.tanh(c_new) + h_prev[t] * c_in[t]
         c_prev = c
 
     last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
@@ -318,23 +318,23 @@ def step(params, x, state=None, t=0):
 
     # all steps at once
     k = np.exp(-(steps[:, None] - mu)**2 / sigma**2)
-    c_new_in = times(x, W_f.T, b_f)
-    c_new_in2 = times(x, W_i.T, b_i)
-    c_new_in3 = times(x, W_g.T, b_g)
+    f_in = times(x, W_f.T, b_f)
+    i_in = times(x, W_i.T, b_i)
+    g_in = times(x, W_g.T, b_g)
     c_in = 1 - k
-    h_in = times(x, W_o.T, b_o)
+    o_in = times(x, W_o.T, b_o)
 
     c_prev = state["c"]
     for t in range(T):
         # c_new = f * c[t-1] + i * g
         c_new = (
-            sigmoid(h_prev[t] @ U_f.T + c_new_in[t]) * c_prev
-            + sigmoid(h_prev[t] @ U_i.T + c_new_in2[t]) * np.tanh(h_prev[t] @ U_g.T + c_new_in3[t])
+            sigmoid(h_prev[t] @ U_f.T + f_in[t]) * c_prev
+            + sigmoid(h_prev[t] @ U_i.T + i_in[t]) * np.tanh(h_prev[t] @ U_g.T + g_in[t])
         )
         # c = k * c_new + (1 - k) * c[t-1]
         c = k[t] * c_new + c_prev * c_in[t]
         # h = k * o * tanh(c_new) + (1 - k) * h[t-1]
-        h[t] = k[t] * sigmoid(h_prev[t] @ U_o.T + h_in[t]) * np.tanh(c_new) + h_prev[t] * c_in[t]
+        h[t] = k[t] * sigmoid(h_prev[t] @ U_o.T + o_in[t]) * np.tanh(c_new) + h_prev[t] * c_in[t]
         c_prev = c
 
     state = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
@@ -393,10 +393,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # all steps at once
     parts2 = times(x, parts)
     dot_W_ifgo_x_x = times(dot_x, W_ifgo)
-    dot_W_i_x = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H]
-    dot_W_f_x = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H]
-    dot_W_g_x = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H]
-    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H]
     k = np.exp(-(steps[:, None] - mu)**2 / sigma**2)
     dot_k = (
         (
@@ -409,11 +405,11 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     f_in = parts2[..., 2 * H:3 * H] + b_f
     g_in = parts2[..., 4 * H:5 * H] + b_g
     o_in = parts2[..., 6 * H:7 * H] + b_o
-    dot_c_new_in = dot_W_g_x + dot_b_g
-    dot_c_new_in2 = dot_W_f_x + dot_b_f
-    dot_c_new_in3 = dot_W_i_x + dot_b_i
+    dot_g_in = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H] + dot_b_g
+    dot_f_in = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H] + dot_b_f
+    dot_i_in = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H] + dot_b_i
     c_in = 1 - k
-    dot_h_in = dot_W_o_x + dot_b_o
+    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H] + dot_b_o
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
@@ -431,14 +427,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # c_new = f * c[t-1] + i * g
         c_new = f * c_prev + i * g
         dot_c_new = (
-            (parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_c_new_in2[t])
+            (parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_f_in[t])
             * f
             * (1 - f)
             * c_prev
             + f * dot_c_prev
-            + (parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_c_new_in3[t]) * i * (1 - i) * g
+            + (parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_i_in[t]) * i * (1 - i) * g
             + i
-            * (parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_c_new_in[t])
+            * (parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_in[t])
             * (1 - g**2)
         )
         # c = k * c_new + (1 - k) * c[t-1]
@@ -449,7 +445,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         h[t] = k[t] * o * tanh_c_new + h_prev[t] * c_in[t]
         dot_h[t] = (
             dot_k[t] * (o * tanh_c_new - h_prev[t])
-            + (parts4[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_h_in[t])
+            + (parts4[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_o_in[t])
             * o
             * (1 - o)
             * tanh_c_new
@@ -522,23 +518,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # all steps at once
     parts2 = times(x, parts)
     dot_W_ifgo_x_x = times(dot_x, W_ifgo)
-    dot_W_i_x = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H]
-    dot_W_f_x = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H]
-    dot_W_g_x = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H]
-    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H]
     dot_k_pre = (
         2 * dot_sigma * (steps[:, None] - mu)**2 / sigma**3
         - dot_mu * (2 * mu - 2 * steps[:, None]) / sigma**2
     )
     k = np.exp(-(steps[:, None] - mu)**2 / sigma**2)
     dot_k = dot_k_pre * k
-    dot_i_pre_in = dot_W_i_x + dot_b_i
+    dot_i_in = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H] + dot_b_i
     i_in = parts2[..., :H] + b_i
-    dot_f_pre_in = dot_W_f_x + dot_b_f
+    dot_f_in = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H] + dot_b_f
     f_in = parts2[..., 2 * H:3 * H] + b_f
-    dot_g_pre_in = dot_W_g_x + dot_b_g
+    dot_g_in = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H] + dot_b_g
     g_in = parts2[..., 4 * H:5 * H] + b_g
-    dot_o_pre_in = dot_W_o_x + dot_b_o
+    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H] + dot_b_o
     o_in = parts2[..., 6 * H:7 * H] + b_o
     c_in = 1 - k
 
@@ -546,19 +538,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         parts4 = h_prev[t] @ parts3
         dot_U_ifgo_h_h_prev = dot_h_prev[t] @ U_ifgo
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        dot_i_pre[t] = parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_i_pre_in[t]
+        dot_i_pre[t] = parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_i_in[t]
         i[t] = sigmoid(parts4[..., :H] + i_in[t])
         dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        dot_f_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_f_pre_in[t]
+        dot_f_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_f_in[t]
         f[t] = sigmoid(parts4[..., 2 * H:3 * H] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        dot_g_pre[t] = parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_pre_in[t]
+        dot_g_pre[t] = parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_in[t]
         g[t] = np.tanh(parts4[..., 4 * H:5 * H] + g_in[t])
         dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
         # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        dot_o_pre[t] = parts4[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_o_pre_in[t]
+        dot_o_pre[t] = parts4[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_o_in[t]
         o[t] = sigmoid(parts4[..., 6 * H:7 * H] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # c_new = f * c[t-1] + i * g

@@ -249,22 +249,22 @@ def infer(params, x, state=None):
 
     # all steps at once
     W_ifgo_x = times(x, W_ifgo)
-    c_in = W_ifgo_x[..., H:2 * H] / 6 + b_f / 6 + 0.5
-    c_in2 = W_ifgo_x[..., :H] / 6 + b_i / 6 + 0.5
-    c_in3 = W_ifgo_x[..., 2 * H:3 * H] + b_g
-    h_in = W_ifgo_x[..., 3 * H:4 * H] / 6 + b_o / 6 + 0.5
+    f_in = W_ifgo_x[..., H:2 * H] / 6 + b_f / 6 + 0.5
+    i_in = W_ifgo_x[..., :H] / 6 + b_i / 6 + 0.5
+    g_in = W_ifgo_x[..., 2 * H:3 * H] + b_g
+    o_in = W_ifgo_x[..., 3 * H:4 * H] / 6 + b_o / 6 + 0.5
 
     c_prev = state["c"]
     for t in range(T):
         U_ifgo_h = h_prev[t] @ U_ifgo
         # c = f * c[t-1] + i * g
         c = (
-            np.minimum(np.maximum(U_ifgo_h[..., H:2 * H] / 6 + c_in[t], 0), 1) * c_prev
-            + np.minimum(np.maximum(U_ifgo_h[..., :H] / 6 + c_in2[t], 0), 1)
-            * np.tanh(U_ifgo_h[..., 2 * H:3 * H] + c_in3[t])
+            np.minimum(np.maximum(U_ifgo_h[..., H:2 * H] / 6 + f_in[t], 0), 1) * c_prev
+            + np.minimum(np.maximum(U_ifgo_h[..., :H] / 6 + i_in[t], 0), 1)
+            * np.tanh(U_ifgo_h[..., 2 * H:3 * H] + g_in[t])
         )
         # h = o * tanh(c)
-        h[t] = np.minimum(np.maximum(U_ifgo_h[..., 3 * H:4 * H] / 6 + h_in[t], 0), 1) * np.tanh(c)
+        h[t] = np.minimum(np.maximum(U_ifgo_h[..., 3 * H:4 * H] / 6 + o_in[t], 0), 1) * np.tanh(c)
         c_prev = c
 
     last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
@@ -283,21 +283,21 @@ def step(params, x, state=None):
     h_rows, h_prev, h = carried(state["h"], T)
 
     # all steps at once
-    c_in = times(x, W_f.T) / 6 + b_f / 6 + 0.5
-    c_in2 = times(x, W_i.T) / 6 + b_i / 6 + 0.5
-    c_in3 = times(x, W_g.T, b_g)
-    h_in = times(x, W_o.T) / 6 + b_o / 6 + 0.5
+    f_in = times(x, W_f.T) / 6 + b_f / 6 + 0.5
+    i_in = times(x, W_i.T) / 6 + b_i / 6 + 0.5
+    g_in = times(x, W_g.T, b_g)
+    o_in = times(x, W_o.T) / 6 + b_o / 6 + 0.5
 
     c_prev = state["c"]
     for t in range(T):
         # c = f * c[t-1] + i * g
         c = (
-            np.minimum(np.maximum(h_prev[t] @ U_f.T / 6 + c_in[t], 0), 1) * c_prev
-            + np.minimum(np.maximum(h_prev[t] @ U_i.T / 6 + c_in2[t], 0), 1)
-            * np.tanh(h_prev[t] @ U_g.T + c_in3[t])
+            np.minimum(np.maximum(h_prev[t] @ U_f.T / 6 + f_in[t], 0), 1) * c_prev
+            + np.minimum(np.maximum(h_prev[t] @ U_i.T / 6 + i_in[t], 0), 1)
+            * np.tanh(h_prev[t] @ U_g.T + g_in[t])
         )
         # h = o * tanh(c)
-        h[t] = np.minimum(np.maximum(h_prev[t] @ U_o.T / 6 + h_in[t], 0), 1) * np.tanh(c)
+        h[t] = np.minimum(np.maximum(h_prev[t] @ U_o.T / 6 + o_in[t], 0), 1) * np.tanh(c)
         c_prev = c
 
     state = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
@@ -354,18 +354,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # all steps at once
     parts2 = times(x, parts)
     dot_W_ifgo_x_x = times(dot_x, W_ifgo)
-    dot_W_i_x = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H]
-    dot_W_f_x = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H]
-    dot_W_g_x = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H]
-    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H]
     i_in = parts2[..., :H] / 6 + b_i / 6 + 0.5
     f_in = parts2[..., 2 * H:3 * H] / 6 + b_f / 6 + 0.5
     g_in = parts2[..., 4 * H:5 * H] + b_g
     o_in = parts2[..., 6 * H:7 * H] / 6 + b_o / 6 + 0.5
-    dot_c_in = dot_W_g_x + dot_b_g
-    dot_c_in2 = dot_W_f_x + dot_b_f
-    dot_c_in3 = dot_W_i_x + dot_b_i
-    dot_h_in = dot_W_o_x + dot_b_o
+    dot_g_in = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H] + dot_b_g
+    dot_f_in = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H] + dot_b_f
+    dot_i_in = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H] + dot_b_i
+    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H] + dot_b_o
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
@@ -383,26 +379,26 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # c = f * c[t-1] + i * g
         c = f * c_prev + i * g
         dot_c = (
-            (parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_c_in2[t])
+            (parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_f_in[t])
             * np.greater(1, f).astype(dtype)
             * np.greater(f, 0).astype(dtype)
             * c_prev
             / 6
             + f * dot_c_prev
-            + (parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_c_in3[t])
+            + (parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_i_in[t])
             * np.greater(1, i).astype(dtype)
             * np.greater(i, 0).astype(dtype)
             * g
             / 6
             + i
-            * (parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_c_in[t])
+            * (parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_in[t])
             * (1 - g**2)
         )
         # h = o * tanh(c)
         tanh_c = np.tanh(c)
         h[t] = o * tanh_c
         dot_h[t] = (
-            (parts4[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_h_in[t])
+            (parts4[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_o_in[t])
             * np.greater(1, o).astype(dtype)
             * np.greater(o, 0).astype(dtype)
             * tanh_c
@@ -471,18 +467,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # all steps at once
     parts2 = times(x, parts)
     dot_W_ifgo_x_x = times(dot_x, W_ifgo)
-    dot_W_i_x = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H]
-    dot_W_f_x = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H]
-    dot_W_g_x = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H]
-    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H]
     i_in = parts2[..., :H] / 6 + b_i / 6 + 0.5
-    dot_i_in = dot_W_i_x + dot_b_i
+    dot_i_in = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H] + dot_b_i
     f_in = parts2[..., 2 * H:3 * H] / 6 + b_f / 6 + 0.5
-    dot_f_in = dot_W_f_x + dot_b_f
-    dot_g_pre_in = dot_W_g_x + dot_b_g
+    dot_f_in = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H] + dot_b_f
+    dot_g_in = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H] + dot_b_g
     g_in = parts2[..., 4 * H:5 * H] + b_g
     o_in = parts2[..., 6 * H:7 * H] / 6 + b_o / 6 + 0.5
-    dot_o_in = dot_W_o_x + dot_b_o
+    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H] + dot_b_o
 
     for t in range(T):
         parts4 = h_prev[t] @ parts3
@@ -504,7 +496,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             / 6
         )
         # g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        dot_g_pre[t] = parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_pre_in[t]
+        dot_g_pre[t] = parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_in[t]
         g[t] = np.tanh(parts4[..., 4 * H:5 * H] + g_in[t])
         dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
         # o = hard_sigmoid(W_o @ x + U_o @ h[t-1] + b_o)

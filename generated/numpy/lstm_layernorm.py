@@ -732,17 +732,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         dot_s_u = 0.125 * (dot_s_u_sum_arg.sum(axis=1)) / (H * s_u)
         # i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
         i = sigmoid(gamma_ui * (u_i - m_u[:, None]) / s_u[:, None] + i_in[t])
-        dot_i = (
-            (
-                dot_gamma_ui * (u_i - m_u[:, None]) / s_u[:, None]
-                + dot_u_i * gamma_ui / s_u[:, None]
-                - dot_m_u[:, None] * gamma_ui / s_u[:, None]
-                - dot_s_u[:, None] * gamma_ui * (u_i - m_u[:, None]) / s_u[:, None]**2
-                + dot_i_in[t]
-            )
-            * i
-            * (1 - i)
-        )
         # f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
         f = sigmoid(gamma_uf * (u_f - m_u[:, None]) / s_u[:, None] + f_in[t])
         # g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
@@ -772,9 +761,18 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
             * f
             * (1 - f)
             * c_prev
+            + (
+                (u_i - m_u[:, None]) * dot_gamma_ui / s_u[:, None]
+                - dot_m_u[:, None] * gamma_ui / s_u[:, None]
+                - dot_s_u[:, None] * (u_i - m_u[:, None]) * gamma_ui / s_u[:, None]**2
+                + dot_u_i * gamma_ui / s_u[:, None]
+                + dot_i_in[t]
+            )
+            * i
+            * (1 - i)
+            * g
             + f * dot_c_prev
-            + dot_i * g
-            + dot_g * i
+            + i * dot_g
         )
         # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         sum_c2 = c.sum(axis=1)
@@ -784,16 +782,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         sum_dot_c = dot_c.sum(axis=1)
         dot_c_dot = np.einsum("bh,bh->b", layer_norm_c, dot_c)
         h_tanh = np.tanh(gamma_c * layer_norm_c + beta_c)
-        dot_h_tanh = (
-            (
-                dot_gamma_c * layer_norm_c
-                + (dot_c - sum_dot_c[:, None] / H - layer_norm_c * dot_c_dot[:, None] / H)
-                * gamma_c
-                / c_std[:, None]
-                + dot_beta_c
-            )
-            * (1 - h_tanh**2)
-        )
         h[t] = o * h_tanh
         dot_h[t] = (
             (
@@ -806,7 +794,15 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
             * o
             * (1 - o)
             * h_tanh
-            + o * dot_h_tanh
+            + o
+            * (
+                dot_gamma_c * layer_norm_c
+                + (dot_c - sum_dot_c[:, None] / H - layer_norm_c * dot_c_dot[:, None] / H)
+                * gamma_c
+                / c_std[:, None]
+                + dot_beta_c
+            )
+            * (1 - h_tanh**2)
         )
         c_prev, dot_c_prev = c, dot_c
 

@@ -272,10 +272,10 @@ def infer(params, x, state=None):
     # all steps at once
     W_mifgo_x = times(x, W_mifgo)
     W_m_x = W_mifgo_x[..., :H]
-    c_in = W_mifgo_x[..., 2 * H:3 * H] + b_f
-    c_in2 = W_mifgo_x[..., H:2 * H] + b_i
-    c_in3 = W_mifgo_x[..., 3 * H:4 * H] + b_g
-    h_in = W_mifgo_x[..., 4 * H:5 * H] + b_o
+    f_in = W_mifgo_x[..., 2 * H:3 * H] + b_f
+    i_in = W_mifgo_x[..., H:2 * H] + b_i
+    g_in = W_mifgo_x[..., 3 * H:4 * H] + b_g
+    o_in = W_mifgo_x[..., 4 * H:5 * H] + b_o
 
     c_prev = state["c"]
     for t in range(T):
@@ -284,11 +284,11 @@ def infer(params, x, state=None):
         U_ifgo_m = m @ U_ifgo
         # c = f * c[t-1] + i * g
         c = (
-            sigmoid(U_ifgo_m[..., H:2 * H] + c_in[t]) * c_prev
-            + sigmoid(U_ifgo_m[..., :H] + c_in2[t]) * np.tanh(U_ifgo_m[..., 2 * H:3 * H] + c_in3[t])
+            sigmoid(U_ifgo_m[..., H:2 * H] + f_in[t]) * c_prev
+            + sigmoid(U_ifgo_m[..., :H] + i_in[t]) * np.tanh(U_ifgo_m[..., 2 * H:3 * H] + g_in[t])
         )
         # h = o * tanh(c)
-        h[t] = sigmoid(U_ifgo_m[..., 3 * H:4 * H] + h_in[t]) * np.tanh(c)
+        h[t] = sigmoid(U_ifgo_m[..., 3 * H:4 * H] + o_in[t]) * np.tanh(c)
         c_prev = c
 
     last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
@@ -308,10 +308,10 @@ def step(params, x, state=None):
 
     # all steps at once
     W_m_x = times(x, W_m.T)
-    c_in = times(x, W_f.T, b_f)
-    c_in2 = times(x, W_i.T, b_i)
-    c_in3 = times(x, W_g.T, b_g)
-    h_in = times(x, W_o.T, b_o)
+    f_in = times(x, W_f.T, b_f)
+    i_in = times(x, W_i.T, b_i)
+    g_in = times(x, W_g.T, b_g)
+    o_in = times(x, W_o.T, b_o)
 
     c_prev = state["c"]
     for t in range(T):
@@ -319,11 +319,11 @@ def step(params, x, state=None):
         m = W_m_x[t] * (h_prev[t] @ U_m.T)
         # c = f * c[t-1] + i * g
         c = (
-            sigmoid(m @ U_f.T + c_in[t]) * c_prev
-            + sigmoid(m @ U_i.T + c_in2[t]) * np.tanh(m @ U_g.T + c_in3[t])
+            sigmoid(m @ U_f.T + f_in[t]) * c_prev
+            + sigmoid(m @ U_i.T + i_in[t]) * np.tanh(m @ U_g.T + g_in[t])
         )
         # h = o * tanh(c)
-        h[t] = sigmoid(m @ U_o.T + h_in[t]) * np.tanh(c)
+        h[t] = sigmoid(m @ U_o.T + o_in[t]) * np.tanh(c)
         c_prev = c
 
     state = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
@@ -385,18 +385,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     W_m_x = parts2[..., :H]
     dot_W_mifgo_x_x = times(dot_x, W_mifgo)
     dot_W_m_x = parts2[..., H:2 * H] + dot_W_mifgo_x_x[..., :H]
-    dot_W_i_x = parts2[..., 3 * H:4 * H] + dot_W_mifgo_x_x[..., H:2 * H]
-    dot_W_f_x = parts2[..., 5 * H:6 * H] + dot_W_mifgo_x_x[..., 2 * H:3 * H]
-    dot_W_g_x = parts2[..., 7 * H:8 * H] + dot_W_mifgo_x_x[..., 3 * H:4 * H]
-    dot_W_o_x = parts2[..., 9 * H:10 * H] + dot_W_mifgo_x_x[..., 4 * H:5 * H]
     i_in = parts2[..., 2 * H:3 * H] + b_i
     f_in = parts2[..., 4 * H:5 * H] + b_f
     g_in = parts2[..., 6 * H:7 * H] + b_g
     o_in = parts2[..., 8 * H:9 * H] + b_o
-    dot_c_in = dot_W_g_x + dot_b_g
-    dot_c_in2 = dot_W_f_x + dot_b_f
-    dot_c_in3 = dot_W_i_x + dot_b_i
-    dot_h_in = dot_W_o_x + dot_b_o
+    dot_g_in = parts2[..., 7 * H:8 * H] + dot_W_mifgo_x_x[..., 3 * H:4 * H] + dot_b_g
+    dot_f_in = parts2[..., 5 * H:6 * H] + dot_W_mifgo_x_x[..., 2 * H:3 * H] + dot_b_f
+    dot_i_in = parts2[..., 3 * H:4 * H] + dot_W_mifgo_x_x[..., H:2 * H] + dot_b_i
+    dot_o_in = parts2[..., 9 * H:10 * H] + dot_W_mifgo_x_x[..., 4 * H:5 * H] + dot_b_o
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
@@ -419,16 +415,16 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # c = f * c[t-1] + i * g
         c = f * c_prev + i * g
         dot_c = (
-            (parts5[..., 3 * H:4 * H] + dot_U_ifgo_m_m[..., H:2 * H] + dot_c_in2[t]) * f * (1 - f) * c_prev
+            (parts5[..., 3 * H:4 * H] + dot_U_ifgo_m_m[..., H:2 * H] + dot_f_in[t]) * f * (1 - f) * c_prev
             + f * dot_c_prev
-            + (parts5[..., H:2 * H] + dot_U_ifgo_m_m[..., :H] + dot_c_in3[t]) * i * (1 - i) * g
-            + i * (parts5[..., 5 * H:6 * H] + dot_U_ifgo_m_m[..., 2 * H:3 * H] + dot_c_in[t]) * (1 - g**2)
+            + (parts5[..., H:2 * H] + dot_U_ifgo_m_m[..., :H] + dot_i_in[t]) * i * (1 - i) * g
+            + i * (parts5[..., 5 * H:6 * H] + dot_U_ifgo_m_m[..., 2 * H:3 * H] + dot_g_in[t]) * (1 - g**2)
         )
         # h = o * tanh(c)
         tanh_c = np.tanh(c)
         h[t] = o * tanh_c
         dot_h[t] = (
-            (parts5[..., 7 * H:8 * H] + dot_U_ifgo_m_m[..., 3 * H:4 * H] + dot_h_in[t])
+            (parts5[..., 7 * H:8 * H] + dot_U_ifgo_m_m[..., 3 * H:4 * H] + dot_o_in[t])
             * o
             * (1 - o)
             * tanh_c
@@ -488,17 +484,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # all steps at once
     W_m_x = times(x, W_m.T)
     dot_W_m_x = times(x, dot_W_m.T) + times(dot_x, W_m.T)
-    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
-    dot_W_g_x = times(x, dot_W_g.T) + times(dot_x, W_g.T)
-    dot_W_o_x = times(x, dot_W_o.T) + times(dot_x, W_o.T)
-    dot_i_pre_in = dot_W_i_x + dot_b_i
+    dot_i_in = times(x, dot_W_i.T) + times(dot_x, W_i.T) + dot_b_i
     i_in = times(x, W_i.T, b_i)
-    dot_f_pre_in = dot_W_f_x + dot_b_f
+    dot_f_in = times(x, dot_W_f.T) + times(dot_x, W_f.T) + dot_b_f
     f_in = times(x, W_f.T, b_f)
-    dot_g_pre_in = dot_W_g_x + dot_b_g
+    dot_g_in = times(x, dot_W_g.T) + times(dot_x, W_g.T) + dot_b_g
     g_in = times(x, W_g.T, b_g)
-    dot_o_pre_in = dot_W_o_x + dot_b_o
+    dot_o_in = times(x, dot_W_o.T) + times(dot_x, W_o.T) + dot_b_o
     o_in = times(x, W_o.T, b_o)
 
     for t in range(T):
@@ -511,19 +503,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         parts3 = m[t] @ parts2
         dot_U_ifgo_m_m = dot_m[t] @ U_ifgo
         # i = sigmoid(W_i @ x + U_i @ m + b_i)
-        dot_i_pre[t] = parts3[..., H:2 * H] + dot_U_ifgo_m_m[..., :H] + dot_i_pre_in[t]
+        dot_i_pre[t] = parts3[..., H:2 * H] + dot_U_ifgo_m_m[..., :H] + dot_i_in[t]
         i[t] = sigmoid(parts3[..., :H] + i_in[t])
         dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(W_f @ x + U_f @ m + b_f)
-        dot_f_pre[t] = parts3[..., 3 * H:4 * H] + dot_U_ifgo_m_m[..., H:2 * H] + dot_f_pre_in[t]
+        dot_f_pre[t] = parts3[..., 3 * H:4 * H] + dot_U_ifgo_m_m[..., H:2 * H] + dot_f_in[t]
         f[t] = sigmoid(parts3[..., 2 * H:3 * H] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # g = tanh(W_g @ x + U_g @ m + b_g)
-        dot_g_pre[t] = parts3[..., 5 * H:6 * H] + dot_U_ifgo_m_m[..., 2 * H:3 * H] + dot_g_pre_in[t]
+        dot_g_pre[t] = parts3[..., 5 * H:6 * H] + dot_U_ifgo_m_m[..., 2 * H:3 * H] + dot_g_in[t]
         g[t] = np.tanh(parts3[..., 4 * H:5 * H] + g_in[t])
         dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
         # o = sigmoid(W_o @ x + U_o @ m + b_o)
-        dot_o_pre[t] = parts3[..., 7 * H:8 * H] + dot_U_ifgo_m_m[..., 3 * H:4 * H] + dot_o_pre_in[t]
+        dot_o_pre[t] = parts3[..., 7 * H:8 * H] + dot_U_ifgo_m_m[..., 3 * H:4 * H] + dot_o_in[t]
         o[t] = sigmoid(parts3[..., 6 * H:7 * H] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # c = f * c[t-1] + i * g

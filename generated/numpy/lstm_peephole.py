@@ -268,23 +268,22 @@ def infer(params, x, state=None):
     R_zifo = np.ascontiguousarray(np.concatenate([R_z.T, R_i.T, R_f.T, R_o.T], axis=-1))
 
     # all steps at once
-    parts = times(x, W_zifo, b_zifo)
-    c_in = parts[..., 2 * H:3 * H]
-    c_in2 = parts[..., H:2 * H]
-    c_in3 = parts[..., :H]
-    y_in = parts[..., 3 * H:4 * H]
+    zifo_in = times(x, W_zifo, b_zifo)
+    f_in = zifo_in[..., 2 * H:3 * H]
+    i_in = zifo_in[..., H:2 * H]
+    z_in = zifo_in[..., :H]
+    o_in = zifo_in[..., 3 * H:4 * H]
 
     c_prev = state["c"]
     for t in range(T):
         R_zifo_y = y_prev[t] @ R_zifo
         # c = z * i + c[t-1] * f
         c = (
-            np.tanh(R_zifo_y[..., :H] + c_in3[t])
-            * sigmoid(R_zifo_y[..., H:2 * H] + p_i * c_prev + c_in2[t])
-            + c_prev * sigmoid(c_prev * p_f + R_zifo_y[..., 2 * H:3 * H] + c_in[t])
+            np.tanh(R_zifo_y[..., :H] + z_in[t]) * sigmoid(R_zifo_y[..., H:2 * H] + p_i * c_prev + i_in[t])
+            + c_prev * sigmoid(c_prev * p_f + R_zifo_y[..., 2 * H:3 * H] + f_in[t])
         )
         # y = tanh(c) * o
-        y[t] = np.tanh(c) * sigmoid(c * p_o + R_zifo_y[..., 3 * H:4 * H] + y_in[t])
+        y[t] = np.tanh(c) * sigmoid(c * p_o + R_zifo_y[..., 3 * H:4 * H] + o_in[t])
         c_prev = c
 
     last = {"c": c_prev.copy(), "y": y_rows[-1].copy()}
@@ -303,20 +302,20 @@ def step(params, x, state=None):
     y_rows, y_prev, y = carried(state["y"], T)
 
     # all steps at once
-    c_in = times(x, W_f.T, b_f)
-    c_in2 = times(x, W_i.T, b_i)
-    c_in3 = times(x, W_z.T, b_z)
-    y_in = times(x, W_o.T, b_o)
+    f_in = times(x, W_f.T, b_f)
+    i_in = times(x, W_i.T, b_i)
+    z_in = times(x, W_z.T, b_z)
+    o_in = times(x, W_o.T, b_o)
 
     c_prev = state["c"]
     for t in range(T):
         # c = z * i + c[t-1] * f
         c = (
-            np.tanh(y_prev[t] @ R_z.T + c_in3[t]) * sigmoid(y_prev[t] @ R_i.T + p_i * c_prev + c_in2[t])
-            + c_prev * sigmoid(c_prev * p_f + y_prev[t] @ R_f.T + c_in[t])
+            np.tanh(y_prev[t] @ R_z.T + z_in[t]) * sigmoid(y_prev[t] @ R_i.T + p_i * c_prev + i_in[t])
+            + c_prev * sigmoid(c_prev * p_f + y_prev[t] @ R_f.T + f_in[t])
         )
         # y = tanh(c) * o
-        y[t] = np.tanh(c) * sigmoid(c * p_o + y_prev[t] @ R_o.T + y_in[t])
+        y[t] = np.tanh(c) * sigmoid(c * p_o + y_prev[t] @ R_o.T + o_in[t])
         c_prev = c
 
     state = {"c": c_prev.copy(), "y": y_rows[-1].copy()}
@@ -374,18 +373,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # all steps at once
     parts2 = times(x, parts)
     dot_W_zifo_x_x = times(dot_x, W_zifo)
-    dot_W_z_x = parts2[..., H:2 * H] + dot_W_zifo_x_x[..., :H]
-    dot_W_i_x = parts2[..., 3 * H:4 * H] + dot_W_zifo_x_x[..., H:2 * H]
-    dot_W_f_x = parts2[..., 5 * H:6 * H] + dot_W_zifo_x_x[..., 2 * H:3 * H]
-    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_zifo_x_x[..., 3 * H:4 * H]
     z_in = parts2[..., :H] + b_z
     i_in = parts2[..., 2 * H:3 * H] + b_i
     f_in = parts2[..., 4 * H:5 * H] + b_f
-    dot_c_in = dot_W_z_x + dot_b_z
-    dot_c_in2 = dot_W_f_x + dot_b_f
-    dot_c_in3 = dot_W_i_x + dot_b_i
+    dot_z_in = parts2[..., H:2 * H] + dot_W_zifo_x_x[..., :H] + dot_b_z
+    dot_f_in = parts2[..., 5 * H:6 * H] + dot_W_zifo_x_x[..., 2 * H:3 * H] + dot_b_f
+    dot_i_in = parts2[..., 3 * H:4 * H] + dot_W_zifo_x_x[..., H:2 * H] + dot_b_i
     o_in = parts2[..., 6 * H:7 * H] + b_o
-    dot_y_in = dot_W_o_x + dot_b_o
+    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_zifo_x_x[..., 3 * H:4 * H] + dot_b_o
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
@@ -401,14 +396,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # c = z * i + c[t-1] * f
         c = z * i + c_prev * f
         dot_c = (
-            (parts4[..., H:2 * H] + dot_R_zifo_y_y_prev[..., :H] + dot_c_in[t]) * (1 - z**2) * i
+            (parts4[..., H:2 * H] + dot_R_zifo_y_y_prev[..., :H] + dot_z_in[t]) * (1 - z**2) * i
             + z
             * (
                 parts4[..., 3 * H:4 * H]
                 + dot_R_zifo_y_y_prev[..., H:2 * H]
                 + dot_p_i * c_prev
                 + dot_c_prev * p_i
-                + dot_c_in3[t]
+                + dot_i_in[t]
             )
             * i
             * (1 - i)
@@ -417,7 +412,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
                 + c_prev * dot_p_f
                 + parts4[..., 5 * H:6 * H]
                 + dot_R_zifo_y_y_prev[..., 2 * H:3 * H]
-                + dot_c_in2[t]
+                + dot_f_in[t]
             )
             * c_prev
             * f
@@ -435,7 +430,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
                 + parts4[..., 7 * H:8 * H]
                 + dot_R_zifo_y_y_prev[..., 3 * H:4 * H]
                 + dot_p_o * c
-                + dot_y_in[t]
+                + dot_o_in[t]
             )
             * tanh_c
             * o
@@ -505,24 +500,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # all steps at once
     parts2 = times(x, parts)
     dot_W_zifo_x_x = times(dot_x, W_zifo)
-    dot_W_z_x = parts2[..., H:2 * H] + dot_W_zifo_x_x[..., :H]
-    dot_W_i_x = parts2[..., 3 * H:4 * H] + dot_W_zifo_x_x[..., H:2 * H]
-    dot_W_f_x = parts2[..., 5 * H:6 * H] + dot_W_zifo_x_x[..., 2 * H:3 * H]
-    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_zifo_x_x[..., 3 * H:4 * H]
-    dot_z_pre_in = dot_W_z_x + dot_b_z
+    dot_z_in = parts2[..., H:2 * H] + dot_W_zifo_x_x[..., :H] + dot_b_z
     z_in = parts2[..., :H] + b_z
-    dot_i_pre_in = dot_W_i_x + dot_b_i
+    dot_i_in = parts2[..., 3 * H:4 * H] + dot_W_zifo_x_x[..., H:2 * H] + dot_b_i
     i_in = parts2[..., 2 * H:3 * H] + b_i
-    dot_f_pre_in = dot_W_f_x + dot_b_f
+    dot_f_in = parts2[..., 5 * H:6 * H] + dot_W_zifo_x_x[..., 2 * H:3 * H] + dot_b_f
     f_in = parts2[..., 4 * H:5 * H] + b_f
-    dot_o_pre_in = dot_W_o_x + dot_b_o
+    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_zifo_x_x[..., 3 * H:4 * H] + dot_b_o
     o_in = parts2[..., 6 * H:7 * H] + b_o
 
     for t in range(T):
         parts4 = y_prev[t] @ parts3
         dot_R_zifo_y_y_prev = dot_y_prev[t] @ R_zifo
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zifo_y_y_prev[..., :H] + dot_z_pre_in[t]
+        dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zifo_y_y_prev[..., :H] + dot_z_in[t]
         z[t] = np.tanh(parts4[..., :H] + z_in[t])
         dot_z[t] = dot_z_pre[t] * (1 - z[t]**2)
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
@@ -531,7 +522,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_R_zifo_y_y_prev[..., H:2 * H]
             + dot_p_i * c_prev[t]
             + dot_c_prev[t] * p_i
-            + dot_i_pre_in[t]
+            + dot_i_in[t]
         )
         i[t] = sigmoid(parts4[..., 2 * H:3 * H] + p_i * c_prev[t] + i_in[t])
         dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
@@ -541,7 +532,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_R_zifo_y_y_prev[..., 2 * H:3 * H]
             + dot_p_f * c_prev[t]
             + dot_c_prev[t] * p_f
-            + dot_f_pre_in[t]
+            + dot_f_in[t]
         )
         f[t] = sigmoid(parts4[..., 4 * H:5 * H] + p_f * c_prev[t] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
@@ -554,7 +545,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_R_zifo_y_y_prev[..., 3 * H:4 * H]
             + dot_p_o * c[t]
             + dot_c[t] * p_o
-            + dot_o_pre_in[t]
+            + dot_o_in[t]
         )
         o[t] = sigmoid(parts4[..., 6 * H:7 * H] + p_o * c[t] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])

@@ -280,23 +280,23 @@ def infer(params, x, state=None):
     U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
 
     # all steps at once
-    parts = times(x, W_ifgo, b_ifgo)
-    c_in = parts[..., H:2 * H]
-    c_in2 = parts[..., :H]
-    c_in3 = parts[..., 2 * H:3 * H]
-    m_in = parts[..., 3 * H:4 * H]
+    ifgo_in = times(x, W_ifgo, b_ifgo)
+    f_in = ifgo_in[..., H:2 * H]
+    i_in = ifgo_in[..., :H]
+    g_in = ifgo_in[..., 2 * H:3 * H]
+    o_in = ifgo_in[..., 3 * H:4 * H]
 
     c_prev = state["c"]
     for t in range(T):
         U_ifgo_r = r_prev[t] @ U_ifgo
         # c = f * c[t-1] + i * g
         c = (
-            sigmoid(U_ifgo_r[..., H:2 * H] + p_f * c_prev + c_in[t]) * c_prev
-            + sigmoid(c_prev * p_i + U_ifgo_r[..., :H] + c_in2[t])
-            * np.tanh(U_ifgo_r[..., 2 * H:3 * H] + c_in3[t])
+            sigmoid(U_ifgo_r[..., H:2 * H] + p_f * c_prev + f_in[t]) * c_prev
+            + sigmoid(c_prev * p_i + U_ifgo_r[..., :H] + i_in[t])
+            * np.tanh(U_ifgo_r[..., 2 * H:3 * H] + g_in[t])
         )
         # m = o * tanh(c)
-        m = sigmoid(U_ifgo_r[..., 3 * H:4 * H] + p_o * c + m_in[t]) * np.tanh(c)
+        m = sigmoid(U_ifgo_r[..., 3 * H:4 * H] + p_o * c + o_in[t]) * np.tanh(c)
         # r = W_r @ m
         r[t] = m @ W_r.T
         c_prev = c
@@ -318,20 +318,20 @@ def step(params, x, state=None):
     r_rows, r_prev, r = carried(state["r"], T)
 
     # all steps at once
-    c_in = times(x, W_f.T, b_f)
-    c_in2 = times(x, W_i.T, b_i)
-    c_in3 = times(x, W_g.T, b_g)
-    m_in = times(x, W_o.T, b_o)
+    f_in = times(x, W_f.T, b_f)
+    i_in = times(x, W_i.T, b_i)
+    g_in = times(x, W_g.T, b_g)
+    o_in = times(x, W_o.T, b_o)
 
     c_prev = state["c"]
     for t in range(T):
         # c = f * c[t-1] + i * g
         c = (
-            sigmoid(r_prev[t] @ U_f.T + p_f * c_prev + c_in[t]) * c_prev
-            + sigmoid(c_prev * p_i + r_prev[t] @ U_i.T + c_in2[t]) * np.tanh(r_prev[t] @ U_g.T + c_in3[t])
+            sigmoid(r_prev[t] @ U_f.T + p_f * c_prev + f_in[t]) * c_prev
+            + sigmoid(c_prev * p_i + r_prev[t] @ U_i.T + i_in[t]) * np.tanh(r_prev[t] @ U_g.T + g_in[t])
         )
         # m = o * tanh(c)
-        m = sigmoid(r_prev[t] @ U_o.T + p_o * c + m_in[t]) * np.tanh(c)
+        m = sigmoid(r_prev[t] @ U_o.T + p_o * c + o_in[t]) * np.tanh(c)
         # r = W_r @ m
         r[t] = m @ W_r.T
         c_prev = c
@@ -394,18 +394,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # all steps at once
     parts2 = times(x, parts)
     dot_W_ifgo_x_x = times(dot_x, W_ifgo)
-    dot_W_i_x = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H]
-    dot_W_f_x = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H]
-    dot_W_g_x = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H]
-    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H]
     i_in = parts2[..., :H] + b_i
     f_in = parts2[..., 2 * H:3 * H] + b_f
     g_in = parts2[..., 4 * H:5 * H] + b_g
-    dot_c_in = dot_W_g_x + dot_b_g
-    dot_c_in2 = dot_W_f_x + dot_b_f
-    dot_c_in3 = dot_W_i_x + dot_b_i
+    dot_g_in = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H] + dot_b_g
+    dot_f_in = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H] + dot_b_f
+    dot_i_in = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H] + dot_b_i
     o_in = parts2[..., 6 * H:7 * H] + b_o
-    dot_m_in = dot_W_o_x + dot_b_o
+    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H] + dot_b_o
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
@@ -426,7 +422,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
                 + dot_U_ifgo_r_r_prev[..., H:2 * H]
                 + dot_p_f * c_prev
                 + dot_c_prev * p_f
-                + dot_c_in2[t]
+                + dot_f_in[t]
             )
             * c_prev
             * f
@@ -436,14 +432,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
                 + c_prev * dot_p_i
                 + parts4[..., H:2 * H]
                 + dot_U_ifgo_r_r_prev[..., :H]
-                + dot_c_in3[t]
+                + dot_i_in[t]
             )
             * i
             * (1 - i)
             * g
             + dot_c_prev * f
             + i
-            * (parts4[..., 5 * H:6 * H] + dot_U_ifgo_r_r_prev[..., 2 * H:3 * H] + dot_c_in[t])
+            * (parts4[..., 5 * H:6 * H] + dot_U_ifgo_r_r_prev[..., 2 * H:3 * H] + dot_g_in[t])
             * (1 - g**2)
         )
         # o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
@@ -457,7 +453,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
                 + dot_U_ifgo_r_r_prev[..., 3 * H:4 * H]
                 + dot_p_o * c
                 + dot_c * p_o
-                + dot_m_in[t]
+                + dot_o_in[t]
             )
             * o
             * (1 - o)
@@ -534,17 +530,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # all steps at once
     parts2 = times(x, parts)
     dot_W_ifgo_x_x = times(dot_x, W_ifgo)
-    dot_W_i_x = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H]
-    dot_W_f_x = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H]
-    dot_W_g_x = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H]
-    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H]
-    dot_i_pre_in = dot_W_i_x + dot_b_i
+    dot_i_in = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H] + dot_b_i
     i_in = parts2[..., :H] + b_i
-    dot_f_pre_in = dot_W_f_x + dot_b_f
+    dot_f_in = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H] + dot_b_f
     f_in = parts2[..., 2 * H:3 * H] + b_f
-    dot_g_pre_in = dot_W_g_x + dot_b_g
+    dot_g_in = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H] + dot_b_g
     g_in = parts2[..., 4 * H:5 * H] + b_g
-    dot_o_pre_in = dot_W_o_x + dot_b_o
+    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H] + dot_b_o
     o_in = parts2[..., 6 * H:7 * H] + b_o
 
     for t in range(T):
@@ -556,7 +548,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_U_ifgo_r_r_prev[..., :H]
             + dot_p_i * c_prev[t]
             + dot_c_prev[t] * p_i
-            + dot_i_pre_in[t]
+            + dot_i_in[t]
         )
         i[t] = sigmoid(parts4[..., :H] + p_i * c_prev[t] + i_in[t])
         dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
@@ -566,12 +558,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_U_ifgo_r_r_prev[..., H:2 * H]
             + dot_p_f * c_prev[t]
             + dot_c_prev[t] * p_f
-            + dot_f_pre_in[t]
+            + dot_f_in[t]
         )
         f[t] = sigmoid(parts4[..., 2 * H:3 * H] + p_f * c_prev[t] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-        dot_g_pre[t] = parts4[..., 5 * H:6 * H] + dot_U_ifgo_r_r_prev[..., 2 * H:3 * H] + dot_g_pre_in[t]
+        dot_g_pre[t] = parts4[..., 5 * H:6 * H] + dot_U_ifgo_r_r_prev[..., 2 * H:3 * H] + dot_g_in[t]
         g[t] = np.tanh(parts4[..., 4 * H:5 * H] + g_in[t])
         dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
         # c = f * c[t-1] + i * g
@@ -583,7 +575,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_U_ifgo_r_r_prev[..., 3 * H:4 * H]
             + dot_p_o * c[t]
             + dot_c[t] * p_o
-            + dot_o_pre_in[t]
+            + dot_o_in[t]
         )
         o[t] = sigmoid(parts4[..., 6 * H:7 * H] + p_o * c[t] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])

@@ -288,13 +288,12 @@ def infer(params, inputs, state=None):
     U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
 
     # all steps at once
-    parts = times(x, W_ifgo, b_ifgo)
-    a_log = np.log(e + delta)
-    c_in = 1 / a_log
-    c_in2 = parts[..., H:2 * H]
-    c_in3 = parts[..., :H]
-    c_in4 = parts[..., 2 * H:3 * H]
-    h_in = parts[..., 3 * H:4 * H]
+    ifgo_in = times(x, W_ifgo, b_ifgo)
+    c_in = 1 / np.log(e + delta)
+    f_in = ifgo_in[..., H:2 * H]
+    i_in = ifgo_in[..., :H]
+    g_in = ifgo_in[..., 2 * H:3 * H]
+    o_in = ifgo_in[..., 3 * H:4 * H]
 
     c_prev = state["c"]
     for t in range(T):
@@ -303,11 +302,11 @@ def infer(params, inputs, state=None):
         s = np.tanh(c_prev @ W_s.T + b_s)
         # c = f * a + i * g
         c = (
-            sigmoid(U_ifgo_h[..., H:2 * H] + c_in2[t]) * (c_prev - s + s * c_in[t, :, None])
-            + sigmoid(U_ifgo_h[..., :H] + c_in3[t]) * np.tanh(U_ifgo_h[..., 2 * H:3 * H] + c_in4[t])
+            sigmoid(U_ifgo_h[..., H:2 * H] + f_in[t]) * (c_prev - s + s * c_in[t, :, None])
+            + sigmoid(U_ifgo_h[..., :H] + i_in[t]) * np.tanh(U_ifgo_h[..., 2 * H:3 * H] + g_in[t])
         )
         # h = o * tanh(c)
-        h[t] = sigmoid(U_ifgo_h[..., 3 * H:4 * H] + h_in[t]) * np.tanh(c)
+        h[t] = sigmoid(U_ifgo_h[..., 3 * H:4 * H] + o_in[t]) * np.tanh(c)
         c_prev = c
 
     last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
@@ -328,12 +327,11 @@ def step(params, inputs, state=None):
     h_rows, h_prev, h = carried(state["h"], T)
 
     # all steps at once
-    a_log = np.log(e + delta)
-    c_in = 1 / a_log
-    c_in2 = times(x, W_f.T, b_f)
-    c_in3 = times(x, W_i.T, b_i)
-    c_in4 = times(x, W_g.T, b_g)
-    h_in = times(x, W_o.T, b_o)
+    c_in = 1 / np.log(e + delta)
+    f_in = times(x, W_f.T, b_f)
+    i_in = times(x, W_i.T, b_i)
+    g_in = times(x, W_g.T, b_g)
+    o_in = times(x, W_o.T, b_o)
 
     c_prev = state["c"]
     for t in range(T):
@@ -341,11 +339,11 @@ def step(params, inputs, state=None):
         s = np.tanh(c_prev @ W_s.T + b_s)
         # c = f * a + i * g
         c = (
-            sigmoid(h_prev[t] @ U_f.T + c_in2[t]) * (c_prev - s + s * c_in[t, :, None])
-            + sigmoid(h_prev[t] @ U_i.T + c_in3[t]) * np.tanh(h_prev[t] @ U_g.T + c_in4[t])
+            sigmoid(h_prev[t] @ U_f.T + f_in[t]) * (c_prev - s + s * c_in[t, :, None])
+            + sigmoid(h_prev[t] @ U_i.T + i_in[t]) * np.tanh(h_prev[t] @ U_g.T + g_in[t])
         )
         # h = o * tanh(c)
-        h[t] = sigmoid(h_prev[t] @ U_o.T + h_in[t]) * np.tanh(c)
+        h[t] = sigmoid(h_prev[t] @ U_o.T + o_in[t]) * np.tanh(c)
         c_prev = c
 
     state = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
@@ -407,24 +405,19 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
     # all steps at once
     parts2 = times(x, parts)
     dot_W_ifgo_x_x = times(dot_x, W_ifgo)
-    dot_W_i_x = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H]
-    dot_W_f_x = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H]
-    dot_W_g_x = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H]
-    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H]
     a_pre = e + delta
     a_log = np.log(a_pre)
-    dot_a_log = dot_delta / a_pre
     i_in = parts2[..., :H] + b_i
     f_in = parts2[..., 2 * H:3 * H] + b_f
     g_in = parts2[..., 4 * H:5 * H] + b_g
     o_in = parts2[..., 6 * H:7 * H] + b_o
     a_in = 1 / a_log
     dot_c_in = 1 / a_log - 1
-    dot_c_in2 = -dot_a_log / a_log**2
-    dot_c_in3 = dot_W_g_x + dot_b_g
-    dot_c_in4 = dot_W_f_x + dot_b_f
-    dot_c_in5 = dot_W_i_x + dot_b_i
-    dot_h_in = dot_W_o_x + dot_b_o
+    a_log_in = -dot_delta / (a_pre * a_log**2)
+    dot_g_in = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H] + dot_b_g
+    dot_f_in = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H] + dot_b_f
+    dot_i_in = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H] + dot_b_i
+    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H] + dot_b_o
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
@@ -447,23 +440,23 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
         # c = f * a + i * g
         c = f * a + i * g
         dot_c = (
-            (parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_c_in4[t]) * f * (1 - f) * a
+            (parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_f_in[t]) * f * (1 - f) * a
             + f
             * (
                 dot_c_prev
                 + (parts5[..., H:2 * H] + dot_c_prev @ W_s.T + dot_b_s) * (1 - s**2) * dot_c_in[t, :, None]
-                + s * dot_c_in2[t, :, None]
+                + s * a_log_in[t, :, None]
             )
-            + (parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_c_in5[t]) * i * (1 - i) * g
+            + (parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_i_in[t]) * i * (1 - i) * g
             + i
-            * (parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_c_in3[t])
+            * (parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_in[t])
             * (1 - g**2)
         )
         # h = o * tanh(c)
         tanh_c = np.tanh(c)
         h[t] = o * tanh_c
         dot_h[t] = (
-            (parts4[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_h_in[t])
+            (parts4[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_o_in[t])
             * o
             * (1 - o)
             * tanh_c
@@ -537,43 +530,39 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     # all steps at once
     parts2 = times(x, parts)
     dot_W_ifgo_x_x = times(dot_x, W_ifgo)
-    dot_W_i_x = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H]
-    dot_W_f_x = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H]
-    dot_W_g_x = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H]
-    dot_W_o_x = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H]
     a_pre = e + delta
     dot_a_pre = dot_delta
     a_log = np.log(a_pre)
     dot_a_log = dot_a_pre / a_pre
-    dot_i_pre_in = dot_W_i_x + dot_b_i
+    dot_i_in = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H] + dot_b_i
     i_in = parts2[..., :H] + b_i
-    dot_f_pre_in = dot_W_f_x + dot_b_f
+    dot_f_in = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H] + dot_b_f
     f_in = parts2[..., 2 * H:3 * H] + b_f
-    dot_g_pre_in = dot_W_g_x + dot_b_g
+    dot_g_in = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H] + dot_b_g
     g_in = parts2[..., 4 * H:5 * H] + b_g
-    dot_o_pre_in = dot_W_o_x + dot_b_o
+    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H] + dot_b_o
     o_in = parts2[..., 6 * H:7 * H] + b_o
     a_in = 1 / a_log
     dot_a_in = 1 / a_log - 1
-    dot_a_in2 = -dot_a_log / a_log**2
+    a_log_in = -dot_a_log / a_log**2
 
     for t in range(T):
         parts4 = h_prev[t] @ parts3
         dot_U_ifgo_h_h_prev = dot_h_prev[t] @ U_ifgo
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        dot_i_pre[t] = parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_i_pre_in[t]
+        dot_i_pre[t] = parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_i_in[t]
         i[t] = sigmoid(parts4[..., :H] + i_in[t])
         dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        dot_f_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_f_pre_in[t]
+        dot_f_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_f_in[t]
         f[t] = sigmoid(parts4[..., 2 * H:3 * H] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        dot_g_pre[t] = parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_pre_in[t]
+        dot_g_pre[t] = parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_in[t]
         g[t] = np.tanh(parts4[..., 4 * H:5 * H] + g_in[t])
         dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
         # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        dot_o_pre[t] = parts4[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_o_pre_in[t]
+        dot_o_pre[t] = parts4[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_o_in[t]
         o[t] = sigmoid(parts4[..., 6 * H:7 * H] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         parts5 = c_prev[t] @ dot_W_s2
@@ -583,7 +572,7 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         dot_s[t] = dot_s_pre[t] * (1 - s[t]**2)
         # a = c[t-1] - s + s / log(e + delta)
         a[t] = c_prev[t] - s[t] + s[t] * a_in[t, :, None]
-        dot_a[t] = dot_c_prev[t] + dot_s[t] * dot_a_in[t, :, None] + s[t] * dot_a_in2[t, :, None]
+        dot_a[t] = dot_c_prev[t] + dot_s[t] * dot_a_in[t, :, None] + s[t] * a_log_in[t, :, None]
         # c = f * a + i * g
         c[t] = f[t] * a[t] + i[t] * g[t]
         dot_c[t] = dot_f[t] * a[t] + dot_a[t] * f[t] + dot_i[t] * g[t] + dot_g[t] * i[t]
@@ -695,14 +684,13 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     d_o_pre_steps = d_parts_pre[..., 6 * H:7 * H]
     d_dot_o_pre_steps = d_parts_pre[..., 7 * H:8 * H]
     d_s_pre_steps = d_dot_s_pre2[..., :H]
-    d_dot_a_log = -np.einsum("tbh,tbh->tb", d_dot_a, s) / a_log**2
     d_dot_a_by_a_log = (
         d_dot_a * (2 * dot_a_log[:, :, None] * s / a_log[:, :, None]**3 - dot_s / a_log[:, :, None]**2)
     )
     d_x = times(d_parts_pre, parts.T)
     d_delta = (
         (d_dot_a_by_a_log.sum(axis=2) - np.einsum("tbh,tbh->tb", d_a, s) / a_log**2) / a_pre
-        - d_dot_a_log * dot_a_pre / a_pre**2
+        + (np.einsum("tbh,tbh->tb", d_dot_a, s)) * dot_a_pre / (a_log**2 * a_pre**2)
     )
     d_W_i_W_i_x = outer_sum(d_i_pre_steps, x)
     d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre_steps, dot_x)

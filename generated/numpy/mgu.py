@@ -91,16 +91,16 @@ def forward(params, x, state=None):
     b_fh = np.concatenate([b_f, b_h], axis=-1)
 
     # all steps at once
-    fn_in = times(x, W_fh, b_fh)
-    f_in = fn_in[..., :H]
-    n_in = fn_in[..., H:2 * H]
+    fh_in = times(x, W_fh, b_fh)
+    f_in = fh_in[..., :H]
+    h_in = fh_in[..., H:2 * H]
 
     for t in range(T):
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         f[t] = sigmoid(h_prev[t] @ U_f.T + f_in[t])
         # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
         f_h[t] = f[t] * h_prev[t]
-        n[t] = np.tanh(f_h[t] @ U_h.T + n_in[t])
+        n[t] = np.tanh(f_h[t] @ U_h.T + h_in[t])
         # h = (1 - f) * h[t-1] + f * n
         h[t] = (1 - f[t]) * h_prev[t] + f[t] * n[t]
 
@@ -254,12 +254,10 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # all steps at once
     parts2 = times(x, parts)
     dot_W_fh_x_x = times(dot_x, W_fh)
-    dot_W_f_x = parts2[..., H:2 * H] + dot_W_fh_x_x[..., :H]
-    dot_W_h_x = parts2[..., 3 * H:4 * H] + dot_W_fh_x_x[..., H:2 * H]
     f_in = parts2[..., :H] + b_f
-    dot_f_in = dot_W_f_x + dot_b_f
-    n_in = parts2[..., 2 * H:3 * H] + b_h
-    dot_h_in = dot_W_h_x + dot_b_h
+    dot_f_in = parts2[..., H:2 * H] + dot_W_fh_x_x[..., :H] + dot_b_f
+    h_in = parts2[..., 2 * H:3 * H] + b_h
+    dot_h_in = parts2[..., 3 * H:4 * H] + dot_W_fh_x_x[..., H:2 * H] + dot_b_h
 
     for t in range(T):
         parts3 = h_prev[t] @ dot_U_f2
@@ -270,7 +268,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         f_h = f * h_prev[t]
         dot_f_h = dot_f * h_prev[t] + dot_h_prev[t] * f
         parts_h = f_h @ dot_U_h2
-        n = np.tanh(parts_h[..., :H] + n_in[t])
+        n = np.tanh(parts_h[..., :H] + h_in[t])
         # h = (1 - f) * h[t-1] + f * n
         h[t] = (1 - f) * h_prev[t] + f * n
         dot_h[t] = (
@@ -315,25 +313,23 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # all steps at once
     parts2 = times(x, parts)
     dot_W_fh_x_x = times(dot_x, W_fh)
-    dot_W_f_x = parts2[..., H:2 * H] + dot_W_fh_x_x[..., :H]
-    dot_W_h_x = parts2[..., 3 * H:4 * H] + dot_W_fh_x_x[..., H:2 * H]
-    dot_f_pre_in = dot_W_f_x + dot_b_f
+    dot_f_in = parts2[..., H:2 * H] + dot_W_fh_x_x[..., :H] + dot_b_f
     f_in = parts2[..., :H] + b_f
-    dot_n_pre_in = dot_W_h_x + dot_b_h
-    n_in = parts2[..., 2 * H:3 * H] + b_h
+    dot_h_in = parts2[..., 3 * H:4 * H] + dot_W_fh_x_x[..., H:2 * H] + dot_b_h
+    h_in = parts2[..., 2 * H:3 * H] + b_h
 
     for t in range(T):
         parts3 = h_prev[t] @ dot_U_f2
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        dot_f_pre[t] = parts3[..., H:2 * H] + dot_h_prev[t] @ U_f.T + dot_f_pre_in[t]
+        dot_f_pre[t] = parts3[..., H:2 * H] + dot_h_prev[t] @ U_f.T + dot_f_in[t]
         f[t] = sigmoid(parts3[..., :H] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
         f_h[t] = f[t] * h_prev[t]
         dot_f_h[t] = dot_f[t] * h_prev[t] + dot_h_prev[t] * f[t]
         parts_h = f_h[t] @ dot_U_h2
-        dot_n_pre[t] = parts_h[..., H:2 * H] + dot_f_h[t] @ U_h.T + dot_n_pre_in[t]
-        n[t] = np.tanh(parts_h[..., :H] + n_in[t])
+        dot_n_pre[t] = parts_h[..., H:2 * H] + dot_f_h[t] @ U_h.T + dot_h_in[t]
+        n[t] = np.tanh(parts_h[..., :H] + h_in[t])
         dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
         # h = (1 - f) * h[t-1] + f * n
         h[t] = (1 - f[t]) * h_prev[t] + f[t] * n[t]

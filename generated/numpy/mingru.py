@@ -158,9 +158,8 @@ def infer(params, x, state=None):
     # all steps at once
     W_zh_x = times(x, W_zh)
     z = sigmoid(W_zh_x[..., :H] + b_z)
-    n = W_zh_x[..., H:2 * H] + b_h
     h_in = 1 - z
-    h_in2 = z * n
+    h_in2 = z * (W_zh_x[..., H:2 * H] + b_h)
 
     for t in range(T):
         # h = (1 - z) * h[t-1] + z * n
@@ -181,9 +180,8 @@ def step(params, x, state=None):
 
     # all steps at once
     z = sigmoid(times(x, W_z.T) + b_z)
-    n = times(x, W_h.T, b_h)
     h_in = 1 - z
-    h_in2 = z * n
+    h_in2 = z * (times(x, W_h.T) + b_h)
 
     for t in range(T):
         # h = (1 - z) * h[t-1] + z * n
@@ -222,10 +220,9 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     z = sigmoid(parts2[..., :H] + b_z)
     dot_z = (parts2[..., H:2 * H] + dot_W_zh_x_x[..., :H] + dot_b_z) * z * (1 - z)
     n = parts2[..., 2 * H:3 * H] + b_h
-    dot_n = parts2[..., 3 * H:4 * H] + dot_W_zh_x_x[..., H:2 * H] + dot_b_h
     h_in = 1 - z
     h_in2 = z * n
-    dot_h_in = dot_n * z
+    dot_h_in = (parts2[..., 3 * H:4 * H] + dot_W_zh_x_x[..., H:2 * H] + dot_b_h) * z
 
     for t in range(T):
         # h = (1 - z) * h[t-1] + z * n

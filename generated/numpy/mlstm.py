@@ -208,7 +208,6 @@ def backward(params, tape, dy, dstate=None):
     # all steps at once
     d_h_by_max_abs_n_q = -dy * o * C_q / max_abs_n_q[:, :, None]**2
     d_max_abs_n_q = d_h_by_max_abs_n_q.sum(axis=2)
-    d_h_exp = d_max_abs_n_q * np.greater(h_exp, abs_n_q).astype(dtype)
     d_n_q = (
         d_max_abs_n_q
         * np.greater_equal(abs_n_q, h_exp).astype(dtype)
@@ -221,7 +220,7 @@ def backward(params, tape, dy, dstate=None):
     d_x_W_o_x = times(d_o_pre, W_o)
     dn_dn = d_n_q[:, :, None] * q
     dC_dC = d_C_q[:, :, :, None] * q[:, :, None]
-    local_m = -d_h_exp * h_exp
+    local_m = -d_max_abs_n_q * np.greater(h_exp, abs_n_q).astype(dtype) * h_exp
     dm_dm_pre = np.greater_equal(m_pre, log_i).astype(dtype)
 
     d_C_next = dstate["C"]
@@ -548,9 +547,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # all steps at once
     q = times(x, W_q.T, b_q)
     dot_q = times(x, dot_W_q.T) + times(dot_x, W_q.T) + dot_b_q
-    dot_W_k_x = times(x, dot_W_k.T) + times(dot_x, W_k.T)
     k = times(x, W_k.T) / sqrt_K + b_k
-    dot_k = dot_W_k_x / sqrt_K + dot_b_k
+    dot_k = (times(x, dot_W_k.T) + times(dot_x, W_k.T)) / sqrt_K + dot_b_k
     v = times(x, W_v.T, b_v)
     dot_v = times(x, dot_W_v.T) + times(dot_x, W_v.T) + dot_b_v
     dot_o_pre = times(x, dot_W_o.T) + times(dot_x, W_o.T) + dot_b_o
@@ -630,7 +628,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     d_max_abs_n_q = d_dot_h_by_max_abs_n_q.sum(axis=2)
     d_dot_h_exp = d_dot_max_abs_n_q * np.greater(h_exp, abs_n_q).astype(dtype)
-    d_h_exp = d_max_abs_n_q * np.greater(h_exp, abs_n_q).astype(dtype) - d_dot_h_exp * dot_m
     d_dot_n_q = (
         d_dot_max_abs_n_q
         * np.greater_equal(abs_n_q, h_exp).astype(dtype)
@@ -679,7 +676,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     ddot_C_ddot_C = d_dot_C_q[:, :, :, None] * q[:, :, None]
     dC_dC = d_C_q[:, :, :, None] * q[:, :, None] + d_dot_C_q[:, :, :, None] * dot_q[:, :, None]
     local_dot_m = -d_dot_h_exp * h_exp
-    local_m = -d_h_exp * h_exp
+    local_m = -(d_max_abs_n_q * np.greater(h_exp, abs_n_q).astype(dtype) - d_dot_h_exp * dot_m) * h_exp
     ddot_m_ddot_m_pre = np.greater_equal(m_pre, log_i).astype(dtype)
 
     d_C_next = zeros["C"]
@@ -751,14 +748,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_log_i = d_m * np.greater(log_i, m_pre).astype(dtype) + d_i_pre
     d_dot_v = np.einsum("tbhk,tbk->tbh", d_dot_v_k, k)
     d_v = np.einsum("tbhk,tbk->tbh", d_v_k, k) + np.einsum("tbhk,tbk->tbh", d_dot_v_k, dot_k)
-    d_dot_k = np.einsum("tbhk,tbh->tbk", d_dot_v_k, v) + d_dot_n * i[:, :, None]
     d_k = (
         np.einsum("tbhk,tbh->tbk", d_v_k, v)
         + np.einsum("tbhk,tbh->tbk", d_dot_v_k, dot_v)
         + d_n * i[:, :, None]
         + d_dot_n * dot_i[:, :, None]
     )
-    d_dot_W_k_x = d_dot_k / sqrt_K
+    d_dot_W_k_x = (np.einsum("tbhk,tbh->tbk", d_dot_v_k, v) + d_dot_n * i[:, :, None]) / sqrt_K
     d_W_k_x = d_k / sqrt_K
     d_x = (
         d_x_W_q_x

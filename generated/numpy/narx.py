@@ -233,9 +233,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
 
     # all steps at once
     U_x_dot_U_x_U = times(x, dot_U2)
-    dot_U_x = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T)
     h_in = U_x_dot_U_x_U[..., :H] + b
-    dot_h_in = dot_U_x + dot_b
+    dot_in = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T) + dot_b
 
     h_lag1_prev = state["h_lag1"]
     h_lag2_prev = state["h_lag2"]
@@ -255,7 +254,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
                 + dot_h_lag1_prev @ W_2.T
                 + parts3[..., H:2 * H]
                 + dot_h_lag2_prev @ W_3.T
-                + dot_h_in[t]
+                + dot_in[t]
             )
             * (1 - h[t]**2)
         )
@@ -302,8 +301,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
 
     # all steps at once
     U_x_dot_U_x_U = times(x, dot_U2)
-    dot_U_x = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T)
-    dot_h_pre_in = dot_U_x + dot_b
+    dot_in = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T) + dot_b
     h_in = U_x_dot_U_x_U[..., :H] + b
 
     for t in range(T):
@@ -318,7 +316,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_h_lag1_prev[t] @ W_2.T
             + parts3[..., H:2 * H]
             + dot_h_lag2_prev[t] @ W_3.T
-            + dot_h_pre_in[t]
+            + dot_in[t]
         )
         h[t] = np.tanh(parts[..., :H] + parts2[..., :H] + parts3[..., :H] + h_in[t])
         dot_h[t] = dot_h_pre[t] * (1 - h[t]**2)

@@ -241,21 +241,21 @@ def infer(params, x, state=None):
     R_zfo = np.ascontiguousarray(np.concatenate([R_z.T, R_f.T, R_o.T], axis=-1))
 
     # all steps at once
-    c_in2_c_in_y_in = times(x, W_zfo, b_zfo)
-    c_in = c_in2_c_in_y_in[..., H:2 * H]
-    c_in2 = c_in2_c_in_y_in[..., :H]
-    y_in = c_in2_c_in_y_in[..., 2 * H:3 * H]
+    zfo_in = times(x, W_zfo, b_zfo)
+    f_in = zfo_in[..., H:2 * H]
+    z_in = zfo_in[..., :H]
+    o_in = zfo_in[..., 2 * H:3 * H]
 
     c_prev = state["c"]
     for t in range(T):
         R_zfo_y = y_prev[t] @ R_zfo
         # c = z * i + c[t-1] * f
         c = (
-            np.tanh(R_zfo_y[..., :H] + c_in2[t]) * i
-            + c_prev * sigmoid(c_prev * p_f + R_zfo_y[..., H:2 * H] + c_in[t])
+            np.tanh(R_zfo_y[..., :H] + z_in[t]) * i
+            + c_prev * sigmoid(c_prev * p_f + R_zfo_y[..., H:2 * H] + f_in[t])
         )
         # y = tanh(c) * o
-        y[t] = np.tanh(c) * sigmoid(c * p_o + R_zfo_y[..., 2 * H:3 * H] + y_in[t])
+        y[t] = np.tanh(c) * sigmoid(c * p_o + R_zfo_y[..., 2 * H:3 * H] + o_in[t])
         c_prev = c
 
     last = {"c": c_prev.copy(), "y": y_rows[-1].copy()}
@@ -276,19 +276,19 @@ def step(params, x, state=None):
     i = dtype.type(1)
 
     # all steps at once
-    c_in = times(x, W_f.T, b_f)
-    c_in2 = times(x, W_z.T, b_z)
-    y_in = times(x, W_o.T, b_o)
+    f_in = times(x, W_f.T, b_f)
+    z_in = times(x, W_z.T, b_z)
+    o_in = times(x, W_o.T, b_o)
 
     c_prev = state["c"]
     for t in range(T):
         # c = z * i + c[t-1] * f
         c = (
-            np.tanh(y_prev[t] @ R_z.T + c_in2[t]) * i
-            + c_prev * sigmoid(c_prev * p_f + y_prev[t] @ R_f.T + c_in[t])
+            np.tanh(y_prev[t] @ R_z.T + z_in[t]) * i
+            + c_prev * sigmoid(c_prev * p_f + y_prev[t] @ R_f.T + f_in[t])
         )
         # y = tanh(c) * o
-        y[t] = np.tanh(c) * sigmoid(c * p_o + y_prev[t] @ R_o.T + y_in[t])
+        y[t] = np.tanh(c) * sigmoid(c * p_o + y_prev[t] @ R_o.T + o_in[t])
         c_prev = c
 
     state = {"c": c_prev.copy(), "y": y_rows[-1].copy()}
@@ -337,15 +337,12 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # all steps at once
     parts2 = times(x, parts)
     dot_W_zfo_x_x = times(dot_x, W_zfo)
-    dot_W_z_x = parts2[..., H:2 * H] + dot_W_zfo_x_x[..., :H]
-    dot_W_f_x = parts2[..., 3 * H:4 * H] + dot_W_zfo_x_x[..., H:2 * H]
-    dot_W_o_x = parts2[..., 5 * H:6 * H] + dot_W_zfo_x_x[..., 2 * H:3 * H]
     z_in = parts2[..., :H] + b_z
     f_in = parts2[..., 2 * H:3 * H] + b_f
-    dot_c_in = dot_W_z_x + dot_b_z
-    dot_c_in2 = dot_W_f_x + dot_b_f
+    dot_z_in = parts2[..., H:2 * H] + dot_W_zfo_x_x[..., :H] + dot_b_z
+    dot_f_in = parts2[..., 3 * H:4 * H] + dot_W_zfo_x_x[..., H:2 * H] + dot_b_f
     o_in = parts2[..., 4 * H:5 * H] + b_o
-    dot_y_in = dot_W_o_x + dot_b_o
+    dot_o_in = parts2[..., 5 * H:6 * H] + dot_W_zfo_x_x[..., 2 * H:3 * H] + dot_b_o
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
@@ -359,13 +356,13 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # c = z * i + c[t-1] * f
         c = z * i + c_prev * f
         dot_c = (
-            (parts4[..., H:2 * H] + dot_R_zfo_y_y_prev[..., :H] + dot_c_in[t]) * (1 - z**2) * i
+            (parts4[..., H:2 * H] + dot_R_zfo_y_y_prev[..., :H] + dot_z_in[t]) * (1 - z**2) * i
             + (
                 dot_c_prev * p_f
                 + parts4[..., 3 * H:4 * H]
                 + dot_R_zfo_y_y_prev[..., H:2 * H]
                 + dot_p_f * c_prev
-                + dot_c_in2[t]
+                + dot_f_in[t]
             )
             * c_prev
             * f
@@ -383,7 +380,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
                 + parts4[..., 5 * H:6 * H]
                 + dot_R_zfo_y_y_prev[..., 2 * H:3 * H]
                 + dot_p_o * c
-                + dot_y_in[t]
+                + dot_o_in[t]
             )
             * tanh_c
             * o
@@ -444,43 +441,39 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # all steps at once
     parts2 = times(x, parts)
     dot_W_zfo_x_x = times(dot_x, W_zfo)
-    dot_W_z_x = parts2[..., H:2 * H] + dot_W_zfo_x_x[..., :H]
-    dot_W_f_x = parts2[..., 3 * H:4 * H] + dot_W_zfo_x_x[..., H:2 * H]
-    dot_W_o_x = parts2[..., 5 * H:6 * H] + dot_W_zfo_x_x[..., 2 * H:3 * H]
-    dot_z_pre_in = dot_W_z_x + dot_b_z
+    dot_z_in = parts2[..., H:2 * H] + dot_W_zfo_x_x[..., :H] + dot_b_z
     z_in = parts2[..., :H] + b_z
-    dot_f_pre_in = dot_W_f_x + dot_b_f
+    dot_f_in = parts2[..., 3 * H:4 * H] + dot_W_zfo_x_x[..., H:2 * H] + dot_b_f
     f_in = parts2[..., 2 * H:3 * H] + b_f
-    dot_o_pre_in = dot_W_o_x + dot_b_o
+    dot_o_in = parts2[..., 5 * H:6 * H] + dot_W_zfo_x_x[..., 2 * H:3 * H] + dot_b_o
     o_in = parts2[..., 4 * H:5 * H] + b_o
 
     for t in range(T):
         parts4 = y_prev[t] @ parts3
         dot_R_zfo_y_y_prev = dot_y_prev[t] @ R_zfo
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zfo_y_y_prev[..., :H] + dot_z_pre_in[t]
+        dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zfo_y_y_prev[..., :H] + dot_z_in[t]
         z[t] = np.tanh(parts4[..., :H] + z_in[t])
-        dot_z = dot_z_pre[t] * (1 - z[t]**2)
         # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
         dot_f_pre[t] = (
             parts4[..., 3 * H:4 * H]
             + dot_R_zfo_y_y_prev[..., H:2 * H]
             + dot_p_f * c_prev[t]
             + dot_c_prev[t] * p_f
-            + dot_f_pre_in[t]
+            + dot_f_in[t]
         )
         f[t] = sigmoid(parts4[..., 2 * H:3 * H] + p_f * c_prev[t] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # c = z * i + c[t-1] * f
         c[t] = z[t] * i + c_prev[t] * f[t]
-        dot_c[t] = dot_z * i + dot_c_prev[t] * f[t] + dot_f[t] * c_prev[t]
+        dot_c[t] = dot_z_pre[t] * (1 - z[t]**2) * i + dot_c_prev[t] * f[t] + dot_f[t] * c_prev[t]
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
         dot_o_pre[t] = (
             parts4[..., 5 * H:6 * H]
             + dot_R_zfo_y_y_prev[..., 2 * H:3 * H]
             + dot_p_o * c[t]
             + dot_c[t] * p_o
-            + dot_o_pre_in[t]
+            + dot_o_in[t]
         )
         o[t] = sigmoid(parts4[..., 4 * H:5 * H] + p_o * c[t] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])

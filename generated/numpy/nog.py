@@ -172,10 +172,8 @@ def backward(params, tape, dy, dstate=None):
     d_y_next = dstate["y"]
     d_c_next = dstate["c"]
     for t in reversed(range(T)):
-        # through y = tanh(c) * o
-        d_y = dy[t] + d_y_next
         # through c = z * i + c[t-1] * f
-        d_c = d_c_next + d_y * dy_dc[t]
+        d_c = d_c_next + (dy[t] + d_y_next) * dy_dc[t]
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
         d_f_pre = d_c * dc_df_pre[t]
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
@@ -240,18 +238,18 @@ def infer(params, x, state=None):
     R_zif = np.ascontiguousarray(np.concatenate([R_z.T, R_i.T, R_f.T], axis=-1))
 
     # all steps at once
-    c_in3_in2_in = times(x, W_zif, b_zif)
-    c_in = c_in3_in2_in[..., 2 * H:3 * H]
-    c_in2 = c_in3_in2_in[..., H:2 * H]
-    c_in3 = c_in3_in2_in[..., :H]
+    zif_in = times(x, W_zif, b_zif)
+    f_in = zif_in[..., 2 * H:3 * H]
+    i_in = zif_in[..., H:2 * H]
+    z_in = zif_in[..., :H]
 
     c_prev = state["c"]
     for t in range(T):
         R_zif_y = y_prev[t] @ R_zif
         # c = z * i + c[t-1] * f
         c = (
-            np.tanh(R_zif_y[..., :H] + c_in3[t]) * sigmoid(R_zif_y[..., H:2 * H] + p_i * c_prev + c_in2[t])
-            + c_prev * sigmoid(c_prev * p_f + R_zif_y[..., 2 * H:3 * H] + c_in[t])
+            np.tanh(R_zif_y[..., :H] + z_in[t]) * sigmoid(R_zif_y[..., H:2 * H] + p_i * c_prev + i_in[t])
+            + c_prev * sigmoid(c_prev * p_f + R_zif_y[..., 2 * H:3 * H] + f_in[t])
         )
         # y = tanh(c) * o
         y[t] = np.tanh(c) * o
@@ -275,16 +273,16 @@ def step(params, x, state=None):
     o = dtype.type(1)
 
     # all steps at once
-    c_in = times(x, W_f.T, b_f)
-    c_in2 = times(x, W_i.T, b_i)
-    c_in3 = times(x, W_z.T, b_z)
+    f_in = times(x, W_f.T, b_f)
+    i_in = times(x, W_i.T, b_i)
+    z_in = times(x, W_z.T, b_z)
 
     c_prev = state["c"]
     for t in range(T):
         # c = z * i + c[t-1] * f
         c = (
-            np.tanh(y_prev[t] @ R_z.T + c_in3[t]) * sigmoid(y_prev[t] @ R_i.T + p_i * c_prev + c_in2[t])
-            + c_prev * sigmoid(c_prev * p_f + y_prev[t] @ R_f.T + c_in[t])
+            np.tanh(y_prev[t] @ R_z.T + z_in[t]) * sigmoid(y_prev[t] @ R_i.T + p_i * c_prev + i_in[t])
+            + c_prev * sigmoid(c_prev * p_f + y_prev[t] @ R_f.T + f_in[t])
         )
         # y = tanh(c) * o
         y[t] = np.tanh(c) * o
@@ -336,15 +334,12 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # all steps at once
     parts2 = times(x, parts)
     dot_W_zif_x_x = times(dot_x, W_zif)
-    dot_W_z_x = parts2[..., H:2 * H] + dot_W_zif_x_x[..., :H]
-    dot_W_i_x = parts2[..., 3 * H:4 * H] + dot_W_zif_x_x[..., H:2 * H]
-    dot_W_f_x = parts2[..., 5 * H:6 * H] + dot_W_zif_x_x[..., 2 * H:3 * H]
     z_in = parts2[..., :H] + b_z
     i_in = parts2[..., 2 * H:3 * H] + b_i
     f_in = parts2[..., 4 * H:5 * H] + b_f
-    dot_c_in = dot_W_z_x + dot_b_z
-    dot_c_in2 = dot_W_f_x + dot_b_f
-    dot_c_in3 = dot_W_i_x + dot_b_i
+    dot_z_in = parts2[..., H:2 * H] + dot_W_zif_x_x[..., :H] + dot_b_z
+    dot_f_in = parts2[..., 5 * H:6 * H] + dot_W_zif_x_x[..., 2 * H:3 * H] + dot_b_f
+    dot_i_in = parts2[..., 3 * H:4 * H] + dot_W_zif_x_x[..., H:2 * H] + dot_b_i
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
@@ -360,14 +355,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # c = z * i + c[t-1] * f
         c = z * i + c_prev * f
         dot_c = (
-            (parts4[..., H:2 * H] + dot_R_zif_y_y_prev[..., :H] + dot_c_in[t]) * (1 - z**2) * i
+            (parts4[..., H:2 * H] + dot_R_zif_y_y_prev[..., :H] + dot_z_in[t]) * (1 - z**2) * i
             + z
             * (
                 parts4[..., 3 * H:4 * H]
                 + dot_R_zif_y_y_prev[..., H:2 * H]
                 + dot_p_i * c_prev
                 + dot_c_prev * p_i
-                + dot_c_in3[t]
+                + dot_i_in[t]
             )
             * i
             * (1 - i)
@@ -376,7 +371,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
                 + c_prev * dot_p_f
                 + parts4[..., 5 * H:6 * H]
                 + dot_R_zif_y_y_prev[..., 2 * H:3 * H]
-                + dot_c_in2[t]
+                + dot_f_in[t]
             )
             * c_prev
             * f
@@ -441,21 +436,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # all steps at once
     parts2 = times(x, parts)
     dot_W_zif_x_x = times(dot_x, W_zif)
-    dot_W_z_x = parts2[..., H:2 * H] + dot_W_zif_x_x[..., :H]
-    dot_W_i_x = parts2[..., 3 * H:4 * H] + dot_W_zif_x_x[..., H:2 * H]
-    dot_W_f_x = parts2[..., 5 * H:6 * H] + dot_W_zif_x_x[..., 2 * H:3 * H]
-    dot_z_pre_in = dot_W_z_x + dot_b_z
+    dot_z_in = parts2[..., H:2 * H] + dot_W_zif_x_x[..., :H] + dot_b_z
     z_in = parts2[..., :H] + b_z
-    dot_i_pre_in = dot_W_i_x + dot_b_i
+    dot_i_in = parts2[..., 3 * H:4 * H] + dot_W_zif_x_x[..., H:2 * H] + dot_b_i
     i_in = parts2[..., 2 * H:3 * H] + b_i
-    dot_f_pre_in = dot_W_f_x + dot_b_f
+    dot_f_in = parts2[..., 5 * H:6 * H] + dot_W_zif_x_x[..., 2 * H:3 * H] + dot_b_f
     f_in = parts2[..., 4 * H:5 * H] + b_f
 
     for t in range(T):
         parts4 = y_prev[t] @ parts3
         dot_R_zif_y_y_prev = dot_y_prev[t] @ R_zif
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zif_y_y_prev[..., :H] + dot_z_pre_in[t]
+        dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zif_y_y_prev[..., :H] + dot_z_in[t]
         z[t] = np.tanh(parts4[..., :H] + z_in[t])
         dot_z[t] = dot_z_pre[t] * (1 - z[t]**2)
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
@@ -464,7 +456,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_R_zif_y_y_prev[..., H:2 * H]
             + dot_p_i * c_prev[t]
             + dot_c_prev[t] * p_i
-            + dot_i_pre_in[t]
+            + dot_i_in[t]
         )
         i[t] = sigmoid(parts4[..., 2 * H:3 * H] + p_i * c_prev[t] + i_in[t])
         dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
@@ -474,7 +466,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_R_zif_y_y_prev[..., 2 * H:3 * H]
             + dot_p_f * c_prev[t]
             + dot_c_prev[t] * p_f
-            + dot_f_pre_in[t]
+            + dot_f_in[t]
         )
         f[t] = sigmoid(parts4[..., 4 * H:5 * H] + p_f * c_prev[t] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
@@ -483,9 +475,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_c[t] = dot_z[t] * i[t] + dot_i[t] * z[t] + dot_c_prev[t] * f[t] + dot_f[t] * c_prev[t]
         # y = tanh(c) * o
         tanh_c[t] = np.tanh(c[t])
-        dot_tanh_c = dot_c[t] * (1 - tanh_c[t]**2)
         y[t] = tanh_c[t] * o
-        dot_y[t] = dot_tanh_c * o
+        dot_y[t] = dot_c[t] * (1 - tanh_c[t]**2) * o
     d_parts_pre = np.empty((T, B, 6 * H), dtype)
     parts = np.concatenate([W_z.T, dot_W_z.T, W_i.T, dot_W_i.T, W_f.T, dot_W_f.T], axis=-1)
     parts3 = np.concatenate([R_z.T, dot_R_z.T, R_i.T, dot_R_i.T, R_f.T, dot_R_f.T], axis=-1)
@@ -506,8 +497,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_c_next = dstate["c"]
     for t in reversed(range(T)):
         # through y = tanh(c) * o
-        d_dot_y = dy[t] + d_dot_y_next
-        d_dot_tanh_c = d_dot_y * o
+        d_dot_tanh_c = (dy[t] + d_dot_y_next) * o
         # through c = z * i + c[t-1] * f
         d_dot_c = d_dot_c_next + d_dot_tanh_c * ddot_tanh_c_ddot_c[t]
         d_c = d_c_next + (d_dot_tanh_c * ddot_tanh_c_dc[t] + d_y_next * o) * ddot_tanh_c_ddot_c[t]

@@ -518,9 +518,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
 
     # all steps at once
     parts = times(x, dot_W_h2)
-    dot_W_h_x = parts[..., H:2 * H] + times(dot_x, W_h.T)
     h_in = parts[..., :H] + b_h
-    dot_h_in = dot_W_h_x + dot_b_h
+    dot_h_in = parts[..., H:2 * H] + times(dot_x, W_h.T) + dot_b_h
 
     M_prev = state["M"]
     dot_M_prev = dot_state["M"]
@@ -716,14 +715,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
 
     # all steps at once
     parts = times(x, dot_W_h2)
-    dot_W_h_x = parts[..., H:2 * H] + times(dot_x, W_h.T)
-    dot_h_pre_in = dot_W_h_x + dot_b_h
+    dot_h_in = parts[..., H:2 * H] + times(dot_x, W_h.T) + dot_b_h
     h_in = parts[..., :H] + b_h
 
     for t in range(T):
         parts2 = r_prev[t] @ dot_U_h2
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        dot_h_pre[t] = parts2[..., H:2 * H] + dot_r_prev[t] @ U_h.T + dot_h_pre_in[t]
+        dot_h_pre[t] = parts2[..., H:2 * H] + dot_r_prev[t] @ U_h.T + dot_h_in[t]
         h[t] = np.tanh(parts2[..., :H] + h_in[t])
         dot_h[t] = dot_h_pre[t] * (1 - h[t]**2)
         parts4 = h[t] @ parts3

@@ -151,9 +151,9 @@ def backward(params, tape, dy, dstate=None):
     d_z_phi_q = -np.einsum("tbh,tbh->tb", dy, S_phi_q) / z_phi_q**2
     d_S_phi_q = dy / z_phi_q[:, :, None]
     d_phi_q_pre = (np.einsum("tbh,tbhm->tbm", d_S_phi_q, S) + d_z_phi_q[:, :, None] * z) * phi_q
-    d_max_a = -d_phi_q_pre.sum(axis=2)
+    d_max_a_phi_q_pre = d_phi_q_pre.sum(axis=2)
     d_q_q_phi_q_pre = d_phi_q_pre.sum(axis=2)
-    d_a = d_max_a[:, :, None] * a_argmax + d_phi_q_pre
+    d_a = d_phi_q_pre - d_max_a_phi_q_pre[:, :, None] * a_argmax
     d_W_q_x = (times(d_a, Omega) - d_q_q_phi_q_pre[:, :, None] * q) / D**0.25
     d_x_W_q_x = times(d_W_q_x, W_q)
     dz_dz = d_z_phi_q[:, :, None] * phi_q
@@ -453,12 +453,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
         * phi_q
     )
-    d_dot_max_a = -d_dot_phi_q_pre.sum(axis=2)
-    d_max_a = -d_phi_q_pre.sum(axis=2)
+    d_dot_max_a_dot_phi_q_pre = d_dot_phi_q_pre.sum(axis=2)
+    d_max_a_phi_q_pre = d_phi_q_pre.sum(axis=2)
     d_dot_q_q = -0.5 * (d_dot_phi_q_pre.sum(axis=2))
     d_q_q_phi_q_pre = d_phi_q_pre.sum(axis=2)
-    d_dot_a = d_dot_max_a[:, :, None] * a_argmax + d_dot_phi_q_pre
-    d_a = d_max_a[:, :, None] * a_argmax + d_phi_q_pre
+    d_dot_a = d_dot_phi_q_pre - d_dot_max_a_dot_phi_q_pre[:, :, None] * a_argmax
+    d_a = d_phi_q_pre - d_max_a_phi_q_pre[:, :, None] * a_argmax
     d_dot_W_q_x = (times(d_dot_a, Omega) + 2 * d_dot_q_q[:, :, None] * q) / D**0.25
     d_W_q_x = (
         (

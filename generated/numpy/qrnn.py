@@ -185,10 +185,9 @@ def infer(params, x, state=None):
 
     # all steps at once
     x_now[:] = x
-    z = np.tanh(times(x_prev, V_z.T) + times(x, W_z.T))
     f = sigmoid(times(x_prev, V_f.T) + times(x, W_f.T))
     o = sigmoid(times(x_prev, V_o.T) + times(x, W_o.T))
-    c_in = (1 - f) * z
+    c_in = (1 - f) * np.tanh(times(x_prev, V_z.T) + times(x, W_z.T))
 
     for t in range(T):
         # c = f * c[t-1] + (1 - f) * z
@@ -214,10 +213,9 @@ def step(params, x, state=None):
 
     # all steps at once
     x_now[:] = x
-    z = np.tanh(times(x_prev, V_z.T) + times(x, W_z.T))
     f = sigmoid(times(x_prev, V_f.T) + times(x, W_f.T))
     o = sigmoid(times(x_prev, V_o.T) + times(x, W_o.T))
-    c_in = (1 - f) * z
+    c_in = (1 - f) * np.tanh(times(x_prev, V_z.T) + times(x, W_z.T))
 
     for t in range(T):
         # c = f * c[t-1] + (1 - f) * z
@@ -258,15 +256,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     f = sigmoid(times(x_prev, V_f.T) + times(x, W_f.T))
     o = sigmoid(times(x_prev, V_o.T) + times(x, W_o.T))
     dot_x_now[:] = dot_x
-    dot_z = (
-        (
-            times(x_prev, dot_V_z.T)
-            + times(dot_x_prev, V_z.T)
-            + times(x, dot_W_z.T)
-            + times(dot_x, W_z.T)
-        )
-        * (1 - z**2)
-    )
     dot_f = (
         (
             times(x_prev, dot_V_f.T)
@@ -288,7 +277,16 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         * (1 - o)
     )
     c_in = (1 - f) * z
-    dot_c_in = dot_z * (1 - f)
+    dot_c_in = (
+        (
+            times(x_prev, dot_V_z.T)
+            + times(dot_x_prev, V_z.T)
+            + times(x, dot_W_z.T)
+            + times(dot_x, W_z.T)
+        )
+        * (1 - z**2)
+        * (1 - f)
+    )
 
     for t in range(T):
         # c = f * c[t-1] + (1 - f) * z

@@ -205,14 +205,14 @@ def infer(params, x, state=None):
     # all steps at once
     g_W_i_x_W_f_x = times(x, W_cif)
     g = g_W_i_x_W_f_x[..., :H]
-    c_in = g_W_i_x_W_f_x[..., 2 * H:3 * H] + b_f
-    c_in2 = g_W_i_x_W_f_x[..., H:2 * H] + b_i
+    f_in = g_W_i_x_W_f_x[..., 2 * H:3 * H] + b_f
+    i_in = g_W_i_x_W_f_x[..., H:2 * H] + b_i
 
     c_prev = state["c"]
     for t in range(T):
         U_if_h = h_prev[t] @ U_if
         # c = i * g + f * c[t-1]
-        c = sigmoid(U_if_h[..., :H] + c_in2[t]) * g[t] + sigmoid(U_if_h[..., H:2 * H] + c_in[t]) * c_prev
+        c = sigmoid(U_if_h[..., :H] + i_in[t]) * g[t] + sigmoid(U_if_h[..., H:2 * H] + f_in[t]) * c_prev
         # h = tanh(c)
         h[t] = np.tanh(c)
         c_prev = c
@@ -233,13 +233,13 @@ def step(params, x, state=None):
 
     # all steps at once
     g = times(x, W_c.T)
-    c_in = times(x, W_f.T, b_f)
-    c_in2 = times(x, W_i.T, b_i)
+    f_in = times(x, W_f.T, b_f)
+    i_in = times(x, W_i.T, b_i)
 
     c_prev = state["c"]
     for t in range(T):
         # c = i * g + f * c[t-1]
-        c = sigmoid(h_prev[t] @ U_i.T + c_in2[t]) * g[t] + sigmoid(h_prev[t] @ U_f.T + c_in[t]) * c_prev
+        c = sigmoid(h_prev[t] @ U_i.T + i_in[t]) * g[t] + sigmoid(h_prev[t] @ U_f.T + f_in[t]) * c_prev
         # h = tanh(c)
         h[t] = np.tanh(c)
         c_prev = c
@@ -283,12 +283,10 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     g = parts2[..., :H]
     dot_g_W_i_x_W_f_x_x = times(dot_x, W_cif)
     dot_g = parts2[..., H:2 * H] + dot_g_W_i_x_W_f_x_x[..., :H]
-    dot_W_i_x = parts2[..., 3 * H:4 * H] + dot_g_W_i_x_W_f_x_x[..., H:2 * H]
-    dot_W_f_x = parts2[..., 5 * H:6 * H] + dot_g_W_i_x_W_f_x_x[..., 2 * H:3 * H]
     i_in = parts2[..., 2 * H:3 * H] + b_i
     f_in = parts2[..., 4 * H:5 * H] + b_f
-    dot_c_in = dot_W_f_x + dot_b_f
-    dot_c_in2 = dot_W_i_x + dot_b_i
+    dot_f_in = parts2[..., 5 * H:6 * H] + dot_g_W_i_x_W_f_x_x[..., 2 * H:3 * H] + dot_b_f
+    dot_i_in = parts2[..., 3 * H:4 * H] + dot_g_W_i_x_W_f_x_x[..., H:2 * H] + dot_b_i
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
@@ -302,9 +300,9 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # c = i * g + f * c[t-1]
         c = i * g[t] + f * c_prev
         dot_c = (
-            (parts4[..., H:2 * H] + dot_U_if_h_h_prev[..., :H] + dot_c_in2[t]) * i * (1 - i) * g[t]
+            (parts4[..., H:2 * H] + dot_U_if_h_h_prev[..., :H] + dot_i_in[t]) * i * (1 - i) * g[t]
             + i * dot_g[t]
-            + (parts4[..., 3 * H:4 * H] + dot_U_if_h_h_prev[..., H:2 * H] + dot_c_in[t])
+            + (parts4[..., 3 * H:4 * H] + dot_U_if_h_h_prev[..., H:2 * H] + dot_f_in[t])
             * f
             * (1 - f)
             * c_prev
@@ -352,22 +350,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # all steps at once
     g = times(x, W_c.T)
     dot_g = times(x, dot_W_c.T) + times(dot_x, W_c.T)
-    dot_W_i_x = times(x, dot_W_i.T) + times(dot_x, W_i.T)
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
-    dot_i_pre_in = dot_W_i_x + dot_b_i
+    dot_i_in = times(x, dot_W_i.T) + times(dot_x, W_i.T) + dot_b_i
     i_in = times(x, W_i.T, b_i)
-    dot_f_pre_in = dot_W_f_x + dot_b_f
+    dot_f_in = times(x, dot_W_f.T) + times(dot_x, W_f.T) + dot_b_f
     f_in = times(x, W_f.T, b_f)
 
     for t in range(T):
         parts2 = h_prev[t] @ parts
         dot_U_if_h_h_prev = dot_h_prev[t] @ U_if
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        dot_i_pre[t] = parts2[..., H:2 * H] + dot_U_if_h_h_prev[..., :H] + dot_i_pre_in[t]
+        dot_i_pre[t] = parts2[..., H:2 * H] + dot_U_if_h_h_prev[..., :H] + dot_i_in[t]
         i[t] = sigmoid(parts2[..., :H] + i_in[t])
         dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        dot_f_pre[t] = parts2[..., 3 * H:4 * H] + dot_U_if_h_h_prev[..., H:2 * H] + dot_f_pre_in[t]
+        dot_f_pre[t] = parts2[..., 3 * H:4 * H] + dot_U_if_h_h_prev[..., H:2 * H] + dot_f_in[t]
         f[t] = sigmoid(parts2[..., 2 * H:3 * H] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # c = i * g + f * c[t-1]

@@ -213,10 +213,8 @@ def backward(params, tape, dy, dstate=None):
         * np.sin(C_pre)
     )
     d_v = np.einsum("tbhk,tbk->tbh", d_S_a, S_a_arg1) + np.einsum("tbhk,tbk->tbh", d_S_b, S_b_arg1)
-    d_k_b = d_S_b_arg1 * C[:, None] - d_S_a_arg1 * D[:, None]
-    d_W_kb_x = d_k_b / k_a_sqrt
-    d_k_a = d_S_a_arg1 * C[:, None] + d_S_b_arg1 * D[:, None]
-    d_W_ka_x = d_k_a / k_a_sqrt
+    d_W_kb_x = (d_S_b_arg1 * C[:, None] - d_S_a_arg1 * D[:, None]) / k_a_sqrt
+    d_W_ka_x = (d_S_a_arg1 * C[:, None] + d_S_b_arg1 * D[:, None]) / k_a_sqrt
     d_x = d_x_q_a + d_x_q_b + times(d_W_ka_x, W_ka) + times(d_W_kb_x, W_kb) + times(d_v, W_v)
     d_W_qa = outer_sum(d_q_a, x)
     d_W_qb = outer_sum(d_q_b, x)
@@ -457,12 +455,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_q_a = times(x, dot_W_qa.T) + times(dot_x, W_qa.T)
     q_b = times(x, W_qb.T)
     dot_q_b = times(x, dot_W_qb.T) + times(dot_x, W_qb.T)
-    dot_W_ka_x = times(x, dot_W_ka.T) + times(dot_x, W_ka.T)
     k_a = times(x, W_ka.T) / k_a_sqrt
-    dot_k_a = dot_W_ka_x / k_a_sqrt
-    dot_W_kb_x = times(x, dot_W_kb.T) + times(dot_x, W_kb.T)
+    dot_k_a = (times(x, dot_W_ka.T) + times(dot_x, W_ka.T)) / k_a_sqrt
     k_b = times(x, W_kb.T) / k_a_sqrt
-    dot_k_b = dot_W_kb_x / k_a_sqrt
+    dot_k_b = (times(x, dot_W_kb.T) + times(dot_x, W_kb.T)) / k_a_sqrt
     v = times(x, W_v.T)
     dot_v = times(x, dot_W_v.T) + times(dot_x, W_v.T)
     C_pre = steps[:, None] * theta
@@ -568,18 +564,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_S_b_arg1 = np.einsum("tbhk,tbh->tbk", d_S_b, v) + np.einsum("tbhk,tbh->tbk", d_dot_S_b, dot_v)
     d_dot_S_a_arg1 = np.einsum("tbhk,tbh->tbk", d_dot_S_a, v)
     d_S_a_arg1 = np.einsum("tbhk,tbh->tbk", d_S_a, v) + np.einsum("tbhk,tbh->tbk", d_dot_S_a, dot_v)
-    d_dot_D = (
-        np.einsum("tbk,tbk->tk", d_dot_S_b_arg1, k_a)
-        - np.einsum("tbk,tbk->tk", d_dot_S_a_arg1, k_b)
-        - d_dot_D_dot_y_arg
-        + d_dot_D_dot_y_arg2
-    )
-    d_dot_C = (
-        np.einsum("tbk,tbk->tk", d_dot_S_a_arg1, k_a)
-        + np.einsum("tbk,tbk->tk", d_dot_S_b_arg1, k_b)
-        + d_dot_C_dot_y_arg
-        + d_dot_C_dot_y_arg2
-    )
     d_C_pre = (
         np.cos(C_pre)
         * (
@@ -603,8 +587,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + d_C_dot_y_arg2
         )
         * np.sin(C_pre)
-        - np.cos(C_pre) * d_dot_C * dot_C_pre
-        - np.sin(C_pre) * dot_C_pre * d_dot_D
+        - np.cos(C_pre)
+        * (
+            np.einsum("tbk,tbk->tk", d_dot_S_a_arg1, k_a)
+            + np.einsum("tbk,tbk->tk", d_dot_S_b_arg1, k_b)
+            + d_dot_C_dot_y_arg
+            + d_dot_C_dot_y_arg2
+        )
+        * dot_C_pre
+        - np.sin(C_pre)
+        * dot_C_pre
+        * (
+            np.einsum("tbk,tbk->tk", d_dot_S_b_arg1, k_a)
+            - np.einsum("tbk,tbk->tk", d_dot_S_a_arg1, k_b)
+            - d_dot_D_dot_y_arg
+            + d_dot_D_dot_y_arg2
+        )
     )
     d_dot_v = (
         np.einsum("tbhk,tbk->tbh", d_dot_S_a, S_a_arg1)
@@ -616,24 +614,26 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         + np.einsum("tbhk,tbk->tbh", d_S_b, S_b_arg1)
         + np.einsum("tbhk,tbk->tbh", d_dot_S_b, dot_S_b_arg1)
     )
-    d_dot_k_b = d_dot_S_b_arg1 * C[:, None] - d_dot_S_a_arg1 * D[:, None]
-    d_k_b = (
-        d_S_b_arg1 * C[:, None]
-        - d_S_a_arg1 * D[:, None]
-        - d_dot_S_a_arg1 * dot_D[:, None]
-        + d_dot_S_b_arg1 * dot_C[:, None]
+    d_dot_W_kb_x = (d_dot_S_b_arg1 * C[:, None] - d_dot_S_a_arg1 * D[:, None]) / k_a_sqrt
+    d_W_kb_x = (
+        (
+            d_S_b_arg1 * C[:, None]
+            - d_S_a_arg1 * D[:, None]
+            - d_dot_S_a_arg1 * dot_D[:, None]
+            + d_dot_S_b_arg1 * dot_C[:, None]
+        )
+        / k_a_sqrt
     )
-    d_dot_W_kb_x = d_dot_k_b / k_a_sqrt
-    d_W_kb_x = d_k_b / k_a_sqrt
-    d_dot_k_a = d_dot_S_a_arg1 * C[:, None] + d_dot_S_b_arg1 * D[:, None]
-    d_k_a = (
-        d_S_a_arg1 * C[:, None]
-        + d_dot_S_a_arg1 * dot_C[:, None]
-        + d_S_b_arg1 * D[:, None]
-        + d_dot_S_b_arg1 * dot_D[:, None]
+    d_dot_W_ka_x = (d_dot_S_a_arg1 * C[:, None] + d_dot_S_b_arg1 * D[:, None]) / k_a_sqrt
+    d_W_ka_x = (
+        (
+            d_S_a_arg1 * C[:, None]
+            + d_dot_S_a_arg1 * dot_C[:, None]
+            + d_S_b_arg1 * D[:, None]
+            + d_dot_S_b_arg1 * dot_D[:, None]
+        )
+        / k_a_sqrt
     )
-    d_dot_W_ka_x = d_dot_k_a / k_a_sqrt
-    d_W_ka_x = d_k_a / k_a_sqrt
     d_x = (
         d_x_q_a
         + d_x_dot_q_a_W_qa

@@ -246,11 +246,10 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # all steps at once
     parts = times(x, B_dot_B_A_dot_A)
     dot_BA_x_x = times(dot_x, BA)
-    dot_B_x = parts[..., S:2 * S] + dot_BA_x_x[..., :S]
     A_x = parts[..., 2 * S:2 * S + H]
     dot_A_x = parts[..., 2 * S + H:2 * S + 2 * H] + dot_BA_x_x[..., S:S + H]
     s_in = (1 - alpha) * parts[..., :S]
-    dot_s_in = dot_B_x * (1 - alpha)
+    dot_s_in = (parts[..., S:2 * S] + dot_BA_x_x[..., :S]) * (1 - alpha)
 
     for t in range(T):
         # s = (1 - alpha) * (B @ x) + alpha * s[t-1]
@@ -312,11 +311,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # all steps at once
     parts = times(x, B_dot_B_A_dot_A)
     dot_BA_x_x = times(dot_x, BA)
-    dot_B_x = parts[..., S:2 * S] + dot_BA_x_x[..., :S]
     A_x = parts[..., 2 * S:2 * S + H]
     dot_A_x = parts[..., 2 * S + H:2 * S + 2 * H] + dot_BA_x_x[..., S:S + H]
     s_in = (1 - alpha) * parts[..., :S]
-    dot_s_in = dot_B_x * (1 - alpha)
+    dot_s_in = (parts[..., S:2 * S] + dot_BA_x_x[..., :S]) * (1 - alpha)
 
     for t in range(T):
         # s = (1 - alpha) * (B @ x) + alpha * s[t-1]

@@ -142,8 +142,8 @@ def forward(params, x, state=None):
     W_zoif_x = times(x, W_zoif)
     z_in = W_zoif_x[..., :H] + b_z
     o_in = W_zoif_x[..., H:2 * H] + b_o
-    log_i_in = W_zoif_x[..., 2 * H:3 * H] + b_i
-    log_f_pre_in = -W_zoif_x[..., 3 * H:4 * H] - b_f
+    i_in = W_zoif_x[..., 2 * H:3 * H] + b_i
+    f_in = -W_zoif_x[..., 3 * H:4 * H] - b_f
 
     for t in range(T):
         R_zoif_h = h_prev[t] @ R_zoif
@@ -152,9 +152,9 @@ def forward(params, x, state=None):
         # o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
         o[t] = sigmoid(R_zoif_h[..., H:2 * H] + o_in[t])
         # log_i = W_i @ x + R_i @ h[t-1] + b_i
-        log_i[t] = R_zoif_h[..., 2 * H:3 * H] + log_i_in[t]
+        log_i[t] = R_zoif_h[..., 2 * H:3 * H] + i_in[t]
         # log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
-        log_f_pre = log_f_pre_in[t] - R_zoif_h[..., 3 * H:4 * H]
+        log_f_pre = f_in[t] - R_zoif_h[..., 3 * H:4 * H]
         log_f_softplus[t] = np.log1p(np.exp(-np.abs(log_f_pre))) + np.maximum(log_f_pre, 0)
         log_f = -log_f_softplus[t]
         # m = max(log_f + m[t-1], log_i)
@@ -307,10 +307,10 @@ def infer(params, x, state=None):
 
     # all steps at once
     W_zoif_x = times(x, W_zoif)
-    log_i_in = W_zoif_x[..., 2 * H:3 * H] + b_i
-    log_f_pre_in = -W_zoif_x[..., 3 * H:4 * H] - b_f
-    c_in = W_zoif_x[..., :H] + b_z
-    h_in = W_zoif_x[..., H:2 * H] + b_o
+    i_in = W_zoif_x[..., 2 * H:3 * H] + b_i
+    f_in = -W_zoif_x[..., 3 * H:4 * H] - b_f
+    z_in = W_zoif_x[..., :H] + b_z
+    o_in = W_zoif_x[..., H:2 * H] + b_o
 
     c_prev = state["c"]
     n_prev = state["n"]
@@ -318,9 +318,9 @@ def infer(params, x, state=None):
     for t in range(T):
         R_zoif_h = h_prev[t] @ R_zoif
         # log_i = W_i @ x + R_i @ h[t-1] + b_i
-        log_i = R_zoif_h[..., 2 * H:3 * H] + log_i_in[t]
+        log_i = R_zoif_h[..., 2 * H:3 * H] + i_in[t]
         # log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
-        log_f_pre = log_f_pre_in[t] - R_zoif_h[..., 3 * H:4 * H]
+        log_f_pre = f_in[t] - R_zoif_h[..., 3 * H:4 * H]
         log_f = -np.log1p(np.exp(-np.abs(log_f_pre))) - np.maximum(log_f_pre, 0)
         # m = max(log_f + m[t-1], log_i)
         m = np.maximum(log_f + m_prev, log_i)
@@ -329,11 +329,11 @@ def infer(params, x, state=None):
         # f = exp(log_f + m[t-1] - m)
         f = np.exp(log_f + m_prev - m)
         # c = f * c[t-1] + i * z
-        c = f * c_prev + i * np.tanh(R_zoif_h[..., :H] + c_in[t])
+        c = f * c_prev + i * np.tanh(R_zoif_h[..., :H] + z_in[t])
         # n = f * n[t-1] + i
         n = f * n_prev + i
         # h = o * c / n
-        h[t] = sigmoid(R_zoif_h[..., H:2 * H] + h_in[t]) * c / n
+        h[t] = sigmoid(R_zoif_h[..., H:2 * H] + o_in[t]) * c / n
         c_prev, n_prev, m_prev = c, n, m
 
     last = {
@@ -357,19 +357,19 @@ def step(params, x, state=None):
     h_rows, h_prev, h = carried(state["h"], T)
 
     # all steps at once
-    log_i_in = times(x, W_i.T, b_i)
-    log_f_pre_in = -times(x, W_f.T) - b_f
-    c_in = times(x, W_z.T, b_z)
-    h_in = times(x, W_o.T, b_o)
+    i_in = times(x, W_i.T, b_i)
+    f_in = -times(x, W_f.T) - b_f
+    z_in = times(x, W_z.T, b_z)
+    o_in = times(x, W_o.T, b_o)
 
     c_prev = state["c"]
     n_prev = state["n"]
     m_prev = state["m"]
     for t in range(T):
         # log_i = W_i @ x + R_i @ h[t-1] + b_i
-        log_i = h_prev[t] @ R_i.T + log_i_in[t]
+        log_i = h_prev[t] @ R_i.T + i_in[t]
         # log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
-        log_f_pre = log_f_pre_in[t] - h_prev[t] @ R_f.T
+        log_f_pre = f_in[t] - h_prev[t] @ R_f.T
         log_f = -np.log1p(np.exp(-np.abs(log_f_pre))) - np.maximum(log_f_pre, 0)
         # m = max(log_f + m[t-1], log_i)
         m = np.maximum(log_f + m_prev, log_i)
@@ -378,11 +378,11 @@ def step(params, x, state=None):
         # f = exp(log_f + m[t-1] - m)
         f = np.exp(log_f + m_prev - m)
         # c = f * c[t-1] + i * z
-        c = f * c_prev + i * np.tanh(h_prev[t] @ R_z.T + c_in[t])
+        c = f * c_prev + i * np.tanh(h_prev[t] @ R_z.T + z_in[t])
         # n = f * n[t-1] + i
         n = f * n_prev + i
         # h = o * c / n
-        h[t] = sigmoid(h_prev[t] @ R_o.T + h_in[t]) * c / n
+        h[t] = sigmoid(h_prev[t] @ R_o.T + o_in[t]) * c / n
         c_prev, n_prev, m_prev = c, n, m
 
     state = {
@@ -444,18 +444,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # all steps at once
     parts2 = times(x, parts)
     dot_W_zoif_x_x = times(dot_x, W_zoif)
-    dot_W_z_x = parts2[..., H:2 * H] + dot_W_zoif_x_x[..., :H]
-    dot_W_o_x = parts2[..., 3 * H:4 * H] + dot_W_zoif_x_x[..., H:2 * H]
-    dot_W_i_x = parts2[..., 5 * H:6 * H] + dot_W_zoif_x_x[..., 2 * H:3 * H]
-    dot_W_f_x = parts2[..., 7 * H:8 * H] + dot_W_zoif_x_x[..., 3 * H:4 * H]
     z_in = parts2[..., :H] + b_z
     o_in = parts2[..., 2 * H:3 * H] + b_o
-    log_i_in = parts2[..., 4 * H:5 * H] + b_i
-    dot_log_i_in = dot_W_i_x + dot_b_i
-    log_f_pre_in = -parts2[..., 6 * H:7 * H] - b_f
-    dot_log_f_in = -dot_W_f_x - dot_b_f
-    dot_c_in = dot_W_z_x + dot_b_z
-    dot_h_in = dot_W_o_x + dot_b_o
+    i_in = parts2[..., 4 * H:5 * H] + b_i
+    dot_i_in = parts2[..., 5 * H:6 * H] + dot_W_zoif_x_x[..., 2 * H:3 * H] + dot_b_i
+    f_in = -parts2[..., 6 * H:7 * H] - b_f
+    dot_f_in = -parts2[..., 7 * H:8 * H] - dot_W_zoif_x_x[..., 3 * H:4 * H] - dot_b_f
+    dot_z_in = parts2[..., H:2 * H] + dot_W_zoif_x_x[..., :H] + dot_b_z
+    dot_o_in = parts2[..., 3 * H:4 * H] + dot_W_zoif_x_x[..., H:2 * H] + dot_b_o
 
     c_prev = state["c"]
     n_prev = state["n"]
@@ -471,14 +467,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
         o = sigmoid(parts4[..., 2 * H:3 * H] + o_in[t])
         # log_i = W_i @ x + R_i @ h[t-1] + b_i
-        log_i = parts4[..., 4 * H:5 * H] + log_i_in[t]
-        dot_log_i = parts4[..., 5 * H:6 * H] + dot_R_zoif_h_h_prev[..., 2 * H:3 * H] + dot_log_i_in[t]
+        log_i = parts4[..., 4 * H:5 * H] + i_in[t]
+        dot_log_i = parts4[..., 5 * H:6 * H] + dot_R_zoif_h_h_prev[..., 2 * H:3 * H] + dot_i_in[t]
         # log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
-        log_f_pre = log_f_pre_in[t] - parts4[..., 6 * H:7 * H]
+        log_f_pre = f_in[t] - parts4[..., 6 * H:7 * H]
         log_f_softplus = np.log1p(np.exp(-np.abs(log_f_pre))) + np.maximum(log_f_pre, 0)
         log_f = -log_f_softplus
         dot_log_f = (
-            (dot_log_f_in[t] - parts4[..., 7 * H:8 * H] - dot_R_zoif_h_h_prev[..., 3 * H:4 * H])
+            (dot_f_in[t] - parts4[..., 7 * H:8 * H] - dot_R_zoif_h_h_prev[..., 3 * H:4 * H])
             * np.expm1(-log_f_softplus)
         )
         # m = max(log_f + m[t-1], log_i)
@@ -500,7 +496,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
             dot_f * c_prev
             + dot_c_prev * f
             + dot_i * z
-            + (parts4[..., H:2 * H] + dot_R_zoif_h_h_prev[..., :H] + dot_c_in[t]) * (1 - z**2) * i
+            + (parts4[..., H:2 * H] + dot_R_zoif_h_h_prev[..., :H] + dot_z_in[t]) * (1 - z**2) * i
         )
         # n = f * n[t-1] + i
         n = f * n_prev + i
@@ -508,7 +504,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # h = o * c / n
         h[t] = o * c / n
         dot_h[t] = (
-            (parts4[..., 3 * H:4 * H] + dot_R_zoif_h_h_prev[..., H:2 * H] + dot_h_in[t])
+            (parts4[..., 3 * H:4 * H] + dot_R_zoif_h_h_prev[..., H:2 * H] + dot_o_in[t])
             * o
             * (1 - o)
             * c
@@ -594,38 +590,32 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # all steps at once
     parts2 = times(x, parts)
     dot_W_zoif_x_x = times(dot_x, W_zoif)
-    dot_W_z_x = parts2[..., H:2 * H] + dot_W_zoif_x_x[..., :H]
-    dot_W_o_x = parts2[..., 3 * H:4 * H] + dot_W_zoif_x_x[..., H:2 * H]
-    dot_W_i_x = parts2[..., 5 * H:6 * H] + dot_W_zoif_x_x[..., 2 * H:3 * H]
-    dot_W_f_x = parts2[..., 7 * H:8 * H] + dot_W_zoif_x_x[..., 3 * H:4 * H]
-    dot_z_pre_in = dot_W_z_x + dot_b_z
+    dot_z_in = parts2[..., H:2 * H] + dot_W_zoif_x_x[..., :H] + dot_b_z
     z_in = parts2[..., :H] + b_z
-    dot_o_pre_in = dot_W_o_x + dot_b_o
+    dot_o_in = parts2[..., 3 * H:4 * H] + dot_W_zoif_x_x[..., H:2 * H] + dot_b_o
     o_in = parts2[..., 2 * H:3 * H] + b_o
-    log_i_in = parts2[..., 4 * H:5 * H] + b_i
-    dot_log_i_in = dot_W_i_x + dot_b_i
-    log_f_pre_in = -parts2[..., 6 * H:7 * H] - b_f
-    dot_log_f_pre_in = -dot_W_f_x - dot_b_f
+    i_in = parts2[..., 4 * H:5 * H] + b_i
+    dot_i_in = parts2[..., 5 * H:6 * H] + dot_W_zoif_x_x[..., 2 * H:3 * H] + dot_b_i
+    f_in = -parts2[..., 6 * H:7 * H] - b_f
+    dot_f_in = -parts2[..., 7 * H:8 * H] - dot_W_zoif_x_x[..., 3 * H:4 * H] - dot_b_f
 
     for t in range(T):
         parts4 = h_prev[t] @ parts3
         dot_R_zoif_h_h_prev = dot_h_prev[t] @ R_zoif
         # z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-        dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zoif_h_h_prev[..., :H] + dot_z_pre_in[t]
+        dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zoif_h_h_prev[..., :H] + dot_z_in[t]
         z[t] = np.tanh(parts4[..., :H] + z_in[t])
         dot_z[t] = dot_z_pre[t] * (1 - z[t]**2)
         # o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-        dot_o_pre[t] = parts4[..., 3 * H:4 * H] + dot_R_zoif_h_h_prev[..., H:2 * H] + dot_o_pre_in[t]
+        dot_o_pre[t] = parts4[..., 3 * H:4 * H] + dot_R_zoif_h_h_prev[..., H:2 * H] + dot_o_in[t]
         o[t] = sigmoid(parts4[..., 2 * H:3 * H] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # log_i = W_i @ x + R_i @ h[t-1] + b_i
-        log_i[t] = parts4[..., 4 * H:5 * H] + log_i_in[t]
-        dot_log_i = parts4[..., 5 * H:6 * H] + dot_R_zoif_h_h_prev[..., 2 * H:3 * H] + dot_log_i_in[t]
+        log_i[t] = parts4[..., 4 * H:5 * H] + i_in[t]
+        dot_log_i = parts4[..., 5 * H:6 * H] + dot_R_zoif_h_h_prev[..., 2 * H:3 * H] + dot_i_in[t]
         # log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
-        log_f_pre = log_f_pre_in[t] - parts4[..., 6 * H:7 * H]
-        dot_log_f_pre[t] = (
-            dot_log_f_pre_in[t] - parts4[..., 7 * H:8 * H] - dot_R_zoif_h_h_prev[..., 3 * H:4 * H]
-        )
+        log_f_pre = f_in[t] - parts4[..., 6 * H:7 * H]
+        dot_log_f_pre[t] = dot_f_in[t] - parts4[..., 7 * H:8 * H] - dot_R_zoif_h_h_prev[..., 3 * H:4 * H]
         log_f_softplus[t] = np.log1p(np.exp(-np.abs(log_f_pre))) + np.maximum(log_f_pre, 0)
         log_f = -log_f_softplus[t]
         dot_log_f = dot_log_f_pre[t] * np.expm1(-log_f_softplus[t])

@@ -254,13 +254,12 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
 
     # all steps at once
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
     W_r_x = times(x, W_r.T)
     dot_W_r_x = times(x, dot_W_r.T) + times(dot_x, W_r.T)
     W_x = times(x, W.T)
     dot_W_x = times(x, dot_W.T) + times(dot_x, W.T)
     f_in = times(x, W_f.T, b_f)
-    dot_c_in = dot_W_f_x + dot_b_f
+    dot_f_in = times(x, dot_W_f.T) + times(dot_x, W_f.T) + dot_b_f
 
     for t in range(T):
         # f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
@@ -268,7 +267,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # c = f * c[t-1] + (1 - f) * (W @ x)
         c[t] = f * c_prev[t] + (1 - f) * W_x[t]
         dot_c[t] = (
-            (dot_v_f * c_prev[t] + dot_c_prev[t] * v_f + dot_c_in[t]) * (c_prev[t] - W_x[t]) * f * (1 - f)
+            (dot_v_f * c_prev[t] + dot_c_prev[t] * v_f + dot_f_in[t]) * (c_prev[t] - W_x[t]) * f * (1 - f)
             + dot_c_prev[t] * f
             + (1 - f) * dot_W_x[t]
         )
@@ -311,17 +310,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_f_pre, f, dot_f = (np.empty((T, B, H), dtype) for _ in range(3))
 
     # all steps at once
-    dot_W_f_x = times(x, dot_W_f.T) + times(dot_x, W_f.T)
     W_r_x = times(x, W_r.T)
     dot_W_r_x = times(x, dot_W_r.T) + times(dot_x, W_r.T)
     W_x = times(x, W.T)
     dot_W_x = times(x, dot_W.T) + times(dot_x, W.T)
-    dot_f_pre_in = dot_W_f_x + dot_b_f
+    dot_f_in = times(x, dot_W_f.T) + times(dot_x, W_f.T) + dot_b_f
     f_in = times(x, W_f.T, b_f)
 
     for t in range(T):
         # f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
-        dot_f_pre[t] = dot_v_f * c_prev[t] + dot_c_prev[t] * v_f + dot_f_pre_in[t]
+        dot_f_pre[t] = dot_v_f * c_prev[t] + dot_c_prev[t] * v_f + dot_f_in[t]
         f[t] = sigmoid(v_f * c_prev[t] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # c = f * c[t-1] + (1 - f) * (W @ x)

@@ -92,14 +92,14 @@ def forward(params, x, state=None):
     U_cg = np.ascontiguousarray(np.concatenate([U_c.T, U_g.T], axis=-1))
 
     # all steps at once
-    ng_in = times(x, W_cg, b_cg)
-    n_in = ng_in[..., :H]
-    g_in = ng_in[..., H:2 * H]
+    cg_in = times(x, W_cg, b_cg)
+    c_in = cg_in[..., :H]
+    g_in = cg_in[..., H:2 * H]
 
     for t in range(T):
         U_cg_h = h_prev[t] @ U_cg
         # n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        n[t] = np.tanh(U_cg_h[..., :H] + n_in[t])
+        n[t] = np.tanh(U_cg_h[..., :H] + c_in[t])
         # g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
         g[t] = sigmoid(U_cg_h[..., H:2 * H] + g_in[t])
         # h = g * h[t-1] + (1 - g) * n
@@ -184,16 +184,16 @@ def infer(params, x, state=None):
     U_cg = np.ascontiguousarray(np.concatenate([U_c.T, U_g.T], axis=-1))
 
     # all steps at once
-    hg_in = times(x, W_cg, b_cg)
-    g_in = hg_in[..., H:2 * H]
-    h_in = hg_in[..., :H]
+    cg_in = times(x, W_cg, b_cg)
+    g_in = cg_in[..., H:2 * H]
+    c_in = cg_in[..., :H]
 
     for t in range(T):
         U_cg_h = h_prev[t] @ U_cg
         # g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
         g = sigmoid(U_cg_h[..., H:2 * H] + g_in[t])
         # h = g * h[t-1] + (1 - g) * n
-        h[t] = g * h_prev[t] + (1 - g) * np.tanh(U_cg_h[..., :H] + h_in[t])
+        h[t] = g * h_prev[t] + (1 - g) * np.tanh(U_cg_h[..., :H] + c_in[t])
 
     last = {"h": h_rows[-1].copy()}
     return h.copy(), last
@@ -211,13 +211,13 @@ def step(params, x, state=None):
 
     # all steps at once
     g_in = times(x, W_g.T, b_g)
-    h_in = times(x, W_c.T, b_c)
+    c_in = times(x, W_c.T, b_c)
 
     for t in range(T):
         # g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
         g = sigmoid(h_prev[t] @ U_g.T + g_in[t])
         # h = g * h[t-1] + (1 - g) * n
-        h[t] = g * h_prev[t] + (1 - g) * np.tanh(h_prev[t] @ U_c.T + h_in[t])
+        h[t] = g * h_prev[t] + (1 - g) * np.tanh(h_prev[t] @ U_c.T + c_in[t])
 
     state = {"h": h_rows[-1].copy()}
     return h.copy()[0], state
@@ -254,29 +254,27 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # all steps at once
     parts2 = times(x, parts)
     dot_W_cg_x_x = times(dot_x, W_cg)
-    dot_W_c_x = parts2[..., H:2 * H] + dot_W_cg_x_x[..., :H]
-    dot_W_g_x = parts2[..., 3 * H:4 * H] + dot_W_cg_x_x[..., H:2 * H]
-    n_in = parts2[..., :H] + b_c
+    c_in = parts2[..., :H] + b_c
     g_in = parts2[..., 2 * H:3 * H] + b_g
-    dot_h_in = dot_W_c_x + dot_b_c
-    dot_h_in2 = dot_W_g_x + dot_b_g
+    dot_c_in = parts2[..., H:2 * H] + dot_W_cg_x_x[..., :H] + dot_b_c
+    dot_g_in = parts2[..., 3 * H:4 * H] + dot_W_cg_x_x[..., H:2 * H] + dot_b_g
 
     for t in range(T):
         parts4 = h_prev[t] @ parts3
         dot_U_cg_h_h_prev = dot_h_prev[t] @ U_cg
         # n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        n = np.tanh(parts4[..., :H] + n_in[t])
+        n = np.tanh(parts4[..., :H] + c_in[t])
         # g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
         g = sigmoid(parts4[..., 2 * H:3 * H] + g_in[t])
         # h = g * h[t-1] + (1 - g) * n
         h[t] = g * h_prev[t] + (1 - g) * n
         dot_h[t] = (
-            (parts4[..., 3 * H:4 * H] + dot_U_cg_h_h_prev[..., H:2 * H] + dot_h_in2[t])
+            (parts4[..., 3 * H:4 * H] + dot_U_cg_h_h_prev[..., H:2 * H] + dot_g_in[t])
             * g
             * (1 - g)
             * (h_prev[t] - n)
             + g * dot_h_prev[t]
-            + (1 - g) * (parts4[..., H:2 * H] + dot_U_cg_h_h_prev[..., :H] + dot_h_in[t]) * (1 - n**2)
+            + (1 - g) * (parts4[..., H:2 * H] + dot_U_cg_h_h_prev[..., :H] + dot_c_in[t]) * (1 - n**2)
         )
 
     last = {"h": h_rows[-1].copy()}
@@ -317,22 +315,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # all steps at once
     parts2 = times(x, parts)
     dot_W_cg_x_x = times(dot_x, W_cg)
-    dot_W_c_x = parts2[..., H:2 * H] + dot_W_cg_x_x[..., :H]
-    dot_W_g_x = parts2[..., 3 * H:4 * H] + dot_W_cg_x_x[..., H:2 * H]
-    dot_n_pre_in = dot_W_c_x + dot_b_c
-    n_in = parts2[..., :H] + b_c
-    dot_g_pre_in = dot_W_g_x + dot_b_g
+    dot_c_in = parts2[..., H:2 * H] + dot_W_cg_x_x[..., :H] + dot_b_c
+    c_in = parts2[..., :H] + b_c
+    dot_g_in = parts2[..., 3 * H:4 * H] + dot_W_cg_x_x[..., H:2 * H] + dot_b_g
     g_in = parts2[..., 2 * H:3 * H] + b_g
 
     for t in range(T):
         parts4 = h_prev[t] @ parts3
         dot_U_cg_h_h_prev = dot_h_prev[t] @ U_cg
         # n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        dot_n_pre[t] = parts4[..., H:2 * H] + dot_U_cg_h_h_prev[..., :H] + dot_n_pre_in[t]
-        n[t] = np.tanh(parts4[..., :H] + n_in[t])
+        dot_n_pre[t] = parts4[..., H:2 * H] + dot_U_cg_h_h_prev[..., :H] + dot_c_in[t]
+        n[t] = np.tanh(parts4[..., :H] + c_in[t])
         dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
         # g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-        dot_g_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_cg_h_h_prev[..., H:2 * H] + dot_g_pre_in[t]
+        dot_g_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_cg_h_h_prev[..., H:2 * H] + dot_g_in[t]
         g[t] = sigmoid(parts4[..., 2 * H:3 * H] + g_in[t])
         dot_g[t] = dot_g_pre[t] * g[t] * (1 - g[t])
         # h = g * h[t-1] + (1 - g) * n

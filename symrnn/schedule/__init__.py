@@ -14,18 +14,22 @@ from symrnn.schedule.fuse import fuse
 from symrnn.schedule.hoist import hoist
 from symrnn.schedule.place import place
 from symrnn.schedule.program import Entry, Program
+from symrnn.schedule.prune import prune
 from symrnn.schedule.save import save
 
-#: Every pass, in the order in which they run; a target may leave some out.
+#: Every pass by name.
 PASSES: dict[str, Callable[[Program], Program]] = {
     "expand": expand,
     "alias": alias,
+    "prune": prune,
     "fuse": fuse,
     "hoist": hoist,
     "concat": concat,
     "save": save,
 }
-
+#: The order in which all of them run; a target may leave some out. What has left the loop is fused
+#: once more, and what has been joined leaves dead statements.
+ORDER = ("expand", "alias", "prune", "fuse", "hoist", "fuse", "concat", "prune", "save")
 
 #: What runs over a sequence and back; the others keep nothing for the way back.
 TRAIN, INFER, STEP = Entry("forward", "backward"), Entry("infer"), Entry("step")
@@ -36,7 +40,7 @@ JVP, HVP = Entry("jvp"), Entry("hvp_forward", "hvp_backward", outputs=False)
 class Entries:
     """The programs of a cell, each scheduled by these passes when a target first asks for it."""
 
-    def __init__(self, cell: Cell, passes: Iterable[str] = tuple(PASSES)) -> None:
+    def __init__(self, cell: Cell, passes: Iterable[str] = ORDER) -> None:
         self.cell, self.passes = cell, tuple(passes)
 
     @cached_property
@@ -61,7 +65,7 @@ class Entries:
         return schedule(derive_tangent(self.cell), self.passes, HVP)
 
 
-def schedule(derivation: Derivation, passes: Iterable[str] = tuple(PASSES), entry: Entry = TRAIN) -> Program:
+def schedule(derivation: Derivation, passes: Iterable[str] = ORDER, entry: Entry = TRAIN) -> Program:
     """Decide what runs when: `place` sorts the statements into blocks, the passes improve on it."""
     program = place(derivation, entry).check()
     for name in passes:

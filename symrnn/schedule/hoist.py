@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import sympy as sp
@@ -73,7 +74,7 @@ class _Hoist:
         labels = tuple(x for x in s.out.labels if x in used)
         inputs = [self.values[r.name] for r in refs]
         batched, timed = any(v.batched for v in inputs), any(v.timed for v in inputs)
-        name = self.name(rest)
+        name = self.name(refs, rest)
         self.values[name] = Value(
             name, tuple(axis_of(x) for x in labels[batched:]), batched, timed, "local", s.out.name
         )
@@ -85,17 +86,24 @@ class _Hoist:
             self.once.append(made)
         return out
 
-    def name(self, rest: sp.Expr) -> str:
+    def name(self, refs: Sequence[Ref], rest: sp.Expr) -> str:
         """``dh_do`` for a factor between d_h and d_o, ``i_in`` for what enters i from outside the recurrence."""
         target = self.statement.out.name
         sources = sorted(x.name for x in rest.free_symbols & self.variant)
         if not self.part.reverse:
-            name = f"{target}_in"
+            name = f"{_shared([r.name for r in refs]) or target}_in"
         elif len(sources) == 1 and sources[0].startswith("d_"):
             name = f"d{_bare(sources[0])}_d{_bare(target)}"
         else:
             name = f"local_{_bare(target)}"
         return numbered(name, self.values.__contains__)
+
+
+def _shared(names: Sequence[str]) -> str:
+    """What several names have in common, word by word: i of W_i_x and b_i; "" if that is not a name."""
+    first, *others = (name.split("_") for name in names)
+    same = "_".join(word for word in first if others and all(word in other for other in others))
+    return same if same.isidentifier() else ""
 
 
 def _bare(adjoint: str) -> str:

@@ -117,3 +117,8 @@ def _verify_time(sweep: Sweep, values: dict[str, Value]) -> None:
 def read_in(statements: tuple[Statement, ...]) -> set[str]:
     """Every name some statement reads."""
     return {name for s in statements for name in reads(s)}
+
+
+def read_from_others(sweep: Sweep) -> set[str]:
+    """What a sweep reads and does not compute itself."""
+    return read_in(tuple(sweep.statements())) - {s.out.name for s in sweep.statements()}

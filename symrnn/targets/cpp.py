@@ -28,7 +28,7 @@ from symrnn.schedule.program import Program
 NAME = "cpp"
 TEMPLATES = {".py": "cpp/module.py.j2", ".cpp": "cpp/kernels.cpp.j2"}
 TO_CHECK = "Install g++ or clang++; or have it unchecked: --no-check, or check=False."
-PASSES = ("expand", "alias", "save")
+PASSES = ("expand", "alias", "prune", "save")
 
 __all__ = ["NAME", "PASSES", "SPELLING", "TEMPLATES", "context", "load"]
 

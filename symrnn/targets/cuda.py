@@ -22,7 +22,7 @@ from symrnn.targets import cpp
 
 NAME = "cuda"
 TEMPLATES = {".py": "cuda/module.py.j2", ".cu": "cuda/kernels.cu.j2"}
-PASSES = ("expand", "alias", "save")
+PASSES = ("expand", "alias", "prune", "save")
 
 __all__ = ["NAME", "PASSES", "SPELLING", "TEMPLATES", "context", "load"]
 

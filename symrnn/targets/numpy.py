@@ -12,13 +12,13 @@ from symrnn.language.cell import Axes, Variable, axis_parts
 from symrnn.printing.arrays import HELPERS, Writer, broken, insertions, is_view, spelled_length
 from symrnn.printing.interface import Filled, Pairs, Row, frame, has_sums
 from symrnn.printing.spelling import constant, in_python
-from symrnn.schedule import Entries
+from symrnn.schedule import ORDER, Entries
 from symrnn.schedule.products import times
 from symrnn.schedule.program import BLOCKS, Program, Sweep
 
 NAME = "numpy"
 TEMPLATES = {".py": "numpy/module.py.j2"}
-PASSES = ("expand", "alias", "fuse", "hoist", "concat", "save")
+PASSES = ORDER
 #: Sweeps that may begin after the first step of a sequence.
 RESUMING = ("infer", "step")
 
