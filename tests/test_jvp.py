@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from textwrap import dedent
+from typing import Any
 
 import numpy as np
 import pytest
 
 import symrnn
 from symrnn.calculus import jvp as forward_mode
-from symrnn.calculus.derive import derive, derive_tangent
-from symrnn.calculus.ir import Contraction, Pointwise
+from symrnn.calculus.derive import backward_step, derive, derive_tangent, vjp
+from symrnn.calculus.ir import Contraction, Pointwise, Step, Value
 from symrnn.calculus.jvp import jvp
 from symrnn.calculus.lower import lower
 from symrnn.language.cell import Cell
 from symrnn.meaning import interpret
+from symrnn.meaning.interpret import length
 from symrnn.proof.check import SMALL, sizes_at
 from symrnn.proof.trial import Trial
 from symrnn.schedule import HVP, JVP, schedule
@@ -138,3 +141,79 @@ def test_a_wrong_rule_is_found_out(kind: type, monkeypatch: pytest.MonkeyPatch) 
         assert second.pushed() != pytest.approx(second.trial.pushed, rel=1e-6)
     finally:
         derive_tangent.cache_clear()
+
+
+# -- steps that were derived -----------------------------------------------------------------------------------
+
+
+def run_backward(step: Step, given: dict[str, np.ndarray], last: dict[str, np.ndarray], sizes: dict[str, int]) -> Any:
+    """A backward step over all steps from the last to the first: what it carries to the front, by key."""
+    carried, arrives = dict(last), {v.of: n for n, v in step.values.items() if v.role == "carry"}
+    for t in reversed(range(sizes["T"])):
+        env = {n: given[n][t] if v.timed else given[n] for n, v in step.values.items() if n in given}
+        env |= {arrives[key]: a for key, a in carried.items() if key in arrives}
+        for s in step.statements:
+            env[s.out.name] = interpret.execute(s, env, sizes)
+        carried = {key: env[source] for key, source in step.carried.items()}
+    return carried
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru_concat", "lru", "mlstm", "gru_d", *ODD])
+def test_the_tangent_of_a_derived_step_is_the_hessian_times_the_direction(name: str) -> None:
+    """Forward mode over the backward step gives what the backward step of the tangents gives."""
+    second = Second(cell_of(name))
+    trial, forward = second.trial, second.derivation.step
+    known, _ = interpret.run(schedule(second.derivation, (), JVP), second.given, {"jvp": second.state}, trial.sizes)
+    plain = derive(trial.cell)
+    step = jvp(backward_step(plain))
+    tangents = {of: tangent for tangent, of in forward.tangent_of.items()}
+    given = {n: known[n] for n in step.values if n in known}
+    given |= {seed: trial.weights[n] for n, seed in plain.seeds.items()}
+    for new, of in step.tangent_of.items():  # cotangents do not move
+        if step.values[new].role in ("input", "param"):
+            given[new] = known[tangents[of]] if of in tangents and tangents[of] in known else np.zeros_like(given[of])
+    labels = {key: step.values[source].labels for key, source in step.carried.items()}
+    last = {key: np.zeros([length(x, trial.sizes) for x in labels[key]]) for key in step.carried}
+    ends = run_backward(step, given, last | trial.state_weights, trial.sizes)
+    truth = second.gradients()
+    found = {n: ends[key] for n, g in plain.gradients.items() for key, of in step.tangent_keys.items() if of == g}
+    found |= {f"state {key}": ends[moved] for moved, key in step.tangent_keys.items() if key in plain.handed_back}
+    assert found
+    for quantity, a in found.items():
+        np.testing.assert_allclose(a, truth[quantity], rtol=1e-10, atol=1e-12, err_msg=quantity)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru_concat", "deltanet", *ODD])
+def test_a_derived_step_can_be_derived(name: str) -> None:
+    """⟨J v, w⟩ by forward mode over a backward step is ⟨v, Jᵀ w⟩ by reverse mode over it; slices have their rule."""
+    cell = cell_of(name)
+    step = backward_step(derive(cell))
+    moving, derived = jvp(step), vjp(step, cell)
+    sizes = sizes_at(cell, SMALL)
+    rng = np.random.default_rng(1)
+
+    def drawn(names: Iterable[str], values: dict[str, Value]) -> dict[str, np.ndarray]:
+        return {n: rng.normal(size=[length(x, sizes) for x in values[n].labels]) for n in sorted(names)}
+
+    leaves = {n for n, v in step.values.items() if v.role in ("input", "param", "carry")}
+    env = {n: np.abs(a) for n, a in drawn(leaves, step.values).items()}  # there are roots
+    env |= {n: np.array(float(sizes[n])) for n, v in step.values.items() if v.role == "size"}
+    env |= {v.name: np.array(float(v.start)) for v in cell.consts if v.name in step.values}
+    env |= {n: np.eye(length(v.axes[0], sizes)) for n, v in step.values.items() if v.role == "identity"}
+    env |= {n: np.array(1.0) for n, v in step.values.items() if v.role == "time"}
+    tangent_of = {of: new for new, of in moving.tangent_of.items()}
+    along = drawn(leaves, step.values)
+    pushed = env | {tangent_of[n]: a for n, a in along.items()}
+    for s in moving.statements:
+        pushed[s.out.name] = interpret.execute(s, pushed, sizes)
+    cotangents = [*derived.seeds.values(), *(arrives for arrives, _ in derived.handed_back.values())]
+    weights = drawn(cotangents, derived.values)
+    pulled = env | weights
+    for s in (*step.statements, *derived.statements):
+        pulled[s.out.name] = interpret.execute(s, pulled, sizes)
+    left = sum((pushed[tangent_of[n]] * weights[seed]).sum() for n, seed in derived.seeds.items())
+    left += sum((pushed[tangent_of[step.carried[k]]] * weights[a]).sum() for k, (a, _) in derived.handed_back.items())
+    source = {v.of: n for n, v in step.values.items() if v.role == "carry"}
+    right = sum((pulled[g] * along[n]).sum() for n, g in derived.gradients.items())
+    right += sum((pulled[d] * along[source[k]]).sum() for k, (_, d) in derived.handed_back.items())
+    assert left == pytest.approx(right, rel=1e-11)

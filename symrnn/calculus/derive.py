@@ -8,7 +8,7 @@ step t+1 hands back, whatever the length of the sequence.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -30,12 +30,13 @@ from symrnn.calculus.ir import (
     fresh,
     numbered,
     pointwise,
+    reads,
     verify,
 )
 from symrnn.calculus.jvp import jvp
 from symrnn.calculus.lower import lower
 from symrnn.calculus.partials import Edge, by_wrt, local_edges
-from symrnn.language.cell import Cell
+from symrnn.language.cell import Cell, axis_parts
 
 MAX_PATHS = 5_000
 
@@ -45,8 +46,9 @@ class Contribution:
     """One summand of an adjoint.
 
     rule: seed (the cotangent of an output), next (handed back by step t+1), pointwise, broadcast (pointwise, then
-    summed over the axes along which the operand was broadcast), product, slice, or along (a function
-    of a whole axis). `expr` is the summand, in the values `args`; `steps` are the statements that prepare it.
+    summed over the axes along which the operand was broadcast), product, slice, padded (a slice put back between
+    zeros), or along (a function of a whole axis). `expr` is the summand, in the values `args`; `steps` are the
+    statements that prepare it.
     """
 
     rule: str
@@ -143,6 +145,40 @@ def vjp(step: Step, cell: Cell) -> Derivation:
     return _Derivation(step, cell).derivation()
 
 
+def backward_step(d: Derivation) -> Step:
+    """The derived step as a step of its own, from which more can be derived: of the sequence taken backward.
+
+    What it reads of the forward pass, and the cotangents, are inputs; what step t+1 hands back is carried, and so is
+    each gradient that adds up over the steps, by the name of the gradient. The other gradients are outputs.
+    """
+    made = {s.out.name for s in d.statements}
+    key_of = {arrives: key for key, (arrives, _) in d.handed_back.items()}
+    values: dict[str, Value] = {}
+    for name, v in d.values.items():
+        if v.role in ("value", "carry", "seed", "input", "tangent"):
+            values[name] = replace(v, role="input" if v.timed else "param", of="")
+        elif v.role == "next":
+            values[name] = replace(v, role="carry", of=key_of[name])
+        elif name not in made:
+            values[name] = v
+    for s in d.statements:
+        timed = d.values[s.out.name].timed or any(values[n].timed for n in reads(s))
+        values[s.out.name] = replace(d.values[s.out.name], role="value", of="", timed=timed)
+    carried = {key: source for key, (_, source) in d.handed_back.items()}
+    sums: list[Statement] = []
+    for gradient in d.gradients.values():
+        if values[gradient].timed and not d.values[gradient].timed:
+            later, total = (numbered(f"{gradient}_{what}", values.__contains__) for what in ("later", "sum"))
+            values[later] = replace(values[gradient], name=later, role="carry", of=gradient)
+            values[total] = replace(values[gradient], name=total)
+            refs = [Ref(n, values[gradient].labels) for n in (gradient, later)]
+            sums.append(Pointwise(Ref(total, values[gradient].labels), sp.Add(*(r.symbol for r in refs)), tuple(refs)))
+            carried[gradient] = total
+    read = {n for s in (*d.statements, *sums) for n in reads(s)} | {s.out.name for s in (*d.statements, *sums)}
+    outputs = tuple(g for g in d.gradients.values() if g not in carried and values[g].timed)
+    return Step({n: v for n, v in values.items() if n in read}, (*d.statements, *sums), carried, outputs)
+
+
 def verify_sums(adjoints: Iterable[Adjoint]) -> None:
     """Each summand is read as its rule wrote it: the sum gives none of its operands other labels; a breach is a bug."""
     for a in adjoints:
@@ -158,6 +194,9 @@ class _Derivation:
         self.edges = local_edges(step)
         self.edges_from = by_wrt(self.edges)
         self.tangents = step.tangent_of
+        self.called: dict[str, str] = {}  # adjoints by what they are of; a derived step has some already
+        for name in step.values:
+            self.called[name] = numbered(f"d_{name}", step.values.__contains__)
         outputs = [n for n in step.outputs if n in self.tangents or not self.tangents]
         seeds = ["dy"] if len(outputs) == 1 else [f"dy_{self.tangents.get(n, n)}" for n in outputs]
         self.seeds = {n: self.unique(seed) for n, seed in zip(outputs, seeds, strict=True)}
@@ -187,8 +226,8 @@ class _Derivation:
             edges=self.edges,
             adjoints=tuple(self.adjoints),
             seeds=self.seeds,
-            handed_back={key: (self.next[key], f"d_{previous[key]}") for key in self.step.carried},
-            gradients={n: f"d_{n}" for n in leaves if self.values[n].role != "carry"},
+            handed_back={key: (self.next[key], self.called[previous[key]]) for key in self.step.carried},
+            gradients={n: self.called[n] for n in leaves if self.values[n].role != "carry"},
         )
         verify(derivation.statements, self.values, [*arriving, *(s.out.name for s in self.step.statements)])
         verify_sums(derivation.adjoints)
@@ -203,7 +242,7 @@ class _Derivation:
                 contributions.append(self.through(edge))
         if not contributions and not always:
             return
-        out = Ref(f"d_{name}", value.labels)
+        out = Ref(self.called[name], value.labels)
         last = contributions[0].steps[-1] if len(contributions) == 1 and contributions[0].steps else None
         if last is not None and contributions[0].expr == last.out.symbol and last.out.labels == value.labels:
             del self.values[last.out.name]
@@ -262,6 +301,8 @@ class _Derivation:
                 return self.through_contraction(edge)
             case Concat():
                 return self.through_concat(edge)
+            case Slice():
+                return self.through_slice(edge)
             case AlongAxis():
                 return self.through_along_axis(edge)
         raise AssertionError(f"no rule for {edge.statement}")
@@ -324,6 +365,25 @@ class _Derivation:
         total = self.contraction(edge, (cut.out,), value)
         return Contribution("slice", (total.out,), total.out.symbol, edge, (cut, total))
 
+    def through_slice(self, edge: Edge) -> Contribution:
+        """The adjoint in its place, zeros before it and after it."""
+        s, value, d_out = edge.statement, self.values[edge.wrt], self.adjoint_of[edge.of]
+        assert isinstance(s, Slice)
+        own = axis_parts(self.values[edge.of].axes[-1])
+        before, after = list(s.before), axis_parts(value.axes[-1])[len(s.before) + len(own) :]
+        first, last = ([self.zeros(edge, parts)] if parts else [] for parts in (before, after))
+        name = self.unique(f"d_{edge.wrt}_{edge.of}")
+        self.values[name] = Value(name, value.axes, value.batched, value.timed, "adjoint", edge.wrt)
+        beside = (*(z.out for z in first), d_out, *(z.out for z in last))
+        whole = Concat(Ref(name, value.labels), beside, s.equation)
+        return Contribution("padded", (whole.out,), whole.out.symbol, edge, (*first, *last, whole))
+
+    def zeros(self, edge: Edge, parts: Sequence[str]) -> Pointwise:
+        """Zeros as long as these axes."""
+        name = self.unique(f"no_{edge.wrt}")
+        self.values[name] = Value(name, ("+".join(parts),), False, False, "adjoint", edge.wrt)
+        return Pointwise(Ref(name, self.values[name].labels), sp.Integer(0), (), edge.statement.equation)
+
     def through_along_axis(self, edge: Edge) -> Contribution:
         assert isinstance(edge.statement, AlongAxis)
         writer = Writer(self.values, self.unique, "adjoint", edge.wrt)
@@ -336,8 +396,8 @@ class _Derivation:
         return self.values[name].timed
 
     def unique(self, name: str) -> str:
-        adjoints = {f"d_{n}" for n in self.step.values}  # those still to come too
-        return numbered(name, lambda n: n in self.values or n in adjoints)
+        taken = {*self.called.values()}  # those still to come too
+        return numbered(name, lambda n: n in self.values or n in taken)
 
     def contraction(self, edge: Edge, args: tuple[Ref, ...], value: Value) -> Contraction:
         """The product of the operands, summed down to the labels of the receiving value that they have."""
