@@ -41,7 +41,7 @@ class Arguments:
     def seeds(self) -> list[Given]:
         """The cotangents of the outputs, or of their tangents."""
         seeds = self.program.derivation.seeds
-        return [Given(seed, "dy", self.of.get(name, name)) for name, seed in seeds.items()]
+        return [Given(seed, "cotangents", self.of.get(name, name)) for name, seed in seeds.items()]
 
     def _given(self, role: str, argument: str) -> list[Given]:
         names = [n for n, v in self.step.values.items() if v.role == role]

@@ -29,13 +29,14 @@ class Carried:
 class Entry:
     """What a caller may ask of a cell: the names of its sweeps, and whether the outputs are wanted.
 
-    One that `resumes` may begin after the first step of a sequence.
+    One that `resumes` may begin after the first step of a sequence; a `single` one runs one step a call.
     """
 
     forward: str
     backward: str = ""
     outputs: bool = True
     resumes: bool = False
+    single: bool = False
 
 
 BLOCKS = ("once", "before", "loop", "after", "finish")
@@ -46,7 +47,8 @@ class Sweep:
     """One way through time, from the last step to the first if it is `reverse`.
 
     `once` and `finish` know no time; `before` and `after` do all steps at once; `loop` is one step. Values in `stored`
-    are computed in the loop and kept for every step. One that `resumes` may begin after step number zero.
+    are computed in the loop and kept for every step. One that `resumes` may begin after step number zero; a
+    `single` one runs one step a call.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Sweep:
     carried: tuple[Carried, ...]
     stored: tuple[str, ...] = ()
     resumes: bool = False
+    single: bool = False
 
     def blocks(self) -> Iterator[tuple[str, tuple[Statement, ...]]]:
         return ((name, getattr(self, name)) for name in BLOCKS)

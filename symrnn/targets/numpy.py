@@ -11,7 +11,7 @@ from symrnn.emit import Header
 from symrnn.language.cell import Axes, Variable, axis_parts
 from symrnn.printing.arguments import Arguments
 from symrnn.printing.arrays import HELPERS, Writer, broken, insertions, is_view, spelled_length
-from symrnn.printing.interface import Filled, Pairs, Row, frame, has_sums
+from symrnn.printing.interface import Frame, Pairs, Row, frame, has_sums
 from symrnn.printing.spelling import constant, in_python
 from symrnn.schedule import ORDER, Entries
 from symrnn.schedule.products import times
@@ -296,9 +296,16 @@ class _Program:
 
 
 @dataclass(frozen=True)
-class Module(Filled):
+class Module(Frame):
     """What the template prints."""
 
+    final: Pairs
+    results: Pairs
+    gradients: Pairs
+    input_gradients: Pairs
+    state_gradients: Pairs
+    seeds: Pairs
+    uses: dict[str, bool]
     consts: Pairs
     tape: list[Row]
     forward: Body
@@ -324,7 +331,7 @@ def context(programs: Entries, header: Header) -> Module:
     ahead = [x.body(["state"]) for x in (infer, step, jvp)]
     bodies = [forward, backward, *ahead, hvp.body(["state", "dstate"])]
     return Module(
-        **vars(frame(program, header)),
+        **vars(frame(cell, header)),
         consts=[(constant(v.name), v.start) for v in cell.consts],
         tape=[_tape_row(program, n) for n in program.saved],
         forward=forward,
@@ -340,6 +347,7 @@ def context(programs: Entries, header: Header) -> Module:
         gradients=train.gradients(cell.params),
         input_gradients=train.gradients(cell.inputs),
         state_gradients=train.last(1),
+        seeds=[(x.key, in_python(x.value)) for x in train.arguments.seeds()],
         uses={name: name in helpers for name in (*HELPERS, "math")} | {"sums": has_sums(cell)},
     )
 
