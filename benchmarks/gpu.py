@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -82,20 +83,27 @@ class OnDevice:
     def __init__(self, module: Any, cupy: Any) -> None:
         self.module, self.cupy = module, cupy
 
-    def forward(self, params: Any, x: Any, state: Any) -> Any:
-        y, last, tape = self.module.forward(*(self.there(a) for a in (params, x, state)))
-        return self.here(y), self.here(last), tape
+    def __getattr__(self, name: str) -> Any:
+        """A function of the module, which looks like it."""
+        function = getattr(self.module, name)
 
-    def backward(self, params: Any, tape: Any, dy: Any, dstate: Any) -> Any:
-        return tuple(
-            self.here(g) for g in self.module.backward(self.there(params), tape, *map(self.there, (dy, dstate)))
-        )
+        @wraps(function)
+        def call(*given: Any) -> Any:
+            return self.here(function(*map(self.there, given)))
+
+        return call
 
     def there(self, a: Any) -> Any:
-        return {k: self.there(v) for k, v in a.items()} if isinstance(a, dict) else self.cupy.asarray(a)
+        if isinstance(a, dict):
+            return {k: self.there(v) for k, v in a.items()}
+        return self.cupy.asarray(a) if isinstance(a, np.ndarray) else a
 
     def here(self, a: Any) -> Any:
-        return {k: self.here(v) for k, v in a.items()} if isinstance(a, dict) else self.cupy.asnumpy(a)
+        if isinstance(a, tuple):
+            return tuple(map(self.here, a))
+        if isinstance(a, dict):
+            return {k: self.here(v) for k, v in a.items()}
+        return self.cupy.asnumpy(a) if isinstance(a, self.cupy.ndarray) else a
 
 
 def correctness(results: Results, cupy: Any, deadline: float) -> None:

@@ -32,7 +32,7 @@ def test_every_cell_passes_in_float64(name: str) -> None:
         assert row.tolerance <= TOLERANCES[row.test] + row.rounding
         assert not row.rounding or row.is_nothing, f"rounding is allowed for in {row}"
     leaves, nothing = len(cell.params) + len(cell.inputs) + len(cell.carries), sum(r.is_nothing for r in report.rows)
-    per_shape = 3 * (len(cell.outputs) + len(cell.carries)) + 3 + 3 * leaves
+    per_shape = 4 * (len(cell.outputs) + len(cell.carries)) + 3 + 3 * leaves
     assert len(SHAPES) * per_shape - nothing <= len(report.rows) <= len(SHAPES) * per_shape
 
 

@@ -144,8 +144,9 @@ def test_without_a_compiler_the_numpy_module_comes_with_a_warning(monkeypatch: p
 
 def test_products_of_one_operand_are_one_product() -> None:
     text = next(a.text for a in emit(symrnn.load("lstm"), "cpp") if a.path.endswith(".py"))
-    loops = [part.split("\n\n")[0] for part in text.split("range(T)")[1:]]
-    assert [part.count("product(") for part in loops] == [1, 1]
+    for function in ("forward", "backward", "infer"):
+        inside = loops(text.split(f"\ndef {function}(")[1].split("\n\n\n")[0])
+        assert inside.count("product(") == 1, function
 
 
 #: Matrices computed from parameters, the same at every step or another at each.

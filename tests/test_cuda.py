@@ -183,7 +183,7 @@ def test_an_unusable_device_is_named(device: _Device, message: str) -> None:
 def test_a_shape_too_large_is_refused() -> None:
     module = on_the_cpu(symrnn.load("gru"))
     with pytest.raises(ValueError, match="too large for cuBLAS: split the batch"):
-        module.take({"T": 2**20, "B": 2**12, "I": 1, "H": 1}, np.dtype(np.float32))
+        module.take(module.train_passes, {"T": 2**20, "B": 2**12, "I": 1, "H": 1}, np.dtype(np.float32))
 
 
 # -- compiled for devices --------------------------------------------------------------------------------------

@@ -211,7 +211,12 @@ def spoilt(module: ModuleType, what: str, name: str, by: float) -> Any:
         dparams = dparams | ({name: dparams[name] * by} if what == "param" else {})
         return dparams, dx, dstart | ({name: dstart[name] * by} if what == "state" else {})
 
-    return SimpleNamespace(forward=forward, backward=backward)
+    return with_others(module, forward=forward, backward=backward)
+
+
+def with_others(module: ModuleType, **changed: Any) -> Any:
+    """The module with some of its functions changed."""
+    return SimpleNamespace(**vars(module) | changed)
 
 
 #: Everything that the module of an LSTM gives back, but one state and one output, which are the same array.
@@ -261,7 +266,7 @@ def test_a_small_component_is_compared_with_itself() -> None:
         y[..., y.shape[-1] // 2 :] *= 1 + 2e-11
         return y, last, tape
 
-    report = check(cell, SimpleNamespace(forward=forward, backward=module.backward), shapes=[SHAPES[0]])
+    report = check(cell, with_others(module, forward=forward), shapes=[SHAPES[0]])
     assert {r.test for r in report.failures} == {"forward"}
 
 
@@ -275,7 +280,7 @@ def test_another_type_of_number_is_no_result(dtype: str) -> None:
         y, last, tape = module.forward(params, x, state)
         return y.astype(other), last, tape
 
-    report = check(cell, SimpleNamespace(forward=forward, backward=module.backward), dtype=dtype, shapes=[SHAPES[0]])
+    report = check(cell, with_others(module, forward=forward), dtype=dtype, shapes=[SHAPES[0]])
     assert [r.quantity for r in report.failures] == ["shape or dtype of h"]
 
 

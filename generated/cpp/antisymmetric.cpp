@@ -104,6 +104,15 @@ static inline compute_t tanh(compute_t a)
 
 #define inline_point static inline __attribute__((always_inline))
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 inline_point void forward_once_point(
     const compute_t W, const compute_t W_, const compute_t gamma, const compute_t identity_H, compute_t& A)
 {
@@ -276,5 +285,528 @@ extern "C" void backward_finish2(int64, const int64* sizes, void* const* at)
         d_W_at[iH * H + iH2] = storage_t(d_W);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+inline_point void infer_once_point(
+    const compute_t W, const compute_t W_, const compute_t gamma, const compute_t identity_H, compute_t& A)
+{
+    // A = W - W.T - gamma * identity(H)
+    const compute_t W_T_ = W;
+    A = W_ - gamma * identity_H - W_T_;
+}
+
+extern "C" void infer_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ W_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ A_at = static_cast<storage_t*>(at[1]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    {
+        compute_t A;
+        infer_once_point(
+            compute_t(W_at[iH2 * H + iH]),
+            compute_t(W_at[iH * H + iH2]),
+            compute_t(0.01),
+            compute_t(iH == iH2),
+            A);
+        A_at[iH * H + iH2] = storage_t(A);
+    }
+}
+
+inline_point void infer_step_point(
+    const compute_t A_h, const compute_t V_x, const compute_t b, const compute_t h_prev,
+    const compute_t epsilon, compute_t& h)
+{
+    // h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    const compute_t h_pre = A_h + V_x + b;
+    const compute_t h_tanh = tanh(h_pre);
+    h = h_prev + epsilon * h_tanh;
+}
+
+extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ A_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        infer_step_point(
+            compute_t(A_h_at[iB * H + iH]),
+            compute_t(V_x_at[(t * B + iB) * H + iH]),
+            compute_t(b_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(0.01),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+inline_point void step_once_point(
+    const compute_t W, const compute_t W_, const compute_t gamma, const compute_t identity_H, compute_t& A)
+{
+    // A = W - W.T - gamma * identity(H)
+    const compute_t W_T_ = W;
+    A = W_ - gamma * identity_H - W_T_;
+}
+
+extern "C" void step_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ W_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ A_at = static_cast<storage_t*>(at[1]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    {
+        compute_t A;
+        step_once_point(
+            compute_t(W_at[iH2 * H + iH]),
+            compute_t(W_at[iH * H + iH2]),
+            compute_t(0.01),
+            compute_t(iH == iH2),
+            A);
+        A_at[iH * H + iH2] = storage_t(A);
+    }
+}
+
+inline_point void step_step_point(
+    const compute_t A_h, const compute_t V_x, const compute_t b, const compute_t h_prev,
+    const compute_t epsilon, compute_t& h)
+{
+    // h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    const compute_t h_pre = A_h + V_x + b;
+    const compute_t h_tanh = tanh(h_pre);
+    h = h_prev + epsilon * h_tanh;
+}
+
+extern "C" void step_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ A_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        step_step_point(
+            compute_t(A_h_at[iB * H + iH]),
+            compute_t(V_x_at[(t * B + iB) * H + iH]),
+            compute_t(b_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(0.01),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+inline_point void jvp_once_point(
+    const compute_t W, const compute_t dot_W, const compute_t W_, const compute_t gamma,
+    const compute_t identity_H, const compute_t dot_W_, compute_t& A, compute_t& dot_A)
+{
+    // A = W - W.T - gamma * identity(H)
+    const compute_t W_T_ = W;
+    const compute_t dot_W_T = dot_W;
+    A = W_ - gamma * identity_H - W_T_;
+    dot_A = dot_W_ - dot_W_T;
+}
+
+extern "C" void jvp_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ A_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_A_at = static_cast<storage_t*>(at[3]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    {
+        compute_t A, dot_A;
+        jvp_once_point(
+            compute_t(W_at[iH2 * H + iH]),
+            compute_t(dot_W_at[iH2 * H + iH]),
+            compute_t(W_at[iH * H + iH2]),
+            compute_t(0.01),
+            compute_t(iH == iH2),
+            compute_t(dot_W_at[iH * H + iH2]),
+            A, dot_A);
+        A_at[iH * H + iH2] = storage_t(A);
+        dot_A_at[iH * H + iH2] = storage_t(dot_A);
+    }
+}
+
+inline_point void jvp_before_point(
+    const compute_t dot_V_x_V, const compute_t dot_V_x_x, compute_t& dot_V_x)
+{
+    // h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    dot_V_x = dot_V_x_V + dot_V_x_x;
+}
+
+extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ V_x_to_dot_V_x_V_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_V_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_V_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_V_x;
+        jvp_before_point(
+            compute_t(V_x_to_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_V_x_x_at[(iT * B + iB) * H + iH]),
+            dot_V_x);
+        dot_V_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_x);
+    }
+}
+
+inline_point void jvp_step_point(
+    const compute_t dot_A_h_A, const compute_t dot_A_h_h_prev, const compute_t A_h, const compute_t V_x,
+    const compute_t b, const compute_t dot_V_x, const compute_t dot_b, const compute_t h_prev,
+    const compute_t epsilon, const compute_t dot_h_prev, compute_t& h, compute_t& dot_h)
+{
+    // h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    const compute_t dot_A_h = dot_A_h_A + dot_A_h_h_prev;
+    const compute_t h_pre = A_h + V_x + b;
+    const compute_t dot_h_pre = dot_V_x + dot_b + dot_A_h;
+    const compute_t h_tanh = tanh(h_pre);
+    const compute_t dot_h_tanh = dot_h_pre * (1 - square(h_tanh));
+    h = h_prev + epsilon * h_tanh;
+    dot_h = epsilon * dot_h_tanh + dot_h_prev;
+}
+
+extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ A_h_to_dot_A_h_A_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_A_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_x_to_dot_V_x_V_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_V_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[7]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h, dot_h;
+        jvp_step_point(
+            compute_t(A_h_to_dot_A_h_A_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_A_h_h_prev_at[iB * H + iH]),
+            compute_t(A_h_to_dot_A_h_A_at[iB * (2 * H) + iH]),
+            compute_t(V_x_to_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(b_at[iH]),
+            compute_t(dot_V_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(0.01),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            h, dot_h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+inline_point void hvp_forward_once_point(
+    const compute_t W, const compute_t dot_W, const compute_t W_, const compute_t gamma,
+    const compute_t identity_H, const compute_t dot_W_, compute_t& A, compute_t& dot_A)
+{
+    // A = W - W.T - gamma * identity(H)
+    const compute_t W_T_ = W;
+    const compute_t dot_W_T = dot_W;
+    A = W_ - gamma * identity_H - W_T_;
+    dot_A = dot_W_ - dot_W_T;
+}
+
+extern "C" void hvp_forward_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ A_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_A_at = static_cast<storage_t*>(at[3]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    {
+        compute_t A, dot_A;
+        hvp_forward_once_point(
+            compute_t(W_at[iH2 * H + iH]),
+            compute_t(dot_W_at[iH2 * H + iH]),
+            compute_t(W_at[iH * H + iH2]),
+            compute_t(0.01),
+            compute_t(iH == iH2),
+            compute_t(dot_W_at[iH * H + iH2]),
+            A, dot_A);
+        A_at[iH * H + iH2] = storage_t(A);
+        dot_A_at[iH * H + iH2] = storage_t(dot_A);
+    }
+}
+
+inline_point void hvp_forward_before_point(
+    const compute_t dot_V_x_V, const compute_t dot_V_x_x, compute_t& dot_V_x)
+{
+    // h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    dot_V_x = dot_V_x_V + dot_V_x_x;
+}
+
+extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ V_x_to_dot_V_x_V_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_V_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_V_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_V_x;
+        hvp_forward_before_point(
+            compute_t(V_x_to_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_V_x_x_at[(iT * B + iB) * H + iH]),
+            dot_V_x);
+        dot_V_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_x);
+    }
+}
+
+inline_point void hvp_forward_step_point(
+    const compute_t dot_A_h_A, const compute_t dot_A_h_h_prev, const compute_t A_h, const compute_t V_x,
+    const compute_t b, const compute_t dot_V_x, const compute_t dot_b, const compute_t h_prev,
+    const compute_t epsilon, const compute_t dot_h_prev, compute_t& dot_h_pre, compute_t& h_tanh,
+    compute_t& h, compute_t& dot_h)
+{
+    // h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    const compute_t dot_A_h = dot_A_h_A + dot_A_h_h_prev;
+    const compute_t h_pre = A_h + V_x + b;
+    dot_h_pre = dot_V_x + dot_b + dot_A_h;
+    h_tanh = tanh(h_pre);
+    const compute_t dot_h_tanh = dot_h_pre * (1 - square(h_tanh));
+    h = h_prev + epsilon * h_tanh;
+    dot_h = epsilon * dot_h_tanh + dot_h_prev;
+}
+
+extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ A_h_to_dot_A_h_A_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_A_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_x_to_dot_V_x_V_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_V_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[9]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_h_pre, h_tanh, h, dot_h;
+        hvp_forward_step_point(
+            compute_t(A_h_to_dot_A_h_A_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_A_h_h_prev_at[iB * H + iH]),
+            compute_t(A_h_to_dot_A_h_A_at[iB * (2 * H) + iH]),
+            compute_t(V_x_to_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(b_at[iH]),
+            compute_t(dot_V_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(0.01),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            dot_h_pre, h_tanh, h, dot_h);
+        dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
+        h_tanh_at[(t * B + iB) * H + iH] = storage_t(h_tanh);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_h_next, const compute_t epsilon, const compute_t dot_h_pre,
+    const compute_t h_tanh, const compute_t d_h_next, compute_t& d_dot_h, compute_t& d_dot_h_pre,
+    compute_t& d_h_pre)
+{
+    // through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    d_dot_h = dy + d_dot_h_next;
+    const compute_t d_dot_h_tanh = epsilon * d_dot_h;
+    const compute_t d_h_tanh = epsilon * d_h_next - 2 * dot_h_pre * h_tanh * d_dot_h_tanh;
+    const compute_t s1 = 1 - square(h_tanh);
+    d_dot_h_pre = d_dot_h_tanh * s1;
+    d_h_pre = d_h_tanh * s1;
+}
+
+extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at = static_cast<storage_t*>(at[6]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_h, d_dot_h_pre, d_h_pre;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(0.01),
+            compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
+            compute_t(h_tanh_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            d_dot_h, d_dot_h_pre, d_h_pre);
+        d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
+        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+    }
+}
+
+inline_point void hvp_backward_step2_point(
+    const compute_t d_h_prev_A_h, const compute_t d_h_next, const compute_t d_dot_h_prev_dot_A_h_h_prev,
+    const compute_t d_dot_h, compute_t& d_h_prev, compute_t& d_dot_h_prev)
+{
+    d_h_prev = d_h_prev_A_h + d_h_next;
+    d_dot_h_prev = d_dot_h_prev_dot_A_h_h_prev + d_dot_h;
+}
+
+extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_prev_A_h_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[4]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h_prev, d_dot_h_prev;
+        hvp_backward_step2_point(
+            compute_t(d_h_prev_A_h_at[iB * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_at[iB * H + iH]),
+            d_h_prev, d_dot_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+        d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
+    }
+}
+
+inline_point void hvp_backward_finish_point(
+    const compute_t d_A_A_h, const compute_t d_A_dot_A_h_h_prev, compute_t& d_A, compute_t& d_W_T)
+{
+    // through A = W - W.T - gamma * identity(H)
+    d_A = d_A_A_h + d_A_dot_A_h_h_prev;
+    d_W_T = -d_A;
+}
+
+extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ d_A_A_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_A_dot_A_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_A_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_W_T_at = static_cast<storage_t*>(at[3]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    {
+        compute_t d_A, d_W_T;
+        hvp_backward_finish_point(
+            compute_t(d_A_A_h_at[iH * H + iH2]),
+            compute_t(d_A_dot_A_h_h_prev_at[iH * H + iH2]),
+            d_A, d_W_T);
+        d_A_at[iH * H + iH2] = storage_t(d_A);
+        d_W_T_at[iH * H + iH2] = storage_t(d_W_T);
+    }
+}
+
+inline_point void hvp_backward_finish2_point(
+    const compute_t d_W_T, const compute_t d_A, compute_t& d_W)
+{
+    // through A = W - W.T - gamma * identity(H)
+    const compute_t d_W_W_T = d_W_T;
+    d_W = d_A + d_W_W_T;
+}
+
+extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ d_W_T_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_A_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_W_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    {
+        compute_t d_W;
+        hvp_backward_finish2_point(
+            compute_t(d_W_T_at[iH2 * H + iH]),
+            compute_t(d_A_at[iH * H + iH2]),
+            d_W);
+        d_W_at[iH * H + iH2] = storage_t(d_W);
+    }
+}
+
+inline_point void hvp_backward_finish3_point(
+    const compute_t d_V_V_x, const compute_t d_V_dot_V_x_x, compute_t& d_V)
+{
+    d_V = d_V_V_x + d_V_dot_V_x_x;
+}
+
+extern "C" void hvp_backward_finish3(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ d_V_V_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_V_dot_V_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_V_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_V;
+        hvp_backward_finish3_point(
+            compute_t(d_V_V_x_at[iH * I + iI]),
+            compute_t(d_V_dot_V_x_x_at[iH * I + iI]),
+            d_V);
+        d_V_at[iH * I + iI] = storage_t(d_V);
+    }
+}
+
+#endif  // SYMRNN_HVP
 
 }  // namespace symrnn

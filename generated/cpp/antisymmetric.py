@@ -41,6 +41,7 @@ import numpy as np
 SOURCE = None  # the text of antisymmetric.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -90,10 +91,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W = np.ascontiguousarray(params["W"])
     V = np.ascontiguousarray(params["V"])
     b = np.ascontiguousarray(params["b"])
@@ -103,7 +106,6 @@ def forward(params, x, state=None):
     A_h = scratch("A_h", (B, H), dtype)
     h_tanh = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
-    kernel = bound(sizes, dtype)
     forward_once = kernel(
         "forward_once", W, A,
     )
@@ -135,12 +137,14 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     h_tanh = tape.h_tanh
     A = tape.A
     h_rows = tape.h_rows
     x = tape.x
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
     V = np.ascontiguousarray(params["V"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_h = scratch("d_h", (B, H), dtype)
@@ -153,7 +157,6 @@ def backward(params, tape, dy, dstate=None):
     d_W_T = scratch("d_W_T", (H, H), dtype)
     d_W = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
-    kernel = bound(sizes, dtype)
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, h_tanh, d_h, d_h_pre,
     )
@@ -189,6 +192,286 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W = np.ascontiguousarray(params["W"])
+    V = np.ascontiguousarray(params["V"])
+    b = np.ascontiguousarray(params["b"])
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    A = scratch("A", (H, H), dtype)
+    V_x = scratch("V_x", (T, B, H), dtype)
+    A_h = scratch("A_h", (B, H), dtype)
+    h_rows[0] = state["h"]
+    infer_once = kernel(
+        "infer_once", W, A,
+    )
+    infer_step = kernel(
+        "infer_step", A_h, V_x, b, h_rows,
+    )
+
+    infer_once()
+    # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    product(x.reshape(-1, I), V.T, V_x.reshape(-1, H))
+
+    for t in range(T):
+        # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+        product(h_rows[t], A.T, A_h)
+        infer_step(t)
+
+    last = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W = np.ascontiguousarray(params["W"])
+    V = np.ascontiguousarray(params["V"])
+    b = np.ascontiguousarray(params["b"])
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    A = scratch("A", (H, H), dtype)
+    V_x = scratch("V_x", (T, B, H), dtype)
+    A_h = scratch("A_h", (B, H), dtype)
+    h_rows[0] = state["h"]
+    step_once = kernel(
+        "step_once", W, A,
+    )
+    step_step = kernel(
+        "step_step", A_h, V_x, b, h_rows,
+    )
+
+    step_once()
+    # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    product(x.reshape(-1, I), V.T, V_x.reshape(-1, H))
+
+    for t in range(T):
+        # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+        product(h_rows[t], A.T, A_h)
+        step_step(t)
+
+    state = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy()[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W = np.ascontiguousarray(params["W"])
+    V = np.ascontiguousarray(params["V"])
+    b = np.ascontiguousarray(params["b"])
+    dot_W = np.ascontiguousarray(dot_params["W"])
+    dot_V = np.ascontiguousarray(dot_params["V"])
+    dot_b = np.ascontiguousarray(dot_params["b"])
+    V_to_dot_V = np.ascontiguousarray(np.concatenate((V.T, dot_V.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    A = scratch("A", (H, H), dtype)
+    dot_A = scratch("dot_A", (H, H), dtype)
+    V_x_to_dot_V_x_V = scratch("V_x_to_dot_V_x_V", (T, B, 2 * H), dtype)
+    dot_V_x_x = scratch("dot_V_x_x", (T, B, H), dtype)
+    dot_V_x = scratch("dot_V_x", (T, B, H), dtype)
+    A_h_to_dot_A_h_A = scratch("A_h_to_dot_A_h_A", (B, 2 * H), dtype)
+    dot_A_h_h_prev = scratch("dot_A_h_h_prev", (B, H), dtype)
+    A_to_dot_A = scratch("A_to_dot_A", (H, 2 * H), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    jvp_once = kernel(
+        "jvp_once", W, dot_W, A, dot_A,
+    )
+    jvp_before = kernel(
+        "jvp_before", V_x_to_dot_V_x_V, dot_V_x_x, dot_V_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", A_h_to_dot_A_h_A, dot_A_h_h_prev, V_x_to_dot_V_x_V, b, dot_V_x, dot_b, h_rows,
+        dot_h_rows,
+    )
+
+    jvp_once()
+    # V_x, dot_V_x_V side by side
+    product(x.reshape(-1, I), V_to_dot_V, V_x_to_dot_V_x_V.reshape(-1, 2 * H))
+    # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    product(dot_x.reshape(-1, I), V.T, dot_V_x_x.reshape(-1, H))
+    jvp_before()
+    A_to_dot_A[:, :H] = A.T
+    A_to_dot_A[:, H:2 * H] = dot_A.T
+
+    for t in range(T):
+        # A_h, dot_A_h_A side by side
+        product(h_rows[t], A_to_dot_A, A_h_to_dot_A_h_A)
+        # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+        product(dot_h_rows[t], A.T, dot_A_h_h_prev)
+        jvp_step(t)
+
+    last = {"h": h_rows[T].copy()}
+    dot_last = {"h": dot_h_rows[T].copy()}
+    return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W = np.ascontiguousarray(params["W"])
+    V = np.ascontiguousarray(params["V"])
+    b = np.ascontiguousarray(params["b"])
+    dot_W = np.ascontiguousarray(dot_params["W"])
+    dot_V = np.ascontiguousarray(dot_params["V"])
+    dot_b = np.ascontiguousarray(dot_params["b"])
+    V_to_dot_V = np.ascontiguousarray(np.concatenate((V.T, dot_V.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    A = scratch("A", (H, H), dtype)
+    dot_A = scratch("dot_A", (H, H), dtype)
+    V_x_to_dot_V_x_V = scratch("V_x_to_dot_V_x_V", (T, B, 2 * H), dtype)
+    dot_V_x_x = scratch("dot_V_x_x", (T, B, H), dtype)
+    dot_V_x = scratch("dot_V_x", (T, B, H), dtype)
+    A_h_to_dot_A_h_A = scratch("A_h_to_dot_A_h_A", (B, 2 * H), dtype)
+    dot_A_h_h_prev = scratch("dot_A_h_h_prev", (B, H), dtype)
+    dot_h_pre = scratch("dot_h_pre", (T, B, H), dtype)
+    h_tanh = scratch("h_tanh", (T, B, H), dtype)
+    A_to_dot_A = scratch("A_to_dot_A", (H, 2 * H), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    hvp_forward_once = kernel(
+        "hvp_forward_once", W, dot_W, A, dot_A,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", V_x_to_dot_V_x_V, dot_V_x_x, dot_V_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", A_h_to_dot_A_h_A, dot_A_h_h_prev, V_x_to_dot_V_x_V, b, dot_V_x, dot_b, h_rows,
+        dot_h_rows, dot_h_pre, h_tanh,
+    )
+
+    hvp_forward_once()
+    # V_x, dot_V_x_V side by side
+    product(x.reshape(-1, I), V_to_dot_V, V_x_to_dot_V_x_V.reshape(-1, 2 * H))
+    # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    product(dot_x.reshape(-1, I), V.T, dot_V_x_x.reshape(-1, H))
+    hvp_forward_before()
+    A_to_dot_A[:, :H] = A.T
+    A_to_dot_A[:, H:2 * H] = dot_A.T
+
+    for t in range(T):
+        # A_h, dot_A_h_A side by side
+        product(h_rows[t], A_to_dot_A, A_h_to_dot_A_h_A)
+        # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+        product(dot_h_rows[t], A.T, dot_A_h_h_prev)
+        hvp_forward_step(t)
+    dy = np.ascontiguousarray(cotangents["h"])
+    V_to_dot_V2 = np.concatenate((V, dot_V))
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    d_dot_h = scratch("d_dot_h", (B, H), dtype)
+    d_h_pre_to_d_dot_h_pre = scratch("d_h_pre_to_d_dot_h_pre", (T, B, 2 * H), dtype)
+    d_h_prev_A_h = scratch("d_h_prev_A_h", (B, H), dtype)
+    parts = scratch("parts", (B, 2 * H), dtype)
+    d_A_A_h = scratch("d_A_A_h", (H, H), dtype)
+    d_A_dot_A_h_h_prev = scratch("d_A_dot_A_h_h_prev", (H, H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_V_V_x = scratch("d_V_V_x", (H, I), dtype)
+    d_V_dot_V_x_x = scratch("d_V_dot_V_x_x", (H, I), dtype)
+    d_b = np.empty((H,), dtype)
+    d_A = scratch("d_A", (H, H), dtype)
+    d_W_T = scratch("d_W_T", (H, H), dtype)
+    d_W = np.empty((H, H), dtype)
+    d_V = np.empty((H, I), dtype)
+    A_to_dot_A2 = scratch("A_to_dot_A2", (2 * H, H), dtype)
+    d_h_prev_rows[T % 2] = 0
+    d_dot_h_prev_rows[T % 2] = dstate["h"]
+    hvp_backward_step = kernel(
+        "hvp_backward_step", dy, d_dot_h_prev_rows, dot_h_pre, h_tanh, d_h_prev_rows, d_dot_h,
+        d_h_pre_to_d_dot_h_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", d_h_prev_A_h, d_h_prev_rows, parts, d_dot_h, d_dot_h_prev_rows,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_A_A_h, d_A_dot_A_h_h_prev, d_A, d_W_T,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_W_T, d_A, d_W,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", d_V_V_x, d_V_dot_V_x_x, d_V,
+    )
+
+    A_to_dot_A2[:H] = A
+    A_to_dot_A2[H:2 * H] = dot_A
+
+    for t in reversed(range(T)):
+        hvp_backward_step(t)
+        # d_h_pre, d_dot_h_pre side by side
+        product(d_h_pre_to_d_dot_h_pre[t], A_to_dot_A2, d_h_prev_A_h)
+        # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+        product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], A, parts[:, H:2 * H])
+        hvp_backward_step2(t)
+
+    # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_A_A_h)
+    # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    product(
+        d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_A_dot_A_h_h_prev,
+    )
+    # d_h_pre, d_dot_h_pre side by side
+    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H), V_to_dot_V2, d_x.reshape(-1, I))
+    # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_V_V_x)
+    # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_dot_V_x_x)
+    # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    np.sum(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+    hvp_backward_finish()
+    hvp_backward_finish2()
+    hvp_backward_finish3()
+
+    dot_dparams = {"W": d_W, "V": d_V, "b": d_b}
+    dot_dstart = {"h": d_h_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -203,21 +486,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -337,6 +621,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

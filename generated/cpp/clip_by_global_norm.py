@@ -41,6 +41,7 @@ import numpy as np
 SOURCE = None  # the text of clip_by_global_norm.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("N", "M")
 INPUTS = {
     "a": ("N",),
@@ -92,6 +93,7 @@ def forward(params, inputs, state=None):
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, N, M = sizes = [size[axis] for axis in ("T", "B", "N", "M")]
+    kernel = bound("train", sizes, dtype)
     a = np.ascontiguousarray(inputs["a"])
     b = np.ascontiguousarray(inputs["b"])
     limit = np.ascontiguousarray(params["limit"])
@@ -100,9 +102,8 @@ def forward(params, inputs, state=None):
     n = np.empty((T, B), dtype)
     max_n = np.empty((T, B), dtype)
     s = np.empty((T, B), dtype)
-    y_a = scratch("y_a", (T, B, N), dtype)
-    y_b = scratch("y_b", (T, B, M), dtype)
-    kernel = bound(sizes, dtype)
+    y_a = np.empty((T, B, N), dtype)
+    y_b = np.empty((T, B, M), dtype)
     forward_before_sum = kernel(
         "forward_before_sum", a, n_sum,
     )
@@ -129,7 +130,7 @@ def forward(params, inputs, state=None):
 
     tape = Tape(size, dtype, a, b, max_n, n, s)
     last = {}
-    return {"y_a": y_a.copy(), "y_b": y_b.copy()}, last, tape
+    return {"y_a": y_a, "y_b": y_b}, last, tape
 
 
 def backward(params, tape, dy, dstate=None):
@@ -142,15 +143,16 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = named("dy", dy, OUTPUTS)
-    dy_y_a = np.ascontiguousarray(cotangent('dy["y_a"]', dy.get("y_a"), OUTPUTS["y_a"], size, dtype))
-    dy_y_b = np.ascontiguousarray(cotangent('dy["y_b"]', dy.get("y_b"), OUTPUTS["y_b"], size, dtype))
-    T, B, N, M = sizes = [size[axis] for axis in ("T", "B", "N", "M")]
+    cotangents = along("dy", dy, OUTPUTS, size, dtype, ("T", "B"))
     a = tape.a
     b = tape.b
     max_n = tape.max_n
     n = tape.n
     s = tape.s
+    T, B, N, M = sizes = [size[axis] for axis in ("T", "B", "N", "M")]
+    kernel = bound("train", sizes, dtype)
+    dy_y_a = np.ascontiguousarray(cotangents["y_a"])
+    dy_y_b = np.ascontiguousarray(cotangents["y_b"])
     limit = np.ascontiguousarray(params["limit"])
     d_s_y_a = scratch("d_s_y_a", (T, B), dtype)
     d_s_y_b = scratch("d_s_y_b", (T, B), dtype)
@@ -162,7 +164,6 @@ def backward(params, tape, dy, dstate=None):
     d_limit_max_n = scratch("d_limit_max_n", (), dtype)
     d_limit_s = scratch("d_limit_s", (), dtype)
     d_limit = np.empty((), dtype)
-    kernel = bound(sizes, dtype)
     backward_before_sum = kernel(
         "backward_before_sum", dy_y_a, a, d_s_y_a,
     )
@@ -207,6 +208,320 @@ def backward(params, tape, dy, dstate=None):
     return dparams, {"a": d_a, "b": d_b}, dstart
 
 
+def infer(params, inputs, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, N, M = sizes = [size[axis] for axis in ("T", "B", "N", "M")]
+    kernel = bound("infer", sizes, dtype)
+    a = np.ascontiguousarray(inputs["a"])
+    b = np.ascontiguousarray(inputs["b"])
+    limit = np.ascontiguousarray(params["limit"])
+    n_sum = scratch("n_sum", (T, B), dtype)
+    n_sum2 = scratch("n_sum2", (T, B), dtype)
+    s = scratch("s", (T, B), dtype)
+    y_a = np.empty((T, B, N), dtype)
+    y_b = np.empty((T, B, M), dtype)
+    infer_before_sum = kernel(
+        "infer_before_sum", a, n_sum,
+    )
+    infer_before_sum2 = kernel(
+        "infer_before_sum2", b, n_sum2,
+    )
+    infer_before = kernel(
+        "infer_before", n_sum, n_sum2, limit, s,
+    )
+    infer_before2 = kernel(
+        "infer_before2", a, s, y_a,
+    )
+    infer_before3 = kernel(
+        "infer_before3", b, s, y_b,
+    )
+
+    # n = sqrt(sum(a * a) + sum(b * b))
+    infer_before_sum()
+    # n = sqrt(sum(a * a) + sum(b * b))
+    infer_before_sum2()
+    infer_before()
+    infer_before2()
+    infer_before3()
+
+    last = {}
+    return {"y_a": y_a, "y_b": y_b}, last
+
+
+def step(params, inputs, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    inputs = {name: one_step(a) for name, a in named("inputs", inputs, INPUTS).items()}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, N, M = sizes = [size[axis] for axis in ("T", "B", "N", "M")]
+    kernel = bound("step", sizes, dtype)
+    a = np.ascontiguousarray(inputs["a"])
+    b = np.ascontiguousarray(inputs["b"])
+    limit = np.ascontiguousarray(params["limit"])
+    n_sum = scratch("n_sum", (T, B), dtype)
+    n_sum2 = scratch("n_sum2", (T, B), dtype)
+    s = scratch("s", (T, B), dtype)
+    y_a = np.empty((T, B, N), dtype)
+    y_b = np.empty((T, B, M), dtype)
+    step_before_sum = kernel(
+        "step_before_sum", a, n_sum,
+    )
+    step_before_sum2 = kernel(
+        "step_before_sum2", b, n_sum2,
+    )
+    step_before = kernel(
+        "step_before", n_sum, n_sum2, limit, s,
+    )
+    step_before2 = kernel(
+        "step_before2", a, s, y_a,
+    )
+    step_before3 = kernel(
+        "step_before3", b, s, y_b,
+    )
+
+    # n = sqrt(sum(a * a) + sum(b * b))
+    step_before_sum()
+    # n = sqrt(sum(a * a) + sum(b * b))
+    step_before_sum2()
+    step_before()
+    step_before2()
+    step_before3()
+
+    state = {}
+    outputs = {"y_a": y_a, "y_b": y_b}
+    return {name: a[0] for name, a in outputs.items()}, state
+
+
+def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, inputs and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = along("dot_inputs", dot_inputs, INPUTS, size, dtype, ("T", "B"))
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, N, M = sizes = [size[axis] for axis in ("T", "B", "N", "M")]
+    kernel = bound("jvp", sizes, dtype)
+    a = np.ascontiguousarray(inputs["a"])
+    b = np.ascontiguousarray(inputs["b"])
+    dot_a = np.ascontiguousarray(dot_inputs["a"])
+    dot_b = np.ascontiguousarray(dot_inputs["b"])
+    limit = np.ascontiguousarray(params["limit"])
+    dot_limit = np.ascontiguousarray(dot_params["limit"])
+    n_sum = scratch("n_sum", (T, B), dtype)
+    dot_n_sum_a = scratch("dot_n_sum_a", (T, B), dtype)
+    dot_n_sum_a2 = scratch("dot_n_sum_a2", (T, B), dtype)
+    n_sum2 = scratch("n_sum2", (T, B), dtype)
+    dot_n_sum2_b = scratch("dot_n_sum2_b", (T, B), dtype)
+    dot_n_sum2_b2 = scratch("dot_n_sum2_b2", (T, B), dtype)
+    s = scratch("s", (T, B), dtype)
+    dot_s = scratch("dot_s", (T, B), dtype)
+    y_a = np.empty((T, B, N), dtype)
+    dot_y_a = np.empty((T, B, N), dtype)
+    y_b = np.empty((T, B, M), dtype)
+    dot_y_b = np.empty((T, B, M), dtype)
+    jvp_before_sum = kernel(
+        "jvp_before_sum", a, n_sum,
+    )
+    jvp_before_sum2 = kernel(
+        "jvp_before_sum2", dot_a, a, dot_n_sum_a,
+    )
+    jvp_before_sum3 = kernel(
+        "jvp_before_sum3", a, dot_a, dot_n_sum_a2,
+    )
+    jvp_before_sum4 = kernel(
+        "jvp_before_sum4", b, n_sum2,
+    )
+    jvp_before_sum5 = kernel(
+        "jvp_before_sum5", dot_b, b, dot_n_sum2_b,
+    )
+    jvp_before_sum6 = kernel(
+        "jvp_before_sum6", b, dot_b, dot_n_sum2_b2,
+    )
+    jvp_before = kernel(
+        "jvp_before", dot_n_sum_a, dot_n_sum_a2, dot_n_sum2_b, dot_n_sum2_b2, n_sum, n_sum2, limit,
+        dot_limit, s, dot_s,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", a, s, dot_a, dot_s, y_a, dot_y_a,
+    )
+    jvp_before3 = kernel(
+        "jvp_before3", b, s, dot_b, dot_s, y_b, dot_y_b,
+    )
+
+    # n = sqrt(sum(a * a) + sum(b * b))
+    jvp_before_sum()
+    # n = sqrt(sum(a * a) + sum(b * b))
+    jvp_before_sum2()
+    # n = sqrt(sum(a * a) + sum(b * b))
+    jvp_before_sum3()
+    # n = sqrt(sum(a * a) + sum(b * b))
+    jvp_before_sum4()
+    # n = sqrt(sum(a * a) + sum(b * b))
+    jvp_before_sum5()
+    # n = sqrt(sum(a * a) + sum(b * b))
+    jvp_before_sum6()
+    jvp_before()
+    jvp_before2()
+    jvp_before3()
+
+    last = {}
+    dot_last = {}
+    return {"y_a": y_a, "y_b": y_b}, last, {"y_a": dot_y_a, "y_b": dot_y_b}, dot_last
+
+
+def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_inputs=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂inputs and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = along("dot_inputs", dot_inputs, INPUTS, size, dtype, ("T", "B"))
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = along("dy", dy, OUTPUTS, size, dtype, ("T", "B"))
+    T, B, N, M = sizes = [size[axis] for axis in ("T", "B", "N", "M")]
+    kernel = bound("hvp", sizes, dtype)
+    a = np.ascontiguousarray(inputs["a"])
+    b = np.ascontiguousarray(inputs["b"])
+    dot_a = np.ascontiguousarray(dot_inputs["a"])
+    dot_b = np.ascontiguousarray(dot_inputs["b"])
+    limit = np.ascontiguousarray(params["limit"])
+    dot_limit = np.ascontiguousarray(dot_params["limit"])
+    n_sum = scratch("n_sum", (T, B), dtype)
+    dot_n_sum_a = scratch("dot_n_sum_a", (T, B), dtype)
+    dot_n_sum_a2 = scratch("dot_n_sum_a2", (T, B), dtype)
+    n_sum2 = scratch("n_sum2", (T, B), dtype)
+    dot_n_sum2_b = scratch("dot_n_sum2_b", (T, B), dtype)
+    dot_n_sum2_b2 = scratch("dot_n_sum2_b2", (T, B), dtype)
+    dot_n_pre = scratch("dot_n_pre", (T, B), dtype)
+    n = scratch("n", (T, B), dtype)
+    max_n = scratch("max_n", (T, B), dtype)
+    dot_max_n = scratch("dot_max_n", (T, B), dtype)
+    dot_s = scratch("dot_s", (T, B), dtype)
+    hvp_forward_before_sum = kernel(
+        "hvp_forward_before_sum", a, n_sum,
+    )
+    hvp_forward_before_sum2 = kernel(
+        "hvp_forward_before_sum2", dot_a, a, dot_n_sum_a,
+    )
+    hvp_forward_before_sum3 = kernel(
+        "hvp_forward_before_sum3", a, dot_a, dot_n_sum_a2,
+    )
+    hvp_forward_before_sum4 = kernel(
+        "hvp_forward_before_sum4", b, n_sum2,
+    )
+    hvp_forward_before_sum5 = kernel(
+        "hvp_forward_before_sum5", dot_b, b, dot_n_sum2_b,
+    )
+    hvp_forward_before_sum6 = kernel(
+        "hvp_forward_before_sum6", b, dot_b, dot_n_sum2_b2,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", dot_n_sum_a, dot_n_sum_a2, dot_n_sum2_b, dot_n_sum2_b2, n_sum, n_sum2, limit,
+        dot_limit, dot_n_pre, n, max_n, dot_max_n, dot_s,
+    )
+
+    # n = sqrt(sum(a * a) + sum(b * b))
+    hvp_forward_before_sum()
+    # n = sqrt(sum(a * a) + sum(b * b))
+    hvp_forward_before_sum2()
+    # n = sqrt(sum(a * a) + sum(b * b))
+    hvp_forward_before_sum3()
+    # n = sqrt(sum(a * a) + sum(b * b))
+    hvp_forward_before_sum4()
+    # n = sqrt(sum(a * a) + sum(b * b))
+    hvp_forward_before_sum5()
+    # n = sqrt(sum(a * a) + sum(b * b))
+    hvp_forward_before_sum6()
+    hvp_forward_before()
+    dy_y_a = np.ascontiguousarray(cotangents["y_a"])
+    dy_y_b = np.ascontiguousarray(cotangents["y_b"])
+    d_dot_s_dot_y_a = scratch("d_dot_s_dot_y_a", (T, B), dtype)
+    d_dot_s_dot_y_b = scratch("d_dot_s_dot_y_b", (T, B), dtype)
+    d_s_dot_y_a = scratch("d_s_dot_y_a", (T, B), dtype)
+    d_s_dot_y_b = scratch("d_s_dot_y_b", (T, B), dtype)
+    d_dot_n_pre = scratch("d_dot_n_pre", (T, B), dtype)
+    d_n_pre = scratch("d_n_pre", (T, B), dtype)
+    d_a = np.empty((T, B, N), dtype)
+    d_b = np.empty((T, B, M), dtype)
+    d_max_n_by_limit = scratch("d_max_n_by_limit", (T, B), dtype)
+    d_s_by_limit = scratch("d_s_by_limit", (T, B), dtype)
+    d_dot_s_by_limit = scratch("d_dot_s_by_limit", (T, B), dtype)
+    d_limit_max_n = scratch("d_limit_max_n", (), dtype)
+    d_limit_s = scratch("d_limit_s", (), dtype)
+    d_limit_dot_s = scratch("d_limit_dot_s", (), dtype)
+    d_limit = np.empty((), dtype)
+    hvp_backward_before_sum = kernel(
+        "hvp_backward_before_sum", dy_y_a, a, d_dot_s_dot_y_a,
+    )
+    hvp_backward_before_sum2 = kernel(
+        "hvp_backward_before_sum2", dy_y_b, b, d_dot_s_dot_y_b,
+    )
+    hvp_backward_before_sum3 = kernel(
+        "hvp_backward_before_sum3", dy_y_a, dot_a, d_s_dot_y_a,
+    )
+    hvp_backward_before_sum4 = kernel(
+        "hvp_backward_before_sum4", dy_y_b, dot_b, d_s_dot_y_b,
+    )
+    hvp_backward_before = kernel(
+        "hvp_backward_before", d_dot_s_dot_y_a, d_dot_s_dot_y_b, d_s_dot_y_a, d_s_dot_y_b, limit, max_n,
+        dot_limit, dot_max_n, n, dot_n_pre, d_dot_n_pre, d_n_pre, d_max_n_by_limit, d_s_by_limit,
+        d_dot_s_by_limit,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", d_n_pre, a, d_dot_n_pre, dot_a, dy_y_a, dot_s, d_a,
+    )
+    hvp_backward_before3 = kernel(
+        "hvp_backward_before3", d_n_pre, b, d_dot_n_pre, dot_b, dy_y_b, dot_s, d_b,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", d_max_n_by_limit, d_limit_max_n,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", d_s_by_limit, d_limit_s,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", d_dot_s_by_limit, d_limit_dot_s,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_limit_max_n, d_limit_s, d_limit_dot_s, d_limit,
+    )
+
+    # through y_a = a * s
+    hvp_backward_before_sum()
+    # through y_b = b * s
+    hvp_backward_before_sum2()
+    # through y_a = a * s
+    hvp_backward_before_sum3()
+    # through y_b = b * s
+    hvp_backward_before_sum4()
+    hvp_backward_before()
+    hvp_backward_before2()
+    hvp_backward_before3()
+
+    # through s = limit / max(n, limit)
+    hvp_backward_after_sum()
+    # through s = limit / max(n, limit)
+    hvp_backward_after_sum2()
+    # through s = limit / max(n, limit)
+    hvp_backward_after_sum3()
+    hvp_backward_finish()
+
+    dot_dparams = {"limit": d_limit}
+    dot_dstart = {}
+    return dot_dparams, {"a": d_a, "b": d_b}, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -221,21 +536,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -355,6 +671,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

@@ -37,6 +37,7 @@ import numpy as np
 SOURCE = None  # the text of clip_by_norm.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("N",)
 INPUTS = {
     "g": ("N",),
@@ -79,16 +80,17 @@ def forward(params, g, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"g": g}, state)
+    inputs = {"g": g}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
-    g = np.ascontiguousarray(g)
+    kernel = bound("train", sizes, dtype)
+    g = np.ascontiguousarray(inputs["g"])
     limit = np.ascontiguousarray(params["limit"])
     g_squared = scratch("g_squared", (T, B), dtype)
     n = np.empty((T, B), dtype)
     max_n = np.empty((T, B), dtype)
-    y = scratch("y", (T, B, N), dtype)
-    kernel = bound(sizes, dtype)
+    y = np.empty((T, B, N), dtype)
     forward_before_sum = kernel(
         "forward_before_sum", g, g_squared,
     )
@@ -106,7 +108,7 @@ def forward(params, g, state=None):
 
     tape = Tape(size, dtype, g, max_n, n)
     last = {}
-    return y.copy(), last, tape
+    return y, last, tape
 
 
 def backward(params, tape, dy, dstate=None):
@@ -119,11 +121,13 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
-    T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
     g = tape.g
     max_n = tape.max_n
     n = tape.n
+    T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
     limit = np.ascontiguousarray(params["limit"])
     d_max_n_y = scratch("d_max_n_y", (T, B), dtype)
     d_n_share = scratch("d_n_share", (T, B), dtype)
@@ -133,7 +137,6 @@ def backward(params, tape, dy, dstate=None):
     d_limit_max_n = scratch("d_limit_max_n", (), dtype)
     d_limit_y = scratch("d_limit_y", (), dtype)
     d_limit = np.empty((), dtype)
-    kernel = bound(sizes, dtype)
     backward_before_sum = kernel(
         "backward_before_sum", dy, g, d_max_n_y,
     )
@@ -169,6 +172,246 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_g, dstart
 
 
+def infer(params, g, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"g": g}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
+    kernel = bound("infer", sizes, dtype)
+    g = np.ascontiguousarray(inputs["g"])
+    limit = np.ascontiguousarray(params["limit"])
+    g_squared = scratch("g_squared", (T, B), dtype)
+    max_n = scratch("max_n", (T, B), dtype)
+    y = np.empty((T, B, N), dtype)
+    infer_before_sum = kernel(
+        "infer_before_sum", g, g_squared,
+    )
+    infer_before = kernel(
+        "infer_before", g_squared, limit, max_n,
+    )
+    infer_before2 = kernel(
+        "infer_before2", g, limit, max_n, y,
+    )
+
+    # n = norm(g)
+    infer_before_sum()
+    infer_before()
+    infer_before2()
+
+    last = {}
+    return y, last
+
+
+def step(params, g, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    g = one_step(g)
+    inputs = {"g": g}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
+    kernel = bound("step", sizes, dtype)
+    g = np.ascontiguousarray(inputs["g"])
+    limit = np.ascontiguousarray(params["limit"])
+    g_squared = scratch("g_squared", (T, B), dtype)
+    max_n = scratch("max_n", (T, B), dtype)
+    y = np.empty((T, B, N), dtype)
+    step_before_sum = kernel(
+        "step_before_sum", g, g_squared,
+    )
+    step_before = kernel(
+        "step_before", g_squared, limit, max_n,
+    )
+    step_before2 = kernel(
+        "step_before2", g, limit, max_n, y,
+    )
+
+    # n = norm(g)
+    step_before_sum()
+    step_before()
+    step_before2()
+
+    state = {}
+    return y[0], state
+
+
+def jvp(params, g, state=None, dot_params=None, dot_g=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, g and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"g": g}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"g": cotangent("dot_g", dot_g, INPUTS["g"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
+    kernel = bound("jvp", sizes, dtype)
+    g = np.ascontiguousarray(inputs["g"])
+    dot_g = np.ascontiguousarray(dot_inputs["g"])
+    limit = np.ascontiguousarray(params["limit"])
+    dot_limit = np.ascontiguousarray(dot_params["limit"])
+    g_squared = scratch("g_squared", (T, B), dtype)
+    n = scratch("n", (T, B), dtype)
+    g_unit = scratch("g_unit", (T, B, N), dtype)
+    dot_g_norm = scratch("dot_g_norm", (T, B), dtype)
+    max_n = scratch("max_n", (T, B), dtype)
+    dot_max_n = scratch("dot_max_n", (T, B), dtype)
+    y = np.empty((T, B, N), dtype)
+    dot_y = np.empty((T, B, N), dtype)
+    jvp_before_sum = kernel(
+        "jvp_before_sum", g, g_squared,
+    )
+    jvp_before = kernel(
+        "jvp_before", g_squared, limit, n, max_n,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", n, g, limit, max_n, g_unit, y,
+    )
+    jvp_before_sum2 = kernel(
+        "jvp_before_sum2", g_unit, dot_g, dot_g_norm,
+    )
+    jvp_before3 = kernel(
+        "jvp_before3", dot_limit, dot_g_norm, limit, n, dot_max_n,
+    )
+    jvp_before4 = kernel(
+        "jvp_before4", dot_g, dot_limit, dot_max_n, g, limit, max_n, dot_y,
+    )
+
+    # n = norm(g)
+    jvp_before_sum()
+    jvp_before()
+    jvp_before2()
+    # n = norm(g)
+    jvp_before_sum2()
+    jvp_before3()
+    jvp_before4()
+
+    last = {}
+    dot_last = {}
+    return y, last, dot_y, dot_last
+
+
+def hvp(params, g, state=None, dy=None, dstate=None, dot_params=None, dot_g=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂g and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"g": g}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"g": cotangent("dot_g", dot_g, INPUTS["g"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
+    kernel = bound("hvp", sizes, dtype)
+    g = np.ascontiguousarray(inputs["g"])
+    dot_g = np.ascontiguousarray(dot_inputs["g"])
+    limit = np.ascontiguousarray(params["limit"])
+    dot_limit = np.ascontiguousarray(dot_params["limit"])
+    g_squared = scratch("g_squared", (T, B), dtype)
+    n = scratch("n", (T, B), dtype)
+    g_unit = scratch("g_unit", (T, B, N), dtype)
+    dot_g_norm = scratch("dot_g_norm", (T, B), dtype)
+    max_n = scratch("max_n", (T, B), dtype)
+    dot_max_n = scratch("dot_max_n", (T, B), dtype)
+    hvp_forward_before_sum = kernel(
+        "hvp_forward_before_sum", g, g_squared,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", g_squared, limit, n, max_n,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", n, g, g_unit,
+    )
+    hvp_forward_before_sum2 = kernel(
+        "hvp_forward_before_sum2", g_unit, dot_g, dot_g_norm,
+    )
+    hvp_forward_before3 = kernel(
+        "hvp_forward_before3", dot_limit, dot_g_norm, limit, n, dot_max_n,
+    )
+
+    # n = norm(g)
+    hvp_forward_before_sum()
+    hvp_forward_before()
+    hvp_forward_before2()
+    # n = norm(g)
+    hvp_forward_before_sum2()
+    hvp_forward_before3()
+    dy = np.ascontiguousarray(cotangents["y"])
+    d_dot_max_n_dot_y = scratch("d_dot_max_n_dot_y", (T, B), dtype)
+    d_dot_y_by_max_n = scratch("d_dot_y_by_max_n", (T, B, N), dtype)
+    d_max_n = scratch("d_max_n", (T, B), dtype)
+    d_dot_n = scratch("d_dot_n", (T, B), dtype)
+    d_g_unit = scratch("d_g_unit", (T, B, N), dtype)
+    d_n_g_unit = scratch("d_n_g_unit", (T, B), dtype)
+    d_n_share = scratch("d_n_share", (T, B), dtype)
+    d_g = np.empty((T, B, N), dtype)
+    d_max_n_by_limit = scratch("d_max_n_by_limit", (T, B), dtype)
+    d_dot_y_by_limit = scratch("d_dot_y_by_limit", (T, B, N), dtype)
+    d_limit_max_n = scratch("d_limit_max_n", (), dtype)
+    d_limit_dot_y = scratch("d_limit_dot_y", (), dtype)
+    d_limit = np.empty((), dtype)
+    hvp_backward_before_sum = kernel(
+        "hvp_backward_before_sum", dy, g, d_dot_max_n_dot_y,
+    )
+    hvp_backward_before = kernel(
+        "hvp_backward_before", d_dot_max_n_dot_y, limit, max_n, n, d_dot_n,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", dy, dot_g, dot_limit, dot_max_n, g, limit, max_n, d_dot_n, d_dot_y_by_max_n,
+        d_g_unit, d_dot_y_by_limit,
+    )
+    hvp_backward_before_sum2 = kernel(
+        "hvp_backward_before_sum2", d_dot_y_by_max_n, d_max_n,
+    )
+    hvp_backward_before_sum3 = kernel(
+        "hvp_backward_before_sum3", d_g_unit, g, d_n_g_unit,
+    )
+    hvp_backward_before3 = kernel(
+        "hvp_backward_before3", d_n_g_unit, n, d_max_n, limit, d_n_share, d_max_n_by_limit,
+    )
+    hvp_backward_before4 = kernel(
+        "hvp_backward_before4", d_n_share, g, d_g_unit, n, dy, dot_limit, dot_max_n, limit, max_n, d_g,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", d_max_n_by_limit, d_limit_max_n,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", d_dot_y_by_limit, d_limit_dot_y,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_limit_max_n, d_limit_dot_y, d_limit,
+    )
+
+    # through y = g * limit / max(n, limit)
+    hvp_backward_before_sum()
+    hvp_backward_before()
+    hvp_backward_before2()
+    # through y = g * limit / max(n, limit)
+    hvp_backward_before_sum2()
+    # through n = norm(g)
+    hvp_backward_before_sum3()
+    hvp_backward_before3()
+    hvp_backward_before4()
+
+    # through y = g * limit / max(n, limit)
+    hvp_backward_after_sum()
+    # through y = g * limit / max(n, limit)
+    hvp_backward_after_sum2()
+    hvp_backward_finish()
+
+    dot_dparams = {"limit": d_limit}
+    dot_dstart = {}
+    return dot_dparams, d_g, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -183,21 +426,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -317,6 +561,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

@@ -103,6 +103,15 @@ static inline compute_t tanh(compute_t a)
 
 #define inline_point static inline __attribute__((always_inline))
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 inline_point void forward_before_point(
     const compute_t g, const compute_t low, const compute_t high, compute_t& y)
 {
@@ -205,5 +214,164 @@ extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
         d_high_at[0] = storage_t(total);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+inline_point void infer_before_point(
+    const compute_t g, const compute_t low, const compute_t high, compute_t& y)
+{
+    // y = clip(g, low, high)
+    y = smaller(larger(g, low), high);
+}
+
+extern "C" void infer_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ low_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ high_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t y;
+        infer_before_point(
+            compute_t(g_at[(iT * B + iB) * N + iN]),
+            compute_t(low_at[0]),
+            compute_t(high_at[0]),
+            y);
+        y_at[(iT * B + iB) * N + iN] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+inline_point void step_before_point(
+    const compute_t g, const compute_t low, const compute_t high, compute_t& y)
+{
+    // y = clip(g, low, high)
+    y = smaller(larger(g, low), high);
+}
+
+extern "C" void step_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ low_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ high_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t y;
+        step_before_point(
+            compute_t(g_at[(iT * B + iB) * N + iN]),
+            compute_t(low_at[0]),
+            compute_t(high_at[0]),
+            y);
+        y_at[(iT * B + iB) * N + iN] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+inline_point void jvp_before_point(
+    const compute_t g, const compute_t low, const compute_t high, const compute_t dot_g,
+    const compute_t dot_low, const compute_t dot_high, compute_t& y, compute_t& dot_y)
+{
+    // y = clip(g, low, high)
+    y = smaller(larger(g, low), high);
+    const compute_t s1 = compute_t((g) > (low)) * compute_t((high) > (g));
+    const compute_t s2 = compute_t((low) >= (g)) * compute_t((high) >= (low));
+    dot_y = dot_g * s1 + dot_low * s2 + dot_high * (1 - s1 - s2);
+}
+
+extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ low_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ high_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_low_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_high_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_y_at = static_cast<storage_t*>(at[7]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t y, dot_y;
+        jvp_before_point(
+            compute_t(g_at[(iT * B + iB) * N + iN]),
+            compute_t(low_at[0]),
+            compute_t(high_at[0]),
+            compute_t(dot_g_at[(iT * B + iB) * N + iN]),
+            compute_t(dot_low_at[0]),
+            compute_t(dot_high_at[0]),
+            y, dot_y);
+        y_at[(iT * B + iB) * N + iN] = storage_t(y);
+        dot_y_at[(iT * B + iB) * N + iN] = storage_t(dot_y);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+inline_point void hvp_backward_once_point(
+    compute_t& d_low, compute_t& d_high)
+{
+    d_low = 0;
+    d_high = 0;
+}
+
+extern "C" void hvp_backward_once(int64, const int64*, void* const* at)
+{
+    storage_t* __restrict__ d_low_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_high_at = static_cast<storage_t*>(at[1]);
+    {
+        compute_t d_low, d_high;
+        hvp_backward_once_point(
+            d_low, d_high);
+        d_low_at[0] = storage_t(d_low);
+        d_high_at[0] = storage_t(d_high);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    compute_t& d_g)
+{
+    d_g = 0;
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
+    storage_t* __restrict__ d_g_at = static_cast<storage_t*>(at[0]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t d_g;
+        hvp_backward_before_point(
+            d_g);
+        d_g_at[(iT * B + iB) * N + iN] = storage_t(d_g);
+    }
+}
+
+#endif  // SYMRNN_HVP
 
 }  // namespace symrnn

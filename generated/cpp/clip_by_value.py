@@ -36,6 +36,7 @@ import numpy as np
 SOURCE = None  # the text of clip_by_value.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("N",)
 INPUTS = {
     "g": ("N",),
@@ -78,14 +79,15 @@ def forward(params, g, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"g": g}, state)
+    inputs = {"g": g}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
-    g = np.ascontiguousarray(g)
+    kernel = bound("train", sizes, dtype)
+    g = np.ascontiguousarray(inputs["g"])
     low = np.ascontiguousarray(params["low"])
     high = np.ascontiguousarray(params["high"])
-    y = scratch("y", (T, B, N), dtype)
-    kernel = bound(sizes, dtype)
+    y = np.empty((T, B, N), dtype)
     forward_before = kernel(
         "forward_before", g, low, high, y,
     )
@@ -94,7 +96,7 @@ def forward(params, g, state=None):
 
     tape = Tape(size, dtype, g)
     last = {}
-    return y.copy(), last, tape
+    return y, last, tape
 
 
 def backward(params, tape, dy, dstate=None):
@@ -107,9 +109,11 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
-    T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
     g = tape.g
+    T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
     low = np.ascontiguousarray(params["low"])
     high = np.ascontiguousarray(params["high"])
     d_g = np.empty((T, B, N), dtype)
@@ -117,7 +121,6 @@ def backward(params, tape, dy, dstate=None):
     d_y_by_high = scratch("d_y_by_high", (T, B, N), dtype)
     d_low = np.empty((), dtype)
     d_high = np.empty((), dtype)
-    kernel = bound(sizes, dtype)
     backward_before = kernel(
         "backward_before", dy, g, low, high, d_g, d_y_by_low, d_y_by_high,
     )
@@ -140,6 +143,120 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_g, dstart
 
 
+def infer(params, g, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"g": g}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
+    kernel = bound("infer", sizes, dtype)
+    g = np.ascontiguousarray(inputs["g"])
+    low = np.ascontiguousarray(params["low"])
+    high = np.ascontiguousarray(params["high"])
+    y = np.empty((T, B, N), dtype)
+    infer_before = kernel(
+        "infer_before", g, low, high, y,
+    )
+
+    infer_before()
+
+    last = {}
+    return y, last
+
+
+def step(params, g, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    g = one_step(g)
+    inputs = {"g": g}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
+    kernel = bound("step", sizes, dtype)
+    g = np.ascontiguousarray(inputs["g"])
+    low = np.ascontiguousarray(params["low"])
+    high = np.ascontiguousarray(params["high"])
+    y = np.empty((T, B, N), dtype)
+    step_before = kernel(
+        "step_before", g, low, high, y,
+    )
+
+    step_before()
+
+    state = {}
+    return y[0], state
+
+
+def jvp(params, g, state=None, dot_params=None, dot_g=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, g and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"g": g}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"g": cotangent("dot_g", dot_g, INPUTS["g"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
+    kernel = bound("jvp", sizes, dtype)
+    g = np.ascontiguousarray(inputs["g"])
+    dot_g = np.ascontiguousarray(dot_inputs["g"])
+    low = np.ascontiguousarray(params["low"])
+    high = np.ascontiguousarray(params["high"])
+    dot_low = np.ascontiguousarray(dot_params["low"])
+    dot_high = np.ascontiguousarray(dot_params["high"])
+    y = np.empty((T, B, N), dtype)
+    dot_y = np.empty((T, B, N), dtype)
+    jvp_before = kernel(
+        "jvp_before", g, low, high, dot_g, dot_low, dot_high, y, dot_y,
+    )
+
+    jvp_before()
+
+    last = {}
+    dot_last = {}
+    return y, last, dot_y, dot_last
+
+
+def hvp(params, g, state=None, dy=None, dstate=None, dot_params=None, dot_g=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂g and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"g": g}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"g": cotangent("dot_g", dot_g, INPUTS["g"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
+    kernel = bound("hvp", sizes, dtype)
+    g = np.ascontiguousarray(inputs["g"])
+    dot_g = np.ascontiguousarray(dot_inputs["g"])
+    dy = np.ascontiguousarray(cotangents["y"])
+    d_low = np.empty((), dtype)
+    d_high = np.empty((), dtype)
+    d_g = np.empty((T, B, N), dtype)
+    hvp_backward_once = kernel(
+        "hvp_backward_once", d_low, d_high,
+    )
+    hvp_backward_before = kernel(
+        "hvp_backward_before", d_g,
+    )
+
+    hvp_backward_once()
+    hvp_backward_before()
+
+    dot_dparams = {"low": d_low, "high": d_high}
+    dot_dstart = {}
+    return dot_dparams, d_g, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -154,21 +271,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -288,6 +406,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

@@ -43,6 +43,7 @@ import numpy as np
 SOURCE = None  # the text of cornn.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -95,10 +96,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_y = np.ascontiguousarray(params["W_y"])
     W_z = np.ascontiguousarray(params["W_z"])
     V = np.ascontiguousarray(params["V"])
@@ -113,7 +116,6 @@ def forward(params, x, state=None):
     z_tanh = np.empty((T, B, H), dtype)
     y_rows[0] = state["y"]
     z_rows[0] = state["z"]
-    kernel = bound(sizes, dtype)
     forward_step = kernel(
         "forward_step", W_y_y, W_z_z, V_x, b, z_rows, y_rows, z_tanh,
     )
@@ -143,12 +145,14 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
     z_tanh = tape.z_tanh
     y_rows = tape.y_rows
     z_rows = tape.z_rows
     x = tape.x
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
     W_y = np.ascontiguousarray(params["W_y"])
     W_z = np.ascontiguousarray(params["W_z"])
     V = np.ascontiguousarray(params["V"])
@@ -158,7 +162,7 @@ def backward(params, tape, dy, dstate=None):
     d_y = scratch("d_y", (B, H), dtype)
     d_z = scratch("d_z", (B, H), dtype)
     d_z_pre = scratch("d_z_pre", (T, B, H), dtype)
-    d_y_prev_W_y_y_to_d_z_prev_W_z_z = scratch("d_y_prev_W_y_y_to_d_z_prev_W_z_z", (B, 2 * H), dtype)
+    parts = scratch("parts", (B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_y = np.empty((H, H), dtype)
     d_W_z = np.empty((H, H), dtype)
@@ -166,18 +170,17 @@ def backward(params, tape, dy, dstate=None):
     d_b = np.empty((H,), dtype)
     d_y_prev_rows[T % 2] = dstate["y"]
     d_z_prev_rows[T % 2] = dstate["z"]
-    kernel = bound(sizes, dtype)
     backward_step = kernel(
         "backward_step", dy, d_y_prev_rows, d_z_prev_rows, z_tanh, d_y, d_z, d_z_pre,
     )
     backward_step2 = kernel(
-        "backward_step2", d_y_prev_W_y_y_to_d_z_prev_W_z_z, d_z, d_y, d_y_prev_rows, d_z_prev_rows,
+        "backward_step2", parts, d_z, d_y, d_y_prev_rows, d_z_prev_rows,
     )
 
     for t in reversed(range(T)):
         backward_step(t)
         # d_y_prev_W_y_y, d_z_prev_W_z_z side by side
-        product(d_z_pre[t], W_y_to_W_z, d_y_prev_W_y_y_to_d_z_prev_W_z_z)
+        product(d_z_pre[t], W_y_to_W_z, parts)
         backward_step2(t)
 
     # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
@@ -201,6 +204,324 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_y = np.ascontiguousarray(params["W_y"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    V = np.ascontiguousarray(params["V"])
+    b = np.ascontiguousarray(params["b"])
+    W_y_T = np.ascontiguousarray(W_y.T)
+    W_z_T = np.ascontiguousarray(W_z.T)
+    y_rows = scratch("y_rows", (T + 1, B, H), dtype)
+    z_rows = scratch("z_rows", (2, B, H), dtype)
+    V_x = scratch("V_x", (T, B, H), dtype)
+    W_y_y = scratch("W_y_y", (B, H), dtype)
+    W_z_z = scratch("W_z_z", (B, H), dtype)
+    y_rows[0] = state["y"]
+    z_rows[0] = state["z"]
+    infer_step = kernel(
+        "infer_step", W_y_y, W_z_z, V_x, b, z_rows, y_rows,
+    )
+
+    # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    product(x.reshape(-1, I), V.T, V_x.reshape(-1, H))
+
+    for t in range(T):
+        # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(y_rows[t], W_y_T, W_y_y)
+        # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(z_rows[t % 2], W_z_T, W_z_z)
+        infer_step(t)
+
+    last = {"y": y_rows[T].copy(), "z": z_rows[T % 2].copy()}
+    return y_rows[1:].copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_y = np.ascontiguousarray(params["W_y"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    V = np.ascontiguousarray(params["V"])
+    b = np.ascontiguousarray(params["b"])
+    y_rows = scratch("y_rows", (T + 1, B, H), dtype)
+    z_rows = scratch("z_rows", (2, B, H), dtype)
+    V_x = scratch("V_x", (T, B, H), dtype)
+    W_y_y = scratch("W_y_y", (B, H), dtype)
+    W_z_z = scratch("W_z_z", (B, H), dtype)
+    y_rows[0] = state["y"]
+    z_rows[0] = state["z"]
+    step_step = kernel(
+        "step_step", W_y_y, W_z_z, V_x, b, z_rows, y_rows,
+    )
+
+    # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    product(x.reshape(-1, I), V.T, V_x.reshape(-1, H))
+
+    for t in range(T):
+        # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(y_rows[t], W_y.T, W_y_y)
+        # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(z_rows[t % 2], W_z.T, W_z_z)
+        step_step(t)
+
+    state = {"y": y_rows[T].copy(), "z": z_rows[T % 2].copy()}
+    return y_rows[1:].copy()[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_y = np.ascontiguousarray(params["W_y"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    V = np.ascontiguousarray(params["V"])
+    b = np.ascontiguousarray(params["b"])
+    dot_W_y = np.ascontiguousarray(dot_params["W_y"])
+    dot_W_z = np.ascontiguousarray(dot_params["W_z"])
+    dot_V = np.ascontiguousarray(dot_params["V"])
+    dot_b = np.ascontiguousarray(dot_params["b"])
+    V_to_dot_V = np.ascontiguousarray(np.concatenate((V.T, dot_V.T), axis=1))
+    W_y_to_dot_W_y = np.ascontiguousarray(np.concatenate((W_y.T, dot_W_y.T), axis=1))
+    W_y_T = np.ascontiguousarray(W_y.T)
+    W_z_to_dot_W_z = np.ascontiguousarray(np.concatenate((W_z.T, dot_W_z.T), axis=1))
+    W_z_T = np.ascontiguousarray(W_z.T)
+    y_rows = scratch("y_rows", (T + 1, B, H), dtype)
+    z_rows = scratch("z_rows", (2, B, H), dtype)
+    dot_y_rows = scratch("dot_y_rows", (T + 1, B, H), dtype)
+    dot_z_rows = scratch("dot_z_rows", (2, B, H), dtype)
+    V_x_to_dot_V_x_V = scratch("V_x_to_dot_V_x_V", (T, B, 2 * H), dtype)
+    dot_V_x_x = scratch("dot_V_x_x", (T, B, H), dtype)
+    dot_V_x = scratch("dot_V_x", (T, B, H), dtype)
+    W_y_y_to_dot_W_y_y_W_y = scratch("W_y_y_to_dot_W_y_y_W_y", (B, 2 * H), dtype)
+    dot_W_y_y_y_prev = scratch("dot_W_y_y_y_prev", (B, H), dtype)
+    W_z_z_to_dot_W_z_z_W_z = scratch("W_z_z_to_dot_W_z_z_W_z", (B, 2 * H), dtype)
+    dot_W_z_z_z_prev = scratch("dot_W_z_z_z_prev", (B, H), dtype)
+    y_rows[0] = state["y"]
+    z_rows[0] = state["z"]
+    dot_y_rows[0] = dot_state["y"]
+    dot_z_rows[0] = dot_state["z"]
+    jvp_before = kernel(
+        "jvp_before", V_x_to_dot_V_x_V, dot_V_x_x, dot_V_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", W_y_y_to_dot_W_y_y_W_y, dot_W_y_y_y_prev, W_z_z_to_dot_W_z_z_W_z, dot_W_z_z_z_prev,
+        V_x_to_dot_V_x_V, b, dot_V_x, dot_b, z_rows, y_rows, dot_z_rows, dot_y_rows,
+    )
+
+    # V_x, dot_V_x_V side by side
+    product(x.reshape(-1, I), V_to_dot_V, V_x_to_dot_V_x_V.reshape(-1, 2 * H))
+    # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    product(dot_x.reshape(-1, I), V.T, dot_V_x_x.reshape(-1, H))
+    jvp_before()
+
+    for t in range(T):
+        # W_y_y, dot_W_y_y_W_y side by side
+        product(y_rows[t], W_y_to_dot_W_y, W_y_y_to_dot_W_y_y_W_y)
+        # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(dot_y_rows[t], W_y_T, dot_W_y_y_y_prev)
+        # W_z_z, dot_W_z_z_W_z side by side
+        product(z_rows[t % 2], W_z_to_dot_W_z, W_z_z_to_dot_W_z_z_W_z)
+        # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(dot_z_rows[t % 2], W_z_T, dot_W_z_z_z_prev)
+        jvp_step(t)
+
+    last = {"y": y_rows[T].copy(), "z": z_rows[T % 2].copy()}
+    dot_last = {"y": dot_y_rows[T].copy(), "z": dot_z_rows[T % 2].copy()}
+    return y_rows[1:].copy(), last, dot_y_rows[1:].copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_y = np.ascontiguousarray(params["W_y"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    V = np.ascontiguousarray(params["V"])
+    b = np.ascontiguousarray(params["b"])
+    dot_W_y = np.ascontiguousarray(dot_params["W_y"])
+    dot_W_z = np.ascontiguousarray(dot_params["W_z"])
+    dot_V = np.ascontiguousarray(dot_params["V"])
+    dot_b = np.ascontiguousarray(dot_params["b"])
+    V_to_dot_V = np.ascontiguousarray(np.concatenate((V.T, dot_V.T), axis=1))
+    W_y_to_dot_W_y = np.ascontiguousarray(np.concatenate((W_y.T, dot_W_y.T), axis=1))
+    W_y_T = np.ascontiguousarray(W_y.T)
+    W_z_to_dot_W_z = np.ascontiguousarray(np.concatenate((W_z.T, dot_W_z.T), axis=1))
+    W_z_T = np.ascontiguousarray(W_z.T)
+    y_rows = scratch("y_rows", (T + 1, B, H), dtype)
+    z_rows = scratch("z_rows", (T + 1, B, H), dtype)
+    dot_y_rows = scratch("dot_y_rows", (T + 1, B, H), dtype)
+    dot_z_rows = scratch("dot_z_rows", (T + 1, B, H), dtype)
+    V_x_to_dot_V_x_V = scratch("V_x_to_dot_V_x_V", (T, B, 2 * H), dtype)
+    dot_V_x_x = scratch("dot_V_x_x", (T, B, H), dtype)
+    dot_V_x = scratch("dot_V_x", (T, B, H), dtype)
+    W_y_y_to_dot_W_y_y_W_y = scratch("W_y_y_to_dot_W_y_y_W_y", (B, 2 * H), dtype)
+    dot_W_y_y_y_prev = scratch("dot_W_y_y_y_prev", (B, H), dtype)
+    W_z_z_to_dot_W_z_z_W_z = scratch("W_z_z_to_dot_W_z_z_W_z", (B, 2 * H), dtype)
+    dot_W_z_z_z_prev = scratch("dot_W_z_z_z_prev", (B, H), dtype)
+    dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
+    z_tanh = scratch("z_tanh", (T, B, H), dtype)
+    y_rows[0] = state["y"]
+    z_rows[0] = state["z"]
+    dot_y_rows[0] = dot_state["y"]
+    dot_z_rows[0] = dot_state["z"]
+    hvp_forward_before = kernel(
+        "hvp_forward_before", V_x_to_dot_V_x_V, dot_V_x_x, dot_V_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", W_y_y_to_dot_W_y_y_W_y, dot_W_y_y_y_prev, W_z_z_to_dot_W_z_z_W_z,
+        dot_W_z_z_z_prev, V_x_to_dot_V_x_V, b, dot_V_x, dot_b, z_rows, y_rows, dot_z_rows, dot_y_rows,
+        dot_z_pre, z_tanh,
+    )
+
+    # V_x, dot_V_x_V side by side
+    product(x.reshape(-1, I), V_to_dot_V, V_x_to_dot_V_x_V.reshape(-1, 2 * H))
+    # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    product(dot_x.reshape(-1, I), V.T, dot_V_x_x.reshape(-1, H))
+    hvp_forward_before()
+
+    for t in range(T):
+        # W_y_y, dot_W_y_y_W_y side by side
+        product(y_rows[t], W_y_to_dot_W_y, W_y_y_to_dot_W_y_y_W_y)
+        # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(dot_y_rows[t], W_y_T, dot_W_y_y_y_prev)
+        # W_z_z, dot_W_z_z_W_z side by side
+        product(z_rows[t], W_z_to_dot_W_z, W_z_z_to_dot_W_z_z_W_z)
+        # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(dot_z_rows[t], W_z_T, dot_W_z_z_z_prev)
+        hvp_forward_step(t)
+    dy = np.ascontiguousarray(cotangents["y"])
+    W_y_to_dot_W_y2 = np.concatenate((W_y, dot_W_y))
+    W_z_to_dot_W_z2 = np.concatenate((W_z, dot_W_z))
+    W_y_to_W_z = np.concatenate((W_y, W_z), axis=1)
+    V_to_dot_V2 = np.concatenate((V, dot_V))
+    d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
+    d_z_prev_rows = scratch("d_z_prev_rows", (2, B, H), dtype)
+    d_dot_y_prev_rows = scratch("d_dot_y_prev_rows", (2, B, H), dtype)
+    d_dot_z_prev_rows = scratch("d_dot_z_prev_rows", (2, B, H), dtype)
+    d_dot_y = scratch("d_dot_y", (B, H), dtype)
+    d_dot_z = scratch("d_dot_z", (B, H), dtype)
+    d_z = scratch("d_z", (B, H), dtype)
+    d_z_pre_to_d_dot_z_pre = scratch("d_z_pre_to_d_dot_z_pre", (T, B, 2 * H), dtype)
+    parts = scratch("parts", (B, 2 * H), dtype)
+    parts2 = scratch("parts2", (B, 4 * H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_y_W_y_y = scratch("d_W_y_W_y_y", (H, H), dtype)
+    d_W_y_dot_W_y_y_y_prev = scratch("d_W_y_dot_W_y_y_y_prev", (H, H), dtype)
+    d_W_z_W_z_z = scratch("d_W_z_W_z_z", (H, H), dtype)
+    d_W_z_dot_W_z_z_z_prev = scratch("d_W_z_dot_W_z_z_z_prev", (H, H), dtype)
+    d_V_V_x = scratch("d_V_V_x", (H, I), dtype)
+    d_V_dot_V_x_x = scratch("d_V_dot_V_x_x", (H, I), dtype)
+    d_b = np.empty((H,), dtype)
+    d_W_y = np.empty((H, H), dtype)
+    d_W_z = np.empty((H, H), dtype)
+    d_V = np.empty((H, I), dtype)
+    d_y_prev_rows[T % 2] = 0
+    d_z_prev_rows[T % 2] = 0
+    d_dot_y_prev_rows[T % 2] = dstate["y"]
+    d_dot_z_prev_rows[T % 2] = dstate["z"]
+    hvp_backward_step = kernel(
+        "hvp_backward_step", dy, d_dot_y_prev_rows, d_dot_z_prev_rows, d_z_prev_rows, d_y_prev_rows,
+        dot_z_pre, z_tanh, d_dot_y, d_dot_z, d_z, d_z_pre_to_d_dot_z_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", parts, d_z, d_y_prev_rows, parts2, d_dot_z, d_dot_y, d_z_prev_rows,
+        d_dot_y_prev_rows, d_dot_z_prev_rows,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_y_W_y_y, d_W_y_dot_W_y_y_y_prev, d_W_z_W_z_z, d_W_z_dot_W_z_z_z_prev,
+        d_W_y, d_W_z,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_V_V_x, d_V_dot_V_x_x, d_V,
+    )
+
+    for t in reversed(range(T)):
+        hvp_backward_step(t)
+        # d_z_pre, d_dot_z_pre side by side
+        product(d_z_pre_to_d_dot_z_pre[t], W_y_to_dot_W_y2, parts[:, :H])
+        # d_z_pre, d_dot_z_pre side by side
+        product(d_z_pre_to_d_dot_z_pre[t], W_z_to_dot_W_z2, parts[:, H:2 * H])
+        # d_dot_y_prev_dot_W_y_y_y_prev, d_dot_z_prev_dot_W_z_z_z_prev side by side
+        product(d_z_pre_to_d_dot_z_pre[t][:, H:2 * H], W_y_to_W_z, parts2[:, 2 * H:4 * H])
+        hvp_backward_step2(t)
+
+    # d_z_pre, d_dot_z_pre side by side
+    product(d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H), V_to_dot_V2, d_x.reshape(-1, I))
+    # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    product(d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_W_y_W_y_y)
+    # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    product(
+        d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+        dot_y_rows[:-1].reshape(-1, H),
+        d_W_y_dot_W_y_y_y_prev,
+    )
+    # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    product(d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H)[:, :H].T, z_rows[:-1].reshape(-1, H), d_W_z_W_z_z)
+    # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    product(
+        d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+        dot_z_rows[:-1].reshape(-1, H),
+        d_W_z_dot_W_z_z_z_prev,
+    )
+    # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    product(d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_V_V_x)
+    # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    product(d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_dot_V_x_x)
+    # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    np.sum(d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+    hvp_backward_finish()
+    hvp_backward_finish2()
+
+    dot_dparams = {
+        "W_y": d_W_y,
+        "W_z": d_W_z,
+        "V": d_V,
+        "b": d_b,
+    }
+    dot_dstart = {"y": d_y_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -215,21 +536,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -349,6 +671,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

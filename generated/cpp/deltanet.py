@@ -47,6 +47,7 @@ import numpy as np
 SOURCE = None  # the text of deltanet.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H", "K")
 INPUTS = {
     "x": ("I",),
@@ -107,10 +108,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_q = np.ascontiguousarray(params["W_q"])
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
@@ -132,9 +135,8 @@ def forward(params, x, state=None):
     S_k = scratch("S_k", (B, H), dtype)
     S_arg0 = np.empty((T, B, H), dtype)
     S_arg0_k = np.empty((T, B, H, K), dtype)
-    y = scratch("y", (T, B, H), dtype)
+    y = np.empty((T, B, H), dtype)
     S_rows[0] = state["S"]
-    kernel = bound(sizes, dtype)
     forward_before_sum = kernel(
         "forward_before_sum", w_beta, x, w_beta_x,
     )
@@ -194,7 +196,7 @@ def forward(params, x, state=None):
     tape = Tape(size, dtype, S_rows, a_q, norm_a_q, W_q_x_to_W_v_x, q, beta, k, S_arg0_k, S_arg0, x, v, a_k,
                 norm_a_k)
     last = {"S": S_rows[T].copy()}
-    return y.copy(), last, tape
+    return y, last, tape
 
 
 def backward(params, tape, dy, dstate=None):
@@ -207,8 +209,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
-    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
     S_rows = tape.S_rows
     a_q = tape.a_q
     norm_a_q = tape.norm_a_q
@@ -222,6 +223,9 @@ def backward(params, tape, dy, dstate=None):
     v = tape.v
     a_k = tape.a_k
     norm_a_k = tape.norm_a_k
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
     W_q = np.ascontiguousarray(params["W_q"])
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
@@ -251,7 +255,6 @@ def backward(params, tape, dy, dstate=None):
     d_w_beta = np.empty((I,), dtype)
     d_W_k_to_d_W_v = np.empty((K + H, I), dtype)
     d_S_prev_rows[T % 2] = dstate["S"]
-    kernel = bound(sizes, dtype)
     backward_before_sum = kernel(
         "backward_before_sum", dy, S_rows, d_q,
     )
@@ -359,6 +362,865 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    w_beta = np.ascontiguousarray(params["w_beta"])
+    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
+    S_rows = scratch("S_rows", (T + 1, B, H, K), dtype)
+    W_q_x_to_W_v_x = scratch("W_q_x_to_W_v_x", (T, B, 2 * K + H), dtype)
+    a_q = scratch("a_q", (T, B, K), dtype)
+    a_k = scratch("a_k", (T, B, K), dtype)
+    a_q_squared = scratch("a_q_squared", (T, B), dtype)
+    norm_a_q = scratch("norm_a_q", (T, B), dtype)
+    q = scratch("q", (T, B, K), dtype)
+    a_k_squared = scratch("a_k_squared", (T, B), dtype)
+    norm_a_k = scratch("norm_a_k", (T, B), dtype)
+    k = scratch("k", (T, B, K), dtype)
+    v = scratch("v", (T, B, H), dtype)
+    w_beta_x = scratch("w_beta_x", (T, B), dtype)
+    beta = scratch("beta", (T, B), dtype)
+    S_k = scratch("S_k", (B, H), dtype)
+    S_arg0 = scratch("S_arg0", (B, H), dtype)
+    y = np.empty((T, B, H), dtype)
+    S_rows[0] = state["S"]
+    infer_before_sum = kernel(
+        "infer_before_sum", w_beta, x, w_beta_x,
+    )
+    infer_before = kernel(
+        "infer_before", W_q_x_to_W_v_x, a_q, a_k,
+    )
+    infer_before_sum2 = kernel(
+        "infer_before_sum2", a_q, a_q_squared,
+    )
+    infer_before_sum3 = kernel(
+        "infer_before_sum3", a_k, a_k_squared,
+    )
+    infer_before2 = kernel(
+        "infer_before2", a_q_squared, a_k_squared, w_beta_x, norm_a_q, norm_a_k, beta,
+    )
+    infer_before3 = kernel(
+        "infer_before3", a_q, norm_a_q, a_k, norm_a_k, q, k,
+    )
+    infer_before4 = kernel(
+        "infer_before4", W_q_x_to_W_v_x, v,
+    )
+    infer_step_sum = kernel(
+        "infer_step_sum", S_rows, k, S_k,
+    )
+    infer_step = kernel(
+        "infer_step", v, S_k, S_arg0,
+    )
+    infer_step2 = kernel(
+        "infer_step2", S_arg0, k, S_rows, beta,
+    )
+    infer_after_sum = kernel(
+        "infer_after_sum", S_rows, q, y,
+    )
+
+    # W_q_x, W_k_x, W_v_x side by side
+    product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_W_v_x.reshape(-1, 2 * K + H))
+    # beta = sigmoid(dot(w_beta, x))
+    infer_before_sum()
+    infer_before()
+    # q = a_q / norm(a_q)
+    infer_before_sum2()
+    # k = a_k / norm(a_k)
+    infer_before_sum3()
+    infer_before2()
+    infer_before3()
+    infer_before4()
+
+    for t in range(T):
+        # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        infer_step_sum(t)
+        infer_step(t)
+        infer_step2(t)
+
+    # y = S @ q
+    infer_after_sum()
+
+    last = {"S": S_rows[T].copy()}
+    return y, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    w_beta = np.ascontiguousarray(params["w_beta"])
+    S_rows = scratch("S_rows", (T + 1, B, H, K), dtype)
+    W_q_x = scratch("W_q_x", (T, B, K), dtype)
+    a_q = scratch("a_q", (T, B, K), dtype)
+    W_k_x = scratch("W_k_x", (T, B, K), dtype)
+    a_k = scratch("a_k", (T, B, K), dtype)
+    a_q_squared = scratch("a_q_squared", (T, B), dtype)
+    norm_a_q = scratch("norm_a_q", (T, B), dtype)
+    q = scratch("q", (T, B, K), dtype)
+    a_k_squared = scratch("a_k_squared", (T, B), dtype)
+    norm_a_k = scratch("norm_a_k", (T, B), dtype)
+    k = scratch("k", (T, B, K), dtype)
+    W_v_x = scratch("W_v_x", (T, B, H), dtype)
+    v = scratch("v", (T, B, H), dtype)
+    w_beta_x = scratch("w_beta_x", (T, B), dtype)
+    beta = scratch("beta", (T, B), dtype)
+    S_k = scratch("S_k", (B, H), dtype)
+    S_arg0 = scratch("S_arg0", (B, H), dtype)
+    y = np.empty((T, B, H), dtype)
+    S_rows[0] = state["S"]
+    step_before_sum = kernel(
+        "step_before_sum", w_beta, x, w_beta_x,
+    )
+    step_before = kernel(
+        "step_before", W_q_x, W_k_x, a_q, a_k,
+    )
+    step_before_sum2 = kernel(
+        "step_before_sum2", a_q, a_q_squared,
+    )
+    step_before_sum3 = kernel(
+        "step_before_sum3", a_k, a_k_squared,
+    )
+    step_before2 = kernel(
+        "step_before2", a_q_squared, a_k_squared, w_beta_x, norm_a_q, norm_a_k, beta,
+    )
+    step_before3 = kernel(
+        "step_before3", a_q, norm_a_q, a_k, norm_a_k, q, k,
+    )
+    step_before4 = kernel(
+        "step_before4", W_v_x, v,
+    )
+    step_step_sum = kernel(
+        "step_step_sum", S_rows, k, S_k,
+    )
+    step_step = kernel(
+        "step_step", v, S_k, S_arg0,
+    )
+    step_step2 = kernel(
+        "step_step2", S_arg0, k, S_rows, beta,
+    )
+    step_after_sum = kernel(
+        "step_after_sum", S_rows, q, y,
+    )
+
+    # a_q = silu(W_q @ x)
+    product(x.reshape(-1, I), W_q.T, W_q_x.reshape(-1, K))
+    # a_k = silu(W_k @ x)
+    product(x.reshape(-1, I), W_k.T, W_k_x.reshape(-1, K))
+    # v = silu(W_v @ x)
+    product(x.reshape(-1, I), W_v.T, W_v_x.reshape(-1, H))
+    # beta = sigmoid(dot(w_beta, x))
+    step_before_sum()
+    step_before()
+    # q = a_q / norm(a_q)
+    step_before_sum2()
+    # k = a_k / norm(a_k)
+    step_before_sum3()
+    step_before2()
+    step_before3()
+    step_before4()
+
+    for t in range(T):
+        # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        step_step_sum(t)
+        step_step(t)
+        step_step2(t)
+
+    # y = S @ q
+    step_after_sum()
+
+    state = {"S": S_rows[T].copy()}
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    w_beta = np.ascontiguousarray(params["w_beta"])
+    dot_W_q = np.ascontiguousarray(dot_params["W_q"])
+    dot_W_k = np.ascontiguousarray(dot_params["W_k"])
+    dot_W_v = np.ascontiguousarray(dot_params["W_v"])
+    dot_w_beta = np.ascontiguousarray(dot_params["w_beta"])
+    W_q_to_dot_W_v = np.ascontiguousarray(np.concatenate((
+        W_q.T,
+        dot_W_q.T,
+        W_k.T,
+        dot_W_k.T,
+        W_v.T,
+        dot_W_v.T,
+    ), axis=1))
+    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
+    S_rows = scratch("S_rows", (T + 1, B, H, K), dtype)
+    dot_S_rows = scratch("dot_S_rows", (T + 1, B, H, K), dtype)
+    W_q_x_to_dot_W_v_x_W_v = scratch("W_q_x_to_dot_W_v_x_W_v", (T, B, 4 * K + 2 * H), dtype)
+    dot_W_q_x_x_to_dot_W_v_x_x = scratch("dot_W_q_x_x_to_dot_W_v_x_x", (T, B, 2 * K + H), dtype)
+    a_q = scratch("a_q", (T, B, K), dtype)
+    dot_a_q = scratch("dot_a_q", (T, B, K), dtype)
+    a_k = scratch("a_k", (T, B, K), dtype)
+    dot_a_k = scratch("dot_a_k", (T, B, K), dtype)
+    a_q_squared = scratch("a_q_squared", (T, B), dtype)
+    norm_a_q = scratch("norm_a_q", (T, B), dtype)
+    a_q_unit = scratch("a_q_unit", (T, B, K), dtype)
+    dot_a_q_norm = scratch("dot_a_q_norm", (T, B), dtype)
+    q = scratch("q", (T, B, K), dtype)
+    dot_q = scratch("dot_q", (T, B, K), dtype)
+    a_k_squared = scratch("a_k_squared", (T, B), dtype)
+    norm_a_k = scratch("norm_a_k", (T, B), dtype)
+    a_k_unit = scratch("a_k_unit", (T, B, K), dtype)
+    dot_a_k_norm = scratch("dot_a_k_norm", (T, B), dtype)
+    k = scratch("k", (T, B, K), dtype)
+    dot_k = scratch("dot_k", (T, B, K), dtype)
+    v = scratch("v", (T, B, H), dtype)
+    dot_v = scratch("dot_v", (T, B, H), dtype)
+    w_beta_x = scratch("w_beta_x", (T, B), dtype)
+    dot_w_beta_x_w_beta = scratch("dot_w_beta_x_w_beta", (T, B), dtype)
+    dot_w_beta_x_x = scratch("dot_w_beta_x_x", (T, B), dtype)
+    beta = scratch("beta", (T, B), dtype)
+    dot_beta = scratch("dot_beta", (T, B), dtype)
+    S_k = scratch("S_k", (B, H), dtype)
+    dot_S_k_S_prev = scratch("dot_S_k_S_prev", (B, H), dtype)
+    dot_S_k_k = scratch("dot_S_k_k", (B, H), dtype)
+    S_arg0 = scratch("S_arg0", (B, H), dtype)
+    dot_S_arg0 = scratch("dot_S_arg0", (B, H), dtype)
+    y = np.empty((T, B, H), dtype)
+    dot_y_S = scratch("dot_y_S", (T, B, H), dtype)
+    dot_y_q = scratch("dot_y_q", (T, B, H), dtype)
+    dot_y = np.empty((T, B, H), dtype)
+    S_rows[0] = state["S"]
+    dot_S_rows[0] = dot_state["S"]
+    jvp_before_sum = kernel(
+        "jvp_before_sum", w_beta, x, w_beta_x,
+    )
+    jvp_before_sum2 = kernel(
+        "jvp_before_sum2", dot_w_beta, x, dot_w_beta_x_w_beta,
+    )
+    jvp_before_sum3 = kernel(
+        "jvp_before_sum3", w_beta, dot_x, dot_w_beta_x_x,
+    )
+    jvp_before = kernel(
+        "jvp_before", W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, a_q, dot_a_q, a_k, dot_a_k,
+    )
+    jvp_before_sum4 = kernel(
+        "jvp_before_sum4", a_q, a_q_squared,
+    )
+    jvp_before_sum5 = kernel(
+        "jvp_before_sum5", a_k, a_k_squared,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", a_q_squared, a_k_squared, dot_w_beta_x_w_beta, dot_w_beta_x_x, w_beta_x, norm_a_q,
+        norm_a_k, beta, dot_beta,
+    )
+    jvp_before3 = kernel(
+        "jvp_before3", norm_a_q, a_q, norm_a_k, a_k, a_q_unit, q, a_k_unit, k,
+    )
+    jvp_before_sum6 = kernel(
+        "jvp_before_sum6", a_q_unit, dot_a_q, dot_a_q_norm,
+    )
+    jvp_before_sum7 = kernel(
+        "jvp_before_sum7", a_k_unit, dot_a_k, dot_a_k_norm,
+    )
+    jvp_before4 = kernel(
+        "jvp_before4", dot_a_q, dot_a_q_norm, a_q, norm_a_q, dot_a_k, dot_a_k_norm, a_k, norm_a_k, dot_q,
+        dot_k,
+    )
+    jvp_before5 = kernel(
+        "jvp_before5", W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, v, dot_v,
+    )
+    jvp_step_sum = kernel(
+        "jvp_step_sum", S_rows, k, S_k,
+    )
+    jvp_step_sum2 = kernel(
+        "jvp_step_sum2", dot_S_rows, k, dot_S_k_S_prev,
+    )
+    jvp_step_sum3 = kernel(
+        "jvp_step_sum3", S_rows, dot_k, dot_S_k_k,
+    )
+    jvp_step = kernel(
+        "jvp_step", dot_S_k_S_prev, dot_S_k_k, v, S_k, dot_v, S_arg0, dot_S_arg0,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", S_arg0, k, dot_S_arg0, dot_k, S_rows, beta, dot_S_rows, dot_beta,
+    )
+    jvp_after_sum = kernel(
+        "jvp_after_sum", S_rows, q, y,
+    )
+    jvp_after_sum2 = kernel(
+        "jvp_after_sum2", dot_S_rows, q, dot_y_S,
+    )
+    jvp_after_sum3 = kernel(
+        "jvp_after_sum3", S_rows, dot_q, dot_y_q,
+    )
+    jvp_after = kernel(
+        "jvp_after", dot_y_S, dot_y_q, dot_y,
+    )
+
+    # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, W_v_x, dot_W_v_x_W_v side by side
+    product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_W_v_x_W_v.reshape(-1, 4 * K + 2 * H))
+    # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x side by side
+    product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_W_v_x_x.reshape(-1, 2 * K + H))
+    # beta = sigmoid(dot(w_beta, x))
+    jvp_before_sum()
+    # beta = sigmoid(dot(w_beta, x))
+    jvp_before_sum2()
+    # beta = sigmoid(dot(w_beta, x))
+    jvp_before_sum3()
+    jvp_before()
+    # q = a_q / norm(a_q)
+    jvp_before_sum4()
+    # k = a_k / norm(a_k)
+    jvp_before_sum5()
+    jvp_before2()
+    jvp_before3()
+    # q = a_q / norm(a_q)
+    jvp_before_sum6()
+    # k = a_k / norm(a_k)
+    jvp_before_sum7()
+    jvp_before4()
+    jvp_before5()
+
+    for t in range(T):
+        # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        jvp_step_sum(t)
+        # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        jvp_step_sum2(t)
+        # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        jvp_step_sum3(t)
+        jvp_step(t)
+        jvp_step2(t)
+
+    # y = S @ q
+    jvp_after_sum()
+    # y = S @ q
+    jvp_after_sum2()
+    # y = S @ q
+    jvp_after_sum3()
+    jvp_after()
+
+    last = {"S": S_rows[T].copy()}
+    dot_last = {"S": dot_S_rows[T].copy()}
+    return y, last, dot_y, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    w_beta = np.ascontiguousarray(params["w_beta"])
+    dot_W_q = np.ascontiguousarray(dot_params["W_q"])
+    dot_W_k = np.ascontiguousarray(dot_params["W_k"])
+    dot_W_v = np.ascontiguousarray(dot_params["W_v"])
+    dot_w_beta = np.ascontiguousarray(dot_params["w_beta"])
+    W_q_to_dot_W_v = np.ascontiguousarray(np.concatenate((
+        W_q.T,
+        dot_W_q.T,
+        W_k.T,
+        dot_W_k.T,
+        W_v.T,
+        dot_W_v.T,
+    ), axis=1))
+    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
+    S_rows = scratch("S_rows", (T + 1, B, H, K), dtype)
+    dot_S_rows = scratch("dot_S_rows", (T + 1, B, H, K), dtype)
+    W_q_x_to_dot_W_v_x_W_v = scratch("W_q_x_to_dot_W_v_x_W_v", (T, B, 4 * K + 2 * H), dtype)
+    dot_W_q_x_x_to_dot_W_v_x_x = scratch("dot_W_q_x_x_to_dot_W_v_x_x", (T, B, 2 * K + H), dtype)
+    dot_W_q_x = scratch("dot_W_q_x", (T, B, K), dtype)
+    a_q = scratch("a_q", (T, B, K), dtype)
+    dot_a_q = scratch("dot_a_q", (T, B, K), dtype)
+    dot_W_k_x = scratch("dot_W_k_x", (T, B, K), dtype)
+    a_k = scratch("a_k", (T, B, K), dtype)
+    dot_a_k = scratch("dot_a_k", (T, B, K), dtype)
+    a_q_squared = scratch("a_q_squared", (T, B), dtype)
+    norm_a_q = scratch("norm_a_q", (T, B), dtype)
+    a_q_unit = scratch("a_q_unit", (T, B, K), dtype)
+    dot_a_q_norm = scratch("dot_a_q_norm", (T, B), dtype)
+    dot_norm_a_q = scratch("dot_norm_a_q", (T, B), dtype)
+    q = scratch("q", (T, B, K), dtype)
+    dot_q = scratch("dot_q", (T, B, K), dtype)
+    a_k_squared = scratch("a_k_squared", (T, B), dtype)
+    norm_a_k = scratch("norm_a_k", (T, B), dtype)
+    a_k_unit = scratch("a_k_unit", (T, B, K), dtype)
+    dot_a_k_norm = scratch("dot_a_k_norm", (T, B), dtype)
+    dot_norm_a_k = scratch("dot_norm_a_k", (T, B), dtype)
+    k = scratch("k", (T, B, K), dtype)
+    dot_k = scratch("dot_k", (T, B, K), dtype)
+    dot_W_v_x = scratch("dot_W_v_x", (T, B, H), dtype)
+    v = scratch("v", (T, B, H), dtype)
+    dot_v = scratch("dot_v", (T, B, H), dtype)
+    w_beta_x = scratch("w_beta_x", (T, B), dtype)
+    dot_w_beta_x_w_beta = scratch("dot_w_beta_x_w_beta", (T, B), dtype)
+    dot_w_beta_x_x = scratch("dot_w_beta_x_x", (T, B), dtype)
+    dot_w_beta_x = scratch("dot_w_beta_x", (T, B), dtype)
+    beta = scratch("beta", (T, B), dtype)
+    dot_beta = scratch("dot_beta", (T, B), dtype)
+    S_k = scratch("S_k", (B, H), dtype)
+    dot_S_k_S_prev = scratch("dot_S_k_S_prev", (B, H), dtype)
+    dot_S_k_k = scratch("dot_S_k_k", (B, H), dtype)
+    S_arg0 = scratch("S_arg0", (T, B, H), dtype)
+    dot_S_arg0 = scratch("dot_S_arg0", (T, B, H), dtype)
+    S_arg0_k = scratch("S_arg0_k", (T, B, H, K), dtype)
+    dot_S_arg0_k = scratch("dot_S_arg0_k", (T, B, H, K), dtype)
+    S_rows[0] = state["S"]
+    dot_S_rows[0] = dot_state["S"]
+    hvp_forward_before_sum = kernel(
+        "hvp_forward_before_sum", w_beta, x, w_beta_x,
+    )
+    hvp_forward_before_sum2 = kernel(
+        "hvp_forward_before_sum2", dot_w_beta, x, dot_w_beta_x_w_beta,
+    )
+    hvp_forward_before_sum3 = kernel(
+        "hvp_forward_before_sum3", w_beta, dot_x, dot_w_beta_x_x,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, dot_W_q_x, a_q, dot_a_q,
+        dot_W_k_x, a_k, dot_a_k,
+    )
+    hvp_forward_before_sum4 = kernel(
+        "hvp_forward_before_sum4", a_q, a_q_squared,
+    )
+    hvp_forward_before_sum5 = kernel(
+        "hvp_forward_before_sum5", a_k, a_k_squared,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", a_q_squared, a_k_squared, dot_w_beta_x_w_beta, dot_w_beta_x_x, w_beta_x,
+        norm_a_q, norm_a_k, dot_w_beta_x, beta, dot_beta,
+    )
+    hvp_forward_before3 = kernel(
+        "hvp_forward_before3", norm_a_q, a_q, norm_a_k, a_k, a_q_unit, q, a_k_unit, k,
+    )
+    hvp_forward_before_sum6 = kernel(
+        "hvp_forward_before_sum6", a_q_unit, dot_a_q, dot_a_q_norm,
+    )
+    hvp_forward_before_sum7 = kernel(
+        "hvp_forward_before_sum7", a_k_unit, dot_a_k, dot_a_k_norm,
+    )
+    hvp_forward_before4 = kernel(
+        "hvp_forward_before4", dot_a_q_norm, dot_a_k_norm, dot_norm_a_q, dot_norm_a_k,
+    )
+    hvp_forward_before5 = kernel(
+        "hvp_forward_before5", dot_a_q, dot_norm_a_q, a_q, norm_a_q, dot_a_k, dot_norm_a_k, a_k, norm_a_k,
+        dot_q, dot_k,
+    )
+    hvp_forward_before6 = kernel(
+        "hvp_forward_before6", W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, dot_W_v_x, v, dot_v,
+    )
+    hvp_forward_step_sum = kernel(
+        "hvp_forward_step_sum", S_rows, k, S_k,
+    )
+    hvp_forward_step_sum2 = kernel(
+        "hvp_forward_step_sum2", dot_S_rows, k, dot_S_k_S_prev,
+    )
+    hvp_forward_step_sum3 = kernel(
+        "hvp_forward_step_sum3", S_rows, dot_k, dot_S_k_k,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", dot_S_k_S_prev, dot_S_k_k, v, S_k, dot_v, S_arg0, dot_S_arg0,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", S_arg0, k, dot_S_arg0, dot_k, S_rows, beta, dot_S_rows, dot_beta, S_arg0_k,
+        dot_S_arg0_k,
+    )
+
+    # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, W_v_x, dot_W_v_x_W_v side by side
+    product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_W_v_x_W_v.reshape(-1, 4 * K + 2 * H))
+    # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x side by side
+    product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_W_v_x_x.reshape(-1, 2 * K + H))
+    # beta = sigmoid(dot(w_beta, x))
+    hvp_forward_before_sum()
+    # beta = sigmoid(dot(w_beta, x))
+    hvp_forward_before_sum2()
+    # beta = sigmoid(dot(w_beta, x))
+    hvp_forward_before_sum3()
+    hvp_forward_before()
+    # q = a_q / norm(a_q)
+    hvp_forward_before_sum4()
+    # k = a_k / norm(a_k)
+    hvp_forward_before_sum5()
+    hvp_forward_before2()
+    hvp_forward_before3()
+    # q = a_q / norm(a_q)
+    hvp_forward_before_sum6()
+    # k = a_k / norm(a_k)
+    hvp_forward_before_sum7()
+    hvp_forward_before4()
+    hvp_forward_before5()
+    hvp_forward_before6()
+
+    for t in range(T):
+        # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        hvp_forward_step_sum(t)
+        # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        hvp_forward_step_sum2(t)
+        # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        hvp_forward_step_sum3(t)
+        hvp_forward_step(t)
+        hvp_forward_step2(t)
+    dy = np.ascontiguousarray(cotangents["y"])
+    W_k_to_dot_W_v = np.concatenate((W_k, dot_W_k, W_v, dot_W_v))
+    d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
+    d_dot_S_prev_rows = scratch("d_dot_S_prev_rows", (2, B, H, K), dtype)
+    d_dot_q = scratch("d_dot_q", (T, B, K), dtype)
+    d_q = scratch("d_q", (T, B, K), dtype)
+    d_dot_norm_a_q_dot_q = scratch("d_dot_norm_a_q_dot_q", (T, B), dtype)
+    d_dot_norm_a_q = scratch("d_dot_norm_a_q", (T, B), dtype)
+    d_a_q_unit = scratch("d_a_q_unit", (T, B, K), dtype)
+    d_norm_a_q_a_q_unit = scratch("d_norm_a_q_a_q_unit", (T, B), dtype)
+    d_norm_a_q_q = scratch("d_norm_a_q_q", (T, B), dtype)
+    d_dot_q_by_norm_a_q = scratch("d_dot_q_by_norm_a_q", (T, B, K), dtype)
+    d_norm_a_q_dot_q = scratch("d_norm_a_q_dot_q", (T, B), dtype)
+    d_dot_a_q = scratch("d_dot_a_q", (T, B, K), dtype)
+    d_norm_a_q_share = scratch("d_norm_a_q_share", (T, B), dtype)
+    d_dot_W_q_x = scratch("d_dot_W_q_x", (T, B, K), dtype)
+    d_W_q_x = scratch("d_W_q_x", (T, B, K), dtype)
+    d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
+    d_x_dot_W_q_x_W_q = scratch("d_x_dot_W_q_x_W_q", (T, B, I), dtype)
+    d_dot_S = scratch("d_dot_S", (T, B, H, K), dtype)
+    d_S = scratch("d_S", (T, B, H, K), dtype)
+    d_dot_S_arg0_k = scratch("d_dot_S_arg0_k", (T, B, H, K), dtype)
+    d_S_arg0_k = scratch("d_S_arg0_k", (T, B, H, K), dtype)
+    d_dot_S_arg0 = scratch("d_dot_S_arg0", (T, B, H), dtype)
+    d_S_arg0_S_arg0_k = scratch("d_S_arg0_S_arg0_k", (B, H), dtype)
+    d_S_arg0_dot_S_arg0_k = scratch("d_S_arg0_dot_S_arg0_k", (B, H), dtype)
+    d_S_arg0 = scratch("d_S_arg0", (T, B, H), dtype)
+    d_dot_S_k = scratch("d_dot_S_k", (T, B, H), dtype)
+    d_S_k = scratch("d_S_k", (T, B, H), dtype)
+    d_dot_beta = scratch("d_dot_beta", (T, B), dtype)
+    d_beta_S = scratch("d_beta_S", (T, B), dtype)
+    d_beta_dot_S = scratch("d_beta_dot_S", (T, B), dtype)
+    d_dot_w_beta_x = scratch("d_dot_w_beta_x", (T, B), dtype)
+    d_w_beta_x = scratch("d_w_beta_x", (T, B), dtype)
+    d_W_k_x_to_d_dot_W_v_x = scratch("d_W_k_x_to_d_dot_W_v_x", (T, B, 2 * K + 2 * H), dtype)
+    d_dot_k_dot_S_k_k = scratch("d_dot_k_dot_S_k_k", (T, B, K), dtype)
+    d_dot_k_dot_S_arg0_k = scratch("d_dot_k_dot_S_arg0_k", (T, B, K), dtype)
+    d_dot_k = scratch("d_dot_k", (T, B, K), dtype)
+    d_k_S_k = scratch("d_k_S_k", (T, B, K), dtype)
+    d_k_dot_S_k_S_prev = scratch("d_k_dot_S_k_S_prev", (T, B, K), dtype)
+    d_k_S_arg0_k = scratch("d_k_S_arg0_k", (T, B, K), dtype)
+    d_k_dot_S_arg0_k = scratch("d_k_dot_S_arg0_k", (T, B, K), dtype)
+    d_k = scratch("d_k", (T, B, K), dtype)
+    d_dot_norm_a_k_dot_k = scratch("d_dot_norm_a_k_dot_k", (T, B), dtype)
+    d_dot_norm_a_k = scratch("d_dot_norm_a_k", (T, B), dtype)
+    d_a_k_unit = scratch("d_a_k_unit", (T, B, K), dtype)
+    d_norm_a_k_a_k_unit = scratch("d_norm_a_k_a_k_unit", (T, B), dtype)
+    d_norm_a_k_k = scratch("d_norm_a_k_k", (T, B), dtype)
+    d_dot_k_by_norm_a_k = scratch("d_dot_k_by_norm_a_k", (T, B, K), dtype)
+    d_norm_a_k_dot_k = scratch("d_norm_a_k_dot_k", (T, B), dtype)
+    d_dot_a_k = scratch("d_dot_a_k", (T, B, K), dtype)
+    d_norm_a_k_share = scratch("d_norm_a_k_share", (T, B), dtype)
+    d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_q_W_q_x = scratch("d_W_q_W_q_x", (K, I), dtype)
+    d_W_q_dot_W_q_x_x = scratch("d_W_q_dot_W_q_x_x", (K, I), dtype)
+    d_W_k_W_k_x = scratch("d_W_k_W_k_x", (K, I), dtype)
+    d_W_k_dot_W_k_x_x = scratch("d_W_k_dot_W_k_x_x", (K, I), dtype)
+    d_W_v_W_v_x = scratch("d_W_v_W_v_x", (H, I), dtype)
+    d_W_v_dot_W_v_x_x = scratch("d_W_v_dot_W_v_x_x", (H, I), dtype)
+    d_w_beta_w_beta_x = scratch("d_w_beta_w_beta_x", (I,), dtype)
+    d_w_beta_dot_w_beta_x_x = scratch("d_w_beta_dot_w_beta_x_x", (I,), dtype)
+    d_W_q = np.empty((K, I), dtype)
+    d_W_k = np.empty((K, I), dtype)
+    d_W_v = np.empty((H, I), dtype)
+    d_w_beta = np.empty((I,), dtype)
+    d_S_prev_rows[T % 2] = 0
+    d_dot_S_prev_rows[T % 2] = dstate["S"]
+    hvp_backward_before_sum = kernel(
+        "hvp_backward_before_sum", dy, S_rows, d_dot_q,
+    )
+    hvp_backward_before_sum2 = kernel(
+        "hvp_backward_before_sum2", dy, dot_S_rows, d_q,
+    )
+    hvp_backward_before_sum3 = kernel(
+        "hvp_backward_before_sum3", d_dot_q, a_q, d_dot_norm_a_q_dot_q,
+    )
+    hvp_backward_before_sum4 = kernel(
+        "hvp_backward_before_sum4", d_q, a_q, d_norm_a_q_q,
+    )
+    hvp_backward_before = kernel(
+        "hvp_backward_before", d_dot_norm_a_q_dot_q, norm_a_q, d_dot_norm_a_q,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", d_dot_norm_a_q, dot_a_q, d_dot_q, dot_norm_a_q, a_q, norm_a_q, a_q_unit,
+        W_q_x_to_dot_W_v_x_W_v, d_a_q_unit, d_dot_q_by_norm_a_q, d_dot_a_q, d_dot_W_q_x,
+    )
+    hvp_backward_before_sum5 = kernel(
+        "hvp_backward_before_sum5", d_a_q_unit, a_q, d_norm_a_q_a_q_unit,
+    )
+    hvp_backward_before_sum6 = kernel(
+        "hvp_backward_before_sum6", d_dot_q_by_norm_a_q, d_norm_a_q_dot_q,
+    )
+    hvp_backward_before3 = kernel(
+        "hvp_backward_before3", d_norm_a_q_a_q_unit, norm_a_q, d_norm_a_q_q, d_norm_a_q_dot_q,
+        d_norm_a_q_share,
+    )
+    hvp_backward_before4 = kernel(
+        "hvp_backward_before4", d_dot_a_q, dot_W_q_x, W_q_x_to_dot_W_v_x_W_v, d_norm_a_q_share, a_q,
+        d_a_q_unit, norm_a_q, d_q, d_dot_q, dot_norm_a_q, d_W_q_x,
+    )
+    hvp_backward_step = kernel(
+        "hvp_backward_step", d_dot_S_prev_rows, dy, q, d_S_prev_rows, dot_q, beta, dot_beta, d_dot_S, d_S,
+        d_dot_S_arg0_k, d_S_arg0_k,
+    )
+    hvp_backward_step_sum = kernel(
+        "hvp_backward_step_sum", d_dot_S_arg0_k, k, d_dot_S_arg0,
+    )
+    hvp_backward_step_sum2 = kernel(
+        "hvp_backward_step_sum2", d_S_arg0_k, k, d_S_arg0_S_arg0_k,
+    )
+    hvp_backward_step_sum3 = kernel(
+        "hvp_backward_step_sum3", d_dot_S_arg0_k, dot_k, d_S_arg0_dot_S_arg0_k,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", d_S_arg0_S_arg0_k, d_S_arg0_dot_S_arg0_k, d_dot_S_arg0, d_S_arg0, d_dot_S_k,
+        d_S_k,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", d_S_k, k, d_dot_S_k, dot_k, d_S, d_dot_S, d_S_prev_rows, d_dot_S_prev_rows,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", d_dot_S, S_arg0_k, d_dot_beta,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", d_S, S_arg0_k, d_beta_S,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", d_dot_S, dot_S_arg0_k, d_beta_dot_S,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", d_dot_S_k, S_rows, d_dot_k_dot_S_k_k,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", d_dot_S_arg0_k, S_arg0, d_dot_k_dot_S_arg0_k,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", d_S_k, S_rows, d_k_S_k,
+    )
+    hvp_backward_after_sum7 = kernel(
+        "hvp_backward_after_sum7", d_dot_S_k, dot_S_rows, d_k_dot_S_k_S_prev,
+    )
+    hvp_backward_after_sum8 = kernel(
+        "hvp_backward_after_sum8", d_S_arg0_k, S_arg0, d_k_S_arg0_k,
+    )
+    hvp_backward_after_sum9 = kernel(
+        "hvp_backward_after_sum9", d_dot_S_arg0_k, dot_S_arg0, d_k_dot_S_arg0_k,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_dot_beta, dot_w_beta_x, beta, d_beta_S, d_beta_dot_S, d_dot_w_beta_x,
+        d_w_beta_x,
+    )
+    hvp_backward_after_sum10 = kernel(
+        "hvp_backward_after_sum10", d_w_beta_x, x, d_w_beta_w_beta_x,
+    )
+    hvp_backward_after_sum11 = kernel(
+        "hvp_backward_after_sum11", d_dot_w_beta_x, dot_x, d_w_beta_dot_w_beta_x_x,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", d_dot_S_arg0, dot_W_v_x, W_q_x_to_dot_W_v_x_W_v, d_S_arg0, v,
+        d_W_k_x_to_d_dot_W_v_x,
+    )
+    hvp_backward_after3 = kernel(
+        "hvp_backward_after3", d_dot_k_dot_S_k_k, d_dot_k_dot_S_arg0_k, d_k_S_k, d_k_dot_S_k_S_prev,
+        d_k_S_arg0_k, d_k_dot_S_arg0_k, dot_a_k, dot_norm_a_k, a_k, norm_a_k, d_dot_k, d_k,
+        d_dot_k_by_norm_a_k,
+    )
+    hvp_backward_after_sum12 = kernel(
+        "hvp_backward_after_sum12", d_dot_k, a_k, d_dot_norm_a_k_dot_k,
+    )
+    hvp_backward_after_sum13 = kernel(
+        "hvp_backward_after_sum13", d_k, a_k, d_norm_a_k_k,
+    )
+    hvp_backward_after_sum14 = kernel(
+        "hvp_backward_after_sum14", d_dot_k_by_norm_a_k, d_norm_a_k_dot_k,
+    )
+    hvp_backward_after4 = kernel(
+        "hvp_backward_after4", d_dot_norm_a_k_dot_k, norm_a_k, d_dot_norm_a_k,
+    )
+    hvp_backward_after5 = kernel(
+        "hvp_backward_after5", d_dot_norm_a_k, dot_a_k, a_k_unit, d_dot_k, norm_a_k, W_q_x_to_dot_W_v_x_W_v,
+        a_k, d_a_k_unit, d_dot_a_k, d_W_k_x_to_d_dot_W_v_x,
+    )
+    hvp_backward_after_sum15 = kernel(
+        "hvp_backward_after_sum15", d_a_k_unit, a_k, d_norm_a_k_a_k_unit,
+    )
+    hvp_backward_after6 = kernel(
+        "hvp_backward_after6", d_norm_a_k_a_k_unit, norm_a_k, d_norm_a_k_k, d_norm_a_k_dot_k,
+        d_norm_a_k_share,
+    )
+    hvp_backward_after7 = kernel(
+        "hvp_backward_after7", d_dot_a_k, dot_W_k_x, W_q_x_to_dot_W_v_x_W_v, d_norm_a_k_share, a_k,
+        d_a_k_unit, norm_a_k, d_k, d_dot_k, dot_norm_a_k, d_W_k_x_to_d_dot_W_v_x,
+    )
+    hvp_backward_after8 = kernel(
+        "hvp_backward_after8", d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_w_beta_x, w_beta, d_dot_w_beta_x,
+        dot_w_beta, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_q_W_q_x, d_W_q_dot_W_q_x_x, d_W_k_W_k_x, d_W_k_dot_W_k_x_x, d_W_q, d_W_k,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_W_v_W_v_x, d_W_v_dot_W_v_x_x, d_W_v,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", d_w_beta_w_beta_x, d_w_beta_dot_w_beta_x_x, d_w_beta,
+    )
+
+    # through y = S @ q
+    hvp_backward_before_sum()
+    # through y = S @ q
+    hvp_backward_before_sum2()
+    # through q = a_q / norm(a_q)
+    hvp_backward_before_sum3()
+    # through q = a_q / norm(a_q)
+    hvp_backward_before_sum4()
+    hvp_backward_before()
+    hvp_backward_before2()
+    # through q = a_q / norm(a_q)
+    hvp_backward_before_sum5()
+    # through q = a_q / norm(a_q)
+    hvp_backward_before_sum6()
+    # through a_q = silu(W_q @ x)
+    product(d_dot_W_q_x.reshape(-1, K), dot_W_q, d_x_dot_W_q_x_W_q.reshape(-1, I))
+    hvp_backward_before3()
+    hvp_backward_before4()
+    # through a_q = silu(W_q @ x)
+    product(d_W_q_x.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
+
+    for t in reversed(range(T)):
+        hvp_backward_step(t)
+        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        hvp_backward_step_sum(t)
+        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        hvp_backward_step_sum2(t)
+        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        hvp_backward_step_sum3(t)
+        hvp_backward_step2(t)
+        hvp_backward_step3(t)
+
+    # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+    hvp_backward_after_sum()
+    # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+    hvp_backward_after_sum2()
+    # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+    hvp_backward_after_sum3()
+    # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+    hvp_backward_after_sum4()
+    # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+    hvp_backward_after_sum5()
+    # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+    hvp_backward_after_sum6()
+    # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+    hvp_backward_after_sum7()
+    # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+    hvp_backward_after_sum8()
+    # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+    hvp_backward_after_sum9()
+    # through a_q = silu(W_q @ x)
+    product(d_W_q_x.reshape(-1, K).T, x.reshape(-1, I), d_W_q_W_q_x)
+    # through a_q = silu(W_q @ x)
+    product(d_dot_W_q_x.reshape(-1, K).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
+    hvp_backward_after()
+    # through beta = sigmoid(dot(w_beta, x))
+    hvp_backward_after_sum10()
+    # through beta = sigmoid(dot(w_beta, x))
+    hvp_backward_after_sum11()
+    hvp_backward_after2()
+    # through v = silu(W_v @ x)
+    product(
+        d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T,
+        x.reshape(-1, I),
+        d_W_v_W_v_x,
+    )
+    # through v = silu(W_v @ x)
+    product(
+        d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_v_dot_W_v_x_x,
+    )
+    hvp_backward_after3()
+    # through k = a_k / norm(a_k)
+    hvp_backward_after_sum12()
+    # through k = a_k / norm(a_k)
+    hvp_backward_after_sum13()
+    # through k = a_k / norm(a_k)
+    hvp_backward_after_sum14()
+    hvp_backward_after4()
+    hvp_backward_after5()
+    # through k = a_k / norm(a_k)
+    hvp_backward_after_sum15()
+    # through a_k = silu(W_k @ x)
+    product(
+        d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T,
+        dot_x.reshape(-1, I),
+        d_W_k_dot_W_k_x_x,
+    )
+    hvp_backward_after6()
+    hvp_backward_after7()
+    # d_W_k_x, d_dot_W_k_x, d_W_v_x, d_dot_W_v_x side by side
+    product(d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H), W_k_to_dot_W_v, d_x_W_k_x.reshape(-1, I))
+    # through a_k = silu(W_k @ x)
+    product(d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
+    hvp_backward_after8()
+    hvp_backward_finish()
+    hvp_backward_finish2()
+    hvp_backward_finish3()
+
+    dot_dparams = {
+        "W_q": d_W_q,
+        "W_k": d_W_k,
+        "W_v": d_W_v,
+        "w_beta": d_w_beta,
+    }
+    dot_dstart = {"S": d_S_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -373,21 +1235,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -507,6 +1370,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

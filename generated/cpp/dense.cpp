@@ -103,6 +103,15 @@ static inline compute_t tanh(compute_t a)
 
 #define inline_point static inline __attribute__((always_inline))
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 inline_point void forward_before_point(
     const compute_t W_x, const compute_t b, compute_t& y)
 {
@@ -157,5 +166,215 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
         d_y_pre_at[(iT * B + iB) * H + iH] = storage_t(d_y_pre);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+inline_point void infer_before_point(
+    const compute_t W_x, const compute_t b, compute_t& y)
+{
+    // y = tanh(W @ x + b)
+    const compute_t y_pre = W_x + b;
+    y = tanh(y_pre);
+}
+
+extern "C" void infer_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t y;
+        infer_before_point(
+            compute_t(W_x_at[(iT * B + iB) * H + iH]),
+            compute_t(b_at[iH]),
+            y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+inline_point void step_before_point(
+    const compute_t W_x, const compute_t b, compute_t& y)
+{
+    // y = tanh(W @ x + b)
+    const compute_t y_pre = W_x + b;
+    y = tanh(y_pre);
+}
+
+extern "C" void step_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t y;
+        step_before_point(
+            compute_t(W_x_at[(iT * B + iB) * H + iH]),
+            compute_t(b_at[iH]),
+            y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+inline_point void jvp_before_point(
+    const compute_t dot_W_x_W, const compute_t dot_W_x_x, const compute_t W_x, const compute_t b,
+    const compute_t dot_b, compute_t& y, compute_t& dot_y)
+{
+    // y = tanh(W @ x + b)
+    const compute_t dot_W_x = dot_W_x_W + dot_W_x_x;
+    const compute_t y_pre = W_x + b;
+    const compute_t dot_y_pre = dot_b + dot_W_x;
+    y = tanh(y_pre);
+    dot_y = dot_y_pre * (1 - square(y));
+}
+
+extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_y_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t y, dot_y;
+        jvp_before_point(
+            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
+            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_at[iH]),
+            compute_t(dot_b_at[iH]),
+            y, dot_y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+        dot_y_at[(iT * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+inline_point void hvp_forward_before_point(
+    const compute_t dot_W_x_W, const compute_t dot_W_x_x, const compute_t W_x, const compute_t b,
+    const compute_t dot_b, compute_t& dot_y_pre, compute_t& y)
+{
+    // y = tanh(W @ x + b)
+    const compute_t dot_W_x = dot_W_x_W + dot_W_x_x;
+    const compute_t y_pre = W_x + b;
+    dot_y_pre = dot_b + dot_W_x;
+    y = tanh(y_pre);
+}
+
+extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_y_pre_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_y_pre, y;
+        hvp_forward_before_point(
+            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
+            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_at[iH]),
+            compute_t(dot_b_at[iH]),
+            dot_y_pre, y);
+        dot_y_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_y_pre);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t dy, const compute_t dot_y_pre, const compute_t y, compute_t& d_dot_y_pre,
+    compute_t& d_y_pre)
+{
+    // through y = tanh(W @ x + b)
+    const compute_t d_y = -2 * dy * dot_y_pre * y;
+    const compute_t s1 = 1 - square(y);
+    d_dot_y_pre = dy * s1;
+    d_y_pre = d_y * s1;
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_y_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ y_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_y_pre_to_d_dot_y_pre_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_y_pre, d_y_pre;
+        hvp_backward_before_point(
+            compute_t(dy_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_y_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(y_at[(iT * B + iB) * H + iH]),
+            d_dot_y_pre, d_y_pre);
+        d_y_pre_to_d_dot_y_pre_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_y_pre);
+        d_y_pre_to_d_dot_y_pre_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_y_pre);
+    }
+}
+
+inline_point void hvp_backward_finish_point(
+    const compute_t d_W_W_x, const compute_t d_W_dot_W_x_x, compute_t& d_W)
+{
+    d_W = d_W_W_x + d_W_dot_W_x_x;
+}
+
+extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ d_W_W_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_W_dot_W_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_W_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_W;
+        hvp_backward_finish_point(
+            compute_t(d_W_W_x_at[iH * I + iI]),
+            compute_t(d_W_dot_W_x_x_at[iH * I + iI]),
+            d_W);
+        d_W_at[iH * I + iI] = storage_t(d_W);
+    }
+}
+
+#endif  // SYMRNN_HVP
 
 }  // namespace symrnn

@@ -36,6 +36,7 @@ import numpy as np
 SOURCE = None  # the text of dense.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -79,15 +80,16 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W = np.ascontiguousarray(params["W"])
     b = np.ascontiguousarray(params["b"])
     W_x = scratch("W_x", (T, B, H), dtype)
     y = np.empty((T, B, H), dtype)
-    kernel = bound(sizes, dtype)
     forward_before = kernel(
         "forward_before", W_x, b, y,
     )
@@ -111,16 +113,17 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
     y = tape.y
     x = tape.x
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
     W = np.ascontiguousarray(params["W"])
     d_y_pre = scratch("d_y_pre", (T, B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W = np.empty((H, I), dtype)
     d_b = np.empty((H,), dtype)
-    kernel = bound(sizes, dtype)
     backward_before = kernel(
         "backward_before", dy, y, d_y_pre,
     )
@@ -139,6 +142,164 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W = np.ascontiguousarray(params["W"])
+    b = np.ascontiguousarray(params["b"])
+    W_x = scratch("W_x", (T, B, H), dtype)
+    y = np.empty((T, B, H), dtype)
+    infer_before = kernel(
+        "infer_before", W_x, b, y,
+    )
+
+    # y = tanh(W @ x + b)
+    product(x.reshape(-1, I), W.T, W_x.reshape(-1, H))
+    infer_before()
+
+    last = {}
+    return y, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W = np.ascontiguousarray(params["W"])
+    b = np.ascontiguousarray(params["b"])
+    W_x = scratch("W_x", (T, B, H), dtype)
+    y = np.empty((T, B, H), dtype)
+    step_before = kernel(
+        "step_before", W_x, b, y,
+    )
+
+    # y = tanh(W @ x + b)
+    product(x.reshape(-1, I), W.T, W_x.reshape(-1, H))
+    step_before()
+
+    state = {}
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W = np.ascontiguousarray(params["W"])
+    b = np.ascontiguousarray(params["b"])
+    dot_W = np.ascontiguousarray(dot_params["W"])
+    dot_b = np.ascontiguousarray(dot_params["b"])
+    W_to_dot_W = np.ascontiguousarray(np.concatenate((W.T, dot_W.T), axis=1))
+    W_x_to_dot_W_x_W = scratch("W_x_to_dot_W_x_W", (T, B, 2 * H), dtype)
+    dot_W_x_x = scratch("dot_W_x_x", (T, B, H), dtype)
+    y = np.empty((T, B, H), dtype)
+    dot_y = np.empty((T, B, H), dtype)
+    jvp_before = kernel(
+        "jvp_before", W_x_to_dot_W_x_W, dot_W_x_x, b, dot_b, y, dot_y,
+    )
+
+    # W_x, dot_W_x_W side by side
+    product(x.reshape(-1, I), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
+    # y = tanh(W @ x + b)
+    product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
+    jvp_before()
+
+    last = {}
+    dot_last = {}
+    return y, last, dot_y, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W = np.ascontiguousarray(params["W"])
+    b = np.ascontiguousarray(params["b"])
+    dot_W = np.ascontiguousarray(dot_params["W"])
+    dot_b = np.ascontiguousarray(dot_params["b"])
+    W_to_dot_W = np.ascontiguousarray(np.concatenate((W.T, dot_W.T), axis=1))
+    W_x_to_dot_W_x_W = scratch("W_x_to_dot_W_x_W", (T, B, 2 * H), dtype)
+    dot_W_x_x = scratch("dot_W_x_x", (T, B, H), dtype)
+    dot_y_pre = scratch("dot_y_pre", (T, B, H), dtype)
+    y = scratch("y", (T, B, H), dtype)
+    hvp_forward_before = kernel(
+        "hvp_forward_before", W_x_to_dot_W_x_W, dot_W_x_x, b, dot_b, dot_y_pre, y,
+    )
+
+    # W_x, dot_W_x_W side by side
+    product(x.reshape(-1, I), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
+    # y = tanh(W @ x + b)
+    product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
+    hvp_forward_before()
+    dy = np.ascontiguousarray(cotangents["y"])
+    W_to_dot_W2 = np.concatenate((W, dot_W))
+    d_y_pre_to_d_dot_y_pre = scratch("d_y_pre_to_d_dot_y_pre", (T, B, 2 * H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_W_x = scratch("d_W_W_x", (H, I), dtype)
+    d_W_dot_W_x_x = scratch("d_W_dot_W_x_x", (H, I), dtype)
+    d_b = np.empty((H,), dtype)
+    d_W = np.empty((H, I), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dy, dot_y_pre, y, d_y_pre_to_d_dot_y_pre,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_W_x, d_W_dot_W_x_x, d_W,
+    )
+
+    hvp_backward_before()
+    # d_y_pre, d_dot_y_pre side by side
+    product(d_y_pre_to_d_dot_y_pre.reshape(-1, 2 * H), W_to_dot_W2, d_x.reshape(-1, I))
+
+    # through y = tanh(W @ x + b)
+    product(d_y_pre_to_d_dot_y_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
+    # through y = tanh(W @ x + b)
+    product(d_y_pre_to_d_dot_y_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
+    # through y = tanh(W @ x + b)
+    np.sum(d_y_pre_to_d_dot_y_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+    hvp_backward_finish()
+
+    dot_dparams = {"W": d_W, "b": d_b}
+    dot_dstart = {}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -153,21 +314,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -287,6 +449,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

@@ -103,6 +103,15 @@ static inline compute_t tanh(compute_t a)
 
 #define inline_point static inline __attribute__((always_inline))
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 inline_point void forward_step_point(
     const compute_t U_x, const compute_t W_h, const compute_t b, compute_t& h)
 {
@@ -160,5 +169,310 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
         d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+inline_point void infer_step_point(
+    const compute_t U_x, const compute_t W_h, const compute_t b, compute_t& h)
+{
+    // h = tanh(U @ x + W @ h[t-1] + b)
+    const compute_t h_pre = U_x + W_h + b;
+    h = tanh(h_pre);
+}
+
+extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ U_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        infer_step_point(
+            compute_t(U_x_at[(t * B + iB) * H + iH]),
+            compute_t(W_h_at[iB * H + iH]),
+            compute_t(b_at[iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+inline_point void step_step_point(
+    const compute_t U_x, const compute_t W_h, const compute_t b, compute_t& h)
+{
+    // h = tanh(U @ x + W @ h[t-1] + b)
+    const compute_t h_pre = U_x + W_h + b;
+    h = tanh(h_pre);
+}
+
+extern "C" void step_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ U_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        step_step_point(
+            compute_t(U_x_at[(t * B + iB) * H + iH]),
+            compute_t(W_h_at[iB * H + iH]),
+            compute_t(b_at[iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+inline_point void jvp_before_point(
+    const compute_t dot_U_x_U, const compute_t dot_U_x_x, compute_t& dot_U_x)
+{
+    // h = tanh(U @ x + W @ h[t-1] + b)
+    dot_U_x = dot_U_x_U + dot_U_x_x;
+}
+
+extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ U_x_to_dot_U_x_U_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_U_x;
+        jvp_before_point(
+            compute_t(U_x_to_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
+            dot_U_x);
+        dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
+    }
+}
+
+inline_point void jvp_step_point(
+    const compute_t dot_W_h_W, const compute_t dot_W_h_h_prev, const compute_t U_x, const compute_t W_h,
+    const compute_t b, const compute_t dot_U_x, const compute_t dot_b, compute_t& h, compute_t& dot_h)
+{
+    // h = tanh(U @ x + W @ h[t-1] + b)
+    const compute_t dot_W_h = dot_W_h_W + dot_W_h_h_prev;
+    const compute_t h_pre = U_x + W_h + b;
+    const compute_t dot_h_pre = dot_U_x + dot_b + dot_W_h;
+    h = tanh(h_pre);
+    dot_h = dot_h_pre * (1 - square(h));
+}
+
+extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_h_to_dot_W_h_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ U_x_to_dot_U_x_U_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[7]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h, dot_h;
+        jvp_step_point(
+            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_h_h_prev_at[iB * H + iH]),
+            compute_t(U_x_to_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + iH]),
+            compute_t(b_at[iH]),
+            compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_at[iH]),
+            h, dot_h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+inline_point void hvp_forward_before_point(
+    const compute_t dot_U_x_U, const compute_t dot_U_x_x, compute_t& dot_U_x)
+{
+    // h = tanh(U @ x + W @ h[t-1] + b)
+    dot_U_x = dot_U_x_U + dot_U_x_x;
+}
+
+extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ U_x_to_dot_U_x_U_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_U_x;
+        hvp_forward_before_point(
+            compute_t(U_x_to_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
+            dot_U_x);
+        dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
+    }
+}
+
+inline_point void hvp_forward_step_point(
+    const compute_t dot_W_h_W, const compute_t dot_W_h_h_prev, const compute_t U_x, const compute_t W_h,
+    const compute_t b, const compute_t dot_U_x, const compute_t dot_b, compute_t& dot_h_pre, compute_t& h,
+    compute_t& dot_h)
+{
+    // h = tanh(U @ x + W @ h[t-1] + b)
+    const compute_t dot_W_h = dot_W_h_W + dot_W_h_h_prev;
+    const compute_t h_pre = U_x + W_h + b;
+    dot_h_pre = dot_U_x + dot_b + dot_W_h;
+    h = tanh(h_pre);
+    dot_h = dot_h_pre * (1 - square(h));
+}
+
+extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_h_to_dot_W_h_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ U_x_to_dot_U_x_U_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[8]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_h_pre, h, dot_h;
+        hvp_forward_step_point(
+            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_h_h_prev_at[iB * H + iH]),
+            compute_t(U_x_to_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + iH]),
+            compute_t(b_at[iH]),
+            compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_at[iH]),
+            dot_h_pre, h, dot_h);
+        dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_h_next, const compute_t d_h_next, const compute_t dot_h_pre,
+    const compute_t h, compute_t& d_dot_h_pre, compute_t& d_h_pre)
+{
+    // through h = tanh(U @ x + W @ h[t-1] + b)
+    const compute_t d_dot_h = dy + d_dot_h_next;
+    const compute_t d_h = d_h_next - 2 * dot_h_pre * h * d_dot_h;
+    const compute_t s1 = 1 - square(h);
+    d_dot_h_pre = d_dot_h * s1;
+    d_h_pre = d_h * s1;
+}
+
+extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at = static_cast<storage_t*>(at[5]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_h_pre, d_h_pre;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+            d_dot_h_pre, d_h_pre);
+        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+    }
+}
+
+inline_point void hvp_backward_finish_point(
+    const compute_t d_U_U_x, const compute_t d_U_dot_U_x_x, compute_t& d_U)
+{
+    d_U = d_U_U_x + d_U_dot_U_x_x;
+}
+
+extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ d_U_U_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_U_dot_U_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_U_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_U;
+        hvp_backward_finish_point(
+            compute_t(d_U_U_x_at[iH * I + iI]),
+            compute_t(d_U_dot_U_x_x_at[iH * I + iI]),
+            d_U);
+        d_U_at[iH * I + iI] = storage_t(d_U);
+    }
+}
+
+inline_point void hvp_backward_finish2_point(
+    const compute_t d_W_W_h, const compute_t d_W_dot_W_h_h_prev, compute_t& d_W)
+{
+    d_W = d_W_W_h + d_W_dot_W_h_h_prev;
+}
+
+extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ d_W_W_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_W_dot_W_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_W_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    {
+        compute_t d_W;
+        hvp_backward_finish2_point(
+            compute_t(d_W_W_h_at[iH * H + iH2]),
+            compute_t(d_W_dot_W_h_h_prev_at[iH * H + iH2]),
+            d_W);
+        d_W_at[iH * H + iH2] = storage_t(d_W);
+    }
+}
+
+#endif  // SYMRNN_HVP
 
 }  // namespace symrnn

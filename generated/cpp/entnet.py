@@ -43,6 +43,7 @@ import numpy as np
 SOURCE = None  # the text of entnet.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("H", "N")
 INPUTS = {
     "x": ("H",),
@@ -98,10 +99,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, H, N = sizes = [size[axis] for axis in ("T", "B", "H", "N")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     w = np.ascontiguousarray(params["w"])
     U = np.ascontiguousarray(params["U"])
     V = np.ascontiguousarray(params["V"])
@@ -120,7 +123,6 @@ def forward(params, x, state=None):
     a_squared = scratch("a_squared", (B, N), dtype)
     norm_a = np.empty((T, B, N), dtype)
     h_rows[0] = state["h"]
-    kernel = bound(sizes, dtype)
     forward_once = kernel(
         "forward_once", U, V, U_T, V_T,
     )
@@ -178,8 +180,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
-    T, B, H, N = sizes = [size[axis] for axis in ("T", "B", "H", "N")]
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     a = tape.a
     norm_a = tape.norm_a
     g = tape.g
@@ -188,6 +189,9 @@ def backward(params, tape, dy, dstate=None):
     x = tape.x
     h_rows = tape.h_rows
     V_T = tape.V_T
+    T, B, H, N = sizes = [size[axis] for axis in ("T", "B", "H", "N")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
     w = np.ascontiguousarray(params["w"])
     W = np.ascontiguousarray(params["W"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, N, H), dtype)
@@ -214,7 +218,6 @@ def backward(params, tape, dy, dstate=None):
     d_U = np.empty((H, H), dtype)
     d_V = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
-    kernel = bound(sizes, dtype)
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, d_h,
     )
@@ -302,6 +305,665 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, H, N = sizes = [size[axis] for axis in ("T", "B", "H", "N")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    w = np.ascontiguousarray(params["w"])
+    U = np.ascontiguousarray(params["U"])
+    V = np.ascontiguousarray(params["V"])
+    W = np.ascontiguousarray(params["W"])
+    h_rows = scratch("h_rows", (T + 1, B, N, H), dtype)
+    U_T = scratch("U_T", (H, H), dtype)
+    V_T = scratch("V_T", (H, H), dtype)
+    w_V_T = scratch("w_V_T", (N, H), dtype)
+    w_x = scratch("w_x", (T, B, N), dtype)
+    W_x = scratch("W_x", (T, B, H), dtype)
+    h_x = scratch("h_x", (B, N), dtype)
+    g = scratch("g", (B, N), dtype)
+    h_U_T = scratch("h_U_T", (B, N, H), dtype)
+    a = scratch("a", (B, N, H), dtype)
+    a_squared = scratch("a_squared", (B, N), dtype)
+    norm_a = scratch("norm_a", (B, N), dtype)
+    h_rows[0] = state["h"]
+    infer_once = kernel(
+        "infer_once", U, V, U_T, V_T,
+    )
+    infer_step_sum = kernel(
+        "infer_step_sum", h_rows, x, h_x,
+    )
+    infer_step = kernel(
+        "infer_step", h_x, w_x, g,
+    )
+    infer_step2 = kernel(
+        "infer_step2", h_U_T, w_V_T, W_x, h_rows, g, a,
+    )
+    infer_step_sum2 = kernel(
+        "infer_step_sum2", a, a_squared,
+    )
+    infer_step3 = kernel(
+        "infer_step3", a_squared, norm_a,
+    )
+    infer_step4 = kernel(
+        "infer_step4", a, norm_a, h_rows,
+    )
+
+    infer_once()
+    # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(w, V_T, w_V_T)
+    # g = sigmoid(h[t-1] @ x + w @ x)
+    product(x.reshape(-1, H), w.T, w_x.reshape(-1, N))
+    # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(x.reshape(-1, H), W.T, W_x.reshape(-1, H))
+
+    for t in range(T):
+        # g = sigmoid(h[t-1] @ x + w @ x)
+        infer_step_sum(t)
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
+        infer_step(t)
+        infer_step2(t)
+        # h = a / norm(a)
+        infer_step_sum2(t)
+        infer_step3(t)
+        infer_step4(t)
+
+    last = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, H, N = sizes = [size[axis] for axis in ("T", "B", "H", "N")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    w = np.ascontiguousarray(params["w"])
+    U = np.ascontiguousarray(params["U"])
+    V = np.ascontiguousarray(params["V"])
+    W = np.ascontiguousarray(params["W"])
+    h_rows = scratch("h_rows", (T + 1, B, N, H), dtype)
+    U_T = scratch("U_T", (H, H), dtype)
+    V_T = scratch("V_T", (H, H), dtype)
+    w_V_T = scratch("w_V_T", (N, H), dtype)
+    w_x = scratch("w_x", (T, B, N), dtype)
+    W_x = scratch("W_x", (T, B, H), dtype)
+    h_x = scratch("h_x", (B, N), dtype)
+    g = scratch("g", (B, N), dtype)
+    h_U_T = scratch("h_U_T", (B, N, H), dtype)
+    a = scratch("a", (B, N, H), dtype)
+    a_squared = scratch("a_squared", (B, N), dtype)
+    norm_a = scratch("norm_a", (B, N), dtype)
+    h_rows[0] = state["h"]
+    step_once = kernel(
+        "step_once", U, V, U_T, V_T,
+    )
+    step_step_sum = kernel(
+        "step_step_sum", h_rows, x, h_x,
+    )
+    step_step = kernel(
+        "step_step", h_x, w_x, g,
+    )
+    step_step2 = kernel(
+        "step_step2", h_U_T, w_V_T, W_x, h_rows, g, a,
+    )
+    step_step_sum2 = kernel(
+        "step_step_sum2", a, a_squared,
+    )
+    step_step3 = kernel(
+        "step_step3", a_squared, norm_a,
+    )
+    step_step4 = kernel(
+        "step_step4", a, norm_a, h_rows,
+    )
+
+    step_once()
+    # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(w, V_T, w_V_T)
+    # g = sigmoid(h[t-1] @ x + w @ x)
+    product(x.reshape(-1, H), w.T, w_x.reshape(-1, N))
+    # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(x.reshape(-1, H), W.T, W_x.reshape(-1, H))
+
+    for t in range(T):
+        # g = sigmoid(h[t-1] @ x + w @ x)
+        step_step_sum(t)
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
+        step_step(t)
+        step_step2(t)
+        # h = a / norm(a)
+        step_step_sum2(t)
+        step_step3(t)
+        step_step4(t)
+
+    state = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy()[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, H, N = sizes = [size[axis] for axis in ("T", "B", "H", "N")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    w = np.ascontiguousarray(params["w"])
+    U = np.ascontiguousarray(params["U"])
+    V = np.ascontiguousarray(params["V"])
+    W = np.ascontiguousarray(params["W"])
+    dot_w = np.ascontiguousarray(dot_params["w"])
+    dot_U = np.ascontiguousarray(dot_params["U"])
+    dot_V = np.ascontiguousarray(dot_params["V"])
+    dot_W = np.ascontiguousarray(dot_params["W"])
+    w_to_dot_w = np.ascontiguousarray(np.concatenate((w.T, dot_w.T), axis=1))
+    W_to_dot_W = np.ascontiguousarray(np.concatenate((W.T, dot_W.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, N, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, N, H), dtype)
+    U_T = scratch("U_T", (H, H), dtype)
+    dot_U_T = scratch("dot_U_T", (H, H), dtype)
+    V_T = scratch("V_T", (H, H), dtype)
+    dot_V_T = scratch("dot_V_T", (H, H), dtype)
+    w_V_T = scratch("w_V_T", (N, H), dtype)
+    dot_w_V_T_w = scratch("dot_w_V_T_w", (N, H), dtype)
+    dot_w_V_T_V_T = scratch("dot_w_V_T_V_T", (N, H), dtype)
+    dot_w_V_T = scratch("dot_w_V_T", (N, H), dtype)
+    w_x_to_dot_w_x_w = scratch("w_x_to_dot_w_x_w", (T, B, 2 * N), dtype)
+    dot_w_x_x = scratch("dot_w_x_x", (T, B, N), dtype)
+    dot_w_x = scratch("dot_w_x", (T, B, N), dtype)
+    W_x_to_dot_W_x_W = scratch("W_x_to_dot_W_x_W", (T, B, 2 * H), dtype)
+    dot_W_x_x = scratch("dot_W_x_x", (T, B, H), dtype)
+    dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
+    h_x = scratch("h_x", (B, N), dtype)
+    dot_h_x_h_prev = scratch("dot_h_x_h_prev", (B, N), dtype)
+    dot_h_x_x = scratch("dot_h_x_x", (B, N), dtype)
+    g = scratch("g", (B, N), dtype)
+    dot_g = scratch("dot_g", (B, N), dtype)
+    h_U_T = scratch("h_U_T", (B, N, H), dtype)
+    dot_h_U_T_h_prev = scratch("dot_h_U_T_h_prev", (B, N, H), dtype)
+    dot_h_U_T_U_T = scratch("dot_h_U_T_U_T", (B, N, H), dtype)
+    a = scratch("a", (B, N, H), dtype)
+    dot_a = scratch("dot_a", (B, N, H), dtype)
+    a_squared = scratch("a_squared", (B, N), dtype)
+    norm_a = scratch("norm_a", (B, N), dtype)
+    a_unit = scratch("a_unit", (B, N, H), dtype)
+    dot_a_norm = scratch("dot_a_norm", (B, N), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    jvp_once = kernel(
+        "jvp_once", U, dot_U, V, dot_V, U_T, dot_U_T, V_T, dot_V_T,
+    )
+    jvp_once2 = kernel(
+        "jvp_once2", dot_w_V_T_w, dot_w_V_T_V_T, dot_w_V_T,
+    )
+    jvp_before = kernel(
+        "jvp_before", w_x_to_dot_w_x_w, dot_w_x_x, dot_w_x,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
+    )
+    jvp_step_sum = kernel(
+        "jvp_step_sum", h_rows, x, h_x,
+    )
+    jvp_step_sum2 = kernel(
+        "jvp_step_sum2", dot_h_rows, x, dot_h_x_h_prev,
+    )
+    jvp_step_sum3 = kernel(
+        "jvp_step_sum3", h_rows, dot_x, dot_h_x_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", dot_h_x_h_prev, dot_h_x_x, h_x, w_x_to_dot_w_x_w, dot_w_x, g, dot_g,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", dot_h_U_T_h_prev, dot_h_U_T_U_T, h_U_T, w_V_T, W_x_to_dot_W_x_W, dot_w_V_T, dot_W_x,
+        h_rows, g, dot_h_rows, dot_g, a, dot_a,
+    )
+    jvp_step_sum4 = kernel(
+        "jvp_step_sum4", a, a_squared,
+    )
+    jvp_step3 = kernel(
+        "jvp_step3", a_squared, norm_a,
+    )
+    jvp_step4 = kernel(
+        "jvp_step4", norm_a, a, a_unit, h_rows,
+    )
+    jvp_step_sum5 = kernel(
+        "jvp_step_sum5", a_unit, dot_a, dot_a_norm,
+    )
+    jvp_step5 = kernel(
+        "jvp_step5", dot_a, dot_a_norm, a, norm_a, dot_h_rows,
+    )
+
+    jvp_once()
+    # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(w, V_T, w_V_T)
+    # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(dot_w, V_T, dot_w_V_T_w)
+    # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(w, dot_V_T, dot_w_V_T_V_T)
+    jvp_once2()
+    # w_x, dot_w_x_w side by side
+    product(x.reshape(-1, H), w_to_dot_w, w_x_to_dot_w_x_w.reshape(-1, 2 * N))
+    # g = sigmoid(h[t-1] @ x + w @ x)
+    product(dot_x.reshape(-1, H), w.T, dot_w_x_x.reshape(-1, N))
+    # W_x, dot_W_x_W side by side
+    product(x.reshape(-1, H), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
+    # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(dot_x.reshape(-1, H), W.T, dot_W_x_x.reshape(-1, H))
+    jvp_before()
+    jvp_before2()
+
+    for t in range(T):
+        # g = sigmoid(h[t-1] @ x + w @ x)
+        jvp_step_sum(t)
+        # g = sigmoid(h[t-1] @ x + w @ x)
+        jvp_step_sum2(t)
+        # g = sigmoid(h[t-1] @ x + w @ x)
+        jvp_step_sum3(t)
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(dot_h_rows[t].reshape(-1, H), U_T, dot_h_U_T_h_prev.reshape(-1, H))
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(h_rows[t].reshape(-1, H), dot_U_T, dot_h_U_T_U_T.reshape(-1, H))
+        jvp_step(t)
+        jvp_step2(t)
+        # h = a / norm(a)
+        jvp_step_sum4(t)
+        jvp_step3(t)
+        jvp_step4(t)
+        # h = a / norm(a)
+        jvp_step_sum5(t)
+        jvp_step5(t)
+
+    last = {"h": h_rows[T].copy()}
+    dot_last = {"h": dot_h_rows[T].copy()}
+    return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    T, B, H, N = sizes = [size[axis] for axis in ("T", "B", "H", "N")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    w = np.ascontiguousarray(params["w"])
+    U = np.ascontiguousarray(params["U"])
+    V = np.ascontiguousarray(params["V"])
+    W = np.ascontiguousarray(params["W"])
+    dot_w = np.ascontiguousarray(dot_params["w"])
+    dot_U = np.ascontiguousarray(dot_params["U"])
+    dot_V = np.ascontiguousarray(dot_params["V"])
+    dot_W = np.ascontiguousarray(dot_params["W"])
+    w_to_dot_w = np.ascontiguousarray(np.concatenate((w.T, dot_w.T), axis=1))
+    W_to_dot_W = np.ascontiguousarray(np.concatenate((W.T, dot_W.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, N, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, N, H), dtype)
+    U_T = scratch("U_T", (H, H), dtype)
+    dot_U_T = scratch("dot_U_T", (H, H), dtype)
+    V_T = scratch("V_T", (H, H), dtype)
+    dot_V_T = scratch("dot_V_T", (H, H), dtype)
+    w_V_T = scratch("w_V_T", (N, H), dtype)
+    dot_w_V_T_w = scratch("dot_w_V_T_w", (N, H), dtype)
+    dot_w_V_T_V_T = scratch("dot_w_V_T_V_T", (N, H), dtype)
+    dot_w_V_T = scratch("dot_w_V_T", (N, H), dtype)
+    w_x_to_dot_w_x_w = scratch("w_x_to_dot_w_x_w", (T, B, 2 * N), dtype)
+    dot_w_x_x = scratch("dot_w_x_x", (T, B, N), dtype)
+    dot_w_x = scratch("dot_w_x", (T, B, N), dtype)
+    W_x_to_dot_W_x_W = scratch("W_x_to_dot_W_x_W", (T, B, 2 * H), dtype)
+    dot_W_x_x = scratch("dot_W_x_x", (T, B, H), dtype)
+    dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
+    h_x = scratch("h_x", (B, N), dtype)
+    dot_h_x_h_prev = scratch("dot_h_x_h_prev", (B, N), dtype)
+    dot_h_x_x = scratch("dot_h_x_x", (B, N), dtype)
+    dot_g_pre = scratch("dot_g_pre", (T, B, N), dtype)
+    g = scratch("g", (T, B, N), dtype)
+    dot_g = scratch("dot_g", (T, B, N), dtype)
+    h_U_T = scratch("h_U_T", (B, N, H), dtype)
+    dot_h_U_T_h_prev = scratch("dot_h_U_T_h_prev", (B, N, H), dtype)
+    dot_h_U_T_U_T = scratch("dot_h_U_T_U_T", (B, N, H), dtype)
+    n = scratch("n", (T, B, N, H), dtype)
+    dot_n = scratch("dot_n", (T, B, N, H), dtype)
+    a = scratch("a", (T, B, N, H), dtype)
+    dot_a = scratch("dot_a", (T, B, N, H), dtype)
+    a_squared = scratch("a_squared", (B, N), dtype)
+    norm_a = scratch("norm_a", (T, B, N), dtype)
+    a_unit = scratch("a_unit", (T, B, N, H), dtype)
+    dot_a_norm = scratch("dot_a_norm", (B, N), dtype)
+    dot_norm_a = scratch("dot_norm_a", (T, B, N), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    hvp_forward_once = kernel(
+        "hvp_forward_once", U, dot_U, V, dot_V, U_T, dot_U_T, V_T, dot_V_T,
+    )
+    hvp_forward_once2 = kernel(
+        "hvp_forward_once2", dot_w_V_T_w, dot_w_V_T_V_T, dot_w_V_T,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", w_x_to_dot_w_x_w, dot_w_x_x, dot_w_x,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
+    )
+    hvp_forward_step_sum = kernel(
+        "hvp_forward_step_sum", h_rows, x, h_x,
+    )
+    hvp_forward_step_sum2 = kernel(
+        "hvp_forward_step_sum2", dot_h_rows, x, dot_h_x_h_prev,
+    )
+    hvp_forward_step_sum3 = kernel(
+        "hvp_forward_step_sum3", h_rows, dot_x, dot_h_x_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", dot_h_x_h_prev, dot_h_x_x, h_x, w_x_to_dot_w_x_w, dot_w_x, dot_g_pre, g, dot_g,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", dot_h_U_T_h_prev, dot_h_U_T_U_T, h_U_T, w_V_T, W_x_to_dot_W_x_W, dot_w_V_T,
+        dot_W_x, h_rows, g, dot_h_rows, dot_g, n, dot_n, a, dot_a,
+    )
+    hvp_forward_step_sum4 = kernel(
+        "hvp_forward_step_sum4", a, a_squared,
+    )
+    hvp_forward_step3 = kernel(
+        "hvp_forward_step3", a_squared, norm_a,
+    )
+    hvp_forward_step4 = kernel(
+        "hvp_forward_step4", norm_a, a, a_unit, h_rows,
+    )
+    hvp_forward_step_sum5 = kernel(
+        "hvp_forward_step_sum5", a_unit, dot_a, dot_a_norm,
+    )
+    hvp_forward_step5 = kernel(
+        "hvp_forward_step5", dot_a_norm, dot_norm_a,
+    )
+    hvp_forward_step6 = kernel(
+        "hvp_forward_step6", dot_a, dot_norm_a, a, norm_a, dot_h_rows,
+    )
+
+    hvp_forward_once()
+    # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(w, V_T, w_V_T)
+    # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(dot_w, V_T, dot_w_V_T_w)
+    # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(w, dot_V_T, dot_w_V_T_V_T)
+    hvp_forward_once2()
+    # w_x, dot_w_x_w side by side
+    product(x.reshape(-1, H), w_to_dot_w, w_x_to_dot_w_x_w.reshape(-1, 2 * N))
+    # g = sigmoid(h[t-1] @ x + w @ x)
+    product(dot_x.reshape(-1, H), w.T, dot_w_x_x.reshape(-1, N))
+    # W_x, dot_W_x_W side by side
+    product(x.reshape(-1, H), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
+    # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(dot_x.reshape(-1, H), W.T, dot_W_x_x.reshape(-1, H))
+    hvp_forward_before()
+    hvp_forward_before2()
+
+    for t in range(T):
+        # g = sigmoid(h[t-1] @ x + w @ x)
+        hvp_forward_step_sum(t)
+        # g = sigmoid(h[t-1] @ x + w @ x)
+        hvp_forward_step_sum2(t)
+        # g = sigmoid(h[t-1] @ x + w @ x)
+        hvp_forward_step_sum3(t)
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(dot_h_rows[t].reshape(-1, H), U_T, dot_h_U_T_h_prev.reshape(-1, H))
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(h_rows[t].reshape(-1, H), dot_U_T, dot_h_U_T_U_T.reshape(-1, H))
+        hvp_forward_step(t)
+        hvp_forward_step2(t)
+        # h = a / norm(a)
+        hvp_forward_step_sum4(t)
+        hvp_forward_step3(t)
+        hvp_forward_step4(t)
+        # h = a / norm(a)
+        hvp_forward_step_sum5(t)
+        hvp_forward_step5(t)
+        hvp_forward_step6(t)
+    dy = np.ascontiguousarray(cotangents["h"])
+    w_to_dot_w2 = np.concatenate((w, dot_w))
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, N, H), dtype)
+    d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, N, H), dtype)
+    d_dot_h = scratch("d_dot_h", (B, N, H), dtype)
+    d_dot_norm_a_dot_h = scratch("d_dot_norm_a_dot_h", (B, N), dtype)
+    d_dot_norm_a = scratch("d_dot_norm_a", (B, N), dtype)
+    d_a_unit = scratch("d_a_unit", (B, N, H), dtype)
+    d_norm_a_a_unit = scratch("d_norm_a_a_unit", (B, N), dtype)
+    d_norm_a_h = scratch("d_norm_a_h", (B, N), dtype)
+    d_dot_h_by_norm_a = scratch("d_dot_h_by_norm_a", (B, N, H), dtype)
+    d_norm_a_dot_h = scratch("d_norm_a_dot_h", (B, N), dtype)
+    d_dot_a = scratch("d_dot_a", (B, N, H), dtype)
+    d_norm_a_share = scratch("d_norm_a_share", (B, N), dtype)
+    d_a = scratch("d_a", (B, N, H), dtype)
+    d_dot_n_pre = scratch("d_dot_n_pre", (T, B, N, H), dtype)
+    d_n_pre = scratch("d_n_pre", (T, B, N, H), dtype)
+    d_dot_g = scratch("d_dot_g", (B, N), dtype)
+    d_g_a = scratch("d_g_a", (B, N), dtype)
+    d_g_dot_a = scratch("d_g_dot_a", (B, N), dtype)
+    d_g_pre_to_d_dot_W_x = scratch("d_g_pre_to_d_dot_W_x", (T, B, 2 * N), dtype)
+    d_h_prev_h_U_T = scratch("d_h_prev_h_U_T", (B, N, H), dtype)
+    d_h_prev_dot_h_U_T_U_T = scratch("d_h_prev_dot_h_U_T_U_T", (B, N, H), dtype)
+    d_dot_h_prev_dot_h_U_T_h_prev = scratch("d_dot_h_prev_dot_h_U_T_h_prev", (B, N, H), dtype)
+    d_dot_W_x = scratch("d_dot_W_x", (T, B, H), dtype)
+    d_W_x = scratch("d_W_x", (T, B, H), dtype)
+    d_dot_w_V_T = scratch("d_dot_w_V_T", (N, H), dtype)
+    d_w_V_T = scratch("d_w_V_T", (N, H), dtype)
+    d_U_T_h_U_T = scratch("d_U_T_h_U_T", (H, H), dtype)
+    d_U_T_dot_h_U_T_h_prev = scratch("d_U_T_dot_h_U_T_h_prev", (H, H), dtype)
+    d_x_h_x = scratch("d_x_h_x", (T, B, H), dtype)
+    d_x_dot_h_x_h_prev = scratch("d_x_dot_h_x_h_prev", (T, B, H), dtype)
+    d_x_w_x = scratch("d_x_w_x", (T, B, H), dtype)
+    d_x_W_x = scratch("d_x_W_x", (T, B, H), dtype)
+    d_x_dot_W_x_W = scratch("d_x_dot_W_x_W", (T, B, H), dtype)
+    d_x = np.empty((T, B, H), dtype)
+    d_w_w_x = scratch("d_w_w_x", (N, H), dtype)
+    d_w_dot_w_x_x = scratch("d_w_dot_w_x_x", (N, H), dtype)
+    d_W_W_x = scratch("d_W_W_x", (H, H), dtype)
+    d_W_dot_W_x_x = scratch("d_W_dot_W_x_x", (H, H), dtype)
+    d_V_T_w_V_T = scratch("d_V_T_w_V_T", (H, H), dtype)
+    d_V_T_dot_w_V_T_w = scratch("d_V_T_dot_w_V_T_w", (H, H), dtype)
+    d_V_T = scratch("d_V_T", (H, H), dtype)
+    d_U_T = scratch("d_U_T", (H, H), dtype)
+    d_w_w_V_T = scratch("d_w_w_V_T", (N, H), dtype)
+    d_w_dot_w_V_T_V_T = scratch("d_w_dot_w_V_T_V_T", (N, H), dtype)
+    d_w = np.empty((N, H), dtype)
+    d_U = np.empty((H, H), dtype)
+    d_V = np.empty((H, H), dtype)
+    d_W = np.empty((H, H), dtype)
+    d_h_prev_rows[T % 2] = 0
+    d_dot_h_prev_rows[T % 2] = dstate["h"]
+    hvp_backward_step_sum = kernel(
+        "hvp_backward_step_sum", d_h_prev_rows, a, d_norm_a_h,
+    )
+    hvp_backward_step = kernel(
+        "hvp_backward_step", dy, d_dot_h_prev_rows, dot_a, dot_norm_a, a, norm_a, d_dot_h, d_dot_h_by_norm_a,
+    )
+    hvp_backward_step_sum2 = kernel(
+        "hvp_backward_step_sum2", d_dot_h, a, d_dot_norm_a_dot_h,
+    )
+    hvp_backward_step_sum3 = kernel(
+        "hvp_backward_step_sum3", d_dot_h_by_norm_a, d_norm_a_dot_h,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", d_dot_norm_a_dot_h, norm_a, d_dot_norm_a,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", d_dot_norm_a, dot_a, a_unit, d_dot_h, norm_a, g, n, d_a_unit, d_dot_a,
+        d_dot_n_pre,
+    )
+    hvp_backward_step_sum4 = kernel(
+        "hvp_backward_step_sum4", d_a_unit, a, d_norm_a_a_unit,
+    )
+    hvp_backward_step_sum5 = kernel(
+        "hvp_backward_step_sum5", d_dot_a, n, d_dot_g,
+    )
+    hvp_backward_step_sum6 = kernel(
+        "hvp_backward_step_sum6", d_dot_a, dot_n, d_g_dot_a,
+    )
+    hvp_backward_step4 = kernel(
+        "hvp_backward_step4", d_norm_a_a_unit, norm_a, d_norm_a_h, d_norm_a_dot_h, d_dot_g, g,
+        d_norm_a_share, d_g_pre_to_d_dot_W_x,
+    )
+    hvp_backward_step5 = kernel(
+        "hvp_backward_step5", d_norm_a_share, a, d_a_unit, norm_a, d_h_prev_rows, d_dot_h, dot_norm_a, g,
+        d_dot_a, dot_g, n, d_g_pre_to_d_dot_W_x, x, d_dot_h_prev_dot_h_U_T_h_prev, d_a, d_n_pre,
+        d_dot_h_prev_rows,
+    )
+    hvp_backward_step_sum7 = kernel(
+        "hvp_backward_step_sum7", d_a, n, d_g_a,
+    )
+    hvp_backward_step6 = kernel(
+        "hvp_backward_step6", d_dot_g, dot_g_pre, g, d_g_a, d_g_dot_a, d_g_pre_to_d_dot_W_x,
+    )
+    hvp_backward_step7 = kernel(
+        "hvp_backward_step7", d_g_pre_to_d_dot_W_x, x, dot_x, d_h_prev_h_U_T, d_h_prev_dot_h_U_T_U_T, d_a,
+        d_h_prev_rows,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", d_dot_n_pre, d_dot_W_x,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", d_n_pre, d_W_x,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", d_dot_n_pre, d_dot_w_V_T,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", d_n_pre, d_w_V_T,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", d_g_pre_to_d_dot_W_x, h_rows, d_x_h_x,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", d_g_pre_to_d_dot_W_x, dot_h_rows, d_x_dot_h_x_h_prev,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_x_h_x, d_x_dot_h_x_h_prev, d_x_w_x, d_x_W_x, d_x_dot_W_x_W, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_V_T_w_V_T, d_V_T_dot_w_V_T_w, d_U_T_h_U_T, d_U_T_dot_h_U_T_h_prev, d_W_W_x,
+        d_W_dot_W_x_x, d_V_T, d_U_T, d_W,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_w_w_x, d_w_dot_w_x_x, d_w_w_V_T, d_w_dot_w_V_T_V_T, d_w,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", d_U_T, d_V_T, d_U, d_V,
+    )
+
+    for t in reversed(range(T)):
+        # through h = a / norm(a)
+        hvp_backward_step_sum(t)
+        hvp_backward_step(t)
+        # through h = a / norm(a)
+        hvp_backward_step_sum2(t)
+        # through h = a / norm(a)
+        hvp_backward_step_sum3(t)
+        hvp_backward_step2(t)
+        hvp_backward_step3(t)
+        # through h = a / norm(a)
+        hvp_backward_step_sum4(t)
+        # through a = h[t-1] + g * n
+        hvp_backward_step_sum5(t)
+        # through a = h[t-1] + g * n
+        hvp_backward_step_sum6(t)
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(d_dot_n_pre[t].reshape(-1, H), dot_U_T.T, d_h_prev_dot_h_U_T_U_T.reshape(-1, H))
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(d_dot_n_pre[t].reshape(-1, H), U_T.T, d_dot_h_prev_dot_h_U_T_h_prev.reshape(-1, H))
+        hvp_backward_step4(t)
+        hvp_backward_step5(t)
+        # through a = h[t-1] + g * n
+        hvp_backward_step_sum7(t)
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(d_n_pre[t].reshape(-1, H), U_T.T, d_h_prev_h_U_T.reshape(-1, H))
+        hvp_backward_step6(t)
+        hvp_backward_step7(t)
+
+    # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    hvp_backward_after_sum()
+    # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    hvp_backward_after_sum2()
+    # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    hvp_backward_after_sum3()
+    # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    hvp_backward_after_sum4()
+    # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(h_rows[:-1].reshape(-1, H).T, d_n_pre.reshape(-1, H), d_U_T_h_U_T)
+    # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(dot_h_rows[:-1].reshape(-1, H).T, d_dot_n_pre.reshape(-1, H), d_U_T_dot_h_U_T_h_prev)
+    # through g = sigmoid(h[t-1] @ x + w @ x)
+    hvp_backward_after_sum5()
+    # through g = sigmoid(h[t-1] @ x + w @ x)
+    hvp_backward_after_sum6()
+    # d_g_pre, d_dot_g_pre side by side
+    product(d_g_pre_to_d_dot_W_x.reshape(-1, 2 * N), w_to_dot_w2, d_x_w_x.reshape(-1, H))
+    # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(d_W_x.reshape(-1, H), W, d_x_W_x.reshape(-1, H))
+    # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(d_dot_W_x.reshape(-1, H), dot_W, d_x_dot_W_x_W.reshape(-1, H))
+    # through g = sigmoid(h[t-1] @ x + w @ x)
+    product(d_g_pre_to_d_dot_W_x.reshape(-1, 2 * N)[:, :N].T, x.reshape(-1, H), d_w_w_x)
+    # through g = sigmoid(h[t-1] @ x + w @ x)
+    product(d_g_pre_to_d_dot_W_x.reshape(-1, 2 * N)[:, N:2 * N].T, dot_x.reshape(-1, H), d_w_dot_w_x_x)
+    # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(d_W_x.reshape(-1, H).T, x.reshape(-1, H), d_W_W_x)
+    # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(d_dot_W_x.reshape(-1, H).T, dot_x.reshape(-1, H), d_W_dot_W_x_x)
+    hvp_backward_after()
+    # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(w.T, d_w_V_T, d_V_T_w_V_T)
+    # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(dot_w.T, d_dot_w_V_T, d_V_T_dot_w_V_T_w)
+    # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(d_w_V_T, V_T.T, d_w_w_V_T)
+    # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(d_dot_w_V_T, dot_V_T.T, d_w_dot_w_V_T_V_T)
+    hvp_backward_finish()
+    hvp_backward_finish2()
+    hvp_backward_finish3()
+
+    dot_dparams = {
+        "w": d_w,
+        "U": d_U,
+        "V": d_V,
+        "W": d_W,
+    }
+    dot_dstart = {"h": d_h_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -316,21 +978,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -450,6 +1113,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

@@ -44,6 +44,7 @@ import numpy as np
 SOURCE = None  # the text of fast_weights.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -99,10 +100,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W = np.ascontiguousarray(params["W"])
     C = np.ascontiguousarray(params["C"])
     gamma = np.ascontiguousarray(params["gamma"])
@@ -124,7 +127,6 @@ def forward(params, x, state=None):
     h_again = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     A_rows[0] = state["A"]
-    kernel = bound(sizes, dtype)
     forward_step = kernel(
         "forward_step", W_h, C_x, a, s,
     )
@@ -187,8 +189,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     h_rows = tape.h_rows
     h_again = tape.h_again
     h_layer_norm = tape.h_layer_norm
@@ -196,6 +197,9 @@ def backward(params, tape, dy, dstate=None):
     A_rows = tape.A_rows
     s = tape.s
     x = tape.x
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
     W = np.ascontiguousarray(params["W"])
     C = np.ascontiguousarray(params["C"])
     gamma = np.ascontiguousarray(params["gamma"])
@@ -220,7 +224,6 @@ def backward(params, tape, dy, dstate=None):
     d_beta = np.empty((H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_A_prev_rows[T % 2] = dstate["A"]
-    kernel = bound(sizes, dtype)
     backward_step = kernel(
         "backward_step", d_A_prev_rows, d_h_h_again,
     )
@@ -301,6 +304,689 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W = np.ascontiguousarray(params["W"])
+    C = np.ascontiguousarray(params["C"])
+    gamma = np.ascontiguousarray(params["gamma"])
+    beta = np.ascontiguousarray(params["beta"])
+    W_T = np.ascontiguousarray(W.T)
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    A_rows = scratch("A_rows", (2, B, H, H), dtype)
+    C_x = scratch("C_x", (T, B, H), dtype)
+    W_h = scratch("W_h", (B, H), dtype)
+    a = scratch("a", (B, H), dtype)
+    s = scratch("s", (B, H), dtype)
+    A_s = scratch("A_s", (B, H), dtype)
+    h_arg = scratch("h_arg", (B, H), dtype)
+    sum_h_arg = scratch("sum_h_arg", (B,), dtype)
+    h_arg_centred = scratch("h_arg_centred", (B, H), dtype)
+    h_arg_squared = scratch("h_arg_squared", (B,), dtype)
+    h_arg_std = scratch("h_arg_std", (B,), dtype)
+    h_again = scratch("h_again", (B, H), dtype)
+    h_rows[0] = state["h"]
+    A_rows[0] = state["A"]
+    infer_step = kernel(
+        "infer_step", W_h, C_x, a, s,
+    )
+    infer_step_sum = kernel(
+        "infer_step_sum", A_rows, s, A_s,
+    )
+    infer_step2 = kernel(
+        "infer_step2", a, A_s, h_arg,
+    )
+    infer_step_sum2 = kernel(
+        "infer_step_sum2", h_arg, sum_h_arg,
+    )
+    infer_step3 = kernel(
+        "infer_step3", h_arg, sum_h_arg, h_arg_centred,
+    )
+    infer_step_sum3 = kernel(
+        "infer_step_sum3", h_arg_centred, h_arg_squared,
+    )
+    infer_step4 = kernel(
+        "infer_step4", h_arg_squared, h_arg_std,
+    )
+    infer_step5 = kernel(
+        "infer_step5", h_arg_centred, h_arg_std, gamma, beta, h_rows, h_again,
+    )
+    infer_step6 = kernel(
+        "infer_step6", h_rows, h_again, A_rows,
+    )
+
+    # a = W @ h[t-1] + C @ x
+    product(x.reshape(-1, I), C.T, C_x.reshape(-1, H))
+
+    for t in range(T):
+        # a = W @ h[t-1] + C @ x
+        product(h_rows[t], W_T, W_h)
+        infer_step(t)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        infer_step_sum(t)
+        infer_step2(t)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        infer_step_sum2(t)
+        infer_step3(t)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        infer_step_sum3(t)
+        infer_step4(t)
+        infer_step5(t)
+        infer_step6(t)
+
+    last = {"h": h_rows[T].copy(), "A": A_rows[T % 2].copy()}
+    return h_rows[1:].copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W = np.ascontiguousarray(params["W"])
+    C = np.ascontiguousarray(params["C"])
+    gamma = np.ascontiguousarray(params["gamma"])
+    beta = np.ascontiguousarray(params["beta"])
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    A_rows = scratch("A_rows", (2, B, H, H), dtype)
+    C_x = scratch("C_x", (T, B, H), dtype)
+    W_h = scratch("W_h", (B, H), dtype)
+    a = scratch("a", (B, H), dtype)
+    s = scratch("s", (B, H), dtype)
+    A_s = scratch("A_s", (B, H), dtype)
+    h_arg = scratch("h_arg", (B, H), dtype)
+    sum_h_arg = scratch("sum_h_arg", (B,), dtype)
+    h_arg_centred = scratch("h_arg_centred", (B, H), dtype)
+    h_arg_squared = scratch("h_arg_squared", (B,), dtype)
+    h_arg_std = scratch("h_arg_std", (B,), dtype)
+    h_again = scratch("h_again", (B, H), dtype)
+    h_rows[0] = state["h"]
+    A_rows[0] = state["A"]
+    step_step = kernel(
+        "step_step", W_h, C_x, a, s,
+    )
+    step_step_sum = kernel(
+        "step_step_sum", A_rows, s, A_s,
+    )
+    step_step2 = kernel(
+        "step_step2", a, A_s, h_arg,
+    )
+    step_step_sum2 = kernel(
+        "step_step_sum2", h_arg, sum_h_arg,
+    )
+    step_step3 = kernel(
+        "step_step3", h_arg, sum_h_arg, h_arg_centred,
+    )
+    step_step_sum3 = kernel(
+        "step_step_sum3", h_arg_centred, h_arg_squared,
+    )
+    step_step4 = kernel(
+        "step_step4", h_arg_squared, h_arg_std,
+    )
+    step_step5 = kernel(
+        "step_step5", h_arg_centred, h_arg_std, gamma, beta, h_rows, h_again,
+    )
+    step_step6 = kernel(
+        "step_step6", h_rows, h_again, A_rows,
+    )
+
+    # a = W @ h[t-1] + C @ x
+    product(x.reshape(-1, I), C.T, C_x.reshape(-1, H))
+
+    for t in range(T):
+        # a = W @ h[t-1] + C @ x
+        product(h_rows[t], W.T, W_h)
+        step_step(t)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        step_step_sum(t)
+        step_step2(t)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        step_step_sum2(t)
+        step_step3(t)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        step_step_sum3(t)
+        step_step4(t)
+        step_step5(t)
+        step_step6(t)
+
+    state = {"h": h_rows[T].copy(), "A": A_rows[T % 2].copy()}
+    return h_rows[1:].copy()[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W = np.ascontiguousarray(params["W"])
+    C = np.ascontiguousarray(params["C"])
+    gamma = np.ascontiguousarray(params["gamma"])
+    beta = np.ascontiguousarray(params["beta"])
+    dot_W = np.ascontiguousarray(dot_params["W"])
+    dot_C = np.ascontiguousarray(dot_params["C"])
+    dot_gamma = np.ascontiguousarray(dot_params["gamma"])
+    dot_beta = np.ascontiguousarray(dot_params["beta"])
+    C_to_dot_C = np.ascontiguousarray(np.concatenate((C.T, dot_C.T), axis=1))
+    W_to_dot_W = np.ascontiguousarray(np.concatenate((W.T, dot_W.T), axis=1))
+    W_T = np.ascontiguousarray(W.T)
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    A_rows = scratch("A_rows", (2, B, H, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    dot_A_rows = scratch("dot_A_rows", (2, B, H, H), dtype)
+    C_x_to_dot_C_x_C = scratch("C_x_to_dot_C_x_C", (T, B, 2 * H), dtype)
+    dot_C_x_x = scratch("dot_C_x_x", (T, B, H), dtype)
+    dot_C_x = scratch("dot_C_x", (T, B, H), dtype)
+    W_h_to_dot_W_h_W = scratch("W_h_to_dot_W_h_W", (B, 2 * H), dtype)
+    dot_W_h_h_prev = scratch("dot_W_h_h_prev", (B, H), dtype)
+    a = scratch("a", (B, H), dtype)
+    dot_a = scratch("dot_a", (B, H), dtype)
+    s = scratch("s", (B, H), dtype)
+    dot_s = scratch("dot_s", (B, H), dtype)
+    A_s = scratch("A_s", (B, H), dtype)
+    dot_A_s_A_prev = scratch("dot_A_s_A_prev", (B, H), dtype)
+    dot_A_s_s = scratch("dot_A_s_s", (B, H), dtype)
+    h_arg = scratch("h_arg", (B, H), dtype)
+    dot_h_arg = scratch("dot_h_arg", (B, H), dtype)
+    sum_h_arg2 = scratch("sum_h_arg2", (B,), dtype)
+    h_arg_centred2 = scratch("h_arg_centred2", (B, H), dtype)
+    h_arg_squared = scratch("h_arg_squared", (B,), dtype)
+    h_arg_std = scratch("h_arg_std", (B,), dtype)
+    h_layer_norm = scratch("h_layer_norm", (B, H), dtype)
+    sum_dot_h_arg = scratch("sum_dot_h_arg", (B,), dtype)
+    dot_h_arg_mean = scratch("dot_h_arg_mean", (B,), dtype)
+    dot_h_arg_dot = scratch("dot_h_arg_dot", (B,), dtype)
+    dot_h_arg_share = scratch("dot_h_arg_share", (B,), dtype)
+    h_again = scratch("h_again", (B, H), dtype)
+    dot_h_again = scratch("dot_h_again", (B, H), dtype)
+    h_rows[0] = state["h"]
+    A_rows[0] = state["A"]
+    dot_h_rows[0] = dot_state["h"]
+    dot_A_rows[0] = dot_state["A"]
+    jvp_before = kernel(
+        "jvp_before", C_x_to_dot_C_x_C, dot_C_x_x, dot_C_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", W_h_to_dot_W_h_W, dot_W_h_h_prev, C_x_to_dot_C_x_C, dot_C_x, a, dot_a, s, dot_s,
+    )
+    jvp_step_sum = kernel(
+        "jvp_step_sum", A_rows, s, A_s,
+    )
+    jvp_step_sum2 = kernel(
+        "jvp_step_sum2", dot_A_rows, s, dot_A_s_A_prev,
+    )
+    jvp_step_sum3 = kernel(
+        "jvp_step_sum3", A_rows, dot_s, dot_A_s_s,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", dot_A_s_A_prev, dot_A_s_s, a, A_s, dot_a, h_arg, dot_h_arg,
+    )
+    jvp_step_sum4 = kernel(
+        "jvp_step_sum4", h_arg, sum_h_arg2,
+    )
+    jvp_step_sum5 = kernel(
+        "jvp_step_sum5", dot_h_arg, sum_dot_h_arg,
+    )
+    jvp_step3 = kernel(
+        "jvp_step3", h_arg, sum_h_arg2, h_arg_centred2,
+    )
+    jvp_step_sum6 = kernel(
+        "jvp_step_sum6", h_arg_centred2, h_arg_squared,
+    )
+    jvp_step4 = kernel(
+        "jvp_step4", h_arg_squared, sum_dot_h_arg, h_arg_std, dot_h_arg_mean,
+    )
+    jvp_step5 = kernel(
+        "jvp_step5", h_arg_centred2, h_arg_std, gamma, beta, h_layer_norm, h_rows, h_again,
+    )
+    jvp_step_sum7 = kernel(
+        "jvp_step_sum7", h_layer_norm, dot_h_arg, dot_h_arg_dot,
+    )
+    jvp_step6 = kernel(
+        "jvp_step6", dot_h_arg_dot, dot_h_arg_share,
+    )
+    jvp_step7 = kernel(
+        "jvp_step7", dot_h_arg, dot_h_arg_mean, h_layer_norm, dot_h_arg_share, h_arg_std, dot_gamma,
+        dot_beta, gamma, h_rows, dot_h_rows, dot_h_again,
+    )
+    jvp_step8 = kernel(
+        "jvp_step8", h_rows, h_again, dot_h_rows, dot_h_again, A_rows, dot_A_rows,
+    )
+
+    # C_x, dot_C_x_C side by side
+    product(x.reshape(-1, I), C_to_dot_C, C_x_to_dot_C_x_C.reshape(-1, 2 * H))
+    # a = W @ h[t-1] + C @ x
+    product(dot_x.reshape(-1, I), C.T, dot_C_x_x.reshape(-1, H))
+    jvp_before()
+
+    for t in range(T):
+        # W_h, dot_W_h_W side by side
+        product(h_rows[t], W_to_dot_W, W_h_to_dot_W_h_W)
+        # a = W @ h[t-1] + C @ x
+        product(dot_h_rows[t], W_T, dot_W_h_h_prev)
+        jvp_step(t)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        jvp_step_sum(t)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        jvp_step_sum2(t)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        jvp_step_sum3(t)
+        jvp_step2(t)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        jvp_step_sum4(t)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        jvp_step_sum5(t)
+        jvp_step3(t)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        jvp_step_sum6(t)
+        jvp_step4(t)
+        jvp_step5(t)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        jvp_step_sum7(t)
+        jvp_step6(t)
+        jvp_step7(t)
+        jvp_step8(t)
+
+    last = {"h": h_rows[T].copy(), "A": A_rows[T % 2].copy()}
+    dot_last = {"h": dot_h_rows[T].copy(), "A": dot_A_rows[T % 2].copy()}
+    return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W = np.ascontiguousarray(params["W"])
+    C = np.ascontiguousarray(params["C"])
+    gamma = np.ascontiguousarray(params["gamma"])
+    beta = np.ascontiguousarray(params["beta"])
+    dot_W = np.ascontiguousarray(dot_params["W"])
+    dot_C = np.ascontiguousarray(dot_params["C"])
+    dot_gamma = np.ascontiguousarray(dot_params["gamma"])
+    dot_beta = np.ascontiguousarray(dot_params["beta"])
+    C_to_dot_C = np.ascontiguousarray(np.concatenate((C.T, dot_C.T), axis=1))
+    W_to_dot_W = np.ascontiguousarray(np.concatenate((W.T, dot_W.T), axis=1))
+    W_T = np.ascontiguousarray(W.T)
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    A_rows = scratch("A_rows", (T + 1, B, H, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    dot_A_rows = scratch("dot_A_rows", (T + 1, B, H, H), dtype)
+    C_x_to_dot_C_x_C = scratch("C_x_to_dot_C_x_C", (T, B, 2 * H), dtype)
+    dot_C_x_x = scratch("dot_C_x_x", (T, B, H), dtype)
+    dot_C_x = scratch("dot_C_x", (T, B, H), dtype)
+    W_h_to_dot_W_h_W = scratch("W_h_to_dot_W_h_W", (B, 2 * H), dtype)
+    dot_W_h_h_prev = scratch("dot_W_h_h_prev", (B, H), dtype)
+    a = scratch("a", (B, H), dtype)
+    dot_a = scratch("dot_a", (B, H), dtype)
+    s = scratch("s", (T, B, H), dtype)
+    dot_s = scratch("dot_s", (T, B, H), dtype)
+    A_s = scratch("A_s", (B, H), dtype)
+    dot_A_s_A_prev = scratch("dot_A_s_A_prev", (B, H), dtype)
+    dot_A_s_s = scratch("dot_A_s_s", (B, H), dtype)
+    h_arg = scratch("h_arg", (T, B, H), dtype)
+    dot_h_arg = scratch("dot_h_arg", (T, B, H), dtype)
+    sum_h_arg2 = scratch("sum_h_arg2", (B,), dtype)
+    h_arg_centred2 = scratch("h_arg_centred2", (B, H), dtype)
+    h_arg_squared = scratch("h_arg_squared", (B,), dtype)
+    h_arg_std = scratch("h_arg_std", (T, B), dtype)
+    h_layer_norm = scratch("h_layer_norm", (T, B, H), dtype)
+    sum_dot_h_arg = scratch("sum_dot_h_arg", (B,), dtype)
+    dot_h_arg_mean = scratch("dot_h_arg_mean", (T, B), dtype)
+    dot_h_arg_dot = scratch("dot_h_arg_dot", (B,), dtype)
+    dot_h_arg_share = scratch("dot_h_arg_share", (T, B), dtype)
+    dot_h_arg_std = scratch("dot_h_arg_std", (T, B), dtype)
+    dot_h_layer_norm = scratch("dot_h_layer_norm", (T, B, H), dtype)
+    h_again = scratch("h_again", (T, B, H), dtype)
+    dot_h_again = scratch("dot_h_again", (T, B, H), dtype)
+    h_rows[0] = state["h"]
+    A_rows[0] = state["A"]
+    dot_h_rows[0] = dot_state["h"]
+    dot_A_rows[0] = dot_state["A"]
+    hvp_forward_before = kernel(
+        "hvp_forward_before", C_x_to_dot_C_x_C, dot_C_x_x, dot_C_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", W_h_to_dot_W_h_W, dot_W_h_h_prev, C_x_to_dot_C_x_C, dot_C_x, a, dot_a, s, dot_s,
+    )
+    hvp_forward_step_sum = kernel(
+        "hvp_forward_step_sum", A_rows, s, A_s,
+    )
+    hvp_forward_step_sum2 = kernel(
+        "hvp_forward_step_sum2", dot_A_rows, s, dot_A_s_A_prev,
+    )
+    hvp_forward_step_sum3 = kernel(
+        "hvp_forward_step_sum3", A_rows, dot_s, dot_A_s_s,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", dot_A_s_A_prev, dot_A_s_s, a, A_s, dot_a, h_arg, dot_h_arg,
+    )
+    hvp_forward_step_sum4 = kernel(
+        "hvp_forward_step_sum4", h_arg, sum_h_arg2,
+    )
+    hvp_forward_step_sum5 = kernel(
+        "hvp_forward_step_sum5", dot_h_arg, sum_dot_h_arg,
+    )
+    hvp_forward_step3 = kernel(
+        "hvp_forward_step3", h_arg, sum_h_arg2, h_arg_centred2,
+    )
+    hvp_forward_step_sum6 = kernel(
+        "hvp_forward_step_sum6", h_arg_centred2, h_arg_squared,
+    )
+    hvp_forward_step4 = kernel(
+        "hvp_forward_step4", h_arg_squared, sum_dot_h_arg, h_arg_std, dot_h_arg_mean, dot_h_arg_std,
+    )
+    hvp_forward_step5 = kernel(
+        "hvp_forward_step5", h_arg_centred2, h_arg_std, gamma, beta, h_layer_norm, h_rows, h_again,
+    )
+    hvp_forward_step_sum7 = kernel(
+        "hvp_forward_step_sum7", h_layer_norm, dot_h_arg, dot_h_arg_dot,
+    )
+    hvp_forward_step6 = kernel(
+        "hvp_forward_step6", dot_h_arg_dot, dot_h_arg_share,
+    )
+    hvp_forward_step7 = kernel(
+        "hvp_forward_step7", dot_h_arg, dot_h_arg_mean, h_layer_norm, dot_h_arg_share, dot_h_arg_std,
+        dot_gamma, dot_beta, gamma, h_rows, dot_h_layer_norm, dot_h_rows, dot_h_again,
+    )
+    hvp_forward_step8 = kernel(
+        "hvp_forward_step8", h_rows, h_again, dot_h_rows, dot_h_again, A_rows, dot_A_rows,
+    )
+
+    # C_x, dot_C_x_C side by side
+    product(x.reshape(-1, I), C_to_dot_C, C_x_to_dot_C_x_C.reshape(-1, 2 * H))
+    # a = W @ h[t-1] + C @ x
+    product(dot_x.reshape(-1, I), C.T, dot_C_x_x.reshape(-1, H))
+    hvp_forward_before()
+
+    for t in range(T):
+        # W_h, dot_W_h_W side by side
+        product(h_rows[t], W_to_dot_W, W_h_to_dot_W_h_W)
+        # a = W @ h[t-1] + C @ x
+        product(dot_h_rows[t], W_T, dot_W_h_h_prev)
+        hvp_forward_step(t)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        hvp_forward_step_sum(t)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        hvp_forward_step_sum2(t)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        hvp_forward_step_sum3(t)
+        hvp_forward_step2(t)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        hvp_forward_step_sum4(t)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        hvp_forward_step_sum5(t)
+        hvp_forward_step3(t)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        hvp_forward_step_sum6(t)
+        hvp_forward_step4(t)
+        hvp_forward_step5(t)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        hvp_forward_step_sum7(t)
+        hvp_forward_step6(t)
+        hvp_forward_step7(t)
+        hvp_forward_step8(t)
+    dy = np.ascontiguousarray(cotangents["h"])
+    W_to_dot_W2 = np.concatenate((W, dot_W))
+    C_to_dot_C2 = np.concatenate((C, dot_C))
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_A_prev_rows = scratch("d_A_prev_rows", (2, B, H, H), dtype)
+    d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    d_dot_A_prev_rows = scratch("d_dot_A_prev_rows", (2, B, H, H), dtype)
+    sum_h_arg = scratch("sum_h_arg", (T, B), dtype)
+    h_arg_standard = scratch("h_arg_standard", (T, B, H), dtype)
+    d_dot_h_h_again = scratch("d_dot_h_h_again", (B, H, H), dtype)
+    d_h_h_again = scratch("d_h_h_again", (B, H, H), dtype)
+    d_dot_h_again = scratch("d_dot_h_again", (B, H), dtype)
+    d_h_again_h_h_again = scratch("d_h_again_h_h_again", (B, H), dtype)
+    d_h_again_dot_h_h_again = scratch("d_h_again_dot_h_h_again", (B, H), dtype)
+    d_dot_h_dot_h_h_again = scratch("d_dot_h_dot_h_h_again", (B, H), dtype)
+    d_h_h_h_again = scratch("d_h_h_h_again", (B, H), dtype)
+    d_h_dot_h_h_again = scratch("d_h_dot_h_h_again", (B, H), dtype)
+    d_dot_h_pre = scratch("d_dot_h_pre", (T, B, H), dtype)
+    d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
+    d_dot_h_layer_norm = scratch("d_dot_h_layer_norm", (B, H), dtype)
+    d_dot_h_layer_norm_by_dot_h_arg_std = scratch("d_dot_h_layer_norm_by_dot_h_arg_std", (B, H), dtype)
+    d_dot_h_arg_std = scratch("d_dot_h_arg_std", (B,), dtype)
+    d_dot_h_arg_share_dot_h_layer_norm = scratch("d_dot_h_arg_share_dot_h_layer_norm", (B,), dtype)
+    d_dot_h_arg_dot = scratch("d_dot_h_arg_dot", (B,), dtype)
+    d_dot_h_arg_mean_dot_h_layer_norm = scratch("d_dot_h_arg_mean_dot_h_layer_norm", (B,), dtype)
+    d_sum_dot_h_arg = scratch("d_sum_dot_h_arg", (B,), dtype)
+    d_h_layer_norm = scratch("d_h_layer_norm", (B, H), dtype)
+    d_dot_h_arg = scratch("d_dot_h_arg", (B, H), dtype)
+    sum_d_h_layer_norm = scratch("sum_d_h_layer_norm", (B,), dtype)
+    d_h_layer_norm_mean = scratch("d_h_layer_norm_mean", (B,), dtype)
+    d_h_layer_norm_dot = scratch("d_h_layer_norm_dot", (B,), dtype)
+    d_h_layer_norm_share = scratch("d_h_layer_norm_share", (B,), dtype)
+    d_h_arg = scratch("d_h_arg", (B, H), dtype)
+    d_dot_s = scratch("d_dot_s", (B, H), dtype)
+    d_s_A_s = scratch("d_s_A_s", (B, H), dtype)
+    d_s_dot_A_s_A_prev = scratch("d_s_dot_A_s_A_prev", (B, H), dtype)
+    d_a_to_d_dot_a = scratch("d_a_to_d_dot_a", (T, B, 2 * H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_W_h = scratch("d_W_W_h", (H, H), dtype)
+    d_W_dot_W_h_h_prev = scratch("d_W_dot_W_h_h_prev", (H, H), dtype)
+    d_C_C_x = scratch("d_C_C_x", (H, I), dtype)
+    d_C_dot_C_x_x = scratch("d_C_dot_C_x_x", (H, I), dtype)
+    d_gamma_h_pre = scratch("d_gamma_h_pre", (H,), dtype)
+    d_gamma_dot_h_pre = scratch("d_gamma_dot_h_pre", (H,), dtype)
+    d_beta = np.empty((H,), dtype)
+    d_W = np.empty((H, H), dtype)
+    d_C = np.empty((H, I), dtype)
+    d_gamma = np.empty((H,), dtype)
+    d_h_prev_rows[T % 2] = 0
+    d_A_prev_rows[T % 2] = 0
+    d_dot_h_prev_rows[T % 2] = dstate["h"]
+    d_dot_A_prev_rows[T % 2] = dstate["A"]
+    hvp_backward_before_sum = kernel(
+        "hvp_backward_before_sum", h_arg, sum_h_arg,
+    )
+    hvp_backward_before = kernel(
+        "hvp_backward_before", h_arg, sum_h_arg, dot_h_arg_std, h_arg_standard,
+    )
+    hvp_backward_step = kernel(
+        "hvp_backward_step", d_dot_A_prev_rows, d_A_prev_rows, d_dot_h_h_again, d_h_h_again,
+    )
+    hvp_backward_step_sum = kernel(
+        "hvp_backward_step_sum", d_dot_h_h_again, h_rows, d_dot_h_again,
+    )
+    hvp_backward_step_sum2 = kernel(
+        "hvp_backward_step_sum2", d_h_h_again, h_rows, d_h_again_h_h_again,
+    )
+    hvp_backward_step_sum3 = kernel(
+        "hvp_backward_step_sum3", d_dot_h_h_again, dot_h_rows, d_h_again_dot_h_h_again,
+    )
+    hvp_backward_step_sum4 = kernel(
+        "hvp_backward_step_sum4", d_dot_h_h_again, h_again, d_dot_h_dot_h_h_again,
+    )
+    hvp_backward_step_sum5 = kernel(
+        "hvp_backward_step_sum5", d_h_h_again, h_again, d_h_h_h_again,
+    )
+    hvp_backward_step_sum6 = kernel(
+        "hvp_backward_step_sum6", d_dot_h_h_again, dot_h_again, d_h_dot_h_h_again,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", d_h_again_h_h_again, d_h_again_dot_h_h_again, dy, d_dot_h_prev_rows,
+        d_dot_h_again, d_dot_h_dot_h_h_again, d_h_prev_rows, d_h_h_h_again, d_h_dot_h_h_again, h_rows,
+        gamma, dot_h_arg, dot_h_arg_mean, h_layer_norm, dot_h_arg_share, dot_h_arg_std, d_dot_h_pre,
+        d_h_pre, d_dot_h_layer_norm, d_dot_h_layer_norm_by_dot_h_arg_std,
+    )
+    hvp_backward_step_sum7 = kernel(
+        "hvp_backward_step_sum7", d_dot_h_layer_norm_by_dot_h_arg_std, d_dot_h_arg_std,
+    )
+    hvp_backward_step_sum8 = kernel(
+        "hvp_backward_step_sum8", d_dot_h_layer_norm, h_layer_norm, d_dot_h_arg_share_dot_h_layer_norm,
+    )
+    hvp_backward_step_sum9 = kernel(
+        "hvp_backward_step_sum9", d_dot_h_layer_norm, d_dot_h_arg_mean_dot_h_layer_norm,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", d_dot_h_arg_share_dot_h_layer_norm, dot_h_arg_std,
+        d_dot_h_arg_mean_dot_h_layer_norm, d_dot_h_arg_dot, d_sum_dot_h_arg,
+    )
+    hvp_backward_step4 = kernel(
+        "hvp_backward_step4", d_dot_h_arg_dot, dot_h_arg, d_dot_h_layer_norm, dot_h_arg_share,
+        dot_h_arg_std, d_h_pre, gamma, d_dot_h_pre, dot_gamma, d_sum_dot_h_arg, h_layer_norm,
+        d_h_layer_norm, d_dot_h_arg,
+    )
+    hvp_backward_step_sum10 = kernel(
+        "hvp_backward_step_sum10", d_h_layer_norm, sum_d_h_layer_norm,
+    )
+    hvp_backward_step_sum11 = kernel(
+        "hvp_backward_step_sum11", h_layer_norm, d_h_layer_norm, d_h_layer_norm_dot,
+    )
+    hvp_backward_step_sum12 = kernel(
+        "hvp_backward_step_sum12", d_dot_h_arg, A_rows, d_dot_s,
+    )
+    hvp_backward_step_sum13 = kernel(
+        "hvp_backward_step_sum13", d_dot_h_arg, dot_A_rows, d_s_dot_A_s_A_prev,
+    )
+    hvp_backward_step5 = kernel(
+        "hvp_backward_step5", sum_d_h_layer_norm, d_h_layer_norm_dot, d_h_layer_norm_mean,
+        d_h_layer_norm_share,
+    )
+    hvp_backward_step6 = kernel(
+        "hvp_backward_step6", d_h_layer_norm, d_h_layer_norm_mean, h_layer_norm, d_h_layer_norm_share,
+        h_arg_std, h_arg_standard, d_dot_h_arg_std, d_dot_s, s, d_dot_h_arg, d_h_arg, d_a_to_d_dot_a,
+    )
+    hvp_backward_step_sum14 = kernel(
+        "hvp_backward_step_sum14", d_h_arg, A_rows, d_s_A_s,
+    )
+    hvp_backward_step7 = kernel(
+        "hvp_backward_step7", d_s_A_s, d_s_dot_A_s_A_prev, s, d_h_arg, d_a_to_d_dot_a,
+    )
+    hvp_backward_step8 = kernel(
+        "hvp_backward_step8", d_h_arg, s, d_dot_h_arg, dot_s, d_A_prev_rows, d_dot_A_prev_rows,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", d_h_pre, h_layer_norm, d_gamma_h_pre,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", d_dot_h_pre, dot_h_layer_norm, d_gamma_dot_h_pre,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_W_h, d_W_dot_W_h_h_prev, d_W,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_C_C_x, d_C_dot_C_x_x, d_C,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", d_gamma_h_pre, d_gamma_dot_h_pre, d_gamma,
+    )
+
+    # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    hvp_backward_before_sum()
+    hvp_backward_before()
+
+    for t in reversed(range(T)):
+        hvp_backward_step(t)
+        # through A = lam * A[t-1] + eta * outer(h, h)
+        hvp_backward_step_sum(t)
+        # through A = lam * A[t-1] + eta * outer(h, h)
+        hvp_backward_step_sum2(t)
+        # through A = lam * A[t-1] + eta * outer(h, h)
+        hvp_backward_step_sum3(t)
+        # through A = lam * A[t-1] + eta * outer(h, h)
+        hvp_backward_step_sum4(t)
+        # through A = lam * A[t-1] + eta * outer(h, h)
+        hvp_backward_step_sum5(t)
+        # through A = lam * A[t-1] + eta * outer(h, h)
+        hvp_backward_step_sum6(t)
+        hvp_backward_step2(t)
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        hvp_backward_step_sum7(t)
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        hvp_backward_step_sum8(t)
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        hvp_backward_step_sum9(t)
+        hvp_backward_step3(t)
+        hvp_backward_step4(t)
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        hvp_backward_step_sum10(t)
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        hvp_backward_step_sum11(t)
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        hvp_backward_step_sum12(t)
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        hvp_backward_step_sum13(t)
+        hvp_backward_step5(t)
+        hvp_backward_step6(t)
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        hvp_backward_step_sum14(t)
+        # through a = W @ h[t-1] + C @ x
+        product(d_a_to_d_dot_a[t][:, H:2 * H], W, d_dot_h_prev_rows[t % 2])
+        hvp_backward_step7(t)
+        # d_a, d_dot_a side by side
+        product(d_a_to_d_dot_a[t], W_to_dot_W2, d_h_prev_rows[t % 2])
+        hvp_backward_step8(t)
+
+    # d_a, d_dot_a side by side
+    product(d_a_to_d_dot_a.reshape(-1, 2 * H), C_to_dot_C2, d_x.reshape(-1, I))
+    # through a = W @ h[t-1] + C @ x
+    product(d_a_to_d_dot_a.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_W_h)
+    # through a = W @ h[t-1] + C @ x
+    product(
+        d_a_to_d_dot_a.reshape(-1, 2 * H)[:, H:2 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_W_dot_W_h_h_prev,
+    )
+    # through a = W @ h[t-1] + C @ x
+    product(d_a_to_d_dot_a.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_C_C_x)
+    # through a = W @ h[t-1] + C @ x
+    product(d_a_to_d_dot_a.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_C_dot_C_x_x)
+    # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    hvp_backward_after_sum()
+    # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    hvp_backward_after_sum2()
+    # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    np.sum(d_h_pre.reshape(-1, H), axis=0, out=d_beta)
+    hvp_backward_finish()
+    hvp_backward_finish2()
+    hvp_backward_finish3()
+
+    dot_dparams = {
+        "W": d_W,
+        "C": d_C,
+        "gamma": d_gamma,
+        "beta": d_beta,
+    }
+    dot_dstart = {"h": d_h_prev_rows[0].copy(), "A": d_A_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -315,21 +1001,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -449,6 +1136,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

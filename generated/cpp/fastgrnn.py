@@ -45,6 +45,7 @@ import numpy as np
 SOURCE = None  # the text of fastgrnn.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -102,10 +103,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W = np.ascontiguousarray(params["W"])
     U = np.ascontiguousarray(params["U"])
     b_z = np.ascontiguousarray(params["b_z"])
@@ -121,7 +124,6 @@ def forward(params, x, state=None):
     z = np.empty((T, B, H), dtype)
     n = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
-    kernel = bound(sizes, dtype)
     forward_once = kernel(
         "forward_once", zeta, nu, sigmoid_zeta, sigmoid_nu,
     )
@@ -153,14 +155,16 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     sigmoid_zeta = tape.sigmoid_zeta
     z = tape.z
     sigmoid_nu = tape.sigmoid_nu
     n = tape.n
     h_rows = tape.h_rows
     x = tape.x
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
     W = np.ascontiguousarray(params["W"])
     U = np.ascontiguousarray(params["U"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
@@ -180,7 +184,6 @@ def backward(params, tape, dy, dstate=None):
     d_zeta = np.empty((), dtype)
     d_nu = np.empty((), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
-    kernel = bound(sizes, dtype)
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, sigmoid_zeta, z, sigmoid_nu, n, h_rows, d_h, d_n_pre, d_z_pre,
         d_a,
@@ -236,6 +239,370 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W = np.ascontiguousarray(params["W"])
+    U = np.ascontiguousarray(params["U"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    b_h = np.ascontiguousarray(params["b_h"])
+    zeta = np.ascontiguousarray(params["zeta"])
+    nu = np.ascontiguousarray(params["nu"])
+    U_T = np.ascontiguousarray(U.T)
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    sigmoid_zeta = scratch("sigmoid_zeta", (), dtype)
+    sigmoid_nu = scratch("sigmoid_nu", (), dtype)
+    W_x = scratch("W_x", (T, B, H), dtype)
+    U_h = scratch("U_h", (B, H), dtype)
+    h_rows[0] = state["h"]
+    infer_once = kernel(
+        "infer_once", zeta, nu, sigmoid_zeta, sigmoid_nu,
+    )
+    infer_step = kernel(
+        "infer_step", W_x, U_h, b_z, b_h, sigmoid_zeta, sigmoid_nu, h_rows,
+    )
+
+    infer_once()
+    # a = W @ x + U @ h[t-1]
+    product(x.reshape(-1, I), W.T, W_x.reshape(-1, H))
+
+    for t in range(T):
+        # a = W @ x + U @ h[t-1]
+        product(h_rows[t], U_T, U_h)
+        infer_step(t)
+
+    last = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W = np.ascontiguousarray(params["W"])
+    U = np.ascontiguousarray(params["U"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    b_h = np.ascontiguousarray(params["b_h"])
+    zeta = np.ascontiguousarray(params["zeta"])
+    nu = np.ascontiguousarray(params["nu"])
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    sigmoid_zeta = scratch("sigmoid_zeta", (), dtype)
+    sigmoid_nu = scratch("sigmoid_nu", (), dtype)
+    W_x = scratch("W_x", (T, B, H), dtype)
+    U_h = scratch("U_h", (B, H), dtype)
+    h_rows[0] = state["h"]
+    step_once = kernel(
+        "step_once", zeta, nu, sigmoid_zeta, sigmoid_nu,
+    )
+    step_step = kernel(
+        "step_step", W_x, U_h, b_z, b_h, sigmoid_zeta, sigmoid_nu, h_rows,
+    )
+
+    step_once()
+    # a = W @ x + U @ h[t-1]
+    product(x.reshape(-1, I), W.T, W_x.reshape(-1, H))
+
+    for t in range(T):
+        # a = W @ x + U @ h[t-1]
+        product(h_rows[t], U.T, U_h)
+        step_step(t)
+
+    state = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy()[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W = np.ascontiguousarray(params["W"])
+    U = np.ascontiguousarray(params["U"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    b_h = np.ascontiguousarray(params["b_h"])
+    zeta = np.ascontiguousarray(params["zeta"])
+    nu = np.ascontiguousarray(params["nu"])
+    dot_W = np.ascontiguousarray(dot_params["W"])
+    dot_U = np.ascontiguousarray(dot_params["U"])
+    dot_b_z = np.ascontiguousarray(dot_params["b_z"])
+    dot_b_h = np.ascontiguousarray(dot_params["b_h"])
+    dot_zeta = np.ascontiguousarray(dot_params["zeta"])
+    dot_nu = np.ascontiguousarray(dot_params["nu"])
+    W_to_dot_W = np.ascontiguousarray(np.concatenate((W.T, dot_W.T), axis=1))
+    U_to_dot_U = np.ascontiguousarray(np.concatenate((U.T, dot_U.T), axis=1))
+    U_T = np.ascontiguousarray(U.T)
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    sigmoid_zeta = scratch("sigmoid_zeta", (), dtype)
+    dot_sigmoid_zeta = scratch("dot_sigmoid_zeta", (), dtype)
+    sigmoid_nu = scratch("sigmoid_nu", (), dtype)
+    dot_sigmoid_nu = scratch("dot_sigmoid_nu", (), dtype)
+    W_x_to_dot_W_x_W = scratch("W_x_to_dot_W_x_W", (T, B, 2 * H), dtype)
+    dot_W_x_x = scratch("dot_W_x_x", (T, B, H), dtype)
+    dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
+    U_h_to_dot_U_h_U = scratch("U_h_to_dot_U_h_U", (B, 2 * H), dtype)
+    dot_U_h_h_prev = scratch("dot_U_h_h_prev", (B, H), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    jvp_once = kernel(
+        "jvp_once", zeta, dot_zeta, nu, dot_nu, sigmoid_zeta, dot_sigmoid_zeta, sigmoid_nu, dot_sigmoid_nu,
+    )
+    jvp_before = kernel(
+        "jvp_before", W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", U_h_to_dot_U_h_U, dot_U_h_h_prev, W_x_to_dot_W_x_W, dot_W_x, b_z, dot_b_z, b_h, dot_b_h,
+        sigmoid_zeta, sigmoid_nu, h_rows, dot_sigmoid_zeta, dot_sigmoid_nu, dot_h_rows,
+    )
+
+    jvp_once()
+    # W_x, dot_W_x_W side by side
+    product(x.reshape(-1, I), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
+    # a = W @ x + U @ h[t-1]
+    product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
+    jvp_before()
+
+    for t in range(T):
+        # U_h, dot_U_h_U side by side
+        product(h_rows[t], U_to_dot_U, U_h_to_dot_U_h_U)
+        # a = W @ x + U @ h[t-1]
+        product(dot_h_rows[t], U_T, dot_U_h_h_prev)
+        jvp_step(t)
+
+    last = {"h": h_rows[T].copy()}
+    dot_last = {"h": dot_h_rows[T].copy()}
+    return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W = np.ascontiguousarray(params["W"])
+    U = np.ascontiguousarray(params["U"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    b_h = np.ascontiguousarray(params["b_h"])
+    zeta = np.ascontiguousarray(params["zeta"])
+    nu = np.ascontiguousarray(params["nu"])
+    dot_W = np.ascontiguousarray(dot_params["W"])
+    dot_U = np.ascontiguousarray(dot_params["U"])
+    dot_b_z = np.ascontiguousarray(dot_params["b_z"])
+    dot_b_h = np.ascontiguousarray(dot_params["b_h"])
+    dot_zeta = np.ascontiguousarray(dot_params["zeta"])
+    dot_nu = np.ascontiguousarray(dot_params["nu"])
+    W_to_dot_W = np.ascontiguousarray(np.concatenate((W.T, dot_W.T), axis=1))
+    U_to_dot_U = np.ascontiguousarray(np.concatenate((U.T, dot_U.T), axis=1))
+    U_T = np.ascontiguousarray(U.T)
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    sigmoid_zeta = scratch("sigmoid_zeta", (), dtype)
+    dot_sigmoid_zeta = scratch("dot_sigmoid_zeta", (), dtype)
+    sigmoid_nu = scratch("sigmoid_nu", (), dtype)
+    dot_sigmoid_nu = scratch("dot_sigmoid_nu", (), dtype)
+    W_x_to_dot_W_x_W = scratch("W_x_to_dot_W_x_W", (T, B, 2 * H), dtype)
+    dot_W_x_x = scratch("dot_W_x_x", (T, B, H), dtype)
+    dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
+    U_h_to_dot_U_h_U = scratch("U_h_to_dot_U_h_U", (B, 2 * H), dtype)
+    dot_U_h_h_prev = scratch("dot_U_h_h_prev", (B, H), dtype)
+    dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    dot_z = scratch("dot_z", (T, B, H), dtype)
+    dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
+    n = scratch("n", (T, B, H), dtype)
+    dot_n = scratch("dot_n", (T, B, H), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    hvp_forward_once = kernel(
+        "hvp_forward_once", zeta, dot_zeta, nu, dot_nu, sigmoid_zeta, dot_sigmoid_zeta, sigmoid_nu,
+        dot_sigmoid_nu,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", U_h_to_dot_U_h_U, dot_U_h_h_prev, W_x_to_dot_W_x_W, dot_W_x, b_z, dot_b_z, b_h,
+        dot_b_h, sigmoid_zeta, sigmoid_nu, h_rows, dot_sigmoid_zeta, dot_sigmoid_nu, dot_h_rows, dot_z_pre,
+        z, dot_z, dot_n_pre, n, dot_n,
+    )
+
+    hvp_forward_once()
+    # W_x, dot_W_x_W side by side
+    product(x.reshape(-1, I), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
+    # a = W @ x + U @ h[t-1]
+    product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
+    hvp_forward_before()
+
+    for t in range(T):
+        # U_h, dot_U_h_U side by side
+        product(h_rows[t], U_to_dot_U, U_h_to_dot_U_h_U)
+        # a = W @ x + U @ h[t-1]
+        product(dot_h_rows[t], U_T, dot_U_h_h_prev)
+        hvp_forward_step(t)
+    dy = np.ascontiguousarray(cotangents["h"])
+    U_to_dot_U2 = np.concatenate((U, dot_U))
+    W_to_dot_W2 = np.concatenate((W, dot_W))
+    d_h_prev_rows = scratch("d_h_prev_rows", (T + 1, B, H), dtype)
+    d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    d_dot_h = scratch("d_dot_h", (T, B, H), dtype)
+    d_n_pre = scratch("d_n_pre", (T, B, H), dtype)
+    d_z_pre = scratch("d_z_pre", (T, B, H), dtype)
+    d_a_to_d_dot_a = scratch("d_a_to_d_dot_a", (T, B, 2 * H), dtype)
+    d_h_prev_U_h = scratch("d_h_prev_U_h", (B, H), dtype)
+    parts = scratch("parts", (B, 2 * H), dtype)
+    d_dot_sigmoid_nu = scratch("d_dot_sigmoid_nu", (), dtype)
+    d_sigmoid_nu_h = scratch("d_sigmoid_nu_h", (), dtype)
+    d_sigmoid_nu_dot_h = scratch("d_sigmoid_nu_dot_h", (), dtype)
+    d_dot_h_by_dot_sigmoid_zeta = scratch("d_dot_h_by_dot_sigmoid_zeta", (T, B, H), dtype)
+    d_dot_sigmoid_zeta = scratch("d_dot_sigmoid_zeta", (), dtype)
+    d_h_by_sigmoid_zeta = scratch("d_h_by_sigmoid_zeta", (T, B, H), dtype)
+    d_sigmoid_zeta_h = scratch("d_sigmoid_zeta_h", (), dtype)
+    d_dot_h_by_sigmoid_zeta = scratch("d_dot_h_by_sigmoid_zeta", (T, B, H), dtype)
+    d_sigmoid_zeta_dot_h = scratch("d_sigmoid_zeta_dot_h", (), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_W_x = scratch("d_W_W_x", (H, I), dtype)
+    d_W_dot_W_x_x = scratch("d_W_dot_W_x_x", (H, I), dtype)
+    d_U_U_h = scratch("d_U_U_h", (H, H), dtype)
+    d_U_dot_U_h_h_prev = scratch("d_U_dot_U_h_h_prev", (H, H), dtype)
+    d_b_z = np.empty((H,), dtype)
+    d_b_h = np.empty((H,), dtype)
+    d_W = np.empty((H, I), dtype)
+    d_U = np.empty((H, H), dtype)
+    d_zeta = np.empty((), dtype)
+    d_nu = np.empty((), dtype)
+    d_h_prev_rows[T] = 0
+    d_dot_h_prev_rows[T % 2] = dstate["h"]
+    hvp_backward_step = kernel(
+        "hvp_backward_step", dy, d_dot_h_prev_rows, sigmoid_zeta, z, sigmoid_nu, dot_n_pre, n,
+        d_h_prev_rows, dot_sigmoid_zeta, dot_z, dot_sigmoid_nu, h_rows, dot_z_pre, dot_n, dot_h_rows,
+        d_dot_h, d_n_pre, d_z_pre, d_a_to_d_dot_a,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", d_h_prev_U_h, d_h_prev_rows, z, d_dot_h, dot_z, parts, d_dot_h_prev_rows,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", d_dot_h, n, d_dot_sigmoid_nu,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", d_h_prev_rows, n, d_sigmoid_nu_h,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", d_dot_h, dot_n, d_sigmoid_nu_dot_h,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_dot_h, z, n, d_h_prev_rows, dot_z, dot_n, d_dot_h_by_dot_sigmoid_zeta,
+        d_h_by_sigmoid_zeta, d_dot_h_by_sigmoid_zeta,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", d_dot_h_by_dot_sigmoid_zeta, d_dot_sigmoid_zeta,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", d_h_by_sigmoid_zeta, d_sigmoid_zeta_h,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", d_dot_h_by_sigmoid_zeta, d_sigmoid_zeta_dot_h,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_dot_sigmoid_nu, dot_nu, sigmoid_nu, d_sigmoid_nu_h, d_sigmoid_nu_dot_h,
+        d_dot_sigmoid_zeta, dot_zeta, sigmoid_zeta, d_sigmoid_zeta_h, d_sigmoid_zeta_dot_h, d_zeta, d_nu,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_W_W_x, d_W_dot_W_x_x, d_W,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", d_U_U_h, d_U_dot_U_h_h_prev, d_U,
+    )
+
+    for t in reversed(range(T)):
+        hvp_backward_step(t)
+        # d_a, d_dot_a side by side
+        product(d_a_to_d_dot_a[t], U_to_dot_U2, d_h_prev_U_h)
+        # through a = W @ x + U @ h[t-1]
+        product(d_a_to_d_dot_a[t][:, H:2 * H], U, parts[:, H:2 * H])
+        hvp_backward_step2(t)
+
+    # through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    hvp_backward_after_sum()
+    # through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    hvp_backward_after_sum2()
+    # through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    hvp_backward_after_sum3()
+    # d_a, d_dot_a side by side
+    product(d_a_to_d_dot_a.reshape(-1, 2 * H), W_to_dot_W2, d_x.reshape(-1, I))
+    # through a = W @ x + U @ h[t-1]
+    product(d_a_to_d_dot_a.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
+    # through a = W @ x + U @ h[t-1]
+    product(d_a_to_d_dot_a.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
+    # through a = W @ x + U @ h[t-1]
+    product(d_a_to_d_dot_a.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_U_h)
+    # through a = W @ x + U @ h[t-1]
+    product(
+        d_a_to_d_dot_a.reshape(-1, 2 * H)[:, H:2 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_U_dot_U_h_h_prev,
+    )
+    # through z = sigmoid(a + b_z)
+    np.sum(d_z_pre.reshape(-1, H), axis=0, out=d_b_z)
+    # through n = tanh(a + b_h)
+    np.sum(d_n_pre.reshape(-1, H), axis=0, out=d_b_h)
+    hvp_backward_after()
+    # through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    hvp_backward_after_sum4()
+    # through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    hvp_backward_after_sum5()
+    # through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    hvp_backward_after_sum6()
+    hvp_backward_finish()
+    hvp_backward_finish2()
+    hvp_backward_finish3()
+
+    dot_dparams = {
+        "W": d_W,
+        "U": d_U,
+        "b_z": d_b_z,
+        "b_h": d_b_h,
+        "zeta": d_zeta,
+        "nu": d_nu,
+    }
+    dot_dstart = {"h": d_h_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -250,21 +617,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -384,6 +752,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

@@ -108,6 +108,15 @@ static inline compute_t tanh(compute_t a)
 
 #define inline_point static inline __attribute__((always_inline))
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 inline_point void forward_step_point(
     const compute_t W_z_x, const compute_t R_z_y, const compute_t b_z, const compute_t W_i_x,
     const compute_t R_i_y, const compute_t p_i, const compute_t c_prev, const compute_t b_i,
@@ -333,5 +342,1240 @@ extern "C" void backward_after_sum3(int64, const int64* sizes, void* const* at)
         d_p_o_at[iH] = storage_t(total);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+inline_point void infer_step_point(
+    const compute_t W_z_x, const compute_t R_z_y, const compute_t b_z, const compute_t W_i_x,
+    const compute_t R_i_y, const compute_t p_i, const compute_t c_prev, const compute_t b_i,
+    const compute_t R_ii_i, const compute_t R_fi_f, const compute_t R_oi_o, const compute_t W_f_x,
+    const compute_t R_f_y, const compute_t p_f, const compute_t b_f, const compute_t R_if_i,
+    const compute_t R_ff_f, const compute_t R_of_o, const compute_t W_o_x, const compute_t R_o_y,
+    const compute_t p_o, const compute_t b_o, const compute_t R_io_i, const compute_t R_fo_f,
+    const compute_t R_oo_o, compute_t& i, compute_t& f, compute_t& c, compute_t& o, compute_t& y)
+{
+    // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    const compute_t z_pre = W_z_x + R_z_y + b_z;
+    const compute_t z = tanh(z_pre);
+    // i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+    const compute_t i_pre = W_i_x + R_i_y + p_i * c_prev + b_i + R_ii_i + R_fi_f + R_oi_o;
+    i = sigmoid(i_pre);
+    // f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+    const compute_t f_pre = c_prev * p_f + W_f_x + R_f_y + b_f + R_if_i + R_ff_f + R_of_o;
+    f = sigmoid(f_pre);
+    // c = z * i + c[t-1] * f
+    c = c_prev * f + z * i;
+    // o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+    const compute_t o_pre = W_o_x + R_o_y + p_o * c + b_o + R_io_i + R_fo_f + R_oo_o;
+    o = sigmoid(o_pre);
+    // y = tanh(c) * o
+    const compute_t tanh_c = tanh(c);
+    y = o * tanh_c;
+}
+
+extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_z_x_to_W_o_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_z_y_to_R_o_y_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ R_ii_i_to_R_io_i_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ R_fi_f_to_R_fo_f_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ R_oi_o_to_R_oo_o_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ i_rows_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ f_rows_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ o_rows_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[16]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t i, f, c, o, y;
+        infer_step_point(
+            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + H + iH]),
+            compute_t(p_i_at[iH]),
+            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(R_ii_i_to_R_io_i_at[iB * (3 * H) + iH]),
+            compute_t(R_fi_f_to_R_fo_f_at[iB * (3 * H) + iH]),
+            compute_t(R_oi_o_to_R_oo_o_at[iB * (3 * H) + iH]),
+            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(p_f_at[iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(R_ii_i_to_R_io_i_at[iB * (3 * H) + H + iH]),
+            compute_t(R_fi_f_to_R_fo_f_at[iB * (3 * H) + H + iH]),
+            compute_t(R_oi_o_to_R_oo_o_at[iB * (3 * H) + H + iH]),
+            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(p_o_at[iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(R_ii_i_to_R_io_i_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(R_fi_f_to_R_fo_f_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(R_oi_o_to_R_oo_o_at[iB * (3 * H) + 2 * H + iH]),
+            i, f, c, o, y);
+        i_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(i);
+        f_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(f);
+        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+        o_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(o);
+        y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+inline_point void step_step_point(
+    const compute_t W_z_x, const compute_t R_z_y, const compute_t b_z, const compute_t W_i_x,
+    const compute_t R_i_y, const compute_t p_i, const compute_t c_prev, const compute_t b_i,
+    const compute_t R_ii_i, const compute_t R_fi_f, const compute_t R_oi_o, const compute_t W_f_x,
+    const compute_t R_f_y, const compute_t p_f, const compute_t b_f, const compute_t R_if_i,
+    const compute_t R_ff_f, const compute_t R_of_o, const compute_t W_o_x, const compute_t R_o_y,
+    const compute_t p_o, const compute_t b_o, const compute_t R_io_i, const compute_t R_fo_f,
+    const compute_t R_oo_o, compute_t& i, compute_t& f, compute_t& c, compute_t& o, compute_t& y)
+{
+    // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    const compute_t z_pre = W_z_x + R_z_y + b_z;
+    const compute_t z = tanh(z_pre);
+    // i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+    const compute_t i_pre = W_i_x + R_i_y + p_i * c_prev + b_i + R_ii_i + R_fi_f + R_oi_o;
+    i = sigmoid(i_pre);
+    // f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+    const compute_t f_pre = c_prev * p_f + W_f_x + R_f_y + b_f + R_if_i + R_ff_f + R_of_o;
+    f = sigmoid(f_pre);
+    // c = z * i + c[t-1] * f
+    c = c_prev * f + z * i;
+    // o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+    const compute_t o_pre = W_o_x + R_o_y + p_o * c + b_o + R_io_i + R_fo_f + R_oo_o;
+    o = sigmoid(o_pre);
+    // y = tanh(c) * o
+    const compute_t tanh_c = tanh(c);
+    y = o * tanh_c;
+}
+
+extern "C" void step_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_z_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_z_y_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_i_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ R_i_y_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ R_ii_i_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ R_fi_f_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ R_oi_o_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ W_f_x_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ R_f_y_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ R_if_i_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ R_ff_f_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ R_of_o_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ W_o_x_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ R_o_y_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ R_io_i_at = static_cast<storage_t*>(at[22]);
+    const storage_t* __restrict__ R_fo_f_at = static_cast<storage_t*>(at[23]);
+    const storage_t* __restrict__ R_oo_o_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ i_rows_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ f_rows_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ o_rows_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[28]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t i, f, c, o, y;
+        step_step_point(
+            compute_t(W_z_x_at[(t * B + iB) * H + iH]),
+            compute_t(R_z_y_at[iB * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(W_i_x_at[(t * B + iB) * H + iH]),
+            compute_t(R_i_y_at[iB * H + iH]),
+            compute_t(p_i_at[iH]),
+            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(R_ii_i_at[iB * H + iH]),
+            compute_t(R_fi_f_at[iB * H + iH]),
+            compute_t(R_oi_o_at[iB * H + iH]),
+            compute_t(W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(R_f_y_at[iB * H + iH]),
+            compute_t(p_f_at[iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(R_if_i_at[iB * H + iH]),
+            compute_t(R_ff_f_at[iB * H + iH]),
+            compute_t(R_of_o_at[iB * H + iH]),
+            compute_t(W_o_x_at[(t * B + iB) * H + iH]),
+            compute_t(R_o_y_at[iB * H + iH]),
+            compute_t(p_o_at[iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(R_io_i_at[iB * H + iH]),
+            compute_t(R_fo_f_at[iB * H + iH]),
+            compute_t(R_oo_o_at[iB * H + iH]),
+            i, f, c, o, y);
+        i_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(i);
+        f_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(f);
+        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+        o_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(o);
+        y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+inline_point void jvp_before_point(
+    const compute_t dot_W_z_x_W_z, const compute_t dot_W_z_x_x, const compute_t dot_W_i_x_W_i,
+    const compute_t dot_W_i_x_x, const compute_t dot_W_f_x_W_f, const compute_t dot_W_f_x_x,
+    const compute_t dot_W_o_x_W_o, const compute_t dot_W_o_x_x, compute_t& dot_W_z_x, compute_t& dot_W_i_x,
+    compute_t& dot_W_f_x, compute_t& dot_W_o_x)
+{
+    // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    dot_W_z_x = dot_W_z_x_W_z + dot_W_z_x_x;
+    // i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+    dot_W_i_x = dot_W_i_x_W_i + dot_W_i_x_x;
+    // f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+    // o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+    dot_W_o_x = dot_W_o_x_W_o + dot_W_o_x_x;
+}
+
+extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x;
+        jvp_before_point(
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x);
+        dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
+        dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
+        dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
+        dot_W_o_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_o_x);
+    }
+}
+
+inline_point void jvp_step_point(
+    const compute_t dot_R_z_y_R_z, const compute_t dot_R_z_y_y_prev, const compute_t W_z_x,
+    const compute_t R_z_y, const compute_t b_z, const compute_t dot_W_z_x, const compute_t dot_b_z,
+    const compute_t dot_R_i_y_R_i, const compute_t dot_R_i_y_y_prev, const compute_t dot_R_ii_i_R_ii,
+    const compute_t dot_R_ii_i_i_prev, const compute_t dot_R_fi_f_R_fi, const compute_t dot_R_fi_f_f_prev,
+    const compute_t dot_R_oi_o_R_oi, const compute_t dot_R_oi_o_o_prev, const compute_t W_i_x,
+    const compute_t R_i_y, const compute_t p_i, const compute_t c_prev, const compute_t b_i,
+    const compute_t R_ii_i, const compute_t R_fi_f, const compute_t R_oi_o, const compute_t dot_W_i_x,
+    const compute_t dot_p_i, const compute_t dot_c_prev, const compute_t dot_b_i,
+    const compute_t dot_R_f_y_R_f, const compute_t dot_R_f_y_y_prev, const compute_t dot_R_if_i_R_if,
+    const compute_t dot_R_if_i_i_prev, const compute_t dot_R_ff_f_R_ff, const compute_t dot_R_ff_f_f_prev,
+    const compute_t dot_R_of_o_R_of, const compute_t dot_R_of_o_o_prev, const compute_t W_f_x,
+    const compute_t R_f_y, const compute_t p_f, const compute_t b_f, const compute_t R_if_i,
+    const compute_t R_ff_f, const compute_t R_of_o, const compute_t dot_W_f_x, const compute_t dot_p_f,
+    const compute_t dot_b_f, const compute_t dot_R_o_y_R_o, const compute_t dot_R_o_y_y_prev,
+    const compute_t dot_R_io_i_R_io, const compute_t dot_R_io_i_i_prev, const compute_t dot_R_fo_f_R_fo,
+    const compute_t dot_R_fo_f_f_prev, const compute_t dot_R_oo_o_R_oo, const compute_t dot_R_oo_o_o_prev,
+    const compute_t W_o_x, const compute_t R_o_y, const compute_t p_o, const compute_t b_o,
+    const compute_t R_io_i, const compute_t R_fo_f, const compute_t R_oo_o, const compute_t dot_W_o_x,
+    const compute_t dot_p_o, const compute_t dot_b_o, compute_t& i, compute_t& dot_i, compute_t& f,
+    compute_t& dot_f, compute_t& c, compute_t& dot_c, compute_t& o, compute_t& dot_o, compute_t& y,
+    compute_t& dot_y)
+{
+    // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    const compute_t dot_R_z_y = dot_R_z_y_R_z + dot_R_z_y_y_prev;
+    const compute_t z_pre = W_z_x + R_z_y + b_z;
+    const compute_t dot_z_pre = dot_W_z_x + dot_b_z + dot_R_z_y;
+    const compute_t z = tanh(z_pre);
+    const compute_t dot_z = dot_z_pre * (1 - square(z));
+    // i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+    const compute_t dot_R_i_y = dot_R_i_y_R_i + dot_R_i_y_y_prev;
+    const compute_t dot_R_ii_i = dot_R_ii_i_R_ii + dot_R_ii_i_i_prev;
+    const compute_t dot_R_fi_f = dot_R_fi_f_R_fi + dot_R_fi_f_f_prev;
+    const compute_t dot_R_oi_o = dot_R_oi_o_R_oi + dot_R_oi_o_o_prev;
+    const compute_t i_pre = W_i_x + R_i_y + p_i * c_prev + b_i + R_ii_i + R_fi_f + R_oi_o;
+    const compute_t dot_i_pre = p_i * dot_c_prev + c_prev * dot_p_i + dot_W_i_x + dot_b_i + dot_R_i_y + dot_R_ii_i +
+        dot_R_fi_f + dot_R_oi_o;
+    i = sigmoid(i_pre);
+    dot_i = dot_i_pre * i * (1 - i);
+    // f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+    const compute_t dot_R_f_y = dot_R_f_y_R_f + dot_R_f_y_y_prev;
+    const compute_t dot_R_if_i = dot_R_if_i_R_if + dot_R_if_i_i_prev;
+    const compute_t dot_R_ff_f = dot_R_ff_f_R_ff + dot_R_ff_f_f_prev;
+    const compute_t dot_R_of_o = dot_R_of_o_R_of + dot_R_of_o_o_prev;
+    const compute_t f_pre = c_prev * p_f + W_f_x + R_f_y + b_f + R_if_i + R_ff_f + R_of_o;
+    const compute_t dot_f_pre = c_prev * dot_p_f + dot_c_prev * p_f + dot_W_f_x + dot_b_f + dot_R_f_y + dot_R_if_i +
+        dot_R_ff_f + dot_R_of_o;
+    f = sigmoid(f_pre);
+    dot_f = dot_f_pre * f * (1 - f);
+    // c = z * i + c[t-1] * f
+    c = c_prev * f + z * i;
+    dot_c = c_prev * dot_f + dot_c_prev * f + z * dot_i + dot_z * i;
+    // o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+    const compute_t dot_R_o_y = dot_R_o_y_R_o + dot_R_o_y_y_prev;
+    const compute_t dot_R_io_i = dot_R_io_i_R_io + dot_R_io_i_i_prev;
+    const compute_t dot_R_fo_f = dot_R_fo_f_R_fo + dot_R_fo_f_f_prev;
+    const compute_t dot_R_oo_o = dot_R_oo_o_R_oo + dot_R_oo_o_o_prev;
+    const compute_t o_pre = W_o_x + R_o_y + p_o * c + b_o + R_io_i + R_fo_f + R_oo_o;
+    const compute_t dot_o_pre = p_o * dot_c + dot_W_o_x + dot_p_o * c + dot_b_o + dot_R_o_y + dot_R_io_i +
+        dot_R_fo_f + dot_R_oo_o;
+    o = sigmoid(o_pre);
+    dot_o = dot_o_pre * o * (1 - o);
+    // y = tanh(c) * o
+    const compute_t tanh_c = tanh(c);
+    const compute_t dot_tanh_c = dot_c * (1 - square(tanh_c));
+    y = o * tanh_c;
+    dot_y = o * dot_tanh_c + dot_o * tanh_c;
+}
+
+extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ R_z_y_to_dot_R_o_y_R_o_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ R_ii_i_to_dot_R_io_i_R_io_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ R_fi_f_to_dot_R_fo_f_R_fo_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ R_oi_o_to_dot_R_oo_o_R_oo_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ dot_p_i_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ dot_p_f_at = static_cast<storage_t*>(at[22]);
+    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[23]);
+    const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[24]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[25]);
+    const storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[26]);
+    const storage_t* __restrict__ dot_p_o_at = static_cast<storage_t*>(at[27]);
+    const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ i_rows_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ dot_i_rows_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ f_rows_at = static_cast<storage_t*>(at[31]);
+    storage_t* __restrict__ dot_f_rows_at = static_cast<storage_t*>(at[32]);
+    storage_t* __restrict__ o_rows_at = static_cast<storage_t*>(at[33]);
+    storage_t* __restrict__ dot_o_rows_at = static_cast<storage_t*>(at[34]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[35]);
+    storage_t* __restrict__ dot_y_rows_at = static_cast<storage_t*>(at[36]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t i, dot_i, f, dot_f, c, dot_c, o, dot_o, y, dot_y;
+        jvp_step_point(
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + H + iH]),
+            compute_t(parts_at[iB * (4 * H) + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_z_at[iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + H + iH]),
+            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + H + iH]),
+            compute_t(parts2_at[iB * (3 * H) + iH]),
+            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + H + iH]),
+            compute_t(parts3_at[iB * (3 * H) + iH]),
+            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + H + iH]),
+            compute_t(parts4_at[iB * (3 * H) + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(p_i_at[iH]),
+            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + iH]),
+            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + iH]),
+            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + iH]),
+            compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_p_i_at[iH]),
+            compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(dot_b_i_at[iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(parts2_at[iB * (3 * H) + H + iH]),
+            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(parts3_at[iB * (3 * H) + H + iH]),
+            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(parts4_at[iB * (3 * H) + H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(p_f_at[iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_p_f_at[iH]),
+            compute_t(dot_b_f_at[iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(parts2_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(parts3_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(parts4_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(p_o_at[iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_p_o_at[iH]),
+            compute_t(dot_b_o_at[iH]),
+            i, dot_i, f, dot_f, c, dot_c, o, dot_o, y, dot_y);
+        i_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(i);
+        dot_i_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_i);
+        f_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(f);
+        dot_f_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_f);
+        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+        dot_c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_c);
+        o_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(o);
+        dot_o_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_o);
+        y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+        dot_y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+inline_point void hvp_forward_before_point(
+    const compute_t dot_W_z_x_W_z, const compute_t dot_W_z_x_x, const compute_t dot_W_i_x_W_i,
+    const compute_t dot_W_i_x_x, const compute_t dot_W_f_x_W_f, const compute_t dot_W_f_x_x,
+    const compute_t dot_W_o_x_W_o, const compute_t dot_W_o_x_x, compute_t& dot_W_z_x, compute_t& dot_W_i_x,
+    compute_t& dot_W_f_x, compute_t& dot_W_o_x)
+{
+    // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    dot_W_z_x = dot_W_z_x_W_z + dot_W_z_x_x;
+    // i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+    dot_W_i_x = dot_W_i_x_W_i + dot_W_i_x_x;
+    // f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+    // o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+    dot_W_o_x = dot_W_o_x_W_o + dot_W_o_x_x;
+}
+
+extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x;
+        hvp_forward_before_point(
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x);
+        dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
+        dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
+        dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
+        dot_W_o_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_o_x);
+    }
+}
+
+inline_point void hvp_forward_step_point(
+    const compute_t dot_R_z_y_R_z, const compute_t dot_R_z_y_y_prev, const compute_t W_z_x,
+    const compute_t R_z_y, const compute_t b_z, const compute_t dot_W_z_x, const compute_t dot_b_z,
+    const compute_t dot_R_i_y_R_i, const compute_t dot_R_i_y_y_prev, const compute_t dot_R_ii_i_R_ii,
+    const compute_t dot_R_ii_i_i_prev, const compute_t dot_R_fi_f_R_fi, const compute_t dot_R_fi_f_f_prev,
+    const compute_t dot_R_oi_o_R_oi, const compute_t dot_R_oi_o_o_prev, const compute_t W_i_x,
+    const compute_t R_i_y, const compute_t p_i, const compute_t c_prev, const compute_t b_i,
+    const compute_t R_ii_i, const compute_t R_fi_f, const compute_t R_oi_o, const compute_t dot_W_i_x,
+    const compute_t dot_p_i, const compute_t dot_c_prev, const compute_t dot_b_i,
+    const compute_t dot_R_f_y_R_f, const compute_t dot_R_f_y_y_prev, const compute_t dot_R_if_i_R_if,
+    const compute_t dot_R_if_i_i_prev, const compute_t dot_R_ff_f_R_ff, const compute_t dot_R_ff_f_f_prev,
+    const compute_t dot_R_of_o_R_of, const compute_t dot_R_of_o_o_prev, const compute_t W_f_x,
+    const compute_t R_f_y, const compute_t p_f, const compute_t b_f, const compute_t R_if_i,
+    const compute_t R_ff_f, const compute_t R_of_o, const compute_t dot_W_f_x, const compute_t dot_p_f,
+    const compute_t dot_b_f, const compute_t dot_R_o_y_R_o, const compute_t dot_R_o_y_y_prev,
+    const compute_t dot_R_io_i_R_io, const compute_t dot_R_io_i_i_prev, const compute_t dot_R_fo_f_R_fo,
+    const compute_t dot_R_fo_f_f_prev, const compute_t dot_R_oo_o_R_oo, const compute_t dot_R_oo_o_o_prev,
+    const compute_t W_o_x, const compute_t R_o_y, const compute_t p_o, const compute_t b_o,
+    const compute_t R_io_i, const compute_t R_fo_f, const compute_t R_oo_o, const compute_t dot_W_o_x,
+    const compute_t dot_p_o, const compute_t dot_b_o, compute_t& dot_z_pre, compute_t& z, compute_t& dot_z,
+    compute_t& dot_i_pre, compute_t& i, compute_t& dot_i, compute_t& dot_f_pre, compute_t& f,
+    compute_t& dot_f, compute_t& c, compute_t& dot_c, compute_t& dot_o_pre, compute_t& o, compute_t& dot_o,
+    compute_t& tanh_c, compute_t& dot_tanh_c, compute_t& y, compute_t& dot_y)
+{
+    // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    const compute_t dot_R_z_y = dot_R_z_y_R_z + dot_R_z_y_y_prev;
+    const compute_t z_pre = W_z_x + R_z_y + b_z;
+    dot_z_pre = dot_W_z_x + dot_b_z + dot_R_z_y;
+    z = tanh(z_pre);
+    dot_z = dot_z_pre * (1 - square(z));
+    // i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+    const compute_t dot_R_i_y = dot_R_i_y_R_i + dot_R_i_y_y_prev;
+    const compute_t dot_R_ii_i = dot_R_ii_i_R_ii + dot_R_ii_i_i_prev;
+    const compute_t dot_R_fi_f = dot_R_fi_f_R_fi + dot_R_fi_f_f_prev;
+    const compute_t dot_R_oi_o = dot_R_oi_o_R_oi + dot_R_oi_o_o_prev;
+    const compute_t i_pre = W_i_x + R_i_y + p_i * c_prev + b_i + R_ii_i + R_fi_f + R_oi_o;
+    dot_i_pre = p_i * dot_c_prev + c_prev * dot_p_i + dot_W_i_x + dot_b_i + dot_R_i_y + dot_R_ii_i + dot_R_fi_f +
+        dot_R_oi_o;
+    i = sigmoid(i_pre);
+    dot_i = dot_i_pre * i * (1 - i);
+    // f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+    const compute_t dot_R_f_y = dot_R_f_y_R_f + dot_R_f_y_y_prev;
+    const compute_t dot_R_if_i = dot_R_if_i_R_if + dot_R_if_i_i_prev;
+    const compute_t dot_R_ff_f = dot_R_ff_f_R_ff + dot_R_ff_f_f_prev;
+    const compute_t dot_R_of_o = dot_R_of_o_R_of + dot_R_of_o_o_prev;
+    const compute_t f_pre = c_prev * p_f + W_f_x + R_f_y + b_f + R_if_i + R_ff_f + R_of_o;
+    dot_f_pre = c_prev * dot_p_f + dot_c_prev * p_f + dot_W_f_x + dot_b_f + dot_R_f_y + dot_R_if_i + dot_R_ff_f +
+        dot_R_of_o;
+    f = sigmoid(f_pre);
+    dot_f = dot_f_pre * f * (1 - f);
+    // c = z * i + c[t-1] * f
+    c = c_prev * f + z * i;
+    dot_c = c_prev * dot_f + dot_c_prev * f + z * dot_i + dot_z * i;
+    // o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+    const compute_t dot_R_o_y = dot_R_o_y_R_o + dot_R_o_y_y_prev;
+    const compute_t dot_R_io_i = dot_R_io_i_R_io + dot_R_io_i_i_prev;
+    const compute_t dot_R_fo_f = dot_R_fo_f_R_fo + dot_R_fo_f_f_prev;
+    const compute_t dot_R_oo_o = dot_R_oo_o_R_oo + dot_R_oo_o_o_prev;
+    const compute_t o_pre = W_o_x + R_o_y + p_o * c + b_o + R_io_i + R_fo_f + R_oo_o;
+    dot_o_pre = p_o * dot_c + dot_W_o_x + dot_p_o * c + dot_b_o + dot_R_o_y + dot_R_io_i + dot_R_fo_f + dot_R_oo_o;
+    o = sigmoid(o_pre);
+    dot_o = dot_o_pre * o * (1 - o);
+    // y = tanh(c) * o
+    tanh_c = tanh(c);
+    dot_tanh_c = dot_c * (1 - square(tanh_c));
+    y = o * tanh_c;
+    dot_y = o * dot_tanh_c + dot_o * tanh_c;
+}
+
+extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ R_z_y_to_dot_R_o_y_R_o_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ R_ii_i_to_dot_R_io_i_R_io_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ R_fi_f_to_dot_R_fo_f_R_fo_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ R_oi_o_to_dot_R_oo_o_R_oo_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ dot_p_i_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ dot_p_f_at = static_cast<storage_t*>(at[22]);
+    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[23]);
+    const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[24]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[25]);
+    const storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[26]);
+    const storage_t* __restrict__ dot_p_o_at = static_cast<storage_t*>(at[27]);
+    const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[31]);
+    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[32]);
+    storage_t* __restrict__ i_rows_at = static_cast<storage_t*>(at[33]);
+    storage_t* __restrict__ dot_i_rows_at = static_cast<storage_t*>(at[34]);
+    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[35]);
+    storage_t* __restrict__ f_rows_at = static_cast<storage_t*>(at[36]);
+    storage_t* __restrict__ dot_f_rows_at = static_cast<storage_t*>(at[37]);
+    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[38]);
+    storage_t* __restrict__ o_rows_at = static_cast<storage_t*>(at[39]);
+    storage_t* __restrict__ dot_o_rows_at = static_cast<storage_t*>(at[40]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[41]);
+    storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[42]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[43]);
+    storage_t* __restrict__ dot_y_rows_at = static_cast<storage_t*>(at[44]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o,
+            tanh_c, dot_tanh_c, y, dot_y;
+        hvp_forward_step_point(
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + H + iH]),
+            compute_t(parts_at[iB * (4 * H) + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_z_at[iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + H + iH]),
+            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + H + iH]),
+            compute_t(parts2_at[iB * (3 * H) + iH]),
+            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + H + iH]),
+            compute_t(parts3_at[iB * (3 * H) + iH]),
+            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + H + iH]),
+            compute_t(parts4_at[iB * (3 * H) + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(p_i_at[iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + iH]),
+            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + iH]),
+            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + iH]),
+            compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_p_i_at[iH]),
+            compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_i_at[iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(parts2_at[iB * (3 * H) + H + iH]),
+            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(parts3_at[iB * (3 * H) + H + iH]),
+            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(parts4_at[iB * (3 * H) + H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(p_f_at[iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_p_f_at[iH]),
+            compute_t(dot_b_f_at[iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(parts2_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(parts3_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(parts4_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(p_o_at[iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_p_o_at[iH]),
+            compute_t(dot_b_o_at[iH]),
+            dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o,
+            tanh_c, dot_tanh_c, y, dot_y);
+        dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
+        z_at[(t * B + iB) * H + iH] = storage_t(z);
+        dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
+        dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
+        i_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(i);
+        dot_i_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
+        f_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(f);
+        dot_f_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_f);
+        c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+        dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
+        dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
+        o_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(o);
+        dot_o_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_o);
+        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
+        dot_tanh_c_at[(t * B + iB) * H + iH] = storage_t(dot_tanh_c);
+        y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+        dot_y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+inline_point void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_y_next, const compute_t o, const compute_t dot_c,
+    const compute_t tanh_c, const compute_t d_y_next, const compute_t dot_o, const compute_t d_dot_o_next,
+    const compute_t d_o_next, const compute_t dot_o_pre, const compute_t dot_tanh_c,
+    const compute_t d_dot_c_next, const compute_t p_o, const compute_t d_c_next, const compute_t dot_p_o,
+    const compute_t d_dot_f_next, const compute_t c_prev, const compute_t d_f_next,
+    const compute_t dot_f_pre, const compute_t f, const compute_t dot_c_prev, const compute_t d_dot_i_next,
+    const compute_t z, const compute_t d_i_next, const compute_t dot_i_pre, const compute_t i,
+    const compute_t dot_z, const compute_t dot_z_pre, const compute_t dot_i, const compute_t p_i,
+    const compute_t dot_p_i, const compute_t p_f, const compute_t dot_p_f, const compute_t dot_f,
+    compute_t& d_dot_o_pre, compute_t& d_o_pre, compute_t& d_dot_f_pre, compute_t& d_f_pre,
+    compute_t& d_dot_i_pre, compute_t& d_i_pre, compute_t& d_dot_z_pre, compute_t& d_z_pre,
+    compute_t& d_c_prev, compute_t& d_dot_c_prev)
+{
+    // through y = tanh(c) * o
+    const compute_t d_dot_y = dy + d_dot_y_next;
+    const compute_t d_dot_tanh_c = o * d_dot_y;
+    const compute_t d_tanh_c = o * d_y_next - 2 * dot_c * tanh_c * d_dot_tanh_c + dot_o * d_dot_y;
+    // through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+    const compute_t d_dot_o = tanh_c * d_dot_y + d_dot_o_next;
+    const compute_t s1 = 1 - o;
+    const compute_t d_o = (dot_o_pre * s1 - o * dot_o_pre) * d_dot_o + tanh_c * d_y_next + d_o_next + dot_tanh_c *
+        d_dot_y;
+    const compute_t s2 = o * s1;
+    d_dot_o_pre = d_dot_o * s2;
+    d_o_pre = d_o * s2;
+    // through c = z * i + c[t-1] * f
+    const compute_t s3 = 1 - square(tanh_c);
+    const compute_t d_dot_c = d_dot_c_next + p_o * d_dot_o_pre + d_dot_tanh_c * s3;
+    const compute_t d_c = p_o * d_o_pre + d_c_next + dot_p_o * d_dot_o_pre + d_tanh_c * s3;
+    // through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+    const compute_t d_dot_f = d_dot_f_next + c_prev * d_dot_c;
+    const compute_t s4 = 1 - f;
+    const compute_t d_f = c_prev * d_c + d_f_next + (dot_f_pre * s4 - dot_f_pre * f) * d_dot_f + dot_c_prev * d_dot_c;
+    const compute_t s5 = f * s4;
+    d_dot_f_pre = d_dot_f * s5;
+    d_f_pre = d_f * s5;
+    // through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+    const compute_t d_dot_i = d_dot_i_next + z * d_dot_c;
+    const compute_t s6 = 1 - i;
+    const compute_t d_i = z * d_c + d_i_next + (dot_i_pre * s6 - dot_i_pre * i) * d_dot_i + dot_z * d_dot_c;
+    const compute_t s7 = i * s6;
+    d_dot_i_pre = d_dot_i * s7;
+    d_i_pre = d_i * s7;
+    // through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    const compute_t d_dot_z = i * d_dot_c;
+    const compute_t d_z = i * d_c - 2 * z * dot_z_pre * d_dot_z + dot_i * d_dot_c;
+    const compute_t s8 = 1 - square(z);
+    d_dot_z_pre = d_dot_z * s8;
+    d_z_pre = d_z * s8;
+    d_c_prev = f * d_c + p_i * d_i_pre + dot_p_i * d_dot_i_pre + p_f * d_f_pre + dot_p_f * d_dot_f_pre + dot_f *
+        d_dot_c;
+    d_dot_c_prev = f * d_dot_c + p_i * d_dot_i_pre + p_f * d_dot_f_pre;
+}
+
+extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_y_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ o_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_o_rows_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_dot_o_prev_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_o_prev_rows_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_p_o_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ d_dot_f_prev_rows_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ d_f_prev_rows_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ f_rows_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ d_dot_i_prev_rows_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ d_i_prev_rows_at = static_cast<storage_t*>(at[22]);
+    const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[23]);
+    const storage_t* __restrict__ i_rows_at = static_cast<storage_t*>(at[24]);
+    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[25]);
+    const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[26]);
+    const storage_t* __restrict__ dot_i_rows_at = static_cast<storage_t*>(at[27]);
+    const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[28]);
+    const storage_t* __restrict__ dot_p_i_at = static_cast<storage_t*>(at[29]);
+    const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[30]);
+    const storage_t* __restrict__ dot_p_f_at = static_cast<storage_t*>(at[31]);
+    const storage_t* __restrict__ dot_f_rows_at = static_cast<storage_t*>(at[32]);
+    storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[33]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_z_pre, d_z_pre,
+            d_c_prev, d_dot_c_prev;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(o_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_o_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(d_dot_o_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_o_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dot_tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(p_o_at[iH]),
+            compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_p_o_at[iH]),
+            compute_t(d_dot_f_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(d_f_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
+            compute_t(f_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_i_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            compute_t(d_i_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
+            compute_t(i_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(p_i_at[iH]),
+            compute_t(dot_p_i_at[iH]),
+            compute_t(p_f_at[iH]),
+            compute_t(dot_p_f_at[iH]),
+            compute_t(dot_f_rows_at[((t + 1) * B + iB) * H + iH]),
+            d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_z_pre, d_z_pre,
+            d_c_prev, d_dot_c_prev);
+        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
+        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_f_pre);
+        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
+        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_i_pre);
+        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
+        d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
+        d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
+    }
+}
+
+inline_point void hvp_backward_step2_point(
+    const compute_t d_dot_y_prev_dot_R_z_y_y_prev, const compute_t d_dot_y_prev_dot_R_i_y_y_prev,
+    const compute_t d_dot_y_prev_dot_R_f_y_y_prev, const compute_t d_dot_y_prev_dot_R_o_y_y_prev,
+    const compute_t d_dot_i_prev_dot_R_ii_i_i_prev, const compute_t d_dot_i_prev_dot_R_if_i_i_prev,
+    const compute_t d_dot_i_prev_dot_R_io_i_i_prev, const compute_t d_dot_f_prev_dot_R_fi_f_f_prev,
+    const compute_t d_dot_f_prev_dot_R_ff_f_f_prev, const compute_t d_dot_f_prev_dot_R_fo_f_f_prev,
+    const compute_t d_dot_o_prev_dot_R_oi_o_o_prev, const compute_t d_dot_o_prev_dot_R_of_o_o_prev,
+    const compute_t d_dot_o_prev_dot_R_oo_o_o_prev, compute_t& d_dot_y_prev, compute_t& d_dot_i_prev,
+    compute_t& d_dot_f_prev, compute_t& d_dot_o_prev)
+{
+    d_dot_y_prev = d_dot_y_prev_dot_R_z_y_y_prev + d_dot_y_prev_dot_R_i_y_y_prev + d_dot_y_prev_dot_R_f_y_y_prev +
+        d_dot_y_prev_dot_R_o_y_y_prev;
+    d_dot_i_prev = d_dot_i_prev_dot_R_ii_i_i_prev + d_dot_i_prev_dot_R_if_i_i_prev + d_dot_i_prev_dot_R_io_i_i_prev;
+    d_dot_f_prev = d_dot_f_prev_dot_R_fi_f_f_prev + d_dot_f_prev_dot_R_ff_f_f_prev + d_dot_f_prev_dot_R_fo_f_f_prev;
+    d_dot_o_prev = d_dot_o_prev_dot_R_oi_o_o_prev + d_dot_o_prev_dot_R_of_o_o_prev + d_dot_o_prev_dot_R_oo_o_o_prev;
+}
+
+extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts7_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts9_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts11_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_dot_y_prev_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_dot_i_prev_rows_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_dot_f_prev_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_dot_o_prev_rows_at = static_cast<storage_t*>(at[7]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_y_prev, d_dot_i_prev, d_dot_f_prev, d_dot_o_prev;
+        hvp_backward_step2_point(
+            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(parts7_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts9_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts11_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts7_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(parts9_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(parts11_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(parts7_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts9_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts11_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts7_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(parts9_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(parts11_at[iB * (8 * H) + 7 * H + iH]),
+            d_dot_y_prev, d_dot_i_prev, d_dot_f_prev, d_dot_o_prev);
+        d_dot_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_y_prev);
+        d_dot_i_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_i_prev);
+        d_dot_f_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_f_prev);
+        d_dot_o_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_o_prev);
+    }
+}
+
+// through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_p_i_i_pre_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 2 * H + iH])
+                * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
+        d_p_i_i_pre_at[iH] = storage_t(total);
+    }
+}
+
+// through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_p_i_dot_i_pre_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 3 * H + iH])
+                * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
+        d_p_i_dot_i_pre_at[iH] = storage_t(total);
+    }
+}
+
+// through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_p_f_f_pre_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 4 * H + iH])
+                * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
+        d_p_f_f_pre_at[iH] = storage_t(total);
+    }
+}
+
+// through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_p_f_dot_f_pre_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 5 * H + iH])
+                * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
+        d_p_f_dot_f_pre_at[iH] = storage_t(total);
+    }
+}
+
+// through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_p_o_o_pre_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 6 * H + iH])
+                * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
+        d_p_o_o_pre_at[iH] = storage_t(total);
+    }
+}
+
+// through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_p_o_dot_o_pre_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 7 * H + iH])
+                * compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]);
+        d_p_o_dot_o_pre_at[iH] = storage_t(total);
+    }
+}
+
+inline_point void hvp_backward_finish_point(
+    const compute_t d_W_z_W_z_x, const compute_t d_W_z_dot_W_z_x_x, const compute_t d_W_i_W_i_x,
+    const compute_t d_W_i_dot_W_i_x_x, const compute_t d_W_f_W_f_x, const compute_t d_W_f_dot_W_f_x_x,
+    const compute_t d_W_o_W_o_x, const compute_t d_W_o_dot_W_o_x_x, compute_t& d_W_z, compute_t& d_W_i,
+    compute_t& d_W_f, compute_t& d_W_o)
+{
+    d_W_z = d_W_z_W_z_x + d_W_z_dot_W_z_x_x;
+    d_W_i = d_W_i_W_i_x + d_W_i_dot_W_i_x_x;
+    d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x;
+    d_W_o = d_W_o_W_o_x + d_W_o_dot_W_o_x_x;
+}
+
+extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ d_W_z_W_z_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_W_z_dot_W_z_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_W_i_W_i_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_W_i_dot_W_i_x_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_W_f_W_f_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_W_f_dot_W_f_x_x_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_W_o_W_o_x_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_W_o_dot_W_o_x_x_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_W_z_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_W_i_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_W_f_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_W_o_at = static_cast<storage_t*>(at[11]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_W_z, d_W_i, d_W_f, d_W_o;
+        hvp_backward_finish_point(
+            compute_t(d_W_z_W_z_x_at[iH * I + iI]),
+            compute_t(d_W_z_dot_W_z_x_x_at[iH * I + iI]),
+            compute_t(d_W_i_W_i_x_at[iH * I + iI]),
+            compute_t(d_W_i_dot_W_i_x_x_at[iH * I + iI]),
+            compute_t(d_W_f_W_f_x_at[iH * I + iI]),
+            compute_t(d_W_f_dot_W_f_x_x_at[iH * I + iI]),
+            compute_t(d_W_o_W_o_x_at[iH * I + iI]),
+            compute_t(d_W_o_dot_W_o_x_x_at[iH * I + iI]),
+            d_W_z, d_W_i, d_W_f, d_W_o);
+        d_W_z_at[iH * I + iI] = storage_t(d_W_z);
+        d_W_i_at[iH * I + iI] = storage_t(d_W_i);
+        d_W_f_at[iH * I + iI] = storage_t(d_W_f);
+        d_W_o_at[iH * I + iI] = storage_t(d_W_o);
+    }
+}
+
+inline_point void hvp_backward_finish2_point(
+    const compute_t d_R_z_R_z_y, const compute_t d_R_z_dot_R_z_y_y_prev, const compute_t d_R_i_R_i_y,
+    const compute_t d_R_i_dot_R_i_y_y_prev, const compute_t d_R_ii_R_ii_i,
+    const compute_t d_R_ii_dot_R_ii_i_i_prev, const compute_t d_R_fi_R_fi_f,
+    const compute_t d_R_fi_dot_R_fi_f_f_prev, const compute_t d_R_oi_R_oi_o,
+    const compute_t d_R_oi_dot_R_oi_o_o_prev, const compute_t d_R_f_R_f_y,
+    const compute_t d_R_f_dot_R_f_y_y_prev, const compute_t d_R_if_R_if_i,
+    const compute_t d_R_if_dot_R_if_i_i_prev, const compute_t d_R_ff_R_ff_f,
+    const compute_t d_R_ff_dot_R_ff_f_f_prev, const compute_t d_R_of_R_of_o,
+    const compute_t d_R_of_dot_R_of_o_o_prev, const compute_t d_R_o_R_o_y,
+    const compute_t d_R_o_dot_R_o_y_y_prev, const compute_t d_R_io_R_io_i,
+    const compute_t d_R_io_dot_R_io_i_i_prev, const compute_t d_R_fo_R_fo_f,
+    const compute_t d_R_fo_dot_R_fo_f_f_prev, const compute_t d_R_oo_R_oo_o,
+    const compute_t d_R_oo_dot_R_oo_o_o_prev, compute_t& d_R_z, compute_t& d_R_i, compute_t& d_R_ii,
+    compute_t& d_R_fi, compute_t& d_R_oi, compute_t& d_R_f, compute_t& d_R_if, compute_t& d_R_ff,
+    compute_t& d_R_of, compute_t& d_R_o, compute_t& d_R_io, compute_t& d_R_fo, compute_t& d_R_oo)
+{
+    d_R_z = d_R_z_R_z_y + d_R_z_dot_R_z_y_y_prev;
+    d_R_i = d_R_i_R_i_y + d_R_i_dot_R_i_y_y_prev;
+    d_R_ii = d_R_ii_R_ii_i + d_R_ii_dot_R_ii_i_i_prev;
+    d_R_fi = d_R_fi_R_fi_f + d_R_fi_dot_R_fi_f_f_prev;
+    d_R_oi = d_R_oi_R_oi_o + d_R_oi_dot_R_oi_o_o_prev;
+    d_R_f = d_R_f_R_f_y + d_R_f_dot_R_f_y_y_prev;
+    d_R_if = d_R_if_R_if_i + d_R_if_dot_R_if_i_i_prev;
+    d_R_ff = d_R_ff_R_ff_f + d_R_ff_dot_R_ff_f_f_prev;
+    d_R_of = d_R_of_R_of_o + d_R_of_dot_R_of_o_o_prev;
+    d_R_o = d_R_o_R_o_y + d_R_o_dot_R_o_y_y_prev;
+    d_R_io = d_R_io_R_io_i + d_R_io_dot_R_io_i_i_prev;
+    d_R_fo = d_R_fo_R_fo_f + d_R_fo_dot_R_fo_f_f_prev;
+    d_R_oo = d_R_oo_R_oo_o + d_R_oo_dot_R_oo_o_o_prev;
+}
+
+extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ d_R_z_R_z_y_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_R_z_dot_R_z_y_y_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_R_i_R_i_y_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_R_i_dot_R_i_y_y_prev_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_R_ii_R_ii_i_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_R_ii_dot_R_ii_i_i_prev_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_R_fi_R_fi_f_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_R_fi_dot_R_fi_f_f_prev_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_R_oi_R_oi_o_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ d_R_oi_dot_R_oi_o_o_prev_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ d_R_f_R_f_y_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ d_R_f_dot_R_f_y_y_prev_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ d_R_if_R_if_i_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ d_R_if_dot_R_if_i_i_prev_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ d_R_ff_R_ff_f_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ d_R_ff_dot_R_ff_f_f_prev_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ d_R_of_R_of_o_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ d_R_of_dot_R_of_o_o_prev_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ d_R_o_R_o_y_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ d_R_o_dot_R_o_y_y_prev_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ d_R_io_R_io_i_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ d_R_io_dot_R_io_i_i_prev_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ d_R_fo_R_fo_f_at = static_cast<storage_t*>(at[22]);
+    const storage_t* __restrict__ d_R_fo_dot_R_fo_f_f_prev_at = static_cast<storage_t*>(at[23]);
+    const storage_t* __restrict__ d_R_oo_R_oo_o_at = static_cast<storage_t*>(at[24]);
+    const storage_t* __restrict__ d_R_oo_dot_R_oo_o_o_prev_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ d_R_z_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ d_R_i_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ d_R_ii_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ d_R_fi_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ d_R_oi_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ d_R_f_at = static_cast<storage_t*>(at[31]);
+    storage_t* __restrict__ d_R_if_at = static_cast<storage_t*>(at[32]);
+    storage_t* __restrict__ d_R_ff_at = static_cast<storage_t*>(at[33]);
+    storage_t* __restrict__ d_R_of_at = static_cast<storage_t*>(at[34]);
+    storage_t* __restrict__ d_R_o_at = static_cast<storage_t*>(at[35]);
+    storage_t* __restrict__ d_R_io_at = static_cast<storage_t*>(at[36]);
+    storage_t* __restrict__ d_R_fo_at = static_cast<storage_t*>(at[37]);
+    storage_t* __restrict__ d_R_oo_at = static_cast<storage_t*>(at[38]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    {
+        compute_t d_R_z, d_R_i, d_R_ii, d_R_fi, d_R_oi, d_R_f, d_R_if, d_R_ff, d_R_of, d_R_o, d_R_io, d_R_fo,
+            d_R_oo;
+        hvp_backward_finish2_point(
+            compute_t(d_R_z_R_z_y_at[iH * H + iH2]),
+            compute_t(d_R_z_dot_R_z_y_y_prev_at[iH * H + iH2]),
+            compute_t(d_R_i_R_i_y_at[iH * H + iH2]),
+            compute_t(d_R_i_dot_R_i_y_y_prev_at[iH * H + iH2]),
+            compute_t(d_R_ii_R_ii_i_at[iH * H + iH2]),
+            compute_t(d_R_ii_dot_R_ii_i_i_prev_at[iH * H + iH2]),
+            compute_t(d_R_fi_R_fi_f_at[iH * H + iH2]),
+            compute_t(d_R_fi_dot_R_fi_f_f_prev_at[iH * H + iH2]),
+            compute_t(d_R_oi_R_oi_o_at[iH * H + iH2]),
+            compute_t(d_R_oi_dot_R_oi_o_o_prev_at[iH * H + iH2]),
+            compute_t(d_R_f_R_f_y_at[iH * H + iH2]),
+            compute_t(d_R_f_dot_R_f_y_y_prev_at[iH * H + iH2]),
+            compute_t(d_R_if_R_if_i_at[iH * H + iH2]),
+            compute_t(d_R_if_dot_R_if_i_i_prev_at[iH * H + iH2]),
+            compute_t(d_R_ff_R_ff_f_at[iH * H + iH2]),
+            compute_t(d_R_ff_dot_R_ff_f_f_prev_at[iH * H + iH2]),
+            compute_t(d_R_of_R_of_o_at[iH * H + iH2]),
+            compute_t(d_R_of_dot_R_of_o_o_prev_at[iH * H + iH2]),
+            compute_t(d_R_o_R_o_y_at[iH * H + iH2]),
+            compute_t(d_R_o_dot_R_o_y_y_prev_at[iH * H + iH2]),
+            compute_t(d_R_io_R_io_i_at[iH * H + iH2]),
+            compute_t(d_R_io_dot_R_io_i_i_prev_at[iH * H + iH2]),
+            compute_t(d_R_fo_R_fo_f_at[iH * H + iH2]),
+            compute_t(d_R_fo_dot_R_fo_f_f_prev_at[iH * H + iH2]),
+            compute_t(d_R_oo_R_oo_o_at[iH * H + iH2]),
+            compute_t(d_R_oo_dot_R_oo_o_o_prev_at[iH * H + iH2]),
+            d_R_z, d_R_i, d_R_ii, d_R_fi, d_R_oi, d_R_f, d_R_if, d_R_ff, d_R_of, d_R_o, d_R_io, d_R_fo,
+            d_R_oo);
+        d_R_z_at[iH * H + iH2] = storage_t(d_R_z);
+        d_R_i_at[iH * H + iH2] = storage_t(d_R_i);
+        d_R_ii_at[iH * H + iH2] = storage_t(d_R_ii);
+        d_R_fi_at[iH * H + iH2] = storage_t(d_R_fi);
+        d_R_oi_at[iH * H + iH2] = storage_t(d_R_oi);
+        d_R_f_at[iH * H + iH2] = storage_t(d_R_f);
+        d_R_if_at[iH * H + iH2] = storage_t(d_R_if);
+        d_R_ff_at[iH * H + iH2] = storage_t(d_R_ff);
+        d_R_of_at[iH * H + iH2] = storage_t(d_R_of);
+        d_R_o_at[iH * H + iH2] = storage_t(d_R_o);
+        d_R_io_at[iH * H + iH2] = storage_t(d_R_io);
+        d_R_fo_at[iH * H + iH2] = storage_t(d_R_fo);
+        d_R_oo_at[iH * H + iH2] = storage_t(d_R_oo);
+    }
+}
+
+inline_point void hvp_backward_finish3_point(
+    const compute_t d_p_i_i_pre, const compute_t d_p_i_dot_i_pre, const compute_t d_p_f_f_pre,
+    const compute_t d_p_f_dot_f_pre, const compute_t d_p_o_o_pre, const compute_t d_p_o_dot_o_pre,
+    compute_t& d_p_i, compute_t& d_p_f, compute_t& d_p_o)
+{
+    d_p_i = d_p_i_i_pre + d_p_i_dot_i_pre;
+    d_p_f = d_p_f_f_pre + d_p_f_dot_f_pre;
+    d_p_o = d_p_o_o_pre + d_p_o_dot_o_pre;
+}
+
+extern "C" void hvp_backward_finish3(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ d_p_i_i_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_p_i_dot_i_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_p_f_f_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_p_f_dot_f_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_p_o_o_pre_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_p_o_dot_o_pre_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_p_i_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_p_f_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_p_o_at = static_cast<storage_t*>(at[8]);
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_p_i, d_p_f, d_p_o;
+        hvp_backward_finish3_point(
+            compute_t(d_p_i_i_pre_at[iH]),
+            compute_t(d_p_i_dot_i_pre_at[iH]),
+            compute_t(d_p_f_f_pre_at[iH]),
+            compute_t(d_p_f_dot_f_pre_at[iH]),
+            compute_t(d_p_o_o_pre_at[iH]),
+            compute_t(d_p_o_dot_o_pre_at[iH]),
+            d_p_i, d_p_f, d_p_o);
+        d_p_i_at[iH] = storage_t(d_p_i);
+        d_p_f_at[iH] = storage_t(d_p_f);
+        d_p_o_at[iH] = storage_t(d_p_o);
+    }
+}
+
+#endif  // SYMRNN_HVP
 
 }  // namespace symrnn

@@ -46,6 +46,7 @@ import numpy as np
 SOURCE = None  # the text of gru_concat.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -103,10 +104,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_r = np.ascontiguousarray(params["W_r"])
     b_r = np.ascontiguousarray(params["b_r"])
     W_z = np.ascontiguousarray(params["W_z"])
@@ -125,7 +128,6 @@ def forward(params, x, state=None):
     W_n_r_h_x = scratch("W_n_r_h_x", (B, H), dtype)
     n = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
-    kernel = bound(sizes, dtype)
     forward_step = kernel(
         "forward_step", W_r_v_to_W_z_v, b_r, b_z, h_rows, r, z, r_h,
     )
@@ -160,14 +162,16 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     z = tape.z
     n = tape.n
     h_rows = tape.h_rows
     r = tape.r
     v = tape.v
     r_h_x = tape.r_h_x
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
     W_r = np.ascontiguousarray(params["W_r"])
     W_z = np.ascontiguousarray(params["W_z"])
     W_n = np.ascontiguousarray(params["W_n"])
@@ -184,7 +188,6 @@ def backward(params, tape, dy, dstate=None):
     d_W_r_to_d_W_z = np.empty((2 * H, H + I), dtype)
     d_b_r_to_d_b_z = np.empty((2 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
-    kernel = bound(sizes, dtype)
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, z, n, h_rows, d_h, d_n_pre, d_r_pre_to_d_z_pre,
     )
@@ -229,6 +232,392 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    W_r_to_W_z = np.ascontiguousarray(np.concatenate((W_r.T, W_z.T), axis=1))
+    W_n_T = np.ascontiguousarray(W_n.T)
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    v = scratch("v", (B, H + I), dtype)
+    W_r_v_to_W_z_v = scratch("W_r_v_to_W_z_v", (B, 2 * H), dtype)
+    z = scratch("z", (B, H), dtype)
+    r_h = scratch("r_h", (B, H), dtype)
+    r_h_x = scratch("r_h_x", (B, H + I), dtype)
+    W_n_r_h_x = scratch("W_n_r_h_x", (B, H), dtype)
+    h_rows[0] = state["h"]
+    infer_step = kernel(
+        "infer_step", W_r_v_to_W_z_v, b_r, b_z, h_rows, z, r_h,
+    )
+    infer_step2 = kernel(
+        "infer_step2", W_n_r_h_x, b_n, z, h_rows,
+    )
+
+    for t in range(T):
+        v[..., 0:H] = h_rows[t]
+        v[..., H:H + I] = x[t]
+        # W_r_v, W_z_v side by side
+        product(v, W_r_to_W_z, W_r_v_to_W_z_v)
+        infer_step(t)
+        r_h_x[..., 0:H] = r_h
+        r_h_x[..., H:H + I] = x[t]
+        # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        product(r_h_x, W_n_T, W_n_r_h_x)
+        infer_step2(t)
+
+    last = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    v = scratch("v", (B, H + I), dtype)
+    W_r_v = scratch("W_r_v", (B, H), dtype)
+    W_z_v = scratch("W_z_v", (B, H), dtype)
+    z = scratch("z", (B, H), dtype)
+    r_h = scratch("r_h", (B, H), dtype)
+    r_h_x = scratch("r_h_x", (B, H + I), dtype)
+    W_n_r_h_x = scratch("W_n_r_h_x", (B, H), dtype)
+    h_rows[0] = state["h"]
+    step_step = kernel(
+        "step_step", W_r_v, b_r, W_z_v, b_z, h_rows, z, r_h,
+    )
+    step_step2 = kernel(
+        "step_step2", W_n_r_h_x, b_n, z, h_rows,
+    )
+
+    for t in range(T):
+        v[..., 0:H] = h_rows[t]
+        v[..., H:H + I] = x[t]
+        # r = sigmoid(W_r @ v + b_r)
+        product(v, W_r.T, W_r_v)
+        # z = sigmoid(W_z @ v + b_z)
+        product(v, W_z.T, W_z_v)
+        step_step(t)
+        r_h_x[..., 0:H] = r_h
+        r_h_x[..., H:H + I] = x[t]
+        # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        product(r_h_x, W_n.T, W_n_r_h_x)
+        step_step2(t)
+
+    state = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy()[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    dot_W_r = np.ascontiguousarray(dot_params["W_r"])
+    dot_b_r = np.ascontiguousarray(dot_params["b_r"])
+    dot_W_z = np.ascontiguousarray(dot_params["W_z"])
+    dot_b_z = np.ascontiguousarray(dot_params["b_z"])
+    dot_W_n = np.ascontiguousarray(dot_params["W_n"])
+    dot_b_n = np.ascontiguousarray(dot_params["b_n"])
+    W_r_to_dot_W_z = np.ascontiguousarray(np.concatenate((
+        W_r.T,
+        dot_W_r.T,
+        W_z.T,
+        dot_W_z.T,
+    ), axis=1))
+    W_r_to_W_z = np.ascontiguousarray(np.concatenate((W_r.T, W_z.T), axis=1))
+    W_n_to_dot_W_n = np.ascontiguousarray(np.concatenate((W_n.T, dot_W_n.T), axis=1))
+    W_n_T = np.ascontiguousarray(W_n.T)
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    v = scratch("v", (B, H + I), dtype)
+    dot_v = scratch("dot_v", (B, H + I), dtype)
+    W_r_v_to_dot_W_z_v_W_z = scratch("W_r_v_to_dot_W_z_v_W_z", (B, 4 * H), dtype)
+    dot_W_r_v_v_to_dot_W_z_v_v = scratch("dot_W_r_v_v_to_dot_W_z_v_v", (B, 2 * H), dtype)
+    z = scratch("z", (B, H), dtype)
+    dot_z = scratch("dot_z", (B, H), dtype)
+    r_h = scratch("r_h", (B, H), dtype)
+    dot_r_h = scratch("dot_r_h", (B, H), dtype)
+    r_h_x = scratch("r_h_x", (B, H + I), dtype)
+    dot_r_h_x = scratch("dot_r_h_x", (B, H + I), dtype)
+    W_n_r_h_x_to_dot_W_n_r_h_x_W_n = scratch("W_n_r_h_x_to_dot_W_n_r_h_x_W_n", (B, 2 * H), dtype)
+    dot_W_n_r_h_x_r_h_x = scratch("dot_W_n_r_h_x_r_h_x", (B, H), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    jvp_step = kernel(
+        "jvp_step", W_r_v_to_dot_W_z_v_W_z, dot_W_r_v_v_to_dot_W_z_v_v, b_r, dot_b_r, b_z, dot_b_z, h_rows,
+        dot_h_rows, z, dot_z, r_h, dot_r_h,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", W_n_r_h_x_to_dot_W_n_r_h_x_W_n, dot_W_n_r_h_x_r_h_x, b_n, dot_b_n, z, h_rows, dot_z,
+        dot_h_rows,
+    )
+
+    for t in range(T):
+        v[..., 0:H] = h_rows[t]
+        v[..., H:H + I] = x[t]
+        dot_v[..., 0:H] = dot_h_rows[t]
+        dot_v[..., H:H + I] = dot_x[t]
+        # W_r_v, dot_W_r_v_W_r, W_z_v, dot_W_z_v_W_z side by side
+        product(v, W_r_to_dot_W_z, W_r_v_to_dot_W_z_v_W_z)
+        # dot_W_r_v_v, dot_W_z_v_v side by side
+        product(dot_v, W_r_to_W_z, dot_W_r_v_v_to_dot_W_z_v_v)
+        jvp_step(t)
+        r_h_x[..., 0:H] = r_h
+        r_h_x[..., H:H + I] = x[t]
+        dot_r_h_x[..., 0:H] = dot_r_h
+        dot_r_h_x[..., H:H + I] = dot_x[t]
+        # W_n_r_h_x, dot_W_n_r_h_x_W_n side by side
+        product(r_h_x, W_n_to_dot_W_n, W_n_r_h_x_to_dot_W_n_r_h_x_W_n)
+        # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        product(dot_r_h_x, W_n_T, dot_W_n_r_h_x_r_h_x)
+        jvp_step2(t)
+
+    last = {"h": h_rows[T].copy()}
+    dot_last = {"h": dot_h_rows[T].copy()}
+    return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    dot_W_r = np.ascontiguousarray(dot_params["W_r"])
+    dot_b_r = np.ascontiguousarray(dot_params["b_r"])
+    dot_W_z = np.ascontiguousarray(dot_params["W_z"])
+    dot_b_z = np.ascontiguousarray(dot_params["b_z"])
+    dot_W_n = np.ascontiguousarray(dot_params["W_n"])
+    dot_b_n = np.ascontiguousarray(dot_params["b_n"])
+    W_r_to_dot_W_z = np.ascontiguousarray(np.concatenate((
+        W_r.T,
+        dot_W_r.T,
+        W_z.T,
+        dot_W_z.T,
+    ), axis=1))
+    W_r_to_W_z = np.ascontiguousarray(np.concatenate((W_r.T, W_z.T), axis=1))
+    W_n_to_dot_W_n = np.ascontiguousarray(np.concatenate((W_n.T, dot_W_n.T), axis=1))
+    W_n_T = np.ascontiguousarray(W_n.T)
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    v = scratch("v", (T, B, H + I), dtype)
+    dot_v = scratch("dot_v", (T, B, H + I), dtype)
+    W_r_v_to_dot_W_z_v_W_z = scratch("W_r_v_to_dot_W_z_v_W_z", (B, 4 * H), dtype)
+    dot_W_r_v_v_to_dot_W_z_v_v = scratch("dot_W_r_v_v_to_dot_W_z_v_v", (B, 2 * H), dtype)
+    dot_r_pre = scratch("dot_r_pre", (T, B, H), dtype)
+    r = scratch("r", (T, B, H), dtype)
+    dot_r = scratch("dot_r", (T, B, H), dtype)
+    dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    dot_z = scratch("dot_z", (T, B, H), dtype)
+    r_h = scratch("r_h", (B, H), dtype)
+    dot_r_h = scratch("dot_r_h", (B, H), dtype)
+    r_h_x = scratch("r_h_x", (T, B, H + I), dtype)
+    dot_r_h_x = scratch("dot_r_h_x", (T, B, H + I), dtype)
+    W_n_r_h_x_to_dot_W_n_r_h_x_W_n = scratch("W_n_r_h_x_to_dot_W_n_r_h_x_W_n", (B, 2 * H), dtype)
+    dot_W_n_r_h_x_r_h_x = scratch("dot_W_n_r_h_x_r_h_x", (B, H), dtype)
+    dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
+    n = scratch("n", (T, B, H), dtype)
+    dot_n = scratch("dot_n", (T, B, H), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    hvp_forward_step = kernel(
+        "hvp_forward_step", W_r_v_to_dot_W_z_v_W_z, dot_W_r_v_v_to_dot_W_z_v_v, b_r, dot_b_r, b_z, dot_b_z,
+        h_rows, dot_h_rows, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", W_n_r_h_x_to_dot_W_n_r_h_x_W_n, dot_W_n_r_h_x_r_h_x, b_n, dot_b_n, z, h_rows,
+        dot_z, dot_h_rows, dot_n_pre, n, dot_n,
+    )
+
+    for t in range(T):
+        v[t][..., 0:H] = h_rows[t]
+        v[t][..., H:H + I] = x[t]
+        dot_v[t][..., 0:H] = dot_h_rows[t]
+        dot_v[t][..., H:H + I] = dot_x[t]
+        # W_r_v, dot_W_r_v_W_r, W_z_v, dot_W_z_v_W_z side by side
+        product(v[t], W_r_to_dot_W_z, W_r_v_to_dot_W_z_v_W_z)
+        # dot_W_r_v_v, dot_W_z_v_v side by side
+        product(dot_v[t], W_r_to_W_z, dot_W_r_v_v_to_dot_W_z_v_v)
+        hvp_forward_step(t)
+        r_h_x[t][..., 0:H] = r_h
+        r_h_x[t][..., H:H + I] = x[t]
+        dot_r_h_x[t][..., 0:H] = dot_r_h
+        dot_r_h_x[t][..., H:H + I] = dot_x[t]
+        # W_n_r_h_x, dot_W_n_r_h_x_W_n side by side
+        product(r_h_x[t], W_n_to_dot_W_n, W_n_r_h_x_to_dot_W_n_r_h_x_W_n)
+        # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        product(dot_r_h_x[t], W_n_T, dot_W_n_r_h_x_r_h_x)
+        hvp_forward_step2(t)
+    dy = np.ascontiguousarray(cotangents["h"])
+    W_n_to_dot_W_n2 = np.concatenate((W_n, dot_W_n))
+    W_r_to_dot_W_z2 = np.concatenate((W_r, dot_W_r, W_z, dot_W_z))
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    d_dot_h = scratch("d_dot_h", (B, H), dtype)
+    d_n_pre_to_d_dot_n_pre = scratch("d_n_pre_to_d_dot_n_pre", (T, B, 2 * H), dtype)
+    parts = scratch("parts", (B, 2 * H + 2 * I), dtype)
+    d_r_h_x = scratch("d_r_h_x", (T, B, H + I), dtype)
+    d_r_pre_to_d_dot_z_pre = scratch("d_r_pre_to_d_dot_z_pre", (T, B, 4 * H), dtype)
+    parts2 = scratch("parts2", (B, 2 * H + 2 * I), dtype)
+    parts3 = scratch("parts3", (B, 2 * H + 2 * I), dtype)
+    d_dot_v = scratch("d_dot_v", (B, H + I), dtype)
+    d_v = scratch("d_v", (T, B, H + I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_r_W_r_v = scratch("d_W_r_W_r_v", (H, H + I), dtype)
+    d_W_r_dot_W_r_v_v = scratch("d_W_r_dot_W_r_v_v", (H, H + I), dtype)
+    d_b_r = np.empty((H,), dtype)
+    d_W_z_W_z_v = scratch("d_W_z_W_z_v", (H, H + I), dtype)
+    d_W_z_dot_W_z_v_v = scratch("d_W_z_dot_W_z_v_v", (H, H + I), dtype)
+    d_b_z = np.empty((H,), dtype)
+    d_W_n_W_n_r_h_x = scratch("d_W_n_W_n_r_h_x", (H, H + I), dtype)
+    d_W_n_dot_W_n_r_h_x_r_h_x = scratch("d_W_n_dot_W_n_r_h_x_r_h_x", (H, H + I), dtype)
+    d_b_n = np.empty((H,), dtype)
+    d_W_r = np.empty((H, H + I), dtype)
+    d_W_z = np.empty((H, H + I), dtype)
+    d_W_n = np.empty((H, H + I), dtype)
+    d_h_prev_rows[T % 2] = 0
+    d_dot_h_prev_rows[T % 2] = dstate["h"]
+    hvp_backward_step = kernel(
+        "hvp_backward_step", dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, h_rows,
+        dot_z_pre, dot_h_rows, dot_n, d_dot_h, d_n_pre_to_d_dot_n_pre, d_r_pre_to_d_dot_z_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", parts, h_rows, dot_r_pre, r, d_r_h_x, dot_h_rows, d_r_pre_to_d_dot_z_pre,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", parts2, parts3, d_dot_v,
+    )
+    hvp_backward_step4 = kernel(
+        "hvp_backward_step4", d_v, d_r_h_x, r, parts, dot_r, d_h_prev_rows, z, d_dot_h, dot_z, d_dot_v,
+        d_dot_h_prev_rows,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_v, d_r_h_x, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_r_W_r_v, d_W_r_dot_W_r_v_v, d_W_z_W_z_v, d_W_z_dot_W_z_v_v,
+        d_W_n_W_n_r_h_x, d_W_n_dot_W_n_r_h_x_r_h_x, d_W_r, d_W_z, d_W_n,
+    )
+
+    for t in reversed(range(T)):
+        hvp_backward_step(t)
+        # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        product(d_n_pre_to_d_dot_n_pre[t][:, H:2 * H], W_n, parts[:, :H + I])
+        # d_n_pre, d_dot_n_pre side by side
+        product(d_n_pre_to_d_dot_n_pre[t], W_n_to_dot_W_n2, d_r_h_x[t])
+        # through z = sigmoid(W_z @ v + b_z)
+        product(d_r_pre_to_d_dot_z_pre[t][:, 3 * H:4 * H], W_z, parts3[:, :H + I])
+        hvp_backward_step2(t)
+        # through r = sigmoid(W_r @ v + b_r)
+        product(d_r_pre_to_d_dot_z_pre[t][:, H:2 * H], W_r, parts2[:, :H + I])
+        # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre side by side
+        product(d_r_pre_to_d_dot_z_pre[t], W_r_to_dot_W_z2, d_v[t])
+        hvp_backward_step3(t)
+        hvp_backward_step4(t)
+
+    # through r = sigmoid(W_r @ v + b_r)
+    product(d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, v.reshape(-1, H + I), d_W_r_W_r_v)
+    # through r = sigmoid(W_r @ v + b_r)
+    product(
+        d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+        dot_v.reshape(-1, H + I),
+        d_W_r_dot_W_r_v_v,
+    )
+    # through r = sigmoid(W_r @ v + b_r)
+    np.sum(d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_r)
+    # through z = sigmoid(W_z @ v + b_z)
+    product(d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, v.reshape(-1, H + I), d_W_z_W_z_v)
+    # through z = sigmoid(W_z @ v + b_z)
+    product(
+        d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        dot_v.reshape(-1, H + I),
+        d_W_z_dot_W_z_v_v,
+    )
+    # through z = sigmoid(W_z @ v + b_z)
+    np.sum(d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
+    # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+    product(d_n_pre_to_d_dot_n_pre.reshape(-1, 2 * H)[:, :H].T, r_h_x.reshape(-1, H + I), d_W_n_W_n_r_h_x)
+    # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+    product(
+        d_n_pre_to_d_dot_n_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+        dot_r_h_x.reshape(-1, H + I),
+        d_W_n_dot_W_n_r_h_x_r_h_x,
+    )
+    # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+    np.sum(d_n_pre_to_d_dot_n_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_n)
+    hvp_backward_after()
+    hvp_backward_finish()
+
+    dot_dparams = {
+        "W_r": d_W_r,
+        "b_r": d_b_r,
+        "W_z": d_W_z,
+        "b_z": d_b_z,
+        "W_n": d_W_n,
+        "b_n": d_b_n,
+    }
+    dot_dstart = {"h": d_h_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -243,21 +632,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -383,6 +773,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

@@ -111,6 +111,15 @@ static inline compute_t tanh(compute_t a)
 
 #define inline_point static inline __attribute__((always_inline))
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 inline_point void forward_before_point(
     const compute_t w_x, const compute_t delta, const compute_t b_x, compute_t& gamma_x_relu,
     compute_t& gamma_x)
@@ -583,5 +592,1679 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         d_w_x_at[iI] = storage_t(total);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+inline_point void infer_before_point(
+    const compute_t w_x, const compute_t delta, const compute_t b_x, compute_t& gamma_x)
+{
+    // gamma_x = exp(-relu(w_x * delta + b_x))
+    const compute_t gamma_x_pre = w_x * delta + b_x;
+    const compute_t gamma_x_relu = larger(gamma_x_pre, 0);
+    gamma_x = exp(-gamma_x_relu);
+}
+
+extern "C" void infer_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ delta_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ gamma_x_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t gamma_x;
+        infer_before_point(
+            compute_t(w_x_at[iI]),
+            compute_t(delta_at[(iT * B + iB) * I + iI]),
+            compute_t(b_x_at[iI]),
+            gamma_x);
+        gamma_x_at[(iT * B + iB) * I + iI] = storage_t(gamma_x);
+    }
+}
+
+inline_point void infer_before2_point(
+    const compute_t W_d_delta, const compute_t b_d, compute_t& gamma_h)
+{
+    // gamma_h = exp(-relu(W_d @ delta + b_d))
+    const compute_t gamma_h_pre = W_d_delta + b_d;
+    const compute_t gamma_h_relu = larger(gamma_h_pre, 0);
+    gamma_h = exp(-gamma_h_relu);
+}
+
+extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_d_delta_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_d_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ gamma_h_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t gamma_h;
+        infer_before2_point(
+            compute_t(W_d_delta_at[(iT * B + iB) * H + iH]),
+            compute_t(b_d_at[iH]),
+            gamma_h);
+        gamma_h_at[(iT * B + iB) * H + iH] = storage_t(gamma_h);
+    }
+}
+
+inline_point void infer_step_point(
+    const compute_t m, const compute_t x, const compute_t gamma_x, const compute_t x_last_prev,
+    const compute_t x_mean, compute_t& x_hat, compute_t& x_last)
+{
+    // x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+    const compute_t s1 = m * x;
+    const compute_t s2 = 1 - m;
+    x_hat = (gamma_x * x_last_prev + (1 - gamma_x) * x_mean) * s2 + s1;
+    // x_last = m * x + (1 - m) * x_last[t-1]
+    x_last = x_last_prev * s2 + s1;
+}
+
+extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ m_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ gamma_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ x_last_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ x_mean_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ x_hat_to_s_at = static_cast<storage_t*>(at[5]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t x_hat, x_last;
+        infer_step_point(
+            compute_t(m_at[(t * B + iB) * I + iI]),
+            compute_t(x_at[(t * B + iB) * I + iI]),
+            compute_t(gamma_x_at[(t * B + iB) * I + iI]),
+            compute_t(x_last_rows_at[((t % 2) * B + iB) * I + iI]),
+            compute_t(x_mean_at[iI]),
+            x_hat, x_last);
+        x_hat_to_s_at[iB * (I + H) + iI] = storage_t(x_hat);
+        x_last_rows_at[(((t + 1) % 2) * B + iB) * I + iI] = storage_t(x_last);
+    }
+}
+
+inline_point void infer_step2_point(
+    const compute_t gamma_h, const compute_t h_prev, compute_t& s)
+{
+    // s = gamma_h * h[t-1]
+    s = gamma_h * h_prev;
+}
+
+extern "C" void infer_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ gamma_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ x_hat_to_s_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t s;
+        infer_step2_point(
+            compute_t(gamma_h_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            s);
+        x_hat_to_s_at[iB * (I + H) + I + iH] = storage_t(s);
+    }
+}
+
+inline_point void infer_step3_point(
+    const compute_t W_r_x_hat, const compute_t V_r_m, const compute_t b_r, const compute_t W_z_x_hat,
+    const compute_t V_z_m, const compute_t b_z, const compute_t s, compute_t& z, compute_t& r_s)
+{
+    // r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    const compute_t r_pre = W_r_x_hat + V_r_m + b_r;
+    const compute_t r = sigmoid(r_pre);
+    // z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    const compute_t z_pre = W_z_x_hat + V_z_m + b_z;
+    z = sigmoid(z_pre);
+    // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    r_s = s * r;
+}
+
+extern "C" void infer_step3(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ W_r_x_hat_to_W_n_x_hat_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_r_m_to_V_n_m_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ x_hat_to_s_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ r_s_at = static_cast<storage_t*>(at[6]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t z, r_s;
+        infer_step3_point(
+            compute_t(W_r_x_hat_to_W_n_x_hat_at[iB * (3 * H) + iH]),
+            compute_t(V_r_m_to_V_n_m_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(b_r_at[iH]),
+            compute_t(W_r_x_hat_to_W_n_x_hat_at[iB * (3 * H) + H + iH]),
+            compute_t(V_r_m_to_V_n_m_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(x_hat_to_s_at[iB * (I + H) + I + iH]),
+            z, r_s);
+        z_at[iB * H + iH] = storage_t(z);
+        r_s_at[iB * H + iH] = storage_t(r_s);
+    }
+}
+
+inline_point void infer_step4_point(
+    const compute_t W_n_x_hat, const compute_t U_n_r_s, const compute_t V_n_m, const compute_t b_n,
+    const compute_t z, const compute_t s, compute_t& h)
+{
+    // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    const compute_t n_pre = W_n_x_hat + U_n_r_s + V_n_m + b_n;
+    const compute_t n_ = tanh(n_pre);
+    // h = (1 - z) * s + z * n
+    h = (1 - z) * s + z * n_;
+}
+
+extern "C" void infer_step4(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ W_r_x_hat_to_W_n_x_hat_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_n_r_s_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_r_m_to_V_n_m_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ x_hat_to_s_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        infer_step4_point(
+            compute_t(W_r_x_hat_to_W_n_x_hat_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(U_n_r_s_at[iB * H + iH]),
+            compute_t(V_r_m_to_V_n_m_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(b_n_at[iH]),
+            compute_t(z_at[iB * H + iH]),
+            compute_t(x_hat_to_s_at[iB * (I + H) + I + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+inline_point void step_before_point(
+    const compute_t w_x, const compute_t delta, const compute_t b_x, compute_t& gamma_x)
+{
+    // gamma_x = exp(-relu(w_x * delta + b_x))
+    const compute_t gamma_x_pre = w_x * delta + b_x;
+    const compute_t gamma_x_relu = larger(gamma_x_pre, 0);
+    gamma_x = exp(-gamma_x_relu);
+}
+
+extern "C" void step_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ delta_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ gamma_x_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t gamma_x;
+        step_before_point(
+            compute_t(w_x_at[iI]),
+            compute_t(delta_at[(iT * B + iB) * I + iI]),
+            compute_t(b_x_at[iI]),
+            gamma_x);
+        gamma_x_at[(iT * B + iB) * I + iI] = storage_t(gamma_x);
+    }
+}
+
+inline_point void step_before2_point(
+    const compute_t W_d_delta, const compute_t b_d, compute_t& gamma_h)
+{
+    // gamma_h = exp(-relu(W_d @ delta + b_d))
+    const compute_t gamma_h_pre = W_d_delta + b_d;
+    const compute_t gamma_h_relu = larger(gamma_h_pre, 0);
+    gamma_h = exp(-gamma_h_relu);
+}
+
+extern "C" void step_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_d_delta_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_d_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ gamma_h_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t gamma_h;
+        step_before2_point(
+            compute_t(W_d_delta_at[(iT * B + iB) * H + iH]),
+            compute_t(b_d_at[iH]),
+            gamma_h);
+        gamma_h_at[(iT * B + iB) * H + iH] = storage_t(gamma_h);
+    }
+}
+
+inline_point void step_step_point(
+    const compute_t m, const compute_t x, const compute_t gamma_x, const compute_t x_last_prev,
+    const compute_t x_mean, compute_t& x_hat, compute_t& x_last)
+{
+    // x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+    const compute_t s1 = m * x;
+    const compute_t s2 = 1 - m;
+    x_hat = (gamma_x * x_last_prev + (1 - gamma_x) * x_mean) * s2 + s1;
+    // x_last = m * x + (1 - m) * x_last[t-1]
+    x_last = x_last_prev * s2 + s1;
+}
+
+extern "C" void step_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ m_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ gamma_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ x_last_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ x_mean_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ x_hat_at = static_cast<storage_t*>(at[5]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t x_hat, x_last;
+        step_step_point(
+            compute_t(m_at[(t * B + iB) * I + iI]),
+            compute_t(x_at[(t * B + iB) * I + iI]),
+            compute_t(gamma_x_at[(t * B + iB) * I + iI]),
+            compute_t(x_last_rows_at[((t % 2) * B + iB) * I + iI]),
+            compute_t(x_mean_at[iI]),
+            x_hat, x_last);
+        x_hat_at[iB * I + iI] = storage_t(x_hat);
+        x_last_rows_at[(((t + 1) % 2) * B + iB) * I + iI] = storage_t(x_last);
+    }
+}
+
+inline_point void step_step2_point(
+    const compute_t gamma_h, const compute_t h_prev, compute_t& s)
+{
+    // s = gamma_h * h[t-1]
+    s = gamma_h * h_prev;
+}
+
+extern "C" void step_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ gamma_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ s_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t s;
+        step_step2_point(
+            compute_t(gamma_h_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            s);
+        s_at[iB * H + iH] = storage_t(s);
+    }
+}
+
+inline_point void step_step3_point(
+    const compute_t W_r_x_hat, const compute_t U_r_s, const compute_t V_r_m, const compute_t b_r,
+    const compute_t W_z_x_hat, const compute_t U_z_s, const compute_t V_z_m, const compute_t b_z,
+    const compute_t s, compute_t& z, compute_t& r_s)
+{
+    // r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    const compute_t r_pre = W_r_x_hat + U_r_s + V_r_m + b_r;
+    const compute_t r = sigmoid(r_pre);
+    // z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    const compute_t z_pre = W_z_x_hat + U_z_s + V_z_m + b_z;
+    z = sigmoid(z_pre);
+    // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    r_s = s * r;
+}
+
+extern "C" void step_step3(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_r_x_hat_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_r_s_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_r_m_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ W_z_x_hat_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ U_z_s_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ V_z_m_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ r_s_at = static_cast<storage_t*>(at[10]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t z, r_s;
+        step_step3_point(
+            compute_t(W_r_x_hat_at[iB * H + iH]),
+            compute_t(U_r_s_at[iB * H + iH]),
+            compute_t(V_r_m_at[(t * B + iB) * H + iH]),
+            compute_t(b_r_at[iH]),
+            compute_t(W_z_x_hat_at[iB * H + iH]),
+            compute_t(U_z_s_at[iB * H + iH]),
+            compute_t(V_z_m_at[(t * B + iB) * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(s_at[iB * H + iH]),
+            z, r_s);
+        z_at[iB * H + iH] = storage_t(z);
+        r_s_at[iB * H + iH] = storage_t(r_s);
+    }
+}
+
+inline_point void step_step4_point(
+    const compute_t W_n_x_hat, const compute_t U_n_r_s, const compute_t V_n_m, const compute_t b_n,
+    const compute_t z, const compute_t s, compute_t& h)
+{
+    // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    const compute_t n_pre = W_n_x_hat + U_n_r_s + V_n_m + b_n;
+    const compute_t n_ = tanh(n_pre);
+    // h = (1 - z) * s + z * n
+    h = (1 - z) * s + z * n_;
+}
+
+extern "C" void step_step4(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_n_x_hat_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_n_r_s_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_n_m_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        step_step4_point(
+            compute_t(W_n_x_hat_at[iB * H + iH]),
+            compute_t(U_n_r_s_at[iB * H + iH]),
+            compute_t(V_n_m_at[(t * B + iB) * H + iH]),
+            compute_t(b_n_at[iH]),
+            compute_t(z_at[iB * H + iH]),
+            compute_t(s_at[iB * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+inline_point void jvp_before_point(
+    const compute_t w_x, const compute_t delta, const compute_t b_x, const compute_t dot_w_x,
+    const compute_t dot_delta, const compute_t dot_b_x, compute_t& gamma_x, compute_t& dot_gamma_x)
+{
+    // gamma_x = exp(-relu(w_x * delta + b_x))
+    const compute_t gamma_x_pre = w_x * delta + b_x;
+    const compute_t dot_gamma_x_pre = w_x * dot_delta + delta * dot_w_x + dot_b_x;
+    const compute_t gamma_x_relu = larger(gamma_x_pre, 0);
+    const compute_t dot_gamma_x_relu = dot_gamma_x_pre * compute_t((gamma_x_relu) > (0));
+    gamma_x = exp(-gamma_x_relu);
+    dot_gamma_x = -dot_gamma_x_relu * gamma_x;
+}
+
+extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ delta_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_w_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_delta_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_x_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ gamma_x_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_gamma_x_at = static_cast<storage_t*>(at[7]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t gamma_x, dot_gamma_x;
+        jvp_before_point(
+            compute_t(w_x_at[iI]),
+            compute_t(delta_at[(iT * B + iB) * I + iI]),
+            compute_t(b_x_at[iI]),
+            compute_t(dot_w_x_at[iI]),
+            compute_t(dot_delta_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_b_x_at[iI]),
+            gamma_x, dot_gamma_x);
+        gamma_x_at[(iT * B + iB) * I + iI] = storage_t(gamma_x);
+        dot_gamma_x_at[(iT * B + iB) * I + iI] = storage_t(dot_gamma_x);
+    }
+}
+
+inline_point void jvp_before2_point(
+    const compute_t dot_W_d_delta_W_d, const compute_t dot_W_d_delta_delta, const compute_t W_d_delta,
+    const compute_t b_d, const compute_t dot_b_d, const compute_t dot_V_r_m_V_r,
+    const compute_t dot_V_r_m_m, const compute_t dot_V_z_m_V_z, const compute_t dot_V_z_m_m,
+    const compute_t dot_V_n_m_V_n, const compute_t dot_V_n_m_m, compute_t& gamma_h, compute_t& dot_gamma_h,
+    compute_t& dot_V_r_m, compute_t& dot_V_z_m, compute_t& dot_V_n_m)
+{
+    // gamma_h = exp(-relu(W_d @ delta + b_d))
+    const compute_t dot_W_d_delta = dot_W_d_delta_W_d + dot_W_d_delta_delta;
+    const compute_t gamma_h_pre = W_d_delta + b_d;
+    const compute_t dot_gamma_h_pre = dot_b_d + dot_W_d_delta;
+    const compute_t gamma_h_relu = larger(gamma_h_pre, 0);
+    const compute_t dot_gamma_h_relu = dot_gamma_h_pre * compute_t((gamma_h_relu) > (0));
+    gamma_h = exp(-gamma_h_relu);
+    dot_gamma_h = -dot_gamma_h_relu * gamma_h;
+    // r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    dot_V_r_m = dot_V_r_m_V_r + dot_V_r_m_m;
+    // z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    dot_V_z_m = dot_V_z_m_V_z + dot_V_z_m_m;
+    // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    dot_V_n_m = dot_V_n_m_V_n + dot_V_n_m_m;
+}
+
+extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_d_delta_to_dot_W_d_delta_W_d_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_d_delta_delta_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_d_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_b_d_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ V_r_m_to_dot_V_n_m_V_n_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_V_r_m_m_to_dot_V_n_m_m_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ gamma_h_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_gamma_h_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_V_r_m_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_V_z_m_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_V_n_m_at = static_cast<storage_t*>(at[10]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m;
+        jvp_before2_point(
+            compute_t(W_d_delta_to_dot_W_d_delta_W_d_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_W_d_delta_delta_at[(iT * B + iB) * H + iH]),
+            compute_t(W_d_delta_to_dot_W_d_delta_W_d_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_d_at[iH]),
+            compute_t(dot_b_d_at[iH]),
+            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_V_r_m_m_to_dot_V_n_m_m_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_V_r_m_m_to_dot_V_n_m_m_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_V_r_m_m_to_dot_V_n_m_m_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m);
+        gamma_h_at[(iT * B + iB) * H + iH] = storage_t(gamma_h);
+        dot_gamma_h_at[(iT * B + iB) * H + iH] = storage_t(dot_gamma_h);
+        dot_V_r_m_at[(iT * B + iB) * H + iH] = storage_t(dot_V_r_m);
+        dot_V_z_m_at[(iT * B + iB) * H + iH] = storage_t(dot_V_z_m);
+        dot_V_n_m_at[(iT * B + iB) * H + iH] = storage_t(dot_V_n_m);
+    }
+}
+
+inline_point void jvp_step_point(
+    const compute_t m, const compute_t x, const compute_t gamma_x, const compute_t x_last_prev,
+    const compute_t x_mean, const compute_t dot_m, const compute_t dot_x, const compute_t dot_gamma_x,
+    const compute_t dot_x_last_prev, const compute_t dot_x_mean, compute_t& x_hat, compute_t& dot_x_hat,
+    compute_t& x_last, compute_t& dot_x_last)
+{
+    // x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+    const compute_t s1 = m * x;
+    const compute_t s2 = 1 - m;
+    const compute_t s3 = 1 - gamma_x;
+    const compute_t s4 = gamma_x * x_last_prev + x_mean * s3;
+    x_hat = s1 + s2 * s4;
+    const compute_t s5 = m * dot_x;
+    const compute_t s6 = dot_x_last_prev * s2;
+    dot_x_hat = (x - s4) * dot_m + gamma_x * s6 + (x_last_prev - x_mean) * dot_gamma_x * s2 + dot_x_mean * s2 * s3 + s5;
+    // x_last = m * x + (1 - m) * x_last[t-1]
+    x_last = x_last_prev * s2 + s1;
+    dot_x_last = (x - x_last_prev) * dot_m + s5 + s6;
+}
+
+extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ m_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ gamma_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ x_last_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ x_mean_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_m_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_gamma_x_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_x_last_rows_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_x_mean_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ x_hat_to_dot_x_hat_at = static_cast<storage_t*>(at[10]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t x_hat, dot_x_hat, x_last, dot_x_last;
+        jvp_step_point(
+            compute_t(m_at[(t * B + iB) * I + iI]),
+            compute_t(x_at[(t * B + iB) * I + iI]),
+            compute_t(gamma_x_at[(t * B + iB) * I + iI]),
+            compute_t(x_last_rows_at[((t % 2) * B + iB) * I + iI]),
+            compute_t(x_mean_at[iI]),
+            compute_t(dot_m_at[(t * B + iB) * I + iI]),
+            compute_t(dot_x_at[(t * B + iB) * I + iI]),
+            compute_t(dot_gamma_x_at[(t * B + iB) * I + iI]),
+            compute_t(dot_x_last_rows_at[((t % 2) * B + iB) * I + iI]),
+            compute_t(dot_x_mean_at[iI]),
+            x_hat, dot_x_hat, x_last, dot_x_last);
+        x_hat_to_dot_x_hat_at[iB * (2 * I) + iI] = storage_t(x_hat);
+        x_hat_to_dot_x_hat_at[iB * (2 * I) + I + iI] = storage_t(dot_x_hat);
+        x_last_rows_at[(((t + 1) % 2) * B + iB) * I + iI] = storage_t(x_last);
+        dot_x_last_rows_at[(((t + 1) % 2) * B + iB) * I + iI] = storage_t(dot_x_last);
+    }
+}
+
+inline_point void jvp_step2_point(
+    const compute_t gamma_h, const compute_t h_prev, const compute_t dot_gamma_h,
+    const compute_t dot_h_prev, compute_t& s, compute_t& dot_s)
+{
+    // s = gamma_h * h[t-1]
+    s = gamma_h * h_prev;
+    dot_s = gamma_h * dot_h_prev + h_prev * dot_gamma_h;
+}
+
+extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ gamma_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_gamma_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ s_to_dot_s_at = static_cast<storage_t*>(at[4]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t s, dot_s;
+        jvp_step2_point(
+            compute_t(gamma_h_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_gamma_h_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            s, dot_s);
+        s_to_dot_s_at[iB * (2 * H) + iH] = storage_t(s);
+        s_to_dot_s_at[iB * (2 * H) + H + iH] = storage_t(dot_s);
+    }
+}
+
+inline_point void jvp_step3_point(
+    const compute_t W_r_x_hat, const compute_t U_r_s, const compute_t V_r_m, const compute_t b_r,
+    const compute_t dot_W_r_x_hat, const compute_t dot_U_r_s, const compute_t dot_V_r_m,
+    const compute_t dot_b_r, const compute_t W_z_x_hat, const compute_t U_z_s, const compute_t V_z_m,
+    const compute_t b_z, const compute_t dot_W_z_x_hat, const compute_t dot_U_z_s,
+    const compute_t dot_V_z_m, const compute_t dot_b_z, const compute_t s, const compute_t dot_s,
+    compute_t& z, compute_t& dot_z, compute_t& r_s, compute_t& dot_r_s)
+{
+    // r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    const compute_t r_pre = W_r_x_hat + U_r_s + V_r_m + b_r;
+    const compute_t dot_r_pre = dot_W_r_x_hat + dot_U_r_s + dot_V_r_m + dot_b_r;
+    const compute_t r = sigmoid(r_pre);
+    const compute_t dot_r = dot_r_pre * r * (1 - r);
+    // z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    const compute_t z_pre = W_z_x_hat + U_z_s + V_z_m + b_z;
+    const compute_t dot_z_pre = dot_W_z_x_hat + dot_U_z_s + dot_V_z_m + dot_b_z;
+    z = sigmoid(z_pre);
+    dot_z = dot_z_pre * z * (1 - z);
+    // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    r_s = s * r;
+    dot_r_s = s * dot_r + dot_s * r;
+}
+
+extern "C" void jvp_step3(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_r_x_hat_to_dot_W_n_x_hat_W_n_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_r_s_to_dot_U_z_s_U_z_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_r_m_to_dot_V_n_m_V_n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_W_r_x_hat_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_U_r_s_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_V_r_m_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_W_z_x_hat_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_U_z_s_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_V_z_m_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ s_to_dot_s_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ r_s_to_dot_r_s_at = static_cast<storage_t*>(at[16]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t z, dot_z, r_s, dot_r_s;
+        jvp_step3_point(
+            compute_t(W_r_x_hat_to_dot_W_n_x_hat_W_n_at[iB * (6 * H) + iH]),
+            compute_t(U_r_s_to_dot_U_z_s_U_z_at[iB * (4 * H) + iH]),
+            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(b_r_at[iH]),
+            compute_t(dot_W_r_x_hat_at[iB * H + iH]),
+            compute_t(dot_U_r_s_at[iB * H + iH]),
+            compute_t(dot_V_r_m_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_r_at[iH]),
+            compute_t(W_r_x_hat_to_dot_W_n_x_hat_W_n_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(U_r_s_to_dot_U_z_s_U_z_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(dot_W_z_x_hat_at[iB * H + iH]),
+            compute_t(dot_U_z_s_at[iB * H + iH]),
+            compute_t(dot_V_z_m_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_z_at[iH]),
+            compute_t(s_to_dot_s_at[iB * (2 * H) + iH]),
+            compute_t(s_to_dot_s_at[iB * (2 * H) + H + iH]),
+            z, dot_z, r_s, dot_r_s);
+        z_at[iB * H + iH] = storage_t(z);
+        dot_z_at[iB * H + iH] = storage_t(dot_z);
+        r_s_to_dot_r_s_at[iB * (2 * H) + iH] = storage_t(r_s);
+        r_s_to_dot_r_s_at[iB * (2 * H) + H + iH] = storage_t(dot_r_s);
+    }
+}
+
+inline_point void jvp_step4_point(
+    const compute_t W_n_x_hat, const compute_t U_n_r_s, const compute_t V_n_m, const compute_t b_n,
+    const compute_t dot_W_n_x_hat, const compute_t dot_U_n_r_s, const compute_t dot_V_n_m,
+    const compute_t dot_b_n, const compute_t z, const compute_t s, const compute_t dot_z,
+    const compute_t dot_s, compute_t& h, compute_t& dot_h)
+{
+    // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    const compute_t n_pre = W_n_x_hat + U_n_r_s + V_n_m + b_n;
+    const compute_t dot_n_pre = dot_W_n_x_hat + dot_U_n_r_s + dot_V_n_m + dot_b_n;
+    const compute_t n_ = tanh(n_pre);
+    const compute_t dot_n = dot_n_pre * (1 - square(n_));
+    // h = (1 - z) * s + z * n
+    const compute_t s1 = 1 - z;
+    h = z * n_ + s * s1;
+    dot_h = z * dot_n + (n_ - s) * dot_z + dot_s * s1;
+}
+
+extern "C" void jvp_step4(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_r_x_hat_to_dot_W_n_x_hat_W_n_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_n_r_s_to_dot_U_n_r_s_U_n_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_r_m_to_dot_V_n_m_V_n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_W_n_x_hat_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_U_n_r_s_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_V_n_m_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_b_n_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ s_to_dot_s_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[12]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h, dot_h;
+        jvp_step4_point(
+            compute_t(W_r_x_hat_to_dot_W_n_x_hat_W_n_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(U_n_r_s_to_dot_U_n_r_s_U_n_at[iB * (2 * H) + iH]),
+            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(b_n_at[iH]),
+            compute_t(dot_W_n_x_hat_at[iB * H + iH]),
+            compute_t(dot_U_n_r_s_at[iB * H + iH]),
+            compute_t(dot_V_n_m_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_n_at[iH]),
+            compute_t(z_at[iB * H + iH]),
+            compute_t(s_to_dot_s_at[iB * (2 * H) + iH]),
+            compute_t(dot_z_at[iB * H + iH]),
+            compute_t(s_to_dot_s_at[iB * (2 * H) + H + iH]),
+            h, dot_h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+inline_point void hvp_forward_before_point(
+    const compute_t w_x, const compute_t delta, const compute_t b_x, const compute_t dot_w_x,
+    const compute_t dot_delta, const compute_t dot_b_x, compute_t& gamma_x_relu,
+    compute_t& dot_gamma_x_relu, compute_t& gamma_x, compute_t& dot_gamma_x)
+{
+    // gamma_x = exp(-relu(w_x * delta + b_x))
+    const compute_t gamma_x_pre = w_x * delta + b_x;
+    const compute_t dot_gamma_x_pre = w_x * dot_delta + delta * dot_w_x + dot_b_x;
+    gamma_x_relu = larger(gamma_x_pre, 0);
+    dot_gamma_x_relu = dot_gamma_x_pre * compute_t((gamma_x_relu) > (0));
+    gamma_x = exp(-gamma_x_relu);
+    dot_gamma_x = -dot_gamma_x_relu * gamma_x;
+}
+
+extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ delta_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_w_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_delta_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_x_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ gamma_x_relu_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_gamma_x_relu_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ gamma_x_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_gamma_x_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t gamma_x_relu, dot_gamma_x_relu, gamma_x, dot_gamma_x;
+        hvp_forward_before_point(
+            compute_t(w_x_at[iI]),
+            compute_t(delta_at[(iT * B + iB) * I + iI]),
+            compute_t(b_x_at[iI]),
+            compute_t(dot_w_x_at[iI]),
+            compute_t(dot_delta_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_b_x_at[iI]),
+            gamma_x_relu, dot_gamma_x_relu, gamma_x, dot_gamma_x);
+        gamma_x_relu_at[(iT * B + iB) * I + iI] = storage_t(gamma_x_relu);
+        dot_gamma_x_relu_at[(iT * B + iB) * I + iI] = storage_t(dot_gamma_x_relu);
+        gamma_x_at[(iT * B + iB) * I + iI] = storage_t(gamma_x);
+        dot_gamma_x_at[(iT * B + iB) * I + iI] = storage_t(dot_gamma_x);
+    }
+}
+
+inline_point void hvp_forward_before2_point(
+    const compute_t dot_W_d_delta_W_d, const compute_t dot_W_d_delta_delta, const compute_t W_d_delta,
+    const compute_t b_d, const compute_t dot_b_d, const compute_t dot_V_r_m_V_r,
+    const compute_t dot_V_r_m_m, const compute_t dot_V_z_m_V_z, const compute_t dot_V_z_m_m,
+    const compute_t dot_V_n_m_V_n, const compute_t dot_V_n_m_m, compute_t& gamma_h_relu,
+    compute_t& dot_gamma_h_relu, compute_t& gamma_h, compute_t& dot_gamma_h, compute_t& dot_V_r_m,
+    compute_t& dot_V_z_m, compute_t& dot_V_n_m)
+{
+    // gamma_h = exp(-relu(W_d @ delta + b_d))
+    const compute_t dot_W_d_delta = dot_W_d_delta_W_d + dot_W_d_delta_delta;
+    const compute_t gamma_h_pre = W_d_delta + b_d;
+    const compute_t dot_gamma_h_pre = dot_b_d + dot_W_d_delta;
+    gamma_h_relu = larger(gamma_h_pre, 0);
+    dot_gamma_h_relu = dot_gamma_h_pre * compute_t((gamma_h_relu) > (0));
+    gamma_h = exp(-gamma_h_relu);
+    dot_gamma_h = -dot_gamma_h_relu * gamma_h;
+    // r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    dot_V_r_m = dot_V_r_m_V_r + dot_V_r_m_m;
+    // z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    dot_V_z_m = dot_V_z_m_V_z + dot_V_z_m_m;
+    // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    dot_V_n_m = dot_V_n_m_V_n + dot_V_n_m_m;
+}
+
+extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_d_delta_to_dot_W_d_delta_W_d_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_d_delta_delta_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_d_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_b_d_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ V_r_m_to_dot_V_n_m_V_n_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_V_r_m_m_to_dot_V_n_m_m_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ gamma_h_relu_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_gamma_h_relu_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ gamma_h_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_gamma_h_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_V_r_m_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_V_z_m_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_V_n_m_at = static_cast<storage_t*>(at[12]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t gamma_h_relu, dot_gamma_h_relu, gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m;
+        hvp_forward_before2_point(
+            compute_t(W_d_delta_to_dot_W_d_delta_W_d_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_W_d_delta_delta_at[(iT * B + iB) * H + iH]),
+            compute_t(W_d_delta_to_dot_W_d_delta_W_d_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_d_at[iH]),
+            compute_t(dot_b_d_at[iH]),
+            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_V_r_m_m_to_dot_V_n_m_m_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_V_r_m_m_to_dot_V_n_m_m_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_V_r_m_m_to_dot_V_n_m_m_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            gamma_h_relu, dot_gamma_h_relu, gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m);
+        gamma_h_relu_at[(iT * B + iB) * H + iH] = storage_t(gamma_h_relu);
+        dot_gamma_h_relu_at[(iT * B + iB) * H + iH] = storage_t(dot_gamma_h_relu);
+        gamma_h_at[(iT * B + iB) * H + iH] = storage_t(gamma_h);
+        dot_gamma_h_at[(iT * B + iB) * H + iH] = storage_t(dot_gamma_h);
+        dot_V_r_m_at[(iT * B + iB) * H + iH] = storage_t(dot_V_r_m);
+        dot_V_z_m_at[(iT * B + iB) * H + iH] = storage_t(dot_V_z_m);
+        dot_V_n_m_at[(iT * B + iB) * H + iH] = storage_t(dot_V_n_m);
+    }
+}
+
+inline_point void hvp_forward_step_point(
+    const compute_t m, const compute_t x, const compute_t gamma_x, const compute_t x_last_prev,
+    const compute_t x_mean, const compute_t dot_m, const compute_t dot_x, const compute_t dot_gamma_x,
+    const compute_t dot_x_last_prev, const compute_t dot_x_mean, compute_t& x_hat, compute_t& dot_x_hat,
+    compute_t& x_last, compute_t& dot_x_last)
+{
+    // x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+    const compute_t s1 = m * x;
+    const compute_t s2 = 1 - m;
+    const compute_t s3 = 1 - gamma_x;
+    const compute_t s4 = gamma_x * x_last_prev + x_mean * s3;
+    x_hat = s1 + s2 * s4;
+    const compute_t s5 = m * dot_x;
+    const compute_t s6 = dot_x_last_prev * s2;
+    dot_x_hat = (x - s4) * dot_m + gamma_x * s6 + (x_last_prev - x_mean) * dot_gamma_x * s2 + dot_x_mean * s2 * s3 + s5;
+    // x_last = m * x + (1 - m) * x_last[t-1]
+    x_last = x_last_prev * s2 + s1;
+    dot_x_last = (x - x_last_prev) * dot_m + s5 + s6;
+}
+
+extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ m_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ gamma_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ x_last_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ x_mean_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_m_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_gamma_x_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_x_last_rows_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_x_mean_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ x_hat_to_dot_x_hat_at = static_cast<storage_t*>(at[10]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t x_hat, dot_x_hat, x_last, dot_x_last;
+        hvp_forward_step_point(
+            compute_t(m_at[(t * B + iB) * I + iI]),
+            compute_t(x_at[(t * B + iB) * I + iI]),
+            compute_t(gamma_x_at[(t * B + iB) * I + iI]),
+            compute_t(x_last_rows_at[(t * B + iB) * I + iI]),
+            compute_t(x_mean_at[iI]),
+            compute_t(dot_m_at[(t * B + iB) * I + iI]),
+            compute_t(dot_x_at[(t * B + iB) * I + iI]),
+            compute_t(dot_gamma_x_at[(t * B + iB) * I + iI]),
+            compute_t(dot_x_last_rows_at[(t * B + iB) * I + iI]),
+            compute_t(dot_x_mean_at[iI]),
+            x_hat, dot_x_hat, x_last, dot_x_last);
+        x_hat_to_dot_x_hat_at[(t * B + iB) * (2 * I) + iI] = storage_t(x_hat);
+        x_hat_to_dot_x_hat_at[(t * B + iB) * (2 * I) + I + iI] = storage_t(dot_x_hat);
+        x_last_rows_at[((t + 1) * B + iB) * I + iI] = storage_t(x_last);
+        dot_x_last_rows_at[((t + 1) * B + iB) * I + iI] = storage_t(dot_x_last);
+    }
+}
+
+inline_point void hvp_forward_step2_point(
+    const compute_t gamma_h, const compute_t h_prev, const compute_t dot_gamma_h,
+    const compute_t dot_h_prev, compute_t& s, compute_t& dot_s)
+{
+    // s = gamma_h * h[t-1]
+    s = gamma_h * h_prev;
+    dot_s = gamma_h * dot_h_prev + h_prev * dot_gamma_h;
+}
+
+extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ gamma_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_gamma_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ s_to_dot_s_at = static_cast<storage_t*>(at[4]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t s, dot_s;
+        hvp_forward_step2_point(
+            compute_t(gamma_h_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_gamma_h_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            s, dot_s);
+        s_to_dot_s_at[(t * B + iB) * (2 * H) + iH] = storage_t(s);
+        s_to_dot_s_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_s);
+    }
+}
+
+inline_point void hvp_forward_step3_point(
+    const compute_t W_r_x_hat, const compute_t U_r_s, const compute_t V_r_m, const compute_t b_r,
+    const compute_t dot_W_r_x_hat, const compute_t dot_U_r_s, const compute_t dot_V_r_m,
+    const compute_t dot_b_r, const compute_t W_z_x_hat, const compute_t U_z_s, const compute_t V_z_m,
+    const compute_t b_z, const compute_t dot_W_z_x_hat, const compute_t dot_U_z_s,
+    const compute_t dot_V_z_m, const compute_t dot_b_z, const compute_t s, const compute_t dot_s,
+    compute_t& dot_r_pre, compute_t& r, compute_t& dot_r, compute_t& dot_z_pre, compute_t& z,
+    compute_t& dot_z, compute_t& r_s, compute_t& dot_r_s)
+{
+    // r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    const compute_t r_pre = W_r_x_hat + U_r_s + V_r_m + b_r;
+    dot_r_pre = dot_W_r_x_hat + dot_U_r_s + dot_V_r_m + dot_b_r;
+    r = sigmoid(r_pre);
+    dot_r = dot_r_pre * r * (1 - r);
+    // z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    const compute_t z_pre = W_z_x_hat + U_z_s + V_z_m + b_z;
+    dot_z_pre = dot_W_z_x_hat + dot_U_z_s + dot_V_z_m + dot_b_z;
+    z = sigmoid(z_pre);
+    dot_z = dot_z_pre * z * (1 - z);
+    // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    r_s = s * r;
+    dot_r_s = s * dot_r + dot_s * r;
+}
+
+extern "C" void hvp_forward_step3(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_r_x_hat_to_dot_W_n_x_hat_W_n_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_r_s_to_dot_U_z_s_U_z_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_r_m_to_dot_V_n_m_V_n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_W_r_x_hat_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_U_r_s_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_V_r_m_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_W_z_x_hat_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_U_z_s_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_V_z_m_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ s_to_dot_s_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ r_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ r_s_to_dot_r_s_at = static_cast<storage_t*>(at[20]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s, dot_r_s;
+        hvp_forward_step3_point(
+            compute_t(W_r_x_hat_to_dot_W_n_x_hat_W_n_at[iB * (6 * H) + iH]),
+            compute_t(U_r_s_to_dot_U_z_s_U_z_at[iB * (4 * H) + iH]),
+            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(b_r_at[iH]),
+            compute_t(dot_W_r_x_hat_at[iB * H + iH]),
+            compute_t(dot_U_r_s_at[iB * H + iH]),
+            compute_t(dot_V_r_m_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_r_at[iH]),
+            compute_t(W_r_x_hat_to_dot_W_n_x_hat_W_n_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(U_r_s_to_dot_U_z_s_U_z_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(dot_W_z_x_hat_at[iB * H + iH]),
+            compute_t(dot_U_z_s_at[iB * H + iH]),
+            compute_t(dot_V_z_m_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_z_at[iH]),
+            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + H + iH]),
+            dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s, dot_r_s);
+        dot_r_pre_at[(t * B + iB) * H + iH] = storage_t(dot_r_pre);
+        r_at[(t * B + iB) * H + iH] = storage_t(r);
+        dot_r_at[(t * B + iB) * H + iH] = storage_t(dot_r);
+        dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
+        z_at[(t * B + iB) * H + iH] = storage_t(z);
+        dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
+        r_s_to_dot_r_s_at[(t * B + iB) * (2 * H) + iH] = storage_t(r_s);
+        r_s_to_dot_r_s_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_r_s);
+    }
+}
+
+inline_point void hvp_forward_step4_point(
+    const compute_t W_n_x_hat, const compute_t U_n_r_s, const compute_t V_n_m, const compute_t b_n,
+    const compute_t dot_W_n_x_hat, const compute_t dot_U_n_r_s, const compute_t dot_V_n_m,
+    const compute_t dot_b_n, const compute_t z, const compute_t s, const compute_t dot_z,
+    const compute_t dot_s, compute_t& dot_n_pre, compute_t& n_, compute_t& dot_n, compute_t& h,
+    compute_t& dot_h)
+{
+    // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    const compute_t n_pre = W_n_x_hat + U_n_r_s + V_n_m + b_n;
+    dot_n_pre = dot_W_n_x_hat + dot_U_n_r_s + dot_V_n_m + dot_b_n;
+    n_ = tanh(n_pre);
+    dot_n = dot_n_pre * (1 - square(n_));
+    // h = (1 - z) * s + z * n
+    const compute_t s1 = 1 - z;
+    h = z * n_ + s * s1;
+    dot_h = z * dot_n + (n_ - s) * dot_z + dot_s * s1;
+}
+
+extern "C" void hvp_forward_step4(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_r_x_hat_to_dot_W_n_x_hat_W_n_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_n_r_s_to_dot_U_n_r_s_U_n_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_r_m_to_dot_V_n_m_V_n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_W_n_x_hat_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_U_n_r_s_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_V_n_m_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_b_n_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ s_to_dot_s_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[15]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_n_pre, n_, dot_n, h, dot_h;
+        hvp_forward_step4_point(
+            compute_t(W_r_x_hat_to_dot_W_n_x_hat_W_n_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(U_n_r_s_to_dot_U_n_r_s_U_n_at[iB * (2 * H) + iH]),
+            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(b_n_at[iH]),
+            compute_t(dot_W_n_x_hat_at[iB * H + iH]),
+            compute_t(dot_U_n_r_s_at[iB * H + iH]),
+            compute_t(dot_V_n_m_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_n_at[iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + H + iH]),
+            dot_n_pre, n_, dot_n, h, dot_h);
+        dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
+        n_at[(t * B + iB) * H + iH] = storage_t(n_);
+        dot_n_at[(t * B + iB) * H + iH] = storage_t(dot_n);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_h_next, const compute_t z, const compute_t dot_n_pre,
+    const compute_t n_, const compute_t d_h_next, const compute_t dot_z, const compute_t s,
+    const compute_t dot_z_pre, const compute_t dot_s, const compute_t dot_n, compute_t& d_dot_h,
+    compute_t& d_dot_n_pre, compute_t& d_n_pre, compute_t& d_dot_z_pre, compute_t& d_z_pre)
+{
+    // through h = (1 - z) * s + z * n
+    d_dot_h = dy + d_dot_h_next;
+    // through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    const compute_t d_dot_n = z * d_dot_h;
+    const compute_t d_n = z * d_h_next - 2 * dot_n_pre * n_ * d_dot_n + dot_z * d_dot_h;
+    const compute_t s1 = 1 - square(n_);
+    d_dot_n_pre = d_dot_n * s1;
+    d_n_pre = d_n * s1;
+    // through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    const compute_t s2 = n_ - s;
+    const compute_t d_dot_z = d_dot_h * s2;
+    const compute_t s3 = 1 - z;
+    const compute_t d_z = (dot_z_pre * s3 - z * dot_z_pre) * d_dot_z + d_h_next * s2 + (dot_n - dot_s) * d_dot_h;
+    const compute_t s4 = z * s3;
+    d_dot_z_pre = d_dot_z * s4;
+    d_z_pre = d_z * s4;
+}
+
+extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ s_to_dot_s_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_r_pre_to_d_dot_n_pre_at = static_cast<storage_t*>(at[11]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_h, d_dot_n_pre, d_n_pre, d_dot_z_pre, d_z_pre;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_n_pre_at[(t * B + iB) * H + iH]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
+            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_n_at[(t * B + iB) * H + iH]),
+            d_dot_h, d_dot_n_pre, d_n_pre, d_dot_z_pre, d_z_pre);
+        d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
+        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_n_pre);
+        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_n_pre);
+        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
+        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_z_pre);
+    }
+}
+
+inline_point void hvp_backward_step2_point(
+    const compute_t d_dot_r_s, const compute_t s, const compute_t dot_r_pre, const compute_t r,
+    const compute_t d_r_s, const compute_t dot_s, compute_t& d_dot_r_pre, compute_t& d_r_pre)
+{
+    // through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    const compute_t d_dot_r = d_dot_r_s * s;
+    const compute_t s1 = 1 - r;
+    const compute_t d_r = d_dot_r_s * dot_s + s * d_r_s + (dot_r_pre * s1 - dot_r_pre * r) * d_dot_r;
+    const compute_t s2 = r * s1;
+    d_dot_r_pre = d_dot_r * s2;
+    d_r_pre = d_r * s2;
+}
+
+extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ s_to_dot_s_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_r_s_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_r_pre_to_d_dot_n_pre_at = static_cast<storage_t*>(at[5]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_r_pre, d_r_pre;
+        hvp_backward_step2_point(
+            compute_t(parts3_at[iB * (2 * H) + iH]),
+            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(dot_r_pre_at[(t * B + iB) * H + iH]),
+            compute_t(r_at[(t * B + iB) * H + iH]),
+            compute_t(d_r_s_at[iB * H + iH]),
+            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + H + iH]),
+            d_dot_r_pre, d_r_pre);
+        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_r_pre);
+        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_r_pre);
+    }
+}
+
+inline_point void hvp_backward_step3_point(
+    const compute_t d_dot_s_dot_U_r_s_s, const compute_t d_dot_s_dot_U_z_s_s, const compute_t d_dot_r_s,
+    const compute_t r, const compute_t d_dot_h, const compute_t z, const compute_t d_s_U_r_s,
+    const compute_t d_r_s, const compute_t dot_r, const compute_t d_h_next, const compute_t dot_z,
+    const compute_t gamma_h, const compute_t dot_gamma_h, compute_t& d_dot_s, compute_t& d_s,
+    compute_t& d_h_prev, compute_t& d_dot_h_prev)
+{
+    // through s = gamma_h * h[t-1]
+    const compute_t s1 = 1 - z;
+    d_dot_s = d_dot_s_dot_U_r_s_s + d_dot_s_dot_U_z_s_s + d_dot_r_s * r + d_dot_h * s1;
+    d_s = d_dot_r_s * dot_r + r * d_r_s - d_dot_h * dot_z + d_s_U_r_s + d_h_next * s1;
+    d_h_prev = gamma_h * d_s + dot_gamma_h * d_dot_s;
+    d_dot_h_prev = gamma_h * d_dot_s;
+}
+
+extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_s_U_r_s_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_r_s_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ gamma_h_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_gamma_h_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_dot_s_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[15]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_s, d_s, d_h_prev, d_dot_h_prev;
+        hvp_backward_step3_point(
+            compute_t(parts4_at[iB * (2 * H) + iH]),
+            compute_t(parts5_at[iB * (2 * H) + iH]),
+            compute_t(parts3_at[iB * (2 * H) + iH]),
+            compute_t(r_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_at[iB * H + iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            compute_t(d_s_U_r_s_at[iB * H + iH]),
+            compute_t(d_r_s_at[iB * H + iH]),
+            compute_t(dot_r_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(gamma_h_at[(t * B + iB) * H + iH]),
+            compute_t(dot_gamma_h_at[(t * B + iB) * H + iH]),
+            d_dot_s, d_s, d_h_prev, d_dot_h_prev);
+        d_dot_s_at[(t * B + iB) * H + iH] = storage_t(d_dot_s);
+        d_s_at[(t * B + iB) * H + iH] = storage_t(d_s);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+        d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
+    }
+}
+
+inline_point void hvp_backward_step4_point(
+    const compute_t d_dot_x_hat_dot_W_r_x_hat_x_hat, const compute_t d_dot_x_hat_dot_W_z_x_hat_x_hat,
+    const compute_t d_dot_x_hat_dot_W_n_x_hat_x_hat, const compute_t d_x_hat, const compute_t m,
+    const compute_t gamma_x, const compute_t dot_m, const compute_t dot_gamma_x,
+    const compute_t d_x_last_next, const compute_t d_dot_x_last_next, compute_t& d_dot_x_hat,
+    compute_t& d_x_last_prev, compute_t& d_dot_x_last_prev)
+{
+    // through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+    d_dot_x_hat = d_dot_x_hat_dot_W_r_x_hat_x_hat + d_dot_x_hat_dot_W_z_x_hat_x_hat + d_dot_x_hat_dot_W_n_x_hat_x_hat;
+    const compute_t s1 = 1 - m;
+    const compute_t s2 = gamma_x * s1;
+    d_x_last_prev = d_x_hat * s2 + (dot_gamma_x * s1 - gamma_x * dot_m) * d_dot_x_hat - dot_m * d_dot_x_last_next +
+        d_x_last_next * s1;
+    d_dot_x_last_prev = d_dot_x_last_next * s1 + d_dot_x_hat * s2;
+}
+
+extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ parts6_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts7_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts8_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_x_hat_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ m_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ gamma_x_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_m_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_gamma_x_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_x_last_prev_rows_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_dot_x_last_prev_rows_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_dot_x_hat_at = static_cast<storage_t*>(at[10]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_dot_x_hat, d_x_last_prev, d_dot_x_last_prev;
+        hvp_backward_step4_point(
+            compute_t(parts6_at[iB * (2 * I) + iI]),
+            compute_t(parts7_at[iB * (2 * I) + iI]),
+            compute_t(parts8_at[iB * (2 * I) + iI]),
+            compute_t(d_x_hat_at[(t * B + iB) * I + iI]),
+            compute_t(m_at[(t * B + iB) * I + iI]),
+            compute_t(gamma_x_at[(t * B + iB) * I + iI]),
+            compute_t(dot_m_at[(t * B + iB) * I + iI]),
+            compute_t(dot_gamma_x_at[(t * B + iB) * I + iI]),
+            compute_t(d_x_last_prev_rows_at[((t + 1) * B + iB) * I + iI]),
+            compute_t(d_dot_x_last_prev_rows_at[((t + 1) * B + iB) * I + iI]),
+            d_dot_x_hat, d_x_last_prev, d_dot_x_last_prev);
+        d_dot_x_hat_at[(t * B + iB) * I + iI] = storage_t(d_dot_x_hat);
+        d_x_last_prev_rows_at[(t * B + iB) * I + iI] = storage_t(d_x_last_prev);
+        d_dot_x_last_prev_rows_at[(t * B + iB) * I + iI] = storage_t(d_dot_x_last_prev);
+    }
+}
+
+inline_point void hvp_backward_after_point(
+    const compute_t d_dot_s, const compute_t h_prev, const compute_t dot_gamma_h_relu, const compute_t d_s,
+    const compute_t dot_h_prev, const compute_t gamma_h, const compute_t gamma_h_relu,
+    compute_t& d_dot_gamma_h_pre, compute_t& d_gamma_h_pre)
+{
+    // through gamma_h = exp(-relu(W_d @ delta + b_d))
+    const compute_t d_dot_gamma_h = d_dot_s * h_prev;
+    const compute_t d_gamma_h = d_dot_s * dot_h_prev + h_prev * d_s - dot_gamma_h_relu * d_dot_gamma_h;
+    const compute_t d_dot_gamma_h_relu = -gamma_h * d_dot_gamma_h;
+    const compute_t d_gamma_h_relu = -gamma_h * d_gamma_h;
+    const compute_t s1 = compute_t((gamma_h_relu) > (0));
+    d_dot_gamma_h_pre = d_dot_gamma_h_relu * s1;
+    d_gamma_h_pre = d_gamma_h_relu * s1;
+}
+
+extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_dot_s_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_gamma_h_relu_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ gamma_h_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ gamma_h_relu_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[7]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_gamma_h_pre, d_gamma_h_pre;
+        hvp_backward_after_point(
+            compute_t(d_dot_s_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_gamma_h_relu_at[(iT * B + iB) * H + iH]),
+            compute_t(d_s_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(gamma_h_at[(iT * B + iB) * H + iH]),
+            compute_t(gamma_h_relu_at[(iT * B + iB) * H + iH]),
+            d_dot_gamma_h_pre, d_gamma_h_pre);
+        parts_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_gamma_h_pre);
+        parts_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_gamma_h_pre);
+    }
+}
+
+inline_point void hvp_backward_after2_point(
+    const compute_t d_dot_x_hat, const compute_t m, const compute_t x_last_prev, const compute_t x_mean,
+    const compute_t dot_gamma_x_relu, const compute_t d_x_hat, const compute_t dot_m,
+    const compute_t dot_x_last_prev, const compute_t dot_x_mean, const compute_t gamma_x,
+    const compute_t gamma_x_relu, const compute_t d_x_last_next, const compute_t d_dot_x_last_next,
+    const compute_t x, const compute_t dot_x, const compute_t dot_gamma_x, const compute_t d_m_V_r_m,
+    const compute_t w_x, const compute_t dot_w_x, const compute_t d_delta_W_d_delta,
+    compute_t& d_dot_gamma_x_pre, compute_t& d_gamma_x_pre, compute_t& d_x, compute_t& d_m,
+    compute_t& d_delta, compute_t& d_x_hat_by_x_mean, compute_t& d_dot_x_hat_by_x_mean)
+{
+    // through gamma_x = exp(-relu(w_x * delta + b_x))
+    const compute_t s1 = 1 - m;
+    const compute_t s2 = x_last_prev - x_mean;
+    const compute_t s3 = s1 * s2;
+    const compute_t d_dot_gamma_x = d_dot_x_hat * s3;
+    const compute_t d_gamma_x = d_dot_x_hat * (dot_x_last_prev * s1 - dot_m * s2 - dot_x_mean * s1) -
+        dot_gamma_x_relu * d_dot_gamma_x + d_x_hat * s3;
+    const compute_t d_dot_gamma_x_relu = -gamma_x * d_dot_gamma_x;
+    const compute_t d_gamma_x_relu = -gamma_x * d_gamma_x;
+    const compute_t s4 = compute_t((gamma_x_relu) > (0));
+    d_dot_gamma_x_pre = d_dot_gamma_x_relu * s4;
+    d_gamma_x_pre = d_gamma_x_relu * s4;
+    d_x = d_dot_x_hat * dot_m + m * d_x_hat + m * d_x_last_next + dot_m * d_dot_x_last_next;
+    const compute_t s5 = gamma_x - 1;
+    const compute_t s6 = -s5;
+    d_m = d_dot_x_hat * (dot_x - dot_x_last_prev * gamma_x - dot_x_mean * s6 - dot_gamma_x * s2) + (x - x_last_prev
+        * gamma_x - x_mean * s6) * d_x_hat + (x - x_last_prev) * d_x_last_next + (dot_x - dot_x_last_prev) *
+        d_dot_x_last_next + d_m_V_r_m;
+    d_delta = w_x * d_gamma_x_pre + dot_w_x * d_dot_gamma_x_pre + d_delta_W_d_delta;
+    // through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+    d_x_hat_by_x_mean = d_x_hat * s1 * s6;
+    d_dot_x_hat_by_x_mean = d_dot_x_hat * (dot_m * s5 - dot_gamma_x * s1);
+}
+
+extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_dot_x_hat_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ m_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ x_last_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ x_mean_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_gamma_x_relu_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_x_hat_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_m_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_x_last_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_x_mean_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ gamma_x_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ gamma_x_relu_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ d_x_last_prev_rows_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ d_dot_x_last_prev_rows_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_gamma_x_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ d_m_V_r_m_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ w_x_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ dot_w_x_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ d_delta_W_d_delta_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_dot_gamma_x_pre_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_gamma_x_pre_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ d_delta_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ d_x_hat_by_x_mean_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ d_dot_x_hat_by_x_mean_at = static_cast<storage_t*>(at[26]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_dot_gamma_x_pre, d_gamma_x_pre, d_x, d_m, d_delta, d_x_hat_by_x_mean, d_dot_x_hat_by_x_mean;
+        hvp_backward_after2_point(
+            compute_t(d_dot_x_hat_at[(iT * B + iB) * I + iI]),
+            compute_t(m_at[(iT * B + iB) * I + iI]),
+            compute_t(x_last_rows_at[(iT * B + iB) * I + iI]),
+            compute_t(x_mean_at[iI]),
+            compute_t(dot_gamma_x_relu_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_hat_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_m_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_x_last_rows_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_x_mean_at[iI]),
+            compute_t(gamma_x_at[(iT * B + iB) * I + iI]),
+            compute_t(gamma_x_relu_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_last_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
+            compute_t(d_dot_x_last_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_gamma_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_m_V_r_m_at[(iT * B + iB) * I + iI]),
+            compute_t(w_x_at[iI]),
+            compute_t(dot_w_x_at[iI]),
+            compute_t(d_delta_W_d_delta_at[(iT * B + iB) * I + iI]),
+            d_dot_gamma_x_pre, d_gamma_x_pre, d_x, d_m, d_delta, d_x_hat_by_x_mean, d_dot_x_hat_by_x_mean);
+        d_dot_gamma_x_pre_at[(iT * B + iB) * I + iI] = storage_t(d_dot_gamma_x_pre);
+        d_gamma_x_pre_at[(iT * B + iB) * I + iI] = storage_t(d_gamma_x_pre);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+        d_m_at[(iT * B + iB) * I + iI] = storage_t(d_m);
+        d_delta_at[(iT * B + iB) * I + iI] = storage_t(d_delta);
+        d_x_hat_by_x_mean_at[(iT * B + iB) * I + iI] = storage_t(d_x_hat_by_x_mean);
+        d_dot_x_hat_by_x_mean_at[(iT * B + iB) * I + iI] = storage_t(d_dot_x_hat_by_x_mean);
+    }
+}
+
+// through gamma_x = exp(-relu(w_x * delta + b_x))
+extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_gamma_x_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ delta_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_w_x_gamma_x_pre_at = static_cast<storage_t*>(at[2]);
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_gamma_x_pre_at[(iT * B + iB) * I + iI])
+                * compute_t(delta_at[(iT * B + iB) * I + iI]);
+        d_w_x_gamma_x_pre_at[iI] = storage_t(total);
+    }
+}
+
+// through gamma_x = exp(-relu(w_x * delta + b_x))
+extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_dot_gamma_x_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_delta_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_w_x_dot_gamma_x_pre_at = static_cast<storage_t*>(at[2]);
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_gamma_x_pre_at[(iT * B + iB) * I + iI])
+                * compute_t(dot_delta_at[(iT * B + iB) * I + iI]);
+        d_w_x_dot_gamma_x_pre_at[iI] = storage_t(total);
+    }
+}
+
+inline_point void hvp_backward_finish_point(
+    const compute_t d_w_x_gamma_x_pre, const compute_t d_w_x_dot_gamma_x_pre,
+    const compute_t d_x_mean_x_hat, const compute_t d_x_mean_dot_x_hat, compute_t& d_w_x,
+    compute_t& d_x_mean)
+{
+    d_w_x = d_w_x_gamma_x_pre + d_w_x_dot_gamma_x_pre;
+    d_x_mean = d_x_mean_x_hat + d_x_mean_dot_x_hat;
+}
+
+extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2];
+    const storage_t* __restrict__ d_w_x_gamma_x_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_w_x_dot_gamma_x_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_mean_x_hat_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_x_mean_dot_x_hat_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_w_x_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_x_mean_at = static_cast<storage_t*>(at[5]);
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_w_x, d_x_mean;
+        hvp_backward_finish_point(
+            compute_t(d_w_x_gamma_x_pre_at[iI]),
+            compute_t(d_w_x_dot_gamma_x_pre_at[iI]),
+            compute_t(d_x_mean_x_hat_at[iI]),
+            compute_t(d_x_mean_dot_x_hat_at[iI]),
+            d_w_x, d_x_mean);
+        d_w_x_at[iI] = storage_t(d_w_x);
+        d_x_mean_at[iI] = storage_t(d_x_mean);
+    }
+}
+
+inline_point void hvp_backward_finish2_point(
+    const compute_t d_W_d_W_d_delta, const compute_t d_W_d_dot_W_d_delta_delta,
+    const compute_t d_W_r_W_r_x_hat, const compute_t d_W_r_dot_W_r_x_hat_x_hat, const compute_t d_V_r_V_r_m,
+    const compute_t d_V_r_dot_V_r_m_m, const compute_t d_W_z_W_z_x_hat,
+    const compute_t d_W_z_dot_W_z_x_hat_x_hat, const compute_t d_V_z_V_z_m,
+    const compute_t d_V_z_dot_V_z_m_m, const compute_t d_W_n_W_n_x_hat,
+    const compute_t d_W_n_dot_W_n_x_hat_x_hat, const compute_t d_V_n_V_n_m,
+    const compute_t d_V_n_dot_V_n_m_m, compute_t& d_W_d, compute_t& d_W_r, compute_t& d_V_r,
+    compute_t& d_W_z, compute_t& d_V_z, compute_t& d_W_n, compute_t& d_V_n)
+{
+    d_W_d = d_W_d_W_d_delta + d_W_d_dot_W_d_delta_delta;
+    d_W_r = d_W_r_W_r_x_hat + d_W_r_dot_W_r_x_hat_x_hat;
+    d_V_r = d_V_r_V_r_m + d_V_r_dot_V_r_m_m;
+    d_W_z = d_W_z_W_z_x_hat + d_W_z_dot_W_z_x_hat_x_hat;
+    d_V_z = d_V_z_V_z_m + d_V_z_dot_V_z_m_m;
+    d_W_n = d_W_n_W_n_x_hat + d_W_n_dot_W_n_x_hat_x_hat;
+    d_V_n = d_V_n_V_n_m + d_V_n_dot_V_n_m_m;
+}
+
+extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ d_W_d_W_d_delta_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_W_d_dot_W_d_delta_delta_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_W_r_W_r_x_hat_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_W_r_dot_W_r_x_hat_x_hat_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_V_r_V_r_m_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_V_r_dot_V_r_m_m_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_W_z_W_z_x_hat_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_W_z_dot_W_z_x_hat_x_hat_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_V_z_V_z_m_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ d_V_z_dot_V_z_m_m_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ d_W_n_W_n_x_hat_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ d_W_n_dot_W_n_x_hat_x_hat_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ d_V_n_V_n_m_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ d_V_n_dot_V_n_m_m_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_W_d_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_W_r_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_V_r_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ d_W_z_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_V_z_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_W_n_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_V_n_at = static_cast<storage_t*>(at[20]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_W_d, d_W_r, d_V_r, d_W_z, d_V_z, d_W_n, d_V_n;
+        hvp_backward_finish2_point(
+            compute_t(d_W_d_W_d_delta_at[iH * I + iI]),
+            compute_t(d_W_d_dot_W_d_delta_delta_at[iH * I + iI]),
+            compute_t(d_W_r_W_r_x_hat_at[iH * I + iI]),
+            compute_t(d_W_r_dot_W_r_x_hat_x_hat_at[iH * I + iI]),
+            compute_t(d_V_r_V_r_m_at[iH * I + iI]),
+            compute_t(d_V_r_dot_V_r_m_m_at[iH * I + iI]),
+            compute_t(d_W_z_W_z_x_hat_at[iH * I + iI]),
+            compute_t(d_W_z_dot_W_z_x_hat_x_hat_at[iH * I + iI]),
+            compute_t(d_V_z_V_z_m_at[iH * I + iI]),
+            compute_t(d_V_z_dot_V_z_m_m_at[iH * I + iI]),
+            compute_t(d_W_n_W_n_x_hat_at[iH * I + iI]),
+            compute_t(d_W_n_dot_W_n_x_hat_x_hat_at[iH * I + iI]),
+            compute_t(d_V_n_V_n_m_at[iH * I + iI]),
+            compute_t(d_V_n_dot_V_n_m_m_at[iH * I + iI]),
+            d_W_d, d_W_r, d_V_r, d_W_z, d_V_z, d_W_n, d_V_n);
+        d_W_d_at[iH * I + iI] = storage_t(d_W_d);
+        d_W_r_at[iH * I + iI] = storage_t(d_W_r);
+        d_V_r_at[iH * I + iI] = storage_t(d_V_r);
+        d_W_z_at[iH * I + iI] = storage_t(d_W_z);
+        d_V_z_at[iH * I + iI] = storage_t(d_V_z);
+        d_W_n_at[iH * I + iI] = storage_t(d_W_n);
+        d_V_n_at[iH * I + iI] = storage_t(d_V_n);
+    }
+}
+
+inline_point void hvp_backward_finish3_point(
+    const compute_t d_U_r_U_r_s, const compute_t d_U_r_dot_U_r_s_s, const compute_t d_U_z_U_z_s,
+    const compute_t d_U_z_dot_U_z_s_s, const compute_t d_U_n_U_n_r_s, const compute_t d_U_n_dot_U_n_r_s_r_s,
+    compute_t& d_U_r, compute_t& d_U_z, compute_t& d_U_n)
+{
+    d_U_r = d_U_r_U_r_s + d_U_r_dot_U_r_s_s;
+    d_U_z = d_U_z_U_z_s + d_U_z_dot_U_z_s_s;
+    d_U_n = d_U_n_U_n_r_s + d_U_n_dot_U_n_r_s_r_s;
+}
+
+extern "C" void hvp_backward_finish3(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ d_U_r_U_r_s_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_U_r_dot_U_r_s_s_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_U_z_U_z_s_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_U_z_dot_U_z_s_s_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_U_n_U_n_r_s_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_U_n_dot_U_n_r_s_r_s_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_U_r_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_U_z_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_U_n_at = static_cast<storage_t*>(at[8]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    {
+        compute_t d_U_r, d_U_z, d_U_n;
+        hvp_backward_finish3_point(
+            compute_t(d_U_r_U_r_s_at[iH * H + iH2]),
+            compute_t(d_U_r_dot_U_r_s_s_at[iH * H + iH2]),
+            compute_t(d_U_z_U_z_s_at[iH * H + iH2]),
+            compute_t(d_U_z_dot_U_z_s_s_at[iH * H + iH2]),
+            compute_t(d_U_n_U_n_r_s_at[iH * H + iH2]),
+            compute_t(d_U_n_dot_U_n_r_s_r_s_at[iH * H + iH2]),
+            d_U_r, d_U_z, d_U_n);
+        d_U_r_at[iH * H + iH2] = storage_t(d_U_r);
+        d_U_z_at[iH * H + iH2] = storage_t(d_U_z);
+        d_U_n_at[iH * H + iH2] = storage_t(d_U_n);
+    }
+}
+
+#endif  // SYMRNN_HVP
 
 }  // namespace symrnn

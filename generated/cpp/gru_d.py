@@ -66,6 +66,7 @@ import numpy as np
 SOURCE = None  # the text of gru_d.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -161,6 +162,7 @@ def forward(params, inputs, state=None):
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
     m = np.ascontiguousarray(inputs["m"])
     delta = np.ascontiguousarray(inputs["delta"])
@@ -203,7 +205,6 @@ def forward(params, inputs, state=None):
     n = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     x_last_rows[0] = state["x_last"]
-    kernel = bound(sizes, dtype)
     forward_before = kernel(
         "forward_before", w_x, delta, b_x, gamma_x_relu, gamma_x,
     )
@@ -260,8 +261,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     z = tape.z
     n = tape.n
     x_hat_to_s = tape.x_hat_to_s
@@ -276,6 +276,9 @@ def backward(params, tape, dy, dstate=None):
     x_last_rows = tape.x_last_rows
     gamma_x_relu = tape.gamma_x_relu
     x = tape.x
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
     w_x = np.ascontiguousarray(params["w_x"])
     W_d = np.ascontiguousarray(params["W_d"])
     x_mean = np.ascontiguousarray(params["x_mean"])
@@ -319,7 +322,6 @@ def backward(params, tape, dy, dstate=None):
     d_b_r_to_d_b_n = np.empty((3 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_x_last_prev_rows[T] = dstate["x_last"]
-    kernel = bound(sizes, dtype)
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, z, n, x_hat_to_s, d_h, d_r_pre_to_d_n_pre,
     )
@@ -409,6 +411,876 @@ def backward(params, tape, dy, dstate=None):
     return dparams, {"x": d_x, "m": d_m, "delta": d_delta}, dstart
 
 
+def infer(params, inputs, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    m = np.ascontiguousarray(inputs["m"])
+    delta = np.ascontiguousarray(inputs["delta"])
+    w_x = np.ascontiguousarray(params["w_x"])
+    b_x = np.ascontiguousarray(params["b_x"])
+    W_d = np.ascontiguousarray(params["W_d"])
+    b_d = np.ascontiguousarray(params["b_d"])
+    x_mean = np.ascontiguousarray(params["x_mean"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    U_r = np.ascontiguousarray(params["U_r"])
+    V_r = np.ascontiguousarray(params["V_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    V_z = np.ascontiguousarray(params["V_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    U_n = np.ascontiguousarray(params["U_n"])
+    V_n = np.ascontiguousarray(params["V_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    V_r_to_V_n = np.ascontiguousarray(np.concatenate((V_r.T, V_z.T, V_n.T), axis=1))
+    W_n_T = np.ascontiguousarray(W_n.T)
+    W_r_to_U_r = np.ascontiguousarray(np.concatenate((W_r.T, U_r.T)))
+    W_z_to_U_z = np.ascontiguousarray(np.concatenate((W_z.T, U_z.T)))
+    U_n_T = np.ascontiguousarray(U_n.T)
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    x_last_rows = scratch("x_last_rows", (2, B, I), dtype)
+    gamma_x = scratch("gamma_x", (T, B, I), dtype)
+    W_d_delta = scratch("W_d_delta", (T, B, H), dtype)
+    gamma_h = scratch("gamma_h", (T, B, H), dtype)
+    V_r_m_to_V_n_m = scratch("V_r_m_to_V_n_m", (T, B, 3 * H), dtype)
+    x_hat_to_s = scratch("x_hat_to_s", (B, I + H), dtype)
+    W_r_x_hat_to_W_n_x_hat = scratch("W_r_x_hat_to_W_n_x_hat", (B, 3 * H), dtype)
+    z = scratch("z", (B, H), dtype)
+    r_s = scratch("r_s", (B, H), dtype)
+    U_n_r_s = scratch("U_n_r_s", (B, H), dtype)
+    h_rows[0] = state["h"]
+    x_last_rows[0] = state["x_last"]
+    infer_before = kernel(
+        "infer_before", w_x, delta, b_x, gamma_x,
+    )
+    infer_before2 = kernel(
+        "infer_before2", W_d_delta, b_d, gamma_h,
+    )
+    infer_step = kernel(
+        "infer_step", m, x, gamma_x, x_last_rows, x_mean, x_hat_to_s,
+    )
+    infer_step2 = kernel(
+        "infer_step2", gamma_h, h_rows, x_hat_to_s,
+    )
+    infer_step3 = kernel(
+        "infer_step3", W_r_x_hat_to_W_n_x_hat, V_r_m_to_V_n_m, b_r, b_z, x_hat_to_s, z, r_s,
+    )
+    infer_step4 = kernel(
+        "infer_step4", W_r_x_hat_to_W_n_x_hat, U_n_r_s, V_r_m_to_V_n_m, b_n, z, x_hat_to_s, h_rows,
+    )
+
+    # gamma_h = exp(-relu(W_d @ delta + b_d))
+    product(delta.reshape(-1, I), W_d.T, W_d_delta.reshape(-1, H))
+    # V_r_m, V_z_m, V_n_m side by side
+    product(m.reshape(-1, I), V_r_to_V_n, V_r_m_to_V_n_m.reshape(-1, 3 * H))
+    infer_before()
+    infer_before2()
+
+    for t in range(T):
+        infer_step(t)
+        # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(x_hat_to_s[:, :I], W_n_T, W_r_x_hat_to_W_n_x_hat[:, 2 * H:3 * H])
+        infer_step2(t)
+        # x_hat, s side by side
+        product(x_hat_to_s, W_r_to_U_r, W_r_x_hat_to_W_n_x_hat[:, :H])
+        # x_hat, s side by side
+        product(x_hat_to_s, W_z_to_U_z, W_r_x_hat_to_W_n_x_hat[:, H:2 * H])
+        infer_step3(t)
+        # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(r_s, U_n_T, U_n_r_s)
+        infer_step4(t)
+
+    last = {"h": h_rows[T].copy(), "x_last": x_last_rows[T % 2].copy()}
+    return h_rows[1:].copy(), last
+
+
+def step(params, inputs, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    inputs = {name: one_step(a) for name, a in named("inputs", inputs, INPUTS).items()}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    m = np.ascontiguousarray(inputs["m"])
+    delta = np.ascontiguousarray(inputs["delta"])
+    w_x = np.ascontiguousarray(params["w_x"])
+    b_x = np.ascontiguousarray(params["b_x"])
+    W_d = np.ascontiguousarray(params["W_d"])
+    b_d = np.ascontiguousarray(params["b_d"])
+    x_mean = np.ascontiguousarray(params["x_mean"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    U_r = np.ascontiguousarray(params["U_r"])
+    V_r = np.ascontiguousarray(params["V_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    V_z = np.ascontiguousarray(params["V_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    U_n = np.ascontiguousarray(params["U_n"])
+    V_n = np.ascontiguousarray(params["V_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    x_last_rows = scratch("x_last_rows", (2, B, I), dtype)
+    gamma_x = scratch("gamma_x", (T, B, I), dtype)
+    W_d_delta = scratch("W_d_delta", (T, B, H), dtype)
+    gamma_h = scratch("gamma_h", (T, B, H), dtype)
+    V_r_m = scratch("V_r_m", (T, B, H), dtype)
+    V_z_m = scratch("V_z_m", (T, B, H), dtype)
+    V_n_m = scratch("V_n_m", (T, B, H), dtype)
+    x_hat = scratch("x_hat", (B, I), dtype)
+    s = scratch("s", (B, H), dtype)
+    W_r_x_hat = scratch("W_r_x_hat", (B, H), dtype)
+    U_r_s = scratch("U_r_s", (B, H), dtype)
+    W_z_x_hat = scratch("W_z_x_hat", (B, H), dtype)
+    U_z_s = scratch("U_z_s", (B, H), dtype)
+    z = scratch("z", (B, H), dtype)
+    W_n_x_hat = scratch("W_n_x_hat", (B, H), dtype)
+    r_s = scratch("r_s", (B, H), dtype)
+    U_n_r_s = scratch("U_n_r_s", (B, H), dtype)
+    h_rows[0] = state["h"]
+    x_last_rows[0] = state["x_last"]
+    step_before = kernel(
+        "step_before", w_x, delta, b_x, gamma_x,
+    )
+    step_before2 = kernel(
+        "step_before2", W_d_delta, b_d, gamma_h,
+    )
+    step_step = kernel(
+        "step_step", m, x, gamma_x, x_last_rows, x_mean, x_hat,
+    )
+    step_step2 = kernel(
+        "step_step2", gamma_h, h_rows, s,
+    )
+    step_step3 = kernel(
+        "step_step3", W_r_x_hat, U_r_s, V_r_m, b_r, W_z_x_hat, U_z_s, V_z_m, b_z, s, z, r_s,
+    )
+    step_step4 = kernel(
+        "step_step4", W_n_x_hat, U_n_r_s, V_n_m, b_n, z, s, h_rows,
+    )
+
+    # gamma_h = exp(-relu(W_d @ delta + b_d))
+    product(delta.reshape(-1, I), W_d.T, W_d_delta.reshape(-1, H))
+    # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    product(m.reshape(-1, I), V_r.T, V_r_m.reshape(-1, H))
+    # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    product(m.reshape(-1, I), V_z.T, V_z_m.reshape(-1, H))
+    # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    product(m.reshape(-1, I), V_n.T, V_n_m.reshape(-1, H))
+    step_before()
+    step_before2()
+
+    for t in range(T):
+        step_step(t)
+        # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        product(x_hat, W_r.T, W_r_x_hat)
+        # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        product(x_hat, W_z.T, W_z_x_hat)
+        # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(x_hat, W_n.T, W_n_x_hat)
+        step_step2(t)
+        # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        product(s, U_r.T, U_r_s)
+        # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        product(s, U_z.T, U_z_s)
+        step_step3(t)
+        # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(r_s, U_n.T, U_n_r_s)
+        step_step4(t)
+
+    state = {"h": h_rows[T].copy(), "x_last": x_last_rows[T % 2].copy()}
+    return h_rows[1:].copy()[0], state
+
+
+def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, inputs and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = along("dot_inputs", dot_inputs, INPUTS, size, dtype, ("T", "B"))
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    m = np.ascontiguousarray(inputs["m"])
+    delta = np.ascontiguousarray(inputs["delta"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    dot_m = np.ascontiguousarray(dot_inputs["m"])
+    dot_delta = np.ascontiguousarray(dot_inputs["delta"])
+    w_x = np.ascontiguousarray(params["w_x"])
+    b_x = np.ascontiguousarray(params["b_x"])
+    W_d = np.ascontiguousarray(params["W_d"])
+    b_d = np.ascontiguousarray(params["b_d"])
+    x_mean = np.ascontiguousarray(params["x_mean"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    U_r = np.ascontiguousarray(params["U_r"])
+    V_r = np.ascontiguousarray(params["V_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    V_z = np.ascontiguousarray(params["V_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    U_n = np.ascontiguousarray(params["U_n"])
+    V_n = np.ascontiguousarray(params["V_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    dot_w_x = np.ascontiguousarray(dot_params["w_x"])
+    dot_b_x = np.ascontiguousarray(dot_params["b_x"])
+    dot_W_d = np.ascontiguousarray(dot_params["W_d"])
+    dot_b_d = np.ascontiguousarray(dot_params["b_d"])
+    dot_x_mean = np.ascontiguousarray(dot_params["x_mean"])
+    dot_W_r = np.ascontiguousarray(dot_params["W_r"])
+    dot_U_r = np.ascontiguousarray(dot_params["U_r"])
+    dot_V_r = np.ascontiguousarray(dot_params["V_r"])
+    dot_b_r = np.ascontiguousarray(dot_params["b_r"])
+    dot_W_z = np.ascontiguousarray(dot_params["W_z"])
+    dot_U_z = np.ascontiguousarray(dot_params["U_z"])
+    dot_V_z = np.ascontiguousarray(dot_params["V_z"])
+    dot_b_z = np.ascontiguousarray(dot_params["b_z"])
+    dot_W_n = np.ascontiguousarray(dot_params["W_n"])
+    dot_U_n = np.ascontiguousarray(dot_params["U_n"])
+    dot_V_n = np.ascontiguousarray(dot_params["V_n"])
+    dot_b_n = np.ascontiguousarray(dot_params["b_n"])
+    W_d_to_dot_W_d = np.ascontiguousarray(np.concatenate((W_d.T, dot_W_d.T), axis=1))
+    V_r_to_dot_V_n = np.ascontiguousarray(np.concatenate((
+        V_r.T,
+        dot_V_r.T,
+        V_z.T,
+        dot_V_z.T,
+        V_n.T,
+        dot_V_n.T,
+    ), axis=1))
+    V_r_to_V_n = np.ascontiguousarray(np.concatenate((V_r.T, V_z.T, V_n.T), axis=1))
+    W_r_T = np.ascontiguousarray(W_r.T)
+    dot_W_r_to_W_r = np.ascontiguousarray(np.concatenate((dot_W_r.T, W_r.T)))
+    W_z_T = np.ascontiguousarray(W_z.T)
+    dot_W_z_to_W_z = np.ascontiguousarray(np.concatenate((dot_W_z.T, W_z.T)))
+    W_n_T = np.ascontiguousarray(W_n.T)
+    dot_W_n_to_W_n = np.ascontiguousarray(np.concatenate((dot_W_n.T, W_n.T)))
+    U_r_T = np.ascontiguousarray(U_r.T)
+    dot_U_r_to_U_r = np.ascontiguousarray(np.concatenate((dot_U_r.T, U_r.T)))
+    U_z_T = np.ascontiguousarray(U_z.T)
+    dot_U_z_to_U_z = np.ascontiguousarray(np.concatenate((dot_U_z.T, U_z.T)))
+    U_n_T = np.ascontiguousarray(U_n.T)
+    dot_U_n_to_U_n = np.ascontiguousarray(np.concatenate((dot_U_n.T, U_n.T)))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    x_last_rows = scratch("x_last_rows", (2, B, I), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    dot_x_last_rows = scratch("dot_x_last_rows", (2, B, I), dtype)
+    gamma_x = scratch("gamma_x", (T, B, I), dtype)
+    dot_gamma_x = scratch("dot_gamma_x", (T, B, I), dtype)
+    W_d_delta_to_dot_W_d_delta_W_d = scratch("W_d_delta_to_dot_W_d_delta_W_d", (T, B, 2 * H), dtype)
+    dot_W_d_delta_delta = scratch("dot_W_d_delta_delta", (T, B, H), dtype)
+    gamma_h = scratch("gamma_h", (T, B, H), dtype)
+    dot_gamma_h = scratch("dot_gamma_h", (T, B, H), dtype)
+    V_r_m_to_dot_V_n_m_V_n = scratch("V_r_m_to_dot_V_n_m_V_n", (T, B, 6 * H), dtype)
+    dot_V_r_m_m_to_dot_V_n_m_m = scratch("dot_V_r_m_m_to_dot_V_n_m_m", (T, B, 3 * H), dtype)
+    dot_V_r_m = scratch("dot_V_r_m", (T, B, H), dtype)
+    dot_V_z_m = scratch("dot_V_z_m", (T, B, H), dtype)
+    dot_V_n_m = scratch("dot_V_n_m", (T, B, H), dtype)
+    x_hat_to_dot_x_hat = scratch("x_hat_to_dot_x_hat", (B, 2 * I), dtype)
+    s_to_dot_s = scratch("s_to_dot_s", (B, 2 * H), dtype)
+    W_r_x_hat_to_dot_W_n_x_hat_W_n = scratch("W_r_x_hat_to_dot_W_n_x_hat_W_n", (B, 6 * H), dtype)
+    dot_W_r_x_hat = scratch("dot_W_r_x_hat", (B, H), dtype)
+    U_r_s_to_dot_U_z_s_U_z = scratch("U_r_s_to_dot_U_z_s_U_z", (B, 4 * H), dtype)
+    dot_U_r_s = scratch("dot_U_r_s", (B, H), dtype)
+    dot_W_z_x_hat = scratch("dot_W_z_x_hat", (B, H), dtype)
+    dot_U_z_s = scratch("dot_U_z_s", (B, H), dtype)
+    z = scratch("z", (B, H), dtype)
+    dot_z = scratch("dot_z", (B, H), dtype)
+    dot_W_n_x_hat = scratch("dot_W_n_x_hat", (B, H), dtype)
+    r_s_to_dot_r_s = scratch("r_s_to_dot_r_s", (B, 2 * H), dtype)
+    U_n_r_s_to_dot_U_n_r_s_U_n = scratch("U_n_r_s_to_dot_U_n_r_s_U_n", (B, 2 * H), dtype)
+    dot_U_n_r_s = scratch("dot_U_n_r_s", (B, H), dtype)
+    h_rows[0] = state["h"]
+    x_last_rows[0] = state["x_last"]
+    dot_h_rows[0] = dot_state["h"]
+    dot_x_last_rows[0] = dot_state["x_last"]
+    jvp_before = kernel(
+        "jvp_before", w_x, delta, b_x, dot_w_x, dot_delta, dot_b_x, gamma_x, dot_gamma_x,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", W_d_delta_to_dot_W_d_delta_W_d, dot_W_d_delta_delta, b_d, dot_b_d,
+        V_r_m_to_dot_V_n_m_V_n, dot_V_r_m_m_to_dot_V_n_m_m, gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m,
+        dot_V_n_m,
+    )
+    jvp_step = kernel(
+        "jvp_step", m, x, gamma_x, x_last_rows, x_mean, dot_m, dot_x, dot_gamma_x, dot_x_last_rows,
+        dot_x_mean, x_hat_to_dot_x_hat,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", gamma_h, h_rows, dot_gamma_h, dot_h_rows, s_to_dot_s,
+    )
+    jvp_step3 = kernel(
+        "jvp_step3", W_r_x_hat_to_dot_W_n_x_hat_W_n, U_r_s_to_dot_U_z_s_U_z, V_r_m_to_dot_V_n_m_V_n, b_r,
+        dot_W_r_x_hat, dot_U_r_s, dot_V_r_m, dot_b_r, b_z, dot_W_z_x_hat, dot_U_z_s, dot_V_z_m, dot_b_z,
+        s_to_dot_s, z, dot_z, r_s_to_dot_r_s,
+    )
+    jvp_step4 = kernel(
+        "jvp_step4", W_r_x_hat_to_dot_W_n_x_hat_W_n, U_n_r_s_to_dot_U_n_r_s_U_n, V_r_m_to_dot_V_n_m_V_n,
+        b_n, dot_W_n_x_hat, dot_U_n_r_s, dot_V_n_m, dot_b_n, z, s_to_dot_s, dot_z, h_rows, dot_h_rows,
+    )
+
+    # W_d_delta, dot_W_d_delta_W_d side by side
+    product(delta.reshape(-1, I), W_d_to_dot_W_d, W_d_delta_to_dot_W_d_delta_W_d.reshape(-1, 2 * H))
+    # gamma_h = exp(-relu(W_d @ delta + b_d))
+    product(dot_delta.reshape(-1, I), W_d.T, dot_W_d_delta_delta.reshape(-1, H))
+    # V_r_m, dot_V_r_m_V_r, V_z_m, dot_V_z_m_V_z, V_n_m, dot_V_n_m_V_n side by side
+    product(m.reshape(-1, I), V_r_to_dot_V_n, V_r_m_to_dot_V_n_m_V_n.reshape(-1, 6 * H))
+    # dot_V_r_m_m, dot_V_z_m_m, dot_V_n_m_m side by side
+    product(dot_m.reshape(-1, I), V_r_to_V_n, dot_V_r_m_m_to_dot_V_n_m_m.reshape(-1, 3 * H))
+    jvp_before()
+    jvp_before2()
+
+    for t in range(T):
+        jvp_step(t)
+        # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        product(x_hat_to_dot_x_hat[:, :I], W_r_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, :H])
+        # x_hat, dot_x_hat side by side
+        product(x_hat_to_dot_x_hat, dot_W_r_to_W_r, dot_W_r_x_hat)
+        # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        product(x_hat_to_dot_x_hat[:, :I], W_z_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, 2 * H:3 * H])
+        # x_hat, dot_x_hat side by side
+        product(x_hat_to_dot_x_hat, dot_W_z_to_W_z, dot_W_z_x_hat)
+        # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(x_hat_to_dot_x_hat[:, :I], W_n_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, 4 * H:5 * H])
+        # x_hat, dot_x_hat side by side
+        product(x_hat_to_dot_x_hat, dot_W_n_to_W_n, dot_W_n_x_hat)
+        jvp_step2(t)
+        # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        product(s_to_dot_s[:, :H], U_r_T, U_r_s_to_dot_U_z_s_U_z[:, :H])
+        # s, dot_s side by side
+        product(s_to_dot_s, dot_U_r_to_U_r, dot_U_r_s)
+        # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        product(s_to_dot_s[:, :H], U_z_T, U_r_s_to_dot_U_z_s_U_z[:, 2 * H:3 * H])
+        # s, dot_s side by side
+        product(s_to_dot_s, dot_U_z_to_U_z, dot_U_z_s)
+        jvp_step3(t)
+        # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(r_s_to_dot_r_s[:, :H], U_n_T, U_n_r_s_to_dot_U_n_r_s_U_n[:, :H])
+        # r_s, dot_r_s side by side
+        product(r_s_to_dot_r_s, dot_U_n_to_U_n, dot_U_n_r_s)
+        jvp_step4(t)
+
+    last = {"h": h_rows[T].copy(), "x_last": x_last_rows[T % 2].copy()}
+    dot_last = {"h": dot_h_rows[T].copy(), "x_last": dot_x_last_rows[T % 2].copy()}
+    return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+
+def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_inputs=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂inputs and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = along("dot_inputs", dot_inputs, INPUTS, size, dtype, ("T", "B"))
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    m = np.ascontiguousarray(inputs["m"])
+    delta = np.ascontiguousarray(inputs["delta"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    dot_m = np.ascontiguousarray(dot_inputs["m"])
+    dot_delta = np.ascontiguousarray(dot_inputs["delta"])
+    w_x = np.ascontiguousarray(params["w_x"])
+    b_x = np.ascontiguousarray(params["b_x"])
+    W_d = np.ascontiguousarray(params["W_d"])
+    b_d = np.ascontiguousarray(params["b_d"])
+    x_mean = np.ascontiguousarray(params["x_mean"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    U_r = np.ascontiguousarray(params["U_r"])
+    V_r = np.ascontiguousarray(params["V_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    V_z = np.ascontiguousarray(params["V_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    U_n = np.ascontiguousarray(params["U_n"])
+    V_n = np.ascontiguousarray(params["V_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    dot_w_x = np.ascontiguousarray(dot_params["w_x"])
+    dot_b_x = np.ascontiguousarray(dot_params["b_x"])
+    dot_W_d = np.ascontiguousarray(dot_params["W_d"])
+    dot_b_d = np.ascontiguousarray(dot_params["b_d"])
+    dot_x_mean = np.ascontiguousarray(dot_params["x_mean"])
+    dot_W_r = np.ascontiguousarray(dot_params["W_r"])
+    dot_U_r = np.ascontiguousarray(dot_params["U_r"])
+    dot_V_r = np.ascontiguousarray(dot_params["V_r"])
+    dot_b_r = np.ascontiguousarray(dot_params["b_r"])
+    dot_W_z = np.ascontiguousarray(dot_params["W_z"])
+    dot_U_z = np.ascontiguousarray(dot_params["U_z"])
+    dot_V_z = np.ascontiguousarray(dot_params["V_z"])
+    dot_b_z = np.ascontiguousarray(dot_params["b_z"])
+    dot_W_n = np.ascontiguousarray(dot_params["W_n"])
+    dot_U_n = np.ascontiguousarray(dot_params["U_n"])
+    dot_V_n = np.ascontiguousarray(dot_params["V_n"])
+    dot_b_n = np.ascontiguousarray(dot_params["b_n"])
+    W_d_to_dot_W_d = np.ascontiguousarray(np.concatenate((W_d.T, dot_W_d.T), axis=1))
+    V_r_to_dot_V_n = np.ascontiguousarray(np.concatenate((
+        V_r.T,
+        dot_V_r.T,
+        V_z.T,
+        dot_V_z.T,
+        V_n.T,
+        dot_V_n.T,
+    ), axis=1))
+    V_r_to_V_n = np.ascontiguousarray(np.concatenate((V_r.T, V_z.T, V_n.T), axis=1))
+    W_r_T = np.ascontiguousarray(W_r.T)
+    dot_W_r_to_W_r = np.ascontiguousarray(np.concatenate((dot_W_r.T, W_r.T)))
+    W_z_T = np.ascontiguousarray(W_z.T)
+    dot_W_z_to_W_z = np.ascontiguousarray(np.concatenate((dot_W_z.T, W_z.T)))
+    W_n_T = np.ascontiguousarray(W_n.T)
+    dot_W_n_to_W_n = np.ascontiguousarray(np.concatenate((dot_W_n.T, W_n.T)))
+    U_r_T = np.ascontiguousarray(U_r.T)
+    dot_U_r_to_U_r = np.ascontiguousarray(np.concatenate((dot_U_r.T, U_r.T)))
+    U_z_T = np.ascontiguousarray(U_z.T)
+    dot_U_z_to_U_z = np.ascontiguousarray(np.concatenate((dot_U_z.T, U_z.T)))
+    U_n_T = np.ascontiguousarray(U_n.T)
+    dot_U_n_to_U_n = np.ascontiguousarray(np.concatenate((dot_U_n.T, U_n.T)))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    x_last_rows = scratch("x_last_rows", (T + 1, B, I), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    dot_x_last_rows = scratch("dot_x_last_rows", (T + 1, B, I), dtype)
+    gamma_x_relu = scratch("gamma_x_relu", (T, B, I), dtype)
+    dot_gamma_x_relu = scratch("dot_gamma_x_relu", (T, B, I), dtype)
+    gamma_x = scratch("gamma_x", (T, B, I), dtype)
+    dot_gamma_x = scratch("dot_gamma_x", (T, B, I), dtype)
+    W_d_delta_to_dot_W_d_delta_W_d = scratch("W_d_delta_to_dot_W_d_delta_W_d", (T, B, 2 * H), dtype)
+    dot_W_d_delta_delta = scratch("dot_W_d_delta_delta", (T, B, H), dtype)
+    gamma_h_relu = scratch("gamma_h_relu", (T, B, H), dtype)
+    dot_gamma_h_relu = scratch("dot_gamma_h_relu", (T, B, H), dtype)
+    gamma_h = scratch("gamma_h", (T, B, H), dtype)
+    dot_gamma_h = scratch("dot_gamma_h", (T, B, H), dtype)
+    V_r_m_to_dot_V_n_m_V_n = scratch("V_r_m_to_dot_V_n_m_V_n", (T, B, 6 * H), dtype)
+    dot_V_r_m_m_to_dot_V_n_m_m = scratch("dot_V_r_m_m_to_dot_V_n_m_m", (T, B, 3 * H), dtype)
+    dot_V_r_m = scratch("dot_V_r_m", (T, B, H), dtype)
+    dot_V_z_m = scratch("dot_V_z_m", (T, B, H), dtype)
+    dot_V_n_m = scratch("dot_V_n_m", (T, B, H), dtype)
+    x_hat_to_dot_x_hat = scratch("x_hat_to_dot_x_hat", (T, B, 2 * I), dtype)
+    s_to_dot_s = scratch("s_to_dot_s", (T, B, 2 * H), dtype)
+    W_r_x_hat_to_dot_W_n_x_hat_W_n = scratch("W_r_x_hat_to_dot_W_n_x_hat_W_n", (B, 6 * H), dtype)
+    dot_W_r_x_hat = scratch("dot_W_r_x_hat", (B, H), dtype)
+    U_r_s_to_dot_U_z_s_U_z = scratch("U_r_s_to_dot_U_z_s_U_z", (B, 4 * H), dtype)
+    dot_U_r_s = scratch("dot_U_r_s", (B, H), dtype)
+    dot_r_pre = scratch("dot_r_pre", (T, B, H), dtype)
+    r = scratch("r", (T, B, H), dtype)
+    dot_r = scratch("dot_r", (T, B, H), dtype)
+    dot_W_z_x_hat = scratch("dot_W_z_x_hat", (B, H), dtype)
+    dot_U_z_s = scratch("dot_U_z_s", (B, H), dtype)
+    dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    dot_z = scratch("dot_z", (T, B, H), dtype)
+    dot_W_n_x_hat = scratch("dot_W_n_x_hat", (B, H), dtype)
+    r_s_to_dot_r_s = scratch("r_s_to_dot_r_s", (T, B, 2 * H), dtype)
+    U_n_r_s_to_dot_U_n_r_s_U_n = scratch("U_n_r_s_to_dot_U_n_r_s_U_n", (B, 2 * H), dtype)
+    dot_U_n_r_s = scratch("dot_U_n_r_s", (B, H), dtype)
+    dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
+    n = scratch("n", (T, B, H), dtype)
+    dot_n = scratch("dot_n", (T, B, H), dtype)
+    h_rows[0] = state["h"]
+    x_last_rows[0] = state["x_last"]
+    dot_h_rows[0] = dot_state["h"]
+    dot_x_last_rows[0] = dot_state["x_last"]
+    hvp_forward_before = kernel(
+        "hvp_forward_before", w_x, delta, b_x, dot_w_x, dot_delta, dot_b_x, gamma_x_relu, dot_gamma_x_relu,
+        gamma_x, dot_gamma_x,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", W_d_delta_to_dot_W_d_delta_W_d, dot_W_d_delta_delta, b_d, dot_b_d,
+        V_r_m_to_dot_V_n_m_V_n, dot_V_r_m_m_to_dot_V_n_m_m, gamma_h_relu, dot_gamma_h_relu, gamma_h,
+        dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", m, x, gamma_x, x_last_rows, x_mean, dot_m, dot_x, dot_gamma_x, dot_x_last_rows,
+        dot_x_mean, x_hat_to_dot_x_hat,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", gamma_h, h_rows, dot_gamma_h, dot_h_rows, s_to_dot_s,
+    )
+    hvp_forward_step3 = kernel(
+        "hvp_forward_step3", W_r_x_hat_to_dot_W_n_x_hat_W_n, U_r_s_to_dot_U_z_s_U_z, V_r_m_to_dot_V_n_m_V_n,
+        b_r, dot_W_r_x_hat, dot_U_r_s, dot_V_r_m, dot_b_r, b_z, dot_W_z_x_hat, dot_U_z_s, dot_V_z_m,
+        dot_b_z, s_to_dot_s, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s_to_dot_r_s,
+    )
+    hvp_forward_step4 = kernel(
+        "hvp_forward_step4", W_r_x_hat_to_dot_W_n_x_hat_W_n, U_n_r_s_to_dot_U_n_r_s_U_n,
+        V_r_m_to_dot_V_n_m_V_n, b_n, dot_W_n_x_hat, dot_U_n_r_s, dot_V_n_m, dot_b_n, z, s_to_dot_s, dot_z,
+        dot_n_pre, n, dot_n, h_rows, dot_h_rows,
+    )
+
+    # W_d_delta, dot_W_d_delta_W_d side by side
+    product(delta.reshape(-1, I), W_d_to_dot_W_d, W_d_delta_to_dot_W_d_delta_W_d.reshape(-1, 2 * H))
+    # gamma_h = exp(-relu(W_d @ delta + b_d))
+    product(dot_delta.reshape(-1, I), W_d.T, dot_W_d_delta_delta.reshape(-1, H))
+    # V_r_m, dot_V_r_m_V_r, V_z_m, dot_V_z_m_V_z, V_n_m, dot_V_n_m_V_n side by side
+    product(m.reshape(-1, I), V_r_to_dot_V_n, V_r_m_to_dot_V_n_m_V_n.reshape(-1, 6 * H))
+    # dot_V_r_m_m, dot_V_z_m_m, dot_V_n_m_m side by side
+    product(dot_m.reshape(-1, I), V_r_to_V_n, dot_V_r_m_m_to_dot_V_n_m_m.reshape(-1, 3 * H))
+    hvp_forward_before()
+    hvp_forward_before2()
+
+    for t in range(T):
+        hvp_forward_step(t)
+        # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        product(x_hat_to_dot_x_hat[t][:, :I], W_r_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, :H])
+        # x_hat, dot_x_hat side by side
+        product(x_hat_to_dot_x_hat[t], dot_W_r_to_W_r, dot_W_r_x_hat)
+        # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        product(x_hat_to_dot_x_hat[t][:, :I], W_z_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, 2 * H:3 * H])
+        # x_hat, dot_x_hat side by side
+        product(x_hat_to_dot_x_hat[t], dot_W_z_to_W_z, dot_W_z_x_hat)
+        # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(x_hat_to_dot_x_hat[t][:, :I], W_n_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, 4 * H:5 * H])
+        # x_hat, dot_x_hat side by side
+        product(x_hat_to_dot_x_hat[t], dot_W_n_to_W_n, dot_W_n_x_hat)
+        hvp_forward_step2(t)
+        # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        product(s_to_dot_s[t][:, :H], U_r_T, U_r_s_to_dot_U_z_s_U_z[:, :H])
+        # s, dot_s side by side
+        product(s_to_dot_s[t], dot_U_r_to_U_r, dot_U_r_s)
+        # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        product(s_to_dot_s[t][:, :H], U_z_T, U_r_s_to_dot_U_z_s_U_z[:, 2 * H:3 * H])
+        # s, dot_s side by side
+        product(s_to_dot_s[t], dot_U_z_to_U_z, dot_U_z_s)
+        hvp_forward_step3(t)
+        # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(r_s_to_dot_r_s[t][:, :H], U_n_T, U_n_r_s_to_dot_U_n_r_s_U_n[:, :H])
+        # r_s, dot_r_s side by side
+        product(r_s_to_dot_r_s[t], dot_U_n_to_U_n, dot_U_n_r_s)
+        hvp_forward_step4(t)
+    dy = np.ascontiguousarray(cotangents["h"])
+    U_n_to_dot_U_n = np.concatenate((U_n, dot_U_n))
+    U_r_to_dot_U_z = np.concatenate((U_r, dot_U_r, U_z, dot_U_z))
+    W_r_to_dot_W_n = np.concatenate((
+        W_r,
+        dot_W_r,
+        W_z,
+        dot_W_z,
+        W_n,
+        dot_W_n,
+    ))
+    V_r_to_dot_V_n2 = np.concatenate((
+        V_r,
+        dot_V_r,
+        V_z,
+        dot_V_z,
+        V_n,
+        dot_V_n,
+    ))
+    W_d_to_dot_W_d2 = np.concatenate((W_d, dot_W_d))
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_x_last_prev_rows = scratch("d_x_last_prev_rows", (T + 1, B, I), dtype)
+    d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    d_dot_x_last_prev_rows = scratch("d_dot_x_last_prev_rows", (T + 1, B, I), dtype)
+    d_dot_h = scratch("d_dot_h", (B, H), dtype)
+    d_r_pre_to_d_dot_n_pre = scratch("d_r_pre_to_d_dot_n_pre", (T, B, 6 * H), dtype)
+    parts3 = scratch("parts3", (B, 2 * H), dtype)
+    d_r_s = scratch("d_r_s", (B, H), dtype)
+    parts4 = scratch("parts4", (B, 2 * H), dtype)
+    parts5 = scratch("parts5", (B, 2 * H), dtype)
+    d_dot_s = scratch("d_dot_s", (T, B, H), dtype)
+    d_s_U_r_s = scratch("d_s_U_r_s", (B, H), dtype)
+    d_s = scratch("d_s", (T, B, H), dtype)
+    parts6 = scratch("parts6", (B, 2 * I), dtype)
+    parts7 = scratch("parts7", (B, 2 * I), dtype)
+    parts8 = scratch("parts8", (B, 2 * I), dtype)
+    d_dot_x_hat = scratch("d_dot_x_hat", (T, B, I), dtype)
+    d_x_hat = scratch("d_x_hat", (T, B, I), dtype)
+    parts = scratch("parts", (T, B, 2 * H), dtype)
+    d_dot_gamma_x_pre = scratch("d_dot_gamma_x_pre", (T, B, I), dtype)
+    d_gamma_x_pre = scratch("d_gamma_x_pre", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_m_V_r_m = scratch("d_m_V_r_m", (T, B, I), dtype)
+    d_m = np.empty((T, B, I), dtype)
+    d_delta_W_d_delta = scratch("d_delta_W_d_delta", (T, B, I), dtype)
+    d_delta = np.empty((T, B, I), dtype)
+    d_w_x_gamma_x_pre = scratch("d_w_x_gamma_x_pre", (I,), dtype)
+    d_w_x_dot_gamma_x_pre = scratch("d_w_x_dot_gamma_x_pre", (I,), dtype)
+    d_b_x = np.empty((I,), dtype)
+    d_W_d_W_d_delta = scratch("d_W_d_W_d_delta", (H, I), dtype)
+    d_W_d_dot_W_d_delta_delta = scratch("d_W_d_dot_W_d_delta_delta", (H, I), dtype)
+    d_b_d = np.empty((H,), dtype)
+    d_x_hat_by_x_mean = scratch("d_x_hat_by_x_mean", (T, B, I), dtype)
+    d_x_mean_x_hat = scratch("d_x_mean_x_hat", (I,), dtype)
+    d_dot_x_hat_by_x_mean = scratch("d_dot_x_hat_by_x_mean", (T, B, I), dtype)
+    d_x_mean_dot_x_hat = scratch("d_x_mean_dot_x_hat", (I,), dtype)
+    d_W_r_W_r_x_hat = scratch("d_W_r_W_r_x_hat", (H, I), dtype)
+    d_W_r_dot_W_r_x_hat_x_hat = scratch("d_W_r_dot_W_r_x_hat_x_hat", (H, I), dtype)
+    d_U_r_U_r_s = scratch("d_U_r_U_r_s", (H, H), dtype)
+    d_U_r_dot_U_r_s_s = scratch("d_U_r_dot_U_r_s_s", (H, H), dtype)
+    d_V_r_V_r_m = scratch("d_V_r_V_r_m", (H, I), dtype)
+    d_V_r_dot_V_r_m_m = scratch("d_V_r_dot_V_r_m_m", (H, I), dtype)
+    d_b_r = np.empty((H,), dtype)
+    d_W_z_W_z_x_hat = scratch("d_W_z_W_z_x_hat", (H, I), dtype)
+    d_W_z_dot_W_z_x_hat_x_hat = scratch("d_W_z_dot_W_z_x_hat_x_hat", (H, I), dtype)
+    d_U_z_U_z_s = scratch("d_U_z_U_z_s", (H, H), dtype)
+    d_U_z_dot_U_z_s_s = scratch("d_U_z_dot_U_z_s_s", (H, H), dtype)
+    d_V_z_V_z_m = scratch("d_V_z_V_z_m", (H, I), dtype)
+    d_V_z_dot_V_z_m_m = scratch("d_V_z_dot_V_z_m_m", (H, I), dtype)
+    d_b_z = np.empty((H,), dtype)
+    d_W_n_W_n_x_hat = scratch("d_W_n_W_n_x_hat", (H, I), dtype)
+    d_W_n_dot_W_n_x_hat_x_hat = scratch("d_W_n_dot_W_n_x_hat_x_hat", (H, I), dtype)
+    d_U_n_U_n_r_s = scratch("d_U_n_U_n_r_s", (H, H), dtype)
+    d_U_n_dot_U_n_r_s_r_s = scratch("d_U_n_dot_U_n_r_s_r_s", (H, H), dtype)
+    d_V_n_V_n_m = scratch("d_V_n_V_n_m", (H, I), dtype)
+    d_V_n_dot_V_n_m_m = scratch("d_V_n_dot_V_n_m_m", (H, I), dtype)
+    d_b_n = np.empty((H,), dtype)
+    d_w_x = np.empty((I,), dtype)
+    d_W_d = np.empty((H, I), dtype)
+    d_x_mean = np.empty((I,), dtype)
+    d_W_r = np.empty((H, I), dtype)
+    d_U_r = np.empty((H, H), dtype)
+    d_V_r = np.empty((H, I), dtype)
+    d_W_z = np.empty((H, I), dtype)
+    d_U_z = np.empty((H, H), dtype)
+    d_V_z = np.empty((H, I), dtype)
+    d_W_n = np.empty((H, I), dtype)
+    d_U_n = np.empty((H, H), dtype)
+    d_V_n = np.empty((H, I), dtype)
+    d_h_prev_rows[T % 2] = 0
+    d_x_last_prev_rows[T] = 0
+    d_dot_h_prev_rows[T % 2] = dstate["h"]
+    d_dot_x_last_prev_rows[T] = dstate["x_last"]
+    hvp_backward_step = kernel(
+        "hvp_backward_step", dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, s_to_dot_s,
+        dot_z_pre, dot_n, d_dot_h, d_r_pre_to_d_dot_n_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", parts3, s_to_dot_s, dot_r_pre, r, d_r_s, d_r_pre_to_d_dot_n_pre,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", parts4, parts5, parts3, r, d_dot_h, z, d_s_U_r_s, d_r_s, dot_r, d_h_prev_rows,
+        dot_z, gamma_h, dot_gamma_h, d_dot_s, d_s, d_dot_h_prev_rows,
+    )
+    hvp_backward_step4 = kernel(
+        "hvp_backward_step4", parts6, parts7, parts8, d_x_hat, m, gamma_x, dot_m, dot_gamma_x,
+        d_x_last_prev_rows, d_dot_x_last_prev_rows, d_dot_x_hat,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_dot_s, h_rows, dot_gamma_h_relu, d_s, dot_h_rows, gamma_h, gamma_h_relu,
+        parts,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", d_dot_x_hat, m, x_last_rows, x_mean, dot_gamma_x_relu, d_x_hat, dot_m,
+        dot_x_last_rows, dot_x_mean, gamma_x, gamma_x_relu, d_x_last_prev_rows, d_dot_x_last_prev_rows, x,
+        dot_x, dot_gamma_x, d_m_V_r_m, w_x, dot_w_x, d_delta_W_d_delta, d_dot_gamma_x_pre, d_gamma_x_pre,
+        d_x, d_m, d_delta, d_x_hat_by_x_mean, d_dot_x_hat_by_x_mean,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", d_gamma_x_pre, delta, d_w_x_gamma_x_pre,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", d_dot_gamma_x_pre, dot_delta, d_w_x_dot_gamma_x_pre,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_w_x_gamma_x_pre, d_w_x_dot_gamma_x_pre, d_x_mean_x_hat, d_x_mean_dot_x_hat,
+        d_w_x, d_x_mean,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_W_d_W_d_delta, d_W_d_dot_W_d_delta_delta, d_W_r_W_r_x_hat,
+        d_W_r_dot_W_r_x_hat_x_hat, d_V_r_V_r_m, d_V_r_dot_V_r_m_m, d_W_z_W_z_x_hat,
+        d_W_z_dot_W_z_x_hat_x_hat, d_V_z_V_z_m, d_V_z_dot_V_z_m_m, d_W_n_W_n_x_hat,
+        d_W_n_dot_W_n_x_hat_x_hat, d_V_n_V_n_m, d_V_n_dot_V_n_m_m, d_W_d, d_W_r, d_V_r, d_W_z, d_V_z, d_W_n,
+        d_V_n,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", d_U_r_U_r_s, d_U_r_dot_U_r_s_s, d_U_z_U_z_s, d_U_z_dot_U_z_s_s,
+        d_U_n_U_n_r_s, d_U_n_dot_U_n_r_s_r_s, d_U_r, d_U_z, d_U_n,
+    )
+
+    for t in reversed(range(T)):
+        hvp_backward_step(t)
+        # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(d_r_pre_to_d_dot_n_pre[t][:, 5 * H:6 * H], U_n, parts3[:, :H])
+        # d_n_pre, d_dot_n_pre side by side
+        product(d_r_pre_to_d_dot_n_pre[t][:, 4 * H:6 * H], U_n_to_dot_U_n, d_r_s)
+        # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        product(d_r_pre_to_d_dot_n_pre[t][:, 3 * H:4 * H], U_z, parts5[:, :H])
+        # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        product(d_r_pre_to_d_dot_n_pre[t][:, 3 * H:4 * H], W_z, parts7[:, :I])
+        # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(d_r_pre_to_d_dot_n_pre[t][:, 5 * H:6 * H], W_n, parts8[:, :I])
+        hvp_backward_step2(t)
+        # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        product(d_r_pre_to_d_dot_n_pre[t][:, H:2 * H], U_r, parts4[:, :H])
+        # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre side by side
+        product(d_r_pre_to_d_dot_n_pre[t][:, :4 * H], U_r_to_dot_U_z, d_s_U_r_s)
+        # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        product(d_r_pre_to_d_dot_n_pre[t][:, H:2 * H], W_r, parts6[:, :I])
+        # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre, d_n_pre, d_dot_n_pre side by side
+        product(d_r_pre_to_d_dot_n_pre[t], W_r_to_dot_W_n, d_x_hat[t])
+        hvp_backward_step3(t)
+        hvp_backward_step4(t)
+
+    # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre, d_n_pre, d_dot_n_pre side by side
+    product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H), V_r_to_dot_V_n2, d_m_V_r_m.reshape(-1, I))
+    # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H].T,
+        x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, :I],
+        d_W_r_W_r_x_hat,
+    )
+    # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
+        x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, I:2 * I],
+        d_W_r_dot_W_r_x_hat_x_hat,
+    )
+    # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H].T,
+        s_to_dot_s.reshape(-1, 2 * H)[:, :H],
+        d_U_r_U_r_s,
+    )
+    # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
+        s_to_dot_s.reshape(-1, 2 * H)[:, H:2 * H],
+        d_U_r_dot_U_r_s_s,
+    )
+    # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H].T, m.reshape(-1, I), d_V_r_V_r_m)
+    # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
+        dot_m.reshape(-1, I),
+        d_V_r_dot_V_r_m_m,
+    )
+    # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    np.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_r)
+    # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T,
+        x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, :I],
+        d_W_z_W_z_x_hat,
+    )
+    # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+        x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, I:2 * I],
+        d_W_z_dot_W_z_x_hat_x_hat,
+    )
+    # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T,
+        s_to_dot_s.reshape(-1, 2 * H)[:, :H],
+        d_U_z_U_z_s,
+    )
+    # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+        s_to_dot_s.reshape(-1, 2 * H)[:, H:2 * H],
+        d_U_z_dot_U_z_s_s,
+    )
+    # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, m.reshape(-1, I), d_V_z_V_z_m)
+    # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+        dot_m.reshape(-1, I),
+        d_V_z_dot_V_z_m_m,
+    )
+    # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    np.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
+    # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T,
+        x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, :I],
+        d_W_n_W_n_x_hat,
+    )
+    # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+        x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, I:2 * I],
+        d_W_n_dot_W_n_x_hat_x_hat,
+    )
+    # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T,
+        r_s_to_dot_r_s.reshape(-1, 2 * H)[:, :H],
+        d_U_n_U_n_r_s,
+    )
+    # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+        r_s_to_dot_r_s.reshape(-1, 2 * H)[:, H:2 * H],
+        d_U_n_dot_U_n_r_s_r_s,
+    )
+    # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, m.reshape(-1, I), d_V_n_V_n_m)
+    # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+        dot_m.reshape(-1, I),
+        d_V_n_dot_V_n_m_m,
+    )
+    # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    np.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H], axis=0, out=d_b_n)
+    hvp_backward_after()
+    # d_gamma_h_pre, d_dot_gamma_h_pre side by side
+    product(parts.reshape(-1, 2 * H), W_d_to_dot_W_d2, d_delta_W_d_delta.reshape(-1, I))
+    # through gamma_h = exp(-relu(W_d @ delta + b_d))
+    product(parts.reshape(-1, 2 * H)[:, :H].T, delta.reshape(-1, I), d_W_d_W_d_delta)
+    # through gamma_h = exp(-relu(W_d @ delta + b_d))
+    product(parts.reshape(-1, 2 * H)[:, H:2 * H].T, dot_delta.reshape(-1, I), d_W_d_dot_W_d_delta_delta)
+    # through gamma_h = exp(-relu(W_d @ delta + b_d))
+    np.sum(parts.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_d)
+    hvp_backward_after2()
+    # through gamma_x = exp(-relu(w_x * delta + b_x))
+    hvp_backward_after_sum()
+    # through gamma_x = exp(-relu(w_x * delta + b_x))
+    hvp_backward_after_sum2()
+    # through gamma_x = exp(-relu(w_x * delta + b_x))
+    np.sum(d_gamma_x_pre.reshape(-1, I), axis=0, out=d_b_x)
+    # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+    np.sum(d_x_hat_by_x_mean.reshape(-1, I), axis=0, out=d_x_mean_x_hat)
+    # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+    np.sum(d_dot_x_hat_by_x_mean.reshape(-1, I), axis=0, out=d_x_mean_dot_x_hat)
+    hvp_backward_finish()
+    hvp_backward_finish2()
+    hvp_backward_finish3()
+
+    dot_dparams = {
+        "w_x": d_w_x,
+        "b_x": d_b_x,
+        "W_d": d_W_d,
+        "b_d": d_b_d,
+        "x_mean": d_x_mean,
+        "W_r": d_W_r,
+        "U_r": d_U_r,
+        "V_r": d_V_r,
+        "b_r": d_b_r,
+        "W_z": d_W_z,
+        "U_z": d_U_z,
+        "V_z": d_V_z,
+        "b_z": d_b_z,
+        "W_n": d_W_n,
+        "U_n": d_U_n,
+        "V_n": d_V_n,
+        "b_n": d_b_n,
+    }
+    dot_dstart = {"h": d_h_prev_rows[0].copy(), "x_last": d_x_last_prev_rows[0].copy()}
+    return dot_dparams, {"x": d_x, "m": d_m, "delta": d_delta}, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -423,21 +1295,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -557,6 +1430,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

@@ -106,6 +106,15 @@ static inline compute_t tanh(compute_t a)
 
 #define inline_point static inline __attribute__((always_inline))
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 inline_point void forward_step_point(
     const compute_t W_r_x, const compute_t U_r_h, const compute_t b_r, const compute_t W_z_x,
     const compute_t U_z_h, const compute_t b_z, const compute_t h_prev, compute_t& r, compute_t& z,
@@ -292,5 +301,762 @@ extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* a
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+inline_point void infer_step_point(
+    const compute_t W_r_x, const compute_t U_r_h, const compute_t b_r, const compute_t W_z_x,
+    const compute_t U_z_h, const compute_t b_z, const compute_t h_prev, compute_t& z, compute_t& r_h)
+{
+    // r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    const compute_t r_pre = W_r_x + U_r_h + b_r;
+    const compute_t r = sigmoid(r_pre);
+    // z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    const compute_t z_pre = W_z_x + U_z_h + b_z;
+    z = sigmoid(z_pre);
+    // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    r_h = h_prev * r;
+}
+
+extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_r_x_to_W_n_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_r_h_to_U_z_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ r_h_at = static_cast<storage_t*>(at[6]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t z, r_h;
+        infer_step_point(
+            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(U_r_h_to_U_z_h_at[iB * (2 * H) + iH]),
+            compute_t(b_r_at[iH]),
+            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_r_h_to_U_z_h_at[iB * (2 * H) + H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            z, r_h);
+        z_at[iB * H + iH] = storage_t(z);
+        r_h_at[iB * H + iH] = storage_t(r_h);
+    }
+}
+
+inline_point void infer_step2_point(
+    const compute_t W_n_x, const compute_t U_n_r_h, const compute_t b_n, const compute_t z,
+    const compute_t h_prev, compute_t& h)
+{
+    // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    const compute_t n_pre = W_n_x + U_n_r_h + b_n;
+    const compute_t n_ = tanh(n_pre);
+    // h = z * h[t-1] + (1 - z) * n
+    h = z * h_prev + (1 - z) * n_;
+}
+
+extern "C" void infer_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_r_x_to_W_n_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_n_r_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        infer_step2_point(
+            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(U_n_r_h_at[iB * H + iH]),
+            compute_t(b_n_at[iH]),
+            compute_t(z_at[iB * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+inline_point void step_step_point(
+    const compute_t W_r_x, const compute_t U_r_h, const compute_t b_r, const compute_t W_z_x,
+    const compute_t U_z_h, const compute_t b_z, const compute_t h_prev, compute_t& z, compute_t& r_h)
+{
+    // r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    const compute_t r_pre = W_r_x + U_r_h + b_r;
+    const compute_t r = sigmoid(r_pre);
+    // z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    const compute_t z_pre = W_z_x + U_z_h + b_z;
+    z = sigmoid(z_pre);
+    // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    r_h = h_prev * r;
+}
+
+extern "C" void step_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_r_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_r_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_z_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ U_z_h_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ r_h_at = static_cast<storage_t*>(at[8]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t z, r_h;
+        step_step_point(
+            compute_t(W_r_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_r_h_at[iB * H + iH]),
+            compute_t(b_r_at[iH]),
+            compute_t(W_z_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_z_h_at[iB * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            z, r_h);
+        z_at[iB * H + iH] = storage_t(z);
+        r_h_at[iB * H + iH] = storage_t(r_h);
+    }
+}
+
+inline_point void step_step2_point(
+    const compute_t W_n_x, const compute_t U_n_r_h, const compute_t b_n, const compute_t z,
+    const compute_t h_prev, compute_t& h)
+{
+    // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    const compute_t n_pre = W_n_x + U_n_r_h + b_n;
+    const compute_t n_ = tanh(n_pre);
+    // h = z * h[t-1] + (1 - z) * n
+    h = z * h_prev + (1 - z) * n_;
+}
+
+extern "C" void step_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_n_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_n_r_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        step_step2_point(
+            compute_t(W_n_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_n_r_h_at[iB * H + iH]),
+            compute_t(b_n_at[iH]),
+            compute_t(z_at[iB * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+inline_point void jvp_before_point(
+    const compute_t dot_W_r_x_W_r, const compute_t dot_W_r_x_x, const compute_t dot_W_z_x_W_z,
+    const compute_t dot_W_z_x_x, const compute_t dot_W_n_x_W_n, const compute_t dot_W_n_x_x,
+    compute_t& dot_W_r_x, compute_t& dot_W_z_x, compute_t& dot_W_n_x)
+{
+    // r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    dot_W_r_x = dot_W_r_x_W_r + dot_W_r_x_x;
+    // z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    dot_W_z_x = dot_W_z_x_W_z + dot_W_z_x_x;
+    // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    dot_W_n_x = dot_W_n_x_W_n + dot_W_n_x_x;
+}
+
+extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_r_x_x_to_dot_W_n_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_W_n_x_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
+        jvp_before_point(
+            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            dot_W_r_x, dot_W_z_x, dot_W_n_x);
+        dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
+        dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
+        dot_W_n_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_n_x);
+    }
+}
+
+inline_point void jvp_step_point(
+    const compute_t dot_U_r_h_U_r, const compute_t dot_U_r_h_h_prev, const compute_t W_r_x,
+    const compute_t U_r_h, const compute_t b_r, const compute_t dot_W_r_x, const compute_t dot_b_r,
+    const compute_t dot_U_z_h_U_z, const compute_t dot_U_z_h_h_prev, const compute_t W_z_x,
+    const compute_t U_z_h, const compute_t b_z, const compute_t dot_W_z_x, const compute_t dot_b_z,
+    const compute_t h_prev, const compute_t dot_h_prev, compute_t& z, compute_t& dot_z, compute_t& r_h,
+    compute_t& dot_r_h)
+{
+    // r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    const compute_t dot_U_r_h = dot_U_r_h_U_r + dot_U_r_h_h_prev;
+    const compute_t r_pre = W_r_x + U_r_h + b_r;
+    const compute_t dot_r_pre = dot_W_r_x + dot_b_r + dot_U_r_h;
+    const compute_t r = sigmoid(r_pre);
+    const compute_t dot_r = dot_r_pre * r * (1 - r);
+    // z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    const compute_t dot_U_z_h = dot_U_z_h_U_z + dot_U_z_h_h_prev;
+    const compute_t z_pre = W_z_x + U_z_h + b_z;
+    const compute_t dot_z_pre = dot_W_z_x + dot_b_z + dot_U_z_h;
+    z = sigmoid(z_pre);
+    dot_z = dot_z_pre * z * (1 - z);
+    // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    r_h = h_prev * r;
+    dot_r_h = h_prev * dot_r + dot_h_prev * r;
+}
+
+extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ U_r_h_to_dot_U_z_h_U_z_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ r_h_to_dot_r_h_at = static_cast<storage_t*>(at[13]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t z, dot_z, r_h, dot_r_h;
+        jvp_step_point(
+            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + H + iH]),
+            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + iH]),
+            compute_t(b_r_at[iH]),
+            compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_r_at[iH]),
+            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_z_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            z, dot_z, r_h, dot_r_h);
+        z_at[iB * H + iH] = storage_t(z);
+        dot_z_at[iB * H + iH] = storage_t(dot_z);
+        r_h_to_dot_r_h_at[iB * (2 * H) + iH] = storage_t(r_h);
+        r_h_to_dot_r_h_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
+    }
+}
+
+inline_point void jvp_step2_point(
+    const compute_t W_n_x, const compute_t U_n_r_h, const compute_t b_n, const compute_t dot_W_n_x,
+    const compute_t dot_U_n_r_h, const compute_t dot_b_n, const compute_t z, const compute_t h_prev,
+    const compute_t dot_z, const compute_t dot_h_prev, compute_t& h, compute_t& dot_h)
+{
+    // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    const compute_t n_pre = W_n_x + U_n_r_h + b_n;
+    const compute_t dot_n_pre = dot_W_n_x + dot_U_n_r_h + dot_b_n;
+    const compute_t n_ = tanh(n_pre);
+    const compute_t dot_n = dot_n_pre * (1 - square(n_));
+    // h = z * h[t-1] + (1 - z) * n
+    const compute_t s1 = 1 - z;
+    h = z * h_prev + n_ * s1;
+    dot_h = z * dot_h_prev + (h_prev - n_) * dot_z + dot_n * s1;
+}
+
+extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_n_r_h_to_dot_U_n_r_h_U_n_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_W_n_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_U_n_r_h_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_n_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[9]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h, dot_h;
+        jvp_step2_point(
+            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(U_n_r_h_to_dot_U_n_r_h_U_n_at[iB * (2 * H) + iH]),
+            compute_t(b_n_at[iH]),
+            compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_U_n_r_h_at[iB * H + iH]),
+            compute_t(dot_b_n_at[iH]),
+            compute_t(z_at[iB * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[iB * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            h, dot_h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+inline_point void hvp_forward_before_point(
+    const compute_t dot_W_r_x_W_r, const compute_t dot_W_r_x_x, const compute_t dot_W_z_x_W_z,
+    const compute_t dot_W_z_x_x, const compute_t dot_W_n_x_W_n, const compute_t dot_W_n_x_x,
+    compute_t& dot_W_r_x, compute_t& dot_W_z_x, compute_t& dot_W_n_x)
+{
+    // r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    dot_W_r_x = dot_W_r_x_W_r + dot_W_r_x_x;
+    // z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    dot_W_z_x = dot_W_z_x_W_z + dot_W_z_x_x;
+    // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    dot_W_n_x = dot_W_n_x_W_n + dot_W_n_x_x;
+}
+
+extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_r_x_x_to_dot_W_n_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_W_n_x_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
+        hvp_forward_before_point(
+            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            dot_W_r_x, dot_W_z_x, dot_W_n_x);
+        dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
+        dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
+        dot_W_n_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_n_x);
+    }
+}
+
+inline_point void hvp_forward_step_point(
+    const compute_t dot_U_r_h_U_r, const compute_t dot_U_r_h_h_prev, const compute_t W_r_x,
+    const compute_t U_r_h, const compute_t b_r, const compute_t dot_W_r_x, const compute_t dot_b_r,
+    const compute_t dot_U_z_h_U_z, const compute_t dot_U_z_h_h_prev, const compute_t W_z_x,
+    const compute_t U_z_h, const compute_t b_z, const compute_t dot_W_z_x, const compute_t dot_b_z,
+    const compute_t h_prev, const compute_t dot_h_prev, compute_t& dot_r_pre, compute_t& r,
+    compute_t& dot_r, compute_t& dot_z_pre, compute_t& z, compute_t& dot_z, compute_t& r_h,
+    compute_t& dot_r_h)
+{
+    // r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    const compute_t dot_U_r_h = dot_U_r_h_U_r + dot_U_r_h_h_prev;
+    const compute_t r_pre = W_r_x + U_r_h + b_r;
+    dot_r_pre = dot_W_r_x + dot_b_r + dot_U_r_h;
+    r = sigmoid(r_pre);
+    dot_r = dot_r_pre * r * (1 - r);
+    // z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    const compute_t dot_U_z_h = dot_U_z_h_U_z + dot_U_z_h_h_prev;
+    const compute_t z_pre = W_z_x + U_z_h + b_z;
+    dot_z_pre = dot_W_z_x + dot_b_z + dot_U_z_h;
+    z = sigmoid(z_pre);
+    dot_z = dot_z_pre * z * (1 - z);
+    // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    r_h = h_prev * r;
+    dot_r_h = h_prev * dot_r + dot_h_prev * r;
+}
+
+extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ U_r_h_to_dot_U_z_h_U_z_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ r_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ r_h_to_dot_r_h_at = static_cast<storage_t*>(at[17]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h;
+        hvp_forward_step_point(
+            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + H + iH]),
+            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + iH]),
+            compute_t(b_r_at[iH]),
+            compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_r_at[iH]),
+            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_z_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h);
+        dot_r_pre_at[(t * B + iB) * H + iH] = storage_t(dot_r_pre);
+        r_at[(t * B + iB) * H + iH] = storage_t(r);
+        dot_r_at[(t * B + iB) * H + iH] = storage_t(dot_r);
+        dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
+        z_at[(t * B + iB) * H + iH] = storage_t(z);
+        dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
+        r_h_to_dot_r_h_at[(t * B + iB) * (2 * H) + iH] = storage_t(r_h);
+        r_h_to_dot_r_h_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_r_h);
+    }
+}
+
+inline_point void hvp_forward_step2_point(
+    const compute_t W_n_x, const compute_t U_n_r_h, const compute_t b_n, const compute_t dot_W_n_x,
+    const compute_t dot_U_n_r_h, const compute_t dot_b_n, const compute_t z, const compute_t h_prev,
+    const compute_t dot_z, const compute_t dot_h_prev, compute_t& dot_n_pre, compute_t& n_,
+    compute_t& dot_n, compute_t& h, compute_t& dot_h)
+{
+    // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    const compute_t n_pre = W_n_x + U_n_r_h + b_n;
+    dot_n_pre = dot_W_n_x + dot_U_n_r_h + dot_b_n;
+    n_ = tanh(n_pre);
+    dot_n = dot_n_pre * (1 - square(n_));
+    // h = z * h[t-1] + (1 - z) * n
+    const compute_t s1 = 1 - z;
+    h = z * h_prev + n_ * s1;
+    dot_h = z * dot_h_prev + (h_prev - n_) * dot_z + dot_n * s1;
+}
+
+extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_n_r_h_to_dot_U_n_r_h_U_n_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_W_n_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_U_n_r_h_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_n_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[12]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_n_pre, n_, dot_n, h, dot_h;
+        hvp_forward_step2_point(
+            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(U_n_r_h_to_dot_U_n_r_h_U_n_at[iB * (2 * H) + iH]),
+            compute_t(b_n_at[iH]),
+            compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_U_n_r_h_at[iB * H + iH]),
+            compute_t(dot_b_n_at[iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            dot_n_pre, n_, dot_n, h, dot_h);
+        dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
+        n_at[(t * B + iB) * H + iH] = storage_t(n_);
+        dot_n_at[(t * B + iB) * H + iH] = storage_t(dot_n);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_h_next, const compute_t z, const compute_t dot_n_pre,
+    const compute_t n_, const compute_t d_h_next, const compute_t dot_z, const compute_t h_prev,
+    const compute_t dot_z_pre, const compute_t dot_h_prev, const compute_t dot_n, compute_t& d_dot_h,
+    compute_t& d_dot_n_pre, compute_t& d_n_pre, compute_t& d_dot_z_pre, compute_t& d_z_pre)
+{
+    // through h = z * h[t-1] + (1 - z) * n
+    d_dot_h = dy + d_dot_h_next;
+    // through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    const compute_t s1 = 1 - z;
+    const compute_t d_dot_n = d_dot_h * s1;
+    const compute_t d_n = d_h_next * s1 - 2 * dot_n_pre * n_ * d_dot_n - dot_z * d_dot_h;
+    const compute_t s2 = 1 - square(n_);
+    d_dot_n_pre = d_dot_n * s2;
+    d_n_pre = d_n * s2;
+    // through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    const compute_t s3 = h_prev - n_;
+    const compute_t d_dot_z = d_dot_h * s3;
+    const compute_t d_z = (dot_z_pre * s1 - z * dot_z_pre) * d_dot_z + d_h_next * s3 + (dot_h_prev - dot_n) * d_dot_h;
+    const compute_t s4 = z * s1;
+    d_dot_z_pre = d_dot_z * s4;
+    d_z_pre = d_z * s4;
+}
+
+extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_r_pre_to_d_dot_n_pre_at = static_cast<storage_t*>(at[12]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_h, d_dot_n_pre, d_n_pre, d_dot_z_pre, d_z_pre;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_n_pre_at[(t * B + iB) * H + iH]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_n_at[(t * B + iB) * H + iH]),
+            d_dot_h, d_dot_n_pre, d_n_pre, d_dot_z_pre, d_z_pre);
+        d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
+        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_n_pre);
+        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_n_pre);
+        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
+        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_z_pre);
+    }
+}
+
+inline_point void hvp_backward_step2_point(
+    const compute_t d_dot_r_h, const compute_t h_prev, const compute_t dot_r_pre, const compute_t r,
+    const compute_t d_r_h, const compute_t dot_h_prev, compute_t& d_dot_r_pre, compute_t& d_r_pre)
+{
+    // through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    const compute_t d_dot_r = d_dot_r_h * h_prev;
+    const compute_t s1 = 1 - r;
+    const compute_t d_r = d_dot_r_h * dot_h_prev + h_prev * d_r_h + (dot_r_pre * s1 - dot_r_pre * r) * d_dot_r;
+    const compute_t s2 = r * s1;
+    d_dot_r_pre = d_dot_r * s2;
+    d_r_pre = d_r * s2;
+}
+
+extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_r_h_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_r_pre_to_d_dot_n_pre_at = static_cast<storage_t*>(at[6]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_r_pre, d_r_pre;
+        hvp_backward_step2_point(
+            compute_t(parts2_at[iB * (2 * H) + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_r_pre_at[(t * B + iB) * H + iH]),
+            compute_t(r_at[(t * B + iB) * H + iH]),
+            compute_t(d_r_h_at[iB * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            d_dot_r_pre, d_r_pre);
+        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_r_pre);
+        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_r_pre);
+    }
+}
+
+inline_point void hvp_backward_step3_point(
+    const compute_t d_h_prev_U_r_h, const compute_t d_r_h, const compute_t r, const compute_t d_dot_r_h,
+    const compute_t dot_r, const compute_t d_h_next, const compute_t z, const compute_t d_dot_h,
+    const compute_t dot_z, const compute_t d_dot_h_prev_dot_U_r_h_h_prev,
+    const compute_t d_dot_h_prev_dot_U_z_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
+{
+    d_h_prev = d_h_prev_U_r_h + d_r_h * r + d_dot_r_h * dot_r + d_h_next * z + d_dot_h * dot_z;
+    d_dot_h_prev = r * d_dot_r_h + z * d_dot_h + d_dot_h_prev_dot_U_r_h_h_prev + d_dot_h_prev_dot_U_z_h_h_prev;
+}
+
+extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_prev_U_r_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_r_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[11]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h_prev, d_dot_h_prev;
+        hvp_backward_step3_point(
+            compute_t(d_h_prev_U_r_h_at[iB * H + iH]),
+            compute_t(d_r_h_at[iB * H + iH]),
+            compute_t(r_at[(t * B + iB) * H + iH]),
+            compute_t(parts2_at[iB * (2 * H) + iH]),
+            compute_t(dot_r_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_at[iB * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(parts4_at[iB * (2 * H) + H + iH]),
+            d_h_prev, d_dot_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+        d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
+    }
+}
+
+inline_point void hvp_backward_finish_point(
+    const compute_t d_W_r_W_r_x, const compute_t d_W_r_dot_W_r_x_x, const compute_t d_W_z_W_z_x,
+    const compute_t d_W_z_dot_W_z_x_x, const compute_t d_W_n_W_n_x, const compute_t d_W_n_dot_W_n_x_x,
+    compute_t& d_W_r, compute_t& d_W_z, compute_t& d_W_n)
+{
+    d_W_r = d_W_r_W_r_x + d_W_r_dot_W_r_x_x;
+    d_W_z = d_W_z_W_z_x + d_W_z_dot_W_z_x_x;
+    d_W_n = d_W_n_W_n_x + d_W_n_dot_W_n_x_x;
+}
+
+extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ d_W_r_W_r_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_W_r_dot_W_r_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_W_z_W_z_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_W_z_dot_W_z_x_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_W_n_W_n_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_W_n_dot_W_n_x_x_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_W_r_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_W_z_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_W_n_at = static_cast<storage_t*>(at[8]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_W_r, d_W_z, d_W_n;
+        hvp_backward_finish_point(
+            compute_t(d_W_r_W_r_x_at[iH * I + iI]),
+            compute_t(d_W_r_dot_W_r_x_x_at[iH * I + iI]),
+            compute_t(d_W_z_W_z_x_at[iH * I + iI]),
+            compute_t(d_W_z_dot_W_z_x_x_at[iH * I + iI]),
+            compute_t(d_W_n_W_n_x_at[iH * I + iI]),
+            compute_t(d_W_n_dot_W_n_x_x_at[iH * I + iI]),
+            d_W_r, d_W_z, d_W_n);
+        d_W_r_at[iH * I + iI] = storage_t(d_W_r);
+        d_W_z_at[iH * I + iI] = storage_t(d_W_z);
+        d_W_n_at[iH * I + iI] = storage_t(d_W_n);
+    }
+}
+
+inline_point void hvp_backward_finish2_point(
+    const compute_t d_U_r_U_r_h, const compute_t d_U_r_dot_U_r_h_h_prev, const compute_t d_U_z_U_z_h,
+    const compute_t d_U_z_dot_U_z_h_h_prev, const compute_t d_U_n_U_n_r_h,
+    const compute_t d_U_n_dot_U_n_r_h_r_h, compute_t& d_U_r, compute_t& d_U_z, compute_t& d_U_n)
+{
+    d_U_r = d_U_r_U_r_h + d_U_r_dot_U_r_h_h_prev;
+    d_U_z = d_U_z_U_z_h + d_U_z_dot_U_z_h_h_prev;
+    d_U_n = d_U_n_U_n_r_h + d_U_n_dot_U_n_r_h_r_h;
+}
+
+extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ d_U_r_U_r_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_U_r_dot_U_r_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_U_z_U_z_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_U_z_dot_U_z_h_h_prev_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_U_n_U_n_r_h_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_U_n_dot_U_n_r_h_r_h_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_U_r_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_U_z_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_U_n_at = static_cast<storage_t*>(at[8]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    {
+        compute_t d_U_r, d_U_z, d_U_n;
+        hvp_backward_finish2_point(
+            compute_t(d_U_r_U_r_h_at[iH * H + iH2]),
+            compute_t(d_U_r_dot_U_r_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_z_U_z_h_at[iH * H + iH2]),
+            compute_t(d_U_z_dot_U_z_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_n_U_n_r_h_at[iH * H + iH2]),
+            compute_t(d_U_n_dot_U_n_r_h_r_h_at[iH * H + iH2]),
+            d_U_r, d_U_z, d_U_n);
+        d_U_r_at[iH * H + iH2] = storage_t(d_U_r);
+        d_U_z_at[iH * H + iH2] = storage_t(d_U_z);
+        d_U_n_at[iH * H + iH2] = storage_t(d_U_n);
+    }
+}
+
+#endif  // SYMRNN_HVP
 
 }  // namespace symrnn

@@ -51,6 +51,7 @@ import numpy as np
 SOURCE = None  # the text of gru_reset_after.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -116,10 +117,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_r = np.ascontiguousarray(params["W_r"])
     U_r = np.ascontiguousarray(params["U_r"])
     b_r = np.ascontiguousarray(params["b_r"])
@@ -139,7 +142,6 @@ def forward(params, x, state=None):
     z = np.empty((T, B, H), dtype)
     n = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
-    kernel = bound(sizes, dtype)
     forward_step = kernel(
         "forward_step", W_r_x_to_W_n_x, U_r_h_to_U_n_h, b_r, b_z, b_n, b_hn, h_rows, r, z, n,
     )
@@ -167,14 +169,16 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     z = tape.z
     n = tape.n
     r = tape.r
     h_rows = tape.h_rows
     U_r_h_to_U_n_h = tape.U_r_h_to_U_n_h
     x = tape.x
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
     W_r = np.ascontiguousarray(params["W_r"])
     U_r = np.ascontiguousarray(params["U_r"])
     W_z = np.ascontiguousarray(params["W_z"])
@@ -199,7 +203,6 @@ def backward(params, tape, dy, dstate=None):
     d_U_r_to_d_U_n = np.empty((3 * H, H), dtype)
     d_b_r_to_d_b_z = np.empty((2 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
-    kernel = bound(sizes, dtype)
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, z, n, r, h_rows, U_r_h_to_U_n_h, b_hn, d_h, d_n_pre,
         d_r_pre_to_d_U_n_h,
@@ -254,6 +257,470 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    U_r = np.ascontiguousarray(params["U_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    U_n = np.ascontiguousarray(params["U_n"])
+    b_hn = np.ascontiguousarray(params["b_hn"])
+    W_r_to_W_n = np.ascontiguousarray(np.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
+    U_r_to_U_n = np.ascontiguousarray(np.concatenate((U_r.T, U_z.T, U_n.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    W_r_x_to_W_n_x = scratch("W_r_x_to_W_n_x", (T, B, 3 * H), dtype)
+    U_r_h_to_U_n_h = scratch("U_r_h_to_U_n_h", (B, 3 * H), dtype)
+    h_rows[0] = state["h"]
+    infer_step = kernel(
+        "infer_step", W_r_x_to_W_n_x, U_r_h_to_U_n_h, b_r, b_z, b_n, b_hn, h_rows,
+    )
+
+    # W_r_x, W_z_x, W_n_x side by side
+    product(x.reshape(-1, I), W_r_to_W_n, W_r_x_to_W_n_x.reshape(-1, 3 * H))
+
+    for t in range(T):
+        # U_r_h, U_z_h, U_n_h side by side
+        product(h_rows[t], U_r_to_U_n, U_r_h_to_U_n_h)
+        infer_step(t)
+
+    last = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    U_r = np.ascontiguousarray(params["U_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    U_n = np.ascontiguousarray(params["U_n"])
+    b_hn = np.ascontiguousarray(params["b_hn"])
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    W_r_x = scratch("W_r_x", (T, B, H), dtype)
+    W_z_x = scratch("W_z_x", (T, B, H), dtype)
+    W_n_x = scratch("W_n_x", (T, B, H), dtype)
+    U_r_h = scratch("U_r_h", (B, H), dtype)
+    U_z_h = scratch("U_z_h", (B, H), dtype)
+    U_n_h = scratch("U_n_h", (B, H), dtype)
+    h_rows[0] = state["h"]
+    step_step = kernel(
+        "step_step", W_r_x, U_r_h, b_r, W_z_x, U_z_h, b_z, W_n_x, b_n, U_n_h, b_hn, h_rows,
+    )
+
+    # r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    product(x.reshape(-1, I), W_r.T, W_r_x.reshape(-1, H))
+    # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    product(x.reshape(-1, I), W_z.T, W_z_x.reshape(-1, H))
+    # n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+    product(x.reshape(-1, I), W_n.T, W_n_x.reshape(-1, H))
+
+    for t in range(T):
+        # r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+        product(h_rows[t], U_r.T, U_r_h)
+        # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+        product(h_rows[t], U_z.T, U_z_h)
+        # n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+        product(h_rows[t], U_n.T, U_n_h)
+        step_step(t)
+
+    state = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy()[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    U_r = np.ascontiguousarray(params["U_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    U_n = np.ascontiguousarray(params["U_n"])
+    b_hn = np.ascontiguousarray(params["b_hn"])
+    dot_W_r = np.ascontiguousarray(dot_params["W_r"])
+    dot_U_r = np.ascontiguousarray(dot_params["U_r"])
+    dot_b_r = np.ascontiguousarray(dot_params["b_r"])
+    dot_W_z = np.ascontiguousarray(dot_params["W_z"])
+    dot_U_z = np.ascontiguousarray(dot_params["U_z"])
+    dot_b_z = np.ascontiguousarray(dot_params["b_z"])
+    dot_W_n = np.ascontiguousarray(dot_params["W_n"])
+    dot_b_n = np.ascontiguousarray(dot_params["b_n"])
+    dot_U_n = np.ascontiguousarray(dot_params["U_n"])
+    dot_b_hn = np.ascontiguousarray(dot_params["b_hn"])
+    W_r_to_dot_W_n = np.ascontiguousarray(np.concatenate((
+        W_r.T,
+        dot_W_r.T,
+        W_z.T,
+        dot_W_z.T,
+        W_n.T,
+        dot_W_n.T,
+    ), axis=1))
+    W_r_to_W_n = np.ascontiguousarray(np.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
+    U_r_to_dot_U_n = np.ascontiguousarray(np.concatenate((
+        U_r.T,
+        dot_U_r.T,
+        U_z.T,
+        dot_U_z.T,
+        U_n.T,
+        dot_U_n.T,
+    ), axis=1))
+    U_r_to_U_n = np.ascontiguousarray(np.concatenate((U_r.T, U_z.T, U_n.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    W_r_x_to_dot_W_n_x_W_n = scratch("W_r_x_to_dot_W_n_x_W_n", (T, B, 6 * H), dtype)
+    dot_W_r_x_x_to_dot_W_n_x_x = scratch("dot_W_r_x_x_to_dot_W_n_x_x", (T, B, 3 * H), dtype)
+    dot_W_r_x = scratch("dot_W_r_x", (T, B, H), dtype)
+    dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
+    dot_W_n_x = scratch("dot_W_n_x", (T, B, H), dtype)
+    U_r_h_to_dot_U_n_h_U_n = scratch("U_r_h_to_dot_U_n_h_U_n", (B, 6 * H), dtype)
+    parts = scratch("parts", (B, 3 * H), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    jvp_before = kernel(
+        "jvp_before", W_r_x_to_dot_W_n_x_W_n, dot_W_r_x_x_to_dot_W_n_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", U_r_h_to_dot_U_n_h_U_n, parts, W_r_x_to_dot_W_n_x_W_n, b_r, dot_W_r_x, dot_b_r, b_z,
+        dot_W_z_x, dot_b_z, b_n, b_hn, dot_W_n_x, dot_b_n, dot_b_hn, h_rows, dot_h_rows,
+    )
+
+    # W_r_x, dot_W_r_x_W_r, W_z_x, dot_W_z_x_W_z, W_n_x, dot_W_n_x_W_n side by side
+    product(x.reshape(-1, I), W_r_to_dot_W_n, W_r_x_to_dot_W_n_x_W_n.reshape(-1, 6 * H))
+    # dot_W_r_x_x, dot_W_z_x_x, dot_W_n_x_x side by side
+    product(dot_x.reshape(-1, I), W_r_to_W_n, dot_W_r_x_x_to_dot_W_n_x_x.reshape(-1, 3 * H))
+    jvp_before()
+
+    for t in range(T):
+        # U_r_h, dot_U_r_h_U_r, U_z_h, dot_U_z_h_U_z, U_n_h, dot_U_n_h_U_n side by side
+        product(h_rows[t], U_r_to_dot_U_n, U_r_h_to_dot_U_n_h_U_n)
+        # dot_U_r_h_h_prev, dot_U_z_h_h_prev, dot_U_n_h_h_prev side by side
+        product(dot_h_rows[t], U_r_to_U_n, parts)
+        jvp_step(t)
+
+    last = {"h": h_rows[T].copy()}
+    dot_last = {"h": dot_h_rows[T].copy()}
+    return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    U_r = np.ascontiguousarray(params["U_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    U_n = np.ascontiguousarray(params["U_n"])
+    b_hn = np.ascontiguousarray(params["b_hn"])
+    dot_W_r = np.ascontiguousarray(dot_params["W_r"])
+    dot_U_r = np.ascontiguousarray(dot_params["U_r"])
+    dot_b_r = np.ascontiguousarray(dot_params["b_r"])
+    dot_W_z = np.ascontiguousarray(dot_params["W_z"])
+    dot_U_z = np.ascontiguousarray(dot_params["U_z"])
+    dot_b_z = np.ascontiguousarray(dot_params["b_z"])
+    dot_W_n = np.ascontiguousarray(dot_params["W_n"])
+    dot_b_n = np.ascontiguousarray(dot_params["b_n"])
+    dot_U_n = np.ascontiguousarray(dot_params["U_n"])
+    dot_b_hn = np.ascontiguousarray(dot_params["b_hn"])
+    W_r_to_dot_W_n = np.ascontiguousarray(np.concatenate((
+        W_r.T,
+        dot_W_r.T,
+        W_z.T,
+        dot_W_z.T,
+        W_n.T,
+        dot_W_n.T,
+    ), axis=1))
+    W_r_to_W_n = np.ascontiguousarray(np.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
+    U_r_to_dot_U_n = np.ascontiguousarray(np.concatenate((
+        U_r.T,
+        dot_U_r.T,
+        U_z.T,
+        dot_U_z.T,
+        U_n.T,
+        dot_U_n.T,
+    ), axis=1))
+    U_r_to_U_n = np.ascontiguousarray(np.concatenate((U_r.T, U_z.T, U_n.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    W_r_x_to_dot_W_n_x_W_n = scratch("W_r_x_to_dot_W_n_x_W_n", (T, B, 6 * H), dtype)
+    dot_W_r_x_x_to_dot_W_n_x_x = scratch("dot_W_r_x_x_to_dot_W_n_x_x", (T, B, 3 * H), dtype)
+    dot_W_r_x = scratch("dot_W_r_x", (T, B, H), dtype)
+    dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
+    dot_W_n_x = scratch("dot_W_n_x", (T, B, H), dtype)
+    U_r_h_to_dot_U_n_h_U_n = scratch("U_r_h_to_dot_U_n_h_U_n", (T, B, 6 * H), dtype)
+    parts = scratch("parts", (B, 3 * H), dtype)
+    dot_r_pre = scratch("dot_r_pre", (T, B, H), dtype)
+    r = scratch("r", (T, B, H), dtype)
+    dot_r = scratch("dot_r", (T, B, H), dtype)
+    dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    dot_z = scratch("dot_z", (T, B, H), dtype)
+    dot_U_n_h = scratch("dot_U_n_h", (T, B, H), dtype)
+    dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
+    n = scratch("n", (T, B, H), dtype)
+    dot_n = scratch("dot_n", (T, B, H), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    hvp_forward_before = kernel(
+        "hvp_forward_before", W_r_x_to_dot_W_n_x_W_n, dot_W_r_x_x_to_dot_W_n_x_x, dot_W_r_x, dot_W_z_x,
+        dot_W_n_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", U_r_h_to_dot_U_n_h_U_n, parts, W_r_x_to_dot_W_n_x_W_n, b_r, dot_W_r_x, dot_b_r,
+        b_z, dot_W_z_x, dot_b_z, b_n, b_hn, dot_W_n_x, dot_b_n, dot_b_hn, h_rows, dot_h_rows, dot_r_pre, r,
+        dot_r, dot_z_pre, z, dot_z, dot_U_n_h, dot_n_pre, n, dot_n,
+    )
+
+    # W_r_x, dot_W_r_x_W_r, W_z_x, dot_W_z_x_W_z, W_n_x, dot_W_n_x_W_n side by side
+    product(x.reshape(-1, I), W_r_to_dot_W_n, W_r_x_to_dot_W_n_x_W_n.reshape(-1, 6 * H))
+    # dot_W_r_x_x, dot_W_z_x_x, dot_W_n_x_x side by side
+    product(dot_x.reshape(-1, I), W_r_to_W_n, dot_W_r_x_x_to_dot_W_n_x_x.reshape(-1, 3 * H))
+    hvp_forward_before()
+
+    for t in range(T):
+        # U_r_h, dot_U_r_h_U_r, U_z_h, dot_U_z_h_U_z, U_n_h, dot_U_n_h_U_n side by side
+        product(h_rows[t], U_r_to_dot_U_n, U_r_h_to_dot_U_n_h_U_n[t])
+        # dot_U_r_h_h_prev, dot_U_z_h_h_prev, dot_U_n_h_h_prev side by side
+        product(dot_h_rows[t], U_r_to_U_n, parts)
+        hvp_forward_step(t)
+    dy = np.ascontiguousarray(cotangents["h"])
+    U_r_to_dot_U_n2 = np.concatenate((
+        U_r,
+        dot_U_r,
+        U_z,
+        dot_U_z,
+        U_n,
+        dot_U_n,
+    ))
+    W_r_to_dot_W_z = np.concatenate((W_r, dot_W_r, W_z, dot_W_z))
+    W_n_to_dot_W_n = np.concatenate((W_n, dot_W_n))
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    d_dot_h = scratch("d_dot_h", (B, H), dtype)
+    d_r_pre_to_d_dot_n_pre = scratch("d_r_pre_to_d_dot_n_pre", (T, B, 2 * H), dtype)
+    d_r_pre_to_d_dot_U_n_h = scratch("d_r_pre_to_d_dot_U_n_h", (T, B, 6 * H), dtype)
+    d_h_prev_U_r_h = scratch("d_h_prev_U_r_h", (B, H), dtype)
+    parts2 = scratch("parts2", (B, 2 * H), dtype)
+    parts3 = scratch("parts3", (B, 2 * H), dtype)
+    parts4 = scratch("parts4", (B, 2 * H), dtype)
+    d_x_W_r_x = scratch("d_x_W_r_x", (T, B, I), dtype)
+    d_x_W_n_x = scratch("d_x_W_n_x", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_r_W_r_x = scratch("d_W_r_W_r_x", (H, I), dtype)
+    d_W_r_dot_W_r_x_x = scratch("d_W_r_dot_W_r_x_x", (H, I), dtype)
+    d_U_r_U_r_h = scratch("d_U_r_U_r_h", (H, H), dtype)
+    d_U_r_dot_U_r_h_h_prev = scratch("d_U_r_dot_U_r_h_h_prev", (H, H), dtype)
+    d_b_r = np.empty((H,), dtype)
+    d_W_z_W_z_x = scratch("d_W_z_W_z_x", (H, I), dtype)
+    d_W_z_dot_W_z_x_x = scratch("d_W_z_dot_W_z_x_x", (H, I), dtype)
+    d_U_z_U_z_h = scratch("d_U_z_U_z_h", (H, H), dtype)
+    d_U_z_dot_U_z_h_h_prev = scratch("d_U_z_dot_U_z_h_h_prev", (H, H), dtype)
+    d_b_z = np.empty((H,), dtype)
+    d_W_n_W_n_x = scratch("d_W_n_W_n_x", (H, I), dtype)
+    d_W_n_dot_W_n_x_x = scratch("d_W_n_dot_W_n_x_x", (H, I), dtype)
+    d_b_n = np.empty((H,), dtype)
+    d_U_n_U_n_h = scratch("d_U_n_U_n_h", (H, H), dtype)
+    d_U_n_dot_U_n_h_h_prev = scratch("d_U_n_dot_U_n_h_h_prev", (H, H), dtype)
+    d_b_hn_n_pre = scratch("d_b_hn_n_pre", (H,), dtype)
+    d_b_hn_dot_n_pre = scratch("d_b_hn_dot_n_pre", (H,), dtype)
+    d_W_r = np.empty((H, I), dtype)
+    d_U_r = np.empty((H, H), dtype)
+    d_W_z = np.empty((H, I), dtype)
+    d_U_z = np.empty((H, H), dtype)
+    d_W_n = np.empty((H, I), dtype)
+    d_U_n = np.empty((H, H), dtype)
+    d_b_hn = np.empty((H,), dtype)
+    d_h_prev_rows[T % 2] = 0
+    d_dot_h_prev_rows[T % 2] = dstate["h"]
+    hvp_backward_step = kernel(
+        "hvp_backward_step", dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, r, dot_r, h_rows,
+        dot_z_pre, dot_n, dot_h_rows, U_r_h_to_dot_U_n_h_U_n, b_hn, dot_r_pre, dot_U_n_h, dot_b_hn, d_dot_h,
+        d_r_pre_to_d_dot_n_pre, d_r_pre_to_d_dot_U_n_h,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", d_h_prev_U_r_h, d_h_prev_rows, z, d_dot_h, dot_z, parts2, parts3, parts4,
+        d_dot_h_prev_rows,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", d_r_pre_to_d_dot_n_pre, r, d_b_hn_n_pre,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", d_r_pre_to_d_dot_n_pre, dot_r, d_b_hn_dot_n_pre,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_x_W_r_x, d_x_W_n_x, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_r_W_r_x, d_W_r_dot_W_r_x_x, d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_W_n_W_n_x,
+        d_W_n_dot_W_n_x_x, d_W_r, d_W_z, d_W_n,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_U_r_U_r_h, d_U_r_dot_U_r_h_h_prev, d_U_z_U_z_h, d_U_z_dot_U_z_h_h_prev,
+        d_U_n_U_n_h, d_U_n_dot_U_n_h_h_prev, d_U_r, d_U_z, d_U_n,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", d_b_hn_n_pre, d_b_hn_dot_n_pre, d_b_hn,
+    )
+
+    for t in reversed(range(T)):
+        hvp_backward_step(t)
+        # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre, d_U_n_h, d_dot_U_n_h side by side
+        product(d_r_pre_to_d_dot_U_n_h[t], U_r_to_dot_U_n2, d_h_prev_U_r_h)
+        # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+        product(d_r_pre_to_d_dot_U_n_h[t][:, H:2 * H], U_r, parts2[:, H:2 * H])
+        # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+        product(d_r_pre_to_d_dot_U_n_h[t][:, 3 * H:4 * H], U_z, parts3[:, H:2 * H])
+        # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+        product(d_r_pre_to_d_dot_U_n_h[t][:, 5 * H:6 * H], U_n, parts4[:, H:2 * H])
+        hvp_backward_step2(t)
+
+    # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre side by side
+    product(d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, :4 * H], W_r_to_dot_W_z, d_x_W_r_x.reshape(-1, I))
+    # d_n_pre, d_dot_n_pre side by side
+    product(d_r_pre_to_d_dot_n_pre.reshape(-1, 2 * H), W_n_to_dot_W_n, d_x_W_n_x.reshape(-1, I))
+    # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    product(d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, :H].T, x.reshape(-1, I), d_W_r_W_r_x)
+    # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    product(
+        d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, H:2 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_r_dot_W_r_x_x,
+    )
+    # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    product(d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_r_U_r_h)
+    # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    product(
+        d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, H:2 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_U_r_dot_U_r_h_h_prev,
+    )
+    # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    np.sum(d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_r)
+    # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    product(d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_z_W_z_x)
+    # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    product(
+        d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_z_dot_W_z_x_x,
+    )
+    # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    product(
+        d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, 2 * H:3 * H].T,
+        h_rows[:-1].reshape(-1, H),
+        d_U_z_U_z_h,
+    )
+    # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    product(
+        d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_U_z_dot_U_z_h_h_prev,
+    )
+    # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    np.sum(d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
+    # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+    product(d_r_pre_to_d_dot_n_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_n_W_n_x)
+    # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_n_dot_W_n_x_x,
+    )
+    # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+    np.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_n)
+    # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+    product(
+        d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, 4 * H:5 * H].T,
+        h_rows[:-1].reshape(-1, H),
+        d_U_n_U_n_h,
+    )
+    # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+    product(
+        d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_U_n_dot_U_n_h_h_prev,
+    )
+    # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+    hvp_backward_after_sum()
+    # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+    hvp_backward_after_sum2()
+    hvp_backward_after()
+    hvp_backward_finish()
+    hvp_backward_finish2()
+    hvp_backward_finish3()
+
+    dot_dparams = {
+        "W_r": d_W_r,
+        "U_r": d_U_r,
+        "b_r": d_b_r,
+        "W_z": d_W_z,
+        "U_z": d_U_z,
+        "b_z": d_b_z,
+        "W_n": d_W_n,
+        "b_n": d_b_n,
+        "U_n": d_U_n,
+        "b_hn": d_b_hn,
+    }
+    dot_dstart = {"h": d_h_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -268,21 +735,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -402,6 +870,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

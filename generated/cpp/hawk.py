@@ -49,6 +49,7 @@ import numpy as np
 SOURCE = None  # the text of hawk.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -111,10 +112,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_u = np.ascontiguousarray(params["W_u"])
     W_a = np.ascontiguousarray(params["W_a"])
     b_a = np.ascontiguousarray(params["b_a"])
@@ -133,9 +136,8 @@ def forward(params, x, state=None):
     a = np.empty((T, B, H), dtype)
     h_sqrt = np.empty((T, B, H), dtype)
     gelu_W_y_x = np.empty((T, B, H), dtype)
-    y = scratch("y", (T, B, H), dtype)
+    y = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
-    kernel = bound(sizes, dtype)
     forward_once = kernel(
         "forward_once", Lambda, a_softplus,
     )
@@ -162,7 +164,7 @@ def forward(params, x, state=None):
 
     tape = Tape(size, dtype, h_rows, u_to_W_y_x, gelu_W_y_x, a, x, i, h_sqrt, a_softplus, r)
     last = {"h": h_rows[T].copy()}
-    return y.copy(), last, tape
+    return y, last, tape
 
 
 def backward(params, tape, dy, dstate=None):
@@ -175,8 +177,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
     h_rows = tape.h_rows
     u_to_W_y_x = tape.u_to_W_y_x
     gelu_W_y_x = tape.gelu_W_y_x
@@ -186,6 +187,9 @@ def backward(params, tape, dy, dstate=None):
     h_sqrt = tape.h_sqrt
     a_softplus = tape.a_softplus
     r = tape.r
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
     W_u = np.ascontiguousarray(params["W_u"])
     W_a = np.ascontiguousarray(params["W_a"])
     W_i = np.ascontiguousarray(params["W_i"])
@@ -208,7 +212,6 @@ def backward(params, tape, dy, dstate=None):
     d_W_a_to_d_W_i = np.empty((2 * H, H), dtype)
     d_b_a_to_d_b_i = np.empty((2 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
-    kernel = bound(sizes, dtype)
     backward_before = kernel(
         "backward_before", dy, h_rows, u_to_W_y_x, d_W_y_x,
     )
@@ -269,6 +272,489 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_u = np.ascontiguousarray(params["W_u"])
+    W_a = np.ascontiguousarray(params["W_a"])
+    b_a = np.ascontiguousarray(params["b_a"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    Lambda = np.ascontiguousarray(params["Lambda"])
+    W_y = np.ascontiguousarray(params["W_y"])
+    W_u_to_W_y = np.ascontiguousarray(np.concatenate((W_u.T, W_y.T), axis=1))
+    W_a_to_W_i = np.ascontiguousarray(np.concatenate((W_a.T, W_i.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    a_softplus = scratch("a_softplus", (H,), dtype)
+    u_to_W_y_x = scratch("u_to_W_y_x", (T, B, 2 * H), dtype)
+    W_a_u_to_W_i_u = scratch("W_a_u_to_W_i_u", (T, B, 2 * H), dtype)
+    i = scratch("i", (T, B, H), dtype)
+    a = scratch("a", (T, B, H), dtype)
+    h_sqrt = scratch("h_sqrt", (T, B, H), dtype)
+    gelu_W_y_x = scratch("gelu_W_y_x", (T, B, H), dtype)
+    y = np.empty((T, B, H), dtype)
+    h_rows[0] = state["h"]
+    infer_once = kernel(
+        "infer_once", Lambda, a_softplus,
+    )
+    infer_before = kernel(
+        "infer_before", W_a_u_to_W_i_u, b_a, b_i, a_softplus, u_to_W_y_x, i, a, h_sqrt, gelu_W_y_x,
+    )
+    infer_sequence = kernel(
+        "infer_sequence", a, h_rows, h_sqrt, i, u_to_W_y_x,
+    )
+    infer_after = kernel(
+        "infer_after", h_rows, gelu_W_y_x, y,
+    )
+
+    infer_once()
+    # u, W_y_x side by side
+    product(x.reshape(-1, I), W_u_to_W_y, u_to_W_y_x.reshape(-1, 2 * H))
+    # W_a_u, W_i_u side by side
+    product(u_to_W_y_x.reshape(-1, 2 * H)[:, :H], W_a_to_W_i, W_a_u_to_W_i_u.reshape(-1, 2 * H))
+    infer_before()
+
+    infer_sequence()
+
+    infer_after()
+
+    last = {"h": h_rows[T].copy()}
+    return y, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_u = np.ascontiguousarray(params["W_u"])
+    W_a = np.ascontiguousarray(params["W_a"])
+    b_a = np.ascontiguousarray(params["b_a"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    Lambda = np.ascontiguousarray(params["Lambda"])
+    W_y = np.ascontiguousarray(params["W_y"])
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    a_softplus = scratch("a_softplus", (H,), dtype)
+    u = scratch("u", (T, B, H), dtype)
+    W_a_u = scratch("W_a_u", (T, B, H), dtype)
+    W_i_u = scratch("W_i_u", (T, B, H), dtype)
+    i = scratch("i", (T, B, H), dtype)
+    a = scratch("a", (T, B, H), dtype)
+    h_sqrt = scratch("h_sqrt", (T, B, H), dtype)
+    W_y_x = scratch("W_y_x", (T, B, H), dtype)
+    gelu_W_y_x = scratch("gelu_W_y_x", (T, B, H), dtype)
+    y = np.empty((T, B, H), dtype)
+    h_rows[0] = state["h"]
+    step_once = kernel(
+        "step_once", Lambda, a_softplus,
+    )
+    step_before = kernel(
+        "step_before", W_a_u, b_a, W_i_u, b_i, a_softplus, W_y_x, i, a, h_sqrt, gelu_W_y_x,
+    )
+    step_sequence = kernel(
+        "step_sequence", a, h_rows, h_sqrt, i, u,
+    )
+    step_after = kernel(
+        "step_after", h_rows, gelu_W_y_x, y,
+    )
+
+    step_once()
+    # u = W_u @ x
+    product(x.reshape(-1, I), W_u.T, u.reshape(-1, H))
+    # r = sigmoid(W_a @ u + b_a)
+    product(u.reshape(-1, H), W_a.T, W_a_u.reshape(-1, H))
+    # i = sigmoid(W_i @ u + b_i)
+    product(u.reshape(-1, H), W_i.T, W_i_u.reshape(-1, H))
+    # y = h * gelu(W_y @ x)
+    product(x.reshape(-1, I), W_y.T, W_y_x.reshape(-1, H))
+    step_before()
+
+    step_sequence()
+
+    step_after()
+
+    state = {"h": h_rows[T].copy()}
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_u = np.ascontiguousarray(params["W_u"])
+    W_a = np.ascontiguousarray(params["W_a"])
+    b_a = np.ascontiguousarray(params["b_a"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    Lambda = np.ascontiguousarray(params["Lambda"])
+    W_y = np.ascontiguousarray(params["W_y"])
+    dot_W_u = np.ascontiguousarray(dot_params["W_u"])
+    dot_W_a = np.ascontiguousarray(dot_params["W_a"])
+    dot_b_a = np.ascontiguousarray(dot_params["b_a"])
+    dot_W_i = np.ascontiguousarray(dot_params["W_i"])
+    dot_b_i = np.ascontiguousarray(dot_params["b_i"])
+    dot_Lambda = np.ascontiguousarray(dot_params["Lambda"])
+    dot_W_y = np.ascontiguousarray(dot_params["W_y"])
+    dot_W_u_to_dot_W_y = np.ascontiguousarray(np.concatenate((dot_W_u.T, W_y.T, dot_W_y.T), axis=1))
+    W_u_to_W_y = np.ascontiguousarray(np.concatenate((W_u.T, W_y.T), axis=1))
+    dot_W_a_to_W_a = np.ascontiguousarray(np.concatenate((dot_W_a.T, W_a.T)))
+    dot_W_i_to_W_i = np.ascontiguousarray(np.concatenate((dot_W_i.T, W_i.T)))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    a_softplus = scratch("a_softplus", (H,), dtype)
+    dot_a_softplus = scratch("dot_a_softplus", (H,), dtype)
+    u_to_dot_u = scratch("u_to_dot_u", (T, B, 2 * H), dtype)
+    u_to_dot_W_y_x_W_y = scratch("u_to_dot_W_y_x_W_y", (T, B, 3 * H), dtype)
+    dot_u_x_to_dot_W_y_x_x = scratch("dot_u_x_to_dot_W_y_x_x", (T, B, 2 * H), dtype)
+    W_a_u_to_dot_W_i_u_W_i = scratch("W_a_u_to_dot_W_i_u_W_i", (T, B, 4 * H), dtype)
+    dot_W_a_u = scratch("dot_W_a_u", (T, B, H), dtype)
+    r = scratch("r", (T, B, H), dtype)
+    dot_W_i_u = scratch("dot_W_i_u", (T, B, H), dtype)
+    i = scratch("i", (T, B, H), dtype)
+    dot_i = scratch("dot_i", (T, B, H), dtype)
+    a = scratch("a", (T, B, H), dtype)
+    dot_a = scratch("dot_a", (T, B, H), dtype)
+    h_sqrt = scratch("h_sqrt", (T, B, H), dtype)
+    dot_h_sqrt = scratch("dot_h_sqrt", (T, B, H), dtype)
+    gelu_W_y_x = scratch("gelu_W_y_x", (T, B, H), dtype)
+    dot_gelu_W_y_x = scratch("dot_gelu_W_y_x", (T, B, H), dtype)
+    y = np.empty((T, B, H), dtype)
+    dot_y = np.empty((T, B, H), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    jvp_once = kernel(
+        "jvp_once", Lambda, dot_Lambda, a_softplus, dot_a_softplus,
+    )
+    jvp_before = kernel(
+        "jvp_before", u_to_dot_W_y_x_W_y, dot_u_x_to_dot_W_y_x_x, W_a_u_to_dot_W_i_u_W_i, b_a, b_i,
+        a_softplus, u_to_dot_u, r, i, a, h_sqrt, gelu_W_y_x, dot_gelu_W_y_x,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", dot_W_a_u, dot_b_a, r, dot_W_i_u, dot_b_i, i, dot_a_softplus, a_softplus, a, h_sqrt,
+        dot_i, dot_a, dot_h_sqrt,
+    )
+    jvp_sequence = kernel(
+        "jvp_sequence", a, h_rows, h_sqrt, i, u_to_dot_u, dot_a, dot_h_rows, dot_h_sqrt, dot_i,
+    )
+    jvp_after = kernel(
+        "jvp_after", h_rows, gelu_W_y_x, dot_h_rows, dot_gelu_W_y_x, y, dot_y,
+    )
+
+    jvp_once()
+    # u = W_u @ x
+    product(x.reshape(-1, I), W_u.T, u_to_dot_u.reshape(-1, 2 * H)[:, :H])
+    # dot_u_W_u, W_y_x, dot_W_y_x_W_y side by side
+    product(x.reshape(-1, I), dot_W_u_to_dot_W_y, u_to_dot_W_y_x_W_y.reshape(-1, 3 * H))
+    # dot_u_x, dot_W_y_x_x side by side
+    product(dot_x.reshape(-1, I), W_u_to_W_y, dot_u_x_to_dot_W_y_x_x.reshape(-1, 2 * H))
+    # r = sigmoid(W_a @ u + b_a)
+    product(u_to_dot_u.reshape(-1, 2 * H)[:, :H], W_a.T, W_a_u_to_dot_W_i_u_W_i.reshape(-1, 4 * H)[:, :H])
+    # i = sigmoid(W_i @ u + b_i)
+    product(
+        u_to_dot_u.reshape(-1, 2 * H)[:, :H],
+        W_i.T,
+        W_a_u_to_dot_W_i_u_W_i.reshape(-1, 4 * H)[:, 2 * H:3 * H],
+    )
+    jvp_before()
+    # u, dot_u side by side
+    product(u_to_dot_u.reshape(-1, 2 * H), dot_W_a_to_W_a, dot_W_a_u.reshape(-1, H))
+    # u, dot_u side by side
+    product(u_to_dot_u.reshape(-1, 2 * H), dot_W_i_to_W_i, dot_W_i_u.reshape(-1, H))
+    jvp_before2()
+
+    jvp_sequence()
+
+    jvp_after()
+
+    last = {"h": h_rows[T].copy()}
+    dot_last = {"h": dot_h_rows[T].copy()}
+    return y, last, dot_y, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_u = np.ascontiguousarray(params["W_u"])
+    W_a = np.ascontiguousarray(params["W_a"])
+    b_a = np.ascontiguousarray(params["b_a"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    Lambda = np.ascontiguousarray(params["Lambda"])
+    W_y = np.ascontiguousarray(params["W_y"])
+    dot_W_u = np.ascontiguousarray(dot_params["W_u"])
+    dot_W_a = np.ascontiguousarray(dot_params["W_a"])
+    dot_b_a = np.ascontiguousarray(dot_params["b_a"])
+    dot_W_i = np.ascontiguousarray(dot_params["W_i"])
+    dot_b_i = np.ascontiguousarray(dot_params["b_i"])
+    dot_Lambda = np.ascontiguousarray(dot_params["Lambda"])
+    dot_W_y = np.ascontiguousarray(dot_params["W_y"])
+    dot_W_u_to_dot_W_y = np.ascontiguousarray(np.concatenate((dot_W_u.T, W_y.T, dot_W_y.T), axis=1))
+    W_u_to_W_y = np.ascontiguousarray(np.concatenate((W_u.T, W_y.T), axis=1))
+    dot_W_a_to_W_a = np.ascontiguousarray(np.concatenate((dot_W_a.T, W_a.T)))
+    dot_W_i_to_W_i = np.ascontiguousarray(np.concatenate((dot_W_i.T, W_i.T)))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    a_softplus = scratch("a_softplus", (H,), dtype)
+    dot_a_softplus = scratch("dot_a_softplus", (H,), dtype)
+    u_to_dot_u = scratch("u_to_dot_u", (T, B, 2 * H), dtype)
+    u_to_dot_W_y_x_W_y = scratch("u_to_dot_W_y_x_W_y", (T, B, 3 * H), dtype)
+    dot_u_x_to_dot_W_y_x_x = scratch("dot_u_x_to_dot_W_y_x_x", (T, B, 2 * H), dtype)
+    W_a_u_to_dot_W_i_u_W_i = scratch("W_a_u_to_dot_W_i_u_W_i", (T, B, 4 * H), dtype)
+    dot_W_a_u = scratch("dot_W_a_u", (T, B, H), dtype)
+    dot_r_pre = scratch("dot_r_pre", (T, B, H), dtype)
+    r = scratch("r", (T, B, H), dtype)
+    dot_r = scratch("dot_r", (T, B, H), dtype)
+    dot_W_i_u = scratch("dot_W_i_u", (T, B, H), dtype)
+    dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
+    i = scratch("i", (T, B, H), dtype)
+    dot_i = scratch("dot_i", (T, B, H), dtype)
+    dot_a_pre = scratch("dot_a_pre", (T, B, H), dtype)
+    a = scratch("a", (T, B, H), dtype)
+    dot_a = scratch("dot_a", (T, B, H), dtype)
+    h_sqrt = scratch("h_sqrt", (T, B, H), dtype)
+    dot_h_sqrt = scratch("dot_h_sqrt", (T, B, H), dtype)
+    dot_W_y_x = scratch("dot_W_y_x", (T, B, H), dtype)
+    gelu_W_y_x = scratch("gelu_W_y_x", (T, B, H), dtype)
+    dot_gelu_W_y_x = scratch("dot_gelu_W_y_x", (T, B, H), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    hvp_forward_once = kernel(
+        "hvp_forward_once", Lambda, dot_Lambda, a_softplus, dot_a_softplus,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", u_to_dot_W_y_x_W_y, dot_u_x_to_dot_W_y_x_x, W_a_u_to_dot_W_i_u_W_i, b_a, b_i,
+        a_softplus, u_to_dot_u, r, i, a, h_sqrt, dot_W_y_x, gelu_W_y_x, dot_gelu_W_y_x,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", dot_W_a_u, dot_b_a, r, dot_W_i_u, dot_b_i, i, dot_a_softplus, a_softplus, a,
+        h_sqrt, dot_r_pre, dot_r, dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt,
+    )
+    hvp_forward_sequence = kernel(
+        "hvp_forward_sequence", a, h_rows, h_sqrt, i, u_to_dot_u, dot_a, dot_h_rows, dot_h_sqrt, dot_i,
+    )
+
+    hvp_forward_once()
+    # u = W_u @ x
+    product(x.reshape(-1, I), W_u.T, u_to_dot_u.reshape(-1, 2 * H)[:, :H])
+    # dot_u_W_u, W_y_x, dot_W_y_x_W_y side by side
+    product(x.reshape(-1, I), dot_W_u_to_dot_W_y, u_to_dot_W_y_x_W_y.reshape(-1, 3 * H))
+    # dot_u_x, dot_W_y_x_x side by side
+    product(dot_x.reshape(-1, I), W_u_to_W_y, dot_u_x_to_dot_W_y_x_x.reshape(-1, 2 * H))
+    # r = sigmoid(W_a @ u + b_a)
+    product(u_to_dot_u.reshape(-1, 2 * H)[:, :H], W_a.T, W_a_u_to_dot_W_i_u_W_i.reshape(-1, 4 * H)[:, :H])
+    # i = sigmoid(W_i @ u + b_i)
+    product(
+        u_to_dot_u.reshape(-1, 2 * H)[:, :H],
+        W_i.T,
+        W_a_u_to_dot_W_i_u_W_i.reshape(-1, 4 * H)[:, 2 * H:3 * H],
+    )
+    hvp_forward_before()
+    # u, dot_u side by side
+    product(u_to_dot_u.reshape(-1, 2 * H), dot_W_a_to_W_a, dot_W_a_u.reshape(-1, H))
+    # u, dot_u side by side
+    product(u_to_dot_u.reshape(-1, 2 * H), dot_W_i_to_W_i, dot_W_i_u.reshape(-1, H))
+    hvp_forward_before2()
+
+    hvp_forward_sequence()
+    dy = np.ascontiguousarray(cotangents["y"])
+    W_a_to_dot_W_i = np.concatenate((W_a, dot_W_a, W_i, dot_W_i))
+    W_u_to_dot_W_u = np.concatenate((W_u, dot_W_u))
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    d_dot_W_y_x = scratch("d_dot_W_y_x", (T, B, H), dtype)
+    d_W_y_x = scratch("d_W_y_x", (T, B, H), dtype)
+    d_x_W_y_x = scratch("d_x_W_y_x", (T, B, I), dtype)
+    d_x_dot_W_y_x_W_y = scratch("d_x_dot_W_y_x_W_y", (T, B, I), dtype)
+    d_dot_h = scratch("d_dot_h", (T, B, H), dtype)
+    d_h = scratch("d_h", (T, B, H), dtype)
+    d_dot_a_pre = scratch("d_dot_a_pre", (T, B, H), dtype)
+    d_a_pre = scratch("d_a_pre", (T, B, H), dtype)
+    d_dot_a_softplus_dot_a_pre = scratch("d_dot_a_softplus_dot_a_pre", (H,), dtype)
+    d_a_softplus_a_pre = scratch("d_a_softplus_a_pre", (H,), dtype)
+    d_a_softplus_dot_a_pre = scratch("d_a_softplus_dot_a_pre", (H,), dtype)
+    d_r_pre_to_d_dot_i_pre = scratch("d_r_pre_to_d_dot_i_pre", (T, B, 4 * H), dtype)
+    parts = scratch("parts", (T, B, 2 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 2 * H), dtype)
+    d_u_to_d_dot_u = scratch("d_u_to_d_dot_u", (T, B, 2 * H), dtype)
+    d_u_W_a_u = scratch("d_u_W_a_u", (T, B, H), dtype)
+    d_x_u = scratch("d_x_u", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_u_u = scratch("d_W_u_u", (H, I), dtype)
+    d_W_u_dot_u_x = scratch("d_W_u_dot_u_x", (H, I), dtype)
+    d_W_a_W_a_u = scratch("d_W_a_W_a_u", (H, H), dtype)
+    d_W_a_dot_W_a_u_u = scratch("d_W_a_dot_W_a_u_u", (H, H), dtype)
+    d_b_a = np.empty((H,), dtype)
+    d_W_i_W_i_u = scratch("d_W_i_W_i_u", (H, H), dtype)
+    d_W_i_dot_W_i_u_u = scratch("d_W_i_dot_W_i_u_u", (H, H), dtype)
+    d_b_i = np.empty((H,), dtype)
+    d_W_y_W_y_x = scratch("d_W_y_W_y_x", (H, I), dtype)
+    d_W_y_dot_W_y_x_x = scratch("d_W_y_dot_W_y_x_x", (H, I), dtype)
+    d_W_u = np.empty((H, I), dtype)
+    d_W_a = np.empty((H, H), dtype)
+    d_W_i = np.empty((H, H), dtype)
+    d_Lambda = np.empty((H,), dtype)
+    d_W_y = np.empty((H, I), dtype)
+    d_h_prev_rows[T % 2] = 0
+    d_dot_h_prev_rows[T % 2] = dstate["h"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dy, h_rows, dot_h_rows, u_to_dot_W_y_x_W_y, dot_W_y_x, d_dot_W_y_x, d_W_y_x,
+    )
+    hvp_backward_sequence = kernel(
+        "hvp_backward_sequence", d_dot_h_prev_rows, dy, gelu_W_y_x, d_h_prev_rows, dot_gelu_W_y_x, a, dot_a,
+        d_dot_h, d_h,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_dot_h, i, u_to_dot_u, dot_a, a, h_sqrt, d_h, dot_i, h_rows, dot_a_pre,
+        dot_h_rows, dot_i_pre, dot_h_sqrt, a_softplus, dot_r_pre, r, dot_a_softplus, d_dot_a_pre, d_a_pre,
+        d_r_pre_to_d_dot_i_pre,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", d_dot_a_pre, r, d_dot_a_softplus_dot_a_pre,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", d_a_pre, r, d_a_softplus_a_pre,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", d_dot_a_pre, dot_r, d_a_softplus_dot_a_pre,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", parts, parts2, d_dot_h, h_sqrt, i, d_u_W_a_u, d_h, dot_h_sqrt, dot_i,
+        d_u_to_d_dot_u,
+    )
+    hvp_backward_after3 = kernel(
+        "hvp_backward_after3", d_x_u, d_x_W_y_x, d_x_dot_W_y_x_W_y, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_dot_a_softplus_dot_a_pre, dot_Lambda, a_softplus, d_a_softplus_a_pre,
+        d_a_softplus_dot_a_pre, d_Lambda,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_W_u_u, d_W_u_dot_u_x, d_W_y_W_y_x, d_W_y_dot_W_y_x_x, d_W_u, d_W_y,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", d_W_a_W_a_u, d_W_a_dot_W_a_u_u, d_W_i_W_i_u, d_W_i_dot_W_i_u_u, d_W_a, d_W_i,
+    )
+
+    hvp_backward_before()
+    # through y = h * gelu(W_y @ x)
+    product(d_W_y_x.reshape(-1, H), W_y, d_x_W_y_x.reshape(-1, I))
+    # through y = h * gelu(W_y @ x)
+    product(d_dot_W_y_x.reshape(-1, H), dot_W_y, d_x_dot_W_y_x_W_y.reshape(-1, I))
+
+    hvp_backward_sequence()
+
+    # through y = h * gelu(W_y @ x)
+    product(d_W_y_x.reshape(-1, H).T, x.reshape(-1, I), d_W_y_W_y_x)
+    # through y = h * gelu(W_y @ x)
+    product(d_dot_W_y_x.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_y_dot_W_y_x_x)
+    hvp_backward_after()
+    # through a = exp(-c * softplus(-Lambda) * r)
+    hvp_backward_after_sum()
+    # through a = exp(-c * softplus(-Lambda) * r)
+    hvp_backward_after_sum2()
+    # through a = exp(-c * softplus(-Lambda) * r)
+    hvp_backward_after_sum3()
+    # through r = sigmoid(W_a @ u + b_a)
+    product(d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, H:2 * H], W_a, parts.reshape(-1, 2 * H)[:, :H])
+    # through i = sigmoid(W_i @ u + b_i)
+    product(
+        d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H],
+        W_i,
+        parts2.reshape(-1, 2 * H)[:, :H],
+    )
+    # d_r_pre, d_dot_r_pre, d_i_pre, d_dot_i_pre side by side
+    product(d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H), W_a_to_dot_W_i, d_u_W_a_u.reshape(-1, H))
+    # through r = sigmoid(W_a @ u + b_a)
+    product(
+        d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, :H].T,
+        u_to_dot_u.reshape(-1, 2 * H)[:, :H],
+        d_W_a_W_a_u,
+    )
+    # through r = sigmoid(W_a @ u + b_a)
+    product(
+        d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+        u_to_dot_u.reshape(-1, 2 * H)[:, H:2 * H],
+        d_W_a_dot_W_a_u_u,
+    )
+    # through r = sigmoid(W_a @ u + b_a)
+    np.sum(d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_a)
+    # through i = sigmoid(W_i @ u + b_i)
+    product(
+        d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
+        u_to_dot_u.reshape(-1, 2 * H)[:, :H],
+        d_W_i_W_i_u,
+    )
+    # through i = sigmoid(W_i @ u + b_i)
+    product(
+        d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        u_to_dot_u.reshape(-1, 2 * H)[:, H:2 * H],
+        d_W_i_dot_W_i_u_u,
+    )
+    # through i = sigmoid(W_i @ u + b_i)
+    np.sum(d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
+    hvp_backward_after2()
+    # d_u, d_dot_u side by side
+    product(d_u_to_d_dot_u.reshape(-1, 2 * H), W_u_to_dot_W_u, d_x_u.reshape(-1, I))
+    # through u = W_u @ x
+    product(d_u_to_d_dot_u.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_u_u)
+    # through u = W_u @ x
+    product(d_u_to_d_dot_u.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_u_dot_u_x)
+    hvp_backward_after3()
+    hvp_backward_finish()
+    hvp_backward_finish2()
+    hvp_backward_finish3()
+
+    dot_dparams = {
+        "W_u": d_W_u,
+        "W_a": d_W_a,
+        "b_a": d_b_a,
+        "W_i": d_W_i,
+        "b_i": d_b_i,
+        "Lambda": d_Lambda,
+        "W_y": d_W_y,
+    }
+    dot_dstart = {"h": d_h_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -283,21 +769,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -417,6 +904,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

@@ -103,6 +103,15 @@ static inline compute_t tanh(compute_t a)
 
 #define inline_point static inline __attribute__((always_inline))
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 inline_point void forward_sequence_point(
     const compute_t W_x, const compute_t u, const compute_t h_prev, const compute_t b, compute_t& h)
 {
@@ -192,5 +201,381 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         d_u_at[iH] = storage_t(total);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+inline_point void infer_sequence_point(
+    const compute_t W_x, const compute_t u, const compute_t h_prev, const compute_t b, compute_t& h)
+{
+    // h = relu(W @ x + u * h[t-1] + b)
+    const compute_t h_pre = W_x + u * h_prev + b;
+    h = larger(h_pre, 0);
+}
+
+extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        const compute_t u = compute_t(u_at[iH]);
+        const compute_t b = compute_t(b_at[iH]);
+        const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+        infer_sequence_point(
+            compute_t(W_x_at[(t * B + iB) * H + iH]),
+            u,
+            h_prev,
+            b,
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+inline_point void step_sequence_point(
+    const compute_t W_x, const compute_t u, const compute_t h_prev, const compute_t b, compute_t& h)
+{
+    // h = relu(W @ x + u * h[t-1] + b)
+    const compute_t h_pre = W_x + u * h_prev + b;
+    h = larger(h_pre, 0);
+}
+
+extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        const compute_t u = compute_t(u_at[iH]);
+        const compute_t b = compute_t(b_at[iH]);
+        const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+        step_sequence_point(
+            compute_t(W_x_at[(t * B + iB) * H + iH]),
+            u,
+            h_prev,
+            b,
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+inline_point void jvp_before_point(
+    const compute_t dot_W_x_W, const compute_t dot_W_x_x, compute_t& dot_W_x)
+{
+    // h = relu(W @ x + u * h[t-1] + b)
+    dot_W_x = dot_W_x_W + dot_W_x_x;
+}
+
+extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_W_x;
+        jvp_before_point(
+            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
+            dot_W_x);
+        dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
+    }
+}
+
+inline_point void jvp_sequence_point(
+    const compute_t W_x, const compute_t u, const compute_t h_prev, const compute_t b,
+    const compute_t dot_W_x, const compute_t dot_u, const compute_t dot_h_prev, const compute_t dot_b,
+    compute_t& h, compute_t& dot_h)
+{
+    // h = relu(W @ x + u * h[t-1] + b)
+    const compute_t h_pre = W_x + u * h_prev + b;
+    const compute_t dot_h_pre = u * dot_h_prev + h_prev * dot_u + dot_W_x + dot_b;
+    h = larger(h_pre, 0);
+    dot_h = dot_h_pre * compute_t((h) > (0));
+}
+
+extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[7]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h, dot_h;
+        const compute_t u = compute_t(u_at[iH]);
+        const compute_t b = compute_t(b_at[iH]);
+        const compute_t dot_u = compute_t(dot_u_at[iH]);
+        const compute_t dot_b = compute_t(dot_b_at[iH]);
+        const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+        const compute_t dot_h_prev = compute_t(dot_h_rows_at[(t * B + iB) * H + iH]);
+        jvp_sequence_point(
+            compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
+            u,
+            h_prev,
+            b,
+            compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
+            dot_u,
+            dot_h_prev,
+            dot_b,
+            h, dot_h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+inline_point void hvp_forward_before_point(
+    const compute_t dot_W_x_W, const compute_t dot_W_x_x, compute_t& dot_W_x)
+{
+    // h = relu(W @ x + u * h[t-1] + b)
+    dot_W_x = dot_W_x_W + dot_W_x_x;
+}
+
+extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_W_x;
+        hvp_forward_before_point(
+            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
+            dot_W_x);
+        dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
+    }
+}
+
+inline_point void hvp_forward_sequence_point(
+    const compute_t W_x, const compute_t u, const compute_t h_prev, const compute_t b,
+    const compute_t dot_W_x, const compute_t dot_u, const compute_t dot_h_prev, const compute_t dot_b,
+    compute_t& h, compute_t& dot_h)
+{
+    // h = relu(W @ x + u * h[t-1] + b)
+    const compute_t h_pre = W_x + u * h_prev + b;
+    const compute_t dot_h_pre = u * dot_h_prev + h_prev * dot_u + dot_W_x + dot_b;
+    h = larger(h_pre, 0);
+    dot_h = dot_h_pre * compute_t((h) > (0));
+}
+
+extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[7]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h, dot_h;
+        const compute_t u = compute_t(u_at[iH]);
+        const compute_t b = compute_t(b_at[iH]);
+        const compute_t dot_u = compute_t(dot_u_at[iH]);
+        const compute_t dot_b = compute_t(dot_b_at[iH]);
+        const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+        const compute_t dot_h_prev = compute_t(dot_h_rows_at[(t * B + iB) * H + iH]);
+        hvp_forward_sequence_point(
+            compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
+            u,
+            h_prev,
+            b,
+            compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
+            dot_u,
+            dot_h_prev,
+            dot_b,
+            h, dot_h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void hvp_backward_sequence_point(
+    const compute_t dy, const compute_t d_dot_h_next, const compute_t h, const compute_t d_h_next,
+    const compute_t u, const compute_t dot_u, compute_t& d_dot_h_pre, compute_t& d_h_pre,
+    compute_t& d_h_prev, compute_t& d_dot_h_prev)
+{
+    // through h = relu(W @ x + u * h[t-1] + b)
+    const compute_t d_dot_h = dy + d_dot_h_next;
+    const compute_t s1 = compute_t((h) > (0));
+    d_dot_h_pre = d_dot_h * s1;
+    d_h_pre = d_h_next * s1;
+    d_h_prev = u * d_h_pre + dot_u * d_dot_h_pre;
+    d_dot_h_prev = u * d_dot_h_pre;
+}
+
+extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at = static_cast<storage_t*>(at[6]);
+    for (int64 t = T - 1; t >= 0; --t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_h_pre, d_h_pre, d_h_prev, d_dot_h_prev;
+        const compute_t u = compute_t(u_at[iH]);
+        const compute_t dot_u = compute_t(dot_u_at[iH]);
+        const compute_t d_dot_h_next = compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+        const compute_t d_h_next = compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+        hvp_backward_sequence_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            d_dot_h_next,
+            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+            d_h_next,
+            u,
+            dot_u,
+            d_dot_h_pre, d_h_pre, d_h_prev, d_dot_h_prev);
+        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+    }
+}
+
+// through h = relu(W @ x + u * h[t-1] + b)
+extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_u_h_pre_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_h_pre_to_d_dot_h_pre_at[(iT * B + iB) * (2 * H) + iH])
+                * compute_t(h_rows_at[(iT * B + iB) * H + iH]);
+        d_u_h_pre_at[iH] = storage_t(total);
+    }
+}
+
+// through h = relu(W @ x + u * h[t-1] + b)
+extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_u_dot_h_pre_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_h_pre_to_d_dot_h_pre_at[(iT * B + iB) * (2 * H) + H + iH])
+                * compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]);
+        d_u_dot_h_pre_at[iH] = storage_t(total);
+    }
+}
+
+inline_point void hvp_backward_finish_point(
+    const compute_t d_W_W_x, const compute_t d_W_dot_W_x_x, compute_t& d_W)
+{
+    d_W = d_W_W_x + d_W_dot_W_x_x;
+}
+
+extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ d_W_W_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_W_dot_W_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_W_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_W;
+        hvp_backward_finish_point(
+            compute_t(d_W_W_x_at[iH * I + iI]),
+            compute_t(d_W_dot_W_x_x_at[iH * I + iI]),
+            d_W);
+        d_W_at[iH * I + iI] = storage_t(d_W);
+    }
+}
+
+inline_point void hvp_backward_finish2_point(
+    const compute_t d_u_h_pre, const compute_t d_u_dot_h_pre, compute_t& d_u)
+{
+    d_u = d_u_h_pre + d_u_dot_h_pre;
+}
+
+extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ d_u_h_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_u_dot_h_pre_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_u_at = static_cast<storage_t*>(at[2]);
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_u;
+        hvp_backward_finish2_point(
+            compute_t(d_u_h_pre_at[iH]),
+            compute_t(d_u_dot_h_pre_at[iH]),
+            d_u);
+        d_u_at[iH] = storage_t(d_u);
+    }
+}
+
+#endif  // SYMRNN_HVP
 
 }  // namespace symrnn

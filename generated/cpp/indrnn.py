@@ -38,6 +38,7 @@ import numpy as np
 SOURCE = None  # the text of indrnn.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -85,17 +86,18 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W = np.ascontiguousarray(params["W"])
     u = np.ascontiguousarray(params["u"])
     b = np.ascontiguousarray(params["b"])
     h_rows = np.empty((T + 1, B, H), dtype)
     W_x = scratch("W_x", (T, B, H), dtype)
     h_rows[0] = state["h"]
-    kernel = bound(sizes, dtype)
     forward_sequence = kernel(
         "forward_sequence", W_x, u, h_rows, b,
     )
@@ -120,10 +122,12 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     h_rows = tape.h_rows
     x = tape.x
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
     W = np.ascontiguousarray(params["W"])
     u = np.ascontiguousarray(params["u"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
@@ -133,7 +137,6 @@ def backward(params, tape, dy, dstate=None):
     d_u = np.empty((H,), dtype)
     d_b = np.empty((H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
-    kernel = bound(sizes, dtype)
     backward_sequence = kernel(
         "backward_sequence", dy, d_h_prev_rows, h_rows, u, d_h_pre,
     )
@@ -157,6 +160,212 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W = np.ascontiguousarray(params["W"])
+    u = np.ascontiguousarray(params["u"])
+    b = np.ascontiguousarray(params["b"])
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    W_x = scratch("W_x", (T, B, H), dtype)
+    h_rows[0] = state["h"]
+    infer_sequence = kernel(
+        "infer_sequence", W_x, u, h_rows, b,
+    )
+
+    # h = relu(W @ x + u * h[t-1] + b)
+    product(x.reshape(-1, I), W.T, W_x.reshape(-1, H))
+
+    infer_sequence()
+
+    last = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W = np.ascontiguousarray(params["W"])
+    u = np.ascontiguousarray(params["u"])
+    b = np.ascontiguousarray(params["b"])
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    W_x = scratch("W_x", (T, B, H), dtype)
+    h_rows[0] = state["h"]
+    step_sequence = kernel(
+        "step_sequence", W_x, u, h_rows, b,
+    )
+
+    # h = relu(W @ x + u * h[t-1] + b)
+    product(x.reshape(-1, I), W.T, W_x.reshape(-1, H))
+
+    step_sequence()
+
+    state = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy()[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W = np.ascontiguousarray(params["W"])
+    u = np.ascontiguousarray(params["u"])
+    b = np.ascontiguousarray(params["b"])
+    dot_W = np.ascontiguousarray(dot_params["W"])
+    dot_u = np.ascontiguousarray(dot_params["u"])
+    dot_b = np.ascontiguousarray(dot_params["b"])
+    W_to_dot_W = np.ascontiguousarray(np.concatenate((W.T, dot_W.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    W_x_to_dot_W_x_W = scratch("W_x_to_dot_W_x_W", (T, B, 2 * H), dtype)
+    dot_W_x_x = scratch("dot_W_x_x", (T, B, H), dtype)
+    dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    jvp_before = kernel(
+        "jvp_before", W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
+    )
+    jvp_sequence = kernel(
+        "jvp_sequence", W_x_to_dot_W_x_W, u, h_rows, b, dot_W_x, dot_u, dot_h_rows, dot_b,
+    )
+
+    # W_x, dot_W_x_W side by side
+    product(x.reshape(-1, I), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
+    # h = relu(W @ x + u * h[t-1] + b)
+    product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
+    jvp_before()
+
+    jvp_sequence()
+
+    last = {"h": h_rows[T].copy()}
+    dot_last = {"h": dot_h_rows[T].copy()}
+    return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W = np.ascontiguousarray(params["W"])
+    u = np.ascontiguousarray(params["u"])
+    b = np.ascontiguousarray(params["b"])
+    dot_W = np.ascontiguousarray(dot_params["W"])
+    dot_u = np.ascontiguousarray(dot_params["u"])
+    dot_b = np.ascontiguousarray(dot_params["b"])
+    W_to_dot_W = np.ascontiguousarray(np.concatenate((W.T, dot_W.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    W_x_to_dot_W_x_W = scratch("W_x_to_dot_W_x_W", (T, B, 2 * H), dtype)
+    dot_W_x_x = scratch("dot_W_x_x", (T, B, H), dtype)
+    dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    hvp_forward_before = kernel(
+        "hvp_forward_before", W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
+    )
+    hvp_forward_sequence = kernel(
+        "hvp_forward_sequence", W_x_to_dot_W_x_W, u, h_rows, b, dot_W_x, dot_u, dot_h_rows, dot_b,
+    )
+
+    # W_x, dot_W_x_W side by side
+    product(x.reshape(-1, I), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
+    # h = relu(W @ x + u * h[t-1] + b)
+    product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
+    hvp_forward_before()
+
+    hvp_forward_sequence()
+    dy = np.ascontiguousarray(cotangents["h"])
+    W_to_dot_W2 = np.concatenate((W, dot_W))
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    d_h_pre_to_d_dot_h_pre = scratch("d_h_pre_to_d_dot_h_pre", (T, B, 2 * H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_W_x = scratch("d_W_W_x", (H, I), dtype)
+    d_W_dot_W_x_x = scratch("d_W_dot_W_x_x", (H, I), dtype)
+    d_u_h_pre = scratch("d_u_h_pre", (H,), dtype)
+    d_u_dot_h_pre = scratch("d_u_dot_h_pre", (H,), dtype)
+    d_b = np.empty((H,), dtype)
+    d_W = np.empty((H, I), dtype)
+    d_u = np.empty((H,), dtype)
+    d_h_prev_rows[T % 2] = 0
+    d_dot_h_prev_rows[T % 2] = dstate["h"]
+    hvp_backward_sequence = kernel(
+        "hvp_backward_sequence", dy, d_dot_h_prev_rows, h_rows, d_h_prev_rows, u, dot_u,
+        d_h_pre_to_d_dot_h_pre,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", d_h_pre_to_d_dot_h_pre, h_rows, d_u_h_pre,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", d_h_pre_to_d_dot_h_pre, dot_h_rows, d_u_dot_h_pre,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_W_x, d_W_dot_W_x_x, d_W,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_u_h_pre, d_u_dot_h_pre, d_u,
+    )
+
+    hvp_backward_sequence()
+
+    # d_h_pre, d_dot_h_pre side by side
+    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H), W_to_dot_W2, d_x.reshape(-1, I))
+    # through h = relu(W @ x + u * h[t-1] + b)
+    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
+    # through h = relu(W @ x + u * h[t-1] + b)
+    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
+    # through h = relu(W @ x + u * h[t-1] + b)
+    hvp_backward_after_sum()
+    # through h = relu(W @ x + u * h[t-1] + b)
+    hvp_backward_after_sum2()
+    # through h = relu(W @ x + u * h[t-1] + b)
+    np.sum(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+    hvp_backward_finish()
+    hvp_backward_finish2()
+
+    dot_dparams = {"W": d_W, "u": d_u, "b": d_b}
+    dot_dstart = {"h": d_h_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -171,21 +380,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -305,6 +515,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

@@ -38,6 +38,7 @@ import numpy as np
 SOURCE = None  # the text of irnn.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -85,10 +86,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     U = np.ascontiguousarray(params["U"])
     W = np.ascontiguousarray(params["W"])
     b = np.ascontiguousarray(params["b"])
@@ -97,7 +100,6 @@ def forward(params, x, state=None):
     U_x = scratch("U_x", (T, B, H), dtype)
     W_h = scratch("W_h", (B, H), dtype)
     h_rows[0] = state["h"]
-    kernel = bound(sizes, dtype)
     forward_step = kernel(
         "forward_step", U_x, W_h, b, h_rows,
     )
@@ -125,10 +127,12 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     h_rows = tape.h_rows
     x = tape.x
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
     U = np.ascontiguousarray(params["U"])
     W = np.ascontiguousarray(params["W"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
@@ -138,7 +142,6 @@ def backward(params, tape, dy, dstate=None):
     d_W = np.empty((H, H), dtype)
     d_b = np.empty((H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
-    kernel = bound(sizes, dtype)
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, h_rows, d_h_pre,
     )
@@ -162,6 +165,244 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    U = np.ascontiguousarray(params["U"])
+    W = np.ascontiguousarray(params["W"])
+    b = np.ascontiguousarray(params["b"])
+    W_T = np.ascontiguousarray(W.T)
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    U_x = scratch("U_x", (T, B, H), dtype)
+    W_h = scratch("W_h", (B, H), dtype)
+    h_rows[0] = state["h"]
+    infer_step = kernel(
+        "infer_step", U_x, W_h, b, h_rows,
+    )
+
+    # h = relu(U @ x + W @ h[t-1] + b)
+    product(x.reshape(-1, I), U.T, U_x.reshape(-1, H))
+
+    for t in range(T):
+        # h = relu(U @ x + W @ h[t-1] + b)
+        product(h_rows[t], W_T, W_h)
+        infer_step(t)
+
+    last = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    U = np.ascontiguousarray(params["U"])
+    W = np.ascontiguousarray(params["W"])
+    b = np.ascontiguousarray(params["b"])
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    U_x = scratch("U_x", (T, B, H), dtype)
+    W_h = scratch("W_h", (B, H), dtype)
+    h_rows[0] = state["h"]
+    step_step = kernel(
+        "step_step", U_x, W_h, b, h_rows,
+    )
+
+    # h = relu(U @ x + W @ h[t-1] + b)
+    product(x.reshape(-1, I), U.T, U_x.reshape(-1, H))
+
+    for t in range(T):
+        # h = relu(U @ x + W @ h[t-1] + b)
+        product(h_rows[t], W.T, W_h)
+        step_step(t)
+
+    state = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy()[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    U = np.ascontiguousarray(params["U"])
+    W = np.ascontiguousarray(params["W"])
+    b = np.ascontiguousarray(params["b"])
+    dot_U = np.ascontiguousarray(dot_params["U"])
+    dot_W = np.ascontiguousarray(dot_params["W"])
+    dot_b = np.ascontiguousarray(dot_params["b"])
+    U_to_dot_U = np.ascontiguousarray(np.concatenate((U.T, dot_U.T), axis=1))
+    W_to_dot_W = np.ascontiguousarray(np.concatenate((W.T, dot_W.T), axis=1))
+    W_T = np.ascontiguousarray(W.T)
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    U_x_to_dot_U_x_U = scratch("U_x_to_dot_U_x_U", (T, B, 2 * H), dtype)
+    dot_U_x_x = scratch("dot_U_x_x", (T, B, H), dtype)
+    dot_U_x = scratch("dot_U_x", (T, B, H), dtype)
+    W_h_to_dot_W_h_W = scratch("W_h_to_dot_W_h_W", (B, 2 * H), dtype)
+    dot_W_h_h_prev = scratch("dot_W_h_h_prev", (B, H), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    jvp_before = kernel(
+        "jvp_before", U_x_to_dot_U_x_U, dot_U_x_x, dot_U_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", W_h_to_dot_W_h_W, dot_W_h_h_prev, U_x_to_dot_U_x_U, b, dot_U_x, dot_b, h_rows,
+        dot_h_rows,
+    )
+
+    # U_x, dot_U_x_U side by side
+    product(x.reshape(-1, I), U_to_dot_U, U_x_to_dot_U_x_U.reshape(-1, 2 * H))
+    # h = relu(U @ x + W @ h[t-1] + b)
+    product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
+    jvp_before()
+
+    for t in range(T):
+        # W_h, dot_W_h_W side by side
+        product(h_rows[t], W_to_dot_W, W_h_to_dot_W_h_W)
+        # h = relu(U @ x + W @ h[t-1] + b)
+        product(dot_h_rows[t], W_T, dot_W_h_h_prev)
+        jvp_step(t)
+
+    last = {"h": h_rows[T].copy()}
+    dot_last = {"h": dot_h_rows[T].copy()}
+    return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    U = np.ascontiguousarray(params["U"])
+    W = np.ascontiguousarray(params["W"])
+    b = np.ascontiguousarray(params["b"])
+    dot_U = np.ascontiguousarray(dot_params["U"])
+    dot_W = np.ascontiguousarray(dot_params["W"])
+    dot_b = np.ascontiguousarray(dot_params["b"])
+    U_to_dot_U = np.ascontiguousarray(np.concatenate((U.T, dot_U.T), axis=1))
+    W_to_dot_W = np.ascontiguousarray(np.concatenate((W.T, dot_W.T), axis=1))
+    W_T = np.ascontiguousarray(W.T)
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    U_x_to_dot_U_x_U = scratch("U_x_to_dot_U_x_U", (T, B, 2 * H), dtype)
+    dot_U_x_x = scratch("dot_U_x_x", (T, B, H), dtype)
+    dot_U_x = scratch("dot_U_x", (T, B, H), dtype)
+    W_h_to_dot_W_h_W = scratch("W_h_to_dot_W_h_W", (B, 2 * H), dtype)
+    dot_W_h_h_prev = scratch("dot_W_h_h_prev", (B, H), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    hvp_forward_before = kernel(
+        "hvp_forward_before", U_x_to_dot_U_x_U, dot_U_x_x, dot_U_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", W_h_to_dot_W_h_W, dot_W_h_h_prev, U_x_to_dot_U_x_U, b, dot_U_x, dot_b, h_rows,
+        dot_h_rows,
+    )
+
+    # U_x, dot_U_x_U side by side
+    product(x.reshape(-1, I), U_to_dot_U, U_x_to_dot_U_x_U.reshape(-1, 2 * H))
+    # h = relu(U @ x + W @ h[t-1] + b)
+    product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
+    hvp_forward_before()
+
+    for t in range(T):
+        # W_h, dot_W_h_W side by side
+        product(h_rows[t], W_to_dot_W, W_h_to_dot_W_h_W)
+        # h = relu(U @ x + W @ h[t-1] + b)
+        product(dot_h_rows[t], W_T, dot_W_h_h_prev)
+        hvp_forward_step(t)
+    dy = np.ascontiguousarray(cotangents["h"])
+    W_to_dot_W2 = np.concatenate((W, dot_W))
+    U_to_dot_U2 = np.concatenate((U, dot_U))
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    d_h_pre_to_d_dot_h_pre = scratch("d_h_pre_to_d_dot_h_pre", (T, B, 2 * H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_U_U_x = scratch("d_U_U_x", (H, I), dtype)
+    d_U_dot_U_x_x = scratch("d_U_dot_U_x_x", (H, I), dtype)
+    d_W_W_h = scratch("d_W_W_h", (H, H), dtype)
+    d_W_dot_W_h_h_prev = scratch("d_W_dot_W_h_h_prev", (H, H), dtype)
+    d_b = np.empty((H,), dtype)
+    d_U = np.empty((H, I), dtype)
+    d_W = np.empty((H, H), dtype)
+    d_h_prev_rows[T % 2] = 0
+    d_dot_h_prev_rows[T % 2] = dstate["h"]
+    hvp_backward_step = kernel(
+        "hvp_backward_step", dy, d_dot_h_prev_rows, h_rows, d_h_prev_rows, d_h_pre_to_d_dot_h_pre,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_U_U_x, d_U_dot_U_x_x, d_U,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_W_W_h, d_W_dot_W_h_h_prev, d_W,
+    )
+
+    for t in reversed(range(T)):
+        hvp_backward_step(t)
+        # d_h_pre, d_dot_h_pre side by side
+        product(d_h_pre_to_d_dot_h_pre[t], W_to_dot_W2, d_h_prev_rows[t % 2])
+        # through h = relu(U @ x + W @ h[t-1] + b)
+        product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], W, d_dot_h_prev_rows[t % 2])
+
+    # d_h_pre, d_dot_h_pre side by side
+    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H), U_to_dot_U2, d_x.reshape(-1, I))
+    # through h = relu(U @ x + W @ h[t-1] + b)
+    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
+    # through h = relu(U @ x + W @ h[t-1] + b)
+    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
+    # through h = relu(U @ x + W @ h[t-1] + b)
+    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_W_h)
+    # through h = relu(U @ x + W @ h[t-1] + b)
+    product(
+        d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_W_dot_W_h_h_prev,
+    )
+    # through h = relu(U @ x + W @ h[t-1] + b)
+    np.sum(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+    hvp_backward_finish()
+    hvp_backward_finish2()
+
+    dot_dparams = {"U": d_U, "W": d_W, "b": d_b}
+    dot_dstart = {"h": d_h_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -176,21 +417,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -310,6 +552,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

@@ -105,6 +105,15 @@ static inline compute_t tanh(compute_t a)
 
 #define inline_point static inline __attribute__((always_inline))
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 inline_point void forward_step_point(
     const compute_t W_f_x, const compute_t U_f_h, const compute_t b_f, const compute_t W_c_x,
     const compute_t U_c_h, const compute_t b_c, const compute_t beta, const compute_t h_prev, compute_t& g,
@@ -228,5 +237,527 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+inline_point void infer_step_point(
+    const compute_t W_f_x, const compute_t U_f_h, const compute_t b_f, const compute_t W_c_x,
+    const compute_t U_c_h, const compute_t b_c, const compute_t beta, const compute_t h_prev, compute_t& h)
+{
+    // s = W_f @ x + U_f @ h[t-1] + b_f
+    const compute_t s = W_f_x + U_f_h + b_f;
+    // g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t g_pre = W_c_x + U_c_h + b_c;
+    const compute_t g = tanh(g_pre);
+    // h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
+    const compute_t sigmoid_s = sigmoid(s);
+    const compute_t h_pre = s - beta;
+    const compute_t h_sigmoid = sigmoid(h_pre);
+    h = h_prev * sigmoid_s + g * (1 - h_sigmoid);
+}
+
+extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_f_x_to_W_c_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_f_h_to_U_c_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_c_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        infer_step_point(
+            compute_t(W_f_x_to_W_c_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_f_h_to_U_c_h_at[iB * (2 * H) + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_f_x_to_W_c_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_f_h_to_U_c_h_at[iB * (2 * H) + H + iH]),
+            compute_t(b_c_at[iH]),
+            compute_t(1),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+inline_point void step_step_point(
+    const compute_t W_f_x, const compute_t U_f_h, const compute_t b_f, const compute_t W_c_x,
+    const compute_t U_c_h, const compute_t b_c, const compute_t beta, const compute_t h_prev, compute_t& h)
+{
+    // s = W_f @ x + U_f @ h[t-1] + b_f
+    const compute_t s = W_f_x + U_f_h + b_f;
+    // g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t g_pre = W_c_x + U_c_h + b_c;
+    const compute_t g = tanh(g_pre);
+    // h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
+    const compute_t sigmoid_s = sigmoid(s);
+    const compute_t h_pre = s - beta;
+    const compute_t h_sigmoid = sigmoid(h_pre);
+    h = h_prev * sigmoid_s + g * (1 - h_sigmoid);
+}
+
+extern "C" void step_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_f_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_f_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_c_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ U_c_h_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_c_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        step_step_point(
+            compute_t(W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_f_h_at[iB * H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_c_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_c_h_at[iB * H + iH]),
+            compute_t(b_c_at[iH]),
+            compute_t(1),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+inline_point void jvp_before_point(
+    const compute_t dot_W_f_x_W_f, const compute_t dot_W_f_x_x, const compute_t dot_W_c_x_W_c,
+    const compute_t dot_W_c_x_x, compute_t& dot_W_f_x, compute_t& dot_W_c_x)
+{
+    // s = W_f @ x + U_f @ h[t-1] + b_f
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+    // g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    dot_W_c_x = dot_W_c_x_W_c + dot_W_c_x_x;
+}
+
+extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_f_x_to_dot_W_c_x_W_c_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_f_x_x_to_dot_W_c_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_W_c_x_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_W_f_x, dot_W_c_x;
+        jvp_before_point(
+            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_f_x_x_to_dot_W_c_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_f_x_x_to_dot_W_c_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            dot_W_f_x, dot_W_c_x);
+        dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
+        dot_W_c_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_c_x);
+    }
+}
+
+inline_point void jvp_step_point(
+    const compute_t dot_U_f_h_U_f, const compute_t dot_U_f_h_h_prev, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_b_f,
+    const compute_t dot_U_c_h_U_c, const compute_t dot_U_c_h_h_prev, const compute_t W_c_x,
+    const compute_t U_c_h, const compute_t b_c, const compute_t dot_W_c_x, const compute_t dot_b_c,
+    const compute_t beta, const compute_t h_prev, const compute_t dot_h_prev, compute_t& h, compute_t& dot_h)
+{
+    // s = W_f @ x + U_f @ h[t-1] + b_f
+    const compute_t dot_U_f_h = dot_U_f_h_U_f + dot_U_f_h_h_prev;
+    const compute_t s = W_f_x + U_f_h + b_f;
+    const compute_t dot_s = dot_W_f_x + dot_b_f + dot_U_f_h;
+    // g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t dot_U_c_h = dot_U_c_h_U_c + dot_U_c_h_h_prev;
+    const compute_t g_pre = W_c_x + U_c_h + b_c;
+    const compute_t dot_g_pre = dot_W_c_x + dot_b_c + dot_U_c_h;
+    const compute_t g = tanh(g_pre);
+    const compute_t dot_g = dot_g_pre * (1 - square(g));
+    // h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
+    const compute_t sigmoid_s = sigmoid(s);
+    const compute_t dot_sigmoid_s = dot_s * sigmoid_s * (1 - sigmoid_s);
+    const compute_t h_pre = s - beta;
+    const compute_t h_sigmoid = sigmoid(h_pre);
+    const compute_t s1 = 1 - h_sigmoid;
+    const compute_t dot_h_sigmoid = dot_s * h_sigmoid * s1;
+    h = h_prev * sigmoid_s + g * s1;
+    dot_h = h_prev * dot_sigmoid_s + dot_h_prev * sigmoid_s - g * dot_h_sigmoid + dot_g * s1;
+}
+
+extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ U_f_h_to_dot_U_c_h_U_c_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_f_x_to_dot_W_c_x_W_c_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ b_c_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_W_c_x_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_b_c_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[10]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h, dot_h;
+        jvp_step_point(
+            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + H + iH]),
+            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_f_at[iH]),
+            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(b_c_at[iH]),
+            compute_t(dot_W_c_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_c_at[iH]),
+            compute_t(1),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            h, dot_h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+inline_point void hvp_forward_before_point(
+    const compute_t dot_W_f_x_W_f, const compute_t dot_W_f_x_x, const compute_t dot_W_c_x_W_c,
+    const compute_t dot_W_c_x_x, compute_t& dot_W_f_x, compute_t& dot_W_c_x)
+{
+    // s = W_f @ x + U_f @ h[t-1] + b_f
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+    // g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    dot_W_c_x = dot_W_c_x_W_c + dot_W_c_x_x;
+}
+
+extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_f_x_to_dot_W_c_x_W_c_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_f_x_x_to_dot_W_c_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_W_c_x_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_W_f_x, dot_W_c_x;
+        hvp_forward_before_point(
+            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_f_x_x_to_dot_W_c_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_f_x_x_to_dot_W_c_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            dot_W_f_x, dot_W_c_x);
+        dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
+        dot_W_c_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_c_x);
+    }
+}
+
+inline_point void hvp_forward_step_point(
+    const compute_t dot_U_f_h_U_f, const compute_t dot_U_f_h_h_prev, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_b_f,
+    const compute_t dot_U_c_h_U_c, const compute_t dot_U_c_h_h_prev, const compute_t W_c_x,
+    const compute_t U_c_h, const compute_t b_c, const compute_t dot_W_c_x, const compute_t dot_b_c,
+    const compute_t beta, const compute_t h_prev, const compute_t dot_h_prev, compute_t& dot_s,
+    compute_t& dot_g_pre, compute_t& g, compute_t& dot_g, compute_t& sigmoid_s, compute_t& dot_sigmoid_s,
+    compute_t& dot_h_pre, compute_t& h_sigmoid, compute_t& dot_h_sigmoid, compute_t& h, compute_t& dot_h)
+{
+    // s = W_f @ x + U_f @ h[t-1] + b_f
+    const compute_t dot_U_f_h = dot_U_f_h_U_f + dot_U_f_h_h_prev;
+    const compute_t s = W_f_x + U_f_h + b_f;
+    dot_s = dot_W_f_x + dot_b_f + dot_U_f_h;
+    // g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t dot_U_c_h = dot_U_c_h_U_c + dot_U_c_h_h_prev;
+    const compute_t g_pre = W_c_x + U_c_h + b_c;
+    dot_g_pre = dot_W_c_x + dot_b_c + dot_U_c_h;
+    g = tanh(g_pre);
+    dot_g = dot_g_pre * (1 - square(g));
+    // h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
+    sigmoid_s = sigmoid(s);
+    dot_sigmoid_s = dot_s * sigmoid_s * (1 - sigmoid_s);
+    const compute_t h_pre = s - beta;
+    dot_h_pre = dot_s;
+    h_sigmoid = sigmoid(h_pre);
+    const compute_t s1 = 1 - h_sigmoid;
+    dot_h_sigmoid = dot_h_pre * h_sigmoid * s1;
+    h = h_prev * sigmoid_s + g * s1;
+    dot_h = h_prev * dot_sigmoid_s + dot_h_prev * sigmoid_s - g * dot_h_sigmoid + dot_g * s1;
+}
+
+extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ U_f_h_to_dot_U_c_h_U_c_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_f_x_to_dot_W_c_x_W_c_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ b_c_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_W_c_x_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_b_c_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ sigmoid_s_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_sigmoid_s_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ h_sigmoid_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ dot_h_sigmoid_at = static_cast<storage_t*>(at[19]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_s, dot_g_pre, g, dot_g, sigmoid_s, dot_sigmoid_s, dot_h_pre, h_sigmoid, dot_h_sigmoid, h,
+            dot_h;
+        hvp_forward_step_point(
+            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + H + iH]),
+            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_f_at[iH]),
+            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(b_c_at[iH]),
+            compute_t(dot_W_c_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_c_at[iH]),
+            compute_t(1),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            dot_s, dot_g_pre, g, dot_g, sigmoid_s, dot_sigmoid_s, dot_h_pre, h_sigmoid, dot_h_sigmoid, h,
+            dot_h);
+        dot_s_at[(t * B + iB) * H + iH] = storage_t(dot_s);
+        dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(dot_g_pre);
+        g_at[(t * B + iB) * H + iH] = storage_t(g);
+        dot_g_at[(t * B + iB) * H + iH] = storage_t(dot_g);
+        sigmoid_s_at[(t * B + iB) * H + iH] = storage_t(sigmoid_s);
+        dot_sigmoid_s_at[(t * B + iB) * H + iH] = storage_t(dot_sigmoid_s);
+        dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
+        h_sigmoid_at[(t * B + iB) * H + iH] = storage_t(h_sigmoid);
+        dot_h_sigmoid_at[(t * B + iB) * H + iH] = storage_t(dot_h_sigmoid);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_h_next, const compute_t g, const compute_t dot_h_pre,
+    const compute_t h_sigmoid, const compute_t d_h_next, const compute_t dot_g, const compute_t h_prev,
+    const compute_t dot_s, const compute_t sigmoid_s, const compute_t dot_h_prev, const compute_t dot_g_pre,
+    const compute_t dot_h_sigmoid, compute_t& d_dot_h, compute_t& d_dot_g_pre, compute_t& d_g_pre,
+    compute_t& d_dot_s, compute_t& d_s)
+{
+    // through h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
+    d_dot_h = dy + d_dot_h_next;
+    const compute_t d_dot_h_sigmoid = -g * d_dot_h;
+    const compute_t s1 = 1 - h_sigmoid;
+    const compute_t d_h_sigmoid = (dot_h_pre * s1 - dot_h_pre * h_sigmoid) * d_dot_h_sigmoid - g * d_h_next - dot_g
+        * d_dot_h;
+    const compute_t s2 = h_sigmoid * s1;
+    const compute_t d_dot_h_pre = d_dot_h_sigmoid * s2;
+    const compute_t d_h_pre = d_h_sigmoid * s2;
+    const compute_t d_dot_sigmoid_s = h_prev * d_dot_h;
+    const compute_t s3 = 1 - sigmoid_s;
+    const compute_t d_sigmoid_s = d_h_next * h_prev + (dot_s * s3 - dot_s * sigmoid_s) * d_dot_sigmoid_s +
+        dot_h_prev * d_dot_h;
+    // through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t d_dot_g = d_dot_h * s1;
+    const compute_t d_g = d_h_next * s1 - 2 * g * dot_g_pre * d_dot_g - dot_h_sigmoid * d_dot_h;
+    const compute_t s4 = 1 - square(g);
+    d_dot_g_pre = d_dot_g * s4;
+    d_g_pre = d_g * s4;
+    // through s = W_f @ x + U_f @ h[t-1] + b_f
+    const compute_t s5 = sigmoid_s * s3;
+    d_dot_s = d_dot_h_pre + d_dot_sigmoid_s * s5;
+    d_s = d_h_pre + d_sigmoid_s * s5;
+}
+
+extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ h_sigmoid_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ sigmoid_s_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_h_sigmoid_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_s_to_d_dot_g_pre_at = static_cast<storage_t*>(at[14]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_h, d_dot_g_pre, d_g_pre, d_dot_s, d_s;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
+            compute_t(h_sigmoid_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_g_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_s_at[(t * B + iB) * H + iH]),
+            compute_t(sigmoid_s_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_sigmoid_at[(t * B + iB) * H + iH]),
+            d_dot_h, d_dot_g_pre, d_g_pre, d_dot_s, d_s);
+        d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
+        d_s_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_g_pre);
+        d_s_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_s_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_s);
+        d_s_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_s);
+    }
+}
+
+inline_point void hvp_backward_step2_point(
+    const compute_t d_h_prev_U_f_h, const compute_t d_h_next, const compute_t sigmoid_s,
+    const compute_t d_dot_h, const compute_t dot_sigmoid_s, const compute_t d_dot_h_prev_dot_U_f_h_h_prev,
+    const compute_t d_dot_h_prev_dot_U_c_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
+{
+    d_h_prev = d_h_prev_U_f_h + d_h_next * sigmoid_s + d_dot_h * dot_sigmoid_s;
+    d_dot_h_prev = sigmoid_s * d_dot_h + d_dot_h_prev_dot_U_f_h_h_prev + d_dot_h_prev_dot_U_c_h_h_prev;
+}
+
+extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_prev_U_f_h_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ sigmoid_s_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_sigmoid_s_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[7]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h_prev, d_dot_h_prev;
+        hvp_backward_step2_point(
+            compute_t(d_h_prev_U_f_h_at[iB * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(sigmoid_s_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_at[iB * H + iH]),
+            compute_t(dot_sigmoid_s_at[(t * B + iB) * H + iH]),
+            compute_t(parts2_at[iB * (2 * H) + H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            d_h_prev, d_dot_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+        d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
+    }
+}
+
+inline_point void hvp_backward_finish_point(
+    const compute_t d_W_f_W_f_x, const compute_t d_W_f_dot_W_f_x_x, const compute_t d_W_c_W_c_x,
+    const compute_t d_W_c_dot_W_c_x_x, compute_t& d_W_f, compute_t& d_W_c)
+{
+    d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x;
+    d_W_c = d_W_c_W_c_x + d_W_c_dot_W_c_x_x;
+}
+
+extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ d_W_f_W_f_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_W_f_dot_W_f_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_W_c_W_c_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_W_c_dot_W_c_x_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_W_f_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_W_c_at = static_cast<storage_t*>(at[5]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_W_f, d_W_c;
+        hvp_backward_finish_point(
+            compute_t(d_W_f_W_f_x_at[iH * I + iI]),
+            compute_t(d_W_f_dot_W_f_x_x_at[iH * I + iI]),
+            compute_t(d_W_c_W_c_x_at[iH * I + iI]),
+            compute_t(d_W_c_dot_W_c_x_x_at[iH * I + iI]),
+            d_W_f, d_W_c);
+        d_W_f_at[iH * I + iI] = storage_t(d_W_f);
+        d_W_c_at[iH * I + iI] = storage_t(d_W_c);
+    }
+}
+
+inline_point void hvp_backward_finish2_point(
+    const compute_t d_U_f_U_f_h, const compute_t d_U_f_dot_U_f_h_h_prev, const compute_t d_U_c_U_c_h,
+    const compute_t d_U_c_dot_U_c_h_h_prev, compute_t& d_U_f, compute_t& d_U_c)
+{
+    d_U_f = d_U_f_U_f_h + d_U_f_dot_U_f_h_h_prev;
+    d_U_c = d_U_c_U_c_h + d_U_c_dot_U_c_h_h_prev;
+}
+
+extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ d_U_f_U_f_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_U_f_dot_U_f_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_U_c_U_c_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_U_c_dot_U_c_h_h_prev_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_U_f_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_U_c_at = static_cast<storage_t*>(at[5]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    {
+        compute_t d_U_f, d_U_c;
+        hvp_backward_finish2_point(
+            compute_t(d_U_f_U_f_h_at[iH * H + iH2]),
+            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_c_U_c_h_at[iH * H + iH2]),
+            compute_t(d_U_c_dot_U_c_h_h_prev_at[iH * H + iH2]),
+            d_U_f, d_U_c);
+        d_U_f_at[iH * H + iH2] = storage_t(d_U_f);
+        d_U_c_at[iH * H + iH2] = storage_t(d_U_c);
+    }
+}
+
+#endif  // SYMRNN_HVP
 
 }  // namespace symrnn

@@ -45,6 +45,7 @@ import numpy as np
 SOURCE = None  # the text of janet.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -101,10 +102,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_f = np.ascontiguousarray(params["W_f"])
     U_f = np.ascontiguousarray(params["U_f"])
     b_f = np.ascontiguousarray(params["b_f"])
@@ -120,7 +123,6 @@ def forward(params, x, state=None):
     sigmoid_s = np.empty((T, B, H), dtype)
     h_sigmoid = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
-    kernel = bound(sizes, dtype)
     forward_step = kernel(
         "forward_step", W_f_x_to_W_c_x, U_f_h_to_U_c_h, b_f, b_c, h_rows, g, sigmoid_s, h_sigmoid,
     )
@@ -148,13 +150,15 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     g = tape.g
     h_sigmoid = tape.h_sigmoid
     h_rows = tape.h_rows
     sigmoid_s = tape.sigmoid_s
     x = tape.x
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
     W_f = np.ascontiguousarray(params["W_f"])
     U_f = np.ascontiguousarray(params["U_f"])
     W_c = np.ascontiguousarray(params["W_c"])
@@ -170,7 +174,6 @@ def backward(params, tape, dy, dstate=None):
     d_U_f_to_d_U_c = np.empty((2 * H, H), dtype)
     d_b_f_to_d_b_c = np.empty((2 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
-    kernel = bound(sizes, dtype)
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, g, h_sigmoid, h_rows, sigmoid_s, d_h, d_s_to_d_g_pre,
     )
@@ -205,6 +208,352 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_c = np.ascontiguousarray(params["W_c"])
+    U_c = np.ascontiguousarray(params["U_c"])
+    b_c = np.ascontiguousarray(params["b_c"])
+    W_f_to_W_c = np.ascontiguousarray(np.concatenate((W_f.T, W_c.T), axis=1))
+    U_f_to_U_c = np.ascontiguousarray(np.concatenate((U_f.T, U_c.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    W_f_x_to_W_c_x = scratch("W_f_x_to_W_c_x", (T, B, 2 * H), dtype)
+    U_f_h_to_U_c_h = scratch("U_f_h_to_U_c_h", (B, 2 * H), dtype)
+    h_rows[0] = state["h"]
+    infer_step = kernel(
+        "infer_step", W_f_x_to_W_c_x, U_f_h_to_U_c_h, b_f, b_c, h_rows,
+    )
+
+    # W_f_x, W_c_x side by side
+    product(x.reshape(-1, I), W_f_to_W_c, W_f_x_to_W_c_x.reshape(-1, 2 * H))
+
+    for t in range(T):
+        # U_f_h, U_c_h side by side
+        product(h_rows[t], U_f_to_U_c, U_f_h_to_U_c_h)
+        infer_step(t)
+
+    last = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_c = np.ascontiguousarray(params["W_c"])
+    U_c = np.ascontiguousarray(params["U_c"])
+    b_c = np.ascontiguousarray(params["b_c"])
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    W_f_x = scratch("W_f_x", (T, B, H), dtype)
+    W_c_x = scratch("W_c_x", (T, B, H), dtype)
+    U_f_h = scratch("U_f_h", (B, H), dtype)
+    U_c_h = scratch("U_c_h", (B, H), dtype)
+    h_rows[0] = state["h"]
+    step_step = kernel(
+        "step_step", W_f_x, U_f_h, b_f, W_c_x, U_c_h, b_c, h_rows,
+    )
+
+    # s = W_f @ x + U_f @ h[t-1] + b_f
+    product(x.reshape(-1, I), W_f.T, W_f_x.reshape(-1, H))
+    # g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    product(x.reshape(-1, I), W_c.T, W_c_x.reshape(-1, H))
+
+    for t in range(T):
+        # s = W_f @ x + U_f @ h[t-1] + b_f
+        product(h_rows[t], U_f.T, U_f_h)
+        # g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+        product(h_rows[t], U_c.T, U_c_h)
+        step_step(t)
+
+    state = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy()[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_c = np.ascontiguousarray(params["W_c"])
+    U_c = np.ascontiguousarray(params["U_c"])
+    b_c = np.ascontiguousarray(params["b_c"])
+    dot_W_f = np.ascontiguousarray(dot_params["W_f"])
+    dot_U_f = np.ascontiguousarray(dot_params["U_f"])
+    dot_b_f = np.ascontiguousarray(dot_params["b_f"])
+    dot_W_c = np.ascontiguousarray(dot_params["W_c"])
+    dot_U_c = np.ascontiguousarray(dot_params["U_c"])
+    dot_b_c = np.ascontiguousarray(dot_params["b_c"])
+    W_f_to_dot_W_c = np.ascontiguousarray(np.concatenate((
+        W_f.T,
+        dot_W_f.T,
+        W_c.T,
+        dot_W_c.T,
+    ), axis=1))
+    W_f_to_W_c = np.ascontiguousarray(np.concatenate((W_f.T, W_c.T), axis=1))
+    U_f_to_dot_U_c = np.ascontiguousarray(np.concatenate((
+        U_f.T,
+        dot_U_f.T,
+        U_c.T,
+        dot_U_c.T,
+    ), axis=1))
+    U_f_to_U_c = np.ascontiguousarray(np.concatenate((U_f.T, U_c.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    W_f_x_to_dot_W_c_x_W_c = scratch("W_f_x_to_dot_W_c_x_W_c", (T, B, 4 * H), dtype)
+    dot_W_f_x_x_to_dot_W_c_x_x = scratch("dot_W_f_x_x_to_dot_W_c_x_x", (T, B, 2 * H), dtype)
+    dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
+    dot_W_c_x = scratch("dot_W_c_x", (T, B, H), dtype)
+    U_f_h_to_dot_U_c_h_U_c = scratch("U_f_h_to_dot_U_c_h_U_c", (B, 4 * H), dtype)
+    parts = scratch("parts", (B, 2 * H), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    jvp_before = kernel(
+        "jvp_before", W_f_x_to_dot_W_c_x_W_c, dot_W_f_x_x_to_dot_W_c_x_x, dot_W_f_x, dot_W_c_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", U_f_h_to_dot_U_c_h_U_c, parts, W_f_x_to_dot_W_c_x_W_c, b_f, dot_W_f_x, dot_b_f, b_c,
+        dot_W_c_x, dot_b_c, h_rows, dot_h_rows,
+    )
+
+    # W_f_x, dot_W_f_x_W_f, W_c_x, dot_W_c_x_W_c side by side
+    product(x.reshape(-1, I), W_f_to_dot_W_c, W_f_x_to_dot_W_c_x_W_c.reshape(-1, 4 * H))
+    # dot_W_f_x_x, dot_W_c_x_x side by side
+    product(dot_x.reshape(-1, I), W_f_to_W_c, dot_W_f_x_x_to_dot_W_c_x_x.reshape(-1, 2 * H))
+    jvp_before()
+
+    for t in range(T):
+        # U_f_h, dot_U_f_h_U_f, U_c_h, dot_U_c_h_U_c side by side
+        product(h_rows[t], U_f_to_dot_U_c, U_f_h_to_dot_U_c_h_U_c)
+        # dot_U_f_h_h_prev, dot_U_c_h_h_prev side by side
+        product(dot_h_rows[t], U_f_to_U_c, parts)
+        jvp_step(t)
+
+    last = {"h": h_rows[T].copy()}
+    dot_last = {"h": dot_h_rows[T].copy()}
+    return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_c = np.ascontiguousarray(params["W_c"])
+    U_c = np.ascontiguousarray(params["U_c"])
+    b_c = np.ascontiguousarray(params["b_c"])
+    dot_W_f = np.ascontiguousarray(dot_params["W_f"])
+    dot_U_f = np.ascontiguousarray(dot_params["U_f"])
+    dot_b_f = np.ascontiguousarray(dot_params["b_f"])
+    dot_W_c = np.ascontiguousarray(dot_params["W_c"])
+    dot_U_c = np.ascontiguousarray(dot_params["U_c"])
+    dot_b_c = np.ascontiguousarray(dot_params["b_c"])
+    W_f_to_dot_W_c = np.ascontiguousarray(np.concatenate((
+        W_f.T,
+        dot_W_f.T,
+        W_c.T,
+        dot_W_c.T,
+    ), axis=1))
+    W_f_to_W_c = np.ascontiguousarray(np.concatenate((W_f.T, W_c.T), axis=1))
+    U_f_to_dot_U_c = np.ascontiguousarray(np.concatenate((
+        U_f.T,
+        dot_U_f.T,
+        U_c.T,
+        dot_U_c.T,
+    ), axis=1))
+    U_f_to_U_c = np.ascontiguousarray(np.concatenate((U_f.T, U_c.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    W_f_x_to_dot_W_c_x_W_c = scratch("W_f_x_to_dot_W_c_x_W_c", (T, B, 4 * H), dtype)
+    dot_W_f_x_x_to_dot_W_c_x_x = scratch("dot_W_f_x_x_to_dot_W_c_x_x", (T, B, 2 * H), dtype)
+    dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
+    dot_W_c_x = scratch("dot_W_c_x", (T, B, H), dtype)
+    U_f_h_to_dot_U_c_h_U_c = scratch("U_f_h_to_dot_U_c_h_U_c", (B, 4 * H), dtype)
+    parts = scratch("parts", (B, 2 * H), dtype)
+    dot_s = scratch("dot_s", (T, B, H), dtype)
+    dot_g_pre = scratch("dot_g_pre", (T, B, H), dtype)
+    g = scratch("g", (T, B, H), dtype)
+    dot_g = scratch("dot_g", (T, B, H), dtype)
+    sigmoid_s = scratch("sigmoid_s", (T, B, H), dtype)
+    dot_sigmoid_s = scratch("dot_sigmoid_s", (T, B, H), dtype)
+    dot_h_pre = scratch("dot_h_pre", (T, B, H), dtype)
+    h_sigmoid = scratch("h_sigmoid", (T, B, H), dtype)
+    dot_h_sigmoid = scratch("dot_h_sigmoid", (T, B, H), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    hvp_forward_before = kernel(
+        "hvp_forward_before", W_f_x_to_dot_W_c_x_W_c, dot_W_f_x_x_to_dot_W_c_x_x, dot_W_f_x, dot_W_c_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", U_f_h_to_dot_U_c_h_U_c, parts, W_f_x_to_dot_W_c_x_W_c, b_f, dot_W_f_x, dot_b_f,
+        b_c, dot_W_c_x, dot_b_c, h_rows, dot_h_rows, dot_s, dot_g_pre, g, dot_g, sigmoid_s, dot_sigmoid_s,
+        dot_h_pre, h_sigmoid, dot_h_sigmoid,
+    )
+
+    # W_f_x, dot_W_f_x_W_f, W_c_x, dot_W_c_x_W_c side by side
+    product(x.reshape(-1, I), W_f_to_dot_W_c, W_f_x_to_dot_W_c_x_W_c.reshape(-1, 4 * H))
+    # dot_W_f_x_x, dot_W_c_x_x side by side
+    product(dot_x.reshape(-1, I), W_f_to_W_c, dot_W_f_x_x_to_dot_W_c_x_x.reshape(-1, 2 * H))
+    hvp_forward_before()
+
+    for t in range(T):
+        # U_f_h, dot_U_f_h_U_f, U_c_h, dot_U_c_h_U_c side by side
+        product(h_rows[t], U_f_to_dot_U_c, U_f_h_to_dot_U_c_h_U_c)
+        # dot_U_f_h_h_prev, dot_U_c_h_h_prev side by side
+        product(dot_h_rows[t], U_f_to_U_c, parts)
+        hvp_forward_step(t)
+    dy = np.ascontiguousarray(cotangents["h"])
+    U_f_to_dot_U_c2 = np.concatenate((U_f, dot_U_f, U_c, dot_U_c))
+    W_f_to_dot_W_c2 = np.concatenate((W_f, dot_W_f, W_c, dot_W_c))
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    d_dot_h = scratch("d_dot_h", (B, H), dtype)
+    d_s_to_d_dot_g_pre = scratch("d_s_to_d_dot_g_pre", (T, B, 4 * H), dtype)
+    d_h_prev_U_f_h = scratch("d_h_prev_U_f_h", (B, H), dtype)
+    parts2 = scratch("parts2", (B, 2 * H), dtype)
+    parts3 = scratch("parts3", (B, 2 * H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_f_W_f_x = scratch("d_W_f_W_f_x", (H, I), dtype)
+    d_W_f_dot_W_f_x_x = scratch("d_W_f_dot_W_f_x_x", (H, I), dtype)
+    d_U_f_U_f_h = scratch("d_U_f_U_f_h", (H, H), dtype)
+    d_U_f_dot_U_f_h_h_prev = scratch("d_U_f_dot_U_f_h_h_prev", (H, H), dtype)
+    d_b_f = np.empty((H,), dtype)
+    d_W_c_W_c_x = scratch("d_W_c_W_c_x", (H, I), dtype)
+    d_W_c_dot_W_c_x_x = scratch("d_W_c_dot_W_c_x_x", (H, I), dtype)
+    d_U_c_U_c_h = scratch("d_U_c_U_c_h", (H, H), dtype)
+    d_U_c_dot_U_c_h_h_prev = scratch("d_U_c_dot_U_c_h_h_prev", (H, H), dtype)
+    d_b_c = np.empty((H,), dtype)
+    d_W_f = np.empty((H, I), dtype)
+    d_U_f = np.empty((H, H), dtype)
+    d_W_c = np.empty((H, I), dtype)
+    d_U_c = np.empty((H, H), dtype)
+    d_h_prev_rows[T % 2] = 0
+    d_dot_h_prev_rows[T % 2] = dstate["h"]
+    hvp_backward_step = kernel(
+        "hvp_backward_step", dy, d_dot_h_prev_rows, g, dot_h_pre, h_sigmoid, d_h_prev_rows, dot_g, h_rows,
+        dot_s, sigmoid_s, dot_h_rows, dot_g_pre, dot_h_sigmoid, d_dot_h, d_s_to_d_dot_g_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", d_h_prev_U_f_h, d_h_prev_rows, sigmoid_s, d_dot_h, dot_sigmoid_s, parts2,
+        parts3, d_dot_h_prev_rows,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_W_c_W_c_x, d_W_c_dot_W_c_x_x, d_W_f, d_W_c,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_U_f_U_f_h, d_U_f_dot_U_f_h_h_prev, d_U_c_U_c_h, d_U_c_dot_U_c_h_h_prev,
+        d_U_f, d_U_c,
+    )
+
+    for t in reversed(range(T)):
+        hvp_backward_step(t)
+        # d_s, d_dot_s, d_g_pre, d_dot_g_pre side by side
+        product(d_s_to_d_dot_g_pre[t], U_f_to_dot_U_c2, d_h_prev_U_f_h)
+        # through s = W_f @ x + U_f @ h[t-1] + b_f
+        product(d_s_to_d_dot_g_pre[t][:, H:2 * H], U_f, parts2[:, H:2 * H])
+        # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+        product(d_s_to_d_dot_g_pre[t][:, 3 * H:4 * H], U_c, parts3[:, H:2 * H])
+        hvp_backward_step2(t)
+
+    # d_s, d_dot_s, d_g_pre, d_dot_g_pre side by side
+    product(d_s_to_d_dot_g_pre.reshape(-1, 4 * H), W_f_to_dot_W_c2, d_x.reshape(-1, I))
+    # through s = W_f @ x + U_f @ h[t-1] + b_f
+    product(d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_f_W_f_x)
+    # through s = W_f @ x + U_f @ h[t-1] + b_f
+    product(d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+    # through s = W_f @ x + U_f @ h[t-1] + b_f
+    product(d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
+    # through s = W_f @ x + U_f @ h[t-1] + b_f
+    product(
+        d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_U_f_dot_U_f_h_h_prev,
+    )
+    # through s = W_f @ x + U_f @ h[t-1] + b_f
+    np.sum(d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_f)
+    # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    product(d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_c_W_c_x)
+    # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    product(
+        d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_c_dot_W_c_x_x,
+    )
+    # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    product(
+        d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
+        h_rows[:-1].reshape(-1, H),
+        d_U_c_U_c_h,
+    )
+    # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    product(
+        d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_U_c_dot_U_c_h_h_prev,
+    )
+    # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    np.sum(d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_c)
+    hvp_backward_finish()
+    hvp_backward_finish2()
+
+    dot_dparams = {
+        "W_f": d_W_f,
+        "U_f": d_U_f,
+        "b_f": d_b_f,
+        "W_c": d_W_c,
+        "U_c": d_U_c,
+        "b_c": d_b_c,
+    }
+    dot_dstart = {"h": d_h_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -219,21 +568,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -353,6 +703,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

@@ -104,6 +104,15 @@ static inline compute_t tanh(compute_t a)
 
 #define inline_point static inline __attribute__((always_inline))
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 inline_point void forward_step_point(
     const compute_t U_x, const compute_t W_y, const compute_t b, compute_t& h)
 {
@@ -214,5 +223,497 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
         d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+inline_point void infer_step_point(
+    const compute_t U_x, const compute_t W_y, const compute_t b, compute_t& h)
+{
+    // h = tanh(U @ x + W @ y[t-1] + b)
+    const compute_t h_pre = U_x + W_y + b;
+    h = tanh(h_pre);
+}
+
+extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ U_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_y_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        infer_step_point(
+            compute_t(U_x_at[(t * B + iB) * H + iH]),
+            compute_t(W_y_at[iB * H + iH]),
+            compute_t(b_at[iH]),
+            h);
+        h_at[iB * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void infer_step2_point(
+    const compute_t V_h, const compute_t c, compute_t& y)
+{
+    // y = sigmoid(V @ h + c)
+    const compute_t y_pre = V_h + c;
+    y = sigmoid(y_pre);
+}
+
+extern "C" void infer_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], O = sizes[3];
+    const storage_t* __restrict__ V_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iO = 0; iO < O; ++iO)
+    {
+        compute_t y;
+        infer_step2_point(
+            compute_t(V_h_at[iB * O + iO]),
+            compute_t(c_at[iO]),
+            y);
+        y_rows_at[((t + 1) * B + iB) * O + iO] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+inline_point void step_step_point(
+    const compute_t U_x, const compute_t W_y, const compute_t b, compute_t& h)
+{
+    // h = tanh(U @ x + W @ y[t-1] + b)
+    const compute_t h_pre = U_x + W_y + b;
+    h = tanh(h_pre);
+}
+
+extern "C" void step_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ U_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_y_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        step_step_point(
+            compute_t(U_x_at[(t * B + iB) * H + iH]),
+            compute_t(W_y_at[iB * H + iH]),
+            compute_t(b_at[iH]),
+            h);
+        h_at[iB * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void step_step2_point(
+    const compute_t V_h, const compute_t c, compute_t& y)
+{
+    // y = sigmoid(V @ h + c)
+    const compute_t y_pre = V_h + c;
+    y = sigmoid(y_pre);
+}
+
+extern "C" void step_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], O = sizes[3];
+    const storage_t* __restrict__ V_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iO = 0; iO < O; ++iO)
+    {
+        compute_t y;
+        step_step2_point(
+            compute_t(V_h_at[iB * O + iO]),
+            compute_t(c_at[iO]),
+            y);
+        y_rows_at[((t + 1) * B + iB) * O + iO] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+inline_point void jvp_before_point(
+    const compute_t dot_U_x_U, const compute_t dot_U_x_x, compute_t& dot_U_x)
+{
+    // h = tanh(U @ x + W @ y[t-1] + b)
+    dot_U_x = dot_U_x_U + dot_U_x_x;
+}
+
+extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ U_x_to_dot_U_x_U_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_U_x;
+        jvp_before_point(
+            compute_t(U_x_to_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
+            dot_U_x);
+        dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
+    }
+}
+
+inline_point void jvp_step_point(
+    const compute_t dot_W_y_W, const compute_t dot_W_y_y_prev, const compute_t U_x, const compute_t W_y,
+    const compute_t b, const compute_t dot_U_x, const compute_t dot_b, compute_t& h, compute_t& dot_h)
+{
+    // h = tanh(U @ x + W @ y[t-1] + b)
+    const compute_t dot_W_y = dot_W_y_W + dot_W_y_y_prev;
+    const compute_t h_pre = U_x + W_y + b;
+    const compute_t dot_h_pre = dot_U_x + dot_b + dot_W_y;
+    h = tanh(h_pre);
+    dot_h = dot_h_pre * (1 - square(h));
+}
+
+extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ W_y_to_dot_W_y_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_y_y_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ U_x_to_dot_U_x_U_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[6]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h, dot_h;
+        jvp_step_point(
+            compute_t(W_y_to_dot_W_y_W_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_y_y_prev_at[iB * H + iH]),
+            compute_t(U_x_to_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_y_to_dot_W_y_W_at[iB * (2 * H) + iH]),
+            compute_t(b_at[iH]),
+            compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_at[iH]),
+            h, dot_h);
+        h_to_dot_h_at[iB * (2 * H) + iH] = storage_t(h);
+        h_to_dot_h_at[iB * (2 * H) + H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void jvp_step2_point(
+    const compute_t V_h, const compute_t c, const compute_t dot_V_h, const compute_t dot_c, compute_t& y,
+    compute_t& dot_y)
+{
+    // y = sigmoid(V @ h + c)
+    const compute_t y_pre = V_h + c;
+    const compute_t dot_y_pre = dot_V_h + dot_c;
+    y = sigmoid(y_pre);
+    dot_y = dot_y_pre * y * (1 - y);
+}
+
+extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], O = sizes[3];
+    const storage_t* __restrict__ V_h_to_dot_V_h_V_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_V_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_c_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_y_rows_at = static_cast<storage_t*>(at[5]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iO = 0; iO < O; ++iO)
+    {
+        compute_t y, dot_y;
+        jvp_step2_point(
+            compute_t(V_h_to_dot_V_h_V_at[iB * (2 * O) + iO]),
+            compute_t(c_at[iO]),
+            compute_t(dot_V_h_at[iB * O + iO]),
+            compute_t(dot_c_at[iO]),
+            y, dot_y);
+        y_rows_at[((t + 1) * B + iB) * O + iO] = storage_t(y);
+        dot_y_rows_at[((t + 1) * B + iB) * O + iO] = storage_t(dot_y);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+inline_point void hvp_forward_before_point(
+    const compute_t dot_U_x_U, const compute_t dot_U_x_x, compute_t& dot_U_x)
+{
+    // h = tanh(U @ x + W @ y[t-1] + b)
+    dot_U_x = dot_U_x_U + dot_U_x_x;
+}
+
+extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ U_x_to_dot_U_x_U_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_U_x;
+        hvp_forward_before_point(
+            compute_t(U_x_to_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
+            dot_U_x);
+        dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
+    }
+}
+
+inline_point void hvp_forward_step_point(
+    const compute_t dot_W_y_W, const compute_t dot_W_y_y_prev, const compute_t U_x, const compute_t W_y,
+    const compute_t b, const compute_t dot_U_x, const compute_t dot_b, compute_t& dot_h_pre, compute_t& h,
+    compute_t& dot_h)
+{
+    // h = tanh(U @ x + W @ y[t-1] + b)
+    const compute_t dot_W_y = dot_W_y_W + dot_W_y_y_prev;
+    const compute_t h_pre = U_x + W_y + b;
+    dot_h_pre = dot_U_x + dot_b + dot_W_y;
+    h = tanh(h_pre);
+    dot_h = dot_h_pre * (1 - square(h));
+}
+
+extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ W_y_to_dot_W_y_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_y_y_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ U_x_to_dot_U_x_U_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[7]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_h_pre, h, dot_h;
+        hvp_forward_step_point(
+            compute_t(W_y_to_dot_W_y_W_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_y_y_prev_at[iB * H + iH]),
+            compute_t(U_x_to_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_y_to_dot_W_y_W_at[iB * (2 * H) + iH]),
+            compute_t(b_at[iH]),
+            compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_at[iH]),
+            dot_h_pre, h, dot_h);
+        dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
+        h_to_dot_h_at[(t * B + iB) * (2 * H) + iH] = storage_t(h);
+        h_to_dot_h_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void hvp_forward_step2_point(
+    const compute_t V_h, const compute_t c, const compute_t dot_V_h, const compute_t dot_c,
+    compute_t& dot_y_pre, compute_t& y, compute_t& dot_y)
+{
+    // y = sigmoid(V @ h + c)
+    const compute_t y_pre = V_h + c;
+    dot_y_pre = dot_V_h + dot_c;
+    y = sigmoid(y_pre);
+    dot_y = dot_y_pre * y * (1 - y);
+}
+
+extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], O = sizes[3];
+    const storage_t* __restrict__ V_h_to_dot_V_h_V_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_V_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_c_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_y_pre_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_y_rows_at = static_cast<storage_t*>(at[6]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iO = 0; iO < O; ++iO)
+    {
+        compute_t dot_y_pre, y, dot_y;
+        hvp_forward_step2_point(
+            compute_t(V_h_to_dot_V_h_V_at[iB * (2 * O) + iO]),
+            compute_t(c_at[iO]),
+            compute_t(dot_V_h_at[iB * O + iO]),
+            compute_t(dot_c_at[iO]),
+            dot_y_pre, y, dot_y);
+        dot_y_pre_at[(t * B + iB) * O + iO] = storage_t(dot_y_pre);
+        y_rows_at[((t + 1) * B + iB) * O + iO] = storage_t(y);
+        dot_y_rows_at[((t + 1) * B + iB) * O + iO] = storage_t(dot_y);
+    }
+}
+
+inline_point void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_y_next, const compute_t d_y_next, const compute_t dot_y_pre,
+    const compute_t y, compute_t& d_dot_y_pre, compute_t& d_y_pre)
+{
+    // through y = sigmoid(V @ h + c)
+    const compute_t d_dot_y = dy + d_dot_y_next;
+    const compute_t s1 = 1 - y;
+    const compute_t d_y = d_y_next + (dot_y_pre * s1 - dot_y_pre * y) * d_dot_y;
+    const compute_t s2 = y * s1;
+    d_dot_y_pre = d_dot_y * s2;
+    d_y_pre = d_y * s2;
+}
+
+extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], O = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_y_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_y_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_y_pre_to_d_dot_y_pre_at = static_cast<storage_t*>(at[5]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iO = 0; iO < O; ++iO)
+    {
+        compute_t d_dot_y_pre, d_y_pre;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * O + iO]),
+            compute_t(d_dot_y_prev_rows_at[(((t + 1) % 2) * B + iB) * O + iO]),
+            compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * O + iO]),
+            compute_t(dot_y_pre_at[(t * B + iB) * O + iO]),
+            compute_t(y_rows_at[((t + 1) * B + iB) * O + iO]),
+            d_dot_y_pre, d_y_pre);
+        d_y_pre_to_d_dot_y_pre_at[(t * B + iB) * (2 * O) + O + iO] = storage_t(d_dot_y_pre);
+        d_y_pre_to_d_dot_y_pre_at[(t * B + iB) * (2 * O) + iO] = storage_t(d_y_pre);
+    }
+}
+
+inline_point void hvp_backward_step2_point(
+    const compute_t d_dot_h, const compute_t dot_h_pre, const compute_t h, const compute_t d_h_V_h,
+    compute_t& d_dot_h_pre, compute_t& d_h_pre)
+{
+    // through h = tanh(U @ x + W @ y[t-1] + b)
+    const compute_t d_h = d_h_V_h - 2 * d_dot_h * dot_h_pre * h;
+    const compute_t s1 = 1 - square(h);
+    d_dot_h_pre = d_dot_h * s1;
+    d_h_pre = d_h * s1;
+}
+
+extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ d_dot_h_to_d_h_dot_V_h_V_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_h_V_h_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at = static_cast<storage_t*>(at[4]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_h_pre, d_h_pre;
+        hvp_backward_step2_point(
+            compute_t(d_dot_h_to_d_h_dot_V_h_V_at[iB * (2 * H) + iH]),
+            compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
+            compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(d_h_V_h_at[iB * H + iH]),
+            d_dot_h_pre, d_h_pre);
+        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+    }
+}
+
+inline_point void hvp_backward_finish_point(
+    const compute_t d_U_U_x, const compute_t d_U_dot_U_x_x, compute_t& d_U)
+{
+    d_U = d_U_U_x + d_U_dot_U_x_x;
+}
+
+extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], H = sizes[4];
+    const storage_t* __restrict__ d_U_U_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_U_dot_U_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_U_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_U;
+        hvp_backward_finish_point(
+            compute_t(d_U_U_x_at[iH * I + iI]),
+            compute_t(d_U_dot_U_x_x_at[iH * I + iI]),
+            d_U);
+        d_U_at[iH * I + iI] = storage_t(d_U);
+    }
+}
+
+inline_point void hvp_backward_finish2_point(
+    const compute_t d_W_W_y, const compute_t d_W_dot_W_y_y_prev, compute_t& d_W)
+{
+    d_W = d_W_W_y + d_W_dot_W_y_y_prev;
+}
+
+extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
+{
+    const int64 O = sizes[3], H = sizes[4];
+    const storage_t* __restrict__ d_W_W_y_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_W_dot_W_y_y_prev_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_W_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iO = 0; iO < O; ++iO)
+    {
+        compute_t d_W;
+        hvp_backward_finish2_point(
+            compute_t(d_W_W_y_at[iH * O + iO]),
+            compute_t(d_W_dot_W_y_y_prev_at[iH * O + iO]),
+            d_W);
+        d_W_at[iH * O + iO] = storage_t(d_W);
+    }
+}
+
+inline_point void hvp_backward_finish3_point(
+    const compute_t d_V_V_h, const compute_t d_V_dot_V_h_h, compute_t& d_V)
+{
+    d_V = d_V_V_h + d_V_dot_V_h_h;
+}
+
+extern "C" void hvp_backward_finish3(int64, const int64* sizes, void* const* at)
+{
+    const int64 O = sizes[3], H = sizes[4];
+    const storage_t* __restrict__ d_V_V_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_V_dot_V_h_h_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_V_at = static_cast<storage_t*>(at[2]);
+    for (int64 iO = 0; iO < O; ++iO)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_V;
+        hvp_backward_finish3_point(
+            compute_t(d_V_V_h_at[iO * H + iH]),
+            compute_t(d_V_dot_V_h_h_at[iO * H + iH]),
+            d_V);
+        d_V_at[iO * H + iH] = storage_t(d_V);
+    }
+}
+
+#endif  // SYMRNN_HVP
 
 }  // namespace symrnn

@@ -106,6 +106,15 @@ static inline compute_t tanh(compute_t a)
 
 #define inline_point static inline __attribute__((always_inline))
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 inline_point void forward_step_point(
     const compute_t W_1_y_, const compute_t V_1_x_, const compute_t b_1, const compute_t dt,
     const compute_t W_2_y_, const compute_t V_2_x_, const compute_t b_2, const compute_t W_z_y,
@@ -321,5 +330,911 @@ extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* a
         d_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_y_prev);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+inline_point void infer_step_point(
+    const compute_t W_1_y_, const compute_t V_1_x_, const compute_t b_1, const compute_t dt,
+    const compute_t W_2_y_, const compute_t V_2_x_, const compute_t b_2, const compute_t W_z_y,
+    const compute_t V_z_x, const compute_t b_z, const compute_t z_prev, compute_t& dt_2, compute_t& z)
+{
+    // dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+    const compute_t dt_1_pre = W_1_y_ + V_1_x_ + b_1;
+    const compute_t dt_1_sigmoid = sigmoid(dt_1_pre);
+    const compute_t dt_1 = dt * dt_1_sigmoid;
+    // dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+    const compute_t dt_2_pre = W_2_y_ + V_2_x_ + b_2;
+    const compute_t dt_2_sigmoid = sigmoid(dt_2_pre);
+    dt_2 = dt * dt_2_sigmoid;
+    // z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+    const compute_t z_pre = W_z_y + V_z_x + b_z;
+    const compute_t z_tanh = tanh(z_pre);
+    z = z_prev * (1 - dt_1) + dt_1 * z_tanh;
+}
+
+extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_1_y_to_W_z_y_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_1_x_to_V_y_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_1_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dt_2_at = static_cast<storage_t*>(at[6]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dt_2, z;
+        infer_step_point(
+            compute_t(W_1_y_to_W_z_y_at[iB * (3 * H) + iH]),
+            compute_t(V_1_x_to_V_y_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(b_1_at[iH]),
+            compute_t(1),
+            compute_t(W_1_y_to_W_z_y_at[iB * (3 * H) + H + iH]),
+            compute_t(V_1_x_to_V_y_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(b_2_at[iH]),
+            compute_t(W_1_y_to_W_z_y_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(V_1_x_to_V_y_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(z_rows_at[((t % 2) * B + iB) * H + iH]),
+            dt_2, z);
+        dt_2_at[iB * H + iH] = storage_t(dt_2);
+        z_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(z);
+    }
+}
+
+inline_point void infer_step2_point(
+    const compute_t W_y_z, const compute_t V_y_x, const compute_t b_y, const compute_t dt_2,
+    const compute_t y_prev, compute_t& y)
+{
+    // y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+    const compute_t y_pre = W_y_z + V_y_x + b_y;
+    const compute_t y_tanh = tanh(y_pre);
+    y = (1 - dt_2) * y_prev + dt_2 * y_tanh;
+}
+
+extern "C" void infer_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_y_z_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_1_x_to_V_y_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_y_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dt_2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[4]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t y;
+        infer_step2_point(
+            compute_t(W_y_z_at[iB * H + iH]),
+            compute_t(V_1_x_to_V_y_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(b_y_at[iH]),
+            compute_t(dt_2_at[iB * H + iH]),
+            compute_t(y_rows_at[(t * B + iB) * H + iH]),
+            y);
+        y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+inline_point void step_step_point(
+    const compute_t W_1_y_, const compute_t V_1_x_, const compute_t b_1, const compute_t dt,
+    const compute_t W_2_y_, const compute_t V_2_x_, const compute_t b_2, const compute_t W_z_y,
+    const compute_t V_z_x, const compute_t b_z, const compute_t z_prev, compute_t& dt_2, compute_t& z)
+{
+    // dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+    const compute_t dt_1_pre = W_1_y_ + V_1_x_ + b_1;
+    const compute_t dt_1_sigmoid = sigmoid(dt_1_pre);
+    const compute_t dt_1 = dt * dt_1_sigmoid;
+    // dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+    const compute_t dt_2_pre = W_2_y_ + V_2_x_ + b_2;
+    const compute_t dt_2_sigmoid = sigmoid(dt_2_pre);
+    dt_2 = dt * dt_2_sigmoid;
+    // z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+    const compute_t z_pre = W_z_y + V_z_x + b_z;
+    const compute_t z_tanh = tanh(z_pre);
+    z = z_prev * (1 - dt_1) + dt_1 * z_tanh;
+}
+
+extern "C" void step_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_1_y_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_1_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_1_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_2_y_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ V_2_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ W_z_y_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ V_z_x_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dt_2_at = static_cast<storage_t*>(at[10]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dt_2, z;
+        step_step_point(
+            compute_t(W_1_y_at[iB * H + iH]),
+            compute_t(V_1_x_at[(t * B + iB) * H + iH]),
+            compute_t(b_1_at[iH]),
+            compute_t(1),
+            compute_t(W_2_y_at[iB * H + iH]),
+            compute_t(V_2_x_at[(t * B + iB) * H + iH]),
+            compute_t(b_2_at[iH]),
+            compute_t(W_z_y_at[iB * H + iH]),
+            compute_t(V_z_x_at[(t * B + iB) * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(z_rows_at[((t % 2) * B + iB) * H + iH]),
+            dt_2, z);
+        dt_2_at[iB * H + iH] = storage_t(dt_2);
+        z_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(z);
+    }
+}
+
+inline_point void step_step2_point(
+    const compute_t W_y_z, const compute_t V_y_x, const compute_t b_y, const compute_t dt_2,
+    const compute_t y_prev, compute_t& y)
+{
+    // y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+    const compute_t y_pre = W_y_z + V_y_x + b_y;
+    const compute_t y_tanh = tanh(y_pre);
+    y = (1 - dt_2) * y_prev + dt_2 * y_tanh;
+}
+
+extern "C" void step_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_y_z_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_y_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_y_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dt_2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[4]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t y;
+        step_step2_point(
+            compute_t(W_y_z_at[iB * H + iH]),
+            compute_t(V_y_x_at[(t * B + iB) * H + iH]),
+            compute_t(b_y_at[iH]),
+            compute_t(dt_2_at[iB * H + iH]),
+            compute_t(y_rows_at[(t * B + iB) * H + iH]),
+            y);
+        y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+inline_point void jvp_before_point(
+    const compute_t dot_V_1_x_V_1, const compute_t dot_V_1_x_x, const compute_t dot_V_2_x_V_2,
+    const compute_t dot_V_2_x_x, const compute_t dot_V_z_x_V_z, const compute_t dot_V_z_x_x,
+    const compute_t dot_V_y_x_V_y, const compute_t dot_V_y_x_x, compute_t& dot_V_1_x, compute_t& dot_V_2_x,
+    compute_t& dot_V_z_x, compute_t& dot_V_y_x)
+{
+    // dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+    dot_V_1_x = dot_V_1_x_V_1 + dot_V_1_x_x;
+    // dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+    dot_V_2_x = dot_V_2_x_V_2 + dot_V_2_x_x;
+    // z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+    dot_V_z_x = dot_V_z_x_V_z + dot_V_z_x_x;
+    // y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+    dot_V_y_x = dot_V_y_x_V_y + dot_V_y_x_x;
+}
+
+extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ V_1_x_to_dot_V_y_x_V_y_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_V_1_x_x_to_dot_V_y_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_V_1_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_V_2_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_V_z_x_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_V_y_x_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x;
+        jvp_before_point(
+            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x);
+        dot_V_1_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_1_x);
+        dot_V_2_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_2_x);
+        dot_V_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_z_x);
+        dot_V_y_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_y_x);
+    }
+}
+
+inline_point void jvp_step_point(
+    const compute_t dot_W_1_y_W_1, const compute_t dot_W_1_y_y_prev, const compute_t W_1_y_,
+    const compute_t V_1_x_, const compute_t b_1, const compute_t dot_V_1_x, const compute_t dot_b_1,
+    const compute_t dt, const compute_t dot_W_2_y_W_2, const compute_t dot_W_2_y_y_prev,
+    const compute_t W_2_y_, const compute_t V_2_x_, const compute_t b_2, const compute_t dot_V_2_x,
+    const compute_t dot_b_2, const compute_t dot_W_z_y_W_z, const compute_t dot_W_z_y_y_prev,
+    const compute_t W_z_y, const compute_t V_z_x, const compute_t b_z, const compute_t dot_V_z_x,
+    const compute_t dot_b_z, const compute_t z_prev, const compute_t dot_z_prev, compute_t& dt_2,
+    compute_t& dot_dt_2, compute_t& z, compute_t& dot_z)
+{
+    // dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+    const compute_t dot_W_1_y = dot_W_1_y_W_1 + dot_W_1_y_y_prev;
+    const compute_t dt_1_pre = W_1_y_ + V_1_x_ + b_1;
+    const compute_t dot_dt_1_pre = dot_V_1_x + dot_b_1 + dot_W_1_y;
+    const compute_t dt_1_sigmoid = sigmoid(dt_1_pre);
+    const compute_t dot_dt_1_sigmoid = dot_dt_1_pre * dt_1_sigmoid * (1 - dt_1_sigmoid);
+    const compute_t dt_1 = dt * dt_1_sigmoid;
+    const compute_t dot_dt_1 = dt * dot_dt_1_sigmoid;
+    // dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+    const compute_t dot_W_2_y = dot_W_2_y_W_2 + dot_W_2_y_y_prev;
+    const compute_t dt_2_pre = W_2_y_ + V_2_x_ + b_2;
+    const compute_t dot_dt_2_pre = dot_V_2_x + dot_b_2 + dot_W_2_y;
+    const compute_t dt_2_sigmoid = sigmoid(dt_2_pre);
+    const compute_t dot_dt_2_sigmoid = dot_dt_2_pre * dt_2_sigmoid * (1 - dt_2_sigmoid);
+    dt_2 = dt * dt_2_sigmoid;
+    dot_dt_2 = dt * dot_dt_2_sigmoid;
+    // z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+    const compute_t dot_W_z_y = dot_W_z_y_W_z + dot_W_z_y_y_prev;
+    const compute_t z_pre = W_z_y + V_z_x + b_z;
+    const compute_t dot_z_pre = dot_V_z_x + dot_b_z + dot_W_z_y;
+    const compute_t z_tanh = tanh(z_pre);
+    const compute_t dot_z_tanh = dot_z_pre * (1 - square(z_tanh));
+    const compute_t s1 = 1 - dt_1;
+    z = z_prev * s1 + dt_1 * z_tanh;
+    dot_z = (z_tanh - z_prev) * dot_dt_1 + dot_z_prev * s1 + dt_1 * dot_z_tanh;
+}
+
+extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_1_y_to_dot_W_z_y_W_z_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_1_x_to_dot_V_y_x_V_y_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_1_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_V_1_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_1_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ b_2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_V_2_x_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_b_2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_V_z_x_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_z_rows_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dt_2_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_dt_2_at = static_cast<storage_t*>(at[15]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dt_2, dot_dt_2, z, dot_z;
+        jvp_step_point(
+            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + H + iH]),
+            compute_t(parts_at[iB * (3 * H) + iH]),
+            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + iH]),
+            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(b_1_at[iH]),
+            compute_t(dot_V_1_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_1_at[iH]),
+            compute_t(1),
+            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(parts_at[iB * (3 * H) + H + iH]),
+            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(b_2_at[iH]),
+            compute_t(dot_V_2_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_2_at[iH]),
+            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(parts_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(dot_V_z_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_z_at[iH]),
+            compute_t(z_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(dot_z_rows_at[((t % 2) * B + iB) * H + iH]),
+            dt_2, dot_dt_2, z, dot_z);
+        dt_2_at[iB * H + iH] = storage_t(dt_2);
+        dot_dt_2_at[iB * H + iH] = storage_t(dot_dt_2);
+        z_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(z);
+        dot_z_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_z);
+    }
+}
+
+inline_point void jvp_step2_point(
+    const compute_t dot_W_y_z_W_y, const compute_t dot_W_y_z_z, const compute_t W_y_z,
+    const compute_t V_y_x, const compute_t b_y, const compute_t dot_V_y_x, const compute_t dot_b_y,
+    const compute_t dt_2, const compute_t y_prev, const compute_t dot_dt_2, const compute_t dot_y_prev,
+    compute_t& y, compute_t& dot_y)
+{
+    // y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+    const compute_t dot_W_y_z = dot_W_y_z_W_y + dot_W_y_z_z;
+    const compute_t y_pre = W_y_z + V_y_x + b_y;
+    const compute_t dot_y_pre = dot_V_y_x + dot_b_y + dot_W_y_z;
+    const compute_t y_tanh = tanh(y_pre);
+    const compute_t dot_y_tanh = dot_y_pre * (1 - square(y_tanh));
+    const compute_t s1 = 1 - dt_2;
+    y = dt_2 * y_tanh + y_prev * s1;
+    dot_y = dt_2 * dot_y_tanh + (y_tanh - y_prev) * dot_dt_2 + dot_y_prev * s1;
+}
+
+extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_y_z_to_dot_W_y_z_W_y_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_y_z_z_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_1_x_to_dot_V_y_x_V_y_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_y_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_V_y_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_y_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dt_2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_dt_2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_y_rows_at = static_cast<storage_t*>(at[9]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t y, dot_y;
+        jvp_step2_point(
+            compute_t(W_y_z_to_dot_W_y_z_W_y_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_y_z_z_at[iB * H + iH]),
+            compute_t(W_y_z_to_dot_W_y_z_W_y_at[iB * (2 * H) + iH]),
+            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(b_y_at[iH]),
+            compute_t(dot_V_y_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_y_at[iH]),
+            compute_t(dt_2_at[iB * H + iH]),
+            compute_t(y_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_dt_2_at[iB * H + iH]),
+            compute_t(dot_y_rows_at[(t * B + iB) * H + iH]),
+            y, dot_y);
+        y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+        dot_y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+inline_point void hvp_forward_before_point(
+    const compute_t dot_V_1_x_V_1, const compute_t dot_V_1_x_x, const compute_t dot_V_2_x_V_2,
+    const compute_t dot_V_2_x_x, const compute_t dot_V_z_x_V_z, const compute_t dot_V_z_x_x,
+    const compute_t dot_V_y_x_V_y, const compute_t dot_V_y_x_x, compute_t& dot_V_1_x, compute_t& dot_V_2_x,
+    compute_t& dot_V_z_x, compute_t& dot_V_y_x)
+{
+    // dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+    dot_V_1_x = dot_V_1_x_V_1 + dot_V_1_x_x;
+    // dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+    dot_V_2_x = dot_V_2_x_V_2 + dot_V_2_x_x;
+    // z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+    dot_V_z_x = dot_V_z_x_V_z + dot_V_z_x_x;
+    // y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+    dot_V_y_x = dot_V_y_x_V_y + dot_V_y_x_x;
+}
+
+extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ V_1_x_to_dot_V_y_x_V_y_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_V_1_x_x_to_dot_V_y_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_V_1_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_V_2_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_V_z_x_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_V_y_x_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x;
+        hvp_forward_before_point(
+            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x);
+        dot_V_1_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_1_x);
+        dot_V_2_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_2_x);
+        dot_V_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_z_x);
+        dot_V_y_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_y_x);
+    }
+}
+
+inline_point void hvp_forward_step_point(
+    const compute_t dot_W_1_y_W_1, const compute_t dot_W_1_y_y_prev, const compute_t W_1_y_,
+    const compute_t V_1_x_, const compute_t b_1, const compute_t dot_V_1_x, const compute_t dot_b_1,
+    const compute_t dt, const compute_t dot_W_2_y_W_2, const compute_t dot_W_2_y_y_prev,
+    const compute_t W_2_y_, const compute_t V_2_x_, const compute_t b_2, const compute_t dot_V_2_x,
+    const compute_t dot_b_2, const compute_t dot_W_z_y_W_z, const compute_t dot_W_z_y_y_prev,
+    const compute_t W_z_y, const compute_t V_z_x, const compute_t b_z, const compute_t dot_V_z_x,
+    const compute_t dot_b_z, const compute_t z_prev, const compute_t dot_z_prev, compute_t& dot_dt_1_pre,
+    compute_t& dt_1_sigmoid, compute_t& dt_1, compute_t& dot_dt_1, compute_t& dot_dt_2_pre,
+    compute_t& dt_2_sigmoid, compute_t& dt_2, compute_t& dot_dt_2, compute_t& dot_z_pre, compute_t& z_tanh,
+    compute_t& dot_z_tanh, compute_t& z, compute_t& dot_z)
+{
+    // dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+    const compute_t dot_W_1_y = dot_W_1_y_W_1 + dot_W_1_y_y_prev;
+    const compute_t dt_1_pre = W_1_y_ + V_1_x_ + b_1;
+    dot_dt_1_pre = dot_V_1_x + dot_b_1 + dot_W_1_y;
+    dt_1_sigmoid = sigmoid(dt_1_pre);
+    const compute_t dot_dt_1_sigmoid = dot_dt_1_pre * dt_1_sigmoid * (1 - dt_1_sigmoid);
+    dt_1 = dt * dt_1_sigmoid;
+    dot_dt_1 = dt * dot_dt_1_sigmoid;
+    // dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+    const compute_t dot_W_2_y = dot_W_2_y_W_2 + dot_W_2_y_y_prev;
+    const compute_t dt_2_pre = W_2_y_ + V_2_x_ + b_2;
+    dot_dt_2_pre = dot_V_2_x + dot_b_2 + dot_W_2_y;
+    dt_2_sigmoid = sigmoid(dt_2_pre);
+    const compute_t dot_dt_2_sigmoid = dot_dt_2_pre * dt_2_sigmoid * (1 - dt_2_sigmoid);
+    dt_2 = dt * dt_2_sigmoid;
+    dot_dt_2 = dt * dot_dt_2_sigmoid;
+    // z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+    const compute_t dot_W_z_y = dot_W_z_y_W_z + dot_W_z_y_y_prev;
+    const compute_t z_pre = W_z_y + V_z_x + b_z;
+    dot_z_pre = dot_V_z_x + dot_b_z + dot_W_z_y;
+    z_tanh = tanh(z_pre);
+    dot_z_tanh = dot_z_pre * (1 - square(z_tanh));
+    const compute_t s1 = 1 - dt_1;
+    z = z_prev * s1 + dt_1 * z_tanh;
+    dot_z = (z_tanh - z_prev) * dot_dt_1 + dot_z_prev * s1 + dt_1 * dot_z_tanh;
+}
+
+extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_1_y_to_dot_W_z_y_W_z_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_1_x_to_dot_V_y_x_V_y_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_1_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_V_1_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_1_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ b_2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_V_2_x_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_b_2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_V_z_x_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_z_rows_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_dt_1_pre_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dt_1_sigmoid_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dt_1_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ dot_dt_1_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ dot_dt_2_pre_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ dt_2_sigmoid_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ dt_2_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ dot_dt_2_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ z_tanh_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ dot_z_tanh_at = static_cast<storage_t*>(at[24]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_dt_1_pre, dt_1_sigmoid, dt_1, dot_dt_1, dot_dt_2_pre, dt_2_sigmoid, dt_2, dot_dt_2,
+            dot_z_pre, z_tanh, dot_z_tanh, z, dot_z;
+        hvp_forward_step_point(
+            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + H + iH]),
+            compute_t(parts_at[iB * (3 * H) + iH]),
+            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + iH]),
+            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(b_1_at[iH]),
+            compute_t(dot_V_1_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_1_at[iH]),
+            compute_t(1),
+            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(parts_at[iB * (3 * H) + H + iH]),
+            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(b_2_at[iH]),
+            compute_t(dot_V_2_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_2_at[iH]),
+            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(parts_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(dot_V_z_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_z_at[iH]),
+            compute_t(z_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_rows_at[(t * B + iB) * H + iH]),
+            dot_dt_1_pre, dt_1_sigmoid, dt_1, dot_dt_1, dot_dt_2_pre, dt_2_sigmoid, dt_2, dot_dt_2,
+            dot_z_pre, z_tanh, dot_z_tanh, z, dot_z);
+        dot_dt_1_pre_at[(t * B + iB) * H + iH] = storage_t(dot_dt_1_pre);
+        dt_1_sigmoid_at[(t * B + iB) * H + iH] = storage_t(dt_1_sigmoid);
+        dt_1_at[(t * B + iB) * H + iH] = storage_t(dt_1);
+        dot_dt_1_at[(t * B + iB) * H + iH] = storage_t(dot_dt_1);
+        dot_dt_2_pre_at[(t * B + iB) * H + iH] = storage_t(dot_dt_2_pre);
+        dt_2_sigmoid_at[(t * B + iB) * H + iH] = storage_t(dt_2_sigmoid);
+        dt_2_at[(t * B + iB) * H + iH] = storage_t(dt_2);
+        dot_dt_2_at[(t * B + iB) * H + iH] = storage_t(dot_dt_2);
+        dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
+        z_tanh_at[(t * B + iB) * H + iH] = storage_t(z_tanh);
+        dot_z_tanh_at[(t * B + iB) * H + iH] = storage_t(dot_z_tanh);
+        z_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(z);
+        dot_z_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_z);
+    }
+}
+
+inline_point void hvp_forward_step2_point(
+    const compute_t dot_W_y_z_W_y, const compute_t dot_W_y_z_z, const compute_t W_y_z,
+    const compute_t V_y_x, const compute_t b_y, const compute_t dot_V_y_x, const compute_t dot_b_y,
+    const compute_t dt_2, const compute_t y_prev, const compute_t dot_dt_2, const compute_t dot_y_prev,
+    compute_t& dot_y_pre, compute_t& y_tanh, compute_t& dot_y_tanh, compute_t& y, compute_t& dot_y)
+{
+    // y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+    const compute_t dot_W_y_z = dot_W_y_z_W_y + dot_W_y_z_z;
+    const compute_t y_pre = W_y_z + V_y_x + b_y;
+    dot_y_pre = dot_V_y_x + dot_b_y + dot_W_y_z;
+    y_tanh = tanh(y_pre);
+    dot_y_tanh = dot_y_pre * (1 - square(y_tanh));
+    const compute_t s1 = 1 - dt_2;
+    y = dt_2 * y_tanh + y_prev * s1;
+    dot_y = dt_2 * dot_y_tanh + (y_tanh - y_prev) * dot_dt_2 + dot_y_prev * s1;
+}
+
+extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_y_z_to_dot_W_y_z_W_y_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_y_z_z_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_1_x_to_dot_V_y_x_V_y_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_y_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_V_y_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_y_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dt_2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_dt_2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_y_rows_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_y_pre_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ y_tanh_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_y_tanh_at = static_cast<storage_t*>(at[12]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_y_pre, y_tanh, dot_y_tanh, y, dot_y;
+        hvp_forward_step2_point(
+            compute_t(W_y_z_to_dot_W_y_z_W_y_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_y_z_z_at[iB * H + iH]),
+            compute_t(W_y_z_to_dot_W_y_z_W_y_at[iB * (2 * H) + iH]),
+            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(b_y_at[iH]),
+            compute_t(dot_V_y_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_y_at[iH]),
+            compute_t(dt_2_at[(t * B + iB) * H + iH]),
+            compute_t(y_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_dt_2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_y_rows_at[(t * B + iB) * H + iH]),
+            dot_y_pre, y_tanh, dot_y_tanh, y, dot_y);
+        dot_y_pre_at[(t * B + iB) * H + iH] = storage_t(dot_y_pre);
+        y_tanh_at[(t * B + iB) * H + iH] = storage_t(y_tanh);
+        dot_y_tanh_at[(t * B + iB) * H + iH] = storage_t(dot_y_tanh);
+        y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+        dot_y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+inline_point void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_y_next, const compute_t dt_2, const compute_t dot_y_pre,
+    const compute_t y_tanh, const compute_t d_y_next, const compute_t dot_dt_2, const compute_t y_prev,
+    const compute_t dot_y_prev, const compute_t dot_y_tanh, const compute_t dt,
+    const compute_t dot_dt_2_pre, const compute_t dt_2_sigmoid, compute_t& d_dot_y, compute_t& d_dot_y_pre,
+    compute_t& d_y_pre, compute_t& d_dot_dt_2_pre, compute_t& d_dt_2_pre)
+{
+    // through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+    d_dot_y = dy + d_dot_y_next;
+    const compute_t d_dot_y_tanh = dt_2 * d_dot_y;
+    const compute_t d_y_tanh = dt_2 * d_y_next - 2 * dot_y_pre * y_tanh * d_dot_y_tanh + dot_dt_2 * d_dot_y;
+    const compute_t s1 = 1 - square(y_tanh);
+    d_dot_y_pre = d_dot_y_tanh * s1;
+    d_y_pre = d_y_tanh * s1;
+    // through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+    const compute_t s2 = y_tanh - y_prev;
+    const compute_t d_dot_dt_2 = d_dot_y * s2;
+    const compute_t d_dt_2 = d_y_next * s2 + (dot_y_tanh - dot_y_prev) * d_dot_y;
+    const compute_t d_dot_dt_2_sigmoid = dt * d_dot_dt_2;
+    const compute_t s3 = 1 - dt_2_sigmoid;
+    const compute_t d_dt_2_sigmoid = dt * d_dt_2 + (dot_dt_2_pre * s3 - dot_dt_2_pre * dt_2_sigmoid) *
+        d_dot_dt_2_sigmoid;
+    const compute_t s4 = dt_2_sigmoid * s3;
+    d_dot_dt_2_pre = d_dot_dt_2_sigmoid * s4;
+    d_dt_2_pre = d_dt_2_sigmoid * s4;
+}
+
+extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_y_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dt_2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_y_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ y_tanh_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_dt_2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_y_rows_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_y_tanh_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_dt_2_pre_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dt_2_sigmoid_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_dot_y_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_dt_1_pre_to_d_dot_y_pre_at = static_cast<storage_t*>(at[13]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_y, d_dot_y_pre, d_y_pre, d_dot_dt_2_pre, d_dt_2_pre;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dt_2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_y_pre_at[(t * B + iB) * H + iH]),
+            compute_t(y_tanh_at[(t * B + iB) * H + iH]),
+            compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_dt_2_at[(t * B + iB) * H + iH]),
+            compute_t(y_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_y_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_y_tanh_at[(t * B + iB) * H + iH]),
+            compute_t(1),
+            compute_t(dot_dt_2_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dt_2_sigmoid_at[(t * B + iB) * H + iH]),
+            d_dot_y, d_dot_y_pre, d_y_pre, d_dot_dt_2_pre, d_dt_2_pre);
+        d_dot_y_at[iB * H + iH] = storage_t(d_dot_y);
+        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_y_pre);
+        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_y_pre);
+        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_dt_2_pre);
+        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_dt_2_pre);
+    }
+}
+
+inline_point void hvp_backward_step2_point(
+    const compute_t d_dot_z_next, const compute_t d_dot_z_dot_W_y_z_z, const compute_t d_z_next,
+    const compute_t d_z_W_y_z, const compute_t dt_1, const compute_t dot_z_pre, const compute_t z_tanh,
+    const compute_t dot_dt_1, const compute_t z_prev, const compute_t dot_z_prev,
+    const compute_t dot_z_tanh, const compute_t dt, const compute_t dot_dt_1_pre,
+    const compute_t dt_1_sigmoid, compute_t& d_dot_z_pre, compute_t& d_z_pre, compute_t& d_dot_dt_1_pre,
+    compute_t& d_dt_1_pre, compute_t& d_z_prev, compute_t& d_dot_z_prev)
+{
+    // through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+    const compute_t d_dot_z = d_dot_z_next + d_dot_z_dot_W_y_z_z;
+    const compute_t d_z = d_z_next + d_z_W_y_z;
+    const compute_t d_dot_z_tanh = dt_1 * d_dot_z;
+    const compute_t s1 = dot_dt_1 * d_dot_z;
+    const compute_t d_z_tanh = dt_1 * d_z - 2 * dot_z_pre * z_tanh * d_dot_z_tanh + s1;
+    const compute_t s2 = 1 - square(z_tanh);
+    d_dot_z_pre = d_dot_z_tanh * s2;
+    d_z_pre = d_z_tanh * s2;
+    // through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+    const compute_t s3 = z_tanh - z_prev;
+    const compute_t d_dot_dt_1 = d_dot_z * s3;
+    const compute_t d_dt_1 = (dot_z_tanh - dot_z_prev) * d_dot_z + d_z * s3;
+    const compute_t d_dot_dt_1_sigmoid = dt * d_dot_dt_1;
+    const compute_t s4 = 1 - dt_1_sigmoid;
+    const compute_t d_dt_1_sigmoid = dt * d_dt_1 + (dot_dt_1_pre * s4 - dot_dt_1_pre * dt_1_sigmoid) *
+        d_dot_dt_1_sigmoid;
+    const compute_t s5 = dt_1_sigmoid * s4;
+    d_dot_dt_1_pre = d_dot_dt_1_sigmoid * s5;
+    d_dt_1_pre = d_dt_1_sigmoid * s5;
+    const compute_t s6 = 1 - dt_1;
+    d_z_prev = d_z * s6 - s1;
+    d_dot_z_prev = d_dot_z * s6;
+}
+
+extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    storage_t* __restrict__ d_dot_z_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_z_prev_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_z_W_y_z_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dt_1_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ z_tanh_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_dt_1_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_z_rows_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_z_tanh_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_dt_1_pre_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dt_1_sigmoid_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_dt_1_pre_to_d_dot_y_pre_at = static_cast<storage_t*>(at[13]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_z_pre, d_z_pre, d_dot_dt_1_pre, d_dt_1_pre, d_z_prev, d_dot_z_prev;
+        hvp_backward_step2_point(
+            compute_t(d_dot_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(parts2_at[iB * (2 * H) + iH]),
+            compute_t(d_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_z_W_y_z_at[iB * H + iH]),
+            compute_t(dt_1_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
+            compute_t(z_tanh_at[(t * B + iB) * H + iH]),
+            compute_t(dot_dt_1_at[(t * B + iB) * H + iH]),
+            compute_t(z_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_tanh_at[(t * B + iB) * H + iH]),
+            compute_t(1),
+            compute_t(dot_dt_1_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dt_1_sigmoid_at[(t * B + iB) * H + iH]),
+            d_dot_z_pre, d_z_pre, d_dot_dt_1_pre, d_dt_1_pre, d_z_prev, d_dot_z_prev);
+        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_z_pre);
+        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_z_pre);
+        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_dt_1_pre);
+        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_dt_1_pre);
+        d_z_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_z_prev);
+        d_dot_z_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_z_prev);
+    }
+}
+
+inline_point void hvp_backward_step3_point(
+    const compute_t d_y_prev_W_1_y, const compute_t d_y_next, const compute_t dt_2, const compute_t d_dot_y,
+    const compute_t dot_dt_2, const compute_t d_dot_y_prev_dot_W_1_y_y_prev,
+    const compute_t d_dot_y_prev_dot_W_2_y_y_prev, const compute_t d_dot_y_prev_dot_W_z_y_y_prev,
+    compute_t& d_y_prev, compute_t& d_dot_y_prev)
+{
+    const compute_t s1 = 1 - dt_2;
+    d_y_prev = d_y_prev_W_1_y + d_y_next * s1 - d_dot_y * dot_dt_2;
+    d_dot_y_prev = d_dot_y * s1 + d_dot_y_prev_dot_W_1_y_y_prev + d_dot_y_prev_dot_W_2_y_y_prev +
+        d_dot_y_prev_dot_W_z_y_y_prev;
+}
+
+extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_y_prev_W_1_y_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dt_2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_dot_y_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_dt_2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_dot_y_prev_rows_at = static_cast<storage_t*>(at[8]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_y_prev, d_dot_y_prev;
+        hvp_backward_step3_point(
+            compute_t(d_y_prev_W_1_y_at[iB * H + iH]),
+            compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dt_2_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_y_at[iB * H + iH]),
+            compute_t(dot_dt_2_at[(t * B + iB) * H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(parts4_at[iB * (2 * H) + H + iH]),
+            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            d_y_prev, d_dot_y_prev);
+        d_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_y_prev);
+        d_dot_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_y_prev);
+    }
+}
+
+inline_point void hvp_backward_finish_point(
+    const compute_t d_W_1_W_1_y, const compute_t d_W_1_dot_W_1_y_y_prev, const compute_t d_W_2_W_2_y,
+    const compute_t d_W_2_dot_W_2_y_y_prev, const compute_t d_W_z_W_z_y,
+    const compute_t d_W_z_dot_W_z_y_y_prev, const compute_t d_W_y_W_y_z, const compute_t d_W_y_dot_W_y_z_z,
+    compute_t& d_W_1, compute_t& d_W_2, compute_t& d_W_z, compute_t& d_W_y)
+{
+    d_W_1 = d_W_1_W_1_y + d_W_1_dot_W_1_y_y_prev;
+    d_W_2 = d_W_2_W_2_y + d_W_2_dot_W_2_y_y_prev;
+    d_W_z = d_W_z_W_z_y + d_W_z_dot_W_z_y_y_prev;
+    d_W_y = d_W_y_W_y_z + d_W_y_dot_W_y_z_z;
+}
+
+extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ d_W_1_W_1_y_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_W_1_dot_W_1_y_y_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_W_2_W_2_y_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_W_2_dot_W_2_y_y_prev_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_W_z_W_z_y_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_W_z_dot_W_z_y_y_prev_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_W_y_W_y_z_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_W_y_dot_W_y_z_z_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_W_1_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_W_2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_W_z_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_W_y_at = static_cast<storage_t*>(at[11]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    {
+        compute_t d_W_1, d_W_2, d_W_z, d_W_y;
+        hvp_backward_finish_point(
+            compute_t(d_W_1_W_1_y_at[iH * H + iH2]),
+            compute_t(d_W_1_dot_W_1_y_y_prev_at[iH * H + iH2]),
+            compute_t(d_W_2_W_2_y_at[iH * H + iH2]),
+            compute_t(d_W_2_dot_W_2_y_y_prev_at[iH * H + iH2]),
+            compute_t(d_W_z_W_z_y_at[iH * H + iH2]),
+            compute_t(d_W_z_dot_W_z_y_y_prev_at[iH * H + iH2]),
+            compute_t(d_W_y_W_y_z_at[iH * H + iH2]),
+            compute_t(d_W_y_dot_W_y_z_z_at[iH * H + iH2]),
+            d_W_1, d_W_2, d_W_z, d_W_y);
+        d_W_1_at[iH * H + iH2] = storage_t(d_W_1);
+        d_W_2_at[iH * H + iH2] = storage_t(d_W_2);
+        d_W_z_at[iH * H + iH2] = storage_t(d_W_z);
+        d_W_y_at[iH * H + iH2] = storage_t(d_W_y);
+    }
+}
+
+inline_point void hvp_backward_finish2_point(
+    const compute_t d_V_1_V_1_x, const compute_t d_V_1_dot_V_1_x_x, const compute_t d_V_2_V_2_x,
+    const compute_t d_V_2_dot_V_2_x_x, const compute_t d_V_z_V_z_x, const compute_t d_V_z_dot_V_z_x_x,
+    const compute_t d_V_y_V_y_x, const compute_t d_V_y_dot_V_y_x_x, compute_t& d_V_1, compute_t& d_V_2,
+    compute_t& d_V_z, compute_t& d_V_y)
+{
+    d_V_1 = d_V_1_V_1_x + d_V_1_dot_V_1_x_x;
+    d_V_2 = d_V_2_V_2_x + d_V_2_dot_V_2_x_x;
+    d_V_z = d_V_z_V_z_x + d_V_z_dot_V_z_x_x;
+    d_V_y = d_V_y_V_y_x + d_V_y_dot_V_y_x_x;
+}
+
+extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ d_V_1_V_1_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_V_1_dot_V_1_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_V_2_V_2_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_V_2_dot_V_2_x_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_V_z_V_z_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_V_z_dot_V_z_x_x_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_V_y_V_y_x_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_V_y_dot_V_y_x_x_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_V_1_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_V_2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_V_z_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_V_y_at = static_cast<storage_t*>(at[11]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_V_1, d_V_2, d_V_z, d_V_y;
+        hvp_backward_finish2_point(
+            compute_t(d_V_1_V_1_x_at[iH * I + iI]),
+            compute_t(d_V_1_dot_V_1_x_x_at[iH * I + iI]),
+            compute_t(d_V_2_V_2_x_at[iH * I + iI]),
+            compute_t(d_V_2_dot_V_2_x_x_at[iH * I + iI]),
+            compute_t(d_V_z_V_z_x_at[iH * I + iI]),
+            compute_t(d_V_z_dot_V_z_x_x_at[iH * I + iI]),
+            compute_t(d_V_y_V_y_x_at[iH * I + iI]),
+            compute_t(d_V_y_dot_V_y_x_x_at[iH * I + iI]),
+            d_V_1, d_V_2, d_V_z, d_V_y);
+        d_V_1_at[iH * I + iI] = storage_t(d_V_1);
+        d_V_2_at[iH * I + iI] = storage_t(d_V_2);
+        d_V_z_at[iH * I + iI] = storage_t(d_V_z);
+        d_V_y_at[iH * I + iI] = storage_t(d_V_y);
+    }
+}
+
+#endif  // SYMRNN_HVP
 
 }  // namespace symrnn

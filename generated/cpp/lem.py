@@ -51,6 +51,7 @@ import numpy as np
 SOURCE = None  # the text of lem.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -124,10 +125,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_1 = np.ascontiguousarray(params["W_1"])
     V_1 = np.ascontiguousarray(params["V_1"])
     b_1 = np.ascontiguousarray(params["b_1"])
@@ -156,7 +159,6 @@ def forward(params, x, state=None):
     y_tanh = np.empty((T, B, H), dtype)
     y_rows[0] = state["y"]
     z_rows[0] = state["z"]
-    kernel = bound(sizes, dtype)
     forward_step = kernel(
         "forward_step", W_1_y_to_W_z_y, V_1_x_to_V_y_x, b_1, b_2, b_z, z_rows, dt_1_sigmoid, dt_1,
         dt_2_sigmoid, dt_2, z_tanh,
@@ -191,8 +193,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
     dt_2 = tape.dt_2
     y_tanh = tape.y_tanh
     y_rows = tape.y_rows
@@ -202,6 +203,9 @@ def backward(params, tape, dy, dstate=None):
     z_rows = tape.z_rows
     dt_1_sigmoid = tape.dt_1_sigmoid
     x = tape.x
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
     W_1 = np.ascontiguousarray(params["W_1"])
     V_1 = np.ascontiguousarray(params["V_1"])
     W_2 = np.ascontiguousarray(params["W_2"])
@@ -225,7 +229,6 @@ def backward(params, tape, dy, dstate=None):
     d_b_1_to_d_b_y = np.empty((4 * H,), dtype)
     d_y_prev_rows[T % 2] = dstate["y"]
     d_z_prev_rows[T % 2] = dstate["z"]
-    kernel = bound(sizes, dtype)
     backward_step = kernel(
         "backward_step", dy, d_y_prev_rows, dt_2, y_tanh, y_rows, dt_2_sigmoid, d_y, d_dt_1_pre_to_d_y_pre,
     )
@@ -279,6 +282,581 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_1 = np.ascontiguousarray(params["W_1"])
+    V_1 = np.ascontiguousarray(params["V_1"])
+    b_1 = np.ascontiguousarray(params["b_1"])
+    W_2 = np.ascontiguousarray(params["W_2"])
+    V_2 = np.ascontiguousarray(params["V_2"])
+    b_2 = np.ascontiguousarray(params["b_2"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    V_z = np.ascontiguousarray(params["V_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_y = np.ascontiguousarray(params["W_y"])
+    V_y = np.ascontiguousarray(params["V_y"])
+    b_y = np.ascontiguousarray(params["b_y"])
+    V_1_to_V_y = np.ascontiguousarray(np.concatenate((V_1.T, V_2.T, V_z.T, V_y.T), axis=1))
+    W_1_to_W_z = np.ascontiguousarray(np.concatenate((W_1.T, W_2.T, W_z.T), axis=1))
+    W_y_T = np.ascontiguousarray(W_y.T)
+    y_rows = scratch("y_rows", (T + 1, B, H), dtype)
+    z_rows = scratch("z_rows", (2, B, H), dtype)
+    V_1_x_to_V_y_x = scratch("V_1_x_to_V_y_x", (T, B, 4 * H), dtype)
+    W_1_y_to_W_z_y = scratch("W_1_y_to_W_z_y", (B, 3 * H), dtype)
+    dt_2 = scratch("dt_2", (B, H), dtype)
+    W_y_z = scratch("W_y_z", (B, H), dtype)
+    y_rows[0] = state["y"]
+    z_rows[0] = state["z"]
+    infer_step = kernel(
+        "infer_step", W_1_y_to_W_z_y, V_1_x_to_V_y_x, b_1, b_2, b_z, z_rows, dt_2,
+    )
+    infer_step2 = kernel(
+        "infer_step2", W_y_z, V_1_x_to_V_y_x, b_y, dt_2, y_rows,
+    )
+
+    # V_1_x, V_2_x, V_z_x, V_y_x side by side
+    product(x.reshape(-1, I), V_1_to_V_y, V_1_x_to_V_y_x.reshape(-1, 4 * H))
+
+    for t in range(T):
+        # W_1_y, W_2_y, W_z_y side by side
+        product(y_rows[t], W_1_to_W_z, W_1_y_to_W_z_y)
+        infer_step(t)
+        # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+        product(z_rows[(t + 1) % 2], W_y_T, W_y_z)
+        infer_step2(t)
+
+    last = {"y": y_rows[T].copy(), "z": z_rows[T % 2].copy()}
+    return y_rows[1:].copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_1 = np.ascontiguousarray(params["W_1"])
+    V_1 = np.ascontiguousarray(params["V_1"])
+    b_1 = np.ascontiguousarray(params["b_1"])
+    W_2 = np.ascontiguousarray(params["W_2"])
+    V_2 = np.ascontiguousarray(params["V_2"])
+    b_2 = np.ascontiguousarray(params["b_2"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    V_z = np.ascontiguousarray(params["V_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_y = np.ascontiguousarray(params["W_y"])
+    V_y = np.ascontiguousarray(params["V_y"])
+    b_y = np.ascontiguousarray(params["b_y"])
+    y_rows = scratch("y_rows", (T + 1, B, H), dtype)
+    z_rows = scratch("z_rows", (2, B, H), dtype)
+    V_1_x = scratch("V_1_x", (T, B, H), dtype)
+    V_2_x = scratch("V_2_x", (T, B, H), dtype)
+    V_z_x = scratch("V_z_x", (T, B, H), dtype)
+    V_y_x = scratch("V_y_x", (T, B, H), dtype)
+    W_1_y = scratch("W_1_y", (B, H), dtype)
+    W_2_y = scratch("W_2_y", (B, H), dtype)
+    dt_2 = scratch("dt_2", (B, H), dtype)
+    W_z_y = scratch("W_z_y", (B, H), dtype)
+    W_y_z = scratch("W_y_z", (B, H), dtype)
+    y_rows[0] = state["y"]
+    z_rows[0] = state["z"]
+    step_step = kernel(
+        "step_step", W_1_y, V_1_x, b_1, W_2_y, V_2_x, b_2, W_z_y, V_z_x, b_z, z_rows, dt_2,
+    )
+    step_step2 = kernel(
+        "step_step2", W_y_z, V_y_x, b_y, dt_2, y_rows,
+    )
+
+    # dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+    product(x.reshape(-1, I), V_1.T, V_1_x.reshape(-1, H))
+    # dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+    product(x.reshape(-1, I), V_2.T, V_2_x.reshape(-1, H))
+    # z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+    product(x.reshape(-1, I), V_z.T, V_z_x.reshape(-1, H))
+    # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+    product(x.reshape(-1, I), V_y.T, V_y_x.reshape(-1, H))
+
+    for t in range(T):
+        # dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+        product(y_rows[t], W_1.T, W_1_y)
+        # dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+        product(y_rows[t], W_2.T, W_2_y)
+        # z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+        product(y_rows[t], W_z.T, W_z_y)
+        step_step(t)
+        # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+        product(z_rows[(t + 1) % 2], W_y.T, W_y_z)
+        step_step2(t)
+
+    state = {"y": y_rows[T].copy(), "z": z_rows[T % 2].copy()}
+    return y_rows[1:].copy()[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_1 = np.ascontiguousarray(params["W_1"])
+    V_1 = np.ascontiguousarray(params["V_1"])
+    b_1 = np.ascontiguousarray(params["b_1"])
+    W_2 = np.ascontiguousarray(params["W_2"])
+    V_2 = np.ascontiguousarray(params["V_2"])
+    b_2 = np.ascontiguousarray(params["b_2"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    V_z = np.ascontiguousarray(params["V_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_y = np.ascontiguousarray(params["W_y"])
+    V_y = np.ascontiguousarray(params["V_y"])
+    b_y = np.ascontiguousarray(params["b_y"])
+    dot_W_1 = np.ascontiguousarray(dot_params["W_1"])
+    dot_V_1 = np.ascontiguousarray(dot_params["V_1"])
+    dot_b_1 = np.ascontiguousarray(dot_params["b_1"])
+    dot_W_2 = np.ascontiguousarray(dot_params["W_2"])
+    dot_V_2 = np.ascontiguousarray(dot_params["V_2"])
+    dot_b_2 = np.ascontiguousarray(dot_params["b_2"])
+    dot_W_z = np.ascontiguousarray(dot_params["W_z"])
+    dot_V_z = np.ascontiguousarray(dot_params["V_z"])
+    dot_b_z = np.ascontiguousarray(dot_params["b_z"])
+    dot_W_y = np.ascontiguousarray(dot_params["W_y"])
+    dot_V_y = np.ascontiguousarray(dot_params["V_y"])
+    dot_b_y = np.ascontiguousarray(dot_params["b_y"])
+    V_1_to_dot_V_y = np.ascontiguousarray(np.concatenate((
+        V_1.T,
+        dot_V_1.T,
+        V_2.T,
+        dot_V_2.T,
+        V_z.T,
+        dot_V_z.T,
+        V_y.T,
+        dot_V_y.T,
+    ), axis=1))
+    V_1_to_V_y = np.ascontiguousarray(np.concatenate((V_1.T, V_2.T, V_z.T, V_y.T), axis=1))
+    W_1_to_dot_W_z = np.ascontiguousarray(np.concatenate((
+        W_1.T,
+        dot_W_1.T,
+        W_2.T,
+        dot_W_2.T,
+        W_z.T,
+        dot_W_z.T,
+    ), axis=1))
+    W_1_to_W_z = np.ascontiguousarray(np.concatenate((W_1.T, W_2.T, W_z.T), axis=1))
+    W_y_to_dot_W_y = np.ascontiguousarray(np.concatenate((W_y.T, dot_W_y.T), axis=1))
+    W_y_T = np.ascontiguousarray(W_y.T)
+    y_rows = scratch("y_rows", (T + 1, B, H), dtype)
+    z_rows = scratch("z_rows", (2, B, H), dtype)
+    dot_y_rows = scratch("dot_y_rows", (T + 1, B, H), dtype)
+    dot_z_rows = scratch("dot_z_rows", (2, B, H), dtype)
+    V_1_x_to_dot_V_y_x_V_y = scratch("V_1_x_to_dot_V_y_x_V_y", (T, B, 8 * H), dtype)
+    dot_V_1_x_x_to_dot_V_y_x_x = scratch("dot_V_1_x_x_to_dot_V_y_x_x", (T, B, 4 * H), dtype)
+    dot_V_1_x = scratch("dot_V_1_x", (T, B, H), dtype)
+    dot_V_2_x = scratch("dot_V_2_x", (T, B, H), dtype)
+    dot_V_z_x = scratch("dot_V_z_x", (T, B, H), dtype)
+    dot_V_y_x = scratch("dot_V_y_x", (T, B, H), dtype)
+    W_1_y_to_dot_W_z_y_W_z = scratch("W_1_y_to_dot_W_z_y_W_z", (B, 6 * H), dtype)
+    parts = scratch("parts", (B, 3 * H), dtype)
+    dt_2 = scratch("dt_2", (B, H), dtype)
+    dot_dt_2 = scratch("dot_dt_2", (B, H), dtype)
+    W_y_z_to_dot_W_y_z_W_y = scratch("W_y_z_to_dot_W_y_z_W_y", (B, 2 * H), dtype)
+    dot_W_y_z_z = scratch("dot_W_y_z_z", (B, H), dtype)
+    y_rows[0] = state["y"]
+    z_rows[0] = state["z"]
+    dot_y_rows[0] = dot_state["y"]
+    dot_z_rows[0] = dot_state["z"]
+    jvp_before = kernel(
+        "jvp_before", V_1_x_to_dot_V_y_x_V_y, dot_V_1_x_x_to_dot_V_y_x_x, dot_V_1_x, dot_V_2_x, dot_V_z_x,
+        dot_V_y_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", W_1_y_to_dot_W_z_y_W_z, parts, V_1_x_to_dot_V_y_x_V_y, b_1, dot_V_1_x, dot_b_1, b_2,
+        dot_V_2_x, dot_b_2, b_z, dot_V_z_x, dot_b_z, z_rows, dot_z_rows, dt_2, dot_dt_2,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", W_y_z_to_dot_W_y_z_W_y, dot_W_y_z_z, V_1_x_to_dot_V_y_x_V_y, b_y, dot_V_y_x, dot_b_y,
+        dt_2, y_rows, dot_dt_2, dot_y_rows,
+    )
+
+    # V_1_x, dot_V_1_x_V_1, V_2_x, dot_V_2_x_V_2, V_z_x, dot_V_z_x_V_z, V_y_x, dot_V_y_x_V_y side by side
+    product(x.reshape(-1, I), V_1_to_dot_V_y, V_1_x_to_dot_V_y_x_V_y.reshape(-1, 8 * H))
+    # dot_V_1_x_x, dot_V_2_x_x, dot_V_z_x_x, dot_V_y_x_x side by side
+    product(dot_x.reshape(-1, I), V_1_to_V_y, dot_V_1_x_x_to_dot_V_y_x_x.reshape(-1, 4 * H))
+    jvp_before()
+
+    for t in range(T):
+        # W_1_y, dot_W_1_y_W_1, W_2_y, dot_W_2_y_W_2, W_z_y, dot_W_z_y_W_z side by side
+        product(y_rows[t], W_1_to_dot_W_z, W_1_y_to_dot_W_z_y_W_z)
+        # dot_W_1_y_y_prev, dot_W_2_y_y_prev, dot_W_z_y_y_prev side by side
+        product(dot_y_rows[t], W_1_to_W_z, parts)
+        jvp_step(t)
+        # W_y_z, dot_W_y_z_W_y side by side
+        product(z_rows[(t + 1) % 2], W_y_to_dot_W_y, W_y_z_to_dot_W_y_z_W_y)
+        # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+        product(dot_z_rows[(t + 1) % 2], W_y_T, dot_W_y_z_z)
+        jvp_step2(t)
+
+    last = {"y": y_rows[T].copy(), "z": z_rows[T % 2].copy()}
+    dot_last = {"y": dot_y_rows[T].copy(), "z": dot_z_rows[T % 2].copy()}
+    return y_rows[1:].copy(), last, dot_y_rows[1:].copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_1 = np.ascontiguousarray(params["W_1"])
+    V_1 = np.ascontiguousarray(params["V_1"])
+    b_1 = np.ascontiguousarray(params["b_1"])
+    W_2 = np.ascontiguousarray(params["W_2"])
+    V_2 = np.ascontiguousarray(params["V_2"])
+    b_2 = np.ascontiguousarray(params["b_2"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    V_z = np.ascontiguousarray(params["V_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_y = np.ascontiguousarray(params["W_y"])
+    V_y = np.ascontiguousarray(params["V_y"])
+    b_y = np.ascontiguousarray(params["b_y"])
+    dot_W_1 = np.ascontiguousarray(dot_params["W_1"])
+    dot_V_1 = np.ascontiguousarray(dot_params["V_1"])
+    dot_b_1 = np.ascontiguousarray(dot_params["b_1"])
+    dot_W_2 = np.ascontiguousarray(dot_params["W_2"])
+    dot_V_2 = np.ascontiguousarray(dot_params["V_2"])
+    dot_b_2 = np.ascontiguousarray(dot_params["b_2"])
+    dot_W_z = np.ascontiguousarray(dot_params["W_z"])
+    dot_V_z = np.ascontiguousarray(dot_params["V_z"])
+    dot_b_z = np.ascontiguousarray(dot_params["b_z"])
+    dot_W_y = np.ascontiguousarray(dot_params["W_y"])
+    dot_V_y = np.ascontiguousarray(dot_params["V_y"])
+    dot_b_y = np.ascontiguousarray(dot_params["b_y"])
+    V_1_to_dot_V_y = np.ascontiguousarray(np.concatenate((
+        V_1.T,
+        dot_V_1.T,
+        V_2.T,
+        dot_V_2.T,
+        V_z.T,
+        dot_V_z.T,
+        V_y.T,
+        dot_V_y.T,
+    ), axis=1))
+    V_1_to_V_y = np.ascontiguousarray(np.concatenate((V_1.T, V_2.T, V_z.T, V_y.T), axis=1))
+    W_1_to_dot_W_z = np.ascontiguousarray(np.concatenate((
+        W_1.T,
+        dot_W_1.T,
+        W_2.T,
+        dot_W_2.T,
+        W_z.T,
+        dot_W_z.T,
+    ), axis=1))
+    W_1_to_W_z = np.ascontiguousarray(np.concatenate((W_1.T, W_2.T, W_z.T), axis=1))
+    W_y_to_dot_W_y = np.ascontiguousarray(np.concatenate((W_y.T, dot_W_y.T), axis=1))
+    W_y_T = np.ascontiguousarray(W_y.T)
+    y_rows = scratch("y_rows", (T + 1, B, H), dtype)
+    z_rows = scratch("z_rows", (T + 1, B, H), dtype)
+    dot_y_rows = scratch("dot_y_rows", (T + 1, B, H), dtype)
+    dot_z_rows = scratch("dot_z_rows", (T + 1, B, H), dtype)
+    V_1_x_to_dot_V_y_x_V_y = scratch("V_1_x_to_dot_V_y_x_V_y", (T, B, 8 * H), dtype)
+    dot_V_1_x_x_to_dot_V_y_x_x = scratch("dot_V_1_x_x_to_dot_V_y_x_x", (T, B, 4 * H), dtype)
+    dot_V_1_x = scratch("dot_V_1_x", (T, B, H), dtype)
+    dot_V_2_x = scratch("dot_V_2_x", (T, B, H), dtype)
+    dot_V_z_x = scratch("dot_V_z_x", (T, B, H), dtype)
+    dot_V_y_x = scratch("dot_V_y_x", (T, B, H), dtype)
+    W_1_y_to_dot_W_z_y_W_z = scratch("W_1_y_to_dot_W_z_y_W_z", (B, 6 * H), dtype)
+    parts = scratch("parts", (B, 3 * H), dtype)
+    dot_dt_1_pre = scratch("dot_dt_1_pre", (T, B, H), dtype)
+    dt_1_sigmoid = scratch("dt_1_sigmoid", (T, B, H), dtype)
+    dt_1 = scratch("dt_1", (T, B, H), dtype)
+    dot_dt_1 = scratch("dot_dt_1", (T, B, H), dtype)
+    dot_dt_2_pre = scratch("dot_dt_2_pre", (T, B, H), dtype)
+    dt_2_sigmoid = scratch("dt_2_sigmoid", (T, B, H), dtype)
+    dt_2 = scratch("dt_2", (T, B, H), dtype)
+    dot_dt_2 = scratch("dot_dt_2", (T, B, H), dtype)
+    dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
+    z_tanh = scratch("z_tanh", (T, B, H), dtype)
+    dot_z_tanh = scratch("dot_z_tanh", (T, B, H), dtype)
+    W_y_z_to_dot_W_y_z_W_y = scratch("W_y_z_to_dot_W_y_z_W_y", (B, 2 * H), dtype)
+    dot_W_y_z_z = scratch("dot_W_y_z_z", (B, H), dtype)
+    dot_y_pre = scratch("dot_y_pre", (T, B, H), dtype)
+    y_tanh = scratch("y_tanh", (T, B, H), dtype)
+    dot_y_tanh = scratch("dot_y_tanh", (T, B, H), dtype)
+    y_rows[0] = state["y"]
+    z_rows[0] = state["z"]
+    dot_y_rows[0] = dot_state["y"]
+    dot_z_rows[0] = dot_state["z"]
+    hvp_forward_before = kernel(
+        "hvp_forward_before", V_1_x_to_dot_V_y_x_V_y, dot_V_1_x_x_to_dot_V_y_x_x, dot_V_1_x, dot_V_2_x,
+        dot_V_z_x, dot_V_y_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", W_1_y_to_dot_W_z_y_W_z, parts, V_1_x_to_dot_V_y_x_V_y, b_1, dot_V_1_x, dot_b_1,
+        b_2, dot_V_2_x, dot_b_2, b_z, dot_V_z_x, dot_b_z, z_rows, dot_z_rows, dot_dt_1_pre, dt_1_sigmoid,
+        dt_1, dot_dt_1, dot_dt_2_pre, dt_2_sigmoid, dt_2, dot_dt_2, dot_z_pre, z_tanh, dot_z_tanh,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", W_y_z_to_dot_W_y_z_W_y, dot_W_y_z_z, V_1_x_to_dot_V_y_x_V_y, b_y, dot_V_y_x,
+        dot_b_y, dt_2, y_rows, dot_dt_2, dot_y_rows, dot_y_pre, y_tanh, dot_y_tanh,
+    )
+
+    # V_1_x, dot_V_1_x_V_1, V_2_x, dot_V_2_x_V_2, V_z_x, dot_V_z_x_V_z, V_y_x, dot_V_y_x_V_y side by side
+    product(x.reshape(-1, I), V_1_to_dot_V_y, V_1_x_to_dot_V_y_x_V_y.reshape(-1, 8 * H))
+    # dot_V_1_x_x, dot_V_2_x_x, dot_V_z_x_x, dot_V_y_x_x side by side
+    product(dot_x.reshape(-1, I), V_1_to_V_y, dot_V_1_x_x_to_dot_V_y_x_x.reshape(-1, 4 * H))
+    hvp_forward_before()
+
+    for t in range(T):
+        # W_1_y, dot_W_1_y_W_1, W_2_y, dot_W_2_y_W_2, W_z_y, dot_W_z_y_W_z side by side
+        product(y_rows[t], W_1_to_dot_W_z, W_1_y_to_dot_W_z_y_W_z)
+        # dot_W_1_y_y_prev, dot_W_2_y_y_prev, dot_W_z_y_y_prev side by side
+        product(dot_y_rows[t], W_1_to_W_z, parts)
+        hvp_forward_step(t)
+        # W_y_z, dot_W_y_z_W_y side by side
+        product(z_rows[t + 1], W_y_to_dot_W_y, W_y_z_to_dot_W_y_z_W_y)
+        # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+        product(dot_z_rows[t + 1], W_y_T, dot_W_y_z_z)
+        hvp_forward_step2(t)
+    dy = np.ascontiguousarray(cotangents["y"])
+    W_y_to_dot_W_y2 = np.concatenate((W_y, dot_W_y))
+    W_1_to_dot_W_z2 = np.concatenate((
+        W_1,
+        dot_W_1,
+        W_2,
+        dot_W_2,
+        W_z,
+        dot_W_z,
+    ))
+    V_1_to_dot_V_y2 = np.concatenate((
+        V_1,
+        dot_V_1,
+        V_2,
+        dot_V_2,
+        V_z,
+        dot_V_z,
+        V_y,
+        dot_V_y,
+    ))
+    d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
+    d_z_prev_rows = scratch("d_z_prev_rows", (2, B, H), dtype)
+    d_dot_y_prev_rows = scratch("d_dot_y_prev_rows", (2, B, H), dtype)
+    d_dot_z_prev_rows = scratch("d_dot_z_prev_rows", (2, B, H), dtype)
+    d_dot_y = scratch("d_dot_y", (B, H), dtype)
+    d_dt_1_pre_to_d_dot_y_pre = scratch("d_dt_1_pre_to_d_dot_y_pre", (T, B, 8 * H), dtype)
+    parts2 = scratch("parts2", (B, 2 * H), dtype)
+    d_z_W_y_z = scratch("d_z_W_y_z", (B, H), dtype)
+    d_y_prev_W_1_y = scratch("d_y_prev_W_1_y", (B, H), dtype)
+    parts3 = scratch("parts3", (B, 2 * H), dtype)
+    parts4 = scratch("parts4", (B, 2 * H), dtype)
+    parts5 = scratch("parts5", (B, 2 * H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_1_W_1_y = scratch("d_W_1_W_1_y", (H, H), dtype)
+    d_W_1_dot_W_1_y_y_prev = scratch("d_W_1_dot_W_1_y_y_prev", (H, H), dtype)
+    d_V_1_V_1_x = scratch("d_V_1_V_1_x", (H, I), dtype)
+    d_V_1_dot_V_1_x_x = scratch("d_V_1_dot_V_1_x_x", (H, I), dtype)
+    d_b_1 = np.empty((H,), dtype)
+    d_W_2_W_2_y = scratch("d_W_2_W_2_y", (H, H), dtype)
+    d_W_2_dot_W_2_y_y_prev = scratch("d_W_2_dot_W_2_y_y_prev", (H, H), dtype)
+    d_V_2_V_2_x = scratch("d_V_2_V_2_x", (H, I), dtype)
+    d_V_2_dot_V_2_x_x = scratch("d_V_2_dot_V_2_x_x", (H, I), dtype)
+    d_b_2 = np.empty((H,), dtype)
+    d_W_z_W_z_y = scratch("d_W_z_W_z_y", (H, H), dtype)
+    d_W_z_dot_W_z_y_y_prev = scratch("d_W_z_dot_W_z_y_y_prev", (H, H), dtype)
+    d_V_z_V_z_x = scratch("d_V_z_V_z_x", (H, I), dtype)
+    d_V_z_dot_V_z_x_x = scratch("d_V_z_dot_V_z_x_x", (H, I), dtype)
+    d_b_z = np.empty((H,), dtype)
+    d_W_y_W_y_z = scratch("d_W_y_W_y_z", (H, H), dtype)
+    d_W_y_dot_W_y_z_z = scratch("d_W_y_dot_W_y_z_z", (H, H), dtype)
+    d_V_y_V_y_x = scratch("d_V_y_V_y_x", (H, I), dtype)
+    d_V_y_dot_V_y_x_x = scratch("d_V_y_dot_V_y_x_x", (H, I), dtype)
+    d_b_y = np.empty((H,), dtype)
+    d_W_1 = np.empty((H, H), dtype)
+    d_V_1 = np.empty((H, I), dtype)
+    d_W_2 = np.empty((H, H), dtype)
+    d_V_2 = np.empty((H, I), dtype)
+    d_W_z = np.empty((H, H), dtype)
+    d_V_z = np.empty((H, I), dtype)
+    d_W_y = np.empty((H, H), dtype)
+    d_V_y = np.empty((H, I), dtype)
+    d_y_prev_rows[T % 2] = 0
+    d_z_prev_rows[T % 2] = 0
+    d_dot_y_prev_rows[T % 2] = dstate["y"]
+    d_dot_z_prev_rows[T % 2] = dstate["z"]
+    hvp_backward_step = kernel(
+        "hvp_backward_step", dy, d_dot_y_prev_rows, dt_2, dot_y_pre, y_tanh, d_y_prev_rows, dot_dt_2,
+        y_rows, dot_y_rows, dot_y_tanh, dot_dt_2_pre, dt_2_sigmoid, d_dot_y, d_dt_1_pre_to_d_dot_y_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", d_dot_z_prev_rows, parts2, d_z_prev_rows, d_z_W_y_z, dt_1, dot_z_pre, z_tanh,
+        dot_dt_1, z_rows, dot_z_rows, dot_z_tanh, dot_dt_1_pre, dt_1_sigmoid, d_dt_1_pre_to_d_dot_y_pre,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", d_y_prev_W_1_y, d_y_prev_rows, dt_2, d_dot_y, dot_dt_2, parts3, parts4,
+        parts5, d_dot_y_prev_rows,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_1_W_1_y, d_W_1_dot_W_1_y_y_prev, d_W_2_W_2_y, d_W_2_dot_W_2_y_y_prev,
+        d_W_z_W_z_y, d_W_z_dot_W_z_y_y_prev, d_W_y_W_y_z, d_W_y_dot_W_y_z_z, d_W_1, d_W_2, d_W_z, d_W_y,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_V_1_V_1_x, d_V_1_dot_V_1_x_x, d_V_2_V_2_x, d_V_2_dot_V_2_x_x, d_V_z_V_z_x,
+        d_V_z_dot_V_z_x_x, d_V_y_V_y_x, d_V_y_dot_V_y_x_x, d_V_1, d_V_2, d_V_z, d_V_y,
+    )
+
+    for t in reversed(range(T)):
+        hvp_backward_step(t)
+        # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+        product(d_dt_1_pre_to_d_dot_y_pre[t][:, 7 * H:8 * H], W_y, parts2[:, :H])
+        # d_y_pre, d_dot_y_pre side by side
+        product(d_dt_1_pre_to_d_dot_y_pre[t][:, 6 * H:8 * H], W_y_to_dot_W_y2, d_z_W_y_z)
+        # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+        product(d_dt_1_pre_to_d_dot_y_pre[t][:, 3 * H:4 * H], W_2, parts4[:, H:2 * H])
+        hvp_backward_step2(t)
+        # d_dt_1_pre, d_dot_dt_1_pre, d_dt_2_pre, d_dot_dt_2_pre, d_z_pre, d_dot_z_pre side by side
+        product(d_dt_1_pre_to_d_dot_y_pre[t][:, :6 * H], W_1_to_dot_W_z2, d_y_prev_W_1_y)
+        # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+        product(d_dt_1_pre_to_d_dot_y_pre[t][:, H:2 * H], W_1, parts3[:, H:2 * H])
+        # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+        product(d_dt_1_pre_to_d_dot_y_pre[t][:, 5 * H:6 * H], W_z, parts5[:, H:2 * H])
+        hvp_backward_step3(t)
+
+    # d_dt_1_pre, d_dot_dt_1_pre, d_dt_2_pre, d_dot_dt_2_pre, d_z_pre, d_dot_z_pre, d_y_pre, d_dot_y_pre side by side
+    product(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H), V_1_to_dot_V_y2, d_x.reshape(-1, I))
+    # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+    product(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_W_1_W_1_y)
+    # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+    product(
+        d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+        dot_y_rows[:-1].reshape(-1, H),
+        d_W_1_dot_W_1_y_y_prev,
+    )
+    # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+    product(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_V_1_V_1_x)
+    # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+    product(
+        d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+        dot_x.reshape(-1, I),
+        d_V_1_dot_V_1_x_x,
+    )
+    # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+    np.sum(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_1)
+    # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+    product(
+        d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+        y_rows[:-1].reshape(-1, H),
+        d_W_2_W_2_y,
+    )
+    # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+    product(
+        d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        dot_y_rows[:-1].reshape(-1, H),
+        d_W_2_dot_W_2_y_y_prev,
+    )
+    # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+    product(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_V_2_V_2_x)
+    # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+    product(
+        d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        dot_x.reshape(-1, I),
+        d_V_2_dot_V_2_x_x,
+    )
+    # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+    np.sum(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_2)
+    # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+    product(
+        d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+        y_rows[:-1].reshape(-1, H),
+        d_W_z_W_z_y,
+    )
+    # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+    product(
+        d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        dot_y_rows[:-1].reshape(-1, H),
+        d_W_z_dot_W_z_y_y_prev,
+    )
+    # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+    product(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_V_z_V_z_x)
+    # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+    product(
+        d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        dot_x.reshape(-1, I),
+        d_V_z_dot_V_z_x_x,
+    )
+    # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+    np.sum(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_z)
+    # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+    product(
+        d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+        z_rows[1:].reshape(-1, H),
+        d_W_y_W_y_z,
+    )
+    # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+    product(
+        d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        dot_z_rows[1:].reshape(-1, H),
+        d_W_y_dot_W_y_z_z,
+    )
+    # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+    product(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_V_y_V_y_x)
+    # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+    product(
+        d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        dot_x.reshape(-1, I),
+        d_V_y_dot_V_y_x_x,
+    )
+    # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+    np.sum(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_y)
+    hvp_backward_finish()
+    hvp_backward_finish2()
+
+    dot_dparams = {
+        "W_1": d_W_1,
+        "V_1": d_V_1,
+        "b_1": d_b_1,
+        "W_2": d_W_2,
+        "V_2": d_V_2,
+        "b_2": d_b_2,
+        "W_z": d_W_z,
+        "V_z": d_V_z,
+        "b_z": d_b_z,
+        "W_y": d_W_y,
+        "V_y": d_V_y,
+        "b_y": d_b_y,
+    }
+    dot_dstart = {"y": d_y_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -293,21 +871,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -427,6 +1006,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

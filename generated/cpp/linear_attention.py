@@ -44,6 +44,7 @@ import numpy as np
 SOURCE = None  # the text of linear_attention.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H", "K")
 INPUTS = {
     "x": ("I",),
@@ -100,10 +101,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_q = np.ascontiguousarray(params["W_q"])
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
@@ -118,10 +121,9 @@ def forward(params, x, state=None):
     v_k = scratch("v_k", (T, B, H, K), dtype)
     S_q = np.empty((T, B, H), dtype)
     z_q = np.empty((T, B), dtype)
-    y = scratch("y", (T, B, H), dtype)
+    y = np.empty((T, B, H), dtype)
     S_rows[0] = state["S"]
     z_rows[0] = state["z"]
-    kernel = bound(sizes, dtype)
     forward_before = kernel(
         "forward_before", W_q_x_to_v, elu_W_q_x, q, elu_W_k_x, k,
     )
@@ -160,7 +162,7 @@ def forward(params, x, state=None):
 
     tape = Tape(size, dtype, S_q, z_q, S_rows, z_rows, elu_W_q_x, q, k, W_q_x_to_v, x, elu_W_k_x)
     last = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
-    return y.copy(), last, tape
+    return y, last, tape
 
 
 def backward(params, tape, dy, dstate=None):
@@ -173,8 +175,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
-    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
     S_q = tape.S_q
     z_q = tape.z_q
     S_rows = tape.S_rows
@@ -185,6 +186,9 @@ def backward(params, tape, dy, dstate=None):
     W_q_x_to_v = tape.W_q_x_to_v
     x = tape.x
     elu_W_k_x = tape.elu_W_k_x
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
     W_q = np.ascontiguousarray(params["W_q"])
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
@@ -209,7 +213,6 @@ def backward(params, tape, dy, dstate=None):
     d_W_v = np.empty((H, I), dtype)
     d_S_prev_rows[T % 2] = dstate["S"]
     d_z_prev_rows[T % 2] = dstate["z"]
-    kernel = bound(sizes, dtype)
     backward_before_sum = kernel(
         "backward_before_sum", dy, S_q, d_z_q_y,
     )
@@ -279,6 +282,576 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
+    S_rows = scratch("S_rows", (T + 1, B, H, K), dtype)
+    z_rows = scratch("z_rows", (T + 1, B, K), dtype)
+    W_q_x_to_v = scratch("W_q_x_to_v", (T, B, 2 * K + H), dtype)
+    q = scratch("q", (T, B, K), dtype)
+    k = scratch("k", (T, B, K), dtype)
+    v_k = scratch("v_k", (T, B, H, K), dtype)
+    S_q = scratch("S_q", (T, B, H), dtype)
+    z_q = scratch("z_q", (T, B), dtype)
+    y = np.empty((T, B, H), dtype)
+    S_rows[0] = state["S"]
+    z_rows[0] = state["z"]
+    infer_before = kernel(
+        "infer_before", W_q_x_to_v, q, k,
+    )
+    infer_before2 = kernel(
+        "infer_before2", W_q_x_to_v, k, v_k,
+    )
+    infer_sequence = kernel(
+        "infer_sequence", S_rows, v_k,
+    )
+    infer_sequence2 = kernel(
+        "infer_sequence2", z_rows, k,
+    )
+    infer_after_sum = kernel(
+        "infer_after_sum", S_rows, q, S_q,
+    )
+    infer_after_sum2 = kernel(
+        "infer_after_sum2", z_rows, q, z_q,
+    )
+    infer_after = kernel(
+        "infer_after", S_q, z_q, y,
+    )
+
+    # W_q_x, W_k_x, v side by side
+    product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_v.reshape(-1, 2 * K + H))
+    infer_before()
+    infer_before2()
+
+    infer_sequence()
+    infer_sequence2()
+
+    # y = (S @ q) / dot(z, q)
+    infer_after_sum()
+    # y = (S @ q) / dot(z, q)
+    infer_after_sum2()
+    infer_after()
+
+    last = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
+    return y, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    S_rows = scratch("S_rows", (T + 1, B, H, K), dtype)
+    z_rows = scratch("z_rows", (T + 1, B, K), dtype)
+    W_q_x = scratch("W_q_x", (T, B, K), dtype)
+    q = scratch("q", (T, B, K), dtype)
+    W_k_x = scratch("W_k_x", (T, B, K), dtype)
+    k = scratch("k", (T, B, K), dtype)
+    v = scratch("v", (T, B, H), dtype)
+    v_k = scratch("v_k", (T, B, H, K), dtype)
+    S_q = scratch("S_q", (T, B, H), dtype)
+    z_q = scratch("z_q", (T, B), dtype)
+    y = np.empty((T, B, H), dtype)
+    S_rows[0] = state["S"]
+    z_rows[0] = state["z"]
+    step_before = kernel(
+        "step_before", W_q_x, W_k_x, q, k,
+    )
+    step_before2 = kernel(
+        "step_before2", v, k, v_k,
+    )
+    step_sequence = kernel(
+        "step_sequence", S_rows, v_k,
+    )
+    step_sequence2 = kernel(
+        "step_sequence2", z_rows, k,
+    )
+    step_after_sum = kernel(
+        "step_after_sum", S_rows, q, S_q,
+    )
+    step_after_sum2 = kernel(
+        "step_after_sum2", z_rows, q, z_q,
+    )
+    step_after = kernel(
+        "step_after", S_q, z_q, y,
+    )
+
+    # q = elu(W_q @ x) + 1
+    product(x.reshape(-1, I), W_q.T, W_q_x.reshape(-1, K))
+    # k = elu(W_k @ x) + 1
+    product(x.reshape(-1, I), W_k.T, W_k_x.reshape(-1, K))
+    # v = W_v @ x
+    product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
+    step_before()
+    step_before2()
+
+    step_sequence()
+    step_sequence2()
+
+    # y = (S @ q) / dot(z, q)
+    step_after_sum()
+    # y = (S @ q) / dot(z, q)
+    step_after_sum2()
+    step_after()
+
+    state = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    dot_W_q = np.ascontiguousarray(dot_params["W_q"])
+    dot_W_k = np.ascontiguousarray(dot_params["W_k"])
+    dot_W_v = np.ascontiguousarray(dot_params["W_v"])
+    W_q_to_dot_W_v = np.ascontiguousarray(np.concatenate((
+        W_q.T,
+        dot_W_q.T,
+        W_k.T,
+        dot_W_k.T,
+        W_v.T,
+        dot_W_v.T,
+    ), axis=1))
+    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
+    S_rows = scratch("S_rows", (T + 1, B, H, K), dtype)
+    z_rows = scratch("z_rows", (T + 1, B, K), dtype)
+    dot_S_rows = scratch("dot_S_rows", (T + 1, B, H, K), dtype)
+    dot_z_rows = scratch("dot_z_rows", (T + 1, B, K), dtype)
+    W_q_x_to_dot_v_W_v = scratch("W_q_x_to_dot_v_W_v", (T, B, 4 * K + 2 * H), dtype)
+    dot_W_q_x_x_to_dot_v_x = scratch("dot_W_q_x_x_to_dot_v_x", (T, B, 2 * K + H), dtype)
+    dot_elu_W_q_x = scratch("dot_elu_W_q_x", (T, B, K), dtype)
+    q = scratch("q", (T, B, K), dtype)
+    dot_elu_W_k_x = scratch("dot_elu_W_k_x", (T, B, K), dtype)
+    k = scratch("k", (T, B, K), dtype)
+    dot_v = scratch("dot_v", (T, B, H), dtype)
+    v_k = scratch("v_k", (T, B, H, K), dtype)
+    dot_v_k = scratch("dot_v_k", (T, B, H, K), dtype)
+    S_q = scratch("S_q", (T, B, H), dtype)
+    dot_S_q_S = scratch("dot_S_q_S", (T, B, H), dtype)
+    dot_S_q_q = scratch("dot_S_q_q", (T, B, H), dtype)
+    dot_S_q = scratch("dot_S_q", (T, B, H), dtype)
+    z_q = scratch("z_q", (T, B), dtype)
+    dot_z_q_z = scratch("dot_z_q_z", (T, B), dtype)
+    dot_z_q_q = scratch("dot_z_q_q", (T, B), dtype)
+    dot_z_q = scratch("dot_z_q", (T, B), dtype)
+    y = np.empty((T, B, H), dtype)
+    dot_y = np.empty((T, B, H), dtype)
+    S_rows[0] = state["S"]
+    z_rows[0] = state["z"]
+    dot_S_rows[0] = dot_state["S"]
+    dot_z_rows[0] = dot_state["z"]
+    jvp_before = kernel(
+        "jvp_before", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_elu_W_q_x, q, dot_elu_W_k_x, k,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
+    )
+    jvp_before3 = kernel(
+        "jvp_before3", W_q_x_to_dot_v_W_v, k, dot_v, dot_elu_W_k_x, v_k, dot_v_k,
+    )
+    jvp_sequence = kernel(
+        "jvp_sequence", S_rows, v_k, dot_S_rows, dot_v_k,
+    )
+    jvp_sequence2 = kernel(
+        "jvp_sequence2", z_rows, k, dot_z_rows, dot_elu_W_k_x,
+    )
+    jvp_after_sum = kernel(
+        "jvp_after_sum", S_rows, q, S_q,
+    )
+    jvp_after_sum2 = kernel(
+        "jvp_after_sum2", dot_S_rows, q, dot_S_q_S,
+    )
+    jvp_after_sum3 = kernel(
+        "jvp_after_sum3", S_rows, dot_elu_W_q_x, dot_S_q_q,
+    )
+    jvp_after_sum4 = kernel(
+        "jvp_after_sum4", z_rows, q, z_q,
+    )
+    jvp_after_sum5 = kernel(
+        "jvp_after_sum5", dot_z_rows, q, dot_z_q_z,
+    )
+    jvp_after_sum6 = kernel(
+        "jvp_after_sum6", z_rows, dot_elu_W_q_x, dot_z_q_q,
+    )
+    jvp_after = kernel(
+        "jvp_after", dot_S_q_S, dot_S_q_q, S_q, z_q, dot_S_q, y,
+    )
+    jvp_after2 = kernel(
+        "jvp_after2", dot_z_q_z, dot_z_q_q, dot_z_q,
+    )
+    jvp_after3 = kernel(
+        "jvp_after3", dot_S_q, dot_z_q, S_q, z_q, dot_y,
+    )
+
+    # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, v, dot_v_W_v side by side
+    product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_v_W_v.reshape(-1, 4 * K + 2 * H))
+    # dot_W_q_x_x, dot_W_k_x_x, dot_v_x side by side
+    product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * K + H))
+    jvp_before()
+    jvp_before2()
+    jvp_before3()
+
+    jvp_sequence()
+    jvp_sequence2()
+
+    # y = (S @ q) / dot(z, q)
+    jvp_after_sum()
+    # y = (S @ q) / dot(z, q)
+    jvp_after_sum2()
+    # y = (S @ q) / dot(z, q)
+    jvp_after_sum3()
+    # y = (S @ q) / dot(z, q)
+    jvp_after_sum4()
+    # y = (S @ q) / dot(z, q)
+    jvp_after_sum5()
+    # y = (S @ q) / dot(z, q)
+    jvp_after_sum6()
+    jvp_after()
+    jvp_after2()
+    jvp_after3()
+
+    last = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
+    dot_last = {"S": dot_S_rows[T].copy(), "z": dot_z_rows[T].copy()}
+    return y, last, dot_y, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    dot_W_q = np.ascontiguousarray(dot_params["W_q"])
+    dot_W_k = np.ascontiguousarray(dot_params["W_k"])
+    dot_W_v = np.ascontiguousarray(dot_params["W_v"])
+    W_q_to_dot_W_v = np.ascontiguousarray(np.concatenate((
+        W_q.T,
+        dot_W_q.T,
+        W_k.T,
+        dot_W_k.T,
+        W_v.T,
+        dot_W_v.T,
+    ), axis=1))
+    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
+    S_rows = scratch("S_rows", (T + 1, B, H, K), dtype)
+    z_rows = scratch("z_rows", (T + 1, B, K), dtype)
+    dot_S_rows = scratch("dot_S_rows", (T + 1, B, H, K), dtype)
+    dot_z_rows = scratch("dot_z_rows", (T + 1, B, K), dtype)
+    W_q_x_to_dot_v_W_v = scratch("W_q_x_to_dot_v_W_v", (T, B, 4 * K + 2 * H), dtype)
+    dot_W_q_x_x_to_dot_v_x = scratch("dot_W_q_x_x_to_dot_v_x", (T, B, 2 * K + H), dtype)
+    dot_W_q_x = scratch("dot_W_q_x", (T, B, K), dtype)
+    elu_W_q_x = scratch("elu_W_q_x", (T, B, K), dtype)
+    q = scratch("q", (T, B, K), dtype)
+    dot_q = scratch("dot_q", (T, B, K), dtype)
+    dot_W_k_x = scratch("dot_W_k_x", (T, B, K), dtype)
+    elu_W_k_x = scratch("elu_W_k_x", (T, B, K), dtype)
+    k = scratch("k", (T, B, K), dtype)
+    dot_k = scratch("dot_k", (T, B, K), dtype)
+    dot_v = scratch("dot_v", (T, B, H), dtype)
+    v_k = scratch("v_k", (T, B, H, K), dtype)
+    dot_v_k = scratch("dot_v_k", (T, B, H, K), dtype)
+    S_q = scratch("S_q", (T, B, H), dtype)
+    dot_S_q_S = scratch("dot_S_q_S", (T, B, H), dtype)
+    dot_S_q_q = scratch("dot_S_q_q", (T, B, H), dtype)
+    dot_S_q = scratch("dot_S_q", (T, B, H), dtype)
+    z_q = scratch("z_q", (T, B), dtype)
+    dot_z_q_z = scratch("dot_z_q_z", (T, B), dtype)
+    dot_z_q_q = scratch("dot_z_q_q", (T, B), dtype)
+    dot_z_q = scratch("dot_z_q", (T, B), dtype)
+    S_rows[0] = state["S"]
+    z_rows[0] = state["z"]
+    dot_S_rows[0] = dot_state["S"]
+    dot_z_rows[0] = dot_state["z"]
+    hvp_forward_before = kernel(
+        "hvp_forward_before", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_W_q_x, elu_W_q_x, q, dot_q,
+        dot_W_k_x, elu_W_k_x, k, dot_k,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
+    )
+    hvp_forward_before3 = kernel(
+        "hvp_forward_before3", W_q_x_to_dot_v_W_v, k, dot_v, dot_k, v_k, dot_v_k,
+    )
+    hvp_forward_sequence = kernel(
+        "hvp_forward_sequence", S_rows, v_k, dot_S_rows, dot_v_k,
+    )
+    hvp_forward_sequence2 = kernel(
+        "hvp_forward_sequence2", z_rows, k, dot_z_rows, dot_k,
+    )
+    hvp_forward_after_sum = kernel(
+        "hvp_forward_after_sum", S_rows, q, S_q,
+    )
+    hvp_forward_after_sum2 = kernel(
+        "hvp_forward_after_sum2", dot_S_rows, q, dot_S_q_S,
+    )
+    hvp_forward_after_sum3 = kernel(
+        "hvp_forward_after_sum3", S_rows, dot_q, dot_S_q_q,
+    )
+    hvp_forward_after_sum4 = kernel(
+        "hvp_forward_after_sum4", z_rows, q, z_q,
+    )
+    hvp_forward_after_sum5 = kernel(
+        "hvp_forward_after_sum5", dot_z_rows, q, dot_z_q_z,
+    )
+    hvp_forward_after_sum6 = kernel(
+        "hvp_forward_after_sum6", z_rows, dot_q, dot_z_q_q,
+    )
+    hvp_forward_after = kernel(
+        "hvp_forward_after", dot_S_q_S, dot_S_q_q, dot_S_q,
+    )
+    hvp_forward_after2 = kernel(
+        "hvp_forward_after2", dot_z_q_z, dot_z_q_q, dot_z_q,
+    )
+
+    # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, v, dot_v_W_v side by side
+    product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_v_W_v.reshape(-1, 4 * K + 2 * H))
+    # dot_W_q_x_x, dot_W_k_x_x, dot_v_x side by side
+    product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * K + H))
+    hvp_forward_before()
+    hvp_forward_before2()
+    hvp_forward_before3()
+
+    hvp_forward_sequence()
+    hvp_forward_sequence2()
+
+    # y = (S @ q) / dot(z, q)
+    hvp_forward_after_sum()
+    # y = (S @ q) / dot(z, q)
+    hvp_forward_after_sum2()
+    # y = (S @ q) / dot(z, q)
+    hvp_forward_after_sum3()
+    # y = (S @ q) / dot(z, q)
+    hvp_forward_after_sum4()
+    # y = (S @ q) / dot(z, q)
+    hvp_forward_after_sum5()
+    # y = (S @ q) / dot(z, q)
+    hvp_forward_after_sum6()
+    hvp_forward_after()
+    hvp_forward_after2()
+    dy = np.ascontiguousarray(cotangents["y"])
+    W_k_to_W_v = np.concatenate((W_k, dot_W_k, W_v))
+    d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
+    d_z_prev_rows = scratch("d_z_prev_rows", (2, B, K), dtype)
+    d_dot_S_prev_rows = scratch("d_dot_S_prev_rows", (2, B, H, K), dtype)
+    d_dot_z_prev_rows = scratch("d_dot_z_prev_rows", (2, B, K), dtype)
+    d_dot_z_q_dot_y = scratch("d_dot_z_q_dot_y", (T, B), dtype)
+    d_dot_z_q = scratch("d_dot_z_q", (T, B), dtype)
+    d_dot_y_by_z_q = scratch("d_dot_y_by_z_q", (T, B, H), dtype)
+    d_z_q = scratch("d_z_q", (T, B), dtype)
+    d_dot_S_q = scratch("d_dot_S_q", (T, B, H), dtype)
+    d_S_q = scratch("d_S_q", (T, B, H), dtype)
+    d_dot_q_dot_S_q_q = scratch("d_dot_q_dot_S_q_q", (T, B, K), dtype)
+    d_q_S_q = scratch("d_q_S_q", (T, B, K), dtype)
+    d_q_dot_S_q_S = scratch("d_q_dot_S_q_S", (T, B, K), dtype)
+    d_dot_W_q_x = scratch("d_dot_W_q_x", (T, B, K), dtype)
+    d_W_q_x = scratch("d_W_q_x", (T, B, K), dtype)
+    d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
+    d_x_dot_W_q_x_W_q = scratch("d_x_dot_W_q_x_W_q", (T, B, I), dtype)
+    d_dot_z = scratch("d_dot_z", (T, B, K), dtype)
+    d_z = scratch("d_z", (T, B, K), dtype)
+    d_dot_S = scratch("d_dot_S", (T, B, H, K), dtype)
+    d_S = scratch("d_S", (T, B, H, K), dtype)
+    d_dot_v = scratch("d_dot_v", (T, B, H), dtype)
+    d_v_v_k = scratch("d_v_v_k", (T, B, H), dtype)
+    d_v_dot_v_k = scratch("d_v_dot_v_k", (T, B, H), dtype)
+    d_W_k_x_to_d_dot_v = scratch("d_W_k_x_to_d_dot_v", (T, B, 2 * K + H), dtype)
+    d_dot_k_dot_v_k = scratch("d_dot_k_dot_v_k", (T, B, K), dtype)
+    d_k_v_k = scratch("d_k_v_k", (T, B, K), dtype)
+    d_k_dot_v_k = scratch("d_k_dot_v_k", (T, B, K), dtype)
+    d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
+    d_x_dot_v_W_v = scratch("d_x_dot_v_W_v", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_q_W_q_x = scratch("d_W_q_W_q_x", (K, I), dtype)
+    d_W_q_dot_W_q_x_x = scratch("d_W_q_dot_W_q_x_x", (K, I), dtype)
+    d_W_k_W_k_x = scratch("d_W_k_W_k_x", (K, I), dtype)
+    d_W_k_dot_W_k_x_x = scratch("d_W_k_dot_W_k_x_x", (K, I), dtype)
+    d_W_v_v = scratch("d_W_v_v", (H, I), dtype)
+    d_W_v_dot_v_x = scratch("d_W_v_dot_v_x", (H, I), dtype)
+    d_W_q = np.empty((K, I), dtype)
+    d_W_k = np.empty((K, I), dtype)
+    d_W_v = np.empty((H, I), dtype)
+    d_S_prev_rows[T % 2] = 0
+    d_z_prev_rows[T % 2] = 0
+    d_dot_S_prev_rows[T % 2] = dstate["S"]
+    d_dot_z_prev_rows[T % 2] = dstate["z"]
+    hvp_backward_before_sum = kernel(
+        "hvp_backward_before_sum", dy, S_q, d_dot_z_q_dot_y,
+    )
+    hvp_backward_before = kernel(
+        "hvp_backward_before", d_dot_z_q_dot_y, z_q, d_dot_z_q,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", dy, dot_S_q, dot_z_q, S_q, z_q, d_dot_y_by_z_q, d_dot_S_q, d_S_q,
+    )
+    hvp_backward_before_sum2 = kernel(
+        "hvp_backward_before_sum2", d_dot_y_by_z_q, d_z_q,
+    )
+    hvp_backward_before_sum3 = kernel(
+        "hvp_backward_before_sum3", d_dot_S_q, S_rows, d_dot_q_dot_S_q_q,
+    )
+    hvp_backward_before_sum4 = kernel(
+        "hvp_backward_before_sum4", d_S_q, S_rows, d_q_S_q,
+    )
+    hvp_backward_before_sum5 = kernel(
+        "hvp_backward_before_sum5", d_dot_S_q, dot_S_rows, d_q_dot_S_q_S,
+    )
+    hvp_backward_before3 = kernel(
+        "hvp_backward_before3", d_dot_q_dot_S_q_q, d_dot_z_q, z_rows, d_q_S_q, d_q_dot_S_q_S, d_z_q,
+        dot_z_rows, dot_W_q_x, elu_W_q_x, d_dot_W_q_x, d_W_q_x,
+    )
+    hvp_backward_sequence = kernel(
+        "hvp_backward_sequence", d_dot_z_prev_rows, d_dot_z_q, q, d_z_prev_rows, d_z_q, dot_q, d_dot_z, d_z,
+    )
+    hvp_backward_sequence2 = kernel(
+        "hvp_backward_sequence2", d_dot_S_prev_rows, d_dot_S_q, q, d_S_prev_rows, d_S_q, dot_q, d_dot_S, d_S,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", d_dot_S, k, d_dot_v,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", d_S, k, d_v_v_k,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", d_dot_S, dot_k, d_v_dot_v_k,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", d_dot_S, W_q_x_to_dot_v_W_v, d_dot_k_dot_v_k,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", d_S, W_q_x_to_dot_v_W_v, d_k_v_k,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", d_dot_S, dot_v, d_k_dot_v_k,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_v_v_k, d_v_dot_v_k, d_W_k_x_to_d_dot_v,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", d_dot_k_dot_v_k, d_dot_z, d_k_v_k, d_k_dot_v_k, d_z, dot_W_k_x, elu_W_k_x,
+        d_W_k_x_to_d_dot_v,
+    )
+    hvp_backward_after3 = kernel(
+        "hvp_backward_after3", d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_x_dot_v_W_v, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_q_W_q_x, d_W_q_dot_W_q_x_x, d_W_k_W_k_x, d_W_k_dot_W_k_x_x, d_W_q, d_W_k,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_W_v_v, d_W_v_dot_v_x, d_W_v,
+    )
+
+    # through y = (S @ q) / dot(z, q)
+    hvp_backward_before_sum()
+    hvp_backward_before()
+    hvp_backward_before2()
+    # through y = (S @ q) / dot(z, q)
+    hvp_backward_before_sum2()
+    # through y = (S @ q) / dot(z, q)
+    hvp_backward_before_sum3()
+    # through y = (S @ q) / dot(z, q)
+    hvp_backward_before_sum4()
+    # through y = (S @ q) / dot(z, q)
+    hvp_backward_before_sum5()
+    hvp_backward_before3()
+    # through q = elu(W_q @ x) + 1
+    product(d_W_q_x.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
+    # through q = elu(W_q @ x) + 1
+    product(d_dot_W_q_x.reshape(-1, K), dot_W_q, d_x_dot_W_q_x_W_q.reshape(-1, I))
+
+    hvp_backward_sequence()
+    hvp_backward_sequence2()
+
+    # through S = S[t-1] + outer(v, k)
+    hvp_backward_after_sum()
+    # through S = S[t-1] + outer(v, k)
+    hvp_backward_after_sum2()
+    # through S = S[t-1] + outer(v, k)
+    hvp_backward_after_sum3()
+    # through S = S[t-1] + outer(v, k)
+    hvp_backward_after_sum4()
+    # through S = S[t-1] + outer(v, k)
+    hvp_backward_after_sum5()
+    # through S = S[t-1] + outer(v, k)
+    hvp_backward_after_sum6()
+    # through v = W_v @ x
+    product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_v_W_v.reshape(-1, I))
+    # through q = elu(W_q @ x) + 1
+    product(d_W_q_x.reshape(-1, K).T, x.reshape(-1, I), d_W_q_W_q_x)
+    # through q = elu(W_q @ x) + 1
+    product(d_dot_W_q_x.reshape(-1, K).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
+    # through v = W_v @ x
+    product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_v_x)
+    hvp_backward_after()
+    # through v = W_v @ x
+    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_v)
+    hvp_backward_after2()
+    # d_W_k_x, d_dot_W_k_x, d_v side by side
+    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
+    # through k = elu(W_k @ x) + 1
+    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
+    # through k = elu(W_k @ x) + 1
+    product(
+        d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, K:2 * K].T,
+        dot_x.reshape(-1, I),
+        d_W_k_dot_W_k_x_x,
+    )
+    hvp_backward_after3()
+    hvp_backward_finish()
+    hvp_backward_finish2()
+
+    dot_dparams = {"W_q": d_W_q, "W_k": d_W_k, "W_v": d_W_v}
+    dot_dstart = {"S": d_S_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -293,21 +866,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -427,6 +1001,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

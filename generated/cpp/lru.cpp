@@ -107,6 +107,15 @@ static inline compute_t tanh(compute_t a)
 
 #define inline_point static inline __attribute__((always_inline))
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 inline_point void forward_once_point(
     const compute_t nu, const compute_t theta, const compute_t gamma_log, compute_t& exp_nu,
     compute_t& lam_re_exp, compute_t& exp_theta, compute_t& cos_exp_theta, compute_t& lam_re,
@@ -567,5 +576,1370 @@ extern "C" void backward_finish(int64, const int64* sizes, void* const* at)
         d_gamma_log_at[iH] = storage_t(d_gamma_log);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+inline_point void infer_once_point(
+    const compute_t nu, const compute_t theta, const compute_t gamma_log, compute_t& lam_re,
+    compute_t& lam_im, compute_t& exp_gamma_log)
+{
+    // lam_re = exp(-exp(nu)) * cos(exp(theta))
+    const compute_t exp_nu = exp(nu);
+    const compute_t lam_re_exp = exp(-exp_nu);
+    const compute_t exp_theta = exp(theta);
+    const compute_t cos_exp_theta = cos(exp_theta);
+    lam_re = lam_re_exp * cos_exp_theta;
+    // lam_im = exp(-exp(nu)) * sin(exp(theta))
+    const compute_t sin_exp_theta = sin(exp_theta);
+    lam_im = lam_re_exp * sin_exp_theta;
+    // h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    exp_gamma_log = exp(gamma_log);
+}
+
+extern "C" void infer_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ nu_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ theta_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ gamma_log_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ lam_re_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ lam_im_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ exp_gamma_log_at = static_cast<storage_t*>(at[5]);
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t lam_re, lam_im, exp_gamma_log;
+        infer_once_point(
+            compute_t(nu_at[iH]),
+            compute_t(theta_at[iH]),
+            compute_t(gamma_log_at[iH]),
+            lam_re, lam_im, exp_gamma_log);
+        lam_re_at[iH] = storage_t(lam_re);
+        lam_im_at[iH] = storage_t(lam_im);
+        exp_gamma_log_at[iH] = storage_t(exp_gamma_log);
+    }
+}
+
+inline_point void infer_sequence_point(
+    const compute_t lam_re, const compute_t h_re_prev, const compute_t lam_im, const compute_t h_im_prev,
+    const compute_t exp_gamma_log, const compute_t B_re_x, const compute_t B_im_x, compute_t& h_re,
+    compute_t& h_im)
+{
+    // h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    h_re = lam_re * h_re_prev - lam_im * h_im_prev + exp_gamma_log * B_re_x;
+    // h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    h_im = lam_re * h_im_prev + h_re_prev * lam_im + exp_gamma_log * B_im_x;
+}
+
+extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ lam_re_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ h_re_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ lam_im_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_im_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ exp_gamma_log_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ B_re_x_to_B_im_x_at = static_cast<storage_t*>(at[5]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h_re, h_im;
+        const compute_t lam_re = compute_t(lam_re_at[iH]);
+        const compute_t lam_im = compute_t(lam_im_at[iH]);
+        const compute_t exp_gamma_log = compute_t(exp_gamma_log_at[iH]);
+        const compute_t h_re_prev = compute_t(h_re_rows_at[(t * B + iB) * H + iH]);
+        const compute_t h_im_prev = compute_t(h_im_rows_at[(t * B + iB) * H + iH]);
+        infer_sequence_point(
+            lam_re,
+            h_re_prev,
+            lam_im,
+            h_im_prev,
+            exp_gamma_log,
+            compute_t(B_re_x_to_B_im_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(B_re_x_to_B_im_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            h_re, h_im);
+        h_re_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_re);
+        h_im_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_im);
+    }
+}
+
+inline_point void infer_after_point(
+    const compute_t C_re_h_re, const compute_t C_im_h_im, const compute_t D, const compute_t x, compute_t& y)
+{
+    // y = C_re @ h_re - C_im @ h_im + D * x
+    y = C_re_h_re - C_im_h_im + D * x;
+}
+
+extern "C" void infer_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ C_re_h_re_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_im_h_im_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t y;
+        infer_after_point(
+            compute_t(C_re_h_re_at[(iT * B + iB) * I + iI]),
+            compute_t(C_im_h_im_at[(iT * B + iB) * I + iI]),
+            compute_t(D_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            y);
+        y_at[(iT * B + iB) * I + iI] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+inline_point void step_once_point(
+    const compute_t nu, const compute_t theta, const compute_t gamma_log, compute_t& lam_re,
+    compute_t& lam_im, compute_t& exp_gamma_log)
+{
+    // lam_re = exp(-exp(nu)) * cos(exp(theta))
+    const compute_t exp_nu = exp(nu);
+    const compute_t lam_re_exp = exp(-exp_nu);
+    const compute_t exp_theta = exp(theta);
+    const compute_t cos_exp_theta = cos(exp_theta);
+    lam_re = lam_re_exp * cos_exp_theta;
+    // lam_im = exp(-exp(nu)) * sin(exp(theta))
+    const compute_t sin_exp_theta = sin(exp_theta);
+    lam_im = lam_re_exp * sin_exp_theta;
+    // h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    exp_gamma_log = exp(gamma_log);
+}
+
+extern "C" void step_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ nu_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ theta_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ gamma_log_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ lam_re_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ lam_im_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ exp_gamma_log_at = static_cast<storage_t*>(at[5]);
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t lam_re, lam_im, exp_gamma_log;
+        step_once_point(
+            compute_t(nu_at[iH]),
+            compute_t(theta_at[iH]),
+            compute_t(gamma_log_at[iH]),
+            lam_re, lam_im, exp_gamma_log);
+        lam_re_at[iH] = storage_t(lam_re);
+        lam_im_at[iH] = storage_t(lam_im);
+        exp_gamma_log_at[iH] = storage_t(exp_gamma_log);
+    }
+}
+
+inline_point void step_sequence_point(
+    const compute_t lam_re, const compute_t h_re_prev, const compute_t lam_im, const compute_t h_im_prev,
+    const compute_t exp_gamma_log, const compute_t B_re_x, const compute_t B_im_x, compute_t& h_re,
+    compute_t& h_im)
+{
+    // h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    h_re = lam_re * h_re_prev - lam_im * h_im_prev + exp_gamma_log * B_re_x;
+    // h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    h_im = lam_re * h_im_prev + h_re_prev * lam_im + exp_gamma_log * B_im_x;
+}
+
+extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ lam_re_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ h_re_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ lam_im_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_im_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ exp_gamma_log_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ B_re_x_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ B_im_x_at = static_cast<storage_t*>(at[6]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h_re, h_im;
+        const compute_t lam_re = compute_t(lam_re_at[iH]);
+        const compute_t lam_im = compute_t(lam_im_at[iH]);
+        const compute_t exp_gamma_log = compute_t(exp_gamma_log_at[iH]);
+        const compute_t h_re_prev = compute_t(h_re_rows_at[(t * B + iB) * H + iH]);
+        const compute_t h_im_prev = compute_t(h_im_rows_at[(t * B + iB) * H + iH]);
+        step_sequence_point(
+            lam_re,
+            h_re_prev,
+            lam_im,
+            h_im_prev,
+            exp_gamma_log,
+            compute_t(B_re_x_at[(t * B + iB) * H + iH]),
+            compute_t(B_im_x_at[(t * B + iB) * H + iH]),
+            h_re, h_im);
+        h_re_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_re);
+        h_im_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_im);
+    }
+}
+
+inline_point void step_after_point(
+    const compute_t C_re_h_re, const compute_t C_im_h_im, const compute_t D, const compute_t x, compute_t& y)
+{
+    // y = C_re @ h_re - C_im @ h_im + D * x
+    y = C_re_h_re - C_im_h_im + D * x;
+}
+
+extern "C" void step_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ C_re_h_re_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_im_h_im_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t y;
+        step_after_point(
+            compute_t(C_re_h_re_at[(iT * B + iB) * I + iI]),
+            compute_t(C_im_h_im_at[(iT * B + iB) * I + iI]),
+            compute_t(D_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            y);
+        y_at[(iT * B + iB) * I + iI] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+inline_point void jvp_once_point(
+    const compute_t nu, const compute_t dot_nu, const compute_t theta, const compute_t dot_theta,
+    const compute_t gamma_log, const compute_t dot_gamma_log, compute_t& lam_re, compute_t& dot_lam_re,
+    compute_t& lam_im, compute_t& dot_lam_im, compute_t& exp_gamma_log, compute_t& dot_exp_gamma_log)
+{
+    // lam_re = exp(-exp(nu)) * cos(exp(theta))
+    const compute_t exp_nu = exp(nu);
+    const compute_t dot_exp_nu = dot_nu * exp_nu;
+    const compute_t lam_re_exp = exp(-exp_nu);
+    const compute_t dot_lam_re_exp = -dot_exp_nu * lam_re_exp;
+    const compute_t exp_theta = exp(theta);
+    const compute_t dot_exp_theta = dot_theta * exp_theta;
+    const compute_t s1 = cos(exp_theta);
+    const compute_t cos_exp_theta = s1;
+    const compute_t s2 = sin(exp_theta);
+    const compute_t dot_cos_exp_theta = -dot_exp_theta * s2;
+    lam_re = lam_re_exp * cos_exp_theta;
+    dot_lam_re = lam_re_exp * dot_cos_exp_theta + dot_lam_re_exp * cos_exp_theta;
+    // lam_im = exp(-exp(nu)) * sin(exp(theta))
+    const compute_t sin_exp_theta = s2;
+    const compute_t dot_sin_exp_theta = dot_exp_theta * s1;
+    lam_im = lam_re_exp * sin_exp_theta;
+    dot_lam_im = lam_re_exp * dot_sin_exp_theta + dot_lam_re_exp * sin_exp_theta;
+    // h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    exp_gamma_log = exp(gamma_log);
+    dot_exp_gamma_log = dot_gamma_log * exp_gamma_log;
+}
+
+extern "C" void jvp_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ nu_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_nu_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ theta_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_theta_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ gamma_log_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_gamma_log_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ lam_re_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_lam_re_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ lam_im_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_lam_im_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ exp_gamma_log_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_exp_gamma_log_at = static_cast<storage_t*>(at[11]);
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t lam_re, dot_lam_re, lam_im, dot_lam_im, exp_gamma_log, dot_exp_gamma_log;
+        jvp_once_point(
+            compute_t(nu_at[iH]),
+            compute_t(dot_nu_at[iH]),
+            compute_t(theta_at[iH]),
+            compute_t(dot_theta_at[iH]),
+            compute_t(gamma_log_at[iH]),
+            compute_t(dot_gamma_log_at[iH]),
+            lam_re, dot_lam_re, lam_im, dot_lam_im, exp_gamma_log, dot_exp_gamma_log);
+        lam_re_at[iH] = storage_t(lam_re);
+        dot_lam_re_at[iH] = storage_t(dot_lam_re);
+        lam_im_at[iH] = storage_t(lam_im);
+        dot_lam_im_at[iH] = storage_t(dot_lam_im);
+        exp_gamma_log_at[iH] = storage_t(exp_gamma_log);
+        dot_exp_gamma_log_at[iH] = storage_t(dot_exp_gamma_log);
+    }
+}
+
+inline_point void jvp_before_point(
+    const compute_t dot_B_re_x_B_re, const compute_t dot_B_re_x_x, const compute_t dot_B_im_x_B_im,
+    const compute_t dot_B_im_x_x, compute_t& dot_B_re_x, compute_t& dot_B_im_x)
+{
+    // h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    dot_B_re_x = dot_B_re_x_B_re + dot_B_re_x_x;
+    // h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    dot_B_im_x = dot_B_im_x_B_im + dot_B_im_x_x;
+}
+
+extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_B_re_x_x_to_dot_B_im_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_B_re_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_B_im_x_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_B_re_x, dot_B_im_x;
+        jvp_before_point(
+            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_B_re_x_x_to_dot_B_im_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_B_re_x_x_to_dot_B_im_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            dot_B_re_x, dot_B_im_x);
+        dot_B_re_x_at[(iT * B + iB) * H + iH] = storage_t(dot_B_re_x);
+        dot_B_im_x_at[(iT * B + iB) * H + iH] = storage_t(dot_B_im_x);
+    }
+}
+
+inline_point void jvp_sequence_point(
+    const compute_t lam_re, const compute_t h_re_prev, const compute_t lam_im, const compute_t h_im_prev,
+    const compute_t exp_gamma_log, const compute_t B_re_x, const compute_t dot_lam_re,
+    const compute_t dot_h_re_prev, const compute_t dot_lam_im, const compute_t dot_h_im_prev,
+    const compute_t dot_exp_gamma_log, const compute_t dot_B_re_x, const compute_t B_im_x,
+    const compute_t dot_B_im_x, compute_t& h_re, compute_t& dot_h_re, compute_t& h_im, compute_t& dot_h_im)
+{
+    // h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    h_re = lam_re * h_re_prev - lam_im * h_im_prev + exp_gamma_log * B_re_x;
+    dot_h_re = lam_re * dot_h_re_prev + h_re_prev * dot_lam_re - lam_im * dot_h_im_prev - h_im_prev * dot_lam_im +
+        exp_gamma_log * dot_B_re_x + B_re_x * dot_exp_gamma_log;
+    // h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    h_im = lam_re * h_im_prev + h_re_prev * lam_im + exp_gamma_log * B_im_x;
+    dot_h_im = lam_re * dot_h_im_prev + h_re_prev * dot_lam_im + lam_im * dot_h_re_prev + h_im_prev * dot_lam_re +
+        exp_gamma_log * dot_B_im_x + dot_exp_gamma_log * B_im_x;
+}
+
+extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ lam_re_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ h_re_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ lam_im_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_im_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ exp_gamma_log_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_lam_re_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_h_re_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_lam_im_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_h_im_rows_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_exp_gamma_log_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_B_re_x_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_B_im_x_at = static_cast<storage_t*>(at[12]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h_re, dot_h_re, h_im, dot_h_im;
+        const compute_t lam_re = compute_t(lam_re_at[iH]);
+        const compute_t lam_im = compute_t(lam_im_at[iH]);
+        const compute_t exp_gamma_log = compute_t(exp_gamma_log_at[iH]);
+        const compute_t dot_lam_re = compute_t(dot_lam_re_at[iH]);
+        const compute_t dot_lam_im = compute_t(dot_lam_im_at[iH]);
+        const compute_t dot_exp_gamma_log = compute_t(dot_exp_gamma_log_at[iH]);
+        const compute_t h_re_prev = compute_t(h_re_rows_at[(t * B + iB) * H + iH]);
+        const compute_t h_im_prev = compute_t(h_im_rows_at[(t * B + iB) * H + iH]);
+        const compute_t dot_h_re_prev = compute_t(dot_h_re_rows_at[(t * B + iB) * H + iH]);
+        const compute_t dot_h_im_prev = compute_t(dot_h_im_rows_at[(t * B + iB) * H + iH]);
+        jvp_sequence_point(
+            lam_re,
+            h_re_prev,
+            lam_im,
+            h_im_prev,
+            exp_gamma_log,
+            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(t * B + iB) * (4 * H) + iH]),
+            dot_lam_re,
+            dot_h_re_prev,
+            dot_lam_im,
+            dot_h_im_prev,
+            dot_exp_gamma_log,
+            compute_t(dot_B_re_x_at[(t * B + iB) * H + iH]),
+            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(dot_B_im_x_at[(t * B + iB) * H + iH]),
+            h_re, dot_h_re, h_im, dot_h_im);
+        h_re_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_re);
+        dot_h_re_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h_re);
+        h_im_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_im);
+        dot_h_im_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h_im);
+    }
+}
+
+inline_point void jvp_after_point(
+    const compute_t dot_C_re_h_re_C_re, const compute_t dot_C_re_h_re_h_re,
+    const compute_t dot_C_im_h_im_C_im, const compute_t dot_C_im_h_im_h_im, const compute_t C_re_h_re,
+    const compute_t C_im_h_im, const compute_t D, const compute_t x, const compute_t dot_D,
+    const compute_t dot_x, compute_t& y, compute_t& dot_y)
+{
+    // y = C_re @ h_re - C_im @ h_im + D * x
+    const compute_t dot_C_re_h_re = dot_C_re_h_re_C_re + dot_C_re_h_re_h_re;
+    const compute_t dot_C_im_h_im = dot_C_im_h_im_C_im + dot_C_im_h_im_h_im;
+    y = C_re_h_re - C_im_h_im + D * x;
+    dot_y = D * dot_x + x * dot_D + dot_C_re_h_re - dot_C_im_h_im;
+}
+
+extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_C_re_h_re_h_re_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_C_im_h_im_h_im_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_D_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_y_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t y, dot_y;
+        jvp_after_point(
+            compute_t(parts_at[(iT * B + iB) * (2 * I) + I + iI]),
+            compute_t(dot_C_re_h_re_h_re_at[(iT * B + iB) * I + iI]),
+            compute_t(parts2_at[(iT * B + iB) * (2 * I) + I + iI]),
+            compute_t(dot_C_im_h_im_h_im_at[(iT * B + iB) * I + iI]),
+            compute_t(parts_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(parts2_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(D_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_D_at[iI]),
+            compute_t(dot_x_at[(iT * B + iB) * I + iI]),
+            y, dot_y);
+        y_at[(iT * B + iB) * I + iI] = storage_t(y);
+        dot_y_at[(iT * B + iB) * I + iI] = storage_t(dot_y);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+inline_point void hvp_forward_once_point(
+    const compute_t nu, const compute_t dot_nu, const compute_t theta, const compute_t dot_theta,
+    const compute_t gamma_log, const compute_t dot_gamma_log, compute_t& exp_nu, compute_t& dot_exp_nu,
+    compute_t& lam_re_exp, compute_t& dot_lam_re_exp, compute_t& exp_theta, compute_t& dot_exp_theta,
+    compute_t& cos_exp_theta, compute_t& dot_cos_exp_theta, compute_t& lam_re, compute_t& dot_lam_re,
+    compute_t& sin_exp_theta, compute_t& dot_sin_exp_theta, compute_t& lam_im, compute_t& dot_lam_im,
+    compute_t& exp_gamma_log, compute_t& dot_exp_gamma_log)
+{
+    // lam_re = exp(-exp(nu)) * cos(exp(theta))
+    exp_nu = exp(nu);
+    dot_exp_nu = dot_nu * exp_nu;
+    lam_re_exp = exp(-exp_nu);
+    dot_lam_re_exp = -dot_exp_nu * lam_re_exp;
+    exp_theta = exp(theta);
+    dot_exp_theta = dot_theta * exp_theta;
+    const compute_t s1 = cos(exp_theta);
+    cos_exp_theta = s1;
+    const compute_t s2 = sin(exp_theta);
+    dot_cos_exp_theta = -dot_exp_theta * s2;
+    lam_re = lam_re_exp * cos_exp_theta;
+    dot_lam_re = lam_re_exp * dot_cos_exp_theta + dot_lam_re_exp * cos_exp_theta;
+    // lam_im = exp(-exp(nu)) * sin(exp(theta))
+    sin_exp_theta = s2;
+    dot_sin_exp_theta = dot_exp_theta * s1;
+    lam_im = lam_re_exp * sin_exp_theta;
+    dot_lam_im = lam_re_exp * dot_sin_exp_theta + dot_lam_re_exp * sin_exp_theta;
+    // h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    exp_gamma_log = exp(gamma_log);
+    dot_exp_gamma_log = dot_gamma_log * exp_gamma_log;
+}
+
+extern "C" void hvp_forward_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ nu_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_nu_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ theta_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_theta_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ gamma_log_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_gamma_log_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ exp_nu_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_exp_nu_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ lam_re_exp_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_lam_re_exp_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ exp_theta_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_exp_theta_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ cos_exp_theta_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_cos_exp_theta_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ lam_re_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_lam_re_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ sin_exp_theta_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ dot_sin_exp_theta_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ lam_im_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ dot_lam_im_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ exp_gamma_log_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ dot_exp_gamma_log_at = static_cast<storage_t*>(at[21]);
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t exp_nu, dot_exp_nu, lam_re_exp, dot_lam_re_exp, exp_theta, dot_exp_theta, cos_exp_theta,
+            dot_cos_exp_theta, lam_re, dot_lam_re, sin_exp_theta, dot_sin_exp_theta, lam_im, dot_lam_im,
+            exp_gamma_log, dot_exp_gamma_log;
+        hvp_forward_once_point(
+            compute_t(nu_at[iH]),
+            compute_t(dot_nu_at[iH]),
+            compute_t(theta_at[iH]),
+            compute_t(dot_theta_at[iH]),
+            compute_t(gamma_log_at[iH]),
+            compute_t(dot_gamma_log_at[iH]),
+            exp_nu, dot_exp_nu, lam_re_exp, dot_lam_re_exp, exp_theta, dot_exp_theta, cos_exp_theta,
+            dot_cos_exp_theta, lam_re, dot_lam_re, sin_exp_theta, dot_sin_exp_theta, lam_im, dot_lam_im,
+            exp_gamma_log, dot_exp_gamma_log);
+        exp_nu_at[iH] = storage_t(exp_nu);
+        dot_exp_nu_at[iH] = storage_t(dot_exp_nu);
+        lam_re_exp_at[iH] = storage_t(lam_re_exp);
+        dot_lam_re_exp_at[iH] = storage_t(dot_lam_re_exp);
+        exp_theta_at[iH] = storage_t(exp_theta);
+        dot_exp_theta_at[iH] = storage_t(dot_exp_theta);
+        cos_exp_theta_at[iH] = storage_t(cos_exp_theta);
+        dot_cos_exp_theta_at[iH] = storage_t(dot_cos_exp_theta);
+        lam_re_at[iH] = storage_t(lam_re);
+        dot_lam_re_at[iH] = storage_t(dot_lam_re);
+        sin_exp_theta_at[iH] = storage_t(sin_exp_theta);
+        dot_sin_exp_theta_at[iH] = storage_t(dot_sin_exp_theta);
+        lam_im_at[iH] = storage_t(lam_im);
+        dot_lam_im_at[iH] = storage_t(dot_lam_im);
+        exp_gamma_log_at[iH] = storage_t(exp_gamma_log);
+        dot_exp_gamma_log_at[iH] = storage_t(dot_exp_gamma_log);
+    }
+}
+
+inline_point void hvp_forward_before_point(
+    const compute_t dot_B_re_x_B_re, const compute_t dot_B_re_x_x, const compute_t dot_B_im_x_B_im,
+    const compute_t dot_B_im_x_x, compute_t& dot_B_re_x, compute_t& dot_B_im_x)
+{
+    // h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    dot_B_re_x = dot_B_re_x_B_re + dot_B_re_x_x;
+    // h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    dot_B_im_x = dot_B_im_x_B_im + dot_B_im_x_x;
+}
+
+extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_B_re_x_x_to_dot_B_im_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_B_re_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_B_im_x_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_B_re_x, dot_B_im_x;
+        hvp_forward_before_point(
+            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_B_re_x_x_to_dot_B_im_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_B_re_x_x_to_dot_B_im_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            dot_B_re_x, dot_B_im_x);
+        dot_B_re_x_at[(iT * B + iB) * H + iH] = storage_t(dot_B_re_x);
+        dot_B_im_x_at[(iT * B + iB) * H + iH] = storage_t(dot_B_im_x);
+    }
+}
+
+inline_point void hvp_forward_sequence_point(
+    const compute_t lam_re, const compute_t h_re_prev, const compute_t lam_im, const compute_t h_im_prev,
+    const compute_t exp_gamma_log, const compute_t B_re_x, const compute_t dot_lam_re,
+    const compute_t dot_h_re_prev, const compute_t dot_lam_im, const compute_t dot_h_im_prev,
+    const compute_t dot_exp_gamma_log, const compute_t dot_B_re_x, const compute_t B_im_x,
+    const compute_t dot_B_im_x, compute_t& h_re, compute_t& dot_h_re, compute_t& h_im, compute_t& dot_h_im)
+{
+    // h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    h_re = lam_re * h_re_prev - lam_im * h_im_prev + exp_gamma_log * B_re_x;
+    dot_h_re = lam_re * dot_h_re_prev + h_re_prev * dot_lam_re - lam_im * dot_h_im_prev - h_im_prev * dot_lam_im +
+        exp_gamma_log * dot_B_re_x + B_re_x * dot_exp_gamma_log;
+    // h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    h_im = lam_re * h_im_prev + h_re_prev * lam_im + exp_gamma_log * B_im_x;
+    dot_h_im = lam_re * dot_h_im_prev + h_re_prev * dot_lam_im + lam_im * dot_h_re_prev + h_im_prev * dot_lam_re +
+        exp_gamma_log * dot_B_im_x + dot_exp_gamma_log * B_im_x;
+}
+
+extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ lam_re_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ h_re_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ lam_im_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_im_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ exp_gamma_log_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_lam_re_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_h_re_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_lam_im_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_h_im_rows_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_exp_gamma_log_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_B_re_x_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_B_im_x_at = static_cast<storage_t*>(at[12]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h_re, dot_h_re, h_im, dot_h_im;
+        const compute_t lam_re = compute_t(lam_re_at[iH]);
+        const compute_t lam_im = compute_t(lam_im_at[iH]);
+        const compute_t exp_gamma_log = compute_t(exp_gamma_log_at[iH]);
+        const compute_t dot_lam_re = compute_t(dot_lam_re_at[iH]);
+        const compute_t dot_lam_im = compute_t(dot_lam_im_at[iH]);
+        const compute_t dot_exp_gamma_log = compute_t(dot_exp_gamma_log_at[iH]);
+        const compute_t h_re_prev = compute_t(h_re_rows_at[(t * B + iB) * H + iH]);
+        const compute_t h_im_prev = compute_t(h_im_rows_at[(t * B + iB) * H + iH]);
+        const compute_t dot_h_re_prev = compute_t(dot_h_re_rows_at[(t * B + iB) * H + iH]);
+        const compute_t dot_h_im_prev = compute_t(dot_h_im_rows_at[(t * B + iB) * H + iH]);
+        hvp_forward_sequence_point(
+            lam_re,
+            h_re_prev,
+            lam_im,
+            h_im_prev,
+            exp_gamma_log,
+            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(t * B + iB) * (4 * H) + iH]),
+            dot_lam_re,
+            dot_h_re_prev,
+            dot_lam_im,
+            dot_h_im_prev,
+            dot_exp_gamma_log,
+            compute_t(dot_B_re_x_at[(t * B + iB) * H + iH]),
+            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(dot_B_im_x_at[(t * B + iB) * H + iH]),
+            h_re, dot_h_re, h_im, dot_h_im);
+        h_re_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_re);
+        dot_h_re_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h_re);
+        h_im_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_im);
+        dot_h_im_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h_im);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t dy, compute_t& d_dot_C_im_h_im)
+{
+    // through y = C_re @ h_re - C_im @ h_im + D * x
+    d_dot_C_im_h_im = -dy;
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_dot_C_im_h_im_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_dot_C_im_h_im;
+        hvp_backward_before_point(
+            compute_t(dy_at[(iT * B + iB) * I + iI]),
+            d_dot_C_im_h_im);
+        d_dot_C_im_h_im_at[(iT * B + iB) * I + iI] = storage_t(d_dot_C_im_h_im);
+    }
+}
+
+inline_point void hvp_backward_sequence_point(
+    const compute_t d_dot_h_im_next, const compute_t d_dot_h_im_dot_C_im_h_im_h_im,
+    const compute_t d_h_im_next, const compute_t d_h_im_dot_C_im_h_im_C_im, const compute_t d_dot_h_re_next,
+    const compute_t d_dot_h_re_dot_C_re_h_re_h_re, const compute_t d_h_re_next,
+    const compute_t d_h_re_dot_C_re_h_re_C_re, const compute_t lam_re, const compute_t dot_lam_re,
+    const compute_t lam_im, const compute_t dot_lam_im, compute_t& d_dot_h_im, compute_t& d_h_im,
+    compute_t& d_dot_h_re, compute_t& d_h_re, compute_t& d_h_re_prev, compute_t& d_h_im_prev,
+    compute_t& d_dot_h_re_prev, compute_t& d_dot_h_im_prev)
+{
+    // through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    d_dot_h_im = d_dot_h_im_next + d_dot_h_im_dot_C_im_h_im_h_im;
+    d_h_im = d_h_im_next + d_h_im_dot_C_im_h_im_C_im;
+    // through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    d_dot_h_re = d_dot_h_re_next + d_dot_h_re_dot_C_re_h_re_h_re;
+    d_h_re = d_h_re_next + d_h_re_dot_C_re_h_re_C_re;
+    d_h_re_prev = lam_re * d_h_re + dot_lam_re * d_dot_h_re + lam_im * d_h_im + dot_lam_im * d_dot_h_im;
+    d_h_im_prev = lam_re * d_h_im + dot_lam_re * d_dot_h_im - lam_im * d_h_re - dot_lam_im * d_dot_h_re;
+    d_dot_h_re_prev = lam_re * d_dot_h_re + lam_im * d_dot_h_im;
+    d_dot_h_im_prev = lam_re * d_dot_h_im - lam_im * d_dot_h_re;
+}
+
+extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    storage_t* __restrict__ d_dot_h_im_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_h_im_prev_rows_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_dot_h_re_prev_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_h_re_prev_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ lam_re_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_lam_re_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ lam_im_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_lam_im_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_dot_h_im_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_h_im_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_dot_h_re_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_h_re_at = static_cast<storage_t*>(at[13]);
+    for (int64 t = T - 1; t >= 0; --t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_h_im, d_h_im, d_dot_h_re, d_h_re, d_h_re_prev, d_h_im_prev, d_dot_h_re_prev,
+            d_dot_h_im_prev;
+        const compute_t lam_re = compute_t(lam_re_at[iH]);
+        const compute_t dot_lam_re = compute_t(dot_lam_re_at[iH]);
+        const compute_t lam_im = compute_t(lam_im_at[iH]);
+        const compute_t dot_lam_im = compute_t(dot_lam_im_at[iH]);
+        const compute_t d_dot_h_im_next = compute_t(d_dot_h_im_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+        const compute_t d_h_im_next = compute_t(d_h_im_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+        const compute_t d_dot_h_re_next = compute_t(d_dot_h_re_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+        const compute_t d_h_re_next = compute_t(d_h_re_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+        hvp_backward_sequence_point(
+            d_dot_h_im_next,
+            compute_t(parts_at[(t * B + iB) * (2 * H) + iH]),
+            d_h_im_next,
+            compute_t(parts_at[(t * B + iB) * (2 * H) + H + iH]),
+            d_dot_h_re_next,
+            compute_t(parts2_at[(t * B + iB) * (2 * H) + iH]),
+            d_h_re_next,
+            compute_t(parts2_at[(t * B + iB) * (2 * H) + H + iH]),
+            lam_re,
+            dot_lam_re,
+            lam_im,
+            dot_lam_im,
+            d_dot_h_im, d_h_im, d_dot_h_re, d_h_re, d_h_re_prev, d_h_im_prev, d_dot_h_re_prev,
+            d_dot_h_im_prev);
+        d_dot_h_im_at[(t * B + iB) * H + iH] = storage_t(d_dot_h_im);
+        d_h_im_at[(t * B + iB) * H + iH] = storage_t(d_h_im);
+        d_dot_h_re_at[(t * B + iB) * H + iH] = storage_t(d_dot_h_re);
+        d_h_re_at[(t * B + iB) * H + iH] = storage_t(d_h_re);
+        d_dot_h_im_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_im_prev);
+        d_h_im_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_im_prev);
+        d_dot_h_re_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_re_prev);
+        d_h_re_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_re_prev);
+    }
+}
+
+// through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_dot_h_re_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_exp_gamma_log_dot_h_re_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_h_re_at[(iT * B + iB) * H + iH])
+                * compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + iH]);
+        d_dot_exp_gamma_log_dot_h_re_at[iH] = storage_t(total);
+    }
+}
+
+// through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_dot_h_im_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_exp_gamma_log_dot_h_im_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_h_im_at[(iT * B + iB) * H + iH])
+                * compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+        d_dot_exp_gamma_log_dot_h_im_at[iH] = storage_t(total);
+    }
+}
+
+// through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_re_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_exp_gamma_log_h_re_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_h_re_at[(iT * B + iB) * H + iH])
+                * compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + iH]);
+        d_exp_gamma_log_h_re_at[iH] = storage_t(total);
+    }
+}
+
+// through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_dot_h_re_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_B_re_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_exp_gamma_log_dot_h_re_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_h_re_at[(iT * B + iB) * H + iH])
+                * compute_t(dot_B_re_x_at[(iT * B + iB) * H + iH]);
+        d_exp_gamma_log_dot_h_re_at[iH] = storage_t(total);
+    }
+}
+
+// through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_im_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_exp_gamma_log_h_im_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_h_im_at[(iT * B + iB) * H + iH])
+                * compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+        d_exp_gamma_log_h_im_at[iH] = storage_t(total);
+    }
+}
+
+// through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_dot_h_im_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_B_im_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_exp_gamma_log_dot_h_im_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_h_im_at[(iT * B + iB) * H + iH])
+                * compute_t(dot_B_im_x_at[(iT * B + iB) * H + iH]);
+        d_exp_gamma_log_dot_h_im_at[iH] = storage_t(total);
+    }
+}
+
+// through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+extern "C" void hvp_backward_after_sum7(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_dot_h_re_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_im_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_lam_im_dot_h_re_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_h_re_at[(iT * B + iB) * H + iH])
+                * compute_t(h_im_rows_at[(iT * B + iB) * H + iH]);
+        d_dot_lam_im_dot_h_re_at[iH] = storage_t(total);
+    }
+}
+
+// through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+extern "C" void hvp_backward_after_sum8(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_dot_h_im_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_re_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_lam_im_dot_h_im_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_h_im_at[(iT * B + iB) * H + iH])
+                * compute_t(h_re_rows_at[(iT * B + iB) * H + iH]);
+        d_dot_lam_im_dot_h_im_at[iH] = storage_t(total);
+    }
+}
+
+// through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+extern "C" void hvp_backward_after_sum9(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_re_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_im_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_lam_im_h_re_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_h_re_at[(iT * B + iB) * H + iH])
+                * compute_t(h_im_rows_at[(iT * B + iB) * H + iH]);
+        d_lam_im_h_re_at[iH] = storage_t(total);
+    }
+}
+
+// through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+extern "C" void hvp_backward_after_sum10(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_dot_h_re_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_h_im_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_lam_im_dot_h_re_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_h_re_at[(iT * B + iB) * H + iH])
+                * compute_t(dot_h_im_rows_at[(iT * B + iB) * H + iH]);
+        d_lam_im_dot_h_re_at[iH] = storage_t(total);
+    }
+}
+
+// through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+extern "C" void hvp_backward_after_sum11(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_im_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_re_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_lam_im_h_im_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_h_im_at[(iT * B + iB) * H + iH])
+                * compute_t(h_re_rows_at[(iT * B + iB) * H + iH]);
+        d_lam_im_h_im_at[iH] = storage_t(total);
+    }
+}
+
+// through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+extern "C" void hvp_backward_after_sum12(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_dot_h_im_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_h_re_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_lam_im_dot_h_im_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_h_im_at[(iT * B + iB) * H + iH])
+                * compute_t(dot_h_re_rows_at[(iT * B + iB) * H + iH]);
+        d_lam_im_dot_h_im_at[iH] = storage_t(total);
+    }
+}
+
+// through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+extern "C" void hvp_backward_after_sum13(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_dot_h_re_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_re_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_lam_re_dot_h_re_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_h_re_at[(iT * B + iB) * H + iH])
+                * compute_t(h_re_rows_at[(iT * B + iB) * H + iH]);
+        d_dot_lam_re_dot_h_re_at[iH] = storage_t(total);
+    }
+}
+
+// through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+extern "C" void hvp_backward_after_sum14(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_dot_h_im_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_im_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_lam_re_dot_h_im_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_h_im_at[(iT * B + iB) * H + iH])
+                * compute_t(h_im_rows_at[(iT * B + iB) * H + iH]);
+        d_dot_lam_re_dot_h_im_at[iH] = storage_t(total);
+    }
+}
+
+// through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+extern "C" void hvp_backward_after_sum15(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_re_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_re_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_lam_re_h_re_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_h_re_at[(iT * B + iB) * H + iH])
+                * compute_t(h_re_rows_at[(iT * B + iB) * H + iH]);
+        d_lam_re_h_re_at[iH] = storage_t(total);
+    }
+}
+
+// through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+extern "C" void hvp_backward_after_sum16(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_dot_h_re_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_h_re_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_lam_re_dot_h_re_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_h_re_at[(iT * B + iB) * H + iH])
+                * compute_t(dot_h_re_rows_at[(iT * B + iB) * H + iH]);
+        d_lam_re_dot_h_re_at[iH] = storage_t(total);
+    }
+}
+
+// through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+extern "C" void hvp_backward_after_sum17(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_im_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_im_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_lam_re_h_im_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_h_im_at[(iT * B + iB) * H + iH])
+                * compute_t(h_im_rows_at[(iT * B + iB) * H + iH]);
+        d_lam_re_h_im_at[iH] = storage_t(total);
+    }
+}
+
+// through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+extern "C" void hvp_backward_after_sum18(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_dot_h_im_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_h_im_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_lam_re_dot_h_im_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_h_im_at[(iT * B + iB) * H + iH])
+                * compute_t(dot_h_im_rows_at[(iT * B + iB) * H + iH]);
+        d_lam_re_dot_h_im_at[iH] = storage_t(total);
+    }
+}
+
+// through y = C_re @ h_re - C_im @ h_im + D * x
+extern "C" void hvp_backward_after_sum19(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_D_at = static_cast<storage_t*>(at[2]);
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(dy_at[(iT * B + iB) * I + iI])
+                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
+        d_D_at[iI] = storage_t(total);
+    }
+}
+
+inline_point void hvp_backward_after_point(
+    const compute_t d_dot_h_im, const compute_t exp_gamma_log, const compute_t d_h_im,
+    const compute_t dot_exp_gamma_log, const compute_t d_dot_h_re, const compute_t d_h_re,
+    compute_t& d_dot_B_im_x, compute_t& d_B_im_x, compute_t& d_dot_B_re_x, compute_t& d_B_re_x)
+{
+    // through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    d_dot_B_im_x = d_dot_h_im * exp_gamma_log;
+    d_B_im_x = d_dot_h_im * dot_exp_gamma_log + exp_gamma_log * d_h_im;
+    // through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    d_dot_B_re_x = exp_gamma_log * d_dot_h_re;
+    d_B_re_x = exp_gamma_log * d_h_re + dot_exp_gamma_log * d_dot_h_re;
+}
+
+extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_dot_h_im_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ exp_gamma_log_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_h_im_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_exp_gamma_log_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_h_re_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_h_re_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_B_re_x_to_d_dot_B_im_x_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_B_im_x, d_B_im_x, d_dot_B_re_x, d_B_re_x;
+        hvp_backward_after_point(
+            compute_t(d_dot_h_im_at[(iT * B + iB) * H + iH]),
+            compute_t(exp_gamma_log_at[iH]),
+            compute_t(d_h_im_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_exp_gamma_log_at[iH]),
+            compute_t(d_dot_h_re_at[(iT * B + iB) * H + iH]),
+            compute_t(d_h_re_at[(iT * B + iB) * H + iH]),
+            d_dot_B_im_x, d_B_im_x, d_dot_B_re_x, d_B_re_x);
+        d_B_re_x_to_d_dot_B_im_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_B_im_x);
+        d_B_re_x_to_d_dot_B_im_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_B_im_x);
+        d_B_re_x_to_d_dot_B_im_x_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_B_re_x);
+        d_B_re_x_to_d_dot_B_im_x_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_B_re_x);
+    }
+}
+
+inline_point void hvp_backward_after2_point(
+    const compute_t d_x_B_re_x, const compute_t dy, const compute_t dot_D, compute_t& d_x)
+{
+    d_x = d_x_B_re_x + dy * dot_D;
+}
+
+extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_x_B_re_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_D_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x;
+        hvp_backward_after2_point(
+            compute_t(d_x_B_re_x_at[(iT * B + iB) * I + iI]),
+            compute_t(dy_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_D_at[iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+inline_point void hvp_backward_finish_point(
+    const compute_t d_dot_exp_gamma_log_dot_h_re, const compute_t d_dot_exp_gamma_log_dot_h_im,
+    const compute_t dot_gamma_log, const compute_t d_exp_gamma_log_h_re,
+    const compute_t d_exp_gamma_log_dot_h_re, const compute_t d_exp_gamma_log_h_im,
+    const compute_t d_exp_gamma_log_dot_h_im, const compute_t d_dot_lam_im_dot_h_re,
+    const compute_t d_dot_lam_im_dot_h_im, const compute_t d_lam_im_h_re, const compute_t d_lam_im_dot_h_re,
+    const compute_t d_lam_im_h_im, const compute_t d_lam_im_dot_h_im, const compute_t lam_re_exp,
+    const compute_t dot_lam_re_exp, const compute_t d_dot_lam_re_dot_h_re,
+    const compute_t d_dot_lam_re_dot_h_im, const compute_t d_lam_re_h_re, const compute_t d_lam_re_dot_h_re,
+    const compute_t d_lam_re_h_im, const compute_t d_lam_re_dot_h_im, const compute_t exp_theta,
+    const compute_t dot_theta, const compute_t dot_exp_theta, const compute_t cos_exp_theta,
+    const compute_t sin_exp_theta, const compute_t dot_exp_nu, const compute_t dot_cos_exp_theta,
+    const compute_t dot_sin_exp_theta, const compute_t dot_nu, const compute_t exp_nu,
+    const compute_t exp_gamma_log, compute_t& d_nu, compute_t& d_theta, compute_t& d_gamma_log)
+{
+    // through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    const compute_t d_dot_exp_gamma_log = d_dot_exp_gamma_log_dot_h_re + d_dot_exp_gamma_log_dot_h_im;
+    const compute_t d_exp_gamma_log = dot_gamma_log * d_dot_exp_gamma_log + d_exp_gamma_log_h_re +
+        d_exp_gamma_log_dot_h_re + d_exp_gamma_log_h_im + d_exp_gamma_log_dot_h_im;
+    // through lam_im = exp(-exp(nu)) * sin(exp(theta))
+    const compute_t d_dot_lam_im = d_dot_lam_im_dot_h_im - d_dot_lam_im_dot_h_re;
+    const compute_t d_lam_im = d_lam_im_h_im - d_lam_im_h_re - d_lam_im_dot_h_re + d_lam_im_dot_h_im;
+    const compute_t d_dot_sin_exp_theta = lam_re_exp * d_dot_lam_im;
+    const compute_t d_sin_exp_theta = lam_re_exp * d_lam_im + dot_lam_re_exp * d_dot_lam_im;
+    // through lam_re = exp(-exp(nu)) * cos(exp(theta))
+    const compute_t d_dot_lam_re = d_dot_lam_re_dot_h_re + d_dot_lam_re_dot_h_im;
+    const compute_t d_lam_re = d_lam_re_h_re + d_lam_re_dot_h_re + d_lam_re_h_im + d_lam_re_dot_h_im;
+    const compute_t d_dot_cos_exp_theta = lam_re_exp * d_dot_lam_re;
+    const compute_t d_cos_exp_theta = lam_re_exp * d_lam_re + dot_lam_re_exp * d_dot_lam_re;
+    const compute_t s1 = sin(exp_theta);
+    const compute_t s2 = cos(exp_theta);
+    const compute_t d_dot_exp_theta = d_dot_sin_exp_theta * s2 - d_dot_cos_exp_theta * s1;
+    const compute_t d_exp_theta = dot_theta * d_dot_exp_theta - dot_exp_theta * d_dot_sin_exp_theta * s1 -
+        dot_exp_theta * d_dot_cos_exp_theta * s2 + d_sin_exp_theta * s2 - d_cos_exp_theta * s1;
+    const compute_t d_dot_lam_re_exp = cos_exp_theta * d_dot_lam_re + sin_exp_theta * d_dot_lam_im;
+    const compute_t d_lam_re_exp = cos_exp_theta * d_lam_re + sin_exp_theta * d_lam_im - dot_exp_nu *
+        d_dot_lam_re_exp + dot_cos_exp_theta * d_dot_lam_re + dot_sin_exp_theta * d_dot_lam_im;
+    const compute_t d_dot_exp_nu = -lam_re_exp * d_dot_lam_re_exp;
+    const compute_t d_exp_nu = dot_nu * d_dot_exp_nu - lam_re_exp * d_lam_re_exp;
+    d_nu = exp_nu * d_exp_nu;
+    d_theta = exp_theta * d_exp_theta;
+    d_gamma_log = exp_gamma_log * d_exp_gamma_log;
+}
+
+extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ d_dot_exp_gamma_log_dot_h_re_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_exp_gamma_log_dot_h_im_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_gamma_log_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_exp_gamma_log_h_re_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_exp_gamma_log_dot_h_re_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_exp_gamma_log_h_im_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_exp_gamma_log_dot_h_im_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_dot_lam_im_dot_h_re_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_dot_lam_im_dot_h_im_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ d_lam_im_h_re_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ d_lam_im_dot_h_re_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ d_lam_im_h_im_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ d_lam_im_dot_h_im_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ lam_re_exp_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_lam_re_exp_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ d_dot_lam_re_dot_h_re_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ d_dot_lam_re_dot_h_im_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ d_lam_re_h_re_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ d_lam_re_dot_h_re_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ d_lam_re_h_im_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ d_lam_re_dot_h_im_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ exp_theta_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ dot_theta_at = static_cast<storage_t*>(at[22]);
+    const storage_t* __restrict__ dot_exp_theta_at = static_cast<storage_t*>(at[23]);
+    const storage_t* __restrict__ cos_exp_theta_at = static_cast<storage_t*>(at[24]);
+    const storage_t* __restrict__ sin_exp_theta_at = static_cast<storage_t*>(at[25]);
+    const storage_t* __restrict__ dot_exp_nu_at = static_cast<storage_t*>(at[26]);
+    const storage_t* __restrict__ dot_cos_exp_theta_at = static_cast<storage_t*>(at[27]);
+    const storage_t* __restrict__ dot_sin_exp_theta_at = static_cast<storage_t*>(at[28]);
+    const storage_t* __restrict__ dot_nu_at = static_cast<storage_t*>(at[29]);
+    const storage_t* __restrict__ exp_nu_at = static_cast<storage_t*>(at[30]);
+    const storage_t* __restrict__ exp_gamma_log_at = static_cast<storage_t*>(at[31]);
+    storage_t* __restrict__ d_nu_at = static_cast<storage_t*>(at[32]);
+    storage_t* __restrict__ d_theta_at = static_cast<storage_t*>(at[33]);
+    storage_t* __restrict__ d_gamma_log_at = static_cast<storage_t*>(at[34]);
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_nu, d_theta, d_gamma_log;
+        hvp_backward_finish_point(
+            compute_t(d_dot_exp_gamma_log_dot_h_re_at[iH]),
+            compute_t(d_dot_exp_gamma_log_dot_h_im_at[iH]),
+            compute_t(dot_gamma_log_at[iH]),
+            compute_t(d_exp_gamma_log_h_re_at[iH]),
+            compute_t(d_exp_gamma_log_dot_h_re_at[iH]),
+            compute_t(d_exp_gamma_log_h_im_at[iH]),
+            compute_t(d_exp_gamma_log_dot_h_im_at[iH]),
+            compute_t(d_dot_lam_im_dot_h_re_at[iH]),
+            compute_t(d_dot_lam_im_dot_h_im_at[iH]),
+            compute_t(d_lam_im_h_re_at[iH]),
+            compute_t(d_lam_im_dot_h_re_at[iH]),
+            compute_t(d_lam_im_h_im_at[iH]),
+            compute_t(d_lam_im_dot_h_im_at[iH]),
+            compute_t(lam_re_exp_at[iH]),
+            compute_t(dot_lam_re_exp_at[iH]),
+            compute_t(d_dot_lam_re_dot_h_re_at[iH]),
+            compute_t(d_dot_lam_re_dot_h_im_at[iH]),
+            compute_t(d_lam_re_h_re_at[iH]),
+            compute_t(d_lam_re_dot_h_re_at[iH]),
+            compute_t(d_lam_re_h_im_at[iH]),
+            compute_t(d_lam_re_dot_h_im_at[iH]),
+            compute_t(exp_theta_at[iH]),
+            compute_t(dot_theta_at[iH]),
+            compute_t(dot_exp_theta_at[iH]),
+            compute_t(cos_exp_theta_at[iH]),
+            compute_t(sin_exp_theta_at[iH]),
+            compute_t(dot_exp_nu_at[iH]),
+            compute_t(dot_cos_exp_theta_at[iH]),
+            compute_t(dot_sin_exp_theta_at[iH]),
+            compute_t(dot_nu_at[iH]),
+            compute_t(exp_nu_at[iH]),
+            compute_t(exp_gamma_log_at[iH]),
+            d_nu, d_theta, d_gamma_log);
+        d_nu_at[iH] = storage_t(d_nu);
+        d_theta_at[iH] = storage_t(d_theta);
+        d_gamma_log_at[iH] = storage_t(d_gamma_log);
+    }
+}
+
+inline_point void hvp_backward_finish2_point(
+    const compute_t d_B_re_B_re_x, const compute_t d_B_re_dot_B_re_x_x, const compute_t d_B_im_B_im_x,
+    const compute_t d_B_im_dot_B_im_x_x, compute_t& d_B_re, compute_t& d_B_im)
+{
+    d_B_re = d_B_re_B_re_x + d_B_re_dot_B_re_x_x;
+    d_B_im = d_B_im_B_im_x + d_B_im_dot_B_im_x_x;
+}
+
+extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ d_B_re_B_re_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_B_re_dot_B_re_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_B_im_B_im_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_B_im_dot_B_im_x_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_B_re_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_B_im_at = static_cast<storage_t*>(at[5]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_B_re, d_B_im;
+        hvp_backward_finish2_point(
+            compute_t(d_B_re_B_re_x_at[iH * I + iI]),
+            compute_t(d_B_re_dot_B_re_x_x_at[iH * I + iI]),
+            compute_t(d_B_im_B_im_x_at[iH * I + iI]),
+            compute_t(d_B_im_dot_B_im_x_x_at[iH * I + iI]),
+            d_B_re, d_B_im);
+        d_B_re_at[iH * I + iI] = storage_t(d_B_re);
+        d_B_im_at[iH * I + iI] = storage_t(d_B_im);
+    }
+}
+
+#endif  // SYMRNN_HVP
 
 }  // namespace symrnn

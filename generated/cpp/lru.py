@@ -49,6 +49,7 @@ import numpy as np
 SOURCE = None  # the text of lru.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -117,10 +118,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     nu = np.ascontiguousarray(params["nu"])
     theta = np.ascontiguousarray(params["theta"])
     gamma_log = np.ascontiguousarray(params["gamma_log"])
@@ -143,10 +146,9 @@ def forward(params, x, state=None):
     B_re_x_to_B_im_x = np.empty((T, B, 2 * H), dtype)
     C_re_h_re = scratch("C_re_h_re", (T, B, I), dtype)
     C_im_h_im = scratch("C_im_h_im", (T, B, I), dtype)
-    y = scratch("y", (T, B, I), dtype)
+    y = np.empty((T, B, I), dtype)
     h_re_rows[0] = state["h_re"]
     h_im_rows[0] = state["h_im"]
-    kernel = bound(sizes, dtype)
     forward_once = kernel(
         "forward_once", nu, theta, gamma_log, exp_nu, lam_re_exp, exp_theta, cos_exp_theta, lam_re,
         sin_exp_theta, lam_im, exp_gamma_log,
@@ -173,7 +175,7 @@ def forward(params, x, state=None):
     tape = Tape(size, dtype, lam_re, lam_im, B_re_x_to_B_im_x, h_im_rows, h_re_rows, x, exp_gamma_log,
                 lam_re_exp, exp_theta, cos_exp_theta, sin_exp_theta, exp_nu)
     last = {"h_re": h_re_rows[T].copy(), "h_im": h_im_rows[T].copy()}
-    return y.copy(), last, tape
+    return y, last, tape
 
 
 def backward(params, tape, dy, dstate=None):
@@ -186,8 +188,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
     lam_re = tape.lam_re
     lam_im = tape.lam_im
     B_re_x_to_B_im_x = tape.B_re_x_to_B_im_x
@@ -200,6 +201,9 @@ def backward(params, tape, dy, dstate=None):
     cos_exp_theta = tape.cos_exp_theta
     sin_exp_theta = tape.sin_exp_theta
     exp_nu = tape.exp_nu
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
     B_re = np.ascontiguousarray(params["B_re"])
     B_im = np.ascontiguousarray(params["B_im"])
     C_re = np.ascontiguousarray(params["C_re"])
@@ -231,7 +235,6 @@ def backward(params, tape, dy, dstate=None):
     d_B_re_to_d_B_im = np.empty((2 * H, I), dtype)
     d_h_re_prev_rows[T % 2] = dstate["h_re"]
     d_h_im_prev_rows[T % 2] = dstate["h_im"]
-    kernel = bound(sizes, dtype)
     backward_before = kernel(
         "backward_before", dy, d_C_im_h_im,
     )
@@ -320,6 +323,538 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    nu = np.ascontiguousarray(params["nu"])
+    theta = np.ascontiguousarray(params["theta"])
+    gamma_log = np.ascontiguousarray(params["gamma_log"])
+    B_re = np.ascontiguousarray(params["B_re"])
+    B_im = np.ascontiguousarray(params["B_im"])
+    C_re = np.ascontiguousarray(params["C_re"])
+    C_im = np.ascontiguousarray(params["C_im"])
+    D = np.ascontiguousarray(params["D"])
+    B_re_to_B_im = np.ascontiguousarray(np.concatenate((B_re.T, B_im.T), axis=1))
+    h_re_rows = scratch("h_re_rows", (T + 1, B, H), dtype)
+    h_im_rows = scratch("h_im_rows", (T + 1, B, H), dtype)
+    lam_re = scratch("lam_re", (H,), dtype)
+    lam_im = scratch("lam_im", (H,), dtype)
+    exp_gamma_log = scratch("exp_gamma_log", (H,), dtype)
+    B_re_x_to_B_im_x = scratch("B_re_x_to_B_im_x", (T, B, 2 * H), dtype)
+    C_re_h_re = scratch("C_re_h_re", (T, B, I), dtype)
+    C_im_h_im = scratch("C_im_h_im", (T, B, I), dtype)
+    y = np.empty((T, B, I), dtype)
+    h_re_rows[0] = state["h_re"]
+    h_im_rows[0] = state["h_im"]
+    infer_once = kernel(
+        "infer_once", nu, theta, gamma_log, lam_re, lam_im, exp_gamma_log,
+    )
+    infer_sequence = kernel(
+        "infer_sequence", lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_x_to_B_im_x,
+    )
+    infer_after = kernel(
+        "infer_after", C_re_h_re, C_im_h_im, D, x, y,
+    )
+
+    infer_once()
+    # B_re_x, B_im_x side by side
+    product(x.reshape(-1, I), B_re_to_B_im, B_re_x_to_B_im_x.reshape(-1, 2 * H))
+
+    infer_sequence()
+
+    # y = C_re @ h_re - C_im @ h_im + D * x
+    product(h_re_rows[1:].reshape(-1, H), C_re.T, C_re_h_re.reshape(-1, I))
+    # y = C_re @ h_re - C_im @ h_im + D * x
+    product(h_im_rows[1:].reshape(-1, H), C_im.T, C_im_h_im.reshape(-1, I))
+    infer_after()
+
+    last = {"h_re": h_re_rows[T].copy(), "h_im": h_im_rows[T].copy()}
+    return y, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    nu = np.ascontiguousarray(params["nu"])
+    theta = np.ascontiguousarray(params["theta"])
+    gamma_log = np.ascontiguousarray(params["gamma_log"])
+    B_re = np.ascontiguousarray(params["B_re"])
+    B_im = np.ascontiguousarray(params["B_im"])
+    C_re = np.ascontiguousarray(params["C_re"])
+    C_im = np.ascontiguousarray(params["C_im"])
+    D = np.ascontiguousarray(params["D"])
+    h_re_rows = scratch("h_re_rows", (T + 1, B, H), dtype)
+    h_im_rows = scratch("h_im_rows", (T + 1, B, H), dtype)
+    lam_re = scratch("lam_re", (H,), dtype)
+    lam_im = scratch("lam_im", (H,), dtype)
+    exp_gamma_log = scratch("exp_gamma_log", (H,), dtype)
+    B_re_x = scratch("B_re_x", (T, B, H), dtype)
+    B_im_x = scratch("B_im_x", (T, B, H), dtype)
+    C_re_h_re = scratch("C_re_h_re", (T, B, I), dtype)
+    C_im_h_im = scratch("C_im_h_im", (T, B, I), dtype)
+    y = np.empty((T, B, I), dtype)
+    h_re_rows[0] = state["h_re"]
+    h_im_rows[0] = state["h_im"]
+    step_once = kernel(
+        "step_once", nu, theta, gamma_log, lam_re, lam_im, exp_gamma_log,
+    )
+    step_sequence = kernel(
+        "step_sequence", lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_x, B_im_x,
+    )
+    step_after = kernel(
+        "step_after", C_re_h_re, C_im_h_im, D, x, y,
+    )
+
+    step_once()
+    # h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    product(x.reshape(-1, I), B_re.T, B_re_x.reshape(-1, H))
+    # h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    product(x.reshape(-1, I), B_im.T, B_im_x.reshape(-1, H))
+
+    step_sequence()
+
+    # y = C_re @ h_re - C_im @ h_im + D * x
+    product(h_re_rows[1:].reshape(-1, H), C_re.T, C_re_h_re.reshape(-1, I))
+    # y = C_re @ h_re - C_im @ h_im + D * x
+    product(h_im_rows[1:].reshape(-1, H), C_im.T, C_im_h_im.reshape(-1, I))
+    step_after()
+
+    state = {"h_re": h_re_rows[T].copy(), "h_im": h_im_rows[T].copy()}
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    nu = np.ascontiguousarray(params["nu"])
+    theta = np.ascontiguousarray(params["theta"])
+    gamma_log = np.ascontiguousarray(params["gamma_log"])
+    B_re = np.ascontiguousarray(params["B_re"])
+    B_im = np.ascontiguousarray(params["B_im"])
+    C_re = np.ascontiguousarray(params["C_re"])
+    C_im = np.ascontiguousarray(params["C_im"])
+    D = np.ascontiguousarray(params["D"])
+    dot_nu = np.ascontiguousarray(dot_params["nu"])
+    dot_theta = np.ascontiguousarray(dot_params["theta"])
+    dot_gamma_log = np.ascontiguousarray(dot_params["gamma_log"])
+    dot_B_re = np.ascontiguousarray(dot_params["B_re"])
+    dot_B_im = np.ascontiguousarray(dot_params["B_im"])
+    dot_C_re = np.ascontiguousarray(dot_params["C_re"])
+    dot_C_im = np.ascontiguousarray(dot_params["C_im"])
+    dot_D = np.ascontiguousarray(dot_params["D"])
+    B_re_to_dot_B_im = np.ascontiguousarray(np.concatenate((
+        B_re.T,
+        dot_B_re.T,
+        B_im.T,
+        dot_B_im.T,
+    ), axis=1))
+    B_re_to_B_im = np.ascontiguousarray(np.concatenate((B_re.T, B_im.T), axis=1))
+    C_re_to_dot_C_re = np.ascontiguousarray(np.concatenate((C_re.T, dot_C_re.T), axis=1))
+    C_im_to_dot_C_im = np.ascontiguousarray(np.concatenate((C_im.T, dot_C_im.T), axis=1))
+    h_re_rows = scratch("h_re_rows", (T + 1, B, H), dtype)
+    h_im_rows = scratch("h_im_rows", (T + 1, B, H), dtype)
+    dot_h_re_rows = scratch("dot_h_re_rows", (T + 1, B, H), dtype)
+    dot_h_im_rows = scratch("dot_h_im_rows", (T + 1, B, H), dtype)
+    lam_re = scratch("lam_re", (H,), dtype)
+    dot_lam_re = scratch("dot_lam_re", (H,), dtype)
+    lam_im = scratch("lam_im", (H,), dtype)
+    dot_lam_im = scratch("dot_lam_im", (H,), dtype)
+    exp_gamma_log = scratch("exp_gamma_log", (H,), dtype)
+    dot_exp_gamma_log = scratch("dot_exp_gamma_log", (H,), dtype)
+    B_re_x_to_dot_B_im_x_B_im = scratch("B_re_x_to_dot_B_im_x_B_im", (T, B, 4 * H), dtype)
+    dot_B_re_x_x_to_dot_B_im_x_x = scratch("dot_B_re_x_x_to_dot_B_im_x_x", (T, B, 2 * H), dtype)
+    dot_B_re_x = scratch("dot_B_re_x", (T, B, H), dtype)
+    dot_B_im_x = scratch("dot_B_im_x", (T, B, H), dtype)
+    parts = scratch("parts", (T, B, 2 * I), dtype)
+    dot_C_re_h_re_h_re = scratch("dot_C_re_h_re_h_re", (T, B, I), dtype)
+    parts2 = scratch("parts2", (T, B, 2 * I), dtype)
+    dot_C_im_h_im_h_im = scratch("dot_C_im_h_im_h_im", (T, B, I), dtype)
+    y = np.empty((T, B, I), dtype)
+    dot_y = np.empty((T, B, I), dtype)
+    h_re_rows[0] = state["h_re"]
+    h_im_rows[0] = state["h_im"]
+    dot_h_re_rows[0] = dot_state["h_re"]
+    dot_h_im_rows[0] = dot_state["h_im"]
+    jvp_once = kernel(
+        "jvp_once", nu, dot_nu, theta, dot_theta, gamma_log, dot_gamma_log, lam_re, dot_lam_re, lam_im,
+        dot_lam_im, exp_gamma_log, dot_exp_gamma_log,
+    )
+    jvp_before = kernel(
+        "jvp_before", B_re_x_to_dot_B_im_x_B_im, dot_B_re_x_x_to_dot_B_im_x_x, dot_B_re_x, dot_B_im_x,
+    )
+    jvp_sequence = kernel(
+        "jvp_sequence", lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_x_to_dot_B_im_x_B_im,
+        dot_lam_re, dot_h_re_rows, dot_lam_im, dot_h_im_rows, dot_exp_gamma_log, dot_B_re_x, dot_B_im_x,
+    )
+    jvp_after = kernel(
+        "jvp_after", parts, dot_C_re_h_re_h_re, parts2, dot_C_im_h_im_h_im, D, x, dot_D, dot_x, y, dot_y,
+    )
+
+    jvp_once()
+    # B_re_x, dot_B_re_x_B_re, B_im_x, dot_B_im_x_B_im side by side
+    product(x.reshape(-1, I), B_re_to_dot_B_im, B_re_x_to_dot_B_im_x_B_im.reshape(-1, 4 * H))
+    # dot_B_re_x_x, dot_B_im_x_x side by side
+    product(dot_x.reshape(-1, I), B_re_to_B_im, dot_B_re_x_x_to_dot_B_im_x_x.reshape(-1, 2 * H))
+    jvp_before()
+
+    jvp_sequence()
+
+    # C_re_h_re, dot_C_re_h_re_C_re side by side
+    product(h_re_rows[1:].reshape(-1, H), C_re_to_dot_C_re, parts.reshape(-1, 2 * I))
+    # y = C_re @ h_re - C_im @ h_im + D * x
+    product(dot_h_re_rows[1:].reshape(-1, H), C_re.T, dot_C_re_h_re_h_re.reshape(-1, I))
+    # C_im_h_im, dot_C_im_h_im_C_im side by side
+    product(h_im_rows[1:].reshape(-1, H), C_im_to_dot_C_im, parts2.reshape(-1, 2 * I))
+    # y = C_re @ h_re - C_im @ h_im + D * x
+    product(dot_h_im_rows[1:].reshape(-1, H), C_im.T, dot_C_im_h_im_h_im.reshape(-1, I))
+    jvp_after()
+
+    last = {"h_re": h_re_rows[T].copy(), "h_im": h_im_rows[T].copy()}
+    dot_last = {"h_re": dot_h_re_rows[T].copy(), "h_im": dot_h_im_rows[T].copy()}
+    return y, last, dot_y, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    nu = np.ascontiguousarray(params["nu"])
+    theta = np.ascontiguousarray(params["theta"])
+    gamma_log = np.ascontiguousarray(params["gamma_log"])
+    B_re = np.ascontiguousarray(params["B_re"])
+    B_im = np.ascontiguousarray(params["B_im"])
+    dot_nu = np.ascontiguousarray(dot_params["nu"])
+    dot_theta = np.ascontiguousarray(dot_params["theta"])
+    dot_gamma_log = np.ascontiguousarray(dot_params["gamma_log"])
+    dot_B_re = np.ascontiguousarray(dot_params["B_re"])
+    dot_B_im = np.ascontiguousarray(dot_params["B_im"])
+    B_re_to_dot_B_im = np.ascontiguousarray(np.concatenate((
+        B_re.T,
+        dot_B_re.T,
+        B_im.T,
+        dot_B_im.T,
+    ), axis=1))
+    B_re_to_B_im = np.ascontiguousarray(np.concatenate((B_re.T, B_im.T), axis=1))
+    h_re_rows = scratch("h_re_rows", (T + 1, B, H), dtype)
+    h_im_rows = scratch("h_im_rows", (T + 1, B, H), dtype)
+    dot_h_re_rows = scratch("dot_h_re_rows", (T + 1, B, H), dtype)
+    dot_h_im_rows = scratch("dot_h_im_rows", (T + 1, B, H), dtype)
+    exp_nu = scratch("exp_nu", (H,), dtype)
+    dot_exp_nu = scratch("dot_exp_nu", (H,), dtype)
+    lam_re_exp = scratch("lam_re_exp", (H,), dtype)
+    dot_lam_re_exp = scratch("dot_lam_re_exp", (H,), dtype)
+    exp_theta = scratch("exp_theta", (H,), dtype)
+    dot_exp_theta = scratch("dot_exp_theta", (H,), dtype)
+    cos_exp_theta = scratch("cos_exp_theta", (H,), dtype)
+    dot_cos_exp_theta = scratch("dot_cos_exp_theta", (H,), dtype)
+    lam_re = scratch("lam_re", (H,), dtype)
+    dot_lam_re = scratch("dot_lam_re", (H,), dtype)
+    sin_exp_theta = scratch("sin_exp_theta", (H,), dtype)
+    dot_sin_exp_theta = scratch("dot_sin_exp_theta", (H,), dtype)
+    lam_im = scratch("lam_im", (H,), dtype)
+    dot_lam_im = scratch("dot_lam_im", (H,), dtype)
+    exp_gamma_log = scratch("exp_gamma_log", (H,), dtype)
+    dot_exp_gamma_log = scratch("dot_exp_gamma_log", (H,), dtype)
+    B_re_x_to_dot_B_im_x_B_im = scratch("B_re_x_to_dot_B_im_x_B_im", (T, B, 4 * H), dtype)
+    dot_B_re_x_x_to_dot_B_im_x_x = scratch("dot_B_re_x_x_to_dot_B_im_x_x", (T, B, 2 * H), dtype)
+    dot_B_re_x = scratch("dot_B_re_x", (T, B, H), dtype)
+    dot_B_im_x = scratch("dot_B_im_x", (T, B, H), dtype)
+    h_re_rows[0] = state["h_re"]
+    h_im_rows[0] = state["h_im"]
+    dot_h_re_rows[0] = dot_state["h_re"]
+    dot_h_im_rows[0] = dot_state["h_im"]
+    hvp_forward_once = kernel(
+        "hvp_forward_once", nu, dot_nu, theta, dot_theta, gamma_log, dot_gamma_log, exp_nu, dot_exp_nu,
+        lam_re_exp, dot_lam_re_exp, exp_theta, dot_exp_theta, cos_exp_theta, dot_cos_exp_theta, lam_re,
+        dot_lam_re, sin_exp_theta, dot_sin_exp_theta, lam_im, dot_lam_im, exp_gamma_log, dot_exp_gamma_log,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", B_re_x_to_dot_B_im_x_B_im, dot_B_re_x_x_to_dot_B_im_x_x, dot_B_re_x,
+        dot_B_im_x,
+    )
+    hvp_forward_sequence = kernel(
+        "hvp_forward_sequence", lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log,
+        B_re_x_to_dot_B_im_x_B_im, dot_lam_re, dot_h_re_rows, dot_lam_im, dot_h_im_rows, dot_exp_gamma_log,
+        dot_B_re_x, dot_B_im_x,
+    )
+
+    hvp_forward_once()
+    # B_re_x, dot_B_re_x_B_re, B_im_x, dot_B_im_x_B_im side by side
+    product(x.reshape(-1, I), B_re_to_dot_B_im, B_re_x_to_dot_B_im_x_B_im.reshape(-1, 4 * H))
+    # dot_B_re_x_x, dot_B_im_x_x side by side
+    product(dot_x.reshape(-1, I), B_re_to_B_im, dot_B_re_x_x_to_dot_B_im_x_x.reshape(-1, 2 * H))
+    hvp_forward_before()
+
+    hvp_forward_sequence()
+    dy = np.ascontiguousarray(cotangents["y"])
+    C_re = np.ascontiguousarray(params["C_re"])
+    C_im = np.ascontiguousarray(params["C_im"])
+    dot_C_re = np.ascontiguousarray(dot_params["C_re"])
+    dot_C_im = np.ascontiguousarray(dot_params["C_im"])
+    dot_D = np.ascontiguousarray(dot_params["D"])
+    C_re_to_dot_C_re = np.concatenate((C_re, dot_C_re), axis=1)
+    C_im_to_dot_C_im = np.concatenate((C_im, dot_C_im), axis=1)
+    B_re_to_dot_B_im2 = np.concatenate((B_re, dot_B_re, B_im, dot_B_im))
+    d_h_re_prev_rows = scratch("d_h_re_prev_rows", (2, B, H), dtype)
+    d_h_im_prev_rows = scratch("d_h_im_prev_rows", (2, B, H), dtype)
+    d_dot_h_re_prev_rows = scratch("d_dot_h_re_prev_rows", (2, B, H), dtype)
+    d_dot_h_im_prev_rows = scratch("d_dot_h_im_prev_rows", (2, B, H), dtype)
+    d_dot_C_im_h_im = scratch("d_dot_C_im_h_im", (T, B, I), dtype)
+    parts = scratch("parts", (T, B, 2 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 2 * H), dtype)
+    d_dot_h_im = scratch("d_dot_h_im", (T, B, H), dtype)
+    d_h_im = scratch("d_h_im", (T, B, H), dtype)
+    d_dot_h_re = scratch("d_dot_h_re", (T, B, H), dtype)
+    d_h_re = scratch("d_h_re", (T, B, H), dtype)
+    d_B_re_x_to_d_dot_B_im_x = scratch("d_B_re_x_to_d_dot_B_im_x", (T, B, 4 * H), dtype)
+    d_dot_exp_gamma_log_dot_h_re = scratch("d_dot_exp_gamma_log_dot_h_re", (H,), dtype)
+    d_dot_exp_gamma_log_dot_h_im = scratch("d_dot_exp_gamma_log_dot_h_im", (H,), dtype)
+    d_exp_gamma_log_h_re = scratch("d_exp_gamma_log_h_re", (H,), dtype)
+    d_exp_gamma_log_dot_h_re = scratch("d_exp_gamma_log_dot_h_re", (H,), dtype)
+    d_exp_gamma_log_h_im = scratch("d_exp_gamma_log_h_im", (H,), dtype)
+    d_exp_gamma_log_dot_h_im = scratch("d_exp_gamma_log_dot_h_im", (H,), dtype)
+    d_dot_lam_im_dot_h_re = scratch("d_dot_lam_im_dot_h_re", (H,), dtype)
+    d_dot_lam_im_dot_h_im = scratch("d_dot_lam_im_dot_h_im", (H,), dtype)
+    d_lam_im_h_re = scratch("d_lam_im_h_re", (H,), dtype)
+    d_lam_im_dot_h_re = scratch("d_lam_im_dot_h_re", (H,), dtype)
+    d_lam_im_h_im = scratch("d_lam_im_h_im", (H,), dtype)
+    d_lam_im_dot_h_im = scratch("d_lam_im_dot_h_im", (H,), dtype)
+    d_dot_lam_re_dot_h_re = scratch("d_dot_lam_re_dot_h_re", (H,), dtype)
+    d_dot_lam_re_dot_h_im = scratch("d_dot_lam_re_dot_h_im", (H,), dtype)
+    d_lam_re_h_re = scratch("d_lam_re_h_re", (H,), dtype)
+    d_lam_re_dot_h_re = scratch("d_lam_re_dot_h_re", (H,), dtype)
+    d_lam_re_h_im = scratch("d_lam_re_h_im", (H,), dtype)
+    d_lam_re_dot_h_im = scratch("d_lam_re_dot_h_im", (H,), dtype)
+    d_x_B_re_x = scratch("d_x_B_re_x", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_B_re_B_re_x = scratch("d_B_re_B_re_x", (H, I), dtype)
+    d_B_re_dot_B_re_x_x = scratch("d_B_re_dot_B_re_x_x", (H, I), dtype)
+    d_B_im_B_im_x = scratch("d_B_im_B_im_x", (H, I), dtype)
+    d_B_im_dot_B_im_x_x = scratch("d_B_im_dot_B_im_x_x", (H, I), dtype)
+    d_C_re = np.empty((I, H), dtype)
+    d_C_im = np.empty((I, H), dtype)
+    d_D = np.empty((I,), dtype)
+    d_nu = np.empty((H,), dtype)
+    d_theta = np.empty((H,), dtype)
+    d_gamma_log = np.empty((H,), dtype)
+    d_B_re = np.empty((H, I), dtype)
+    d_B_im = np.empty((H, I), dtype)
+    d_h_re_prev_rows[T % 2] = 0
+    d_h_im_prev_rows[T % 2] = 0
+    d_dot_h_re_prev_rows[T % 2] = dstate["h_re"]
+    d_dot_h_im_prev_rows[T % 2] = dstate["h_im"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dy, d_dot_C_im_h_im,
+    )
+    hvp_backward_sequence = kernel(
+        "hvp_backward_sequence", d_dot_h_im_prev_rows, parts, d_h_im_prev_rows, d_dot_h_re_prev_rows,
+        parts2, d_h_re_prev_rows, lam_re, dot_lam_re, lam_im, dot_lam_im, d_dot_h_im, d_h_im, d_dot_h_re,
+        d_h_re,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", d_dot_h_re, B_re_x_to_dot_B_im_x_B_im, d_dot_exp_gamma_log_dot_h_re,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", d_dot_h_im, B_re_x_to_dot_B_im_x_B_im, d_dot_exp_gamma_log_dot_h_im,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", d_h_re, B_re_x_to_dot_B_im_x_B_im, d_exp_gamma_log_h_re,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", d_dot_h_re, dot_B_re_x, d_exp_gamma_log_dot_h_re,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", d_h_im, B_re_x_to_dot_B_im_x_B_im, d_exp_gamma_log_h_im,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", d_dot_h_im, dot_B_im_x, d_exp_gamma_log_dot_h_im,
+    )
+    hvp_backward_after_sum7 = kernel(
+        "hvp_backward_after_sum7", d_dot_h_re, h_im_rows, d_dot_lam_im_dot_h_re,
+    )
+    hvp_backward_after_sum8 = kernel(
+        "hvp_backward_after_sum8", d_dot_h_im, h_re_rows, d_dot_lam_im_dot_h_im,
+    )
+    hvp_backward_after_sum9 = kernel(
+        "hvp_backward_after_sum9", d_h_re, h_im_rows, d_lam_im_h_re,
+    )
+    hvp_backward_after_sum10 = kernel(
+        "hvp_backward_after_sum10", d_dot_h_re, dot_h_im_rows, d_lam_im_dot_h_re,
+    )
+    hvp_backward_after_sum11 = kernel(
+        "hvp_backward_after_sum11", d_h_im, h_re_rows, d_lam_im_h_im,
+    )
+    hvp_backward_after_sum12 = kernel(
+        "hvp_backward_after_sum12", d_dot_h_im, dot_h_re_rows, d_lam_im_dot_h_im,
+    )
+    hvp_backward_after_sum13 = kernel(
+        "hvp_backward_after_sum13", d_dot_h_re, h_re_rows, d_dot_lam_re_dot_h_re,
+    )
+    hvp_backward_after_sum14 = kernel(
+        "hvp_backward_after_sum14", d_dot_h_im, h_im_rows, d_dot_lam_re_dot_h_im,
+    )
+    hvp_backward_after_sum15 = kernel(
+        "hvp_backward_after_sum15", d_h_re, h_re_rows, d_lam_re_h_re,
+    )
+    hvp_backward_after_sum16 = kernel(
+        "hvp_backward_after_sum16", d_dot_h_re, dot_h_re_rows, d_lam_re_dot_h_re,
+    )
+    hvp_backward_after_sum17 = kernel(
+        "hvp_backward_after_sum17", d_h_im, h_im_rows, d_lam_re_h_im,
+    )
+    hvp_backward_after_sum18 = kernel(
+        "hvp_backward_after_sum18", d_dot_h_im, dot_h_im_rows, d_lam_re_dot_h_im,
+    )
+    hvp_backward_after_sum19 = kernel(
+        "hvp_backward_after_sum19", dy, dot_x, d_D,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_dot_h_im, exp_gamma_log, d_h_im, dot_exp_gamma_log, d_dot_h_re, d_h_re,
+        d_B_re_x_to_d_dot_B_im_x,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", d_x_B_re_x, dy, dot_D, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_dot_exp_gamma_log_dot_h_re, d_dot_exp_gamma_log_dot_h_im, dot_gamma_log,
+        d_exp_gamma_log_h_re, d_exp_gamma_log_dot_h_re, d_exp_gamma_log_h_im, d_exp_gamma_log_dot_h_im,
+        d_dot_lam_im_dot_h_re, d_dot_lam_im_dot_h_im, d_lam_im_h_re, d_lam_im_dot_h_re, d_lam_im_h_im,
+        d_lam_im_dot_h_im, lam_re_exp, dot_lam_re_exp, d_dot_lam_re_dot_h_re, d_dot_lam_re_dot_h_im,
+        d_lam_re_h_re, d_lam_re_dot_h_re, d_lam_re_h_im, d_lam_re_dot_h_im, exp_theta, dot_theta,
+        dot_exp_theta, cos_exp_theta, sin_exp_theta, dot_exp_nu, dot_cos_exp_theta, dot_sin_exp_theta,
+        dot_nu, exp_nu, exp_gamma_log, d_nu, d_theta, d_gamma_log,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_B_re_B_re_x, d_B_re_dot_B_re_x_x, d_B_im_B_im_x, d_B_im_dot_B_im_x_x,
+        d_B_re, d_B_im,
+    )
+
+    # d_dot_h_re_dot_C_re_h_re_h_re, d_h_re_dot_C_re_h_re_C_re side by side
+    product(dy.reshape(-1, I), C_re_to_dot_C_re, parts2.reshape(-1, 2 * H))
+    hvp_backward_before()
+    # d_dot_h_im_dot_C_im_h_im_h_im, d_h_im_dot_C_im_h_im_C_im side by side
+    product(d_dot_C_im_h_im.reshape(-1, I), C_im_to_dot_C_im, parts.reshape(-1, 2 * H))
+
+    hvp_backward_sequence()
+
+    # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    hvp_backward_after_sum()
+    # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    hvp_backward_after_sum2()
+    # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    hvp_backward_after_sum3()
+    # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    hvp_backward_after_sum4()
+    # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    hvp_backward_after_sum5()
+    # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    hvp_backward_after_sum6()
+    # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    hvp_backward_after_sum7()
+    # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    hvp_backward_after_sum8()
+    # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    hvp_backward_after_sum9()
+    # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    hvp_backward_after_sum10()
+    # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    hvp_backward_after_sum11()
+    # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    hvp_backward_after_sum12()
+    # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    hvp_backward_after_sum13()
+    # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    hvp_backward_after_sum14()
+    # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    hvp_backward_after_sum15()
+    # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    hvp_backward_after_sum16()
+    # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    hvp_backward_after_sum17()
+    # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    hvp_backward_after_sum18()
+    # through y = C_re @ h_re - C_im @ h_im + D * x
+    product(dy.reshape(-1, I).T, dot_h_re_rows[1:].reshape(-1, H), d_C_re)
+    # through y = C_re @ h_re - C_im @ h_im + D * x
+    product(d_dot_C_im_h_im.reshape(-1, I).T, dot_h_im_rows[1:].reshape(-1, H), d_C_im)
+    # through y = C_re @ h_re - C_im @ h_im + D * x
+    hvp_backward_after_sum19()
+    hvp_backward_after()
+    # d_B_re_x, d_dot_B_re_x, d_B_im_x, d_dot_B_im_x side by side
+    product(d_B_re_x_to_d_dot_B_im_x.reshape(-1, 4 * H), B_re_to_dot_B_im2, d_x_B_re_x.reshape(-1, I))
+    # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    product(d_B_re_x_to_d_dot_B_im_x.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_B_re_B_re_x)
+    # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    product(
+        d_B_re_x_to_d_dot_B_im_x.reshape(-1, 4 * H)[:, H:2 * H].T,
+        dot_x.reshape(-1, I),
+        d_B_re_dot_B_re_x_x,
+    )
+    # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    product(d_B_re_x_to_d_dot_B_im_x.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_B_im_B_im_x)
+    # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    product(
+        d_B_re_x_to_d_dot_B_im_x.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        dot_x.reshape(-1, I),
+        d_B_im_dot_B_im_x_x,
+    )
+    hvp_backward_after2()
+    hvp_backward_finish()
+    hvp_backward_finish2()
+
+    dot_dparams = {
+        "nu": d_nu,
+        "theta": d_theta,
+        "gamma_log": d_gamma_log,
+        "B_re": d_B_re,
+        "B_im": d_B_im,
+        "C_re": d_C_re,
+        "C_im": d_C_im,
+        "D": d_D,
+    }
+    dot_dstart = {"h_re": d_h_re_prev_rows[0].copy(), "h_im": d_h_im_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -334,21 +869,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -468,6 +1004,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

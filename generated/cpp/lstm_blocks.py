@@ -58,6 +58,7 @@ import numpy as np
 SOURCE = None  # the text of lstm_blocks.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H", "N", "S")
 INPUTS = {
     "x": ("I",),
@@ -133,10 +134,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H, N, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "N", "S")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_i = np.ascontiguousarray(params["W_i"])
     U_i = np.ascontiguousarray(params["U_i"])
     b_i = np.ascontiguousarray(params["b_i"])
@@ -167,7 +170,6 @@ def forward(params, x, state=None):
     h_sum = scratch("h_sum", (B, H, N), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
-    kernel = bound(sizes, dtype)
     forward_before_sum = kernel(
         "forward_before_sum", W_z, x, z_sum,
     )
@@ -219,8 +221,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
-    T, B, I, H, N, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "N", "S")]
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     tanh_c = tape.tanh_c
     o = tape.o
     i = tape.i
@@ -230,6 +231,9 @@ def backward(params, tape, dy, dstate=None):
     x = tape.x
     h_rows = tape.h_rows
     y = tape.y
+    T, B, I, H, N, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "N", "S")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
     W_i = np.ascontiguousarray(params["W_i"])
     U_i = np.ascontiguousarray(params["U_i"])
     W_f = np.ascontiguousarray(params["W_f"])
@@ -266,7 +270,6 @@ def backward(params, tape, dy, dstate=None):
     d_b_i_to_d_b_o = np.empty((3 * N,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
-    kernel = bound(sizes, dtype)
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, d_h,
     )
@@ -374,6 +377,905 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H, N, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "N", "S")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    U_i = np.ascontiguousarray(params["U_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    U_o = np.ascontiguousarray(params["U_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_h = np.ascontiguousarray(params["W_h"])
+    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_o.T), axis=1))
+    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_o.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (2, B, N, S), dtype)
+    W_i_x_to_W_o_x = scratch("W_i_x_to_W_o_x", (T, B, 3 * N), dtype)
+    z_sum = scratch("z_sum", (T, B, N, S), dtype)
+    U_i_h_to_U_o_h = scratch("U_i_h_to_U_o_h", (B, 3 * N), dtype)
+    i = scratch("i", (B, N), dtype)
+    f = scratch("f", (B, N), dtype)
+    o = scratch("o", (B, N), dtype)
+    z_sum2 = scratch("z_sum2", (B, N, S), dtype)
+    y = scratch("y", (B, N, S), dtype)
+    h_sum = scratch("h_sum", (B, H, N), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    infer_before_sum = kernel(
+        "infer_before_sum", W_z, x, z_sum,
+    )
+    infer_step_sum = kernel(
+        "infer_step_sum", U_z, h_rows, z_sum2,
+    )
+    infer_step = kernel(
+        "infer_step", W_i_x_to_W_o_x, U_i_h_to_U_o_h, b_i, b_f, b_o, i, f, o,
+    )
+    infer_step2 = kernel(
+        "infer_step2", z_sum, z_sum2, b_z, f, c_rows, i, o, y,
+    )
+    infer_step_sum2 = kernel(
+        "infer_step_sum2", W_h, y, h_sum,
+    )
+    infer_step_sum3 = kernel(
+        "infer_step_sum3", h_sum, h_rows,
+    )
+
+    # W_i_x, W_f_x, W_o_x side by side
+    product(x.reshape(-1, I), W_i_to_W_o, W_i_x_to_W_o_x.reshape(-1, 3 * N))
+    # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    infer_before_sum()
+
+    for t in range(T):
+        # U_i_h, U_f_h, U_o_h side by side
+        product(h_rows[t], U_i_to_U_o, U_i_h_to_U_o_h)
+        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        infer_step_sum(t)
+        infer_step(t)
+        infer_step2(t)
+        # h = sum(sum(W_h * y))
+        infer_step_sum2(t)
+        # h = sum(sum(W_h * y))
+        infer_step_sum3(t)
+
+    last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+    return h_rows[1:].copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H, N, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "N", "S")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    U_i = np.ascontiguousarray(params["U_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    U_o = np.ascontiguousarray(params["U_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_h = np.ascontiguousarray(params["W_h"])
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (2, B, N, S), dtype)
+    W_i_x = scratch("W_i_x", (T, B, N), dtype)
+    W_f_x = scratch("W_f_x", (T, B, N), dtype)
+    W_o_x = scratch("W_o_x", (T, B, N), dtype)
+    z_sum = scratch("z_sum", (T, B, N, S), dtype)
+    U_i_h = scratch("U_i_h", (B, N), dtype)
+    i = scratch("i", (B, N), dtype)
+    U_f_h = scratch("U_f_h", (B, N), dtype)
+    f = scratch("f", (B, N), dtype)
+    U_o_h = scratch("U_o_h", (B, N), dtype)
+    o = scratch("o", (B, N), dtype)
+    z_sum2 = scratch("z_sum2", (B, N, S), dtype)
+    y = scratch("y", (B, N, S), dtype)
+    h_sum = scratch("h_sum", (B, H, N), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    step_before_sum = kernel(
+        "step_before_sum", W_z, x, z_sum,
+    )
+    step_step_sum = kernel(
+        "step_step_sum", U_z, h_rows, z_sum2,
+    )
+    step_step = kernel(
+        "step_step", W_i_x, U_i_h, b_i, W_f_x, U_f_h, b_f, W_o_x, U_o_h, b_o, i, f, o,
+    )
+    step_step2 = kernel(
+        "step_step2", z_sum, z_sum2, b_z, f, c_rows, i, o, y,
+    )
+    step_step_sum2 = kernel(
+        "step_step_sum2", W_h, y, h_sum,
+    )
+    step_step_sum3 = kernel(
+        "step_step_sum3", h_sum, h_rows,
+    )
+
+    # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    product(x.reshape(-1, I), W_i.T, W_i_x.reshape(-1, N))
+    # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    product(x.reshape(-1, I), W_f.T, W_f_x.reshape(-1, N))
+    # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    product(x.reshape(-1, I), W_o.T, W_o_x.reshape(-1, N))
+    # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    step_before_sum()
+
+    for t in range(T):
+        # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        product(h_rows[t], U_i.T, U_i_h)
+        # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(h_rows[t], U_f.T, U_f_h)
+        # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        product(h_rows[t], U_o.T, U_o_h)
+        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        step_step_sum(t)
+        step_step(t)
+        step_step2(t)
+        # h = sum(sum(W_h * y))
+        step_step_sum2(t)
+        # h = sum(sum(W_h * y))
+        step_step_sum3(t)
+
+    state = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+    return h_rows[1:].copy()[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H, N, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "N", "S")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    U_i = np.ascontiguousarray(params["U_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    U_o = np.ascontiguousarray(params["U_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_h = np.ascontiguousarray(params["W_h"])
+    dot_W_i = np.ascontiguousarray(dot_params["W_i"])
+    dot_U_i = np.ascontiguousarray(dot_params["U_i"])
+    dot_b_i = np.ascontiguousarray(dot_params["b_i"])
+    dot_W_f = np.ascontiguousarray(dot_params["W_f"])
+    dot_U_f = np.ascontiguousarray(dot_params["U_f"])
+    dot_b_f = np.ascontiguousarray(dot_params["b_f"])
+    dot_W_o = np.ascontiguousarray(dot_params["W_o"])
+    dot_U_o = np.ascontiguousarray(dot_params["U_o"])
+    dot_b_o = np.ascontiguousarray(dot_params["b_o"])
+    dot_W_z = np.ascontiguousarray(dot_params["W_z"])
+    dot_U_z = np.ascontiguousarray(dot_params["U_z"])
+    dot_b_z = np.ascontiguousarray(dot_params["b_z"])
+    dot_W_h = np.ascontiguousarray(dot_params["W_h"])
+    W_i_to_dot_W_o = np.ascontiguousarray(np.concatenate((
+        W_i.T,
+        dot_W_i.T,
+        W_f.T,
+        dot_W_f.T,
+        W_o.T,
+        dot_W_o.T,
+    ), axis=1))
+    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_o.T), axis=1))
+    U_i_to_dot_U_o = np.ascontiguousarray(np.concatenate((
+        U_i.T,
+        dot_U_i.T,
+        U_f.T,
+        dot_U_f.T,
+        U_o.T,
+        dot_U_o.T,
+    ), axis=1))
+    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_o.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (2, B, N, S), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    dot_c_rows = scratch("dot_c_rows", (2, B, N, S), dtype)
+    W_i_x_to_dot_W_o_x_W_o = scratch("W_i_x_to_dot_W_o_x_W_o", (T, B, 6 * N), dtype)
+    dot_W_i_x_x_to_dot_W_o_x_x = scratch("dot_W_i_x_x_to_dot_W_o_x_x", (T, B, 3 * N), dtype)
+    dot_W_i_x = scratch("dot_W_i_x", (T, B, N), dtype)
+    dot_W_f_x = scratch("dot_W_f_x", (T, B, N), dtype)
+    dot_W_o_x = scratch("dot_W_o_x", (T, B, N), dtype)
+    z_sum = scratch("z_sum", (T, B, N, S), dtype)
+    dot_z_sum_W_z = scratch("dot_z_sum_W_z", (T, B, N, S), dtype)
+    dot_z_sum_x = scratch("dot_z_sum_x", (T, B, N, S), dtype)
+    dot_z_sum = scratch("dot_z_sum", (T, B, N, S), dtype)
+    U_i_h_to_dot_U_o_h_U_o = scratch("U_i_h_to_dot_U_o_h_U_o", (B, 6 * N), dtype)
+    parts = scratch("parts", (B, 3 * N), dtype)
+    i = scratch("i", (B, N), dtype)
+    dot_i = scratch("dot_i", (B, N), dtype)
+    f = scratch("f", (B, N), dtype)
+    dot_f = scratch("dot_f", (B, N), dtype)
+    o = scratch("o", (B, N), dtype)
+    dot_o = scratch("dot_o", (B, N), dtype)
+    z_sum2 = scratch("z_sum2", (B, N, S), dtype)
+    dot_z_sum2_U_z = scratch("dot_z_sum2_U_z", (B, N, S), dtype)
+    dot_z_sum2_h_prev = scratch("dot_z_sum2_h_prev", (B, N, S), dtype)
+    y = scratch("y", (B, N, S), dtype)
+    dot_y = scratch("dot_y", (B, N, S), dtype)
+    h_sum = scratch("h_sum", (B, H, N), dtype)
+    dot_h_sum_W_h = scratch("dot_h_sum_W_h", (B, H, N), dtype)
+    dot_h_sum_y = scratch("dot_h_sum_y", (B, H, N), dtype)
+    dot_h_sum = scratch("dot_h_sum", (B, H, N), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    dot_h_rows[0] = dot_state["h"]
+    dot_c_rows[0] = dot_state["c"]
+    jvp_before_sum = kernel(
+        "jvp_before_sum", W_z, x, z_sum,
+    )
+    jvp_before_sum2 = kernel(
+        "jvp_before_sum2", dot_W_z, x, dot_z_sum_W_z,
+    )
+    jvp_before_sum3 = kernel(
+        "jvp_before_sum3", W_z, dot_x, dot_z_sum_x,
+    )
+    jvp_before = kernel(
+        "jvp_before", W_i_x_to_dot_W_o_x_W_o, dot_W_i_x_x_to_dot_W_o_x_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", dot_z_sum_W_z, dot_z_sum_x, dot_z_sum,
+    )
+    jvp_step_sum = kernel(
+        "jvp_step_sum", U_z, h_rows, z_sum2,
+    )
+    jvp_step_sum2 = kernel(
+        "jvp_step_sum2", dot_U_z, h_rows, dot_z_sum2_U_z,
+    )
+    jvp_step_sum3 = kernel(
+        "jvp_step_sum3", U_z, dot_h_rows, dot_z_sum2_h_prev,
+    )
+    jvp_step = kernel(
+        "jvp_step", U_i_h_to_dot_U_o_h_U_o, parts, W_i_x_to_dot_W_o_x_W_o, b_i, dot_W_i_x, dot_b_i, b_f,
+        dot_W_f_x, dot_b_f, b_o, dot_W_o_x, dot_b_o, i, dot_i, f, dot_f, o, dot_o,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", dot_z_sum2_U_z, dot_z_sum2_h_prev, z_sum, z_sum2, b_z, dot_z_sum, dot_b_z, f, c_rows,
+        i, dot_f, dot_c_rows, dot_i, o, dot_o, y, dot_y,
+    )
+    jvp_step_sum4 = kernel(
+        "jvp_step_sum4", W_h, y, h_sum,
+    )
+    jvp_step_sum5 = kernel(
+        "jvp_step_sum5", dot_W_h, y, dot_h_sum_W_h,
+    )
+    jvp_step_sum6 = kernel(
+        "jvp_step_sum6", W_h, dot_y, dot_h_sum_y,
+    )
+    jvp_step_sum7 = kernel(
+        "jvp_step_sum7", h_sum, h_rows,
+    )
+    jvp_step3 = kernel(
+        "jvp_step3", dot_h_sum_W_h, dot_h_sum_y, dot_h_sum,
+    )
+    jvp_step_sum8 = kernel(
+        "jvp_step_sum8", dot_h_sum, dot_h_rows,
+    )
+
+    # W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
+    product(x.reshape(-1, I), W_i_to_dot_W_o, W_i_x_to_dot_W_o_x_W_o.reshape(-1, 6 * N))
+    # dot_W_i_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
+    product(dot_x.reshape(-1, I), W_i_to_W_o, dot_W_i_x_x_to_dot_W_o_x_x.reshape(-1, 3 * N))
+    # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    jvp_before_sum()
+    # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    jvp_before_sum2()
+    # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    jvp_before_sum3()
+    jvp_before()
+    jvp_before2()
+
+    for t in range(T):
+        # U_i_h, dot_U_i_h_U_i, U_f_h, dot_U_f_h_U_f, U_o_h, dot_U_o_h_U_o side by side
+        product(h_rows[t], U_i_to_dot_U_o, U_i_h_to_dot_U_o_h_U_o)
+        # dot_U_i_h_h_prev, dot_U_f_h_h_prev, dot_U_o_h_h_prev side by side
+        product(dot_h_rows[t], U_i_to_U_o, parts)
+        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        jvp_step_sum(t)
+        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        jvp_step_sum2(t)
+        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        jvp_step_sum3(t)
+        jvp_step(t)
+        jvp_step2(t)
+        # h = sum(sum(W_h * y))
+        jvp_step_sum4(t)
+        # h = sum(sum(W_h * y))
+        jvp_step_sum5(t)
+        # h = sum(sum(W_h * y))
+        jvp_step_sum6(t)
+        # h = sum(sum(W_h * y))
+        jvp_step_sum7(t)
+        jvp_step3(t)
+        # h = sum(sum(W_h * y))
+        jvp_step_sum8(t)
+
+    last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+    dot_last = {"h": dot_h_rows[T].copy(), "c": dot_c_rows[T % 2].copy()}
+    return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    T, B, I, H, N, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "N", "S")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    U_i = np.ascontiguousarray(params["U_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    U_o = np.ascontiguousarray(params["U_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_h = np.ascontiguousarray(params["W_h"])
+    dot_W_i = np.ascontiguousarray(dot_params["W_i"])
+    dot_U_i = np.ascontiguousarray(dot_params["U_i"])
+    dot_b_i = np.ascontiguousarray(dot_params["b_i"])
+    dot_W_f = np.ascontiguousarray(dot_params["W_f"])
+    dot_U_f = np.ascontiguousarray(dot_params["U_f"])
+    dot_b_f = np.ascontiguousarray(dot_params["b_f"])
+    dot_W_o = np.ascontiguousarray(dot_params["W_o"])
+    dot_U_o = np.ascontiguousarray(dot_params["U_o"])
+    dot_b_o = np.ascontiguousarray(dot_params["b_o"])
+    dot_W_z = np.ascontiguousarray(dot_params["W_z"])
+    dot_U_z = np.ascontiguousarray(dot_params["U_z"])
+    dot_b_z = np.ascontiguousarray(dot_params["b_z"])
+    dot_W_h = np.ascontiguousarray(dot_params["W_h"])
+    W_i_to_dot_W_o = np.ascontiguousarray(np.concatenate((
+        W_i.T,
+        dot_W_i.T,
+        W_f.T,
+        dot_W_f.T,
+        W_o.T,
+        dot_W_o.T,
+    ), axis=1))
+    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_o.T), axis=1))
+    U_i_to_dot_U_o = np.ascontiguousarray(np.concatenate((
+        U_i.T,
+        dot_U_i.T,
+        U_f.T,
+        dot_U_f.T,
+        U_o.T,
+        dot_U_o.T,
+    ), axis=1))
+    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_o.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (T + 1, B, N, S), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    dot_c_rows = scratch("dot_c_rows", (T + 1, B, N, S), dtype)
+    W_i_x_to_dot_W_o_x_W_o = scratch("W_i_x_to_dot_W_o_x_W_o", (T, B, 6 * N), dtype)
+    dot_W_i_x_x_to_dot_W_o_x_x = scratch("dot_W_i_x_x_to_dot_W_o_x_x", (T, B, 3 * N), dtype)
+    dot_W_i_x = scratch("dot_W_i_x", (T, B, N), dtype)
+    dot_W_f_x = scratch("dot_W_f_x", (T, B, N), dtype)
+    dot_W_o_x = scratch("dot_W_o_x", (T, B, N), dtype)
+    z_sum = scratch("z_sum", (T, B, N, S), dtype)
+    dot_z_sum_W_z = scratch("dot_z_sum_W_z", (T, B, N, S), dtype)
+    dot_z_sum_x = scratch("dot_z_sum_x", (T, B, N, S), dtype)
+    dot_z_sum = scratch("dot_z_sum", (T, B, N, S), dtype)
+    U_i_h_to_dot_U_o_h_U_o = scratch("U_i_h_to_dot_U_o_h_U_o", (B, 6 * N), dtype)
+    parts = scratch("parts", (B, 3 * N), dtype)
+    dot_i_pre = scratch("dot_i_pre", (T, B, N), dtype)
+    i = scratch("i", (T, B, N), dtype)
+    dot_i = scratch("dot_i", (T, B, N), dtype)
+    dot_f_pre = scratch("dot_f_pre", (T, B, N), dtype)
+    f = scratch("f", (T, B, N), dtype)
+    dot_f = scratch("dot_f", (T, B, N), dtype)
+    dot_o_pre = scratch("dot_o_pre", (T, B, N), dtype)
+    o = scratch("o", (T, B, N), dtype)
+    dot_o = scratch("dot_o", (T, B, N), dtype)
+    z_sum2 = scratch("z_sum2", (B, N, S), dtype)
+    dot_z_sum2_U_z = scratch("dot_z_sum2_U_z", (B, N, S), dtype)
+    dot_z_sum2_h_prev = scratch("dot_z_sum2_h_prev", (B, N, S), dtype)
+    dot_z_pre = scratch("dot_z_pre", (T, B, N, S), dtype)
+    z = scratch("z", (T, B, N, S), dtype)
+    dot_z = scratch("dot_z", (T, B, N, S), dtype)
+    tanh_c = scratch("tanh_c", (T, B, N, S), dtype)
+    dot_tanh_c = scratch("dot_tanh_c", (T, B, N, S), dtype)
+    y = scratch("y", (T, B, N, S), dtype)
+    dot_y = scratch("dot_y", (T, B, N, S), dtype)
+    h_sum = scratch("h_sum", (B, H, N), dtype)
+    dot_h_sum_W_h = scratch("dot_h_sum_W_h", (B, H, N), dtype)
+    dot_h_sum_y = scratch("dot_h_sum_y", (B, H, N), dtype)
+    dot_h_sum = scratch("dot_h_sum", (B, H, N), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    dot_h_rows[0] = dot_state["h"]
+    dot_c_rows[0] = dot_state["c"]
+    hvp_forward_before_sum = kernel(
+        "hvp_forward_before_sum", W_z, x, z_sum,
+    )
+    hvp_forward_before_sum2 = kernel(
+        "hvp_forward_before_sum2", dot_W_z, x, dot_z_sum_W_z,
+    )
+    hvp_forward_before_sum3 = kernel(
+        "hvp_forward_before_sum3", W_z, dot_x, dot_z_sum_x,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", W_i_x_to_dot_W_o_x_W_o, dot_W_i_x_x_to_dot_W_o_x_x, dot_W_i_x, dot_W_f_x,
+        dot_W_o_x,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", dot_z_sum_W_z, dot_z_sum_x, dot_z_sum,
+    )
+    hvp_forward_step_sum = kernel(
+        "hvp_forward_step_sum", U_z, h_rows, z_sum2,
+    )
+    hvp_forward_step_sum2 = kernel(
+        "hvp_forward_step_sum2", dot_U_z, h_rows, dot_z_sum2_U_z,
+    )
+    hvp_forward_step_sum3 = kernel(
+        "hvp_forward_step_sum3", U_z, dot_h_rows, dot_z_sum2_h_prev,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", U_i_h_to_dot_U_o_h_U_o, parts, W_i_x_to_dot_W_o_x_W_o, b_i, dot_W_i_x, dot_b_i,
+        b_f, dot_W_f_x, dot_b_f, b_o, dot_W_o_x, dot_b_o, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f,
+        dot_o_pre, o, dot_o,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", dot_z_sum2_U_z, dot_z_sum2_h_prev, z_sum, z_sum2, b_z, dot_z_sum, dot_b_z, f,
+        c_rows, i, dot_f, dot_c_rows, dot_i, o, dot_o, dot_z_pre, z, dot_z, tanh_c, dot_tanh_c, y, dot_y,
+    )
+    hvp_forward_step_sum4 = kernel(
+        "hvp_forward_step_sum4", W_h, y, h_sum,
+    )
+    hvp_forward_step_sum5 = kernel(
+        "hvp_forward_step_sum5", dot_W_h, y, dot_h_sum_W_h,
+    )
+    hvp_forward_step_sum6 = kernel(
+        "hvp_forward_step_sum6", W_h, dot_y, dot_h_sum_y,
+    )
+    hvp_forward_step_sum7 = kernel(
+        "hvp_forward_step_sum7", h_sum, h_rows,
+    )
+    hvp_forward_step3 = kernel(
+        "hvp_forward_step3", dot_h_sum_W_h, dot_h_sum_y, dot_h_sum,
+    )
+    hvp_forward_step_sum8 = kernel(
+        "hvp_forward_step_sum8", dot_h_sum, dot_h_rows,
+    )
+
+    # W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
+    product(x.reshape(-1, I), W_i_to_dot_W_o, W_i_x_to_dot_W_o_x_W_o.reshape(-1, 6 * N))
+    # dot_W_i_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
+    product(dot_x.reshape(-1, I), W_i_to_W_o, dot_W_i_x_x_to_dot_W_o_x_x.reshape(-1, 3 * N))
+    # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    hvp_forward_before_sum()
+    # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    hvp_forward_before_sum2()
+    # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    hvp_forward_before_sum3()
+    hvp_forward_before()
+    hvp_forward_before2()
+
+    for t in range(T):
+        # U_i_h, dot_U_i_h_U_i, U_f_h, dot_U_f_h_U_f, U_o_h, dot_U_o_h_U_o side by side
+        product(h_rows[t], U_i_to_dot_U_o, U_i_h_to_dot_U_o_h_U_o)
+        # dot_U_i_h_h_prev, dot_U_f_h_h_prev, dot_U_o_h_h_prev side by side
+        product(dot_h_rows[t], U_i_to_U_o, parts)
+        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        hvp_forward_step_sum(t)
+        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        hvp_forward_step_sum2(t)
+        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        hvp_forward_step_sum3(t)
+        hvp_forward_step(t)
+        hvp_forward_step2(t)
+        # h = sum(sum(W_h * y))
+        hvp_forward_step_sum4(t)
+        # h = sum(sum(W_h * y))
+        hvp_forward_step_sum5(t)
+        # h = sum(sum(W_h * y))
+        hvp_forward_step_sum6(t)
+        # h = sum(sum(W_h * y))
+        hvp_forward_step_sum7(t)
+        hvp_forward_step3(t)
+        # h = sum(sum(W_h * y))
+        hvp_forward_step_sum8(t)
+    dy = np.ascontiguousarray(cotangents["h"])
+    U_i_to_dot_U_o2 = np.concatenate((
+        U_i,
+        dot_U_i,
+        U_f,
+        dot_U_f,
+        U_o,
+        dot_U_o,
+    ))
+    W_i_to_dot_W_o2 = np.concatenate((
+        W_i,
+        dot_W_i,
+        W_f,
+        dot_W_f,
+        W_o,
+        dot_W_o,
+    ))
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, N, S), dtype)
+    d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, N, S), dtype)
+    d_dot_h = scratch("d_dot_h", (B, H), dtype)
+    d_dot_h_sum = scratch("d_dot_h_sum", (T, B, H, N), dtype)
+    d_h_sum = scratch("d_h_sum", (T, B, H, N), dtype)
+    d_dot_y = scratch("d_dot_y", (B, N, S), dtype)
+    d_y_h_sum = scratch("d_y_h_sum", (B, N, S), dtype)
+    d_y_dot_h_sum_W_h = scratch("d_y_dot_h_sum_W_h", (B, N, S), dtype)
+    d_y = scratch("d_y", (B, N, S), dtype)
+    d_dot_c = scratch("d_dot_c", (B, N, S), dtype)
+    d_c = scratch("d_c", (B, N, S), dtype)
+    d_dot_z_pre = scratch("d_dot_z_pre", (T, B, N, S), dtype)
+    d_z_pre = scratch("d_z_pre", (T, B, N, S), dtype)
+    d_dot_o = scratch("d_dot_o", (B, N), dtype)
+    d_o_y = scratch("d_o_y", (B, N), dtype)
+    d_o_dot_y = scratch("d_o_dot_y", (B, N), dtype)
+    d_i_pre_to_d_dot_o_pre = scratch("d_i_pre_to_d_dot_o_pre", (T, B, 6 * N), dtype)
+    d_dot_f = scratch("d_dot_f", (B, N), dtype)
+    d_f_c = scratch("d_f_c", (B, N), dtype)
+    d_f_dot_c = scratch("d_f_dot_c", (B, N), dtype)
+    d_dot_i = scratch("d_dot_i", (B, N), dtype)
+    d_i_c = scratch("d_i_c", (B, N), dtype)
+    d_i_dot_c = scratch("d_i_dot_c", (B, N), dtype)
+    d_h_prev_U_i_h = scratch("d_h_prev_U_i_h", (B, H), dtype)
+    parts2 = scratch("parts2", (B, 2 * H), dtype)
+    parts3 = scratch("parts3", (B, 2 * H), dtype)
+    parts4 = scratch("parts4", (B, 2 * H), dtype)
+    d_h_prev_z_sum2 = scratch("d_h_prev_z_sum2", (B, H), dtype)
+    d_h_prev_dot_z_sum2_U_z = scratch("d_h_prev_dot_z_sum2_U_z", (B, H), dtype)
+    d_dot_h_prev_dot_z_sum2_h_prev = scratch("d_dot_h_prev_dot_z_sum2_h_prev", (B, H), dtype)
+    d_x_W_i_x = scratch("d_x_W_i_x", (T, B, I), dtype)
+    d_x_z_sum = scratch("d_x_z_sum", (T, B, I), dtype)
+    d_x_dot_z_sum_W_z = scratch("d_x_dot_z_sum_W_z", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_i_W_i_x = scratch("d_W_i_W_i_x", (N, I), dtype)
+    d_W_i_dot_W_i_x_x = scratch("d_W_i_dot_W_i_x_x", (N, I), dtype)
+    d_U_i_U_i_h = scratch("d_U_i_U_i_h", (N, H), dtype)
+    d_U_i_dot_U_i_h_h_prev = scratch("d_U_i_dot_U_i_h_h_prev", (N, H), dtype)
+    d_b_i = np.empty((N,), dtype)
+    d_W_f_W_f_x = scratch("d_W_f_W_f_x", (N, I), dtype)
+    d_W_f_dot_W_f_x_x = scratch("d_W_f_dot_W_f_x_x", (N, I), dtype)
+    d_U_f_U_f_h = scratch("d_U_f_U_f_h", (N, H), dtype)
+    d_U_f_dot_U_f_h_h_prev = scratch("d_U_f_dot_U_f_h_h_prev", (N, H), dtype)
+    d_b_f = np.empty((N,), dtype)
+    d_W_o_W_o_x = scratch("d_W_o_W_o_x", (N, I), dtype)
+    d_W_o_dot_W_o_x_x = scratch("d_W_o_dot_W_o_x_x", (N, I), dtype)
+    d_U_o_U_o_h = scratch("d_U_o_U_o_h", (N, H), dtype)
+    d_U_o_dot_U_o_h_h_prev = scratch("d_U_o_dot_U_o_h_h_prev", (N, H), dtype)
+    d_b_o = np.empty((N,), dtype)
+    d_W_z_z_sum = scratch("d_W_z_z_sum", (N, S, I), dtype)
+    d_W_z_dot_z_sum_x = scratch("d_W_z_dot_z_sum_x", (N, S, I), dtype)
+    d_U_z_z_sum2 = scratch("d_U_z_z_sum2", (N, S, H), dtype)
+    d_U_z_dot_z_sum2_h_prev = scratch("d_U_z_dot_z_sum2_h_prev", (N, S, H), dtype)
+    d_b_z = np.empty((N, S), dtype)
+    d_W_h_h_sum = scratch("d_W_h_h_sum", (H, N, S), dtype)
+    d_W_h_dot_h_sum_y = scratch("d_W_h_dot_h_sum_y", (H, N, S), dtype)
+    d_W_i = np.empty((N, I), dtype)
+    d_U_i = np.empty((N, H), dtype)
+    d_W_f = np.empty((N, I), dtype)
+    d_U_f = np.empty((N, H), dtype)
+    d_W_o = np.empty((N, I), dtype)
+    d_U_o = np.empty((N, H), dtype)
+    d_W_z = np.empty((N, S, I), dtype)
+    d_U_z = np.empty((N, S, H), dtype)
+    d_W_h = np.empty((H, N, S), dtype)
+    d_h_prev_rows[T % 2] = 0
+    d_c_prev_rows[T % 2] = 0
+    d_dot_h_prev_rows[T % 2] = dstate["h"]
+    d_dot_c_prev_rows[T % 2] = dstate["c"]
+    hvp_backward_step = kernel(
+        "hvp_backward_step", dy, d_dot_h_prev_rows, d_dot_h,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", d_dot_h, d_h_prev_rows, d_dot_h_sum, d_h_sum,
+    )
+    hvp_backward_step_sum = kernel(
+        "hvp_backward_step_sum", d_dot_h_sum, W_h, d_dot_y,
+    )
+    hvp_backward_step_sum2 = kernel(
+        "hvp_backward_step_sum2", d_h_sum, W_h, d_y_h_sum,
+    )
+    hvp_backward_step_sum3 = kernel(
+        "hvp_backward_step_sum3", d_dot_h_sum, dot_W_h, d_y_dot_h_sum_W_h,
+    )
+    hvp_backward_step_sum4 = kernel(
+        "hvp_backward_step_sum4", d_dot_y, tanh_c, d_dot_o,
+    )
+    hvp_backward_step_sum5 = kernel(
+        "hvp_backward_step_sum5", d_dot_y, dot_tanh_c, d_o_dot_y,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", d_y_h_sum, d_y_dot_h_sum_W_h, d_dot_y, o, dot_c_rows, tanh_c, dot_o,
+        d_dot_c_prev_rows, d_c_prev_rows, i, dot_z_pre, z, dot_i, f, dot_f, d_y, d_dot_c, d_c, d_dot_z_pre,
+        d_z_pre,
+    )
+    hvp_backward_step_sum6 = kernel(
+        "hvp_backward_step_sum6", d_y, tanh_c, d_o_y,
+    )
+    hvp_backward_step_sum7 = kernel(
+        "hvp_backward_step_sum7", d_dot_c, c_rows, d_dot_f,
+    )
+    hvp_backward_step_sum8 = kernel(
+        "hvp_backward_step_sum8", d_c, c_rows, d_f_c,
+    )
+    hvp_backward_step_sum9 = kernel(
+        "hvp_backward_step_sum9", d_dot_c, dot_c_rows, d_f_dot_c,
+    )
+    hvp_backward_step_sum10 = kernel(
+        "hvp_backward_step_sum10", d_dot_c, z, d_dot_i,
+    )
+    hvp_backward_step_sum11 = kernel(
+        "hvp_backward_step_sum11", d_c, z, d_i_c,
+    )
+    hvp_backward_step_sum12 = kernel(
+        "hvp_backward_step_sum12", d_dot_c, dot_z, d_i_dot_c,
+    )
+    hvp_backward_step_sum13 = kernel(
+        "hvp_backward_step_sum13", d_z_pre, U_z, d_h_prev_z_sum2,
+    )
+    hvp_backward_step_sum14 = kernel(
+        "hvp_backward_step_sum14", d_dot_z_pre, dot_U_z, d_h_prev_dot_z_sum2_U_z,
+    )
+    hvp_backward_step_sum15 = kernel(
+        "hvp_backward_step_sum15", d_dot_z_pre, U_z, d_dot_h_prev_dot_z_sum2_h_prev,
+    )
+    hvp_backward_step4 = kernel(
+        "hvp_backward_step4", d_dot_o, dot_o_pre, o, d_o_y, d_o_dot_y, d_dot_f, dot_f_pre, f, d_f_c,
+        d_f_dot_c, d_dot_i, dot_i_pre, i, d_i_c, d_i_dot_c, d_i_pre_to_d_dot_o_pre,
+    )
+    hvp_backward_step5 = kernel(
+        "hvp_backward_step5", d_h_prev_U_i_h, d_h_prev_z_sum2, d_h_prev_dot_z_sum2_U_z, parts2, parts3,
+        parts4, d_dot_h_prev_dot_z_sum2_h_prev, d_h_prev_rows, d_dot_h_prev_rows,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", d_z_pre, W_z, d_x_z_sum,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", d_dot_z_pre, dot_W_z, d_x_dot_z_sum_W_z,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", d_z_pre, x, d_W_z_z_sum,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", d_dot_z_pre, dot_x, d_W_z_dot_z_sum_x,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", d_z_pre, h_rows, d_U_z_z_sum2,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", d_dot_z_pre, dot_h_rows, d_U_z_dot_z_sum2_h_prev,
+    )
+    hvp_backward_after_sum7 = kernel(
+        "hvp_backward_after_sum7", d_z_pre, d_b_z,
+    )
+    hvp_backward_after_sum8 = kernel(
+        "hvp_backward_after_sum8", d_h_sum, y, d_W_h_h_sum,
+    )
+    hvp_backward_after_sum9 = kernel(
+        "hvp_backward_after_sum9", d_dot_h_sum, dot_y, d_W_h_dot_h_sum_y,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_x_W_i_x, d_x_z_sum, d_x_dot_z_sum_W_z, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_i_W_i_x, d_W_i_dot_W_i_x_x, d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_W_o_W_o_x,
+        d_W_o_dot_W_o_x_x, d_W_i, d_W_f, d_W_o,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_U_i_U_i_h, d_U_i_dot_U_i_h_h_prev, d_U_f_U_f_h, d_U_f_dot_U_f_h_h_prev,
+        d_U_o_U_o_h, d_U_o_dot_U_o_h_h_prev, d_U_i, d_U_f, d_U_o,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", d_W_z_z_sum, d_W_z_dot_z_sum_x, d_W_z,
+    )
+    hvp_backward_finish4 = kernel(
+        "hvp_backward_finish4", d_U_z_z_sum2, d_U_z_dot_z_sum2_h_prev, d_U_z,
+    )
+    hvp_backward_finish5 = kernel(
+        "hvp_backward_finish5", d_W_h_h_sum, d_W_h_dot_h_sum_y, d_W_h,
+    )
+
+    for t in reversed(range(T)):
+        hvp_backward_step(t)
+        hvp_backward_step2(t)
+        # through h = sum(sum(W_h * y))
+        hvp_backward_step_sum(t)
+        # through h = sum(sum(W_h * y))
+        hvp_backward_step_sum2(t)
+        # through h = sum(sum(W_h * y))
+        hvp_backward_step_sum3(t)
+        # through y = o * tanh(c)
+        hvp_backward_step_sum4(t)
+        # through y = o * tanh(c)
+        hvp_backward_step_sum5(t)
+        hvp_backward_step3(t)
+        # through y = o * tanh(c)
+        hvp_backward_step_sum6(t)
+        # through c = f * c[t-1] + i * z
+        hvp_backward_step_sum7(t)
+        # through c = f * c[t-1] + i * z
+        hvp_backward_step_sum8(t)
+        # through c = f * c[t-1] + i * z
+        hvp_backward_step_sum9(t)
+        # through c = f * c[t-1] + i * z
+        hvp_backward_step_sum10(t)
+        # through c = f * c[t-1] + i * z
+        hvp_backward_step_sum11(t)
+        # through c = f * c[t-1] + i * z
+        hvp_backward_step_sum12(t)
+        # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        hvp_backward_step_sum13(t)
+        # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        hvp_backward_step_sum14(t)
+        # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        hvp_backward_step_sum15(t)
+        hvp_backward_step4(t)
+        # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
+        product(d_i_pre_to_d_dot_o_pre[t], U_i_to_dot_U_o2, d_h_prev_U_i_h)
+        # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        product(d_i_pre_to_d_dot_o_pre[t][:, N:2 * N], U_i, parts2[:, H:2 * H])
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(d_i_pre_to_d_dot_o_pre[t][:, 3 * N:4 * N], U_f, parts3[:, H:2 * H])
+        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        product(d_i_pre_to_d_dot_o_pre[t][:, 5 * N:6 * N], U_o, parts4[:, H:2 * H])
+        hvp_backward_step5(t)
+
+    # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
+    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N), W_i_to_dot_W_o2, d_x_W_i_x.reshape(-1, I))
+    # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    hvp_backward_after_sum()
+    # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    hvp_backward_after_sum2()
+    # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, :N].T, x.reshape(-1, I), d_W_i_W_i_x)
+    # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, N:2 * N].T,
+        dot_x.reshape(-1, I),
+        d_W_i_dot_W_i_x_x,
+    )
+    # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, :N].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
+    # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, N:2 * N].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_U_i_dot_U_i_h_h_prev,
+    )
+    # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, :N], axis=0, out=d_b_i)
+    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N].T, x.reshape(-1, I), d_W_f_W_f_x)
+    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 3 * N:4 * N].T,
+        dot_x.reshape(-1, I),
+        d_W_f_dot_W_f_x_x,
+    )
+    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N].T,
+        h_rows[:-1].reshape(-1, H),
+        d_U_f_U_f_h,
+    )
+    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 3 * N:4 * N].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_U_f_dot_U_f_h_h_prev,
+    )
+    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N], axis=0, out=d_b_f)
+    # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N].T, x.reshape(-1, I), d_W_o_W_o_x)
+    # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 5 * N:6 * N].T,
+        dot_x.reshape(-1, I),
+        d_W_o_dot_W_o_x_x,
+    )
+    # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N].T,
+        h_rows[:-1].reshape(-1, H),
+        d_U_o_U_o_h,
+    )
+    # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 5 * N:6 * N].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_U_o_dot_U_o_h_h_prev,
+    )
+    # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N], axis=0, out=d_b_o)
+    # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    hvp_backward_after_sum3()
+    # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    hvp_backward_after_sum4()
+    # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    hvp_backward_after_sum5()
+    # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    hvp_backward_after_sum6()
+    # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    hvp_backward_after_sum7()
+    # through h = sum(sum(W_h * y))
+    hvp_backward_after_sum8()
+    # through h = sum(sum(W_h * y))
+    hvp_backward_after_sum9()
+    hvp_backward_after()
+    hvp_backward_finish()
+    hvp_backward_finish2()
+    hvp_backward_finish3()
+    hvp_backward_finish4()
+    hvp_backward_finish5()
+
+    dot_dparams = {
+        "W_i": d_W_i,
+        "U_i": d_U_i,
+        "b_i": d_b_i,
+        "W_f": d_W_f,
+        "U_f": d_U_f,
+        "b_f": d_b_f,
+        "W_o": d_W_o,
+        "U_o": d_U_o,
+        "b_o": d_b_o,
+        "W_z": d_W_z,
+        "U_z": d_U_z,
+        "b_z": d_b_z,
+        "W_h": d_W_h,
+    }
+    dot_dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -388,21 +1290,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -522,6 +1425,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

@@ -51,6 +51,7 @@ import numpy as np
 SOURCE = None  # the text of lstm_concat.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -114,10 +115,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_i = np.ascontiguousarray(params["W_i"])
     b_i = np.ascontiguousarray(params["b_i"])
     W_f = np.ascontiguousarray(params["W_f"])
@@ -138,7 +141,6 @@ def forward(params, x, state=None):
     tanh_c = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
-    kernel = bound(sizes, dtype)
     forward_step = kernel(
         "forward_step", W_i_v_to_W_o_v, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, tanh_c, h_rows,
     )
@@ -165,8 +167,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     o = tape.o
     tanh_c = tape.tanh_c
     i = tape.i
@@ -174,6 +175,9 @@ def backward(params, tape, dy, dstate=None):
     c_rows = tape.c_rows
     f = tape.f
     v = tape.v
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
     W_i = np.ascontiguousarray(params["W_i"])
     W_f = np.ascontiguousarray(params["W_f"])
     W_g = np.ascontiguousarray(params["W_g"])
@@ -182,12 +186,11 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_i_pre_to_d_o_pre = scratch("d_i_pre_to_d_o_pre", (T, B, 4 * H), dtype)
-    d_v = np.empty((T, B, H + I), dtype)
+    d_v = scratch("d_v", (T, B, H + I), dtype)
     d_W_i_to_d_W_o = np.empty((4 * H, H + I), dtype)
     d_b_i_to_d_b_o = np.empty((4 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
-    kernel = bound(sizes, dtype)
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_i_pre_to_d_o_pre,
     )
@@ -217,7 +220,385 @@ def backward(params, tape, dy, dstate=None):
         "b_o": d_b_i_to_d_b_o[3 * H:4 * H],
     }
     dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
-    return dparams, np.ascontiguousarray(d_v[..., H:H + I]), dstart
+    return dparams, d_v[..., H:H + I].copy(), dstart
+
+
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_g = np.ascontiguousarray(params["W_g"])
+    b_g = np.ascontiguousarray(params["b_g"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (2, B, H), dtype)
+    v = scratch("v", (B, H + I), dtype)
+    W_i_v_to_W_o_v = scratch("W_i_v_to_W_o_v", (B, 4 * H), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    infer_step = kernel(
+        "infer_step", W_i_v_to_W_o_v, b_i, b_f, b_g, b_o, c_rows, h_rows,
+    )
+
+    for t in range(T):
+        v[..., 0:H] = h_rows[t]
+        v[..., H:H + I] = x[t]
+        # W_i_v, W_f_v, W_g_v, W_o_v side by side
+        product(v, W_i_to_W_o, W_i_v_to_W_o_v)
+        infer_step(t)
+
+    last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+    return h_rows[1:].copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_g = np.ascontiguousarray(params["W_g"])
+    b_g = np.ascontiguousarray(params["b_g"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (2, B, H), dtype)
+    v = scratch("v", (B, H + I), dtype)
+    W_i_v = scratch("W_i_v", (B, H), dtype)
+    W_f_v = scratch("W_f_v", (B, H), dtype)
+    W_g_v = scratch("W_g_v", (B, H), dtype)
+    W_o_v = scratch("W_o_v", (B, H), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    step_step = kernel(
+        "step_step", W_i_v, b_i, W_f_v, b_f, W_g_v, b_g, W_o_v, b_o, c_rows, h_rows,
+    )
+
+    for t in range(T):
+        v[..., 0:H] = h_rows[t]
+        v[..., H:H + I] = x[t]
+        # i = sigmoid(W_i @ v + b_i)
+        product(v, W_i.T, W_i_v)
+        # f = sigmoid(W_f @ v + b_f)
+        product(v, W_f.T, W_f_v)
+        # g = tanh(W_g @ v + b_g)
+        product(v, W_g.T, W_g_v)
+        # o = sigmoid(W_o @ v + b_o)
+        product(v, W_o.T, W_o_v)
+        step_step(t)
+
+    state = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+    return h_rows[1:].copy()[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_g = np.ascontiguousarray(params["W_g"])
+    b_g = np.ascontiguousarray(params["b_g"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    dot_W_i = np.ascontiguousarray(dot_params["W_i"])
+    dot_b_i = np.ascontiguousarray(dot_params["b_i"])
+    dot_W_f = np.ascontiguousarray(dot_params["W_f"])
+    dot_b_f = np.ascontiguousarray(dot_params["b_f"])
+    dot_W_g = np.ascontiguousarray(dot_params["W_g"])
+    dot_b_g = np.ascontiguousarray(dot_params["b_g"])
+    dot_W_o = np.ascontiguousarray(dot_params["W_o"])
+    dot_b_o = np.ascontiguousarray(dot_params["b_o"])
+    W_i_to_dot_W_o = np.ascontiguousarray(np.concatenate((
+        W_i.T,
+        dot_W_i.T,
+        W_f.T,
+        dot_W_f.T,
+        W_g.T,
+        dot_W_g.T,
+        W_o.T,
+        dot_W_o.T,
+    ), axis=1))
+    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (2, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    dot_c_rows = scratch("dot_c_rows", (2, B, H), dtype)
+    v = scratch("v", (B, H + I), dtype)
+    dot_v = scratch("dot_v", (B, H + I), dtype)
+    W_i_v_to_dot_W_o_v_W_o = scratch("W_i_v_to_dot_W_o_v_W_o", (B, 8 * H), dtype)
+    dot_W_i_v_v_to_dot_W_o_v_v = scratch("dot_W_i_v_v_to_dot_W_o_v_v", (B, 4 * H), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    dot_h_rows[0] = dot_state["h"]
+    dot_c_rows[0] = dot_state["c"]
+    jvp_step = kernel(
+        "jvp_step", W_i_v_to_dot_W_o_v_W_o, dot_W_i_v_v_to_dot_W_o_v_v, b_i, dot_b_i, b_f, dot_b_f, b_g,
+        dot_b_g, b_o, dot_b_o, c_rows, dot_c_rows, h_rows, dot_h_rows,
+    )
+
+    for t in range(T):
+        v[..., 0:H] = h_rows[t]
+        v[..., H:H + I] = x[t]
+        dot_v[..., 0:H] = dot_h_rows[t]
+        dot_v[..., H:H + I] = dot_x[t]
+        # W_i_v, dot_W_i_v_W_i, W_f_v, dot_W_f_v_W_f, W_g_v, dot_W_g_v_W_g, W_o_v, dot_W_o_v_W_o side by side
+        product(v, W_i_to_dot_W_o, W_i_v_to_dot_W_o_v_W_o)
+        # dot_W_i_v_v, dot_W_f_v_v, dot_W_g_v_v, dot_W_o_v_v side by side
+        product(dot_v, W_i_to_W_o, dot_W_i_v_v_to_dot_W_o_v_v)
+        jvp_step(t)
+
+    last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+    dot_last = {"h": dot_h_rows[T].copy(), "c": dot_c_rows[T % 2].copy()}
+    return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_g = np.ascontiguousarray(params["W_g"])
+    b_g = np.ascontiguousarray(params["b_g"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    dot_W_i = np.ascontiguousarray(dot_params["W_i"])
+    dot_b_i = np.ascontiguousarray(dot_params["b_i"])
+    dot_W_f = np.ascontiguousarray(dot_params["W_f"])
+    dot_b_f = np.ascontiguousarray(dot_params["b_f"])
+    dot_W_g = np.ascontiguousarray(dot_params["W_g"])
+    dot_b_g = np.ascontiguousarray(dot_params["b_g"])
+    dot_W_o = np.ascontiguousarray(dot_params["W_o"])
+    dot_b_o = np.ascontiguousarray(dot_params["b_o"])
+    W_i_to_dot_W_o = np.ascontiguousarray(np.concatenate((
+        W_i.T,
+        dot_W_i.T,
+        W_f.T,
+        dot_W_f.T,
+        W_g.T,
+        dot_W_g.T,
+        W_o.T,
+        dot_W_o.T,
+    ), axis=1))
+    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
+    v = scratch("v", (T, B, H + I), dtype)
+    dot_v = scratch("dot_v", (T, B, H + I), dtype)
+    W_i_v_to_dot_W_o_v_W_o = scratch("W_i_v_to_dot_W_o_v_W_o", (B, 8 * H), dtype)
+    dot_W_i_v_v_to_dot_W_o_v_v = scratch("dot_W_i_v_v_to_dot_W_o_v_v", (B, 4 * H), dtype)
+    dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
+    i = scratch("i", (T, B, H), dtype)
+    dot_i = scratch("dot_i", (T, B, H), dtype)
+    dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
+    f = scratch("f", (T, B, H), dtype)
+    dot_f = scratch("dot_f", (T, B, H), dtype)
+    dot_g_pre = scratch("dot_g_pre", (T, B, H), dtype)
+    g = scratch("g", (T, B, H), dtype)
+    dot_g = scratch("dot_g", (T, B, H), dtype)
+    dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
+    o = scratch("o", (T, B, H), dtype)
+    dot_o = scratch("dot_o", (T, B, H), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
+    dot_tanh_c = scratch("dot_tanh_c", (T, B, H), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    dot_h_rows[0] = dot_state["h"]
+    dot_c_rows[0] = dot_state["c"]
+    hvp_forward_step = kernel(
+        "hvp_forward_step", W_i_v_to_dot_W_o_v_W_o, dot_W_i_v_v_to_dot_W_o_v_v, b_i, dot_b_i, b_f, dot_b_f,
+        b_g, dot_b_g, b_o, dot_b_o, c_rows, dot_c_rows, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre,
+        g, dot_g, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, h_rows, dot_h_rows,
+    )
+
+    for t in range(T):
+        v[t][..., 0:H] = h_rows[t]
+        v[t][..., H:H + I] = x[t]
+        dot_v[t][..., 0:H] = dot_h_rows[t]
+        dot_v[t][..., H:H + I] = dot_x[t]
+        # W_i_v, dot_W_i_v_W_i, W_f_v, dot_W_f_v_W_f, W_g_v, dot_W_g_v_W_g, W_o_v, dot_W_o_v_W_o side by side
+        product(v[t], W_i_to_dot_W_o, W_i_v_to_dot_W_o_v_W_o)
+        # dot_W_i_v_v, dot_W_f_v_v, dot_W_g_v_v, dot_W_o_v_v side by side
+        product(dot_v[t], W_i_to_W_o, dot_W_i_v_v_to_dot_W_o_v_v)
+        hvp_forward_step(t)
+    dy = np.ascontiguousarray(cotangents["h"])
+    W_i_to_dot_W_o2 = np.concatenate((
+        W_i,
+        dot_W_i,
+        W_f,
+        dot_W_f,
+        W_g,
+        dot_W_g,
+        W_o,
+        dot_W_o,
+    ))
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
+    d_i_pre_to_d_dot_o_pre = scratch("d_i_pre_to_d_dot_o_pre", (T, B, 8 * H), dtype)
+    parts = scratch("parts", (B, 2 * H + 2 * I), dtype)
+    parts2 = scratch("parts2", (B, 2 * H + 2 * I), dtype)
+    parts3 = scratch("parts3", (B, 2 * H + 2 * I), dtype)
+    parts4 = scratch("parts4", (B, 2 * H + 2 * I), dtype)
+    d_dot_v = scratch("d_dot_v", (B, H + I), dtype)
+    d_v = scratch("d_v", (T, B, H + I), dtype)
+    d_W_i_W_i_v = scratch("d_W_i_W_i_v", (H, H + I), dtype)
+    d_W_i_dot_W_i_v_v = scratch("d_W_i_dot_W_i_v_v", (H, H + I), dtype)
+    d_b_i = np.empty((H,), dtype)
+    d_W_f_W_f_v = scratch("d_W_f_W_f_v", (H, H + I), dtype)
+    d_W_f_dot_W_f_v_v = scratch("d_W_f_dot_W_f_v_v", (H, H + I), dtype)
+    d_b_f = np.empty((H,), dtype)
+    d_W_g_W_g_v = scratch("d_W_g_W_g_v", (H, H + I), dtype)
+    d_W_g_dot_W_g_v_v = scratch("d_W_g_dot_W_g_v_v", (H, H + I), dtype)
+    d_b_g = np.empty((H,), dtype)
+    d_W_o_W_o_v = scratch("d_W_o_W_o_v", (H, H + I), dtype)
+    d_W_o_dot_W_o_v_v = scratch("d_W_o_dot_W_o_v_v", (H, H + I), dtype)
+    d_b_o = np.empty((H,), dtype)
+    d_W_i = np.empty((H, H + I), dtype)
+    d_W_f = np.empty((H, H + I), dtype)
+    d_W_g = np.empty((H, H + I), dtype)
+    d_W_o = np.empty((H, H + I), dtype)
+    d_h_prev_rows[T % 2] = 0
+    d_c_prev_rows[T % 2] = 0
+    d_dot_h_prev_rows[T % 2] = dstate["h"]
+    d_dot_c_prev_rows[T % 2] = dstate["c"]
+    hvp_backward_step = kernel(
+        "hvp_backward_step", dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c, d_h_prev_rows, dot_o,
+        d_dot_c_prev_rows, d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i, c_rows, dot_f_pre,
+        f, dot_i_pre, dot_g, dot_f, d_i_pre_to_d_dot_o_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", parts, parts2, parts3, parts4, d_dot_v,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", d_v, d_dot_v, d_h_prev_rows, d_dot_h_prev_rows,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_i_W_i_v, d_W_i_dot_W_i_v_v, d_W_f_W_f_v, d_W_f_dot_W_f_v_v, d_W_g_W_g_v,
+        d_W_g_dot_W_g_v_v, d_W_o_W_o_v, d_W_o_dot_W_o_v_v, d_W_i, d_W_f, d_W_g, d_W_o,
+    )
+
+    for t in reversed(range(T)):
+        hvp_backward_step(t)
+        # through i = sigmoid(W_i @ v + b_i)
+        product(d_i_pre_to_d_dot_o_pre[t][:, H:2 * H], W_i, parts[:, :H + I])
+        # through f = sigmoid(W_f @ v + b_f)
+        product(d_i_pre_to_d_dot_o_pre[t][:, 3 * H:4 * H], W_f, parts2[:, :H + I])
+        # through g = tanh(W_g @ v + b_g)
+        product(d_i_pre_to_d_dot_o_pre[t][:, 5 * H:6 * H], W_g, parts3[:, :H + I])
+        # through o = sigmoid(W_o @ v + b_o)
+        product(d_i_pre_to_d_dot_o_pre[t][:, 7 * H:8 * H], W_o, parts4[:, :H + I])
+        # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre side by side
+        product(d_i_pre_to_d_dot_o_pre[t], W_i_to_dot_W_o2, d_v[t])
+        hvp_backward_step2(t)
+        hvp_backward_step3(t)
+
+    # through i = sigmoid(W_i @ v + b_i)
+    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, v.reshape(-1, H + I), d_W_i_W_i_v)
+    # through i = sigmoid(W_i @ v + b_i)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+        dot_v.reshape(-1, H + I),
+        d_W_i_dot_W_i_v_v,
+    )
+    # through i = sigmoid(W_i @ v + b_i)
+    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
+    # through f = sigmoid(W_f @ v + b_f)
+    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, v.reshape(-1, H + I), d_W_f_W_f_v)
+    # through f = sigmoid(W_f @ v + b_f)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        dot_v.reshape(-1, H + I),
+        d_W_f_dot_W_f_v_v,
+    )
+    # through f = sigmoid(W_f @ v + b_f)
+    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+    # through g = tanh(W_g @ v + b_g)
+    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, v.reshape(-1, H + I), d_W_g_W_g_v)
+    # through g = tanh(W_g @ v + b_g)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        dot_v.reshape(-1, H + I),
+        d_W_g_dot_W_g_v_v,
+    )
+    # through g = tanh(W_g @ v + b_g)
+    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
+    # through o = sigmoid(W_o @ v + b_o)
+    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, v.reshape(-1, H + I), d_W_o_W_o_v)
+    # through o = sigmoid(W_o @ v + b_o)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        dot_v.reshape(-1, H + I),
+        d_W_o_dot_W_o_v_v,
+    )
+    # through o = sigmoid(W_o @ v + b_o)
+    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+    hvp_backward_finish()
+
+    dot_dparams = {
+        "W_i": d_W_i,
+        "b_i": d_b_i,
+        "W_f": d_W_f,
+        "b_f": d_b_f,
+        "W_g": d_W_g,
+        "b_g": d_b_g,
+        "W_o": d_W_o,
+        "b_o": d_b_o,
+    }
+    dot_dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+    return dot_dparams, d_v[..., H:H + I].copy(), dot_dstart
 
 
 product = np.matmul
@@ -234,21 +615,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -374,6 +756,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

@@ -58,6 +58,7 @@ import numpy as np
 SOURCE = None  # the text of lstm_multiplicative.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -137,10 +138,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_m = np.ascontiguousarray(params["W_m"])
     U_m = np.ascontiguousarray(params["U_m"])
     W_i = np.ascontiguousarray(params["W_i"])
@@ -155,7 +158,13 @@ def forward(params, x, state=None):
     W_o = np.ascontiguousarray(params["W_o"])
     U_o = np.ascontiguousarray(params["U_o"])
     b_o = np.ascontiguousarray(params["b_o"])
-    W_m_to_W_o = np.ascontiguousarray(np.concatenate((W_m.T, W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
+    W_m_to_W_o = np.ascontiguousarray(np.concatenate((
+        W_m.T,
+        W_i.T,
+        W_f.T,
+        W_g.T,
+        W_o.T,
+    ), axis=1))
     U_m_T = np.ascontiguousarray(U_m.T)
     U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
     h_rows = np.empty((T + 1, B, H), dtype)
@@ -171,7 +180,6 @@ def forward(params, x, state=None):
     tanh_c = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
-    kernel = bound(sizes, dtype)
     forward_step = kernel(
         "forward_step", W_m_x_to_W_o_x, U_m_h, m,
     )
@@ -206,8 +214,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     o = tape.o
     tanh_c = tape.tanh_c
     i = tape.i
@@ -219,6 +226,9 @@ def backward(params, tape, dy, dstate=None):
     x = tape.x
     m = tape.m
     U_m_h = tape.U_m_h
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
     W_m = np.ascontiguousarray(params["W_m"])
     U_m = np.ascontiguousarray(params["U_m"])
     W_i = np.ascontiguousarray(params["W_i"])
@@ -247,7 +257,6 @@ def backward(params, tape, dy, dstate=None):
     d_b_i_to_d_b_o = np.empty((4 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
-    kernel = bound(sizes, dtype)
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_i_pre_to_d_o_pre,
     )
@@ -306,6 +315,699 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_m = np.ascontiguousarray(params["W_m"])
+    U_m = np.ascontiguousarray(params["U_m"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    U_i = np.ascontiguousarray(params["U_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_g = np.ascontiguousarray(params["W_g"])
+    U_g = np.ascontiguousarray(params["U_g"])
+    b_g = np.ascontiguousarray(params["b_g"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    U_o = np.ascontiguousarray(params["U_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    W_m_to_W_o = np.ascontiguousarray(np.concatenate((
+        W_m.T,
+        W_i.T,
+        W_f.T,
+        W_g.T,
+        W_o.T,
+    ), axis=1))
+    U_m_T = np.ascontiguousarray(U_m.T)
+    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (2, B, H), dtype)
+    W_m_x_to_W_o_x = scratch("W_m_x_to_W_o_x", (T, B, 5 * H), dtype)
+    U_m_h = scratch("U_m_h", (B, H), dtype)
+    m = scratch("m", (B, H), dtype)
+    U_i_m_to_U_o_m = scratch("U_i_m_to_U_o_m", (B, 4 * H), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    infer_step = kernel(
+        "infer_step", W_m_x_to_W_o_x, U_m_h, m,
+    )
+    infer_step2 = kernel(
+        "infer_step2", W_m_x_to_W_o_x, U_i_m_to_U_o_m, b_i, b_f, b_g, b_o, c_rows, h_rows,
+    )
+
+    # W_m_x, W_i_x, W_f_x, W_g_x, W_o_x side by side
+    product(x.reshape(-1, I), W_m_to_W_o, W_m_x_to_W_o_x.reshape(-1, 5 * H))
+
+    for t in range(T):
+        # m = (W_m @ x) * (U_m @ h[t-1])
+        product(h_rows[t], U_m_T, U_m_h)
+        infer_step(t)
+        # U_i_m, U_f_m, U_g_m, U_o_m side by side
+        product(m, U_i_to_U_o, U_i_m_to_U_o_m)
+        infer_step2(t)
+
+    last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+    return h_rows[1:].copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_m = np.ascontiguousarray(params["W_m"])
+    U_m = np.ascontiguousarray(params["U_m"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    U_i = np.ascontiguousarray(params["U_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_g = np.ascontiguousarray(params["W_g"])
+    U_g = np.ascontiguousarray(params["U_g"])
+    b_g = np.ascontiguousarray(params["b_g"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    U_o = np.ascontiguousarray(params["U_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (2, B, H), dtype)
+    W_m_x = scratch("W_m_x", (T, B, H), dtype)
+    W_i_x = scratch("W_i_x", (T, B, H), dtype)
+    W_f_x = scratch("W_f_x", (T, B, H), dtype)
+    W_g_x = scratch("W_g_x", (T, B, H), dtype)
+    W_o_x = scratch("W_o_x", (T, B, H), dtype)
+    U_m_h = scratch("U_m_h", (B, H), dtype)
+    m = scratch("m", (B, H), dtype)
+    U_i_m = scratch("U_i_m", (B, H), dtype)
+    U_f_m = scratch("U_f_m", (B, H), dtype)
+    U_g_m = scratch("U_g_m", (B, H), dtype)
+    U_o_m = scratch("U_o_m", (B, H), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    step_step = kernel(
+        "step_step", W_m_x, U_m_h, m,
+    )
+    step_step2 = kernel(
+        "step_step2", W_i_x, U_i_m, b_i, W_f_x, U_f_m, b_f, W_g_x, U_g_m, b_g, W_o_x, U_o_m, b_o, c_rows,
+        h_rows,
+    )
+
+    # m = (W_m @ x) * (U_m @ h[t-1])
+    product(x.reshape(-1, I), W_m.T, W_m_x.reshape(-1, H))
+    # i = sigmoid(W_i @ x + U_i @ m + b_i)
+    product(x.reshape(-1, I), W_i.T, W_i_x.reshape(-1, H))
+    # f = sigmoid(W_f @ x + U_f @ m + b_f)
+    product(x.reshape(-1, I), W_f.T, W_f_x.reshape(-1, H))
+    # g = tanh(W_g @ x + U_g @ m + b_g)
+    product(x.reshape(-1, I), W_g.T, W_g_x.reshape(-1, H))
+    # o = sigmoid(W_o @ x + U_o @ m + b_o)
+    product(x.reshape(-1, I), W_o.T, W_o_x.reshape(-1, H))
+
+    for t in range(T):
+        # m = (W_m @ x) * (U_m @ h[t-1])
+        product(h_rows[t], U_m.T, U_m_h)
+        step_step(t)
+        # i = sigmoid(W_i @ x + U_i @ m + b_i)
+        product(m, U_i.T, U_i_m)
+        # f = sigmoid(W_f @ x + U_f @ m + b_f)
+        product(m, U_f.T, U_f_m)
+        # g = tanh(W_g @ x + U_g @ m + b_g)
+        product(m, U_g.T, U_g_m)
+        # o = sigmoid(W_o @ x + U_o @ m + b_o)
+        product(m, U_o.T, U_o_m)
+        step_step2(t)
+
+    state = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+    return h_rows[1:].copy()[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_m = np.ascontiguousarray(params["W_m"])
+    U_m = np.ascontiguousarray(params["U_m"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    U_i = np.ascontiguousarray(params["U_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_g = np.ascontiguousarray(params["W_g"])
+    U_g = np.ascontiguousarray(params["U_g"])
+    b_g = np.ascontiguousarray(params["b_g"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    U_o = np.ascontiguousarray(params["U_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    dot_W_m = np.ascontiguousarray(dot_params["W_m"])
+    dot_U_m = np.ascontiguousarray(dot_params["U_m"])
+    dot_W_i = np.ascontiguousarray(dot_params["W_i"])
+    dot_U_i = np.ascontiguousarray(dot_params["U_i"])
+    dot_b_i = np.ascontiguousarray(dot_params["b_i"])
+    dot_W_f = np.ascontiguousarray(dot_params["W_f"])
+    dot_U_f = np.ascontiguousarray(dot_params["U_f"])
+    dot_b_f = np.ascontiguousarray(dot_params["b_f"])
+    dot_W_g = np.ascontiguousarray(dot_params["W_g"])
+    dot_U_g = np.ascontiguousarray(dot_params["U_g"])
+    dot_b_g = np.ascontiguousarray(dot_params["b_g"])
+    dot_W_o = np.ascontiguousarray(dot_params["W_o"])
+    dot_U_o = np.ascontiguousarray(dot_params["U_o"])
+    dot_b_o = np.ascontiguousarray(dot_params["b_o"])
+    W_m_to_dot_W_o = np.ascontiguousarray(np.concatenate((
+        W_m.T,
+        dot_W_m.T,
+        W_i.T,
+        dot_W_i.T,
+        W_f.T,
+        dot_W_f.T,
+        W_g.T,
+        dot_W_g.T,
+        W_o.T,
+        dot_W_o.T,
+    ), axis=1))
+    W_m_to_W_o = np.ascontiguousarray(np.concatenate((
+        W_m.T,
+        W_i.T,
+        W_f.T,
+        W_g.T,
+        W_o.T,
+    ), axis=1))
+    U_m_to_dot_U_m = np.ascontiguousarray(np.concatenate((U_m.T, dot_U_m.T), axis=1))
+    U_m_T = np.ascontiguousarray(U_m.T)
+    U_i_T = np.ascontiguousarray(U_i.T)
+    dot_U_i_to_U_i = np.ascontiguousarray(np.concatenate((dot_U_i.T, U_i.T)))
+    U_f_T = np.ascontiguousarray(U_f.T)
+    dot_U_f_to_U_f = np.ascontiguousarray(np.concatenate((dot_U_f.T, U_f.T)))
+    U_g_T = np.ascontiguousarray(U_g.T)
+    dot_U_g_to_U_g = np.ascontiguousarray(np.concatenate((dot_U_g.T, U_g.T)))
+    U_o_T = np.ascontiguousarray(U_o.T)
+    dot_U_o_to_U_o = np.ascontiguousarray(np.concatenate((dot_U_o.T, U_o.T)))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (2, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    dot_c_rows = scratch("dot_c_rows", (2, B, H), dtype)
+    W_m_x_to_dot_W_o_x_W_o = scratch("W_m_x_to_dot_W_o_x_W_o", (T, B, 10 * H), dtype)
+    dot_W_m_x_x_to_dot_W_o_x_x = scratch("dot_W_m_x_x_to_dot_W_o_x_x", (T, B, 5 * H), dtype)
+    dot_W_m_x = scratch("dot_W_m_x", (T, B, H), dtype)
+    dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
+    dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
+    dot_W_g_x = scratch("dot_W_g_x", (T, B, H), dtype)
+    dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
+    U_m_h_to_dot_U_m_h_U_m = scratch("U_m_h_to_dot_U_m_h_U_m", (B, 2 * H), dtype)
+    dot_U_m_h_h_prev = scratch("dot_U_m_h_h_prev", (B, H), dtype)
+    m_to_dot_m = scratch("m_to_dot_m", (B, 2 * H), dtype)
+    U_i_m_to_dot_U_o_m_U_o = scratch("U_i_m_to_dot_U_o_m_U_o", (B, 8 * H), dtype)
+    dot_U_i_m = scratch("dot_U_i_m", (B, H), dtype)
+    dot_U_f_m = scratch("dot_U_f_m", (B, H), dtype)
+    dot_U_g_m = scratch("dot_U_g_m", (B, H), dtype)
+    dot_U_o_m = scratch("dot_U_o_m", (B, H), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    dot_h_rows[0] = dot_state["h"]
+    dot_c_rows[0] = dot_state["c"]
+    jvp_before = kernel(
+        "jvp_before", W_m_x_to_dot_W_o_x_W_o, dot_W_m_x_x_to_dot_W_o_x_x, dot_W_m_x, dot_W_i_x, dot_W_f_x,
+        dot_W_g_x, dot_W_o_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", U_m_h_to_dot_U_m_h_U_m, dot_U_m_h_h_prev, W_m_x_to_dot_W_o_x_W_o, dot_W_m_x, m_to_dot_m,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", W_m_x_to_dot_W_o_x_W_o, U_i_m_to_dot_U_o_m_U_o, b_i, dot_W_i_x, dot_U_i_m, dot_b_i,
+        b_f, dot_W_f_x, dot_U_f_m, dot_b_f, b_g, dot_W_g_x, dot_U_g_m, dot_b_g, b_o, dot_W_o_x, dot_U_o_m,
+        dot_b_o, c_rows, dot_c_rows, h_rows, dot_h_rows,
+    )
+
+    # W_m_x, dot_W_m_x_W_m, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_g_x, dot_W_g_x_W_g, W_o_x, dot_W_o_x_W_o side
+    # by side
+    product(x.reshape(-1, I), W_m_to_dot_W_o, W_m_x_to_dot_W_o_x_W_o.reshape(-1, 10 * H))
+    # dot_W_m_x_x, dot_W_i_x_x, dot_W_f_x_x, dot_W_g_x_x, dot_W_o_x_x side by side
+    product(dot_x.reshape(-1, I), W_m_to_W_o, dot_W_m_x_x_to_dot_W_o_x_x.reshape(-1, 5 * H))
+    jvp_before()
+
+    for t in range(T):
+        # U_m_h, dot_U_m_h_U_m side by side
+        product(h_rows[t], U_m_to_dot_U_m, U_m_h_to_dot_U_m_h_U_m)
+        # m = (W_m @ x) * (U_m @ h[t-1])
+        product(dot_h_rows[t], U_m_T, dot_U_m_h_h_prev)
+        jvp_step(t)
+        # i = sigmoid(W_i @ x + U_i @ m + b_i)
+        product(m_to_dot_m[:, :H], U_i_T, U_i_m_to_dot_U_o_m_U_o[:, :H])
+        # m, dot_m side by side
+        product(m_to_dot_m, dot_U_i_to_U_i, dot_U_i_m)
+        # f = sigmoid(W_f @ x + U_f @ m + b_f)
+        product(m_to_dot_m[:, :H], U_f_T, U_i_m_to_dot_U_o_m_U_o[:, 2 * H:3 * H])
+        # m, dot_m side by side
+        product(m_to_dot_m, dot_U_f_to_U_f, dot_U_f_m)
+        # g = tanh(W_g @ x + U_g @ m + b_g)
+        product(m_to_dot_m[:, :H], U_g_T, U_i_m_to_dot_U_o_m_U_o[:, 4 * H:5 * H])
+        # m, dot_m side by side
+        product(m_to_dot_m, dot_U_g_to_U_g, dot_U_g_m)
+        # o = sigmoid(W_o @ x + U_o @ m + b_o)
+        product(m_to_dot_m[:, :H], U_o_T, U_i_m_to_dot_U_o_m_U_o[:, 6 * H:7 * H])
+        # m, dot_m side by side
+        product(m_to_dot_m, dot_U_o_to_U_o, dot_U_o_m)
+        jvp_step2(t)
+
+    last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+    dot_last = {"h": dot_h_rows[T].copy(), "c": dot_c_rows[T % 2].copy()}
+    return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_m = np.ascontiguousarray(params["W_m"])
+    U_m = np.ascontiguousarray(params["U_m"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    U_i = np.ascontiguousarray(params["U_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_g = np.ascontiguousarray(params["W_g"])
+    U_g = np.ascontiguousarray(params["U_g"])
+    b_g = np.ascontiguousarray(params["b_g"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    U_o = np.ascontiguousarray(params["U_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    dot_W_m = np.ascontiguousarray(dot_params["W_m"])
+    dot_U_m = np.ascontiguousarray(dot_params["U_m"])
+    dot_W_i = np.ascontiguousarray(dot_params["W_i"])
+    dot_U_i = np.ascontiguousarray(dot_params["U_i"])
+    dot_b_i = np.ascontiguousarray(dot_params["b_i"])
+    dot_W_f = np.ascontiguousarray(dot_params["W_f"])
+    dot_U_f = np.ascontiguousarray(dot_params["U_f"])
+    dot_b_f = np.ascontiguousarray(dot_params["b_f"])
+    dot_W_g = np.ascontiguousarray(dot_params["W_g"])
+    dot_U_g = np.ascontiguousarray(dot_params["U_g"])
+    dot_b_g = np.ascontiguousarray(dot_params["b_g"])
+    dot_W_o = np.ascontiguousarray(dot_params["W_o"])
+    dot_U_o = np.ascontiguousarray(dot_params["U_o"])
+    dot_b_o = np.ascontiguousarray(dot_params["b_o"])
+    W_m_to_dot_W_o = np.ascontiguousarray(np.concatenate((
+        W_m.T,
+        dot_W_m.T,
+        W_i.T,
+        dot_W_i.T,
+        W_f.T,
+        dot_W_f.T,
+        W_g.T,
+        dot_W_g.T,
+        W_o.T,
+        dot_W_o.T,
+    ), axis=1))
+    W_m_to_W_o = np.ascontiguousarray(np.concatenate((
+        W_m.T,
+        W_i.T,
+        W_f.T,
+        W_g.T,
+        W_o.T,
+    ), axis=1))
+    U_m_to_dot_U_m = np.ascontiguousarray(np.concatenate((U_m.T, dot_U_m.T), axis=1))
+    U_m_T = np.ascontiguousarray(U_m.T)
+    U_i_T = np.ascontiguousarray(U_i.T)
+    dot_U_i_to_U_i = np.ascontiguousarray(np.concatenate((dot_U_i.T, U_i.T)))
+    U_f_T = np.ascontiguousarray(U_f.T)
+    dot_U_f_to_U_f = np.ascontiguousarray(np.concatenate((dot_U_f.T, U_f.T)))
+    U_g_T = np.ascontiguousarray(U_g.T)
+    dot_U_g_to_U_g = np.ascontiguousarray(np.concatenate((dot_U_g.T, U_g.T)))
+    U_o_T = np.ascontiguousarray(U_o.T)
+    dot_U_o_to_U_o = np.ascontiguousarray(np.concatenate((dot_U_o.T, U_o.T)))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
+    W_m_x_to_dot_W_o_x_W_o = scratch("W_m_x_to_dot_W_o_x_W_o", (T, B, 10 * H), dtype)
+    dot_W_m_x_x_to_dot_W_o_x_x = scratch("dot_W_m_x_x_to_dot_W_o_x_x", (T, B, 5 * H), dtype)
+    dot_W_m_x = scratch("dot_W_m_x", (T, B, H), dtype)
+    dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
+    dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
+    dot_W_g_x = scratch("dot_W_g_x", (T, B, H), dtype)
+    dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
+    U_m_h_to_dot_U_m_h_U_m = scratch("U_m_h_to_dot_U_m_h_U_m", (T, B, 2 * H), dtype)
+    dot_U_m_h_h_prev = scratch("dot_U_m_h_h_prev", (B, H), dtype)
+    dot_U_m_h = scratch("dot_U_m_h", (T, B, H), dtype)
+    m_to_dot_m = scratch("m_to_dot_m", (T, B, 2 * H), dtype)
+    U_i_m_to_dot_U_o_m_U_o = scratch("U_i_m_to_dot_U_o_m_U_o", (B, 8 * H), dtype)
+    dot_U_i_m = scratch("dot_U_i_m", (B, H), dtype)
+    dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
+    i = scratch("i", (T, B, H), dtype)
+    dot_i = scratch("dot_i", (T, B, H), dtype)
+    dot_U_f_m = scratch("dot_U_f_m", (B, H), dtype)
+    dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
+    f = scratch("f", (T, B, H), dtype)
+    dot_f = scratch("dot_f", (T, B, H), dtype)
+    dot_U_g_m = scratch("dot_U_g_m", (B, H), dtype)
+    dot_g_pre = scratch("dot_g_pre", (T, B, H), dtype)
+    g = scratch("g", (T, B, H), dtype)
+    dot_g = scratch("dot_g", (T, B, H), dtype)
+    dot_U_o_m = scratch("dot_U_o_m", (B, H), dtype)
+    dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
+    o = scratch("o", (T, B, H), dtype)
+    dot_o = scratch("dot_o", (T, B, H), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
+    dot_tanh_c = scratch("dot_tanh_c", (T, B, H), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    dot_h_rows[0] = dot_state["h"]
+    dot_c_rows[0] = dot_state["c"]
+    hvp_forward_before = kernel(
+        "hvp_forward_before", W_m_x_to_dot_W_o_x_W_o, dot_W_m_x_x_to_dot_W_o_x_x, dot_W_m_x, dot_W_i_x,
+        dot_W_f_x, dot_W_g_x, dot_W_o_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", U_m_h_to_dot_U_m_h_U_m, dot_U_m_h_h_prev, W_m_x_to_dot_W_o_x_W_o, dot_W_m_x,
+        dot_U_m_h, m_to_dot_m,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", W_m_x_to_dot_W_o_x_W_o, U_i_m_to_dot_U_o_m_U_o, b_i, dot_W_i_x, dot_U_i_m,
+        dot_b_i, b_f, dot_W_f_x, dot_U_f_m, dot_b_f, b_g, dot_W_g_x, dot_U_g_m, dot_b_g, b_o, dot_W_o_x,
+        dot_U_o_m, dot_b_o, c_rows, dot_c_rows, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g,
+        dot_g, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, h_rows, dot_h_rows,
+    )
+
+    # W_m_x, dot_W_m_x_W_m, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_g_x, dot_W_g_x_W_g, W_o_x, dot_W_o_x_W_o side
+    # by side
+    product(x.reshape(-1, I), W_m_to_dot_W_o, W_m_x_to_dot_W_o_x_W_o.reshape(-1, 10 * H))
+    # dot_W_m_x_x, dot_W_i_x_x, dot_W_f_x_x, dot_W_g_x_x, dot_W_o_x_x side by side
+    product(dot_x.reshape(-1, I), W_m_to_W_o, dot_W_m_x_x_to_dot_W_o_x_x.reshape(-1, 5 * H))
+    hvp_forward_before()
+
+    for t in range(T):
+        # U_m_h, dot_U_m_h_U_m side by side
+        product(h_rows[t], U_m_to_dot_U_m, U_m_h_to_dot_U_m_h_U_m[t])
+        # m = (W_m @ x) * (U_m @ h[t-1])
+        product(dot_h_rows[t], U_m_T, dot_U_m_h_h_prev)
+        hvp_forward_step(t)
+        # i = sigmoid(W_i @ x + U_i @ m + b_i)
+        product(m_to_dot_m[t][:, :H], U_i_T, U_i_m_to_dot_U_o_m_U_o[:, :H])
+        # m, dot_m side by side
+        product(m_to_dot_m[t], dot_U_i_to_U_i, dot_U_i_m)
+        # f = sigmoid(W_f @ x + U_f @ m + b_f)
+        product(m_to_dot_m[t][:, :H], U_f_T, U_i_m_to_dot_U_o_m_U_o[:, 2 * H:3 * H])
+        # m, dot_m side by side
+        product(m_to_dot_m[t], dot_U_f_to_U_f, dot_U_f_m)
+        # g = tanh(W_g @ x + U_g @ m + b_g)
+        product(m_to_dot_m[t][:, :H], U_g_T, U_i_m_to_dot_U_o_m_U_o[:, 4 * H:5 * H])
+        # m, dot_m side by side
+        product(m_to_dot_m[t], dot_U_g_to_U_g, dot_U_g_m)
+        # o = sigmoid(W_o @ x + U_o @ m + b_o)
+        product(m_to_dot_m[t][:, :H], U_o_T, U_i_m_to_dot_U_o_m_U_o[:, 6 * H:7 * H])
+        # m, dot_m side by side
+        product(m_to_dot_m[t], dot_U_o_to_U_o, dot_U_o_m)
+        hvp_forward_step2(t)
+    dy = np.ascontiguousarray(cotangents["h"])
+    U_i_to_dot_U_o = np.concatenate((
+        U_i,
+        dot_U_i,
+        U_f,
+        dot_U_f,
+        U_g,
+        dot_U_g,
+        U_o,
+        dot_U_o,
+    ))
+    U_m_to_dot_U_m2 = np.concatenate((U_m, dot_U_m))
+    W_i_to_dot_W_o = np.concatenate((
+        W_i,
+        dot_W_i,
+        W_f,
+        dot_W_f,
+        W_g,
+        dot_W_g,
+        W_o,
+        dot_W_o,
+    ))
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
+    d_i_pre_to_d_dot_o_pre = scratch("d_i_pre_to_d_dot_o_pre", (T, B, 8 * H), dtype)
+    parts = scratch("parts", (B, 2 * H), dtype)
+    parts2 = scratch("parts2", (B, 2 * H), dtype)
+    parts3 = scratch("parts3", (B, 2 * H), dtype)
+    parts4 = scratch("parts4", (B, 2 * H), dtype)
+    d_dot_m = scratch("d_dot_m", (T, B, H), dtype)
+    d_m = scratch("d_m", (T, B, H), dtype)
+    d_U_m_h_to_d_dot_U_m_h = scratch("d_U_m_h_to_d_dot_U_m_h", (T, B, 2 * H), dtype)
+    d_dot_W_m_x = scratch("d_dot_W_m_x", (T, B, H), dtype)
+    d_W_m_x = scratch("d_W_m_x", (T, B, H), dtype)
+    d_x_W_m_x = scratch("d_x_W_m_x", (T, B, I), dtype)
+    d_x_dot_W_m_x_W_m = scratch("d_x_dot_W_m_x_W_m", (T, B, I), dtype)
+    d_x_W_i_x = scratch("d_x_W_i_x", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_m_W_m_x = scratch("d_W_m_W_m_x", (H, I), dtype)
+    d_W_m_dot_W_m_x_x = scratch("d_W_m_dot_W_m_x_x", (H, I), dtype)
+    d_U_m_U_m_h = scratch("d_U_m_U_m_h", (H, H), dtype)
+    d_U_m_dot_U_m_h_h_prev = scratch("d_U_m_dot_U_m_h_h_prev", (H, H), dtype)
+    d_W_i_W_i_x = scratch("d_W_i_W_i_x", (H, I), dtype)
+    d_W_i_dot_W_i_x_x = scratch("d_W_i_dot_W_i_x_x", (H, I), dtype)
+    d_U_i_U_i_m = scratch("d_U_i_U_i_m", (H, H), dtype)
+    d_U_i_dot_U_i_m_m = scratch("d_U_i_dot_U_i_m_m", (H, H), dtype)
+    d_b_i = np.empty((H,), dtype)
+    d_W_f_W_f_x = scratch("d_W_f_W_f_x", (H, I), dtype)
+    d_W_f_dot_W_f_x_x = scratch("d_W_f_dot_W_f_x_x", (H, I), dtype)
+    d_U_f_U_f_m = scratch("d_U_f_U_f_m", (H, H), dtype)
+    d_U_f_dot_U_f_m_m = scratch("d_U_f_dot_U_f_m_m", (H, H), dtype)
+    d_b_f = np.empty((H,), dtype)
+    d_W_g_W_g_x = scratch("d_W_g_W_g_x", (H, I), dtype)
+    d_W_g_dot_W_g_x_x = scratch("d_W_g_dot_W_g_x_x", (H, I), dtype)
+    d_U_g_U_g_m = scratch("d_U_g_U_g_m", (H, H), dtype)
+    d_U_g_dot_U_g_m_m = scratch("d_U_g_dot_U_g_m_m", (H, H), dtype)
+    d_b_g = np.empty((H,), dtype)
+    d_W_o_W_o_x = scratch("d_W_o_W_o_x", (H, I), dtype)
+    d_W_o_dot_W_o_x_x = scratch("d_W_o_dot_W_o_x_x", (H, I), dtype)
+    d_U_o_U_o_m = scratch("d_U_o_U_o_m", (H, H), dtype)
+    d_U_o_dot_U_o_m_m = scratch("d_U_o_dot_U_o_m_m", (H, H), dtype)
+    d_b_o = np.empty((H,), dtype)
+    d_W_m = np.empty((H, I), dtype)
+    d_U_m = np.empty((H, H), dtype)
+    d_W_i = np.empty((H, I), dtype)
+    d_U_i = np.empty((H, H), dtype)
+    d_W_f = np.empty((H, I), dtype)
+    d_U_f = np.empty((H, H), dtype)
+    d_W_g = np.empty((H, I), dtype)
+    d_U_g = np.empty((H, H), dtype)
+    d_W_o = np.empty((H, I), dtype)
+    d_U_o = np.empty((H, H), dtype)
+    d_h_prev_rows[T % 2] = 0
+    d_c_prev_rows[T % 2] = 0
+    d_dot_h_prev_rows[T % 2] = dstate["h"]
+    d_dot_c_prev_rows[T % 2] = dstate["c"]
+    hvp_backward_step = kernel(
+        "hvp_backward_step", dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c, d_h_prev_rows, dot_o,
+        d_dot_c_prev_rows, d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i, c_rows, dot_f_pre,
+        f, dot_i_pre, dot_g, dot_f, d_i_pre_to_d_dot_o_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", parts, parts2, parts3, parts4, W_m_x_to_dot_W_o_x_W_o, d_m, dot_W_m_x,
+        d_dot_m, d_U_m_h_to_d_dot_U_m_h,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_dot_m, U_m_h_to_dot_U_m_h_U_m, d_m, dot_U_m_h, d_dot_W_m_x, d_W_m_x,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", d_x_W_m_x, d_x_dot_W_m_x_W_m, d_x_W_i_x, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_m_W_m_x, d_W_m_dot_W_m_x_x, d_W_i_W_i_x, d_W_i_dot_W_i_x_x, d_W_f_W_f_x,
+        d_W_f_dot_W_f_x_x, d_W_g_W_g_x, d_W_g_dot_W_g_x_x, d_W_o_W_o_x, d_W_o_dot_W_o_x_x, d_W_m, d_W_i,
+        d_W_f, d_W_g, d_W_o,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_U_m_U_m_h, d_U_m_dot_U_m_h_h_prev, d_U_i_U_i_m, d_U_i_dot_U_i_m_m,
+        d_U_f_U_f_m, d_U_f_dot_U_f_m_m, d_U_g_U_g_m, d_U_g_dot_U_g_m_m, d_U_o_U_o_m, d_U_o_dot_U_o_m_m,
+        d_U_m, d_U_i, d_U_f, d_U_g, d_U_o,
+    )
+
+    for t in reversed(range(T)):
+        hvp_backward_step(t)
+        # through i = sigmoid(W_i @ x + U_i @ m + b_i)
+        product(d_i_pre_to_d_dot_o_pre[t][:, H:2 * H], U_i, parts[:, :H])
+        # through f = sigmoid(W_f @ x + U_f @ m + b_f)
+        product(d_i_pre_to_d_dot_o_pre[t][:, 3 * H:4 * H], U_f, parts2[:, :H])
+        # through g = tanh(W_g @ x + U_g @ m + b_g)
+        product(d_i_pre_to_d_dot_o_pre[t][:, 5 * H:6 * H], U_g, parts3[:, :H])
+        # through o = sigmoid(W_o @ x + U_o @ m + b_o)
+        product(d_i_pre_to_d_dot_o_pre[t][:, 7 * H:8 * H], U_o, parts4[:, :H])
+        # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre side by side
+        product(d_i_pre_to_d_dot_o_pre[t], U_i_to_dot_U_o, d_m[t])
+        hvp_backward_step2(t)
+        # d_U_m_h, d_dot_U_m_h side by side
+        product(d_U_m_h_to_d_dot_U_m_h[t], U_m_to_dot_U_m2, d_h_prev_rows[t % 2])
+        # through m = (W_m @ x) * (U_m @ h[t-1])
+        product(d_U_m_h_to_d_dot_U_m_h[t][:, H:2 * H], U_m, d_dot_h_prev_rows[t % 2])
+
+    # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre side by side
+    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H), W_i_to_dot_W_o, d_x_W_i_x.reshape(-1, I))
+    # through m = (W_m @ x) * (U_m @ h[t-1])
+    product(d_U_m_h_to_d_dot_U_m_h.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_m_U_m_h)
+    # through m = (W_m @ x) * (U_m @ h[t-1])
+    product(
+        d_U_m_h_to_d_dot_U_m_h.reshape(-1, 2 * H)[:, H:2 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_U_m_dot_U_m_h_h_prev,
+    )
+    # through i = sigmoid(W_i @ x + U_i @ m + b_i)
+    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
+    # through i = sigmoid(W_i @ x + U_i @ m + b_i)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_i_dot_W_i_x_x,
+    )
+    # through i = sigmoid(W_i @ x + U_i @ m + b_i)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T,
+        m_to_dot_m.reshape(-1, 2 * H)[:, :H],
+        d_U_i_U_i_m,
+    )
+    # through i = sigmoid(W_i @ x + U_i @ m + b_i)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+        m_to_dot_m.reshape(-1, 2 * H)[:, H:2 * H],
+        d_U_i_dot_U_i_m_m,
+    )
+    # through i = sigmoid(W_i @ x + U_i @ m + b_i)
+    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
+    # through f = sigmoid(W_f @ x + U_f @ m + b_f)
+    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+    # through f = sigmoid(W_f @ x + U_f @ m + b_f)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_f_dot_W_f_x_x,
+    )
+    # through f = sigmoid(W_f @ x + U_f @ m + b_f)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+        m_to_dot_m.reshape(-1, 2 * H)[:, :H],
+        d_U_f_U_f_m,
+    )
+    # through f = sigmoid(W_f @ x + U_f @ m + b_f)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        m_to_dot_m.reshape(-1, 2 * H)[:, H:2 * H],
+        d_U_f_dot_U_f_m_m,
+    )
+    # through f = sigmoid(W_f @ x + U_f @ m + b_f)
+    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+    # through g = tanh(W_g @ x + U_g @ m + b_g)
+    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
+    # through g = tanh(W_g @ x + U_g @ m + b_g)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_g_dot_W_g_x_x,
+    )
+    # through g = tanh(W_g @ x + U_g @ m + b_g)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+        m_to_dot_m.reshape(-1, 2 * H)[:, :H],
+        d_U_g_U_g_m,
+    )
+    # through g = tanh(W_g @ x + U_g @ m + b_g)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        m_to_dot_m.reshape(-1, 2 * H)[:, H:2 * H],
+        d_U_g_dot_U_g_m_m,
+    )
+    # through g = tanh(W_g @ x + U_g @ m + b_g)
+    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
+    # through o = sigmoid(W_o @ x + U_o @ m + b_o)
+    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
+    # through o = sigmoid(W_o @ x + U_o @ m + b_o)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_o_dot_W_o_x_x,
+    )
+    # through o = sigmoid(W_o @ x + U_o @ m + b_o)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+        m_to_dot_m.reshape(-1, 2 * H)[:, :H],
+        d_U_o_U_o_m,
+    )
+    # through o = sigmoid(W_o @ x + U_o @ m + b_o)
+    product(
+        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        m_to_dot_m.reshape(-1, 2 * H)[:, H:2 * H],
+        d_U_o_dot_U_o_m_m,
+    )
+    # through o = sigmoid(W_o @ x + U_o @ m + b_o)
+    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+    hvp_backward_after()
+    # through m = (W_m @ x) * (U_m @ h[t-1])
+    product(d_W_m_x.reshape(-1, H), W_m, d_x_W_m_x.reshape(-1, I))
+    # through m = (W_m @ x) * (U_m @ h[t-1])
+    product(d_dot_W_m_x.reshape(-1, H), dot_W_m, d_x_dot_W_m_x_W_m.reshape(-1, I))
+    # through m = (W_m @ x) * (U_m @ h[t-1])
+    product(d_W_m_x.reshape(-1, H).T, x.reshape(-1, I), d_W_m_W_m_x)
+    # through m = (W_m @ x) * (U_m @ h[t-1])
+    product(d_dot_W_m_x.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_m_dot_W_m_x_x)
+    hvp_backward_after2()
+    hvp_backward_finish()
+    hvp_backward_finish2()
+
+    dot_dparams = {
+        "W_m": d_W_m,
+        "U_m": d_U_m,
+        "W_i": d_W_i,
+        "U_i": d_U_i,
+        "b_i": d_b_i,
+        "W_f": d_W_f,
+        "U_f": d_U_f,
+        "b_f": d_b_f,
+        "W_g": d_W_g,
+        "U_g": d_U_g,
+        "b_g": d_b_g,
+        "W_o": d_W_o,
+        "U_o": d_U_o,
+        "b_o": d_b_o,
+    }
+    dot_dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -320,21 +1022,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -454,6 +1157,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

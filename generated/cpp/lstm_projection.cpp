@@ -109,6 +109,15 @@ static inline compute_t tanh(compute_t a)
 
 #define inline_point static inline __attribute__((always_inline))
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 inline_point void forward_step_point(
     const compute_t W_i_x, const compute_t U_i_r, const compute_t p_i, const compute_t c_prev,
     const compute_t b_i, const compute_t W_f_x, const compute_t U_f_r, const compute_t p_f,
@@ -335,5 +344,1010 @@ extern "C" void backward_after_sum3(int64, const int64* sizes, void* const* at)
         d_p_o_at[iH] = storage_t(total);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+inline_point void infer_step_point(
+    const compute_t W_i_x, const compute_t U_i_r, const compute_t p_i, const compute_t c_prev,
+    const compute_t b_i, const compute_t W_f_x, const compute_t U_f_r, const compute_t p_f,
+    const compute_t b_f, const compute_t W_g_x, const compute_t U_g_r, const compute_t b_g,
+    const compute_t W_o_x, const compute_t U_o_r, const compute_t p_o, const compute_t b_o, compute_t& c,
+    compute_t& m)
+{
+    // i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
+    const compute_t i_pre = W_i_x + U_i_r + p_i * c_prev + b_i;
+    const compute_t i = sigmoid(i_pre);
+    // f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
+    const compute_t f_pre = c_prev * p_f + W_f_x + U_f_r + b_f;
+    const compute_t f = sigmoid(f_pre);
+    // g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
+    const compute_t g_pre = W_g_x + U_g_r + b_g;
+    const compute_t g = tanh(g_pre);
+    // c = f * c[t-1] + i * g
+    c = c_prev * f + i * g;
+    // o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
+    const compute_t o_pre = W_o_x + U_o_r + p_o * c + b_o;
+    const compute_t o = sigmoid(o_pre);
+    // m = o * tanh(c)
+    const compute_t tanh_c = tanh(c);
+    m = o * tanh_c;
+}
+
+extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ W_i_x_to_W_o_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_i_r_to_U_o_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ m_at = static_cast<storage_t*>(at[10]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t c, m;
+        infer_step_point(
+            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_i_r_to_U_o_r_at[iB * (4 * H) + iH]),
+            compute_t(p_i_at[iH]),
+            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_i_r_to_U_o_r_at[iB * (4 * H) + H + iH]),
+            compute_t(p_f_at[iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_i_r_to_U_o_r_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_i_r_to_U_o_r_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(p_o_at[iH]),
+            compute_t(b_o_at[iH]),
+            c, m);
+        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+        m_at[iB * H + iH] = storage_t(m);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+inline_point void step_step_point(
+    const compute_t W_i_x, const compute_t U_i_r, const compute_t p_i, const compute_t c_prev,
+    const compute_t b_i, const compute_t W_f_x, const compute_t U_f_r, const compute_t p_f,
+    const compute_t b_f, const compute_t W_g_x, const compute_t U_g_r, const compute_t b_g,
+    const compute_t W_o_x, const compute_t U_o_r, const compute_t p_o, const compute_t b_o, compute_t& c,
+    compute_t& m)
+{
+    // i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
+    const compute_t i_pre = W_i_x + U_i_r + p_i * c_prev + b_i;
+    const compute_t i = sigmoid(i_pre);
+    // f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
+    const compute_t f_pre = c_prev * p_f + W_f_x + U_f_r + b_f;
+    const compute_t f = sigmoid(f_pre);
+    // g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
+    const compute_t g_pre = W_g_x + U_g_r + b_g;
+    const compute_t g = tanh(g_pre);
+    // c = f * c[t-1] + i * g
+    c = c_prev * f + i * g;
+    // o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
+    const compute_t o_pre = W_o_x + U_o_r + p_o * c + b_o;
+    const compute_t o = sigmoid(o_pre);
+    // m = o * tanh(c)
+    const compute_t tanh_c = tanh(c);
+    m = o * tanh_c;
+}
+
+extern "C" void step_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ W_i_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_i_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ W_f_x_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ U_f_r_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ W_g_x_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ U_g_r_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ W_o_x_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ U_o_r_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ m_at = static_cast<storage_t*>(at[16]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t c, m;
+        step_step_point(
+            compute_t(W_i_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_i_r_at[iB * H + iH]),
+            compute_t(p_i_at[iH]),
+            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_f_r_at[iB * H + iH]),
+            compute_t(p_f_at[iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_g_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_g_r_at[iB * H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(W_o_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_o_r_at[iB * H + iH]),
+            compute_t(p_o_at[iH]),
+            compute_t(b_o_at[iH]),
+            c, m);
+        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+        m_at[iB * H + iH] = storage_t(m);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+inline_point void jvp_before_point(
+    const compute_t dot_W_i_x_W_i, const compute_t dot_W_i_x_x, const compute_t dot_W_f_x_W_f,
+    const compute_t dot_W_f_x_x, const compute_t dot_W_g_x_W_g, const compute_t dot_W_g_x_x,
+    const compute_t dot_W_o_x_W_o, const compute_t dot_W_o_x_x, compute_t& dot_W_i_x, compute_t& dot_W_f_x,
+    compute_t& dot_W_g_x, compute_t& dot_W_o_x)
+{
+    // i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
+    dot_W_i_x = dot_W_i_x_W_i + dot_W_i_x_x;
+    // f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+    // g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
+    dot_W_g_x = dot_W_g_x_W_g + dot_W_g_x_x;
+    // o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
+    dot_W_o_x = dot_W_o_x_W_o + dot_W_o_x_x;
+}
+
+extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_i_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_W_g_x_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
+        jvp_before_point(
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
+        dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
+        dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
+        dot_W_g_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_g_x);
+        dot_W_o_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_o_x);
+    }
+}
+
+inline_point void jvp_step_point(
+    const compute_t dot_U_i_r_U_i, const compute_t dot_U_i_r_r_prev, const compute_t W_i_x,
+    const compute_t U_i_r, const compute_t p_i, const compute_t c_prev, const compute_t b_i,
+    const compute_t dot_W_i_x, const compute_t dot_p_i, const compute_t dot_c_prev, const compute_t dot_b_i,
+    const compute_t dot_U_f_r_U_f, const compute_t dot_U_f_r_r_prev, const compute_t W_f_x,
+    const compute_t U_f_r, const compute_t p_f, const compute_t b_f, const compute_t dot_W_f_x,
+    const compute_t dot_p_f, const compute_t dot_b_f, const compute_t dot_U_g_r_U_g,
+    const compute_t dot_U_g_r_r_prev, const compute_t W_g_x, const compute_t U_g_r, const compute_t b_g,
+    const compute_t dot_W_g_x, const compute_t dot_b_g, const compute_t dot_U_o_r_U_o,
+    const compute_t dot_U_o_r_r_prev, const compute_t W_o_x, const compute_t U_o_r, const compute_t p_o,
+    const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_p_o, const compute_t dot_b_o,
+    compute_t& c, compute_t& dot_c, compute_t& m, compute_t& dot_m)
+{
+    // i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
+    const compute_t dot_U_i_r = dot_U_i_r_U_i + dot_U_i_r_r_prev;
+    const compute_t i_pre = W_i_x + U_i_r + p_i * c_prev + b_i;
+    const compute_t dot_i_pre = p_i * dot_c_prev + c_prev * dot_p_i + dot_W_i_x + dot_b_i + dot_U_i_r;
+    const compute_t i = sigmoid(i_pre);
+    const compute_t dot_i = dot_i_pre * i * (1 - i);
+    // f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
+    const compute_t dot_U_f_r = dot_U_f_r_U_f + dot_U_f_r_r_prev;
+    const compute_t f_pre = c_prev * p_f + W_f_x + U_f_r + b_f;
+    const compute_t dot_f_pre = c_prev * dot_p_f + dot_c_prev * p_f + dot_W_f_x + dot_b_f + dot_U_f_r;
+    const compute_t f = sigmoid(f_pre);
+    const compute_t dot_f = dot_f_pre * f * (1 - f);
+    // g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
+    const compute_t dot_U_g_r = dot_U_g_r_U_g + dot_U_g_r_r_prev;
+    const compute_t g_pre = W_g_x + U_g_r + b_g;
+    const compute_t dot_g_pre = dot_W_g_x + dot_b_g + dot_U_g_r;
+    const compute_t g = tanh(g_pre);
+    const compute_t dot_g = dot_g_pre * (1 - square(g));
+    // c = f * c[t-1] + i * g
+    c = c_prev * f + i * g;
+    dot_c = c_prev * dot_f + dot_c_prev * f + i * dot_g + dot_i * g;
+    // o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
+    const compute_t dot_U_o_r = dot_U_o_r_U_o + dot_U_o_r_r_prev;
+    const compute_t o_pre = W_o_x + U_o_r + p_o * c + b_o;
+    const compute_t dot_o_pre = p_o * dot_c + dot_W_o_x + dot_p_o * c + dot_b_o + dot_U_o_r;
+    const compute_t o = sigmoid(o_pre);
+    const compute_t dot_o = dot_o_pre * o * (1 - o);
+    // m = o * tanh(c)
+    const compute_t tanh_c = tanh(c);
+    const compute_t dot_tanh_c = dot_c * (1 - square(tanh_c));
+    m = o * tanh_c;
+    dot_m = o * dot_tanh_c + dot_o * tanh_c;
+}
+
+extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ U_i_r_to_dot_U_o_r_U_o_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_p_i_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_p_f_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ dot_W_g_x_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_b_g_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ dot_p_o_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ m_to_dot_m_at = static_cast<storage_t*>(at[23]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t c, dot_c, m, dot_m;
+        jvp_step_point(
+            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + H + iH]),
+            compute_t(parts_at[iB * (4 * H) + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + iH]),
+            compute_t(p_i_at[iH]),
+            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_p_i_at[iH]),
+            compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(dot_b_i_at[iH]),
+            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + H + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(p_f_at[iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_p_f_at[iH]),
+            compute_t(dot_b_f_at[iH]),
+            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_g_at[iH]),
+            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(p_o_at[iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_p_o_at[iH]),
+            compute_t(dot_b_o_at[iH]),
+            c, dot_c, m, dot_m);
+        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+        dot_c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_c);
+        m_to_dot_m_at[iB * (2 * H) + iH] = storage_t(m);
+        m_to_dot_m_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+inline_point void hvp_forward_before_point(
+    const compute_t dot_W_i_x_W_i, const compute_t dot_W_i_x_x, const compute_t dot_W_f_x_W_f,
+    const compute_t dot_W_f_x_x, const compute_t dot_W_g_x_W_g, const compute_t dot_W_g_x_x,
+    const compute_t dot_W_o_x_W_o, const compute_t dot_W_o_x_x, compute_t& dot_W_i_x, compute_t& dot_W_f_x,
+    compute_t& dot_W_g_x, compute_t& dot_W_o_x)
+{
+    // i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
+    dot_W_i_x = dot_W_i_x_W_i + dot_W_i_x_x;
+    // f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+    // g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
+    dot_W_g_x = dot_W_g_x_W_g + dot_W_g_x_x;
+    // o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
+    dot_W_o_x = dot_W_o_x_W_o + dot_W_o_x_x;
+}
+
+extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_i_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_W_g_x_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
+        hvp_forward_before_point(
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
+        dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
+        dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
+        dot_W_g_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_g_x);
+        dot_W_o_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_o_x);
+    }
+}
+
+inline_point void hvp_forward_step_point(
+    const compute_t dot_U_i_r_U_i, const compute_t dot_U_i_r_r_prev, const compute_t W_i_x,
+    const compute_t U_i_r, const compute_t p_i, const compute_t c_prev, const compute_t b_i,
+    const compute_t dot_W_i_x, const compute_t dot_p_i, const compute_t dot_c_prev, const compute_t dot_b_i,
+    const compute_t dot_U_f_r_U_f, const compute_t dot_U_f_r_r_prev, const compute_t W_f_x,
+    const compute_t U_f_r, const compute_t p_f, const compute_t b_f, const compute_t dot_W_f_x,
+    const compute_t dot_p_f, const compute_t dot_b_f, const compute_t dot_U_g_r_U_g,
+    const compute_t dot_U_g_r_r_prev, const compute_t W_g_x, const compute_t U_g_r, const compute_t b_g,
+    const compute_t dot_W_g_x, const compute_t dot_b_g, const compute_t dot_U_o_r_U_o,
+    const compute_t dot_U_o_r_r_prev, const compute_t W_o_x, const compute_t U_o_r, const compute_t p_o,
+    const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_p_o, const compute_t dot_b_o,
+    compute_t& dot_i_pre, compute_t& i, compute_t& dot_i, compute_t& dot_f_pre, compute_t& f,
+    compute_t& dot_f, compute_t& dot_g_pre, compute_t& g, compute_t& dot_g, compute_t& c, compute_t& dot_c,
+    compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& tanh_c, compute_t& dot_tanh_c,
+    compute_t& m, compute_t& dot_m)
+{
+    // i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
+    const compute_t dot_U_i_r = dot_U_i_r_U_i + dot_U_i_r_r_prev;
+    const compute_t i_pre = W_i_x + U_i_r + p_i * c_prev + b_i;
+    dot_i_pre = p_i * dot_c_prev + c_prev * dot_p_i + dot_W_i_x + dot_b_i + dot_U_i_r;
+    i = sigmoid(i_pre);
+    dot_i = dot_i_pre * i * (1 - i);
+    // f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
+    const compute_t dot_U_f_r = dot_U_f_r_U_f + dot_U_f_r_r_prev;
+    const compute_t f_pre = c_prev * p_f + W_f_x + U_f_r + b_f;
+    dot_f_pre = c_prev * dot_p_f + dot_c_prev * p_f + dot_W_f_x + dot_b_f + dot_U_f_r;
+    f = sigmoid(f_pre);
+    dot_f = dot_f_pre * f * (1 - f);
+    // g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
+    const compute_t dot_U_g_r = dot_U_g_r_U_g + dot_U_g_r_r_prev;
+    const compute_t g_pre = W_g_x + U_g_r + b_g;
+    dot_g_pre = dot_W_g_x + dot_b_g + dot_U_g_r;
+    g = tanh(g_pre);
+    dot_g = dot_g_pre * (1 - square(g));
+    // c = f * c[t-1] + i * g
+    c = c_prev * f + i * g;
+    dot_c = c_prev * dot_f + dot_c_prev * f + i * dot_g + dot_i * g;
+    // o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
+    const compute_t dot_U_o_r = dot_U_o_r_U_o + dot_U_o_r_r_prev;
+    const compute_t o_pre = W_o_x + U_o_r + p_o * c + b_o;
+    dot_o_pre = p_o * dot_c + dot_W_o_x + dot_p_o * c + dot_b_o + dot_U_o_r;
+    o = sigmoid(o_pre);
+    dot_o = dot_o_pre * o * (1 - o);
+    // m = o * tanh(c)
+    tanh_c = tanh(c);
+    dot_tanh_c = dot_c * (1 - square(tanh_c));
+    m = o * tanh_c;
+    dot_m = o * dot_tanh_c + dot_o * tanh_c;
+}
+
+extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ U_i_r_to_dot_U_o_r_U_o_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_p_i_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_p_f_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ dot_W_g_x_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_b_g_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ dot_p_o_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[31]);
+    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[32]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[33]);
+    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[34]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[35]);
+    storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[36]);
+    storage_t* __restrict__ m_to_dot_m_at = static_cast<storage_t*>(at[37]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, c, dot_c, dot_o_pre, o, dot_o,
+            tanh_c, dot_tanh_c, m, dot_m;
+        hvp_forward_step_point(
+            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + H + iH]),
+            compute_t(parts_at[iB * (4 * H) + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + iH]),
+            compute_t(p_i_at[iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_p_i_at[iH]),
+            compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_i_at[iH]),
+            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + H + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(p_f_at[iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_p_f_at[iH]),
+            compute_t(dot_b_f_at[iH]),
+            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_g_at[iH]),
+            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(p_o_at[iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_p_o_at[iH]),
+            compute_t(dot_b_o_at[iH]),
+            dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, c, dot_c, dot_o_pre, o, dot_o,
+            tanh_c, dot_tanh_c, m, dot_m);
+        dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
+        i_at[(t * B + iB) * H + iH] = storage_t(i);
+        dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
+        f_at[(t * B + iB) * H + iH] = storage_t(f);
+        dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
+        dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(dot_g_pre);
+        g_at[(t * B + iB) * H + iH] = storage_t(g);
+        dot_g_at[(t * B + iB) * H + iH] = storage_t(dot_g);
+        c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+        dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
+        dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
+        o_at[(t * B + iB) * H + iH] = storage_t(o);
+        dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
+        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
+        dot_tanh_c_at[(t * B + iB) * H + iH] = storage_t(dot_tanh_c);
+        m_to_dot_m_at[(t * B + iB) * (2 * H) + iH] = storage_t(m);
+        m_to_dot_m_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_m);
+    }
+}
+
+inline_point void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_r_next, compute_t& d_dot_r)
+{
+    // through r = W_r @ m
+    d_dot_r = dy + d_dot_r_next;
+}
+
+extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], P = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_r_prev_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_r_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iP = 0; iP < P; ++iP)
+    {
+        compute_t d_dot_r;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * P + iP]),
+            compute_t(d_dot_r_prev_rows_at[(((t + 1) % 2) * B + iB) * P + iP]),
+            d_dot_r);
+        d_dot_r_at[(t * B + iB) * P + iP] = storage_t(d_dot_r);
+    }
+}
+
+inline_point void hvp_backward_step2_point(
+    const compute_t d_m_r, const compute_t d_m_dot_r_W_r, const compute_t d_dot_m, const compute_t o,
+    const compute_t dot_c, const compute_t tanh_c, const compute_t dot_o, const compute_t dot_o_pre,
+    const compute_t dot_tanh_c, const compute_t d_dot_c_next, const compute_t p_o, const compute_t d_c_next,
+    const compute_t dot_p_o, const compute_t i, const compute_t dot_g_pre, const compute_t g,
+    const compute_t dot_i, const compute_t c_prev, const compute_t dot_f_pre, const compute_t f,
+    const compute_t dot_c_prev, const compute_t dot_i_pre, const compute_t dot_g, const compute_t p_i,
+    const compute_t dot_p_i, const compute_t p_f, const compute_t dot_p_f, const compute_t dot_f,
+    compute_t& d_dot_o_pre, compute_t& d_o_pre, compute_t& d_dot_g_pre, compute_t& d_g_pre,
+    compute_t& d_dot_f_pre, compute_t& d_f_pre, compute_t& d_dot_i_pre, compute_t& d_i_pre,
+    compute_t& d_c_prev, compute_t& d_dot_c_prev)
+{
+    // through m = o * tanh(c)
+    const compute_t d_m = d_m_r + d_m_dot_r_W_r;
+    const compute_t d_dot_tanh_c = d_dot_m * o;
+    const compute_t d_tanh_c = d_dot_m * dot_o + o * d_m - 2 * dot_c * tanh_c * d_dot_tanh_c;
+    // through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
+    const compute_t d_dot_o = d_dot_m * tanh_c;
+    const compute_t s1 = 1 - o;
+    const compute_t d_o = d_dot_m * dot_tanh_c + (dot_o_pre * s1 - o * dot_o_pre) * d_dot_o + tanh_c * d_m;
+    const compute_t s2 = o * s1;
+    d_dot_o_pre = d_dot_o * s2;
+    d_o_pre = d_o * s2;
+    // through c = f * c[t-1] + i * g
+    const compute_t s3 = 1 - square(tanh_c);
+    const compute_t d_dot_c = d_dot_c_next + p_o * d_dot_o_pre + d_dot_tanh_c * s3;
+    const compute_t d_c = p_o * d_o_pre + d_c_next + dot_p_o * d_dot_o_pre + d_tanh_c * s3;
+    // through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
+    const compute_t d_dot_g = i * d_dot_c;
+    const compute_t d_g = i * d_c - 2 * dot_g_pre * g * d_dot_g + dot_i * d_dot_c;
+    const compute_t s4 = 1 - square(g);
+    d_dot_g_pre = d_dot_g * s4;
+    d_g_pre = d_g * s4;
+    // through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
+    const compute_t d_dot_f = c_prev * d_dot_c;
+    const compute_t s5 = 1 - f;
+    const compute_t d_f = c_prev * d_c + (dot_f_pre * s5 - dot_f_pre * f) * d_dot_f + dot_c_prev * d_dot_c;
+    const compute_t s6 = f * s5;
+    d_dot_f_pre = d_dot_f * s6;
+    d_f_pre = d_f * s6;
+    // through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
+    const compute_t d_dot_i = g * d_dot_c;
+    const compute_t s7 = 1 - i;
+    const compute_t d_i = (dot_i_pre * s7 - i * dot_i_pre) * d_dot_i + g * d_c + dot_g * d_dot_c;
+    const compute_t s8 = i * s7;
+    d_dot_i_pre = d_dot_i * s8;
+    d_i_pre = d_i * s8;
+    d_c_prev = f * d_c + p_i * d_i_pre + dot_p_i * d_dot_i_pre + p_f * d_f_pre + dot_p_f * d_dot_f_pre + dot_f *
+        d_dot_c;
+    d_dot_c_prev = f * d_dot_c + p_i * d_dot_i_pre + p_f * d_dot_f_pre;
+}
+
+extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ d_m_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_m_to_d_m_dot_r_W_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_p_o_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ dot_p_i_at = static_cast<storage_t*>(at[22]);
+    const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[23]);
+    const storage_t* __restrict__ dot_p_f_at = static_cast<storage_t*>(at[24]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[26]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
+            d_c_prev, d_dot_c_prev;
+        hvp_backward_step2_point(
+            compute_t(d_m_r_at[iB * H + iH]),
+            compute_t(d_dot_m_to_d_m_dot_r_W_r_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_m_to_d_m_dot_r_W_r_at[iB * (2 * H) + iH]),
+            compute_t(o_at[(t * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(dot_o_at[(t * B + iB) * H + iH]),
+            compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dot_tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(p_o_at[iH]),
+            compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_p_o_at[iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
+            compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_at[(t * B + iB) * H + iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dot_g_at[(t * B + iB) * H + iH]),
+            compute_t(p_i_at[iH]),
+            compute_t(dot_p_i_at[iH]),
+            compute_t(p_f_at[iH]),
+            compute_t(dot_p_f_at[iH]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
+            d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
+            d_c_prev, d_dot_c_prev);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
+        d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
+    }
+}
+
+inline_point void hvp_backward_step3_point(
+    const compute_t d_dot_r_prev_dot_U_i_r_r_prev, const compute_t d_dot_r_prev_dot_U_f_r_r_prev,
+    const compute_t d_dot_r_prev_dot_U_g_r_r_prev, const compute_t d_dot_r_prev_dot_U_o_r_r_prev,
+    compute_t& d_dot_r_prev)
+{
+    d_dot_r_prev = d_dot_r_prev_dot_U_i_r_r_prev + d_dot_r_prev_dot_U_f_r_r_prev + d_dot_r_prev_dot_U_g_r_r_prev +
+        d_dot_r_prev_dot_U_o_r_r_prev;
+}
+
+extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], P = sizes[3];
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_dot_r_prev_rows_at = static_cast<storage_t*>(at[4]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iP = 0; iP < P; ++iP)
+    {
+        compute_t d_dot_r_prev;
+        hvp_backward_step3_point(
+            compute_t(parts2_at[iB * (2 * P) + P + iP]),
+            compute_t(parts3_at[iB * (2 * P) + P + iP]),
+            compute_t(parts4_at[iB * (2 * P) + P + iP]),
+            compute_t(parts5_at[iB * (2 * P) + P + iP]),
+            d_dot_r_prev);
+        d_dot_r_prev_rows_at[((t % 2) * B + iB) * P + iP] = storage_t(d_dot_r_prev);
+    }
+}
+
+// through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
+extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_p_i_i_pre_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_i_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + iH])
+                * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
+        d_p_i_i_pre_at[iH] = storage_t(total);
+    }
+}
+
+// through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
+extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_p_i_dot_i_pre_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_i_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + H + iH])
+                * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
+        d_p_i_dot_i_pre_at[iH] = storage_t(total);
+    }
+}
+
+// through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
+extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_p_f_f_pre_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_i_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 2 * H + iH])
+                * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
+        d_p_f_f_pre_at[iH] = storage_t(total);
+    }
+}
+
+// through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
+extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_p_f_dot_f_pre_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_i_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 3 * H + iH])
+                * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
+        d_p_f_dot_f_pre_at[iH] = storage_t(total);
+    }
+}
+
+// through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
+extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_p_o_o_pre_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_i_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 6 * H + iH])
+                * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
+        d_p_o_o_pre_at[iH] = storage_t(total);
+    }
+}
+
+// through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
+extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_p_o_dot_o_pre_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_i_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 7 * H + iH])
+                * compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]);
+        d_p_o_dot_o_pre_at[iH] = storage_t(total);
+    }
+}
+
+inline_point void hvp_backward_finish_point(
+    const compute_t d_W_i_W_i_x, const compute_t d_W_i_dot_W_i_x_x, const compute_t d_W_f_W_f_x,
+    const compute_t d_W_f_dot_W_f_x_x, const compute_t d_W_g_W_g_x, const compute_t d_W_g_dot_W_g_x_x,
+    const compute_t d_W_o_W_o_x, const compute_t d_W_o_dot_W_o_x_x, compute_t& d_W_i, compute_t& d_W_f,
+    compute_t& d_W_g, compute_t& d_W_o)
+{
+    d_W_i = d_W_i_W_i_x + d_W_i_dot_W_i_x_x;
+    d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x;
+    d_W_g = d_W_g_W_g_x + d_W_g_dot_W_g_x_x;
+    d_W_o = d_W_o_W_o_x + d_W_o_dot_W_o_x_x;
+}
+
+extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], H = sizes[4];
+    const storage_t* __restrict__ d_W_i_W_i_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_W_i_dot_W_i_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_W_f_W_f_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_W_f_dot_W_f_x_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_W_g_W_g_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_W_g_dot_W_g_x_x_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_W_o_W_o_x_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_W_o_dot_W_o_x_x_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_W_i_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_W_f_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_W_g_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_W_o_at = static_cast<storage_t*>(at[11]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_W_i, d_W_f, d_W_g, d_W_o;
+        hvp_backward_finish_point(
+            compute_t(d_W_i_W_i_x_at[iH * I + iI]),
+            compute_t(d_W_i_dot_W_i_x_x_at[iH * I + iI]),
+            compute_t(d_W_f_W_f_x_at[iH * I + iI]),
+            compute_t(d_W_f_dot_W_f_x_x_at[iH * I + iI]),
+            compute_t(d_W_g_W_g_x_at[iH * I + iI]),
+            compute_t(d_W_g_dot_W_g_x_x_at[iH * I + iI]),
+            compute_t(d_W_o_W_o_x_at[iH * I + iI]),
+            compute_t(d_W_o_dot_W_o_x_x_at[iH * I + iI]),
+            d_W_i, d_W_f, d_W_g, d_W_o);
+        d_W_i_at[iH * I + iI] = storage_t(d_W_i);
+        d_W_f_at[iH * I + iI] = storage_t(d_W_f);
+        d_W_g_at[iH * I + iI] = storage_t(d_W_g);
+        d_W_o_at[iH * I + iI] = storage_t(d_W_o);
+    }
+}
+
+inline_point void hvp_backward_finish2_point(
+    const compute_t d_U_i_U_i_r, const compute_t d_U_i_dot_U_i_r_r_prev, const compute_t d_U_f_U_f_r,
+    const compute_t d_U_f_dot_U_f_r_r_prev, const compute_t d_U_g_U_g_r,
+    const compute_t d_U_g_dot_U_g_r_r_prev, const compute_t d_U_o_U_o_r,
+    const compute_t d_U_o_dot_U_o_r_r_prev, compute_t& d_U_i, compute_t& d_U_f, compute_t& d_U_g,
+    compute_t& d_U_o)
+{
+    d_U_i = d_U_i_U_i_r + d_U_i_dot_U_i_r_r_prev;
+    d_U_f = d_U_f_U_f_r + d_U_f_dot_U_f_r_r_prev;
+    d_U_g = d_U_g_U_g_r + d_U_g_dot_U_g_r_r_prev;
+    d_U_o = d_U_o_U_o_r + d_U_o_dot_U_o_r_r_prev;
+}
+
+extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
+{
+    const int64 P = sizes[3], H = sizes[4];
+    const storage_t* __restrict__ d_U_i_U_i_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_U_i_dot_U_i_r_r_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_U_f_U_f_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_U_f_dot_U_f_r_r_prev_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_U_g_U_g_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_U_g_dot_U_g_r_r_prev_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_U_o_U_o_r_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_U_o_dot_U_o_r_r_prev_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_U_i_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_U_f_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_U_g_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_U_o_at = static_cast<storage_t*>(at[11]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iP = 0; iP < P; ++iP)
+    {
+        compute_t d_U_i, d_U_f, d_U_g, d_U_o;
+        hvp_backward_finish2_point(
+            compute_t(d_U_i_U_i_r_at[iH * P + iP]),
+            compute_t(d_U_i_dot_U_i_r_r_prev_at[iH * P + iP]),
+            compute_t(d_U_f_U_f_r_at[iH * P + iP]),
+            compute_t(d_U_f_dot_U_f_r_r_prev_at[iH * P + iP]),
+            compute_t(d_U_g_U_g_r_at[iH * P + iP]),
+            compute_t(d_U_g_dot_U_g_r_r_prev_at[iH * P + iP]),
+            compute_t(d_U_o_U_o_r_at[iH * P + iP]),
+            compute_t(d_U_o_dot_U_o_r_r_prev_at[iH * P + iP]),
+            d_U_i, d_U_f, d_U_g, d_U_o);
+        d_U_i_at[iH * P + iP] = storage_t(d_U_i);
+        d_U_f_at[iH * P + iP] = storage_t(d_U_f);
+        d_U_g_at[iH * P + iP] = storage_t(d_U_g);
+        d_U_o_at[iH * P + iP] = storage_t(d_U_o);
+    }
+}
+
+inline_point void hvp_backward_finish3_point(
+    const compute_t d_p_i_i_pre, const compute_t d_p_i_dot_i_pre, const compute_t d_p_f_f_pre,
+    const compute_t d_p_f_dot_f_pre, const compute_t d_p_o_o_pre, const compute_t d_p_o_dot_o_pre,
+    compute_t& d_p_i, compute_t& d_p_f, compute_t& d_p_o)
+{
+    d_p_i = d_p_i_i_pre + d_p_i_dot_i_pre;
+    d_p_f = d_p_f_f_pre + d_p_f_dot_f_pre;
+    d_p_o = d_p_o_o_pre + d_p_o_dot_o_pre;
+}
+
+extern "C" void hvp_backward_finish3(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[4];
+    const storage_t* __restrict__ d_p_i_i_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_p_i_dot_i_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_p_f_f_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_p_f_dot_f_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_p_o_o_pre_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_p_o_dot_o_pre_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_p_i_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_p_f_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_p_o_at = static_cast<storage_t*>(at[8]);
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_p_i, d_p_f, d_p_o;
+        hvp_backward_finish3_point(
+            compute_t(d_p_i_i_pre_at[iH]),
+            compute_t(d_p_i_dot_i_pre_at[iH]),
+            compute_t(d_p_f_f_pre_at[iH]),
+            compute_t(d_p_f_dot_f_pre_at[iH]),
+            compute_t(d_p_o_o_pre_at[iH]),
+            compute_t(d_p_o_dot_o_pre_at[iH]),
+            d_p_i, d_p_f, d_p_o);
+        d_p_i_at[iH] = storage_t(d_p_i);
+        d_p_f_at[iH] = storage_t(d_p_f);
+        d_p_o_at[iH] = storage_t(d_p_o);
+    }
+}
+
+inline_point void hvp_backward_finish4_point(
+    const compute_t d_W_r_r, const compute_t d_W_r_dot_r_m, compute_t& d_W_r)
+{
+    d_W_r = d_W_r_r + d_W_r_dot_r_m;
+}
+
+extern "C" void hvp_backward_finish4(int64, const int64* sizes, void* const* at)
+{
+    const int64 P = sizes[3], H = sizes[4];
+    const storage_t* __restrict__ d_W_r_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_W_r_dot_r_m_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_W_r_at = static_cast<storage_t*>(at[2]);
+    for (int64 iP = 0; iP < P; ++iP)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_W_r;
+        hvp_backward_finish4_point(
+            compute_t(d_W_r_r_at[iP * H + iH]),
+            compute_t(d_W_r_dot_r_m_at[iP * H + iH]),
+            d_W_r);
+        d_W_r_at[iP * H + iH] = storage_t(d_W_r);
+    }
+}
+
+#endif  // SYMRNN_HVP
 
 }  // namespace symrnn

@@ -49,6 +49,7 @@ import numpy as np
 SOURCE = None  # the text of mamba.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "N", "R")
 INPUTS = {
     "x": ("I",),
@@ -110,10 +111,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, N, R = sizes = [size[axis] for axis in ("T", "B", "I", "N", "R")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_d = np.ascontiguousarray(params["W_d"])
     W_r = np.ascontiguousarray(params["W_r"])
     b_d = np.ascontiguousarray(params["b_d"])
@@ -132,9 +135,8 @@ def forward(params, x, state=None):
     Delta_x = np.empty((T, B, I), dtype)
     Delta_x_B = scratch("Delta_x_B", (T, B, I, N), dtype)
     h_C = scratch("h_C", (T, B, I), dtype)
-    y = scratch("y", (T, B, I), dtype)
+    y = np.empty((T, B, I), dtype)
     h_rows[0] = state["h"]
-    kernel = bound(sizes, dtype)
     forward_once = kernel(
         "forward_once", A_log, exp_A_log, A,
     )
@@ -170,7 +172,7 @@ def forward(params, x, state=None):
 
     tape = Tape(size, dtype, h_rows, W_r_x_to_C, h_exp, Delta_x, x, Delta, A, exp_A_log)
     last = {"h": h_rows[T].copy()}
-    return y.copy(), last, tape
+    return y, last, tape
 
 
 def backward(params, tape, dy, dstate=None):
@@ -183,8 +185,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
-    T, B, I, N, R = sizes = [size[axis] for axis in ("T", "B", "I", "N", "R")]
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
     h_rows = tape.h_rows
     W_r_x_to_C = tape.W_r_x_to_C
     h_exp = tape.h_exp
@@ -193,6 +194,9 @@ def backward(params, tape, dy, dstate=None):
     Delta = tape.Delta
     A = tape.A
     exp_A_log = tape.exp_A_log
+    T, B, I, N, R = sizes = [size[axis] for axis in ("T", "B", "I", "N", "R")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
     W_d = np.ascontiguousarray(params["W_d"])
     W_r = np.ascontiguousarray(params["W_r"])
     W_B = np.ascontiguousarray(params["W_B"])
@@ -220,7 +224,6 @@ def backward(params, tape, dy, dstate=None):
     d_D = np.empty((I,), dtype)
     d_A_log = np.empty((I, N), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
-    kernel = bound(sizes, dtype)
     backward_before_sum = kernel(
         "backward_before_sum", dy, h_rows, d_C,
     )
@@ -306,6 +309,613 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, N, R = sizes = [size[axis] for axis in ("T", "B", "I", "N", "R")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_d = np.ascontiguousarray(params["W_d"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    b_d = np.ascontiguousarray(params["b_d"])
+    W_B = np.ascontiguousarray(params["W_B"])
+    W_C = np.ascontiguousarray(params["W_C"])
+    A_log = np.ascontiguousarray(params["A_log"])
+    D = np.ascontiguousarray(params["D"])
+    W_r_to_W_C = np.ascontiguousarray(np.concatenate((W_r.T, W_B.T, W_C.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, I, N), dtype)
+    A = scratch("A", (I, N), dtype)
+    W_r_x_to_C = scratch("W_r_x_to_C", (T, B, R + 2 * N), dtype)
+    W_d_W_r_x = scratch("W_d_W_r_x", (T, B, I), dtype)
+    Delta = scratch("Delta", (T, B, I), dtype)
+    h_exp = scratch("h_exp", (T, B, I, N), dtype)
+    Delta_x = scratch("Delta_x", (T, B, I), dtype)
+    Delta_x_B = scratch("Delta_x_B", (T, B, I, N), dtype)
+    h_C = scratch("h_C", (T, B, I), dtype)
+    y = np.empty((T, B, I), dtype)
+    h_rows[0] = state["h"]
+    infer_once = kernel(
+        "infer_once", A_log, A,
+    )
+    infer_before = kernel(
+        "infer_before", W_d_W_r_x, b_d, x, Delta, Delta_x,
+    )
+    infer_before2 = kernel(
+        "infer_before2", Delta, A, Delta_x, W_r_x_to_C, h_exp, Delta_x_B,
+    )
+    infer_sequence = kernel(
+        "infer_sequence", h_exp, h_rows, Delta_x_B,
+    )
+    infer_after_sum = kernel(
+        "infer_after_sum", h_rows, W_r_x_to_C, h_C,
+    )
+    infer_after = kernel(
+        "infer_after", h_C, D, x, y,
+    )
+
+    infer_once()
+    # W_r_x, B, C side by side
+    product(x.reshape(-1, I), W_r_to_W_C, W_r_x_to_C.reshape(-1, R + 2 * N))
+    # Delta = softplus(W_d @ (W_r @ x) + b_d)
+    product(W_r_x_to_C.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
+    infer_before()
+    infer_before2()
+
+    infer_sequence()
+
+    # y = h @ C + D * x
+    infer_after_sum()
+    infer_after()
+
+    last = {"h": h_rows[T].copy()}
+    return y, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, N, R = sizes = [size[axis] for axis in ("T", "B", "I", "N", "R")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_d = np.ascontiguousarray(params["W_d"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    b_d = np.ascontiguousarray(params["b_d"])
+    W_B = np.ascontiguousarray(params["W_B"])
+    W_C = np.ascontiguousarray(params["W_C"])
+    A_log = np.ascontiguousarray(params["A_log"])
+    D = np.ascontiguousarray(params["D"])
+    h_rows = scratch("h_rows", (T + 1, B, I, N), dtype)
+    A = scratch("A", (I, N), dtype)
+    W_r_x = scratch("W_r_x", (T, B, R), dtype)
+    W_d_W_r_x = scratch("W_d_W_r_x", (T, B, I), dtype)
+    Delta = scratch("Delta", (T, B, I), dtype)
+    B_ = scratch("B_", (T, B, N), dtype)
+    C = scratch("C", (T, B, N), dtype)
+    h_exp = scratch("h_exp", (T, B, I, N), dtype)
+    Delta_x = scratch("Delta_x", (T, B, I), dtype)
+    Delta_x_B = scratch("Delta_x_B", (T, B, I, N), dtype)
+    h_C = scratch("h_C", (T, B, I), dtype)
+    y = np.empty((T, B, I), dtype)
+    h_rows[0] = state["h"]
+    step_once = kernel(
+        "step_once", A_log, A,
+    )
+    step_before = kernel(
+        "step_before", W_d_W_r_x, b_d, x, Delta, Delta_x,
+    )
+    step_before2 = kernel(
+        "step_before2", Delta, A, Delta_x, B_, h_exp, Delta_x_B,
+    )
+    step_sequence = kernel(
+        "step_sequence", h_exp, h_rows, Delta_x_B,
+    )
+    step_after_sum = kernel(
+        "step_after_sum", h_rows, C, h_C,
+    )
+    step_after = kernel(
+        "step_after", h_C, D, x, y,
+    )
+
+    step_once()
+    # Delta = softplus(W_d @ (W_r @ x) + b_d)
+    product(x.reshape(-1, I), W_r.T, W_r_x.reshape(-1, R))
+    # Delta = softplus(W_d @ (W_r @ x) + b_d)
+    product(W_r_x.reshape(-1, R), W_d.T, W_d_W_r_x.reshape(-1, I))
+    # B = W_B @ x
+    product(x.reshape(-1, I), W_B.T, B_.reshape(-1, N))
+    # C = W_C @ x
+    product(x.reshape(-1, I), W_C.T, C.reshape(-1, N))
+    step_before()
+    step_before2()
+
+    step_sequence()
+
+    # y = h @ C + D * x
+    step_after_sum()
+    step_after()
+
+    state = {"h": h_rows[T].copy()}
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, N, R = sizes = [size[axis] for axis in ("T", "B", "I", "N", "R")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_d = np.ascontiguousarray(params["W_d"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    b_d = np.ascontiguousarray(params["b_d"])
+    W_B = np.ascontiguousarray(params["W_B"])
+    W_C = np.ascontiguousarray(params["W_C"])
+    A_log = np.ascontiguousarray(params["A_log"])
+    D = np.ascontiguousarray(params["D"])
+    dot_W_d = np.ascontiguousarray(dot_params["W_d"])
+    dot_W_r = np.ascontiguousarray(dot_params["W_r"])
+    dot_b_d = np.ascontiguousarray(dot_params["b_d"])
+    dot_W_B = np.ascontiguousarray(dot_params["W_B"])
+    dot_W_C = np.ascontiguousarray(dot_params["W_C"])
+    dot_A_log = np.ascontiguousarray(dot_params["A_log"])
+    dot_D = np.ascontiguousarray(dot_params["D"])
+    dot_W_r_to_dot_W_C = np.ascontiguousarray(np.concatenate((
+        dot_W_r.T,
+        W_B.T,
+        dot_W_B.T,
+        W_C.T,
+        dot_W_C.T,
+    ), axis=1))
+    W_r_to_W_C = np.ascontiguousarray(np.concatenate((W_r.T, W_B.T, W_C.T), axis=1))
+    dot_W_d_to_W_d = np.ascontiguousarray(np.concatenate((dot_W_d.T, W_d.T)))
+    h_rows = scratch("h_rows", (T + 1, B, I, N), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, I, N), dtype)
+    A = scratch("A", (I, N), dtype)
+    dot_A = scratch("dot_A", (I, N), dtype)
+    W_r_x_to_dot_W_r_x = scratch("W_r_x_to_dot_W_r_x", (T, B, 2 * R), dtype)
+    W_r_x_to_dot_C_W_C = scratch("W_r_x_to_dot_C_W_C", (T, B, R + 4 * N), dtype)
+    dot_W_r_x_x_to_dot_C_x = scratch("dot_W_r_x_x_to_dot_C_x", (T, B, R + 2 * N), dtype)
+    W_d_W_r_x_to_dot_W_d_W_r_x_W_d = scratch("W_d_W_r_x_to_dot_W_d_W_r_x_W_d", (T, B, 2 * I), dtype)
+    dot_W_d_W_r_x = scratch("dot_W_d_W_r_x", (T, B, I), dtype)
+    Delta = scratch("Delta", (T, B, I), dtype)
+    dot_Delta = scratch("dot_Delta", (T, B, I), dtype)
+    dot_B = scratch("dot_B", (T, B, N), dtype)
+    dot_C = scratch("dot_C", (T, B, N), dtype)
+    h_exp = scratch("h_exp", (T, B, I, N), dtype)
+    dot_h_exp = scratch("dot_h_exp", (T, B, I, N), dtype)
+    Delta_x = scratch("Delta_x", (T, B, I), dtype)
+    dot_Delta_x = scratch("dot_Delta_x", (T, B, I), dtype)
+    Delta_x_B = scratch("Delta_x_B", (T, B, I, N), dtype)
+    dot_Delta_x_B = scratch("dot_Delta_x_B", (T, B, I, N), dtype)
+    h_C = scratch("h_C", (T, B, I), dtype)
+    dot_h_C_h = scratch("dot_h_C_h", (T, B, I), dtype)
+    dot_h_C_C = scratch("dot_h_C_C", (T, B, I), dtype)
+    y = np.empty((T, B, I), dtype)
+    dot_y = np.empty((T, B, I), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    jvp_once = kernel(
+        "jvp_once", A_log, dot_A_log, A, dot_A,
+    )
+    jvp_before = kernel(
+        "jvp_before", W_r_x_to_dot_C_W_C, dot_W_r_x_x_to_dot_C_x, W_r_x_to_dot_W_r_x,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", W_d_W_r_x_to_dot_W_d_W_r_x_W_d, b_d, dot_W_d_W_r_x, dot_b_d, x, dot_x, Delta,
+        dot_Delta, Delta_x, dot_Delta_x,
+    )
+    jvp_before3 = kernel(
+        "jvp_before3", W_r_x_to_dot_C_W_C, dot_W_r_x_x_to_dot_C_x, dot_B, dot_C,
+    )
+    jvp_before4 = kernel(
+        "jvp_before4", Delta, A, dot_Delta, dot_A, Delta_x, W_r_x_to_dot_C_W_C, dot_Delta_x, dot_B, h_exp,
+        dot_h_exp, Delta_x_B, dot_Delta_x_B,
+    )
+    jvp_sequence = kernel(
+        "jvp_sequence", h_exp, h_rows, Delta_x_B, dot_h_exp, dot_h_rows, dot_Delta_x_B,
+    )
+    jvp_after_sum = kernel(
+        "jvp_after_sum", h_rows, W_r_x_to_dot_C_W_C, h_C,
+    )
+    jvp_after_sum2 = kernel(
+        "jvp_after_sum2", dot_h_rows, W_r_x_to_dot_C_W_C, dot_h_C_h,
+    )
+    jvp_after_sum3 = kernel(
+        "jvp_after_sum3", h_rows, dot_C, dot_h_C_C,
+    )
+    jvp_after = kernel(
+        "jvp_after", dot_h_C_h, dot_h_C_C, h_C, D, x, dot_D, dot_x, y, dot_y,
+    )
+
+    jvp_once()
+    # Delta = softplus(W_d @ (W_r @ x) + b_d)
+    product(x.reshape(-1, I), W_r.T, W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, :R])
+    # dot_W_r_x_W_r, B, dot_B_W_B, C, dot_C_W_C side by side
+    product(x.reshape(-1, I), dot_W_r_to_dot_W_C, W_r_x_to_dot_C_W_C.reshape(-1, R + 4 * N))
+    # dot_W_r_x_x, dot_B_x, dot_C_x side by side
+    product(dot_x.reshape(-1, I), W_r_to_W_C, dot_W_r_x_x_to_dot_C_x.reshape(-1, R + 2 * N))
+    # Delta = softplus(W_d @ (W_r @ x) + b_d)
+    product(
+        W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, :R],
+        W_d.T,
+        W_d_W_r_x_to_dot_W_d_W_r_x_W_d.reshape(-1, 2 * I)[:, :I],
+    )
+    jvp_before()
+    # W_r_x, dot_W_r_x side by side
+    product(W_r_x_to_dot_W_r_x.reshape(-1, 2 * R), dot_W_d_to_W_d, dot_W_d_W_r_x.reshape(-1, I))
+    jvp_before2()
+    jvp_before3()
+    jvp_before4()
+
+    jvp_sequence()
+
+    # y = h @ C + D * x
+    jvp_after_sum()
+    # y = h @ C + D * x
+    jvp_after_sum2()
+    # y = h @ C + D * x
+    jvp_after_sum3()
+    jvp_after()
+
+    last = {"h": h_rows[T].copy()}
+    dot_last = {"h": dot_h_rows[T].copy()}
+    return y, last, dot_y, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    T, B, I, N, R = sizes = [size[axis] for axis in ("T", "B", "I", "N", "R")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_d = np.ascontiguousarray(params["W_d"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    b_d = np.ascontiguousarray(params["b_d"])
+    W_B = np.ascontiguousarray(params["W_B"])
+    W_C = np.ascontiguousarray(params["W_C"])
+    A_log = np.ascontiguousarray(params["A_log"])
+    dot_W_d = np.ascontiguousarray(dot_params["W_d"])
+    dot_W_r = np.ascontiguousarray(dot_params["W_r"])
+    dot_b_d = np.ascontiguousarray(dot_params["b_d"])
+    dot_W_B = np.ascontiguousarray(dot_params["W_B"])
+    dot_W_C = np.ascontiguousarray(dot_params["W_C"])
+    dot_A_log = np.ascontiguousarray(dot_params["A_log"])
+    dot_W_r_to_dot_W_C = np.ascontiguousarray(np.concatenate((
+        dot_W_r.T,
+        W_B.T,
+        dot_W_B.T,
+        W_C.T,
+        dot_W_C.T,
+    ), axis=1))
+    W_r_to_W_C = np.ascontiguousarray(np.concatenate((W_r.T, W_B.T, W_C.T), axis=1))
+    dot_W_d_to_W_d = np.ascontiguousarray(np.concatenate((dot_W_d.T, W_d.T)))
+    h_rows = scratch("h_rows", (T + 1, B, I, N), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, I, N), dtype)
+    exp_A_log = scratch("exp_A_log", (I, N), dtype)
+    A = scratch("A", (I, N), dtype)
+    dot_A = scratch("dot_A", (I, N), dtype)
+    W_r_x_to_dot_W_r_x = scratch("W_r_x_to_dot_W_r_x", (T, B, 2 * R), dtype)
+    W_r_x_to_dot_C_W_C = scratch("W_r_x_to_dot_C_W_C", (T, B, R + 4 * N), dtype)
+    dot_W_r_x_x_to_dot_C_x = scratch("dot_W_r_x_x_to_dot_C_x", (T, B, R + 2 * N), dtype)
+    W_d_W_r_x_to_dot_W_d_W_r_x_W_d = scratch("W_d_W_r_x_to_dot_W_d_W_r_x_W_d", (T, B, 2 * I), dtype)
+    dot_W_d_W_r_x = scratch("dot_W_d_W_r_x", (T, B, I), dtype)
+    dot_Delta_pre = scratch("dot_Delta_pre", (T, B, I), dtype)
+    Delta = scratch("Delta", (T, B, I), dtype)
+    dot_Delta = scratch("dot_Delta", (T, B, I), dtype)
+    dot_B = scratch("dot_B", (T, B, N), dtype)
+    dot_C = scratch("dot_C", (T, B, N), dtype)
+    dot_h_pre = scratch("dot_h_pre", (T, B, I, N), dtype)
+    h_exp = scratch("h_exp", (T, B, I, N), dtype)
+    dot_h_exp = scratch("dot_h_exp", (T, B, I, N), dtype)
+    Delta_x = scratch("Delta_x", (T, B, I), dtype)
+    dot_Delta_x = scratch("dot_Delta_x", (T, B, I), dtype)
+    Delta_x_B = scratch("Delta_x_B", (T, B, I, N), dtype)
+    dot_Delta_x_B = scratch("dot_Delta_x_B", (T, B, I, N), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    hvp_forward_once = kernel(
+        "hvp_forward_once", A_log, dot_A_log, exp_A_log, A, dot_A,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", W_r_x_to_dot_C_W_C, dot_W_r_x_x_to_dot_C_x, W_r_x_to_dot_W_r_x,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", W_d_W_r_x_to_dot_W_d_W_r_x_W_d, b_d, dot_W_d_W_r_x, dot_b_d, x, dot_x,
+        dot_Delta_pre, Delta, dot_Delta, Delta_x, dot_Delta_x,
+    )
+    hvp_forward_before3 = kernel(
+        "hvp_forward_before3", W_r_x_to_dot_C_W_C, dot_W_r_x_x_to_dot_C_x, dot_B, dot_C,
+    )
+    hvp_forward_before4 = kernel(
+        "hvp_forward_before4", Delta, A, dot_Delta, dot_A, Delta_x, W_r_x_to_dot_C_W_C, dot_Delta_x, dot_B,
+        dot_h_pre, h_exp, dot_h_exp, Delta_x_B, dot_Delta_x_B,
+    )
+    hvp_forward_sequence = kernel(
+        "hvp_forward_sequence", h_exp, h_rows, Delta_x_B, dot_h_exp, dot_h_rows, dot_Delta_x_B,
+    )
+
+    hvp_forward_once()
+    # Delta = softplus(W_d @ (W_r @ x) + b_d)
+    product(x.reshape(-1, I), W_r.T, W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, :R])
+    # dot_W_r_x_W_r, B, dot_B_W_B, C, dot_C_W_C side by side
+    product(x.reshape(-1, I), dot_W_r_to_dot_W_C, W_r_x_to_dot_C_W_C.reshape(-1, R + 4 * N))
+    # dot_W_r_x_x, dot_B_x, dot_C_x side by side
+    product(dot_x.reshape(-1, I), W_r_to_W_C, dot_W_r_x_x_to_dot_C_x.reshape(-1, R + 2 * N))
+    # Delta = softplus(W_d @ (W_r @ x) + b_d)
+    product(
+        W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, :R],
+        W_d.T,
+        W_d_W_r_x_to_dot_W_d_W_r_x_W_d.reshape(-1, 2 * I)[:, :I],
+    )
+    hvp_forward_before()
+    # W_r_x, dot_W_r_x side by side
+    product(W_r_x_to_dot_W_r_x.reshape(-1, 2 * R), dot_W_d_to_W_d, dot_W_d_W_r_x.reshape(-1, I))
+    hvp_forward_before2()
+    hvp_forward_before3()
+    hvp_forward_before4()
+
+    hvp_forward_sequence()
+    dy = np.ascontiguousarray(cotangents["y"])
+    dot_D = np.ascontiguousarray(dot_params["D"])
+    W_d_to_dot_W_d = np.concatenate((W_d, dot_W_d))
+    W_r_to_W_B = np.concatenate((W_r, dot_W_r, W_B))
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, I, N), dtype)
+    d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, I, N), dtype)
+    d_dot_C = scratch("d_dot_C", (T, B, N), dtype)
+    d_C = scratch("d_C", (T, B, N), dtype)
+    d_x_C = scratch("d_x_C", (T, B, I), dtype)
+    d_x_dot_C_W_C = scratch("d_x_dot_C_W_C", (T, B, I), dtype)
+    d_dot_h = scratch("d_dot_h", (T, B, I, N), dtype)
+    d_h = scratch("d_h", (T, B, I, N), dtype)
+    d_dot_Delta_x = scratch("d_dot_Delta_x", (T, B, I), dtype)
+    d_Delta_x_Delta_x_B = scratch("d_Delta_x_Delta_x_B", (T, B, I), dtype)
+    d_Delta_x_dot_Delta_x_B = scratch("d_Delta_x_dot_Delta_x_B", (T, B, I), dtype)
+    d_Delta_x = scratch("d_Delta_x", (T, B, I), dtype)
+    d_dot_h_pre = scratch("d_dot_h_pre", (T, B, I, N), dtype)
+    d_h_pre = scratch("d_h_pre", (T, B, I, N), dtype)
+    d_dot_A = scratch("d_dot_A", (I, N), dtype)
+    d_A_h_pre = scratch("d_A_h_pre", (I, N), dtype)
+    d_A_dot_h_pre = scratch("d_A_dot_h_pre", (I, N), dtype)
+    d_dot_B = scratch("d_dot_B", (T, B, N), dtype)
+    d_B_Delta_x_B = scratch("d_B_Delta_x_B", (T, B, N), dtype)
+    d_B_dot_Delta_x_B = scratch("d_B_dot_Delta_x_B", (T, B, N), dtype)
+    d_W_r_x_to_d_dot_B = scratch("d_W_r_x_to_d_dot_B", (T, B, 2 * R + N), dtype)
+    d_dot_Delta_dot_h_pre = scratch("d_dot_Delta_dot_h_pre", (T, B, I), dtype)
+    d_Delta_h_pre = scratch("d_Delta_h_pre", (T, B, I), dtype)
+    d_Delta_dot_h_pre = scratch("d_Delta_dot_h_pre", (T, B, I), dtype)
+    d_Delta_pre_to_d_dot_Delta_pre = scratch("d_Delta_pre_to_d_dot_Delta_pre", (T, B, 2 * I), dtype)
+    d_x_W_r_x = scratch("d_x_W_r_x", (T, B, I), dtype)
+    d_x_dot_B_W_B = scratch("d_x_dot_B_W_B", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_d_W_d_W_r_x = scratch("d_W_d_W_d_W_r_x", (I, R), dtype)
+    d_W_d_dot_W_d_W_r_x_W_r_x = scratch("d_W_d_dot_W_d_W_r_x_W_r_x", (I, R), dtype)
+    d_W_r_W_r_x = scratch("d_W_r_W_r_x", (R, I), dtype)
+    d_W_r_dot_W_r_x_x = scratch("d_W_r_dot_W_r_x_x", (R, I), dtype)
+    d_b_d = np.empty((I,), dtype)
+    d_W_B_B = scratch("d_W_B_B", (N, I), dtype)
+    d_W_B_dot_B_x = scratch("d_W_B_dot_B_x", (N, I), dtype)
+    d_W_C_C = scratch("d_W_C_C", (N, I), dtype)
+    d_W_C_dot_C_x = scratch("d_W_C_dot_C_x", (N, I), dtype)
+    d_D = np.empty((I,), dtype)
+    d_W_d = np.empty((I, R), dtype)
+    d_W_r = np.empty((R, I), dtype)
+    d_W_B = np.empty((N, I), dtype)
+    d_W_C = np.empty((N, I), dtype)
+    d_A_log = np.empty((I, N), dtype)
+    d_h_prev_rows[T % 2] = 0
+    d_dot_h_prev_rows[T % 2] = dstate["h"]
+    hvp_backward_before_sum = kernel(
+        "hvp_backward_before_sum", dy, h_rows, d_dot_C,
+    )
+    hvp_backward_before_sum2 = kernel(
+        "hvp_backward_before_sum2", dy, dot_h_rows, d_C,
+    )
+    hvp_backward_sequence = kernel(
+        "hvp_backward_sequence", d_dot_h_prev_rows, dy, W_r_x_to_dot_C_W_C, d_h_prev_rows, dot_C, h_exp,
+        dot_h_exp, d_dot_h, d_h,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", d_dot_h, W_r_x_to_dot_C_W_C, d_dot_Delta_x,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", d_h, W_r_x_to_dot_C_W_C, d_Delta_x_Delta_x_B,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", d_dot_h, dot_B, d_Delta_x_dot_Delta_x_B,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", d_dot_h, Delta_x, d_dot_B,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", d_h, Delta_x, d_B_Delta_x_B,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", d_dot_h, dot_Delta_x, d_B_dot_Delta_x_B,
+    )
+    hvp_backward_after_sum7 = kernel(
+        "hvp_backward_after_sum7", dy, dot_x, d_D,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_Delta_x_Delta_x_B, d_Delta_x_dot_Delta_x_B, d_Delta_x,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", d_dot_h, h_rows, dot_h_pre, d_h, dot_h_rows, h_exp, d_dot_h_pre, d_h_pre,
+    )
+    hvp_backward_after_sum8 = kernel(
+        "hvp_backward_after_sum8", d_dot_h_pre, Delta, d_dot_A,
+    )
+    hvp_backward_after_sum9 = kernel(
+        "hvp_backward_after_sum9", d_h_pre, Delta, d_A_h_pre,
+    )
+    hvp_backward_after_sum10 = kernel(
+        "hvp_backward_after_sum10", d_dot_h_pre, dot_Delta, d_A_dot_h_pre,
+    )
+    hvp_backward_after_sum11 = kernel(
+        "hvp_backward_after_sum11", d_dot_h_pre, A, d_dot_Delta_dot_h_pre,
+    )
+    hvp_backward_after_sum12 = kernel(
+        "hvp_backward_after_sum12", d_h_pre, A, d_Delta_h_pre,
+    )
+    hvp_backward_after_sum13 = kernel(
+        "hvp_backward_after_sum13", d_dot_h_pre, dot_A, d_Delta_dot_h_pre,
+    )
+    hvp_backward_after3 = kernel(
+        "hvp_backward_after3", d_B_Delta_x_B, d_B_dot_Delta_x_B, d_W_r_x_to_d_dot_B,
+    )
+    hvp_backward_after4 = kernel(
+        "hvp_backward_after4", d_dot_Delta_dot_h_pre, d_dot_Delta_x, x, dot_Delta_pre, Delta, d_Delta_h_pre,
+        d_Delta_dot_h_pre, d_Delta_x, dot_x, d_Delta_pre_to_d_dot_Delta_pre,
+    )
+    hvp_backward_after5 = kernel(
+        "hvp_backward_after5", d_x_W_r_x, d_x_dot_B_W_B, d_x_C, d_x_dot_C_W_C, d_Delta_x, Delta,
+        d_dot_Delta_x, dot_Delta, dy, dot_D, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_A_h_pre, d_A_dot_h_pre, d_dot_A, dot_A_log, exp_A_log, d_A_log,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_W_d_W_d_W_r_x, d_W_d_dot_W_d_W_r_x_W_r_x, d_W_d,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", d_W_r_W_r_x, d_W_r_dot_W_r_x_x, d_W_r,
+    )
+    hvp_backward_finish4 = kernel(
+        "hvp_backward_finish4", d_W_B_B, d_W_B_dot_B_x, d_W_C_C, d_W_C_dot_C_x, d_W_B, d_W_C,
+    )
+
+    # through y = h @ C + D * x
+    hvp_backward_before_sum()
+    # through y = h @ C + D * x
+    hvp_backward_before_sum2()
+    # through C = W_C @ x
+    product(d_C.reshape(-1, N), W_C, d_x_C.reshape(-1, I))
+    # through C = W_C @ x
+    product(d_dot_C.reshape(-1, N), dot_W_C, d_x_dot_C_W_C.reshape(-1, I))
+
+    hvp_backward_sequence()
+
+    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    hvp_backward_after_sum()
+    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    hvp_backward_after_sum2()
+    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    hvp_backward_after_sum3()
+    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    hvp_backward_after_sum4()
+    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    hvp_backward_after_sum5()
+    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    hvp_backward_after_sum6()
+    # through B = W_B @ x
+    product(d_dot_B.reshape(-1, N), dot_W_B, d_x_dot_B_W_B.reshape(-1, I))
+    # through B = W_B @ x
+    product(d_dot_B.reshape(-1, N).T, dot_x.reshape(-1, I), d_W_B_dot_B_x)
+    # through C = W_C @ x
+    product(d_C.reshape(-1, N).T, x.reshape(-1, I), d_W_C_C)
+    # through C = W_C @ x
+    product(d_dot_C.reshape(-1, N).T, dot_x.reshape(-1, I), d_W_C_dot_C_x)
+    # through y = h @ C + D * x
+    hvp_backward_after_sum7()
+    hvp_backward_after()
+    hvp_backward_after2()
+    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    hvp_backward_after_sum8()
+    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    hvp_backward_after_sum9()
+    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    hvp_backward_after_sum10()
+    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    hvp_backward_after_sum11()
+    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    hvp_backward_after_sum12()
+    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    hvp_backward_after_sum13()
+    hvp_backward_after3()
+    # through B = W_B @ x
+    product(d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N)[:, 2 * R:2 * R + N].T, x.reshape(-1, I), d_W_B_B)
+    hvp_backward_after4()
+    # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+    product(
+        d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I)[:, I:2 * I],
+        W_d,
+        d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N)[:, R:2 * R],
+    )
+    # d_Delta_pre, d_dot_Delta_pre side by side
+    product(
+        d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I),
+        W_d_to_dot_W_d,
+        d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N)[:, :R],
+    )
+    # d_W_r_x, d_dot_W_r_x, d_B side by side
+    product(d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N), W_r_to_W_B, d_x_W_r_x.reshape(-1, I))
+    # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+    product(
+        d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I)[:, :I].T,
+        W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, :R],
+        d_W_d_W_d_W_r_x,
+    )
+    # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+    product(
+        d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I)[:, I:2 * I].T,
+        W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, R:2 * R],
+        d_W_d_dot_W_d_W_r_x_W_r_x,
+    )
+    # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+    product(d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N)[:, :R].T, x.reshape(-1, I), d_W_r_W_r_x)
+    # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+    product(
+        d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N)[:, R:2 * R].T,
+        dot_x.reshape(-1, I),
+        d_W_r_dot_W_r_x_x,
+    )
+    # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+    np.sum(d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I)[:, :I], axis=0, out=d_b_d)
+    hvp_backward_after5()
+    hvp_backward_finish()
+    hvp_backward_finish2()
+    hvp_backward_finish3()
+    hvp_backward_finish4()
+
+    dot_dparams = {
+        "W_d": d_W_d,
+        "W_r": d_W_r,
+        "b_d": d_b_d,
+        "W_B": d_W_B,
+        "W_C": d_W_C,
+        "A_log": d_A_log,
+        "D": d_D,
+    }
+    dot_dstart = {"h": d_h_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -320,21 +930,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -454,6 +1065,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

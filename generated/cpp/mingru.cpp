@@ -105,6 +105,15 @@ static inline compute_t tanh(compute_t a)
 
 #define inline_point static inline __attribute__((always_inline))
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 inline_point void forward_before_point(
     const compute_t W_z_x, const compute_t b_z, const compute_t W_h_x, const compute_t b_h, compute_t& z,
     compute_t& n_)
@@ -237,5 +246,477 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
         d_z_pre_to_d_n_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+inline_point void infer_before_point(
+    const compute_t W_z_x, const compute_t b_z, const compute_t W_h_x, const compute_t b_h, compute_t& z,
+    compute_t& n_)
+{
+    // z = sigmoid(W_z @ x + b_z)
+    const compute_t z_pre = W_z_x + b_z;
+    z = sigmoid(z_pre);
+    // n = W_h @ x + b_h
+    n_ = W_h_x + b_h;
+}
+
+extern "C" void infer_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_z_x_to_W_h_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t z, n_;
+        infer_before_point(
+            compute_t(W_z_x_to_W_h_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(W_z_x_to_W_h_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(b_h_at[iH]),
+            z, n_);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
+    }
+}
+
+inline_point void infer_sequence_point(
+    const compute_t z, const compute_t h_prev, const compute_t n_, compute_t& h)
+{
+    // h = (1 - z) * h[t-1] + z * n
+    h = (1 - z) * h_prev + z * n_;
+}
+
+extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[2]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+        infer_sequence_point(
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            h_prev,
+            compute_t(n_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+inline_point void step_before_point(
+    const compute_t W_z_x, const compute_t b_z, const compute_t W_h_x, const compute_t b_h, compute_t& z,
+    compute_t& n_)
+{
+    // z = sigmoid(W_z @ x + b_z)
+    const compute_t z_pre = W_z_x + b_z;
+    z = sigmoid(z_pre);
+    // n = W_h @ x + b_h
+    n_ = W_h_x + b_h;
+}
+
+extern "C" void step_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_z_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_h_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t z, n_;
+        step_before_point(
+            compute_t(W_z_x_at[(iT * B + iB) * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(W_h_x_at[(iT * B + iB) * H + iH]),
+            compute_t(b_h_at[iH]),
+            z, n_);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
+    }
+}
+
+inline_point void step_sequence_point(
+    const compute_t z, const compute_t h_prev, const compute_t n_, compute_t& h)
+{
+    // h = (1 - z) * h[t-1] + z * n
+    h = (1 - z) * h_prev + z * n_;
+}
+
+extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[2]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+        step_sequence_point(
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            h_prev,
+            compute_t(n_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+inline_point void jvp_before_point(
+    const compute_t dot_W_z_x_W_z, const compute_t dot_W_z_x_x, const compute_t W_z_x, const compute_t b_z,
+    const compute_t dot_b_z, const compute_t dot_W_h_x_W_h, const compute_t dot_W_h_x_x,
+    const compute_t W_h_x, const compute_t b_h, const compute_t dot_b_h, compute_t& z, compute_t& dot_z,
+    compute_t& n_, compute_t& dot_n)
+{
+    // z = sigmoid(W_z @ x + b_z)
+    const compute_t dot_W_z_x = dot_W_z_x_W_z + dot_W_z_x_x;
+    const compute_t z_pre = W_z_x + b_z;
+    const compute_t dot_z_pre = dot_b_z + dot_W_z_x;
+    z = sigmoid(z_pre);
+    dot_z = dot_z_pre * z * (1 - z);
+    // n = W_h @ x + b_h
+    const compute_t dot_W_h_x = dot_W_h_x_W_h + dot_W_h_x_x;
+    n_ = W_h_x + b_h;
+    dot_n = dot_b_h + dot_W_h_x;
+}
+
+extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_z_x_to_dot_W_h_x_W_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_h_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_h_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t z, dot_z, n_, dot_n;
+        jvp_before_point(
+            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(dot_b_z_at[iH]),
+            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(b_h_at[iH]),
+            compute_t(dot_b_h_at[iH]),
+            z, dot_z, n_, dot_n);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        dot_z_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        dot_n_at[(iT * B + iB) * H + iH] = storage_t(dot_n);
+    }
+}
+
+inline_point void jvp_sequence_point(
+    const compute_t z, const compute_t h_prev, const compute_t n_, const compute_t dot_z,
+    const compute_t dot_h_prev, const compute_t dot_n, compute_t& h, compute_t& dot_h)
+{
+    // h = (1 - z) * h[t-1] + z * n
+    const compute_t s1 = 1 - z;
+    h = z * n_ + h_prev * s1;
+    dot_h = z * dot_n + (n_ - h_prev) * dot_z + dot_h_prev * s1;
+}
+
+extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[5]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h, dot_h;
+        const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+        const compute_t dot_h_prev = compute_t(dot_h_rows_at[(t * B + iB) * H + iH]);
+        jvp_sequence_point(
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            h_prev,
+            compute_t(n_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            dot_h_prev,
+            compute_t(dot_n_at[(t * B + iB) * H + iH]),
+            h, dot_h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+inline_point void hvp_forward_before_point(
+    const compute_t dot_W_z_x_W_z, const compute_t dot_W_z_x_x, const compute_t W_z_x, const compute_t b_z,
+    const compute_t dot_b_z, const compute_t dot_W_h_x_W_h, const compute_t dot_W_h_x_x,
+    const compute_t W_h_x, const compute_t b_h, const compute_t dot_b_h, compute_t& dot_z_pre, compute_t& z,
+    compute_t& dot_z, compute_t& n_, compute_t& dot_n)
+{
+    // z = sigmoid(W_z @ x + b_z)
+    const compute_t dot_W_z_x = dot_W_z_x_W_z + dot_W_z_x_x;
+    const compute_t z_pre = W_z_x + b_z;
+    dot_z_pre = dot_b_z + dot_W_z_x;
+    z = sigmoid(z_pre);
+    dot_z = dot_z_pre * z * (1 - z);
+    // n = W_h @ x + b_h
+    const compute_t dot_W_h_x = dot_W_h_x_W_h + dot_W_h_x_x;
+    n_ = W_h_x + b_h;
+    dot_n = dot_b_h + dot_W_h_x;
+}
+
+extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_z_x_to_dot_W_h_x_W_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_h_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_h_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[10]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_z_pre, z, dot_z, n_, dot_n;
+        hvp_forward_before_point(
+            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(dot_b_z_at[iH]),
+            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(b_h_at[iH]),
+            compute_t(dot_b_h_at[iH]),
+            dot_z_pre, z, dot_z, n_, dot_n);
+        dot_z_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_z_pre);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        dot_z_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        dot_n_at[(iT * B + iB) * H + iH] = storage_t(dot_n);
+    }
+}
+
+inline_point void hvp_forward_sequence_point(
+    const compute_t z, const compute_t h_prev, const compute_t n_, const compute_t dot_z,
+    const compute_t dot_h_prev, const compute_t dot_n, compute_t& h, compute_t& dot_h)
+{
+    // h = (1 - z) * h[t-1] + z * n
+    const compute_t s1 = 1 - z;
+    h = z * n_ + h_prev * s1;
+    dot_h = z * dot_n + (n_ - h_prev) * dot_z + dot_h_prev * s1;
+}
+
+extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[5]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h, dot_h;
+        const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+        const compute_t dot_h_prev = compute_t(dot_h_rows_at[(t * B + iB) * H + iH]);
+        hvp_forward_sequence_point(
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            h_prev,
+            compute_t(n_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            dot_h_prev,
+            compute_t(dot_n_at[(t * B + iB) * H + iH]),
+            h, dot_h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void hvp_backward_sequence_point(
+    const compute_t dy, const compute_t d_dot_h_next, const compute_t d_h_next, const compute_t z,
+    const compute_t dot_z, compute_t& d_dot_h, compute_t& d_h_prev, compute_t& d_dot_h_prev)
+{
+    // through h = (1 - z) * h[t-1] + z * n
+    d_dot_h = dy + d_dot_h_next;
+    const compute_t s1 = 1 - z;
+    d_h_prev = d_h_next * s1 - dot_z * d_dot_h;
+    d_dot_h_prev = d_dot_h * s1;
+}
+
+extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[5]);
+    for (int64 t = T - 1; t >= 0; --t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_h, d_h_prev, d_dot_h_prev;
+        const compute_t d_dot_h_next = compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+        const compute_t d_h_next = compute_t(d_h_prev_rows_at[((t + 1) * B + iB) * H + iH]);
+        hvp_backward_sequence_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            d_dot_h_next,
+            d_h_next,
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            d_dot_h, d_h_prev, d_dot_h_prev);
+        d_dot_h_at[(t * B + iB) * H + iH] = storage_t(d_dot_h);
+        d_h_prev_rows_at[(t * B + iB) * H + iH] = storage_t(d_h_prev);
+        d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
+    }
+}
+
+inline_point void hvp_backward_after_point(
+    const compute_t d_dot_h, const compute_t z, const compute_t d_h_next, const compute_t dot_z,
+    const compute_t h_prev, const compute_t n_, const compute_t dot_z_pre, const compute_t dot_h_prev,
+    const compute_t dot_n, compute_t& d_dot_n, compute_t& d_n, compute_t& d_dot_z_pre, compute_t& d_z_pre)
+{
+    // through n = W_h @ x + b_h
+    d_dot_n = d_dot_h * z;
+    d_n = d_dot_h * dot_z + z * d_h_next;
+    // through z = sigmoid(W_z @ x + b_z)
+    const compute_t s1 = n_ - h_prev;
+    const compute_t d_dot_z = d_dot_h * s1;
+    const compute_t s2 = 1 - z;
+    const compute_t d_z = d_dot_h * (dot_n - dot_h_prev) + (dot_z_pre * s2 - z * dot_z_pre) * d_dot_z + d_h_next * s1;
+    const compute_t s3 = z * s2;
+    d_dot_z_pre = d_dot_z * s3;
+    d_z_pre = d_z * s3;
+}
+
+extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_z_pre_to_d_dot_n_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_n, d_n, d_dot_z_pre, d_z_pre;
+        hvp_backward_after_point(
+            compute_t(d_dot_h_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(dot_z_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(n_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_n_at[(iT * B + iB) * H + iH]),
+            d_dot_n, d_n, d_dot_z_pre, d_z_pre);
+        d_z_pre_to_d_dot_n_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_n);
+        d_z_pre_to_d_dot_n_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_n);
+        d_z_pre_to_d_dot_n_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_z_pre_to_d_dot_n_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
+    }
+}
+
+inline_point void hvp_backward_finish_point(
+    const compute_t d_W_z_W_z_x, const compute_t d_W_z_dot_W_z_x_x, const compute_t d_W_h_W_h_x,
+    const compute_t d_W_h_dot_W_h_x_x, compute_t& d_W_z, compute_t& d_W_h)
+{
+    d_W_z = d_W_z_W_z_x + d_W_z_dot_W_z_x_x;
+    d_W_h = d_W_h_W_h_x + d_W_h_dot_W_h_x_x;
+}
+
+extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ d_W_z_W_z_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_W_z_dot_W_z_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_W_h_W_h_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_W_h_dot_W_h_x_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_W_z_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_W_h_at = static_cast<storage_t*>(at[5]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_W_z, d_W_h;
+        hvp_backward_finish_point(
+            compute_t(d_W_z_W_z_x_at[iH * I + iI]),
+            compute_t(d_W_z_dot_W_z_x_x_at[iH * I + iI]),
+            compute_t(d_W_h_W_h_x_at[iH * I + iI]),
+            compute_t(d_W_h_dot_W_h_x_x_at[iH * I + iI]),
+            d_W_z, d_W_h);
+        d_W_z_at[iH * I + iI] = storage_t(d_W_z);
+        d_W_h_at[iH * I + iI] = storage_t(d_W_h);
+    }
+}
+
+#endif  // SYMRNN_HVP
 
 }  // namespace symrnn

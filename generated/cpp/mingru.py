@@ -43,6 +43,7 @@ import numpy as np
 SOURCE = None  # the text of mingru.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -94,10 +95,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_z = np.ascontiguousarray(params["W_z"])
     b_z = np.ascontiguousarray(params["b_z"])
     W_h = np.ascontiguousarray(params["W_h"])
@@ -108,7 +111,6 @@ def forward(params, x, state=None):
     z = np.empty((T, B, H), dtype)
     n = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
-    kernel = bound(sizes, dtype)
     forward_before = kernel(
         "forward_before", W_z_x_to_W_h_x, b_z, b_h, z, n,
     )
@@ -137,12 +139,14 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     z = tape.z
     h_rows = tape.h_rows
     n = tape.n
     x = tape.x
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
     W_z = np.ascontiguousarray(params["W_z"])
     W_h = np.ascontiguousarray(params["W_h"])
     W_z_to_W_h2 = np.concatenate((W_z, W_h))
@@ -153,7 +157,6 @@ def backward(params, tape, dy, dstate=None):
     d_W_z_to_d_W_h = np.empty((2 * H, I), dtype)
     d_b_z_to_d_b_h = np.empty((2 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
-    kernel = bound(sizes, dtype)
     backward_sequence = kernel(
         "backward_sequence", dy, d_h_prev_rows, z, d_h,
     )
@@ -181,6 +184,262 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_h = np.ascontiguousarray(params["W_h"])
+    b_h = np.ascontiguousarray(params["b_h"])
+    W_z_to_W_h = np.ascontiguousarray(np.concatenate((W_z.T, W_h.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    W_z_x_to_W_h_x = scratch("W_z_x_to_W_h_x", (T, B, 2 * H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    n = scratch("n", (T, B, H), dtype)
+    h_rows[0] = state["h"]
+    infer_before = kernel(
+        "infer_before", W_z_x_to_W_h_x, b_z, b_h, z, n,
+    )
+    infer_sequence = kernel(
+        "infer_sequence", z, h_rows, n,
+    )
+
+    # W_z_x, W_h_x side by side
+    product(x.reshape(-1, I), W_z_to_W_h, W_z_x_to_W_h_x.reshape(-1, 2 * H))
+    infer_before()
+
+    infer_sequence()
+
+    last = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_h = np.ascontiguousarray(params["W_h"])
+    b_h = np.ascontiguousarray(params["b_h"])
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    W_z_x = scratch("W_z_x", (T, B, H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    W_h_x = scratch("W_h_x", (T, B, H), dtype)
+    n = scratch("n", (T, B, H), dtype)
+    h_rows[0] = state["h"]
+    step_before = kernel(
+        "step_before", W_z_x, b_z, W_h_x, b_h, z, n,
+    )
+    step_sequence = kernel(
+        "step_sequence", z, h_rows, n,
+    )
+
+    # z = sigmoid(W_z @ x + b_z)
+    product(x.reshape(-1, I), W_z.T, W_z_x.reshape(-1, H))
+    # n = W_h @ x + b_h
+    product(x.reshape(-1, I), W_h.T, W_h_x.reshape(-1, H))
+    step_before()
+
+    step_sequence()
+
+    state = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy()[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_h = np.ascontiguousarray(params["W_h"])
+    b_h = np.ascontiguousarray(params["b_h"])
+    dot_W_z = np.ascontiguousarray(dot_params["W_z"])
+    dot_b_z = np.ascontiguousarray(dot_params["b_z"])
+    dot_W_h = np.ascontiguousarray(dot_params["W_h"])
+    dot_b_h = np.ascontiguousarray(dot_params["b_h"])
+    W_z_to_dot_W_h = np.ascontiguousarray(np.concatenate((
+        W_z.T,
+        dot_W_z.T,
+        W_h.T,
+        dot_W_h.T,
+    ), axis=1))
+    W_z_to_W_h = np.ascontiguousarray(np.concatenate((W_z.T, W_h.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    W_z_x_to_dot_W_h_x_W_h = scratch("W_z_x_to_dot_W_h_x_W_h", (T, B, 4 * H), dtype)
+    dot_W_z_x_x_to_dot_W_h_x_x = scratch("dot_W_z_x_x_to_dot_W_h_x_x", (T, B, 2 * H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    dot_z = scratch("dot_z", (T, B, H), dtype)
+    n = scratch("n", (T, B, H), dtype)
+    dot_n = scratch("dot_n", (T, B, H), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    jvp_before = kernel(
+        "jvp_before", W_z_x_to_dot_W_h_x_W_h, dot_W_z_x_x_to_dot_W_h_x_x, b_z, dot_b_z, b_h, dot_b_h, z,
+        dot_z, n, dot_n,
+    )
+    jvp_sequence = kernel(
+        "jvp_sequence", z, h_rows, n, dot_z, dot_h_rows, dot_n,
+    )
+
+    # W_z_x, dot_W_z_x_W_z, W_h_x, dot_W_h_x_W_h side by side
+    product(x.reshape(-1, I), W_z_to_dot_W_h, W_z_x_to_dot_W_h_x_W_h.reshape(-1, 4 * H))
+    # dot_W_z_x_x, dot_W_h_x_x side by side
+    product(dot_x.reshape(-1, I), W_z_to_W_h, dot_W_z_x_x_to_dot_W_h_x_x.reshape(-1, 2 * H))
+    jvp_before()
+
+    jvp_sequence()
+
+    last = {"h": h_rows[T].copy()}
+    dot_last = {"h": dot_h_rows[T].copy()}
+    return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_h = np.ascontiguousarray(params["W_h"])
+    b_h = np.ascontiguousarray(params["b_h"])
+    dot_W_z = np.ascontiguousarray(dot_params["W_z"])
+    dot_b_z = np.ascontiguousarray(dot_params["b_z"])
+    dot_W_h = np.ascontiguousarray(dot_params["W_h"])
+    dot_b_h = np.ascontiguousarray(dot_params["b_h"])
+    W_z_to_dot_W_h = np.ascontiguousarray(np.concatenate((
+        W_z.T,
+        dot_W_z.T,
+        W_h.T,
+        dot_W_h.T,
+    ), axis=1))
+    W_z_to_W_h = np.ascontiguousarray(np.concatenate((W_z.T, W_h.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    W_z_x_to_dot_W_h_x_W_h = scratch("W_z_x_to_dot_W_h_x_W_h", (T, B, 4 * H), dtype)
+    dot_W_z_x_x_to_dot_W_h_x_x = scratch("dot_W_z_x_x_to_dot_W_h_x_x", (T, B, 2 * H), dtype)
+    dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    dot_z = scratch("dot_z", (T, B, H), dtype)
+    n = scratch("n", (T, B, H), dtype)
+    dot_n = scratch("dot_n", (T, B, H), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    hvp_forward_before = kernel(
+        "hvp_forward_before", W_z_x_to_dot_W_h_x_W_h, dot_W_z_x_x_to_dot_W_h_x_x, b_z, dot_b_z, b_h,
+        dot_b_h, dot_z_pre, z, dot_z, n, dot_n,
+    )
+    hvp_forward_sequence = kernel(
+        "hvp_forward_sequence", z, h_rows, n, dot_z, dot_h_rows, dot_n,
+    )
+
+    # W_z_x, dot_W_z_x_W_z, W_h_x, dot_W_h_x_W_h side by side
+    product(x.reshape(-1, I), W_z_to_dot_W_h, W_z_x_to_dot_W_h_x_W_h.reshape(-1, 4 * H))
+    # dot_W_z_x_x, dot_W_h_x_x side by side
+    product(dot_x.reshape(-1, I), W_z_to_W_h, dot_W_z_x_x_to_dot_W_h_x_x.reshape(-1, 2 * H))
+    hvp_forward_before()
+
+    hvp_forward_sequence()
+    dy = np.ascontiguousarray(cotangents["h"])
+    W_z_to_dot_W_h2 = np.concatenate((W_z, dot_W_z, W_h, dot_W_h))
+    d_h_prev_rows = scratch("d_h_prev_rows", (T + 1, B, H), dtype)
+    d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    d_dot_h = scratch("d_dot_h", (T, B, H), dtype)
+    d_z_pre_to_d_dot_n = scratch("d_z_pre_to_d_dot_n", (T, B, 4 * H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_z_W_z_x = scratch("d_W_z_W_z_x", (H, I), dtype)
+    d_W_z_dot_W_z_x_x = scratch("d_W_z_dot_W_z_x_x", (H, I), dtype)
+    d_b_z = np.empty((H,), dtype)
+    d_W_h_W_h_x = scratch("d_W_h_W_h_x", (H, I), dtype)
+    d_W_h_dot_W_h_x_x = scratch("d_W_h_dot_W_h_x_x", (H, I), dtype)
+    d_b_h = np.empty((H,), dtype)
+    d_W_z = np.empty((H, I), dtype)
+    d_W_h = np.empty((H, I), dtype)
+    d_h_prev_rows[T] = 0
+    d_dot_h_prev_rows[T % 2] = dstate["h"]
+    hvp_backward_sequence = kernel(
+        "hvp_backward_sequence", dy, d_dot_h_prev_rows, d_h_prev_rows, z, dot_z, d_dot_h,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_dot_h, z, d_h_prev_rows, dot_z, h_rows, n, dot_z_pre, dot_h_rows, dot_n,
+        d_z_pre_to_d_dot_n,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_W_h_W_h_x, d_W_h_dot_W_h_x_x, d_W_z, d_W_h,
+    )
+
+    hvp_backward_sequence()
+
+    hvp_backward_after()
+    # d_z_pre, d_dot_z_pre, d_n, d_dot_n side by side
+    product(d_z_pre_to_d_dot_n.reshape(-1, 4 * H), W_z_to_dot_W_h2, d_x.reshape(-1, I))
+    # through z = sigmoid(W_z @ x + b_z)
+    product(d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+    # through z = sigmoid(W_z @ x + b_z)
+    product(d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
+    # through z = sigmoid(W_z @ x + b_z)
+    np.sum(d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_z)
+    # through n = W_h @ x + b_h
+    product(d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_h_W_h_x)
+    # through n = W_h @ x + b_h
+    product(
+        d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_h_dot_W_h_x_x,
+    )
+    # through n = W_h @ x + b_h
+    np.sum(d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_h)
+    hvp_backward_finish()
+
+    dot_dparams = {
+        "W_z": d_W_z,
+        "b_z": d_b_z,
+        "W_h": d_W_h,
+        "b_h": d_b_h,
+    }
+    dot_dstart = {"h": d_h_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -195,21 +454,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -329,6 +589,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

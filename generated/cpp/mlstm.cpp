@@ -114,6 +114,15 @@ static inline compute_t tanh(compute_t a)
 
 #define inline_point static inline __attribute__((always_inline))
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 inline_point void forward_once_point(
     const compute_t K_, compute_t& sqrt_K)
 {
@@ -1141,5 +1150,3504 @@ extern "C" void backward_finish(int64, const int64*, void* const* at)
         d_b_f_at[0] = storage_t(d_b_f);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+inline_point void infer_once_point(
+    const compute_t K_, compute_t& sqrt_K)
+{
+    // k = (W_k @ x) / sqrt(K) + b_k
+    sqrt_K = sqrt(K_);
+}
+
+extern "C" void infer_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 K = sizes[4];
+    storage_t* __restrict__ sqrt_K_at = static_cast<storage_t*>(at[0]);
+    {
+        compute_t sqrt_K;
+        infer_once_point(
+            compute_t(K),
+            sqrt_K);
+        sqrt_K_at[0] = storage_t(sqrt_K);
+    }
+}
+
+// log_i = dot(w_i, x) + b_i
+extern "C" void infer_before_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ w_i_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iI = 0; iI < I; ++iI)
+            total += compute_t(w_i_at[iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        w_i_x_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// log_f = -softplus(-(dot(w_f, x) + b_f))
+extern "C" void infer_before_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ w_f_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iI = 0; iI < I; ++iI)
+            total += compute_t(w_f_at[iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        w_f_x_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+inline_point void infer_before_point(
+    const compute_t W_q_x, const compute_t b_q, const compute_t W_k_x, const compute_t sqrt_K,
+    const compute_t b_k, compute_t& q, compute_t& k_)
+{
+    // q = W_q @ x + b_q
+    q = W_q_x + b_q;
+    // k = (W_k @ x) / sqrt(K) + b_k
+    k_ = W_k_x / sqrt_K + b_k;
+}
+
+extern "C" void infer_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ W_q_x_to_W_o_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ sqrt_K_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t q, k_;
+        infer_before_point(
+            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
+            compute_t(b_q_at[iK]),
+            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
+            compute_t(sqrt_K_at[0]),
+            compute_t(b_k_at[iK]),
+            q, k_);
+        q_at[(iT * B + iB) * K + iK] = storage_t(q);
+        k_at[(iT * B + iB) * K + iK] = storage_t(k_);
+    }
+}
+
+inline_point void infer_before2_point(
+    const compute_t W_v_x, const compute_t b_v, const compute_t W_o_x, const compute_t b_o, compute_t& v,
+    compute_t& o)
+{
+    // v = W_v @ x + b_v
+    v = W_v_x + b_v;
+    // o = sigmoid(W_o @ x + b_o)
+    const compute_t o_pre = W_o_x + b_o;
+    o = sigmoid(o_pre);
+}
+
+extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ W_q_x_to_W_o_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ v_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t v, o;
+        infer_before2_point(
+            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
+            compute_t(b_v_at[iH]),
+            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
+            compute_t(b_o_at[iH]),
+            v, o);
+        v_at[(iT * B + iB) * H + iH] = storage_t(v);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+    }
+}
+
+inline_point void infer_before3_point(
+    const compute_t w_i_x, const compute_t b_i, const compute_t w_f_x, const compute_t b_f,
+    compute_t& log_i, compute_t& log_f)
+{
+    // log_i = dot(w_i, x) + b_i
+    log_i = w_i_x + b_i;
+    // log_f = -softplus(-(dot(w_f, x) + b_f))
+    const compute_t log_f_pre = -w_f_x - b_f;
+    const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
+    log_f = -log_f_softplus;
+}
+
+extern "C" void infer_before3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ w_i_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ w_f_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ log_f_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        compute_t log_i, log_f;
+        infer_before3_point(
+            compute_t(w_i_x_at[iT * B + iB]),
+            compute_t(b_i_at[0]),
+            compute_t(w_f_x_at[iT * B + iB]),
+            compute_t(b_f_at[0]),
+            log_i, log_f);
+        log_i_at[iT * B + iB] = storage_t(log_i);
+        log_f_at[iT * B + iB] = storage_t(log_f);
+    }
+}
+
+inline_point void infer_before4_point(
+    const compute_t v, const compute_t k_, compute_t& v_k)
+{
+    // C = f * C[t-1] + i * outer(v, k)
+    v_k = v * k_;
+}
+
+extern "C" void infer_before4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t v_k;
+        infer_before4_point(
+            compute_t(v_at[(iT * B + iB) * H + iH]),
+            compute_t(k_at[(iT * B + iB) * K + iK]),
+            v_k);
+        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
+    }
+}
+
+inline_point void infer_sequence_point(
+    const compute_t log_f, const compute_t m_prev, const compute_t log_i, compute_t& m, compute_t& i,
+    compute_t& f)
+{
+    // m = max(log_f + m[t-1], log_i)
+    const compute_t s1 = log_f + m_prev;
+    const compute_t m_pre = s1;
+    m = larger(m_pre, log_i);
+    // i = exp(log_i - m)
+    const compute_t s2 = -m;
+    const compute_t i_pre = log_i + s2;
+    i = exp(i_pre);
+    // f = exp(log_f + m[t-1] - m)
+    const compute_t f_pre = s1 + s2;
+    f = exp(f_pre);
+}
+
+extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ log_f_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[4]);
+    for (int64 t = 0; t < T; ++t)
+    #pragma GCC ivdep
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        compute_t m, i, f;
+        const compute_t m_prev = compute_t(m_rows_at[t * B + iB]);
+        infer_sequence_point(
+            compute_t(log_f_at[t * B + iB]),
+            m_prev,
+            compute_t(log_i_at[t * B + iB]),
+            m, i, f);
+        m_rows_at[(t + 1) * B + iB] = storage_t(m);
+        i_at[t * B + iB] = storage_t(i);
+        f_at[t * B + iB] = storage_t(f);
+    }
+}
+
+inline_point void infer_sequence2_point(
+    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k, compute_t& C)
+{
+    // C = f * C[t-1] + i * outer(v, k)
+    C = f * C_prev + i * v_k;
+}
+
+extern "C" void infer_sequence2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[3]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t C;
+        const compute_t C_prev = compute_t(C_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        infer_sequence2_point(
+            compute_t(f_at[t * B + iB]),
+            C_prev,
+            compute_t(i_at[t * B + iB]),
+            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
+            C);
+        C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
+    }
+}
+
+inline_point void infer_sequence3_point(
+    const compute_t f, const compute_t n_prev, const compute_t i, const compute_t k_, compute_t& n_)
+{
+    // n = f * n[t-1] + i * k
+    n_ = f * n_prev + i * k_;
+}
+
+extern "C" void infer_sequence3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[3]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t n_;
+        const compute_t n_prev = compute_t(n_rows_at[(t * B + iB) * K + iK]);
+        infer_sequence3_point(
+            compute_t(f_at[t * B + iB]),
+            n_prev,
+            compute_t(i_at[t * B + iB]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
+            n_);
+        n_rows_at[((t + 1) * B + iB) * K + iK] = storage_t(n_);
+    }
+}
+
+// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void infer_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ C_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        C_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void infer_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        n_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+inline_point void infer_after_point(
+    const compute_t n_q, const compute_t m, compute_t& max_abs_n_q)
+{
+    // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    const compute_t abs_n_q = absolute(n_q);
+    const compute_t h_exp = exp(-m);
+    max_abs_n_q = larger(abs_n_q, h_exp);
+}
+
+extern "C" void infer_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        compute_t max_abs_n_q;
+        infer_after_point(
+            compute_t(n_q_at[iT * B + iB]),
+            compute_t(m_rows_at[(iT + 1) * B + iB]),
+            max_abs_n_q);
+        max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
+    }
+}
+
+inline_point void infer_after2_point(
+    const compute_t o, const compute_t C_q, const compute_t max_abs_n_q, compute_t& h)
+{
+    // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    h = o * C_q / max_abs_n_q;
+}
+
+extern "C" void infer_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        infer_after2_point(
+            compute_t(o_at[(iT * B + iB) * H + iH]),
+            compute_t(C_q_at[(iT * B + iB) * H + iH]),
+            compute_t(max_abs_n_q_at[iT * B + iB]),
+            h);
+        h_at[(iT * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+inline_point void step_once_point(
+    const compute_t K_, compute_t& sqrt_K)
+{
+    // k = (W_k @ x) / sqrt(K) + b_k
+    sqrt_K = sqrt(K_);
+}
+
+extern "C" void step_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 K = sizes[4];
+    storage_t* __restrict__ sqrt_K_at = static_cast<storage_t*>(at[0]);
+    {
+        compute_t sqrt_K;
+        step_once_point(
+            compute_t(K),
+            sqrt_K);
+        sqrt_K_at[0] = storage_t(sqrt_K);
+    }
+}
+
+// log_i = dot(w_i, x) + b_i
+extern "C" void step_before_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ w_i_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iI = 0; iI < I; ++iI)
+            total += compute_t(w_i_at[iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        w_i_x_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// log_f = -softplus(-(dot(w_f, x) + b_f))
+extern "C" void step_before_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ w_f_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iI = 0; iI < I; ++iI)
+            total += compute_t(w_f_at[iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        w_f_x_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+inline_point void step_before_point(
+    const compute_t W_q_x, const compute_t b_q, const compute_t W_k_x, const compute_t sqrt_K,
+    const compute_t b_k, compute_t& q, compute_t& k_)
+{
+    // q = W_q @ x + b_q
+    q = W_q_x + b_q;
+    // k = (W_k @ x) / sqrt(K) + b_k
+    k_ = W_k_x / sqrt_K + b_k;
+}
+
+extern "C" void step_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ W_q_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_k_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ sqrt_K_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_k_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t q, k_;
+        step_before_point(
+            compute_t(W_q_x_at[(iT * B + iB) * K + iK]),
+            compute_t(b_q_at[iK]),
+            compute_t(W_k_x_at[(iT * B + iB) * K + iK]),
+            compute_t(sqrt_K_at[0]),
+            compute_t(b_k_at[iK]),
+            q, k_);
+        q_at[(iT * B + iB) * K + iK] = storage_t(q);
+        k_at[(iT * B + iB) * K + iK] = storage_t(k_);
+    }
+}
+
+inline_point void step_before2_point(
+    const compute_t W_v_x, const compute_t b_v, const compute_t W_o_x, const compute_t b_o, compute_t& v,
+    compute_t& o)
+{
+    // v = W_v @ x + b_v
+    v = W_v_x + b_v;
+    // o = sigmoid(W_o @ x + b_o)
+    const compute_t o_pre = W_o_x + b_o;
+    o = sigmoid(o_pre);
+}
+
+extern "C" void step_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_v_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_o_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ v_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t v, o;
+        step_before2_point(
+            compute_t(W_v_x_at[(iT * B + iB) * H + iH]),
+            compute_t(b_v_at[iH]),
+            compute_t(W_o_x_at[(iT * B + iB) * H + iH]),
+            compute_t(b_o_at[iH]),
+            v, o);
+        v_at[(iT * B + iB) * H + iH] = storage_t(v);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+    }
+}
+
+inline_point void step_before3_point(
+    const compute_t w_i_x, const compute_t b_i, const compute_t w_f_x, const compute_t b_f,
+    compute_t& log_i, compute_t& log_f)
+{
+    // log_i = dot(w_i, x) + b_i
+    log_i = w_i_x + b_i;
+    // log_f = -softplus(-(dot(w_f, x) + b_f))
+    const compute_t log_f_pre = -w_f_x - b_f;
+    const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
+    log_f = -log_f_softplus;
+}
+
+extern "C" void step_before3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ w_i_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ w_f_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ log_f_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        compute_t log_i, log_f;
+        step_before3_point(
+            compute_t(w_i_x_at[iT * B + iB]),
+            compute_t(b_i_at[0]),
+            compute_t(w_f_x_at[iT * B + iB]),
+            compute_t(b_f_at[0]),
+            log_i, log_f);
+        log_i_at[iT * B + iB] = storage_t(log_i);
+        log_f_at[iT * B + iB] = storage_t(log_f);
+    }
+}
+
+inline_point void step_before4_point(
+    const compute_t v, const compute_t k_, compute_t& v_k)
+{
+    // C = f * C[t-1] + i * outer(v, k)
+    v_k = v * k_;
+}
+
+extern "C" void step_before4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t v_k;
+        step_before4_point(
+            compute_t(v_at[(iT * B + iB) * H + iH]),
+            compute_t(k_at[(iT * B + iB) * K + iK]),
+            v_k);
+        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
+    }
+}
+
+inline_point void step_sequence_point(
+    const compute_t log_f, const compute_t m_prev, const compute_t log_i, compute_t& m, compute_t& i,
+    compute_t& f)
+{
+    // m = max(log_f + m[t-1], log_i)
+    const compute_t s1 = log_f + m_prev;
+    const compute_t m_pre = s1;
+    m = larger(m_pre, log_i);
+    // i = exp(log_i - m)
+    const compute_t s2 = -m;
+    const compute_t i_pre = log_i + s2;
+    i = exp(i_pre);
+    // f = exp(log_f + m[t-1] - m)
+    const compute_t f_pre = s1 + s2;
+    f = exp(f_pre);
+}
+
+extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ log_f_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[4]);
+    for (int64 t = 0; t < T; ++t)
+    #pragma GCC ivdep
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        compute_t m, i, f;
+        const compute_t m_prev = compute_t(m_rows_at[t * B + iB]);
+        step_sequence_point(
+            compute_t(log_f_at[t * B + iB]),
+            m_prev,
+            compute_t(log_i_at[t * B + iB]),
+            m, i, f);
+        m_rows_at[(t + 1) * B + iB] = storage_t(m);
+        i_at[t * B + iB] = storage_t(i);
+        f_at[t * B + iB] = storage_t(f);
+    }
+}
+
+inline_point void step_sequence2_point(
+    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k, compute_t& C)
+{
+    // C = f * C[t-1] + i * outer(v, k)
+    C = f * C_prev + i * v_k;
+}
+
+extern "C" void step_sequence2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[3]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t C;
+        const compute_t C_prev = compute_t(C_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        step_sequence2_point(
+            compute_t(f_at[t * B + iB]),
+            C_prev,
+            compute_t(i_at[t * B + iB]),
+            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
+            C);
+        C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
+    }
+}
+
+inline_point void step_sequence3_point(
+    const compute_t f, const compute_t n_prev, const compute_t i, const compute_t k_, compute_t& n_)
+{
+    // n = f * n[t-1] + i * k
+    n_ = f * n_prev + i * k_;
+}
+
+extern "C" void step_sequence3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[3]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t n_;
+        const compute_t n_prev = compute_t(n_rows_at[(t * B + iB) * K + iK]);
+        step_sequence3_point(
+            compute_t(f_at[t * B + iB]),
+            n_prev,
+            compute_t(i_at[t * B + iB]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
+            n_);
+        n_rows_at[((t + 1) * B + iB) * K + iK] = storage_t(n_);
+    }
+}
+
+// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void step_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ C_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        C_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void step_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        n_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+inline_point void step_after_point(
+    const compute_t n_q, const compute_t m, compute_t& max_abs_n_q)
+{
+    // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    const compute_t abs_n_q = absolute(n_q);
+    const compute_t h_exp = exp(-m);
+    max_abs_n_q = larger(abs_n_q, h_exp);
+}
+
+extern "C" void step_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        compute_t max_abs_n_q;
+        step_after_point(
+            compute_t(n_q_at[iT * B + iB]),
+            compute_t(m_rows_at[(iT + 1) * B + iB]),
+            max_abs_n_q);
+        max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
+    }
+}
+
+inline_point void step_after2_point(
+    const compute_t o, const compute_t C_q, const compute_t max_abs_n_q, compute_t& h)
+{
+    // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    h = o * C_q / max_abs_n_q;
+}
+
+extern "C" void step_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        step_after2_point(
+            compute_t(o_at[(iT * B + iB) * H + iH]),
+            compute_t(C_q_at[(iT * B + iB) * H + iH]),
+            compute_t(max_abs_n_q_at[iT * B + iB]),
+            h);
+        h_at[(iT * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+inline_point void jvp_once_point(
+    const compute_t K_, compute_t& sqrt_K)
+{
+    // k = (W_k @ x) / sqrt(K) + b_k
+    sqrt_K = sqrt(K_);
+}
+
+extern "C" void jvp_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 K = sizes[4];
+    storage_t* __restrict__ sqrt_K_at = static_cast<storage_t*>(at[0]);
+    {
+        compute_t sqrt_K;
+        jvp_once_point(
+            compute_t(K),
+            sqrt_K);
+        sqrt_K_at[0] = storage_t(sqrt_K);
+    }
+}
+
+// log_i = dot(w_i, x) + b_i
+extern "C" void jvp_before_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ w_i_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iI = 0; iI < I; ++iI)
+            total += compute_t(w_i_at[iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        w_i_x_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// log_i = dot(w_i, x) + b_i
+extern "C" void jvp_before_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ dot_w_i_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_w_i_x_w_i_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iI = 0; iI < I; ++iI)
+            total += compute_t(dot_w_i_at[iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        dot_w_i_x_w_i_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// log_i = dot(w_i, x) + b_i
+extern "C" void jvp_before_sum3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_w_i_x_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iI = 0; iI < I; ++iI)
+            total += compute_t(w_i_at[iI])
+                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
+        dot_w_i_x_x_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// log_f = -softplus(-(dot(w_f, x) + b_f))
+extern "C" void jvp_before_sum4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ w_f_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iI = 0; iI < I; ++iI)
+            total += compute_t(w_f_at[iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        w_f_x_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// log_f = -softplus(-(dot(w_f, x) + b_f))
+extern "C" void jvp_before_sum5(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ dot_w_f_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_w_f_x_w_f_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iI = 0; iI < I; ++iI)
+            total += compute_t(dot_w_f_at[iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        dot_w_f_x_w_f_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// log_f = -softplus(-(dot(w_f, x) + b_f))
+extern "C" void jvp_before_sum6(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_w_f_x_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iI = 0; iI < I; ++iI)
+            total += compute_t(w_f_at[iI])
+                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
+        dot_w_f_x_x_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+inline_point void jvp_before_point(
+    const compute_t dot_W_q_x_W_q, const compute_t dot_W_q_x_x, const compute_t W_q_x, const compute_t b_q,
+    const compute_t dot_b_q, const compute_t dot_W_k_x_W_k, const compute_t dot_W_k_x_x,
+    const compute_t W_k_x, const compute_t sqrt_K, const compute_t b_k, const compute_t dot_b_k,
+    compute_t& q, compute_t& dot_q, compute_t& k_, compute_t& dot_k)
+{
+    // q = W_q @ x + b_q
+    const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
+    q = W_q_x + b_q;
+    dot_q = dot_b_q + dot_W_q_x;
+    // k = (W_k @ x) / sqrt(K) + b_k
+    const compute_t dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
+    const compute_t s1 = 1 / sqrt_K;
+    k_ = W_k_x * s1 + b_k;
+    dot_k = dot_b_k + dot_W_k_x * s1;
+}
+
+extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ W_q_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_b_q_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ sqrt_K_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_k_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_b_k_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[10]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t q, dot_q, k_, dot_k;
+        jvp_before_point(
+            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + K + iK]),
+            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
+            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + iK]),
+            compute_t(b_q_at[iK]),
+            compute_t(dot_b_q_at[iK]),
+            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 3 * K + iK]),
+            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
+            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 2 * K + iK]),
+            compute_t(sqrt_K_at[0]),
+            compute_t(b_k_at[iK]),
+            compute_t(dot_b_k_at[iK]),
+            q, dot_q, k_, dot_k);
+        q_at[(iT * B + iB) * K + iK] = storage_t(q);
+        dot_q_at[(iT * B + iB) * K + iK] = storage_t(dot_q);
+        k_at[(iT * B + iB) * K + iK] = storage_t(k_);
+        dot_k_at[(iT * B + iB) * K + iK] = storage_t(dot_k);
+    }
+}
+
+inline_point void jvp_before2_point(
+    const compute_t dot_W_v_x_W_v, const compute_t dot_W_v_x_x, const compute_t W_v_x, const compute_t b_v,
+    const compute_t dot_b_v, const compute_t dot_W_o_x_W_o, const compute_t dot_W_o_x_x,
+    const compute_t W_o_x, const compute_t b_o, const compute_t dot_b_o, compute_t& v, compute_t& dot_v,
+    compute_t& o, compute_t& dot_o)
+{
+    // v = W_v @ x + b_v
+    const compute_t dot_W_v_x = dot_W_v_x_W_v + dot_W_v_x_x;
+    v = W_v_x + b_v;
+    dot_v = dot_b_v + dot_W_v_x;
+    // o = sigmoid(W_o @ x + b_o)
+    const compute_t dot_W_o_x = dot_W_o_x_W_o + dot_W_o_x_x;
+    const compute_t o_pre = W_o_x + b_o;
+    const compute_t dot_o_pre = dot_b_o + dot_W_o_x;
+    o = sigmoid(o_pre);
+    dot_o = dot_o_pre * o * (1 - o);
+}
+
+extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ W_q_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_b_v_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ v_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t v, dot_v, o, dot_o;
+        jvp_before2_point(
+            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
+            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
+            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + iH]),
+            compute_t(b_v_at[iH]),
+            compute_t(dot_b_v_at[iH]),
+            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 3 * H + iH]),
+            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
+            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(dot_b_o_at[iH]),
+            v, dot_v, o, dot_o);
+        v_at[(iT * B + iB) * H + iH] = storage_t(v);
+        dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+        dot_o_at[(iT * B + iB) * H + iH] = storage_t(dot_o);
+    }
+}
+
+inline_point void jvp_before3_point(
+    const compute_t dot_w_i_x_w_i, const compute_t dot_w_i_x_x, const compute_t w_i_x, const compute_t b_i,
+    const compute_t dot_b_i, const compute_t dot_w_f_x_w_f, const compute_t dot_w_f_x_x,
+    const compute_t w_f_x, const compute_t b_f, const compute_t dot_b_f, compute_t& log_i,
+    compute_t& dot_log_i, compute_t& log_f, compute_t& dot_log_f)
+{
+    // log_i = dot(w_i, x) + b_i
+    const compute_t dot_w_i_x = dot_w_i_x_w_i + dot_w_i_x_x;
+    log_i = w_i_x + b_i;
+    dot_log_i = dot_b_i + dot_w_i_x;
+    // log_f = -softplus(-(dot(w_f, x) + b_f))
+    const compute_t dot_w_f_x = dot_w_f_x_w_f + dot_w_f_x_x;
+    const compute_t log_f_pre = -w_f_x - b_f;
+    const compute_t dot_log_f_pre = -dot_b_f - dot_w_f_x;
+    const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
+    const compute_t s1 = -log_f_softplus;
+    const compute_t dot_log_f_softplus = -dot_log_f_pre * expm1(s1);
+    log_f = s1;
+    dot_log_f = -dot_log_f_softplus;
+}
+
+extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ dot_w_i_x_w_i_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_w_i_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ w_i_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_w_f_x_w_f_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_w_f_x_x_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ w_f_x_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_log_i_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ log_f_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_log_f_at = static_cast<storage_t*>(at[13]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        compute_t log_i, dot_log_i, log_f, dot_log_f;
+        jvp_before3_point(
+            compute_t(dot_w_i_x_w_i_at[iT * B + iB]),
+            compute_t(dot_w_i_x_x_at[iT * B + iB]),
+            compute_t(w_i_x_at[iT * B + iB]),
+            compute_t(b_i_at[0]),
+            compute_t(dot_b_i_at[0]),
+            compute_t(dot_w_f_x_w_f_at[iT * B + iB]),
+            compute_t(dot_w_f_x_x_at[iT * B + iB]),
+            compute_t(w_f_x_at[iT * B + iB]),
+            compute_t(b_f_at[0]),
+            compute_t(dot_b_f_at[0]),
+            log_i, dot_log_i, log_f, dot_log_f);
+        log_i_at[iT * B + iB] = storage_t(log_i);
+        dot_log_i_at[iT * B + iB] = storage_t(dot_log_i);
+        log_f_at[iT * B + iB] = storage_t(log_f);
+        dot_log_f_at[iT * B + iB] = storage_t(dot_log_f);
+    }
+}
+
+inline_point void jvp_before4_point(
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, compute_t& v_k,
+    compute_t& dot_v_k)
+{
+    // C = f * C[t-1] + i * outer(v, k)
+    v_k = v * k_;
+    dot_v_k = v * dot_k + k_ * dot_v;
+}
+
+extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t v_k, dot_v_k;
+        jvp_before4_point(
+            compute_t(v_at[(iT * B + iB) * H + iH]),
+            compute_t(k_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_k_at[(iT * B + iB) * K + iK]),
+            v_k, dot_v_k);
+        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
+        dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
+    }
+}
+
+inline_point void jvp_sequence_point(
+    const compute_t log_f, const compute_t m_prev, const compute_t dot_log_f, const compute_t dot_m_prev,
+    const compute_t log_i, const compute_t dot_log_i, compute_t& m, compute_t& dot_m, compute_t& i,
+    compute_t& dot_i, compute_t& f, compute_t& dot_f)
+{
+    // m = max(log_f + m[t-1], log_i)
+    const compute_t s1 = log_f + m_prev;
+    const compute_t m_pre = s1;
+    const compute_t s2 = dot_log_f + dot_m_prev;
+    const compute_t dot_m_pre = s2;
+    m = larger(m_pre, log_i);
+    dot_m = compute_t((log_i) > (m_pre)) * dot_log_i + compute_t((m_pre) >= (log_i)) * dot_m_pre;
+    // i = exp(log_i - m)
+    const compute_t s3 = -m;
+    const compute_t i_pre = log_i + s3;
+    const compute_t s4 = -dot_m;
+    const compute_t dot_i_pre = dot_log_i + s4;
+    i = exp(i_pre);
+    dot_i = dot_i_pre * i;
+    // f = exp(log_f + m[t-1] - m)
+    const compute_t f_pre = s1 + s3;
+    const compute_t dot_f_pre = s2 + s4;
+    f = exp(f_pre);
+    dot_f = dot_f_pre * f;
+}
+
+extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ log_f_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_log_f_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_log_i_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[9]);
+    for (int64 t = 0; t < T; ++t)
+    #pragma GCC ivdep
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        compute_t m, dot_m, i, dot_i, f, dot_f;
+        const compute_t m_prev = compute_t(m_rows_at[t * B + iB]);
+        const compute_t dot_m_prev = compute_t(dot_m_rows_at[t * B + iB]);
+        jvp_sequence_point(
+            compute_t(log_f_at[t * B + iB]),
+            m_prev,
+            compute_t(dot_log_f_at[t * B + iB]),
+            dot_m_prev,
+            compute_t(log_i_at[t * B + iB]),
+            compute_t(dot_log_i_at[t * B + iB]),
+            m, dot_m, i, dot_i, f, dot_f);
+        m_rows_at[(t + 1) * B + iB] = storage_t(m);
+        dot_m_rows_at[(t + 1) * B + iB] = storage_t(dot_m);
+        i_at[t * B + iB] = storage_t(i);
+        dot_i_at[t * B + iB] = storage_t(dot_i);
+        f_at[t * B + iB] = storage_t(f);
+        dot_f_at[t * B + iB] = storage_t(dot_f);
+    }
+}
+
+inline_point void jvp_sequence2_point(
+    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k,
+    const compute_t dot_f, const compute_t dot_C_prev, const compute_t dot_i, const compute_t dot_v_k,
+    compute_t& C, compute_t& dot_C)
+{
+    // C = f * C[t-1] + i * outer(v, k)
+    C = f * C_prev + i * v_k;
+    dot_C = f * dot_C_prev + C_prev * dot_f + i * dot_v_k + v_k * dot_i;
+}
+
+extern "C" void jvp_sequence2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_C_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[7]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t C, dot_C;
+        const compute_t C_prev = compute_t(C_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        const compute_t dot_C_prev = compute_t(dot_C_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        jvp_sequence2_point(
+            compute_t(f_at[t * B + iB]),
+            C_prev,
+            compute_t(i_at[t * B + iB]),
+            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
+            compute_t(dot_f_at[t * B + iB]),
+            dot_C_prev,
+            compute_t(dot_i_at[t * B + iB]),
+            compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]),
+            C, dot_C);
+        C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
+        dot_C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_C);
+    }
+}
+
+inline_point void jvp_sequence3_point(
+    const compute_t f, const compute_t n_prev, const compute_t i, const compute_t k_, const compute_t dot_f,
+    const compute_t dot_n_prev, const compute_t dot_i, const compute_t dot_k, compute_t& n_,
+    compute_t& dot_n)
+{
+    // n = f * n[t-1] + i * k
+    n_ = f * n_prev + i * k_;
+    dot_n = f * dot_n_prev + n_prev * dot_f + i * dot_k + k_ * dot_i;
+}
+
+extern "C" void jvp_sequence3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_n_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[7]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t n_, dot_n;
+        const compute_t n_prev = compute_t(n_rows_at[(t * B + iB) * K + iK]);
+        const compute_t dot_n_prev = compute_t(dot_n_rows_at[(t * B + iB) * K + iK]);
+        jvp_sequence3_point(
+            compute_t(f_at[t * B + iB]),
+            n_prev,
+            compute_t(i_at[t * B + iB]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
+            compute_t(dot_f_at[t * B + iB]),
+            dot_n_prev,
+            compute_t(dot_i_at[t * B + iB]),
+            compute_t(dot_k_at[(t * B + iB) * K + iK]),
+            n_, dot_n);
+        n_rows_at[((t + 1) * B + iB) * K + iK] = storage_t(n_);
+        dot_n_rows_at[((t + 1) * B + iB) * K + iK] = storage_t(dot_n);
+    }
+}
+
+// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void jvp_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ C_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        C_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void jvp_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ dot_C_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_C_q_C_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(dot_C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        dot_C_q_C_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void jvp_after_sum3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_C_q_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(dot_q_at[(iT * B + iB) * K + iK]);
+        dot_C_q_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void jvp_after_sum4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        n_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void jvp_after_sum5(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ dot_n_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_n_q_n_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(dot_n_rows_at[((iT + 1) * B + iB) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        dot_n_q_n_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void jvp_after_sum6(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_n_q_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK])
+                * compute_t(dot_q_at[(iT * B + iB) * K + iK]);
+        dot_n_q_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+inline_point void jvp_after_point(
+    const compute_t dot_C_q_C, const compute_t dot_C_q_q, compute_t& dot_C_q)
+{
+    // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    dot_C_q = dot_C_q_C + dot_C_q_q;
+}
+
+extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dot_C_q_C_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_C_q_q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_C_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_C_q;
+        jvp_after_point(
+            compute_t(dot_C_q_C_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_C_q_q_at[(iT * B + iB) * H + iH]),
+            dot_C_q);
+        dot_C_q_at[(iT * B + iB) * H + iH] = storage_t(dot_C_q);
+    }
+}
+
+inline_point void jvp_after2_point(
+    const compute_t dot_n_q_n, const compute_t dot_n_q_q, const compute_t n_q, const compute_t m,
+    const compute_t dot_m, compute_t& max_abs_n_q, compute_t& dot_max_abs_n_q)
+{
+    // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    const compute_t dot_n_q = dot_n_q_n + dot_n_q_q;
+    const compute_t abs_n_q = absolute(n_q);
+    const compute_t dot_abs_n_q = (compute_t((n_q) > (0)) - compute_t((0) > (n_q))) * dot_n_q;
+    const compute_t h_exp = exp(-m);
+    const compute_t dot_h_exp = -dot_m * h_exp;
+    max_abs_n_q = larger(abs_n_q, h_exp);
+    dot_max_abs_n_q = compute_t((abs_n_q) >= (h_exp)) * dot_abs_n_q + compute_t((h_exp) > (abs_n_q)) * dot_h_exp;
+}
+
+extern "C" void jvp_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ dot_n_q_n_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_n_q_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_max_abs_n_q_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        compute_t max_abs_n_q, dot_max_abs_n_q;
+        jvp_after2_point(
+            compute_t(dot_n_q_n_at[iT * B + iB]),
+            compute_t(dot_n_q_q_at[iT * B + iB]),
+            compute_t(n_q_at[iT * B + iB]),
+            compute_t(m_rows_at[(iT + 1) * B + iB]),
+            compute_t(dot_m_rows_at[(iT + 1) * B + iB]),
+            max_abs_n_q, dot_max_abs_n_q);
+        max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
+        dot_max_abs_n_q_at[iT * B + iB] = storage_t(dot_max_abs_n_q);
+    }
+}
+
+inline_point void jvp_after3_point(
+    const compute_t o, const compute_t C_q, const compute_t max_abs_n_q, const compute_t dot_o,
+    const compute_t dot_C_q, const compute_t dot_max_abs_n_q, compute_t& h, compute_t& dot_h)
+{
+    // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    const compute_t s1 = 1 / max_abs_n_q;
+    const compute_t s2 = C_q * s1;
+    h = o * s2;
+    dot_h = o * dot_C_q * s1 - o * C_q * dot_max_abs_n_q / square(max_abs_n_q) + dot_o * s2;
+}
+
+extern "C" void jvp_after3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_C_q_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_max_abs_n_q_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_h_at = static_cast<storage_t*>(at[7]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h, dot_h;
+        jvp_after3_point(
+            compute_t(o_at[(iT * B + iB) * H + iH]),
+            compute_t(C_q_at[(iT * B + iB) * H + iH]),
+            compute_t(max_abs_n_q_at[iT * B + iB]),
+            compute_t(dot_o_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_C_q_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_max_abs_n_q_at[iT * B + iB]),
+            h, dot_h);
+        h_at[(iT * B + iB) * H + iH] = storage_t(h);
+        dot_h_at[(iT * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+inline_point void hvp_forward_once_point(
+    const compute_t K_, compute_t& sqrt_K)
+{
+    // k = (W_k @ x) / sqrt(K) + b_k
+    sqrt_K = sqrt(K_);
+}
+
+extern "C" void hvp_forward_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 K = sizes[4];
+    storage_t* __restrict__ sqrt_K_at = static_cast<storage_t*>(at[0]);
+    {
+        compute_t sqrt_K;
+        hvp_forward_once_point(
+            compute_t(K),
+            sqrt_K);
+        sqrt_K_at[0] = storage_t(sqrt_K);
+    }
+}
+
+// log_i = dot(w_i, x) + b_i
+extern "C" void hvp_forward_before_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ w_i_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iI = 0; iI < I; ++iI)
+            total += compute_t(w_i_at[iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        w_i_x_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// log_i = dot(w_i, x) + b_i
+extern "C" void hvp_forward_before_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ dot_w_i_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_w_i_x_w_i_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iI = 0; iI < I; ++iI)
+            total += compute_t(dot_w_i_at[iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        dot_w_i_x_w_i_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// log_i = dot(w_i, x) + b_i
+extern "C" void hvp_forward_before_sum3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_w_i_x_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iI = 0; iI < I; ++iI)
+            total += compute_t(w_i_at[iI])
+                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
+        dot_w_i_x_x_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// log_f = -softplus(-(dot(w_f, x) + b_f))
+extern "C" void hvp_forward_before_sum4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ w_f_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iI = 0; iI < I; ++iI)
+            total += compute_t(w_f_at[iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        w_f_x_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// log_f = -softplus(-(dot(w_f, x) + b_f))
+extern "C" void hvp_forward_before_sum5(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ dot_w_f_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_w_f_x_w_f_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iI = 0; iI < I; ++iI)
+            total += compute_t(dot_w_f_at[iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        dot_w_f_x_w_f_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// log_f = -softplus(-(dot(w_f, x) + b_f))
+extern "C" void hvp_forward_before_sum6(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_w_f_x_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iI = 0; iI < I; ++iI)
+            total += compute_t(w_f_at[iI])
+                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
+        dot_w_f_x_x_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+inline_point void hvp_forward_before_point(
+    const compute_t dot_W_q_x_W_q, const compute_t dot_W_q_x_x, const compute_t W_q_x, const compute_t b_q,
+    const compute_t dot_b_q, const compute_t dot_W_k_x_W_k, const compute_t dot_W_k_x_x,
+    const compute_t W_k_x, const compute_t sqrt_K, const compute_t b_k, const compute_t dot_b_k,
+    compute_t& q, compute_t& dot_q, compute_t& k_, compute_t& dot_k)
+{
+    // q = W_q @ x + b_q
+    const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
+    q = W_q_x + b_q;
+    dot_q = dot_b_q + dot_W_q_x;
+    // k = (W_k @ x) / sqrt(K) + b_k
+    const compute_t dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
+    const compute_t s1 = 1 / sqrt_K;
+    k_ = W_k_x * s1 + b_k;
+    dot_k = dot_b_k + dot_W_k_x * s1;
+}
+
+extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ W_q_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_b_q_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ sqrt_K_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_k_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_b_k_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[10]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t q, dot_q, k_, dot_k;
+        hvp_forward_before_point(
+            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + K + iK]),
+            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
+            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + iK]),
+            compute_t(b_q_at[iK]),
+            compute_t(dot_b_q_at[iK]),
+            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 3 * K + iK]),
+            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
+            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 2 * K + iK]),
+            compute_t(sqrt_K_at[0]),
+            compute_t(b_k_at[iK]),
+            compute_t(dot_b_k_at[iK]),
+            q, dot_q, k_, dot_k);
+        q_at[(iT * B + iB) * K + iK] = storage_t(q);
+        dot_q_at[(iT * B + iB) * K + iK] = storage_t(dot_q);
+        k_at[(iT * B + iB) * K + iK] = storage_t(k_);
+        dot_k_at[(iT * B + iB) * K + iK] = storage_t(dot_k);
+    }
+}
+
+inline_point void hvp_forward_before2_point(
+    const compute_t dot_W_v_x_W_v, const compute_t dot_W_v_x_x, const compute_t W_v_x, const compute_t b_v,
+    const compute_t dot_b_v, const compute_t dot_W_o_x_W_o, const compute_t dot_W_o_x_x,
+    const compute_t W_o_x, const compute_t b_o, const compute_t dot_b_o, compute_t& v, compute_t& dot_v,
+    compute_t& dot_o_pre, compute_t& o, compute_t& dot_o)
+{
+    // v = W_v @ x + b_v
+    const compute_t dot_W_v_x = dot_W_v_x_W_v + dot_W_v_x_x;
+    v = W_v_x + b_v;
+    dot_v = dot_b_v + dot_W_v_x;
+    // o = sigmoid(W_o @ x + b_o)
+    const compute_t dot_W_o_x = dot_W_o_x_W_o + dot_W_o_x_x;
+    const compute_t o_pre = W_o_x + b_o;
+    dot_o_pre = dot_b_o + dot_W_o_x;
+    o = sigmoid(o_pre);
+    dot_o = dot_o_pre * o * (1 - o);
+}
+
+extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ W_q_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_b_v_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ v_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[10]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t v, dot_v, dot_o_pre, o, dot_o;
+        hvp_forward_before2_point(
+            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
+            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
+            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + iH]),
+            compute_t(b_v_at[iH]),
+            compute_t(dot_b_v_at[iH]),
+            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 3 * H + iH]),
+            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
+            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(dot_b_o_at[iH]),
+            v, dot_v, dot_o_pre, o, dot_o);
+        v_at[(iT * B + iB) * H + iH] = storage_t(v);
+        dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
+        dot_o_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_o_pre);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+        dot_o_at[(iT * B + iB) * H + iH] = storage_t(dot_o);
+    }
+}
+
+inline_point void hvp_forward_before3_point(
+    const compute_t dot_w_i_x_w_i, const compute_t dot_w_i_x_x, const compute_t w_i_x, const compute_t b_i,
+    const compute_t dot_b_i, const compute_t dot_w_f_x_w_f, const compute_t dot_w_f_x_x,
+    const compute_t w_f_x, const compute_t b_f, const compute_t dot_b_f, compute_t& log_i,
+    compute_t& dot_log_i, compute_t& dot_log_f_pre, compute_t& log_f_softplus, compute_t& log_f,
+    compute_t& dot_log_f)
+{
+    // log_i = dot(w_i, x) + b_i
+    const compute_t dot_w_i_x = dot_w_i_x_w_i + dot_w_i_x_x;
+    log_i = w_i_x + b_i;
+    dot_log_i = dot_b_i + dot_w_i_x;
+    // log_f = -softplus(-(dot(w_f, x) + b_f))
+    const compute_t dot_w_f_x = dot_w_f_x_w_f + dot_w_f_x_x;
+    const compute_t log_f_pre = -w_f_x - b_f;
+    dot_log_f_pre = -dot_b_f - dot_w_f_x;
+    log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
+    const compute_t s1 = -log_f_softplus;
+    const compute_t dot_log_f_softplus = -dot_log_f_pre * expm1(s1);
+    log_f = s1;
+    dot_log_f = -dot_log_f_softplus;
+}
+
+extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ dot_w_i_x_w_i_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_w_i_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ w_i_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_w_f_x_w_f_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_w_f_x_x_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ w_f_x_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_log_i_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_log_f_pre_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ log_f_softplus_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ log_f_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_log_f_at = static_cast<storage_t*>(at[15]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        compute_t log_i, dot_log_i, dot_log_f_pre, log_f_softplus, log_f, dot_log_f;
+        hvp_forward_before3_point(
+            compute_t(dot_w_i_x_w_i_at[iT * B + iB]),
+            compute_t(dot_w_i_x_x_at[iT * B + iB]),
+            compute_t(w_i_x_at[iT * B + iB]),
+            compute_t(b_i_at[0]),
+            compute_t(dot_b_i_at[0]),
+            compute_t(dot_w_f_x_w_f_at[iT * B + iB]),
+            compute_t(dot_w_f_x_x_at[iT * B + iB]),
+            compute_t(w_f_x_at[iT * B + iB]),
+            compute_t(b_f_at[0]),
+            compute_t(dot_b_f_at[0]),
+            log_i, dot_log_i, dot_log_f_pre, log_f_softplus, log_f, dot_log_f);
+        log_i_at[iT * B + iB] = storage_t(log_i);
+        dot_log_i_at[iT * B + iB] = storage_t(dot_log_i);
+        dot_log_f_pre_at[iT * B + iB] = storage_t(dot_log_f_pre);
+        log_f_softplus_at[iT * B + iB] = storage_t(log_f_softplus);
+        log_f_at[iT * B + iB] = storage_t(log_f);
+        dot_log_f_at[iT * B + iB] = storage_t(dot_log_f);
+    }
+}
+
+inline_point void hvp_forward_before4_point(
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, compute_t& v_k,
+    compute_t& dot_v_k)
+{
+    // C = f * C[t-1] + i * outer(v, k)
+    v_k = v * k_;
+    dot_v_k = v * dot_k + k_ * dot_v;
+}
+
+extern "C" void hvp_forward_before4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t v_k, dot_v_k;
+        hvp_forward_before4_point(
+            compute_t(v_at[(iT * B + iB) * H + iH]),
+            compute_t(k_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_k_at[(iT * B + iB) * K + iK]),
+            v_k, dot_v_k);
+        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
+        dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
+    }
+}
+
+inline_point void hvp_forward_sequence_point(
+    const compute_t log_f, const compute_t m_prev, const compute_t dot_log_f, const compute_t dot_m_prev,
+    const compute_t log_i, const compute_t dot_log_i, compute_t& m_pre, compute_t& m, compute_t& dot_m,
+    compute_t& dot_i_pre, compute_t& i, compute_t& dot_i, compute_t& dot_f_pre, compute_t& f,
+    compute_t& dot_f)
+{
+    // m = max(log_f + m[t-1], log_i)
+    const compute_t s1 = log_f + m_prev;
+    m_pre = s1;
+    const compute_t s2 = dot_log_f + dot_m_prev;
+    const compute_t dot_m_pre = s2;
+    m = larger(m_pre, log_i);
+    dot_m = compute_t((log_i) > (m_pre)) * dot_log_i + compute_t((m_pre) >= (log_i)) * dot_m_pre;
+    // i = exp(log_i - m)
+    const compute_t s3 = -m;
+    const compute_t i_pre = log_i + s3;
+    const compute_t s4 = -dot_m;
+    dot_i_pre = dot_log_i + s4;
+    i = exp(i_pre);
+    dot_i = dot_i_pre * i;
+    // f = exp(log_f + m[t-1] - m)
+    const compute_t f_pre = s1 + s3;
+    dot_f_pre = s2 + s4;
+    f = exp(f_pre);
+    dot_f = dot_f_pre * f;
+}
+
+extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ log_f_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_log_f_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_log_i_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[12]);
+    for (int64 t = 0; t < T; ++t)
+    #pragma GCC ivdep
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        compute_t m_pre, m, dot_m, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f;
+        const compute_t m_prev = compute_t(m_rows_at[t * B + iB]);
+        const compute_t dot_m_prev = compute_t(dot_m_rows_at[t * B + iB]);
+        hvp_forward_sequence_point(
+            compute_t(log_f_at[t * B + iB]),
+            m_prev,
+            compute_t(dot_log_f_at[t * B + iB]),
+            dot_m_prev,
+            compute_t(log_i_at[t * B + iB]),
+            compute_t(dot_log_i_at[t * B + iB]),
+            m_pre, m, dot_m, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f);
+        m_pre_at[t * B + iB] = storage_t(m_pre);
+        m_rows_at[(t + 1) * B + iB] = storage_t(m);
+        dot_m_rows_at[(t + 1) * B + iB] = storage_t(dot_m);
+        dot_i_pre_at[t * B + iB] = storage_t(dot_i_pre);
+        i_at[t * B + iB] = storage_t(i);
+        dot_i_at[t * B + iB] = storage_t(dot_i);
+        dot_f_pre_at[t * B + iB] = storage_t(dot_f_pre);
+        f_at[t * B + iB] = storage_t(f);
+        dot_f_at[t * B + iB] = storage_t(dot_f);
+    }
+}
+
+inline_point void hvp_forward_sequence2_point(
+    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k,
+    const compute_t dot_f, const compute_t dot_C_prev, const compute_t dot_i, const compute_t dot_v_k,
+    compute_t& C, compute_t& dot_C)
+{
+    // C = f * C[t-1] + i * outer(v, k)
+    C = f * C_prev + i * v_k;
+    dot_C = f * dot_C_prev + C_prev * dot_f + i * dot_v_k + v_k * dot_i;
+}
+
+extern "C" void hvp_forward_sequence2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_C_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[7]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t C, dot_C;
+        const compute_t C_prev = compute_t(C_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        const compute_t dot_C_prev = compute_t(dot_C_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        hvp_forward_sequence2_point(
+            compute_t(f_at[t * B + iB]),
+            C_prev,
+            compute_t(i_at[t * B + iB]),
+            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
+            compute_t(dot_f_at[t * B + iB]),
+            dot_C_prev,
+            compute_t(dot_i_at[t * B + iB]),
+            compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]),
+            C, dot_C);
+        C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
+        dot_C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_C);
+    }
+}
+
+inline_point void hvp_forward_sequence3_point(
+    const compute_t f, const compute_t n_prev, const compute_t i, const compute_t k_, const compute_t dot_f,
+    const compute_t dot_n_prev, const compute_t dot_i, const compute_t dot_k, compute_t& n_,
+    compute_t& dot_n)
+{
+    // n = f * n[t-1] + i * k
+    n_ = f * n_prev + i * k_;
+    dot_n = f * dot_n_prev + n_prev * dot_f + i * dot_k + k_ * dot_i;
+}
+
+extern "C" void hvp_forward_sequence3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_n_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[7]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t n_, dot_n;
+        const compute_t n_prev = compute_t(n_rows_at[(t * B + iB) * K + iK]);
+        const compute_t dot_n_prev = compute_t(dot_n_rows_at[(t * B + iB) * K + iK]);
+        hvp_forward_sequence3_point(
+            compute_t(f_at[t * B + iB]),
+            n_prev,
+            compute_t(i_at[t * B + iB]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
+            compute_t(dot_f_at[t * B + iB]),
+            dot_n_prev,
+            compute_t(dot_i_at[t * B + iB]),
+            compute_t(dot_k_at[(t * B + iB) * K + iK]),
+            n_, dot_n);
+        n_rows_at[((t + 1) * B + iB) * K + iK] = storage_t(n_);
+        dot_n_rows_at[((t + 1) * B + iB) * K + iK] = storage_t(dot_n);
+    }
+}
+
+// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void hvp_forward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ C_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        C_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void hvp_forward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ dot_C_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_C_q_C_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(dot_C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        dot_C_q_C_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void hvp_forward_after_sum3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_C_q_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(dot_q_at[(iT * B + iB) * K + iK]);
+        dot_C_q_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void hvp_forward_after_sum4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        n_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void hvp_forward_after_sum5(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ dot_n_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_n_q_n_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(dot_n_rows_at[((iT + 1) * B + iB) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        dot_n_q_n_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void hvp_forward_after_sum6(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_n_q_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK])
+                * compute_t(dot_q_at[(iT * B + iB) * K + iK]);
+        dot_n_q_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+inline_point void hvp_forward_after_point(
+    const compute_t dot_C_q_C, const compute_t dot_C_q_q, compute_t& dot_C_q)
+{
+    // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    dot_C_q = dot_C_q_C + dot_C_q_q;
+}
+
+extern "C" void hvp_forward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dot_C_q_C_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_C_q_q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_C_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_C_q;
+        hvp_forward_after_point(
+            compute_t(dot_C_q_C_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_C_q_q_at[(iT * B + iB) * H + iH]),
+            dot_C_q);
+        dot_C_q_at[(iT * B + iB) * H + iH] = storage_t(dot_C_q);
+    }
+}
+
+inline_point void hvp_forward_after2_point(
+    const compute_t dot_n_q_n, const compute_t dot_n_q_q, const compute_t n_q, const compute_t m,
+    const compute_t dot_m, compute_t& abs_n_q, compute_t& h_exp, compute_t& max_abs_n_q,
+    compute_t& dot_max_abs_n_q)
+{
+    // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    const compute_t dot_n_q = dot_n_q_n + dot_n_q_q;
+    abs_n_q = absolute(n_q);
+    const compute_t dot_abs_n_q = (compute_t((n_q) > (0)) - compute_t((0) > (n_q))) * dot_n_q;
+    h_exp = exp(-m);
+    const compute_t dot_h_exp = -dot_m * h_exp;
+    max_abs_n_q = larger(abs_n_q, h_exp);
+    dot_max_abs_n_q = compute_t((abs_n_q) >= (h_exp)) * dot_abs_n_q + compute_t((h_exp) > (abs_n_q)) * dot_h_exp;
+}
+
+extern "C" void hvp_forward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ dot_n_q_n_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_n_q_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ abs_n_q_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_max_abs_n_q_at = static_cast<storage_t*>(at[8]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        compute_t abs_n_q, h_exp, max_abs_n_q, dot_max_abs_n_q;
+        hvp_forward_after2_point(
+            compute_t(dot_n_q_n_at[iT * B + iB]),
+            compute_t(dot_n_q_q_at[iT * B + iB]),
+            compute_t(n_q_at[iT * B + iB]),
+            compute_t(m_rows_at[(iT + 1) * B + iB]),
+            compute_t(dot_m_rows_at[(iT + 1) * B + iB]),
+            abs_n_q, h_exp, max_abs_n_q, dot_max_abs_n_q);
+        abs_n_q_at[iT * B + iB] = storage_t(abs_n_q);
+        h_exp_at[iT * B + iB] = storage_t(h_exp);
+        max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
+        dot_max_abs_n_q_at[iT * B + iB] = storage_t(dot_max_abs_n_q);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t dy, const compute_t o, const compute_t C_q, const compute_t max_abs_n_q,
+    const compute_t dot_o, const compute_t dot_C_q, const compute_t dot_max_abs_n_q,
+    const compute_t dot_o_pre, compute_t& d_dot_h_by_dot_max_abs_n_q, compute_t& d_dot_h_by_max_abs_n_q,
+    compute_t& d_dot_C_q, compute_t& d_C_q, compute_t& d_dot_o_pre, compute_t& d_o_pre)
+{
+    // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    const compute_t s1 = 1 / square(max_abs_n_q);
+    const compute_t s2 = C_q * s1;
+    d_dot_h_by_dot_max_abs_n_q = -dy * o * s2;
+    const compute_t s3 = o * s1;
+    d_dot_h_by_max_abs_n_q = dy * (2 * o * C_q * dot_max_abs_n_q / pow(max_abs_n_q, compute_t(3)) - dot_o * s2 -
+        dot_C_q * s3);
+    const compute_t s4 = 1 / max_abs_n_q;
+    const compute_t s5 = dy * s4;
+    d_dot_C_q = o * s5;
+    d_C_q = dy * (dot_o * s4 - dot_max_abs_n_q * s3);
+    // through o = sigmoid(W_o @ x + b_o)
+    const compute_t d_dot_o = C_q * s5;
+    const compute_t s6 = 1 - o;
+    const compute_t d_o = dy * (dot_C_q * s4 - dot_max_abs_n_q * s2) + (dot_o_pre * s6 - o * dot_o_pre) * d_dot_o;
+    const compute_t s7 = o * s6;
+    d_dot_o_pre = d_dot_o * s7;
+    d_o_pre = d_o * s7;
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ C_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_C_q_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_max_abs_n_q_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_dot_h_by_dot_max_abs_n_q_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_dot_h_by_max_abs_n_q_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_dot_C_q_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_dot_o_pre_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[13]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_h_by_dot_max_abs_n_q, d_dot_h_by_max_abs_n_q, d_dot_C_q, d_C_q, d_dot_o_pre, d_o_pre;
+        hvp_backward_before_point(
+            compute_t(dy_at[(iT * B + iB) * H + iH]),
+            compute_t(o_at[(iT * B + iB) * H + iH]),
+            compute_t(C_q_at[(iT * B + iB) * H + iH]),
+            compute_t(max_abs_n_q_at[iT * B + iB]),
+            compute_t(dot_o_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_C_q_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_max_abs_n_q_at[iT * B + iB]),
+            compute_t(dot_o_pre_at[(iT * B + iB) * H + iH]),
+            d_dot_h_by_dot_max_abs_n_q, d_dot_h_by_max_abs_n_q, d_dot_C_q, d_C_q, d_dot_o_pre, d_o_pre);
+        d_dot_h_by_dot_max_abs_n_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_h_by_dot_max_abs_n_q);
+        d_dot_h_by_max_abs_n_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_h_by_max_abs_n_q);
+        d_dot_C_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_C_q);
+        d_C_q_at[(iT * B + iB) * H + iH] = storage_t(d_C_q);
+        d_dot_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre);
+        d_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre);
+    }
+}
+
+// through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void hvp_backward_before_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_dot_h_by_dot_max_abs_n_q_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_dot_max_abs_n_q_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_dot_h_by_dot_max_abs_n_q_at[(iT * B + iB) * H + iH]);
+        d_dot_max_abs_n_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void hvp_backward_before_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_dot_h_by_max_abs_n_q_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_max_abs_n_q_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_dot_h_by_max_abs_n_q_at[(iT * B + iB) * H + iH]);
+        d_max_abs_n_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void hvp_backward_before_sum3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_C_q_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_q_dot_C_q_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_dot_C_q_at[(iT * B + iB) * H + iH])
+                * compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+        d_dot_q_dot_C_q_q_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void hvp_backward_before_sum4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_q_C_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_C_q_at[(iT * B + iB) * H + iH])
+                * compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+        d_q_C_q_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void hvp_backward_before_sum5(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_C_q_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_C_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_q_dot_C_q_C_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_dot_C_q_at[(iT * B + iB) * H + iH])
+                * compute_t(dot_C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+        d_q_dot_C_q_C_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+inline_point void hvp_backward_before2_point(
+    const compute_t d_dot_max_abs_n_q, const compute_t abs_n_q, const compute_t h_exp,
+    const compute_t dot_m, const compute_t d_max_abs_n_q, const compute_t n_q, compute_t& d_dot_h_exp,
+    compute_t& d_h_exp, compute_t& d_dot_n_q, compute_t& d_n_q)
+{
+    // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    const compute_t s1 = compute_t((h_exp) > (abs_n_q));
+    d_dot_h_exp = d_dot_max_abs_n_q * s1;
+    d_h_exp = d_max_abs_n_q * s1 - dot_m * d_dot_h_exp;
+    const compute_t s2 = compute_t((abs_n_q) >= (h_exp));
+    const compute_t d_dot_abs_n_q = d_dot_max_abs_n_q * s2;
+    const compute_t d_abs_n_q = d_max_abs_n_q * s2;
+    const compute_t s3 = compute_t((n_q) > (0)) - compute_t((0) > (n_q));
+    d_dot_n_q = d_dot_abs_n_q * s3;
+    d_n_q = d_abs_n_q * s3;
+}
+
+extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ d_dot_max_abs_n_q_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ abs_n_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_max_abs_n_q_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_dot_h_exp_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_h_exp_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_dot_n_q_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_n_q_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        compute_t d_dot_h_exp, d_h_exp, d_dot_n_q, d_n_q;
+        hvp_backward_before2_point(
+            compute_t(d_dot_max_abs_n_q_at[iT * B + iB]),
+            compute_t(abs_n_q_at[iT * B + iB]),
+            compute_t(h_exp_at[iT * B + iB]),
+            compute_t(dot_m_rows_at[(iT + 1) * B + iB]),
+            compute_t(d_max_abs_n_q_at[iT * B + iB]),
+            compute_t(n_q_at[iT * B + iB]),
+            d_dot_h_exp, d_h_exp, d_dot_n_q, d_n_q);
+        d_dot_h_exp_at[iT * B + iB] = storage_t(d_dot_h_exp);
+        d_h_exp_at[iT * B + iB] = storage_t(d_h_exp);
+        d_dot_n_q_at[iT * B + iB] = storage_t(d_dot_n_q);
+        d_n_q_at[iT * B + iB] = storage_t(d_n_q);
+    }
+}
+
+inline_point void hvp_backward_before3_point(
+    const compute_t d_dot_q_dot_C_q_q, const compute_t d_dot_n_q, const compute_t n_,
+    const compute_t d_q_C_q, const compute_t d_q_dot_C_q_C, const compute_t d_n_q, const compute_t dot_n,
+    compute_t& d_dot_q, compute_t& d_q)
+{
+    // through q = W_q @ x + b_q
+    d_dot_q = d_dot_q_dot_C_q_q + d_dot_n_q * n_;
+    d_q = d_dot_n_q * dot_n + n_ * d_n_q + d_q_C_q + d_q_dot_C_q_C;
+}
+
+extern "C" void hvp_backward_before3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_dot_q_dot_C_q_q_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_n_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_q_C_q_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_q_dot_C_q_C_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_n_q_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_n_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_dot_q_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[8]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t d_dot_q, d_q;
+        hvp_backward_before3_point(
+            compute_t(d_dot_q_dot_C_q_q_at[(iT * B + iB) * K + iK]),
+            compute_t(d_dot_n_q_at[iT * B + iB]),
+            compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK]),
+            compute_t(d_q_C_q_at[(iT * B + iB) * K + iK]),
+            compute_t(d_q_dot_C_q_C_at[(iT * B + iB) * K + iK]),
+            compute_t(d_n_q_at[iT * B + iB]),
+            compute_t(dot_n_rows_at[((iT + 1) * B + iB) * K + iK]),
+            d_dot_q, d_q);
+        d_dot_q_at[(iT * B + iB) * K + iK] = storage_t(d_dot_q);
+        d_q_at[(iT * B + iB) * K + iK] = storage_t(d_q);
+    }
+}
+
+inline_point void hvp_backward_step_point(
+    const compute_t d_dot_n_next, const compute_t d_dot_n_q, const compute_t q, const compute_t d_n_next,
+    const compute_t d_n_q, const compute_t dot_q, const compute_t f, const compute_t dot_f,
+    compute_t& d_dot_n, compute_t& d_n, compute_t& d_n_prev, compute_t& d_dot_n_prev)
+{
+    // through n = f * n[t-1] + i * k
+    d_dot_n = d_dot_n_next + d_dot_n_q * q;
+    d_n = d_dot_n_q * dot_q + q * d_n_q + d_n_next;
+    d_n_prev = f * d_n + dot_f * d_dot_n;
+    d_dot_n_prev = f * d_dot_n;
+}
+
+extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], K = sizes[4];
+    storage_t* __restrict__ d_dot_n_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_n_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_n_prev_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_n_q_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_dot_n_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[9]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t d_dot_n, d_n, d_n_prev, d_dot_n_prev;
+        hvp_backward_step_point(
+            compute_t(d_dot_n_prev_rows_at[(((t + 1) % 2) * B + iB) * K + iK]),
+            compute_t(d_dot_n_q_at[t * B + iB]),
+            compute_t(q_at[(t * B + iB) * K + iK]),
+            compute_t(d_n_prev_rows_at[(((t + 1) % 2) * B + iB) * K + iK]),
+            compute_t(d_n_q_at[t * B + iB]),
+            compute_t(dot_q_at[(t * B + iB) * K + iK]),
+            compute_t(f_at[t * B + iB]),
+            compute_t(dot_f_at[t * B + iB]),
+            d_dot_n, d_n, d_n_prev, d_dot_n_prev);
+        d_dot_n_at[(t * B + iB) * K + iK] = storage_t(d_dot_n);
+        d_n_at[(t * B + iB) * K + iK] = storage_t(d_n);
+        d_n_prev_rows_at[((t % 2) * B + iB) * K + iK] = storage_t(d_n_prev);
+        d_dot_n_prev_rows_at[((t % 2) * B + iB) * K + iK] = storage_t(d_dot_n_prev);
+    }
+}
+
+// through n = f * n[t-1] + i * k
+extern "C" void hvp_backward_step_sum(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_dot_n_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_f_dot_n_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_dot_n_at[(t * B + iB) * K + iK])
+                * compute_t(n_rows_at[(t * B + iB) * K + iK]);
+        d_dot_f_dot_n_at[iB] = storage_t(total);
+    }
+}
+
+// through n = f * n[t-1] + i * k
+extern "C" void hvp_backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_f_n_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_n_at[(t * B + iB) * K + iK])
+                * compute_t(n_rows_at[(t * B + iB) * K + iK]);
+        d_f_n_at[iB] = storage_t(total);
+    }
+}
+
+// through n = f * n[t-1] + i * k
+extern "C" void hvp_backward_step_sum3(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_dot_n_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_n_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_f_dot_n_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_dot_n_at[(t * B + iB) * K + iK])
+                * compute_t(dot_n_rows_at[(t * B + iB) * K + iK]);
+        d_f_dot_n_at[iB] = storage_t(total);
+    }
+}
+
+// through n = f * n[t-1] + i * k
+extern "C" void hvp_backward_step_sum4(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_dot_n_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_i_dot_n_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_dot_n_at[(t * B + iB) * K + iK])
+                * compute_t(k_at[(t * B + iB) * K + iK]);
+        d_dot_i_dot_n_at[iB] = storage_t(total);
+    }
+}
+
+// through n = f * n[t-1] + i * k
+extern "C" void hvp_backward_step_sum5(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_i_n_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_n_at[(t * B + iB) * K + iK])
+                * compute_t(k_at[(t * B + iB) * K + iK]);
+        d_i_n_at[iB] = storage_t(total);
+    }
+}
+
+// through n = f * n[t-1] + i * k
+extern "C" void hvp_backward_step_sum6(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_dot_n_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_i_dot_n_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_dot_n_at[(t * B + iB) * K + iK])
+                * compute_t(dot_k_at[(t * B + iB) * K + iK]);
+        d_i_dot_n_at[iB] = storage_t(total);
+    }
+}
+
+inline_point void hvp_backward_step2_point(
+    const compute_t d_dot_C_next, const compute_t d_dot_C_q, const compute_t q, const compute_t d_C_next,
+    const compute_t d_C_q, const compute_t dot_q, const compute_t f, const compute_t dot_f,
+    compute_t& d_dot_C, compute_t& d_C, compute_t& d_C_prev, compute_t& d_dot_C_prev)
+{
+    // through C = f * C[t-1] + i * outer(v, k)
+    d_dot_C = d_dot_C_next + d_dot_C_q * q;
+    d_C = d_dot_C_q * dot_q + q * d_C_q + d_C_next;
+    d_C_prev = f * d_C + dot_f * d_dot_C;
+    d_dot_C_prev = f * d_dot_C;
+}
+
+extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
+    storage_t* __restrict__ d_dot_C_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_C_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_C_prev_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[9]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t d_dot_C, d_C, d_C_prev, d_dot_C_prev;
+        hvp_backward_step2_point(
+            compute_t(d_dot_C_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]),
+            compute_t(d_dot_C_q_at[(t * B + iB) * H + iH]),
+            compute_t(q_at[(t * B + iB) * K + iK]),
+            compute_t(d_C_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]),
+            compute_t(d_C_q_at[(t * B + iB) * H + iH]),
+            compute_t(dot_q_at[(t * B + iB) * K + iK]),
+            compute_t(f_at[t * B + iB]),
+            compute_t(dot_f_at[t * B + iB]),
+            d_dot_C, d_C, d_C_prev, d_dot_C_prev);
+        d_dot_C_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_dot_C);
+        d_C_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_C);
+        d_C_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_C_prev);
+        d_dot_C_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_dot_C_prev);
+    }
+}
+
+// through C = f * C[t-1] + i * outer(v, k)
+extern "C" void hvp_backward_step_sum7(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_f_dot_C_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iH = 0; iH < H; ++iH)
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_dot_C_at[((t * B + iB) * H + iH) * K + iK])
+                * compute_t(C_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        d_dot_f_dot_C_at[iB] = storage_t(total);
+    }
+}
+
+// through C = f * C[t-1] + i * outer(v, k)
+extern "C" void hvp_backward_step_sum8(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_f_C_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iH = 0; iH < H; ++iH)
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_C_at[((t * B + iB) * H + iH) * K + iK])
+                * compute_t(C_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        d_f_C_at[iB] = storage_t(total);
+    }
+}
+
+// through C = f * C[t-1] + i * outer(v, k)
+extern "C" void hvp_backward_step_sum9(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_C_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_f_dot_C_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iH = 0; iH < H; ++iH)
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_dot_C_at[((t * B + iB) * H + iH) * K + iK])
+                * compute_t(dot_C_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        d_f_dot_C_at[iB] = storage_t(total);
+    }
+}
+
+// through C = f * C[t-1] + i * outer(v, k)
+extern "C" void hvp_backward_step_sum10(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_i_dot_C_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iH = 0; iH < H; ++iH)
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_dot_C_at[((t * B + iB) * H + iH) * K + iK])
+                * compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]);
+        d_dot_i_dot_C_at[iB] = storage_t(total);
+    }
+}
+
+// through C = f * C[t-1] + i * outer(v, k)
+extern "C" void hvp_backward_step_sum11(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_i_C_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iH = 0; iH < H; ++iH)
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_C_at[((t * B + iB) * H + iH) * K + iK])
+                * compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]);
+        d_i_C_at[iB] = storage_t(total);
+    }
+}
+
+// through C = f * C[t-1] + i * outer(v, k)
+extern "C" void hvp_backward_step_sum12(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_i_dot_C_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iH = 0; iH < H; ++iH)
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_dot_C_at[((t * B + iB) * H + iH) * K + iK])
+                * compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]);
+        d_i_dot_C_at[iB] = storage_t(total);
+    }
+}
+
+inline_point void hvp_backward_step3_point(
+    const compute_t d_dot_f_dot_C, const compute_t d_dot_f_dot_n, const compute_t dot_f_pre,
+    const compute_t d_f_C, const compute_t d_f_dot_C, const compute_t d_f_n, const compute_t d_f_dot_n,
+    const compute_t f, const compute_t d_dot_i_dot_C, const compute_t d_dot_i_dot_n,
+    const compute_t dot_i_pre, const compute_t d_i_C, const compute_t d_i_dot_C, const compute_t d_i_n,
+    const compute_t d_i_dot_n, const compute_t i, const compute_t d_dot_m_next, const compute_t d_dot_h_exp,
+    const compute_t h_exp, const compute_t d_m_next, const compute_t d_h_exp, const compute_t log_i,
+    const compute_t m_pre, compute_t& d_dot_f_pre, compute_t& d_f_pre, compute_t& d_dot_i_pre,
+    compute_t& d_i_pre, compute_t& d_dot_m, compute_t& d_m, compute_t& d_dot_m_pre, compute_t& d_m_pre,
+    compute_t& d_m_prev, compute_t& d_dot_m_prev)
+{
+    // through f = exp(log_f + m[t-1] - m)
+    const compute_t d_dot_f = d_dot_f_dot_C + d_dot_f_dot_n;
+    const compute_t d_f = dot_f_pre * d_dot_f + d_f_C + d_f_dot_C + d_f_n + d_f_dot_n;
+    d_dot_f_pre = f * d_dot_f;
+    d_f_pre = f * d_f;
+    // through i = exp(log_i - m)
+    const compute_t d_dot_i = d_dot_i_dot_C + d_dot_i_dot_n;
+    const compute_t d_i = dot_i_pre * d_dot_i + d_i_C + d_i_dot_C + d_i_n + d_i_dot_n;
+    d_dot_i_pre = i * d_dot_i;
+    d_i_pre = i * d_i;
+    // through m = max(log_f + m[t-1], log_i)
+    d_dot_m = d_dot_m_next - d_dot_h_exp * h_exp - d_dot_f_pre - d_dot_i_pre;
+    d_m = d_m_next - h_exp * d_h_exp - d_f_pre - d_i_pre;
+    const compute_t s1 = compute_t((m_pre) >= (log_i));
+    d_dot_m_pre = d_dot_m * s1;
+    d_m_pre = d_m * s1;
+    d_m_prev = d_f_pre + d_m_pre;
+    d_dot_m_prev = d_dot_f_pre + d_dot_m_pre;
+}
+
+extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1];
+    const storage_t* __restrict__ d_dot_f_dot_C_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_f_dot_n_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_f_C_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_f_dot_C_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_f_n_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_f_dot_n_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_dot_i_dot_C_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ d_dot_i_dot_n_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ d_i_C_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ d_i_dot_C_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ d_i_n_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ d_i_dot_n_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_dot_m_prev_rows_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ d_dot_h_exp_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_m_prev_rows_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ d_h_exp_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ d_dot_f_pre_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ d_dot_i_pre_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ d_dot_m_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ d_dot_m_pre_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ d_m_pre_at = static_cast<storage_t*>(at[30]);
+    #pragma GCC ivdep
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        compute_t d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_m, d_m, d_dot_m_pre, d_m_pre, d_m_prev,
+            d_dot_m_prev;
+        hvp_backward_step3_point(
+            compute_t(d_dot_f_dot_C_at[iB]),
+            compute_t(d_dot_f_dot_n_at[iB]),
+            compute_t(dot_f_pre_at[t * B + iB]),
+            compute_t(d_f_C_at[iB]),
+            compute_t(d_f_dot_C_at[iB]),
+            compute_t(d_f_n_at[iB]),
+            compute_t(d_f_dot_n_at[iB]),
+            compute_t(f_at[t * B + iB]),
+            compute_t(d_dot_i_dot_C_at[iB]),
+            compute_t(d_dot_i_dot_n_at[iB]),
+            compute_t(dot_i_pre_at[t * B + iB]),
+            compute_t(d_i_C_at[iB]),
+            compute_t(d_i_dot_C_at[iB]),
+            compute_t(d_i_n_at[iB]),
+            compute_t(d_i_dot_n_at[iB]),
+            compute_t(i_at[t * B + iB]),
+            compute_t(d_dot_m_prev_rows_at[((t + 1) % 2) * B + iB]),
+            compute_t(d_dot_h_exp_at[t * B + iB]),
+            compute_t(h_exp_at[t * B + iB]),
+            compute_t(d_m_prev_rows_at[((t + 1) % 2) * B + iB]),
+            compute_t(d_h_exp_at[t * B + iB]),
+            compute_t(log_i_at[t * B + iB]),
+            compute_t(m_pre_at[t * B + iB]),
+            d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_m, d_m, d_dot_m_pre, d_m_pre, d_m_prev,
+            d_dot_m_prev);
+        d_dot_f_pre_at[t * B + iB] = storage_t(d_dot_f_pre);
+        d_f_pre_at[t * B + iB] = storage_t(d_f_pre);
+        d_dot_i_pre_at[t * B + iB] = storage_t(d_dot_i_pre);
+        d_i_pre_at[t * B + iB] = storage_t(d_i_pre);
+        d_dot_m_at[t * B + iB] = storage_t(d_dot_m);
+        d_m_at[t * B + iB] = storage_t(d_m);
+        d_dot_m_pre_at[t * B + iB] = storage_t(d_dot_m_pre);
+        d_m_pre_at[t * B + iB] = storage_t(d_m_pre);
+        d_m_prev_rows_at[(t % 2) * B + iB] = storage_t(d_m_prev);
+        d_dot_m_prev_rows_at[(t % 2) * B + iB] = storage_t(d_dot_m_prev);
+    }
+}
+
+inline_point void hvp_backward_after_point(
+    const compute_t d_dot_C, const compute_t i, const compute_t d_C, const compute_t dot_i,
+    compute_t& d_dot_v_k, compute_t& d_v_k)
+{
+    // through C = f * C[t-1] + i * outer(v, k)
+    d_dot_v_k = d_dot_C * i;
+    d_v_k = d_dot_C * dot_i + i * d_C;
+}
+
+extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_dot_v_k_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_v_k_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t d_dot_v_k, d_v_k;
+        hvp_backward_after_point(
+            compute_t(d_dot_C_at[((iT * B + iB) * H + iH) * K + iK]),
+            compute_t(i_at[iT * B + iB]),
+            compute_t(d_C_at[((iT * B + iB) * H + iH) * K + iK]),
+            compute_t(dot_i_at[iT * B + iB]),
+            d_dot_v_k, d_v_k);
+        d_dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(d_dot_v_k);
+        d_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(d_v_k);
+    }
+}
+
+// through C = f * C[t-1] + i * outer(v, k)
+extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_v_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_v_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_dot_v_k_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(k_at[(iT * B + iB) * K + iK]);
+        d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// through C = f * C[t-1] + i * outer(v, k)
+extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_v_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_v_v_k_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_v_k_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(k_at[(iT * B + iB) * K + iK]);
+        d_v_v_k_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// through C = f * C[t-1] + i * outer(v, k)
+extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_v_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_v_dot_v_k_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_dot_v_k_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(dot_k_at[(iT * B + iB) * K + iK]);
+        d_v_dot_v_k_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// through C = f * C[t-1] + i * outer(v, k)
+extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_v_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_k_dot_v_k_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_dot_v_k_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
+        d_dot_k_dot_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through C = f * C[t-1] + i * outer(v, k)
+extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_v_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_k_v_k_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_v_k_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
+        d_k_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through C = f * C[t-1] + i * outer(v, k)
+extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_v_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_k_dot_v_k_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_dot_v_k_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(dot_v_at[(iT * B + iB) * H + iH]);
+        d_k_dot_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+inline_point void hvp_backward_after2_point(
+    const compute_t d_dot_m_pre, const compute_t d_dot_f_pre, const compute_t d_m_pre,
+    const compute_t d_f_pre, const compute_t dot_log_f_pre, const compute_t log_f_softplus,
+    const compute_t d_dot_m, const compute_t log_i, const compute_t m_pre, const compute_t d_dot_i_pre,
+    const compute_t d_m, const compute_t d_i_pre, compute_t& d_log_f_pre, compute_t& d_dot_w_f_x,
+    compute_t& d_w_f_x, compute_t& d_dot_log_i, compute_t& d_log_i)
+{
+    // through log_f = -softplus(-(dot(w_f, x) + b_f))
+    const compute_t d_dot_log_f = d_dot_m_pre + d_dot_f_pre;
+    const compute_t d_log_f = d_m_pre + d_f_pre;
+    const compute_t d_dot_log_f_softplus = -d_dot_log_f;
+    const compute_t s1 = expm1(-log_f_softplus);
+    const compute_t d_log_f_softplus = -dot_log_f_pre * d_dot_log_f_softplus * (-s1 - 1) - d_log_f;
+    const compute_t d_dot_log_f_pre = -d_dot_log_f_softplus * s1;
+    d_log_f_pre = -d_log_f_softplus * s1;
+    d_dot_w_f_x = -d_dot_log_f_pre;
+    d_w_f_x = -d_log_f_pre;
+    // through log_i = dot(w_i, x) + b_i
+    const compute_t s2 = compute_t((log_i) > (m_pre));
+    d_dot_log_i = d_dot_m * s2 + d_dot_i_pre;
+    d_log_i = d_m * s2 + d_i_pre;
+}
+
+extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ d_dot_m_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_f_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_m_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_log_f_pre_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ log_f_softplus_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_dot_m_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ d_dot_i_pre_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_log_f_pre_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_dot_w_f_x_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_w_f_x_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_dot_log_i_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_log_i_at = static_cast<storage_t*>(at[16]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        compute_t d_log_f_pre, d_dot_w_f_x, d_w_f_x, d_dot_log_i, d_log_i;
+        hvp_backward_after2_point(
+            compute_t(d_dot_m_pre_at[iT * B + iB]),
+            compute_t(d_dot_f_pre_at[iT * B + iB]),
+            compute_t(d_m_pre_at[iT * B + iB]),
+            compute_t(d_f_pre_at[iT * B + iB]),
+            compute_t(dot_log_f_pre_at[iT * B + iB]),
+            compute_t(log_f_softplus_at[iT * B + iB]),
+            compute_t(d_dot_m_at[iT * B + iB]),
+            compute_t(log_i_at[iT * B + iB]),
+            compute_t(m_pre_at[iT * B + iB]),
+            compute_t(d_dot_i_pre_at[iT * B + iB]),
+            compute_t(d_m_at[iT * B + iB]),
+            compute_t(d_i_pre_at[iT * B + iB]),
+            d_log_f_pre, d_dot_w_f_x, d_w_f_x, d_dot_log_i, d_log_i);
+        d_log_f_pre_at[iT * B + iB] = storage_t(d_log_f_pre);
+        d_dot_w_f_x_at[iT * B + iB] = storage_t(d_dot_w_f_x);
+        d_w_f_x_at[iT * B + iB] = storage_t(d_w_f_x);
+        d_dot_log_i_at[iT * B + iB] = storage_t(d_dot_log_i);
+        d_log_i_at[iT * B + iB] = storage_t(d_log_i);
+    }
+}
+
+// through log_i = dot(w_i, x) + b_i
+extern "C" void hvp_backward_after_sum7(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_log_i_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_w_i_w_i_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_log_i_at[iT * B + iB])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        d_w_i_w_i_x_at[iI] = storage_t(total);
+    }
+}
+
+// through log_i = dot(w_i, x) + b_i
+extern "C" void hvp_backward_after_sum8(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_dot_log_i_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_w_i_dot_w_i_x_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_log_i_at[iT * B + iB])
+                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
+        d_w_i_dot_w_i_x_x_at[iI] = storage_t(total);
+    }
+}
+
+// through log_i = dot(w_i, x) + b_i
+extern "C" void hvp_backward_after_sum9(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ d_log_i_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_b_i_at = static_cast<storage_t*>(at[1]);
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_log_i_at[iT * B + iB]);
+        d_b_i_at[0] = storage_t(total);
+    }
+}
+
+// through log_f = -softplus(-(dot(w_f, x) + b_f))
+extern "C" void hvp_backward_after_sum10(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_w_f_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_w_f_w_f_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_w_f_x_at[iT * B + iB])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        d_w_f_w_f_x_at[iI] = storage_t(total);
+    }
+}
+
+// through log_f = -softplus(-(dot(w_f, x) + b_f))
+extern "C" void hvp_backward_after_sum11(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_dot_w_f_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_w_f_dot_w_f_x_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_w_f_x_at[iT * B + iB])
+                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
+        d_w_f_dot_w_f_x_x_at[iI] = storage_t(total);
+    }
+}
+
+// through log_f = -softplus(-(dot(w_f, x) + b_f))
+extern "C" void hvp_backward_after_sum12(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ d_log_f_pre_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_b_f_log_f_pre_at = static_cast<storage_t*>(at[1]);
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_log_f_pre_at[iT * B + iB]);
+        d_b_f_log_f_pre_at[0] = storage_t(total);
+    }
+}
+
+inline_point void hvp_backward_after3_point(
+    const compute_t d_v_v_k, const compute_t d_v_dot_v_k, compute_t& d_v)
+{
+    // through v = W_v @ x + b_v
+    d_v = d_v_v_k + d_v_dot_v_k;
+}
+
+extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_v_v_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_v_dot_v_k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_v;
+        hvp_backward_after3_point(
+            compute_t(d_v_v_k_at[(iT * B + iB) * H + iH]),
+            compute_t(d_v_dot_v_k_at[(iT * B + iB) * H + iH]),
+            d_v);
+        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH] = storage_t(d_v);
+    }
+}
+
+inline_point void hvp_backward_after4_point(
+    const compute_t d_dot_k_dot_v_k, const compute_t d_dot_n, const compute_t i, const compute_t d_k_v_k,
+    const compute_t d_k_dot_v_k, const compute_t d_n, const compute_t dot_i, const compute_t sqrt_K,
+    compute_t& d_k, compute_t& d_dot_W_k_x, compute_t& d_W_k_x)
+{
+    // through k = (W_k @ x) / sqrt(K) + b_k
+    const compute_t d_dot_k = d_dot_k_dot_v_k + d_dot_n * i;
+    d_k = d_dot_n * dot_i + i * d_n + d_k_v_k + d_k_dot_v_k;
+    const compute_t s1 = 1 / sqrt_K;
+    d_dot_W_k_x = d_dot_k * s1;
+    d_W_k_x = d_k * s1;
+}
+
+extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_k_dot_v_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_n_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_k_v_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_k_dot_v_k_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ sqrt_K_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t d_k, d_dot_W_k_x, d_W_k_x;
+        hvp_backward_after4_point(
+            compute_t(d_dot_k_dot_v_k_at[(iT * B + iB) * K + iK]),
+            compute_t(d_dot_n_at[(iT * B + iB) * K + iK]),
+            compute_t(i_at[iT * B + iB]),
+            compute_t(d_k_v_k_at[(iT * B + iB) * K + iK]),
+            compute_t(d_k_dot_v_k_at[(iT * B + iB) * K + iK]),
+            compute_t(d_n_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_i_at[iT * B + iB]),
+            compute_t(sqrt_K_at[0]),
+            d_k, d_dot_W_k_x, d_W_k_x);
+        d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
+        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_dot_W_k_x);
+        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + iK] = storage_t(d_W_k_x);
+    }
+}
+
+inline_point void hvp_backward_after5_point(
+    const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, const compute_t d_x_W_k_x,
+    const compute_t d_x_dot_W_v_x_W_v, const compute_t d_x_W_o_x, const compute_t d_x_dot_W_o_x_W_o,
+    const compute_t d_log_i, const compute_t w_i, const compute_t d_dot_log_i, const compute_t dot_w_i,
+    const compute_t d_w_f_x, const compute_t w_f, const compute_t d_dot_w_f_x, const compute_t dot_w_f,
+    compute_t& d_x)
+{
+    d_x = d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_k_x + d_x_dot_W_v_x_W_v + d_x_W_o_x + d_x_dot_W_o_x_W_o + d_log_i *
+        w_i + d_dot_log_i * dot_w_i + d_w_f_x * w_f + d_dot_w_f_x * dot_w_f;
+}
+
+extern "C" void hvp_backward_after5(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_W_k_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_x_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_x_W_o_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_x_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_log_i_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_dot_log_i_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_w_i_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ d_w_f_x_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ d_dot_w_f_x_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_w_f_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[14]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x;
+        hvp_backward_after5_point(
+            compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_dot_W_v_x_W_v_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_o_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_dot_W_o_x_W_o_at[(iT * B + iB) * I + iI]),
+            compute_t(d_log_i_at[iT * B + iB]),
+            compute_t(w_i_at[iI]),
+            compute_t(d_dot_log_i_at[iT * B + iB]),
+            compute_t(dot_w_i_at[iI]),
+            compute_t(d_w_f_x_at[iT * B + iB]),
+            compute_t(w_f_at[iI]),
+            compute_t(d_dot_w_f_x_at[iT * B + iB]),
+            compute_t(dot_w_f_at[iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+inline_point void hvp_backward_finish_point(
+    const compute_t d_W_q_W_q_x, const compute_t d_W_q_dot_W_q_x_x, const compute_t d_W_k_W_k_x,
+    const compute_t d_W_k_dot_W_k_x_x, compute_t& d_W_q, compute_t& d_W_k)
+{
+    d_W_q = d_W_q_W_q_x + d_W_q_dot_W_q_x_x;
+    d_W_k = d_W_k_W_k_x + d_W_k_dot_W_k_x_x;
+}
+
+extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], K = sizes[4];
+    const storage_t* __restrict__ d_W_q_W_q_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_W_q_dot_W_q_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_W_k_W_k_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_W_k_dot_W_k_x_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_W_q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_W_k_at = static_cast<storage_t*>(at[5]);
+    for (int64 iK = 0; iK < K; ++iK)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_W_q, d_W_k;
+        hvp_backward_finish_point(
+            compute_t(d_W_q_W_q_x_at[iK * I + iI]),
+            compute_t(d_W_q_dot_W_q_x_x_at[iK * I + iI]),
+            compute_t(d_W_k_W_k_x_at[iK * I + iI]),
+            compute_t(d_W_k_dot_W_k_x_x_at[iK * I + iI]),
+            d_W_q, d_W_k);
+        d_W_q_at[iK * I + iI] = storage_t(d_W_q);
+        d_W_k_at[iK * I + iI] = storage_t(d_W_k);
+    }
+}
+
+inline_point void hvp_backward_finish2_point(
+    const compute_t d_W_v_W_v_x, const compute_t d_W_v_dot_W_v_x_x, const compute_t d_W_o_W_o_x,
+    const compute_t d_W_o_dot_W_o_x_x, compute_t& d_W_v, compute_t& d_W_o)
+{
+    d_W_v = d_W_v_W_v_x + d_W_v_dot_W_v_x_x;
+    d_W_o = d_W_o_W_o_x + d_W_o_dot_W_o_x_x;
+}
+
+extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ d_W_v_W_v_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_W_v_dot_W_v_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_W_o_W_o_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_W_o_dot_W_o_x_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_W_v_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_W_o_at = static_cast<storage_t*>(at[5]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_W_v, d_W_o;
+        hvp_backward_finish2_point(
+            compute_t(d_W_v_W_v_x_at[iH * I + iI]),
+            compute_t(d_W_v_dot_W_v_x_x_at[iH * I + iI]),
+            compute_t(d_W_o_W_o_x_at[iH * I + iI]),
+            compute_t(d_W_o_dot_W_o_x_x_at[iH * I + iI]),
+            d_W_v, d_W_o);
+        d_W_v_at[iH * I + iI] = storage_t(d_W_v);
+        d_W_o_at[iH * I + iI] = storage_t(d_W_o);
+    }
+}
+
+inline_point void hvp_backward_finish3_point(
+    const compute_t d_w_i_w_i_x, const compute_t d_w_i_dot_w_i_x_x, const compute_t d_w_f_w_f_x,
+    const compute_t d_w_f_dot_w_f_x_x, compute_t& d_w_i, compute_t& d_w_f)
+{
+    d_w_i = d_w_i_w_i_x + d_w_i_dot_w_i_x_x;
+    d_w_f = d_w_f_w_f_x + d_w_f_dot_w_f_x_x;
+}
+
+extern "C" void hvp_backward_finish3(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2];
+    const storage_t* __restrict__ d_w_i_w_i_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_w_i_dot_w_i_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_w_f_w_f_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_w_f_dot_w_f_x_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_w_i_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_w_f_at = static_cast<storage_t*>(at[5]);
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_w_i, d_w_f;
+        hvp_backward_finish3_point(
+            compute_t(d_w_i_w_i_x_at[iI]),
+            compute_t(d_w_i_dot_w_i_x_x_at[iI]),
+            compute_t(d_w_f_w_f_x_at[iI]),
+            compute_t(d_w_f_dot_w_f_x_x_at[iI]),
+            d_w_i, d_w_f);
+        d_w_i_at[iI] = storage_t(d_w_i);
+        d_w_f_at[iI] = storage_t(d_w_f);
+    }
+}
+
+inline_point void hvp_backward_finish4_point(
+    const compute_t d_b_f_log_f_pre, compute_t& d_b_f)
+{
+    d_b_f = -d_b_f_log_f_pre;
+}
+
+extern "C" void hvp_backward_finish4(int64, const int64*, void* const* at)
+{
+    const storage_t* __restrict__ d_b_f_log_f_pre_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_b_f_at = static_cast<storage_t*>(at[1]);
+    {
+        compute_t d_b_f;
+        hvp_backward_finish4_point(
+            compute_t(d_b_f_log_f_pre_at[0]),
+            d_b_f);
+        d_b_f_at[0] = storage_t(d_b_f);
+    }
+}
+
+#endif  // SYMRNN_HVP
 
 }  // namespace symrnn

@@ -62,6 +62,7 @@ import numpy as np
 SOURCE = None  # the text of mlstm.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H", "K")
 INPUTS = {
     "x": ("I",),
@@ -146,10 +147,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_q = np.ascontiguousarray(params["W_q"])
     b_q = np.ascontiguousarray(params["b_q"])
     W_k = np.ascontiguousarray(params["W_k"])
@@ -186,11 +189,10 @@ def forward(params, x, state=None):
     abs_n_q = np.empty((T, B), dtype)
     h_exp = np.empty((T, B), dtype)
     max_abs_n_q = np.empty((T, B), dtype)
-    h = scratch("h", (T, B, H), dtype)
+    h = np.empty((T, B, H), dtype)
     C_rows[0] = state["C"]
     n_rows[0] = state["n"]
     m_rows[0] = state["m"]
-    kernel = bound(sizes, dtype)
     forward_once = kernel(
         "forward_once", sqrt_K,
     )
@@ -260,7 +262,7 @@ def forward(params, x, state=None):
     tape = Tape(size, dtype, o, C_q, max_abs_n_q, C_rows, abs_n_q, h_exp, n_q, n_rows, q, f, k, v_k, i,
                 log_i, m_pre, x, v, log_f_softplus, sqrt_K)
     last = {"C": C_rows[T].copy(), "n": n_rows[T].copy(), "m": m_rows[T].copy()}
-    return h.copy(), last, tape
+    return h, last, tape
 
 
 def backward(params, tape, dy, dstate=None):
@@ -273,8 +275,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
-    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     o = tape.o
     C_q = tape.C_q
     max_abs_n_q = tape.max_abs_n_q
@@ -294,6 +295,9 @@ def backward(params, tape, dy, dstate=None):
     v = tape.v
     log_f_softplus = tape.log_f_softplus
     sqrt_K = tape.sqrt_K
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
     W_q = np.ascontiguousarray(params["W_q"])
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
@@ -350,7 +354,6 @@ def backward(params, tape, dy, dstate=None):
     d_C_prev_rows[T % 2] = dstate["C"]
     d_n_prev_rows[T % 2] = dstate["n"]
     d_m_prev_rows[T % 2] = dstate["m"]
-    kernel = bound(sizes, dtype)
     backward_before = kernel(
         "backward_before", dy, o, C_q, max_abs_n_q, d_h_by_max_abs_n_q, d_C_q, d_o_pre,
     )
@@ -504,6 +507,1068 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    b_q = np.ascontiguousarray(params["b_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    b_k = np.ascontiguousarray(params["b_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    b_v = np.ascontiguousarray(params["b_v"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    w_i = np.ascontiguousarray(params["w_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    w_f = np.ascontiguousarray(params["w_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_q_to_W_o = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1))
+    C_rows = scratch("C_rows", (T + 1, B, H, K), dtype)
+    n_rows = scratch("n_rows", (T + 1, B, K), dtype)
+    m_rows = scratch("m_rows", (T + 1, B), dtype)
+    sqrt_K = scratch("sqrt_K", (), dtype)
+    W_q_x_to_W_o_x = scratch("W_q_x_to_W_o_x", (T, B, 2 * K + 2 * H), dtype)
+    q = scratch("q", (T, B, K), dtype)
+    k = scratch("k", (T, B, K), dtype)
+    v = scratch("v", (T, B, H), dtype)
+    o = scratch("o", (T, B, H), dtype)
+    w_i_x = scratch("w_i_x", (T, B), dtype)
+    log_i = scratch("log_i", (T, B), dtype)
+    w_f_x = scratch("w_f_x", (T, B), dtype)
+    log_f = scratch("log_f", (T, B), dtype)
+    v_k = scratch("v_k", (T, B, H, K), dtype)
+    i = scratch("i", (T, B), dtype)
+    f = scratch("f", (T, B), dtype)
+    C_q = scratch("C_q", (T, B, H), dtype)
+    n_q = scratch("n_q", (T, B), dtype)
+    max_abs_n_q = scratch("max_abs_n_q", (T, B), dtype)
+    h = np.empty((T, B, H), dtype)
+    C_rows[0] = state["C"]
+    n_rows[0] = state["n"]
+    m_rows[0] = state["m"]
+    infer_once = kernel(
+        "infer_once", sqrt_K,
+    )
+    infer_before_sum = kernel(
+        "infer_before_sum", w_i, x, w_i_x,
+    )
+    infer_before_sum2 = kernel(
+        "infer_before_sum2", w_f, x, w_f_x,
+    )
+    infer_before = kernel(
+        "infer_before", W_q_x_to_W_o_x, b_q, sqrt_K, b_k, q, k,
+    )
+    infer_before2 = kernel(
+        "infer_before2", W_q_x_to_W_o_x, b_v, b_o, v, o,
+    )
+    infer_before3 = kernel(
+        "infer_before3", w_i_x, b_i, w_f_x, b_f, log_i, log_f,
+    )
+    infer_before4 = kernel(
+        "infer_before4", v, k, v_k,
+    )
+    infer_sequence = kernel(
+        "infer_sequence", log_f, m_rows, log_i, i, f,
+    )
+    infer_sequence2 = kernel(
+        "infer_sequence2", f, C_rows, i, v_k,
+    )
+    infer_sequence3 = kernel(
+        "infer_sequence3", f, n_rows, i, k,
+    )
+    infer_after_sum = kernel(
+        "infer_after_sum", C_rows, q, C_q,
+    )
+    infer_after_sum2 = kernel(
+        "infer_after_sum2", n_rows, q, n_q,
+    )
+    infer_after = kernel(
+        "infer_after", n_q, m_rows, max_abs_n_q,
+    )
+    infer_after2 = kernel(
+        "infer_after2", o, C_q, max_abs_n_q, h,
+    )
+
+    infer_once()
+    # W_q_x, W_k_x, W_v_x, W_o_x side by side
+    product(x.reshape(-1, I), W_q_to_W_o, W_q_x_to_W_o_x.reshape(-1, 2 * K + 2 * H))
+    # log_i = dot(w_i, x) + b_i
+    infer_before_sum()
+    # log_f = -softplus(-(dot(w_f, x) + b_f))
+    infer_before_sum2()
+    infer_before()
+    infer_before2()
+    infer_before3()
+    infer_before4()
+
+    infer_sequence()
+    infer_sequence2()
+    infer_sequence3()
+
+    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    infer_after_sum()
+    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    infer_after_sum2()
+    infer_after()
+    infer_after2()
+
+    last = {"C": C_rows[T].copy(), "n": n_rows[T].copy(), "m": m_rows[T].copy()}
+    return h, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    b_q = np.ascontiguousarray(params["b_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    b_k = np.ascontiguousarray(params["b_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    b_v = np.ascontiguousarray(params["b_v"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    w_i = np.ascontiguousarray(params["w_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    w_f = np.ascontiguousarray(params["w_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    C_rows = scratch("C_rows", (T + 1, B, H, K), dtype)
+    n_rows = scratch("n_rows", (T + 1, B, K), dtype)
+    m_rows = scratch("m_rows", (T + 1, B), dtype)
+    sqrt_K = scratch("sqrt_K", (), dtype)
+    W_q_x = scratch("W_q_x", (T, B, K), dtype)
+    q = scratch("q", (T, B, K), dtype)
+    W_k_x = scratch("W_k_x", (T, B, K), dtype)
+    k = scratch("k", (T, B, K), dtype)
+    W_v_x = scratch("W_v_x", (T, B, H), dtype)
+    v = scratch("v", (T, B, H), dtype)
+    W_o_x = scratch("W_o_x", (T, B, H), dtype)
+    o = scratch("o", (T, B, H), dtype)
+    w_i_x = scratch("w_i_x", (T, B), dtype)
+    log_i = scratch("log_i", (T, B), dtype)
+    w_f_x = scratch("w_f_x", (T, B), dtype)
+    log_f = scratch("log_f", (T, B), dtype)
+    v_k = scratch("v_k", (T, B, H, K), dtype)
+    i = scratch("i", (T, B), dtype)
+    f = scratch("f", (T, B), dtype)
+    C_q = scratch("C_q", (T, B, H), dtype)
+    n_q = scratch("n_q", (T, B), dtype)
+    max_abs_n_q = scratch("max_abs_n_q", (T, B), dtype)
+    h = np.empty((T, B, H), dtype)
+    C_rows[0] = state["C"]
+    n_rows[0] = state["n"]
+    m_rows[0] = state["m"]
+    step_once = kernel(
+        "step_once", sqrt_K,
+    )
+    step_before_sum = kernel(
+        "step_before_sum", w_i, x, w_i_x,
+    )
+    step_before_sum2 = kernel(
+        "step_before_sum2", w_f, x, w_f_x,
+    )
+    step_before = kernel(
+        "step_before", W_q_x, b_q, W_k_x, sqrt_K, b_k, q, k,
+    )
+    step_before2 = kernel(
+        "step_before2", W_v_x, b_v, W_o_x, b_o, v, o,
+    )
+    step_before3 = kernel(
+        "step_before3", w_i_x, b_i, w_f_x, b_f, log_i, log_f,
+    )
+    step_before4 = kernel(
+        "step_before4", v, k, v_k,
+    )
+    step_sequence = kernel(
+        "step_sequence", log_f, m_rows, log_i, i, f,
+    )
+    step_sequence2 = kernel(
+        "step_sequence2", f, C_rows, i, v_k,
+    )
+    step_sequence3 = kernel(
+        "step_sequence3", f, n_rows, i, k,
+    )
+    step_after_sum = kernel(
+        "step_after_sum", C_rows, q, C_q,
+    )
+    step_after_sum2 = kernel(
+        "step_after_sum2", n_rows, q, n_q,
+    )
+    step_after = kernel(
+        "step_after", n_q, m_rows, max_abs_n_q,
+    )
+    step_after2 = kernel(
+        "step_after2", o, C_q, max_abs_n_q, h,
+    )
+
+    step_once()
+    # q = W_q @ x + b_q
+    product(x.reshape(-1, I), W_q.T, W_q_x.reshape(-1, K))
+    # k = (W_k @ x) / sqrt(K) + b_k
+    product(x.reshape(-1, I), W_k.T, W_k_x.reshape(-1, K))
+    # v = W_v @ x + b_v
+    product(x.reshape(-1, I), W_v.T, W_v_x.reshape(-1, H))
+    # o = sigmoid(W_o @ x + b_o)
+    product(x.reshape(-1, I), W_o.T, W_o_x.reshape(-1, H))
+    # log_i = dot(w_i, x) + b_i
+    step_before_sum()
+    # log_f = -softplus(-(dot(w_f, x) + b_f))
+    step_before_sum2()
+    step_before()
+    step_before2()
+    step_before3()
+    step_before4()
+
+    step_sequence()
+    step_sequence2()
+    step_sequence3()
+
+    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    step_after_sum()
+    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    step_after_sum2()
+    step_after()
+    step_after2()
+
+    state = {"C": C_rows[T].copy(), "n": n_rows[T].copy(), "m": m_rows[T].copy()}
+    return h[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    b_q = np.ascontiguousarray(params["b_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    b_k = np.ascontiguousarray(params["b_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    b_v = np.ascontiguousarray(params["b_v"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    w_i = np.ascontiguousarray(params["w_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    w_f = np.ascontiguousarray(params["w_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    dot_W_q = np.ascontiguousarray(dot_params["W_q"])
+    dot_b_q = np.ascontiguousarray(dot_params["b_q"])
+    dot_W_k = np.ascontiguousarray(dot_params["W_k"])
+    dot_b_k = np.ascontiguousarray(dot_params["b_k"])
+    dot_W_v = np.ascontiguousarray(dot_params["W_v"])
+    dot_b_v = np.ascontiguousarray(dot_params["b_v"])
+    dot_W_o = np.ascontiguousarray(dot_params["W_o"])
+    dot_b_o = np.ascontiguousarray(dot_params["b_o"])
+    dot_w_i = np.ascontiguousarray(dot_params["w_i"])
+    dot_b_i = np.ascontiguousarray(dot_params["b_i"])
+    dot_w_f = np.ascontiguousarray(dot_params["w_f"])
+    dot_b_f = np.ascontiguousarray(dot_params["b_f"])
+    W_q_to_dot_W_o = np.ascontiguousarray(np.concatenate((
+        W_q.T,
+        dot_W_q.T,
+        W_k.T,
+        dot_W_k.T,
+        W_v.T,
+        dot_W_v.T,
+        W_o.T,
+        dot_W_o.T,
+    ), axis=1))
+    W_q_to_W_o = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1))
+    C_rows = scratch("C_rows", (T + 1, B, H, K), dtype)
+    n_rows = scratch("n_rows", (T + 1, B, K), dtype)
+    m_rows = scratch("m_rows", (T + 1, B), dtype)
+    dot_C_rows = scratch("dot_C_rows", (T + 1, B, H, K), dtype)
+    dot_n_rows = scratch("dot_n_rows", (T + 1, B, K), dtype)
+    dot_m_rows = scratch("dot_m_rows", (T + 1, B), dtype)
+    sqrt_K = scratch("sqrt_K", (), dtype)
+    W_q_x_to_dot_W_o_x_W_o = scratch("W_q_x_to_dot_W_o_x_W_o", (T, B, 4 * K + 4 * H), dtype)
+    dot_W_q_x_x_to_dot_W_o_x_x = scratch("dot_W_q_x_x_to_dot_W_o_x_x", (T, B, 2 * K + 2 * H), dtype)
+    q = scratch("q", (T, B, K), dtype)
+    dot_q = scratch("dot_q", (T, B, K), dtype)
+    k = scratch("k", (T, B, K), dtype)
+    dot_k = scratch("dot_k", (T, B, K), dtype)
+    v = scratch("v", (T, B, H), dtype)
+    dot_v = scratch("dot_v", (T, B, H), dtype)
+    o = scratch("o", (T, B, H), dtype)
+    dot_o = scratch("dot_o", (T, B, H), dtype)
+    w_i_x = scratch("w_i_x", (T, B), dtype)
+    dot_w_i_x_w_i = scratch("dot_w_i_x_w_i", (T, B), dtype)
+    dot_w_i_x_x = scratch("dot_w_i_x_x", (T, B), dtype)
+    log_i = scratch("log_i", (T, B), dtype)
+    dot_log_i = scratch("dot_log_i", (T, B), dtype)
+    w_f_x = scratch("w_f_x", (T, B), dtype)
+    dot_w_f_x_w_f = scratch("dot_w_f_x_w_f", (T, B), dtype)
+    dot_w_f_x_x = scratch("dot_w_f_x_x", (T, B), dtype)
+    log_f = scratch("log_f", (T, B), dtype)
+    dot_log_f = scratch("dot_log_f", (T, B), dtype)
+    v_k = scratch("v_k", (T, B, H, K), dtype)
+    dot_v_k = scratch("dot_v_k", (T, B, H, K), dtype)
+    i = scratch("i", (T, B), dtype)
+    dot_i = scratch("dot_i", (T, B), dtype)
+    f = scratch("f", (T, B), dtype)
+    dot_f = scratch("dot_f", (T, B), dtype)
+    C_q = scratch("C_q", (T, B, H), dtype)
+    dot_C_q_C = scratch("dot_C_q_C", (T, B, H), dtype)
+    dot_C_q_q = scratch("dot_C_q_q", (T, B, H), dtype)
+    dot_C_q = scratch("dot_C_q", (T, B, H), dtype)
+    n_q = scratch("n_q", (T, B), dtype)
+    dot_n_q_n = scratch("dot_n_q_n", (T, B), dtype)
+    dot_n_q_q = scratch("dot_n_q_q", (T, B), dtype)
+    max_abs_n_q = scratch("max_abs_n_q", (T, B), dtype)
+    dot_max_abs_n_q = scratch("dot_max_abs_n_q", (T, B), dtype)
+    h = np.empty((T, B, H), dtype)
+    dot_h = np.empty((T, B, H), dtype)
+    C_rows[0] = state["C"]
+    n_rows[0] = state["n"]
+    m_rows[0] = state["m"]
+    dot_C_rows[0] = dot_state["C"]
+    dot_n_rows[0] = dot_state["n"]
+    dot_m_rows[0] = dot_state["m"]
+    jvp_once = kernel(
+        "jvp_once", sqrt_K,
+    )
+    jvp_before_sum = kernel(
+        "jvp_before_sum", w_i, x, w_i_x,
+    )
+    jvp_before_sum2 = kernel(
+        "jvp_before_sum2", dot_w_i, x, dot_w_i_x_w_i,
+    )
+    jvp_before_sum3 = kernel(
+        "jvp_before_sum3", w_i, dot_x, dot_w_i_x_x,
+    )
+    jvp_before_sum4 = kernel(
+        "jvp_before_sum4", w_f, x, w_f_x,
+    )
+    jvp_before_sum5 = kernel(
+        "jvp_before_sum5", dot_w_f, x, dot_w_f_x_w_f,
+    )
+    jvp_before_sum6 = kernel(
+        "jvp_before_sum6", w_f, dot_x, dot_w_f_x_x,
+    )
+    jvp_before = kernel(
+        "jvp_before", W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_q, dot_b_q, sqrt_K, b_k,
+        dot_b_k, q, dot_q, k, dot_k,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_v, dot_b_v, b_o, dot_b_o, v,
+        dot_v, o, dot_o,
+    )
+    jvp_before3 = kernel(
+        "jvp_before3", dot_w_i_x_w_i, dot_w_i_x_x, w_i_x, b_i, dot_b_i, dot_w_f_x_w_f, dot_w_f_x_x, w_f_x,
+        b_f, dot_b_f, log_i, dot_log_i, log_f, dot_log_f,
+    )
+    jvp_before4 = kernel(
+        "jvp_before4", v, k, dot_v, dot_k, v_k, dot_v_k,
+    )
+    jvp_sequence = kernel(
+        "jvp_sequence", log_f, m_rows, dot_log_f, dot_m_rows, log_i, dot_log_i, i, dot_i, f, dot_f,
+    )
+    jvp_sequence2 = kernel(
+        "jvp_sequence2", f, C_rows, i, v_k, dot_f, dot_C_rows, dot_i, dot_v_k,
+    )
+    jvp_sequence3 = kernel(
+        "jvp_sequence3", f, n_rows, i, k, dot_f, dot_n_rows, dot_i, dot_k,
+    )
+    jvp_after_sum = kernel(
+        "jvp_after_sum", C_rows, q, C_q,
+    )
+    jvp_after_sum2 = kernel(
+        "jvp_after_sum2", dot_C_rows, q, dot_C_q_C,
+    )
+    jvp_after_sum3 = kernel(
+        "jvp_after_sum3", C_rows, dot_q, dot_C_q_q,
+    )
+    jvp_after_sum4 = kernel(
+        "jvp_after_sum4", n_rows, q, n_q,
+    )
+    jvp_after_sum5 = kernel(
+        "jvp_after_sum5", dot_n_rows, q, dot_n_q_n,
+    )
+    jvp_after_sum6 = kernel(
+        "jvp_after_sum6", n_rows, dot_q, dot_n_q_q,
+    )
+    jvp_after = kernel(
+        "jvp_after", dot_C_q_C, dot_C_q_q, dot_C_q,
+    )
+    jvp_after2 = kernel(
+        "jvp_after2", dot_n_q_n, dot_n_q_q, n_q, m_rows, dot_m_rows, max_abs_n_q, dot_max_abs_n_q,
+    )
+    jvp_after3 = kernel(
+        "jvp_after3", o, C_q, max_abs_n_q, dot_o, dot_C_q, dot_max_abs_n_q, h, dot_h,
+    )
+
+    jvp_once()
+    # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, W_v_x, dot_W_v_x_W_v, W_o_x, dot_W_o_x_W_o side by side
+    product(x.reshape(-1, I), W_q_to_dot_W_o, W_q_x_to_dot_W_o_x_W_o.reshape(-1, 4 * K + 4 * H))
+    # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x, dot_W_o_x_x side by side
+    product(dot_x.reshape(-1, I), W_q_to_W_o, dot_W_q_x_x_to_dot_W_o_x_x.reshape(-1, 2 * K + 2 * H))
+    # log_i = dot(w_i, x) + b_i
+    jvp_before_sum()
+    # log_i = dot(w_i, x) + b_i
+    jvp_before_sum2()
+    # log_i = dot(w_i, x) + b_i
+    jvp_before_sum3()
+    # log_f = -softplus(-(dot(w_f, x) + b_f))
+    jvp_before_sum4()
+    # log_f = -softplus(-(dot(w_f, x) + b_f))
+    jvp_before_sum5()
+    # log_f = -softplus(-(dot(w_f, x) + b_f))
+    jvp_before_sum6()
+    jvp_before()
+    jvp_before2()
+    jvp_before3()
+    jvp_before4()
+
+    jvp_sequence()
+    jvp_sequence2()
+    jvp_sequence3()
+
+    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    jvp_after_sum()
+    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    jvp_after_sum2()
+    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    jvp_after_sum3()
+    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    jvp_after_sum4()
+    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    jvp_after_sum5()
+    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    jvp_after_sum6()
+    jvp_after()
+    jvp_after2()
+    jvp_after3()
+
+    last = {"C": C_rows[T].copy(), "n": n_rows[T].copy(), "m": m_rows[T].copy()}
+    dot_last = {"C": dot_C_rows[T].copy(), "n": dot_n_rows[T].copy(), "m": dot_m_rows[T].copy()}
+    return h, last, dot_h, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    b_q = np.ascontiguousarray(params["b_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    b_k = np.ascontiguousarray(params["b_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    b_v = np.ascontiguousarray(params["b_v"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    w_i = np.ascontiguousarray(params["w_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    w_f = np.ascontiguousarray(params["w_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    dot_W_q = np.ascontiguousarray(dot_params["W_q"])
+    dot_b_q = np.ascontiguousarray(dot_params["b_q"])
+    dot_W_k = np.ascontiguousarray(dot_params["W_k"])
+    dot_b_k = np.ascontiguousarray(dot_params["b_k"])
+    dot_W_v = np.ascontiguousarray(dot_params["W_v"])
+    dot_b_v = np.ascontiguousarray(dot_params["b_v"])
+    dot_W_o = np.ascontiguousarray(dot_params["W_o"])
+    dot_b_o = np.ascontiguousarray(dot_params["b_o"])
+    dot_w_i = np.ascontiguousarray(dot_params["w_i"])
+    dot_b_i = np.ascontiguousarray(dot_params["b_i"])
+    dot_w_f = np.ascontiguousarray(dot_params["w_f"])
+    dot_b_f = np.ascontiguousarray(dot_params["b_f"])
+    W_q_to_dot_W_o = np.ascontiguousarray(np.concatenate((
+        W_q.T,
+        dot_W_q.T,
+        W_k.T,
+        dot_W_k.T,
+        W_v.T,
+        dot_W_v.T,
+        W_o.T,
+        dot_W_o.T,
+    ), axis=1))
+    W_q_to_W_o = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1))
+    C_rows = scratch("C_rows", (T + 1, B, H, K), dtype)
+    n_rows = scratch("n_rows", (T + 1, B, K), dtype)
+    m_rows = scratch("m_rows", (T + 1, B), dtype)
+    dot_C_rows = scratch("dot_C_rows", (T + 1, B, H, K), dtype)
+    dot_n_rows = scratch("dot_n_rows", (T + 1, B, K), dtype)
+    dot_m_rows = scratch("dot_m_rows", (T + 1, B), dtype)
+    sqrt_K = scratch("sqrt_K", (), dtype)
+    W_q_x_to_dot_W_o_x_W_o = scratch("W_q_x_to_dot_W_o_x_W_o", (T, B, 4 * K + 4 * H), dtype)
+    dot_W_q_x_x_to_dot_W_o_x_x = scratch("dot_W_q_x_x_to_dot_W_o_x_x", (T, B, 2 * K + 2 * H), dtype)
+    q = scratch("q", (T, B, K), dtype)
+    dot_q = scratch("dot_q", (T, B, K), dtype)
+    k = scratch("k", (T, B, K), dtype)
+    dot_k = scratch("dot_k", (T, B, K), dtype)
+    v = scratch("v", (T, B, H), dtype)
+    dot_v = scratch("dot_v", (T, B, H), dtype)
+    dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
+    o = scratch("o", (T, B, H), dtype)
+    dot_o = scratch("dot_o", (T, B, H), dtype)
+    w_i_x = scratch("w_i_x", (T, B), dtype)
+    dot_w_i_x_w_i = scratch("dot_w_i_x_w_i", (T, B), dtype)
+    dot_w_i_x_x = scratch("dot_w_i_x_x", (T, B), dtype)
+    log_i = scratch("log_i", (T, B), dtype)
+    dot_log_i = scratch("dot_log_i", (T, B), dtype)
+    w_f_x = scratch("w_f_x", (T, B), dtype)
+    dot_w_f_x_w_f = scratch("dot_w_f_x_w_f", (T, B), dtype)
+    dot_w_f_x_x = scratch("dot_w_f_x_x", (T, B), dtype)
+    dot_log_f_pre = scratch("dot_log_f_pre", (T, B), dtype)
+    log_f_softplus = scratch("log_f_softplus", (T, B), dtype)
+    log_f = scratch("log_f", (T, B), dtype)
+    dot_log_f = scratch("dot_log_f", (T, B), dtype)
+    v_k = scratch("v_k", (T, B, H, K), dtype)
+    dot_v_k = scratch("dot_v_k", (T, B, H, K), dtype)
+    m_pre = scratch("m_pre", (T, B), dtype)
+    dot_i_pre = scratch("dot_i_pre", (T, B), dtype)
+    i = scratch("i", (T, B), dtype)
+    dot_i = scratch("dot_i", (T, B), dtype)
+    dot_f_pre = scratch("dot_f_pre", (T, B), dtype)
+    f = scratch("f", (T, B), dtype)
+    dot_f = scratch("dot_f", (T, B), dtype)
+    C_q = scratch("C_q", (T, B, H), dtype)
+    dot_C_q_C = scratch("dot_C_q_C", (T, B, H), dtype)
+    dot_C_q_q = scratch("dot_C_q_q", (T, B, H), dtype)
+    dot_C_q = scratch("dot_C_q", (T, B, H), dtype)
+    n_q = scratch("n_q", (T, B), dtype)
+    dot_n_q_n = scratch("dot_n_q_n", (T, B), dtype)
+    dot_n_q_q = scratch("dot_n_q_q", (T, B), dtype)
+    abs_n_q = scratch("abs_n_q", (T, B), dtype)
+    h_exp = scratch("h_exp", (T, B), dtype)
+    max_abs_n_q = scratch("max_abs_n_q", (T, B), dtype)
+    dot_max_abs_n_q = scratch("dot_max_abs_n_q", (T, B), dtype)
+    C_rows[0] = state["C"]
+    n_rows[0] = state["n"]
+    m_rows[0] = state["m"]
+    dot_C_rows[0] = dot_state["C"]
+    dot_n_rows[0] = dot_state["n"]
+    dot_m_rows[0] = dot_state["m"]
+    hvp_forward_once = kernel(
+        "hvp_forward_once", sqrt_K,
+    )
+    hvp_forward_before_sum = kernel(
+        "hvp_forward_before_sum", w_i, x, w_i_x,
+    )
+    hvp_forward_before_sum2 = kernel(
+        "hvp_forward_before_sum2", dot_w_i, x, dot_w_i_x_w_i,
+    )
+    hvp_forward_before_sum3 = kernel(
+        "hvp_forward_before_sum3", w_i, dot_x, dot_w_i_x_x,
+    )
+    hvp_forward_before_sum4 = kernel(
+        "hvp_forward_before_sum4", w_f, x, w_f_x,
+    )
+    hvp_forward_before_sum5 = kernel(
+        "hvp_forward_before_sum5", dot_w_f, x, dot_w_f_x_w_f,
+    )
+    hvp_forward_before_sum6 = kernel(
+        "hvp_forward_before_sum6", w_f, dot_x, dot_w_f_x_x,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_q, dot_b_q, sqrt_K, b_k,
+        dot_b_k, q, dot_q, k, dot_k,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_v, dot_b_v, b_o,
+        dot_b_o, v, dot_v, dot_o_pre, o, dot_o,
+    )
+    hvp_forward_before3 = kernel(
+        "hvp_forward_before3", dot_w_i_x_w_i, dot_w_i_x_x, w_i_x, b_i, dot_b_i, dot_w_f_x_w_f, dot_w_f_x_x,
+        w_f_x, b_f, dot_b_f, log_i, dot_log_i, dot_log_f_pre, log_f_softplus, log_f, dot_log_f,
+    )
+    hvp_forward_before4 = kernel(
+        "hvp_forward_before4", v, k, dot_v, dot_k, v_k, dot_v_k,
+    )
+    hvp_forward_sequence = kernel(
+        "hvp_forward_sequence", log_f, m_rows, dot_log_f, dot_m_rows, log_i, dot_log_i, m_pre, dot_i_pre, i,
+        dot_i, dot_f_pre, f, dot_f,
+    )
+    hvp_forward_sequence2 = kernel(
+        "hvp_forward_sequence2", f, C_rows, i, v_k, dot_f, dot_C_rows, dot_i, dot_v_k,
+    )
+    hvp_forward_sequence3 = kernel(
+        "hvp_forward_sequence3", f, n_rows, i, k, dot_f, dot_n_rows, dot_i, dot_k,
+    )
+    hvp_forward_after_sum = kernel(
+        "hvp_forward_after_sum", C_rows, q, C_q,
+    )
+    hvp_forward_after_sum2 = kernel(
+        "hvp_forward_after_sum2", dot_C_rows, q, dot_C_q_C,
+    )
+    hvp_forward_after_sum3 = kernel(
+        "hvp_forward_after_sum3", C_rows, dot_q, dot_C_q_q,
+    )
+    hvp_forward_after_sum4 = kernel(
+        "hvp_forward_after_sum4", n_rows, q, n_q,
+    )
+    hvp_forward_after_sum5 = kernel(
+        "hvp_forward_after_sum5", dot_n_rows, q, dot_n_q_n,
+    )
+    hvp_forward_after_sum6 = kernel(
+        "hvp_forward_after_sum6", n_rows, dot_q, dot_n_q_q,
+    )
+    hvp_forward_after = kernel(
+        "hvp_forward_after", dot_C_q_C, dot_C_q_q, dot_C_q,
+    )
+    hvp_forward_after2 = kernel(
+        "hvp_forward_after2", dot_n_q_n, dot_n_q_q, n_q, m_rows, dot_m_rows, abs_n_q, h_exp, max_abs_n_q,
+        dot_max_abs_n_q,
+    )
+
+    hvp_forward_once()
+    # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, W_v_x, dot_W_v_x_W_v, W_o_x, dot_W_o_x_W_o side by side
+    product(x.reshape(-1, I), W_q_to_dot_W_o, W_q_x_to_dot_W_o_x_W_o.reshape(-1, 4 * K + 4 * H))
+    # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x, dot_W_o_x_x side by side
+    product(dot_x.reshape(-1, I), W_q_to_W_o, dot_W_q_x_x_to_dot_W_o_x_x.reshape(-1, 2 * K + 2 * H))
+    # log_i = dot(w_i, x) + b_i
+    hvp_forward_before_sum()
+    # log_i = dot(w_i, x) + b_i
+    hvp_forward_before_sum2()
+    # log_i = dot(w_i, x) + b_i
+    hvp_forward_before_sum3()
+    # log_f = -softplus(-(dot(w_f, x) + b_f))
+    hvp_forward_before_sum4()
+    # log_f = -softplus(-(dot(w_f, x) + b_f))
+    hvp_forward_before_sum5()
+    # log_f = -softplus(-(dot(w_f, x) + b_f))
+    hvp_forward_before_sum6()
+    hvp_forward_before()
+    hvp_forward_before2()
+    hvp_forward_before3()
+    hvp_forward_before4()
+
+    hvp_forward_sequence()
+    hvp_forward_sequence2()
+    hvp_forward_sequence3()
+
+    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    hvp_forward_after_sum()
+    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    hvp_forward_after_sum2()
+    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    hvp_forward_after_sum3()
+    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    hvp_forward_after_sum4()
+    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    hvp_forward_after_sum5()
+    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    hvp_forward_after_sum6()
+    hvp_forward_after()
+    hvp_forward_after2()
+    dy = np.ascontiguousarray(cotangents["h"])
+    W_k_to_W_v = np.concatenate((W_k, dot_W_k, W_v))
+    d_C_prev_rows = scratch("d_C_prev_rows", (2, B, H, K), dtype)
+    d_n_prev_rows = scratch("d_n_prev_rows", (2, B, K), dtype)
+    d_m_prev_rows = scratch("d_m_prev_rows", (2, B), dtype)
+    d_dot_C_prev_rows = scratch("d_dot_C_prev_rows", (2, B, H, K), dtype)
+    d_dot_n_prev_rows = scratch("d_dot_n_prev_rows", (2, B, K), dtype)
+    d_dot_m_prev_rows = scratch("d_dot_m_prev_rows", (2, B), dtype)
+    d_dot_h_by_dot_max_abs_n_q = scratch("d_dot_h_by_dot_max_abs_n_q", (T, B, H), dtype)
+    d_dot_max_abs_n_q = scratch("d_dot_max_abs_n_q", (T, B), dtype)
+    d_dot_h_by_max_abs_n_q = scratch("d_dot_h_by_max_abs_n_q", (T, B, H), dtype)
+    d_max_abs_n_q = scratch("d_max_abs_n_q", (T, B), dtype)
+    d_dot_h_exp = scratch("d_dot_h_exp", (T, B), dtype)
+    d_h_exp = scratch("d_h_exp", (T, B), dtype)
+    d_dot_n_q = scratch("d_dot_n_q", (T, B), dtype)
+    d_n_q = scratch("d_n_q", (T, B), dtype)
+    d_dot_C_q = scratch("d_dot_C_q", (T, B, H), dtype)
+    d_C_q = scratch("d_C_q", (T, B, H), dtype)
+    d_dot_o_pre = scratch("d_dot_o_pre", (T, B, H), dtype)
+    d_o_pre = scratch("d_o_pre", (T, B, H), dtype)
+    d_dot_q_dot_C_q_q = scratch("d_dot_q_dot_C_q_q", (T, B, K), dtype)
+    d_dot_q = scratch("d_dot_q", (T, B, K), dtype)
+    d_q_C_q = scratch("d_q_C_q", (T, B, K), dtype)
+    d_q_dot_C_q_C = scratch("d_q_dot_C_q_C", (T, B, K), dtype)
+    d_q = scratch("d_q", (T, B, K), dtype)
+    d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
+    d_x_dot_W_q_x_W_q = scratch("d_x_dot_W_q_x_W_q", (T, B, I), dtype)
+    d_x_W_o_x = scratch("d_x_W_o_x", (T, B, I), dtype)
+    d_x_dot_W_o_x_W_o = scratch("d_x_dot_W_o_x_W_o", (T, B, I), dtype)
+    d_dot_n = scratch("d_dot_n", (T, B, K), dtype)
+    d_n = scratch("d_n", (T, B, K), dtype)
+    d_dot_C = scratch("d_dot_C", (T, B, H, K), dtype)
+    d_C = scratch("d_C", (T, B, H, K), dtype)
+    d_dot_f_dot_C = scratch("d_dot_f_dot_C", (B,), dtype)
+    d_dot_f_dot_n = scratch("d_dot_f_dot_n", (B,), dtype)
+    d_f_C = scratch("d_f_C", (B,), dtype)
+    d_f_dot_C = scratch("d_f_dot_C", (B,), dtype)
+    d_f_n = scratch("d_f_n", (B,), dtype)
+    d_f_dot_n = scratch("d_f_dot_n", (B,), dtype)
+    d_dot_f_pre = scratch("d_dot_f_pre", (T, B), dtype)
+    d_f_pre = scratch("d_f_pre", (T, B), dtype)
+    d_dot_i_dot_C = scratch("d_dot_i_dot_C", (B,), dtype)
+    d_dot_i_dot_n = scratch("d_dot_i_dot_n", (B,), dtype)
+    d_i_C = scratch("d_i_C", (B,), dtype)
+    d_i_dot_C = scratch("d_i_dot_C", (B,), dtype)
+    d_i_n = scratch("d_i_n", (B,), dtype)
+    d_i_dot_n = scratch("d_i_dot_n", (B,), dtype)
+    d_dot_i_pre = scratch("d_dot_i_pre", (T, B), dtype)
+    d_i_pre = scratch("d_i_pre", (T, B), dtype)
+    d_dot_m = scratch("d_dot_m", (T, B), dtype)
+    d_m = scratch("d_m", (T, B), dtype)
+    d_dot_m_pre = scratch("d_dot_m_pre", (T, B), dtype)
+    d_m_pre = scratch("d_m_pre", (T, B), dtype)
+    d_dot_v_k = scratch("d_dot_v_k", (T, B, H, K), dtype)
+    d_v_k = scratch("d_v_k", (T, B, H, K), dtype)
+    d_log_f_pre = scratch("d_log_f_pre", (T, B), dtype)
+    d_dot_w_f_x = scratch("d_dot_w_f_x", (T, B), dtype)
+    d_w_f_x = scratch("d_w_f_x", (T, B), dtype)
+    d_dot_log_i = scratch("d_dot_log_i", (T, B), dtype)
+    d_log_i = scratch("d_log_i", (T, B), dtype)
+    d_dot_v = scratch("d_dot_v", (T, B, H), dtype)
+    d_v_v_k = scratch("d_v_v_k", (T, B, H), dtype)
+    d_v_dot_v_k = scratch("d_v_dot_v_k", (T, B, H), dtype)
+    d_W_k_x_to_d_dot_v = scratch("d_W_k_x_to_d_dot_v", (T, B, 2 * K + H), dtype)
+    d_dot_k_dot_v_k = scratch("d_dot_k_dot_v_k", (T, B, K), dtype)
+    d_k_v_k = scratch("d_k_v_k", (T, B, K), dtype)
+    d_k_dot_v_k = scratch("d_k_dot_v_k", (T, B, K), dtype)
+    d_k = scratch("d_k", (T, B, K), dtype)
+    d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
+    d_x_dot_W_v_x_W_v = scratch("d_x_dot_W_v_x_W_v", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_q_W_q_x = scratch("d_W_q_W_q_x", (K, I), dtype)
+    d_W_q_dot_W_q_x_x = scratch("d_W_q_dot_W_q_x_x", (K, I), dtype)
+    d_b_q = np.empty((K,), dtype)
+    d_W_k_W_k_x = scratch("d_W_k_W_k_x", (K, I), dtype)
+    d_W_k_dot_W_k_x_x = scratch("d_W_k_dot_W_k_x_x", (K, I), dtype)
+    d_b_k = np.empty((K,), dtype)
+    d_W_v_W_v_x = scratch("d_W_v_W_v_x", (H, I), dtype)
+    d_W_v_dot_W_v_x_x = scratch("d_W_v_dot_W_v_x_x", (H, I), dtype)
+    d_b_v = np.empty((H,), dtype)
+    d_W_o_W_o_x = scratch("d_W_o_W_o_x", (H, I), dtype)
+    d_W_o_dot_W_o_x_x = scratch("d_W_o_dot_W_o_x_x", (H, I), dtype)
+    d_b_o = np.empty((H,), dtype)
+    d_w_i_w_i_x = scratch("d_w_i_w_i_x", (I,), dtype)
+    d_w_i_dot_w_i_x_x = scratch("d_w_i_dot_w_i_x_x", (I,), dtype)
+    d_b_i = np.empty((), dtype)
+    d_w_f_w_f_x = scratch("d_w_f_w_f_x", (I,), dtype)
+    d_w_f_dot_w_f_x_x = scratch("d_w_f_dot_w_f_x_x", (I,), dtype)
+    d_b_f_log_f_pre = scratch("d_b_f_log_f_pre", (), dtype)
+    d_W_q = np.empty((K, I), dtype)
+    d_W_k = np.empty((K, I), dtype)
+    d_W_v = np.empty((H, I), dtype)
+    d_W_o = np.empty((H, I), dtype)
+    d_w_i = np.empty((I,), dtype)
+    d_w_f = np.empty((I,), dtype)
+    d_b_f = np.empty((), dtype)
+    d_C_prev_rows[T % 2] = 0
+    d_n_prev_rows[T % 2] = 0
+    d_m_prev_rows[T % 2] = 0
+    d_dot_C_prev_rows[T % 2] = dstate["C"]
+    d_dot_n_prev_rows[T % 2] = dstate["n"]
+    d_dot_m_prev_rows[T % 2] = dstate["m"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dy, o, C_q, max_abs_n_q, dot_o, dot_C_q, dot_max_abs_n_q, dot_o_pre,
+        d_dot_h_by_dot_max_abs_n_q, d_dot_h_by_max_abs_n_q, d_dot_C_q, d_C_q, d_dot_o_pre, d_o_pre,
+    )
+    hvp_backward_before_sum = kernel(
+        "hvp_backward_before_sum", d_dot_h_by_dot_max_abs_n_q, d_dot_max_abs_n_q,
+    )
+    hvp_backward_before_sum2 = kernel(
+        "hvp_backward_before_sum2", d_dot_h_by_max_abs_n_q, d_max_abs_n_q,
+    )
+    hvp_backward_before_sum3 = kernel(
+        "hvp_backward_before_sum3", d_dot_C_q, C_rows, d_dot_q_dot_C_q_q,
+    )
+    hvp_backward_before_sum4 = kernel(
+        "hvp_backward_before_sum4", d_C_q, C_rows, d_q_C_q,
+    )
+    hvp_backward_before_sum5 = kernel(
+        "hvp_backward_before_sum5", d_dot_C_q, dot_C_rows, d_q_dot_C_q_C,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", d_dot_max_abs_n_q, abs_n_q, h_exp, dot_m_rows, d_max_abs_n_q, n_q,
+        d_dot_h_exp, d_h_exp, d_dot_n_q, d_n_q,
+    )
+    hvp_backward_before3 = kernel(
+        "hvp_backward_before3", d_dot_q_dot_C_q_q, d_dot_n_q, n_rows, d_q_C_q, d_q_dot_C_q_C, d_n_q,
+        dot_n_rows, d_dot_q, d_q,
+    )
+    hvp_backward_step = kernel(
+        "hvp_backward_step", d_dot_n_prev_rows, d_dot_n_q, q, d_n_prev_rows, d_n_q, dot_q, f, dot_f,
+        d_dot_n, d_n,
+    )
+    hvp_backward_step_sum = kernel(
+        "hvp_backward_step_sum", d_dot_n, n_rows, d_dot_f_dot_n,
+    )
+    hvp_backward_step_sum2 = kernel(
+        "hvp_backward_step_sum2", d_n, n_rows, d_f_n,
+    )
+    hvp_backward_step_sum3 = kernel(
+        "hvp_backward_step_sum3", d_dot_n, dot_n_rows, d_f_dot_n,
+    )
+    hvp_backward_step_sum4 = kernel(
+        "hvp_backward_step_sum4", d_dot_n, k, d_dot_i_dot_n,
+    )
+    hvp_backward_step_sum5 = kernel(
+        "hvp_backward_step_sum5", d_n, k, d_i_n,
+    )
+    hvp_backward_step_sum6 = kernel(
+        "hvp_backward_step_sum6", d_dot_n, dot_k, d_i_dot_n,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", d_dot_C_prev_rows, d_dot_C_q, q, d_C_prev_rows, d_C_q, dot_q, f, dot_f,
+        d_dot_C, d_C,
+    )
+    hvp_backward_step_sum7 = kernel(
+        "hvp_backward_step_sum7", d_dot_C, C_rows, d_dot_f_dot_C,
+    )
+    hvp_backward_step_sum8 = kernel(
+        "hvp_backward_step_sum8", d_C, C_rows, d_f_C,
+    )
+    hvp_backward_step_sum9 = kernel(
+        "hvp_backward_step_sum9", d_dot_C, dot_C_rows, d_f_dot_C,
+    )
+    hvp_backward_step_sum10 = kernel(
+        "hvp_backward_step_sum10", d_dot_C, v_k, d_dot_i_dot_C,
+    )
+    hvp_backward_step_sum11 = kernel(
+        "hvp_backward_step_sum11", d_C, v_k, d_i_C,
+    )
+    hvp_backward_step_sum12 = kernel(
+        "hvp_backward_step_sum12", d_dot_C, dot_v_k, d_i_dot_C,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", d_dot_f_dot_C, d_dot_f_dot_n, dot_f_pre, d_f_C, d_f_dot_C, d_f_n, d_f_dot_n,
+        f, d_dot_i_dot_C, d_dot_i_dot_n, dot_i_pre, d_i_C, d_i_dot_C, d_i_n, d_i_dot_n, i,
+        d_dot_m_prev_rows, d_dot_h_exp, h_exp, d_m_prev_rows, d_h_exp, log_i, m_pre, d_dot_f_pre, d_f_pre,
+        d_dot_i_pre, d_i_pre, d_dot_m, d_m, d_dot_m_pre, d_m_pre,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_dot_C, i, d_C, dot_i, d_dot_v_k, d_v_k,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", d_dot_v_k, k, d_dot_v,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", d_v_k, k, d_v_v_k,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", d_dot_v_k, dot_k, d_v_dot_v_k,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", d_dot_v_k, v, d_dot_k_dot_v_k,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", d_v_k, v, d_k_v_k,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", d_dot_v_k, dot_v, d_k_dot_v_k,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", d_dot_m_pre, d_dot_f_pre, d_m_pre, d_f_pre, dot_log_f_pre, log_f_softplus,
+        d_dot_m, log_i, m_pre, d_dot_i_pre, d_m, d_i_pre, d_log_f_pre, d_dot_w_f_x, d_w_f_x, d_dot_log_i,
+        d_log_i,
+    )
+    hvp_backward_after_sum7 = kernel(
+        "hvp_backward_after_sum7", d_log_i, x, d_w_i_w_i_x,
+    )
+    hvp_backward_after_sum8 = kernel(
+        "hvp_backward_after_sum8", d_dot_log_i, dot_x, d_w_i_dot_w_i_x_x,
+    )
+    hvp_backward_after_sum9 = kernel(
+        "hvp_backward_after_sum9", d_log_i, d_b_i,
+    )
+    hvp_backward_after_sum10 = kernel(
+        "hvp_backward_after_sum10", d_w_f_x, x, d_w_f_w_f_x,
+    )
+    hvp_backward_after_sum11 = kernel(
+        "hvp_backward_after_sum11", d_dot_w_f_x, dot_x, d_w_f_dot_w_f_x_x,
+    )
+    hvp_backward_after_sum12 = kernel(
+        "hvp_backward_after_sum12", d_log_f_pre, d_b_f_log_f_pre,
+    )
+    hvp_backward_after3 = kernel(
+        "hvp_backward_after3", d_v_v_k, d_v_dot_v_k, d_W_k_x_to_d_dot_v,
+    )
+    hvp_backward_after4 = kernel(
+        "hvp_backward_after4", d_dot_k_dot_v_k, d_dot_n, i, d_k_v_k, d_k_dot_v_k, d_n, dot_i, sqrt_K, d_k,
+        d_W_k_x_to_d_dot_v,
+    )
+    hvp_backward_after5 = kernel(
+        "hvp_backward_after5", d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_x_dot_W_v_x_W_v, d_x_W_o_x,
+        d_x_dot_W_o_x_W_o, d_log_i, w_i, d_dot_log_i, dot_w_i, d_w_f_x, w_f, d_dot_w_f_x, dot_w_f, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_q_W_q_x, d_W_q_dot_W_q_x_x, d_W_k_W_k_x, d_W_k_dot_W_k_x_x, d_W_q, d_W_k,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_W_v_W_v_x, d_W_v_dot_W_v_x_x, d_W_o_W_o_x, d_W_o_dot_W_o_x_x, d_W_v, d_W_o,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", d_w_i_w_i_x, d_w_i_dot_w_i_x_x, d_w_f_w_f_x, d_w_f_dot_w_f_x_x, d_w_i, d_w_f,
+    )
+    hvp_backward_finish4 = kernel(
+        "hvp_backward_finish4", d_b_f_log_f_pre, d_b_f,
+    )
+
+    hvp_backward_before()
+    # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    hvp_backward_before_sum()
+    # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    hvp_backward_before_sum2()
+    # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    hvp_backward_before_sum3()
+    # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    hvp_backward_before_sum4()
+    # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    hvp_backward_before_sum5()
+    # through o = sigmoid(W_o @ x + b_o)
+    product(d_o_pre.reshape(-1, H), W_o, d_x_W_o_x.reshape(-1, I))
+    # through o = sigmoid(W_o @ x + b_o)
+    product(d_dot_o_pre.reshape(-1, H), dot_W_o, d_x_dot_W_o_x_W_o.reshape(-1, I))
+    hvp_backward_before2()
+    hvp_backward_before3()
+    # through q = W_q @ x + b_q
+    product(d_q.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
+    # through q = W_q @ x + b_q
+    product(d_dot_q.reshape(-1, K), dot_W_q, d_x_dot_W_q_x_W_q.reshape(-1, I))
+
+    for t in reversed(range(T)):
+        hvp_backward_step(t)
+        # through n = f * n[t-1] + i * k
+        hvp_backward_step_sum(t)
+        # through n = f * n[t-1] + i * k
+        hvp_backward_step_sum2(t)
+        # through n = f * n[t-1] + i * k
+        hvp_backward_step_sum3(t)
+        # through n = f * n[t-1] + i * k
+        hvp_backward_step_sum4(t)
+        # through n = f * n[t-1] + i * k
+        hvp_backward_step_sum5(t)
+        # through n = f * n[t-1] + i * k
+        hvp_backward_step_sum6(t)
+        hvp_backward_step2(t)
+        # through C = f * C[t-1] + i * outer(v, k)
+        hvp_backward_step_sum7(t)
+        # through C = f * C[t-1] + i * outer(v, k)
+        hvp_backward_step_sum8(t)
+        # through C = f * C[t-1] + i * outer(v, k)
+        hvp_backward_step_sum9(t)
+        # through C = f * C[t-1] + i * outer(v, k)
+        hvp_backward_step_sum10(t)
+        # through C = f * C[t-1] + i * outer(v, k)
+        hvp_backward_step_sum11(t)
+        # through C = f * C[t-1] + i * outer(v, k)
+        hvp_backward_step_sum12(t)
+        hvp_backward_step3(t)
+
+    # through q = W_q @ x + b_q
+    product(d_q.reshape(-1, K).T, x.reshape(-1, I), d_W_q_W_q_x)
+    # through q = W_q @ x + b_q
+    product(d_dot_q.reshape(-1, K).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
+    # through q = W_q @ x + b_q
+    np.sum(d_q.reshape(-1, K), axis=0, out=d_b_q)
+    # through o = sigmoid(W_o @ x + b_o)
+    product(d_o_pre.reshape(-1, H).T, x.reshape(-1, I), d_W_o_W_o_x)
+    # through o = sigmoid(W_o @ x + b_o)
+    product(d_dot_o_pre.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
+    # through o = sigmoid(W_o @ x + b_o)
+    np.sum(d_o_pre.reshape(-1, H), axis=0, out=d_b_o)
+    hvp_backward_after()
+    # through C = f * C[t-1] + i * outer(v, k)
+    hvp_backward_after_sum()
+    # through C = f * C[t-1] + i * outer(v, k)
+    hvp_backward_after_sum2()
+    # through C = f * C[t-1] + i * outer(v, k)
+    hvp_backward_after_sum3()
+    # through C = f * C[t-1] + i * outer(v, k)
+    hvp_backward_after_sum4()
+    # through C = f * C[t-1] + i * outer(v, k)
+    hvp_backward_after_sum5()
+    # through C = f * C[t-1] + i * outer(v, k)
+    hvp_backward_after_sum6()
+    # through v = W_v @ x + b_v
+    product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_W_v_x_W_v.reshape(-1, I))
+    # through v = W_v @ x + b_v
+    product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_W_v_x_x)
+    hvp_backward_after2()
+    # through log_i = dot(w_i, x) + b_i
+    hvp_backward_after_sum7()
+    # through log_i = dot(w_i, x) + b_i
+    hvp_backward_after_sum8()
+    # through log_i = dot(w_i, x) + b_i
+    hvp_backward_after_sum9()
+    # through log_f = -softplus(-(dot(w_f, x) + b_f))
+    hvp_backward_after_sum10()
+    # through log_f = -softplus(-(dot(w_f, x) + b_f))
+    hvp_backward_after_sum11()
+    # through log_f = -softplus(-(dot(w_f, x) + b_f))
+    hvp_backward_after_sum12()
+    hvp_backward_after3()
+    # through v = W_v @ x + b_v
+    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_W_v_x)
+    # through v = W_v @ x + b_v
+    np.sum(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, 2 * K:2 * K + H], axis=0, out=d_b_v)
+    hvp_backward_after4()
+    # d_W_k_x, d_dot_W_k_x, d_v side by side
+    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
+    # through k = (W_k @ x) / sqrt(K) + b_k
+    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
+    # through k = (W_k @ x) / sqrt(K) + b_k
+    product(
+        d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, K:2 * K].T,
+        dot_x.reshape(-1, I),
+        d_W_k_dot_W_k_x_x,
+    )
+    # through k = (W_k @ x) / sqrt(K) + b_k
+    np.sum(d_k.reshape(-1, K), axis=0, out=d_b_k)
+    hvp_backward_after5()
+    hvp_backward_finish()
+    hvp_backward_finish2()
+    hvp_backward_finish3()
+    hvp_backward_finish4()
+
+    dot_dparams = {
+        "W_q": d_W_q,
+        "b_q": d_b_q,
+        "W_k": d_W_k,
+        "b_k": d_b_k,
+        "W_v": d_W_v,
+        "b_v": d_b_v,
+        "W_o": d_W_o,
+        "b_o": d_b_o,
+        "w_i": d_w_i,
+        "b_i": d_b_i,
+        "w_f": d_w_f,
+        "b_f": d_b_f,
+    }
+    dot_dstart = {"C": d_C_prev_rows[0].copy(), "n": d_n_prev_rows[0].copy(), "m": d_m_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -518,21 +1583,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -652,6 +1718,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

@@ -103,6 +103,15 @@ static inline compute_t tanh(compute_t a)
 
 #define inline_point static inline __attribute__((always_inline))
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 inline_point void forward_step_point(
     const compute_t U_x, const compute_t W_1_h_, const compute_t W_2_h_lag1, const compute_t W_3_h_lag2,
     const compute_t b, const compute_t h_prev, const compute_t h_lag1_prev, compute_t& h, compute_t& h_lag1,
@@ -186,7 +195,7 @@ inline_point void backward_step2_point(
 extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_W_1_h_to_d_h_lag2_prev_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_h_lag1_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_h_lag2_prev_rows_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
@@ -196,14 +205,474 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     {
         compute_t d_h_prev, d_h_lag1_prev;
         backward_step2_point(
-            compute_t(d_h_prev_W_1_h_to_d_h_lag2_prev_at[iB * (2 * H) + iH]),
+            compute_t(parts_at[iB * (2 * H) + iH]),
             compute_t(d_h_lag1_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_h_prev_W_1_h_to_d_h_lag2_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(parts_at[iB * (2 * H) + H + iH]),
             compute_t(d_h_lag2_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             d_h_prev, d_h_lag1_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
         d_h_lag1_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_lag1_prev);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+inline_point void infer_step_point(
+    const compute_t U_x, const compute_t W_1_h_, const compute_t W_2_h_lag1, const compute_t W_3_h_lag2,
+    const compute_t b, const compute_t h_prev, const compute_t h_lag1_prev, compute_t& h, compute_t& h_lag1,
+    compute_t& h_lag2)
+{
+    // h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    const compute_t h_pre = U_x + W_1_h_ + W_2_h_lag1 + W_3_h_lag2 + b;
+    h = tanh(h_pre);
+    h_lag1 = h_prev;
+    h_lag2 = h_lag1_prev;
+}
+
+extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ U_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_1_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_2_h_lag1_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_3_h_lag2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_lag1_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h_lag2_rows_at = static_cast<storage_t*>(at[7]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h, h_lag1, h_lag2;
+        infer_step_point(
+            compute_t(U_x_at[(t * B + iB) * H + iH]),
+            compute_t(W_1_h_at[iB * H + iH]),
+            compute_t(W_2_h_lag1_at[iB * H + iH]),
+            compute_t(W_3_h_lag2_at[iB * H + iH]),
+            compute_t(b_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(h_lag1_rows_at[((t % 2) * B + iB) * H + iH]),
+            h, h_lag1, h_lag2);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        h_lag1_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(h_lag1);
+        h_lag2_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(h_lag2);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+inline_point void step_step_point(
+    const compute_t U_x, const compute_t W_1_h_, const compute_t W_2_h_lag1, const compute_t W_3_h_lag2,
+    const compute_t b, const compute_t h_prev, const compute_t h_lag1_prev, compute_t& h, compute_t& h_lag1,
+    compute_t& h_lag2)
+{
+    // h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    const compute_t h_pre = U_x + W_1_h_ + W_2_h_lag1 + W_3_h_lag2 + b;
+    h = tanh(h_pre);
+    h_lag1 = h_prev;
+    h_lag2 = h_lag1_prev;
+}
+
+extern "C" void step_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ U_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_1_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_2_h_lag1_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_3_h_lag2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_lag1_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h_lag2_rows_at = static_cast<storage_t*>(at[7]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h, h_lag1, h_lag2;
+        step_step_point(
+            compute_t(U_x_at[(t * B + iB) * H + iH]),
+            compute_t(W_1_h_at[iB * H + iH]),
+            compute_t(W_2_h_lag1_at[iB * H + iH]),
+            compute_t(W_3_h_lag2_at[iB * H + iH]),
+            compute_t(b_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(h_lag1_rows_at[((t % 2) * B + iB) * H + iH]),
+            h, h_lag1, h_lag2);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        h_lag1_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(h_lag1);
+        h_lag2_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(h_lag2);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+inline_point void jvp_before_point(
+    const compute_t dot_U_x_U, const compute_t dot_U_x_x, compute_t& dot_U_x)
+{
+    // h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    dot_U_x = dot_U_x_U + dot_U_x_x;
+}
+
+extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ U_x_to_dot_U_x_U_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_U_x;
+        jvp_before_point(
+            compute_t(U_x_to_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
+            dot_U_x);
+        dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
+    }
+}
+
+inline_point void jvp_step_point(
+    const compute_t dot_W_1_h_W_1, const compute_t dot_W_1_h_h_prev, const compute_t dot_W_2_h_lag1_W_2,
+    const compute_t dot_W_2_h_lag1_h_lag1_prev, const compute_t dot_W_3_h_lag2_W_3,
+    const compute_t dot_W_3_h_lag2_h_lag2_prev, const compute_t U_x, const compute_t W_1_h_,
+    const compute_t W_2_h_lag1, const compute_t W_3_h_lag2, const compute_t b, const compute_t dot_U_x,
+    const compute_t dot_b, const compute_t h_prev, const compute_t dot_h_prev, const compute_t h_lag1_prev,
+    const compute_t dot_h_lag1_prev, compute_t& h, compute_t& dot_h, compute_t& h_lag1,
+    compute_t& dot_h_lag1, compute_t& h_lag2, compute_t& dot_h_lag2)
+{
+    // h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    const compute_t dot_W_1_h = dot_W_1_h_W_1 + dot_W_1_h_h_prev;
+    const compute_t dot_W_2_h_lag1 = dot_W_2_h_lag1_W_2 + dot_W_2_h_lag1_h_lag1_prev;
+    const compute_t dot_W_3_h_lag2 = dot_W_3_h_lag2_W_3 + dot_W_3_h_lag2_h_lag2_prev;
+    const compute_t h_pre = U_x + W_1_h_ + W_2_h_lag1 + W_3_h_lag2 + b;
+    const compute_t dot_h_pre = dot_U_x + dot_b + dot_W_1_h + dot_W_2_h_lag1 + dot_W_3_h_lag2;
+    h = tanh(h_pre);
+    dot_h = dot_h_pre * (1 - square(h));
+    h_lag1 = h_prev;
+    dot_h_lag1 = dot_h_prev;
+    h_lag2 = h_lag1_prev;
+    dot_h_lag2 = dot_h_lag1_prev;
+}
+
+extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_1_h_to_dot_W_1_h_W_1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_1_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_W_2_h_lag1_h_lag1_prev_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_W_3_h_lag2_h_lag2_prev_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ U_x_to_dot_U_x_U_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ h_lag1_rows_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_h_lag1_rows_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ h_lag2_rows_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_h_lag2_rows_at = static_cast<storage_t*>(at[15]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h, dot_h, h_lag1, dot_h_lag1, h_lag2, dot_h_lag2;
+        jvp_step_point(
+            compute_t(W_1_h_to_dot_W_1_h_W_1_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_1_h_h_prev_at[iB * H + iH]),
+            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_2_h_lag1_h_lag1_prev_at[iB * H + iH]),
+            compute_t(parts2_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_3_h_lag2_h_lag2_prev_at[iB * H + iH]),
+            compute_t(U_x_to_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_1_h_to_dot_W_1_h_W_1_at[iB * (2 * H) + iH]),
+            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[iB * (2 * H) + iH]),
+            compute_t(b_at[iH]),
+            compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(h_lag1_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(dot_h_lag1_rows_at[((t % 2) * B + iB) * H + iH]),
+            h, dot_h, h_lag1, dot_h_lag1, h_lag2, dot_h_lag2);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+        h_lag1_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(h_lag1);
+        dot_h_lag1_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_h_lag1);
+        h_lag2_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(h_lag2);
+        dot_h_lag2_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_h_lag2);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+inline_point void hvp_forward_before_point(
+    const compute_t dot_U_x_U, const compute_t dot_U_x_x, compute_t& dot_U_x)
+{
+    // h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    dot_U_x = dot_U_x_U + dot_U_x_x;
+}
+
+extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ U_x_to_dot_U_x_U_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_U_x;
+        hvp_forward_before_point(
+            compute_t(U_x_to_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
+            dot_U_x);
+        dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
+    }
+}
+
+inline_point void hvp_forward_step_point(
+    const compute_t dot_W_1_h_W_1, const compute_t dot_W_1_h_h_prev, const compute_t dot_W_2_h_lag1_W_2,
+    const compute_t dot_W_2_h_lag1_h_lag1_prev, const compute_t dot_W_3_h_lag2_W_3,
+    const compute_t dot_W_3_h_lag2_h_lag2_prev, const compute_t U_x, const compute_t W_1_h_,
+    const compute_t W_2_h_lag1, const compute_t W_3_h_lag2, const compute_t b, const compute_t dot_U_x,
+    const compute_t dot_b, const compute_t h_prev, const compute_t dot_h_prev, const compute_t h_lag1_prev,
+    const compute_t dot_h_lag1_prev, compute_t& dot_h_pre, compute_t& h, compute_t& dot_h,
+    compute_t& h_lag1, compute_t& dot_h_lag1, compute_t& h_lag2, compute_t& dot_h_lag2)
+{
+    // h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    const compute_t dot_W_1_h = dot_W_1_h_W_1 + dot_W_1_h_h_prev;
+    const compute_t dot_W_2_h_lag1 = dot_W_2_h_lag1_W_2 + dot_W_2_h_lag1_h_lag1_prev;
+    const compute_t dot_W_3_h_lag2 = dot_W_3_h_lag2_W_3 + dot_W_3_h_lag2_h_lag2_prev;
+    const compute_t h_pre = U_x + W_1_h_ + W_2_h_lag1 + W_3_h_lag2 + b;
+    dot_h_pre = dot_U_x + dot_b + dot_W_1_h + dot_W_2_h_lag1 + dot_W_3_h_lag2;
+    h = tanh(h_pre);
+    dot_h = dot_h_pre * (1 - square(h));
+    h_lag1 = h_prev;
+    dot_h_lag1 = dot_h_prev;
+    h_lag2 = h_lag1_prev;
+    dot_h_lag2 = dot_h_lag1_prev;
+}
+
+extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_1_h_to_dot_W_1_h_W_1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_1_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_W_2_h_lag1_h_lag1_prev_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_W_3_h_lag2_h_lag2_prev_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ U_x_to_dot_U_x_U_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ h_lag1_rows_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_h_lag1_rows_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ h_lag2_rows_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_h_lag2_rows_at = static_cast<storage_t*>(at[16]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_h_pre, h, dot_h, h_lag1, dot_h_lag1, h_lag2, dot_h_lag2;
+        hvp_forward_step_point(
+            compute_t(W_1_h_to_dot_W_1_h_W_1_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_1_h_h_prev_at[iB * H + iH]),
+            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_2_h_lag1_h_lag1_prev_at[iB * H + iH]),
+            compute_t(parts2_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_3_h_lag2_h_lag2_prev_at[iB * H + iH]),
+            compute_t(U_x_to_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_1_h_to_dot_W_1_h_W_1_at[iB * (2 * H) + iH]),
+            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[iB * (2 * H) + iH]),
+            compute_t(b_at[iH]),
+            compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(h_lag1_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_lag1_rows_at[(t * B + iB) * H + iH]),
+            dot_h_pre, h, dot_h, h_lag1, dot_h_lag1, h_lag2, dot_h_lag2);
+        dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+        h_lag1_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_lag1);
+        dot_h_lag1_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h_lag1);
+        h_lag2_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_lag2);
+        dot_h_lag2_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h_lag2);
+    }
+}
+
+inline_point void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_h_next, const compute_t d_h_next, const compute_t dot_h_pre,
+    const compute_t h, compute_t& d_dot_h_pre, compute_t& d_h_pre)
+{
+    // through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    const compute_t d_dot_h = dy + d_dot_h_next;
+    const compute_t d_h = d_h_next - 2 * dot_h_pre * h * d_dot_h;
+    const compute_t s1 = 1 - square(h);
+    d_dot_h_pre = d_dot_h * s1;
+    d_h_pre = d_h * s1;
+}
+
+extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at = static_cast<storage_t*>(at[5]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_h_pre, d_h_pre;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+            d_dot_h_pre, d_h_pre);
+        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+    }
+}
+
+inline_point void hvp_backward_step2_point(
+    const compute_t d_h_prev_W_1_h, const compute_t d_h_lag1_next, const compute_t d_h_lag1_prev_W_2_h_lag1,
+    const compute_t d_h_lag2_next, const compute_t d_dot_h_prev_dot_W_1_h_h_prev,
+    const compute_t d_dot_h_lag1_next, const compute_t d_dot_h_lag1_prev_dot_W_2_h_lag1_h_lag1_prev,
+    const compute_t d_dot_h_lag2_next, compute_t& d_h_prev, compute_t& d_h_lag1_prev,
+    compute_t& d_dot_h_prev, compute_t& d_dot_h_lag1_prev)
+{
+    d_h_prev = d_h_prev_W_1_h + d_h_lag1_next;
+    d_h_lag1_prev = d_h_lag1_prev_W_2_h_lag1 + d_h_lag2_next;
+    d_dot_h_prev = d_dot_h_prev_dot_W_1_h_h_prev + d_dot_h_lag1_next;
+    d_dot_h_lag1_prev = d_dot_h_lag1_prev_dot_W_2_h_lag1_h_lag1_prev + d_dot_h_lag2_next;
+}
+
+extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_h_lag1_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_h_lag2_prev_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_dot_h_lag1_prev_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_dot_h_lag2_prev_rows_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[7]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h_prev, d_h_lag1_prev, d_dot_h_prev, d_dot_h_lag1_prev;
+        hvp_backward_step2_point(
+            compute_t(parts3_at[iB * (3 * H) + iH]),
+            compute_t(d_h_lag1_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(parts3_at[iB * (3 * H) + H + iH]),
+            compute_t(d_h_lag2_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(parts4_at[iB * (5 * H) + 3 * H + iH]),
+            compute_t(d_dot_h_lag1_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(parts4_at[iB * (5 * H) + 4 * H + iH]),
+            compute_t(d_dot_h_lag2_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            d_h_prev, d_h_lag1_prev, d_dot_h_prev, d_dot_h_lag1_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+        d_h_lag1_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_lag1_prev);
+        d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
+        d_dot_h_lag1_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_lag1_prev);
+    }
+}
+
+inline_point void hvp_backward_finish_point(
+    const compute_t d_U_U_x, const compute_t d_U_dot_U_x_x, compute_t& d_U)
+{
+    d_U = d_U_U_x + d_U_dot_U_x_x;
+}
+
+extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ d_U_U_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_U_dot_U_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_U_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_U;
+        hvp_backward_finish_point(
+            compute_t(d_U_U_x_at[iH * I + iI]),
+            compute_t(d_U_dot_U_x_x_at[iH * I + iI]),
+            d_U);
+        d_U_at[iH * I + iI] = storage_t(d_U);
+    }
+}
+
+inline_point void hvp_backward_finish2_point(
+    const compute_t d_W_1_W_1_h, const compute_t d_W_1_dot_W_1_h_h_prev, const compute_t d_W_2_W_2_h_lag1,
+    const compute_t d_W_2_dot_W_2_h_lag1_h_lag1_prev, const compute_t d_W_3_W_3_h_lag2,
+    const compute_t d_W_3_dot_W_3_h_lag2_h_lag2_prev, compute_t& d_W_1, compute_t& d_W_2, compute_t& d_W_3)
+{
+    d_W_1 = d_W_1_W_1_h + d_W_1_dot_W_1_h_h_prev;
+    d_W_2 = d_W_2_W_2_h_lag1 + d_W_2_dot_W_2_h_lag1_h_lag1_prev;
+    d_W_3 = d_W_3_W_3_h_lag2 + d_W_3_dot_W_3_h_lag2_h_lag2_prev;
+}
+
+extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ d_W_1_W_1_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_W_1_dot_W_1_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_W_2_W_2_h_lag1_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_W_2_dot_W_2_h_lag1_h_lag1_prev_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_W_3_W_3_h_lag2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_W_3_dot_W_3_h_lag2_h_lag2_prev_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_W_1_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_W_2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_W_3_at = static_cast<storage_t*>(at[8]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    {
+        compute_t d_W_1, d_W_2, d_W_3;
+        hvp_backward_finish2_point(
+            compute_t(d_W_1_W_1_h_at[iH * H + iH2]),
+            compute_t(d_W_1_dot_W_1_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_W_2_W_2_h_lag1_at[iH * H + iH2]),
+            compute_t(d_W_2_dot_W_2_h_lag1_h_lag1_prev_at[iH * H + iH2]),
+            compute_t(d_W_3_W_3_h_lag2_at[iH * H + iH2]),
+            compute_t(d_W_3_dot_W_3_h_lag2_h_lag2_prev_at[iH * H + iH2]),
+            d_W_1, d_W_2, d_W_3);
+        d_W_1_at[iH * H + iH2] = storage_t(d_W_1);
+        d_W_2_at[iH * H + iH2] = storage_t(d_W_2);
+        d_W_3_at[iH * H + iH2] = storage_t(d_W_3);
+    }
+}
+
+#endif  // SYMRNN_HVP
 
 }  // namespace symrnn

@@ -43,6 +43,7 @@ import numpy as np
 SOURCE = None  # the text of narx.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -98,10 +99,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     U = np.ascontiguousarray(params["U"])
     W_1 = np.ascontiguousarray(params["W_1"])
     W_2 = np.ascontiguousarray(params["W_2"])
@@ -120,7 +123,6 @@ def forward(params, x, state=None):
     h_rows[0] = state["h"]
     h_lag1_rows[0] = state["h_lag1"]
     h_lag2_rows[0] = state["h_lag2"]
-    kernel = bound(sizes, dtype)
     forward_step = kernel(
         "forward_step", U_x, W_1_h, W_2_h_lag1, W_3_h_lag2, b, h_rows, h_lag1_rows, h_lag2_rows,
     )
@@ -152,12 +154,14 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     h_rows = tape.h_rows
     x = tape.x
     h_lag1_rows = tape.h_lag1_rows
     h_lag2_rows = tape.h_lag2_rows
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
     U = np.ascontiguousarray(params["U"])
     W_1 = np.ascontiguousarray(params["W_1"])
     W_2 = np.ascontiguousarray(params["W_2"])
@@ -167,7 +171,7 @@ def backward(params, tape, dy, dstate=None):
     d_h_lag1_prev_rows = scratch("d_h_lag1_prev_rows", (2, B, H), dtype)
     d_h_lag2_prev_rows = scratch("d_h_lag2_prev_rows", (2, B, H), dtype)
     d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
-    d_h_prev_W_1_h_to_d_h_lag2_prev = scratch("d_h_prev_W_1_h_to_d_h_lag2_prev", (B, 2 * H), dtype)
+    parts = scratch("parts", (B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_U = np.empty((H, I), dtype)
     d_W_1 = np.empty((H, H), dtype)
@@ -177,19 +181,17 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_h_lag1_prev_rows[T % 2] = dstate["h_lag1"]
     d_h_lag2_prev_rows[T % 2] = dstate["h_lag2"]
-    kernel = bound(sizes, dtype)
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, h_rows, d_h_pre,
     )
     backward_step2 = kernel(
-        "backward_step2", d_h_prev_W_1_h_to_d_h_lag2_prev, d_h_lag1_prev_rows, d_h_lag2_prev_rows,
-        d_h_prev_rows,
+        "backward_step2", parts, d_h_lag1_prev_rows, d_h_lag2_prev_rows, d_h_prev_rows,
     )
 
     for t in reversed(range(T)):
         backward_step(t)
         # d_h_prev_W_1_h, d_h_lag1_prev_W_2_h_lag1 side by side
-        product(d_h_pre[t], W_1_to_W_2, d_h_prev_W_1_h_to_d_h_lag2_prev)
+        product(d_h_pre[t], W_1_to_W_2, parts)
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
         product(d_h_pre[t], W_3, d_h_lag2_prev_rows[t % 2])
         backward_step2(t)
@@ -222,6 +224,399 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    U = np.ascontiguousarray(params["U"])
+    W_1 = np.ascontiguousarray(params["W_1"])
+    W_2 = np.ascontiguousarray(params["W_2"])
+    W_3 = np.ascontiguousarray(params["W_3"])
+    b = np.ascontiguousarray(params["b"])
+    W_1_T = np.ascontiguousarray(W_1.T)
+    W_2_T = np.ascontiguousarray(W_2.T)
+    W_3_T = np.ascontiguousarray(W_3.T)
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    h_lag1_rows = scratch("h_lag1_rows", (2, B, H), dtype)
+    h_lag2_rows = scratch("h_lag2_rows", (2, B, H), dtype)
+    U_x = scratch("U_x", (T, B, H), dtype)
+    W_1_h = scratch("W_1_h", (B, H), dtype)
+    W_2_h_lag1 = scratch("W_2_h_lag1", (B, H), dtype)
+    W_3_h_lag2 = scratch("W_3_h_lag2", (B, H), dtype)
+    h_rows[0] = state["h"]
+    h_lag1_rows[0] = state["h_lag1"]
+    h_lag2_rows[0] = state["h_lag2"]
+    infer_step = kernel(
+        "infer_step", U_x, W_1_h, W_2_h_lag1, W_3_h_lag2, b, h_rows, h_lag1_rows, h_lag2_rows,
+    )
+
+    # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    product(x.reshape(-1, I), U.T, U_x.reshape(-1, H))
+
+    for t in range(T):
+        # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+        product(h_rows[t], W_1_T, W_1_h)
+        # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+        product(h_lag1_rows[t % 2], W_2_T, W_2_h_lag1)
+        # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+        product(h_lag2_rows[t % 2], W_3_T, W_3_h_lag2)
+        infer_step(t)
+
+    last = {"h": h_rows[T].copy(), "h_lag1": h_lag1_rows[T % 2].copy(), "h_lag2": h_lag2_rows[T % 2].copy()}
+    return h_rows[1:].copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    U = np.ascontiguousarray(params["U"])
+    W_1 = np.ascontiguousarray(params["W_1"])
+    W_2 = np.ascontiguousarray(params["W_2"])
+    W_3 = np.ascontiguousarray(params["W_3"])
+    b = np.ascontiguousarray(params["b"])
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    h_lag1_rows = scratch("h_lag1_rows", (2, B, H), dtype)
+    h_lag2_rows = scratch("h_lag2_rows", (2, B, H), dtype)
+    U_x = scratch("U_x", (T, B, H), dtype)
+    W_1_h = scratch("W_1_h", (B, H), dtype)
+    W_2_h_lag1 = scratch("W_2_h_lag1", (B, H), dtype)
+    W_3_h_lag2 = scratch("W_3_h_lag2", (B, H), dtype)
+    h_rows[0] = state["h"]
+    h_lag1_rows[0] = state["h_lag1"]
+    h_lag2_rows[0] = state["h_lag2"]
+    step_step = kernel(
+        "step_step", U_x, W_1_h, W_2_h_lag1, W_3_h_lag2, b, h_rows, h_lag1_rows, h_lag2_rows,
+    )
+
+    # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    product(x.reshape(-1, I), U.T, U_x.reshape(-1, H))
+
+    for t in range(T):
+        # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+        product(h_rows[t], W_1.T, W_1_h)
+        # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+        product(h_lag1_rows[t % 2], W_2.T, W_2_h_lag1)
+        # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+        product(h_lag2_rows[t % 2], W_3.T, W_3_h_lag2)
+        step_step(t)
+
+    state = {"h": h_rows[T].copy(), "h_lag1": h_lag1_rows[T % 2].copy(), "h_lag2": h_lag2_rows[T % 2].copy()}
+    return h_rows[1:].copy()[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    U = np.ascontiguousarray(params["U"])
+    W_1 = np.ascontiguousarray(params["W_1"])
+    W_2 = np.ascontiguousarray(params["W_2"])
+    W_3 = np.ascontiguousarray(params["W_3"])
+    b = np.ascontiguousarray(params["b"])
+    dot_U = np.ascontiguousarray(dot_params["U"])
+    dot_W_1 = np.ascontiguousarray(dot_params["W_1"])
+    dot_W_2 = np.ascontiguousarray(dot_params["W_2"])
+    dot_W_3 = np.ascontiguousarray(dot_params["W_3"])
+    dot_b = np.ascontiguousarray(dot_params["b"])
+    U_to_dot_U = np.ascontiguousarray(np.concatenate((U.T, dot_U.T), axis=1))
+    W_1_to_dot_W_1 = np.ascontiguousarray(np.concatenate((W_1.T, dot_W_1.T), axis=1))
+    W_1_T = np.ascontiguousarray(W_1.T)
+    W_2_to_dot_W_2 = np.ascontiguousarray(np.concatenate((W_2.T, dot_W_2.T), axis=1))
+    W_2_T = np.ascontiguousarray(W_2.T)
+    W_3_to_dot_W_3 = np.ascontiguousarray(np.concatenate((W_3.T, dot_W_3.T), axis=1))
+    W_3_T = np.ascontiguousarray(W_3.T)
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    h_lag1_rows = scratch("h_lag1_rows", (2, B, H), dtype)
+    h_lag2_rows = scratch("h_lag2_rows", (2, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    dot_h_lag1_rows = scratch("dot_h_lag1_rows", (2, B, H), dtype)
+    dot_h_lag2_rows = scratch("dot_h_lag2_rows", (2, B, H), dtype)
+    U_x_to_dot_U_x_U = scratch("U_x_to_dot_U_x_U", (T, B, 2 * H), dtype)
+    dot_U_x_x = scratch("dot_U_x_x", (T, B, H), dtype)
+    dot_U_x = scratch("dot_U_x", (T, B, H), dtype)
+    W_1_h_to_dot_W_1_h_W_1 = scratch("W_1_h_to_dot_W_1_h_W_1", (B, 2 * H), dtype)
+    dot_W_1_h_h_prev = scratch("dot_W_1_h_h_prev", (B, H), dtype)
+    parts = scratch("parts", (B, 2 * H), dtype)
+    dot_W_2_h_lag1_h_lag1_prev = scratch("dot_W_2_h_lag1_h_lag1_prev", (B, H), dtype)
+    parts2 = scratch("parts2", (B, 2 * H), dtype)
+    dot_W_3_h_lag2_h_lag2_prev = scratch("dot_W_3_h_lag2_h_lag2_prev", (B, H), dtype)
+    h_rows[0] = state["h"]
+    h_lag1_rows[0] = state["h_lag1"]
+    h_lag2_rows[0] = state["h_lag2"]
+    dot_h_rows[0] = dot_state["h"]
+    dot_h_lag1_rows[0] = dot_state["h_lag1"]
+    dot_h_lag2_rows[0] = dot_state["h_lag2"]
+    jvp_before = kernel(
+        "jvp_before", U_x_to_dot_U_x_U, dot_U_x_x, dot_U_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", W_1_h_to_dot_W_1_h_W_1, dot_W_1_h_h_prev, parts, dot_W_2_h_lag1_h_lag1_prev, parts2,
+        dot_W_3_h_lag2_h_lag2_prev, U_x_to_dot_U_x_U, b, dot_U_x, dot_b, h_rows, dot_h_rows, h_lag1_rows,
+        dot_h_lag1_rows, h_lag2_rows, dot_h_lag2_rows,
+    )
+
+    # U_x, dot_U_x_U side by side
+    product(x.reshape(-1, I), U_to_dot_U, U_x_to_dot_U_x_U.reshape(-1, 2 * H))
+    # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
+    jvp_before()
+
+    for t in range(T):
+        # W_1_h, dot_W_1_h_W_1 side by side
+        product(h_rows[t], W_1_to_dot_W_1, W_1_h_to_dot_W_1_h_W_1)
+        # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+        product(dot_h_rows[t], W_1_T, dot_W_1_h_h_prev)
+        # W_2_h_lag1, dot_W_2_h_lag1_W_2 side by side
+        product(h_lag1_rows[t % 2], W_2_to_dot_W_2, parts)
+        # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+        product(dot_h_lag1_rows[t % 2], W_2_T, dot_W_2_h_lag1_h_lag1_prev)
+        # W_3_h_lag2, dot_W_3_h_lag2_W_3 side by side
+        product(h_lag2_rows[t % 2], W_3_to_dot_W_3, parts2)
+        # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+        product(dot_h_lag2_rows[t % 2], W_3_T, dot_W_3_h_lag2_h_lag2_prev)
+        jvp_step(t)
+
+    last = {"h": h_rows[T].copy(), "h_lag1": h_lag1_rows[T % 2].copy(), "h_lag2": h_lag2_rows[T % 2].copy()}
+    dot_last = {
+        "h": dot_h_rows[T].copy(),
+        "h_lag1": dot_h_lag1_rows[T % 2].copy(),
+        "h_lag2": dot_h_lag2_rows[T % 2].copy(),
+    }
+    return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    U = np.ascontiguousarray(params["U"])
+    W_1 = np.ascontiguousarray(params["W_1"])
+    W_2 = np.ascontiguousarray(params["W_2"])
+    W_3 = np.ascontiguousarray(params["W_3"])
+    b = np.ascontiguousarray(params["b"])
+    dot_U = np.ascontiguousarray(dot_params["U"])
+    dot_W_1 = np.ascontiguousarray(dot_params["W_1"])
+    dot_W_2 = np.ascontiguousarray(dot_params["W_2"])
+    dot_W_3 = np.ascontiguousarray(dot_params["W_3"])
+    dot_b = np.ascontiguousarray(dot_params["b"])
+    U_to_dot_U = np.ascontiguousarray(np.concatenate((U.T, dot_U.T), axis=1))
+    W_1_to_dot_W_1 = np.ascontiguousarray(np.concatenate((W_1.T, dot_W_1.T), axis=1))
+    W_1_T = np.ascontiguousarray(W_1.T)
+    W_2_to_dot_W_2 = np.ascontiguousarray(np.concatenate((W_2.T, dot_W_2.T), axis=1))
+    W_2_T = np.ascontiguousarray(W_2.T)
+    W_3_to_dot_W_3 = np.ascontiguousarray(np.concatenate((W_3.T, dot_W_3.T), axis=1))
+    W_3_T = np.ascontiguousarray(W_3.T)
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    h_lag1_rows = scratch("h_lag1_rows", (T + 1, B, H), dtype)
+    h_lag2_rows = scratch("h_lag2_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    dot_h_lag1_rows = scratch("dot_h_lag1_rows", (T + 1, B, H), dtype)
+    dot_h_lag2_rows = scratch("dot_h_lag2_rows", (T + 1, B, H), dtype)
+    U_x_to_dot_U_x_U = scratch("U_x_to_dot_U_x_U", (T, B, 2 * H), dtype)
+    dot_U_x_x = scratch("dot_U_x_x", (T, B, H), dtype)
+    dot_U_x = scratch("dot_U_x", (T, B, H), dtype)
+    W_1_h_to_dot_W_1_h_W_1 = scratch("W_1_h_to_dot_W_1_h_W_1", (B, 2 * H), dtype)
+    dot_W_1_h_h_prev = scratch("dot_W_1_h_h_prev", (B, H), dtype)
+    parts = scratch("parts", (B, 2 * H), dtype)
+    dot_W_2_h_lag1_h_lag1_prev = scratch("dot_W_2_h_lag1_h_lag1_prev", (B, H), dtype)
+    parts2 = scratch("parts2", (B, 2 * H), dtype)
+    dot_W_3_h_lag2_h_lag2_prev = scratch("dot_W_3_h_lag2_h_lag2_prev", (B, H), dtype)
+    dot_h_pre = scratch("dot_h_pre", (T, B, H), dtype)
+    h_rows[0] = state["h"]
+    h_lag1_rows[0] = state["h_lag1"]
+    h_lag2_rows[0] = state["h_lag2"]
+    dot_h_rows[0] = dot_state["h"]
+    dot_h_lag1_rows[0] = dot_state["h_lag1"]
+    dot_h_lag2_rows[0] = dot_state["h_lag2"]
+    hvp_forward_before = kernel(
+        "hvp_forward_before", U_x_to_dot_U_x_U, dot_U_x_x, dot_U_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", W_1_h_to_dot_W_1_h_W_1, dot_W_1_h_h_prev, parts, dot_W_2_h_lag1_h_lag1_prev,
+        parts2, dot_W_3_h_lag2_h_lag2_prev, U_x_to_dot_U_x_U, b, dot_U_x, dot_b, h_rows, dot_h_rows,
+        h_lag1_rows, dot_h_lag1_rows, dot_h_pre, h_lag2_rows, dot_h_lag2_rows,
+    )
+
+    # U_x, dot_U_x_U side by side
+    product(x.reshape(-1, I), U_to_dot_U, U_x_to_dot_U_x_U.reshape(-1, 2 * H))
+    # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
+    hvp_forward_before()
+
+    for t in range(T):
+        # W_1_h, dot_W_1_h_W_1 side by side
+        product(h_rows[t], W_1_to_dot_W_1, W_1_h_to_dot_W_1_h_W_1)
+        # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+        product(dot_h_rows[t], W_1_T, dot_W_1_h_h_prev)
+        # W_2_h_lag1, dot_W_2_h_lag1_W_2 side by side
+        product(h_lag1_rows[t], W_2_to_dot_W_2, parts)
+        # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+        product(dot_h_lag1_rows[t], W_2_T, dot_W_2_h_lag1_h_lag1_prev)
+        # W_3_h_lag2, dot_W_3_h_lag2_W_3 side by side
+        product(h_lag2_rows[t], W_3_to_dot_W_3, parts2)
+        # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+        product(dot_h_lag2_rows[t], W_3_T, dot_W_3_h_lag2_h_lag2_prev)
+        hvp_forward_step(t)
+    dy = np.ascontiguousarray(cotangents["h"])
+    W_1_to_dot_W_12 = np.concatenate((W_1, dot_W_1))
+    W_2_to_dot_W_22 = np.concatenate((W_2, dot_W_2))
+    W_3_to_dot_W_32 = np.concatenate((W_3, dot_W_3))
+    W_1_to_W_2 = np.concatenate((W_1, W_2), axis=1)
+    U_to_dot_U2 = np.concatenate((U, dot_U))
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_h_lag1_prev_rows = scratch("d_h_lag1_prev_rows", (2, B, H), dtype)
+    d_h_lag2_prev_rows = scratch("d_h_lag2_prev_rows", (2, B, H), dtype)
+    d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    d_dot_h_lag1_prev_rows = scratch("d_dot_h_lag1_prev_rows", (2, B, H), dtype)
+    d_dot_h_lag2_prev_rows = scratch("d_dot_h_lag2_prev_rows", (2, B, H), dtype)
+    d_h_pre_to_d_dot_h_pre = scratch("d_h_pre_to_d_dot_h_pre", (T, B, 2 * H), dtype)
+    parts3 = scratch("parts3", (B, 3 * H), dtype)
+    parts4 = scratch("parts4", (B, 5 * H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_U_U_x = scratch("d_U_U_x", (H, I), dtype)
+    d_U_dot_U_x_x = scratch("d_U_dot_U_x_x", (H, I), dtype)
+    d_W_1_W_1_h = scratch("d_W_1_W_1_h", (H, H), dtype)
+    d_W_1_dot_W_1_h_h_prev = scratch("d_W_1_dot_W_1_h_h_prev", (H, H), dtype)
+    d_W_2_W_2_h_lag1 = scratch("d_W_2_W_2_h_lag1", (H, H), dtype)
+    d_W_2_dot_W_2_h_lag1_h_lag1_prev = scratch("d_W_2_dot_W_2_h_lag1_h_lag1_prev", (H, H), dtype)
+    d_W_3_W_3_h_lag2 = scratch("d_W_3_W_3_h_lag2", (H, H), dtype)
+    d_W_3_dot_W_3_h_lag2_h_lag2_prev = scratch("d_W_3_dot_W_3_h_lag2_h_lag2_prev", (H, H), dtype)
+    d_b = np.empty((H,), dtype)
+    d_U = np.empty((H, I), dtype)
+    d_W_1 = np.empty((H, H), dtype)
+    d_W_2 = np.empty((H, H), dtype)
+    d_W_3 = np.empty((H, H), dtype)
+    d_h_prev_rows[T % 2] = 0
+    d_h_lag1_prev_rows[T % 2] = 0
+    d_h_lag2_prev_rows[T % 2] = 0
+    d_dot_h_prev_rows[T % 2] = dstate["h"]
+    d_dot_h_lag1_prev_rows[T % 2] = dstate["h_lag1"]
+    d_dot_h_lag2_prev_rows[T % 2] = dstate["h_lag2"]
+    hvp_backward_step = kernel(
+        "hvp_backward_step", dy, d_dot_h_prev_rows, d_h_prev_rows, dot_h_pre, h_rows, d_h_pre_to_d_dot_h_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", parts3, d_h_lag1_prev_rows, d_h_lag2_prev_rows, parts4,
+        d_dot_h_lag1_prev_rows, d_dot_h_lag2_prev_rows, d_h_prev_rows, d_dot_h_prev_rows,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_U_U_x, d_U_dot_U_x_x, d_U,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_W_1_W_1_h, d_W_1_dot_W_1_h_h_prev, d_W_2_W_2_h_lag1,
+        d_W_2_dot_W_2_h_lag1_h_lag1_prev, d_W_3_W_3_h_lag2, d_W_3_dot_W_3_h_lag2_h_lag2_prev, d_W_1, d_W_2,
+        d_W_3,
+    )
+
+    for t in reversed(range(T)):
+        hvp_backward_step(t)
+        # d_h_pre, d_dot_h_pre side by side
+        product(d_h_pre_to_d_dot_h_pre[t], W_1_to_dot_W_12, parts3[:, :H])
+        # d_h_pre, d_dot_h_pre side by side
+        product(d_h_pre_to_d_dot_h_pre[t], W_2_to_dot_W_22, parts3[:, H:2 * H])
+        # d_h_pre, d_dot_h_pre side by side
+        product(d_h_pre_to_d_dot_h_pre[t], W_3_to_dot_W_32, d_h_lag2_prev_rows[t % 2])
+        # d_dot_h_prev_dot_W_1_h_h_prev, d_dot_h_lag1_prev_dot_W_2_h_lag1_h_lag1_prev side by side
+        product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], W_1_to_W_2, parts4[:, 3 * H:5 * H])
+        # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+        product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], W_3, d_dot_h_lag2_prev_rows[t % 2])
+        hvp_backward_step2(t)
+
+    # d_h_pre, d_dot_h_pre side by side
+    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H), U_to_dot_U2, d_x.reshape(-1, I))
+    # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
+    # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
+    # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_1_W_1_h)
+    # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    product(
+        d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_W_1_dot_W_1_h_h_prev,
+    )
+    # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    product(
+        d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T,
+        h_lag1_rows[:-1].reshape(-1, H),
+        d_W_2_W_2_h_lag1,
+    )
+    # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    product(
+        d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+        dot_h_lag1_rows[:-1].reshape(-1, H),
+        d_W_2_dot_W_2_h_lag1_h_lag1_prev,
+    )
+    # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    product(
+        d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T,
+        h_lag2_rows[:-1].reshape(-1, H),
+        d_W_3_W_3_h_lag2,
+    )
+    # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    product(
+        d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+        dot_h_lag2_rows[:-1].reshape(-1, H),
+        d_W_3_dot_W_3_h_lag2_h_lag2_prev,
+    )
+    # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    np.sum(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+    hvp_backward_finish()
+    hvp_backward_finish2()
+
+    dot_dparams = {
+        "U": d_U,
+        "W_1": d_W_1,
+        "W_2": d_W_2,
+        "W_3": d_W_3,
+        "b": d_b,
+    }
+    dot_dstart = {
+        "h": d_h_prev_rows[0].copy(),
+        "h_lag1": d_h_lag1_prev_rows[0].copy(),
+        "h_lag2": d_h_lag2_prev_rows[0].copy(),
+    }
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -236,21 +631,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -370,6 +766,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

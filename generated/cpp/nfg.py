@@ -52,6 +52,7 @@ import numpy as np
 SOURCE = None  # the text of nfg.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -122,10 +123,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_z = np.ascontiguousarray(params["W_z"])
     R_z = np.ascontiguousarray(params["R_z"])
     b_z = np.ascontiguousarray(params["b_z"])
@@ -150,7 +153,6 @@ def forward(params, x, state=None):
     tanh_c = np.empty((T, B, H), dtype)
     y_rows[0] = state["y"]
     c_rows[0] = state["c"]
-    kernel = bound(sizes, dtype)
     forward_once = kernel(
         "forward_once", f,
     )
@@ -183,8 +185,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
     o = tape.o
     tanh_c = tape.tanh_c
     z = tape.z
@@ -193,6 +194,9 @@ def backward(params, tape, dy, dstate=None):
     x = tape.x
     y_rows = tape.y_rows
     c_rows = tape.c_rows
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
     W_z = np.ascontiguousarray(params["W_z"])
     R_z = np.ascontiguousarray(params["R_z"])
     W_i = np.ascontiguousarray(params["W_i"])
@@ -214,7 +218,6 @@ def backward(params, tape, dy, dstate=None):
     d_b_z_to_d_b_o = np.empty((3 * H,), dtype)
     d_y_prev_rows[T % 2] = dstate["y"]
     d_c_prev_rows[T % 2] = dstate["c"]
-    kernel = bound(sizes, dtype)
     backward_step = kernel(
         "backward_step", dy, d_y_prev_rows, o, tanh_c, d_c_prev_rows, p_o, z, i, p_i, f, d_z_pre_to_d_o_pre,
     )
@@ -260,6 +263,523 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    R_z = np.ascontiguousarray(params["R_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    R_i = np.ascontiguousarray(params["R_i"])
+    p_i = np.ascontiguousarray(params["p_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    R_o = np.ascontiguousarray(params["R_o"])
+    p_o = np.ascontiguousarray(params["p_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    W_z_to_W_o = np.ascontiguousarray(np.concatenate((W_z.T, W_i.T, W_o.T), axis=1))
+    R_z_to_R_o = np.ascontiguousarray(np.concatenate((R_z.T, R_i.T, R_o.T), axis=1))
+    y_rows = scratch("y_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (2, B, H), dtype)
+    f = scratch("f", (), dtype)
+    W_z_x_to_W_o_x = scratch("W_z_x_to_W_o_x", (T, B, 3 * H), dtype)
+    R_z_y_to_R_o_y = scratch("R_z_y_to_R_o_y", (B, 3 * H), dtype)
+    y_rows[0] = state["y"]
+    c_rows[0] = state["c"]
+    infer_once = kernel(
+        "infer_once", f,
+    )
+    infer_step = kernel(
+        "infer_step", W_z_x_to_W_o_x, R_z_y_to_R_o_y, b_z, p_i, c_rows, b_i, f, p_o, b_o, y_rows,
+    )
+
+    infer_once()
+    # W_z_x, W_i_x, W_o_x side by side
+    product(x.reshape(-1, I), W_z_to_W_o, W_z_x_to_W_o_x.reshape(-1, 3 * H))
+
+    for t in range(T):
+        # R_z_y, R_i_y, R_o_y side by side
+        product(y_rows[t], R_z_to_R_o, R_z_y_to_R_o_y)
+        infer_step(t)
+
+    last = {"y": y_rows[T].copy(), "c": c_rows[T % 2].copy()}
+    return y_rows[1:].copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    R_z = np.ascontiguousarray(params["R_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    R_i = np.ascontiguousarray(params["R_i"])
+    p_i = np.ascontiguousarray(params["p_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    R_o = np.ascontiguousarray(params["R_o"])
+    p_o = np.ascontiguousarray(params["p_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    y_rows = scratch("y_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (2, B, H), dtype)
+    f = scratch("f", (), dtype)
+    W_z_x = scratch("W_z_x", (T, B, H), dtype)
+    W_i_x = scratch("W_i_x", (T, B, H), dtype)
+    W_o_x = scratch("W_o_x", (T, B, H), dtype)
+    R_z_y = scratch("R_z_y", (B, H), dtype)
+    R_i_y = scratch("R_i_y", (B, H), dtype)
+    R_o_y = scratch("R_o_y", (B, H), dtype)
+    y_rows[0] = state["y"]
+    c_rows[0] = state["c"]
+    step_once = kernel(
+        "step_once", f,
+    )
+    step_step = kernel(
+        "step_step", W_z_x, R_z_y, b_z, W_i_x, R_i_y, p_i, c_rows, b_i, f, W_o_x, R_o_y, p_o, b_o, y_rows,
+    )
+
+    step_once()
+    # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    product(x.reshape(-1, I), W_z.T, W_z_x.reshape(-1, H))
+    # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+    product(x.reshape(-1, I), W_i.T, W_i_x.reshape(-1, H))
+    # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+    product(x.reshape(-1, I), W_o.T, W_o_x.reshape(-1, H))
+
+    for t in range(T):
+        # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+        product(y_rows[t], R_z.T, R_z_y)
+        # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+        product(y_rows[t], R_i.T, R_i_y)
+        # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+        product(y_rows[t], R_o.T, R_o_y)
+        step_step(t)
+
+    state = {"y": y_rows[T].copy(), "c": c_rows[T % 2].copy()}
+    return y_rows[1:].copy()[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    R_z = np.ascontiguousarray(params["R_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    R_i = np.ascontiguousarray(params["R_i"])
+    p_i = np.ascontiguousarray(params["p_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    R_o = np.ascontiguousarray(params["R_o"])
+    p_o = np.ascontiguousarray(params["p_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    dot_W_z = np.ascontiguousarray(dot_params["W_z"])
+    dot_R_z = np.ascontiguousarray(dot_params["R_z"])
+    dot_b_z = np.ascontiguousarray(dot_params["b_z"])
+    dot_W_i = np.ascontiguousarray(dot_params["W_i"])
+    dot_R_i = np.ascontiguousarray(dot_params["R_i"])
+    dot_p_i = np.ascontiguousarray(dot_params["p_i"])
+    dot_b_i = np.ascontiguousarray(dot_params["b_i"])
+    dot_W_o = np.ascontiguousarray(dot_params["W_o"])
+    dot_R_o = np.ascontiguousarray(dot_params["R_o"])
+    dot_p_o = np.ascontiguousarray(dot_params["p_o"])
+    dot_b_o = np.ascontiguousarray(dot_params["b_o"])
+    W_z_to_dot_W_o = np.ascontiguousarray(np.concatenate((
+        W_z.T,
+        dot_W_z.T,
+        W_i.T,
+        dot_W_i.T,
+        W_o.T,
+        dot_W_o.T,
+    ), axis=1))
+    W_z_to_W_o = np.ascontiguousarray(np.concatenate((W_z.T, W_i.T, W_o.T), axis=1))
+    R_z_to_dot_R_o = np.ascontiguousarray(np.concatenate((
+        R_z.T,
+        dot_R_z.T,
+        R_i.T,
+        dot_R_i.T,
+        R_o.T,
+        dot_R_o.T,
+    ), axis=1))
+    R_z_to_R_o = np.ascontiguousarray(np.concatenate((R_z.T, R_i.T, R_o.T), axis=1))
+    y_rows = scratch("y_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (2, B, H), dtype)
+    dot_y_rows = scratch("dot_y_rows", (T + 1, B, H), dtype)
+    dot_c_rows = scratch("dot_c_rows", (2, B, H), dtype)
+    f = scratch("f", (), dtype)
+    W_z_x_to_dot_W_o_x_W_o = scratch("W_z_x_to_dot_W_o_x_W_o", (T, B, 6 * H), dtype)
+    dot_W_z_x_x_to_dot_W_o_x_x = scratch("dot_W_z_x_x_to_dot_W_o_x_x", (T, B, 3 * H), dtype)
+    dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
+    dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
+    dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
+    R_z_y_to_dot_R_o_y_R_o = scratch("R_z_y_to_dot_R_o_y_R_o", (B, 6 * H), dtype)
+    parts = scratch("parts", (B, 3 * H), dtype)
+    y_rows[0] = state["y"]
+    c_rows[0] = state["c"]
+    dot_y_rows[0] = dot_state["y"]
+    dot_c_rows[0] = dot_state["c"]
+    jvp_once = kernel(
+        "jvp_once", f,
+    )
+    jvp_before = kernel(
+        "jvp_before", W_z_x_to_dot_W_o_x_W_o, dot_W_z_x_x_to_dot_W_o_x_x, dot_W_z_x, dot_W_i_x, dot_W_o_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", R_z_y_to_dot_R_o_y_R_o, parts, W_z_x_to_dot_W_o_x_W_o, b_z, dot_W_z_x, dot_b_z, p_i,
+        c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, f, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o,
+        y_rows, dot_y_rows,
+    )
+
+    jvp_once()
+    # W_z_x, dot_W_z_x_W_z, W_i_x, dot_W_i_x_W_i, W_o_x, dot_W_o_x_W_o side by side
+    product(x.reshape(-1, I), W_z_to_dot_W_o, W_z_x_to_dot_W_o_x_W_o.reshape(-1, 6 * H))
+    # dot_W_z_x_x, dot_W_i_x_x, dot_W_o_x_x side by side
+    product(dot_x.reshape(-1, I), W_z_to_W_o, dot_W_z_x_x_to_dot_W_o_x_x.reshape(-1, 3 * H))
+    jvp_before()
+
+    for t in range(T):
+        # R_z_y, dot_R_z_y_R_z, R_i_y, dot_R_i_y_R_i, R_o_y, dot_R_o_y_R_o side by side
+        product(y_rows[t], R_z_to_dot_R_o, R_z_y_to_dot_R_o_y_R_o)
+        # dot_R_z_y_y_prev, dot_R_i_y_y_prev, dot_R_o_y_y_prev side by side
+        product(dot_y_rows[t], R_z_to_R_o, parts)
+        jvp_step(t)
+
+    last = {"y": y_rows[T].copy(), "c": c_rows[T % 2].copy()}
+    dot_last = {"y": dot_y_rows[T].copy(), "c": dot_c_rows[T % 2].copy()}
+    return y_rows[1:].copy(), last, dot_y_rows[1:].copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    R_z = np.ascontiguousarray(params["R_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    R_i = np.ascontiguousarray(params["R_i"])
+    p_i = np.ascontiguousarray(params["p_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    R_o = np.ascontiguousarray(params["R_o"])
+    p_o = np.ascontiguousarray(params["p_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    dot_W_z = np.ascontiguousarray(dot_params["W_z"])
+    dot_R_z = np.ascontiguousarray(dot_params["R_z"])
+    dot_b_z = np.ascontiguousarray(dot_params["b_z"])
+    dot_W_i = np.ascontiguousarray(dot_params["W_i"])
+    dot_R_i = np.ascontiguousarray(dot_params["R_i"])
+    dot_p_i = np.ascontiguousarray(dot_params["p_i"])
+    dot_b_i = np.ascontiguousarray(dot_params["b_i"])
+    dot_W_o = np.ascontiguousarray(dot_params["W_o"])
+    dot_R_o = np.ascontiguousarray(dot_params["R_o"])
+    dot_p_o = np.ascontiguousarray(dot_params["p_o"])
+    dot_b_o = np.ascontiguousarray(dot_params["b_o"])
+    W_z_to_dot_W_o = np.ascontiguousarray(np.concatenate((
+        W_z.T,
+        dot_W_z.T,
+        W_i.T,
+        dot_W_i.T,
+        W_o.T,
+        dot_W_o.T,
+    ), axis=1))
+    W_z_to_W_o = np.ascontiguousarray(np.concatenate((W_z.T, W_i.T, W_o.T), axis=1))
+    R_z_to_dot_R_o = np.ascontiguousarray(np.concatenate((
+        R_z.T,
+        dot_R_z.T,
+        R_i.T,
+        dot_R_i.T,
+        R_o.T,
+        dot_R_o.T,
+    ), axis=1))
+    R_z_to_R_o = np.ascontiguousarray(np.concatenate((R_z.T, R_i.T, R_o.T), axis=1))
+    y_rows = scratch("y_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (T + 1, B, H), dtype)
+    dot_y_rows = scratch("dot_y_rows", (T + 1, B, H), dtype)
+    dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
+    f = scratch("f", (), dtype)
+    W_z_x_to_dot_W_o_x_W_o = scratch("W_z_x_to_dot_W_o_x_W_o", (T, B, 6 * H), dtype)
+    dot_W_z_x_x_to_dot_W_o_x_x = scratch("dot_W_z_x_x_to_dot_W_o_x_x", (T, B, 3 * H), dtype)
+    dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
+    dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
+    dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
+    R_z_y_to_dot_R_o_y_R_o = scratch("R_z_y_to_dot_R_o_y_R_o", (B, 6 * H), dtype)
+    parts = scratch("parts", (B, 3 * H), dtype)
+    dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    dot_z = scratch("dot_z", (T, B, H), dtype)
+    dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
+    i = scratch("i", (T, B, H), dtype)
+    dot_i = scratch("dot_i", (T, B, H), dtype)
+    dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
+    o = scratch("o", (T, B, H), dtype)
+    dot_o = scratch("dot_o", (T, B, H), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
+    dot_tanh_c = scratch("dot_tanh_c", (T, B, H), dtype)
+    y_rows[0] = state["y"]
+    c_rows[0] = state["c"]
+    dot_y_rows[0] = dot_state["y"]
+    dot_c_rows[0] = dot_state["c"]
+    hvp_forward_once = kernel(
+        "hvp_forward_once", f,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", W_z_x_to_dot_W_o_x_W_o, dot_W_z_x_x_to_dot_W_o_x_x, dot_W_z_x, dot_W_i_x,
+        dot_W_o_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", R_z_y_to_dot_R_o_y_R_o, parts, W_z_x_to_dot_W_o_x_W_o, b_z, dot_W_z_x, dot_b_z,
+        p_i, c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, f, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o,
+        dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, y_rows,
+        dot_y_rows,
+    )
+
+    hvp_forward_once()
+    # W_z_x, dot_W_z_x_W_z, W_i_x, dot_W_i_x_W_i, W_o_x, dot_W_o_x_W_o side by side
+    product(x.reshape(-1, I), W_z_to_dot_W_o, W_z_x_to_dot_W_o_x_W_o.reshape(-1, 6 * H))
+    # dot_W_z_x_x, dot_W_i_x_x, dot_W_o_x_x side by side
+    product(dot_x.reshape(-1, I), W_z_to_W_o, dot_W_z_x_x_to_dot_W_o_x_x.reshape(-1, 3 * H))
+    hvp_forward_before()
+
+    for t in range(T):
+        # R_z_y, dot_R_z_y_R_z, R_i_y, dot_R_i_y_R_i, R_o_y, dot_R_o_y_R_o side by side
+        product(y_rows[t], R_z_to_dot_R_o, R_z_y_to_dot_R_o_y_R_o)
+        # dot_R_z_y_y_prev, dot_R_i_y_y_prev, dot_R_o_y_y_prev side by side
+        product(dot_y_rows[t], R_z_to_R_o, parts)
+        hvp_forward_step(t)
+    dy = np.ascontiguousarray(cotangents["y"])
+    R_z_to_dot_R_o2 = np.concatenate((
+        R_z,
+        dot_R_z,
+        R_i,
+        dot_R_i,
+        R_o,
+        dot_R_o,
+    ))
+    W_z_to_dot_W_o2 = np.concatenate((
+        W_z,
+        dot_W_z,
+        W_i,
+        dot_W_i,
+        W_o,
+        dot_W_o,
+    ))
+    d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    d_dot_y_prev_rows = scratch("d_dot_y_prev_rows", (2, B, H), dtype)
+    d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
+    d_z_pre_to_d_dot_o_pre = scratch("d_z_pre_to_d_dot_o_pre", (T, B, 6 * H), dtype)
+    parts2 = scratch("parts2", (B, 2 * H), dtype)
+    parts3 = scratch("parts3", (B, 2 * H), dtype)
+    parts4 = scratch("parts4", (B, 2 * H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_z_W_z_x = scratch("d_W_z_W_z_x", (H, I), dtype)
+    d_W_z_dot_W_z_x_x = scratch("d_W_z_dot_W_z_x_x", (H, I), dtype)
+    d_R_z_R_z_y = scratch("d_R_z_R_z_y", (H, H), dtype)
+    d_R_z_dot_R_z_y_y_prev = scratch("d_R_z_dot_R_z_y_y_prev", (H, H), dtype)
+    d_b_z = np.empty((H,), dtype)
+    d_W_i_W_i_x = scratch("d_W_i_W_i_x", (H, I), dtype)
+    d_W_i_dot_W_i_x_x = scratch("d_W_i_dot_W_i_x_x", (H, I), dtype)
+    d_R_i_R_i_y = scratch("d_R_i_R_i_y", (H, H), dtype)
+    d_R_i_dot_R_i_y_y_prev = scratch("d_R_i_dot_R_i_y_y_prev", (H, H), dtype)
+    d_p_i_i_pre = scratch("d_p_i_i_pre", (H,), dtype)
+    d_p_i_dot_i_pre = scratch("d_p_i_dot_i_pre", (H,), dtype)
+    d_b_i = np.empty((H,), dtype)
+    d_W_o_W_o_x = scratch("d_W_o_W_o_x", (H, I), dtype)
+    d_W_o_dot_W_o_x_x = scratch("d_W_o_dot_W_o_x_x", (H, I), dtype)
+    d_R_o_R_o_y = scratch("d_R_o_R_o_y", (H, H), dtype)
+    d_R_o_dot_R_o_y_y_prev = scratch("d_R_o_dot_R_o_y_y_prev", (H, H), dtype)
+    d_p_o_o_pre = scratch("d_p_o_o_pre", (H,), dtype)
+    d_p_o_dot_o_pre = scratch("d_p_o_dot_o_pre", (H,), dtype)
+    d_b_o = np.empty((H,), dtype)
+    d_W_z = np.empty((H, I), dtype)
+    d_R_z = np.empty((H, H), dtype)
+    d_W_i = np.empty((H, I), dtype)
+    d_R_i = np.empty((H, H), dtype)
+    d_p_i = np.empty((H,), dtype)
+    d_W_o = np.empty((H, I), dtype)
+    d_R_o = np.empty((H, H), dtype)
+    d_p_o = np.empty((H,), dtype)
+    d_y_prev_rows[T % 2] = 0
+    d_c_prev_rows[T % 2] = 0
+    d_dot_y_prev_rows[T % 2] = dstate["y"]
+    d_dot_c_prev_rows[T % 2] = dstate["c"]
+    hvp_backward_step = kernel(
+        "hvp_backward_step", dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c, d_y_prev_rows, dot_o, dot_o_pre,
+        dot_tanh_c, d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, z, dot_i_pre, i, dot_z, dot_z_pre,
+        dot_i, p_i, dot_p_i, f, d_z_pre_to_d_dot_o_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", parts2, parts3, parts4, d_dot_y_prev_rows,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", d_z_pre_to_d_dot_o_pre, c_rows, d_p_i_i_pre,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", d_z_pre_to_d_dot_o_pre, dot_c_rows, d_p_i_dot_i_pre,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", d_z_pre_to_d_dot_o_pre, c_rows, d_p_o_o_pre,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", d_z_pre_to_d_dot_o_pre, dot_c_rows, d_p_o_dot_o_pre,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_W_i_W_i_x, d_W_i_dot_W_i_x_x, d_W_o_W_o_x,
+        d_W_o_dot_W_o_x_x, d_W_z, d_W_i, d_W_o,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_R_z_R_z_y, d_R_z_dot_R_z_y_y_prev, d_R_i_R_i_y, d_R_i_dot_R_i_y_y_prev,
+        d_R_o_R_o_y, d_R_o_dot_R_o_y_y_prev, d_R_z, d_R_i, d_R_o,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", d_p_i_i_pre, d_p_i_dot_i_pre, d_p_o_o_pre, d_p_o_dot_o_pre, d_p_i, d_p_o,
+    )
+
+    for t in reversed(range(T)):
+        hvp_backward_step(t)
+        # d_z_pre, d_dot_z_pre, d_i_pre, d_dot_i_pre, d_o_pre, d_dot_o_pre side by side
+        product(d_z_pre_to_d_dot_o_pre[t], R_z_to_dot_R_o2, d_y_prev_rows[t % 2])
+        # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+        product(d_z_pre_to_d_dot_o_pre[t][:, H:2 * H], R_z, parts2[:, H:2 * H])
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+        product(d_z_pre_to_d_dot_o_pre[t][:, 3 * H:4 * H], R_i, parts3[:, H:2 * H])
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+        product(d_z_pre_to_d_dot_o_pre[t][:, 5 * H:6 * H], R_o, parts4[:, H:2 * H])
+        hvp_backward_step2(t)
+
+    # d_z_pre, d_dot_z_pre, d_i_pre, d_dot_i_pre, d_o_pre, d_dot_o_pre side by side
+    product(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H), W_z_to_dot_W_o2, d_x.reshape(-1, I))
+    # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    product(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+    # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    product(
+        d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_z_dot_W_z_x_x,
+    )
+    # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    product(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_R_z_R_z_y)
+    # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    product(
+        d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
+        dot_y_rows[:-1].reshape(-1, H),
+        d_R_z_dot_R_z_y_y_prev,
+    )
+    # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    np.sum(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_z)
+    # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+    product(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
+    # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+    product(
+        d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_i_dot_W_i_x_x,
+    )
+    # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+    product(
+        d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T,
+        y_rows[:-1].reshape(-1, H),
+        d_R_i_R_i_y,
+    )
+    # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+    product(
+        d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+        dot_y_rows[:-1].reshape(-1, H),
+        d_R_i_dot_R_i_y_y_prev,
+    )
+    # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+    hvp_backward_after_sum()
+    # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+    hvp_backward_after_sum2()
+    # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+    np.sum(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
+    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+    product(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
+    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+    product(
+        d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_o_dot_W_o_x_x,
+    )
+    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+    product(
+        d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T,
+        y_rows[:-1].reshape(-1, H),
+        d_R_o_R_o_y,
+    )
+    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+    product(
+        d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+        dot_y_rows[:-1].reshape(-1, H),
+        d_R_o_dot_R_o_y_y_prev,
+    )
+    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+    hvp_backward_after_sum3()
+    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+    hvp_backward_after_sum4()
+    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+    np.sum(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H], axis=0, out=d_b_o)
+    hvp_backward_finish()
+    hvp_backward_finish2()
+    hvp_backward_finish3()
+
+    dot_dparams = {
+        "W_z": d_W_z,
+        "R_z": d_R_z,
+        "b_z": d_b_z,
+        "W_i": d_W_i,
+        "R_i": d_R_i,
+        "p_i": d_p_i,
+        "b_i": d_b_i,
+        "W_o": d_W_o,
+        "R_o": d_R_o,
+        "p_o": d_p_o,
+        "b_o": d_b_o,
+    }
+    dot_dstart = {"y": d_y_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -274,21 +794,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -408,6 +929,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

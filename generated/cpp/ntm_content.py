@@ -63,6 +63,7 @@ import numpy as np
 SOURCE = None  # the text of ntm_content.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "D", "N", "H")
 INPUTS = {
     "x": ("I",),
@@ -148,10 +149,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, D, N, H = sizes = [size[axis] for axis in ("T", "B", "I", "D", "N", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_h = np.ascontiguousarray(params["W_h"])
     U_h = np.ascontiguousarray(params["U_h"])
     b_h = np.ascontiguousarray(params["b_h"])
@@ -203,7 +206,6 @@ def forward(params, x, state=None):
     a_r = np.empty((T, B, N), dtype)
     r_rows[0] = state["r"]
     M_rows[0] = state["M"]
-    kernel = bound(sizes, dtype)
     forward_step_sum = kernel(
         "forward_step_sum", M_rows, l_w_sum,
     )
@@ -335,8 +337,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["r"], size, dtype))
-    T, B, I, D, N, H = sizes = [size[axis] for axis in ("T", "B", "I", "D", "N", "H")]
+    cotangents = {"r": cotangent("dy", dy, OUTPUTS["r"], size, dtype)}
     M_rows = tape.M_rows
     a_r = tape.a_r
     beta_r = tape.beta_r
@@ -356,6 +357,9 @@ def backward(params, tape, dy, dstate=None):
     a_w_e = tape.a_w_e
     x = tape.x
     r_rows = tape.r_rows
+    T, B, I, D, N, H = sizes = [size[axis] for axis in ("T", "B", "I", "D", "N", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["r"])
     W_h = np.ascontiguousarray(params["W_h"])
     U_h = np.ascontiguousarray(params["U_h"])
     W_w = np.ascontiguousarray(params["W_w"])
@@ -416,7 +420,6 @@ def backward(params, tape, dy, dstate=None):
     d_W_w_to_d_W_r = np.empty((3 * D, H), dtype)
     d_r_prev_rows[T % 2] = dstate["r"]
     d_M_prev_rows[T % 2] = dstate["M"]
-    kernel = bound(sizes, dtype)
     backward_step = kernel(
         "backward_step", dy, d_r_prev_rows, d_r,
     )
@@ -597,6 +600,1701 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, D, N, H = sizes = [size[axis] for axis in ("T", "B", "I", "D", "N", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_h = np.ascontiguousarray(params["W_h"])
+    U_h = np.ascontiguousarray(params["U_h"])
+    b_h = np.ascontiguousarray(params["b_h"])
+    W_w = np.ascontiguousarray(params["W_w"])
+    v_w = np.ascontiguousarray(params["v_w"])
+    b_w = np.ascontiguousarray(params["b_w"])
+    s_w = np.ascontiguousarray(params["s_w"])
+    W_e = np.ascontiguousarray(params["W_e"])
+    W_a = np.ascontiguousarray(params["W_a"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    v_r = np.ascontiguousarray(params["v_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    s_r = np.ascontiguousarray(params["s_r"])
+    U_h_T = np.ascontiguousarray(U_h.T)
+    W_w_to_W_r = np.ascontiguousarray(np.concatenate((W_w.T, W_e.T, W_a.T, W_r.T), axis=1))
+    r_rows = scratch("r_rows", (T + 1, B, D), dtype)
+    M_rows = scratch("M_rows", (2, B, N, D), dtype)
+    W_h_x = scratch("W_h_x", (T, B, H), dtype)
+    U_h_r = scratch("U_h_r", (B, H), dtype)
+    h = scratch("h", (B, H), dtype)
+    k_w_to_k_r = scratch("k_w_to_k_r", (B, 4 * D), dtype)
+    v_w_h = scratch("v_w_h", (B,), dtype)
+    beta_w = scratch("beta_w", (B,), dtype)
+    l_w_sum = scratch("l_w_sum", (B, N), dtype)
+    l_w_sum2 = scratch("l_w_sum2", (B,), dtype)
+    l_w_sqrt2 = scratch("l_w_sqrt2", (B,), dtype)
+    M_k_w = scratch("M_k_w", (B, N), dtype)
+    a_w_arg = scratch("a_w_arg", (B, N), dtype)
+    max_a_w_arg = scratch("max_a_w_arg", (B,), dtype)
+    exp_a_w_arg = scratch("exp_a_w_arg", (B, N), dtype)
+    sum_exp_a_w_arg = scratch("sum_exp_a_w_arg", (B,), dtype)
+    a_w = scratch("a_w", (B, N), dtype)
+    e = scratch("e", (B, D), dtype)
+    v_r_h = scratch("v_r_h", (B,), dtype)
+    beta_r = scratch("beta_r", (B,), dtype)
+    l_r_sum = scratch("l_r_sum", (B, N), dtype)
+    l_r_sum2 = scratch("l_r_sum2", (B,), dtype)
+    l_r_sqrt2 = scratch("l_r_sqrt2", (B,), dtype)
+    M_k_r = scratch("M_k_r", (B, N), dtype)
+    a_r_arg = scratch("a_r_arg", (B, N), dtype)
+    max_a_r_arg = scratch("max_a_r_arg", (B,), dtype)
+    exp_a_r_arg = scratch("exp_a_r_arg", (B, N), dtype)
+    sum_exp_a_r_arg = scratch("sum_exp_a_r_arg", (B,), dtype)
+    a_r = scratch("a_r", (B, N), dtype)
+    r_rows[0] = state["r"]
+    M_rows[0] = state["M"]
+    infer_step_sum = kernel(
+        "infer_step_sum", M_rows, l_w_sum,
+    )
+    infer_step = kernel(
+        "infer_step", W_h_x, U_h_r, b_h, h,
+    )
+    infer_step_sum2 = kernel(
+        "infer_step_sum2", v_w, h, v_w_h,
+    )
+    infer_step_sum3 = kernel(
+        "infer_step_sum3", k_w_to_k_r, l_w_sum2,
+    )
+    infer_step_sum4 = kernel(
+        "infer_step_sum4", M_rows, k_w_to_k_r, M_k_w,
+    )
+    infer_step_sum5 = kernel(
+        "infer_step_sum5", v_r, h, v_r_h,
+    )
+    infer_step_sum6 = kernel(
+        "infer_step_sum6", k_w_to_k_r, l_r_sum2,
+    )
+    infer_step2 = kernel(
+        "infer_step2", v_w_h, b_w, l_w_sum2, v_r_h, b_r, l_r_sum2, beta_w, l_w_sqrt2, beta_r, l_r_sqrt2,
+    )
+    infer_step3 = kernel(
+        "infer_step3", l_w_sum, l_w_sqrt2, beta_w, M_k_w, s_w, a_w_arg,
+    )
+    infer_step_peak = kernel(
+        "infer_step_peak", a_w_arg, max_a_w_arg,
+    )
+    infer_step4 = kernel(
+        "infer_step4", a_w_arg, max_a_w_arg, exp_a_w_arg,
+    )
+    infer_step_sum7 = kernel(
+        "infer_step_sum7", exp_a_w_arg, sum_exp_a_w_arg,
+    )
+    infer_step5 = kernel(
+        "infer_step5", exp_a_w_arg, sum_exp_a_w_arg, a_w,
+    )
+    infer_step6 = kernel(
+        "infer_step6", k_w_to_k_r, e,
+    )
+    infer_step7 = kernel(
+        "infer_step7", a_w, e, k_w_to_k_r, M_rows,
+    )
+    infer_step_sum8 = kernel(
+        "infer_step_sum8", M_rows, l_r_sum,
+    )
+    infer_step_sum9 = kernel(
+        "infer_step_sum9", M_rows, k_w_to_k_r, M_k_r,
+    )
+    infer_step8 = kernel(
+        "infer_step8", l_r_sum, l_r_sqrt2, beta_r, M_k_r, s_r, a_r_arg,
+    )
+    infer_step_peak2 = kernel(
+        "infer_step_peak2", a_r_arg, max_a_r_arg,
+    )
+    infer_step9 = kernel(
+        "infer_step9", a_r_arg, max_a_r_arg, exp_a_r_arg,
+    )
+    infer_step_sum10 = kernel(
+        "infer_step_sum10", exp_a_r_arg, sum_exp_a_r_arg,
+    )
+    infer_step10 = kernel(
+        "infer_step10", exp_a_r_arg, sum_exp_a_r_arg, a_r,
+    )
+    infer_step_sum11 = kernel(
+        "infer_step_sum11", a_r, M_rows, r_rows,
+    )
+
+    # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+    product(x.reshape(-1, I), W_h.T, W_h_x.reshape(-1, H))
+
+    for t in range(T):
+        # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(r_rows[t], U_h_T, U_h_r)
+        # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        infer_step_sum(t)
+        infer_step(t)
+        # k_w, W_e_h, a, k_r side by side
+        product(h, W_w_to_W_r, k_w_to_k_r)
+        # beta_w = softplus(dot(v_w, h) + b_w)
+        infer_step_sum2(t)
+        # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        infer_step_sum3(t)
+        # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        infer_step_sum4(t)
+        # beta_r = softplus(dot(v_r, h) + b_r)
+        infer_step_sum5(t)
+        # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        infer_step_sum6(t)
+        infer_step2(t)
+        infer_step3(t)
+        # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        infer_step_peak(t)
+        infer_step4(t)
+        # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        infer_step_sum7(t)
+        infer_step5(t)
+        infer_step6(t)
+        infer_step7(t)
+        # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        infer_step_sum8(t)
+        # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        infer_step_sum9(t)
+        infer_step8(t)
+        # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        infer_step_peak2(t)
+        infer_step9(t)
+        # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        infer_step_sum10(t)
+        infer_step10(t)
+        # r = a_r @ M
+        infer_step_sum11(t)
+
+    last = {"r": r_rows[T].copy(), "M": M_rows[T % 2].copy()}
+    return r_rows[1:].copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, D, N, H = sizes = [size[axis] for axis in ("T", "B", "I", "D", "N", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_h = np.ascontiguousarray(params["W_h"])
+    U_h = np.ascontiguousarray(params["U_h"])
+    b_h = np.ascontiguousarray(params["b_h"])
+    W_w = np.ascontiguousarray(params["W_w"])
+    v_w = np.ascontiguousarray(params["v_w"])
+    b_w = np.ascontiguousarray(params["b_w"])
+    s_w = np.ascontiguousarray(params["s_w"])
+    W_e = np.ascontiguousarray(params["W_e"])
+    W_a = np.ascontiguousarray(params["W_a"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    v_r = np.ascontiguousarray(params["v_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    s_r = np.ascontiguousarray(params["s_r"])
+    r_rows = scratch("r_rows", (T + 1, B, D), dtype)
+    M_rows = scratch("M_rows", (2, B, N, D), dtype)
+    W_h_x = scratch("W_h_x", (T, B, H), dtype)
+    U_h_r = scratch("U_h_r", (B, H), dtype)
+    h = scratch("h", (B, H), dtype)
+    k_w = scratch("k_w", (B, D), dtype)
+    v_w_h = scratch("v_w_h", (B,), dtype)
+    beta_w = scratch("beta_w", (B,), dtype)
+    l_w_sum = scratch("l_w_sum", (B, N), dtype)
+    l_w_sum2 = scratch("l_w_sum2", (B,), dtype)
+    l_w_sqrt2 = scratch("l_w_sqrt2", (B,), dtype)
+    M_k_w = scratch("M_k_w", (B, N), dtype)
+    a_w_arg = scratch("a_w_arg", (B, N), dtype)
+    max_a_w_arg = scratch("max_a_w_arg", (B,), dtype)
+    exp_a_w_arg = scratch("exp_a_w_arg", (B, N), dtype)
+    sum_exp_a_w_arg = scratch("sum_exp_a_w_arg", (B,), dtype)
+    a_w = scratch("a_w", (B, N), dtype)
+    W_e_h = scratch("W_e_h", (B, D), dtype)
+    e = scratch("e", (B, D), dtype)
+    a = scratch("a", (B, D), dtype)
+    k_r = scratch("k_r", (B, D), dtype)
+    v_r_h = scratch("v_r_h", (B,), dtype)
+    beta_r = scratch("beta_r", (B,), dtype)
+    l_r_sum = scratch("l_r_sum", (B, N), dtype)
+    l_r_sum2 = scratch("l_r_sum2", (B,), dtype)
+    l_r_sqrt2 = scratch("l_r_sqrt2", (B,), dtype)
+    M_k_r = scratch("M_k_r", (B, N), dtype)
+    a_r_arg = scratch("a_r_arg", (B, N), dtype)
+    max_a_r_arg = scratch("max_a_r_arg", (B,), dtype)
+    exp_a_r_arg = scratch("exp_a_r_arg", (B, N), dtype)
+    sum_exp_a_r_arg = scratch("sum_exp_a_r_arg", (B,), dtype)
+    a_r = scratch("a_r", (B, N), dtype)
+    r_rows[0] = state["r"]
+    M_rows[0] = state["M"]
+    step_step_sum = kernel(
+        "step_step_sum", M_rows, l_w_sum,
+    )
+    step_step = kernel(
+        "step_step", W_h_x, U_h_r, b_h, h,
+    )
+    step_step_sum2 = kernel(
+        "step_step_sum2", v_w, h, v_w_h,
+    )
+    step_step_sum3 = kernel(
+        "step_step_sum3", k_w, l_w_sum2,
+    )
+    step_step_sum4 = kernel(
+        "step_step_sum4", M_rows, k_w, M_k_w,
+    )
+    step_step_sum5 = kernel(
+        "step_step_sum5", v_r, h, v_r_h,
+    )
+    step_step_sum6 = kernel(
+        "step_step_sum6", k_r, l_r_sum2,
+    )
+    step_step2 = kernel(
+        "step_step2", v_w_h, b_w, l_w_sum2, v_r_h, b_r, l_r_sum2, beta_w, l_w_sqrt2, beta_r, l_r_sqrt2,
+    )
+    step_step3 = kernel(
+        "step_step3", l_w_sum, l_w_sqrt2, beta_w, M_k_w, s_w, a_w_arg,
+    )
+    step_step_peak = kernel(
+        "step_step_peak", a_w_arg, max_a_w_arg,
+    )
+    step_step4 = kernel(
+        "step_step4", a_w_arg, max_a_w_arg, exp_a_w_arg,
+    )
+    step_step_sum7 = kernel(
+        "step_step_sum7", exp_a_w_arg, sum_exp_a_w_arg,
+    )
+    step_step5 = kernel(
+        "step_step5", exp_a_w_arg, sum_exp_a_w_arg, a_w,
+    )
+    step_step6 = kernel(
+        "step_step6", W_e_h, e,
+    )
+    step_step7 = kernel(
+        "step_step7", a_w, e, a, M_rows,
+    )
+    step_step_sum8 = kernel(
+        "step_step_sum8", M_rows, l_r_sum,
+    )
+    step_step_sum9 = kernel(
+        "step_step_sum9", M_rows, k_r, M_k_r,
+    )
+    step_step8 = kernel(
+        "step_step8", l_r_sum, l_r_sqrt2, beta_r, M_k_r, s_r, a_r_arg,
+    )
+    step_step_peak2 = kernel(
+        "step_step_peak2", a_r_arg, max_a_r_arg,
+    )
+    step_step9 = kernel(
+        "step_step9", a_r_arg, max_a_r_arg, exp_a_r_arg,
+    )
+    step_step_sum10 = kernel(
+        "step_step_sum10", exp_a_r_arg, sum_exp_a_r_arg,
+    )
+    step_step10 = kernel(
+        "step_step10", exp_a_r_arg, sum_exp_a_r_arg, a_r,
+    )
+    step_step_sum11 = kernel(
+        "step_step_sum11", a_r, M_rows, r_rows,
+    )
+
+    # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+    product(x.reshape(-1, I), W_h.T, W_h_x.reshape(-1, H))
+
+    for t in range(T):
+        # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(r_rows[t], U_h.T, U_h_r)
+        # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        step_step_sum(t)
+        step_step(t)
+        # k_w = W_w @ h
+        product(h, W_w.T, k_w)
+        # beta_w = softplus(dot(v_w, h) + b_w)
+        step_step_sum2(t)
+        # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        step_step_sum3(t)
+        # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        step_step_sum4(t)
+        # e = sigmoid(W_e @ h)
+        product(h, W_e.T, W_e_h)
+        # a = W_a @ h
+        product(h, W_a.T, a)
+        # k_r = W_r @ h
+        product(h, W_r.T, k_r)
+        # beta_r = softplus(dot(v_r, h) + b_r)
+        step_step_sum5(t)
+        # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        step_step_sum6(t)
+        step_step2(t)
+        step_step3(t)
+        # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        step_step_peak(t)
+        step_step4(t)
+        # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        step_step_sum7(t)
+        step_step5(t)
+        step_step6(t)
+        step_step7(t)
+        # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        step_step_sum8(t)
+        # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        step_step_sum9(t)
+        step_step8(t)
+        # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        step_step_peak2(t)
+        step_step9(t)
+        # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        step_step_sum10(t)
+        step_step10(t)
+        # r = a_r @ M
+        step_step_sum11(t)
+
+    state = {"r": r_rows[T].copy(), "M": M_rows[T % 2].copy()}
+    return r_rows[1:].copy()[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, D, N, H = sizes = [size[axis] for axis in ("T", "B", "I", "D", "N", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_h = np.ascontiguousarray(params["W_h"])
+    U_h = np.ascontiguousarray(params["U_h"])
+    b_h = np.ascontiguousarray(params["b_h"])
+    W_w = np.ascontiguousarray(params["W_w"])
+    v_w = np.ascontiguousarray(params["v_w"])
+    b_w = np.ascontiguousarray(params["b_w"])
+    s_w = np.ascontiguousarray(params["s_w"])
+    W_e = np.ascontiguousarray(params["W_e"])
+    W_a = np.ascontiguousarray(params["W_a"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    v_r = np.ascontiguousarray(params["v_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    s_r = np.ascontiguousarray(params["s_r"])
+    dot_W_h = np.ascontiguousarray(dot_params["W_h"])
+    dot_U_h = np.ascontiguousarray(dot_params["U_h"])
+    dot_b_h = np.ascontiguousarray(dot_params["b_h"])
+    dot_W_w = np.ascontiguousarray(dot_params["W_w"])
+    dot_v_w = np.ascontiguousarray(dot_params["v_w"])
+    dot_b_w = np.ascontiguousarray(dot_params["b_w"])
+    dot_s_w = np.ascontiguousarray(dot_params["s_w"])
+    dot_W_e = np.ascontiguousarray(dot_params["W_e"])
+    dot_W_a = np.ascontiguousarray(dot_params["W_a"])
+    dot_W_r = np.ascontiguousarray(dot_params["W_r"])
+    dot_v_r = np.ascontiguousarray(dot_params["v_r"])
+    dot_b_r = np.ascontiguousarray(dot_params["b_r"])
+    dot_s_r = np.ascontiguousarray(dot_params["s_r"])
+    W_h_to_dot_W_h = np.ascontiguousarray(np.concatenate((W_h.T, dot_W_h.T), axis=1))
+    U_h_to_dot_U_h = np.ascontiguousarray(np.concatenate((U_h.T, dot_U_h.T), axis=1))
+    U_h_T = np.ascontiguousarray(U_h.T)
+    W_w_T = np.ascontiguousarray(W_w.T)
+    dot_W_w_to_W_w = np.ascontiguousarray(np.concatenate((dot_W_w.T, W_w.T)))
+    W_e_T = np.ascontiguousarray(W_e.T)
+    dot_W_e_to_W_e = np.ascontiguousarray(np.concatenate((dot_W_e.T, W_e.T)))
+    W_a_T = np.ascontiguousarray(W_a.T)
+    dot_W_a_to_W_a = np.ascontiguousarray(np.concatenate((dot_W_a.T, W_a.T)))
+    W_r_T = np.ascontiguousarray(W_r.T)
+    dot_W_r_to_W_r = np.ascontiguousarray(np.concatenate((dot_W_r.T, W_r.T)))
+    r_rows = scratch("r_rows", (T + 1, B, D), dtype)
+    M_rows = scratch("M_rows", (2, B, N, D), dtype)
+    dot_r_rows = scratch("dot_r_rows", (T + 1, B, D), dtype)
+    dot_M_rows = scratch("dot_M_rows", (2, B, N, D), dtype)
+    W_h_x_to_dot_W_h_x_W_h = scratch("W_h_x_to_dot_W_h_x_W_h", (T, B, 2 * H), dtype)
+    dot_W_h_x_x = scratch("dot_W_h_x_x", (T, B, H), dtype)
+    dot_W_h_x = scratch("dot_W_h_x", (T, B, H), dtype)
+    U_h_r_to_dot_U_h_r_U_h = scratch("U_h_r_to_dot_U_h_r_U_h", (B, 2 * H), dtype)
+    dot_U_h_r_r_prev = scratch("dot_U_h_r_r_prev", (B, H), dtype)
+    h_to_dot_h = scratch("h_to_dot_h", (B, 2 * H), dtype)
+    k_w_to_dot_k_r_W_r = scratch("k_w_to_dot_k_r_W_r", (B, 8 * D), dtype)
+    dot_k_w = scratch("dot_k_w", (B, D), dtype)
+    v_w_h = scratch("v_w_h", (B,), dtype)
+    dot_v_w_h_v_w = scratch("dot_v_w_h_v_w", (B,), dtype)
+    dot_v_w_h_h = scratch("dot_v_w_h_h", (B,), dtype)
+    beta_w = scratch("beta_w", (B,), dtype)
+    dot_beta_w = scratch("dot_beta_w", (B,), dtype)
+    l_w_sum = scratch("l_w_sum", (B, N), dtype)
+    dot_l_w_sum_M_prev = scratch("dot_l_w_sum_M_prev", (B, N), dtype)
+    dot_l_w_sum_M_prev2 = scratch("dot_l_w_sum_M_prev2", (B, N), dtype)
+    l_w_sum2 = scratch("l_w_sum2", (B,), dtype)
+    dot_l_w_sum2_k_w = scratch("dot_l_w_sum2_k_w", (B,), dtype)
+    dot_l_w_sum2_k_w2 = scratch("dot_l_w_sum2_k_w2", (B,), dtype)
+    l_w_sqrt2 = scratch("l_w_sqrt2", (B,), dtype)
+    dot_l_w_sqrt2 = scratch("dot_l_w_sqrt2", (B,), dtype)
+    M_k_w = scratch("M_k_w", (B, N), dtype)
+    dot_M_k_w_M_prev = scratch("dot_M_k_w_M_prev", (B, N), dtype)
+    dot_M_k_w_k_w = scratch("dot_M_k_w_k_w", (B, N), dtype)
+    a_w_arg = scratch("a_w_arg", (B, N), dtype)
+    dot_a_w_arg = scratch("dot_a_w_arg", (B, N), dtype)
+    max_a_w_arg = scratch("max_a_w_arg", (B,), dtype)
+    exp_a_w_arg = scratch("exp_a_w_arg", (B, N), dtype)
+    sum_exp_a_w_arg = scratch("sum_exp_a_w_arg", (B,), dtype)
+    a_w = scratch("a_w", (B, N), dtype)
+    dot_a_w_arg_dot = scratch("dot_a_w_arg_dot", (B,), dtype)
+    dot_a_w = scratch("dot_a_w", (B, N), dtype)
+    dot_W_e_h = scratch("dot_W_e_h", (B, D), dtype)
+    e = scratch("e", (B, D), dtype)
+    dot_e = scratch("dot_e", (B, D), dtype)
+    dot_a = scratch("dot_a", (B, D), dtype)
+    dot_k_r = scratch("dot_k_r", (B, D), dtype)
+    v_r_h = scratch("v_r_h", (B,), dtype)
+    dot_v_r_h_v_r = scratch("dot_v_r_h_v_r", (B,), dtype)
+    dot_v_r_h_h = scratch("dot_v_r_h_h", (B,), dtype)
+    beta_r = scratch("beta_r", (B,), dtype)
+    dot_beta_r = scratch("dot_beta_r", (B,), dtype)
+    l_r_sum = scratch("l_r_sum", (B, N), dtype)
+    dot_l_r_sum_M = scratch("dot_l_r_sum_M", (B, N), dtype)
+    dot_l_r_sum_M2 = scratch("dot_l_r_sum_M2", (B, N), dtype)
+    l_r_sum2 = scratch("l_r_sum2", (B,), dtype)
+    dot_l_r_sum2_k_r = scratch("dot_l_r_sum2_k_r", (B,), dtype)
+    dot_l_r_sum2_k_r2 = scratch("dot_l_r_sum2_k_r2", (B,), dtype)
+    l_r_sqrt2 = scratch("l_r_sqrt2", (B,), dtype)
+    dot_l_r_sqrt2 = scratch("dot_l_r_sqrt2", (B,), dtype)
+    M_k_r = scratch("M_k_r", (B, N), dtype)
+    dot_M_k_r_M = scratch("dot_M_k_r_M", (B, N), dtype)
+    dot_M_k_r_k_r = scratch("dot_M_k_r_k_r", (B, N), dtype)
+    a_r_arg = scratch("a_r_arg", (B, N), dtype)
+    dot_a_r_arg = scratch("dot_a_r_arg", (B, N), dtype)
+    max_a_r_arg = scratch("max_a_r_arg", (B,), dtype)
+    exp_a_r_arg = scratch("exp_a_r_arg", (B, N), dtype)
+    sum_exp_a_r_arg = scratch("sum_exp_a_r_arg", (B,), dtype)
+    a_r = scratch("a_r", (B, N), dtype)
+    dot_a_r_arg_dot = scratch("dot_a_r_arg_dot", (B,), dtype)
+    dot_a_r = scratch("dot_a_r", (B, N), dtype)
+    dot_r_a_r = scratch("dot_r_a_r", (B, D), dtype)
+    dot_r_M = scratch("dot_r_M", (B, D), dtype)
+    r_rows[0] = state["r"]
+    M_rows[0] = state["M"]
+    dot_r_rows[0] = dot_state["r"]
+    dot_M_rows[0] = dot_state["M"]
+    jvp_before = kernel(
+        "jvp_before", W_h_x_to_dot_W_h_x_W_h, dot_W_h_x_x, dot_W_h_x,
+    )
+    jvp_step_sum = kernel(
+        "jvp_step_sum", M_rows, l_w_sum,
+    )
+    jvp_step_sum2 = kernel(
+        "jvp_step_sum2", dot_M_rows, M_rows, dot_l_w_sum_M_prev,
+    )
+    jvp_step_sum3 = kernel(
+        "jvp_step_sum3", M_rows, dot_M_rows, dot_l_w_sum_M_prev2,
+    )
+    jvp_step = kernel(
+        "jvp_step", U_h_r_to_dot_U_h_r_U_h, dot_U_h_r_r_prev, W_h_x_to_dot_W_h_x_W_h, b_h, dot_W_h_x,
+        dot_b_h, h_to_dot_h,
+    )
+    jvp_step_sum4 = kernel(
+        "jvp_step_sum4", v_w, h_to_dot_h, v_w_h,
+    )
+    jvp_step_sum5 = kernel(
+        "jvp_step_sum5", dot_v_w, h_to_dot_h, dot_v_w_h_v_w,
+    )
+    jvp_step_sum6 = kernel(
+        "jvp_step_sum6", v_w, h_to_dot_h, dot_v_w_h_h,
+    )
+    jvp_step_sum7 = kernel(
+        "jvp_step_sum7", k_w_to_dot_k_r_W_r, l_w_sum2,
+    )
+    jvp_step_sum8 = kernel(
+        "jvp_step_sum8", dot_k_w, k_w_to_dot_k_r_W_r, dot_l_w_sum2_k_w,
+    )
+    jvp_step_sum9 = kernel(
+        "jvp_step_sum9", k_w_to_dot_k_r_W_r, dot_k_w, dot_l_w_sum2_k_w2,
+    )
+    jvp_step_sum10 = kernel(
+        "jvp_step_sum10", M_rows, k_w_to_dot_k_r_W_r, M_k_w,
+    )
+    jvp_step_sum11 = kernel(
+        "jvp_step_sum11", dot_M_rows, k_w_to_dot_k_r_W_r, dot_M_k_w_M_prev,
+    )
+    jvp_step_sum12 = kernel(
+        "jvp_step_sum12", M_rows, dot_k_w, dot_M_k_w_k_w,
+    )
+    jvp_step_sum13 = kernel(
+        "jvp_step_sum13", v_r, h_to_dot_h, v_r_h,
+    )
+    jvp_step_sum14 = kernel(
+        "jvp_step_sum14", dot_v_r, h_to_dot_h, dot_v_r_h_v_r,
+    )
+    jvp_step_sum15 = kernel(
+        "jvp_step_sum15", v_r, h_to_dot_h, dot_v_r_h_h,
+    )
+    jvp_step_sum16 = kernel(
+        "jvp_step_sum16", k_w_to_dot_k_r_W_r, l_r_sum2,
+    )
+    jvp_step_sum17 = kernel(
+        "jvp_step_sum17", dot_k_r, k_w_to_dot_k_r_W_r, dot_l_r_sum2_k_r,
+    )
+    jvp_step_sum18 = kernel(
+        "jvp_step_sum18", k_w_to_dot_k_r_W_r, dot_k_r, dot_l_r_sum2_k_r2,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", dot_v_w_h_v_w, dot_v_w_h_h, v_w_h, b_w, dot_b_w, dot_l_w_sum2_k_w, dot_l_w_sum2_k_w2,
+        l_w_sum2, dot_v_r_h_v_r, dot_v_r_h_h, v_r_h, b_r, dot_b_r, dot_l_r_sum2_k_r, dot_l_r_sum2_k_r2,
+        l_r_sum2, beta_w, dot_beta_w, l_w_sqrt2, dot_l_w_sqrt2, beta_r, dot_beta_r, l_r_sqrt2, dot_l_r_sqrt2,
+    )
+    jvp_step3 = kernel(
+        "jvp_step3", dot_l_w_sum_M_prev, dot_l_w_sum_M_prev2, l_w_sum, l_w_sqrt2, dot_l_w_sqrt2,
+        dot_M_k_w_M_prev, dot_M_k_w_k_w, beta_w, M_k_w, s_w, dot_beta_w, dot_s_w, a_w_arg, dot_a_w_arg,
+    )
+    jvp_step_peak = kernel(
+        "jvp_step_peak", a_w_arg, max_a_w_arg,
+    )
+    jvp_step4 = kernel(
+        "jvp_step4", a_w_arg, max_a_w_arg, exp_a_w_arg,
+    )
+    jvp_step_sum19 = kernel(
+        "jvp_step_sum19", exp_a_w_arg, sum_exp_a_w_arg,
+    )
+    jvp_step5 = kernel(
+        "jvp_step5", exp_a_w_arg, sum_exp_a_w_arg, a_w,
+    )
+    jvp_step_sum20 = kernel(
+        "jvp_step_sum20", a_w, dot_a_w_arg, dot_a_w_arg_dot,
+    )
+    jvp_step6 = kernel(
+        "jvp_step6", a_w, dot_a_w_arg, dot_a_w_arg_dot, dot_a_w,
+    )
+    jvp_step7 = kernel(
+        "jvp_step7", k_w_to_dot_k_r_W_r, dot_W_e_h, e, dot_e,
+    )
+    jvp_step8 = kernel(
+        "jvp_step8", a_w, e, dot_a_w, dot_e, k_w_to_dot_k_r_W_r, dot_a, M_rows, dot_M_rows,
+    )
+    jvp_step_sum21 = kernel(
+        "jvp_step_sum21", M_rows, l_r_sum,
+    )
+    jvp_step_sum22 = kernel(
+        "jvp_step_sum22", dot_M_rows, M_rows, dot_l_r_sum_M,
+    )
+    jvp_step_sum23 = kernel(
+        "jvp_step_sum23", M_rows, dot_M_rows, dot_l_r_sum_M2,
+    )
+    jvp_step_sum24 = kernel(
+        "jvp_step_sum24", M_rows, k_w_to_dot_k_r_W_r, M_k_r,
+    )
+    jvp_step_sum25 = kernel(
+        "jvp_step_sum25", dot_M_rows, k_w_to_dot_k_r_W_r, dot_M_k_r_M,
+    )
+    jvp_step_sum26 = kernel(
+        "jvp_step_sum26", M_rows, dot_k_r, dot_M_k_r_k_r,
+    )
+    jvp_step9 = kernel(
+        "jvp_step9", dot_l_r_sum_M, dot_l_r_sum_M2, l_r_sum, l_r_sqrt2, dot_l_r_sqrt2, dot_M_k_r_M,
+        dot_M_k_r_k_r, beta_r, M_k_r, s_r, dot_beta_r, dot_s_r, a_r_arg, dot_a_r_arg,
+    )
+    jvp_step_peak2 = kernel(
+        "jvp_step_peak2", a_r_arg, max_a_r_arg,
+    )
+    jvp_step10 = kernel(
+        "jvp_step10", a_r_arg, max_a_r_arg, exp_a_r_arg,
+    )
+    jvp_step_sum27 = kernel(
+        "jvp_step_sum27", exp_a_r_arg, sum_exp_a_r_arg,
+    )
+    jvp_step11 = kernel(
+        "jvp_step11", exp_a_r_arg, sum_exp_a_r_arg, a_r,
+    )
+    jvp_step_sum28 = kernel(
+        "jvp_step_sum28", a_r, dot_a_r_arg, dot_a_r_arg_dot,
+    )
+    jvp_step_sum29 = kernel(
+        "jvp_step_sum29", a_r, M_rows, r_rows,
+    )
+    jvp_step_sum30 = kernel(
+        "jvp_step_sum30", a_r, dot_M_rows, dot_r_M,
+    )
+    jvp_step12 = kernel(
+        "jvp_step12", a_r, dot_a_r_arg, dot_a_r_arg_dot, dot_a_r,
+    )
+    jvp_step_sum31 = kernel(
+        "jvp_step_sum31", dot_a_r, M_rows, dot_r_a_r,
+    )
+    jvp_step13 = kernel(
+        "jvp_step13", dot_r_a_r, dot_r_M, dot_r_rows,
+    )
+
+    # W_h_x, dot_W_h_x_W_h side by side
+    product(x.reshape(-1, I), W_h_to_dot_W_h, W_h_x_to_dot_W_h_x_W_h.reshape(-1, 2 * H))
+    # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+    product(dot_x.reshape(-1, I), W_h.T, dot_W_h_x_x.reshape(-1, H))
+    jvp_before()
+
+    for t in range(T):
+        # U_h_r, dot_U_h_r_U_h side by side
+        product(r_rows[t], U_h_to_dot_U_h, U_h_r_to_dot_U_h_r_U_h)
+        # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(dot_r_rows[t], U_h_T, dot_U_h_r_r_prev)
+        # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        jvp_step_sum(t)
+        # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        jvp_step_sum2(t)
+        # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        jvp_step_sum3(t)
+        jvp_step(t)
+        # k_w = W_w @ h
+        product(h_to_dot_h[:, :H], W_w_T, k_w_to_dot_k_r_W_r[:, :D])
+        # h, dot_h side by side
+        product(h_to_dot_h, dot_W_w_to_W_w, dot_k_w)
+        # beta_w = softplus(dot(v_w, h) + b_w)
+        jvp_step_sum4(t)
+        # beta_w = softplus(dot(v_w, h) + b_w)
+        jvp_step_sum5(t)
+        # beta_w = softplus(dot(v_w, h) + b_w)
+        jvp_step_sum6(t)
+        # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        jvp_step_sum7(t)
+        # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        jvp_step_sum8(t)
+        # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        jvp_step_sum9(t)
+        # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        jvp_step_sum10(t)
+        # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        jvp_step_sum11(t)
+        # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        jvp_step_sum12(t)
+        # e = sigmoid(W_e @ h)
+        product(h_to_dot_h[:, :H], W_e_T, k_w_to_dot_k_r_W_r[:, 2 * D:3 * D])
+        # h, dot_h side by side
+        product(h_to_dot_h, dot_W_e_to_W_e, dot_W_e_h)
+        # a = W_a @ h
+        product(h_to_dot_h[:, :H], W_a_T, k_w_to_dot_k_r_W_r[:, 4 * D:5 * D])
+        # h, dot_h side by side
+        product(h_to_dot_h, dot_W_a_to_W_a, dot_a)
+        # k_r = W_r @ h
+        product(h_to_dot_h[:, :H], W_r_T, k_w_to_dot_k_r_W_r[:, 6 * D:7 * D])
+        # h, dot_h side by side
+        product(h_to_dot_h, dot_W_r_to_W_r, dot_k_r)
+        # beta_r = softplus(dot(v_r, h) + b_r)
+        jvp_step_sum13(t)
+        # beta_r = softplus(dot(v_r, h) + b_r)
+        jvp_step_sum14(t)
+        # beta_r = softplus(dot(v_r, h) + b_r)
+        jvp_step_sum15(t)
+        # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        jvp_step_sum16(t)
+        # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        jvp_step_sum17(t)
+        # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        jvp_step_sum18(t)
+        jvp_step2(t)
+        jvp_step3(t)
+        # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        jvp_step_peak(t)
+        jvp_step4(t)
+        # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        jvp_step_sum19(t)
+        jvp_step5(t)
+        # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        jvp_step_sum20(t)
+        jvp_step6(t)
+        jvp_step7(t)
+        jvp_step8(t)
+        # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        jvp_step_sum21(t)
+        # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        jvp_step_sum22(t)
+        # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        jvp_step_sum23(t)
+        # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        jvp_step_sum24(t)
+        # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        jvp_step_sum25(t)
+        # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        jvp_step_sum26(t)
+        jvp_step9(t)
+        # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        jvp_step_peak2(t)
+        jvp_step10(t)
+        # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        jvp_step_sum27(t)
+        jvp_step11(t)
+        # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        jvp_step_sum28(t)
+        # r = a_r @ M
+        jvp_step_sum29(t)
+        # r = a_r @ M
+        jvp_step_sum30(t)
+        jvp_step12(t)
+        # r = a_r @ M
+        jvp_step_sum31(t)
+        jvp_step13(t)
+
+    last = {"r": r_rows[T].copy(), "M": M_rows[T % 2].copy()}
+    dot_last = {"r": dot_r_rows[T].copy(), "M": dot_M_rows[T % 2].copy()}
+    return r_rows[1:].copy(), last, dot_r_rows[1:].copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"r": cotangent("dy", dy, OUTPUTS["r"], size, dtype)}
+    T, B, I, D, N, H = sizes = [size[axis] for axis in ("T", "B", "I", "D", "N", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_h = np.ascontiguousarray(params["W_h"])
+    U_h = np.ascontiguousarray(params["U_h"])
+    b_h = np.ascontiguousarray(params["b_h"])
+    W_w = np.ascontiguousarray(params["W_w"])
+    v_w = np.ascontiguousarray(params["v_w"])
+    b_w = np.ascontiguousarray(params["b_w"])
+    s_w = np.ascontiguousarray(params["s_w"])
+    W_e = np.ascontiguousarray(params["W_e"])
+    W_a = np.ascontiguousarray(params["W_a"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    v_r = np.ascontiguousarray(params["v_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    s_r = np.ascontiguousarray(params["s_r"])
+    dot_W_h = np.ascontiguousarray(dot_params["W_h"])
+    dot_U_h = np.ascontiguousarray(dot_params["U_h"])
+    dot_b_h = np.ascontiguousarray(dot_params["b_h"])
+    dot_W_w = np.ascontiguousarray(dot_params["W_w"])
+    dot_v_w = np.ascontiguousarray(dot_params["v_w"])
+    dot_b_w = np.ascontiguousarray(dot_params["b_w"])
+    dot_s_w = np.ascontiguousarray(dot_params["s_w"])
+    dot_W_e = np.ascontiguousarray(dot_params["W_e"])
+    dot_W_a = np.ascontiguousarray(dot_params["W_a"])
+    dot_W_r = np.ascontiguousarray(dot_params["W_r"])
+    dot_v_r = np.ascontiguousarray(dot_params["v_r"])
+    dot_b_r = np.ascontiguousarray(dot_params["b_r"])
+    dot_s_r = np.ascontiguousarray(dot_params["s_r"])
+    W_h_to_dot_W_h = np.ascontiguousarray(np.concatenate((W_h.T, dot_W_h.T), axis=1))
+    U_h_to_dot_U_h = np.ascontiguousarray(np.concatenate((U_h.T, dot_U_h.T), axis=1))
+    U_h_T = np.ascontiguousarray(U_h.T)
+    W_w_T = np.ascontiguousarray(W_w.T)
+    dot_W_w_to_W_w = np.ascontiguousarray(np.concatenate((dot_W_w.T, W_w.T)))
+    W_e_T = np.ascontiguousarray(W_e.T)
+    dot_W_e_to_W_e = np.ascontiguousarray(np.concatenate((dot_W_e.T, W_e.T)))
+    W_a_T = np.ascontiguousarray(W_a.T)
+    dot_W_a_to_W_a = np.ascontiguousarray(np.concatenate((dot_W_a.T, W_a.T)))
+    W_r_T = np.ascontiguousarray(W_r.T)
+    dot_W_r_to_W_r = np.ascontiguousarray(np.concatenate((dot_W_r.T, W_r.T)))
+    r_rows = scratch("r_rows", (T + 1, B, D), dtype)
+    M_rows = scratch("M_rows", (T + 1, B, N, D), dtype)
+    dot_r_rows = scratch("dot_r_rows", (T + 1, B, D), dtype)
+    dot_M_rows = scratch("dot_M_rows", (T + 1, B, N, D), dtype)
+    W_h_x_to_dot_W_h_x_W_h = scratch("W_h_x_to_dot_W_h_x_W_h", (T, B, 2 * H), dtype)
+    dot_W_h_x_x = scratch("dot_W_h_x_x", (T, B, H), dtype)
+    dot_W_h_x = scratch("dot_W_h_x", (T, B, H), dtype)
+    U_h_r_to_dot_U_h_r_U_h = scratch("U_h_r_to_dot_U_h_r_U_h", (B, 2 * H), dtype)
+    dot_U_h_r_r_prev = scratch("dot_U_h_r_r_prev", (B, H), dtype)
+    dot_h_pre = scratch("dot_h_pre", (T, B, H), dtype)
+    h_to_dot_h = scratch("h_to_dot_h", (T, B, 2 * H), dtype)
+    k_w_to_dot_k_r_W_r = scratch("k_w_to_dot_k_r_W_r", (T, B, 8 * D), dtype)
+    dot_k_w = scratch("dot_k_w", (T, B, D), dtype)
+    v_w_h = scratch("v_w_h", (B,), dtype)
+    dot_v_w_h_v_w = scratch("dot_v_w_h_v_w", (B,), dtype)
+    dot_v_w_h_h = scratch("dot_v_w_h_h", (B,), dtype)
+    dot_beta_w_pre = scratch("dot_beta_w_pre", (T, B), dtype)
+    beta_w = scratch("beta_w", (T, B), dtype)
+    dot_beta_w = scratch("dot_beta_w", (T, B), dtype)
+    l_w_sum = scratch("l_w_sum", (B, N), dtype)
+    dot_l_w_sum_M_prev = scratch("dot_l_w_sum_M_prev", (B, N), dtype)
+    dot_l_w_sum_M_prev2 = scratch("dot_l_w_sum_M_prev2", (B, N), dtype)
+    dot_l_w_pre = scratch("dot_l_w_pre", (T, B, N), dtype)
+    l_w_sqrt = scratch("l_w_sqrt", (T, B, N), dtype)
+    dot_l_w_sqrt = scratch("dot_l_w_sqrt", (T, B, N), dtype)
+    l_w_sum2 = scratch("l_w_sum2", (B,), dtype)
+    dot_l_w_sum2_k_w = scratch("dot_l_w_sum2_k_w", (B,), dtype)
+    dot_l_w_sum2_k_w2 = scratch("dot_l_w_sum2_k_w2", (B,), dtype)
+    dot_l_w_pre2 = scratch("dot_l_w_pre2", (T, B), dtype)
+    l_w_sqrt2 = scratch("l_w_sqrt2", (T, B), dtype)
+    dot_l_w_sqrt2 = scratch("dot_l_w_sqrt2", (T, B), dtype)
+    l_w = scratch("l_w", (T, B, N), dtype)
+    dot_l_w = scratch("dot_l_w", (T, B, N), dtype)
+    M_k_w = scratch("M_k_w", (T, B, N), dtype)
+    dot_M_k_w_M_prev = scratch("dot_M_k_w_M_prev", (B, N), dtype)
+    dot_M_k_w_k_w = scratch("dot_M_k_w_k_w", (B, N), dtype)
+    dot_M_k_w = scratch("dot_M_k_w", (T, B, N), dtype)
+    a_w_arg = scratch("a_w_arg", (B, N), dtype)
+    dot_a_w_arg = scratch("dot_a_w_arg", (T, B, N), dtype)
+    max_a_w_arg = scratch("max_a_w_arg", (B,), dtype)
+    exp_a_w_arg = scratch("exp_a_w_arg", (B, N), dtype)
+    sum_exp_a_w_arg = scratch("sum_exp_a_w_arg", (B,), dtype)
+    a_w = scratch("a_w", (T, B, N), dtype)
+    dot_a_w_arg_dot = scratch("dot_a_w_arg_dot", (T, B), dtype)
+    dot_a_w = scratch("dot_a_w", (T, B, N), dtype)
+    dot_W_e_h = scratch("dot_W_e_h", (T, B, D), dtype)
+    e = scratch("e", (T, B, D), dtype)
+    dot_e = scratch("dot_e", (T, B, D), dtype)
+    dot_a = scratch("dot_a", (T, B, D), dtype)
+    a_w_e = scratch("a_w_e", (T, B, N, D), dtype)
+    dot_a_w_e = scratch("dot_a_w_e", (T, B, N, D), dtype)
+    dot_k_r = scratch("dot_k_r", (T, B, D), dtype)
+    v_r_h = scratch("v_r_h", (B,), dtype)
+    dot_v_r_h_v_r = scratch("dot_v_r_h_v_r", (B,), dtype)
+    dot_v_r_h_h = scratch("dot_v_r_h_h", (B,), dtype)
+    dot_beta_r_pre = scratch("dot_beta_r_pre", (T, B), dtype)
+    beta_r = scratch("beta_r", (T, B), dtype)
+    dot_beta_r = scratch("dot_beta_r", (T, B), dtype)
+    l_r_sum = scratch("l_r_sum", (B, N), dtype)
+    dot_l_r_sum_M = scratch("dot_l_r_sum_M", (B, N), dtype)
+    dot_l_r_sum_M2 = scratch("dot_l_r_sum_M2", (B, N), dtype)
+    dot_l_r_pre = scratch("dot_l_r_pre", (T, B, N), dtype)
+    l_r_sqrt = scratch("l_r_sqrt", (T, B, N), dtype)
+    dot_l_r_sqrt = scratch("dot_l_r_sqrt", (T, B, N), dtype)
+    l_r_sum2 = scratch("l_r_sum2", (B,), dtype)
+    dot_l_r_sum2_k_r = scratch("dot_l_r_sum2_k_r", (B,), dtype)
+    dot_l_r_sum2_k_r2 = scratch("dot_l_r_sum2_k_r2", (B,), dtype)
+    dot_l_r_pre2 = scratch("dot_l_r_pre2", (T, B), dtype)
+    l_r_sqrt2 = scratch("l_r_sqrt2", (T, B), dtype)
+    dot_l_r_sqrt2 = scratch("dot_l_r_sqrt2", (T, B), dtype)
+    l_r = scratch("l_r", (T, B, N), dtype)
+    dot_l_r = scratch("dot_l_r", (T, B, N), dtype)
+    M_k_r = scratch("M_k_r", (T, B, N), dtype)
+    dot_M_k_r_M = scratch("dot_M_k_r_M", (B, N), dtype)
+    dot_M_k_r_k_r = scratch("dot_M_k_r_k_r", (B, N), dtype)
+    dot_M_k_r = scratch("dot_M_k_r", (T, B, N), dtype)
+    a_r_arg = scratch("a_r_arg", (B, N), dtype)
+    dot_a_r_arg = scratch("dot_a_r_arg", (T, B, N), dtype)
+    max_a_r_arg = scratch("max_a_r_arg", (B,), dtype)
+    exp_a_r_arg = scratch("exp_a_r_arg", (B, N), dtype)
+    sum_exp_a_r_arg = scratch("sum_exp_a_r_arg", (B,), dtype)
+    a_r = scratch("a_r", (T, B, N), dtype)
+    dot_a_r_arg_dot = scratch("dot_a_r_arg_dot", (T, B), dtype)
+    dot_a_r = scratch("dot_a_r", (T, B, N), dtype)
+    dot_r_a_r = scratch("dot_r_a_r", (B, D), dtype)
+    dot_r_M = scratch("dot_r_M", (B, D), dtype)
+    r_rows[0] = state["r"]
+    M_rows[0] = state["M"]
+    dot_r_rows[0] = dot_state["r"]
+    dot_M_rows[0] = dot_state["M"]
+    hvp_forward_before = kernel(
+        "hvp_forward_before", W_h_x_to_dot_W_h_x_W_h, dot_W_h_x_x, dot_W_h_x,
+    )
+    hvp_forward_step_sum = kernel(
+        "hvp_forward_step_sum", M_rows, l_w_sum,
+    )
+    hvp_forward_step_sum2 = kernel(
+        "hvp_forward_step_sum2", dot_M_rows, M_rows, dot_l_w_sum_M_prev,
+    )
+    hvp_forward_step_sum3 = kernel(
+        "hvp_forward_step_sum3", M_rows, dot_M_rows, dot_l_w_sum_M_prev2,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", U_h_r_to_dot_U_h_r_U_h, dot_U_h_r_r_prev, W_h_x_to_dot_W_h_x_W_h, b_h,
+        dot_W_h_x, dot_b_h, dot_h_pre, h_to_dot_h,
+    )
+    hvp_forward_step_sum4 = kernel(
+        "hvp_forward_step_sum4", v_w, h_to_dot_h, v_w_h,
+    )
+    hvp_forward_step_sum5 = kernel(
+        "hvp_forward_step_sum5", dot_v_w, h_to_dot_h, dot_v_w_h_v_w,
+    )
+    hvp_forward_step_sum6 = kernel(
+        "hvp_forward_step_sum6", v_w, h_to_dot_h, dot_v_w_h_h,
+    )
+    hvp_forward_step_sum7 = kernel(
+        "hvp_forward_step_sum7", k_w_to_dot_k_r_W_r, l_w_sum2,
+    )
+    hvp_forward_step_sum8 = kernel(
+        "hvp_forward_step_sum8", dot_k_w, k_w_to_dot_k_r_W_r, dot_l_w_sum2_k_w,
+    )
+    hvp_forward_step_sum9 = kernel(
+        "hvp_forward_step_sum9", k_w_to_dot_k_r_W_r, dot_k_w, dot_l_w_sum2_k_w2,
+    )
+    hvp_forward_step_sum10 = kernel(
+        "hvp_forward_step_sum10", M_rows, k_w_to_dot_k_r_W_r, M_k_w,
+    )
+    hvp_forward_step_sum11 = kernel(
+        "hvp_forward_step_sum11", dot_M_rows, k_w_to_dot_k_r_W_r, dot_M_k_w_M_prev,
+    )
+    hvp_forward_step_sum12 = kernel(
+        "hvp_forward_step_sum12", M_rows, dot_k_w, dot_M_k_w_k_w,
+    )
+    hvp_forward_step_sum13 = kernel(
+        "hvp_forward_step_sum13", v_r, h_to_dot_h, v_r_h,
+    )
+    hvp_forward_step_sum14 = kernel(
+        "hvp_forward_step_sum14", dot_v_r, h_to_dot_h, dot_v_r_h_v_r,
+    )
+    hvp_forward_step_sum15 = kernel(
+        "hvp_forward_step_sum15", v_r, h_to_dot_h, dot_v_r_h_h,
+    )
+    hvp_forward_step_sum16 = kernel(
+        "hvp_forward_step_sum16", k_w_to_dot_k_r_W_r, l_r_sum2,
+    )
+    hvp_forward_step_sum17 = kernel(
+        "hvp_forward_step_sum17", dot_k_r, k_w_to_dot_k_r_W_r, dot_l_r_sum2_k_r,
+    )
+    hvp_forward_step_sum18 = kernel(
+        "hvp_forward_step_sum18", k_w_to_dot_k_r_W_r, dot_k_r, dot_l_r_sum2_k_r2,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", dot_v_w_h_v_w, dot_v_w_h_h, v_w_h, b_w, dot_b_w, dot_l_w_sum2_k_w,
+        dot_l_w_sum2_k_w2, l_w_sum2, dot_v_r_h_v_r, dot_v_r_h_h, v_r_h, b_r, dot_b_r, dot_l_r_sum2_k_r,
+        dot_l_r_sum2_k_r2, l_r_sum2, dot_beta_w_pre, beta_w, dot_beta_w, dot_l_w_pre2, l_w_sqrt2,
+        dot_l_w_sqrt2, dot_beta_r_pre, beta_r, dot_beta_r, dot_l_r_pre2, l_r_sqrt2, dot_l_r_sqrt2,
+    )
+    hvp_forward_step3 = kernel(
+        "hvp_forward_step3", dot_l_w_sum_M_prev, dot_l_w_sum_M_prev2, l_w_sum, l_w_sqrt2, dot_l_w_sqrt2,
+        dot_M_k_w_M_prev, dot_M_k_w_k_w, beta_w, M_k_w, s_w, dot_beta_w, dot_s_w, dot_l_w_pre, l_w_sqrt,
+        dot_l_w_sqrt, l_w, dot_l_w, dot_M_k_w, a_w_arg, dot_a_w_arg,
+    )
+    hvp_forward_step_peak = kernel(
+        "hvp_forward_step_peak", a_w_arg, max_a_w_arg,
+    )
+    hvp_forward_step4 = kernel(
+        "hvp_forward_step4", a_w_arg, max_a_w_arg, exp_a_w_arg,
+    )
+    hvp_forward_step_sum19 = kernel(
+        "hvp_forward_step_sum19", exp_a_w_arg, sum_exp_a_w_arg,
+    )
+    hvp_forward_step5 = kernel(
+        "hvp_forward_step5", exp_a_w_arg, sum_exp_a_w_arg, a_w,
+    )
+    hvp_forward_step_sum20 = kernel(
+        "hvp_forward_step_sum20", a_w, dot_a_w_arg, dot_a_w_arg_dot,
+    )
+    hvp_forward_step6 = kernel(
+        "hvp_forward_step6", a_w, dot_a_w_arg, dot_a_w_arg_dot, dot_a_w,
+    )
+    hvp_forward_step7 = kernel(
+        "hvp_forward_step7", k_w_to_dot_k_r_W_r, dot_W_e_h, e, dot_e,
+    )
+    hvp_forward_step8 = kernel(
+        "hvp_forward_step8", a_w, e, dot_a_w, dot_e, k_w_to_dot_k_r_W_r, dot_a, M_rows, dot_M_rows, a_w_e,
+        dot_a_w_e,
+    )
+    hvp_forward_step_sum21 = kernel(
+        "hvp_forward_step_sum21", M_rows, l_r_sum,
+    )
+    hvp_forward_step_sum22 = kernel(
+        "hvp_forward_step_sum22", dot_M_rows, M_rows, dot_l_r_sum_M,
+    )
+    hvp_forward_step_sum23 = kernel(
+        "hvp_forward_step_sum23", M_rows, dot_M_rows, dot_l_r_sum_M2,
+    )
+    hvp_forward_step_sum24 = kernel(
+        "hvp_forward_step_sum24", M_rows, k_w_to_dot_k_r_W_r, M_k_r,
+    )
+    hvp_forward_step_sum25 = kernel(
+        "hvp_forward_step_sum25", dot_M_rows, k_w_to_dot_k_r_W_r, dot_M_k_r_M,
+    )
+    hvp_forward_step_sum26 = kernel(
+        "hvp_forward_step_sum26", M_rows, dot_k_r, dot_M_k_r_k_r,
+    )
+    hvp_forward_step9 = kernel(
+        "hvp_forward_step9", dot_l_r_sum_M, dot_l_r_sum_M2, l_r_sum, l_r_sqrt2, dot_l_r_sqrt2, dot_M_k_r_M,
+        dot_M_k_r_k_r, beta_r, M_k_r, s_r, dot_beta_r, dot_s_r, dot_l_r_pre, l_r_sqrt, dot_l_r_sqrt, l_r,
+        dot_l_r, dot_M_k_r, a_r_arg, dot_a_r_arg,
+    )
+    hvp_forward_step_peak2 = kernel(
+        "hvp_forward_step_peak2", a_r_arg, max_a_r_arg,
+    )
+    hvp_forward_step10 = kernel(
+        "hvp_forward_step10", a_r_arg, max_a_r_arg, exp_a_r_arg,
+    )
+    hvp_forward_step_sum27 = kernel(
+        "hvp_forward_step_sum27", exp_a_r_arg, sum_exp_a_r_arg,
+    )
+    hvp_forward_step11 = kernel(
+        "hvp_forward_step11", exp_a_r_arg, sum_exp_a_r_arg, a_r,
+    )
+    hvp_forward_step_sum28 = kernel(
+        "hvp_forward_step_sum28", a_r, dot_a_r_arg, dot_a_r_arg_dot,
+    )
+    hvp_forward_step_sum29 = kernel(
+        "hvp_forward_step_sum29", a_r, M_rows, r_rows,
+    )
+    hvp_forward_step_sum30 = kernel(
+        "hvp_forward_step_sum30", a_r, dot_M_rows, dot_r_M,
+    )
+    hvp_forward_step12 = kernel(
+        "hvp_forward_step12", a_r, dot_a_r_arg, dot_a_r_arg_dot, dot_a_r,
+    )
+    hvp_forward_step_sum31 = kernel(
+        "hvp_forward_step_sum31", dot_a_r, M_rows, dot_r_a_r,
+    )
+    hvp_forward_step13 = kernel(
+        "hvp_forward_step13", dot_r_a_r, dot_r_M, dot_r_rows,
+    )
+
+    # W_h_x, dot_W_h_x_W_h side by side
+    product(x.reshape(-1, I), W_h_to_dot_W_h, W_h_x_to_dot_W_h_x_W_h.reshape(-1, 2 * H))
+    # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+    product(dot_x.reshape(-1, I), W_h.T, dot_W_h_x_x.reshape(-1, H))
+    hvp_forward_before()
+
+    for t in range(T):
+        # U_h_r, dot_U_h_r_U_h side by side
+        product(r_rows[t], U_h_to_dot_U_h, U_h_r_to_dot_U_h_r_U_h)
+        # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(dot_r_rows[t], U_h_T, dot_U_h_r_r_prev)
+        # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        hvp_forward_step_sum(t)
+        # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        hvp_forward_step_sum2(t)
+        # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        hvp_forward_step_sum3(t)
+        hvp_forward_step(t)
+        # k_w = W_w @ h
+        product(h_to_dot_h[t][:, :H], W_w_T, k_w_to_dot_k_r_W_r[t][:, :D])
+        # h, dot_h side by side
+        product(h_to_dot_h[t], dot_W_w_to_W_w, dot_k_w[t])
+        # beta_w = softplus(dot(v_w, h) + b_w)
+        hvp_forward_step_sum4(t)
+        # beta_w = softplus(dot(v_w, h) + b_w)
+        hvp_forward_step_sum5(t)
+        # beta_w = softplus(dot(v_w, h) + b_w)
+        hvp_forward_step_sum6(t)
+        # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        hvp_forward_step_sum7(t)
+        # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        hvp_forward_step_sum8(t)
+        # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        hvp_forward_step_sum9(t)
+        # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        hvp_forward_step_sum10(t)
+        # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        hvp_forward_step_sum11(t)
+        # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        hvp_forward_step_sum12(t)
+        # e = sigmoid(W_e @ h)
+        product(h_to_dot_h[t][:, :H], W_e_T, k_w_to_dot_k_r_W_r[t][:, 2 * D:3 * D])
+        # h, dot_h side by side
+        product(h_to_dot_h[t], dot_W_e_to_W_e, dot_W_e_h[t])
+        # a = W_a @ h
+        product(h_to_dot_h[t][:, :H], W_a_T, k_w_to_dot_k_r_W_r[t][:, 4 * D:5 * D])
+        # h, dot_h side by side
+        product(h_to_dot_h[t], dot_W_a_to_W_a, dot_a[t])
+        # k_r = W_r @ h
+        product(h_to_dot_h[t][:, :H], W_r_T, k_w_to_dot_k_r_W_r[t][:, 6 * D:7 * D])
+        # h, dot_h side by side
+        product(h_to_dot_h[t], dot_W_r_to_W_r, dot_k_r[t])
+        # beta_r = softplus(dot(v_r, h) + b_r)
+        hvp_forward_step_sum13(t)
+        # beta_r = softplus(dot(v_r, h) + b_r)
+        hvp_forward_step_sum14(t)
+        # beta_r = softplus(dot(v_r, h) + b_r)
+        hvp_forward_step_sum15(t)
+        # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        hvp_forward_step_sum16(t)
+        # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        hvp_forward_step_sum17(t)
+        # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        hvp_forward_step_sum18(t)
+        hvp_forward_step2(t)
+        hvp_forward_step3(t)
+        # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        hvp_forward_step_peak(t)
+        hvp_forward_step4(t)
+        # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        hvp_forward_step_sum19(t)
+        hvp_forward_step5(t)
+        # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        hvp_forward_step_sum20(t)
+        hvp_forward_step6(t)
+        hvp_forward_step7(t)
+        hvp_forward_step8(t)
+        # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        hvp_forward_step_sum21(t)
+        # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        hvp_forward_step_sum22(t)
+        # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        hvp_forward_step_sum23(t)
+        # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        hvp_forward_step_sum24(t)
+        # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        hvp_forward_step_sum25(t)
+        # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        hvp_forward_step_sum26(t)
+        hvp_forward_step9(t)
+        # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        hvp_forward_step_peak2(t)
+        hvp_forward_step10(t)
+        # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        hvp_forward_step_sum27(t)
+        hvp_forward_step11(t)
+        # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        hvp_forward_step_sum28(t)
+        # r = a_r @ M
+        hvp_forward_step_sum29(t)
+        # r = a_r @ M
+        hvp_forward_step_sum30(t)
+        hvp_forward_step12(t)
+        # r = a_r @ M
+        hvp_forward_step_sum31(t)
+        hvp_forward_step13(t)
+    dy = np.ascontiguousarray(cotangents["r"])
+    W_a_to_dot_W_a = np.concatenate((W_a, dot_W_a), axis=1)
+    W_w_to_dot_W_r = np.concatenate((
+        W_w,
+        dot_W_w,
+        W_e,
+        dot_W_e,
+        W_a,
+        W_r,
+        dot_W_r,
+    ))
+    U_h_to_dot_U_h2 = np.concatenate((U_h, dot_U_h))
+    W_h_to_dot_W_h2 = np.concatenate((W_h, dot_W_h))
+    d_r_prev_rows = scratch("d_r_prev_rows", (2, B, D), dtype)
+    d_M_prev_rows = scratch("d_M_prev_rows", (2, B, N, D), dtype)
+    d_dot_r_prev_rows = scratch("d_dot_r_prev_rows", (2, B, D), dtype)
+    d_dot_M_prev_rows = scratch("d_dot_M_prev_rows", (2, B, N, D), dtype)
+    d_dot_r = scratch("d_dot_r", (B, D), dtype)
+    d_dot_a_r = scratch("d_dot_a_r", (B, N), dtype)
+    d_dot_a_r_arg_dot_dot_a_r = scratch("d_dot_a_r_arg_dot_dot_a_r", (B,), dtype)
+    d_dot_a_r_arg_dot = scratch("d_dot_a_r_arg_dot", (B,), dtype)
+    d_a_r_r = scratch("d_a_r_r", (B, N), dtype)
+    d_a_r_dot_r_M = scratch("d_a_r_dot_r_M", (B, N), dtype)
+    d_a_r = scratch("d_a_r", (B, N), dtype)
+    d_dot_a_r_arg = scratch("d_dot_a_r_arg", (B, N), dtype)
+    d_a_r_dot = scratch("d_a_r_dot", (B,), dtype)
+    d_a_r_arg = scratch("d_a_r_arg", (T, B, N), dtype)
+    d_dot_M_k_r = scratch("d_dot_M_k_r", (B, N), dtype)
+    d_M_k_r = scratch("d_M_k_r", (B, N), dtype)
+    d_dot_l_r = scratch("d_dot_l_r", (B, N), dtype)
+    d_l_r = scratch("d_l_r", (B, N), dtype)
+    d_dot_l_r_sqrt2 = scratch("d_dot_l_r_sqrt2", (B,), dtype)
+    d_l_r_sqrt2_l_r = scratch("d_l_r_sqrt2_l_r", (B,), dtype)
+    d_l_r_sqrt2_dot_l_r = scratch("d_l_r_sqrt2_dot_l_r", (B,), dtype)
+    d_dot_l_r_pre2 = scratch("d_dot_l_r_pre2", (B,), dtype)
+    d_l_r_pre2 = scratch("d_l_r_pre2", (B,), dtype)
+    d_dot_l_r_sqrt = scratch("d_dot_l_r_sqrt", (B, N), dtype)
+    d_dot_l_r_pre = scratch("d_dot_l_r_pre", (B, N), dtype)
+    d_l_r_pre = scratch("d_l_r_pre", (B, N), dtype)
+    d_dot_a_r_arg_by_dot_beta_r = scratch("d_dot_a_r_arg_by_dot_beta_r", (B, N), dtype)
+    d_dot_beta_r = scratch("d_dot_beta_r", (B,), dtype)
+    d_a_r_arg_by_beta_r = scratch("d_a_r_arg_by_beta_r", (B, N), dtype)
+    d_beta_r_a_r_arg = scratch("d_beta_r_a_r_arg", (B,), dtype)
+    d_dot_a_r_arg_by_beta_r = scratch("d_dot_a_r_arg_by_beta_r", (B, N), dtype)
+    d_beta_r_dot_a_r_arg = scratch("d_beta_r_dot_a_r_arg", (B,), dtype)
+    d_dot_beta_r_pre = scratch("d_dot_beta_r_pre", (T, B), dtype)
+    d_beta_r_pre = scratch("d_beta_r_pre", (T, B), dtype)
+    d_dot_k_r_dot_M_k_r_k_r = scratch("d_dot_k_r_dot_M_k_r_k_r", (B, D), dtype)
+    d_k_w_to_d_dot_k_r = scratch("d_k_w_to_d_dot_k_r", (T, B, 7 * D), dtype)
+    d_k_r_M_k_r = scratch("d_k_r_M_k_r", (B, D), dtype)
+    d_k_r_dot_M_k_r_M = scratch("d_k_r_dot_M_k_r_M", (B, D), dtype)
+    d_dot_M = scratch("d_dot_M", (B, N, D), dtype)
+    d_M = scratch("d_M", (B, N, D), dtype)
+    d_dot_a_w_e = scratch("d_dot_a_w_e", (B, N, D), dtype)
+    d_a_w_e = scratch("d_a_w_e", (B, N, D), dtype)
+    d_dot_a = scratch("d_dot_a", (T, B, D), dtype)
+    d_a_a_w_a = scratch("d_a_a_w_a", (B, D), dtype)
+    d_a_dot_a_w_a = scratch("d_a_dot_a_w_a", (B, D), dtype)
+    d_dot_e = scratch("d_dot_e", (B, D), dtype)
+    d_e_a_w_e = scratch("d_e_a_w_e", (B, D), dtype)
+    d_e_dot_a_w_e = scratch("d_e_dot_a_w_e", (B, D), dtype)
+    d_dot_a_w_dot_a_w_e = scratch("d_dot_a_w_dot_a_w_e", (B, N), dtype)
+    d_dot_a_w_dot_a_w_a = scratch("d_dot_a_w_dot_a_w_a", (B, N), dtype)
+    d_dot_a_w = scratch("d_dot_a_w", (B, N), dtype)
+    d_dot_a_w_arg_dot_dot_a_w = scratch("d_dot_a_w_arg_dot_dot_a_w", (B,), dtype)
+    d_dot_a_w_arg_dot = scratch("d_dot_a_w_arg_dot", (B,), dtype)
+    d_a_w_a_w_e = scratch("d_a_w_a_w_e", (B, N), dtype)
+    d_a_w_dot_a_w_e = scratch("d_a_w_dot_a_w_e", (B, N), dtype)
+    d_a_w_a_w_a = scratch("d_a_w_a_w_a", (B, N), dtype)
+    d_a_w_dot_a_w_a = scratch("d_a_w_dot_a_w_a", (B, N), dtype)
+    d_a_w = scratch("d_a_w", (B, N), dtype)
+    d_dot_a_w_arg = scratch("d_dot_a_w_arg", (B, N), dtype)
+    d_a_w_dot = scratch("d_a_w_dot", (B,), dtype)
+    d_a_w_arg = scratch("d_a_w_arg", (T, B, N), dtype)
+    d_dot_M_k_w = scratch("d_dot_M_k_w", (B, N), dtype)
+    d_M_k_w = scratch("d_M_k_w", (B, N), dtype)
+    d_dot_l_w = scratch("d_dot_l_w", (B, N), dtype)
+    d_l_w = scratch("d_l_w", (B, N), dtype)
+    d_dot_l_w_sqrt2 = scratch("d_dot_l_w_sqrt2", (B,), dtype)
+    d_l_w_sqrt2_l_w = scratch("d_l_w_sqrt2_l_w", (B,), dtype)
+    d_l_w_sqrt2_dot_l_w = scratch("d_l_w_sqrt2_dot_l_w", (B,), dtype)
+    d_dot_l_w_pre2 = scratch("d_dot_l_w_pre2", (B,), dtype)
+    d_l_w_pre2 = scratch("d_l_w_pre2", (B,), dtype)
+    d_dot_l_w_sqrt = scratch("d_dot_l_w_sqrt", (B, N), dtype)
+    d_dot_l_w_pre = scratch("d_dot_l_w_pre", (B, N), dtype)
+    d_l_w_pre = scratch("d_l_w_pre", (B, N), dtype)
+    d_dot_a_w_arg_by_dot_beta_w = scratch("d_dot_a_w_arg_by_dot_beta_w", (B, N), dtype)
+    d_dot_beta_w = scratch("d_dot_beta_w", (B,), dtype)
+    d_a_w_arg_by_beta_w = scratch("d_a_w_arg_by_beta_w", (B, N), dtype)
+    d_beta_w_a_w_arg = scratch("d_beta_w_a_w_arg", (B,), dtype)
+    d_dot_a_w_arg_by_beta_w = scratch("d_dot_a_w_arg_by_beta_w", (B, N), dtype)
+    d_beta_w_dot_a_w_arg = scratch("d_beta_w_dot_a_w_arg", (B,), dtype)
+    d_dot_beta_w_pre = scratch("d_dot_beta_w_pre", (T, B), dtype)
+    d_beta_w_pre = scratch("d_beta_w_pre", (T, B), dtype)
+    d_dot_k_w_dot_M_k_w_k_w = scratch("d_dot_k_w_dot_M_k_w_k_w", (B, D), dtype)
+    d_k_w_M_k_w = scratch("d_k_w_M_k_w", (B, D), dtype)
+    d_k_w_dot_M_k_w_M_prev = scratch("d_k_w_dot_M_k_w_M_prev", (B, D), dtype)
+    parts = scratch("parts", (B, 2 * H), dtype)
+    parts2 = scratch("parts2", (B, 2 * H), dtype)
+    parts3 = scratch("parts3", (B, 2 * H), dtype)
+    parts4 = scratch("parts4", (B, 2 * H), dtype)
+    d_h_k_w = scratch("d_h_k_w", (B, H), dtype)
+    d_h_pre_to_d_dot_h_pre = scratch("d_h_pre_to_d_dot_h_pre", (T, B, 2 * H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_h_W_h_x = scratch("d_W_h_W_h_x", (H, I), dtype)
+    d_W_h_dot_W_h_x_x = scratch("d_W_h_dot_W_h_x_x", (H, I), dtype)
+    d_U_h_U_h_r = scratch("d_U_h_U_h_r", (H, D), dtype)
+    d_U_h_dot_U_h_r_r_prev = scratch("d_U_h_dot_U_h_r_r_prev", (H, D), dtype)
+    d_b_h = np.empty((H,), dtype)
+    d_W_w_k_w = scratch("d_W_w_k_w", (D, H), dtype)
+    d_W_w_dot_k_w_h = scratch("d_W_w_dot_k_w_h", (D, H), dtype)
+    d_v_w_v_w_h = scratch("d_v_w_v_w_h", (H,), dtype)
+    d_v_w_dot_v_w_h_h = scratch("d_v_w_dot_v_w_h_h", (H,), dtype)
+    d_b_w = np.empty((), dtype)
+    d_s_w = np.empty((N,), dtype)
+    d_W_e_W_e_h = scratch("d_W_e_W_e_h", (D, H), dtype)
+    d_W_e_dot_W_e_h_h = scratch("d_W_e_dot_W_e_h_h", (D, H), dtype)
+    d_W_a_a = scratch("d_W_a_a", (D, H), dtype)
+    d_W_a_dot_a_h = scratch("d_W_a_dot_a_h", (D, H), dtype)
+    d_W_r_k_r = scratch("d_W_r_k_r", (D, H), dtype)
+    d_W_r_dot_k_r_h = scratch("d_W_r_dot_k_r_h", (D, H), dtype)
+    d_v_r_v_r_h = scratch("d_v_r_v_r_h", (H,), dtype)
+    d_v_r_dot_v_r_h_h = scratch("d_v_r_dot_v_r_h_h", (H,), dtype)
+    d_b_r = np.empty((), dtype)
+    d_s_r = np.empty((N,), dtype)
+    d_W_h = np.empty((H, I), dtype)
+    d_U_h = np.empty((H, D), dtype)
+    d_W_w = np.empty((D, H), dtype)
+    d_v_w = np.empty((H,), dtype)
+    d_W_e = np.empty((D, H), dtype)
+    d_W_a = np.empty((D, H), dtype)
+    d_W_r = np.empty((D, H), dtype)
+    d_v_r = np.empty((H,), dtype)
+    d_r_prev_rows[T % 2] = 0
+    d_M_prev_rows[T % 2] = 0
+    d_dot_r_prev_rows[T % 2] = dstate["r"]
+    d_dot_M_prev_rows[T % 2] = dstate["M"]
+    hvp_backward_step_sum = kernel(
+        "hvp_backward_step_sum", d_r_prev_rows, M_rows, d_a_r_r,
+    )
+    hvp_backward_step = kernel(
+        "hvp_backward_step", dy, d_dot_r_prev_rows, d_dot_r,
+    )
+    hvp_backward_step_sum2 = kernel(
+        "hvp_backward_step_sum2", d_dot_r, M_rows, d_dot_a_r,
+    )
+    hvp_backward_step_sum3 = kernel(
+        "hvp_backward_step_sum3", d_dot_a_r, a_r, d_dot_a_r_arg_dot_dot_a_r,
+    )
+    hvp_backward_step_sum4 = kernel(
+        "hvp_backward_step_sum4", d_dot_r, dot_M_rows, d_a_r_dot_r_M,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", d_dot_a_r_arg_dot_dot_a_r, d_dot_a_r_arg_dot,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", d_dot_a_r_arg_dot, dot_a_r_arg, d_dot_a_r, dot_a_r_arg_dot, d_a_r_r,
+        d_a_r_dot_r_M, a_r, beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt, dot_M_k_r, dot_l_r, d_a_r,
+        d_dot_a_r_arg, d_dot_M_k_r, d_dot_l_r, d_dot_l_r_sqrt, d_dot_l_r_pre, d_dot_a_r_arg_by_dot_beta_r,
+        d_dot_a_r_arg_by_beta_r,
+    )
+    hvp_backward_step_sum5 = kernel(
+        "hvp_backward_step_sum5", a_r, d_a_r, d_a_r_dot,
+    )
+    hvp_backward_step_sum6 = kernel(
+        "hvp_backward_step_sum6", d_dot_l_r, l_r_sqrt, d_dot_l_r_sqrt2,
+    )
+    hvp_backward_step_sum7 = kernel(
+        "hvp_backward_step_sum7", d_dot_l_r, dot_l_r_sqrt, d_l_r_sqrt2_dot_l_r,
+    )
+    hvp_backward_step_sum8 = kernel(
+        "hvp_backward_step_sum8", d_dot_a_r_arg_by_dot_beta_r, d_dot_beta_r,
+    )
+    hvp_backward_step_sum9 = kernel(
+        "hvp_backward_step_sum9", d_dot_a_r_arg_by_beta_r, d_beta_r_dot_a_r_arg,
+    )
+    hvp_backward_step_sum10 = kernel(
+        "hvp_backward_step_sum10", d_dot_M_k_r, M_rows, d_dot_k_r_dot_M_k_r_k_r,
+    )
+    hvp_backward_step_sum11 = kernel(
+        "hvp_backward_step_sum11", d_dot_M_k_r, dot_M_rows, d_k_r_dot_M_k_r_M,
+    )
+    hvp_backward_step4 = kernel(
+        "hvp_backward_step4", a_r, d_a_r, d_a_r_dot, beta_r, l_r, d_dot_a_r_arg, dot_beta_r, dot_l_r, M_k_r,
+        dot_M_k_r, d_dot_l_r_sqrt, dot_l_r_pre, l_r_sqrt, l_r_sqrt2, d_dot_l_r, dot_l_r_sqrt2, d_a_r_arg,
+        d_M_k_r, d_l_r, d_l_r_pre, d_a_r_arg_by_beta_r,
+    )
+    hvp_backward_step_sum12 = kernel(
+        "hvp_backward_step_sum12", d_l_r, l_r_sqrt, d_l_r_sqrt2_l_r,
+    )
+    hvp_backward_step_sum13 = kernel(
+        "hvp_backward_step_sum13", d_a_r_arg_by_beta_r, d_beta_r_a_r_arg,
+    )
+    hvp_backward_step_sum14 = kernel(
+        "hvp_backward_step_sum14", d_M_k_r, M_rows, d_k_r_M_k_r,
+    )
+    hvp_backward_step5 = kernel(
+        "hvp_backward_step5", d_dot_l_r_sqrt2, dot_l_r_pre2, l_r_sqrt2, d_l_r_sqrt2_l_r,
+        d_l_r_sqrt2_dot_l_r, d_dot_beta_r, dot_beta_r_pre, beta_r, d_beta_r_a_r_arg, d_beta_r_dot_a_r_arg,
+        d_dot_l_r_pre2, d_l_r_pre2, d_dot_beta_r_pre, d_beta_r_pre,
+    )
+    hvp_backward_step6 = kernel(
+        "hvp_backward_step6", d_dot_l_r_pre2, k_w_to_dot_k_r_W_r, d_dot_k_r_dot_M_k_r_k_r, d_l_r_pre2,
+        dot_k_r, d_k_r_M_k_r, d_k_r_dot_M_k_r_M, d_k_w_to_d_dot_k_r,
+    )
+    hvp_backward_step7 = kernel(
+        "hvp_backward_step7", d_dot_M_prev_rows, d_dot_l_r_pre, M_rows, d_dot_M_k_r, k_w_to_dot_k_r_W_r,
+        d_dot_r, a_r, d_M_prev_rows, d_l_r_pre, dot_M_rows, d_M_k_r, dot_k_r, d_r_prev_rows, dot_a_r,
+        d_dot_M, d_M, d_dot_a_w_e, d_a_w_e,
+    )
+    hvp_backward_step_sum15 = kernel(
+        "hvp_backward_step_sum15", d_dot_M, a_w, d_dot_a,
+    )
+    hvp_backward_step_sum16 = kernel(
+        "hvp_backward_step_sum16", d_M, a_w, d_a_a_w_a,
+    )
+    hvp_backward_step_sum17 = kernel(
+        "hvp_backward_step_sum17", d_dot_M, dot_a_w, d_a_dot_a_w_a,
+    )
+    hvp_backward_step_sum18 = kernel(
+        "hvp_backward_step_sum18", d_dot_a_w_e, a_w, d_dot_e,
+    )
+    hvp_backward_step_sum19 = kernel(
+        "hvp_backward_step_sum19", d_a_w_e, a_w, d_e_a_w_e,
+    )
+    hvp_backward_step_sum20 = kernel(
+        "hvp_backward_step_sum20", d_dot_a_w_e, dot_a_w, d_e_dot_a_w_e,
+    )
+    hvp_backward_step_sum21 = kernel(
+        "hvp_backward_step_sum21", d_dot_a_w_e, e, d_dot_a_w_dot_a_w_e,
+    )
+    hvp_backward_step_sum22 = kernel(
+        "hvp_backward_step_sum22", d_dot_M, k_w_to_dot_k_r_W_r, d_dot_a_w_dot_a_w_a,
+    )
+    hvp_backward_step_sum23 = kernel(
+        "hvp_backward_step_sum23", d_a_w_e, e, d_a_w_a_w_e,
+    )
+    hvp_backward_step_sum24 = kernel(
+        "hvp_backward_step_sum24", d_dot_a_w_e, dot_e, d_a_w_dot_a_w_e,
+    )
+    hvp_backward_step_sum25 = kernel(
+        "hvp_backward_step_sum25", d_M, k_w_to_dot_k_r_W_r, d_a_w_a_w_a,
+    )
+    hvp_backward_step_sum26 = kernel(
+        "hvp_backward_step_sum26", d_dot_M, dot_a, d_a_w_dot_a_w_a,
+    )
+    hvp_backward_step8 = kernel(
+        "hvp_backward_step8", d_a_a_w_a, d_a_dot_a_w_a, d_dot_e, dot_W_e_h, e, d_e_a_w_e, d_e_dot_a_w_e,
+        d_k_w_to_d_dot_k_r,
+    )
+    hvp_backward_step9 = kernel(
+        "hvp_backward_step9", d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, d_dot_a_w,
+    )
+    hvp_backward_step_sum27 = kernel(
+        "hvp_backward_step_sum27", d_dot_a_w, a_w, d_dot_a_w_arg_dot_dot_a_w,
+    )
+    hvp_backward_step10 = kernel(
+        "hvp_backward_step10", d_dot_a_w_arg_dot_dot_a_w, d_dot_a_w_arg_dot,
+    )
+    hvp_backward_step11 = kernel(
+        "hvp_backward_step11", d_dot_a_w_arg_dot, dot_a_w_arg, d_dot_a_w, dot_a_w_arg_dot, d_a_w_a_w_e,
+        d_a_w_dot_a_w_e, d_a_w_a_w_a, d_a_w_dot_a_w_a, a_w, beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt,
+        dot_M_k_w, dot_l_w, d_a_w, d_dot_a_w_arg, d_dot_M_k_w, d_dot_l_w, d_dot_l_w_sqrt, d_dot_l_w_pre,
+        d_dot_a_w_arg_by_dot_beta_w, d_dot_a_w_arg_by_beta_w,
+    )
+    hvp_backward_step_sum28 = kernel(
+        "hvp_backward_step_sum28", a_w, d_a_w, d_a_w_dot,
+    )
+    hvp_backward_step_sum29 = kernel(
+        "hvp_backward_step_sum29", d_dot_l_w, l_w_sqrt, d_dot_l_w_sqrt2,
+    )
+    hvp_backward_step_sum30 = kernel(
+        "hvp_backward_step_sum30", d_dot_l_w, dot_l_w_sqrt, d_l_w_sqrt2_dot_l_w,
+    )
+    hvp_backward_step_sum31 = kernel(
+        "hvp_backward_step_sum31", d_dot_a_w_arg_by_dot_beta_w, d_dot_beta_w,
+    )
+    hvp_backward_step_sum32 = kernel(
+        "hvp_backward_step_sum32", d_dot_a_w_arg_by_beta_w, d_beta_w_dot_a_w_arg,
+    )
+    hvp_backward_step_sum33 = kernel(
+        "hvp_backward_step_sum33", d_dot_M_k_w, M_rows, d_dot_k_w_dot_M_k_w_k_w,
+    )
+    hvp_backward_step_sum34 = kernel(
+        "hvp_backward_step_sum34", d_dot_M_k_w, dot_M_rows, d_k_w_dot_M_k_w_M_prev,
+    )
+    hvp_backward_step12 = kernel(
+        "hvp_backward_step12", a_w, d_a_w, d_a_w_dot, beta_w, l_w, d_dot_a_w_arg, dot_beta_w, dot_l_w,
+        M_k_w, dot_M_k_w, d_dot_l_w_sqrt, dot_l_w_pre, l_w_sqrt, l_w_sqrt2, d_dot_l_w, dot_l_w_sqrt2,
+        d_a_w_arg, d_M_k_w, d_l_w, d_l_w_pre, d_a_w_arg_by_beta_w,
+    )
+    hvp_backward_step_sum35 = kernel(
+        "hvp_backward_step_sum35", d_l_w, l_w_sqrt, d_l_w_sqrt2_l_w,
+    )
+    hvp_backward_step_sum36 = kernel(
+        "hvp_backward_step_sum36", d_a_w_arg_by_beta_w, d_beta_w_a_w_arg,
+    )
+    hvp_backward_step_sum37 = kernel(
+        "hvp_backward_step_sum37", d_M_k_w, M_rows, d_k_w_M_k_w,
+    )
+    hvp_backward_step13 = kernel(
+        "hvp_backward_step13", d_dot_l_w_sqrt2, dot_l_w_pre2, l_w_sqrt2, d_l_w_sqrt2_l_w,
+        d_l_w_sqrt2_dot_l_w, d_dot_beta_w, dot_beta_w_pre, beta_w, d_beta_w_a_w_arg, d_beta_w_dot_a_w_arg,
+        d_dot_l_w_pre2, d_l_w_pre2, d_dot_beta_w_pre, d_beta_w_pre,
+    )
+    hvp_backward_step14 = kernel(
+        "hvp_backward_step14", d_dot_l_w_pre2, k_w_to_dot_k_r_W_r, d_dot_k_w_dot_M_k_w_k_w, d_l_w_pre2,
+        dot_k_w, d_k_w_M_k_w, d_k_w_dot_M_k_w_M_prev, d_k_w_to_d_dot_k_r,
+    )
+    hvp_backward_step15 = kernel(
+        "hvp_backward_step15", parts, d_dot_beta_w_pre, v_w, parts2, parts3, parts4, d_dot_beta_r_pre, v_r,
+        dot_h_pre, h_to_dot_h, d_h_k_w, d_beta_w_pre, dot_v_w, d_beta_r_pre, dot_v_r, d_h_pre_to_d_dot_h_pre,
+    )
+    hvp_backward_step16 = kernel(
+        "hvp_backward_step16", d_l_w_pre, M_rows, d_dot_l_w_pre, dot_M_rows, d_M_k_w, k_w_to_dot_k_r_W_r,
+        d_dot_M_k_w, dot_k_w, d_M, a_w_e, d_dot_M, dot_a_w_e, d_M_prev_rows, d_dot_M_prev_rows,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", d_beta_w_pre, h_to_dot_h, d_v_w_v_w_h,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", d_dot_beta_w_pre, h_to_dot_h, d_v_w_dot_v_w_h_h,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", d_beta_w_pre, d_b_w,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", d_beta_r_pre, h_to_dot_h, d_v_r_v_r_h,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", d_dot_beta_r_pre, h_to_dot_h, d_v_r_dot_v_r_h_h,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", d_beta_r_pre, d_b_r,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_h_W_h_x, d_W_h_dot_W_h_x_x, d_W_h,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_U_h_U_h_r, d_U_h_dot_U_h_r_r_prev, d_U_h,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", d_W_w_k_w, d_W_w_dot_k_w_h, d_W_e_W_e_h, d_W_e_dot_W_e_h_h, d_W_a_a,
+        d_W_a_dot_a_h, d_W_r_k_r, d_W_r_dot_k_r_h, d_W_w, d_W_e, d_W_a, d_W_r,
+    )
+    hvp_backward_finish4 = kernel(
+        "hvp_backward_finish4", d_v_w_v_w_h, d_v_w_dot_v_w_h_h, d_v_r_v_r_h, d_v_r_dot_v_r_h_h, d_v_w, d_v_r,
+    )
+
+    for t in reversed(range(T)):
+        # through r = a_r @ M
+        hvp_backward_step_sum(t)
+        hvp_backward_step(t)
+        # through r = a_r @ M
+        hvp_backward_step_sum2(t)
+        # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        hvp_backward_step_sum3(t)
+        # through r = a_r @ M
+        hvp_backward_step_sum4(t)
+        hvp_backward_step2(t)
+        hvp_backward_step3(t)
+        # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        hvp_backward_step_sum5(t)
+        # through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        hvp_backward_step_sum6(t)
+        # through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        hvp_backward_step_sum7(t)
+        # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        hvp_backward_step_sum8(t)
+        # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        hvp_backward_step_sum9(t)
+        # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        hvp_backward_step_sum10(t)
+        # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        hvp_backward_step_sum11(t)
+        hvp_backward_step4(t)
+        # through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        hvp_backward_step_sum12(t)
+        # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        hvp_backward_step_sum13(t)
+        # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        hvp_backward_step_sum14(t)
+        hvp_backward_step5(t)
+        hvp_backward_step6(t)
+        # through k_r = W_r @ h
+        product(d_k_w_to_d_dot_k_r[t][:, 6 * D:7 * D], W_r, parts4[:, :H])
+        hvp_backward_step7(t)
+        # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        hvp_backward_step_sum15(t)
+        # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        hvp_backward_step_sum16(t)
+        # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        hvp_backward_step_sum17(t)
+        # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        hvp_backward_step_sum18(t)
+        # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        hvp_backward_step_sum19(t)
+        # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        hvp_backward_step_sum20(t)
+        # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        hvp_backward_step_sum21(t)
+        # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        hvp_backward_step_sum22(t)
+        # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        hvp_backward_step_sum23(t)
+        # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        hvp_backward_step_sum24(t)
+        # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        hvp_backward_step_sum25(t)
+        # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        hvp_backward_step_sum26(t)
+        # d_dot_h_dot_a_h, d_h_dot_a_W_a side by side
+        product(d_dot_a[t], W_a_to_dot_W_a, parts3)
+        hvp_backward_step8(t)
+        # through e = sigmoid(W_e @ h)
+        product(d_k_w_to_d_dot_k_r[t][:, 3 * D:4 * D], W_e, parts2[:, :H])
+        hvp_backward_step9(t)
+        # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        hvp_backward_step_sum27(t)
+        hvp_backward_step10(t)
+        hvp_backward_step11(t)
+        # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        hvp_backward_step_sum28(t)
+        # through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        hvp_backward_step_sum29(t)
+        # through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        hvp_backward_step_sum30(t)
+        # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        hvp_backward_step_sum31(t)
+        # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        hvp_backward_step_sum32(t)
+        # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        hvp_backward_step_sum33(t)
+        # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        hvp_backward_step_sum34(t)
+        hvp_backward_step12(t)
+        # through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        hvp_backward_step_sum35(t)
+        # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        hvp_backward_step_sum36(t)
+        # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        hvp_backward_step_sum37(t)
+        hvp_backward_step13(t)
+        hvp_backward_step14(t)
+        # through k_w = W_w @ h
+        product(d_k_w_to_d_dot_k_r[t][:, D:2 * D], W_w, parts[:, :H])
+        # d_k_w, d_dot_k_w, d_W_e_h, d_dot_W_e_h, d_a, d_k_r, d_dot_k_r side by side
+        product(d_k_w_to_d_dot_k_r[t], W_w_to_dot_W_r, d_h_k_w)
+        hvp_backward_step15(t)
+        # d_h_pre, d_dot_h_pre side by side
+        product(d_h_pre_to_d_dot_h_pre[t], U_h_to_dot_U_h2, d_r_prev_rows[t % 2])
+        # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], U_h, d_dot_r_prev_rows[t % 2])
+        hvp_backward_step16(t)
+
+    # d_h_pre, d_dot_h_pre side by side
+    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H), W_h_to_dot_W_h2, d_x.reshape(-1, I))
+    # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_h_W_h_x)
+    # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+    product(
+        d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_h_dot_W_h_x_x,
+    )
+    # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, r_rows[:-1].reshape(-1, D), d_U_h_U_h_r)
+    # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+    product(
+        d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+        dot_r_rows[:-1].reshape(-1, D),
+        d_U_h_dot_U_h_r_r_prev,
+    )
+    # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+    np.sum(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_h)
+    # through k_w = W_w @ h
+    product(d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, :D].T, h_to_dot_h.reshape(-1, 2 * H)[:, :H], d_W_w_k_w)
+    # through k_w = W_w @ h
+    product(
+        d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, D:2 * D].T,
+        h_to_dot_h.reshape(-1, 2 * H)[:, H:2 * H],
+        d_W_w_dot_k_w_h,
+    )
+    # through beta_w = softplus(dot(v_w, h) + b_w)
+    hvp_backward_after_sum()
+    # through beta_w = softplus(dot(v_w, h) + b_w)
+    hvp_backward_after_sum2()
+    # through beta_w = softplus(dot(v_w, h) + b_w)
+    hvp_backward_after_sum3()
+    # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+    np.sum(d_a_w_arg.reshape(-1, N), axis=0, out=d_s_w)
+    # through e = sigmoid(W_e @ h)
+    product(
+        d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 2 * D:3 * D].T,
+        h_to_dot_h.reshape(-1, 2 * H)[:, :H],
+        d_W_e_W_e_h,
+    )
+    # through e = sigmoid(W_e @ h)
+    product(
+        d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 3 * D:4 * D].T,
+        h_to_dot_h.reshape(-1, 2 * H)[:, H:2 * H],
+        d_W_e_dot_W_e_h_h,
+    )
+    # through a = W_a @ h
+    product(
+        d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 4 * D:5 * D].T,
+        h_to_dot_h.reshape(-1, 2 * H)[:, :H],
+        d_W_a_a,
+    )
+    # through a = W_a @ h
+    product(d_dot_a.reshape(-1, D).T, h_to_dot_h.reshape(-1, 2 * H)[:, H:2 * H], d_W_a_dot_a_h)
+    # through k_r = W_r @ h
+    product(
+        d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 5 * D:6 * D].T,
+        h_to_dot_h.reshape(-1, 2 * H)[:, :H],
+        d_W_r_k_r,
+    )
+    # through k_r = W_r @ h
+    product(
+        d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 6 * D:7 * D].T,
+        h_to_dot_h.reshape(-1, 2 * H)[:, H:2 * H],
+        d_W_r_dot_k_r_h,
+    )
+    # through beta_r = softplus(dot(v_r, h) + b_r)
+    hvp_backward_after_sum4()
+    # through beta_r = softplus(dot(v_r, h) + b_r)
+    hvp_backward_after_sum5()
+    # through beta_r = softplus(dot(v_r, h) + b_r)
+    hvp_backward_after_sum6()
+    # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+    np.sum(d_a_r_arg.reshape(-1, N), axis=0, out=d_s_r)
+    hvp_backward_finish()
+    hvp_backward_finish2()
+    hvp_backward_finish3()
+    hvp_backward_finish4()
+
+    dot_dparams = {
+        "W_h": d_W_h,
+        "U_h": d_U_h,
+        "b_h": d_b_h,
+        "W_w": d_W_w,
+        "v_w": d_v_w,
+        "b_w": d_b_w,
+        "s_w": d_s_w,
+        "W_e": d_W_e,
+        "W_a": d_W_a,
+        "W_r": d_W_r,
+        "v_r": d_v_r,
+        "b_r": d_b_r,
+        "s_r": d_s_r,
+    }
+    dot_dstart = {"r": d_r_prev_rows[0].copy(), "M": d_M_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -611,21 +2309,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -745,6 +2444,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

@@ -51,6 +51,7 @@ import numpy as np
 SOURCE = None  # the text of performer.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H", "M", "D")
 INPUTS = {
     "x": ("I",),
@@ -110,10 +111,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H, M, D = sizes = [size[axis] for axis in ("T", "B", "I", "H", "M", "D")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_q = np.ascontiguousarray(params["W_q"])
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
@@ -135,10 +138,9 @@ def forward(params, x, state=None):
     v_phi_k = scratch("v_phi_k", (T, B, H, M), dtype)
     S_phi_q = np.empty((T, B, H), dtype)
     z_phi_q = np.empty((T, B), dtype)
-    y = scratch("y", (T, B, H), dtype)
+    y = np.empty((T, B, H), dtype)
     S_rows[0] = state["S"]
     z_rows[0] = state["z"]
-    kernel = bound(sizes, dtype)
     forward_before = kernel(
         "forward_before", W_q_x_to_v, q, k,
     )
@@ -205,7 +207,7 @@ def forward(params, x, state=None):
 
     tape = Tape(size, dtype, S_phi_q, z_phi_q, S_rows, z_rows, phi_q, a_argmax, q, W_q_x_to_v, phi_k, x, k)
     last = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
-    return y.copy(), last, tape
+    return y, last, tape
 
 
 def backward(params, tape, dy, dstate=None):
@@ -218,8 +220,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
-    T, B, I, H, M, D = sizes = [size[axis] for axis in ("T", "B", "I", "H", "M", "D")]
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
     S_phi_q = tape.S_phi_q
     z_phi_q = tape.z_phi_q
     S_rows = tape.S_rows
@@ -231,6 +232,9 @@ def backward(params, tape, dy, dstate=None):
     phi_k = tape.phi_k
     x = tape.x
     k = tape.k
+    T, B, I, H, M, D = sizes = [size[axis] for axis in ("T", "B", "I", "H", "M", "D")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
     W_q = np.ascontiguousarray(params["W_q"])
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
@@ -270,7 +274,6 @@ def backward(params, tape, dy, dstate=None):
     d_Omega = np.empty((M, D), dtype)
     d_S_prev_rows[T % 2] = dstate["S"]
     d_z_prev_rows[T % 2] = dstate["z"]
-    kernel = bound(sizes, dtype)
     backward_before_sum = kernel(
         "backward_before_sum", dy, S_phi_q, d_z_phi_q_y,
     )
@@ -392,6 +395,945 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H, M, D = sizes = [size[axis] for axis in ("T", "B", "I", "H", "M", "D")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    Omega = np.ascontiguousarray(params["Omega"])
+    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
+    S_rows = scratch("S_rows", (T + 1, B, H, M), dtype)
+    z_rows = scratch("z_rows", (T + 1, B, M), dtype)
+    W_q_x_to_v = scratch("W_q_x_to_v", (T, B, 2 * D + H), dtype)
+    q = scratch("q", (T, B, D), dtype)
+    k = scratch("k", (T, B, D), dtype)
+    a = scratch("a", (T, B, M), dtype)
+    q_q = scratch("q_q", (T, B), dtype)
+    a_argmax = scratch("a_argmax", (T, B, M), dtype)
+    max_a = scratch("max_a", (T, B), dtype)
+    phi_q = scratch("phi_q", (T, B, M), dtype)
+    Omega_k = scratch("Omega_k", (T, B, M), dtype)
+    k_k = scratch("k_k", (T, B), dtype)
+    phi_k = scratch("phi_k", (T, B, M), dtype)
+    v_phi_k = scratch("v_phi_k", (T, B, H, M), dtype)
+    S_phi_q = scratch("S_phi_q", (T, B, H), dtype)
+    z_phi_q = scratch("z_phi_q", (T, B), dtype)
+    y = np.empty((T, B, H), dtype)
+    S_rows[0] = state["S"]
+    z_rows[0] = state["z"]
+    infer_before = kernel(
+        "infer_before", W_q_x_to_v, q, k,
+    )
+    infer_before_sum = kernel(
+        "infer_before_sum", q, q_q,
+    )
+    infer_before_largest = kernel(
+        "infer_before_largest", a, a_argmax,
+    )
+    infer_before_sum2 = kernel(
+        "infer_before_sum2", a, a_argmax, max_a,
+    )
+    infer_before_sum3 = kernel(
+        "infer_before_sum3", k, k_k,
+    )
+    infer_before2 = kernel(
+        "infer_before2", a, q_q, max_a, Omega_k, k_k, phi_q, phi_k,
+    )
+    infer_before3 = kernel(
+        "infer_before3", W_q_x_to_v, phi_k, v_phi_k,
+    )
+    infer_sequence = kernel(
+        "infer_sequence", S_rows, v_phi_k,
+    )
+    infer_sequence2 = kernel(
+        "infer_sequence2", z_rows, phi_k,
+    )
+    infer_after_sum = kernel(
+        "infer_after_sum", S_rows, phi_q, S_phi_q,
+    )
+    infer_after_sum2 = kernel(
+        "infer_after_sum2", z_rows, phi_q, z_phi_q,
+    )
+    infer_after = kernel(
+        "infer_after", S_phi_q, z_phi_q, y,
+    )
+
+    # W_q_x, W_k_x, v side by side
+    product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_v.reshape(-1, 2 * D + H))
+    infer_before()
+    # a = Omega @ q
+    product(q.reshape(-1, D), Omega.T, a.reshape(-1, M))
+    # phi_q = exp(a - dot(q, q) / 2 - max(a))
+    infer_before_sum()
+    # phi_q = exp(a - dot(q, q) / 2 - max(a))
+    infer_before_largest()
+    # phi_q = exp(a - dot(q, q) / 2 - max(a))
+    infer_before_sum2()
+    # phi_k = exp(Omega @ k - dot(k, k) / 2)
+    product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
+    # phi_k = exp(Omega @ k - dot(k, k) / 2)
+    infer_before_sum3()
+    infer_before2()
+    infer_before3()
+
+    infer_sequence()
+    infer_sequence2()
+
+    # y = (S @ phi_q) / dot(z, phi_q)
+    infer_after_sum()
+    # y = (S @ phi_q) / dot(z, phi_q)
+    infer_after_sum2()
+    infer_after()
+
+    last = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
+    return y, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H, M, D = sizes = [size[axis] for axis in ("T", "B", "I", "H", "M", "D")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    Omega = np.ascontiguousarray(params["Omega"])
+    S_rows = scratch("S_rows", (T + 1, B, H, M), dtype)
+    z_rows = scratch("z_rows", (T + 1, B, M), dtype)
+    W_q_x = scratch("W_q_x", (T, B, D), dtype)
+    q = scratch("q", (T, B, D), dtype)
+    W_k_x = scratch("W_k_x", (T, B, D), dtype)
+    k = scratch("k", (T, B, D), dtype)
+    v = scratch("v", (T, B, H), dtype)
+    a = scratch("a", (T, B, M), dtype)
+    q_q = scratch("q_q", (T, B), dtype)
+    a_argmax = scratch("a_argmax", (T, B, M), dtype)
+    max_a = scratch("max_a", (T, B), dtype)
+    phi_q = scratch("phi_q", (T, B, M), dtype)
+    Omega_k = scratch("Omega_k", (T, B, M), dtype)
+    k_k = scratch("k_k", (T, B), dtype)
+    phi_k = scratch("phi_k", (T, B, M), dtype)
+    v_phi_k = scratch("v_phi_k", (T, B, H, M), dtype)
+    S_phi_q = scratch("S_phi_q", (T, B, H), dtype)
+    z_phi_q = scratch("z_phi_q", (T, B), dtype)
+    y = np.empty((T, B, H), dtype)
+    S_rows[0] = state["S"]
+    z_rows[0] = state["z"]
+    step_before = kernel(
+        "step_before", W_q_x, W_k_x, q, k,
+    )
+    step_before_sum = kernel(
+        "step_before_sum", q, q_q,
+    )
+    step_before_largest = kernel(
+        "step_before_largest", a, a_argmax,
+    )
+    step_before_sum2 = kernel(
+        "step_before_sum2", a, a_argmax, max_a,
+    )
+    step_before_sum3 = kernel(
+        "step_before_sum3", k, k_k,
+    )
+    step_before2 = kernel(
+        "step_before2", a, q_q, max_a, Omega_k, k_k, phi_q, phi_k,
+    )
+    step_before3 = kernel(
+        "step_before3", v, phi_k, v_phi_k,
+    )
+    step_sequence = kernel(
+        "step_sequence", S_rows, v_phi_k,
+    )
+    step_sequence2 = kernel(
+        "step_sequence2", z_rows, phi_k,
+    )
+    step_after_sum = kernel(
+        "step_after_sum", S_rows, phi_q, S_phi_q,
+    )
+    step_after_sum2 = kernel(
+        "step_after_sum2", z_rows, phi_q, z_phi_q,
+    )
+    step_after = kernel(
+        "step_after", S_phi_q, z_phi_q, y,
+    )
+
+    # q = (W_q @ x) / D ** 0.25
+    product(x.reshape(-1, I), W_q.T, W_q_x.reshape(-1, D))
+    # k = (W_k @ x) / D ** 0.25
+    product(x.reshape(-1, I), W_k.T, W_k_x.reshape(-1, D))
+    # v = W_v @ x
+    product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
+    step_before()
+    # a = Omega @ q
+    product(q.reshape(-1, D), Omega.T, a.reshape(-1, M))
+    # phi_q = exp(a - dot(q, q) / 2 - max(a))
+    step_before_sum()
+    # phi_q = exp(a - dot(q, q) / 2 - max(a))
+    step_before_largest()
+    # phi_q = exp(a - dot(q, q) / 2 - max(a))
+    step_before_sum2()
+    # phi_k = exp(Omega @ k - dot(k, k) / 2)
+    product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
+    # phi_k = exp(Omega @ k - dot(k, k) / 2)
+    step_before_sum3()
+    step_before2()
+    step_before3()
+
+    step_sequence()
+    step_sequence2()
+
+    # y = (S @ phi_q) / dot(z, phi_q)
+    step_after_sum()
+    # y = (S @ phi_q) / dot(z, phi_q)
+    step_after_sum2()
+    step_after()
+
+    state = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H, M, D = sizes = [size[axis] for axis in ("T", "B", "I", "H", "M", "D")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    Omega = np.ascontiguousarray(params["Omega"])
+    dot_W_q = np.ascontiguousarray(dot_params["W_q"])
+    dot_W_k = np.ascontiguousarray(dot_params["W_k"])
+    dot_W_v = np.ascontiguousarray(dot_params["W_v"])
+    dot_Omega = np.ascontiguousarray(dot_params["Omega"])
+    W_q_to_dot_W_v = np.ascontiguousarray(np.concatenate((
+        W_q.T,
+        dot_W_q.T,
+        W_k.T,
+        dot_W_k.T,
+        W_v.T,
+        dot_W_v.T,
+    ), axis=1))
+    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
+    dot_Omega_to_Omega = np.ascontiguousarray(np.concatenate((dot_Omega.T, Omega.T)))
+    S_rows = scratch("S_rows", (T + 1, B, H, M), dtype)
+    z_rows = scratch("z_rows", (T + 1, B, M), dtype)
+    dot_S_rows = scratch("dot_S_rows", (T + 1, B, H, M), dtype)
+    dot_z_rows = scratch("dot_z_rows", (T + 1, B, M), dtype)
+    W_q_x_to_dot_v_W_v = scratch("W_q_x_to_dot_v_W_v", (T, B, 4 * D + 2 * H), dtype)
+    dot_W_q_x_x_to_dot_v_x = scratch("dot_W_q_x_x_to_dot_v_x", (T, B, 2 * D + H), dtype)
+    q_to_dot_q = scratch("q_to_dot_q", (T, B, 2 * D), dtype)
+    k_to_dot_k = scratch("k_to_dot_k", (T, B, 2 * D), dtype)
+    dot_v = scratch("dot_v", (T, B, H), dtype)
+    a_to_dot_a_Omega = scratch("a_to_dot_a_Omega", (T, B, 2 * M), dtype)
+    dot_a = scratch("dot_a", (T, B, M), dtype)
+    q_q = scratch("q_q", (T, B), dtype)
+    dot_q_q_q = scratch("dot_q_q_q", (T, B), dtype)
+    dot_q_q_q2 = scratch("dot_q_q_q2", (T, B), dtype)
+    dot_q_q = scratch("dot_q_q", (T, B), dtype)
+    a_argmax = scratch("a_argmax", (T, B, M), dtype)
+    max_a = scratch("max_a", (T, B), dtype)
+    dot_max_a = scratch("dot_max_a", (T, B), dtype)
+    phi_q = scratch("phi_q", (T, B, M), dtype)
+    dot_phi_q = scratch("dot_phi_q", (T, B, M), dtype)
+    Omega_k_to_dot_Omega_k_Omega = scratch("Omega_k_to_dot_Omega_k_Omega", (T, B, 2 * M), dtype)
+    dot_Omega_k = scratch("dot_Omega_k", (T, B, M), dtype)
+    k_k = scratch("k_k", (T, B), dtype)
+    dot_k_k_k = scratch("dot_k_k_k", (T, B), dtype)
+    dot_k_k_k2 = scratch("dot_k_k_k2", (T, B), dtype)
+    dot_k_k = scratch("dot_k_k", (T, B), dtype)
+    phi_k = scratch("phi_k", (T, B, M), dtype)
+    dot_phi_k = scratch("dot_phi_k", (T, B, M), dtype)
+    v_phi_k = scratch("v_phi_k", (T, B, H, M), dtype)
+    dot_v_phi_k = scratch("dot_v_phi_k", (T, B, H, M), dtype)
+    S_phi_q = scratch("S_phi_q", (T, B, H), dtype)
+    dot_S_phi_q_S = scratch("dot_S_phi_q_S", (T, B, H), dtype)
+    dot_S_phi_q_phi_q = scratch("dot_S_phi_q_phi_q", (T, B, H), dtype)
+    dot_S_phi_q = scratch("dot_S_phi_q", (T, B, H), dtype)
+    z_phi_q = scratch("z_phi_q", (T, B), dtype)
+    dot_z_phi_q_z = scratch("dot_z_phi_q_z", (T, B), dtype)
+    dot_z_phi_q_phi_q = scratch("dot_z_phi_q_phi_q", (T, B), dtype)
+    dot_z_phi_q = scratch("dot_z_phi_q", (T, B), dtype)
+    y = np.empty((T, B, H), dtype)
+    dot_y = np.empty((T, B, H), dtype)
+    S_rows[0] = state["S"]
+    z_rows[0] = state["z"]
+    dot_S_rows[0] = dot_state["S"]
+    dot_z_rows[0] = dot_state["z"]
+    jvp_before = kernel(
+        "jvp_before", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, q_to_dot_q, k_to_dot_k,
+    )
+    jvp_before_sum = kernel(
+        "jvp_before_sum", q_to_dot_q, q_q,
+    )
+    jvp_before_sum2 = kernel(
+        "jvp_before_sum2", q_to_dot_q, dot_q_q_q,
+    )
+    jvp_before_sum3 = kernel(
+        "jvp_before_sum3", q_to_dot_q, dot_q_q_q2,
+    )
+    jvp_before_largest = kernel(
+        "jvp_before_largest", a_to_dot_a_Omega, a_argmax,
+    )
+    jvp_before_sum4 = kernel(
+        "jvp_before_sum4", a_to_dot_a_Omega, a_argmax, max_a,
+    )
+    jvp_before_sum5 = kernel(
+        "jvp_before_sum5", dot_a, a_argmax, dot_max_a,
+    )
+    jvp_before_sum6 = kernel(
+        "jvp_before_sum6", k_to_dot_k, k_k,
+    )
+    jvp_before_sum7 = kernel(
+        "jvp_before_sum7", k_to_dot_k, dot_k_k_k,
+    )
+    jvp_before_sum8 = kernel(
+        "jvp_before_sum8", k_to_dot_k, dot_k_k_k2,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
+    )
+    jvp_before3 = kernel(
+        "jvp_before3", dot_q_q_q, dot_q_q_q2, dot_k_k_k, dot_k_k_k2, dot_q_q, dot_k_k,
+    )
+    jvp_before4 = kernel(
+        "jvp_before4", a_to_dot_a_Omega, q_q, max_a, dot_a, dot_q_q, dot_max_a,
+        Omega_k_to_dot_Omega_k_Omega, k_k, dot_Omega_k, dot_k_k, phi_q, dot_phi_q, phi_k, dot_phi_k,
+    )
+    jvp_before5 = kernel(
+        "jvp_before5", W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
+    )
+    jvp_sequence = kernel(
+        "jvp_sequence", S_rows, v_phi_k, dot_S_rows, dot_v_phi_k,
+    )
+    jvp_sequence2 = kernel(
+        "jvp_sequence2", z_rows, phi_k, dot_z_rows, dot_phi_k,
+    )
+    jvp_after_sum = kernel(
+        "jvp_after_sum", S_rows, phi_q, S_phi_q,
+    )
+    jvp_after_sum2 = kernel(
+        "jvp_after_sum2", dot_S_rows, phi_q, dot_S_phi_q_S,
+    )
+    jvp_after_sum3 = kernel(
+        "jvp_after_sum3", S_rows, dot_phi_q, dot_S_phi_q_phi_q,
+    )
+    jvp_after_sum4 = kernel(
+        "jvp_after_sum4", z_rows, phi_q, z_phi_q,
+    )
+    jvp_after_sum5 = kernel(
+        "jvp_after_sum5", dot_z_rows, phi_q, dot_z_phi_q_z,
+    )
+    jvp_after_sum6 = kernel(
+        "jvp_after_sum6", z_rows, dot_phi_q, dot_z_phi_q_phi_q,
+    )
+    jvp_after = kernel(
+        "jvp_after", dot_S_phi_q_S, dot_S_phi_q_phi_q, S_phi_q, z_phi_q, dot_S_phi_q, y,
+    )
+    jvp_after2 = kernel(
+        "jvp_after2", dot_z_phi_q_z, dot_z_phi_q_phi_q, dot_z_phi_q,
+    )
+    jvp_after3 = kernel(
+        "jvp_after3", dot_S_phi_q, dot_z_phi_q, S_phi_q, z_phi_q, dot_y,
+    )
+
+    # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, v, dot_v_W_v side by side
+    product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_v_W_v.reshape(-1, 4 * D + 2 * H))
+    # dot_W_q_x_x, dot_W_k_x_x, dot_v_x side by side
+    product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * D + H))
+    jvp_before()
+    # a = Omega @ q
+    product(q_to_dot_q.reshape(-1, 2 * D)[:, :D], Omega.T, a_to_dot_a_Omega.reshape(-1, 2 * M)[:, :M])
+    # q, dot_q side by side
+    product(q_to_dot_q.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_a.reshape(-1, M))
+    # phi_q = exp(a - dot(q, q) / 2 - max(a))
+    jvp_before_sum()
+    # phi_q = exp(a - dot(q, q) / 2 - max(a))
+    jvp_before_sum2()
+    # phi_q = exp(a - dot(q, q) / 2 - max(a))
+    jvp_before_sum3()
+    # phi_q = exp(a - dot(q, q) / 2 - max(a))
+    jvp_before_largest()
+    # phi_q = exp(a - dot(q, q) / 2 - max(a))
+    jvp_before_sum4()
+    # phi_q = exp(a - dot(q, q) / 2 - max(a))
+    jvp_before_sum5()
+    # phi_k = exp(Omega @ k - dot(k, k) / 2)
+    product(
+        k_to_dot_k.reshape(-1, 2 * D)[:, :D],
+        Omega.T,
+        Omega_k_to_dot_Omega_k_Omega.reshape(-1, 2 * M)[:, :M],
+    )
+    # k, dot_k side by side
+    product(k_to_dot_k.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_Omega_k.reshape(-1, M))
+    # phi_k = exp(Omega @ k - dot(k, k) / 2)
+    jvp_before_sum6()
+    # phi_k = exp(Omega @ k - dot(k, k) / 2)
+    jvp_before_sum7()
+    # phi_k = exp(Omega @ k - dot(k, k) / 2)
+    jvp_before_sum8()
+    jvp_before2()
+    jvp_before3()
+    jvp_before4()
+    jvp_before5()
+
+    jvp_sequence()
+    jvp_sequence2()
+
+    # y = (S @ phi_q) / dot(z, phi_q)
+    jvp_after_sum()
+    # y = (S @ phi_q) / dot(z, phi_q)
+    jvp_after_sum2()
+    # y = (S @ phi_q) / dot(z, phi_q)
+    jvp_after_sum3()
+    # y = (S @ phi_q) / dot(z, phi_q)
+    jvp_after_sum4()
+    # y = (S @ phi_q) / dot(z, phi_q)
+    jvp_after_sum5()
+    # y = (S @ phi_q) / dot(z, phi_q)
+    jvp_after_sum6()
+    jvp_after()
+    jvp_after2()
+    jvp_after3()
+
+    last = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
+    dot_last = {"S": dot_S_rows[T].copy(), "z": dot_z_rows[T].copy()}
+    return y, last, dot_y, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    T, B, I, H, M, D = sizes = [size[axis] for axis in ("T", "B", "I", "H", "M", "D")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    Omega = np.ascontiguousarray(params["Omega"])
+    dot_W_q = np.ascontiguousarray(dot_params["W_q"])
+    dot_W_k = np.ascontiguousarray(dot_params["W_k"])
+    dot_W_v = np.ascontiguousarray(dot_params["W_v"])
+    dot_Omega = np.ascontiguousarray(dot_params["Omega"])
+    W_q_to_dot_W_v = np.ascontiguousarray(np.concatenate((
+        W_q.T,
+        dot_W_q.T,
+        W_k.T,
+        dot_W_k.T,
+        W_v.T,
+        dot_W_v.T,
+    ), axis=1))
+    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
+    dot_Omega_to_Omega = np.ascontiguousarray(np.concatenate((dot_Omega.T, Omega.T)))
+    S_rows = scratch("S_rows", (T + 1, B, H, M), dtype)
+    z_rows = scratch("z_rows", (T + 1, B, M), dtype)
+    dot_S_rows = scratch("dot_S_rows", (T + 1, B, H, M), dtype)
+    dot_z_rows = scratch("dot_z_rows", (T + 1, B, M), dtype)
+    W_q_x_to_dot_v_W_v = scratch("W_q_x_to_dot_v_W_v", (T, B, 4 * D + 2 * H), dtype)
+    dot_W_q_x_x_to_dot_v_x = scratch("dot_W_q_x_x_to_dot_v_x", (T, B, 2 * D + H), dtype)
+    q_to_dot_q = scratch("q_to_dot_q", (T, B, 2 * D), dtype)
+    k_to_dot_k = scratch("k_to_dot_k", (T, B, 2 * D), dtype)
+    dot_v = scratch("dot_v", (T, B, H), dtype)
+    a_to_dot_a_Omega = scratch("a_to_dot_a_Omega", (T, B, 2 * M), dtype)
+    dot_a = scratch("dot_a", (T, B, M), dtype)
+    q_q = scratch("q_q", (T, B), dtype)
+    dot_q_q_q = scratch("dot_q_q_q", (T, B), dtype)
+    dot_q_q_q2 = scratch("dot_q_q_q2", (T, B), dtype)
+    dot_q_q = scratch("dot_q_q", (T, B), dtype)
+    a_argmax = scratch("a_argmax", (T, B, M), dtype)
+    max_a = scratch("max_a", (T, B), dtype)
+    dot_max_a = scratch("dot_max_a", (T, B), dtype)
+    dot_phi_q_pre = scratch("dot_phi_q_pre", (T, B, M), dtype)
+    phi_q = scratch("phi_q", (T, B, M), dtype)
+    dot_phi_q = scratch("dot_phi_q", (T, B, M), dtype)
+    Omega_k_to_dot_Omega_k_Omega = scratch("Omega_k_to_dot_Omega_k_Omega", (T, B, 2 * M), dtype)
+    dot_Omega_k = scratch("dot_Omega_k", (T, B, M), dtype)
+    k_k = scratch("k_k", (T, B), dtype)
+    dot_k_k_k = scratch("dot_k_k_k", (T, B), dtype)
+    dot_k_k_k2 = scratch("dot_k_k_k2", (T, B), dtype)
+    dot_k_k = scratch("dot_k_k", (T, B), dtype)
+    dot_phi_k_pre = scratch("dot_phi_k_pre", (T, B, M), dtype)
+    phi_k = scratch("phi_k", (T, B, M), dtype)
+    dot_phi_k = scratch("dot_phi_k", (T, B, M), dtype)
+    v_phi_k = scratch("v_phi_k", (T, B, H, M), dtype)
+    dot_v_phi_k = scratch("dot_v_phi_k", (T, B, H, M), dtype)
+    S_phi_q = scratch("S_phi_q", (T, B, H), dtype)
+    dot_S_phi_q_S = scratch("dot_S_phi_q_S", (T, B, H), dtype)
+    dot_S_phi_q_phi_q = scratch("dot_S_phi_q_phi_q", (T, B, H), dtype)
+    dot_S_phi_q = scratch("dot_S_phi_q", (T, B, H), dtype)
+    z_phi_q = scratch("z_phi_q", (T, B), dtype)
+    dot_z_phi_q_z = scratch("dot_z_phi_q_z", (T, B), dtype)
+    dot_z_phi_q_phi_q = scratch("dot_z_phi_q_phi_q", (T, B), dtype)
+    dot_z_phi_q = scratch("dot_z_phi_q", (T, B), dtype)
+    S_rows[0] = state["S"]
+    z_rows[0] = state["z"]
+    dot_S_rows[0] = dot_state["S"]
+    dot_z_rows[0] = dot_state["z"]
+    hvp_forward_before = kernel(
+        "hvp_forward_before", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, q_to_dot_q, k_to_dot_k,
+    )
+    hvp_forward_before_sum = kernel(
+        "hvp_forward_before_sum", q_to_dot_q, q_q,
+    )
+    hvp_forward_before_sum2 = kernel(
+        "hvp_forward_before_sum2", q_to_dot_q, dot_q_q_q,
+    )
+    hvp_forward_before_sum3 = kernel(
+        "hvp_forward_before_sum3", q_to_dot_q, dot_q_q_q2,
+    )
+    hvp_forward_before_largest = kernel(
+        "hvp_forward_before_largest", a_to_dot_a_Omega, a_argmax,
+    )
+    hvp_forward_before_sum4 = kernel(
+        "hvp_forward_before_sum4", a_to_dot_a_Omega, a_argmax, max_a,
+    )
+    hvp_forward_before_sum5 = kernel(
+        "hvp_forward_before_sum5", dot_a, a_argmax, dot_max_a,
+    )
+    hvp_forward_before_sum6 = kernel(
+        "hvp_forward_before_sum6", k_to_dot_k, k_k,
+    )
+    hvp_forward_before_sum7 = kernel(
+        "hvp_forward_before_sum7", k_to_dot_k, dot_k_k_k,
+    )
+    hvp_forward_before_sum8 = kernel(
+        "hvp_forward_before_sum8", k_to_dot_k, dot_k_k_k2,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
+    )
+    hvp_forward_before3 = kernel(
+        "hvp_forward_before3", dot_q_q_q, dot_q_q_q2, dot_k_k_k, dot_k_k_k2, dot_q_q, dot_k_k,
+    )
+    hvp_forward_before4 = kernel(
+        "hvp_forward_before4", a_to_dot_a_Omega, q_q, max_a, dot_a, dot_q_q, dot_max_a,
+        Omega_k_to_dot_Omega_k_Omega, k_k, dot_Omega_k, dot_k_k, dot_phi_q_pre, phi_q, dot_phi_q,
+        dot_phi_k_pre, phi_k, dot_phi_k,
+    )
+    hvp_forward_before5 = kernel(
+        "hvp_forward_before5", W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
+    )
+    hvp_forward_sequence = kernel(
+        "hvp_forward_sequence", S_rows, v_phi_k, dot_S_rows, dot_v_phi_k,
+    )
+    hvp_forward_sequence2 = kernel(
+        "hvp_forward_sequence2", z_rows, phi_k, dot_z_rows, dot_phi_k,
+    )
+    hvp_forward_after_sum = kernel(
+        "hvp_forward_after_sum", S_rows, phi_q, S_phi_q,
+    )
+    hvp_forward_after_sum2 = kernel(
+        "hvp_forward_after_sum2", dot_S_rows, phi_q, dot_S_phi_q_S,
+    )
+    hvp_forward_after_sum3 = kernel(
+        "hvp_forward_after_sum3", S_rows, dot_phi_q, dot_S_phi_q_phi_q,
+    )
+    hvp_forward_after_sum4 = kernel(
+        "hvp_forward_after_sum4", z_rows, phi_q, z_phi_q,
+    )
+    hvp_forward_after_sum5 = kernel(
+        "hvp_forward_after_sum5", dot_z_rows, phi_q, dot_z_phi_q_z,
+    )
+    hvp_forward_after_sum6 = kernel(
+        "hvp_forward_after_sum6", z_rows, dot_phi_q, dot_z_phi_q_phi_q,
+    )
+    hvp_forward_after = kernel(
+        "hvp_forward_after", dot_S_phi_q_S, dot_S_phi_q_phi_q, dot_S_phi_q,
+    )
+    hvp_forward_after2 = kernel(
+        "hvp_forward_after2", dot_z_phi_q_z, dot_z_phi_q_phi_q, dot_z_phi_q,
+    )
+
+    # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, v, dot_v_W_v side by side
+    product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_v_W_v.reshape(-1, 4 * D + 2 * H))
+    # dot_W_q_x_x, dot_W_k_x_x, dot_v_x side by side
+    product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * D + H))
+    hvp_forward_before()
+    # a = Omega @ q
+    product(q_to_dot_q.reshape(-1, 2 * D)[:, :D], Omega.T, a_to_dot_a_Omega.reshape(-1, 2 * M)[:, :M])
+    # q, dot_q side by side
+    product(q_to_dot_q.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_a.reshape(-1, M))
+    # phi_q = exp(a - dot(q, q) / 2 - max(a))
+    hvp_forward_before_sum()
+    # phi_q = exp(a - dot(q, q) / 2 - max(a))
+    hvp_forward_before_sum2()
+    # phi_q = exp(a - dot(q, q) / 2 - max(a))
+    hvp_forward_before_sum3()
+    # phi_q = exp(a - dot(q, q) / 2 - max(a))
+    hvp_forward_before_largest()
+    # phi_q = exp(a - dot(q, q) / 2 - max(a))
+    hvp_forward_before_sum4()
+    # phi_q = exp(a - dot(q, q) / 2 - max(a))
+    hvp_forward_before_sum5()
+    # phi_k = exp(Omega @ k - dot(k, k) / 2)
+    product(
+        k_to_dot_k.reshape(-1, 2 * D)[:, :D],
+        Omega.T,
+        Omega_k_to_dot_Omega_k_Omega.reshape(-1, 2 * M)[:, :M],
+    )
+    # k, dot_k side by side
+    product(k_to_dot_k.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_Omega_k.reshape(-1, M))
+    # phi_k = exp(Omega @ k - dot(k, k) / 2)
+    hvp_forward_before_sum6()
+    # phi_k = exp(Omega @ k - dot(k, k) / 2)
+    hvp_forward_before_sum7()
+    # phi_k = exp(Omega @ k - dot(k, k) / 2)
+    hvp_forward_before_sum8()
+    hvp_forward_before2()
+    hvp_forward_before3()
+    hvp_forward_before4()
+    hvp_forward_before5()
+
+    hvp_forward_sequence()
+    hvp_forward_sequence2()
+
+    # y = (S @ phi_q) / dot(z, phi_q)
+    hvp_forward_after_sum()
+    # y = (S @ phi_q) / dot(z, phi_q)
+    hvp_forward_after_sum2()
+    # y = (S @ phi_q) / dot(z, phi_q)
+    hvp_forward_after_sum3()
+    # y = (S @ phi_q) / dot(z, phi_q)
+    hvp_forward_after_sum4()
+    # y = (S @ phi_q) / dot(z, phi_q)
+    hvp_forward_after_sum5()
+    # y = (S @ phi_q) / dot(z, phi_q)
+    hvp_forward_after_sum6()
+    hvp_forward_after()
+    hvp_forward_after2()
+    dy = np.ascontiguousarray(cotangents["y"])
+    Omega_to_dot_Omega = np.concatenate((Omega, dot_Omega))
+    W_k_to_W_v = np.concatenate((W_k, dot_W_k, W_v))
+    d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, M), dtype)
+    d_z_prev_rows = scratch("d_z_prev_rows", (2, B, M), dtype)
+    d_dot_S_prev_rows = scratch("d_dot_S_prev_rows", (2, B, H, M), dtype)
+    d_dot_z_prev_rows = scratch("d_dot_z_prev_rows", (2, B, M), dtype)
+    d_dot_z_phi_q_dot_y = scratch("d_dot_z_phi_q_dot_y", (T, B), dtype)
+    d_dot_z_phi_q = scratch("d_dot_z_phi_q", (T, B), dtype)
+    d_dot_y_by_z_phi_q = scratch("d_dot_y_by_z_phi_q", (T, B, H), dtype)
+    d_z_phi_q = scratch("d_z_phi_q", (T, B), dtype)
+    d_dot_S_phi_q = scratch("d_dot_S_phi_q", (T, B, H), dtype)
+    d_S_phi_q = scratch("d_S_phi_q", (T, B, H), dtype)
+    d_dot_phi_q_dot_S_phi_q_phi_q = scratch("d_dot_phi_q_dot_S_phi_q_phi_q", (T, B, M), dtype)
+    d_phi_q_S_phi_q = scratch("d_phi_q_S_phi_q", (T, B, M), dtype)
+    d_phi_q_dot_S_phi_q_S = scratch("d_phi_q_dot_S_phi_q_S", (T, B, M), dtype)
+    d_dot_phi_q_pre = scratch("d_dot_phi_q_pre", (T, B, M), dtype)
+    d_phi_q_pre = scratch("d_phi_q_pre", (T, B, M), dtype)
+    d_dot_max_a_dot_phi_q_pre = scratch("d_dot_max_a_dot_phi_q_pre", (T, B), dtype)
+    d_dot_max_a = scratch("d_dot_max_a", (T, B), dtype)
+    d_max_a_phi_q_pre = scratch("d_max_a_phi_q_pre", (T, B), dtype)
+    d_max_a = scratch("d_max_a", (T, B), dtype)
+    d_dot_q_q_dot_phi_q_pre = scratch("d_dot_q_q_dot_phi_q_pre", (T, B), dtype)
+    d_dot_q_q = scratch("d_dot_q_q", (T, B), dtype)
+    d_q_q_phi_q_pre = scratch("d_q_q_phi_q_pre", (T, B), dtype)
+    d_q_q = scratch("d_q_q", (T, B), dtype)
+    d_a_to_d_dot_a = scratch("d_a_to_d_dot_a", (T, B, 2 * M), dtype)
+    parts = scratch("parts", (T, B, 2 * D), dtype)
+    d_q_a = scratch("d_q_a", (T, B, D), dtype)
+    d_dot_W_q_x = scratch("d_dot_W_q_x", (T, B, D), dtype)
+    d_W_q_x = scratch("d_W_q_x", (T, B, D), dtype)
+    d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
+    d_x_dot_W_q_x_W_q = scratch("d_x_dot_W_q_x_W_q", (T, B, I), dtype)
+    d_dot_z = scratch("d_dot_z", (T, B, M), dtype)
+    d_z = scratch("d_z", (T, B, M), dtype)
+    d_dot_S = scratch("d_dot_S", (T, B, H, M), dtype)
+    d_S = scratch("d_S", (T, B, H, M), dtype)
+    d_dot_phi_k_dot_v_phi_k = scratch("d_dot_phi_k_dot_v_phi_k", (T, B, M), dtype)
+    d_phi_k_v_phi_k = scratch("d_phi_k_v_phi_k", (T, B, M), dtype)
+    d_phi_k_dot_v_phi_k = scratch("d_phi_k_dot_v_phi_k", (T, B, M), dtype)
+    d_phi_k_pre_to_d_dot_phi_k_pre = scratch("d_phi_k_pre_to_d_dot_phi_k_pre", (T, B, 2 * M), dtype)
+    d_dot_k_k_dot_phi_k_pre = scratch("d_dot_k_k_dot_phi_k_pre", (T, B), dtype)
+    d_dot_k_k = scratch("d_dot_k_k", (T, B), dtype)
+    d_k_k_phi_k_pre = scratch("d_k_k_phi_k_pre", (T, B), dtype)
+    d_k_k = scratch("d_k_k", (T, B), dtype)
+    d_dot_v = scratch("d_dot_v", (T, B, H), dtype)
+    d_v_v_phi_k = scratch("d_v_v_phi_k", (T, B, H), dtype)
+    d_v_dot_v_phi_k = scratch("d_v_dot_v_phi_k", (T, B, H), dtype)
+    d_W_k_x_to_d_dot_v = scratch("d_W_k_x_to_d_dot_v", (T, B, 2 * D + H), dtype)
+    parts2 = scratch("parts2", (T, B, 2 * D), dtype)
+    d_k_Omega_k = scratch("d_k_Omega_k", (T, B, D), dtype)
+    d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
+    d_x_dot_v_W_v = scratch("d_x_dot_v_W_v", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_q_W_q_x = scratch("d_W_q_W_q_x", (D, I), dtype)
+    d_W_q_dot_W_q_x_x = scratch("d_W_q_dot_W_q_x_x", (D, I), dtype)
+    d_W_k_W_k_x = scratch("d_W_k_W_k_x", (D, I), dtype)
+    d_W_k_dot_W_k_x_x = scratch("d_W_k_dot_W_k_x_x", (D, I), dtype)
+    d_W_v_v = scratch("d_W_v_v", (H, I), dtype)
+    d_W_v_dot_v_x = scratch("d_W_v_dot_v_x", (H, I), dtype)
+    d_Omega_a = scratch("d_Omega_a", (M, D), dtype)
+    d_Omega_dot_a_q = scratch("d_Omega_dot_a_q", (M, D), dtype)
+    d_Omega_Omega_k = scratch("d_Omega_Omega_k", (M, D), dtype)
+    d_Omega_dot_Omega_k_k = scratch("d_Omega_dot_Omega_k_k", (M, D), dtype)
+    d_W_q = np.empty((D, I), dtype)
+    d_W_k = np.empty((D, I), dtype)
+    d_W_v = np.empty((H, I), dtype)
+    d_Omega = np.empty((M, D), dtype)
+    d_S_prev_rows[T % 2] = 0
+    d_z_prev_rows[T % 2] = 0
+    d_dot_S_prev_rows[T % 2] = dstate["S"]
+    d_dot_z_prev_rows[T % 2] = dstate["z"]
+    hvp_backward_before_sum = kernel(
+        "hvp_backward_before_sum", dy, S_phi_q, d_dot_z_phi_q_dot_y,
+    )
+    hvp_backward_before = kernel(
+        "hvp_backward_before", d_dot_z_phi_q_dot_y, z_phi_q, d_dot_z_phi_q,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", dy, dot_S_phi_q, dot_z_phi_q, S_phi_q, z_phi_q, d_dot_y_by_z_phi_q,
+        d_dot_S_phi_q, d_S_phi_q,
+    )
+    hvp_backward_before_sum2 = kernel(
+        "hvp_backward_before_sum2", d_dot_y_by_z_phi_q, d_z_phi_q,
+    )
+    hvp_backward_before_sum3 = kernel(
+        "hvp_backward_before_sum3", d_dot_S_phi_q, S_rows, d_dot_phi_q_dot_S_phi_q_phi_q,
+    )
+    hvp_backward_before_sum4 = kernel(
+        "hvp_backward_before_sum4", d_S_phi_q, S_rows, d_phi_q_S_phi_q,
+    )
+    hvp_backward_before_sum5 = kernel(
+        "hvp_backward_before_sum5", d_dot_S_phi_q, dot_S_rows, d_phi_q_dot_S_phi_q_S,
+    )
+    hvp_backward_before3 = kernel(
+        "hvp_backward_before3", d_dot_phi_q_dot_S_phi_q_phi_q, d_dot_z_phi_q, z_rows, dot_phi_q_pre,
+        d_phi_q_S_phi_q, d_phi_q_dot_S_phi_q_S, d_z_phi_q, dot_z_rows, phi_q, d_dot_phi_q_pre, d_phi_q_pre,
+    )
+    hvp_backward_before_sum6 = kernel(
+        "hvp_backward_before_sum6", d_dot_phi_q_pre, d_dot_max_a_dot_phi_q_pre,
+    )
+    hvp_backward_before_sum7 = kernel(
+        "hvp_backward_before_sum7", d_phi_q_pre, d_max_a_phi_q_pre,
+    )
+    hvp_backward_before_sum8 = kernel(
+        "hvp_backward_before_sum8", d_dot_phi_q_pre, d_dot_q_q_dot_phi_q_pre,
+    )
+    hvp_backward_before_sum9 = kernel(
+        "hvp_backward_before_sum9", d_phi_q_pre, d_q_q_phi_q_pre,
+    )
+    hvp_backward_before4 = kernel(
+        "hvp_backward_before4", d_dot_max_a_dot_phi_q_pre, d_max_a_phi_q_pre, d_dot_q_q_dot_phi_q_pre,
+        d_q_q_phi_q_pre, d_dot_max_a, d_max_a, d_dot_q_q, d_q_q,
+    )
+    hvp_backward_before5 = kernel(
+        "hvp_backward_before5", d_dot_max_a, a_argmax, d_dot_phi_q_pre, d_max_a, d_phi_q_pre, d_a_to_d_dot_a,
+    )
+    hvp_backward_before6 = kernel(
+        "hvp_backward_before6", parts, d_dot_q_q, q_to_dot_q, d_q_a, d_q_q, d_dot_W_q_x, d_W_q_x,
+    )
+    hvp_backward_sequence = kernel(
+        "hvp_backward_sequence", d_dot_z_prev_rows, d_dot_z_phi_q, phi_q, d_z_prev_rows, d_z_phi_q,
+        dot_phi_q, d_dot_z, d_z,
+    )
+    hvp_backward_sequence2 = kernel(
+        "hvp_backward_sequence2", d_dot_S_prev_rows, d_dot_S_phi_q, phi_q, d_S_prev_rows, d_S_phi_q,
+        dot_phi_q, d_dot_S, d_S,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", d_dot_S, W_q_x_to_dot_v_W_v, d_dot_phi_k_dot_v_phi_k,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", d_S, W_q_x_to_dot_v_W_v, d_phi_k_v_phi_k,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", d_dot_S, dot_v, d_phi_k_dot_v_phi_k,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", d_dot_S, phi_k, d_dot_v,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", d_S, phi_k, d_v_v_phi_k,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", d_dot_S, dot_phi_k, d_v_dot_v_phi_k,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_dot_phi_k_dot_v_phi_k, d_dot_z, dot_phi_k_pre, d_phi_k_v_phi_k,
+        d_phi_k_dot_v_phi_k, d_z, phi_k, d_phi_k_pre_to_d_dot_phi_k_pre,
+    )
+    hvp_backward_after_sum7 = kernel(
+        "hvp_backward_after_sum7", d_phi_k_pre_to_d_dot_phi_k_pre, d_dot_k_k_dot_phi_k_pre,
+    )
+    hvp_backward_after_sum8 = kernel(
+        "hvp_backward_after_sum8", d_phi_k_pre_to_d_dot_phi_k_pre, d_k_k_phi_k_pre,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", d_dot_k_k_dot_phi_k_pre, d_k_k_phi_k_pre, d_dot_k_k, d_k_k,
+    )
+    hvp_backward_after3 = kernel(
+        "hvp_backward_after3", d_v_v_phi_k, d_v_dot_v_phi_k, d_W_k_x_to_d_dot_v,
+    )
+    hvp_backward_after4 = kernel(
+        "hvp_backward_after4", parts2, d_dot_k_k, k_to_dot_k, d_k_Omega_k, d_k_k, d_W_k_x_to_d_dot_v,
+    )
+    hvp_backward_after5 = kernel(
+        "hvp_backward_after5", d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_x_dot_v_W_v, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_q_W_q_x, d_W_q_dot_W_q_x_x, d_W_k_W_k_x, d_W_k_dot_W_k_x_x, d_W_q, d_W_k,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_W_v_v, d_W_v_dot_v_x, d_W_v,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", d_Omega_a, d_Omega_dot_a_q, d_Omega_Omega_k, d_Omega_dot_Omega_k_k, d_Omega,
+    )
+
+    # through y = (S @ phi_q) / dot(z, phi_q)
+    hvp_backward_before_sum()
+    hvp_backward_before()
+    hvp_backward_before2()
+    # through y = (S @ phi_q) / dot(z, phi_q)
+    hvp_backward_before_sum2()
+    # through y = (S @ phi_q) / dot(z, phi_q)
+    hvp_backward_before_sum3()
+    # through y = (S @ phi_q) / dot(z, phi_q)
+    hvp_backward_before_sum4()
+    # through y = (S @ phi_q) / dot(z, phi_q)
+    hvp_backward_before_sum5()
+    hvp_backward_before3()
+    # through phi_q = exp(a - dot(q, q) / 2 - max(a))
+    hvp_backward_before_sum6()
+    # through phi_q = exp(a - dot(q, q) / 2 - max(a))
+    hvp_backward_before_sum7()
+    # through phi_q = exp(a - dot(q, q) / 2 - max(a))
+    hvp_backward_before_sum8()
+    # through phi_q = exp(a - dot(q, q) / 2 - max(a))
+    hvp_backward_before_sum9()
+    hvp_backward_before4()
+    hvp_backward_before5()
+    # through a = Omega @ q
+    product(d_a_to_d_dot_a.reshape(-1, 2 * M)[:, M:2 * M], Omega, parts.reshape(-1, 2 * D)[:, :D])
+    # d_a, d_dot_a side by side
+    product(d_a_to_d_dot_a.reshape(-1, 2 * M), Omega_to_dot_Omega, d_q_a.reshape(-1, D))
+    hvp_backward_before6()
+    # through q = (W_q @ x) / D ** 0.25
+    product(d_W_q_x.reshape(-1, D), W_q, d_x_W_q_x.reshape(-1, I))
+    # through q = (W_q @ x) / D ** 0.25
+    product(d_dot_W_q_x.reshape(-1, D), dot_W_q, d_x_dot_W_q_x_W_q.reshape(-1, I))
+
+    hvp_backward_sequence()
+    hvp_backward_sequence2()
+
+    # through S = S[t-1] + outer(v, phi_k)
+    hvp_backward_after_sum()
+    # through S = S[t-1] + outer(v, phi_k)
+    hvp_backward_after_sum2()
+    # through S = S[t-1] + outer(v, phi_k)
+    hvp_backward_after_sum3()
+    # through S = S[t-1] + outer(v, phi_k)
+    hvp_backward_after_sum4()
+    # through S = S[t-1] + outer(v, phi_k)
+    hvp_backward_after_sum5()
+    # through S = S[t-1] + outer(v, phi_k)
+    hvp_backward_after_sum6()
+    # through v = W_v @ x
+    product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_v_W_v.reshape(-1, I))
+    # through q = (W_q @ x) / D ** 0.25
+    product(d_W_q_x.reshape(-1, D).T, x.reshape(-1, I), d_W_q_W_q_x)
+    # through q = (W_q @ x) / D ** 0.25
+    product(d_dot_W_q_x.reshape(-1, D).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
+    # through v = W_v @ x
+    product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_v_x)
+    # through a = Omega @ q
+    product(d_a_to_d_dot_a.reshape(-1, 2 * M)[:, :M].T, q_to_dot_q.reshape(-1, 2 * D)[:, :D], d_Omega_a)
+    # through a = Omega @ q
+    product(
+        d_a_to_d_dot_a.reshape(-1, 2 * M)[:, M:2 * M].T,
+        q_to_dot_q.reshape(-1, 2 * D)[:, D:2 * D],
+        d_Omega_dot_a_q,
+    )
+    hvp_backward_after()
+    # through phi_k = exp(Omega @ k - dot(k, k) / 2)
+    hvp_backward_after_sum7()
+    # through phi_k = exp(Omega @ k - dot(k, k) / 2)
+    hvp_backward_after_sum8()
+    # through phi_k = exp(Omega @ k - dot(k, k) / 2)
+    product(
+        d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M)[:, M:2 * M],
+        Omega,
+        parts2.reshape(-1, 2 * D)[:, :D],
+    )
+    # d_phi_k_pre, d_dot_phi_k_pre side by side
+    product(
+        d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M),
+        Omega_to_dot_Omega,
+        d_k_Omega_k.reshape(-1, D),
+    )
+    # through phi_k = exp(Omega @ k - dot(k, k) / 2)
+    product(
+        d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M)[:, :M].T,
+        k_to_dot_k.reshape(-1, 2 * D)[:, :D],
+        d_Omega_Omega_k,
+    )
+    # through phi_k = exp(Omega @ k - dot(k, k) / 2)
+    product(
+        d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M)[:, M:2 * M].T,
+        k_to_dot_k.reshape(-1, 2 * D)[:, D:2 * D],
+        d_Omega_dot_Omega_k_k,
+    )
+    hvp_backward_after2()
+    hvp_backward_after3()
+    # through v = W_v @ x
+    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, 2 * D:2 * D + H].T, x.reshape(-1, I), d_W_v_v)
+    hvp_backward_after4()
+    # d_W_k_x, d_dot_W_k_x, d_v side by side
+    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
+    # through k = (W_k @ x) / D ** 0.25
+    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, :D].T, x.reshape(-1, I), d_W_k_W_k_x)
+    # through k = (W_k @ x) / D ** 0.25
+    product(
+        d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, D:2 * D].T,
+        dot_x.reshape(-1, I),
+        d_W_k_dot_W_k_x_x,
+    )
+    hvp_backward_after5()
+    hvp_backward_finish()
+    hvp_backward_finish2()
+    hvp_backward_finish3()
+
+    dot_dparams = {
+        "W_q": d_W_q,
+        "W_k": d_W_k,
+        "W_v": d_W_v,
+        "Omega": d_Omega,
+    }
+    dot_dstart = {"S": d_S_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -406,21 +1348,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -540,6 +1483,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

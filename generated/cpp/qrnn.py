@@ -46,6 +46,7 @@ import numpy as np
 SOURCE = None  # the text of qrnn.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -104,10 +105,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     V_z = np.ascontiguousarray(params["V_z"])
     W_z = np.ascontiguousarray(params["W_z"])
     V_f = np.ascontiguousarray(params["V_f"])
@@ -123,10 +126,9 @@ def forward(params, x, state=None):
     z = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
     o = np.empty((T, B, H), dtype)
-    h = scratch("h", (T, B, H), dtype)
+    h = np.empty((T, B, H), dtype)
     c_rows[0] = state["c"]
     x_now_rows[0] = state["x"]
-    kernel = bound(sizes, dtype)
     forward_before = kernel(
         "forward_before", x, x_now_rows,
     )
@@ -153,7 +155,7 @@ def forward(params, x, state=None):
 
     tape = Tape(size, dtype, c_rows, o, f, x_now_rows, x, z)
     last = {"c": c_rows[T].copy(), "x": x_now_rows[T].copy()}
-    return h.copy(), last, tape
+    return h, last, tape
 
 
 def backward(params, tape, dy, dstate=None):
@@ -166,14 +168,16 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     c_rows = tape.c_rows
     o = tape.o
     f = tape.f
     x_now_rows = tape.x_now_rows
     x = tape.x
     z = tape.z
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
     V_z = np.ascontiguousarray(params["V_z"])
     W_z = np.ascontiguousarray(params["W_z"])
     V_f = np.ascontiguousarray(params["V_f"])
@@ -197,7 +201,6 @@ def backward(params, tape, dy, dstate=None):
     d_W_z_to_d_W_f = np.empty((2 * H, I), dtype)
     d_c_prev_rows[T % 2] = dstate["c"]
     d_x_prev_rows[T] = dstate["x"]
-    kernel = bound(sizes, dtype)
     backward_before = kernel(
         "backward_before", dy, c_rows, o, d_o_pre,
     )
@@ -256,6 +259,492 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    V_z = np.ascontiguousarray(params["V_z"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    V_f = np.ascontiguousarray(params["V_f"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    V_o = np.ascontiguousarray(params["V_o"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    W_z_to_W_o = np.ascontiguousarray(np.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
+    V_z_to_V_o = np.ascontiguousarray(np.concatenate((V_z.T, V_f.T, V_o.T), axis=1))
+    c_rows = scratch("c_rows", (T + 1, B, H), dtype)
+    x_now_rows = scratch("x_now_rows", (T + 1, B, I), dtype)
+    W_z_x_to_W_o_x = scratch("W_z_x_to_W_o_x", (T, B, 3 * H), dtype)
+    V_z_x_to_V_o_x = scratch("V_z_x_to_V_o_x", (T, B, 3 * H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    f = scratch("f", (T, B, H), dtype)
+    o = scratch("o", (T, B, H), dtype)
+    h = np.empty((T, B, H), dtype)
+    c_rows[0] = state["c"]
+    x_now_rows[0] = state["x"]
+    infer_before = kernel(
+        "infer_before", x, x_now_rows,
+    )
+    infer_before2 = kernel(
+        "infer_before2", V_z_x_to_V_o_x, W_z_x_to_W_o_x, z, f, o,
+    )
+    infer_sequence = kernel(
+        "infer_sequence", f, c_rows, z,
+    )
+    infer_after = kernel(
+        "infer_after", o, c_rows, h,
+    )
+
+    # W_z_x, W_f_x, W_o_x side by side
+    product(x.reshape(-1, I), W_z_to_W_o, W_z_x_to_W_o_x.reshape(-1, 3 * H))
+    infer_before()
+    # V_z_x, V_f_x, V_o_x side by side
+    product(x_now_rows[:-1].reshape(-1, I), V_z_to_V_o, V_z_x_to_V_o_x.reshape(-1, 3 * H))
+    infer_before2()
+
+    infer_sequence()
+
+    infer_after()
+
+    last = {"c": c_rows[T].copy(), "x": x_now_rows[T].copy()}
+    return h, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    V_z = np.ascontiguousarray(params["V_z"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    V_f = np.ascontiguousarray(params["V_f"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    V_o = np.ascontiguousarray(params["V_o"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    c_rows = scratch("c_rows", (T + 1, B, H), dtype)
+    x_now_rows = scratch("x_now_rows", (T + 1, B, I), dtype)
+    W_z_x = scratch("W_z_x", (T, B, H), dtype)
+    W_f_x = scratch("W_f_x", (T, B, H), dtype)
+    W_o_x = scratch("W_o_x", (T, B, H), dtype)
+    V_z_x = scratch("V_z_x", (T, B, H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    V_f_x = scratch("V_f_x", (T, B, H), dtype)
+    f = scratch("f", (T, B, H), dtype)
+    V_o_x = scratch("V_o_x", (T, B, H), dtype)
+    o = scratch("o", (T, B, H), dtype)
+    h = np.empty((T, B, H), dtype)
+    c_rows[0] = state["c"]
+    x_now_rows[0] = state["x"]
+    step_before = kernel(
+        "step_before", x, x_now_rows,
+    )
+    step_before2 = kernel(
+        "step_before2", V_z_x, W_z_x, V_f_x, W_f_x, V_o_x, W_o_x, z, f, o,
+    )
+    step_sequence = kernel(
+        "step_sequence", f, c_rows, z,
+    )
+    step_after = kernel(
+        "step_after", o, c_rows, h,
+    )
+
+    # z = tanh(V_z @ x[t-1] + W_z @ x)
+    product(x.reshape(-1, I), W_z.T, W_z_x.reshape(-1, H))
+    # f = sigmoid(V_f @ x[t-1] + W_f @ x)
+    product(x.reshape(-1, I), W_f.T, W_f_x.reshape(-1, H))
+    # o = sigmoid(V_o @ x[t-1] + W_o @ x)
+    product(x.reshape(-1, I), W_o.T, W_o_x.reshape(-1, H))
+    step_before()
+    # z = tanh(V_z @ x[t-1] + W_z @ x)
+    product(x_now_rows[:-1].reshape(-1, I), V_z.T, V_z_x.reshape(-1, H))
+    # f = sigmoid(V_f @ x[t-1] + W_f @ x)
+    product(x_now_rows[:-1].reshape(-1, I), V_f.T, V_f_x.reshape(-1, H))
+    # o = sigmoid(V_o @ x[t-1] + W_o @ x)
+    product(x_now_rows[:-1].reshape(-1, I), V_o.T, V_o_x.reshape(-1, H))
+    step_before2()
+
+    step_sequence()
+
+    step_after()
+
+    state = {"c": c_rows[T].copy(), "x": x_now_rows[T].copy()}
+    return h[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    V_z = np.ascontiguousarray(params["V_z"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    V_f = np.ascontiguousarray(params["V_f"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    V_o = np.ascontiguousarray(params["V_o"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    dot_V_z = np.ascontiguousarray(dot_params["V_z"])
+    dot_W_z = np.ascontiguousarray(dot_params["W_z"])
+    dot_V_f = np.ascontiguousarray(dot_params["V_f"])
+    dot_W_f = np.ascontiguousarray(dot_params["W_f"])
+    dot_V_o = np.ascontiguousarray(dot_params["V_o"])
+    dot_W_o = np.ascontiguousarray(dot_params["W_o"])
+    W_z_to_dot_W_o = np.ascontiguousarray(np.concatenate((
+        W_z.T,
+        dot_W_z.T,
+        W_f.T,
+        dot_W_f.T,
+        W_o.T,
+        dot_W_o.T,
+    ), axis=1))
+    W_z_to_W_o = np.ascontiguousarray(np.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
+    V_z_to_dot_V_o = np.ascontiguousarray(np.concatenate((
+        V_z.T,
+        dot_V_z.T,
+        V_f.T,
+        dot_V_f.T,
+        V_o.T,
+        dot_V_o.T,
+    ), axis=1))
+    V_z_to_V_o = np.ascontiguousarray(np.concatenate((V_z.T, V_f.T, V_o.T), axis=1))
+    c_rows = scratch("c_rows", (T + 1, B, H), dtype)
+    x_now_rows = scratch("x_now_rows", (T + 1, B, I), dtype)
+    dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
+    dot_x_now_rows = scratch("dot_x_now_rows", (T + 1, B, I), dtype)
+    W_z_x_to_dot_W_o_x_W_o = scratch("W_z_x_to_dot_W_o_x_W_o", (T, B, 6 * H), dtype)
+    dot_W_z_x_x_to_dot_W_o_x_x = scratch("dot_W_z_x_x_to_dot_W_o_x_x", (T, B, 3 * H), dtype)
+    dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
+    dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
+    dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
+    V_z_x_to_dot_V_o_x_V_o = scratch("V_z_x_to_dot_V_o_x_V_o", (T, B, 6 * H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    f = scratch("f", (T, B, H), dtype)
+    o = scratch("o", (T, B, H), dtype)
+    parts = scratch("parts", (T, B, 3 * H), dtype)
+    dot_z = scratch("dot_z", (T, B, H), dtype)
+    dot_f = scratch("dot_f", (T, B, H), dtype)
+    dot_o = scratch("dot_o", (T, B, H), dtype)
+    h = np.empty((T, B, H), dtype)
+    dot_h = np.empty((T, B, H), dtype)
+    c_rows[0] = state["c"]
+    x_now_rows[0] = state["x"]
+    dot_c_rows[0] = dot_state["c"]
+    dot_x_now_rows[0] = dot_state["x"]
+    jvp_before = kernel(
+        "jvp_before", W_z_x_to_dot_W_o_x_W_o, dot_W_z_x_x_to_dot_W_o_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", x, dot_x, x_now_rows, dot_x_now_rows,
+    )
+    jvp_before3 = kernel(
+        "jvp_before3", V_z_x_to_dot_V_o_x_V_o, W_z_x_to_dot_W_o_x_W_o, parts, dot_W_z_x, dot_W_f_x,
+        dot_W_o_x, z, f, o, dot_z, dot_f, dot_o,
+    )
+    jvp_sequence = kernel(
+        "jvp_sequence", f, c_rows, z, dot_f, dot_c_rows, dot_z,
+    )
+    jvp_after = kernel(
+        "jvp_after", o, c_rows, dot_o, dot_c_rows, h, dot_h,
+    )
+
+    # W_z_x, dot_W_z_x_W_z, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
+    product(x.reshape(-1, I), W_z_to_dot_W_o, W_z_x_to_dot_W_o_x_W_o.reshape(-1, 6 * H))
+    # dot_W_z_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
+    product(dot_x.reshape(-1, I), W_z_to_W_o, dot_W_z_x_x_to_dot_W_o_x_x.reshape(-1, 3 * H))
+    jvp_before()
+    jvp_before2()
+    # V_z_x, dot_V_z_x_V_z, V_f_x, dot_V_f_x_V_f, V_o_x, dot_V_o_x_V_o side by side
+    product(x_now_rows[:-1].reshape(-1, I), V_z_to_dot_V_o, V_z_x_to_dot_V_o_x_V_o.reshape(-1, 6 * H))
+    # dot_V_z_x_x_prev, dot_V_f_x_x_prev, dot_V_o_x_x_prev side by side
+    product(dot_x_now_rows[:-1].reshape(-1, I), V_z_to_V_o, parts.reshape(-1, 3 * H))
+    jvp_before3()
+
+    jvp_sequence()
+
+    jvp_after()
+
+    last = {"c": c_rows[T].copy(), "x": x_now_rows[T].copy()}
+    dot_last = {"c": dot_c_rows[T].copy(), "x": dot_x_now_rows[T].copy()}
+    return h, last, dot_h, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    V_z = np.ascontiguousarray(params["V_z"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    V_f = np.ascontiguousarray(params["V_f"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    V_o = np.ascontiguousarray(params["V_o"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    dot_V_z = np.ascontiguousarray(dot_params["V_z"])
+    dot_W_z = np.ascontiguousarray(dot_params["W_z"])
+    dot_V_f = np.ascontiguousarray(dot_params["V_f"])
+    dot_W_f = np.ascontiguousarray(dot_params["W_f"])
+    dot_V_o = np.ascontiguousarray(dot_params["V_o"])
+    dot_W_o = np.ascontiguousarray(dot_params["W_o"])
+    W_z_to_dot_W_o = np.ascontiguousarray(np.concatenate((
+        W_z.T,
+        dot_W_z.T,
+        W_f.T,
+        dot_W_f.T,
+        W_o.T,
+        dot_W_o.T,
+    ), axis=1))
+    W_z_to_W_o = np.ascontiguousarray(np.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
+    V_z_to_dot_V_o = np.ascontiguousarray(np.concatenate((
+        V_z.T,
+        dot_V_z.T,
+        V_f.T,
+        dot_V_f.T,
+        V_o.T,
+        dot_V_o.T,
+    ), axis=1))
+    V_z_to_V_o = np.ascontiguousarray(np.concatenate((V_z.T, V_f.T, V_o.T), axis=1))
+    c_rows = scratch("c_rows", (T + 1, B, H), dtype)
+    x_now_rows = scratch("x_now_rows", (T + 1, B, I), dtype)
+    dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
+    dot_x_now_rows = scratch("dot_x_now_rows", (T + 1, B, I), dtype)
+    W_z_x_to_dot_W_o_x_W_o = scratch("W_z_x_to_dot_W_o_x_W_o", (T, B, 6 * H), dtype)
+    dot_W_z_x_x_to_dot_W_o_x_x = scratch("dot_W_z_x_x_to_dot_W_o_x_x", (T, B, 3 * H), dtype)
+    dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
+    dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
+    dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
+    V_z_x_to_dot_V_o_x_V_o = scratch("V_z_x_to_dot_V_o_x_V_o", (T, B, 6 * H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    f = scratch("f", (T, B, H), dtype)
+    o = scratch("o", (T, B, H), dtype)
+    parts = scratch("parts", (T, B, 3 * H), dtype)
+    dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
+    dot_z = scratch("dot_z", (T, B, H), dtype)
+    dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
+    dot_f = scratch("dot_f", (T, B, H), dtype)
+    dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
+    dot_o = scratch("dot_o", (T, B, H), dtype)
+    c_rows[0] = state["c"]
+    x_now_rows[0] = state["x"]
+    dot_c_rows[0] = dot_state["c"]
+    dot_x_now_rows[0] = dot_state["x"]
+    hvp_forward_before = kernel(
+        "hvp_forward_before", W_z_x_to_dot_W_o_x_W_o, dot_W_z_x_x_to_dot_W_o_x_x, dot_W_z_x, dot_W_f_x,
+        dot_W_o_x,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", x, dot_x, x_now_rows, dot_x_now_rows,
+    )
+    hvp_forward_before3 = kernel(
+        "hvp_forward_before3", V_z_x_to_dot_V_o_x_V_o, W_z_x_to_dot_W_o_x_W_o, parts, dot_W_z_x, dot_W_f_x,
+        dot_W_o_x, z, f, o, dot_z_pre, dot_z, dot_f_pre, dot_f, dot_o_pre, dot_o,
+    )
+    hvp_forward_sequence = kernel(
+        "hvp_forward_sequence", f, c_rows, z, dot_f, dot_c_rows, dot_z,
+    )
+
+    # W_z_x, dot_W_z_x_W_z, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
+    product(x.reshape(-1, I), W_z_to_dot_W_o, W_z_x_to_dot_W_o_x_W_o.reshape(-1, 6 * H))
+    # dot_W_z_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
+    product(dot_x.reshape(-1, I), W_z_to_W_o, dot_W_z_x_x_to_dot_W_o_x_x.reshape(-1, 3 * H))
+    hvp_forward_before()
+    hvp_forward_before2()
+    # V_z_x, dot_V_z_x_V_z, V_f_x, dot_V_f_x_V_f, V_o_x, dot_V_o_x_V_o side by side
+    product(x_now_rows[:-1].reshape(-1, I), V_z_to_dot_V_o, V_z_x_to_dot_V_o_x_V_o.reshape(-1, 6 * H))
+    # dot_V_z_x_x_prev, dot_V_f_x_x_prev, dot_V_o_x_x_prev side by side
+    product(dot_x_now_rows[:-1].reshape(-1, I), V_z_to_V_o, parts.reshape(-1, 3 * H))
+    hvp_forward_before3()
+
+    hvp_forward_sequence()
+    dy = np.ascontiguousarray(cotangents["h"])
+    W_o_to_V_o = np.concatenate((W_o, V_o), axis=1)
+    dot_W_o_to_V_o = np.concatenate((dot_W_o, dot_V_o, V_o), axis=1)
+    W_z_to_dot_W_f = np.concatenate((W_z, dot_W_z, W_f, dot_W_f))
+    V_z_to_dot_V_f = np.concatenate((V_z, dot_V_z, V_f, dot_V_f))
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    d_x_prev_rows = scratch("d_x_prev_rows", (T + 1, B, I), dtype)
+    d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
+    d_dot_x_prev_rows = scratch("d_dot_x_prev_rows", (T + 1, B, I), dtype)
+    d_dot_o_pre = scratch("d_dot_o_pre", (T, B, H), dtype)
+    d_o_pre = scratch("d_o_pre", (T, B, H), dtype)
+    d_x_W_o_x_to_d_x_prev_V_o_x = scratch("d_x_W_o_x_to_d_x_prev_V_o_x", (T, B, 2 * I), dtype)
+    parts2 = scratch("parts2", (T, B, 3 * I), dtype)
+    d_dot_c = scratch("d_dot_c", (T, B, H), dtype)
+    d_c = scratch("d_c", (T, B, H), dtype)
+    d_z_pre_to_d_dot_f_pre = scratch("d_z_pre_to_d_dot_f_pre", (T, B, 4 * H), dtype)
+    d_x_W_z_x_to_d_x_prev_V_z_x = scratch("d_x_W_z_x_to_d_x_prev_V_z_x", (T, B, 2 * I), dtype)
+    parts3 = scratch("parts3", (T, B, 3 * I), dtype)
+    parts4 = scratch("parts4", (T, B, 3 * I), dtype)
+    d_V_z_V_z_x = scratch("d_V_z_V_z_x", (H, I), dtype)
+    d_V_z_dot_V_z_x_x_prev = scratch("d_V_z_dot_V_z_x_x_prev", (H, I), dtype)
+    d_W_z_W_z_x = scratch("d_W_z_W_z_x", (H, I), dtype)
+    d_W_z_dot_W_z_x_x = scratch("d_W_z_dot_W_z_x_x", (H, I), dtype)
+    d_V_f_V_f_x = scratch("d_V_f_V_f_x", (H, I), dtype)
+    d_V_f_dot_V_f_x_x_prev = scratch("d_V_f_dot_V_f_x_x_prev", (H, I), dtype)
+    d_W_f_W_f_x = scratch("d_W_f_W_f_x", (H, I), dtype)
+    d_W_f_dot_W_f_x_x = scratch("d_W_f_dot_W_f_x_x", (H, I), dtype)
+    d_V_o_V_o_x = scratch("d_V_o_V_o_x", (H, I), dtype)
+    d_V_o_dot_V_o_x_x_prev = scratch("d_V_o_dot_V_o_x_x_prev", (H, I), dtype)
+    d_W_o_W_o_x = scratch("d_W_o_W_o_x", (H, I), dtype)
+    d_W_o_dot_W_o_x_x = scratch("d_W_o_dot_W_o_x_x", (H, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_V_z = np.empty((H, I), dtype)
+    d_W_z = np.empty((H, I), dtype)
+    d_V_f = np.empty((H, I), dtype)
+    d_W_f = np.empty((H, I), dtype)
+    d_V_o = np.empty((H, I), dtype)
+    d_W_o = np.empty((H, I), dtype)
+    d_c_prev_rows[T % 2] = 0
+    d_x_prev_rows[T] = 0
+    d_dot_c_prev_rows[T % 2] = dstate["c"]
+    d_dot_x_prev_rows[T] = dstate["x"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dy, c_rows, dot_o_pre, o, dot_c_rows, d_dot_o_pre, d_o_pre,
+    )
+    hvp_backward_sequence = kernel(
+        "hvp_backward_sequence", d_dot_c_prev_rows, dy, o, d_c_prev_rows, dot_o, f, dot_f, d_dot_c, d_c,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_dot_c, c_rows, z, dot_f_pre, f, d_c, dot_c_rows, dot_z, dot_z_pre, dot_f,
+        d_z_pre_to_d_dot_f_pre,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", d_x_W_z_x_to_d_x_prev_V_z_x, d_x_W_o_x_to_d_x_prev_V_o_x, parts2, parts3,
+        parts4, d_x_prev_rows, d_dot_x_prev_rows,
+    )
+    hvp_backward_after3 = kernel(
+        "hvp_backward_after3", d_x_W_z_x_to_d_x_prev_V_z_x, d_x_W_o_x_to_d_x_prev_V_o_x, parts2,
+        d_x_prev_rows, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_V_z_V_z_x, d_V_z_dot_V_z_x_x_prev, d_W_z_W_z_x, d_W_z_dot_W_z_x_x,
+        d_V_f_V_f_x, d_V_f_dot_V_f_x_x_prev, d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_V_o_V_o_x,
+        d_V_o_dot_V_o_x_x_prev, d_W_o_W_o_x, d_W_o_dot_W_o_x_x, d_V_z, d_W_z, d_V_f, d_W_f, d_V_o, d_W_o,
+    )
+
+    hvp_backward_before()
+    # d_x_W_o_x, d_x_prev_V_o_x side by side
+    product(d_o_pre.reshape(-1, H), W_o_to_V_o, d_x_W_o_x_to_d_x_prev_V_o_x.reshape(-1, 2 * I))
+    # d_x_dot_W_o_x_W_o, d_x_prev_dot_V_o_x_V_o, d_dot_x_prev_dot_V_o_x_x_prev side by side
+    product(d_dot_o_pre.reshape(-1, H), dot_W_o_to_V_o, parts2.reshape(-1, 3 * I))
+
+    hvp_backward_sequence()
+
+    # through o = sigmoid(V_o @ x[t-1] + W_o @ x)
+    product(d_o_pre.reshape(-1, H).T, x_now_rows[:-1].reshape(-1, I), d_V_o_V_o_x)
+    # through o = sigmoid(V_o @ x[t-1] + W_o @ x)
+    product(d_dot_o_pre.reshape(-1, H).T, dot_x_now_rows[:-1].reshape(-1, I), d_V_o_dot_V_o_x_x_prev)
+    # through o = sigmoid(V_o @ x[t-1] + W_o @ x)
+    product(d_o_pre.reshape(-1, H).T, x.reshape(-1, I), d_W_o_W_o_x)
+    # through o = sigmoid(V_o @ x[t-1] + W_o @ x)
+    product(d_dot_o_pre.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
+    hvp_backward_after()
+    # d_z_pre, d_dot_z_pre, d_f_pre, d_dot_f_pre side by side
+    product(
+        d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H),
+        W_z_to_dot_W_f,
+        d_x_W_z_x_to_d_x_prev_V_z_x.reshape(-1, 2 * I)[:, :I],
+    )
+    # through z = tanh(V_z @ x[t-1] + W_z @ x)
+    product(d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, x_now_rows[:-1].reshape(-1, I), d_V_z_V_z_x)
+    # through z = tanh(V_z @ x[t-1] + W_z @ x)
+    product(
+        d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+        dot_x_now_rows[:-1].reshape(-1, I),
+        d_V_z_dot_V_z_x_x_prev,
+    )
+    # through z = tanh(V_z @ x[t-1] + W_z @ x)
+    product(d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+    # through z = tanh(V_z @ x[t-1] + W_z @ x)
+    product(
+        d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_z_dot_W_z_x_x,
+    )
+    # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
+    product(
+        d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
+        x_now_rows[:-1].reshape(-1, I),
+        d_V_f_V_f_x,
+    )
+    # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
+    product(
+        d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        dot_x_now_rows[:-1].reshape(-1, I),
+        d_V_f_dot_V_f_x_x_prev,
+    )
+    # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
+    product(d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+    # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
+    product(
+        d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_f_dot_W_f_x_x,
+    )
+    # d_z_pre, d_dot_z_pre, d_f_pre, d_dot_f_pre side by side
+    product(
+        d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H),
+        V_z_to_dot_V_f,
+        d_x_W_z_x_to_d_x_prev_V_z_x.reshape(-1, 2 * I)[:, I:2 * I],
+    )
+    # through z = tanh(V_z @ x[t-1] + W_z @ x)
+    product(
+        d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H],
+        V_z,
+        parts3.reshape(-1, 3 * I)[:, 2 * I:3 * I],
+    )
+    # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
+    product(
+        d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H],
+        V_f,
+        parts4.reshape(-1, 3 * I)[:, 2 * I:3 * I],
+    )
+    hvp_backward_after2()
+    hvp_backward_after3()
+    hvp_backward_finish()
+
+    dot_dparams = {
+        "V_z": d_V_z,
+        "W_z": d_W_z,
+        "V_f": d_V_f,
+        "W_f": d_W_f,
+        "V_o": d_V_o,
+        "W_o": d_W_o,
+    }
+    dot_dstart = {"c": d_c_prev_rows[0].copy(), "x": d_x_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -270,21 +759,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -404,6 +894,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

@@ -48,6 +48,7 @@ import numpy as np
 SOURCE = None  # the text of ran.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -108,10 +109,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_c = np.ascontiguousarray(params["W_c"])
     W_i = np.ascontiguousarray(params["W_i"])
     U_i = np.ascontiguousarray(params["U_i"])
@@ -129,7 +132,6 @@ def forward(params, x, state=None):
     f = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
-    kernel = bound(sizes, dtype)
     forward_step = kernel(
         "forward_step", g_to_W_f_x, U_i_h_to_U_f_h, b_i, b_f, c_rows, i, f, h_rows,
     )
@@ -157,14 +159,16 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     h_rows = tape.h_rows
     c_rows = tape.c_rows
     f = tape.f
     g_to_W_f_x = tape.g_to_W_f_x
     i = tape.i
     x = tape.x
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
     W_c = np.ascontiguousarray(params["W_c"])
     W_i = np.ascontiguousarray(params["W_i"])
     U_i = np.ascontiguousarray(params["U_i"])
@@ -186,7 +190,6 @@ def backward(params, tape, dy, dstate=None):
     d_b_i_to_d_b_f = np.empty((2 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
-    kernel = bound(sizes, dtype)
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, d_c_prev_rows, h_rows, c_rows, f, g_to_W_f_x, i, d_c,
         d_i_pre_to_d_f_pre,
@@ -231,6 +234,410 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_c = np.ascontiguousarray(params["W_c"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    U_i = np.ascontiguousarray(params["U_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_c_to_W_f = np.ascontiguousarray(np.concatenate((W_c.T, W_i.T, W_f.T), axis=1))
+    U_i_to_U_f = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (2, B, H), dtype)
+    g_to_W_f_x = scratch("g_to_W_f_x", (T, B, 3 * H), dtype)
+    U_i_h_to_U_f_h = scratch("U_i_h_to_U_f_h", (B, 2 * H), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    infer_step = kernel(
+        "infer_step", g_to_W_f_x, U_i_h_to_U_f_h, b_i, b_f, c_rows, h_rows,
+    )
+
+    # g, W_i_x, W_f_x side by side
+    product(x.reshape(-1, I), W_c_to_W_f, g_to_W_f_x.reshape(-1, 3 * H))
+
+    for t in range(T):
+        # U_i_h, U_f_h side by side
+        product(h_rows[t], U_i_to_U_f, U_i_h_to_U_f_h)
+        infer_step(t)
+
+    last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+    return h_rows[1:].copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_c = np.ascontiguousarray(params["W_c"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    U_i = np.ascontiguousarray(params["U_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (2, B, H), dtype)
+    g = scratch("g", (T, B, H), dtype)
+    W_i_x = scratch("W_i_x", (T, B, H), dtype)
+    W_f_x = scratch("W_f_x", (T, B, H), dtype)
+    U_i_h = scratch("U_i_h", (B, H), dtype)
+    U_f_h = scratch("U_f_h", (B, H), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    step_step = kernel(
+        "step_step", W_i_x, U_i_h, b_i, W_f_x, U_f_h, b_f, g, c_rows, h_rows,
+    )
+
+    # g = W_c @ x
+    product(x.reshape(-1, I), W_c.T, g.reshape(-1, H))
+    # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    product(x.reshape(-1, I), W_i.T, W_i_x.reshape(-1, H))
+    # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    product(x.reshape(-1, I), W_f.T, W_f_x.reshape(-1, H))
+
+    for t in range(T):
+        # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        product(h_rows[t], U_i.T, U_i_h)
+        # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(h_rows[t], U_f.T, U_f_h)
+        step_step(t)
+
+    state = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+    return h_rows[1:].copy()[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_c = np.ascontiguousarray(params["W_c"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    U_i = np.ascontiguousarray(params["U_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    dot_W_c = np.ascontiguousarray(dot_params["W_c"])
+    dot_W_i = np.ascontiguousarray(dot_params["W_i"])
+    dot_U_i = np.ascontiguousarray(dot_params["U_i"])
+    dot_b_i = np.ascontiguousarray(dot_params["b_i"])
+    dot_W_f = np.ascontiguousarray(dot_params["W_f"])
+    dot_U_f = np.ascontiguousarray(dot_params["U_f"])
+    dot_b_f = np.ascontiguousarray(dot_params["b_f"])
+    W_c_to_dot_W_f = np.ascontiguousarray(np.concatenate((
+        W_c.T,
+        dot_W_c.T,
+        W_i.T,
+        dot_W_i.T,
+        W_f.T,
+        dot_W_f.T,
+    ), axis=1))
+    W_c_to_W_f = np.ascontiguousarray(np.concatenate((W_c.T, W_i.T, W_f.T), axis=1))
+    U_i_to_dot_U_f = np.ascontiguousarray(np.concatenate((
+        U_i.T,
+        dot_U_i.T,
+        U_f.T,
+        dot_U_f.T,
+    ), axis=1))
+    U_i_to_U_f = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (2, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    dot_c_rows = scratch("dot_c_rows", (2, B, H), dtype)
+    g_to_dot_W_f_x_W_f = scratch("g_to_dot_W_f_x_W_f", (T, B, 6 * H), dtype)
+    dot_g_x_to_dot_W_f_x_x = scratch("dot_g_x_to_dot_W_f_x_x", (T, B, 3 * H), dtype)
+    dot_g = scratch("dot_g", (T, B, H), dtype)
+    dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
+    dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
+    U_i_h_to_dot_U_f_h_U_f = scratch("U_i_h_to_dot_U_f_h_U_f", (B, 4 * H), dtype)
+    parts = scratch("parts", (B, 2 * H), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    dot_h_rows[0] = dot_state["h"]
+    dot_c_rows[0] = dot_state["c"]
+    jvp_before = kernel(
+        "jvp_before", g_to_dot_W_f_x_W_f, dot_g_x_to_dot_W_f_x_x, dot_g, dot_W_i_x, dot_W_f_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", U_i_h_to_dot_U_f_h_U_f, parts, g_to_dot_W_f_x_W_f, b_i, dot_W_i_x, dot_b_i, b_f,
+        dot_W_f_x, dot_b_f, c_rows, dot_g, dot_c_rows, h_rows, dot_h_rows,
+    )
+
+    # g, dot_g_W_c, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f side by side
+    product(x.reshape(-1, I), W_c_to_dot_W_f, g_to_dot_W_f_x_W_f.reshape(-1, 6 * H))
+    # dot_g_x, dot_W_i_x_x, dot_W_f_x_x side by side
+    product(dot_x.reshape(-1, I), W_c_to_W_f, dot_g_x_to_dot_W_f_x_x.reshape(-1, 3 * H))
+    jvp_before()
+
+    for t in range(T):
+        # U_i_h, dot_U_i_h_U_i, U_f_h, dot_U_f_h_U_f side by side
+        product(h_rows[t], U_i_to_dot_U_f, U_i_h_to_dot_U_f_h_U_f)
+        # dot_U_i_h_h_prev, dot_U_f_h_h_prev side by side
+        product(dot_h_rows[t], U_i_to_U_f, parts)
+        jvp_step(t)
+
+    last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+    dot_last = {"h": dot_h_rows[T].copy(), "c": dot_c_rows[T % 2].copy()}
+    return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_c = np.ascontiguousarray(params["W_c"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    U_i = np.ascontiguousarray(params["U_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    dot_W_c = np.ascontiguousarray(dot_params["W_c"])
+    dot_W_i = np.ascontiguousarray(dot_params["W_i"])
+    dot_U_i = np.ascontiguousarray(dot_params["U_i"])
+    dot_b_i = np.ascontiguousarray(dot_params["b_i"])
+    dot_W_f = np.ascontiguousarray(dot_params["W_f"])
+    dot_U_f = np.ascontiguousarray(dot_params["U_f"])
+    dot_b_f = np.ascontiguousarray(dot_params["b_f"])
+    W_c_to_dot_W_f = np.ascontiguousarray(np.concatenate((
+        W_c.T,
+        dot_W_c.T,
+        W_i.T,
+        dot_W_i.T,
+        W_f.T,
+        dot_W_f.T,
+    ), axis=1))
+    W_c_to_W_f = np.ascontiguousarray(np.concatenate((W_c.T, W_i.T, W_f.T), axis=1))
+    U_i_to_dot_U_f = np.ascontiguousarray(np.concatenate((
+        U_i.T,
+        dot_U_i.T,
+        U_f.T,
+        dot_U_f.T,
+    ), axis=1))
+    U_i_to_U_f = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
+    g_to_dot_W_f_x_W_f = scratch("g_to_dot_W_f_x_W_f", (T, B, 6 * H), dtype)
+    dot_g_x_to_dot_W_f_x_x = scratch("dot_g_x_to_dot_W_f_x_x", (T, B, 3 * H), dtype)
+    dot_g = scratch("dot_g", (T, B, H), dtype)
+    dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
+    dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
+    U_i_h_to_dot_U_f_h_U_f = scratch("U_i_h_to_dot_U_f_h_U_f", (B, 4 * H), dtype)
+    parts = scratch("parts", (B, 2 * H), dtype)
+    dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
+    i = scratch("i", (T, B, H), dtype)
+    dot_i = scratch("dot_i", (T, B, H), dtype)
+    dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
+    f = scratch("f", (T, B, H), dtype)
+    dot_f = scratch("dot_f", (T, B, H), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    dot_h_rows[0] = dot_state["h"]
+    dot_c_rows[0] = dot_state["c"]
+    hvp_forward_before = kernel(
+        "hvp_forward_before", g_to_dot_W_f_x_W_f, dot_g_x_to_dot_W_f_x_x, dot_g, dot_W_i_x, dot_W_f_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", U_i_h_to_dot_U_f_h_U_f, parts, g_to_dot_W_f_x_W_f, b_i, dot_W_i_x, dot_b_i, b_f,
+        dot_W_f_x, dot_b_f, c_rows, dot_g, dot_c_rows, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, h_rows,
+        dot_h_rows,
+    )
+
+    # g, dot_g_W_c, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f side by side
+    product(x.reshape(-1, I), W_c_to_dot_W_f, g_to_dot_W_f_x_W_f.reshape(-1, 6 * H))
+    # dot_g_x, dot_W_i_x_x, dot_W_f_x_x side by side
+    product(dot_x.reshape(-1, I), W_c_to_W_f, dot_g_x_to_dot_W_f_x_x.reshape(-1, 3 * H))
+    hvp_forward_before()
+
+    for t in range(T):
+        # U_i_h, dot_U_i_h_U_i, U_f_h, dot_U_f_h_U_f side by side
+        product(h_rows[t], U_i_to_dot_U_f, U_i_h_to_dot_U_f_h_U_f)
+        # dot_U_i_h_h_prev, dot_U_f_h_h_prev side by side
+        product(dot_h_rows[t], U_i_to_U_f, parts)
+        hvp_forward_step(t)
+    dy = np.ascontiguousarray(cotangents["h"])
+    U_i_to_dot_U_f2 = np.concatenate((U_i, dot_U_i, U_f, dot_U_f))
+    W_i_to_dot_W_f = np.concatenate((W_i, dot_W_i, W_f, dot_W_f))
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
+    d_dot_c = scratch("d_dot_c", (T, B, H), dtype)
+    d_c = scratch("d_c", (T, B, H), dtype)
+    d_i_pre_to_d_dot_f_pre = scratch("d_i_pre_to_d_dot_f_pre", (T, B, 4 * H), dtype)
+    parts2 = scratch("parts2", (B, 2 * H), dtype)
+    parts3 = scratch("parts3", (B, 2 * H), dtype)
+    d_dot_g = scratch("d_dot_g", (T, B, H), dtype)
+    d_g = scratch("d_g", (T, B, H), dtype)
+    d_x_g = scratch("d_x_g", (T, B, I), dtype)
+    d_x_dot_g_W_c = scratch("d_x_dot_g_W_c", (T, B, I), dtype)
+    d_x_W_i_x = scratch("d_x_W_i_x", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_c_g = scratch("d_W_c_g", (H, I), dtype)
+    d_W_c_dot_g_x = scratch("d_W_c_dot_g_x", (H, I), dtype)
+    d_W_i_W_i_x = scratch("d_W_i_W_i_x", (H, I), dtype)
+    d_W_i_dot_W_i_x_x = scratch("d_W_i_dot_W_i_x_x", (H, I), dtype)
+    d_U_i_U_i_h = scratch("d_U_i_U_i_h", (H, H), dtype)
+    d_U_i_dot_U_i_h_h_prev = scratch("d_U_i_dot_U_i_h_h_prev", (H, H), dtype)
+    d_b_i = np.empty((H,), dtype)
+    d_W_f_W_f_x = scratch("d_W_f_W_f_x", (H, I), dtype)
+    d_W_f_dot_W_f_x_x = scratch("d_W_f_dot_W_f_x_x", (H, I), dtype)
+    d_U_f_U_f_h = scratch("d_U_f_U_f_h", (H, H), dtype)
+    d_U_f_dot_U_f_h_h_prev = scratch("d_U_f_dot_U_f_h_h_prev", (H, H), dtype)
+    d_b_f = np.empty((H,), dtype)
+    d_W_c = np.empty((H, I), dtype)
+    d_W_i = np.empty((H, I), dtype)
+    d_U_i = np.empty((H, H), dtype)
+    d_W_f = np.empty((H, I), dtype)
+    d_U_f = np.empty((H, H), dtype)
+    d_h_prev_rows[T % 2] = 0
+    d_c_prev_rows[T % 2] = 0
+    d_dot_h_prev_rows[T % 2] = dstate["h"]
+    d_dot_c_prev_rows[T % 2] = dstate["c"]
+    hvp_backward_step = kernel(
+        "hvp_backward_step", dy, d_dot_h_prev_rows, d_h_prev_rows, dot_c_rows, h_rows, d_dot_c_prev_rows,
+        d_c_prev_rows, c_rows, dot_f_pre, f, g_to_dot_W_f_x_W_f, dot_i_pre, i, dot_g, dot_f, d_dot_c, d_c,
+        d_i_pre_to_d_dot_f_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", parts2, parts3, d_dot_h_prev_rows,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_dot_c, i, d_c, dot_i, d_dot_g, d_g,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", d_x_g, d_x_dot_g_W_c, d_x_W_i_x, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_c_g, d_W_c_dot_g_x, d_W_i_W_i_x, d_W_i_dot_W_i_x_x, d_W_f_W_f_x,
+        d_W_f_dot_W_f_x_x, d_W_c, d_W_i, d_W_f,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_U_i_U_i_h, d_U_i_dot_U_i_h_h_prev, d_U_f_U_f_h, d_U_f_dot_U_f_h_h_prev,
+        d_U_i, d_U_f,
+    )
+
+    for t in reversed(range(T)):
+        hvp_backward_step(t)
+        # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre side by side
+        product(d_i_pre_to_d_dot_f_pre[t], U_i_to_dot_U_f2, d_h_prev_rows[t % 2])
+        # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        product(d_i_pre_to_d_dot_f_pre[t][:, H:2 * H], U_i, parts2[:, H:2 * H])
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(d_i_pre_to_d_dot_f_pre[t][:, 3 * H:4 * H], U_f, parts3[:, H:2 * H])
+        hvp_backward_step2(t)
+
+    # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre side by side
+    product(d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H), W_i_to_dot_W_f, d_x_W_i_x.reshape(-1, I))
+    # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    product(d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
+    # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    product(
+        d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_i_dot_W_i_x_x,
+    )
+    # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    product(d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
+    # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    product(
+        d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_U_i_dot_U_i_h_h_prev,
+    )
+    # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    np.sum(d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_i)
+    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    product(d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    product(
+        d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_f_dot_W_f_x_x,
+    )
+    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    product(
+        d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
+        h_rows[:-1].reshape(-1, H),
+        d_U_f_U_f_h,
+    )
+    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    product(
+        d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_U_f_dot_U_f_h_h_prev,
+    )
+    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    np.sum(d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+    hvp_backward_after()
+    # through g = W_c @ x
+    product(d_g.reshape(-1, H), W_c, d_x_g.reshape(-1, I))
+    # through g = W_c @ x
+    product(d_dot_g.reshape(-1, H), dot_W_c, d_x_dot_g_W_c.reshape(-1, I))
+    # through g = W_c @ x
+    product(d_g.reshape(-1, H).T, x.reshape(-1, I), d_W_c_g)
+    # through g = W_c @ x
+    product(d_dot_g.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_c_dot_g_x)
+    hvp_backward_after2()
+    hvp_backward_finish()
+    hvp_backward_finish2()
+
+    dot_dparams = {
+        "W_c": d_W_c,
+        "W_i": d_W_i,
+        "U_i": d_U_i,
+        "b_i": d_b_i,
+        "W_f": d_W_f,
+        "U_f": d_U_f,
+        "b_f": d_b_f,
+    }
+    dot_dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -245,21 +652,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -379,6 +787,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

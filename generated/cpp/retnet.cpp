@@ -112,6 +112,15 @@ static inline compute_t tanh(compute_t a)
 
 #define inline_point static inline __attribute__((always_inline))
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 inline_point void forward_once_point(
     const compute_t K_, compute_t& k_a_sqrt)
 {
@@ -894,5 +903,2604 @@ extern "C" void backward_after4(int64, const int64* sizes, void* const* at)
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+inline_point void infer_once_point(
+    const compute_t K_, compute_t& k_a_sqrt)
+{
+    // k_a = (W_ka @ x) / sqrt(2 * K)
+    k_a_sqrt = sqrt(2 * K_);
+}
+
+extern "C" void infer_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 K = sizes[4];
+    storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[0]);
+    {
+        compute_t k_a_sqrt;
+        infer_once_point(
+            compute_t(K),
+            k_a_sqrt);
+        k_a_sqrt_at[0] = storage_t(k_a_sqrt);
+    }
+}
+
+inline_point void infer_before_point(
+    const compute_t W_ka_x, const compute_t k_a_sqrt, const compute_t W_kb_x, compute_t& k_a, compute_t& k_b)
+{
+    // k_a = (W_ka @ x) / sqrt(2 * K)
+    const compute_t s1 = 1 / k_a_sqrt;
+    k_a = W_ka_x * s1;
+    // k_b = (W_kb @ x) / sqrt(2 * K)
+    k_b = W_kb_x * s1;
+}
+
+extern "C" void infer_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ q_a_to_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t k_a, k_b;
+        infer_before_point(
+            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(k_a_sqrt_at[0]),
+            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            k_a, k_b);
+        k_a_at[(iT * B + iB) * K + iK] = storage_t(k_a);
+        k_b_at[(iT * B + iB) * K + iK] = storage_t(k_b);
+    }
+}
+
+inline_point void infer_before2_point(
+    const compute_t t_, const compute_t theta, compute_t& C, compute_t& D)
+{
+    // C = cos(t * theta)
+    const compute_t C_pre = t_ * theta;
+    C = cos(C_pre);
+    // D = sin(t * theta)
+    D = sin(C_pre);
+}
+
+extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], K = sizes[4], first_step = sizes[5];
+    const storage_t* __restrict__ theta_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ C_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ D_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t C, D;
+        infer_before2_point(
+            compute_t(first_step + iT),
+            compute_t(theta_at[iK]),
+            C, D);
+        C_at[iT * K + iK] = storage_t(C);
+        D_at[iT * K + iK] = storage_t(D);
+    }
+}
+
+inline_point void infer_before3_point(
+    const compute_t k_a, const compute_t C, const compute_t k_b, const compute_t D, const compute_t q_a,
+    const compute_t q_b, compute_t& S_a_arg1, compute_t& S_b_arg1, compute_t& y_arg, compute_t& y_arg2)
+{
+    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    S_a_arg1 = k_a * C - k_b * D;
+    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    S_b_arg1 = k_a * D + C * k_b;
+    // y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    y_arg = C * q_a - D * q_b;
+    y_arg2 = C * q_b + D * q_a;
+}
+
+extern "C" void infer_before3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ q_a_to_v_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[8]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t S_a_arg1, S_b_arg1, y_arg, y_arg2;
+        infer_before3_point(
+            compute_t(k_a_at[(iT * B + iB) * K + iK]),
+            compute_t(C_at[iT * K + iK]),
+            compute_t(k_b_at[(iT * B + iB) * K + iK]),
+            compute_t(D_at[iT * K + iK]),
+            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            S_a_arg1, S_b_arg1, y_arg, y_arg2);
+        S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
+        S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
+        y_arg_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
+        y_arg2_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
+    }
+}
+
+inline_point void infer_before4_point(
+    const compute_t v, const compute_t S_a_arg1, const compute_t S_b_arg1, compute_t& v_S_a_arg1,
+    compute_t& v_S_b_arg1)
+{
+    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    v_S_a_arg1 = v * S_a_arg1;
+    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    v_S_b_arg1 = v * S_b_arg1;
+}
+
+extern "C" void infer_before4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ q_a_to_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t v_S_a_arg1, v_S_b_arg1;
+        infer_before4_point(
+            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
+            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
+            v_S_a_arg1, v_S_b_arg1);
+        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
+        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
+    }
+}
+
+inline_point void infer_sequence_point(
+    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1, const compute_t S_b_prev,
+    const compute_t v_S_b_arg1, compute_t& S_a, compute_t& S_b)
+{
+    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    S_a = gamma * S_a_prev + v_S_a_arg1;
+    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    S_b = gamma * S_b_prev + v_S_b_arg1;
+}
+
+extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[3]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t S_a, S_b;
+        const compute_t S_a_prev = compute_t(S_a_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        const compute_t S_b_prev = compute_t(S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        infer_sequence_point(
+            compute_t(0.96875),
+            S_a_prev,
+            compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+            S_b_prev,
+            compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+            S_a, S_b);
+        S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
+        S_b_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_b);
+    }
+}
+
+// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void infer_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_a_y_arg_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(y_arg_at[(iT * B + iB) * K + iK]);
+        S_a_y_arg_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void infer_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_b_y_arg2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
+        S_b_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+inline_point void infer_after_point(
+    const compute_t S_a_y_arg, const compute_t S_b_y_arg2, compute_t& y)
+{
+    // y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    y = S_a_y_arg + S_b_y_arg2;
+}
+
+extern "C" void infer_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ S_a_y_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_b_y_arg2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t y;
+        infer_after_point(
+            compute_t(S_a_y_arg_at[(iT * B + iB) * H + iH]),
+            compute_t(S_b_y_arg2_at[(iT * B + iB) * H + iH]),
+            y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+inline_point void step_once_point(
+    const compute_t K_, compute_t& k_a_sqrt)
+{
+    // k_a = (W_ka @ x) / sqrt(2 * K)
+    k_a_sqrt = sqrt(2 * K_);
+}
+
+extern "C" void step_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 K = sizes[4];
+    storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[0]);
+    {
+        compute_t k_a_sqrt;
+        step_once_point(
+            compute_t(K),
+            k_a_sqrt);
+        k_a_sqrt_at[0] = storage_t(k_a_sqrt);
+    }
+}
+
+inline_point void step_before_point(
+    const compute_t W_ka_x, const compute_t k_a_sqrt, const compute_t W_kb_x, compute_t& k_a, compute_t& k_b)
+{
+    // k_a = (W_ka @ x) / sqrt(2 * K)
+    const compute_t s1 = 1 / k_a_sqrt;
+    k_a = W_ka_x * s1;
+    // k_b = (W_kb @ x) / sqrt(2 * K)
+    k_b = W_kb_x * s1;
+}
+
+extern "C" void step_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ W_ka_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_kb_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t k_a, k_b;
+        step_before_point(
+            compute_t(W_ka_x_at[(iT * B + iB) * K + iK]),
+            compute_t(k_a_sqrt_at[0]),
+            compute_t(W_kb_x_at[(iT * B + iB) * K + iK]),
+            k_a, k_b);
+        k_a_at[(iT * B + iB) * K + iK] = storage_t(k_a);
+        k_b_at[(iT * B + iB) * K + iK] = storage_t(k_b);
+    }
+}
+
+inline_point void step_before2_point(
+    const compute_t t_, const compute_t theta, compute_t& C, compute_t& D)
+{
+    // C = cos(t * theta)
+    const compute_t C_pre = t_ * theta;
+    C = cos(C_pre);
+    // D = sin(t * theta)
+    D = sin(C_pre);
+}
+
+extern "C" void step_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], K = sizes[4], first_step = sizes[5];
+    const storage_t* __restrict__ theta_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ C_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ D_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t C, D;
+        step_before2_point(
+            compute_t(first_step + iT),
+            compute_t(theta_at[iK]),
+            C, D);
+        C_at[iT * K + iK] = storage_t(C);
+        D_at[iT * K + iK] = storage_t(D);
+    }
+}
+
+inline_point void step_before3_point(
+    const compute_t k_a, const compute_t C, const compute_t k_b, const compute_t D, const compute_t q_a,
+    const compute_t q_b, compute_t& S_a_arg1, compute_t& S_b_arg1, compute_t& y_arg, compute_t& y_arg2)
+{
+    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    S_a_arg1 = k_a * C - k_b * D;
+    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    S_b_arg1 = k_a * D + C * k_b;
+    // y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    y_arg = C * q_a - D * q_b;
+    y_arg2 = C * q_b + D * q_a;
+}
+
+extern "C" void step_before3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ q_a_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ q_b_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t S_a_arg1, S_b_arg1, y_arg, y_arg2;
+        step_before3_point(
+            compute_t(k_a_at[(iT * B + iB) * K + iK]),
+            compute_t(C_at[iT * K + iK]),
+            compute_t(k_b_at[(iT * B + iB) * K + iK]),
+            compute_t(D_at[iT * K + iK]),
+            compute_t(q_a_at[(iT * B + iB) * K + iK]),
+            compute_t(q_b_at[(iT * B + iB) * K + iK]),
+            S_a_arg1, S_b_arg1, y_arg, y_arg2);
+        S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
+        S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
+        y_arg_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
+        y_arg2_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
+    }
+}
+
+inline_point void step_before4_point(
+    const compute_t v, const compute_t S_a_arg1, const compute_t S_b_arg1, compute_t& v_S_a_arg1,
+    compute_t& v_S_b_arg1)
+{
+    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    v_S_a_arg1 = v * S_a_arg1;
+    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    v_S_b_arg1 = v * S_b_arg1;
+}
+
+extern "C" void step_before4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t v_S_a_arg1, v_S_b_arg1;
+        step_before4_point(
+            compute_t(v_at[(iT * B + iB) * H + iH]),
+            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
+            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
+            v_S_a_arg1, v_S_b_arg1);
+        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
+        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
+    }
+}
+
+inline_point void step_sequence_point(
+    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1, const compute_t S_b_prev,
+    const compute_t v_S_b_arg1, compute_t& S_a, compute_t& S_b)
+{
+    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    S_a = gamma * S_a_prev + v_S_a_arg1;
+    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    S_b = gamma * S_b_prev + v_S_b_arg1;
+}
+
+extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[3]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t S_a, S_b;
+        const compute_t S_a_prev = compute_t(S_a_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        const compute_t S_b_prev = compute_t(S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        step_sequence_point(
+            compute_t(0.96875),
+            S_a_prev,
+            compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+            S_b_prev,
+            compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+            S_a, S_b);
+        S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
+        S_b_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_b);
+    }
+}
+
+// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void step_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_a_y_arg_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(y_arg_at[(iT * B + iB) * K + iK]);
+        S_a_y_arg_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void step_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_b_y_arg2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
+        S_b_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+inline_point void step_after_point(
+    const compute_t S_a_y_arg, const compute_t S_b_y_arg2, compute_t& y)
+{
+    // y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    y = S_a_y_arg + S_b_y_arg2;
+}
+
+extern "C" void step_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ S_a_y_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_b_y_arg2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t y;
+        step_after_point(
+            compute_t(S_a_y_arg_at[(iT * B + iB) * H + iH]),
+            compute_t(S_b_y_arg2_at[(iT * B + iB) * H + iH]),
+            y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+inline_point void jvp_once_point(
+    const compute_t K_, compute_t& k_a_sqrt)
+{
+    // k_a = (W_ka @ x) / sqrt(2 * K)
+    k_a_sqrt = sqrt(2 * K_);
+}
+
+extern "C" void jvp_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 K = sizes[4];
+    storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[0]);
+    {
+        compute_t k_a_sqrt;
+        jvp_once_point(
+            compute_t(K),
+            k_a_sqrt);
+        k_a_sqrt_at[0] = storage_t(k_a_sqrt);
+    }
+}
+
+inline_point void jvp_before_point(
+    const compute_t dot_q_a_W_qa, const compute_t dot_q_a_x, const compute_t dot_q_b_W_qb,
+    const compute_t dot_q_b_x, const compute_t dot_W_ka_x_W_ka, const compute_t dot_W_ka_x_x,
+    const compute_t W_ka_x, const compute_t k_a_sqrt, const compute_t dot_W_kb_x_W_kb,
+    const compute_t dot_W_kb_x_x, const compute_t W_kb_x, compute_t& dot_q_a, compute_t& dot_q_b,
+    compute_t& k_a, compute_t& dot_k_a, compute_t& k_b, compute_t& dot_k_b)
+{
+    // q_a = W_qa @ x
+    dot_q_a = dot_q_a_W_qa + dot_q_a_x;
+    // q_b = W_qb @ x
+    dot_q_b = dot_q_b_W_qb + dot_q_b_x;
+    // k_a = (W_ka @ x) / sqrt(2 * K)
+    const compute_t dot_W_ka_x = dot_W_ka_x_W_ka + dot_W_ka_x_x;
+    const compute_t s1 = 1 / k_a_sqrt;
+    k_a = W_ka_x * s1;
+    dot_k_a = dot_W_ka_x * s1;
+    // k_b = (W_kb @ x) / sqrt(2 * K)
+    const compute_t dot_W_kb_x = dot_W_kb_x_W_kb + dot_W_kb_x_x;
+    k_b = W_kb_x * s1;
+    dot_k_b = dot_W_kb_x * s1;
+}
+
+extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_q_a_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_q_a_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_q_b_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_k_a_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_k_b_at = static_cast<storage_t*>(at[8]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b;
+        jvp_before_point(
+            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + K + iK]),
+            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 3 * K + iK]),
+            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 5 * K + iK]),
+            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 4 * K + iK]),
+            compute_t(k_a_sqrt_at[0]),
+            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 7 * K + iK]),
+            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 6 * K + iK]),
+            dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b);
+        dot_q_a_at[(iT * B + iB) * K + iK] = storage_t(dot_q_a);
+        dot_q_b_at[(iT * B + iB) * K + iK] = storage_t(dot_q_b);
+        k_a_at[(iT * B + iB) * K + iK] = storage_t(k_a);
+        dot_k_a_at[(iT * B + iB) * K + iK] = storage_t(dot_k_a);
+        k_b_at[(iT * B + iB) * K + iK] = storage_t(k_b);
+        dot_k_b_at[(iT * B + iB) * K + iK] = storage_t(dot_k_b);
+    }
+}
+
+inline_point void jvp_before2_point(
+    const compute_t dot_v_W_v, const compute_t dot_v_x, compute_t& dot_v)
+{
+    // v = W_v @ x
+    dot_v = dot_v_W_v + dot_v_x;
+}
+
+extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_q_a_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_v;
+        jvp_before2_point(
+            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + H + iH]),
+            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
+            dot_v);
+        dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
+    }
+}
+
+inline_point void jvp_before3_point(
+    const compute_t t_, const compute_t theta, const compute_t dot_theta, compute_t& C, compute_t& dot_C,
+    compute_t& D, compute_t& dot_D)
+{
+    // C = cos(t * theta)
+    const compute_t C_pre = t_ * theta;
+    const compute_t dot_C_pre = t_ * dot_theta;
+    const compute_t s1 = cos(C_pre);
+    C = s1;
+    const compute_t s2 = sin(C_pre);
+    dot_C = -dot_C_pre * s2;
+    // D = sin(t * theta)
+    D = s2;
+    dot_D = dot_C_pre * s1;
+}
+
+extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], K = sizes[4];
+    const storage_t* __restrict__ theta_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_theta_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ C_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ D_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_D_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t C, dot_C, D, dot_D;
+        jvp_before3_point(
+            compute_t(iT),
+            compute_t(theta_at[iK]),
+            compute_t(dot_theta_at[iK]),
+            C, dot_C, D, dot_D);
+        C_at[iT * K + iK] = storage_t(C);
+        dot_C_at[iT * K + iK] = storage_t(dot_C);
+        D_at[iT * K + iK] = storage_t(D);
+        dot_D_at[iT * K + iK] = storage_t(dot_D);
+    }
+}
+
+inline_point void jvp_before4_point(
+    const compute_t k_a, const compute_t C, const compute_t k_b, const compute_t D, const compute_t dot_k_a,
+    const compute_t dot_C, const compute_t dot_k_b, const compute_t dot_D, const compute_t q_a,
+    const compute_t q_b, const compute_t dot_q_a, const compute_t dot_q_b, compute_t& S_a_arg1,
+    compute_t& dot_S_a_arg1, compute_t& S_b_arg1, compute_t& dot_S_b_arg1, compute_t& y_arg,
+    compute_t& dot_y_arg, compute_t& y_arg2, compute_t& dot_y_arg2)
+{
+    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    S_a_arg1 = k_a * C - k_b * D;
+    dot_S_a_arg1 = k_a * dot_C + C * dot_k_a - k_b * dot_D - D * dot_k_b;
+    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    S_b_arg1 = k_a * D + C * k_b;
+    dot_S_b_arg1 = k_a * dot_D + C * dot_k_b + k_b * dot_C + D * dot_k_a;
+    // y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    y_arg = C * q_a - D * q_b;
+    dot_y_arg = C * dot_q_a - D * dot_q_b + dot_C * q_a - dot_D * q_b;
+    y_arg2 = C * q_b + D * q_a;
+    dot_y_arg2 = C * dot_q_b + D * dot_q_a + dot_C * q_b + dot_D * q_a;
+}
+
+extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_k_a_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_k_b_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_D_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_q_a_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_q_b_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_S_a_arg1_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_S_b_arg1_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_y_arg_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ dot_y_arg2_at = static_cast<storage_t*>(at[18]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2;
+        jvp_before4_point(
+            compute_t(k_a_at[(iT * B + iB) * K + iK]),
+            compute_t(C_at[iT * K + iK]),
+            compute_t(k_b_at[(iT * B + iB) * K + iK]),
+            compute_t(D_at[iT * K + iK]),
+            compute_t(dot_k_a_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_C_at[iT * K + iK]),
+            compute_t(dot_k_b_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_D_at[iT * K + iK]),
+            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]),
+            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]),
+            compute_t(dot_q_a_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_q_b_at[(iT * B + iB) * K + iK]),
+            S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2);
+        S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
+        dot_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(dot_S_a_arg1);
+        S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
+        dot_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(dot_S_b_arg1);
+        y_arg_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
+        dot_y_arg_at[(iT * B + iB) * K + iK] = storage_t(dot_y_arg);
+        y_arg2_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
+        dot_y_arg2_at[(iT * B + iB) * K + iK] = storage_t(dot_y_arg2);
+    }
+}
+
+inline_point void jvp_before5_point(
+    const compute_t v, const compute_t S_a_arg1, const compute_t dot_v, const compute_t dot_S_a_arg1,
+    const compute_t S_b_arg1, const compute_t dot_S_b_arg1, compute_t& v_S_a_arg1,
+    compute_t& dot_v_S_a_arg1, compute_t& v_S_b_arg1, compute_t& dot_v_S_b_arg1)
+{
+    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    v_S_a_arg1 = v * S_a_arg1;
+    dot_v_S_a_arg1 = v * dot_S_a_arg1 + S_a_arg1 * dot_v;
+    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    v_S_b_arg1 = v * S_b_arg1;
+    dot_v_S_b_arg1 = v * dot_S_b_arg1 + dot_v * S_b_arg1;
+}
+
+extern "C" void jvp_before5(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_S_a_arg1_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_S_b_arg1_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_v_S_a_arg1_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_v_S_b_arg1_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1;
+        jvp_before5_point(
+            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
+            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_S_a_arg1_at[(iT * B + iB) * K + iK]),
+            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_S_b_arg1_at[(iT * B + iB) * K + iK]),
+            v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1);
+        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
+        dot_v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_S_a_arg1);
+        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
+        dot_v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_S_b_arg1);
+    }
+}
+
+inline_point void jvp_sequence_point(
+    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1,
+    const compute_t dot_S_a_prev, const compute_t dot_v_S_a_arg1, const compute_t S_b_prev,
+    const compute_t v_S_b_arg1, const compute_t dot_S_b_prev, const compute_t dot_v_S_b_arg1,
+    compute_t& S_a, compute_t& dot_S_a, compute_t& S_b, compute_t& dot_S_b)
+{
+    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    S_a = gamma * S_a_prev + v_S_a_arg1;
+    dot_S_a = gamma * dot_S_a_prev + dot_v_S_a_arg1;
+    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    S_b = gamma * S_b_prev + v_S_b_arg1;
+    dot_S_b = gamma * dot_S_b_prev + dot_v_S_b_arg1;
+}
+
+extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_S_a_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_v_S_a_arg1_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_S_b_rows_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_v_S_b_arg1_at = static_cast<storage_t*>(at[7]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t S_a, dot_S_a, S_b, dot_S_b;
+        const compute_t S_a_prev = compute_t(S_a_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        const compute_t dot_S_a_prev = compute_t(dot_S_a_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        const compute_t S_b_prev = compute_t(S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        const compute_t dot_S_b_prev = compute_t(dot_S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        jvp_sequence_point(
+            compute_t(0.96875),
+            S_a_prev,
+            compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+            dot_S_a_prev,
+            compute_t(dot_v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+            S_b_prev,
+            compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+            dot_S_b_prev,
+            compute_t(dot_v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+            S_a, dot_S_a, S_b, dot_S_b);
+        S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
+        dot_S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S_a);
+        S_b_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_b);
+        dot_S_b_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S_b);
+    }
+}
+
+// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void jvp_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_a_y_arg_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(y_arg_at[(iT * B + iB) * K + iK]);
+        S_a_y_arg_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void jvp_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ dot_S_a_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_S_a_y_arg_S_a_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(dot_S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(y_arg_at[(iT * B + iB) * K + iK]);
+        dot_S_a_y_arg_S_a_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void jvp_after_sum3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_y_arg_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_S_a_y_arg_y_arg_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(dot_y_arg_at[(iT * B + iB) * K + iK]);
+        dot_S_a_y_arg_y_arg_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void jvp_after_sum4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_b_y_arg2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
+        S_b_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void jvp_after_sum5(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ dot_S_b_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_S_b_y_arg2_S_b_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(dot_S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
+        dot_S_b_y_arg2_S_b_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void jvp_after_sum6(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_y_arg2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_S_b_y_arg2_y_arg2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(dot_y_arg2_at[(iT * B + iB) * K + iK]);
+        dot_S_b_y_arg2_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+inline_point void jvp_after_point(
+    const compute_t dot_S_a_y_arg_S_a, const compute_t dot_S_a_y_arg_y_arg,
+    const compute_t dot_S_b_y_arg2_S_b, const compute_t dot_S_b_y_arg2_y_arg2, const compute_t S_a_y_arg,
+    const compute_t S_b_y_arg2, compute_t& y, compute_t& dot_y)
+{
+    // y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    const compute_t dot_S_a_y_arg = dot_S_a_y_arg_S_a + dot_S_a_y_arg_y_arg;
+    const compute_t dot_S_b_y_arg2 = dot_S_b_y_arg2_S_b + dot_S_b_y_arg2_y_arg2;
+    y = S_a_y_arg + S_b_y_arg2;
+    dot_y = dot_S_a_y_arg + dot_S_b_y_arg2;
+}
+
+extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dot_S_a_y_arg_S_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_S_a_y_arg_y_arg_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_S_b_y_arg2_S_b_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_S_b_y_arg2_y_arg2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ S_a_y_arg_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ S_b_y_arg2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_y_at = static_cast<storage_t*>(at[7]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t y, dot_y;
+        jvp_after_point(
+            compute_t(dot_S_a_y_arg_S_a_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_S_a_y_arg_y_arg_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_S_b_y_arg2_S_b_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_S_b_y_arg2_y_arg2_at[(iT * B + iB) * H + iH]),
+            compute_t(S_a_y_arg_at[(iT * B + iB) * H + iH]),
+            compute_t(S_b_y_arg2_at[(iT * B + iB) * H + iH]),
+            y, dot_y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+        dot_y_at[(iT * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+inline_point void hvp_forward_once_point(
+    const compute_t K_, compute_t& k_a_sqrt)
+{
+    // k_a = (W_ka @ x) / sqrt(2 * K)
+    k_a_sqrt = sqrt(2 * K_);
+}
+
+extern "C" void hvp_forward_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 K = sizes[4];
+    storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[0]);
+    {
+        compute_t k_a_sqrt;
+        hvp_forward_once_point(
+            compute_t(K),
+            k_a_sqrt);
+        k_a_sqrt_at[0] = storage_t(k_a_sqrt);
+    }
+}
+
+inline_point void hvp_forward_before_point(
+    const compute_t dot_q_a_W_qa, const compute_t dot_q_a_x, const compute_t dot_q_b_W_qb,
+    const compute_t dot_q_b_x, const compute_t dot_W_ka_x_W_ka, const compute_t dot_W_ka_x_x,
+    const compute_t W_ka_x, const compute_t k_a_sqrt, const compute_t dot_W_kb_x_W_kb,
+    const compute_t dot_W_kb_x_x, const compute_t W_kb_x, compute_t& dot_q_a, compute_t& dot_q_b,
+    compute_t& k_a, compute_t& dot_k_a, compute_t& k_b, compute_t& dot_k_b)
+{
+    // q_a = W_qa @ x
+    dot_q_a = dot_q_a_W_qa + dot_q_a_x;
+    // q_b = W_qb @ x
+    dot_q_b = dot_q_b_W_qb + dot_q_b_x;
+    // k_a = (W_ka @ x) / sqrt(2 * K)
+    const compute_t dot_W_ka_x = dot_W_ka_x_W_ka + dot_W_ka_x_x;
+    const compute_t s1 = 1 / k_a_sqrt;
+    k_a = W_ka_x * s1;
+    dot_k_a = dot_W_ka_x * s1;
+    // k_b = (W_kb @ x) / sqrt(2 * K)
+    const compute_t dot_W_kb_x = dot_W_kb_x_W_kb + dot_W_kb_x_x;
+    k_b = W_kb_x * s1;
+    dot_k_b = dot_W_kb_x * s1;
+}
+
+extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_q_a_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_q_a_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_q_b_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_k_a_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_k_b_at = static_cast<storage_t*>(at[8]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b;
+        hvp_forward_before_point(
+            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + K + iK]),
+            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 3 * K + iK]),
+            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 5 * K + iK]),
+            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 4 * K + iK]),
+            compute_t(k_a_sqrt_at[0]),
+            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 7 * K + iK]),
+            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 6 * K + iK]),
+            dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b);
+        dot_q_a_at[(iT * B + iB) * K + iK] = storage_t(dot_q_a);
+        dot_q_b_at[(iT * B + iB) * K + iK] = storage_t(dot_q_b);
+        k_a_at[(iT * B + iB) * K + iK] = storage_t(k_a);
+        dot_k_a_at[(iT * B + iB) * K + iK] = storage_t(dot_k_a);
+        k_b_at[(iT * B + iB) * K + iK] = storage_t(k_b);
+        dot_k_b_at[(iT * B + iB) * K + iK] = storage_t(dot_k_b);
+    }
+}
+
+inline_point void hvp_forward_before2_point(
+    const compute_t dot_v_W_v, const compute_t dot_v_x, compute_t& dot_v)
+{
+    // v = W_v @ x
+    dot_v = dot_v_W_v + dot_v_x;
+}
+
+extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_q_a_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_v;
+        hvp_forward_before2_point(
+            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + H + iH]),
+            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
+            dot_v);
+        dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
+    }
+}
+
+inline_point void hvp_forward_before3_point(
+    const compute_t t_, const compute_t theta, const compute_t dot_theta, compute_t& C_pre,
+    compute_t& dot_C_pre, compute_t& C, compute_t& dot_C, compute_t& D, compute_t& dot_D)
+{
+    // C = cos(t * theta)
+    C_pre = t_ * theta;
+    dot_C_pre = t_ * dot_theta;
+    const compute_t s1 = cos(C_pre);
+    C = s1;
+    const compute_t s2 = sin(C_pre);
+    dot_C = -dot_C_pre * s2;
+    // D = sin(t * theta)
+    D = s2;
+    dot_D = dot_C_pre * s1;
+}
+
+extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], K = sizes[4];
+    const storage_t* __restrict__ theta_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_theta_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ C_pre_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_C_pre_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ C_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ D_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_D_at = static_cast<storage_t*>(at[7]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t C_pre, dot_C_pre, C, dot_C, D, dot_D;
+        hvp_forward_before3_point(
+            compute_t(iT),
+            compute_t(theta_at[iK]),
+            compute_t(dot_theta_at[iK]),
+            C_pre, dot_C_pre, C, dot_C, D, dot_D);
+        C_pre_at[iT * K + iK] = storage_t(C_pre);
+        dot_C_pre_at[iT * K + iK] = storage_t(dot_C_pre);
+        C_at[iT * K + iK] = storage_t(C);
+        dot_C_at[iT * K + iK] = storage_t(dot_C);
+        D_at[iT * K + iK] = storage_t(D);
+        dot_D_at[iT * K + iK] = storage_t(dot_D);
+    }
+}
+
+inline_point void hvp_forward_before4_point(
+    const compute_t k_a, const compute_t C, const compute_t k_b, const compute_t D, const compute_t dot_k_a,
+    const compute_t dot_C, const compute_t dot_k_b, const compute_t dot_D, const compute_t q_a,
+    const compute_t q_b, const compute_t dot_q_a, const compute_t dot_q_b, compute_t& S_a_arg1,
+    compute_t& dot_S_a_arg1, compute_t& S_b_arg1, compute_t& dot_S_b_arg1, compute_t& y_arg,
+    compute_t& dot_y_arg, compute_t& y_arg2, compute_t& dot_y_arg2)
+{
+    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    S_a_arg1 = k_a * C - k_b * D;
+    dot_S_a_arg1 = k_a * dot_C + C * dot_k_a - k_b * dot_D - D * dot_k_b;
+    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    S_b_arg1 = k_a * D + C * k_b;
+    dot_S_b_arg1 = k_a * dot_D + C * dot_k_b + k_b * dot_C + D * dot_k_a;
+    // y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    y_arg = C * q_a - D * q_b;
+    dot_y_arg = C * dot_q_a - D * dot_q_b + dot_C * q_a - dot_D * q_b;
+    y_arg2 = C * q_b + D * q_a;
+    dot_y_arg2 = C * dot_q_b + D * dot_q_a + dot_C * q_b + dot_D * q_a;
+}
+
+extern "C" void hvp_forward_before4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_k_a_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_k_b_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_D_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_q_a_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_q_b_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_S_a_arg1_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_S_b_arg1_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_y_arg_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ dot_y_arg2_at = static_cast<storage_t*>(at[18]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2;
+        hvp_forward_before4_point(
+            compute_t(k_a_at[(iT * B + iB) * K + iK]),
+            compute_t(C_at[iT * K + iK]),
+            compute_t(k_b_at[(iT * B + iB) * K + iK]),
+            compute_t(D_at[iT * K + iK]),
+            compute_t(dot_k_a_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_C_at[iT * K + iK]),
+            compute_t(dot_k_b_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_D_at[iT * K + iK]),
+            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]),
+            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]),
+            compute_t(dot_q_a_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_q_b_at[(iT * B + iB) * K + iK]),
+            S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2);
+        S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
+        dot_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(dot_S_a_arg1);
+        S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
+        dot_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(dot_S_b_arg1);
+        y_arg_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
+        dot_y_arg_at[(iT * B + iB) * K + iK] = storage_t(dot_y_arg);
+        y_arg2_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
+        dot_y_arg2_at[(iT * B + iB) * K + iK] = storage_t(dot_y_arg2);
+    }
+}
+
+inline_point void hvp_forward_before5_point(
+    const compute_t v, const compute_t S_a_arg1, const compute_t dot_v, const compute_t dot_S_a_arg1,
+    const compute_t S_b_arg1, const compute_t dot_S_b_arg1, compute_t& v_S_a_arg1,
+    compute_t& dot_v_S_a_arg1, compute_t& v_S_b_arg1, compute_t& dot_v_S_b_arg1)
+{
+    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    v_S_a_arg1 = v * S_a_arg1;
+    dot_v_S_a_arg1 = v * dot_S_a_arg1 + S_a_arg1 * dot_v;
+    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    v_S_b_arg1 = v * S_b_arg1;
+    dot_v_S_b_arg1 = v * dot_S_b_arg1 + dot_v * S_b_arg1;
+}
+
+extern "C" void hvp_forward_before5(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_S_a_arg1_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_S_b_arg1_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_v_S_a_arg1_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_v_S_b_arg1_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1;
+        hvp_forward_before5_point(
+            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
+            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_S_a_arg1_at[(iT * B + iB) * K + iK]),
+            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_S_b_arg1_at[(iT * B + iB) * K + iK]),
+            v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1);
+        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
+        dot_v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_S_a_arg1);
+        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
+        dot_v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_S_b_arg1);
+    }
+}
+
+inline_point void hvp_forward_sequence_point(
+    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1,
+    const compute_t dot_S_a_prev, const compute_t dot_v_S_a_arg1, const compute_t S_b_prev,
+    const compute_t v_S_b_arg1, const compute_t dot_S_b_prev, const compute_t dot_v_S_b_arg1,
+    compute_t& S_a, compute_t& dot_S_a, compute_t& S_b, compute_t& dot_S_b)
+{
+    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    S_a = gamma * S_a_prev + v_S_a_arg1;
+    dot_S_a = gamma * dot_S_a_prev + dot_v_S_a_arg1;
+    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    S_b = gamma * S_b_prev + v_S_b_arg1;
+    dot_S_b = gamma * dot_S_b_prev + dot_v_S_b_arg1;
+}
+
+extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_S_a_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_v_S_a_arg1_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_S_b_rows_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_v_S_b_arg1_at = static_cast<storage_t*>(at[7]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t S_a, dot_S_a, S_b, dot_S_b;
+        const compute_t S_a_prev = compute_t(S_a_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        const compute_t dot_S_a_prev = compute_t(dot_S_a_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        const compute_t S_b_prev = compute_t(S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        const compute_t dot_S_b_prev = compute_t(dot_S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        hvp_forward_sequence_point(
+            compute_t(0.96875),
+            S_a_prev,
+            compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+            dot_S_a_prev,
+            compute_t(dot_v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+            S_b_prev,
+            compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+            dot_S_b_prev,
+            compute_t(dot_v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+            S_a, dot_S_a, S_b, dot_S_b);
+        S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
+        dot_S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S_a);
+        S_b_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_b);
+        dot_S_b_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S_b);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void hvp_backward_before_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_y_arg2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(dy_at[(iT * B + iB) * H + iH])
+                * compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+        d_dot_y_arg2_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void hvp_backward_before_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_S_b_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_y_arg2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(dy_at[(iT * B + iB) * H + iH])
+                * compute_t(dot_S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+        d_y_arg2_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void hvp_backward_before_sum3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_y_arg_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(dy_at[(iT * B + iB) * H + iH])
+                * compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+        d_dot_y_arg_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void hvp_backward_before_sum4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_S_a_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_y_arg_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(dy_at[(iT * B + iB) * H + iH])
+                * compute_t(dot_S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+        d_y_arg_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void hvp_backward_before_sum5(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_y_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_D_dot_y_arg_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_y_arg_at[(iT * B + iB) * K + iK])
+                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]);
+        d_dot_D_dot_y_arg_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void hvp_backward_before_sum6(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_y_arg2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_D_dot_y_arg2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_y_arg2_at[(iT * B + iB) * K + iK])
+                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]);
+        d_dot_D_dot_y_arg2_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void hvp_backward_before_sum7(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_y_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_D_y_arg_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK])
+                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]);
+        d_D_y_arg_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void hvp_backward_before_sum8(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_dot_y_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_q_b_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_D_dot_y_arg_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_y_arg_at[(iT * B + iB) * K + iK])
+                * compute_t(dot_q_b_at[(iT * B + iB) * K + iK]);
+        d_D_dot_y_arg_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void hvp_backward_before_sum9(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_y_arg2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_D_y_arg2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK])
+                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]);
+        d_D_y_arg2_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void hvp_backward_before_sum10(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_dot_y_arg2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_q_a_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_D_dot_y_arg2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_y_arg2_at[(iT * B + iB) * K + iK])
+                * compute_t(dot_q_a_at[(iT * B + iB) * K + iK]);
+        d_D_dot_y_arg2_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void hvp_backward_before_sum11(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_y_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_C_dot_y_arg_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_y_arg_at[(iT * B + iB) * K + iK])
+                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]);
+        d_dot_C_dot_y_arg_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void hvp_backward_before_sum12(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_y_arg2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_C_dot_y_arg2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_y_arg2_at[(iT * B + iB) * K + iK])
+                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]);
+        d_dot_C_dot_y_arg2_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void hvp_backward_before_sum13(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_y_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_C_y_arg_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK])
+                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]);
+        d_C_y_arg_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void hvp_backward_before_sum14(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_dot_y_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_q_a_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_C_dot_y_arg_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_y_arg_at[(iT * B + iB) * K + iK])
+                * compute_t(dot_q_a_at[(iT * B + iB) * K + iK]);
+        d_C_dot_y_arg_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void hvp_backward_before_sum15(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_y_arg2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_C_y_arg2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK])
+                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]);
+        d_C_y_arg2_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void hvp_backward_before_sum16(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_dot_y_arg2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_q_b_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_C_dot_y_arg2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_y_arg2_at[(iT * B + iB) * K + iK])
+                * compute_t(dot_q_b_at[(iT * B + iB) * K + iK]);
+        d_C_dot_y_arg2_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t d_dot_y_arg, const compute_t D, const compute_t d_dot_y_arg2, const compute_t C,
+    const compute_t d_y_arg, const compute_t dot_D, const compute_t d_y_arg2, const compute_t dot_C,
+    compute_t& d_dot_q_b, compute_t& d_q_b, compute_t& d_dot_q_a, compute_t& d_q_a)
+{
+    // through q_b = W_qb @ x
+    d_dot_q_b = d_dot_y_arg2 * C - d_dot_y_arg * D;
+    d_q_b = d_dot_y_arg2 * dot_C - d_dot_y_arg * dot_D - D * d_y_arg + C * d_y_arg2;
+    // through q_a = W_qa @ x
+    d_dot_q_a = d_dot_y_arg * C + D * d_dot_y_arg2;
+    d_q_a = d_dot_y_arg * dot_C + D * d_y_arg2 + d_dot_y_arg2 * dot_D + C * d_y_arg;
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_dot_y_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_y_arg2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ C_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_y_arg_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_D_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_y_arg2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_dot_q_b_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_q_b_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_dot_q_a_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_q_a_at = static_cast<storage_t*>(at[11]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t d_dot_q_b, d_q_b, d_dot_q_a, d_q_a;
+        hvp_backward_before_point(
+            compute_t(d_dot_y_arg_at[(iT * B + iB) * K + iK]),
+            compute_t(D_at[iT * K + iK]),
+            compute_t(d_dot_y_arg2_at[(iT * B + iB) * K + iK]),
+            compute_t(C_at[iT * K + iK]),
+            compute_t(d_y_arg_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_D_at[iT * K + iK]),
+            compute_t(d_y_arg2_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_C_at[iT * K + iK]),
+            d_dot_q_b, d_q_b, d_dot_q_a, d_q_a);
+        d_dot_q_b_at[(iT * B + iB) * K + iK] = storage_t(d_dot_q_b);
+        d_q_b_at[(iT * B + iB) * K + iK] = storage_t(d_q_b);
+        d_dot_q_a_at[(iT * B + iB) * K + iK] = storage_t(d_dot_q_a);
+        d_q_a_at[(iT * B + iB) * K + iK] = storage_t(d_q_a);
+    }
+}
+
+inline_point void hvp_backward_sequence_point(
+    const compute_t d_dot_S_b_next, const compute_t dy, const compute_t y_arg2, const compute_t d_S_b_next,
+    const compute_t dot_y_arg2, const compute_t d_dot_S_a_next, const compute_t y_arg,
+    const compute_t d_S_a_next, const compute_t dot_y_arg, const compute_t gamma, compute_t& d_dot_S_b,
+    compute_t& d_S_b, compute_t& d_dot_S_a, compute_t& d_S_a, compute_t& d_S_a_prev, compute_t& d_S_b_prev,
+    compute_t& d_dot_S_a_prev, compute_t& d_dot_S_b_prev)
+{
+    // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    d_dot_S_b = d_dot_S_b_next + dy * y_arg2;
+    d_S_b = dy * dot_y_arg2 + d_S_b_next;
+    // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    d_dot_S_a = dy * y_arg + d_dot_S_a_next;
+    d_S_a = dy * dot_y_arg + d_S_a_next;
+    d_S_a_prev = gamma * d_S_a;
+    d_S_b_prev = gamma * d_S_b;
+    d_dot_S_a_prev = gamma * d_dot_S_a;
+    d_dot_S_b_prev = gamma * d_dot_S_b;
+}
+
+extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    storage_t* __restrict__ d_dot_S_b_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_S_b_prev_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_y_arg2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_dot_S_a_prev_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_S_a_prev_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_y_arg_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_dot_S_b_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_S_b_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_dot_S_a_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_S_a_at = static_cast<storage_t*>(at[12]);
+    for (int64 t = T - 1; t >= 0; --t)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t d_dot_S_b, d_S_b, d_dot_S_a, d_S_a, d_S_a_prev, d_S_b_prev, d_dot_S_a_prev, d_dot_S_b_prev;
+        const compute_t d_dot_S_b_next = compute_t(d_dot_S_b_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K +
+            iK]);
+        const compute_t d_S_b_next = compute_t(d_S_b_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]);
+        const compute_t d_dot_S_a_next = compute_t(d_dot_S_a_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K +
+            iK]);
+        const compute_t d_S_a_next = compute_t(d_S_a_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]);
+        hvp_backward_sequence_point(
+            d_dot_S_b_next,
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(y_arg2_at[(t * B + iB) * K + iK]),
+            d_S_b_next,
+            compute_t(dot_y_arg2_at[(t * B + iB) * K + iK]),
+            d_dot_S_a_next,
+            compute_t(y_arg_at[(t * B + iB) * K + iK]),
+            d_S_a_next,
+            compute_t(dot_y_arg_at[(t * B + iB) * K + iK]),
+            compute_t(0.96875),
+            d_dot_S_b, d_S_b, d_dot_S_a, d_S_a, d_S_a_prev, d_S_b_prev, d_dot_S_a_prev, d_dot_S_b_prev);
+        d_dot_S_b_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_dot_S_b);
+        d_S_b_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S_b);
+        d_dot_S_a_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_dot_S_a);
+        d_S_a_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S_a);
+        d_dot_S_b_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_dot_S_b_prev);
+        d_S_b_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_b_prev);
+        d_dot_S_a_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_dot_S_a_prev);
+        d_S_a_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_a_prev);
+    }
+}
+
+// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_S_b_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_S_b_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_dot_S_b_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]);
+        d_dot_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_S_b_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_S_b_arg1_v_S_b_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]);
+        d_S_b_arg1_v_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_S_b_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_S_b_arg1_dot_v_S_b_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_dot_S_b_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(dot_v_at[(iT * B + iB) * H + iH]);
+        d_S_b_arg1_dot_v_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_S_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_S_a_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_dot_S_a_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]);
+        d_dot_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_S_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_S_a_arg1_v_S_a_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]);
+        d_S_a_arg1_v_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_S_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_S_a_arg1_dot_v_S_a_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_dot_S_a_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(dot_v_at[(iT * B + iB) * H + iH]);
+        d_S_a_arg1_dot_v_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+extern "C" void hvp_backward_after_sum7(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_dot_S_a_arg1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_D_dot_S_a_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_S_a_arg1_at[(iT * B + iB) * K + iK])
+                * compute_t(k_b_at[(iT * B + iB) * K + iK]);
+        d_dot_D_dot_S_a_arg1_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+extern "C" void hvp_backward_after_sum8(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_dot_S_b_arg1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_D_dot_S_b_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_S_b_arg1_at[(iT * B + iB) * K + iK])
+                * compute_t(k_a_at[(iT * B + iB) * K + iK]);
+        d_dot_D_dot_S_b_arg1_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+extern "C" void hvp_backward_after_sum9(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_dot_S_a_arg1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_k_b_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_D_dot_S_a_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_S_a_arg1_at[(iT * B + iB) * K + iK])
+                * compute_t(dot_k_b_at[(iT * B + iB) * K + iK]);
+        d_D_dot_S_a_arg1_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+extern "C" void hvp_backward_after_sum10(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_dot_S_b_arg1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_k_a_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_D_dot_S_b_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_S_b_arg1_at[(iT * B + iB) * K + iK])
+                * compute_t(dot_k_a_at[(iT * B + iB) * K + iK]);
+        d_D_dot_S_b_arg1_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+extern "C" void hvp_backward_after_sum11(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_dot_S_a_arg1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_C_dot_S_a_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_S_a_arg1_at[(iT * B + iB) * K + iK])
+                * compute_t(k_a_at[(iT * B + iB) * K + iK]);
+        d_dot_C_dot_S_a_arg1_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+extern "C" void hvp_backward_after_sum12(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_dot_S_b_arg1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_C_dot_S_b_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_S_b_arg1_at[(iT * B + iB) * K + iK])
+                * compute_t(k_b_at[(iT * B + iB) * K + iK]);
+        d_dot_C_dot_S_b_arg1_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+extern "C" void hvp_backward_after_sum13(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_dot_S_a_arg1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_k_a_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_C_dot_S_a_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_S_a_arg1_at[(iT * B + iB) * K + iK])
+                * compute_t(dot_k_a_at[(iT * B + iB) * K + iK]);
+        d_C_dot_S_a_arg1_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+extern "C" void hvp_backward_after_sum14(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_dot_S_b_arg1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_k_b_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_C_dot_S_b_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_dot_S_b_arg1_at[(iT * B + iB) * K + iK])
+                * compute_t(dot_k_b_at[(iT * B + iB) * K + iK]);
+        d_C_dot_S_b_arg1_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+extern "C" void hvp_backward_after_sum15(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_S_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_v_dot_v_S_a_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_dot_S_a_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]);
+        d_dot_v_dot_v_S_a_arg1_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+extern "C" void hvp_backward_after_sum16(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_S_b_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_v_dot_v_S_b_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_dot_S_b_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]);
+        d_dot_v_dot_v_S_b_arg1_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+extern "C" void hvp_backward_after_sum17(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_S_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_v_v_S_a_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]);
+        d_v_v_S_a_arg1_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+extern "C" void hvp_backward_after_sum18(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_S_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_v_dot_v_S_a_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_dot_S_a_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(dot_S_a_arg1_at[(iT * B + iB) * K + iK]);
+        d_v_dot_v_S_a_arg1_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+extern "C" void hvp_backward_after_sum19(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_S_b_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_v_v_S_b_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]);
+        d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+extern "C" void hvp_backward_after_sum20(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_S_b_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_S_b_arg1_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_v_dot_v_S_b_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_dot_S_b_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(dot_S_b_arg1_at[(iT * B + iB) * K + iK]);
+        d_v_dot_v_S_b_arg1_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+inline_point void hvp_backward_after_point(
+    const compute_t d_S_b_arg1_v_S_b_arg1, const compute_t d_S_b_arg1_dot_v_S_b_arg1,
+    const compute_t d_S_a_arg1_v_S_a_arg1, const compute_t d_S_a_arg1_dot_v_S_a_arg1,
+    const compute_t d_dot_S_a_arg1, const compute_t D, const compute_t d_dot_S_b_arg1, const compute_t C,
+    const compute_t dot_D, const compute_t dot_C, const compute_t k_a_sqrt, compute_t& d_S_b_arg1,
+    compute_t& d_S_a_arg1, compute_t& d_dot_W_kb_x, compute_t& d_W_kb_x, compute_t& d_dot_W_ka_x,
+    compute_t& d_W_ka_x)
+{
+    // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    d_S_b_arg1 = d_S_b_arg1_v_S_b_arg1 + d_S_b_arg1_dot_v_S_b_arg1;
+    // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    d_S_a_arg1 = d_S_a_arg1_v_S_a_arg1 + d_S_a_arg1_dot_v_S_a_arg1;
+    // through k_b = (W_kb @ x) / sqrt(2 * K)
+    const compute_t d_dot_k_b = d_dot_S_b_arg1 * C - d_dot_S_a_arg1 * D;
+    const compute_t d_k_b = d_dot_S_b_arg1 * dot_C - d_dot_S_a_arg1 * dot_D - D * d_S_a_arg1 + C * d_S_b_arg1;
+    const compute_t s1 = 1 / k_a_sqrt;
+    d_dot_W_kb_x = d_dot_k_b * s1;
+    d_W_kb_x = d_k_b * s1;
+    // through k_a = (W_ka @ x) / sqrt(2 * K)
+    const compute_t d_dot_k_a = d_dot_S_a_arg1 * C + D * d_dot_S_b_arg1;
+    const compute_t d_k_a = d_dot_S_a_arg1 * dot_C + D * d_S_b_arg1 + d_dot_S_b_arg1 * dot_D + C * d_S_a_arg1;
+    d_dot_W_ka_x = d_dot_k_a * s1;
+    d_W_ka_x = d_k_a * s1;
+}
+
+extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_S_b_arg1_v_S_b_arg1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_S_b_arg1_dot_v_S_b_arg1_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_S_a_arg1_v_S_a_arg1_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_S_a_arg1_dot_v_S_a_arg1_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_S_a_arg1_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_dot_S_b_arg1_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ C_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_D_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_S_b_arg1_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_S_a_arg1_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_W_ka_x_to_d_dot_v_at = static_cast<storage_t*>(at[13]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t d_S_b_arg1, d_S_a_arg1, d_dot_W_kb_x, d_W_kb_x, d_dot_W_ka_x, d_W_ka_x;
+        hvp_backward_after_point(
+            compute_t(d_S_b_arg1_v_S_b_arg1_at[(iT * B + iB) * K + iK]),
+            compute_t(d_S_b_arg1_dot_v_S_b_arg1_at[(iT * B + iB) * K + iK]),
+            compute_t(d_S_a_arg1_v_S_a_arg1_at[(iT * B + iB) * K + iK]),
+            compute_t(d_S_a_arg1_dot_v_S_a_arg1_at[(iT * B + iB) * K + iK]),
+            compute_t(d_dot_S_a_arg1_at[(iT * B + iB) * K + iK]),
+            compute_t(D_at[iT * K + iK]),
+            compute_t(d_dot_S_b_arg1_at[(iT * B + iB) * K + iK]),
+            compute_t(C_at[iT * K + iK]),
+            compute_t(dot_D_at[iT * K + iK]),
+            compute_t(dot_C_at[iT * K + iK]),
+            compute_t(k_a_sqrt_at[0]),
+            d_S_b_arg1, d_S_a_arg1, d_dot_W_kb_x, d_W_kb_x, d_dot_W_ka_x, d_W_ka_x);
+        d_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(d_S_b_arg1);
+        d_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(d_S_a_arg1);
+        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK] = storage_t(d_dot_W_kb_x);
+        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK] = storage_t(d_W_kb_x);
+        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK] = storage_t(d_dot_W_ka_x);
+        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK] = storage_t(d_W_ka_x);
+    }
+}
+
+// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+extern "C" void hvp_backward_after_sum21(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_S_a_arg1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_D_S_a_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK])
+                * compute_t(k_b_at[(iT * B + iB) * K + iK]);
+        d_D_S_a_arg1_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+extern "C" void hvp_backward_after_sum22(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_S_b_arg1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_D_S_b_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK])
+                * compute_t(k_a_at[(iT * B + iB) * K + iK]);
+        d_D_S_b_arg1_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+extern "C" void hvp_backward_after_sum23(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_S_a_arg1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_C_S_a_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK])
+                * compute_t(k_a_at[(iT * B + iB) * K + iK]);
+        d_C_S_a_arg1_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+extern "C" void hvp_backward_after_sum24(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_S_b_arg1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_C_S_b_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK])
+                * compute_t(k_b_at[(iT * B + iB) * K + iK]);
+        d_C_S_b_arg1_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+inline_point void hvp_backward_after2_point(
+    const compute_t d_dot_D_dot_S_a_arg1, const compute_t d_dot_D_dot_S_b_arg1,
+    const compute_t d_dot_D_dot_y_arg, const compute_t d_dot_D_dot_y_arg2, const compute_t d_D_S_a_arg1,
+    const compute_t d_D_dot_S_a_arg1, const compute_t d_D_S_b_arg1, const compute_t d_D_dot_S_b_arg1,
+    const compute_t d_D_y_arg, const compute_t d_D_dot_y_arg, const compute_t d_D_y_arg2,
+    const compute_t d_D_dot_y_arg2, const compute_t d_dot_C_dot_S_a_arg1,
+    const compute_t d_dot_C_dot_S_b_arg1, const compute_t d_dot_C_dot_y_arg,
+    const compute_t d_dot_C_dot_y_arg2, const compute_t d_C_S_a_arg1, const compute_t d_C_dot_S_a_arg1,
+    const compute_t d_C_S_b_arg1, const compute_t d_C_dot_S_b_arg1, const compute_t d_C_y_arg,
+    const compute_t d_C_dot_y_arg, const compute_t d_C_y_arg2, const compute_t d_C_dot_y_arg2,
+    const compute_t C_pre, const compute_t dot_C_pre, compute_t& d_C_pre)
+{
+    // through D = sin(t * theta)
+    const compute_t d_dot_D = d_dot_D_dot_S_b_arg1 - d_dot_D_dot_S_a_arg1 - d_dot_D_dot_y_arg + d_dot_D_dot_y_arg2;
+    const compute_t d_D = d_D_S_b_arg1 - d_D_S_a_arg1 - d_D_dot_S_a_arg1 + d_D_dot_S_b_arg1 - d_D_y_arg -
+        d_D_dot_y_arg + d_D_y_arg2 + d_D_dot_y_arg2;
+    // through C = cos(t * theta)
+    const compute_t d_dot_C = d_dot_C_dot_S_a_arg1 + d_dot_C_dot_S_b_arg1 + d_dot_C_dot_y_arg + d_dot_C_dot_y_arg2;
+    const compute_t d_C = d_C_S_a_arg1 + d_C_dot_S_a_arg1 + d_C_S_b_arg1 + d_C_dot_S_b_arg1 + d_C_y_arg +
+        d_C_dot_y_arg + d_C_y_arg2 + d_C_dot_y_arg2;
+    const compute_t s1 = sin(C_pre);
+    const compute_t s2 = cos(C_pre);
+    d_C_pre = d_D * s2 - dot_C_pre * d_dot_D * s1 - dot_C_pre * d_dot_C * s2 - d_C * s1;
+}
+
+extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], K = sizes[4];
+    const storage_t* __restrict__ d_dot_D_dot_S_a_arg1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_D_dot_S_b_arg1_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_D_dot_y_arg_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_dot_D_dot_y_arg2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_D_S_a_arg1_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_D_dot_S_a_arg1_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_D_S_b_arg1_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_D_dot_S_b_arg1_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_D_y_arg_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ d_D_dot_y_arg_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ d_D_y_arg2_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ d_D_dot_y_arg2_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ d_dot_C_dot_S_a_arg1_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ d_dot_C_dot_S_b_arg1_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ d_dot_C_dot_y_arg_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ d_dot_C_dot_y_arg2_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ d_C_S_a_arg1_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ d_C_dot_S_a_arg1_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ d_C_S_b_arg1_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ d_C_dot_S_b_arg1_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ d_C_y_arg_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ d_C_dot_y_arg_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ d_C_y_arg2_at = static_cast<storage_t*>(at[22]);
+    const storage_t* __restrict__ d_C_dot_y_arg2_at = static_cast<storage_t*>(at[23]);
+    const storage_t* __restrict__ C_pre_at = static_cast<storage_t*>(at[24]);
+    const storage_t* __restrict__ dot_C_pre_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ d_C_pre_at = static_cast<storage_t*>(at[26]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t d_C_pre;
+        hvp_backward_after2_point(
+            compute_t(d_dot_D_dot_S_a_arg1_at[iT * K + iK]),
+            compute_t(d_dot_D_dot_S_b_arg1_at[iT * K + iK]),
+            compute_t(d_dot_D_dot_y_arg_at[iT * K + iK]),
+            compute_t(d_dot_D_dot_y_arg2_at[iT * K + iK]),
+            compute_t(d_D_S_a_arg1_at[iT * K + iK]),
+            compute_t(d_D_dot_S_a_arg1_at[iT * K + iK]),
+            compute_t(d_D_S_b_arg1_at[iT * K + iK]),
+            compute_t(d_D_dot_S_b_arg1_at[iT * K + iK]),
+            compute_t(d_D_y_arg_at[iT * K + iK]),
+            compute_t(d_D_dot_y_arg_at[iT * K + iK]),
+            compute_t(d_D_y_arg2_at[iT * K + iK]),
+            compute_t(d_D_dot_y_arg2_at[iT * K + iK]),
+            compute_t(d_dot_C_dot_S_a_arg1_at[iT * K + iK]),
+            compute_t(d_dot_C_dot_S_b_arg1_at[iT * K + iK]),
+            compute_t(d_dot_C_dot_y_arg_at[iT * K + iK]),
+            compute_t(d_dot_C_dot_y_arg2_at[iT * K + iK]),
+            compute_t(d_C_S_a_arg1_at[iT * K + iK]),
+            compute_t(d_C_dot_S_a_arg1_at[iT * K + iK]),
+            compute_t(d_C_S_b_arg1_at[iT * K + iK]),
+            compute_t(d_C_dot_S_b_arg1_at[iT * K + iK]),
+            compute_t(d_C_y_arg_at[iT * K + iK]),
+            compute_t(d_C_dot_y_arg_at[iT * K + iK]),
+            compute_t(d_C_y_arg2_at[iT * K + iK]),
+            compute_t(d_C_dot_y_arg2_at[iT * K + iK]),
+            compute_t(C_pre_at[iT * K + iK]),
+            compute_t(dot_C_pre_at[iT * K + iK]),
+            d_C_pre);
+        d_C_pre_at[iT * K + iK] = storage_t(d_C_pre);
+    }
+}
+
+// through C = cos(t * theta)
+extern "C" void hvp_backward_after_sum25(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], K = sizes[4];
+    const storage_t* __restrict__ d_C_pre_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_theta_at = static_cast<storage_t*>(at[1]);
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iT = 0; iT < T; ++iT)
+            total += compute_t(d_C_pre_at[iT * K + iK])
+                * compute_t(iT);
+        d_theta_at[iK] = storage_t(total);
+    }
+}
+
+inline_point void hvp_backward_after3_point(
+    const compute_t d_dot_v_dot_v_S_a_arg1, const compute_t d_dot_v_dot_v_S_b_arg1,
+    const compute_t d_v_v_S_a_arg1, const compute_t d_v_dot_v_S_a_arg1, const compute_t d_v_v_S_b_arg1,
+    const compute_t d_v_dot_v_S_b_arg1, compute_t& d_dot_v, compute_t& d_v)
+{
+    // through v = W_v @ x
+    d_dot_v = d_dot_v_dot_v_S_a_arg1 + d_dot_v_dot_v_S_b_arg1;
+    d_v = d_v_v_S_a_arg1 + d_v_dot_v_S_a_arg1 + d_v_v_S_b_arg1 + d_v_dot_v_S_b_arg1;
+}
+
+extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_v_dot_v_S_a_arg1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_v_dot_v_S_b_arg1_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_v_v_S_a_arg1_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_v_dot_v_S_a_arg1_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_v_v_S_b_arg1_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_v_dot_v_S_b_arg1_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_W_ka_x_to_d_dot_v_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_v, d_v;
+        hvp_backward_after3_point(
+            compute_t(d_dot_v_dot_v_S_a_arg1_at[(iT * B + iB) * H + iH]),
+            compute_t(d_dot_v_dot_v_S_b_arg1_at[(iT * B + iB) * H + iH]),
+            compute_t(d_v_v_S_a_arg1_at[(iT * B + iB) * H + iH]),
+            compute_t(d_v_dot_v_S_a_arg1_at[(iT * B + iB) * H + iH]),
+            compute_t(d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH]),
+            compute_t(d_v_dot_v_S_b_arg1_at[(iT * B + iB) * H + iH]),
+            d_dot_v, d_v);
+        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH] = storage_t(d_dot_v);
+        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH] = storage_t(d_v);
+    }
+}
+
+inline_point void hvp_backward_after4_point(
+    const compute_t d_x_q_a, const compute_t d_x_dot_q_a_W_qa, const compute_t d_x_q_b,
+    const compute_t d_x_dot_q_b_W_qb, const compute_t d_x_W_ka_x, compute_t& d_x)
+{
+    d_x = d_x_q_a + d_x_dot_q_a_W_qa + d_x_q_b + d_x_dot_q_b_W_qb + d_x_W_ka_x;
+}
+
+extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_x_q_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_dot_q_a_W_qa_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_q_b_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_x_dot_q_b_W_qb_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_x_W_ka_x_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x;
+        hvp_backward_after4_point(
+            compute_t(d_x_q_a_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_dot_q_a_W_qa_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_q_b_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_dot_q_b_W_qb_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_ka_x_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+inline_point void hvp_backward_finish_point(
+    const compute_t d_W_qa_q_a, const compute_t d_W_qa_dot_q_a_x, const compute_t d_W_qb_q_b,
+    const compute_t d_W_qb_dot_q_b_x, const compute_t d_W_ka_W_ka_x, const compute_t d_W_ka_dot_W_ka_x_x,
+    const compute_t d_W_kb_W_kb_x, const compute_t d_W_kb_dot_W_kb_x_x, compute_t& d_W_qa,
+    compute_t& d_W_qb, compute_t& d_W_ka, compute_t& d_W_kb)
+{
+    d_W_qa = d_W_qa_q_a + d_W_qa_dot_q_a_x;
+    d_W_qb = d_W_qb_q_b + d_W_qb_dot_q_b_x;
+    d_W_ka = d_W_ka_W_ka_x + d_W_ka_dot_W_ka_x_x;
+    d_W_kb = d_W_kb_W_kb_x + d_W_kb_dot_W_kb_x_x;
+}
+
+extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], K = sizes[4];
+    const storage_t* __restrict__ d_W_qa_q_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_W_qa_dot_q_a_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_W_qb_q_b_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_W_qb_dot_q_b_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_W_ka_W_ka_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_W_ka_dot_W_ka_x_x_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_W_kb_W_kb_x_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_W_kb_dot_W_kb_x_x_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_W_qa_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_W_qb_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_W_ka_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_W_kb_at = static_cast<storage_t*>(at[11]);
+    for (int64 iK = 0; iK < K; ++iK)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_W_qa, d_W_qb, d_W_ka, d_W_kb;
+        hvp_backward_finish_point(
+            compute_t(d_W_qa_q_a_at[iK * I + iI]),
+            compute_t(d_W_qa_dot_q_a_x_at[iK * I + iI]),
+            compute_t(d_W_qb_q_b_at[iK * I + iI]),
+            compute_t(d_W_qb_dot_q_b_x_at[iK * I + iI]),
+            compute_t(d_W_ka_W_ka_x_at[iK * I + iI]),
+            compute_t(d_W_ka_dot_W_ka_x_x_at[iK * I + iI]),
+            compute_t(d_W_kb_W_kb_x_at[iK * I + iI]),
+            compute_t(d_W_kb_dot_W_kb_x_x_at[iK * I + iI]),
+            d_W_qa, d_W_qb, d_W_ka, d_W_kb);
+        d_W_qa_at[iK * I + iI] = storage_t(d_W_qa);
+        d_W_qb_at[iK * I + iI] = storage_t(d_W_qb);
+        d_W_ka_at[iK * I + iI] = storage_t(d_W_ka);
+        d_W_kb_at[iK * I + iI] = storage_t(d_W_kb);
+    }
+}
+
+inline_point void hvp_backward_finish2_point(
+    const compute_t d_W_v_v, const compute_t d_W_v_dot_v_x, compute_t& d_W_v)
+{
+    d_W_v = d_W_v_v + d_W_v_dot_v_x;
+}
+
+extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ d_W_v_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_W_v_dot_v_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_W_v_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_W_v;
+        hvp_backward_finish2_point(
+            compute_t(d_W_v_v_at[iH * I + iI]),
+            compute_t(d_W_v_dot_v_x_at[iH * I + iI]),
+            d_W_v);
+        d_W_v_at[iH * I + iI] = storage_t(d_W_v);
+    }
+}
+
+#endif  // SYMRNN_HVP
 
 }  // namespace symrnn

@@ -53,6 +53,7 @@ import numpy as np
 SOURCE = None  # the text of retnet.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H", "K")
 INPUTS = {
     "x": ("I",),
@@ -119,17 +120,25 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_qa = np.ascontiguousarray(params["W_qa"])
     W_qb = np.ascontiguousarray(params["W_qb"])
     W_ka = np.ascontiguousarray(params["W_ka"])
     W_kb = np.ascontiguousarray(params["W_kb"])
     W_v = np.ascontiguousarray(params["W_v"])
     theta = np.ascontiguousarray(params["theta"])
-    W_qa_to_W_v = np.ascontiguousarray(np.concatenate((W_qa.T, W_qb.T, W_ka.T, W_kb.T, W_v.T), axis=1))
+    W_qa_to_W_v = np.ascontiguousarray(np.concatenate((
+        W_qa.T,
+        W_qb.T,
+        W_ka.T,
+        W_kb.T,
+        W_v.T,
+    ), axis=1))
     S_a_rows = np.empty((T + 1, B, H, K), dtype)
     S_b_rows = np.empty((T + 1, B, H, K), dtype)
     k_a_sqrt = np.empty((), dtype)
@@ -147,10 +156,9 @@ def forward(params, x, state=None):
     y_arg2 = np.empty((T, B, K), dtype)
     S_a_y_arg = scratch("S_a_y_arg", (T, B, H), dtype)
     S_b_y_arg2 = scratch("S_b_y_arg2", (T, B, H), dtype)
-    y = scratch("y", (T, B, H), dtype)
+    y = np.empty((T, B, H), dtype)
     S_a_rows[0] = state["S_a"]
     S_b_rows[0] = state["S_b"]
-    kernel = bound(sizes, dtype)
     forward_once = kernel(
         "forward_once", k_a_sqrt,
     )
@@ -198,7 +206,7 @@ def forward(params, x, state=None):
     tape = Tape(size, dtype, S_b_rows, S_a_rows, q_a_to_v, D, C, y_arg2, y_arg, k_b, k_a, S_a_arg1,
                 S_b_arg1, x, C_pre, k_a_sqrt)
     last = {"S_a": S_a_rows[T].copy(), "S_b": S_b_rows[T].copy()}
-    return y.copy(), last, tape
+    return y, last, tape
 
 
 def backward(params, tape, dy, dstate=None):
@@ -211,8 +219,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
-    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
     S_b_rows = tape.S_b_rows
     S_a_rows = tape.S_a_rows
     q_a_to_v = tape.q_a_to_v
@@ -227,6 +234,9 @@ def backward(params, tape, dy, dstate=None):
     x = tape.x
     C_pre = tape.C_pre
     k_a_sqrt = tape.k_a_sqrt
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
     W_qa = np.ascontiguousarray(params["W_qa"])
     W_qb = np.ascontiguousarray(params["W_qb"])
     W_ka = np.ascontiguousarray(params["W_ka"])
@@ -265,7 +275,6 @@ def backward(params, tape, dy, dstate=None):
     d_W_ka_to_d_W_v = np.empty((2 * K + H, I), dtype)
     d_S_a_prev_rows[T % 2] = dstate["S_a"]
     d_S_b_prev_rows[T % 2] = dstate["S_b"]
-    kernel = bound(sizes, dtype)
     backward_before_sum = kernel(
         "backward_before_sum", dy, S_b_rows, d_y_arg2,
     )
@@ -394,6 +403,881 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None, t=0):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward, and the number t of the first step; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("infer", [*sizes, t], dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_qa = np.ascontiguousarray(params["W_qa"])
+    W_qb = np.ascontiguousarray(params["W_qb"])
+    W_ka = np.ascontiguousarray(params["W_ka"])
+    W_kb = np.ascontiguousarray(params["W_kb"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    theta = np.ascontiguousarray(params["theta"])
+    W_qa_to_W_v = np.ascontiguousarray(np.concatenate((
+        W_qa.T,
+        W_qb.T,
+        W_ka.T,
+        W_kb.T,
+        W_v.T,
+    ), axis=1))
+    S_a_rows = scratch("S_a_rows", (T + 1, B, H, K), dtype)
+    S_b_rows = scratch("S_b_rows", (T + 1, B, H, K), dtype)
+    k_a_sqrt = scratch("k_a_sqrt", (), dtype)
+    q_a_to_v = scratch("q_a_to_v", (T, B, 4 * K + H), dtype)
+    k_a = scratch("k_a", (T, B, K), dtype)
+    k_b = scratch("k_b", (T, B, K), dtype)
+    C = scratch("C", (T, K), dtype)
+    D = scratch("D", (T, K), dtype)
+    S_a_arg1 = scratch("S_a_arg1", (T, B, K), dtype)
+    v_S_a_arg1 = scratch("v_S_a_arg1", (T, B, H, K), dtype)
+    S_b_arg1 = scratch("S_b_arg1", (T, B, K), dtype)
+    v_S_b_arg1 = scratch("v_S_b_arg1", (T, B, H, K), dtype)
+    y_arg = scratch("y_arg", (T, B, K), dtype)
+    y_arg2 = scratch("y_arg2", (T, B, K), dtype)
+    S_a_y_arg = scratch("S_a_y_arg", (T, B, H), dtype)
+    S_b_y_arg2 = scratch("S_b_y_arg2", (T, B, H), dtype)
+    y = np.empty((T, B, H), dtype)
+    S_a_rows[0] = state["S_a"]
+    S_b_rows[0] = state["S_b"]
+    infer_once = kernel(
+        "infer_once", k_a_sqrt,
+    )
+    infer_before = kernel(
+        "infer_before", q_a_to_v, k_a_sqrt, k_a, k_b,
+    )
+    infer_before2 = kernel(
+        "infer_before2", theta, C, D,
+    )
+    infer_before3 = kernel(
+        "infer_before3", k_a, C, k_b, D, q_a_to_v, S_a_arg1, S_b_arg1, y_arg, y_arg2,
+    )
+    infer_before4 = kernel(
+        "infer_before4", q_a_to_v, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
+    )
+    infer_sequence = kernel(
+        "infer_sequence", S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
+    )
+    infer_after_sum = kernel(
+        "infer_after_sum", S_a_rows, y_arg, S_a_y_arg,
+    )
+    infer_after_sum2 = kernel(
+        "infer_after_sum2", S_b_rows, y_arg2, S_b_y_arg2,
+    )
+    infer_after = kernel(
+        "infer_after", S_a_y_arg, S_b_y_arg2, y,
+    )
+
+    infer_once()
+    # q_a, q_b, W_ka_x, W_kb_x, v side by side
+    product(x.reshape(-1, I), W_qa_to_W_v, q_a_to_v.reshape(-1, 4 * K + H))
+    infer_before()
+    infer_before2()
+    infer_before3()
+    infer_before4()
+
+    infer_sequence()
+
+    # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    infer_after_sum()
+    # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    infer_after_sum2()
+    infer_after()
+
+    last = {"S_a": S_a_rows[T].copy(), "S_b": S_b_rows[T].copy()}
+    return y, last
+
+
+def step(params, x, state=None, t=0):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("step", [*sizes, t], dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_qa = np.ascontiguousarray(params["W_qa"])
+    W_qb = np.ascontiguousarray(params["W_qb"])
+    W_ka = np.ascontiguousarray(params["W_ka"])
+    W_kb = np.ascontiguousarray(params["W_kb"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    theta = np.ascontiguousarray(params["theta"])
+    S_a_rows = scratch("S_a_rows", (T + 1, B, H, K), dtype)
+    S_b_rows = scratch("S_b_rows", (T + 1, B, H, K), dtype)
+    k_a_sqrt = scratch("k_a_sqrt", (), dtype)
+    q_a = scratch("q_a", (T, B, K), dtype)
+    q_b = scratch("q_b", (T, B, K), dtype)
+    W_ka_x = scratch("W_ka_x", (T, B, K), dtype)
+    k_a = scratch("k_a", (T, B, K), dtype)
+    W_kb_x = scratch("W_kb_x", (T, B, K), dtype)
+    k_b = scratch("k_b", (T, B, K), dtype)
+    v = scratch("v", (T, B, H), dtype)
+    C = scratch("C", (T, K), dtype)
+    D = scratch("D", (T, K), dtype)
+    S_a_arg1 = scratch("S_a_arg1", (T, B, K), dtype)
+    v_S_a_arg1 = scratch("v_S_a_arg1", (T, B, H, K), dtype)
+    S_b_arg1 = scratch("S_b_arg1", (T, B, K), dtype)
+    v_S_b_arg1 = scratch("v_S_b_arg1", (T, B, H, K), dtype)
+    y_arg = scratch("y_arg", (T, B, K), dtype)
+    y_arg2 = scratch("y_arg2", (T, B, K), dtype)
+    S_a_y_arg = scratch("S_a_y_arg", (T, B, H), dtype)
+    S_b_y_arg2 = scratch("S_b_y_arg2", (T, B, H), dtype)
+    y = np.empty((T, B, H), dtype)
+    S_a_rows[0] = state["S_a"]
+    S_b_rows[0] = state["S_b"]
+    step_once = kernel(
+        "step_once", k_a_sqrt,
+    )
+    step_before = kernel(
+        "step_before", W_ka_x, k_a_sqrt, W_kb_x, k_a, k_b,
+    )
+    step_before2 = kernel(
+        "step_before2", theta, C, D,
+    )
+    step_before3 = kernel(
+        "step_before3", k_a, C, k_b, D, q_a, q_b, S_a_arg1, S_b_arg1, y_arg, y_arg2,
+    )
+    step_before4 = kernel(
+        "step_before4", v, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
+    )
+    step_sequence = kernel(
+        "step_sequence", S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
+    )
+    step_after_sum = kernel(
+        "step_after_sum", S_a_rows, y_arg, S_a_y_arg,
+    )
+    step_after_sum2 = kernel(
+        "step_after_sum2", S_b_rows, y_arg2, S_b_y_arg2,
+    )
+    step_after = kernel(
+        "step_after", S_a_y_arg, S_b_y_arg2, y,
+    )
+
+    step_once()
+    # q_a = W_qa @ x
+    product(x.reshape(-1, I), W_qa.T, q_a.reshape(-1, K))
+    # q_b = W_qb @ x
+    product(x.reshape(-1, I), W_qb.T, q_b.reshape(-1, K))
+    # k_a = (W_ka @ x) / sqrt(2 * K)
+    product(x.reshape(-1, I), W_ka.T, W_ka_x.reshape(-1, K))
+    # k_b = (W_kb @ x) / sqrt(2 * K)
+    product(x.reshape(-1, I), W_kb.T, W_kb_x.reshape(-1, K))
+    # v = W_v @ x
+    product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
+    step_before()
+    step_before2()
+    step_before3()
+    step_before4()
+
+    step_sequence()
+
+    # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    step_after_sum()
+    # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    step_after_sum2()
+    step_after()
+
+    state = {"S_a": S_a_rows[T].copy(), "S_b": S_b_rows[T].copy()}
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_qa = np.ascontiguousarray(params["W_qa"])
+    W_qb = np.ascontiguousarray(params["W_qb"])
+    W_ka = np.ascontiguousarray(params["W_ka"])
+    W_kb = np.ascontiguousarray(params["W_kb"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    theta = np.ascontiguousarray(params["theta"])
+    dot_W_qa = np.ascontiguousarray(dot_params["W_qa"])
+    dot_W_qb = np.ascontiguousarray(dot_params["W_qb"])
+    dot_W_ka = np.ascontiguousarray(dot_params["W_ka"])
+    dot_W_kb = np.ascontiguousarray(dot_params["W_kb"])
+    dot_W_v = np.ascontiguousarray(dot_params["W_v"])
+    dot_theta = np.ascontiguousarray(dot_params["theta"])
+    W_qa_to_dot_W_v = np.ascontiguousarray(np.concatenate((
+        W_qa.T,
+        dot_W_qa.T,
+        W_qb.T,
+        dot_W_qb.T,
+        W_ka.T,
+        dot_W_ka.T,
+        W_kb.T,
+        dot_W_kb.T,
+        W_v.T,
+        dot_W_v.T,
+    ), axis=1))
+    W_qa_to_W_v = np.ascontiguousarray(np.concatenate((
+        W_qa.T,
+        W_qb.T,
+        W_ka.T,
+        W_kb.T,
+        W_v.T,
+    ), axis=1))
+    S_a_rows = scratch("S_a_rows", (T + 1, B, H, K), dtype)
+    S_b_rows = scratch("S_b_rows", (T + 1, B, H, K), dtype)
+    dot_S_a_rows = scratch("dot_S_a_rows", (T + 1, B, H, K), dtype)
+    dot_S_b_rows = scratch("dot_S_b_rows", (T + 1, B, H, K), dtype)
+    k_a_sqrt = scratch("k_a_sqrt", (), dtype)
+    q_a_to_dot_v_W_v = scratch("q_a_to_dot_v_W_v", (T, B, 8 * K + 2 * H), dtype)
+    dot_q_a_x_to_dot_v_x = scratch("dot_q_a_x_to_dot_v_x", (T, B, 4 * K + H), dtype)
+    dot_q_a = scratch("dot_q_a", (T, B, K), dtype)
+    dot_q_b = scratch("dot_q_b", (T, B, K), dtype)
+    k_a = scratch("k_a", (T, B, K), dtype)
+    dot_k_a = scratch("dot_k_a", (T, B, K), dtype)
+    k_b = scratch("k_b", (T, B, K), dtype)
+    dot_k_b = scratch("dot_k_b", (T, B, K), dtype)
+    dot_v = scratch("dot_v", (T, B, H), dtype)
+    C = scratch("C", (T, K), dtype)
+    dot_C = scratch("dot_C", (T, K), dtype)
+    D = scratch("D", (T, K), dtype)
+    dot_D = scratch("dot_D", (T, K), dtype)
+    S_a_arg1 = scratch("S_a_arg1", (T, B, K), dtype)
+    dot_S_a_arg1 = scratch("dot_S_a_arg1", (T, B, K), dtype)
+    v_S_a_arg1 = scratch("v_S_a_arg1", (T, B, H, K), dtype)
+    dot_v_S_a_arg1 = scratch("dot_v_S_a_arg1", (T, B, H, K), dtype)
+    S_b_arg1 = scratch("S_b_arg1", (T, B, K), dtype)
+    dot_S_b_arg1 = scratch("dot_S_b_arg1", (T, B, K), dtype)
+    v_S_b_arg1 = scratch("v_S_b_arg1", (T, B, H, K), dtype)
+    dot_v_S_b_arg1 = scratch("dot_v_S_b_arg1", (T, B, H, K), dtype)
+    y_arg = scratch("y_arg", (T, B, K), dtype)
+    dot_y_arg = scratch("dot_y_arg", (T, B, K), dtype)
+    y_arg2 = scratch("y_arg2", (T, B, K), dtype)
+    dot_y_arg2 = scratch("dot_y_arg2", (T, B, K), dtype)
+    S_a_y_arg = scratch("S_a_y_arg", (T, B, H), dtype)
+    dot_S_a_y_arg_S_a = scratch("dot_S_a_y_arg_S_a", (T, B, H), dtype)
+    dot_S_a_y_arg_y_arg = scratch("dot_S_a_y_arg_y_arg", (T, B, H), dtype)
+    S_b_y_arg2 = scratch("S_b_y_arg2", (T, B, H), dtype)
+    dot_S_b_y_arg2_S_b = scratch("dot_S_b_y_arg2_S_b", (T, B, H), dtype)
+    dot_S_b_y_arg2_y_arg2 = scratch("dot_S_b_y_arg2_y_arg2", (T, B, H), dtype)
+    y = np.empty((T, B, H), dtype)
+    dot_y = np.empty((T, B, H), dtype)
+    S_a_rows[0] = state["S_a"]
+    S_b_rows[0] = state["S_b"]
+    dot_S_a_rows[0] = dot_state["S_a"]
+    dot_S_b_rows[0] = dot_state["S_b"]
+    jvp_once = kernel(
+        "jvp_once", k_a_sqrt,
+    )
+    jvp_before = kernel(
+        "jvp_before", q_a_to_dot_v_W_v, dot_q_a_x_to_dot_v_x, k_a_sqrt, dot_q_a, dot_q_b, k_a, dot_k_a, k_b,
+        dot_k_b,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", q_a_to_dot_v_W_v, dot_q_a_x_to_dot_v_x, dot_v,
+    )
+    jvp_before3 = kernel(
+        "jvp_before3", theta, dot_theta, C, dot_C, D, dot_D,
+    )
+    jvp_before4 = kernel(
+        "jvp_before4", k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, q_a_to_dot_v_W_v, dot_q_a, dot_q_b,
+        S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
+    )
+    jvp_before5 = kernel(
+        "jvp_before5", q_a_to_dot_v_W_v, S_a_arg1, dot_v, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, v_S_a_arg1,
+        dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1,
+    )
+    jvp_sequence = kernel(
+        "jvp_sequence", S_a_rows, v_S_a_arg1, dot_S_a_rows, dot_v_S_a_arg1, S_b_rows, v_S_b_arg1,
+        dot_S_b_rows, dot_v_S_b_arg1,
+    )
+    jvp_after_sum = kernel(
+        "jvp_after_sum", S_a_rows, y_arg, S_a_y_arg,
+    )
+    jvp_after_sum2 = kernel(
+        "jvp_after_sum2", dot_S_a_rows, y_arg, dot_S_a_y_arg_S_a,
+    )
+    jvp_after_sum3 = kernel(
+        "jvp_after_sum3", S_a_rows, dot_y_arg, dot_S_a_y_arg_y_arg,
+    )
+    jvp_after_sum4 = kernel(
+        "jvp_after_sum4", S_b_rows, y_arg2, S_b_y_arg2,
+    )
+    jvp_after_sum5 = kernel(
+        "jvp_after_sum5", dot_S_b_rows, y_arg2, dot_S_b_y_arg2_S_b,
+    )
+    jvp_after_sum6 = kernel(
+        "jvp_after_sum6", S_b_rows, dot_y_arg2, dot_S_b_y_arg2_y_arg2,
+    )
+    jvp_after = kernel(
+        "jvp_after", dot_S_a_y_arg_S_a, dot_S_a_y_arg_y_arg, dot_S_b_y_arg2_S_b, dot_S_b_y_arg2_y_arg2,
+        S_a_y_arg, S_b_y_arg2, y, dot_y,
+    )
+
+    jvp_once()
+    # q_a, dot_q_a_W_qa, q_b, dot_q_b_W_qb, W_ka_x, dot_W_ka_x_W_ka, W_kb_x, dot_W_kb_x_W_kb, v, dot_v_W_v side by side
+    product(x.reshape(-1, I), W_qa_to_dot_W_v, q_a_to_dot_v_W_v.reshape(-1, 8 * K + 2 * H))
+    # dot_q_a_x, dot_q_b_x, dot_W_ka_x_x, dot_W_kb_x_x, dot_v_x side by side
+    product(dot_x.reshape(-1, I), W_qa_to_W_v, dot_q_a_x_to_dot_v_x.reshape(-1, 4 * K + H))
+    jvp_before()
+    jvp_before2()
+    jvp_before3()
+    jvp_before4()
+    jvp_before5()
+
+    jvp_sequence()
+
+    # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    jvp_after_sum()
+    # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    jvp_after_sum2()
+    # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    jvp_after_sum3()
+    # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    jvp_after_sum4()
+    # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    jvp_after_sum5()
+    # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    jvp_after_sum6()
+    jvp_after()
+
+    last = {"S_a": S_a_rows[T].copy(), "S_b": S_b_rows[T].copy()}
+    dot_last = {"S_a": dot_S_a_rows[T].copy(), "S_b": dot_S_b_rows[T].copy()}
+    return y, last, dot_y, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_qa = np.ascontiguousarray(params["W_qa"])
+    W_qb = np.ascontiguousarray(params["W_qb"])
+    W_ka = np.ascontiguousarray(params["W_ka"])
+    W_kb = np.ascontiguousarray(params["W_kb"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    theta = np.ascontiguousarray(params["theta"])
+    dot_W_qa = np.ascontiguousarray(dot_params["W_qa"])
+    dot_W_qb = np.ascontiguousarray(dot_params["W_qb"])
+    dot_W_ka = np.ascontiguousarray(dot_params["W_ka"])
+    dot_W_kb = np.ascontiguousarray(dot_params["W_kb"])
+    dot_W_v = np.ascontiguousarray(dot_params["W_v"])
+    dot_theta = np.ascontiguousarray(dot_params["theta"])
+    W_qa_to_dot_W_v = np.ascontiguousarray(np.concatenate((
+        W_qa.T,
+        dot_W_qa.T,
+        W_qb.T,
+        dot_W_qb.T,
+        W_ka.T,
+        dot_W_ka.T,
+        W_kb.T,
+        dot_W_kb.T,
+        W_v.T,
+        dot_W_v.T,
+    ), axis=1))
+    W_qa_to_W_v = np.ascontiguousarray(np.concatenate((
+        W_qa.T,
+        W_qb.T,
+        W_ka.T,
+        W_kb.T,
+        W_v.T,
+    ), axis=1))
+    S_a_rows = scratch("S_a_rows", (T + 1, B, H, K), dtype)
+    S_b_rows = scratch("S_b_rows", (T + 1, B, H, K), dtype)
+    dot_S_a_rows = scratch("dot_S_a_rows", (T + 1, B, H, K), dtype)
+    dot_S_b_rows = scratch("dot_S_b_rows", (T + 1, B, H, K), dtype)
+    k_a_sqrt = scratch("k_a_sqrt", (), dtype)
+    q_a_to_dot_v_W_v = scratch("q_a_to_dot_v_W_v", (T, B, 8 * K + 2 * H), dtype)
+    dot_q_a_x_to_dot_v_x = scratch("dot_q_a_x_to_dot_v_x", (T, B, 4 * K + H), dtype)
+    dot_q_a = scratch("dot_q_a", (T, B, K), dtype)
+    dot_q_b = scratch("dot_q_b", (T, B, K), dtype)
+    k_a = scratch("k_a", (T, B, K), dtype)
+    dot_k_a = scratch("dot_k_a", (T, B, K), dtype)
+    k_b = scratch("k_b", (T, B, K), dtype)
+    dot_k_b = scratch("dot_k_b", (T, B, K), dtype)
+    dot_v = scratch("dot_v", (T, B, H), dtype)
+    C_pre = scratch("C_pre", (T, K), dtype)
+    dot_C_pre = scratch("dot_C_pre", (T, K), dtype)
+    C = scratch("C", (T, K), dtype)
+    dot_C = scratch("dot_C", (T, K), dtype)
+    D = scratch("D", (T, K), dtype)
+    dot_D = scratch("dot_D", (T, K), dtype)
+    S_a_arg1 = scratch("S_a_arg1", (T, B, K), dtype)
+    dot_S_a_arg1 = scratch("dot_S_a_arg1", (T, B, K), dtype)
+    v_S_a_arg1 = scratch("v_S_a_arg1", (T, B, H, K), dtype)
+    dot_v_S_a_arg1 = scratch("dot_v_S_a_arg1", (T, B, H, K), dtype)
+    S_b_arg1 = scratch("S_b_arg1", (T, B, K), dtype)
+    dot_S_b_arg1 = scratch("dot_S_b_arg1", (T, B, K), dtype)
+    v_S_b_arg1 = scratch("v_S_b_arg1", (T, B, H, K), dtype)
+    dot_v_S_b_arg1 = scratch("dot_v_S_b_arg1", (T, B, H, K), dtype)
+    y_arg = scratch("y_arg", (T, B, K), dtype)
+    dot_y_arg = scratch("dot_y_arg", (T, B, K), dtype)
+    y_arg2 = scratch("y_arg2", (T, B, K), dtype)
+    dot_y_arg2 = scratch("dot_y_arg2", (T, B, K), dtype)
+    S_a_rows[0] = state["S_a"]
+    S_b_rows[0] = state["S_b"]
+    dot_S_a_rows[0] = dot_state["S_a"]
+    dot_S_b_rows[0] = dot_state["S_b"]
+    hvp_forward_once = kernel(
+        "hvp_forward_once", k_a_sqrt,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", q_a_to_dot_v_W_v, dot_q_a_x_to_dot_v_x, k_a_sqrt, dot_q_a, dot_q_b, k_a,
+        dot_k_a, k_b, dot_k_b,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", q_a_to_dot_v_W_v, dot_q_a_x_to_dot_v_x, dot_v,
+    )
+    hvp_forward_before3 = kernel(
+        "hvp_forward_before3", theta, dot_theta, C_pre, dot_C_pre, C, dot_C, D, dot_D,
+    )
+    hvp_forward_before4 = kernel(
+        "hvp_forward_before4", k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, q_a_to_dot_v_W_v, dot_q_a,
+        dot_q_b, S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
+    )
+    hvp_forward_before5 = kernel(
+        "hvp_forward_before5", q_a_to_dot_v_W_v, S_a_arg1, dot_v, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1,
+        v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1,
+    )
+    hvp_forward_sequence = kernel(
+        "hvp_forward_sequence", S_a_rows, v_S_a_arg1, dot_S_a_rows, dot_v_S_a_arg1, S_b_rows, v_S_b_arg1,
+        dot_S_b_rows, dot_v_S_b_arg1,
+    )
+
+    hvp_forward_once()
+    # q_a, dot_q_a_W_qa, q_b, dot_q_b_W_qb, W_ka_x, dot_W_ka_x_W_ka, W_kb_x, dot_W_kb_x_W_kb, v, dot_v_W_v side by side
+    product(x.reshape(-1, I), W_qa_to_dot_W_v, q_a_to_dot_v_W_v.reshape(-1, 8 * K + 2 * H))
+    # dot_q_a_x, dot_q_b_x, dot_W_ka_x_x, dot_W_kb_x_x, dot_v_x side by side
+    product(dot_x.reshape(-1, I), W_qa_to_W_v, dot_q_a_x_to_dot_v_x.reshape(-1, 4 * K + H))
+    hvp_forward_before()
+    hvp_forward_before2()
+    hvp_forward_before3()
+    hvp_forward_before4()
+    hvp_forward_before5()
+
+    hvp_forward_sequence()
+    dy = np.ascontiguousarray(cotangents["y"])
+    W_ka_to_dot_W_v = np.concatenate((
+        W_ka,
+        dot_W_ka,
+        W_kb,
+        dot_W_kb,
+        W_v,
+        dot_W_v,
+    ))
+    d_S_a_prev_rows = scratch("d_S_a_prev_rows", (2, B, H, K), dtype)
+    d_S_b_prev_rows = scratch("d_S_b_prev_rows", (2, B, H, K), dtype)
+    d_dot_S_a_prev_rows = scratch("d_dot_S_a_prev_rows", (2, B, H, K), dtype)
+    d_dot_S_b_prev_rows = scratch("d_dot_S_b_prev_rows", (2, B, H, K), dtype)
+    d_dot_y_arg2 = scratch("d_dot_y_arg2", (T, B, K), dtype)
+    d_y_arg2 = scratch("d_y_arg2", (T, B, K), dtype)
+    d_dot_y_arg = scratch("d_dot_y_arg", (T, B, K), dtype)
+    d_y_arg = scratch("d_y_arg", (T, B, K), dtype)
+    d_dot_D_dot_y_arg = scratch("d_dot_D_dot_y_arg", (T, K), dtype)
+    d_dot_D_dot_y_arg2 = scratch("d_dot_D_dot_y_arg2", (T, K), dtype)
+    d_D_y_arg = scratch("d_D_y_arg", (T, K), dtype)
+    d_D_dot_y_arg = scratch("d_D_dot_y_arg", (T, K), dtype)
+    d_D_y_arg2 = scratch("d_D_y_arg2", (T, K), dtype)
+    d_D_dot_y_arg2 = scratch("d_D_dot_y_arg2", (T, K), dtype)
+    d_dot_C_dot_y_arg = scratch("d_dot_C_dot_y_arg", (T, K), dtype)
+    d_dot_C_dot_y_arg2 = scratch("d_dot_C_dot_y_arg2", (T, K), dtype)
+    d_C_y_arg = scratch("d_C_y_arg", (T, K), dtype)
+    d_C_dot_y_arg = scratch("d_C_dot_y_arg", (T, K), dtype)
+    d_C_y_arg2 = scratch("d_C_y_arg2", (T, K), dtype)
+    d_C_dot_y_arg2 = scratch("d_C_dot_y_arg2", (T, K), dtype)
+    d_dot_q_b = scratch("d_dot_q_b", (T, B, K), dtype)
+    d_q_b = scratch("d_q_b", (T, B, K), dtype)
+    d_dot_q_a = scratch("d_dot_q_a", (T, B, K), dtype)
+    d_q_a = scratch("d_q_a", (T, B, K), dtype)
+    d_x_q_a = scratch("d_x_q_a", (T, B, I), dtype)
+    d_x_dot_q_a_W_qa = scratch("d_x_dot_q_a_W_qa", (T, B, I), dtype)
+    d_x_q_b = scratch("d_x_q_b", (T, B, I), dtype)
+    d_x_dot_q_b_W_qb = scratch("d_x_dot_q_b_W_qb", (T, B, I), dtype)
+    d_dot_S_b = scratch("d_dot_S_b", (T, B, H, K), dtype)
+    d_S_b = scratch("d_S_b", (T, B, H, K), dtype)
+    d_dot_S_a = scratch("d_dot_S_a", (T, B, H, K), dtype)
+    d_S_a = scratch("d_S_a", (T, B, H, K), dtype)
+    d_dot_S_b_arg1 = scratch("d_dot_S_b_arg1", (T, B, K), dtype)
+    d_S_b_arg1_v_S_b_arg1 = scratch("d_S_b_arg1_v_S_b_arg1", (T, B, K), dtype)
+    d_S_b_arg1_dot_v_S_b_arg1 = scratch("d_S_b_arg1_dot_v_S_b_arg1", (T, B, K), dtype)
+    d_S_b_arg1 = scratch("d_S_b_arg1", (T, B, K), dtype)
+    d_dot_S_a_arg1 = scratch("d_dot_S_a_arg1", (T, B, K), dtype)
+    d_S_a_arg1_v_S_a_arg1 = scratch("d_S_a_arg1_v_S_a_arg1", (T, B, K), dtype)
+    d_S_a_arg1_dot_v_S_a_arg1 = scratch("d_S_a_arg1_dot_v_S_a_arg1", (T, B, K), dtype)
+    d_S_a_arg1 = scratch("d_S_a_arg1", (T, B, K), dtype)
+    d_dot_D_dot_S_a_arg1 = scratch("d_dot_D_dot_S_a_arg1", (T, K), dtype)
+    d_dot_D_dot_S_b_arg1 = scratch("d_dot_D_dot_S_b_arg1", (T, K), dtype)
+    d_D_S_a_arg1 = scratch("d_D_S_a_arg1", (T, K), dtype)
+    d_D_dot_S_a_arg1 = scratch("d_D_dot_S_a_arg1", (T, K), dtype)
+    d_D_S_b_arg1 = scratch("d_D_S_b_arg1", (T, K), dtype)
+    d_D_dot_S_b_arg1 = scratch("d_D_dot_S_b_arg1", (T, K), dtype)
+    d_dot_C_dot_S_a_arg1 = scratch("d_dot_C_dot_S_a_arg1", (T, K), dtype)
+    d_dot_C_dot_S_b_arg1 = scratch("d_dot_C_dot_S_b_arg1", (T, K), dtype)
+    d_C_S_a_arg1 = scratch("d_C_S_a_arg1", (T, K), dtype)
+    d_C_dot_S_a_arg1 = scratch("d_C_dot_S_a_arg1", (T, K), dtype)
+    d_C_S_b_arg1 = scratch("d_C_S_b_arg1", (T, K), dtype)
+    d_C_dot_S_b_arg1 = scratch("d_C_dot_S_b_arg1", (T, K), dtype)
+    d_C_pre = scratch("d_C_pre", (T, K), dtype)
+    d_dot_v_dot_v_S_a_arg1 = scratch("d_dot_v_dot_v_S_a_arg1", (T, B, H), dtype)
+    d_dot_v_dot_v_S_b_arg1 = scratch("d_dot_v_dot_v_S_b_arg1", (T, B, H), dtype)
+    d_W_ka_x_to_d_dot_v = scratch("d_W_ka_x_to_d_dot_v", (T, B, 4 * K + 2 * H), dtype)
+    d_v_v_S_a_arg1 = scratch("d_v_v_S_a_arg1", (T, B, H), dtype)
+    d_v_dot_v_S_a_arg1 = scratch("d_v_dot_v_S_a_arg1", (T, B, H), dtype)
+    d_v_v_S_b_arg1 = scratch("d_v_v_S_b_arg1", (T, B, H), dtype)
+    d_v_dot_v_S_b_arg1 = scratch("d_v_dot_v_S_b_arg1", (T, B, H), dtype)
+    d_x_W_ka_x = scratch("d_x_W_ka_x", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_qa_q_a = scratch("d_W_qa_q_a", (K, I), dtype)
+    d_W_qa_dot_q_a_x = scratch("d_W_qa_dot_q_a_x", (K, I), dtype)
+    d_W_qb_q_b = scratch("d_W_qb_q_b", (K, I), dtype)
+    d_W_qb_dot_q_b_x = scratch("d_W_qb_dot_q_b_x", (K, I), dtype)
+    d_W_ka_W_ka_x = scratch("d_W_ka_W_ka_x", (K, I), dtype)
+    d_W_ka_dot_W_ka_x_x = scratch("d_W_ka_dot_W_ka_x_x", (K, I), dtype)
+    d_W_kb_W_kb_x = scratch("d_W_kb_W_kb_x", (K, I), dtype)
+    d_W_kb_dot_W_kb_x_x = scratch("d_W_kb_dot_W_kb_x_x", (K, I), dtype)
+    d_W_v_v = scratch("d_W_v_v", (H, I), dtype)
+    d_W_v_dot_v_x = scratch("d_W_v_dot_v_x", (H, I), dtype)
+    d_theta = np.empty((K,), dtype)
+    d_W_qa = np.empty((K, I), dtype)
+    d_W_qb = np.empty((K, I), dtype)
+    d_W_ka = np.empty((K, I), dtype)
+    d_W_kb = np.empty((K, I), dtype)
+    d_W_v = np.empty((H, I), dtype)
+    d_S_a_prev_rows[T % 2] = 0
+    d_S_b_prev_rows[T % 2] = 0
+    d_dot_S_a_prev_rows[T % 2] = dstate["S_a"]
+    d_dot_S_b_prev_rows[T % 2] = dstate["S_b"]
+    hvp_backward_before_sum = kernel(
+        "hvp_backward_before_sum", dy, S_b_rows, d_dot_y_arg2,
+    )
+    hvp_backward_before_sum2 = kernel(
+        "hvp_backward_before_sum2", dy, dot_S_b_rows, d_y_arg2,
+    )
+    hvp_backward_before_sum3 = kernel(
+        "hvp_backward_before_sum3", dy, S_a_rows, d_dot_y_arg,
+    )
+    hvp_backward_before_sum4 = kernel(
+        "hvp_backward_before_sum4", dy, dot_S_a_rows, d_y_arg,
+    )
+    hvp_backward_before_sum5 = kernel(
+        "hvp_backward_before_sum5", d_dot_y_arg, q_a_to_dot_v_W_v, d_dot_D_dot_y_arg,
+    )
+    hvp_backward_before_sum6 = kernel(
+        "hvp_backward_before_sum6", d_dot_y_arg2, q_a_to_dot_v_W_v, d_dot_D_dot_y_arg2,
+    )
+    hvp_backward_before_sum7 = kernel(
+        "hvp_backward_before_sum7", d_y_arg, q_a_to_dot_v_W_v, d_D_y_arg,
+    )
+    hvp_backward_before_sum8 = kernel(
+        "hvp_backward_before_sum8", d_dot_y_arg, dot_q_b, d_D_dot_y_arg,
+    )
+    hvp_backward_before_sum9 = kernel(
+        "hvp_backward_before_sum9", d_y_arg2, q_a_to_dot_v_W_v, d_D_y_arg2,
+    )
+    hvp_backward_before_sum10 = kernel(
+        "hvp_backward_before_sum10", d_dot_y_arg2, dot_q_a, d_D_dot_y_arg2,
+    )
+    hvp_backward_before_sum11 = kernel(
+        "hvp_backward_before_sum11", d_dot_y_arg, q_a_to_dot_v_W_v, d_dot_C_dot_y_arg,
+    )
+    hvp_backward_before_sum12 = kernel(
+        "hvp_backward_before_sum12", d_dot_y_arg2, q_a_to_dot_v_W_v, d_dot_C_dot_y_arg2,
+    )
+    hvp_backward_before_sum13 = kernel(
+        "hvp_backward_before_sum13", d_y_arg, q_a_to_dot_v_W_v, d_C_y_arg,
+    )
+    hvp_backward_before_sum14 = kernel(
+        "hvp_backward_before_sum14", d_dot_y_arg, dot_q_a, d_C_dot_y_arg,
+    )
+    hvp_backward_before_sum15 = kernel(
+        "hvp_backward_before_sum15", d_y_arg2, q_a_to_dot_v_W_v, d_C_y_arg2,
+    )
+    hvp_backward_before_sum16 = kernel(
+        "hvp_backward_before_sum16", d_dot_y_arg2, dot_q_b, d_C_dot_y_arg2,
+    )
+    hvp_backward_before = kernel(
+        "hvp_backward_before", d_dot_y_arg, D, d_dot_y_arg2, C, d_y_arg, dot_D, d_y_arg2, dot_C, d_dot_q_b,
+        d_q_b, d_dot_q_a, d_q_a,
+    )
+    hvp_backward_sequence = kernel(
+        "hvp_backward_sequence", d_dot_S_b_prev_rows, dy, y_arg2, d_S_b_prev_rows, dot_y_arg2,
+        d_dot_S_a_prev_rows, y_arg, d_S_a_prev_rows, dot_y_arg, d_dot_S_b, d_S_b, d_dot_S_a, d_S_a,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", d_dot_S_b, q_a_to_dot_v_W_v, d_dot_S_b_arg1,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", d_S_b, q_a_to_dot_v_W_v, d_S_b_arg1_v_S_b_arg1,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", d_dot_S_b, dot_v, d_S_b_arg1_dot_v_S_b_arg1,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", d_dot_S_a, q_a_to_dot_v_W_v, d_dot_S_a_arg1,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", d_S_a, q_a_to_dot_v_W_v, d_S_a_arg1_v_S_a_arg1,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", d_dot_S_a, dot_v, d_S_a_arg1_dot_v_S_a_arg1,
+    )
+    hvp_backward_after_sum7 = kernel(
+        "hvp_backward_after_sum7", d_dot_S_a_arg1, k_b, d_dot_D_dot_S_a_arg1,
+    )
+    hvp_backward_after_sum8 = kernel(
+        "hvp_backward_after_sum8", d_dot_S_b_arg1, k_a, d_dot_D_dot_S_b_arg1,
+    )
+    hvp_backward_after_sum9 = kernel(
+        "hvp_backward_after_sum9", d_dot_S_a_arg1, dot_k_b, d_D_dot_S_a_arg1,
+    )
+    hvp_backward_after_sum10 = kernel(
+        "hvp_backward_after_sum10", d_dot_S_b_arg1, dot_k_a, d_D_dot_S_b_arg1,
+    )
+    hvp_backward_after_sum11 = kernel(
+        "hvp_backward_after_sum11", d_dot_S_a_arg1, k_a, d_dot_C_dot_S_a_arg1,
+    )
+    hvp_backward_after_sum12 = kernel(
+        "hvp_backward_after_sum12", d_dot_S_b_arg1, k_b, d_dot_C_dot_S_b_arg1,
+    )
+    hvp_backward_after_sum13 = kernel(
+        "hvp_backward_after_sum13", d_dot_S_a_arg1, dot_k_a, d_C_dot_S_a_arg1,
+    )
+    hvp_backward_after_sum14 = kernel(
+        "hvp_backward_after_sum14", d_dot_S_b_arg1, dot_k_b, d_C_dot_S_b_arg1,
+    )
+    hvp_backward_after_sum15 = kernel(
+        "hvp_backward_after_sum15", d_dot_S_a, S_a_arg1, d_dot_v_dot_v_S_a_arg1,
+    )
+    hvp_backward_after_sum16 = kernel(
+        "hvp_backward_after_sum16", d_dot_S_b, S_b_arg1, d_dot_v_dot_v_S_b_arg1,
+    )
+    hvp_backward_after_sum17 = kernel(
+        "hvp_backward_after_sum17", d_S_a, S_a_arg1, d_v_v_S_a_arg1,
+    )
+    hvp_backward_after_sum18 = kernel(
+        "hvp_backward_after_sum18", d_dot_S_a, dot_S_a_arg1, d_v_dot_v_S_a_arg1,
+    )
+    hvp_backward_after_sum19 = kernel(
+        "hvp_backward_after_sum19", d_S_b, S_b_arg1, d_v_v_S_b_arg1,
+    )
+    hvp_backward_after_sum20 = kernel(
+        "hvp_backward_after_sum20", d_dot_S_b, dot_S_b_arg1, d_v_dot_v_S_b_arg1,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_S_b_arg1_v_S_b_arg1, d_S_b_arg1_dot_v_S_b_arg1, d_S_a_arg1_v_S_a_arg1,
+        d_S_a_arg1_dot_v_S_a_arg1, d_dot_S_a_arg1, D, d_dot_S_b_arg1, C, dot_D, dot_C, k_a_sqrt, d_S_b_arg1,
+        d_S_a_arg1, d_W_ka_x_to_d_dot_v,
+    )
+    hvp_backward_after_sum21 = kernel(
+        "hvp_backward_after_sum21", d_S_a_arg1, k_b, d_D_S_a_arg1,
+    )
+    hvp_backward_after_sum22 = kernel(
+        "hvp_backward_after_sum22", d_S_b_arg1, k_a, d_D_S_b_arg1,
+    )
+    hvp_backward_after_sum23 = kernel(
+        "hvp_backward_after_sum23", d_S_a_arg1, k_a, d_C_S_a_arg1,
+    )
+    hvp_backward_after_sum24 = kernel(
+        "hvp_backward_after_sum24", d_S_b_arg1, k_b, d_C_S_b_arg1,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", d_dot_D_dot_S_a_arg1, d_dot_D_dot_S_b_arg1, d_dot_D_dot_y_arg,
+        d_dot_D_dot_y_arg2, d_D_S_a_arg1, d_D_dot_S_a_arg1, d_D_S_b_arg1, d_D_dot_S_b_arg1, d_D_y_arg,
+        d_D_dot_y_arg, d_D_y_arg2, d_D_dot_y_arg2, d_dot_C_dot_S_a_arg1, d_dot_C_dot_S_b_arg1,
+        d_dot_C_dot_y_arg, d_dot_C_dot_y_arg2, d_C_S_a_arg1, d_C_dot_S_a_arg1, d_C_S_b_arg1,
+        d_C_dot_S_b_arg1, d_C_y_arg, d_C_dot_y_arg, d_C_y_arg2, d_C_dot_y_arg2, C_pre, dot_C_pre, d_C_pre,
+    )
+    hvp_backward_after_sum25 = kernel(
+        "hvp_backward_after_sum25", d_C_pre, d_theta,
+    )
+    hvp_backward_after3 = kernel(
+        "hvp_backward_after3", d_dot_v_dot_v_S_a_arg1, d_dot_v_dot_v_S_b_arg1, d_v_v_S_a_arg1,
+        d_v_dot_v_S_a_arg1, d_v_v_S_b_arg1, d_v_dot_v_S_b_arg1, d_W_ka_x_to_d_dot_v,
+    )
+    hvp_backward_after4 = kernel(
+        "hvp_backward_after4", d_x_q_a, d_x_dot_q_a_W_qa, d_x_q_b, d_x_dot_q_b_W_qb, d_x_W_ka_x, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_qa_q_a, d_W_qa_dot_q_a_x, d_W_qb_q_b, d_W_qb_dot_q_b_x, d_W_ka_W_ka_x,
+        d_W_ka_dot_W_ka_x_x, d_W_kb_W_kb_x, d_W_kb_dot_W_kb_x_x, d_W_qa, d_W_qb, d_W_ka, d_W_kb,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_W_v_v, d_W_v_dot_v_x, d_W_v,
+    )
+
+    # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    hvp_backward_before_sum()
+    # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    hvp_backward_before_sum2()
+    # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    hvp_backward_before_sum3()
+    # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    hvp_backward_before_sum4()
+    # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    hvp_backward_before_sum5()
+    # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    hvp_backward_before_sum6()
+    # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    hvp_backward_before_sum7()
+    # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    hvp_backward_before_sum8()
+    # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    hvp_backward_before_sum9()
+    # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    hvp_backward_before_sum10()
+    # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    hvp_backward_before_sum11()
+    # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    hvp_backward_before_sum12()
+    # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    hvp_backward_before_sum13()
+    # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    hvp_backward_before_sum14()
+    # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    hvp_backward_before_sum15()
+    # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    hvp_backward_before_sum16()
+    hvp_backward_before()
+    # through q_a = W_qa @ x
+    product(d_q_a.reshape(-1, K), W_qa, d_x_q_a.reshape(-1, I))
+    # through q_a = W_qa @ x
+    product(d_dot_q_a.reshape(-1, K), dot_W_qa, d_x_dot_q_a_W_qa.reshape(-1, I))
+    # through q_b = W_qb @ x
+    product(d_q_b.reshape(-1, K), W_qb, d_x_q_b.reshape(-1, I))
+    # through q_b = W_qb @ x
+    product(d_dot_q_b.reshape(-1, K), dot_W_qb, d_x_dot_q_b_W_qb.reshape(-1, I))
+
+    hvp_backward_sequence()
+
+    # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    hvp_backward_after_sum()
+    # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    hvp_backward_after_sum2()
+    # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    hvp_backward_after_sum3()
+    # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    hvp_backward_after_sum4()
+    # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    hvp_backward_after_sum5()
+    # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    hvp_backward_after_sum6()
+    # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    hvp_backward_after_sum7()
+    # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    hvp_backward_after_sum8()
+    # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    hvp_backward_after_sum9()
+    # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    hvp_backward_after_sum10()
+    # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    hvp_backward_after_sum11()
+    # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    hvp_backward_after_sum12()
+    # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    hvp_backward_after_sum13()
+    # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    hvp_backward_after_sum14()
+    # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    hvp_backward_after_sum15()
+    # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    hvp_backward_after_sum16()
+    # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    hvp_backward_after_sum17()
+    # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    hvp_backward_after_sum18()
+    # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    hvp_backward_after_sum19()
+    # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    hvp_backward_after_sum20()
+    # through q_a = W_qa @ x
+    product(d_q_a.reshape(-1, K).T, x.reshape(-1, I), d_W_qa_q_a)
+    # through q_a = W_qa @ x
+    product(d_dot_q_a.reshape(-1, K).T, dot_x.reshape(-1, I), d_W_qa_dot_q_a_x)
+    # through q_b = W_qb @ x
+    product(d_q_b.reshape(-1, K).T, x.reshape(-1, I), d_W_qb_q_b)
+    # through q_b = W_qb @ x
+    product(d_dot_q_b.reshape(-1, K).T, dot_x.reshape(-1, I), d_W_qb_dot_q_b_x)
+    hvp_backward_after()
+    # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    hvp_backward_after_sum21()
+    # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    hvp_backward_after_sum22()
+    # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    hvp_backward_after_sum23()
+    # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    hvp_backward_after_sum24()
+    # through k_a = (W_ka @ x) / sqrt(2 * K)
+    product(d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_ka_W_ka_x)
+    # through k_a = (W_ka @ x) / sqrt(2 * K)
+    product(
+        d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, K:2 * K].T,
+        dot_x.reshape(-1, I),
+        d_W_ka_dot_W_ka_x_x,
+    )
+    # through k_b = (W_kb @ x) / sqrt(2 * K)
+    product(
+        d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, 2 * K:3 * K].T,
+        x.reshape(-1, I),
+        d_W_kb_W_kb_x,
+    )
+    # through k_b = (W_kb @ x) / sqrt(2 * K)
+    product(
+        d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, 3 * K:4 * K].T,
+        dot_x.reshape(-1, I),
+        d_W_kb_dot_W_kb_x_x,
+    )
+    hvp_backward_after2()
+    # through C = cos(t * theta)
+    hvp_backward_after_sum25()
+    hvp_backward_after3()
+    # d_W_ka_x, d_dot_W_ka_x, d_W_kb_x, d_dot_W_kb_x, d_v, d_dot_v side by side
+    product(d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H), W_ka_to_dot_W_v, d_x_W_ka_x.reshape(-1, I))
+    # through v = W_v @ x
+    product(d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, 4 * K:4 * K + H].T, x.reshape(-1, I), d_W_v_v)
+    # through v = W_v @ x
+    product(
+        d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, 4 * K + H:4 * K + 2 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_v_dot_v_x,
+    )
+    hvp_backward_after4()
+    hvp_backward_finish()
+    hvp_backward_finish2()
+
+    dot_dparams = {
+        "W_qa": d_W_qa,
+        "W_qb": d_W_qb,
+        "W_ka": d_W_ka,
+        "W_kb": d_W_kb,
+        "W_v": d_W_v,
+        "theta": d_theta,
+    }
+    dot_dstart = {"S_a": d_S_a_prev_rows[0].copy(), "S_b": d_S_b_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -408,21 +1292,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -542,6 +1427,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

@@ -113,6 +113,15 @@ static inline compute_t tanh(compute_t a)
 
 #define inline_point static inline __attribute__((always_inline))
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 inline_point void forward_once_point(
     const compute_t omega, compute_t& w)
 {
@@ -707,5 +716,1824 @@ extern "C" void backward_finish(int64, const int64* sizes, void* const* at)
         d_omega_at[iH] = storage_t(d_omega);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+inline_point void infer_once_point(
+    const compute_t omega, compute_t& w)
+{
+    // w = exp(omega)
+    w = exp(omega);
+}
+
+extern "C" void infer_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ omega_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ w_at = static_cast<storage_t*>(at[1]);
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t w;
+        infer_once_point(
+            compute_t(omega_at[iH]),
+            w);
+        w_at[iH] = storage_t(w);
+    }
+}
+
+inline_point void infer_before_point(
+    const compute_t x, compute_t& x_now)
+{
+    x_now = x;
+}
+
+extern "C" void infer_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ x_now_rows_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t x_now;
+        infer_before_point(
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            x_now);
+        x_now_rows_at[((iT + 1) * B + iB) * I + iI] = storage_t(x_now);
+    }
+}
+
+inline_point void infer_before2_point(
+    const compute_t mu_r, const compute_t x, const compute_t x_prev, const compute_t mu_k,
+    const compute_t mu_v, compute_t& r_arg, compute_t& k_arg, compute_t& v_arg)
+{
+    // r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    r_arg = mu_r * x + (1 - mu_r) * x_prev;
+    // k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    k_arg = x * mu_k + x_prev * (1 - mu_k);
+    // v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    v_arg = x * mu_v + x_prev * (1 - mu_v);
+}
+
+extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ mu_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ x_now_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ mu_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ mu_v_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ r_arg_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ k_arg_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ v_arg_at = static_cast<storage_t*>(at[7]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t r_arg, k_arg, v_arg;
+        infer_before2_point(
+            compute_t(mu_r_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(x_now_rows_at[(iT * B + iB) * I + iI]),
+            compute_t(mu_k_at[iI]),
+            compute_t(mu_v_at[iI]),
+            r_arg, k_arg, v_arg);
+        r_arg_at[(iT * B + iB) * I + iI] = storage_t(r_arg);
+        k_arg_at[(iT * B + iB) * I + iI] = storage_t(k_arg);
+        v_arg_at[(iT * B + iB) * I + iI] = storage_t(v_arg);
+    }
+}
+
+inline_point void infer_before3_point(
+    const compute_t W_r_r_arg, const compute_t u, const compute_t k_, compute_t& r, compute_t& q_pre)
+{
+    // r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    r = sigmoid(W_r_r_arg);
+    // q = max(m[t-1], u + k)
+    q_pre = u + k_;
+}
+
+extern "C" void infer_before3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_r_r_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ r_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ q_pre_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t r, q_pre;
+        infer_before3_point(
+            compute_t(W_r_r_arg_at[(iT * B + iB) * H + iH]),
+            compute_t(u_at[iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
+            r, q_pre);
+        r_at[(iT * B + iB) * H + iH] = storage_t(r);
+        q_pre_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
+    }
+}
+
+inline_point void infer_sequence_point(
+    const compute_t m_prev, const compute_t w, const compute_t k_, const compute_t a_prev,
+    const compute_t v, const compute_t b_prev, compute_t& m, compute_t& a, compute_t& b)
+{
+    // m = max(m[t-1] - w, k)
+    const compute_t m_pre = m_prev - w;
+    m = larger(m_pre, k_);
+    // a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+    const compute_t a_pre = m_prev - w - m;
+    const compute_t a_exp = exp(a_pre);
+    const compute_t a_pre2 = k_ - m;
+    const compute_t a_exp2 = exp(a_pre2);
+    a = a_prev * a_exp + v * a_exp2;
+    // b = exp(m[t-1] - w - m) * b[t-1] + exp(k - m)
+    b = b_prev * a_exp + a_exp2;
+}
+
+extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[5]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t m, a, b;
+        const compute_t w = compute_t(w_at[iH]);
+        const compute_t m_prev = compute_t(m_rows_at[(t * B + iB) * H + iH]);
+        const compute_t a_prev = compute_t(a_rows_at[(t * B + iB) * H + iH]);
+        const compute_t b_prev = compute_t(b_rows_at[(t * B + iB) * H + iH]);
+        infer_sequence_point(
+            m_prev,
+            w,
+            compute_t(k_at[(t * B + iB) * H + iH]),
+            a_prev,
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            b_prev,
+            m, a, b);
+        m_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(m);
+        a_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(a);
+        b_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(b);
+    }
+}
+
+inline_point void infer_after_point(
+    const compute_t m_prev, const compute_t q_pre, const compute_t u, const compute_t k_,
+    const compute_t a_prev, const compute_t v, const compute_t b_prev, const compute_t r, compute_t& o_arg)
+{
+    // q = max(m[t-1], u + k)
+    const compute_t q = larger(m_prev, q_pre);
+    // n = exp(m[t-1] - q) * a[t-1] + exp(u + k - q) * v
+    const compute_t s1 = -q;
+    const compute_t n_pre = m_prev + s1;
+    const compute_t n_exp = exp(n_pre);
+    const compute_t n_pre2 = u + k_ + s1;
+    const compute_t n_exp2 = exp(n_pre2);
+    const compute_t n_ = a_prev * n_exp + v * n_exp2;
+    // d = exp(m[t-1] - q) * b[t-1] + exp(u + k - q)
+    const compute_t d = b_prev * n_exp + n_exp2;
+    // o = W_o @ (r * n / d)
+    o_arg = r * n_ / d;
+}
+
+extern "C" void infer_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ o_arg_at = static_cast<storage_t*>(at[8]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t o_arg;
+        infer_after_point(
+            compute_t(m_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(q_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(u_at[iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
+            compute_t(a_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
+            compute_t(b_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            o_arg);
+        o_arg_at[(iT * B + iB) * H + iH] = storage_t(o_arg);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+inline_point void step_once_point(
+    const compute_t omega, compute_t& w)
+{
+    // w = exp(omega)
+    w = exp(omega);
+}
+
+extern "C" void step_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ omega_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ w_at = static_cast<storage_t*>(at[1]);
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t w;
+        step_once_point(
+            compute_t(omega_at[iH]),
+            w);
+        w_at[iH] = storage_t(w);
+    }
+}
+
+inline_point void step_before_point(
+    const compute_t x, compute_t& x_now)
+{
+    x_now = x;
+}
+
+extern "C" void step_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ x_now_rows_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t x_now;
+        step_before_point(
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            x_now);
+        x_now_rows_at[((iT + 1) * B + iB) * I + iI] = storage_t(x_now);
+    }
+}
+
+inline_point void step_before2_point(
+    const compute_t mu_r, const compute_t x, const compute_t x_prev, const compute_t mu_k,
+    const compute_t mu_v, compute_t& r_arg, compute_t& k_arg, compute_t& v_arg)
+{
+    // r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    r_arg = mu_r * x + (1 - mu_r) * x_prev;
+    // k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    k_arg = x * mu_k + x_prev * (1 - mu_k);
+    // v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    v_arg = x * mu_v + x_prev * (1 - mu_v);
+}
+
+extern "C" void step_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ mu_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ x_now_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ mu_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ mu_v_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ r_arg_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ k_arg_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ v_arg_at = static_cast<storage_t*>(at[7]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t r_arg, k_arg, v_arg;
+        step_before2_point(
+            compute_t(mu_r_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(x_now_rows_at[(iT * B + iB) * I + iI]),
+            compute_t(mu_k_at[iI]),
+            compute_t(mu_v_at[iI]),
+            r_arg, k_arg, v_arg);
+        r_arg_at[(iT * B + iB) * I + iI] = storage_t(r_arg);
+        k_arg_at[(iT * B + iB) * I + iI] = storage_t(k_arg);
+        v_arg_at[(iT * B + iB) * I + iI] = storage_t(v_arg);
+    }
+}
+
+inline_point void step_before3_point(
+    const compute_t W_r_r_arg, const compute_t u, const compute_t k_, compute_t& r, compute_t& q_pre)
+{
+    // r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    r = sigmoid(W_r_r_arg);
+    // q = max(m[t-1], u + k)
+    q_pre = u + k_;
+}
+
+extern "C" void step_before3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_r_r_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ r_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ q_pre_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t r, q_pre;
+        step_before3_point(
+            compute_t(W_r_r_arg_at[(iT * B + iB) * H + iH]),
+            compute_t(u_at[iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
+            r, q_pre);
+        r_at[(iT * B + iB) * H + iH] = storage_t(r);
+        q_pre_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
+    }
+}
+
+inline_point void step_sequence_point(
+    const compute_t m_prev, const compute_t w, const compute_t k_, const compute_t a_prev,
+    const compute_t v, const compute_t b_prev, compute_t& m, compute_t& a, compute_t& b)
+{
+    // m = max(m[t-1] - w, k)
+    const compute_t m_pre = m_prev - w;
+    m = larger(m_pre, k_);
+    // a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+    const compute_t a_pre = m_prev - w - m;
+    const compute_t a_exp = exp(a_pre);
+    const compute_t a_pre2 = k_ - m;
+    const compute_t a_exp2 = exp(a_pre2);
+    a = a_prev * a_exp + v * a_exp2;
+    // b = exp(m[t-1] - w - m) * b[t-1] + exp(k - m)
+    b = b_prev * a_exp + a_exp2;
+}
+
+extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[5]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t m, a, b;
+        const compute_t w = compute_t(w_at[iH]);
+        const compute_t m_prev = compute_t(m_rows_at[(t * B + iB) * H + iH]);
+        const compute_t a_prev = compute_t(a_rows_at[(t * B + iB) * H + iH]);
+        const compute_t b_prev = compute_t(b_rows_at[(t * B + iB) * H + iH]);
+        step_sequence_point(
+            m_prev,
+            w,
+            compute_t(k_at[(t * B + iB) * H + iH]),
+            a_prev,
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            b_prev,
+            m, a, b);
+        m_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(m);
+        a_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(a);
+        b_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(b);
+    }
+}
+
+inline_point void step_after_point(
+    const compute_t m_prev, const compute_t q_pre, const compute_t u, const compute_t k_,
+    const compute_t a_prev, const compute_t v, const compute_t b_prev, const compute_t r, compute_t& o_arg)
+{
+    // q = max(m[t-1], u + k)
+    const compute_t q = larger(m_prev, q_pre);
+    // n = exp(m[t-1] - q) * a[t-1] + exp(u + k - q) * v
+    const compute_t s1 = -q;
+    const compute_t n_pre = m_prev + s1;
+    const compute_t n_exp = exp(n_pre);
+    const compute_t n_pre2 = u + k_ + s1;
+    const compute_t n_exp2 = exp(n_pre2);
+    const compute_t n_ = a_prev * n_exp + v * n_exp2;
+    // d = exp(m[t-1] - q) * b[t-1] + exp(u + k - q)
+    const compute_t d = b_prev * n_exp + n_exp2;
+    // o = W_o @ (r * n / d)
+    o_arg = r * n_ / d;
+}
+
+extern "C" void step_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ o_arg_at = static_cast<storage_t*>(at[8]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t o_arg;
+        step_after_point(
+            compute_t(m_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(q_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(u_at[iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
+            compute_t(a_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
+            compute_t(b_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            o_arg);
+        o_arg_at[(iT * B + iB) * H + iH] = storage_t(o_arg);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+inline_point void jvp_once_point(
+    const compute_t omega, const compute_t dot_omega, compute_t& w, compute_t& dot_w)
+{
+    // w = exp(omega)
+    w = exp(omega);
+    dot_w = dot_omega * w;
+}
+
+extern "C" void jvp_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ omega_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_omega_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ w_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[3]);
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t w, dot_w;
+        jvp_once_point(
+            compute_t(omega_at[iH]),
+            compute_t(dot_omega_at[iH]),
+            w, dot_w);
+        w_at[iH] = storage_t(w);
+        dot_w_at[iH] = storage_t(dot_w);
+    }
+}
+
+inline_point void jvp_before_point(
+    const compute_t x, const compute_t dot_x, compute_t& x_now, compute_t& dot_x_now)
+{
+    x_now = x;
+    dot_x_now = dot_x;
+}
+
+extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ x_now_rows_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_x_now_rows_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t x_now, dot_x_now;
+        jvp_before_point(
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_x_at[(iT * B + iB) * I + iI]),
+            x_now, dot_x_now);
+        x_now_rows_at[((iT + 1) * B + iB) * I + iI] = storage_t(x_now);
+        dot_x_now_rows_at[((iT + 1) * B + iB) * I + iI] = storage_t(dot_x_now);
+    }
+}
+
+inline_point void jvp_before2_point(
+    const compute_t mu_r, const compute_t x, const compute_t x_prev, const compute_t mu_k,
+    const compute_t mu_v, const compute_t dot_mu_r, const compute_t dot_x, const compute_t dot_x_prev,
+    const compute_t dot_mu_k, const compute_t dot_mu_v, compute_t& r_arg, compute_t& k_arg,
+    compute_t& v_arg, compute_t& dot_r_arg, compute_t& dot_k_arg, compute_t& dot_v_arg)
+{
+    // r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    const compute_t s1 = 1 - mu_r;
+    r_arg = mu_r * x + x_prev * s1;
+    // k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    const compute_t s2 = 1 - mu_k;
+    k_arg = x * mu_k + x_prev * s2;
+    // v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    const compute_t s3 = 1 - mu_v;
+    v_arg = x * mu_v + x_prev * s3;
+    // r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    const compute_t s4 = x - x_prev;
+    dot_r_arg = mu_r * dot_x + dot_mu_r * s4 + dot_x_prev * s1;
+    // k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    dot_k_arg = mu_k * dot_x + dot_x_prev * s2 + dot_mu_k * s4;
+    // v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    dot_v_arg = mu_v * dot_x + dot_x_prev * s3 + dot_mu_v * s4;
+}
+
+extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ mu_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ x_now_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ mu_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ mu_v_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_mu_r_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_x_now_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_mu_k_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_mu_v_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ r_arg_to_dot_r_arg_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ k_arg_to_dot_k_arg_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ v_arg_to_dot_v_arg_at = static_cast<storage_t*>(at[12]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t r_arg, k_arg, v_arg, dot_r_arg, dot_k_arg, dot_v_arg;
+        jvp_before2_point(
+            compute_t(mu_r_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(x_now_rows_at[(iT * B + iB) * I + iI]),
+            compute_t(mu_k_at[iI]),
+            compute_t(mu_v_at[iI]),
+            compute_t(dot_mu_r_at[iI]),
+            compute_t(dot_x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_x_now_rows_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_mu_k_at[iI]),
+            compute_t(dot_mu_v_at[iI]),
+            r_arg, k_arg, v_arg, dot_r_arg, dot_k_arg, dot_v_arg);
+        r_arg_to_dot_r_arg_at[(iT * B + iB) * (2 * I) + iI] = storage_t(r_arg);
+        k_arg_to_dot_k_arg_at[(iT * B + iB) * (2 * I) + iI] = storage_t(k_arg);
+        v_arg_to_dot_v_arg_at[(iT * B + iB) * (2 * I) + iI] = storage_t(v_arg);
+        r_arg_to_dot_r_arg_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_r_arg);
+        k_arg_to_dot_k_arg_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_k_arg);
+        v_arg_to_dot_v_arg_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_v_arg);
+    }
+}
+
+inline_point void jvp_before3_point(
+    const compute_t W_r_r_arg, const compute_t u, const compute_t k_, const compute_t dot_W_r_r_arg,
+    const compute_t dot_u, const compute_t dot_k, compute_t& r, compute_t& q_pre, compute_t& dot_r,
+    compute_t& dot_q_pre)
+{
+    // r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    r = sigmoid(W_r_r_arg);
+    // q = max(m[t-1], u + k)
+    q_pre = u + k_;
+    // r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    dot_r = dot_W_r_r_arg * r * (1 - r);
+    // q = max(m[t-1], u + k)
+    dot_q_pre = dot_u + dot_k;
+}
+
+extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_r_r_arg_to_dot_W_r_r_arg_W_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_to_dot_k_W_k_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_W_r_r_arg_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ r_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ q_pre_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_q_pre_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t r, q_pre, dot_r, dot_q_pre;
+        jvp_before3_point(
+            compute_t(W_r_r_arg_to_dot_W_r_r_arg_W_r_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(u_at[iH]),
+            compute_t(k_to_dot_k_W_k_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(dot_W_r_r_arg_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_u_at[iH]),
+            compute_t(dot_k_at[(iT * B + iB) * H + iH]),
+            r, q_pre, dot_r, dot_q_pre);
+        r_at[(iT * B + iB) * H + iH] = storage_t(r);
+        q_pre_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
+        dot_r_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        dot_q_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_q_pre);
+    }
+}
+
+inline_point void jvp_sequence_point(
+    const compute_t m_prev, const compute_t w, const compute_t dot_m_prev, const compute_t dot_w,
+    const compute_t k_, const compute_t dot_k, const compute_t a_prev, const compute_t v,
+    const compute_t dot_a_prev, const compute_t dot_v, const compute_t b_prev, const compute_t dot_b_prev,
+    compute_t& m, compute_t& dot_m, compute_t& a, compute_t& dot_a, compute_t& b, compute_t& dot_b)
+{
+    // m = max(m[t-1] - w, k)
+    const compute_t m_pre = m_prev - w;
+    const compute_t dot_m_pre = dot_m_prev - dot_w;
+    m = larger(m_pre, k_);
+    dot_m = compute_t((k_) > (m_pre)) * dot_k + compute_t((m_pre) >= (k_)) * dot_m_pre;
+    // a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+    const compute_t a_pre = m_prev - w - m;
+    const compute_t dot_a_pre = dot_m_prev - dot_w - dot_m;
+    const compute_t a_exp = exp(a_pre);
+    const compute_t dot_a_exp = dot_a_pre * a_exp;
+    const compute_t a_pre2 = k_ - m;
+    const compute_t dot_a_pre2 = dot_k - dot_m;
+    const compute_t a_exp2 = exp(a_pre2);
+    const compute_t dot_a_exp2 = dot_a_pre2 * a_exp2;
+    a = a_prev * a_exp + v * a_exp2;
+    dot_a = a_prev * dot_a_exp + v * dot_a_exp2 + dot_a_prev * a_exp + dot_v * a_exp2;
+    // b = exp(m[t-1] - w - m) * b[t-1] + exp(k - m)
+    b = b_prev * a_exp + a_exp2;
+    dot_b = b_prev * dot_a_exp + dot_b_prev * a_exp + dot_a_exp2;
+}
+
+extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ k_to_dot_k_W_k_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ v_to_dot_v_W_v_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_a_rows_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_b_rows_at = static_cast<storage_t*>(at[11]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t m, dot_m, a, dot_a, b, dot_b;
+        const compute_t w = compute_t(w_at[iH]);
+        const compute_t dot_w = compute_t(dot_w_at[iH]);
+        const compute_t m_prev = compute_t(m_rows_at[(t * B + iB) * H + iH]);
+        const compute_t dot_m_prev = compute_t(dot_m_rows_at[(t * B + iB) * H + iH]);
+        const compute_t a_prev = compute_t(a_rows_at[(t * B + iB) * H + iH]);
+        const compute_t dot_a_prev = compute_t(dot_a_rows_at[(t * B + iB) * H + iH]);
+        const compute_t b_prev = compute_t(b_rows_at[(t * B + iB) * H + iH]);
+        const compute_t dot_b_prev = compute_t(dot_b_rows_at[(t * B + iB) * H + iH]);
+        jvp_sequence_point(
+            m_prev,
+            w,
+            dot_m_prev,
+            dot_w,
+            compute_t(k_to_dot_k_W_k_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(dot_k_at[(t * B + iB) * H + iH]),
+            a_prev,
+            compute_t(v_to_dot_v_W_v_at[(t * B + iB) * (2 * H) + iH]),
+            dot_a_prev,
+            compute_t(dot_v_at[(t * B + iB) * H + iH]),
+            b_prev,
+            dot_b_prev,
+            m, dot_m, a, dot_a, b, dot_b);
+        m_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(m);
+        dot_m_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_m);
+        a_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(a);
+        dot_a_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_a);
+        b_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(b);
+        dot_b_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_b);
+    }
+}
+
+inline_point void jvp_after_point(
+    const compute_t m_prev, const compute_t q_pre, const compute_t dot_m_prev, const compute_t dot_q_pre,
+    const compute_t u, const compute_t k_, const compute_t dot_u, const compute_t dot_k,
+    const compute_t a_prev, const compute_t v, const compute_t dot_a_prev, const compute_t dot_v,
+    const compute_t b_prev, const compute_t dot_b_prev, const compute_t r, const compute_t dot_r,
+    compute_t& o_arg, compute_t& dot_o_arg)
+{
+    // q = max(m[t-1], u + k)
+    const compute_t q = larger(m_prev, q_pre);
+    const compute_t dot_q = compute_t((m_prev) >= (q_pre)) * dot_m_prev + compute_t((q_pre) > (m_prev)) * dot_q_pre;
+    // n = exp(m[t-1] - q) * a[t-1] + exp(u + k - q) * v
+    const compute_t s1 = -q;
+    const compute_t n_pre = m_prev + s1;
+    const compute_t s2 = -dot_q;
+    const compute_t dot_n_pre = dot_m_prev + s2;
+    const compute_t n_exp = exp(n_pre);
+    const compute_t dot_n_exp = dot_n_pre * n_exp;
+    const compute_t n_pre2 = u + k_ + s1;
+    const compute_t dot_n_pre2 = dot_u + dot_k + s2;
+    const compute_t n_exp2 = exp(n_pre2);
+    const compute_t dot_n_exp2 = dot_n_pre2 * n_exp2;
+    const compute_t n_ = a_prev * n_exp + v * n_exp2;
+    const compute_t dot_n = a_prev * dot_n_exp + v * dot_n_exp2 + dot_a_prev * n_exp + dot_v * n_exp2;
+    // d = exp(m[t-1] - q) * b[t-1] + exp(u + k - q)
+    const compute_t d = b_prev * n_exp + n_exp2;
+    const compute_t dot_d = b_prev * dot_n_exp + dot_b_prev * n_exp + dot_n_exp2;
+    // o = W_o @ (r * n / d)
+    const compute_t s3 = 1 / d;
+    const compute_t s4 = r * s3;
+    o_arg = n_ * s4;
+    dot_o_arg = dot_r * n_ * s3 - r * n_ * dot_d / square(d) + dot_n * s4;
+}
+
+extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_q_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ k_to_dot_k_W_k_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ v_to_dot_v_W_v_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_a_rows_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_b_rows_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ o_arg_to_dot_o_arg_at = static_cast<storage_t*>(at[16]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t o_arg, dot_o_arg;
+        jvp_after_point(
+            compute_t(m_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(q_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_m_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_q_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(u_at[iH]),
+            compute_t(k_to_dot_k_W_k_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(dot_u_at[iH]),
+            compute_t(dot_k_at[(iT * B + iB) * H + iH]),
+            compute_t(a_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(v_to_dot_v_W_v_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(dot_a_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
+            compute_t(b_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_b_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_r_at[(iT * B + iB) * H + iH]),
+            o_arg, dot_o_arg);
+        o_arg_to_dot_o_arg_at[(iT * B + iB) * (2 * H) + iH] = storage_t(o_arg);
+        o_arg_to_dot_o_arg_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(dot_o_arg);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+inline_point void hvp_forward_once_point(
+    const compute_t omega, const compute_t dot_omega, compute_t& w, compute_t& dot_w)
+{
+    // w = exp(omega)
+    w = exp(omega);
+    dot_w = dot_omega * w;
+}
+
+extern "C" void hvp_forward_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ omega_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_omega_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ w_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[3]);
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t w, dot_w;
+        hvp_forward_once_point(
+            compute_t(omega_at[iH]),
+            compute_t(dot_omega_at[iH]),
+            w, dot_w);
+        w_at[iH] = storage_t(w);
+        dot_w_at[iH] = storage_t(dot_w);
+    }
+}
+
+inline_point void hvp_forward_before_point(
+    const compute_t x, const compute_t dot_x, compute_t& x_now, compute_t& dot_x_now)
+{
+    x_now = x;
+    dot_x_now = dot_x;
+}
+
+extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ x_now_rows_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_x_now_rows_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t x_now, dot_x_now;
+        hvp_forward_before_point(
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_x_at[(iT * B + iB) * I + iI]),
+            x_now, dot_x_now);
+        x_now_rows_at[((iT + 1) * B + iB) * I + iI] = storage_t(x_now);
+        dot_x_now_rows_at[((iT + 1) * B + iB) * I + iI] = storage_t(dot_x_now);
+    }
+}
+
+inline_point void hvp_forward_before2_point(
+    const compute_t mu_r, const compute_t x, const compute_t x_prev, const compute_t mu_k,
+    const compute_t mu_v, const compute_t dot_mu_r, const compute_t dot_x, const compute_t dot_x_prev,
+    const compute_t dot_mu_k, const compute_t dot_mu_v, compute_t& r_arg, compute_t& k_arg,
+    compute_t& v_arg, compute_t& dot_r_arg, compute_t& dot_k_arg, compute_t& dot_v_arg)
+{
+    // r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    const compute_t s1 = 1 - mu_r;
+    r_arg = mu_r * x + x_prev * s1;
+    // k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    const compute_t s2 = 1 - mu_k;
+    k_arg = x * mu_k + x_prev * s2;
+    // v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    const compute_t s3 = 1 - mu_v;
+    v_arg = x * mu_v + x_prev * s3;
+    // r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    const compute_t s4 = x - x_prev;
+    dot_r_arg = mu_r * dot_x + dot_mu_r * s4 + dot_x_prev * s1;
+    // k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    dot_k_arg = mu_k * dot_x + dot_x_prev * s2 + dot_mu_k * s4;
+    // v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    dot_v_arg = mu_v * dot_x + dot_x_prev * s3 + dot_mu_v * s4;
+}
+
+extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ mu_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ x_now_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ mu_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ mu_v_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_mu_r_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_x_now_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_mu_k_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_mu_v_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ r_arg_to_dot_r_arg_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ k_arg_to_dot_k_arg_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ v_arg_to_dot_v_arg_at = static_cast<storage_t*>(at[12]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t r_arg, k_arg, v_arg, dot_r_arg, dot_k_arg, dot_v_arg;
+        hvp_forward_before2_point(
+            compute_t(mu_r_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(x_now_rows_at[(iT * B + iB) * I + iI]),
+            compute_t(mu_k_at[iI]),
+            compute_t(mu_v_at[iI]),
+            compute_t(dot_mu_r_at[iI]),
+            compute_t(dot_x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_x_now_rows_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_mu_k_at[iI]),
+            compute_t(dot_mu_v_at[iI]),
+            r_arg, k_arg, v_arg, dot_r_arg, dot_k_arg, dot_v_arg);
+        r_arg_to_dot_r_arg_at[(iT * B + iB) * (2 * I) + iI] = storage_t(r_arg);
+        k_arg_to_dot_k_arg_at[(iT * B + iB) * (2 * I) + iI] = storage_t(k_arg);
+        v_arg_to_dot_v_arg_at[(iT * B + iB) * (2 * I) + iI] = storage_t(v_arg);
+        r_arg_to_dot_r_arg_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_r_arg);
+        k_arg_to_dot_k_arg_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_k_arg);
+        v_arg_to_dot_v_arg_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_v_arg);
+    }
+}
+
+inline_point void hvp_forward_before3_point(
+    const compute_t W_r_r_arg, const compute_t u, const compute_t k_, const compute_t dot_W_r_r_arg,
+    const compute_t dot_u, const compute_t dot_k, compute_t& r, compute_t& q_pre, compute_t& dot_r,
+    compute_t& dot_q_pre)
+{
+    // r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    r = sigmoid(W_r_r_arg);
+    // q = max(m[t-1], u + k)
+    q_pre = u + k_;
+    // r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    dot_r = dot_W_r_r_arg * r * (1 - r);
+    // q = max(m[t-1], u + k)
+    dot_q_pre = dot_u + dot_k;
+}
+
+extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_r_r_arg_to_dot_W_r_r_arg_W_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_to_dot_k_W_k_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_W_r_r_arg_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ r_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ q_pre_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_q_pre_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t r, q_pre, dot_r, dot_q_pre;
+        hvp_forward_before3_point(
+            compute_t(W_r_r_arg_to_dot_W_r_r_arg_W_r_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(u_at[iH]),
+            compute_t(k_to_dot_k_W_k_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(dot_W_r_r_arg_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_u_at[iH]),
+            compute_t(dot_k_at[(iT * B + iB) * H + iH]),
+            r, q_pre, dot_r, dot_q_pre);
+        r_at[(iT * B + iB) * H + iH] = storage_t(r);
+        q_pre_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
+        dot_r_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        dot_q_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_q_pre);
+    }
+}
+
+inline_point void hvp_forward_sequence_point(
+    const compute_t m_prev, const compute_t w, const compute_t dot_m_prev, const compute_t dot_w,
+    const compute_t k_, const compute_t dot_k, const compute_t a_prev, const compute_t v,
+    const compute_t dot_a_prev, const compute_t dot_v, const compute_t b_prev, const compute_t dot_b_prev,
+    compute_t& m_pre, compute_t& m, compute_t& dot_m, compute_t& dot_a_pre, compute_t& a_exp,
+    compute_t& dot_a_exp, compute_t& dot_a_pre2, compute_t& a_exp2, compute_t& dot_a_exp2, compute_t& a,
+    compute_t& dot_a, compute_t& b, compute_t& dot_b)
+{
+    // m = max(m[t-1] - w, k)
+    m_pre = m_prev - w;
+    const compute_t dot_m_pre = dot_m_prev - dot_w;
+    m = larger(m_pre, k_);
+    dot_m = compute_t((k_) > (m_pre)) * dot_k + compute_t((m_pre) >= (k_)) * dot_m_pre;
+    // a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+    const compute_t a_pre = m_prev - w - m;
+    dot_a_pre = dot_m_prev - dot_w - dot_m;
+    a_exp = exp(a_pre);
+    dot_a_exp = dot_a_pre * a_exp;
+    const compute_t a_pre2 = k_ - m;
+    dot_a_pre2 = dot_k - dot_m;
+    a_exp2 = exp(a_pre2);
+    dot_a_exp2 = dot_a_pre2 * a_exp2;
+    a = a_prev * a_exp + v * a_exp2;
+    dot_a = a_prev * dot_a_exp + v * dot_a_exp2 + dot_a_prev * a_exp + dot_v * a_exp2;
+    // b = exp(m[t-1] - w - m) * b[t-1] + exp(k - m)
+    b = b_prev * a_exp + a_exp2;
+    dot_b = b_prev * dot_a_exp + dot_b_prev * a_exp + dot_a_exp2;
+}
+
+extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ k_to_dot_k_W_k_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ v_to_dot_v_W_v_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_a_rows_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_b_rows_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_a_pre_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ a_exp_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_a_exp_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_a_pre2_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ a_exp2_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ dot_a_exp2_at = static_cast<storage_t*>(at[18]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t m_pre, m, dot_m, dot_a_pre, a_exp, dot_a_exp, dot_a_pre2, a_exp2, dot_a_exp2, a, dot_a, b, dot_b;
+        const compute_t w = compute_t(w_at[iH]);
+        const compute_t dot_w = compute_t(dot_w_at[iH]);
+        const compute_t m_prev = compute_t(m_rows_at[(t * B + iB) * H + iH]);
+        const compute_t dot_m_prev = compute_t(dot_m_rows_at[(t * B + iB) * H + iH]);
+        const compute_t a_prev = compute_t(a_rows_at[(t * B + iB) * H + iH]);
+        const compute_t dot_a_prev = compute_t(dot_a_rows_at[(t * B + iB) * H + iH]);
+        const compute_t b_prev = compute_t(b_rows_at[(t * B + iB) * H + iH]);
+        const compute_t dot_b_prev = compute_t(dot_b_rows_at[(t * B + iB) * H + iH]);
+        hvp_forward_sequence_point(
+            m_prev,
+            w,
+            dot_m_prev,
+            dot_w,
+            compute_t(k_to_dot_k_W_k_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(dot_k_at[(t * B + iB) * H + iH]),
+            a_prev,
+            compute_t(v_to_dot_v_W_v_at[(t * B + iB) * (2 * H) + iH]),
+            dot_a_prev,
+            compute_t(dot_v_at[(t * B + iB) * H + iH]),
+            b_prev,
+            dot_b_prev,
+            m_pre, m, dot_m, dot_a_pre, a_exp, dot_a_exp, dot_a_pre2, a_exp2, dot_a_exp2, a, dot_a, b, dot_b);
+        m_pre_at[(t * B + iB) * H + iH] = storage_t(m_pre);
+        m_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(m);
+        dot_m_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_m);
+        dot_a_pre_at[(t * B + iB) * H + iH] = storage_t(dot_a_pre);
+        a_exp_at[(t * B + iB) * H + iH] = storage_t(a_exp);
+        dot_a_exp_at[(t * B + iB) * H + iH] = storage_t(dot_a_exp);
+        dot_a_pre2_at[(t * B + iB) * H + iH] = storage_t(dot_a_pre2);
+        a_exp2_at[(t * B + iB) * H + iH] = storage_t(a_exp2);
+        dot_a_exp2_at[(t * B + iB) * H + iH] = storage_t(dot_a_exp2);
+        a_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(a);
+        dot_a_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_a);
+        b_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(b);
+        dot_b_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_b);
+    }
+}
+
+inline_point void hvp_forward_after_point(
+    const compute_t m_prev, const compute_t q_pre, const compute_t dot_m_prev, const compute_t dot_q_pre,
+    const compute_t u, const compute_t k_, const compute_t dot_u, const compute_t dot_k,
+    const compute_t a_prev, const compute_t v, const compute_t dot_a_prev, const compute_t dot_v,
+    const compute_t b_prev, const compute_t dot_b_prev, const compute_t dot_r, const compute_t r,
+    compute_t& dot_n_pre, compute_t& n_exp, compute_t& dot_n_exp, compute_t& dot_n_pre2, compute_t& n_exp2,
+    compute_t& dot_n_exp2, compute_t& n_, compute_t& dot_n, compute_t& d, compute_t& dot_d,
+    compute_t& dot_o_arg)
+{
+    // q = max(m[t-1], u + k)
+    const compute_t q = larger(m_prev, q_pre);
+    const compute_t dot_q = compute_t((m_prev) >= (q_pre)) * dot_m_prev + compute_t((q_pre) > (m_prev)) * dot_q_pre;
+    // n = exp(m[t-1] - q) * a[t-1] + exp(u + k - q) * v
+    const compute_t s1 = -q;
+    const compute_t n_pre = m_prev + s1;
+    const compute_t s2 = -dot_q;
+    dot_n_pre = dot_m_prev + s2;
+    n_exp = exp(n_pre);
+    dot_n_exp = dot_n_pre * n_exp;
+    const compute_t n_pre2 = u + k_ + s1;
+    dot_n_pre2 = dot_u + dot_k + s2;
+    n_exp2 = exp(n_pre2);
+    dot_n_exp2 = dot_n_pre2 * n_exp2;
+    n_ = a_prev * n_exp + v * n_exp2;
+    dot_n = a_prev * dot_n_exp + v * dot_n_exp2 + dot_a_prev * n_exp + dot_v * n_exp2;
+    // d = exp(m[t-1] - q) * b[t-1] + exp(u + k - q)
+    d = b_prev * n_exp + n_exp2;
+    dot_d = b_prev * dot_n_exp + dot_b_prev * n_exp + dot_n_exp2;
+    // o = W_o @ (r * n / d)
+    const compute_t s3 = 1 / d;
+    dot_o_arg = dot_r * n_ * s3 - r * n_ * dot_d / square(d) + r * dot_n * s3;
+}
+
+extern "C" void hvp_forward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_q_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ k_to_dot_k_W_k_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ v_to_dot_v_W_v_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_a_rows_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_b_rows_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ n_exp_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ dot_n_exp_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ dot_n_pre2_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ n_exp2_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ dot_n_exp2_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ d_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ dot_d_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ dot_o_arg_at = static_cast<storage_t*>(at[26]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_n_pre, n_exp, dot_n_exp, dot_n_pre2, n_exp2, dot_n_exp2, n_, dot_n, d, dot_d, dot_o_arg;
+        hvp_forward_after_point(
+            compute_t(m_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(q_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_m_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_q_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(u_at[iH]),
+            compute_t(k_to_dot_k_W_k_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(dot_u_at[iH]),
+            compute_t(dot_k_at[(iT * B + iB) * H + iH]),
+            compute_t(a_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(v_to_dot_v_W_v_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(dot_a_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
+            compute_t(b_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_b_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_r_at[(iT * B + iB) * H + iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            dot_n_pre, n_exp, dot_n_exp, dot_n_pre2, n_exp2, dot_n_exp2, n_, dot_n, d, dot_d, dot_o_arg);
+        dot_n_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_n_pre);
+        n_exp_at[(iT * B + iB) * H + iH] = storage_t(n_exp);
+        dot_n_exp_at[(iT * B + iB) * H + iH] = storage_t(dot_n_exp);
+        dot_n_pre2_at[(iT * B + iB) * H + iH] = storage_t(dot_n_pre2);
+        n_exp2_at[(iT * B + iB) * H + iH] = storage_t(n_exp2);
+        dot_n_exp2_at[(iT * B + iB) * H + iH] = storage_t(dot_n_exp2);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        dot_n_at[(iT * B + iB) * H + iH] = storage_t(dot_n);
+        d_at[(iT * B + iB) * H + iH] = storage_t(d);
+        dot_d_at[(iT * B + iB) * H + iH] = storage_t(dot_d);
+        dot_o_arg_at[(iT * B + iB) * H + iH] = storage_t(dot_o_arg);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t d_dot_o_arg, const compute_t r, const compute_t n_, const compute_t d,
+    const compute_t d_o_arg, const compute_t dot_r, const compute_t dot_n, const compute_t dot_d,
+    const compute_t v, const compute_t dot_n_pre2, const compute_t dot_v, const compute_t n_exp2,
+    const compute_t a_prev, const compute_t b_prev, const compute_t dot_n_pre, const compute_t dot_a_prev,
+    const compute_t dot_b_prev, const compute_t n_exp, const compute_t m_prev, const compute_t q_pre,
+    const compute_t dot_W_r_r_arg, compute_t& d_dot_d, compute_t& d_d, compute_t& d_dot_n, compute_t& d_n,
+    compute_t& d_dot_n_pre2, compute_t& d_n_pre2, compute_t& d_dot_n_pre, compute_t& d_n_pre,
+    compute_t& d_dot_q, compute_t& d_q, compute_t& d_dot_q_pre, compute_t& d_q_pre,
+    compute_t& d_dot_W_r_r_arg, compute_t& d_W_r_r_arg)
+{
+    // through d = exp(m[t-1] - q) * b[t-1] + exp(u + k - q)
+    const compute_t s1 = 1 / square(d);
+    const compute_t s2 = r * s1;
+    const compute_t s3 = n_ * s2;
+    d_dot_d = -d_dot_o_arg * s3;
+    const compute_t s4 = n_ * s1;
+    d_d = d_dot_o_arg * (2 * r * n_ * dot_d / pow(d, compute_t(3)) - dot_r * s4 - dot_n * s2) - d_o_arg * s3;
+    // through n = exp(m[t-1] - q) * a[t-1] + exp(u + k - q) * v
+    const compute_t s5 = 1 / d;
+    const compute_t s6 = r * s5;
+    d_dot_n = d_dot_o_arg * s6;
+    d_n = d_dot_o_arg * (dot_r * s5 - dot_d * s2) + d_o_arg * s6;
+    const compute_t d_dot_n_exp2 = v * d_dot_n + d_dot_d;
+    const compute_t d_n_exp2 = v * d_n + dot_n_pre2 * d_dot_n_exp2 + dot_v * d_dot_n + d_d;
+    d_dot_n_pre2 = n_exp2 * d_dot_n_exp2;
+    d_n_pre2 = n_exp2 * d_n_exp2;
+    const compute_t d_dot_n_exp = a_prev * d_dot_n + b_prev * d_dot_d;
+    const compute_t d_n_exp = a_prev * d_n + b_prev * d_d + dot_n_pre * d_dot_n_exp + dot_a_prev * d_dot_n +
+        dot_b_prev * d_dot_d;
+    d_dot_n_pre = n_exp * d_dot_n_exp;
+    d_n_pre = n_exp * d_n_exp;
+    // through q = max(m[t-1], u + k)
+    d_dot_q = -d_dot_n_pre2 - d_dot_n_pre;
+    d_q = -d_n_pre2 - d_n_pre;
+    const compute_t s7 = compute_t((q_pre) > (m_prev));
+    d_dot_q_pre = d_dot_q * s7;
+    d_q_pre = d_q * s7;
+    // through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    const compute_t s8 = n_ * s5;
+    const compute_t d_dot_r = d_dot_o_arg * s8;
+    const compute_t s9 = 1 - r;
+    const compute_t d_r = d_dot_o_arg * (dot_n * s5 - dot_d * s4) + (dot_W_r_r_arg * s9 - r * dot_W_r_r_arg) *
+        d_dot_r + d_o_arg * s8;
+    const compute_t s10 = r * s9;
+    d_dot_W_r_r_arg = d_dot_r * s10;
+    d_W_r_r_arg = d_r * s10;
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_dot_o_arg_to_d_o_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_d_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ v_to_dot_v_W_v_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_n_pre2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ n_exp2_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_a_rows_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_b_rows_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ n_exp_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ q_pre_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ dot_W_r_r_arg_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_dot_d_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_d_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_dot_n_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ d_dot_n_pre2_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ d_n_pre2_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ d_dot_n_pre_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ d_dot_q_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ d_dot_q_pre_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ d_q_pre_at = static_cast<storage_t*>(at[31]);
+    storage_t* __restrict__ d_W_r_r_arg_to_d_dot_W_r_r_arg_at = static_cast<storage_t*>(at[32]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_d, d_d, d_dot_n, d_n, d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q, d_q,
+            d_dot_q_pre, d_q_pre, d_dot_W_r_r_arg, d_W_r_r_arg;
+        hvp_backward_before_point(
+            compute_t(d_dot_o_arg_to_d_o_arg_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            compute_t(n_at[(iT * B + iB) * H + iH]),
+            compute_t(d_at[(iT * B + iB) * H + iH]),
+            compute_t(d_dot_o_arg_to_d_o_arg_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_r_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_n_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_d_at[(iT * B + iB) * H + iH]),
+            compute_t(v_to_dot_v_W_v_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(dot_n_pre2_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
+            compute_t(n_exp2_at[(iT * B + iB) * H + iH]),
+            compute_t(a_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(b_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_n_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_a_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_b_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(n_exp_at[(iT * B + iB) * H + iH]),
+            compute_t(m_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(q_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_W_r_r_arg_at[(iT * B + iB) * H + iH]),
+            d_dot_d, d_d, d_dot_n, d_n, d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q, d_q,
+            d_dot_q_pre, d_q_pre, d_dot_W_r_r_arg, d_W_r_r_arg);
+        d_dot_d_at[(iT * B + iB) * H + iH] = storage_t(d_dot_d);
+        d_d_at[(iT * B + iB) * H + iH] = storage_t(d_d);
+        d_dot_n_at[(iT * B + iB) * H + iH] = storage_t(d_dot_n);
+        d_n_at[(iT * B + iB) * H + iH] = storage_t(d_n);
+        d_dot_n_pre2_at[(iT * B + iB) * H + iH] = storage_t(d_dot_n_pre2);
+        d_n_pre2_at[(iT * B + iB) * H + iH] = storage_t(d_n_pre2);
+        d_dot_n_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_n_pre);
+        d_n_pre_at[(iT * B + iB) * H + iH] = storage_t(d_n_pre);
+        d_dot_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_q);
+        d_q_at[(iT * B + iB) * H + iH] = storage_t(d_q);
+        d_dot_q_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_q_pre);
+        d_q_pre_at[(iT * B + iB) * H + iH] = storage_t(d_q_pre);
+        d_W_r_r_arg_to_d_dot_W_r_r_arg_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_W_r_r_arg);
+        d_W_r_r_arg_to_d_dot_W_r_r_arg_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_W_r_r_arg);
+    }
+}
+
+inline_point void hvp_backward_before2_point(
+    const compute_t d_r_arg, const compute_t x, const compute_t x_prev, const compute_t d_dot_r_arg,
+    const compute_t dot_x, const compute_t dot_x_prev, compute_t& d_r_arg_by_mu_r,
+    compute_t& d_dot_r_arg_by_mu_r)
+{
+    // through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    d_r_arg_by_mu_r = d_r_arg * (x - x_prev);
+    d_dot_r_arg_by_mu_r = d_dot_r_arg * (dot_x - dot_x_prev);
+}
+
+extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_r_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ x_now_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_x_now_rows_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_r_arg_by_mu_r_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_dot_r_arg_by_mu_r_at = static_cast<storage_t*>(at[7]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_r_arg_by_mu_r, d_dot_r_arg_by_mu_r;
+        hvp_backward_before2_point(
+            compute_t(d_r_arg_at[(iT * B + iB) * I + iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(x_now_rows_at[(iT * B + iB) * I + iI]),
+            compute_t(parts_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(dot_x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_x_now_rows_at[(iT * B + iB) * I + iI]),
+            d_r_arg_by_mu_r, d_dot_r_arg_by_mu_r);
+        d_r_arg_by_mu_r_at[(iT * B + iB) * I + iI] = storage_t(d_r_arg_by_mu_r);
+        d_dot_r_arg_by_mu_r_at[(iT * B + iB) * I + iI] = storage_t(d_dot_r_arg_by_mu_r);
+    }
+}
+
+inline_point void hvp_backward_sequence_point(
+    const compute_t d_dot_a_next, const compute_t v, const compute_t d_dot_b_next,
+    const compute_t dot_a_pre2, const compute_t d_a_next, const compute_t dot_v, const compute_t d_b_next,
+    const compute_t a_exp2, const compute_t a_prev, const compute_t b_prev, const compute_t dot_a_pre,
+    const compute_t dot_a_prev, const compute_t dot_b_prev, const compute_t a_exp,
+    const compute_t d_dot_m_next, const compute_t d_m_next, const compute_t k_, const compute_t m_pre,
+    const compute_t d_n, const compute_t n_exp, const compute_t d_dot_n, const compute_t dot_n_exp,
+    const compute_t dot_a_exp, const compute_t d_d, const compute_t d_dot_d, const compute_t d_q,
+    const compute_t m_prev, const compute_t q_pre, const compute_t d_n_pre, const compute_t d_dot_q,
+    const compute_t d_dot_n_pre, compute_t& d_dot_a_pre2, compute_t& d_a_pre2, compute_t& d_dot_a_pre,
+    compute_t& d_a_pre, compute_t& d_dot_m, compute_t& d_m, compute_t& d_dot_m_pre, compute_t& d_m_pre,
+    compute_t& d_a_prev, compute_t& d_b_prev, compute_t& d_m_prev, compute_t& d_dot_a_prev,
+    compute_t& d_dot_b_prev, compute_t& d_dot_m_prev)
+{
+    // through a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+    const compute_t d_dot_a_exp2 = d_dot_a_next * v + d_dot_b_next;
+    const compute_t d_a_exp2 = d_dot_a_next * dot_v + v * d_a_next + dot_a_pre2 * d_dot_a_exp2 + d_b_next;
+    d_dot_a_pre2 = a_exp2 * d_dot_a_exp2;
+    d_a_pre2 = a_exp2 * d_a_exp2;
+    const compute_t d_dot_a_exp = d_dot_a_next * a_prev + d_dot_b_next * b_prev;
+    const compute_t d_a_exp = d_dot_a_next * dot_a_prev + d_dot_b_next * dot_b_prev + d_a_next * a_prev + d_b_next *
+        b_prev + dot_a_pre * d_dot_a_exp;
+    d_dot_a_pre = a_exp * d_dot_a_exp;
+    d_a_pre = a_exp * d_a_exp;
+    // through m = max(m[t-1] - w, k)
+    d_dot_m = d_dot_m_next - d_dot_a_pre2 - d_dot_a_pre;
+    d_m = d_m_next - d_a_pre2 - d_a_pre;
+    const compute_t s1 = compute_t((m_pre) >= (k_));
+    d_dot_m_pre = d_dot_m * s1;
+    d_m_pre = d_m * s1;
+    d_a_prev = d_dot_a_next * dot_a_exp + d_a_next * a_exp + d_n * n_exp + d_dot_n * dot_n_exp;
+    d_b_prev = d_dot_b_next * dot_a_exp + d_b_next * a_exp + n_exp * d_d + dot_n_exp * d_dot_d;
+    const compute_t s2 = compute_t((m_prev) >= (q_pre));
+    d_m_prev = d_q * s2 + d_n_pre + d_a_pre + d_m_pre;
+    d_dot_a_prev = d_dot_a_next * a_exp + n_exp * d_dot_n;
+    d_dot_b_prev = d_dot_b_next * a_exp + n_exp * d_dot_d;
+    d_dot_m_prev = d_dot_q * s2 + d_dot_n_pre + d_dot_a_pre + d_dot_m_pre;
+}
+
+extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    storage_t* __restrict__ d_dot_a_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ v_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_b_prev_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_a_pre2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_a_prev_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_b_prev_rows_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ a_exp2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_a_pre_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_a_rows_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_b_rows_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ a_exp_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_dot_m_prev_rows_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_m_prev_rows_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ k_to_dot_k_W_k_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ n_exp_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ d_dot_n_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ dot_n_exp_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ dot_a_exp_at = static_cast<storage_t*>(at[22]);
+    const storage_t* __restrict__ d_d_at = static_cast<storage_t*>(at[23]);
+    const storage_t* __restrict__ d_dot_d_at = static_cast<storage_t*>(at[24]);
+    const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[25]);
+    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[26]);
+    const storage_t* __restrict__ q_pre_at = static_cast<storage_t*>(at[27]);
+    const storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[28]);
+    const storage_t* __restrict__ d_dot_q_at = static_cast<storage_t*>(at[29]);
+    const storage_t* __restrict__ d_dot_n_pre_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ d_dot_a_pre2_at = static_cast<storage_t*>(at[31]);
+    storage_t* __restrict__ d_a_pre2_at = static_cast<storage_t*>(at[32]);
+    storage_t* __restrict__ d_dot_a_pre_at = static_cast<storage_t*>(at[33]);
+    storage_t* __restrict__ d_a_pre_at = static_cast<storage_t*>(at[34]);
+    storage_t* __restrict__ d_dot_m_at = static_cast<storage_t*>(at[35]);
+    storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[36]);
+    storage_t* __restrict__ d_dot_m_pre_at = static_cast<storage_t*>(at[37]);
+    storage_t* __restrict__ d_m_pre_at = static_cast<storage_t*>(at[38]);
+    for (int64 t = T - 1; t >= 0; --t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_a_pre2, d_a_pre2, d_dot_a_pre, d_a_pre, d_dot_m, d_m, d_dot_m_pre, d_m_pre, d_a_prev,
+            d_b_prev, d_m_prev, d_dot_a_prev, d_dot_b_prev, d_dot_m_prev;
+        const compute_t d_dot_a_next = compute_t(d_dot_a_prev_rows_at[((t + 1) * B + iB) * H + iH]);
+        const compute_t d_dot_b_next = compute_t(d_dot_b_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+        const compute_t d_a_next = compute_t(d_a_prev_rows_at[((t + 1) * B + iB) * H + iH]);
+        const compute_t d_b_next = compute_t(d_b_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+        const compute_t d_dot_m_next = compute_t(d_dot_m_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+        const compute_t d_m_next = compute_t(d_m_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+        hvp_backward_sequence_point(
+            d_dot_a_next,
+            compute_t(v_to_dot_v_W_v_at[(t * B + iB) * (2 * H) + iH]),
+            d_dot_b_next,
+            compute_t(dot_a_pre2_at[(t * B + iB) * H + iH]),
+            d_a_next,
+            compute_t(dot_v_at[(t * B + iB) * H + iH]),
+            d_b_next,
+            compute_t(a_exp2_at[(t * B + iB) * H + iH]),
+            compute_t(a_rows_at[(t * B + iB) * H + iH]),
+            compute_t(b_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_a_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dot_a_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_rows_at[(t * B + iB) * H + iH]),
+            compute_t(a_exp_at[(t * B + iB) * H + iH]),
+            d_dot_m_next,
+            d_m_next,
+            compute_t(k_to_dot_k_W_k_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(m_pre_at[(t * B + iB) * H + iH]),
+            compute_t(d_n_at[(t * B + iB) * H + iH]),
+            compute_t(n_exp_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_n_at[(t * B + iB) * H + iH]),
+            compute_t(dot_n_exp_at[(t * B + iB) * H + iH]),
+            compute_t(dot_a_exp_at[(t * B + iB) * H + iH]),
+            compute_t(d_d_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_d_at[(t * B + iB) * H + iH]),
+            compute_t(d_q_at[(t * B + iB) * H + iH]),
+            compute_t(m_rows_at[(t * B + iB) * H + iH]),
+            compute_t(q_pre_at[(t * B + iB) * H + iH]),
+            compute_t(d_n_pre_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_q_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_n_pre_at[(t * B + iB) * H + iH]),
+            d_dot_a_pre2, d_a_pre2, d_dot_a_pre, d_a_pre, d_dot_m, d_m, d_dot_m_pre, d_m_pre, d_a_prev,
+            d_b_prev, d_m_prev, d_dot_a_prev, d_dot_b_prev, d_dot_m_prev);
+        d_dot_a_pre2_at[(t * B + iB) * H + iH] = storage_t(d_dot_a_pre2);
+        d_a_pre2_at[(t * B + iB) * H + iH] = storage_t(d_a_pre2);
+        d_dot_a_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_a_pre);
+        d_a_pre_at[(t * B + iB) * H + iH] = storage_t(d_a_pre);
+        d_dot_m_at[(t * B + iB) * H + iH] = storage_t(d_dot_m);
+        d_m_at[(t * B + iB) * H + iH] = storage_t(d_m);
+        d_dot_m_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_m_pre);
+        d_m_pre_at[(t * B + iB) * H + iH] = storage_t(d_m_pre);
+        d_a_prev_rows_at[(t * B + iB) * H + iH] = storage_t(d_a_prev);
+        d_dot_a_prev_rows_at[(t * B + iB) * H + iH] = storage_t(d_dot_a_prev);
+        d_dot_b_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_b_prev);
+        d_b_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_b_prev);
+        d_dot_m_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_m_prev);
+        d_m_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_m_prev);
+    }
+}
+
+inline_point void hvp_backward_after_point(
+    const compute_t d_dot_n, const compute_t n_exp2, const compute_t d_dot_a_next, const compute_t a_exp2,
+    const compute_t d_n, const compute_t dot_n_exp2, const compute_t d_a_next, const compute_t dot_a_exp2,
+    const compute_t d_dot_q_pre, const compute_t d_dot_n_pre2, const compute_t d_dot_m, const compute_t k_,
+    const compute_t m_pre, const compute_t d_dot_a_pre2, const compute_t d_q_pre, const compute_t d_n_pre2,
+    const compute_t d_m, const compute_t d_a_pre2, compute_t& d_dot_v, compute_t& d_v, compute_t& d_dot_k,
+    compute_t& d_k)
+{
+    // through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    d_dot_v = d_dot_n * n_exp2 + d_dot_a_next * a_exp2;
+    d_v = d_dot_n * dot_n_exp2 + n_exp2 * d_n + d_dot_a_next * dot_a_exp2 + a_exp2 * d_a_next;
+    // through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    const compute_t s1 = compute_t((k_) > (m_pre));
+    d_dot_k = d_dot_q_pre + d_dot_n_pre2 + d_dot_m * s1 + d_dot_a_pre2;
+    d_k = d_q_pre + d_n_pre2 + d_m * s1 + d_a_pre2;
+}
+
+extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_dot_n_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ n_exp2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_a_prev_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ a_exp2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_n_exp2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_a_prev_rows_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_a_exp2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_dot_q_pre_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ d_dot_n_pre2_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ d_dot_m_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ k_to_dot_k_W_k_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ d_dot_a_pre2_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ d_q_pre_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ d_n_pre2_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ d_a_pre2_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_v_to_d_dot_v_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_k_to_d_dot_k_at = static_cast<storage_t*>(at[19]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_v, d_v, d_dot_k, d_k;
+        hvp_backward_after_point(
+            compute_t(d_dot_n_at[(iT * B + iB) * H + iH]),
+            compute_t(n_exp2_at[(iT * B + iB) * H + iH]),
+            compute_t(d_dot_a_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(a_exp2_at[(iT * B + iB) * H + iH]),
+            compute_t(d_n_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_n_exp2_at[(iT * B + iB) * H + iH]),
+            compute_t(d_a_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(dot_a_exp2_at[(iT * B + iB) * H + iH]),
+            compute_t(d_dot_q_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(d_dot_n_pre2_at[(iT * B + iB) * H + iH]),
+            compute_t(d_dot_m_at[(iT * B + iB) * H + iH]),
+            compute_t(k_to_dot_k_W_k_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(m_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(d_dot_a_pre2_at[(iT * B + iB) * H + iH]),
+            compute_t(d_q_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(d_n_pre2_at[(iT * B + iB) * H + iH]),
+            compute_t(d_m_at[(iT * B + iB) * H + iH]),
+            compute_t(d_a_pre2_at[(iT * B + iB) * H + iH]),
+            d_dot_v, d_v, d_dot_k, d_k);
+        d_v_to_d_dot_v_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_v);
+        d_v_to_d_dot_v_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_v);
+        d_k_to_d_dot_k_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_k);
+        d_k_to_d_dot_k_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_k);
+    }
+}
+
+inline_point void hvp_backward_after2_point(
+    const compute_t d_k_arg, const compute_t x, const compute_t x_prev, const compute_t d_dot_k_arg,
+    const compute_t dot_x, const compute_t dot_x_prev, const compute_t d_v_arg, const compute_t d_dot_v_arg,
+    const compute_t d_r_arg, const compute_t mu_r, const compute_t d_dot_r_arg, const compute_t dot_mu_r,
+    const compute_t mu_k, const compute_t dot_mu_k, const compute_t mu_v, const compute_t dot_mu_v,
+    compute_t& d_k_arg_by_mu_k, compute_t& d_dot_k_arg_by_mu_k, compute_t& d_v_arg_by_mu_v,
+    compute_t& d_dot_v_arg_by_mu_v, compute_t& d_x_prev, compute_t& d_dot_x_prev)
+{
+    // through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    const compute_t s1 = x - x_prev;
+    d_k_arg_by_mu_k = d_k_arg * s1;
+    const compute_t s2 = dot_x - dot_x_prev;
+    d_dot_k_arg_by_mu_k = d_dot_k_arg * s2;
+    // through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    d_v_arg_by_mu_v = d_v_arg * s1;
+    d_dot_v_arg_by_mu_v = d_dot_v_arg * s2;
+    const compute_t s3 = 1 - mu_k;
+    const compute_t s4 = 1 - mu_r;
+    const compute_t s5 = 1 - mu_v;
+    d_x_prev = d_k_arg * s3 - d_dot_k_arg * dot_mu_k + d_v_arg * s5 - d_dot_v_arg * dot_mu_v + d_r_arg * s4 -
+        d_dot_r_arg * dot_mu_r;
+    d_dot_x_prev = d_dot_k_arg * s3 + d_dot_v_arg * s5 + d_dot_r_arg * s4;
+}
+
+extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_k_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ x_now_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_x_now_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_v_arg_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_r_arg_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ mu_r_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_mu_r_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ mu_k_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_mu_k_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ mu_v_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_mu_v_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_k_arg_by_mu_k_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ d_dot_k_arg_by_mu_k_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_v_arg_by_mu_v_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_dot_v_arg_by_mu_v_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_x_prev_rows_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_dot_x_prev_rows_at = static_cast<storage_t*>(at[21]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_k_arg_by_mu_k, d_dot_k_arg_by_mu_k, d_v_arg_by_mu_v, d_dot_v_arg_by_mu_v, d_x_prev,
+            d_dot_x_prev;
+        hvp_backward_after2_point(
+            compute_t(d_k_arg_at[(iT * B + iB) * I + iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(x_now_rows_at[(iT * B + iB) * I + iI]),
+            compute_t(parts3_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(dot_x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_x_now_rows_at[(iT * B + iB) * I + iI]),
+            compute_t(d_v_arg_at[(iT * B + iB) * I + iI]),
+            compute_t(parts2_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(d_r_arg_at[(iT * B + iB) * I + iI]),
+            compute_t(mu_r_at[iI]),
+            compute_t(parts_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(dot_mu_r_at[iI]),
+            compute_t(mu_k_at[iI]),
+            compute_t(dot_mu_k_at[iI]),
+            compute_t(mu_v_at[iI]),
+            compute_t(dot_mu_v_at[iI]),
+            d_k_arg_by_mu_k, d_dot_k_arg_by_mu_k, d_v_arg_by_mu_v, d_dot_v_arg_by_mu_v, d_x_prev,
+            d_dot_x_prev);
+        d_k_arg_by_mu_k_at[(iT * B + iB) * I + iI] = storage_t(d_k_arg_by_mu_k);
+        d_dot_k_arg_by_mu_k_at[(iT * B + iB) * I + iI] = storage_t(d_dot_k_arg_by_mu_k);
+        d_v_arg_by_mu_v_at[(iT * B + iB) * I + iI] = storage_t(d_v_arg_by_mu_v);
+        d_dot_v_arg_by_mu_v_at[(iT * B + iB) * I + iI] = storage_t(d_dot_v_arg_by_mu_v);
+        d_x_prev_rows_at[(iT * B + iB) * I + iI] = storage_t(d_x_prev);
+        d_dot_x_prev_rows_at[(iT * B + iB) * I + iI] = storage_t(d_dot_x_prev);
+    }
+}
+
+inline_point void hvp_backward_after3_point(
+    const compute_t d_r_arg, const compute_t mu_r, const compute_t d_dot_r_arg, const compute_t dot_mu_r,
+    const compute_t d_k_arg, const compute_t mu_k, const compute_t d_dot_k_arg, const compute_t dot_mu_k,
+    const compute_t d_v_arg, const compute_t mu_v, const compute_t d_dot_v_arg, const compute_t dot_mu_v,
+    const compute_t d_x_next, compute_t& d_x)
+{
+    d_x = d_r_arg * mu_r + d_dot_r_arg * dot_mu_r + d_k_arg * mu_k + d_dot_k_arg * dot_mu_k + d_v_arg * mu_v +
+        d_dot_v_arg * dot_mu_v + d_x_next;
+}
+
+extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_r_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ mu_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_mu_r_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_k_arg_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ mu_k_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_mu_k_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_v_arg_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ mu_v_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_mu_v_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ d_x_prev_rows_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[13]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x;
+        hvp_backward_after3_point(
+            compute_t(d_r_arg_at[(iT * B + iB) * I + iI]),
+            compute_t(mu_r_at[iI]),
+            compute_t(parts_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(dot_mu_r_at[iI]),
+            compute_t(d_k_arg_at[(iT * B + iB) * I + iI]),
+            compute_t(mu_k_at[iI]),
+            compute_t(parts3_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(dot_mu_k_at[iI]),
+            compute_t(d_v_arg_at[(iT * B + iB) * I + iI]),
+            compute_t(mu_v_at[iI]),
+            compute_t(parts2_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(dot_mu_v_at[iI]),
+            compute_t(d_x_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+inline_point void hvp_backward_finish_point(
+    const compute_t d_dot_w_dot_m_pre, const compute_t d_dot_w_dot_a_pre, const compute_t dot_omega,
+    const compute_t d_w_m_pre, const compute_t d_w_a_pre, const compute_t d_u_q_pre,
+    const compute_t d_u_n_pre2, const compute_t w, compute_t& d_u, compute_t& d_omega)
+{
+    // through w = exp(omega)
+    const compute_t d_dot_w = -d_dot_w_dot_m_pre - d_dot_w_dot_a_pre;
+    const compute_t d_w = dot_omega * d_dot_w - d_w_m_pre - d_w_a_pre;
+    d_u = d_u_q_pre + d_u_n_pre2;
+    d_omega = w * d_w;
+}
+
+extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ d_dot_w_dot_m_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_w_dot_a_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_omega_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_w_m_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_w_a_pre_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_u_q_pre_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_u_n_pre2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_u_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_omega_at = static_cast<storage_t*>(at[9]);
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_u, d_omega;
+        hvp_backward_finish_point(
+            compute_t(d_dot_w_dot_m_pre_at[iH]),
+            compute_t(d_dot_w_dot_a_pre_at[iH]),
+            compute_t(dot_omega_at[iH]),
+            compute_t(d_w_m_pre_at[iH]),
+            compute_t(d_w_a_pre_at[iH]),
+            compute_t(d_u_q_pre_at[iH]),
+            compute_t(d_u_n_pre2_at[iH]),
+            compute_t(w_at[iH]),
+            d_u, d_omega);
+        d_u_at[iH] = storage_t(d_u);
+        d_omega_at[iH] = storage_t(d_omega);
+    }
+}
+
+inline_point void hvp_backward_finish2_point(
+    const compute_t d_W_r_W_r_r_arg, const compute_t d_W_r_dot_W_r_r_arg_r_arg, const compute_t d_W_k_k,
+    const compute_t d_W_k_dot_k_k_arg, const compute_t d_W_v_v, const compute_t d_W_v_dot_v_v_arg,
+    compute_t& d_W_r, compute_t& d_W_k, compute_t& d_W_v)
+{
+    d_W_r = d_W_r_W_r_r_arg + d_W_r_dot_W_r_r_arg_r_arg;
+    d_W_k = d_W_k_k + d_W_k_dot_k_k_arg;
+    d_W_v = d_W_v_v + d_W_v_dot_v_v_arg;
+}
+
+extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ d_W_r_W_r_r_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_W_r_dot_W_r_r_arg_r_arg_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_W_k_k_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_W_k_dot_k_k_arg_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_W_v_v_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_W_v_dot_v_v_arg_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_W_r_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_W_k_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_W_v_at = static_cast<storage_t*>(at[8]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_W_r, d_W_k, d_W_v;
+        hvp_backward_finish2_point(
+            compute_t(d_W_r_W_r_r_arg_at[iH * I + iI]),
+            compute_t(d_W_r_dot_W_r_r_arg_r_arg_at[iH * I + iI]),
+            compute_t(d_W_k_k_at[iH * I + iI]),
+            compute_t(d_W_k_dot_k_k_arg_at[iH * I + iI]),
+            compute_t(d_W_v_v_at[iH * I + iI]),
+            compute_t(d_W_v_dot_v_v_arg_at[iH * I + iI]),
+            d_W_r, d_W_k, d_W_v);
+        d_W_r_at[iH * I + iI] = storage_t(d_W_r);
+        d_W_k_at[iH * I + iI] = storage_t(d_W_k);
+        d_W_v_at[iH * I + iI] = storage_t(d_W_v);
+    }
+}
+
+inline_point void hvp_backward_finish3_point(
+    const compute_t d_mu_r_r_arg, const compute_t d_mu_r_dot_r_arg, const compute_t d_mu_k_k_arg,
+    const compute_t d_mu_k_dot_k_arg, const compute_t d_mu_v_v_arg, const compute_t d_mu_v_dot_v_arg,
+    compute_t& d_mu_r, compute_t& d_mu_k, compute_t& d_mu_v)
+{
+    d_mu_r = d_mu_r_r_arg + d_mu_r_dot_r_arg;
+    d_mu_k = d_mu_k_k_arg + d_mu_k_dot_k_arg;
+    d_mu_v = d_mu_v_v_arg + d_mu_v_dot_v_arg;
+}
+
+extern "C" void hvp_backward_finish3(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2];
+    const storage_t* __restrict__ d_mu_r_r_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_mu_r_dot_r_arg_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_mu_k_k_arg_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_mu_k_dot_k_arg_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_mu_v_v_arg_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_mu_v_dot_v_arg_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_mu_r_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_mu_k_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_mu_v_at = static_cast<storage_t*>(at[8]);
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_mu_r, d_mu_k, d_mu_v;
+        hvp_backward_finish3_point(
+            compute_t(d_mu_r_r_arg_at[iI]),
+            compute_t(d_mu_r_dot_r_arg_at[iI]),
+            compute_t(d_mu_k_k_arg_at[iI]),
+            compute_t(d_mu_k_dot_k_arg_at[iI]),
+            compute_t(d_mu_v_v_arg_at[iI]),
+            compute_t(d_mu_v_dot_v_arg_at[iI]),
+            d_mu_r, d_mu_k, d_mu_v);
+        d_mu_r_at[iI] = storage_t(d_mu_r);
+        d_mu_k_at[iI] = storage_t(d_mu_k);
+        d_mu_v_at[iI] = storage_t(d_mu_v);
+    }
+}
+
+#endif  // SYMRNN_HVP
 
 }  // namespace symrnn

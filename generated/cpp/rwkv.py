@@ -59,6 +59,7 @@ import numpy as np
 SOURCE = None  # the text of rwkv.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -140,10 +141,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_r = np.ascontiguousarray(params["W_r"])
     mu_r = np.ascontiguousarray(params["mu_r"])
     W_k = np.ascontiguousarray(params["W_k"])
@@ -174,12 +177,11 @@ def forward(params, x, state=None):
     n = np.empty((T, B, H), dtype)
     d = np.empty((T, B, H), dtype)
     o_arg = np.empty((T, B, H), dtype)
-    o = scratch("o", (T, B, I), dtype)
+    o = np.empty((T, B, I), dtype)
     a_rows[0] = state["a"]
     b_rows[0] = state["b"]
     m_rows[0] = state["m"]
     x_now_rows[0] = state["x"]
-    kernel = bound(sizes, dtype)
     forward_once = kernel(
         "forward_once", omega, w,
     )
@@ -224,7 +226,7 @@ def forward(params, x, state=None):
         "m": m_rows[T].copy(),
         "x": x_now_rows[T].copy(),
     }
-    return o.copy(), last, tape
+    return o, last, tape
 
 
 def backward(params, tape, dy, dstate=None):
@@ -237,8 +239,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["o"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"o": cotangent("dy", dy, OUTPUTS["o"], size, dtype)}
     r = tape.r
     n = tape.n
     d = tape.d
@@ -260,6 +261,9 @@ def backward(params, tape, dy, dstate=None):
     k_arg = tape.k_arg
     v_arg = tape.v_arg
     w = tape.w
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["o"])
     W_r = np.ascontiguousarray(params["W_r"])
     mu_r = np.ascontiguousarray(params["mu_r"])
     W_k = np.ascontiguousarray(params["W_k"])
@@ -309,7 +313,6 @@ def backward(params, tape, dy, dstate=None):
     d_b_prev_rows[T % 2] = dstate["b"]
     d_m_prev_rows[T % 2] = dstate["m"]
     d_x_prev_rows[T] = dstate["x"]
-    kernel = bound(sizes, dtype)
     backward_before = kernel(
         "backward_before", d_o_arg, r, n, d, v, n_exp2, a_rows, b_rows, n_exp, m_rows, q_pre, d_d, d_n,
         d_n_pre2, d_n_pre, d_q, d_q_pre, d_W_r_r_arg,
@@ -396,6 +399,687 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    mu_r = np.ascontiguousarray(params["mu_r"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    mu_k = np.ascontiguousarray(params["mu_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    mu_v = np.ascontiguousarray(params["mu_v"])
+    u = np.ascontiguousarray(params["u"])
+    omega = np.ascontiguousarray(params["omega"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    a_rows = scratch("a_rows", (T + 1, B, H), dtype)
+    b_rows = scratch("b_rows", (T + 1, B, H), dtype)
+    m_rows = scratch("m_rows", (T + 1, B, H), dtype)
+    x_now_rows = scratch("x_now_rows", (T + 1, B, I), dtype)
+    w = scratch("w", (H,), dtype)
+    r_arg = scratch("r_arg", (T, B, I), dtype)
+    W_r_r_arg = scratch("W_r_r_arg", (T, B, H), dtype)
+    r = scratch("r", (T, B, H), dtype)
+    k_arg = scratch("k_arg", (T, B, I), dtype)
+    k = scratch("k", (T, B, H), dtype)
+    v_arg = scratch("v_arg", (T, B, I), dtype)
+    v = scratch("v", (T, B, H), dtype)
+    q_pre = scratch("q_pre", (T, B, H), dtype)
+    o_arg = scratch("o_arg", (T, B, H), dtype)
+    o = np.empty((T, B, I), dtype)
+    a_rows[0] = state["a"]
+    b_rows[0] = state["b"]
+    m_rows[0] = state["m"]
+    x_now_rows[0] = state["x"]
+    infer_once = kernel(
+        "infer_once", omega, w,
+    )
+    infer_before = kernel(
+        "infer_before", x, x_now_rows,
+    )
+    infer_before2 = kernel(
+        "infer_before2", mu_r, x, x_now_rows, mu_k, mu_v, r_arg, k_arg, v_arg,
+    )
+    infer_before3 = kernel(
+        "infer_before3", W_r_r_arg, u, k, r, q_pre,
+    )
+    infer_sequence = kernel(
+        "infer_sequence", m_rows, w, k, a_rows, v, b_rows,
+    )
+    infer_after = kernel(
+        "infer_after", m_rows, q_pre, u, k, a_rows, v, b_rows, r, o_arg,
+    )
+
+    infer_once()
+    infer_before()
+    infer_before2()
+    # r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    product(r_arg.reshape(-1, I), W_r.T, W_r_r_arg.reshape(-1, H))
+    # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    product(k_arg.reshape(-1, I), W_k.T, k.reshape(-1, H))
+    # v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    product(v_arg.reshape(-1, I), W_v.T, v.reshape(-1, H))
+    infer_before3()
+
+    infer_sequence()
+
+    infer_after()
+    # o = W_o @ (r * n / d)
+    product(o_arg.reshape(-1, H), W_o.T, o.reshape(-1, I))
+
+    last = {
+        "a": a_rows[T].copy(),
+        "b": b_rows[T].copy(),
+        "m": m_rows[T].copy(),
+        "x": x_now_rows[T].copy(),
+    }
+    return o, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    mu_r = np.ascontiguousarray(params["mu_r"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    mu_k = np.ascontiguousarray(params["mu_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    mu_v = np.ascontiguousarray(params["mu_v"])
+    u = np.ascontiguousarray(params["u"])
+    omega = np.ascontiguousarray(params["omega"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    a_rows = scratch("a_rows", (T + 1, B, H), dtype)
+    b_rows = scratch("b_rows", (T + 1, B, H), dtype)
+    m_rows = scratch("m_rows", (T + 1, B, H), dtype)
+    x_now_rows = scratch("x_now_rows", (T + 1, B, I), dtype)
+    w = scratch("w", (H,), dtype)
+    r_arg = scratch("r_arg", (T, B, I), dtype)
+    W_r_r_arg = scratch("W_r_r_arg", (T, B, H), dtype)
+    r = scratch("r", (T, B, H), dtype)
+    k_arg = scratch("k_arg", (T, B, I), dtype)
+    k = scratch("k", (T, B, H), dtype)
+    v_arg = scratch("v_arg", (T, B, I), dtype)
+    v = scratch("v", (T, B, H), dtype)
+    q_pre = scratch("q_pre", (T, B, H), dtype)
+    o_arg = scratch("o_arg", (T, B, H), dtype)
+    o = np.empty((T, B, I), dtype)
+    a_rows[0] = state["a"]
+    b_rows[0] = state["b"]
+    m_rows[0] = state["m"]
+    x_now_rows[0] = state["x"]
+    step_once = kernel(
+        "step_once", omega, w,
+    )
+    step_before = kernel(
+        "step_before", x, x_now_rows,
+    )
+    step_before2 = kernel(
+        "step_before2", mu_r, x, x_now_rows, mu_k, mu_v, r_arg, k_arg, v_arg,
+    )
+    step_before3 = kernel(
+        "step_before3", W_r_r_arg, u, k, r, q_pre,
+    )
+    step_sequence = kernel(
+        "step_sequence", m_rows, w, k, a_rows, v, b_rows,
+    )
+    step_after = kernel(
+        "step_after", m_rows, q_pre, u, k, a_rows, v, b_rows, r, o_arg,
+    )
+
+    step_once()
+    step_before()
+    step_before2()
+    # r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    product(r_arg.reshape(-1, I), W_r.T, W_r_r_arg.reshape(-1, H))
+    # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    product(k_arg.reshape(-1, I), W_k.T, k.reshape(-1, H))
+    # v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    product(v_arg.reshape(-1, I), W_v.T, v.reshape(-1, H))
+    step_before3()
+
+    step_sequence()
+
+    step_after()
+    # o = W_o @ (r * n / d)
+    product(o_arg.reshape(-1, H), W_o.T, o.reshape(-1, I))
+
+    state = {
+        "a": a_rows[T].copy(),
+        "b": b_rows[T].copy(),
+        "m": m_rows[T].copy(),
+        "x": x_now_rows[T].copy(),
+    }
+    return o[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    mu_r = np.ascontiguousarray(params["mu_r"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    mu_k = np.ascontiguousarray(params["mu_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    mu_v = np.ascontiguousarray(params["mu_v"])
+    u = np.ascontiguousarray(params["u"])
+    omega = np.ascontiguousarray(params["omega"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    dot_W_r = np.ascontiguousarray(dot_params["W_r"])
+    dot_mu_r = np.ascontiguousarray(dot_params["mu_r"])
+    dot_W_k = np.ascontiguousarray(dot_params["W_k"])
+    dot_mu_k = np.ascontiguousarray(dot_params["mu_k"])
+    dot_W_v = np.ascontiguousarray(dot_params["W_v"])
+    dot_mu_v = np.ascontiguousarray(dot_params["mu_v"])
+    dot_u = np.ascontiguousarray(dot_params["u"])
+    dot_omega = np.ascontiguousarray(dot_params["omega"])
+    dot_W_o = np.ascontiguousarray(dot_params["W_o"])
+    dot_W_r_to_W_r = np.ascontiguousarray(np.concatenate((dot_W_r.T, W_r.T)))
+    dot_W_k_to_W_k = np.ascontiguousarray(np.concatenate((dot_W_k.T, W_k.T)))
+    dot_W_v_to_W_v = np.ascontiguousarray(np.concatenate((dot_W_v.T, W_v.T)))
+    dot_W_o_to_W_o = np.ascontiguousarray(np.concatenate((dot_W_o.T, W_o.T)))
+    a_rows = scratch("a_rows", (T + 1, B, H), dtype)
+    b_rows = scratch("b_rows", (T + 1, B, H), dtype)
+    m_rows = scratch("m_rows", (T + 1, B, H), dtype)
+    x_now_rows = scratch("x_now_rows", (T + 1, B, I), dtype)
+    dot_a_rows = scratch("dot_a_rows", (T + 1, B, H), dtype)
+    dot_b_rows = scratch("dot_b_rows", (T + 1, B, H), dtype)
+    dot_m_rows = scratch("dot_m_rows", (T + 1, B, H), dtype)
+    dot_x_now_rows = scratch("dot_x_now_rows", (T + 1, B, I), dtype)
+    w = scratch("w", (H,), dtype)
+    dot_w = scratch("dot_w", (H,), dtype)
+    r_arg_to_dot_r_arg = scratch("r_arg_to_dot_r_arg", (T, B, 2 * I), dtype)
+    W_r_r_arg_to_dot_W_r_r_arg_W_r = scratch("W_r_r_arg_to_dot_W_r_r_arg_W_r", (T, B, 2 * H), dtype)
+    r = scratch("r", (T, B, H), dtype)
+    k_arg_to_dot_k_arg = scratch("k_arg_to_dot_k_arg", (T, B, 2 * I), dtype)
+    k_to_dot_k_W_k = scratch("k_to_dot_k_W_k", (T, B, 2 * H), dtype)
+    v_arg_to_dot_v_arg = scratch("v_arg_to_dot_v_arg", (T, B, 2 * I), dtype)
+    v_to_dot_v_W_v = scratch("v_to_dot_v_W_v", (T, B, 2 * H), dtype)
+    q_pre = scratch("q_pre", (T, B, H), dtype)
+    dot_W_r_r_arg = scratch("dot_W_r_r_arg", (T, B, H), dtype)
+    dot_r = scratch("dot_r", (T, B, H), dtype)
+    dot_k = scratch("dot_k", (T, B, H), dtype)
+    dot_v = scratch("dot_v", (T, B, H), dtype)
+    dot_q_pre = scratch("dot_q_pre", (T, B, H), dtype)
+    o_arg_to_dot_o_arg = scratch("o_arg_to_dot_o_arg", (T, B, 2 * H), dtype)
+    o_to_dot_o_W_o = scratch("o_to_dot_o_W_o", (T, B, 2 * I), dtype)
+    dot_o = np.empty((T, B, I), dtype)
+    a_rows[0] = state["a"]
+    b_rows[0] = state["b"]
+    m_rows[0] = state["m"]
+    x_now_rows[0] = state["x"]
+    dot_a_rows[0] = dot_state["a"]
+    dot_b_rows[0] = dot_state["b"]
+    dot_m_rows[0] = dot_state["m"]
+    dot_x_now_rows[0] = dot_state["x"]
+    jvp_once = kernel(
+        "jvp_once", omega, dot_omega, w, dot_w,
+    )
+    jvp_before = kernel(
+        "jvp_before", x, dot_x, x_now_rows, dot_x_now_rows,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", mu_r, x, x_now_rows, mu_k, mu_v, dot_mu_r, dot_x, dot_x_now_rows, dot_mu_k, dot_mu_v,
+        r_arg_to_dot_r_arg, k_arg_to_dot_k_arg, v_arg_to_dot_v_arg,
+    )
+    jvp_before3 = kernel(
+        "jvp_before3", W_r_r_arg_to_dot_W_r_r_arg_W_r, u, k_to_dot_k_W_k, dot_W_r_r_arg, dot_u, dot_k, r,
+        q_pre, dot_r, dot_q_pre,
+    )
+    jvp_sequence = kernel(
+        "jvp_sequence", m_rows, w, dot_m_rows, dot_w, k_to_dot_k_W_k, dot_k, a_rows, v_to_dot_v_W_v,
+        dot_a_rows, dot_v, b_rows, dot_b_rows,
+    )
+    jvp_after = kernel(
+        "jvp_after", m_rows, q_pre, dot_m_rows, dot_q_pre, u, k_to_dot_k_W_k, dot_u, dot_k, a_rows,
+        v_to_dot_v_W_v, dot_a_rows, dot_v, b_rows, dot_b_rows, r, dot_r, o_arg_to_dot_o_arg,
+    )
+
+    jvp_once()
+    jvp_before()
+    jvp_before2()
+    # r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    product(
+        r_arg_to_dot_r_arg.reshape(-1, 2 * I)[:, :I],
+        W_r.T,
+        W_r_r_arg_to_dot_W_r_r_arg_W_r.reshape(-1, 2 * H)[:, :H],
+    )
+    # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    product(k_arg_to_dot_k_arg.reshape(-1, 2 * I)[:, :I], W_k.T, k_to_dot_k_W_k.reshape(-1, 2 * H)[:, :H])
+    # v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    product(v_arg_to_dot_v_arg.reshape(-1, 2 * I)[:, :I], W_v.T, v_to_dot_v_W_v.reshape(-1, 2 * H)[:, :H])
+    # r_arg, dot_r_arg side by side
+    product(r_arg_to_dot_r_arg.reshape(-1, 2 * I), dot_W_r_to_W_r, dot_W_r_r_arg.reshape(-1, H))
+    # k_arg, dot_k_arg side by side
+    product(k_arg_to_dot_k_arg.reshape(-1, 2 * I), dot_W_k_to_W_k, dot_k.reshape(-1, H))
+    # v_arg, dot_v_arg side by side
+    product(v_arg_to_dot_v_arg.reshape(-1, 2 * I), dot_W_v_to_W_v, dot_v.reshape(-1, H))
+    jvp_before3()
+
+    jvp_sequence()
+
+    jvp_after()
+    # o = W_o @ (r * n / d)
+    product(o_arg_to_dot_o_arg.reshape(-1, 2 * H)[:, :H], W_o.T, o_to_dot_o_W_o.reshape(-1, 2 * I)[:, :I])
+    # o_arg, dot_o_arg side by side
+    product(o_arg_to_dot_o_arg.reshape(-1, 2 * H), dot_W_o_to_W_o, dot_o.reshape(-1, I))
+
+    last = {
+        "a": a_rows[T].copy(),
+        "b": b_rows[T].copy(),
+        "m": m_rows[T].copy(),
+        "x": x_now_rows[T].copy(),
+    }
+    dot_last = {
+        "a": dot_a_rows[T].copy(),
+        "b": dot_b_rows[T].copy(),
+        "m": dot_m_rows[T].copy(),
+        "x": dot_x_now_rows[T].copy(),
+    }
+    return o_to_dot_o_W_o[..., :I].copy(), last, dot_o, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"o": cotangent("dy", dy, OUTPUTS["o"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    mu_r = np.ascontiguousarray(params["mu_r"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    mu_k = np.ascontiguousarray(params["mu_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    mu_v = np.ascontiguousarray(params["mu_v"])
+    u = np.ascontiguousarray(params["u"])
+    omega = np.ascontiguousarray(params["omega"])
+    dot_W_r = np.ascontiguousarray(dot_params["W_r"])
+    dot_mu_r = np.ascontiguousarray(dot_params["mu_r"])
+    dot_W_k = np.ascontiguousarray(dot_params["W_k"])
+    dot_mu_k = np.ascontiguousarray(dot_params["mu_k"])
+    dot_W_v = np.ascontiguousarray(dot_params["W_v"])
+    dot_mu_v = np.ascontiguousarray(dot_params["mu_v"])
+    dot_u = np.ascontiguousarray(dot_params["u"])
+    dot_omega = np.ascontiguousarray(dot_params["omega"])
+    dot_W_r_to_W_r = np.ascontiguousarray(np.concatenate((dot_W_r.T, W_r.T)))
+    dot_W_k_to_W_k = np.ascontiguousarray(np.concatenate((dot_W_k.T, W_k.T)))
+    dot_W_v_to_W_v = np.ascontiguousarray(np.concatenate((dot_W_v.T, W_v.T)))
+    a_rows = scratch("a_rows", (T + 1, B, H), dtype)
+    b_rows = scratch("b_rows", (T + 1, B, H), dtype)
+    m_rows = scratch("m_rows", (T + 1, B, H), dtype)
+    x_now_rows = scratch("x_now_rows", (T + 1, B, I), dtype)
+    dot_a_rows = scratch("dot_a_rows", (T + 1, B, H), dtype)
+    dot_b_rows = scratch("dot_b_rows", (T + 1, B, H), dtype)
+    dot_m_rows = scratch("dot_m_rows", (T + 1, B, H), dtype)
+    dot_x_now_rows = scratch("dot_x_now_rows", (T + 1, B, I), dtype)
+    w = scratch("w", (H,), dtype)
+    dot_w = scratch("dot_w", (H,), dtype)
+    r_arg_to_dot_r_arg = scratch("r_arg_to_dot_r_arg", (T, B, 2 * I), dtype)
+    W_r_r_arg_to_dot_W_r_r_arg_W_r = scratch("W_r_r_arg_to_dot_W_r_r_arg_W_r", (T, B, 2 * H), dtype)
+    r = scratch("r", (T, B, H), dtype)
+    k_arg_to_dot_k_arg = scratch("k_arg_to_dot_k_arg", (T, B, 2 * I), dtype)
+    k_to_dot_k_W_k = scratch("k_to_dot_k_W_k", (T, B, 2 * H), dtype)
+    v_arg_to_dot_v_arg = scratch("v_arg_to_dot_v_arg", (T, B, 2 * I), dtype)
+    v_to_dot_v_W_v = scratch("v_to_dot_v_W_v", (T, B, 2 * H), dtype)
+    q_pre = scratch("q_pre", (T, B, H), dtype)
+    dot_W_r_r_arg = scratch("dot_W_r_r_arg", (T, B, H), dtype)
+    dot_r = scratch("dot_r", (T, B, H), dtype)
+    dot_k = scratch("dot_k", (T, B, H), dtype)
+    dot_v = scratch("dot_v", (T, B, H), dtype)
+    dot_q_pre = scratch("dot_q_pre", (T, B, H), dtype)
+    m_pre = scratch("m_pre", (T, B, H), dtype)
+    dot_a_pre = scratch("dot_a_pre", (T, B, H), dtype)
+    a_exp = scratch("a_exp", (T, B, H), dtype)
+    dot_a_exp = scratch("dot_a_exp", (T, B, H), dtype)
+    dot_a_pre2 = scratch("dot_a_pre2", (T, B, H), dtype)
+    a_exp2 = scratch("a_exp2", (T, B, H), dtype)
+    dot_a_exp2 = scratch("dot_a_exp2", (T, B, H), dtype)
+    dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
+    n_exp = scratch("n_exp", (T, B, H), dtype)
+    dot_n_exp = scratch("dot_n_exp", (T, B, H), dtype)
+    dot_n_pre2 = scratch("dot_n_pre2", (T, B, H), dtype)
+    n_exp2 = scratch("n_exp2", (T, B, H), dtype)
+    dot_n_exp2 = scratch("dot_n_exp2", (T, B, H), dtype)
+    n = scratch("n", (T, B, H), dtype)
+    dot_n = scratch("dot_n", (T, B, H), dtype)
+    d = scratch("d", (T, B, H), dtype)
+    dot_d = scratch("dot_d", (T, B, H), dtype)
+    dot_o_arg = scratch("dot_o_arg", (T, B, H), dtype)
+    a_rows[0] = state["a"]
+    b_rows[0] = state["b"]
+    m_rows[0] = state["m"]
+    x_now_rows[0] = state["x"]
+    dot_a_rows[0] = dot_state["a"]
+    dot_b_rows[0] = dot_state["b"]
+    dot_m_rows[0] = dot_state["m"]
+    dot_x_now_rows[0] = dot_state["x"]
+    hvp_forward_once = kernel(
+        "hvp_forward_once", omega, dot_omega, w, dot_w,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", x, dot_x, x_now_rows, dot_x_now_rows,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", mu_r, x, x_now_rows, mu_k, mu_v, dot_mu_r, dot_x, dot_x_now_rows, dot_mu_k,
+        dot_mu_v, r_arg_to_dot_r_arg, k_arg_to_dot_k_arg, v_arg_to_dot_v_arg,
+    )
+    hvp_forward_before3 = kernel(
+        "hvp_forward_before3", W_r_r_arg_to_dot_W_r_r_arg_W_r, u, k_to_dot_k_W_k, dot_W_r_r_arg, dot_u,
+        dot_k, r, q_pre, dot_r, dot_q_pre,
+    )
+    hvp_forward_sequence = kernel(
+        "hvp_forward_sequence", m_rows, w, dot_m_rows, dot_w, k_to_dot_k_W_k, dot_k, a_rows, v_to_dot_v_W_v,
+        dot_a_rows, dot_v, b_rows, dot_b_rows, m_pre, dot_a_pre, a_exp, dot_a_exp, dot_a_pre2, a_exp2,
+        dot_a_exp2,
+    )
+    hvp_forward_after = kernel(
+        "hvp_forward_after", m_rows, q_pre, dot_m_rows, dot_q_pre, u, k_to_dot_k_W_k, dot_u, dot_k, a_rows,
+        v_to_dot_v_W_v, dot_a_rows, dot_v, b_rows, dot_b_rows, dot_r, r, dot_n_pre, n_exp, dot_n_exp,
+        dot_n_pre2, n_exp2, dot_n_exp2, n, dot_n, d, dot_d, dot_o_arg,
+    )
+
+    hvp_forward_once()
+    hvp_forward_before()
+    hvp_forward_before2()
+    # r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    product(
+        r_arg_to_dot_r_arg.reshape(-1, 2 * I)[:, :I],
+        W_r.T,
+        W_r_r_arg_to_dot_W_r_r_arg_W_r.reshape(-1, 2 * H)[:, :H],
+    )
+    # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    product(k_arg_to_dot_k_arg.reshape(-1, 2 * I)[:, :I], W_k.T, k_to_dot_k_W_k.reshape(-1, 2 * H)[:, :H])
+    # v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    product(v_arg_to_dot_v_arg.reshape(-1, 2 * I)[:, :I], W_v.T, v_to_dot_v_W_v.reshape(-1, 2 * H)[:, :H])
+    # r_arg, dot_r_arg side by side
+    product(r_arg_to_dot_r_arg.reshape(-1, 2 * I), dot_W_r_to_W_r, dot_W_r_r_arg.reshape(-1, H))
+    # k_arg, dot_k_arg side by side
+    product(k_arg_to_dot_k_arg.reshape(-1, 2 * I), dot_W_k_to_W_k, dot_k.reshape(-1, H))
+    # v_arg, dot_v_arg side by side
+    product(v_arg_to_dot_v_arg.reshape(-1, 2 * I), dot_W_v_to_W_v, dot_v.reshape(-1, H))
+    hvp_forward_before3()
+
+    hvp_forward_sequence()
+
+    hvp_forward_after()
+    dy = np.ascontiguousarray(cotangents["o"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    dot_W_o = np.ascontiguousarray(dot_params["W_o"])
+    W_o_to_dot_W_o = np.concatenate((W_o, dot_W_o), axis=1)
+    W_r_to_dot_W_r = np.concatenate((W_r, dot_W_r))
+    W_v_to_dot_W_v = np.concatenate((W_v, dot_W_v))
+    W_k_to_dot_W_k = np.concatenate((W_k, dot_W_k))
+    d_a_prev_rows = scratch("d_a_prev_rows", (T + 1, B, H), dtype)
+    d_b_prev_rows = scratch("d_b_prev_rows", (2, B, H), dtype)
+    d_m_prev_rows = scratch("d_m_prev_rows", (2, B, H), dtype)
+    d_x_prev_rows = scratch("d_x_prev_rows", (T + 1, B, I), dtype)
+    d_dot_a_prev_rows = scratch("d_dot_a_prev_rows", (T + 1, B, H), dtype)
+    d_dot_b_prev_rows = scratch("d_dot_b_prev_rows", (2, B, H), dtype)
+    d_dot_m_prev_rows = scratch("d_dot_m_prev_rows", (2, B, H), dtype)
+    d_dot_x_prev_rows = scratch("d_dot_x_prev_rows", (T + 1, B, I), dtype)
+    d_dot_o_arg_to_d_o_arg = scratch("d_dot_o_arg_to_d_o_arg", (T, B, 2 * H), dtype)
+    d_dot_d = scratch("d_dot_d", (T, B, H), dtype)
+    d_d = scratch("d_d", (T, B, H), dtype)
+    d_dot_n = scratch("d_dot_n", (T, B, H), dtype)
+    d_n = scratch("d_n", (T, B, H), dtype)
+    d_dot_n_pre2 = scratch("d_dot_n_pre2", (T, B, H), dtype)
+    d_n_pre2 = scratch("d_n_pre2", (T, B, H), dtype)
+    d_dot_n_pre = scratch("d_dot_n_pre", (T, B, H), dtype)
+    d_n_pre = scratch("d_n_pre", (T, B, H), dtype)
+    d_dot_q = scratch("d_dot_q", (T, B, H), dtype)
+    d_q = scratch("d_q", (T, B, H), dtype)
+    d_dot_q_pre = scratch("d_dot_q_pre", (T, B, H), dtype)
+    d_q_pre = scratch("d_q_pre", (T, B, H), dtype)
+    d_W_r_r_arg_to_d_dot_W_r_r_arg = scratch("d_W_r_r_arg_to_d_dot_W_r_r_arg", (T, B, 2 * H), dtype)
+    parts = scratch("parts", (T, B, 2 * I), dtype)
+    d_r_arg = scratch("d_r_arg", (T, B, I), dtype)
+    d_r_arg_by_mu_r = scratch("d_r_arg_by_mu_r", (T, B, I), dtype)
+    d_dot_r_arg_by_mu_r = scratch("d_dot_r_arg_by_mu_r", (T, B, I), dtype)
+    d_dot_a_pre2 = scratch("d_dot_a_pre2", (T, B, H), dtype)
+    d_a_pre2 = scratch("d_a_pre2", (T, B, H), dtype)
+    d_dot_a_pre = scratch("d_dot_a_pre", (T, B, H), dtype)
+    d_a_pre = scratch("d_a_pre", (T, B, H), dtype)
+    d_dot_m = scratch("d_dot_m", (T, B, H), dtype)
+    d_m = scratch("d_m", (T, B, H), dtype)
+    d_dot_m_pre = scratch("d_dot_m_pre", (T, B, H), dtype)
+    d_m_pre = scratch("d_m_pre", (T, B, H), dtype)
+    d_dot_w_dot_m_pre = scratch("d_dot_w_dot_m_pre", (H,), dtype)
+    d_dot_w_dot_a_pre = scratch("d_dot_w_dot_a_pre", (H,), dtype)
+    d_w_m_pre = scratch("d_w_m_pre", (H,), dtype)
+    d_w_a_pre = scratch("d_w_a_pre", (H,), dtype)
+    d_v_to_d_dot_v = scratch("d_v_to_d_dot_v", (T, B, 2 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 2 * I), dtype)
+    d_v_arg = scratch("d_v_arg", (T, B, I), dtype)
+    d_k_to_d_dot_k = scratch("d_k_to_d_dot_k", (T, B, 2 * H), dtype)
+    parts3 = scratch("parts3", (T, B, 2 * I), dtype)
+    d_k_arg = scratch("d_k_arg", (T, B, I), dtype)
+    d_W_r_W_r_r_arg = scratch("d_W_r_W_r_r_arg", (H, I), dtype)
+    d_W_r_dot_W_r_r_arg_r_arg = scratch("d_W_r_dot_W_r_r_arg_r_arg", (H, I), dtype)
+    d_mu_r_r_arg = scratch("d_mu_r_r_arg", (I,), dtype)
+    d_mu_r_dot_r_arg = scratch("d_mu_r_dot_r_arg", (I,), dtype)
+    d_W_k_k = scratch("d_W_k_k", (H, I), dtype)
+    d_W_k_dot_k_k_arg = scratch("d_W_k_dot_k_k_arg", (H, I), dtype)
+    d_k_arg_by_mu_k = scratch("d_k_arg_by_mu_k", (T, B, I), dtype)
+    d_mu_k_k_arg = scratch("d_mu_k_k_arg", (I,), dtype)
+    d_dot_k_arg_by_mu_k = scratch("d_dot_k_arg_by_mu_k", (T, B, I), dtype)
+    d_mu_k_dot_k_arg = scratch("d_mu_k_dot_k_arg", (I,), dtype)
+    d_W_v_v = scratch("d_W_v_v", (H, I), dtype)
+    d_W_v_dot_v_v_arg = scratch("d_W_v_dot_v_v_arg", (H, I), dtype)
+    d_v_arg_by_mu_v = scratch("d_v_arg_by_mu_v", (T, B, I), dtype)
+    d_mu_v_v_arg = scratch("d_mu_v_v_arg", (I,), dtype)
+    d_dot_v_arg_by_mu_v = scratch("d_dot_v_arg_by_mu_v", (T, B, I), dtype)
+    d_mu_v_dot_v_arg = scratch("d_mu_v_dot_v_arg", (I,), dtype)
+    d_u_q_pre = scratch("d_u_q_pre", (H,), dtype)
+    d_u_n_pre2 = scratch("d_u_n_pre2", (H,), dtype)
+    d_W_o = np.empty((I, H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_r = np.empty((H, I), dtype)
+    d_mu_r = np.empty((I,), dtype)
+    d_W_k = np.empty((H, I), dtype)
+    d_mu_k = np.empty((I,), dtype)
+    d_W_v = np.empty((H, I), dtype)
+    d_mu_v = np.empty((I,), dtype)
+    d_u = np.empty((H,), dtype)
+    d_omega = np.empty((H,), dtype)
+    d_a_prev_rows[T] = 0
+    d_b_prev_rows[T % 2] = 0
+    d_m_prev_rows[T % 2] = 0
+    d_x_prev_rows[T] = 0
+    d_dot_a_prev_rows[T] = dstate["a"]
+    d_dot_b_prev_rows[T % 2] = dstate["b"]
+    d_dot_m_prev_rows[T % 2] = dstate["m"]
+    d_dot_x_prev_rows[T] = dstate["x"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", d_dot_o_arg_to_d_o_arg, r, n, d, dot_r, dot_n, dot_d, v_to_dot_v_W_v,
+        dot_n_pre2, dot_v, n_exp2, a_rows, b_rows, dot_n_pre, dot_a_rows, dot_b_rows, n_exp, m_rows, q_pre,
+        dot_W_r_r_arg, d_dot_d, d_d, d_dot_n, d_n, d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q,
+        d_q, d_dot_q_pre, d_q_pre, d_W_r_r_arg_to_d_dot_W_r_r_arg,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", d_r_arg, x, x_now_rows, parts, dot_x, dot_x_now_rows, d_r_arg_by_mu_r,
+        d_dot_r_arg_by_mu_r,
+    )
+    hvp_backward_sequence = kernel(
+        "hvp_backward_sequence", d_dot_a_prev_rows, v_to_dot_v_W_v, d_dot_b_prev_rows, dot_a_pre2,
+        d_a_prev_rows, dot_v, d_b_prev_rows, a_exp2, a_rows, b_rows, dot_a_pre, dot_a_rows, dot_b_rows,
+        a_exp, d_dot_m_prev_rows, d_m_prev_rows, k_to_dot_k_W_k, m_pre, d_n, n_exp, d_dot_n, dot_n_exp,
+        dot_a_exp, d_d, d_dot_d, d_q, m_rows, q_pre, d_n_pre, d_dot_q, d_dot_n_pre, d_dot_a_pre2, d_a_pre2,
+        d_dot_a_pre, d_a_pre, d_dot_m, d_m, d_dot_m_pre, d_m_pre,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_dot_n, n_exp2, d_dot_a_prev_rows, a_exp2, d_n, dot_n_exp2, d_a_prev_rows,
+        dot_a_exp2, d_dot_q_pre, d_dot_n_pre2, d_dot_m, k_to_dot_k_W_k, m_pre, d_dot_a_pre2, d_q_pre,
+        d_n_pre2, d_m, d_a_pre2, d_v_to_d_dot_v, d_k_to_d_dot_k,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", d_k_arg, x, x_now_rows, parts3, dot_x, dot_x_now_rows, d_v_arg, parts2,
+        d_r_arg, mu_r, parts, dot_mu_r, mu_k, dot_mu_k, mu_v, dot_mu_v, d_k_arg_by_mu_k,
+        d_dot_k_arg_by_mu_k, d_v_arg_by_mu_v, d_dot_v_arg_by_mu_v, d_x_prev_rows, d_dot_x_prev_rows,
+    )
+    hvp_backward_after3 = kernel(
+        "hvp_backward_after3", d_r_arg, mu_r, parts, dot_mu_r, d_k_arg, mu_k, parts3, dot_mu_k, d_v_arg,
+        mu_v, parts2, dot_mu_v, d_x_prev_rows, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_dot_w_dot_m_pre, d_dot_w_dot_a_pre, dot_omega, d_w_m_pre, d_w_a_pre,
+        d_u_q_pre, d_u_n_pre2, w, d_u, d_omega,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_W_r_W_r_r_arg, d_W_r_dot_W_r_r_arg_r_arg, d_W_k_k, d_W_k_dot_k_k_arg,
+        d_W_v_v, d_W_v_dot_v_v_arg, d_W_r, d_W_k, d_W_v,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", d_mu_r_r_arg, d_mu_r_dot_r_arg, d_mu_k_k_arg, d_mu_k_dot_k_arg,
+        d_mu_v_v_arg, d_mu_v_dot_v_arg, d_mu_r, d_mu_k, d_mu_v,
+    )
+
+    # d_dot_o_arg, d_o_arg side by side
+    product(dy.reshape(-1, I), W_o_to_dot_W_o, d_dot_o_arg_to_d_o_arg.reshape(-1, 2 * H))
+    hvp_backward_before()
+    # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    product(
+        d_W_r_r_arg_to_d_dot_W_r_r_arg.reshape(-1, 2 * H)[:, H:2 * H],
+        W_r,
+        parts.reshape(-1, 2 * I)[:, :I],
+    )
+    # d_W_r_r_arg, d_dot_W_r_r_arg side by side
+    product(d_W_r_r_arg_to_d_dot_W_r_r_arg.reshape(-1, 2 * H), W_r_to_dot_W_r, d_r_arg.reshape(-1, I))
+    hvp_backward_before2()
+
+    hvp_backward_sequence()
+
+    # through m = max(m[t-1] - w, k)
+    np.sum(d_dot_m_pre.reshape(-1, H), axis=0, out=d_dot_w_dot_m_pre)
+    # through a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+    np.sum(d_dot_a_pre.reshape(-1, H), axis=0, out=d_dot_w_dot_a_pre)
+    # through m = max(m[t-1] - w, k)
+    np.sum(d_m_pre.reshape(-1, H), axis=0, out=d_w_m_pre)
+    # through a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+    np.sum(d_a_pre.reshape(-1, H), axis=0, out=d_w_a_pre)
+    # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    product(
+        d_W_r_r_arg_to_d_dot_W_r_r_arg.reshape(-1, 2 * H)[:, :H].T,
+        r_arg_to_dot_r_arg.reshape(-1, 2 * I)[:, :I],
+        d_W_r_W_r_r_arg,
+    )
+    # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    product(
+        d_W_r_r_arg_to_d_dot_W_r_r_arg.reshape(-1, 2 * H)[:, H:2 * H].T,
+        r_arg_to_dot_r_arg.reshape(-1, 2 * I)[:, I:2 * I],
+        d_W_r_dot_W_r_r_arg_r_arg,
+    )
+    # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    np.sum(d_r_arg_by_mu_r.reshape(-1, I), axis=0, out=d_mu_r_r_arg)
+    # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    np.sum(d_dot_r_arg_by_mu_r.reshape(-1, I), axis=0, out=d_mu_r_dot_r_arg)
+    # through q = max(m[t-1], u + k)
+    np.sum(d_q_pre.reshape(-1, H), axis=0, out=d_u_q_pre)
+    # through n = exp(m[t-1] - q) * a[t-1] + exp(u + k - q) * v
+    np.sum(d_n_pre2.reshape(-1, H), axis=0, out=d_u_n_pre2)
+    # through o = W_o @ (r * n / d)
+    product(dy.reshape(-1, I).T, dot_o_arg.reshape(-1, H), d_W_o)
+    hvp_backward_after()
+    # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    product(d_v_to_d_dot_v.reshape(-1, 2 * H)[:, H:2 * H], W_v, parts2.reshape(-1, 2 * I)[:, :I])
+    # d_v, d_dot_v side by side
+    product(d_v_to_d_dot_v.reshape(-1, 2 * H), W_v_to_dot_W_v, d_v_arg.reshape(-1, I))
+    # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    product(d_k_to_d_dot_k.reshape(-1, 2 * H)[:, H:2 * H], W_k, parts3.reshape(-1, 2 * I)[:, :I])
+    # d_k, d_dot_k side by side
+    product(d_k_to_d_dot_k.reshape(-1, 2 * H), W_k_to_dot_W_k, d_k_arg.reshape(-1, I))
+    # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    product(
+        d_k_to_d_dot_k.reshape(-1, 2 * H)[:, :H].T,
+        k_arg_to_dot_k_arg.reshape(-1, 2 * I)[:, :I],
+        d_W_k_k,
+    )
+    # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    product(
+        d_k_to_d_dot_k.reshape(-1, 2 * H)[:, H:2 * H].T,
+        k_arg_to_dot_k_arg.reshape(-1, 2 * I)[:, I:2 * I],
+        d_W_k_dot_k_k_arg,
+    )
+    # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    product(
+        d_v_to_d_dot_v.reshape(-1, 2 * H)[:, :H].T,
+        v_arg_to_dot_v_arg.reshape(-1, 2 * I)[:, :I],
+        d_W_v_v,
+    )
+    # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    product(
+        d_v_to_d_dot_v.reshape(-1, 2 * H)[:, H:2 * H].T,
+        v_arg_to_dot_v_arg.reshape(-1, 2 * I)[:, I:2 * I],
+        d_W_v_dot_v_v_arg,
+    )
+    hvp_backward_after2()
+    # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    np.sum(d_k_arg_by_mu_k.reshape(-1, I), axis=0, out=d_mu_k_k_arg)
+    # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    np.sum(d_dot_k_arg_by_mu_k.reshape(-1, I), axis=0, out=d_mu_k_dot_k_arg)
+    # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    np.sum(d_v_arg_by_mu_v.reshape(-1, I), axis=0, out=d_mu_v_v_arg)
+    # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    np.sum(d_dot_v_arg_by_mu_v.reshape(-1, I), axis=0, out=d_mu_v_dot_v_arg)
+    hvp_backward_after3()
+    hvp_backward_finish()
+    hvp_backward_finish2()
+    hvp_backward_finish3()
+
+    dot_dparams = {
+        "W_r": d_W_r,
+        "mu_r": d_mu_r,
+        "W_k": d_W_k,
+        "mu_k": d_mu_k,
+        "W_v": d_W_v,
+        "mu_v": d_mu_v,
+        "u": d_u,
+        "omega": d_omega,
+        "W_o": d_W_o,
+    }
+    dot_dstart = {
+        "a": d_a_prev_rows[0].copy(),
+        "b": d_b_prev_rows[0].copy(),
+        "m": d_m_prev_rows[0].copy(),
+        "x": d_x_prev_rows[0].copy(),
+    }
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -410,21 +1094,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -544,6 +1229,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

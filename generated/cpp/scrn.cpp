@@ -105,6 +105,15 @@ static inline compute_t tanh(compute_t a)
 
 #define inline_point static inline __attribute__((always_inline))
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 inline_point void forward_step_point(
     const compute_t alpha, const compute_t B_x, const compute_t s_prev, compute_t& s)
 {
@@ -272,5 +281,643 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+inline_point void infer_step_point(
+    const compute_t alpha, const compute_t B_x, const compute_t s_prev, compute_t& s)
+{
+    // s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    s = (1 - alpha) * B_x + alpha * s_prev;
+}
+
+extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], S = sizes[4];
+    const storage_t* __restrict__ B_x_to_A_x_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ s_rows_at = static_cast<storage_t*>(at[1]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        compute_t s;
+        infer_step_point(
+            compute_t(0.95),
+            compute_t(B_x_to_A_x_at[(t * B + iB) * (S + H) + iS]),
+            compute_t(s_rows_at[(t * B + iB) * S + iS]),
+            s);
+        s_rows_at[((t + 1) * B + iB) * S + iS] = storage_t(s);
+    }
+}
+
+inline_point void infer_step2_point(
+    const compute_t P_s, const compute_t A_x, const compute_t R_h, compute_t& h)
+{
+    // h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    const compute_t h_pre = P_s + A_x + R_h;
+    h = sigmoid(h_pre);
+}
+
+extern "C" void infer_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], S = sizes[4];
+    const storage_t* __restrict__ P_s_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ B_x_to_A_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ R_h_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        infer_step2_point(
+            compute_t(P_s_at[iB * H + iH]),
+            compute_t(B_x_to_A_x_at[(t * B + iB) * (S + H) + S + iH]),
+            compute_t(R_h_at[iB * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+inline_point void step_step_point(
+    const compute_t alpha, const compute_t B_x, const compute_t s_prev, compute_t& s)
+{
+    // s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    s = (1 - alpha) * B_x + alpha * s_prev;
+}
+
+extern "C" void step_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], S = sizes[4];
+    const storage_t* __restrict__ B_x_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ s_rows_at = static_cast<storage_t*>(at[1]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        compute_t s;
+        step_step_point(
+            compute_t(0.95),
+            compute_t(B_x_at[(t * B + iB) * S + iS]),
+            compute_t(s_rows_at[(t * B + iB) * S + iS]),
+            s);
+        s_rows_at[((t + 1) * B + iB) * S + iS] = storage_t(s);
+    }
+}
+
+inline_point void step_step2_point(
+    const compute_t P_s, const compute_t A_x, const compute_t R_h, compute_t& h)
+{
+    // h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    const compute_t h_pre = P_s + A_x + R_h;
+    h = sigmoid(h_pre);
+}
+
+extern "C" void step_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ P_s_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ A_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ R_h_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        step_step2_point(
+            compute_t(P_s_at[iB * H + iH]),
+            compute_t(A_x_at[(t * B + iB) * H + iH]),
+            compute_t(R_h_at[iB * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+inline_point void jvp_before_point(
+    const compute_t dot_B_x_B, const compute_t dot_B_x_x, compute_t& dot_B_x)
+{
+    // s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    dot_B_x = dot_B_x_B + dot_B_x_x;
+}
+
+extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], S = sizes[4];
+    const storage_t* __restrict__ B_x_to_dot_A_x_A_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_B_x_x_to_dot_A_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_B_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        compute_t dot_B_x;
+        jvp_before_point(
+            compute_t(B_x_to_dot_A_x_A_at[(iT * B + iB) * (2 * S + 2 * H) + S + iS]),
+            compute_t(dot_B_x_x_to_dot_A_x_x_at[(iT * B + iB) * (S + H) + iS]),
+            dot_B_x);
+        dot_B_x_at[(iT * B + iB) * S + iS] = storage_t(dot_B_x);
+    }
+}
+
+inline_point void jvp_before2_point(
+    const compute_t dot_A_x_A, const compute_t dot_A_x_x, compute_t& dot_A_x)
+{
+    // h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    dot_A_x = dot_A_x_A + dot_A_x_x;
+}
+
+extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], S = sizes[4];
+    const storage_t* __restrict__ B_x_to_dot_A_x_A_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_B_x_x_to_dot_A_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_A_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_A_x;
+        jvp_before2_point(
+            compute_t(B_x_to_dot_A_x_A_at[(iT * B + iB) * (2 * S + 2 * H) + 2 * S + H + iH]),
+            compute_t(dot_B_x_x_to_dot_A_x_x_at[(iT * B + iB) * (S + H) + S + iH]),
+            dot_A_x);
+        dot_A_x_at[(iT * B + iB) * H + iH] = storage_t(dot_A_x);
+    }
+}
+
+inline_point void jvp_step_point(
+    const compute_t alpha, const compute_t B_x, const compute_t s_prev, const compute_t dot_B_x,
+    const compute_t dot_s_prev, compute_t& s, compute_t& dot_s)
+{
+    // s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    const compute_t s1 = 1 - alpha;
+    s = alpha * s_prev + B_x * s1;
+    dot_s = alpha * dot_s_prev + dot_B_x * s1;
+}
+
+extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], S = sizes[4];
+    const storage_t* __restrict__ B_x_to_dot_A_x_A_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ s_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_B_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_s_rows_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        compute_t s, dot_s;
+        jvp_step_point(
+            compute_t(0.95),
+            compute_t(B_x_to_dot_A_x_A_at[(t * B + iB) * (2 * S + 2 * H) + iS]),
+            compute_t(s_rows_at[(t * B + iB) * S + iS]),
+            compute_t(dot_B_x_at[(t * B + iB) * S + iS]),
+            compute_t(dot_s_rows_at[(t * B + iB) * S + iS]),
+            s, dot_s);
+        s_rows_at[((t + 1) * B + iB) * S + iS] = storage_t(s);
+        dot_s_rows_at[((t + 1) * B + iB) * S + iS] = storage_t(dot_s);
+    }
+}
+
+inline_point void jvp_step2_point(
+    const compute_t dot_P_s_P, const compute_t dot_P_s_s, const compute_t dot_R_h_R,
+    const compute_t dot_R_h_h_prev, const compute_t P_s, const compute_t A_x, const compute_t R_h,
+    const compute_t dot_A_x, compute_t& h, compute_t& dot_h)
+{
+    // h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    const compute_t dot_P_s = dot_P_s_P + dot_P_s_s;
+    const compute_t dot_R_h = dot_R_h_R + dot_R_h_h_prev;
+    const compute_t h_pre = P_s + A_x + R_h;
+    const compute_t dot_h_pre = dot_A_x + dot_P_s + dot_R_h;
+    h = sigmoid(h_pre);
+    dot_h = dot_h_pre * h * (1 - h);
+}
+
+extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], S = sizes[4];
+    const storage_t* __restrict__ P_s_to_dot_P_s_P_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_P_s_s_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ R_h_to_dot_R_h_R_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_R_h_h_prev_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ B_x_to_dot_A_x_A_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_A_x_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[7]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h, dot_h;
+        jvp_step2_point(
+            compute_t(P_s_to_dot_P_s_P_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_P_s_s_at[iB * H + iH]),
+            compute_t(R_h_to_dot_R_h_R_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_R_h_h_prev_at[iB * H + iH]),
+            compute_t(P_s_to_dot_P_s_P_at[iB * (2 * H) + iH]),
+            compute_t(B_x_to_dot_A_x_A_at[(t * B + iB) * (2 * S + 2 * H) + 2 * S + iH]),
+            compute_t(R_h_to_dot_R_h_R_at[iB * (2 * H) + iH]),
+            compute_t(dot_A_x_at[(t * B + iB) * H + iH]),
+            h, dot_h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+inline_point void hvp_forward_before_point(
+    const compute_t dot_B_x_B, const compute_t dot_B_x_x, compute_t& dot_B_x)
+{
+    // s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    dot_B_x = dot_B_x_B + dot_B_x_x;
+}
+
+extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], S = sizes[4];
+    const storage_t* __restrict__ B_x_to_dot_A_x_A_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_B_x_x_to_dot_A_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_B_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        compute_t dot_B_x;
+        hvp_forward_before_point(
+            compute_t(B_x_to_dot_A_x_A_at[(iT * B + iB) * (2 * S + 2 * H) + S + iS]),
+            compute_t(dot_B_x_x_to_dot_A_x_x_at[(iT * B + iB) * (S + H) + iS]),
+            dot_B_x);
+        dot_B_x_at[(iT * B + iB) * S + iS] = storage_t(dot_B_x);
+    }
+}
+
+inline_point void hvp_forward_before2_point(
+    const compute_t dot_A_x_A, const compute_t dot_A_x_x, compute_t& dot_A_x)
+{
+    // h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    dot_A_x = dot_A_x_A + dot_A_x_x;
+}
+
+extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], S = sizes[4];
+    const storage_t* __restrict__ B_x_to_dot_A_x_A_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_B_x_x_to_dot_A_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_A_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_A_x;
+        hvp_forward_before2_point(
+            compute_t(B_x_to_dot_A_x_A_at[(iT * B + iB) * (2 * S + 2 * H) + 2 * S + H + iH]),
+            compute_t(dot_B_x_x_to_dot_A_x_x_at[(iT * B + iB) * (S + H) + S + iH]),
+            dot_A_x);
+        dot_A_x_at[(iT * B + iB) * H + iH] = storage_t(dot_A_x);
+    }
+}
+
+inline_point void hvp_forward_step_point(
+    const compute_t alpha, const compute_t B_x, const compute_t s_prev, const compute_t dot_B_x,
+    const compute_t dot_s_prev, compute_t& s, compute_t& dot_s)
+{
+    // s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    const compute_t s1 = 1 - alpha;
+    s = alpha * s_prev + B_x * s1;
+    dot_s = alpha * dot_s_prev + dot_B_x * s1;
+}
+
+extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], S = sizes[4];
+    const storage_t* __restrict__ B_x_to_dot_A_x_A_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ s_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_B_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_s_rows_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        compute_t s, dot_s;
+        hvp_forward_step_point(
+            compute_t(0.95),
+            compute_t(B_x_to_dot_A_x_A_at[(t * B + iB) * (2 * S + 2 * H) + iS]),
+            compute_t(s_rows_at[(t * B + iB) * S + iS]),
+            compute_t(dot_B_x_at[(t * B + iB) * S + iS]),
+            compute_t(dot_s_rows_at[(t * B + iB) * S + iS]),
+            s, dot_s);
+        s_rows_at[((t + 1) * B + iB) * S + iS] = storage_t(s);
+        dot_s_rows_at[((t + 1) * B + iB) * S + iS] = storage_t(dot_s);
+    }
+}
+
+inline_point void hvp_forward_step2_point(
+    const compute_t dot_P_s_P, const compute_t dot_P_s_s, const compute_t dot_R_h_R,
+    const compute_t dot_R_h_h_prev, const compute_t P_s, const compute_t A_x, const compute_t R_h,
+    const compute_t dot_A_x, compute_t& dot_h_pre, compute_t& h, compute_t& dot_h)
+{
+    // h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    const compute_t dot_P_s = dot_P_s_P + dot_P_s_s;
+    const compute_t dot_R_h = dot_R_h_R + dot_R_h_h_prev;
+    const compute_t h_pre = P_s + A_x + R_h;
+    dot_h_pre = dot_A_x + dot_P_s + dot_R_h;
+    h = sigmoid(h_pre);
+    dot_h = dot_h_pre * h * (1 - h);
+}
+
+extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], S = sizes[4];
+    const storage_t* __restrict__ P_s_to_dot_P_s_P_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_P_s_s_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ R_h_to_dot_R_h_R_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_R_h_h_prev_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ B_x_to_dot_A_x_A_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_A_x_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[8]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_h_pre, h, dot_h;
+        hvp_forward_step2_point(
+            compute_t(P_s_to_dot_P_s_P_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_P_s_s_at[iB * H + iH]),
+            compute_t(R_h_to_dot_R_h_R_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_R_h_h_prev_at[iB * H + iH]),
+            compute_t(P_s_to_dot_P_s_P_at[iB * (2 * H) + iH]),
+            compute_t(B_x_to_dot_A_x_A_at[(t * B + iB) * (2 * S + 2 * H) + 2 * S + iH]),
+            compute_t(R_h_to_dot_R_h_R_at[iB * (2 * H) + iH]),
+            compute_t(dot_A_x_at[(t * B + iB) * H + iH]),
+            dot_h_pre, h, dot_h);
+        dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void hvp_backward_step_point(
+    const compute_t d_dot_h_next, const compute_t d_dot_h_dot_y, const compute_t d_h_next,
+    const compute_t dot_h_pre, const compute_t h, compute_t& d_dot_h_pre, compute_t& d_h_pre)
+{
+    // through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    const compute_t d_dot_h = d_dot_h_next + d_dot_h_dot_y;
+    const compute_t s1 = 1 - h;
+    const compute_t d_h = d_h_next + (dot_h_pre * s1 - dot_h_pre * h) * d_dot_h;
+    const compute_t s2 = h * s1;
+    d_dot_h_pre = d_dot_h * s2;
+    d_h_pre = d_h * s2;
+}
+
+extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], S = sizes[4];
+    const storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at = static_cast<storage_t*>(at[5]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_h_pre, d_h_pre;
+        hvp_backward_step_point(
+            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dy_at[(t * B + iB) * (H + S) + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+            d_dot_h_pre, d_h_pre);
+        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+    }
+}
+
+inline_point void hvp_backward_step2_point(
+    const compute_t d_dot_s_next, const compute_t d_dot_s_dot_P_s_s, const compute_t d_dot_s_dot_y,
+    const compute_t d_s_next, const compute_t d_s_P_s, const compute_t alpha, compute_t& d_dot_s,
+    compute_t& d_s, compute_t& d_s_prev, compute_t& d_dot_s_prev)
+{
+    // through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    d_dot_s = d_dot_s_next + d_dot_s_dot_P_s_s + d_dot_s_dot_y;
+    d_s = d_s_next + d_s_P_s;
+    d_s_prev = alpha * d_s;
+    d_dot_s_prev = alpha * d_dot_s;
+}
+
+extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], S = sizes[4];
+    storage_t* __restrict__ d_dot_s_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_s_prev_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_s_P_s_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_dot_s_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[6]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        compute_t d_dot_s, d_s, d_s_prev, d_dot_s_prev;
+        hvp_backward_step2_point(
+            compute_t(d_dot_s_prev_rows_at[(((t + 1) % 2) * B + iB) * S + iS]),
+            compute_t(parts_at[iB * (2 * S) + iS]),
+            compute_t(dy_at[(t * B + iB) * (H + S) + H + iS]),
+            compute_t(d_s_prev_rows_at[(((t + 1) % 2) * B + iB) * S + iS]),
+            compute_t(d_s_P_s_at[iB * S + iS]),
+            compute_t(0.95),
+            d_dot_s, d_s, d_s_prev, d_dot_s_prev);
+        d_dot_s_at[(t * B + iB) * S + iS] = storage_t(d_dot_s);
+        d_s_at[(t * B + iB) * S + iS] = storage_t(d_s);
+        d_s_prev_rows_at[((t % 2) * B + iB) * S + iS] = storage_t(d_s_prev);
+        d_dot_s_prev_rows_at[((t % 2) * B + iB) * S + iS] = storage_t(d_dot_s_prev);
+    }
+}
+
+inline_point void hvp_backward_after_point(
+    const compute_t d_dot_s, const compute_t alpha, const compute_t d_s, compute_t& d_dot_B_x,
+    compute_t& d_B_x)
+{
+    // through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    const compute_t s1 = 1 - alpha;
+    d_dot_B_x = d_dot_s * s1;
+    d_B_x = d_s * s1;
+}
+
+extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], S = sizes[4];
+    const storage_t* __restrict__ d_dot_s_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_B_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_B_x_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        compute_t d_dot_B_x, d_B_x;
+        hvp_backward_after_point(
+            compute_t(d_dot_s_at[(iT * B + iB) * S + iS]),
+            compute_t(0.95),
+            compute_t(d_s_at[(iT * B + iB) * S + iS]),
+            d_dot_B_x, d_B_x);
+        d_dot_B_x_at[(iT * B + iB) * S + iS] = storage_t(d_dot_B_x);
+        d_B_x_at[(iT * B + iB) * S + iS] = storage_t(d_B_x);
+    }
+}
+
+inline_point void hvp_backward_after2_point(
+    const compute_t d_x_B_x, const compute_t d_x_dot_B_x_B, const compute_t d_x_A_x, compute_t& d_x)
+{
+    d_x = d_x_B_x + d_x_dot_B_x_B + d_x_A_x;
+}
+
+extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_x_B_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_dot_B_x_B_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_A_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x;
+        hvp_backward_after2_point(
+            compute_t(d_x_B_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_dot_B_x_B_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_A_x_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+inline_point void hvp_backward_finish_point(
+    const compute_t d_B_B_x, const compute_t d_B_dot_B_x_x, compute_t& d_B)
+{
+    d_B = d_B_B_x + d_B_dot_B_x_x;
+}
+
+extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], S = sizes[4];
+    const storage_t* __restrict__ d_B_B_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_B_dot_B_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_B_at = static_cast<storage_t*>(at[2]);
+    for (int64 iS = 0; iS < S; ++iS)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_B;
+        hvp_backward_finish_point(
+            compute_t(d_B_B_x_at[iS * I + iI]),
+            compute_t(d_B_dot_B_x_x_at[iS * I + iI]),
+            d_B);
+        d_B_at[iS * I + iI] = storage_t(d_B);
+    }
+}
+
+inline_point void hvp_backward_finish2_point(
+    const compute_t d_P_P_s, const compute_t d_P_dot_P_s_s, compute_t& d_P)
+{
+    d_P = d_P_P_s + d_P_dot_P_s_s;
+}
+
+extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3], S = sizes[4];
+    const storage_t* __restrict__ d_P_P_s_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_P_dot_P_s_s_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_P_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        compute_t d_P;
+        hvp_backward_finish2_point(
+            compute_t(d_P_P_s_at[iH * S + iS]),
+            compute_t(d_P_dot_P_s_s_at[iH * S + iS]),
+            d_P);
+        d_P_at[iH * S + iS] = storage_t(d_P);
+    }
+}
+
+inline_point void hvp_backward_finish3_point(
+    const compute_t d_A_A_x, const compute_t d_A_dot_A_x_x, compute_t& d_A)
+{
+    d_A = d_A_A_x + d_A_dot_A_x_x;
+}
+
+extern "C" void hvp_backward_finish3(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ d_A_A_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_A_dot_A_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_A_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_A;
+        hvp_backward_finish3_point(
+            compute_t(d_A_A_x_at[iH * I + iI]),
+            compute_t(d_A_dot_A_x_x_at[iH * I + iI]),
+            d_A);
+        d_A_at[iH * I + iI] = storage_t(d_A);
+    }
+}
+
+inline_point void hvp_backward_finish4_point(
+    const compute_t d_R_R_h, const compute_t d_R_dot_R_h_h_prev, compute_t& d_R)
+{
+    d_R = d_R_R_h + d_R_dot_R_h_h_prev;
+}
+
+extern "C" void hvp_backward_finish4(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ d_R_R_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_R_dot_R_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_R_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    {
+        compute_t d_R;
+        hvp_backward_finish4_point(
+            compute_t(d_R_R_h_at[iH * H + iH2]),
+            compute_t(d_R_dot_R_h_h_prev_at[iH * H + iH2]),
+            d_R);
+        d_R_at[iH * H + iH2] = storage_t(d_R);
+    }
+}
+
+#endif  // SYMRNN_HVP
 
 }  // namespace symrnn

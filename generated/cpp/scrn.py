@@ -42,6 +42,7 @@ import numpy as np
 SOURCE = None  # the text of scrn.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H", "S")
 INPUTS = {
     "x": ("I",),
@@ -93,10 +94,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "S")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     B_ = np.ascontiguousarray(params["B"])
     P = np.ascontiguousarray(params["P"])
     A = np.ascontiguousarray(params["A"])
@@ -109,10 +112,9 @@ def forward(params, x, state=None):
     B_x_to_A_x = scratch("B_x_to_A_x", (T, B, S + H), dtype)
     P_s = scratch("P_s", (B, H), dtype)
     R_h = scratch("R_h", (B, H), dtype)
-    y = scratch("y", (T, B, H + S), dtype)
+    y = np.empty((T, B, H + S), dtype)
     h_rows[0] = state["h"]
     s_rows[0] = state["s"]
-    kernel = bound(sizes, dtype)
     forward_step = kernel(
         "forward_step", B_x_to_A_x, s_rows,
     )
@@ -136,7 +138,7 @@ def forward(params, x, state=None):
 
     tape = Tape(size, dtype, h_rows, s_rows, x)
     last = {"h": h_rows[T].copy(), "s": s_rows[T].copy()}
-    return y.copy(), last, tape
+    return y, last, tape
 
 
 def backward(params, tape, dy, dstate=None):
@@ -149,11 +151,13 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["y"], size, dtype))
-    T, B, I, H, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "S")]
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
     h_rows = tape.h_rows
     s_rows = tape.s_rows
     x = tape.x
+    T, B, I, H, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "S")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
     B_ = np.ascontiguousarray(params["B"])
     P = np.ascontiguousarray(params["P"])
     A = np.ascontiguousarray(params["A"])
@@ -173,7 +177,6 @@ def backward(params, tape, dy, dstate=None):
     d_R = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_s_prev_rows[T % 2] = dstate["s"]
-    kernel = bound(sizes, dtype)
     backward_step = kernel(
         "backward_step", d_h_prev_rows, dy, h_rows, d_h_pre,
     )
@@ -220,6 +223,395 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "S")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    B_ = np.ascontiguousarray(params["B"])
+    P = np.ascontiguousarray(params["P"])
+    A = np.ascontiguousarray(params["A"])
+    R = np.ascontiguousarray(params["R"])
+    B_to_A = np.ascontiguousarray(np.concatenate((B_.T, A.T), axis=1))
+    R_T = np.ascontiguousarray(R.T)
+    P_T = np.ascontiguousarray(P.T)
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    s_rows = scratch("s_rows", (T + 1, B, S), dtype)
+    B_x_to_A_x = scratch("B_x_to_A_x", (T, B, S + H), dtype)
+    P_s = scratch("P_s", (B, H), dtype)
+    R_h = scratch("R_h", (B, H), dtype)
+    y = np.empty((T, B, H + S), dtype)
+    h_rows[0] = state["h"]
+    s_rows[0] = state["s"]
+    infer_step = kernel(
+        "infer_step", B_x_to_A_x, s_rows,
+    )
+    infer_step2 = kernel(
+        "infer_step2", P_s, B_x_to_A_x, R_h, h_rows,
+    )
+
+    # B_x, A_x side by side
+    product(x.reshape(-1, I), B_to_A, B_x_to_A_x.reshape(-1, S + H))
+
+    for t in range(T):
+        # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(h_rows[t], R_T, R_h)
+        infer_step(t)
+        # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(s_rows[t + 1], P_T, P_s)
+        infer_step2(t)
+
+    y[..., 0:H] = h_rows[1:]
+    y[..., H:H + S] = s_rows[1:]
+
+    last = {"h": h_rows[T].copy(), "s": s_rows[T].copy()}
+    return y, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "S")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    B_ = np.ascontiguousarray(params["B"])
+    P = np.ascontiguousarray(params["P"])
+    A = np.ascontiguousarray(params["A"])
+    R = np.ascontiguousarray(params["R"])
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    s_rows = scratch("s_rows", (T + 1, B, S), dtype)
+    B_x = scratch("B_x", (T, B, S), dtype)
+    A_x = scratch("A_x", (T, B, H), dtype)
+    P_s = scratch("P_s", (B, H), dtype)
+    R_h = scratch("R_h", (B, H), dtype)
+    y = np.empty((T, B, H + S), dtype)
+    h_rows[0] = state["h"]
+    s_rows[0] = state["s"]
+    step_step = kernel(
+        "step_step", B_x, s_rows,
+    )
+    step_step2 = kernel(
+        "step_step2", P_s, A_x, R_h, h_rows,
+    )
+
+    # s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    product(x.reshape(-1, I), B_.T, B_x.reshape(-1, S))
+    # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    product(x.reshape(-1, I), A.T, A_x.reshape(-1, H))
+
+    for t in range(T):
+        # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(h_rows[t], R.T, R_h)
+        step_step(t)
+        # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(s_rows[t + 1], P.T, P_s)
+        step_step2(t)
+
+    y[..., 0:H] = h_rows[1:]
+    y[..., H:H + S] = s_rows[1:]
+
+    state = {"h": h_rows[T].copy(), "s": s_rows[T].copy()}
+    return y[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "S")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    B_ = np.ascontiguousarray(params["B"])
+    P = np.ascontiguousarray(params["P"])
+    A = np.ascontiguousarray(params["A"])
+    R = np.ascontiguousarray(params["R"])
+    dot_B = np.ascontiguousarray(dot_params["B"])
+    dot_P = np.ascontiguousarray(dot_params["P"])
+    dot_A = np.ascontiguousarray(dot_params["A"])
+    dot_R = np.ascontiguousarray(dot_params["R"])
+    B_to_dot_A = np.ascontiguousarray(np.concatenate((B_.T, dot_B.T, A.T, dot_A.T), axis=1))
+    B_to_A = np.ascontiguousarray(np.concatenate((B_.T, A.T), axis=1))
+    R_to_dot_R = np.ascontiguousarray(np.concatenate((R.T, dot_R.T), axis=1))
+    R_T = np.ascontiguousarray(R.T)
+    P_to_dot_P = np.ascontiguousarray(np.concatenate((P.T, dot_P.T), axis=1))
+    P_T = np.ascontiguousarray(P.T)
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    s_rows = scratch("s_rows", (T + 1, B, S), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    dot_s_rows = scratch("dot_s_rows", (T + 1, B, S), dtype)
+    B_x_to_dot_A_x_A = scratch("B_x_to_dot_A_x_A", (T, B, 2 * S + 2 * H), dtype)
+    dot_B_x_x_to_dot_A_x_x = scratch("dot_B_x_x_to_dot_A_x_x", (T, B, S + H), dtype)
+    dot_B_x = scratch("dot_B_x", (T, B, S), dtype)
+    dot_A_x = scratch("dot_A_x", (T, B, H), dtype)
+    P_s_to_dot_P_s_P = scratch("P_s_to_dot_P_s_P", (B, 2 * H), dtype)
+    dot_P_s_s = scratch("dot_P_s_s", (B, H), dtype)
+    R_h_to_dot_R_h_R = scratch("R_h_to_dot_R_h_R", (B, 2 * H), dtype)
+    dot_R_h_h_prev = scratch("dot_R_h_h_prev", (B, H), dtype)
+    y = np.empty((T, B, H + S), dtype)
+    dot_y = np.empty((T, B, H + S), dtype)
+    h_rows[0] = state["h"]
+    s_rows[0] = state["s"]
+    dot_h_rows[0] = dot_state["h"]
+    dot_s_rows[0] = dot_state["s"]
+    jvp_before = kernel(
+        "jvp_before", B_x_to_dot_A_x_A, dot_B_x_x_to_dot_A_x_x, dot_B_x,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", B_x_to_dot_A_x_A, dot_B_x_x_to_dot_A_x_x, dot_A_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", B_x_to_dot_A_x_A, s_rows, dot_B_x, dot_s_rows,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", P_s_to_dot_P_s_P, dot_P_s_s, R_h_to_dot_R_h_R, dot_R_h_h_prev, B_x_to_dot_A_x_A,
+        dot_A_x, h_rows, dot_h_rows,
+    )
+
+    # B_x, dot_B_x_B, A_x, dot_A_x_A side by side
+    product(x.reshape(-1, I), B_to_dot_A, B_x_to_dot_A_x_A.reshape(-1, 2 * S + 2 * H))
+    # dot_B_x_x, dot_A_x_x side by side
+    product(dot_x.reshape(-1, I), B_to_A, dot_B_x_x_to_dot_A_x_x.reshape(-1, S + H))
+    jvp_before()
+    jvp_before2()
+
+    for t in range(T):
+        # R_h, dot_R_h_R side by side
+        product(h_rows[t], R_to_dot_R, R_h_to_dot_R_h_R)
+        # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(dot_h_rows[t], R_T, dot_R_h_h_prev)
+        jvp_step(t)
+        # P_s, dot_P_s_P side by side
+        product(s_rows[t + 1], P_to_dot_P, P_s_to_dot_P_s_P)
+        # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(dot_s_rows[t + 1], P_T, dot_P_s_s)
+        jvp_step2(t)
+
+    y[..., 0:H] = h_rows[1:]
+    y[..., H:H + S] = s_rows[1:]
+    dot_y[..., 0:H] = dot_h_rows[1:]
+    dot_y[..., H:H + S] = dot_s_rows[1:]
+
+    last = {"h": h_rows[T].copy(), "s": s_rows[T].copy()}
+    dot_last = {"h": dot_h_rows[T].copy(), "s": dot_s_rows[T].copy()}
+    return y, last, dot_y, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    T, B, I, H, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "S")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    B_ = np.ascontiguousarray(params["B"])
+    P = np.ascontiguousarray(params["P"])
+    A = np.ascontiguousarray(params["A"])
+    R = np.ascontiguousarray(params["R"])
+    dot_B = np.ascontiguousarray(dot_params["B"])
+    dot_P = np.ascontiguousarray(dot_params["P"])
+    dot_A = np.ascontiguousarray(dot_params["A"])
+    dot_R = np.ascontiguousarray(dot_params["R"])
+    B_to_dot_A = np.ascontiguousarray(np.concatenate((B_.T, dot_B.T, A.T, dot_A.T), axis=1))
+    B_to_A = np.ascontiguousarray(np.concatenate((B_.T, A.T), axis=1))
+    R_to_dot_R = np.ascontiguousarray(np.concatenate((R.T, dot_R.T), axis=1))
+    R_T = np.ascontiguousarray(R.T)
+    P_to_dot_P = np.ascontiguousarray(np.concatenate((P.T, dot_P.T), axis=1))
+    P_T = np.ascontiguousarray(P.T)
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    s_rows = scratch("s_rows", (T + 1, B, S), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    dot_s_rows = scratch("dot_s_rows", (T + 1, B, S), dtype)
+    B_x_to_dot_A_x_A = scratch("B_x_to_dot_A_x_A", (T, B, 2 * S + 2 * H), dtype)
+    dot_B_x_x_to_dot_A_x_x = scratch("dot_B_x_x_to_dot_A_x_x", (T, B, S + H), dtype)
+    dot_B_x = scratch("dot_B_x", (T, B, S), dtype)
+    dot_A_x = scratch("dot_A_x", (T, B, H), dtype)
+    P_s_to_dot_P_s_P = scratch("P_s_to_dot_P_s_P", (B, 2 * H), dtype)
+    dot_P_s_s = scratch("dot_P_s_s", (B, H), dtype)
+    R_h_to_dot_R_h_R = scratch("R_h_to_dot_R_h_R", (B, 2 * H), dtype)
+    dot_R_h_h_prev = scratch("dot_R_h_h_prev", (B, H), dtype)
+    dot_h_pre = scratch("dot_h_pre", (T, B, H), dtype)
+    h_rows[0] = state["h"]
+    s_rows[0] = state["s"]
+    dot_h_rows[0] = dot_state["h"]
+    dot_s_rows[0] = dot_state["s"]
+    hvp_forward_before = kernel(
+        "hvp_forward_before", B_x_to_dot_A_x_A, dot_B_x_x_to_dot_A_x_x, dot_B_x,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", B_x_to_dot_A_x_A, dot_B_x_x_to_dot_A_x_x, dot_A_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", B_x_to_dot_A_x_A, s_rows, dot_B_x, dot_s_rows,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", P_s_to_dot_P_s_P, dot_P_s_s, R_h_to_dot_R_h_R, dot_R_h_h_prev,
+        B_x_to_dot_A_x_A, dot_A_x, dot_h_pre, h_rows, dot_h_rows,
+    )
+
+    # B_x, dot_B_x_B, A_x, dot_A_x_A side by side
+    product(x.reshape(-1, I), B_to_dot_A, B_x_to_dot_A_x_A.reshape(-1, 2 * S + 2 * H))
+    # dot_B_x_x, dot_A_x_x side by side
+    product(dot_x.reshape(-1, I), B_to_A, dot_B_x_x_to_dot_A_x_x.reshape(-1, S + H))
+    hvp_forward_before()
+    hvp_forward_before2()
+
+    for t in range(T):
+        # R_h, dot_R_h_R side by side
+        product(h_rows[t], R_to_dot_R, R_h_to_dot_R_h_R)
+        # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(dot_h_rows[t], R_T, dot_R_h_h_prev)
+        hvp_forward_step(t)
+        # P_s, dot_P_s_P side by side
+        product(s_rows[t + 1], P_to_dot_P, P_s_to_dot_P_s_P)
+        # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(dot_s_rows[t + 1], P_T, dot_P_s_s)
+        hvp_forward_step2(t)
+    dy = np.ascontiguousarray(cotangents["y"])
+    P_to_dot_P2 = np.concatenate((P, dot_P))
+    R_to_dot_R2 = np.concatenate((R, dot_R))
+    A_to_dot_A = np.concatenate((A, dot_A))
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_s_prev_rows = scratch("d_s_prev_rows", (2, B, S), dtype)
+    d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    d_dot_s_prev_rows = scratch("d_dot_s_prev_rows", (2, B, S), dtype)
+    d_h_pre_to_d_dot_h_pre = scratch("d_h_pre_to_d_dot_h_pre", (T, B, 2 * H), dtype)
+    parts = scratch("parts", (B, 2 * S), dtype)
+    d_dot_s = scratch("d_dot_s", (T, B, S), dtype)
+    d_s_P_s = scratch("d_s_P_s", (B, S), dtype)
+    d_s = scratch("d_s", (T, B, S), dtype)
+    d_dot_B_x = scratch("d_dot_B_x", (T, B, S), dtype)
+    d_B_x = scratch("d_B_x", (T, B, S), dtype)
+    d_x_B_x = scratch("d_x_B_x", (T, B, I), dtype)
+    d_x_dot_B_x_B = scratch("d_x_dot_B_x_B", (T, B, I), dtype)
+    d_x_A_x = scratch("d_x_A_x", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_B_B_x = scratch("d_B_B_x", (S, I), dtype)
+    d_B_dot_B_x_x = scratch("d_B_dot_B_x_x", (S, I), dtype)
+    d_P_P_s = scratch("d_P_P_s", (H, S), dtype)
+    d_P_dot_P_s_s = scratch("d_P_dot_P_s_s", (H, S), dtype)
+    d_A_A_x = scratch("d_A_A_x", (H, I), dtype)
+    d_A_dot_A_x_x = scratch("d_A_dot_A_x_x", (H, I), dtype)
+    d_R_R_h = scratch("d_R_R_h", (H, H), dtype)
+    d_R_dot_R_h_h_prev = scratch("d_R_dot_R_h_h_prev", (H, H), dtype)
+    d_B = np.empty((S, I), dtype)
+    d_P = np.empty((H, S), dtype)
+    d_A = np.empty((H, I), dtype)
+    d_R = np.empty((H, H), dtype)
+    d_h_prev_rows[T % 2] = 0
+    d_s_prev_rows[T % 2] = 0
+    d_dot_h_prev_rows[T % 2] = dstate["h"]
+    d_dot_s_prev_rows[T % 2] = dstate["s"]
+    hvp_backward_step = kernel(
+        "hvp_backward_step", d_dot_h_prev_rows, dy, d_h_prev_rows, dot_h_pre, h_rows, d_h_pre_to_d_dot_h_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", d_dot_s_prev_rows, parts, dy, d_s_prev_rows, d_s_P_s, d_dot_s, d_s,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_dot_s, d_s, d_dot_B_x, d_B_x,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", d_x_B_x, d_x_dot_B_x_B, d_x_A_x, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_B_B_x, d_B_dot_B_x_x, d_B,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_P_P_s, d_P_dot_P_s_s, d_P,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", d_A_A_x, d_A_dot_A_x_x, d_A,
+    )
+    hvp_backward_finish4 = kernel(
+        "hvp_backward_finish4", d_R_R_h, d_R_dot_R_h_h_prev, d_R,
+    )
+
+    for t in reversed(range(T)):
+        hvp_backward_step(t)
+        # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], P, parts[:, :S])
+        # d_h_pre, d_dot_h_pre side by side
+        product(d_h_pre_to_d_dot_h_pre[t], P_to_dot_P2, d_s_P_s)
+        # d_h_pre, d_dot_h_pre side by side
+        product(d_h_pre_to_d_dot_h_pre[t], R_to_dot_R2, d_h_prev_rows[t % 2])
+        # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], R, d_dot_h_prev_rows[t % 2])
+        hvp_backward_step2(t)
+
+    # d_h_pre, d_dot_h_pre side by side
+    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H), A_to_dot_A, d_x_A_x.reshape(-1, I))
+    # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, s_rows[1:].reshape(-1, S), d_P_P_s)
+    # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    product(
+        d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+        dot_s_rows[1:].reshape(-1, S),
+        d_P_dot_P_s_s,
+    )
+    # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_A_A_x)
+    # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_A_dot_A_x_x)
+    # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_R_R_h)
+    # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    product(
+        d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_R_dot_R_h_h_prev,
+    )
+    hvp_backward_after()
+    # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    product(d_B_x.reshape(-1, S), B_, d_x_B_x.reshape(-1, I))
+    # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    product(d_dot_B_x.reshape(-1, S), dot_B, d_x_dot_B_x_B.reshape(-1, I))
+    # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    product(d_B_x.reshape(-1, S).T, x.reshape(-1, I), d_B_B_x)
+    # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    product(d_dot_B_x.reshape(-1, S).T, dot_x.reshape(-1, I), d_B_dot_B_x_x)
+    hvp_backward_after2()
+    hvp_backward_finish()
+    hvp_backward_finish2()
+    hvp_backward_finish3()
+    hvp_backward_finish4()
+
+    dot_dparams = {
+        "B": d_B,
+        "P": d_P,
+        "A": d_A,
+        "R": d_R,
+    }
+    dot_dstart = {"h": d_h_prev_rows[0].copy(), "s": d_s_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -234,21 +626,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -374,6 +767,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

@@ -55,6 +55,7 @@ import numpy as np
 SOURCE = None  # the text of skip_rnn.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -126,10 +127,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_r = np.ascontiguousarray(params["W_r"])
     U_r = np.ascontiguousarray(params["U_r"])
     b_r = np.ascontiguousarray(params["b_r"])
@@ -158,7 +161,6 @@ def forward(params, x, state=None):
     q = np.empty((T, B), dtype)
     h_rows[0] = state["h"]
     p_rows[0] = state["p"]
-    kernel = bound(sizes, dtype)
     forward_step = kernel(
         "forward_step", p_rows, u,
     )
@@ -205,8 +207,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     u = tape.u
     q = tape.q
     p_rows = tape.p_rows
@@ -216,6 +217,9 @@ def backward(params, tape, dy, dstate=None):
     r = tape.r
     x = tape.x
     r_h = tape.r_h
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
     W_r = np.ascontiguousarray(params["W_r"])
     U_r = np.ascontiguousarray(params["U_r"])
     W_z = np.ascontiguousarray(params["W_z"])
@@ -242,7 +246,6 @@ def backward(params, tape, dy, dstate=None):
     d_b_r_to_d_b_n = np.empty((3 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_p_prev_rows[T % 2] = dstate["p"]
-    kernel = bound(sizes, dtype)
     backward_step = kernel(
         "backward_step", d_p_prev_rows, u, q, p_rows, d_q_pre,
     )
@@ -304,6 +307,634 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    U_r = np.ascontiguousarray(params["U_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    U_n = np.ascontiguousarray(params["U_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    w_p = np.ascontiguousarray(params["w_p"])
+    b_p = np.ascontiguousarray(params["b_p"])
+    W_r_to_W_n = np.ascontiguousarray(np.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
+    U_r_to_U_z = np.ascontiguousarray(np.concatenate((U_r.T, U_z.T), axis=1))
+    U_n_T = np.ascontiguousarray(U_n.T)
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    p_rows = scratch("p_rows", (2, B), dtype)
+    W_r_x_to_W_n_x = scratch("W_r_x_to_W_n_x", (T, B, 3 * H), dtype)
+    u = scratch("u", (B,), dtype)
+    U_r_h_to_U_z_h = scratch("U_r_h_to_U_z_h", (B, 2 * H), dtype)
+    z = scratch("z", (B, H), dtype)
+    r_h = scratch("r_h", (B, H), dtype)
+    U_n_r_h = scratch("U_n_r_h", (B, H), dtype)
+    w_p_h = scratch("w_p_h", (B,), dtype)
+    h_rows[0] = state["h"]
+    p_rows[0] = state["p"]
+    infer_step = kernel(
+        "infer_step", p_rows, u,
+    )
+    infer_step2 = kernel(
+        "infer_step2", W_r_x_to_W_n_x, U_r_h_to_U_z_h, b_r, b_z, h_rows, z, r_h,
+    )
+    infer_step3 = kernel(
+        "infer_step3", W_r_x_to_W_n_x, U_n_r_h, b_n, z, h_rows, u,
+    )
+    infer_step_sum = kernel(
+        "infer_step_sum", w_p, h_rows, w_p_h,
+    )
+    infer_step4 = kernel(
+        "infer_step4", w_p_h, b_p, p_rows, u,
+    )
+
+    # W_r_x, W_z_x, W_n_x side by side
+    product(x.reshape(-1, I), W_r_to_W_n, W_r_x_to_W_n_x.reshape(-1, 3 * H))
+
+    for t in range(T):
+        # U_r_h, U_z_h side by side
+        product(h_rows[t], U_r_to_U_z, U_r_h_to_U_z_h)
+        infer_step(t)
+        infer_step2(t)
+        # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        product(r_h, U_n_T, U_n_r_h)
+        infer_step3(t)
+        # q = sigmoid(dot(w_p, h) + b_p)
+        infer_step_sum(t)
+        infer_step4(t)
+
+    last = {"h": h_rows[T].copy(), "p": p_rows[T % 2].copy()}
+    return h_rows[1:].copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    U_r = np.ascontiguousarray(params["U_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    U_n = np.ascontiguousarray(params["U_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    w_p = np.ascontiguousarray(params["w_p"])
+    b_p = np.ascontiguousarray(params["b_p"])
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    p_rows = scratch("p_rows", (2, B), dtype)
+    W_r_x = scratch("W_r_x", (T, B, H), dtype)
+    W_z_x = scratch("W_z_x", (T, B, H), dtype)
+    W_n_x = scratch("W_n_x", (T, B, H), dtype)
+    u = scratch("u", (B,), dtype)
+    U_r_h = scratch("U_r_h", (B, H), dtype)
+    U_z_h = scratch("U_z_h", (B, H), dtype)
+    z = scratch("z", (B, H), dtype)
+    r_h = scratch("r_h", (B, H), dtype)
+    U_n_r_h = scratch("U_n_r_h", (B, H), dtype)
+    w_p_h = scratch("w_p_h", (B,), dtype)
+    h_rows[0] = state["h"]
+    p_rows[0] = state["p"]
+    step_step = kernel(
+        "step_step", p_rows, u,
+    )
+    step_step2 = kernel(
+        "step_step2", W_r_x, U_r_h, b_r, W_z_x, U_z_h, b_z, h_rows, z, r_h,
+    )
+    step_step3 = kernel(
+        "step_step3", W_n_x, U_n_r_h, b_n, z, h_rows, u,
+    )
+    step_step_sum = kernel(
+        "step_step_sum", w_p, h_rows, w_p_h,
+    )
+    step_step4 = kernel(
+        "step_step4", w_p_h, b_p, p_rows, u,
+    )
+
+    # r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    product(x.reshape(-1, I), W_r.T, W_r_x.reshape(-1, H))
+    # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    product(x.reshape(-1, I), W_z.T, W_z_x.reshape(-1, H))
+    # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    product(x.reshape(-1, I), W_n.T, W_n_x.reshape(-1, H))
+
+    for t in range(T):
+        # r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+        product(h_rows[t], U_r.T, U_r_h)
+        # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+        product(h_rows[t], U_z.T, U_z_h)
+        step_step(t)
+        step_step2(t)
+        # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        product(r_h, U_n.T, U_n_r_h)
+        step_step3(t)
+        # q = sigmoid(dot(w_p, h) + b_p)
+        step_step_sum(t)
+        step_step4(t)
+
+    state = {"h": h_rows[T].copy(), "p": p_rows[T % 2].copy()}
+    return h_rows[1:].copy()[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    U_r = np.ascontiguousarray(params["U_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    U_n = np.ascontiguousarray(params["U_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    w_p = np.ascontiguousarray(params["w_p"])
+    b_p = np.ascontiguousarray(params["b_p"])
+    dot_W_r = np.ascontiguousarray(dot_params["W_r"])
+    dot_U_r = np.ascontiguousarray(dot_params["U_r"])
+    dot_b_r = np.ascontiguousarray(dot_params["b_r"])
+    dot_W_z = np.ascontiguousarray(dot_params["W_z"])
+    dot_U_z = np.ascontiguousarray(dot_params["U_z"])
+    dot_b_z = np.ascontiguousarray(dot_params["b_z"])
+    dot_W_n = np.ascontiguousarray(dot_params["W_n"])
+    dot_U_n = np.ascontiguousarray(dot_params["U_n"])
+    dot_b_n = np.ascontiguousarray(dot_params["b_n"])
+    dot_w_p = np.ascontiguousarray(dot_params["w_p"])
+    dot_b_p = np.ascontiguousarray(dot_params["b_p"])
+    W_r_to_dot_W_n = np.ascontiguousarray(np.concatenate((
+        W_r.T,
+        dot_W_r.T,
+        W_z.T,
+        dot_W_z.T,
+        W_n.T,
+        dot_W_n.T,
+    ), axis=1))
+    W_r_to_W_n = np.ascontiguousarray(np.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
+    U_r_to_dot_U_z = np.ascontiguousarray(np.concatenate((
+        U_r.T,
+        dot_U_r.T,
+        U_z.T,
+        dot_U_z.T,
+    ), axis=1))
+    U_r_to_U_z = np.ascontiguousarray(np.concatenate((U_r.T, U_z.T), axis=1))
+    U_n_T = np.ascontiguousarray(U_n.T)
+    dot_U_n_to_U_n = np.ascontiguousarray(np.concatenate((dot_U_n.T, U_n.T)))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    p_rows = scratch("p_rows", (2, B), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    dot_p_rows = scratch("dot_p_rows", (2, B), dtype)
+    W_r_x_to_dot_W_n_x_W_n = scratch("W_r_x_to_dot_W_n_x_W_n", (T, B, 6 * H), dtype)
+    dot_W_r_x_x_to_dot_W_n_x_x = scratch("dot_W_r_x_x_to_dot_W_n_x_x", (T, B, 3 * H), dtype)
+    dot_W_r_x = scratch("dot_W_r_x", (T, B, H), dtype)
+    dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
+    dot_W_n_x = scratch("dot_W_n_x", (T, B, H), dtype)
+    u = scratch("u", (B,), dtype)
+    U_r_h_to_dot_U_z_h_U_z = scratch("U_r_h_to_dot_U_z_h_U_z", (B, 4 * H), dtype)
+    parts = scratch("parts", (B, 2 * H), dtype)
+    z = scratch("z", (B, H), dtype)
+    dot_z = scratch("dot_z", (B, H), dtype)
+    r_h_to_dot_r_h = scratch("r_h_to_dot_r_h", (B, 2 * H), dtype)
+    U_n_r_h_to_dot_U_n_r_h_U_n = scratch("U_n_r_h_to_dot_U_n_r_h_U_n", (B, 2 * H), dtype)
+    dot_U_n_r_h = scratch("dot_U_n_r_h", (B, H), dtype)
+    w_p_h = scratch("w_p_h", (B,), dtype)
+    dot_w_p_h_w_p = scratch("dot_w_p_h_w_p", (B,), dtype)
+    dot_w_p_h_h = scratch("dot_w_p_h_h", (B,), dtype)
+    h_rows[0] = state["h"]
+    p_rows[0] = state["p"]
+    dot_h_rows[0] = dot_state["h"]
+    dot_p_rows[0] = dot_state["p"]
+    jvp_before = kernel(
+        "jvp_before", W_r_x_to_dot_W_n_x_W_n, dot_W_r_x_x_to_dot_W_n_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", p_rows, u,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", U_r_h_to_dot_U_z_h_U_z, parts, W_r_x_to_dot_W_n_x_W_n, b_r, dot_W_r_x, dot_b_r, b_z,
+        dot_W_z_x, dot_b_z, h_rows, dot_h_rows, z, dot_z, r_h_to_dot_r_h,
+    )
+    jvp_step3 = kernel(
+        "jvp_step3", W_r_x_to_dot_W_n_x_W_n, U_n_r_h_to_dot_U_n_r_h_U_n, b_n, dot_W_n_x, dot_U_n_r_h,
+        dot_b_n, z, h_rows, dot_z, dot_h_rows, u,
+    )
+    jvp_step_sum = kernel(
+        "jvp_step_sum", w_p, h_rows, w_p_h,
+    )
+    jvp_step_sum2 = kernel(
+        "jvp_step_sum2", dot_w_p, h_rows, dot_w_p_h_w_p,
+    )
+    jvp_step_sum3 = kernel(
+        "jvp_step_sum3", w_p, dot_h_rows, dot_w_p_h_h,
+    )
+    jvp_step4 = kernel(
+        "jvp_step4", dot_w_p_h_w_p, dot_w_p_h_h, w_p_h, b_p, dot_b_p, p_rows, dot_p_rows, u,
+    )
+
+    # W_r_x, dot_W_r_x_W_r, W_z_x, dot_W_z_x_W_z, W_n_x, dot_W_n_x_W_n side by side
+    product(x.reshape(-1, I), W_r_to_dot_W_n, W_r_x_to_dot_W_n_x_W_n.reshape(-1, 6 * H))
+    # dot_W_r_x_x, dot_W_z_x_x, dot_W_n_x_x side by side
+    product(dot_x.reshape(-1, I), W_r_to_W_n, dot_W_r_x_x_to_dot_W_n_x_x.reshape(-1, 3 * H))
+    jvp_before()
+
+    for t in range(T):
+        # U_r_h, dot_U_r_h_U_r, U_z_h, dot_U_z_h_U_z side by side
+        product(h_rows[t], U_r_to_dot_U_z, U_r_h_to_dot_U_z_h_U_z)
+        # dot_U_r_h_h_prev, dot_U_z_h_h_prev side by side
+        product(dot_h_rows[t], U_r_to_U_z, parts)
+        jvp_step(t)
+        jvp_step2(t)
+        # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        product(r_h_to_dot_r_h[:, :H], U_n_T, U_n_r_h_to_dot_U_n_r_h_U_n[:, :H])
+        # r_h, dot_r_h side by side
+        product(r_h_to_dot_r_h, dot_U_n_to_U_n, dot_U_n_r_h)
+        jvp_step3(t)
+        # q = sigmoid(dot(w_p, h) + b_p)
+        jvp_step_sum(t)
+        # q = sigmoid(dot(w_p, h) + b_p)
+        jvp_step_sum2(t)
+        # q = sigmoid(dot(w_p, h) + b_p)
+        jvp_step_sum3(t)
+        jvp_step4(t)
+
+    last = {"h": h_rows[T].copy(), "p": p_rows[T % 2].copy()}
+    dot_last = {"h": dot_h_rows[T].copy(), "p": dot_p_rows[T % 2].copy()}
+    return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    U_r = np.ascontiguousarray(params["U_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    U_n = np.ascontiguousarray(params["U_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    w_p = np.ascontiguousarray(params["w_p"])
+    b_p = np.ascontiguousarray(params["b_p"])
+    dot_W_r = np.ascontiguousarray(dot_params["W_r"])
+    dot_U_r = np.ascontiguousarray(dot_params["U_r"])
+    dot_b_r = np.ascontiguousarray(dot_params["b_r"])
+    dot_W_z = np.ascontiguousarray(dot_params["W_z"])
+    dot_U_z = np.ascontiguousarray(dot_params["U_z"])
+    dot_b_z = np.ascontiguousarray(dot_params["b_z"])
+    dot_W_n = np.ascontiguousarray(dot_params["W_n"])
+    dot_U_n = np.ascontiguousarray(dot_params["U_n"])
+    dot_b_n = np.ascontiguousarray(dot_params["b_n"])
+    dot_w_p = np.ascontiguousarray(dot_params["w_p"])
+    dot_b_p = np.ascontiguousarray(dot_params["b_p"])
+    W_r_to_dot_W_n = np.ascontiguousarray(np.concatenate((
+        W_r.T,
+        dot_W_r.T,
+        W_z.T,
+        dot_W_z.T,
+        W_n.T,
+        dot_W_n.T,
+    ), axis=1))
+    W_r_to_W_n = np.ascontiguousarray(np.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
+    U_r_to_dot_U_z = np.ascontiguousarray(np.concatenate((
+        U_r.T,
+        dot_U_r.T,
+        U_z.T,
+        dot_U_z.T,
+    ), axis=1))
+    U_r_to_U_z = np.ascontiguousarray(np.concatenate((U_r.T, U_z.T), axis=1))
+    U_n_T = np.ascontiguousarray(U_n.T)
+    dot_U_n_to_U_n = np.ascontiguousarray(np.concatenate((dot_U_n.T, U_n.T)))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    p_rows = scratch("p_rows", (T + 1, B), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    dot_p_rows = scratch("dot_p_rows", (T + 1, B), dtype)
+    W_r_x_to_dot_W_n_x_W_n = scratch("W_r_x_to_dot_W_n_x_W_n", (T, B, 6 * H), dtype)
+    dot_W_r_x_x_to_dot_W_n_x_x = scratch("dot_W_r_x_x_to_dot_W_n_x_x", (T, B, 3 * H), dtype)
+    dot_W_r_x = scratch("dot_W_r_x", (T, B, H), dtype)
+    dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
+    dot_W_n_x = scratch("dot_W_n_x", (T, B, H), dtype)
+    u = scratch("u", (T, B), dtype)
+    U_r_h_to_dot_U_z_h_U_z = scratch("U_r_h_to_dot_U_z_h_U_z", (B, 4 * H), dtype)
+    parts = scratch("parts", (B, 2 * H), dtype)
+    dot_r_pre = scratch("dot_r_pre", (T, B, H), dtype)
+    r = scratch("r", (T, B, H), dtype)
+    dot_r = scratch("dot_r", (T, B, H), dtype)
+    dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    dot_z = scratch("dot_z", (T, B, H), dtype)
+    r_h_to_dot_r_h = scratch("r_h_to_dot_r_h", (T, B, 2 * H), dtype)
+    U_n_r_h_to_dot_U_n_r_h_U_n = scratch("U_n_r_h_to_dot_U_n_r_h_U_n", (B, 2 * H), dtype)
+    dot_U_n_r_h = scratch("dot_U_n_r_h", (B, H), dtype)
+    dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
+    n = scratch("n", (T, B, H), dtype)
+    dot_n = scratch("dot_n", (T, B, H), dtype)
+    w_p_h = scratch("w_p_h", (B,), dtype)
+    dot_w_p_h_w_p = scratch("dot_w_p_h_w_p", (B,), dtype)
+    dot_w_p_h_h = scratch("dot_w_p_h_h", (B,), dtype)
+    dot_q_pre = scratch("dot_q_pre", (T, B), dtype)
+    q = scratch("q", (T, B), dtype)
+    h_rows[0] = state["h"]
+    p_rows[0] = state["p"]
+    dot_h_rows[0] = dot_state["h"]
+    dot_p_rows[0] = dot_state["p"]
+    hvp_forward_before = kernel(
+        "hvp_forward_before", W_r_x_to_dot_W_n_x_W_n, dot_W_r_x_x_to_dot_W_n_x_x, dot_W_r_x, dot_W_z_x,
+        dot_W_n_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", p_rows, u,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", U_r_h_to_dot_U_z_h_U_z, parts, W_r_x_to_dot_W_n_x_W_n, b_r, dot_W_r_x, dot_b_r,
+        b_z, dot_W_z_x, dot_b_z, h_rows, dot_h_rows, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z,
+        r_h_to_dot_r_h,
+    )
+    hvp_forward_step3 = kernel(
+        "hvp_forward_step3", W_r_x_to_dot_W_n_x_W_n, U_n_r_h_to_dot_U_n_r_h_U_n, b_n, dot_W_n_x,
+        dot_U_n_r_h, dot_b_n, z, h_rows, dot_z, dot_h_rows, u, dot_n_pre, n, dot_n,
+    )
+    hvp_forward_step_sum = kernel(
+        "hvp_forward_step_sum", w_p, h_rows, w_p_h,
+    )
+    hvp_forward_step_sum2 = kernel(
+        "hvp_forward_step_sum2", dot_w_p, h_rows, dot_w_p_h_w_p,
+    )
+    hvp_forward_step_sum3 = kernel(
+        "hvp_forward_step_sum3", w_p, dot_h_rows, dot_w_p_h_h,
+    )
+    hvp_forward_step4 = kernel(
+        "hvp_forward_step4", dot_w_p_h_w_p, dot_w_p_h_h, w_p_h, b_p, dot_b_p, p_rows, dot_p_rows, u,
+        dot_q_pre, q,
+    )
+
+    # W_r_x, dot_W_r_x_W_r, W_z_x, dot_W_z_x_W_z, W_n_x, dot_W_n_x_W_n side by side
+    product(x.reshape(-1, I), W_r_to_dot_W_n, W_r_x_to_dot_W_n_x_W_n.reshape(-1, 6 * H))
+    # dot_W_r_x_x, dot_W_z_x_x, dot_W_n_x_x side by side
+    product(dot_x.reshape(-1, I), W_r_to_W_n, dot_W_r_x_x_to_dot_W_n_x_x.reshape(-1, 3 * H))
+    hvp_forward_before()
+
+    for t in range(T):
+        # U_r_h, dot_U_r_h_U_r, U_z_h, dot_U_z_h_U_z side by side
+        product(h_rows[t], U_r_to_dot_U_z, U_r_h_to_dot_U_z_h_U_z)
+        # dot_U_r_h_h_prev, dot_U_z_h_h_prev side by side
+        product(dot_h_rows[t], U_r_to_U_z, parts)
+        hvp_forward_step(t)
+        hvp_forward_step2(t)
+        # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        product(r_h_to_dot_r_h[t][:, :H], U_n_T, U_n_r_h_to_dot_U_n_r_h_U_n[:, :H])
+        # r_h, dot_r_h side by side
+        product(r_h_to_dot_r_h[t], dot_U_n_to_U_n, dot_U_n_r_h)
+        hvp_forward_step3(t)
+        # q = sigmoid(dot(w_p, h) + b_p)
+        hvp_forward_step_sum(t)
+        # q = sigmoid(dot(w_p, h) + b_p)
+        hvp_forward_step_sum2(t)
+        # q = sigmoid(dot(w_p, h) + b_p)
+        hvp_forward_step_sum3(t)
+        hvp_forward_step4(t)
+    dy = np.ascontiguousarray(cotangents["h"])
+    U_n_to_dot_U_n = np.concatenate((U_n, dot_U_n))
+    U_r_to_dot_U_z2 = np.concatenate((U_r, dot_U_r, U_z, dot_U_z))
+    W_r_to_dot_W_n2 = np.concatenate((
+        W_r,
+        dot_W_r,
+        W_z,
+        dot_W_z,
+        W_n,
+        dot_W_n,
+    ))
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_p_prev_rows = scratch("d_p_prev_rows", (2, B), dtype)
+    d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    d_dot_p_prev_rows = scratch("d_dot_p_prev_rows", (2, B), dtype)
+    d_dot_q_pre = scratch("d_dot_q_pre", (T, B), dtype)
+    d_q_pre = scratch("d_q_pre", (T, B), dtype)
+    d_dot_h = scratch("d_dot_h", (B, H), dtype)
+    d_h = scratch("d_h", (B, H), dtype)
+    d_dot_s = scratch("d_dot_s", (B, H), dtype)
+    d_s = scratch("d_s", (B, H), dtype)
+    d_r_pre_to_d_dot_n_pre = scratch("d_r_pre_to_d_dot_n_pre", (T, B, 6 * H), dtype)
+    parts2 = scratch("parts2", (B, 2 * H), dtype)
+    d_r_h = scratch("d_r_h", (B, H), dtype)
+    d_h_prev_U_r_h = scratch("d_h_prev_U_r_h", (B, H), dtype)
+    parts3 = scratch("parts3", (B, 2 * H), dtype)
+    parts4 = scratch("parts4", (B, 2 * H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_r_W_r_x = scratch("d_W_r_W_r_x", (H, I), dtype)
+    d_W_r_dot_W_r_x_x = scratch("d_W_r_dot_W_r_x_x", (H, I), dtype)
+    d_U_r_U_r_h = scratch("d_U_r_U_r_h", (H, H), dtype)
+    d_U_r_dot_U_r_h_h_prev = scratch("d_U_r_dot_U_r_h_h_prev", (H, H), dtype)
+    d_b_r = np.empty((H,), dtype)
+    d_W_z_W_z_x = scratch("d_W_z_W_z_x", (H, I), dtype)
+    d_W_z_dot_W_z_x_x = scratch("d_W_z_dot_W_z_x_x", (H, I), dtype)
+    d_U_z_U_z_h = scratch("d_U_z_U_z_h", (H, H), dtype)
+    d_U_z_dot_U_z_h_h_prev = scratch("d_U_z_dot_U_z_h_h_prev", (H, H), dtype)
+    d_b_z = np.empty((H,), dtype)
+    d_W_n_W_n_x = scratch("d_W_n_W_n_x", (H, I), dtype)
+    d_W_n_dot_W_n_x_x = scratch("d_W_n_dot_W_n_x_x", (H, I), dtype)
+    d_U_n_U_n_r_h = scratch("d_U_n_U_n_r_h", (H, H), dtype)
+    d_U_n_dot_U_n_r_h_r_h = scratch("d_U_n_dot_U_n_r_h_r_h", (H, H), dtype)
+    d_b_n = np.empty((H,), dtype)
+    d_w_p_w_p_h = scratch("d_w_p_w_p_h", (H,), dtype)
+    d_w_p_dot_w_p_h_h = scratch("d_w_p_dot_w_p_h_h", (H,), dtype)
+    d_b_p = np.empty((), dtype)
+    d_W_r = np.empty((H, I), dtype)
+    d_U_r = np.empty((H, H), dtype)
+    d_W_z = np.empty((H, I), dtype)
+    d_U_z = np.empty((H, H), dtype)
+    d_W_n = np.empty((H, I), dtype)
+    d_U_n = np.empty((H, H), dtype)
+    d_w_p = np.empty((H,), dtype)
+    d_h_prev_rows[T % 2] = 0
+    d_p_prev_rows[T % 2] = 0
+    d_dot_h_prev_rows[T % 2] = dstate["h"]
+    d_dot_p_prev_rows[T % 2] = dstate["p"]
+    hvp_backward_step = kernel(
+        "hvp_backward_step", d_dot_p_prev_rows, u, d_p_prev_rows, q, p_rows, dot_q_pre, d_dot_q_pre, d_q_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", dy, d_dot_h_prev_rows, d_dot_q_pre, w_p, d_h_prev_rows, d_q_pre, dot_w_p, u,
+        z, dot_n_pre, n, dot_z, h_rows, dot_z_pre, dot_h_rows, dot_n, d_dot_h, d_h, d_dot_s, d_s,
+        d_r_pre_to_d_dot_n_pre,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", parts2, h_rows, dot_r_pre, r, d_r_h, dot_h_rows, d_r_pre_to_d_dot_n_pre,
+    )
+    hvp_backward_step4 = kernel(
+        "hvp_backward_step4", d_h_prev_U_r_h, d_r_h, r, parts2, dot_r, d_s, z, d_dot_s, dot_z, d_h, u,
+        parts3, parts4, d_dot_h, d_h_prev_rows, d_dot_h_prev_rows,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", d_q_pre, h_rows, d_w_p_w_p_h,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", d_dot_q_pre, dot_h_rows, d_w_p_dot_w_p_h_h,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", d_q_pre, d_b_p,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_r_W_r_x, d_W_r_dot_W_r_x_x, d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_W_n_W_n_x,
+        d_W_n_dot_W_n_x_x, d_W_r, d_W_z, d_W_n,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_U_r_U_r_h, d_U_r_dot_U_r_h_h_prev, d_U_z_U_z_h, d_U_z_dot_U_z_h_h_prev,
+        d_U_n_U_n_r_h, d_U_n_dot_U_n_r_h_r_h, d_U_r, d_U_z, d_U_n,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", d_w_p_w_p_h, d_w_p_dot_w_p_h_h, d_w_p,
+    )
+
+    for t in reversed(range(T)):
+        hvp_backward_step(t)
+        hvp_backward_step2(t)
+        # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        product(d_r_pre_to_d_dot_n_pre[t][:, 5 * H:6 * H], U_n, parts2[:, :H])
+        # d_n_pre, d_dot_n_pre side by side
+        product(d_r_pre_to_d_dot_n_pre[t][:, 4 * H:6 * H], U_n_to_dot_U_n, d_r_h)
+        # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+        product(d_r_pre_to_d_dot_n_pre[t][:, 3 * H:4 * H], U_z, parts4[:, H:2 * H])
+        hvp_backward_step3(t)
+        # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre side by side
+        product(d_r_pre_to_d_dot_n_pre[t][:, :4 * H], U_r_to_dot_U_z2, d_h_prev_U_r_h)
+        # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+        product(d_r_pre_to_d_dot_n_pre[t][:, H:2 * H], U_r, parts3[:, H:2 * H])
+        hvp_backward_step4(t)
+
+    # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre, d_n_pre, d_dot_n_pre side by side
+    product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H), W_r_to_dot_W_n2, d_x.reshape(-1, I))
+    # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H].T, x.reshape(-1, I), d_W_r_W_r_x)
+    # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_r_dot_W_r_x_x,
+    )
+    # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_r_U_r_h)
+    # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_U_r_dot_U_r_h_h_prev,
+    )
+    # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    np.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_r)
+    # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_z_W_z_x)
+    # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_z_dot_W_z_x_x,
+    )
+    # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T,
+        h_rows[:-1].reshape(-1, H),
+        d_U_z_U_z_h,
+    )
+    # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_U_z_dot_U_z_h_h_prev,
+    )
+    # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    np.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
+    # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_n_W_n_x)
+    # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_n_dot_W_n_x_x,
+    )
+    # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T,
+        r_h_to_dot_r_h.reshape(-1, 2 * H)[:, :H],
+        d_U_n_U_n_r_h,
+    )
+    # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    product(
+        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+        r_h_to_dot_r_h.reshape(-1, 2 * H)[:, H:2 * H],
+        d_U_n_dot_U_n_r_h_r_h,
+    )
+    # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    np.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H], axis=0, out=d_b_n)
+    # through q = sigmoid(dot(w_p, h) + b_p)
+    hvp_backward_after_sum()
+    # through q = sigmoid(dot(w_p, h) + b_p)
+    hvp_backward_after_sum2()
+    # through q = sigmoid(dot(w_p, h) + b_p)
+    hvp_backward_after_sum3()
+    hvp_backward_finish()
+    hvp_backward_finish2()
+    hvp_backward_finish3()
+
+    dot_dparams = {
+        "W_r": d_W_r,
+        "U_r": d_U_r,
+        "b_r": d_b_r,
+        "W_z": d_W_z,
+        "U_z": d_U_z,
+        "b_z": d_b_z,
+        "W_n": d_W_n,
+        "U_n": d_U_n,
+        "b_n": d_b_n,
+        "w_p": d_w_p,
+        "b_p": d_b_p,
+    }
+    dot_dstart = {"h": d_h_prev_rows[0].copy(), "p": d_p_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -318,21 +949,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -452,6 +1084,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

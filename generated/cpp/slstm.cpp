@@ -112,6 +112,15 @@ static inline compute_t tanh(compute_t a)
 
 #define inline_point static inline __attribute__((always_inline))
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 inline_point void forward_step_point(
     const compute_t W_z_x, const compute_t R_z_h, const compute_t b_z, const compute_t W_o_x,
     const compute_t R_o_h, const compute_t b_o, const compute_t W_i_x, const compute_t R_i_h,
@@ -375,5 +384,1009 @@ extern "C" void backward_finish(int64, const int64* sizes, void* const* at)
         d_b_f_at[iH] = storage_t(d_b_f);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+inline_point void infer_step_point(
+    const compute_t W_z_x, const compute_t R_z_h, const compute_t b_z, const compute_t W_o_x,
+    const compute_t R_o_h, const compute_t b_o, const compute_t W_i_x, const compute_t R_i_h,
+    const compute_t b_i, const compute_t W_f_x, const compute_t R_f_h, const compute_t b_f,
+    const compute_t m_prev, const compute_t c_prev, const compute_t n_prev, compute_t& m, compute_t& c,
+    compute_t& n_, compute_t& h)
+{
+    // z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+    const compute_t z_pre = W_z_x + R_z_h + b_z;
+    const compute_t z = tanh(z_pre);
+    // o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+    const compute_t o_pre = W_o_x + R_o_h + b_o;
+    const compute_t o = sigmoid(o_pre);
+    // log_i = W_i @ x + R_i @ h[t-1] + b_i
+    const compute_t log_i = W_i_x + R_i_h + b_i;
+    // log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    const compute_t log_f_pre = -W_f_x - R_f_h - b_f;
+    const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
+    const compute_t log_f = -log_f_softplus;
+    // m = max(log_f + m[t-1], log_i)
+    const compute_t s1 = m_prev + log_f;
+    const compute_t m_pre = s1;
+    m = larger(m_pre, log_i);
+    // i = exp(log_i - m)
+    const compute_t s2 = -m;
+    const compute_t i_pre = log_i + s2;
+    const compute_t i = exp(i_pre);
+    // f = exp(log_f + m[t-1] - m)
+    const compute_t f_pre = s1 + s2;
+    const compute_t f = exp(f_pre);
+    // c = f * c[t-1] + i * z
+    c = c_prev * f + z * i;
+    // n = f * n[t-1] + i
+    n_ = n_prev * f + i;
+    // h = o * c / n
+    h = o * c / n_;
+}
+
+extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_z_x_to_W_f_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_z_h_to_R_f_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[9]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t m, c, n_, h;
+        infer_step_point(
+            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(R_z_h_to_R_f_h_at[iB * (4 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(R_z_h_to_R_f_h_at[iB * (4 * H) + H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(R_z_h_to_R_f_h_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(R_z_h_to_R_f_h_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(m_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(n_rows_at[((t % 2) * B + iB) * H + iH]),
+            m, c, n_, h);
+        m_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(m);
+        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+        n_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(n_);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+inline_point void step_step_point(
+    const compute_t W_z_x, const compute_t R_z_h, const compute_t b_z, const compute_t W_o_x,
+    const compute_t R_o_h, const compute_t b_o, const compute_t W_i_x, const compute_t R_i_h,
+    const compute_t b_i, const compute_t W_f_x, const compute_t R_f_h, const compute_t b_f,
+    const compute_t m_prev, const compute_t c_prev, const compute_t n_prev, compute_t& m, compute_t& c,
+    compute_t& n_, compute_t& h)
+{
+    // z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+    const compute_t z_pre = W_z_x + R_z_h + b_z;
+    const compute_t z = tanh(z_pre);
+    // o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+    const compute_t o_pre = W_o_x + R_o_h + b_o;
+    const compute_t o = sigmoid(o_pre);
+    // log_i = W_i @ x + R_i @ h[t-1] + b_i
+    const compute_t log_i = W_i_x + R_i_h + b_i;
+    // log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    const compute_t log_f_pre = -W_f_x - R_f_h - b_f;
+    const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
+    const compute_t log_f = -log_f_softplus;
+    // m = max(log_f + m[t-1], log_i)
+    const compute_t s1 = m_prev + log_f;
+    const compute_t m_pre = s1;
+    m = larger(m_pre, log_i);
+    // i = exp(log_i - m)
+    const compute_t s2 = -m;
+    const compute_t i_pre = log_i + s2;
+    const compute_t i = exp(i_pre);
+    // f = exp(log_f + m[t-1] - m)
+    const compute_t f_pre = s1 + s2;
+    const compute_t f = exp(f_pre);
+    // c = f * c[t-1] + i * z
+    c = c_prev * f + z * i;
+    // n = f * n[t-1] + i
+    n_ = n_prev * f + i;
+    // h = o * c / n
+    h = o * c / n_;
+}
+
+extern "C" void step_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_z_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_z_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_o_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ R_o_h_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ W_i_x_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ R_i_h_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ W_f_x_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ R_f_h_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[15]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t m, c, n_, h;
+        step_step_point(
+            compute_t(W_z_x_at[(t * B + iB) * H + iH]),
+            compute_t(R_z_h_at[iB * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(W_o_x_at[(t * B + iB) * H + iH]),
+            compute_t(R_o_h_at[iB * H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(W_i_x_at[(t * B + iB) * H + iH]),
+            compute_t(R_i_h_at[iB * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(R_f_h_at[iB * H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(m_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(n_rows_at[((t % 2) * B + iB) * H + iH]),
+            m, c, n_, h);
+        m_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(m);
+        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+        n_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(n_);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+inline_point void jvp_before_point(
+    const compute_t dot_W_z_x_W_z, const compute_t dot_W_z_x_x, const compute_t dot_W_o_x_W_o,
+    const compute_t dot_W_o_x_x, const compute_t dot_W_i_x_W_i, const compute_t dot_W_i_x_x,
+    const compute_t dot_W_f_x_W_f, const compute_t dot_W_f_x_x, compute_t& dot_W_z_x, compute_t& dot_W_o_x,
+    compute_t& dot_W_i_x, compute_t& dot_W_f_x)
+{
+    // z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+    dot_W_z_x = dot_W_z_x_W_z + dot_W_z_x_x;
+    // o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+    dot_W_o_x = dot_W_o_x_W_o + dot_W_o_x_x;
+    // log_i = W_i @ x + R_i @ h[t-1] + b_i
+    dot_W_i_x = dot_W_i_x_W_i + dot_W_i_x_x;
+    // log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+}
+
+extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_z_x_to_dot_W_f_x_W_f_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_f_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x;
+        jvp_before_point(
+            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x);
+        dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
+        dot_W_o_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_o_x);
+        dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
+        dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
+    }
+}
+
+inline_point void jvp_step_point(
+    const compute_t dot_R_z_h_R_z, const compute_t dot_R_z_h_h_prev, const compute_t W_z_x,
+    const compute_t R_z_h, const compute_t b_z, const compute_t dot_W_z_x, const compute_t dot_b_z,
+    const compute_t dot_R_o_h_R_o, const compute_t dot_R_o_h_h_prev, const compute_t W_o_x,
+    const compute_t R_o_h, const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_b_o,
+    const compute_t dot_R_i_h_R_i, const compute_t dot_R_i_h_h_prev, const compute_t W_i_x,
+    const compute_t R_i_h, const compute_t b_i, const compute_t dot_W_i_x, const compute_t dot_b_i,
+    const compute_t dot_R_f_h_R_f, const compute_t dot_R_f_h_h_prev, const compute_t W_f_x,
+    const compute_t R_f_h, const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_b_f,
+    const compute_t m_prev, const compute_t dot_m_prev, const compute_t c_prev, const compute_t dot_c_prev,
+    const compute_t n_prev, const compute_t dot_n_prev, compute_t& m, compute_t& dot_m, compute_t& c,
+    compute_t& dot_c, compute_t& n_, compute_t& dot_n, compute_t& h, compute_t& dot_h)
+{
+    // z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+    const compute_t dot_R_z_h = dot_R_z_h_R_z + dot_R_z_h_h_prev;
+    const compute_t z_pre = W_z_x + R_z_h + b_z;
+    const compute_t dot_z_pre = dot_W_z_x + dot_b_z + dot_R_z_h;
+    const compute_t z = tanh(z_pre);
+    const compute_t dot_z = dot_z_pre * (1 - square(z));
+    // o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+    const compute_t dot_R_o_h = dot_R_o_h_R_o + dot_R_o_h_h_prev;
+    const compute_t o_pre = W_o_x + R_o_h + b_o;
+    const compute_t dot_o_pre = dot_W_o_x + dot_b_o + dot_R_o_h;
+    const compute_t o = sigmoid(o_pre);
+    const compute_t dot_o = dot_o_pre * o * (1 - o);
+    // log_i = W_i @ x + R_i @ h[t-1] + b_i
+    const compute_t dot_R_i_h = dot_R_i_h_R_i + dot_R_i_h_h_prev;
+    const compute_t log_i = W_i_x + R_i_h + b_i;
+    const compute_t dot_log_i = dot_W_i_x + dot_b_i + dot_R_i_h;
+    // log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    const compute_t dot_R_f_h = dot_R_f_h_R_f + dot_R_f_h_h_prev;
+    const compute_t log_f_pre = -W_f_x - R_f_h - b_f;
+    const compute_t dot_log_f_pre = -dot_W_f_x - dot_b_f - dot_R_f_h;
+    const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
+    const compute_t s1 = -log_f_softplus;
+    const compute_t dot_log_f_softplus = -dot_log_f_pre * expm1(s1);
+    const compute_t log_f = s1;
+    const compute_t dot_log_f = -dot_log_f_softplus;
+    // m = max(log_f + m[t-1], log_i)
+    const compute_t s2 = m_prev + log_f;
+    const compute_t m_pre = s2;
+    const compute_t s3 = dot_m_prev + dot_log_f;
+    const compute_t dot_m_pre = s3;
+    m = larger(m_pre, log_i);
+    dot_m = compute_t((log_i) > (m_pre)) * dot_log_i + compute_t((m_pre) >= (log_i)) * dot_m_pre;
+    // i = exp(log_i - m)
+    const compute_t s4 = -m;
+    const compute_t i_pre = log_i + s4;
+    const compute_t s5 = -dot_m;
+    const compute_t dot_i_pre = dot_log_i + s5;
+    const compute_t i = exp(i_pre);
+    const compute_t dot_i = dot_i_pre * i;
+    // f = exp(log_f + m[t-1] - m)
+    const compute_t f_pre = s2 + s4;
+    const compute_t dot_f_pre = s3 + s5;
+    const compute_t f = exp(f_pre);
+    const compute_t dot_f = dot_f_pre * f;
+    // c = f * c[t-1] + i * z
+    c = c_prev * f + z * i;
+    dot_c = c_prev * dot_f + dot_c_prev * f + z * dot_i + dot_z * i;
+    // n = f * n[t-1] + i
+    n_ = n_prev * f + i;
+    dot_n = n_prev * dot_f + dot_n_prev * f + dot_i;
+    // h = o * c / n
+    const compute_t s6 = 1 / n_;
+    const compute_t s7 = c * s6;
+    h = o * s7;
+    dot_h = o * dot_c * s6 - o * c * dot_n / square(n_) + dot_o * s7;
+}
+
+extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ R_z_h_to_dot_R_f_h_R_f_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_z_x_to_dot_W_f_x_W_f_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ dot_n_rows_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[22]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t m, dot_m, c, dot_c, n_, dot_n, h, dot_h;
+        jvp_step_point(
+            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + H + iH]),
+            compute_t(parts_at[iB * (4 * H) + iH]),
+            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_z_at[iH]),
+            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + H + iH]),
+            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_o_at[iH]),
+            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_i_at[iH]),
+            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_f_at[iH]),
+            compute_t(m_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(dot_m_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(n_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(dot_n_rows_at[((t % 2) * B + iB) * H + iH]),
+            m, dot_m, c, dot_c, n_, dot_n, h, dot_h);
+        m_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(m);
+        dot_m_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_m);
+        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+        dot_c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_c);
+        n_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(n_);
+        dot_n_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_n);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+inline_point void hvp_forward_before_point(
+    const compute_t dot_W_z_x_W_z, const compute_t dot_W_z_x_x, const compute_t dot_W_o_x_W_o,
+    const compute_t dot_W_o_x_x, const compute_t dot_W_i_x_W_i, const compute_t dot_W_i_x_x,
+    const compute_t dot_W_f_x_W_f, const compute_t dot_W_f_x_x, compute_t& dot_W_z_x, compute_t& dot_W_o_x,
+    compute_t& dot_W_i_x, compute_t& dot_W_f_x)
+{
+    // z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+    dot_W_z_x = dot_W_z_x_W_z + dot_W_z_x_x;
+    // o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+    dot_W_o_x = dot_W_o_x_W_o + dot_W_o_x_x;
+    // log_i = W_i @ x + R_i @ h[t-1] + b_i
+    dot_W_i_x = dot_W_i_x_W_i + dot_W_i_x_x;
+    // log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+}
+
+extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_z_x_to_dot_W_f_x_W_f_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_f_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x;
+        hvp_forward_before_point(
+            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x);
+        dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
+        dot_W_o_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_o_x);
+        dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
+        dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
+    }
+}
+
+inline_point void hvp_forward_step_point(
+    const compute_t dot_R_z_h_R_z, const compute_t dot_R_z_h_h_prev, const compute_t W_z_x,
+    const compute_t R_z_h, const compute_t b_z, const compute_t dot_W_z_x, const compute_t dot_b_z,
+    const compute_t dot_R_o_h_R_o, const compute_t dot_R_o_h_h_prev, const compute_t W_o_x,
+    const compute_t R_o_h, const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_b_o,
+    const compute_t dot_R_i_h_R_i, const compute_t dot_R_i_h_h_prev, const compute_t W_i_x,
+    const compute_t R_i_h, const compute_t b_i, const compute_t dot_W_i_x, const compute_t dot_b_i,
+    const compute_t dot_R_f_h_R_f, const compute_t dot_R_f_h_h_prev, const compute_t W_f_x,
+    const compute_t R_f_h, const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_b_f,
+    const compute_t m_prev, const compute_t dot_m_prev, const compute_t c_prev, const compute_t dot_c_prev,
+    const compute_t n_prev, const compute_t dot_n_prev, compute_t& dot_z_pre, compute_t& z,
+    compute_t& dot_z, compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& log_i,
+    compute_t& dot_log_f_pre, compute_t& log_f_softplus, compute_t& m_pre, compute_t& m, compute_t& dot_m,
+    compute_t& dot_i_pre, compute_t& i, compute_t& dot_i, compute_t& dot_f_pre, compute_t& f,
+    compute_t& dot_f, compute_t& c, compute_t& dot_c, compute_t& n_, compute_t& dot_n, compute_t& h,
+    compute_t& dot_h)
+{
+    // z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+    const compute_t dot_R_z_h = dot_R_z_h_R_z + dot_R_z_h_h_prev;
+    const compute_t z_pre = W_z_x + R_z_h + b_z;
+    dot_z_pre = dot_W_z_x + dot_b_z + dot_R_z_h;
+    z = tanh(z_pre);
+    dot_z = dot_z_pre * (1 - square(z));
+    // o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+    const compute_t dot_R_o_h = dot_R_o_h_R_o + dot_R_o_h_h_prev;
+    const compute_t o_pre = W_o_x + R_o_h + b_o;
+    dot_o_pre = dot_W_o_x + dot_b_o + dot_R_o_h;
+    o = sigmoid(o_pre);
+    dot_o = dot_o_pre * o * (1 - o);
+    // log_i = W_i @ x + R_i @ h[t-1] + b_i
+    const compute_t dot_R_i_h = dot_R_i_h_R_i + dot_R_i_h_h_prev;
+    log_i = W_i_x + R_i_h + b_i;
+    const compute_t dot_log_i = dot_W_i_x + dot_b_i + dot_R_i_h;
+    // log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    const compute_t dot_R_f_h = dot_R_f_h_R_f + dot_R_f_h_h_prev;
+    const compute_t log_f_pre = -W_f_x - R_f_h - b_f;
+    dot_log_f_pre = -dot_W_f_x - dot_b_f - dot_R_f_h;
+    log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
+    const compute_t s1 = -log_f_softplus;
+    const compute_t dot_log_f_softplus = -dot_log_f_pre * expm1(s1);
+    const compute_t log_f = s1;
+    const compute_t dot_log_f = -dot_log_f_softplus;
+    // m = max(log_f + m[t-1], log_i)
+    const compute_t s2 = m_prev + log_f;
+    m_pre = s2;
+    const compute_t s3 = dot_m_prev + dot_log_f;
+    const compute_t dot_m_pre = s3;
+    m = larger(m_pre, log_i);
+    dot_m = compute_t((log_i) > (m_pre)) * dot_log_i + compute_t((m_pre) >= (log_i)) * dot_m_pre;
+    // i = exp(log_i - m)
+    const compute_t s4 = -m;
+    const compute_t i_pre = log_i + s4;
+    const compute_t s5 = -dot_m;
+    dot_i_pre = dot_log_i + s5;
+    i = exp(i_pre);
+    dot_i = dot_i_pre * i;
+    // f = exp(log_f + m[t-1] - m)
+    const compute_t f_pre = s2 + s4;
+    dot_f_pre = s3 + s5;
+    f = exp(f_pre);
+    dot_f = dot_f_pre * f;
+    // c = f * c[t-1] + i * z
+    c = c_prev * f + z * i;
+    dot_c = c_prev * dot_f + dot_c_prev * f + z * dot_i + dot_z * i;
+    // n = f * n[t-1] + i
+    n_ = n_prev * f + i;
+    dot_n = n_prev * dot_f + dot_n_prev * f + dot_i;
+    // h = o * c / n
+    const compute_t s6 = 1 / n_;
+    const compute_t s7 = c * s6;
+    h = o * s7;
+    dot_h = o * dot_c * s6 - o * c * dot_n / square(n_) + dot_o * s7;
+}
+
+extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ R_z_h_to_dot_R_f_h_R_f_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_z_x_to_dot_W_f_x_W_f_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ dot_n_rows_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ dot_log_f_pre_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ log_f_softplus_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[31]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[32]);
+    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[33]);
+    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[34]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[35]);
+    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[36]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[37]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[38]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_z_pre, z, dot_z, dot_o_pre, o, dot_o, log_i, dot_log_f_pre, log_f_softplus, m_pre, m, dot_m,
+            dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, n_, dot_n, h, dot_h;
+        hvp_forward_step_point(
+            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + H + iH]),
+            compute_t(parts_at[iB * (4 * H) + iH]),
+            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_z_at[iH]),
+            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + H + iH]),
+            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_o_at[iH]),
+            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_i_at[iH]),
+            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_f_at[iH]),
+            compute_t(m_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_m_rows_at[(t * B + iB) * H + iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(n_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_n_rows_at[(t * B + iB) * H + iH]),
+            dot_z_pre, z, dot_z, dot_o_pre, o, dot_o, log_i, dot_log_f_pre, log_f_softplus, m_pre, m, dot_m,
+            dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, n_, dot_n, h, dot_h);
+        dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
+        z_at[(t * B + iB) * H + iH] = storage_t(z);
+        dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
+        dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
+        o_at[(t * B + iB) * H + iH] = storage_t(o);
+        dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
+        log_i_at[(t * B + iB) * H + iH] = storage_t(log_i);
+        dot_log_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_log_f_pre);
+        log_f_softplus_at[(t * B + iB) * H + iH] = storage_t(log_f_softplus);
+        m_pre_at[(t * B + iB) * H + iH] = storage_t(m_pre);
+        m_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(m);
+        dot_m_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_m);
+        dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
+        i_at[(t * B + iB) * H + iH] = storage_t(i);
+        dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
+        f_at[(t * B + iB) * H + iH] = storage_t(f);
+        dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
+        c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+        dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
+        n_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(n_);
+        dot_n_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_n);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_h_next, const compute_t d_dot_n_next, const compute_t o,
+    const compute_t c, const compute_t n_, const compute_t d_n_next, const compute_t d_h_next,
+    const compute_t dot_o, const compute_t dot_c, const compute_t dot_n, const compute_t d_dot_c_next,
+    const compute_t d_c_next, const compute_t c_prev, const compute_t n_prev, const compute_t dot_f_pre,
+    const compute_t dot_c_prev, const compute_t dot_n_prev, const compute_t f, const compute_t z,
+    const compute_t dot_i_pre, const compute_t dot_z, const compute_t i, const compute_t d_dot_m_next,
+    const compute_t d_m_next, const compute_t log_i, const compute_t m_pre, const compute_t dot_log_f_pre,
+    const compute_t log_f_softplus, const compute_t dot_o_pre, const compute_t dot_z_pre,
+    const compute_t dot_i, const compute_t dot_f, compute_t& d_dot_log_f_pre, compute_t& d_log_f_pre,
+    compute_t& d_dot_R_f_h, compute_t& d_R_f_h, compute_t& d_dot_log_i, compute_t& d_log_i,
+    compute_t& d_dot_o_pre, compute_t& d_o_pre, compute_t& d_dot_z_pre, compute_t& d_z_pre,
+    compute_t& d_c_prev, compute_t& d_n_prev, compute_t& d_m_prev, compute_t& d_dot_c_prev,
+    compute_t& d_dot_n_prev, compute_t& d_dot_m_prev)
+{
+    // through h = o * c / n
+    const compute_t d_dot_h = dy + d_dot_h_next;
+    // through n = f * n[t-1] + i
+    const compute_t s1 = 1 / square(n_);
+    const compute_t s2 = c * s1;
+    const compute_t s3 = o * s2;
+    const compute_t d_dot_n = d_dot_n_next - d_dot_h * s3;
+    const compute_t s4 = o * s1;
+    const compute_t d_n = (2 * o * c * dot_n / pow(n_, compute_t(3)) - dot_o * s2 - dot_c * s4) * d_dot_h + d_n_next
+        - d_h_next * s3;
+    // through c = f * c[t-1] + i * z
+    const compute_t s5 = 1 / n_;
+    const compute_t s6 = o * s5;
+    const compute_t d_dot_c = d_dot_c_next + d_dot_h * s6;
+    const compute_t d_c = d_h_next * s6 + (dot_o * s5 - dot_n * s4) * d_dot_h + d_c_next;
+    // through f = exp(log_f + m[t-1] - m)
+    const compute_t d_dot_f = c_prev * d_dot_c + n_prev * d_dot_n;
+    const compute_t d_f = c_prev * d_c + n_prev * d_n + dot_f_pre * d_dot_f + dot_c_prev * d_dot_c + dot_n_prev *
+        d_dot_n;
+    const compute_t d_dot_f_pre = f * d_dot_f;
+    const compute_t d_f_pre = f * d_f;
+    // through i = exp(log_i - m)
+    const compute_t d_dot_i = z * d_dot_c + d_dot_n;
+    const compute_t d_i = z * d_c + dot_i_pre * d_dot_i + dot_z * d_dot_c + d_n;
+    const compute_t d_dot_i_pre = i * d_dot_i;
+    const compute_t d_i_pre = i * d_i;
+    // through m = max(log_f + m[t-1], log_i)
+    const compute_t d_dot_m = d_dot_m_next - d_dot_f_pre - d_dot_i_pre;
+    const compute_t d_m = d_m_next - d_f_pre - d_i_pre;
+    const compute_t s7 = compute_t((m_pre) >= (log_i));
+    const compute_t d_dot_m_pre = d_dot_m * s7;
+    const compute_t d_m_pre = d_m * s7;
+    // through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    const compute_t s8 = d_dot_f_pre + d_dot_m_pre;
+    const compute_t d_dot_log_f = s8;
+    const compute_t s9 = d_f_pre + d_m_pre;
+    const compute_t d_log_f = s9;
+    const compute_t d_dot_log_f_softplus = -d_dot_log_f;
+    const compute_t s10 = expm1(-log_f_softplus);
+    const compute_t d_log_f_softplus = -dot_log_f_pre * d_dot_log_f_softplus * (-s10 - 1) - d_log_f;
+    d_dot_log_f_pre = -d_dot_log_f_softplus * s10;
+    d_log_f_pre = -d_log_f_softplus * s10;
+    d_dot_R_f_h = -d_dot_log_f_pre;
+    d_R_f_h = -d_log_f_pre;
+    // through log_i = W_i @ x + R_i @ h[t-1] + b_i
+    const compute_t s11 = compute_t((log_i) > (m_pre));
+    d_dot_log_i = d_dot_i_pre + d_dot_m * s11;
+    d_log_i = d_i_pre + d_m * s11;
+    // through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+    const compute_t s12 = c * s5;
+    const compute_t d_dot_o = d_dot_h * s12;
+    const compute_t s13 = 1 - o;
+    const compute_t d_o = (dot_o_pre * s13 - o * dot_o_pre) * d_dot_o + d_h_next * s12 + (dot_c * s5 - dot_n * s2) *
+        d_dot_h;
+    const compute_t s14 = o * s13;
+    d_dot_o_pre = d_dot_o * s14;
+    d_o_pre = d_o * s14;
+    // through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+    const compute_t d_dot_z = i * d_dot_c;
+    const compute_t d_z = i * d_c - 2 * z * dot_z_pre * d_dot_z + dot_i * d_dot_c;
+    const compute_t s15 = 1 - square(z);
+    d_dot_z_pre = d_dot_z * s15;
+    d_z_pre = d_z * s15;
+    d_c_prev = f * d_c + dot_f * d_dot_c;
+    d_n_prev = f * d_n + dot_f * d_dot_n;
+    d_m_prev = s9;
+    d_dot_c_prev = f * d_dot_c;
+    d_dot_n_prev = f * d_dot_n;
+    d_dot_m_prev = s8;
+}
+
+extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_n_prev_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_n_prev_rows_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_n_rows_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_dot_m_prev_rows_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_m_prev_rows_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[22]);
+    const storage_t* __restrict__ dot_log_f_pre_at = static_cast<storage_t*>(at[23]);
+    const storage_t* __restrict__ log_f_softplus_at = static_cast<storage_t*>(at[24]);
+    const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[25]);
+    const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[26]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[27]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ d_dot_log_f_pre_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ d_log_f_pre_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ d_z_pre_to_d_dot_R_f_h_at = static_cast<storage_t*>(at[31]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_log_f_pre, d_log_f_pre, d_dot_R_f_h, d_R_f_h, d_dot_log_i, d_log_i, d_dot_o_pre, d_o_pre,
+            d_dot_z_pre, d_z_pre, d_c_prev, d_n_prev, d_m_prev, d_dot_c_prev, d_dot_n_prev, d_dot_m_prev;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_dot_n_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(o_at[(t * B + iB) * H + iH]),
+            compute_t(c_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(n_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(d_n_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_o_at[(t * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(dot_n_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(n_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_n_rows_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_m_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_m_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(log_i_at[(t * B + iB) * H + iH]),
+            compute_t(m_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dot_log_f_pre_at[(t * B + iB) * H + iH]),
+            compute_t(log_f_softplus_at[(t * B + iB) * H + iH]),
+            compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
+            d_dot_log_f_pre, d_log_f_pre, d_dot_R_f_h, d_R_f_h, d_dot_log_i, d_log_i, d_dot_o_pre, d_o_pre,
+            d_dot_z_pre, d_z_pre, d_c_prev, d_n_prev, d_m_prev, d_dot_c_prev, d_dot_n_prev, d_dot_m_prev);
+        d_dot_log_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_log_f_pre);
+        d_log_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_log_f_pre);
+        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_R_f_h);
+        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_R_f_h);
+        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_log_i);
+        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_log_i);
+        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_o_pre);
+        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_o_pre);
+        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
+        d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
+        d_n_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_n_prev);
+        d_m_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_m_prev);
+        d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
+        d_dot_n_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_n_prev);
+        d_dot_m_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_m_prev);
+    }
+}
+
+inline_point void hvp_backward_step2_point(
+    const compute_t d_dot_h_prev_dot_R_z_h_h_prev, const compute_t d_dot_h_prev_dot_R_o_h_h_prev,
+    const compute_t d_dot_h_prev_dot_R_i_h_h_prev, const compute_t d_dot_h_prev_dot_R_f_h_h_prev,
+    compute_t& d_dot_h_prev)
+{
+    d_dot_h_prev = d_dot_h_prev_dot_R_z_h_h_prev + d_dot_h_prev_dot_R_o_h_h_prev + d_dot_h_prev_dot_R_i_h_h_prev +
+        d_dot_h_prev_dot_R_f_h_h_prev;
+}
+
+extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[4]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_h_prev;
+        hvp_backward_step2_point(
+            compute_t(parts2_at[iB * (2 * H) + H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(parts4_at[iB * (2 * H) + H + iH]),
+            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            d_dot_h_prev);
+        d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
+    }
+}
+
+inline_point void hvp_backward_after_point(
+    const compute_t d_dot_log_f_pre, const compute_t d_log_f_pre, compute_t& d_dot_W_f_x, compute_t& d_W_f_x)
+{
+    // through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    d_dot_W_f_x = -d_dot_log_f_pre;
+    d_W_f_x = -d_log_f_pre;
+}
+
+extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_dot_log_f_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_log_f_pre_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_z_pre_to_d_dot_W_f_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_W_f_x, d_W_f_x;
+        hvp_backward_after_point(
+            compute_t(d_dot_log_f_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(d_log_f_pre_at[(iT * B + iB) * H + iH]),
+            d_dot_W_f_x, d_W_f_x);
+        d_z_pre_to_d_dot_W_f_x_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_W_f_x);
+        d_z_pre_to_d_dot_W_f_x_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_W_f_x);
+    }
+}
+
+inline_point void hvp_backward_after2_point(
+    const compute_t d_x_W_z_x, const compute_t d_x_W_f_x, compute_t& d_x)
+{
+    d_x = d_x_W_z_x + d_x_W_f_x;
+}
+
+extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_x_W_z_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_f_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x;
+        hvp_backward_after2_point(
+            compute_t(d_x_W_z_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_f_x_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+inline_point void hvp_backward_finish_point(
+    const compute_t d_W_z_W_z_x, const compute_t d_W_z_dot_W_z_x_x, const compute_t d_W_o_W_o_x,
+    const compute_t d_W_o_dot_W_o_x_x, const compute_t d_W_i_W_i_x, const compute_t d_W_i_dot_W_i_x_x,
+    const compute_t d_W_f_W_f_x, const compute_t d_W_f_dot_W_f_x_x, compute_t& d_W_z, compute_t& d_W_o,
+    compute_t& d_W_i, compute_t& d_W_f)
+{
+    d_W_z = d_W_z_W_z_x + d_W_z_dot_W_z_x_x;
+    d_W_o = d_W_o_W_o_x + d_W_o_dot_W_o_x_x;
+    d_W_i = d_W_i_W_i_x + d_W_i_dot_W_i_x_x;
+    d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x;
+}
+
+extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ d_W_z_W_z_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_W_z_dot_W_z_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_W_o_W_o_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_W_o_dot_W_o_x_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_W_i_W_i_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_W_i_dot_W_i_x_x_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_W_f_W_f_x_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_W_f_dot_W_f_x_x_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_W_z_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_W_o_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_W_i_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_W_f_at = static_cast<storage_t*>(at[11]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_W_z, d_W_o, d_W_i, d_W_f;
+        hvp_backward_finish_point(
+            compute_t(d_W_z_W_z_x_at[iH * I + iI]),
+            compute_t(d_W_z_dot_W_z_x_x_at[iH * I + iI]),
+            compute_t(d_W_o_W_o_x_at[iH * I + iI]),
+            compute_t(d_W_o_dot_W_o_x_x_at[iH * I + iI]),
+            compute_t(d_W_i_W_i_x_at[iH * I + iI]),
+            compute_t(d_W_i_dot_W_i_x_x_at[iH * I + iI]),
+            compute_t(d_W_f_W_f_x_at[iH * I + iI]),
+            compute_t(d_W_f_dot_W_f_x_x_at[iH * I + iI]),
+            d_W_z, d_W_o, d_W_i, d_W_f);
+        d_W_z_at[iH * I + iI] = storage_t(d_W_z);
+        d_W_o_at[iH * I + iI] = storage_t(d_W_o);
+        d_W_i_at[iH * I + iI] = storage_t(d_W_i);
+        d_W_f_at[iH * I + iI] = storage_t(d_W_f);
+    }
+}
+
+inline_point void hvp_backward_finish2_point(
+    const compute_t d_R_z_R_z_h, const compute_t d_R_z_dot_R_z_h_h_prev, const compute_t d_R_o_R_o_h,
+    const compute_t d_R_o_dot_R_o_h_h_prev, const compute_t d_R_i_R_i_h,
+    const compute_t d_R_i_dot_R_i_h_h_prev, const compute_t d_R_f_R_f_h,
+    const compute_t d_R_f_dot_R_f_h_h_prev, compute_t& d_R_z, compute_t& d_R_o, compute_t& d_R_i,
+    compute_t& d_R_f)
+{
+    d_R_z = d_R_z_R_z_h + d_R_z_dot_R_z_h_h_prev;
+    d_R_o = d_R_o_R_o_h + d_R_o_dot_R_o_h_h_prev;
+    d_R_i = d_R_i_R_i_h + d_R_i_dot_R_i_h_h_prev;
+    d_R_f = d_R_f_R_f_h + d_R_f_dot_R_f_h_h_prev;
+}
+
+extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ d_R_z_R_z_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_R_z_dot_R_z_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_R_o_R_o_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_R_o_dot_R_o_h_h_prev_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_R_i_R_i_h_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_R_i_dot_R_i_h_h_prev_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_R_f_R_f_h_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_R_f_dot_R_f_h_h_prev_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_R_z_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_R_o_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_R_i_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_R_f_at = static_cast<storage_t*>(at[11]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    {
+        compute_t d_R_z, d_R_o, d_R_i, d_R_f;
+        hvp_backward_finish2_point(
+            compute_t(d_R_z_R_z_h_at[iH * H + iH2]),
+            compute_t(d_R_z_dot_R_z_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_R_o_R_o_h_at[iH * H + iH2]),
+            compute_t(d_R_o_dot_R_o_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_R_i_R_i_h_at[iH * H + iH2]),
+            compute_t(d_R_i_dot_R_i_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_R_f_R_f_h_at[iH * H + iH2]),
+            compute_t(d_R_f_dot_R_f_h_h_prev_at[iH * H + iH2]),
+            d_R_z, d_R_o, d_R_i, d_R_f);
+        d_R_z_at[iH * H + iH2] = storage_t(d_R_z);
+        d_R_o_at[iH * H + iH2] = storage_t(d_R_o);
+        d_R_i_at[iH * H + iH2] = storage_t(d_R_i);
+        d_R_f_at[iH * H + iH2] = storage_t(d_R_f);
+    }
+}
+
+inline_point void hvp_backward_finish3_point(
+    const compute_t d_b_f_log_f_pre, compute_t& d_b_f)
+{
+    d_b_f = -d_b_f_log_f_pre;
+}
+
+extern "C" void hvp_backward_finish3(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ d_b_f_log_f_pre_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_b_f_at = static_cast<storage_t*>(at[1]);
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_b_f;
+        hvp_backward_finish3_point(
+            compute_t(d_b_f_log_f_pre_at[iH]),
+            d_b_f);
+        d_b_f_at[iH] = storage_t(d_b_f);
+    }
+}
+
+#endif  // SYMRNN_HVP
 
 }  // namespace symrnn

@@ -62,6 +62,7 @@ import numpy as np
 SOURCE = None  # the text of slstm.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -139,10 +140,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_z = np.ascontiguousarray(params["W_z"])
     R_z = np.ascontiguousarray(params["R_z"])
     b_z = np.ascontiguousarray(params["b_z"])
@@ -174,7 +177,6 @@ def forward(params, x, state=None):
     c_rows[0] = state["c"]
     n_rows[0] = state["n"]
     m_rows[0] = state["m"]
-    kernel = bound(sizes, dtype)
     forward_step = kernel(
         "forward_step", W_z_x_to_W_f_x, R_z_h_to_R_f_h, b_z, b_o, b_i, b_f, m_rows, c_rows, n_rows, z, o,
         log_i, log_f_softplus, m_pre, i, f, h_rows,
@@ -208,8 +210,7 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     o = tape.o
     c_rows = tape.c_rows
     n_rows = tape.n_rows
@@ -221,6 +222,9 @@ def backward(params, tape, dy, dstate=None):
     log_f_softplus = tape.log_f_softplus
     x = tape.x
     h_rows = tape.h_rows
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
     W_z = np.ascontiguousarray(params["W_z"])
     R_z = np.ascontiguousarray(params["R_z"])
     W_o = np.ascontiguousarray(params["W_o"])
@@ -253,7 +257,6 @@ def backward(params, tape, dy, dstate=None):
     d_c_prev_rows[T % 2] = dstate["c"]
     d_n_prev_rows[T % 2] = dstate["n"]
     d_m_prev_rows[T % 2] = dstate["m"]
-    kernel = bound(sizes, dtype)
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, d_n_prev_rows, o, c_rows, n_rows, d_c_prev_rows, f, z, i,
         d_m_prev_rows, log_i, m_pre, log_f_softplus, d_log_f_pre, d_z_pre_to_d_R_f_h,
@@ -318,6 +321,616 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    R_z = np.ascontiguousarray(params["R_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    R_o = np.ascontiguousarray(params["R_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    R_i = np.ascontiguousarray(params["R_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    R_f = np.ascontiguousarray(params["R_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_z_to_W_f = np.ascontiguousarray(np.concatenate((W_z.T, W_o.T, W_i.T, W_f.T), axis=1))
+    R_z_to_R_f = np.ascontiguousarray(np.concatenate((R_z.T, R_o.T, R_i.T, R_f.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (2, B, H), dtype)
+    n_rows = scratch("n_rows", (2, B, H), dtype)
+    m_rows = scratch("m_rows", (2, B, H), dtype)
+    W_z_x_to_W_f_x = scratch("W_z_x_to_W_f_x", (T, B, 4 * H), dtype)
+    R_z_h_to_R_f_h = scratch("R_z_h_to_R_f_h", (B, 4 * H), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    n_rows[0] = state["n"]
+    m_rows[0] = state["m"]
+    infer_step = kernel(
+        "infer_step", W_z_x_to_W_f_x, R_z_h_to_R_f_h, b_z, b_o, b_i, b_f, m_rows, c_rows, n_rows, h_rows,
+    )
+
+    # W_z_x, W_o_x, W_i_x, W_f_x side by side
+    product(x.reshape(-1, I), W_z_to_W_f, W_z_x_to_W_f_x.reshape(-1, 4 * H))
+
+    for t in range(T):
+        # R_z_h, R_o_h, R_i_h, R_f_h side by side
+        product(h_rows[t], R_z_to_R_f, R_z_h_to_R_f_h)
+        infer_step(t)
+
+    last = {
+        "h": h_rows[T].copy(),
+        "c": c_rows[T % 2].copy(),
+        "n": n_rows[T % 2].copy(),
+        "m": m_rows[T % 2].copy(),
+    }
+    return h_rows[1:].copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    R_z = np.ascontiguousarray(params["R_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    R_o = np.ascontiguousarray(params["R_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    R_i = np.ascontiguousarray(params["R_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    R_f = np.ascontiguousarray(params["R_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (2, B, H), dtype)
+    n_rows = scratch("n_rows", (2, B, H), dtype)
+    m_rows = scratch("m_rows", (2, B, H), dtype)
+    W_z_x = scratch("W_z_x", (T, B, H), dtype)
+    W_o_x = scratch("W_o_x", (T, B, H), dtype)
+    W_i_x = scratch("W_i_x", (T, B, H), dtype)
+    W_f_x = scratch("W_f_x", (T, B, H), dtype)
+    R_z_h = scratch("R_z_h", (B, H), dtype)
+    R_o_h = scratch("R_o_h", (B, H), dtype)
+    R_i_h = scratch("R_i_h", (B, H), dtype)
+    R_f_h = scratch("R_f_h", (B, H), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    n_rows[0] = state["n"]
+    m_rows[0] = state["m"]
+    step_step = kernel(
+        "step_step", W_z_x, R_z_h, b_z, W_o_x, R_o_h, b_o, W_i_x, R_i_h, b_i, W_f_x, R_f_h, b_f, m_rows,
+        c_rows, n_rows, h_rows,
+    )
+
+    # z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+    product(x.reshape(-1, I), W_z.T, W_z_x.reshape(-1, H))
+    # o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+    product(x.reshape(-1, I), W_o.T, W_o_x.reshape(-1, H))
+    # log_i = W_i @ x + R_i @ h[t-1] + b_i
+    product(x.reshape(-1, I), W_i.T, W_i_x.reshape(-1, H))
+    # log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    product(x.reshape(-1, I), W_f.T, W_f_x.reshape(-1, H))
+
+    for t in range(T):
+        # z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+        product(h_rows[t], R_z.T, R_z_h)
+        # o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+        product(h_rows[t], R_o.T, R_o_h)
+        # log_i = W_i @ x + R_i @ h[t-1] + b_i
+        product(h_rows[t], R_i.T, R_i_h)
+        # log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+        product(h_rows[t], R_f.T, R_f_h)
+        step_step(t)
+
+    state = {
+        "h": h_rows[T].copy(),
+        "c": c_rows[T % 2].copy(),
+        "n": n_rows[T % 2].copy(),
+        "m": m_rows[T % 2].copy(),
+    }
+    return h_rows[1:].copy()[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    R_z = np.ascontiguousarray(params["R_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    R_o = np.ascontiguousarray(params["R_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    R_i = np.ascontiguousarray(params["R_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    R_f = np.ascontiguousarray(params["R_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    dot_W_z = np.ascontiguousarray(dot_params["W_z"])
+    dot_R_z = np.ascontiguousarray(dot_params["R_z"])
+    dot_b_z = np.ascontiguousarray(dot_params["b_z"])
+    dot_W_o = np.ascontiguousarray(dot_params["W_o"])
+    dot_R_o = np.ascontiguousarray(dot_params["R_o"])
+    dot_b_o = np.ascontiguousarray(dot_params["b_o"])
+    dot_W_i = np.ascontiguousarray(dot_params["W_i"])
+    dot_R_i = np.ascontiguousarray(dot_params["R_i"])
+    dot_b_i = np.ascontiguousarray(dot_params["b_i"])
+    dot_W_f = np.ascontiguousarray(dot_params["W_f"])
+    dot_R_f = np.ascontiguousarray(dot_params["R_f"])
+    dot_b_f = np.ascontiguousarray(dot_params["b_f"])
+    W_z_to_dot_W_f = np.ascontiguousarray(np.concatenate((
+        W_z.T,
+        dot_W_z.T,
+        W_o.T,
+        dot_W_o.T,
+        W_i.T,
+        dot_W_i.T,
+        W_f.T,
+        dot_W_f.T,
+    ), axis=1))
+    W_z_to_W_f = np.ascontiguousarray(np.concatenate((W_z.T, W_o.T, W_i.T, W_f.T), axis=1))
+    R_z_to_dot_R_f = np.ascontiguousarray(np.concatenate((
+        R_z.T,
+        dot_R_z.T,
+        R_o.T,
+        dot_R_o.T,
+        R_i.T,
+        dot_R_i.T,
+        R_f.T,
+        dot_R_f.T,
+    ), axis=1))
+    R_z_to_R_f = np.ascontiguousarray(np.concatenate((R_z.T, R_o.T, R_i.T, R_f.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (2, B, H), dtype)
+    n_rows = scratch("n_rows", (2, B, H), dtype)
+    m_rows = scratch("m_rows", (2, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    dot_c_rows = scratch("dot_c_rows", (2, B, H), dtype)
+    dot_n_rows = scratch("dot_n_rows", (2, B, H), dtype)
+    dot_m_rows = scratch("dot_m_rows", (2, B, H), dtype)
+    W_z_x_to_dot_W_f_x_W_f = scratch("W_z_x_to_dot_W_f_x_W_f", (T, B, 8 * H), dtype)
+    dot_W_z_x_x_to_dot_W_f_x_x = scratch("dot_W_z_x_x_to_dot_W_f_x_x", (T, B, 4 * H), dtype)
+    dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
+    dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
+    dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
+    dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
+    R_z_h_to_dot_R_f_h_R_f = scratch("R_z_h_to_dot_R_f_h_R_f", (B, 8 * H), dtype)
+    parts = scratch("parts", (B, 4 * H), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    n_rows[0] = state["n"]
+    m_rows[0] = state["m"]
+    dot_h_rows[0] = dot_state["h"]
+    dot_c_rows[0] = dot_state["c"]
+    dot_n_rows[0] = dot_state["n"]
+    dot_m_rows[0] = dot_state["m"]
+    jvp_before = kernel(
+        "jvp_before", W_z_x_to_dot_W_f_x_W_f, dot_W_z_x_x_to_dot_W_f_x_x, dot_W_z_x, dot_W_o_x, dot_W_i_x,
+        dot_W_f_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", R_z_h_to_dot_R_f_h_R_f, parts, W_z_x_to_dot_W_f_x_W_f, b_z, dot_W_z_x, dot_b_z, b_o,
+        dot_W_o_x, dot_b_o, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, m_rows, dot_m_rows, c_rows,
+        dot_c_rows, n_rows, dot_n_rows, h_rows, dot_h_rows,
+    )
+
+    # W_z_x, dot_W_z_x_W_z, W_o_x, dot_W_o_x_W_o, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f side by side
+    product(x.reshape(-1, I), W_z_to_dot_W_f, W_z_x_to_dot_W_f_x_W_f.reshape(-1, 8 * H))
+    # dot_W_z_x_x, dot_W_o_x_x, dot_W_i_x_x, dot_W_f_x_x side by side
+    product(dot_x.reshape(-1, I), W_z_to_W_f, dot_W_z_x_x_to_dot_W_f_x_x.reshape(-1, 4 * H))
+    jvp_before()
+
+    for t in range(T):
+        # R_z_h, dot_R_z_h_R_z, R_o_h, dot_R_o_h_R_o, R_i_h, dot_R_i_h_R_i, R_f_h, dot_R_f_h_R_f side by side
+        product(h_rows[t], R_z_to_dot_R_f, R_z_h_to_dot_R_f_h_R_f)
+        # dot_R_z_h_h_prev, dot_R_o_h_h_prev, dot_R_i_h_h_prev, dot_R_f_h_h_prev side by side
+        product(dot_h_rows[t], R_z_to_R_f, parts)
+        jvp_step(t)
+
+    last = {
+        "h": h_rows[T].copy(),
+        "c": c_rows[T % 2].copy(),
+        "n": n_rows[T % 2].copy(),
+        "m": m_rows[T % 2].copy(),
+    }
+    dot_last = {
+        "h": dot_h_rows[T].copy(),
+        "c": dot_c_rows[T % 2].copy(),
+        "n": dot_n_rows[T % 2].copy(),
+        "m": dot_m_rows[T % 2].copy(),
+    }
+    return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    R_z = np.ascontiguousarray(params["R_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    R_o = np.ascontiguousarray(params["R_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    R_i = np.ascontiguousarray(params["R_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    R_f = np.ascontiguousarray(params["R_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    dot_W_z = np.ascontiguousarray(dot_params["W_z"])
+    dot_R_z = np.ascontiguousarray(dot_params["R_z"])
+    dot_b_z = np.ascontiguousarray(dot_params["b_z"])
+    dot_W_o = np.ascontiguousarray(dot_params["W_o"])
+    dot_R_o = np.ascontiguousarray(dot_params["R_o"])
+    dot_b_o = np.ascontiguousarray(dot_params["b_o"])
+    dot_W_i = np.ascontiguousarray(dot_params["W_i"])
+    dot_R_i = np.ascontiguousarray(dot_params["R_i"])
+    dot_b_i = np.ascontiguousarray(dot_params["b_i"])
+    dot_W_f = np.ascontiguousarray(dot_params["W_f"])
+    dot_R_f = np.ascontiguousarray(dot_params["R_f"])
+    dot_b_f = np.ascontiguousarray(dot_params["b_f"])
+    W_z_to_dot_W_f = np.ascontiguousarray(np.concatenate((
+        W_z.T,
+        dot_W_z.T,
+        W_o.T,
+        dot_W_o.T,
+        W_i.T,
+        dot_W_i.T,
+        W_f.T,
+        dot_W_f.T,
+    ), axis=1))
+    W_z_to_W_f = np.ascontiguousarray(np.concatenate((W_z.T, W_o.T, W_i.T, W_f.T), axis=1))
+    R_z_to_dot_R_f = np.ascontiguousarray(np.concatenate((
+        R_z.T,
+        dot_R_z.T,
+        R_o.T,
+        dot_R_o.T,
+        R_i.T,
+        dot_R_i.T,
+        R_f.T,
+        dot_R_f.T,
+    ), axis=1))
+    R_z_to_R_f = np.ascontiguousarray(np.concatenate((R_z.T, R_o.T, R_i.T, R_f.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    c_rows = scratch("c_rows", (T + 1, B, H), dtype)
+    n_rows = scratch("n_rows", (T + 1, B, H), dtype)
+    m_rows = scratch("m_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
+    dot_n_rows = scratch("dot_n_rows", (T + 1, B, H), dtype)
+    dot_m_rows = scratch("dot_m_rows", (T + 1, B, H), dtype)
+    W_z_x_to_dot_W_f_x_W_f = scratch("W_z_x_to_dot_W_f_x_W_f", (T, B, 8 * H), dtype)
+    dot_W_z_x_x_to_dot_W_f_x_x = scratch("dot_W_z_x_x_to_dot_W_f_x_x", (T, B, 4 * H), dtype)
+    dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
+    dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
+    dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
+    dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
+    R_z_h_to_dot_R_f_h_R_f = scratch("R_z_h_to_dot_R_f_h_R_f", (B, 8 * H), dtype)
+    parts = scratch("parts", (B, 4 * H), dtype)
+    dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    dot_z = scratch("dot_z", (T, B, H), dtype)
+    dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
+    o = scratch("o", (T, B, H), dtype)
+    dot_o = scratch("dot_o", (T, B, H), dtype)
+    log_i = scratch("log_i", (T, B, H), dtype)
+    dot_log_f_pre = scratch("dot_log_f_pre", (T, B, H), dtype)
+    log_f_softplus = scratch("log_f_softplus", (T, B, H), dtype)
+    m_pre = scratch("m_pre", (T, B, H), dtype)
+    dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
+    i = scratch("i", (T, B, H), dtype)
+    dot_i = scratch("dot_i", (T, B, H), dtype)
+    dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
+    f = scratch("f", (T, B, H), dtype)
+    dot_f = scratch("dot_f", (T, B, H), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    n_rows[0] = state["n"]
+    m_rows[0] = state["m"]
+    dot_h_rows[0] = dot_state["h"]
+    dot_c_rows[0] = dot_state["c"]
+    dot_n_rows[0] = dot_state["n"]
+    dot_m_rows[0] = dot_state["m"]
+    hvp_forward_before = kernel(
+        "hvp_forward_before", W_z_x_to_dot_W_f_x_W_f, dot_W_z_x_x_to_dot_W_f_x_x, dot_W_z_x, dot_W_o_x,
+        dot_W_i_x, dot_W_f_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", R_z_h_to_dot_R_f_h_R_f, parts, W_z_x_to_dot_W_f_x_W_f, b_z, dot_W_z_x, dot_b_z,
+        b_o, dot_W_o_x, dot_b_o, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, m_rows, dot_m_rows,
+        c_rows, dot_c_rows, n_rows, dot_n_rows, dot_z_pre, z, dot_z, dot_o_pre, o, dot_o, log_i,
+        dot_log_f_pre, log_f_softplus, m_pre, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, h_rows, dot_h_rows,
+    )
+
+    # W_z_x, dot_W_z_x_W_z, W_o_x, dot_W_o_x_W_o, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f side by side
+    product(x.reshape(-1, I), W_z_to_dot_W_f, W_z_x_to_dot_W_f_x_W_f.reshape(-1, 8 * H))
+    # dot_W_z_x_x, dot_W_o_x_x, dot_W_i_x_x, dot_W_f_x_x side by side
+    product(dot_x.reshape(-1, I), W_z_to_W_f, dot_W_z_x_x_to_dot_W_f_x_x.reshape(-1, 4 * H))
+    hvp_forward_before()
+
+    for t in range(T):
+        # R_z_h, dot_R_z_h_R_z, R_o_h, dot_R_o_h_R_o, R_i_h, dot_R_i_h_R_i, R_f_h, dot_R_f_h_R_f side by side
+        product(h_rows[t], R_z_to_dot_R_f, R_z_h_to_dot_R_f_h_R_f)
+        # dot_R_z_h_h_prev, dot_R_o_h_h_prev, dot_R_i_h_h_prev, dot_R_f_h_h_prev side by side
+        product(dot_h_rows[t], R_z_to_R_f, parts)
+        hvp_forward_step(t)
+    dy = np.ascontiguousarray(cotangents["h"])
+    R_z_to_dot_R_f2 = np.concatenate((
+        R_z,
+        dot_R_z,
+        R_o,
+        dot_R_o,
+        R_i,
+        dot_R_i,
+        R_f,
+        dot_R_f,
+    ))
+    W_z_to_dot_W_i = np.concatenate((
+        W_z,
+        dot_W_z,
+        W_o,
+        dot_W_o,
+        W_i,
+        dot_W_i,
+    ))
+    W_f_to_dot_W_f = np.concatenate((W_f, dot_W_f))
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    d_n_prev_rows = scratch("d_n_prev_rows", (2, B, H), dtype)
+    d_m_prev_rows = scratch("d_m_prev_rows", (2, B, H), dtype)
+    d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
+    d_dot_n_prev_rows = scratch("d_dot_n_prev_rows", (2, B, H), dtype)
+    d_dot_m_prev_rows = scratch("d_dot_m_prev_rows", (2, B, H), dtype)
+    d_dot_log_f_pre = scratch("d_dot_log_f_pre", (T, B, H), dtype)
+    d_log_f_pre = scratch("d_log_f_pre", (T, B, H), dtype)
+    d_z_pre_to_d_dot_R_f_h = scratch("d_z_pre_to_d_dot_R_f_h", (T, B, 8 * H), dtype)
+    parts2 = scratch("parts2", (B, 2 * H), dtype)
+    parts3 = scratch("parts3", (B, 2 * H), dtype)
+    parts4 = scratch("parts4", (B, 2 * H), dtype)
+    parts5 = scratch("parts5", (B, 2 * H), dtype)
+    d_z_pre_to_d_dot_W_f_x = scratch("d_z_pre_to_d_dot_W_f_x", (T, B, 2 * H), dtype)
+    d_x_W_z_x = scratch("d_x_W_z_x", (T, B, I), dtype)
+    d_x_W_f_x = scratch("d_x_W_f_x", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_z_W_z_x = scratch("d_W_z_W_z_x", (H, I), dtype)
+    d_W_z_dot_W_z_x_x = scratch("d_W_z_dot_W_z_x_x", (H, I), dtype)
+    d_R_z_R_z_h = scratch("d_R_z_R_z_h", (H, H), dtype)
+    d_R_z_dot_R_z_h_h_prev = scratch("d_R_z_dot_R_z_h_h_prev", (H, H), dtype)
+    d_b_z = np.empty((H,), dtype)
+    d_W_o_W_o_x = scratch("d_W_o_W_o_x", (H, I), dtype)
+    d_W_o_dot_W_o_x_x = scratch("d_W_o_dot_W_o_x_x", (H, I), dtype)
+    d_R_o_R_o_h = scratch("d_R_o_R_o_h", (H, H), dtype)
+    d_R_o_dot_R_o_h_h_prev = scratch("d_R_o_dot_R_o_h_h_prev", (H, H), dtype)
+    d_b_o = np.empty((H,), dtype)
+    d_W_i_W_i_x = scratch("d_W_i_W_i_x", (H, I), dtype)
+    d_W_i_dot_W_i_x_x = scratch("d_W_i_dot_W_i_x_x", (H, I), dtype)
+    d_R_i_R_i_h = scratch("d_R_i_R_i_h", (H, H), dtype)
+    d_R_i_dot_R_i_h_h_prev = scratch("d_R_i_dot_R_i_h_h_prev", (H, H), dtype)
+    d_b_i = np.empty((H,), dtype)
+    d_W_f_W_f_x = scratch("d_W_f_W_f_x", (H, I), dtype)
+    d_W_f_dot_W_f_x_x = scratch("d_W_f_dot_W_f_x_x", (H, I), dtype)
+    d_R_f_R_f_h = scratch("d_R_f_R_f_h", (H, H), dtype)
+    d_R_f_dot_R_f_h_h_prev = scratch("d_R_f_dot_R_f_h_h_prev", (H, H), dtype)
+    d_b_f_log_f_pre = scratch("d_b_f_log_f_pre", (H,), dtype)
+    d_W_z = np.empty((H, I), dtype)
+    d_R_z = np.empty((H, H), dtype)
+    d_W_o = np.empty((H, I), dtype)
+    d_R_o = np.empty((H, H), dtype)
+    d_W_i = np.empty((H, I), dtype)
+    d_R_i = np.empty((H, H), dtype)
+    d_W_f = np.empty((H, I), dtype)
+    d_R_f = np.empty((H, H), dtype)
+    d_b_f = np.empty((H,), dtype)
+    d_h_prev_rows[T % 2] = 0
+    d_c_prev_rows[T % 2] = 0
+    d_n_prev_rows[T % 2] = 0
+    d_m_prev_rows[T % 2] = 0
+    d_dot_h_prev_rows[T % 2] = dstate["h"]
+    d_dot_c_prev_rows[T % 2] = dstate["c"]
+    d_dot_n_prev_rows[T % 2] = dstate["n"]
+    d_dot_m_prev_rows[T % 2] = dstate["m"]
+    hvp_backward_step = kernel(
+        "hvp_backward_step", dy, d_dot_h_prev_rows, d_dot_n_prev_rows, o, c_rows, n_rows, d_n_prev_rows,
+        d_h_prev_rows, dot_o, dot_c_rows, dot_n_rows, d_dot_c_prev_rows, d_c_prev_rows, dot_f_pre, f, z,
+        dot_i_pre, dot_z, i, d_dot_m_prev_rows, d_m_prev_rows, log_i, m_pre, dot_log_f_pre, log_f_softplus,
+        dot_o_pre, dot_z_pre, dot_i, dot_f, d_dot_log_f_pre, d_log_f_pre, d_z_pre_to_d_dot_R_f_h,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", parts2, parts3, parts4, parts5, d_dot_h_prev_rows,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_dot_log_f_pre, d_log_f_pre, d_z_pre_to_d_dot_W_f_x,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", d_x_W_z_x, d_x_W_f_x, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_W_o_W_o_x, d_W_o_dot_W_o_x_x, d_W_i_W_i_x,
+        d_W_i_dot_W_i_x_x, d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_W_z, d_W_o, d_W_i, d_W_f,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_R_z_R_z_h, d_R_z_dot_R_z_h_h_prev, d_R_o_R_o_h, d_R_o_dot_R_o_h_h_prev,
+        d_R_i_R_i_h, d_R_i_dot_R_i_h_h_prev, d_R_f_R_f_h, d_R_f_dot_R_f_h_h_prev, d_R_z, d_R_o, d_R_i, d_R_f,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", d_b_f_log_f_pre, d_b_f,
+    )
+
+    for t in reversed(range(T)):
+        hvp_backward_step(t)
+        # d_z_pre, d_dot_z_pre, d_o_pre, d_dot_o_pre, d_log_i, d_dot_log_i, d_R_f_h, d_dot_R_f_h side by side
+        product(d_z_pre_to_d_dot_R_f_h[t], R_z_to_dot_R_f2, d_h_prev_rows[t % 2])
+        # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+        product(d_z_pre_to_d_dot_R_f_h[t][:, H:2 * H], R_z, parts2[:, H:2 * H])
+        # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+        product(d_z_pre_to_d_dot_R_f_h[t][:, 3 * H:4 * H], R_o, parts3[:, H:2 * H])
+        # through log_i = W_i @ x + R_i @ h[t-1] + b_i
+        product(d_z_pre_to_d_dot_R_f_h[t][:, 5 * H:6 * H], R_i, parts4[:, H:2 * H])
+        # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+        product(d_z_pre_to_d_dot_R_f_h[t][:, 7 * H:8 * H], R_f, parts5[:, H:2 * H])
+        hvp_backward_step2(t)
+
+    # d_z_pre, d_dot_z_pre, d_o_pre, d_dot_o_pre, d_log_i, d_dot_log_i side by side
+    product(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, :6 * H], W_z_to_dot_W_i, d_x_W_z_x.reshape(-1, I))
+    # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+    product(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+    # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+    product(
+        d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, H:2 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_z_dot_W_z_x_x,
+    )
+    # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+    product(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_R_z_R_z_h)
+    # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+    product(
+        d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, H:2 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_R_z_dot_R_z_h_h_prev,
+    )
+    # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+    np.sum(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_z)
+    # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+    product(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
+    # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+    product(
+        d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_o_dot_W_o_x_x,
+    )
+    # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+    product(
+        d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+        h_rows[:-1].reshape(-1, H),
+        d_R_o_R_o_h,
+    )
+    # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+    product(
+        d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_R_o_dot_R_o_h_h_prev,
+    )
+    # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+    np.sum(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_o)
+    # through log_i = W_i @ x + R_i @ h[t-1] + b_i
+    product(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
+    # through log_i = W_i @ x + R_i @ h[t-1] + b_i
+    product(
+        d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_i_dot_W_i_x_x,
+    )
+    # through log_i = W_i @ x + R_i @ h[t-1] + b_i
+    product(
+        d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+        h_rows[:-1].reshape(-1, H),
+        d_R_i_R_i_h,
+    )
+    # through log_i = W_i @ x + R_i @ h[t-1] + b_i
+    product(
+        d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_R_i_dot_R_i_h_h_prev,
+    )
+    # through log_i = W_i @ x + R_i @ h[t-1] + b_i
+    np.sum(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_i)
+    # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    product(
+        d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+        h_rows[:-1].reshape(-1, H),
+        d_R_f_R_f_h,
+    )
+    # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    product(
+        d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_R_f_dot_R_f_h_h_prev,
+    )
+    # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    np.sum(d_log_f_pre.reshape(-1, H), axis=0, out=d_b_f_log_f_pre)
+    hvp_backward_after()
+    # d_W_f_x, d_dot_W_f_x side by side
+    product(d_z_pre_to_d_dot_W_f_x.reshape(-1, 2 * H), W_f_to_dot_W_f, d_x_W_f_x.reshape(-1, I))
+    # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    product(d_z_pre_to_d_dot_W_f_x.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_f_W_f_x)
+    # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    product(
+        d_z_pre_to_d_dot_W_f_x.reshape(-1, 2 * H)[:, H:2 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_f_dot_W_f_x_x,
+    )
+    hvp_backward_after2()
+    hvp_backward_finish()
+    hvp_backward_finish2()
+    hvp_backward_finish3()
+
+    dot_dparams = {
+        "W_z": d_W_z,
+        "R_z": d_R_z,
+        "b_z": d_b_z,
+        "W_o": d_W_o,
+        "R_o": d_R_o,
+        "b_o": d_b_o,
+        "W_i": d_W_i,
+        "R_i": d_R_i,
+        "b_i": d_b_i,
+        "W_f": d_W_f,
+        "R_f": d_R_f,
+        "b_f": d_b_f,
+    }
+    dot_dstart = {
+        "h": d_h_prev_rows[0].copy(),
+        "c": d_c_prev_rows[0].copy(),
+        "n": d_n_prev_rows[0].copy(),
+        "m": d_m_prev_rows[0].copy(),
+    }
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -332,21 +945,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -466,6 +1080,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

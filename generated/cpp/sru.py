@@ -46,6 +46,7 @@ import numpy as np
 SOURCE = None  # the text of sru.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("H",)
 INPUTS = {
     "x": ("H",),
@@ -104,10 +105,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, H = sizes = [size[axis] for axis in ("T", "B", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_f = np.ascontiguousarray(params["W_f"])
     v_f = np.ascontiguousarray(params["v_f"])
     b_f = np.ascontiguousarray(params["b_f"])
@@ -120,9 +123,8 @@ def forward(params, x, state=None):
     W_f_x_to_W_x = np.empty((T, B, 3 * H), dtype)
     f = np.empty((T, B, H), dtype)
     r = np.empty((T, B, H), dtype)
-    h = scratch("h", (T, B, H), dtype)
+    h = np.empty((T, B, H), dtype)
     c_rows[0] = state["c"]
-    kernel = bound(sizes, dtype)
     forward_sequence = kernel(
         "forward_sequence", W_f_x_to_W_x, v_f, c_rows, b_f, f,
     )
@@ -139,7 +141,7 @@ def forward(params, x, state=None):
 
     tape = Tape(size, dtype, c_rows, x, r, W_f_x_to_W_x, f)
     last = {"c": c_rows[T].copy()}
-    return h.copy(), last, tape
+    return h, last, tape
 
 
 def backward(params, tape, dy, dstate=None):
@@ -152,13 +154,15 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
-    T, B, H = sizes = [size[axis] for axis in ("T", "B", "H")]
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     c_rows = tape.c_rows
     x = tape.x
     r = tape.r
     W_f_x_to_W_x = tape.W_f_x_to_W_x
     f = tape.f
+    T, B, H = sizes = [size[axis] for axis in ("T", "B", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
     W_f = np.ascontiguousarray(params["W_f"])
     v_f = np.ascontiguousarray(params["v_f"])
     W_r = np.ascontiguousarray(params["W_r"])
@@ -181,7 +185,6 @@ def backward(params, tape, dy, dstate=None):
     d_b_r = np.empty((H,), dtype)
     d_W = np.empty((H, H), dtype)
     d_c_prev_rows[T % 2] = dstate["c"]
-    kernel = bound(sizes, dtype)
     backward_before = kernel(
         "backward_before", dy, c_rows, x, r, d_r_pre,
     )
@@ -241,6 +244,373 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, H = sizes = [size[axis] for axis in ("T", "B", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    v_f = np.ascontiguousarray(params["v_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    v_r = np.ascontiguousarray(params["v_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W = np.ascontiguousarray(params["W"])
+    W_f_to_W = np.ascontiguousarray(np.concatenate((W_f.T, W_r.T, W.T), axis=1))
+    c_rows = scratch("c_rows", (T + 1, B, H), dtype)
+    W_f_x_to_W_x = scratch("W_f_x_to_W_x", (T, B, 3 * H), dtype)
+    h = np.empty((T, B, H), dtype)
+    c_rows[0] = state["c"]
+    infer_sequence = kernel(
+        "infer_sequence", W_f_x_to_W_x, v_f, c_rows, b_f,
+    )
+    infer_after = kernel(
+        "infer_after", W_f_x_to_W_x, v_r, c_rows, b_r, x, h,
+    )
+
+    # W_f_x, W_r_x, W_x side by side
+    product(x.reshape(-1, H), W_f_to_W, W_f_x_to_W_x.reshape(-1, 3 * H))
+
+    infer_sequence()
+
+    infer_after()
+
+    last = {"c": c_rows[T].copy()}
+    return h, last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, H = sizes = [size[axis] for axis in ("T", "B", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    v_f = np.ascontiguousarray(params["v_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    v_r = np.ascontiguousarray(params["v_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W = np.ascontiguousarray(params["W"])
+    c_rows = scratch("c_rows", (T + 1, B, H), dtype)
+    W_f_x = scratch("W_f_x", (T, B, H), dtype)
+    W_r_x = scratch("W_r_x", (T, B, H), dtype)
+    W_x = scratch("W_x", (T, B, H), dtype)
+    h = np.empty((T, B, H), dtype)
+    c_rows[0] = state["c"]
+    step_sequence = kernel(
+        "step_sequence", W_f_x, v_f, c_rows, b_f, W_x,
+    )
+    step_after = kernel(
+        "step_after", W_r_x, v_r, c_rows, b_r, x, h,
+    )
+
+    # f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    product(x.reshape(-1, H), W_f.T, W_f_x.reshape(-1, H))
+    # r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+    product(x.reshape(-1, H), W_r.T, W_r_x.reshape(-1, H))
+    # c = f * c[t-1] + (1 - f) * (W @ x)
+    product(x.reshape(-1, H), W.T, W_x.reshape(-1, H))
+
+    step_sequence()
+
+    step_after()
+
+    state = {"c": c_rows[T].copy()}
+    return h[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, H = sizes = [size[axis] for axis in ("T", "B", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    v_f = np.ascontiguousarray(params["v_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    v_r = np.ascontiguousarray(params["v_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W = np.ascontiguousarray(params["W"])
+    dot_W_f = np.ascontiguousarray(dot_params["W_f"])
+    dot_v_f = np.ascontiguousarray(dot_params["v_f"])
+    dot_b_f = np.ascontiguousarray(dot_params["b_f"])
+    dot_W_r = np.ascontiguousarray(dot_params["W_r"])
+    dot_v_r = np.ascontiguousarray(dot_params["v_r"])
+    dot_b_r = np.ascontiguousarray(dot_params["b_r"])
+    dot_W = np.ascontiguousarray(dot_params["W"])
+    W_f_to_dot_W = np.ascontiguousarray(np.concatenate((
+        W_f.T,
+        dot_W_f.T,
+        W_r.T,
+        dot_W_r.T,
+        W.T,
+        dot_W.T,
+    ), axis=1))
+    W_f_to_W = np.ascontiguousarray(np.concatenate((W_f.T, W_r.T, W.T), axis=1))
+    c_rows = scratch("c_rows", (T + 1, B, H), dtype)
+    dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
+    W_f_x_to_dot_W_x_W = scratch("W_f_x_to_dot_W_x_W", (T, B, 6 * H), dtype)
+    dot_W_f_x_x_to_dot_W_x_x = scratch("dot_W_f_x_x_to_dot_W_x_x", (T, B, 3 * H), dtype)
+    dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
+    dot_W_r_x = scratch("dot_W_r_x", (T, B, H), dtype)
+    dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
+    h = np.empty((T, B, H), dtype)
+    dot_h = np.empty((T, B, H), dtype)
+    c_rows[0] = state["c"]
+    dot_c_rows[0] = dot_state["c"]
+    jvp_before = kernel(
+        "jvp_before", W_f_x_to_dot_W_x_W, dot_W_f_x_x_to_dot_W_x_x, dot_W_f_x, dot_W_r_x, dot_W_x,
+    )
+    jvp_sequence = kernel(
+        "jvp_sequence", W_f_x_to_dot_W_x_W, v_f, c_rows, b_f, dot_W_f_x, dot_v_f, dot_c_rows, dot_b_f,
+        dot_W_x,
+    )
+    jvp_after = kernel(
+        "jvp_after", W_f_x_to_dot_W_x_W, v_r, c_rows, b_r, dot_W_r_x, dot_v_r, dot_c_rows, dot_b_r, x,
+        dot_x, h, dot_h,
+    )
+
+    # W_f_x, dot_W_f_x_W_f, W_r_x, dot_W_r_x_W_r, W_x, dot_W_x_W side by side
+    product(x.reshape(-1, H), W_f_to_dot_W, W_f_x_to_dot_W_x_W.reshape(-1, 6 * H))
+    # dot_W_f_x_x, dot_W_r_x_x, dot_W_x_x side by side
+    product(dot_x.reshape(-1, H), W_f_to_W, dot_W_f_x_x_to_dot_W_x_x.reshape(-1, 3 * H))
+    jvp_before()
+
+    jvp_sequence()
+
+    jvp_after()
+
+    last = {"c": c_rows[T].copy()}
+    dot_last = {"c": dot_c_rows[T].copy()}
+    return h, last, dot_h, dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    T, B, H = sizes = [size[axis] for axis in ("T", "B", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    v_f = np.ascontiguousarray(params["v_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    v_r = np.ascontiguousarray(params["v_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W = np.ascontiguousarray(params["W"])
+    dot_W_f = np.ascontiguousarray(dot_params["W_f"])
+    dot_v_f = np.ascontiguousarray(dot_params["v_f"])
+    dot_b_f = np.ascontiguousarray(dot_params["b_f"])
+    dot_W_r = np.ascontiguousarray(dot_params["W_r"])
+    dot_v_r = np.ascontiguousarray(dot_params["v_r"])
+    dot_b_r = np.ascontiguousarray(dot_params["b_r"])
+    dot_W = np.ascontiguousarray(dot_params["W"])
+    W_f_to_dot_W = np.ascontiguousarray(np.concatenate((
+        W_f.T,
+        dot_W_f.T,
+        W_r.T,
+        dot_W_r.T,
+        W.T,
+        dot_W.T,
+    ), axis=1))
+    W_f_to_W = np.ascontiguousarray(np.concatenate((W_f.T, W_r.T, W.T), axis=1))
+    c_rows = scratch("c_rows", (T + 1, B, H), dtype)
+    dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
+    W_f_x_to_dot_W_x_W = scratch("W_f_x_to_dot_W_x_W", (T, B, 6 * H), dtype)
+    dot_W_f_x_x_to_dot_W_x_x = scratch("dot_W_f_x_x_to_dot_W_x_x", (T, B, 3 * H), dtype)
+    dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
+    dot_W_r_x = scratch("dot_W_r_x", (T, B, H), dtype)
+    dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
+    dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
+    f = scratch("f", (T, B, H), dtype)
+    dot_f = scratch("dot_f", (T, B, H), dtype)
+    dot_r_pre = scratch("dot_r_pre", (T, B, H), dtype)
+    r = scratch("r", (T, B, H), dtype)
+    dot_r = scratch("dot_r", (T, B, H), dtype)
+    c_rows[0] = state["c"]
+    dot_c_rows[0] = dot_state["c"]
+    hvp_forward_before = kernel(
+        "hvp_forward_before", W_f_x_to_dot_W_x_W, dot_W_f_x_x_to_dot_W_x_x, dot_W_f_x, dot_W_r_x, dot_W_x,
+    )
+    hvp_forward_sequence = kernel(
+        "hvp_forward_sequence", W_f_x_to_dot_W_x_W, v_f, c_rows, b_f, dot_W_f_x, dot_v_f, dot_c_rows,
+        dot_b_f, dot_W_x, dot_f_pre, f, dot_f,
+    )
+    hvp_forward_after = kernel(
+        "hvp_forward_after", W_f_x_to_dot_W_x_W, v_r, c_rows, b_r, dot_W_r_x, dot_v_r, dot_c_rows, dot_b_r,
+        dot_r_pre, r, dot_r,
+    )
+
+    # W_f_x, dot_W_f_x_W_f, W_r_x, dot_W_r_x_W_r, W_x, dot_W_x_W side by side
+    product(x.reshape(-1, H), W_f_to_dot_W, W_f_x_to_dot_W_x_W.reshape(-1, 6 * H))
+    # dot_W_f_x_x, dot_W_r_x_x, dot_W_x_x side by side
+    product(dot_x.reshape(-1, H), W_f_to_W, dot_W_f_x_x_to_dot_W_x_x.reshape(-1, 3 * H))
+    hvp_forward_before()
+
+    hvp_forward_sequence()
+
+    hvp_forward_after()
+    dy = np.ascontiguousarray(cotangents["h"])
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
+    d_dot_r_pre = scratch("d_dot_r_pre", (T, B, H), dtype)
+    d_r_pre = scratch("d_r_pre", (T, B, H), dtype)
+    d_x_W_r_x = scratch("d_x_W_r_x", (T, B, H), dtype)
+    d_x_dot_W_r_x_W_r = scratch("d_x_dot_W_r_x_W_r", (T, B, H), dtype)
+    d_dot_c = scratch("d_dot_c", (T, B, H), dtype)
+    d_c = scratch("d_c", (T, B, H), dtype)
+    d_dot_f_pre = scratch("d_dot_f_pre", (T, B, H), dtype)
+    d_f_pre = scratch("d_f_pre", (T, B, H), dtype)
+    d_dot_W_x = scratch("d_dot_W_x", (T, B, H), dtype)
+    d_W_x = scratch("d_W_x", (T, B, H), dtype)
+    d_x_W_f_x = scratch("d_x_W_f_x", (T, B, H), dtype)
+    d_x_dot_W_f_x_W_f = scratch("d_x_dot_W_f_x_W_f", (T, B, H), dtype)
+    d_x_W_x = scratch("d_x_W_x", (T, B, H), dtype)
+    d_x_dot_W_x_W = scratch("d_x_dot_W_x_W", (T, B, H), dtype)
+    d_x = np.empty((T, B, H), dtype)
+    d_W_f_W_f_x = scratch("d_W_f_W_f_x", (H, H), dtype)
+    d_W_f_dot_W_f_x_x = scratch("d_W_f_dot_W_f_x_x", (H, H), dtype)
+    d_v_f_f_pre = scratch("d_v_f_f_pre", (H,), dtype)
+    d_v_f_dot_f_pre = scratch("d_v_f_dot_f_pre", (H,), dtype)
+    d_b_f = np.empty((H,), dtype)
+    d_W_r_W_r_x = scratch("d_W_r_W_r_x", (H, H), dtype)
+    d_W_r_dot_W_r_x_x = scratch("d_W_r_dot_W_r_x_x", (H, H), dtype)
+    d_v_r_r_pre = scratch("d_v_r_r_pre", (H,), dtype)
+    d_v_r_dot_r_pre = scratch("d_v_r_dot_r_pre", (H,), dtype)
+    d_b_r = np.empty((H,), dtype)
+    d_W_W_x = scratch("d_W_W_x", (H, H), dtype)
+    d_W_dot_W_x_x = scratch("d_W_dot_W_x_x", (H, H), dtype)
+    d_W_f = np.empty((H, H), dtype)
+    d_v_f = np.empty((H,), dtype)
+    d_W_r = np.empty((H, H), dtype)
+    d_v_r = np.empty((H,), dtype)
+    d_W = np.empty((H, H), dtype)
+    d_c_prev_rows[T % 2] = 0
+    d_dot_c_prev_rows[T % 2] = dstate["c"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dy, c_rows, x, dot_r_pre, r, dot_c_rows, dot_x, d_dot_r_pre, d_r_pre,
+    )
+    hvp_backward_sequence = kernel(
+        "hvp_backward_sequence", d_dot_c_prev_rows, dy, r, d_c_prev_rows, dot_r, c_rows, W_f_x_to_dot_W_x_W,
+        dot_f_pre, f, dot_c_rows, dot_W_x, v_f, dot_v_f, d_r_pre, v_r, d_dot_r_pre, dot_v_r, dot_f, d_dot_c,
+        d_c, d_dot_f_pre, d_f_pre,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", d_f_pre, c_rows, d_v_f_f_pre,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", d_dot_f_pre, dot_c_rows, d_v_f_dot_f_pre,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", d_r_pre, c_rows, d_v_r_r_pre,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", d_dot_r_pre, dot_c_rows, d_v_r_dot_r_pre,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_dot_c, f, d_c, dot_f, d_dot_W_x, d_W_x,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", d_x_W_f_x, d_x_dot_W_f_x_W_f, d_x_W_r_x, d_x_dot_W_r_x_W_r, d_x_W_x,
+        d_x_dot_W_x_W, dy, dot_r, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_W_r_W_r_x, d_W_r_dot_W_r_x_x, d_W_W_x,
+        d_W_dot_W_x_x, d_W_f, d_W_r, d_W,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_v_f_f_pre, d_v_f_dot_f_pre, d_v_r_r_pre, d_v_r_dot_r_pre, d_v_f, d_v_r,
+    )
+
+    hvp_backward_before()
+    # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+    product(d_r_pre.reshape(-1, H), W_r, d_x_W_r_x.reshape(-1, H))
+    # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+    product(d_dot_r_pre.reshape(-1, H), dot_W_r, d_x_dot_W_r_x_W_r.reshape(-1, H))
+
+    hvp_backward_sequence()
+
+    # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    product(d_f_pre.reshape(-1, H), W_f, d_x_W_f_x.reshape(-1, H))
+    # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    product(d_dot_f_pre.reshape(-1, H), dot_W_f, d_x_dot_W_f_x_W_f.reshape(-1, H))
+    # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    product(d_f_pre.reshape(-1, H).T, x.reshape(-1, H), d_W_f_W_f_x)
+    # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    product(d_dot_f_pre.reshape(-1, H).T, dot_x.reshape(-1, H), d_W_f_dot_W_f_x_x)
+    # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    hvp_backward_after_sum()
+    # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    hvp_backward_after_sum2()
+    # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    np.sum(d_f_pre.reshape(-1, H), axis=0, out=d_b_f)
+    # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+    product(d_r_pre.reshape(-1, H).T, x.reshape(-1, H), d_W_r_W_r_x)
+    # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+    product(d_dot_r_pre.reshape(-1, H).T, dot_x.reshape(-1, H), d_W_r_dot_W_r_x_x)
+    # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+    hvp_backward_after_sum3()
+    # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+    hvp_backward_after_sum4()
+    # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+    np.sum(d_r_pre.reshape(-1, H), axis=0, out=d_b_r)
+    hvp_backward_after()
+    # through c = f * c[t-1] + (1 - f) * (W @ x)
+    product(d_W_x.reshape(-1, H), W, d_x_W_x.reshape(-1, H))
+    # through c = f * c[t-1] + (1 - f) * (W @ x)
+    product(d_dot_W_x.reshape(-1, H), dot_W, d_x_dot_W_x_W.reshape(-1, H))
+    # through c = f * c[t-1] + (1 - f) * (W @ x)
+    product(d_W_x.reshape(-1, H).T, x.reshape(-1, H), d_W_W_x)
+    # through c = f * c[t-1] + (1 - f) * (W @ x)
+    product(d_dot_W_x.reshape(-1, H).T, dot_x.reshape(-1, H), d_W_dot_W_x_x)
+    hvp_backward_after2()
+    hvp_backward_finish()
+    hvp_backward_finish2()
+
+    dot_dparams = {
+        "W_f": d_W_f,
+        "v_f": d_v_f,
+        "b_f": d_b_f,
+        "W_r": d_W_r,
+        "v_r": d_v_r,
+        "b_r": d_b_r,
+        "W": d_W,
+    }
+    dot_dstart = {"c": d_c_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -255,21 +625,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -389,6 +760,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

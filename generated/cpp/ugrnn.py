@@ -42,6 +42,7 @@ import numpy as np
 SOURCE = None  # the text of ugrnn.cpp; None reads the file beside this one
 # No -ffast-math: NaN, infinity and the order of operations mean what they say; only errno and traps are given up.
 OPTIONS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -97,10 +98,12 @@ def forward(params, x, state=None):
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    size, dtype = check(params, {"x": x}, state)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    x = np.ascontiguousarray(x)
+    kernel = bound("train", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
     W_c = np.ascontiguousarray(params["W_c"])
     U_c = np.ascontiguousarray(params["U_c"])
     b_c = np.ascontiguousarray(params["b_c"])
@@ -115,7 +118,6 @@ def forward(params, x, state=None):
     n = np.empty((T, B, H), dtype)
     g = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
-    kernel = bound(sizes, dtype)
     forward_step = kernel(
         "forward_step", W_c_x_to_W_g_x, U_c_h_to_U_g_h, b_c, b_g, h_rows, n, g,
     )
@@ -143,12 +145,14 @@ def backward(params, tape, dy, dstate=None):
     """
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
-    dy = np.ascontiguousarray(cotangent("dy", dy, OUTPUTS["h"], size, dtype))
-    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     h_rows = tape.h_rows
     n = tape.n
     g = tape.g
     x = tape.x
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("train", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
     W_c = np.ascontiguousarray(params["W_c"])
     U_c = np.ascontiguousarray(params["U_c"])
     W_g = np.ascontiguousarray(params["W_g"])
@@ -164,7 +168,6 @@ def backward(params, tape, dy, dstate=None):
     d_U_c_to_d_U_g = np.empty((2 * H, H), dtype)
     d_b_c_to_d_b_g = np.empty((2 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
-    kernel = bound(sizes, dtype)
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, h_rows, n, g, d_h, d_n_pre_to_d_g_pre,
     )
@@ -199,6 +202,352 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
+
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("infer", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_c = np.ascontiguousarray(params["W_c"])
+    U_c = np.ascontiguousarray(params["U_c"])
+    b_c = np.ascontiguousarray(params["b_c"])
+    W_g = np.ascontiguousarray(params["W_g"])
+    U_g = np.ascontiguousarray(params["U_g"])
+    b_g = np.ascontiguousarray(params["b_g"])
+    W_c_to_W_g = np.ascontiguousarray(np.concatenate((W_c.T, W_g.T), axis=1))
+    U_c_to_U_g = np.ascontiguousarray(np.concatenate((U_c.T, U_g.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    W_c_x_to_W_g_x = scratch("W_c_x_to_W_g_x", (T, B, 2 * H), dtype)
+    U_c_h_to_U_g_h = scratch("U_c_h_to_U_g_h", (B, 2 * H), dtype)
+    h_rows[0] = state["h"]
+    infer_step = kernel(
+        "infer_step", W_c_x_to_W_g_x, U_c_h_to_U_g_h, b_c, b_g, h_rows,
+    )
+
+    # W_c_x, W_g_x side by side
+    product(x.reshape(-1, I), W_c_to_W_g, W_c_x_to_W_g_x.reshape(-1, 2 * H))
+
+    for t in range(T):
+        # U_c_h, U_g_h side by side
+        product(h_rows[t], U_c_to_U_g, U_c_h_to_U_g_h)
+        infer_step(t)
+
+    last = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy(), last
+
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = one_step(x)
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("step", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_c = np.ascontiguousarray(params["W_c"])
+    U_c = np.ascontiguousarray(params["U_c"])
+    b_c = np.ascontiguousarray(params["b_c"])
+    W_g = np.ascontiguousarray(params["W_g"])
+    U_g = np.ascontiguousarray(params["U_g"])
+    b_g = np.ascontiguousarray(params["b_g"])
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    W_c_x = scratch("W_c_x", (T, B, H), dtype)
+    W_g_x = scratch("W_g_x", (T, B, H), dtype)
+    U_c_h = scratch("U_c_h", (B, H), dtype)
+    U_g_h = scratch("U_g_h", (B, H), dtype)
+    h_rows[0] = state["h"]
+    step_step = kernel(
+        "step_step", W_c_x, U_c_h, b_c, W_g_x, U_g_h, b_g, h_rows,
+    )
+
+    # n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    product(x.reshape(-1, I), W_c.T, W_c_x.reshape(-1, H))
+    # g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+    product(x.reshape(-1, I), W_g.T, W_g_x.reshape(-1, H))
+
+    for t in range(T):
+        # n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+        product(h_rows[t], U_c.T, U_c_h)
+        # g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+        product(h_rows[t], U_g.T, U_g_h)
+        step_step(t)
+
+    state = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy()[0], state
+
+
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("jvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_c = np.ascontiguousarray(params["W_c"])
+    U_c = np.ascontiguousarray(params["U_c"])
+    b_c = np.ascontiguousarray(params["b_c"])
+    W_g = np.ascontiguousarray(params["W_g"])
+    U_g = np.ascontiguousarray(params["U_g"])
+    b_g = np.ascontiguousarray(params["b_g"])
+    dot_W_c = np.ascontiguousarray(dot_params["W_c"])
+    dot_U_c = np.ascontiguousarray(dot_params["U_c"])
+    dot_b_c = np.ascontiguousarray(dot_params["b_c"])
+    dot_W_g = np.ascontiguousarray(dot_params["W_g"])
+    dot_U_g = np.ascontiguousarray(dot_params["U_g"])
+    dot_b_g = np.ascontiguousarray(dot_params["b_g"])
+    W_c_to_dot_W_g = np.ascontiguousarray(np.concatenate((
+        W_c.T,
+        dot_W_c.T,
+        W_g.T,
+        dot_W_g.T,
+    ), axis=1))
+    W_c_to_W_g = np.ascontiguousarray(np.concatenate((W_c.T, W_g.T), axis=1))
+    U_c_to_dot_U_g = np.ascontiguousarray(np.concatenate((
+        U_c.T,
+        dot_U_c.T,
+        U_g.T,
+        dot_U_g.T,
+    ), axis=1))
+    U_c_to_U_g = np.ascontiguousarray(np.concatenate((U_c.T, U_g.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    W_c_x_to_dot_W_g_x_W_g = scratch("W_c_x_to_dot_W_g_x_W_g", (T, B, 4 * H), dtype)
+    dot_W_c_x_x_to_dot_W_g_x_x = scratch("dot_W_c_x_x_to_dot_W_g_x_x", (T, B, 2 * H), dtype)
+    dot_W_c_x = scratch("dot_W_c_x", (T, B, H), dtype)
+    dot_W_g_x = scratch("dot_W_g_x", (T, B, H), dtype)
+    U_c_h_to_dot_U_g_h_U_g = scratch("U_c_h_to_dot_U_g_h_U_g", (B, 4 * H), dtype)
+    parts = scratch("parts", (B, 2 * H), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    jvp_before = kernel(
+        "jvp_before", W_c_x_to_dot_W_g_x_W_g, dot_W_c_x_x_to_dot_W_g_x_x, dot_W_c_x, dot_W_g_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", U_c_h_to_dot_U_g_h_U_g, parts, W_c_x_to_dot_W_g_x_W_g, b_c, dot_W_c_x, dot_b_c, b_g,
+        dot_W_g_x, dot_b_g, h_rows, dot_h_rows,
+    )
+
+    # W_c_x, dot_W_c_x_W_c, W_g_x, dot_W_g_x_W_g side by side
+    product(x.reshape(-1, I), W_c_to_dot_W_g, W_c_x_to_dot_W_g_x_W_g.reshape(-1, 4 * H))
+    # dot_W_c_x_x, dot_W_g_x_x side by side
+    product(dot_x.reshape(-1, I), W_c_to_W_g, dot_W_c_x_x_to_dot_W_g_x_x.reshape(-1, 2 * H))
+    jvp_before()
+
+    for t in range(T):
+        # U_c_h, dot_U_c_h_U_c, U_g_h, dot_U_g_h_U_g side by side
+        product(h_rows[t], U_c_to_dot_U_g, U_c_h_to_dot_U_g_h_U_g)
+        # dot_U_c_h_h_prev, dot_U_g_h_h_prev side by side
+        product(dot_h_rows[t], U_c_to_U_g, parts)
+        jvp_step(t)
+
+    last = {"h": h_rows[T].copy()}
+    dot_last = {"h": dot_h_rows[T].copy()}
+    return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    inputs = {"x": x}
+    size, dtype = check(params, inputs, state)
+    state, dstate = filled("state", state, size, dtype), filled("dstate", dstate, size, dtype)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("hvp", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    dot_x = np.ascontiguousarray(dot_inputs["x"])
+    W_c = np.ascontiguousarray(params["W_c"])
+    U_c = np.ascontiguousarray(params["U_c"])
+    b_c = np.ascontiguousarray(params["b_c"])
+    W_g = np.ascontiguousarray(params["W_g"])
+    U_g = np.ascontiguousarray(params["U_g"])
+    b_g = np.ascontiguousarray(params["b_g"])
+    dot_W_c = np.ascontiguousarray(dot_params["W_c"])
+    dot_U_c = np.ascontiguousarray(dot_params["U_c"])
+    dot_b_c = np.ascontiguousarray(dot_params["b_c"])
+    dot_W_g = np.ascontiguousarray(dot_params["W_g"])
+    dot_U_g = np.ascontiguousarray(dot_params["U_g"])
+    dot_b_g = np.ascontiguousarray(dot_params["b_g"])
+    W_c_to_dot_W_g = np.ascontiguousarray(np.concatenate((
+        W_c.T,
+        dot_W_c.T,
+        W_g.T,
+        dot_W_g.T,
+    ), axis=1))
+    W_c_to_W_g = np.ascontiguousarray(np.concatenate((W_c.T, W_g.T), axis=1))
+    U_c_to_dot_U_g = np.ascontiguousarray(np.concatenate((
+        U_c.T,
+        dot_U_c.T,
+        U_g.T,
+        dot_U_g.T,
+    ), axis=1))
+    U_c_to_U_g = np.ascontiguousarray(np.concatenate((U_c.T, U_g.T), axis=1))
+    h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    W_c_x_to_dot_W_g_x_W_g = scratch("W_c_x_to_dot_W_g_x_W_g", (T, B, 4 * H), dtype)
+    dot_W_c_x_x_to_dot_W_g_x_x = scratch("dot_W_c_x_x_to_dot_W_g_x_x", (T, B, 2 * H), dtype)
+    dot_W_c_x = scratch("dot_W_c_x", (T, B, H), dtype)
+    dot_W_g_x = scratch("dot_W_g_x", (T, B, H), dtype)
+    U_c_h_to_dot_U_g_h_U_g = scratch("U_c_h_to_dot_U_g_h_U_g", (B, 4 * H), dtype)
+    parts = scratch("parts", (B, 2 * H), dtype)
+    dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
+    n = scratch("n", (T, B, H), dtype)
+    dot_n = scratch("dot_n", (T, B, H), dtype)
+    dot_g_pre = scratch("dot_g_pre", (T, B, H), dtype)
+    g = scratch("g", (T, B, H), dtype)
+    dot_g = scratch("dot_g", (T, B, H), dtype)
+    h_rows[0] = state["h"]
+    dot_h_rows[0] = dot_state["h"]
+    hvp_forward_before = kernel(
+        "hvp_forward_before", W_c_x_to_dot_W_g_x_W_g, dot_W_c_x_x_to_dot_W_g_x_x, dot_W_c_x, dot_W_g_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", U_c_h_to_dot_U_g_h_U_g, parts, W_c_x_to_dot_W_g_x_W_g, b_c, dot_W_c_x, dot_b_c,
+        b_g, dot_W_g_x, dot_b_g, h_rows, dot_h_rows, dot_n_pre, n, dot_n, dot_g_pre, g, dot_g,
+    )
+
+    # W_c_x, dot_W_c_x_W_c, W_g_x, dot_W_g_x_W_g side by side
+    product(x.reshape(-1, I), W_c_to_dot_W_g, W_c_x_to_dot_W_g_x_W_g.reshape(-1, 4 * H))
+    # dot_W_c_x_x, dot_W_g_x_x side by side
+    product(dot_x.reshape(-1, I), W_c_to_W_g, dot_W_c_x_x_to_dot_W_g_x_x.reshape(-1, 2 * H))
+    hvp_forward_before()
+
+    for t in range(T):
+        # U_c_h, dot_U_c_h_U_c, U_g_h, dot_U_g_h_U_g side by side
+        product(h_rows[t], U_c_to_dot_U_g, U_c_h_to_dot_U_g_h_U_g)
+        # dot_U_c_h_h_prev, dot_U_g_h_h_prev side by side
+        product(dot_h_rows[t], U_c_to_U_g, parts)
+        hvp_forward_step(t)
+    dy = np.ascontiguousarray(cotangents["h"])
+    U_c_to_dot_U_g2 = np.concatenate((U_c, dot_U_c, U_g, dot_U_g))
+    W_c_to_dot_W_g2 = np.concatenate((W_c, dot_W_c, W_g, dot_W_g))
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    d_dot_h = scratch("d_dot_h", (B, H), dtype)
+    d_n_pre_to_d_dot_g_pre = scratch("d_n_pre_to_d_dot_g_pre", (T, B, 4 * H), dtype)
+    d_h_prev_U_c_h = scratch("d_h_prev_U_c_h", (B, H), dtype)
+    parts2 = scratch("parts2", (B, 2 * H), dtype)
+    parts3 = scratch("parts3", (B, 2 * H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_c_W_c_x = scratch("d_W_c_W_c_x", (H, I), dtype)
+    d_W_c_dot_W_c_x_x = scratch("d_W_c_dot_W_c_x_x", (H, I), dtype)
+    d_U_c_U_c_h = scratch("d_U_c_U_c_h", (H, H), dtype)
+    d_U_c_dot_U_c_h_h_prev = scratch("d_U_c_dot_U_c_h_h_prev", (H, H), dtype)
+    d_b_c = np.empty((H,), dtype)
+    d_W_g_W_g_x = scratch("d_W_g_W_g_x", (H, I), dtype)
+    d_W_g_dot_W_g_x_x = scratch("d_W_g_dot_W_g_x_x", (H, I), dtype)
+    d_U_g_U_g_h = scratch("d_U_g_U_g_h", (H, H), dtype)
+    d_U_g_dot_U_g_h_h_prev = scratch("d_U_g_dot_U_g_h_h_prev", (H, H), dtype)
+    d_b_g = np.empty((H,), dtype)
+    d_W_c = np.empty((H, I), dtype)
+    d_U_c = np.empty((H, H), dtype)
+    d_W_g = np.empty((H, I), dtype)
+    d_U_g = np.empty((H, H), dtype)
+    d_h_prev_rows[T % 2] = 0
+    d_dot_h_prev_rows[T % 2] = dstate["h"]
+    hvp_backward_step = kernel(
+        "hvp_backward_step", dy, d_dot_h_prev_rows, h_rows, n, dot_g_pre, g, d_h_prev_rows, dot_h_rows,
+        dot_n, dot_n_pre, dot_g, d_dot_h, d_n_pre_to_d_dot_g_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", d_h_prev_U_c_h, d_h_prev_rows, g, d_dot_h, dot_g, parts2, parts3,
+        d_dot_h_prev_rows,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", d_W_c_W_c_x, d_W_c_dot_W_c_x_x, d_W_g_W_g_x, d_W_g_dot_W_g_x_x, d_W_c, d_W_g,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", d_U_c_U_c_h, d_U_c_dot_U_c_h_h_prev, d_U_g_U_g_h, d_U_g_dot_U_g_h_h_prev,
+        d_U_c, d_U_g,
+    )
+
+    for t in reversed(range(T)):
+        hvp_backward_step(t)
+        # d_n_pre, d_dot_n_pre, d_g_pre, d_dot_g_pre side by side
+        product(d_n_pre_to_d_dot_g_pre[t], U_c_to_dot_U_g2, d_h_prev_U_c_h)
+        # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+        product(d_n_pre_to_d_dot_g_pre[t][:, H:2 * H], U_c, parts2[:, H:2 * H])
+        # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+        product(d_n_pre_to_d_dot_g_pre[t][:, 3 * H:4 * H], U_g, parts3[:, H:2 * H])
+        hvp_backward_step2(t)
+
+    # d_n_pre, d_dot_n_pre, d_g_pre, d_dot_g_pre side by side
+    product(d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H), W_c_to_dot_W_g2, d_x.reshape(-1, I))
+    # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    product(d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_c_W_c_x)
+    # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    product(
+        d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_c_dot_W_c_x_x,
+    )
+    # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    product(d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_c_U_c_h)
+    # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    product(
+        d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_U_c_dot_U_c_h_h_prev,
+    )
+    # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    np.sum(d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_c)
+    # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+    product(d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
+    # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+    product(
+        d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_g_dot_W_g_x_x,
+    )
+    # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+    product(
+        d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
+        h_rows[:-1].reshape(-1, H),
+        d_U_g_U_g_h,
+    )
+    # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+    product(
+        d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_U_g_dot_U_g_h_h_prev,
+    )
+    # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+    np.sum(d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_g)
+    hvp_backward_finish()
+    hvp_backward_finish2()
+
+    dot_dparams = {
+        "W_c": d_W_c,
+        "U_c": d_U_c,
+        "b_c": d_b_c,
+        "W_g": d_W_g,
+        "U_g": d_U_g,
+        "b_g": d_b_g,
+    }
+    dot_dstart = {"h": d_h_prev_rows[0].copy()}
+    return dot_dparams, d_x, dot_dstart
+
+
 product = np.matmul
 kept = threading.local()
 
@@ -213,21 +562,22 @@ def scratch(name, shape, dtype):
 
 
 @cache
-def compiled(name, dtype):
+def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
     source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
     real = "double" if dtype == np.float64 else "float"
-    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}"))[name]
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
 
 
-def bound(sizes, dtype):
+def bound(part, sizes, dtype):
     """kernel(name, arrays …): that function of the compiled library with its arrays fixed, to be called with t."""
     lengths = (ctypes.c_int64 * len(sizes))(*sizes)
 
     def kernel(name, *arrays):
-        function = compiled(name, dtype)
+        function = compiled(name, part, dtype)
         pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
         def run(t=0, keep=arrays):
@@ -347,6 +697,11 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, np.ndarray) else array
 
 
 # What follows is symrnn/native/library.py, below its imports.

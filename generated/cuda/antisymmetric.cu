@@ -36,6 +36,15 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_once_point(
     const compute_t W, const compute_t W_, const compute_t gamma, const compute_t identity_H, compute_t& A)
 {
@@ -199,3 +208,496 @@ extern "C" __global__ void backward_finish2(
         d_W_at[iH * H + iH2] = storage_t(d_W);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_once_point(
+    const compute_t W, const compute_t W_, const compute_t gamma, const compute_t identity_H, compute_t& A)
+{
+    // A = W - W.T - gamma * identity(H)
+    const compute_t W_T_ = W;
+    A = W_ - gamma * identity_H - W_T_;
+}
+
+extern "C" __global__ void infer_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_at, storage_t* __restrict__ A_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t A;
+        infer_once_point(
+            compute_t(W_at[iH2 * H + iH]),
+            compute_t(W_at[iH * H + iH2]),
+            compute_t(0.01),
+            compute_t(iH == iH2),
+            A);
+        A_at[iH * H + iH2] = storage_t(A);
+    }
+}
+
+__device__ inline void infer_step_point(
+    const compute_t A_h, const compute_t V_x, const compute_t b, const compute_t h_prev,
+    const compute_t epsilon, compute_t& h)
+{
+    // h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    const compute_t h_pre = A_h + V_x + b;
+    const compute_t h_tanh = tanh(h_pre);
+    h = h_prev + epsilon * h_tanh;
+}
+
+extern "C" __global__ void infer_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ A_h_at, const storage_t* __restrict__ V_x_at,
+    const storage_t* __restrict__ b_at, storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h;
+        infer_step_point(
+            compute_t(A_h_at[iB * H + iH]),
+            compute_t(V_x_at[(t * B + iB) * H + iH]),
+            compute_t(b_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(0.01),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_once_point(
+    const compute_t W, const compute_t W_, const compute_t gamma, const compute_t identity_H, compute_t& A)
+{
+    // A = W - W.T - gamma * identity(H)
+    const compute_t W_T_ = W;
+    A = W_ - gamma * identity_H - W_T_;
+}
+
+extern "C" __global__ void step_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_at, storage_t* __restrict__ A_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t A;
+        step_once_point(
+            compute_t(W_at[iH2 * H + iH]),
+            compute_t(W_at[iH * H + iH2]),
+            compute_t(0.01),
+            compute_t(iH == iH2),
+            A);
+        A_at[iH * H + iH2] = storage_t(A);
+    }
+}
+
+__device__ inline void step_step_point(
+    const compute_t A_h, const compute_t V_x, const compute_t b, const compute_t h_prev,
+    const compute_t epsilon, compute_t& h)
+{
+    // h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    const compute_t h_pre = A_h + V_x + b;
+    const compute_t h_tanh = tanh(h_pre);
+    h = h_prev + epsilon * h_tanh;
+}
+
+extern "C" __global__ void step_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ A_h_at, const storage_t* __restrict__ V_x_at,
+    const storage_t* __restrict__ b_at, storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h;
+        step_step_point(
+            compute_t(A_h_at[iB * H + iH]),
+            compute_t(V_x_at[(t * B + iB) * H + iH]),
+            compute_t(b_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(0.01),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_once_point(
+    const compute_t W, const compute_t dot_W, const compute_t W_, const compute_t gamma,
+    const compute_t identity_H, const compute_t dot_W_, compute_t& A, compute_t& dot_A)
+{
+    // A = W - W.T - gamma * identity(H)
+    const compute_t W_T_ = W;
+    const compute_t dot_W_T = dot_W;
+    A = W_ - gamma * identity_H - W_T_;
+    dot_A = dot_W_ - dot_W_T;
+}
+
+extern "C" __global__ void jvp_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_at, const storage_t* __restrict__ dot_W_at,
+    storage_t* __restrict__ A_at, storage_t* __restrict__ dot_A_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t A, dot_A;
+        jvp_once_point(
+            compute_t(W_at[iH2 * H + iH]),
+            compute_t(dot_W_at[iH2 * H + iH]),
+            compute_t(W_at[iH * H + iH2]),
+            compute_t(0.01),
+            compute_t(iH == iH2),
+            compute_t(dot_W_at[iH * H + iH2]),
+            A, dot_A);
+        A_at[iH * H + iH2] = storage_t(A);
+        dot_A_at[iH * H + iH2] = storage_t(dot_A);
+    }
+}
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_V_x_V, const compute_t dot_V_x_x, compute_t& dot_V_x)
+{
+    // h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    dot_V_x = dot_V_x_V + dot_V_x_x;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ V_x_to_dot_V_x_V_at, const storage_t* __restrict__ dot_V_x_x_at,
+    storage_t* __restrict__ dot_V_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_V_x;
+        jvp_before_point(
+            compute_t(V_x_to_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_V_x_x_at[(iT * B + iB) * H + iH]),
+            dot_V_x);
+        dot_V_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_x);
+    }
+}
+
+__device__ inline void jvp_step_point(
+    const compute_t dot_A_h_A, const compute_t dot_A_h_h_prev, const compute_t A_h, const compute_t V_x,
+    const compute_t b, const compute_t dot_V_x, const compute_t dot_b, const compute_t h_prev,
+    const compute_t epsilon, const compute_t dot_h_prev, compute_t& h, compute_t& dot_h)
+{
+    // h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    const compute_t dot_A_h = dot_A_h_A + dot_A_h_h_prev;
+    const compute_t h_pre = A_h + V_x + b;
+    const compute_t dot_h_pre = dot_V_x + dot_b + dot_A_h;
+    const compute_t h_tanh = tanh(h_pre);
+    const compute_t dot_h_tanh = dot_h_pre * (1 - square(h_tanh));
+    h = h_prev + epsilon * h_tanh;
+    dot_h = epsilon * dot_h_tanh + dot_h_prev;
+}
+
+extern "C" __global__ void jvp_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ A_h_to_dot_A_h_A_at, const storage_t* __restrict__ dot_A_h_h_prev_at,
+    const storage_t* __restrict__ V_x_to_dot_V_x_V_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ dot_V_x_at, const storage_t* __restrict__ dot_b_at,
+    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h, dot_h;
+        jvp_step_point(
+            compute_t(A_h_to_dot_A_h_A_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_A_h_h_prev_at[iB * H + iH]),
+            compute_t(A_h_to_dot_A_h_A_at[iB * (2 * H) + iH]),
+            compute_t(V_x_to_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(b_at[iH]),
+            compute_t(dot_V_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(0.01),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            h, dot_h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_once_point(
+    const compute_t W, const compute_t dot_W, const compute_t W_, const compute_t gamma,
+    const compute_t identity_H, const compute_t dot_W_, compute_t& A, compute_t& dot_A)
+{
+    // A = W - W.T - gamma * identity(H)
+    const compute_t W_T_ = W;
+    const compute_t dot_W_T = dot_W;
+    A = W_ - gamma * identity_H - W_T_;
+    dot_A = dot_W_ - dot_W_T;
+}
+
+extern "C" __global__ void hvp_forward_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_at, const storage_t* __restrict__ dot_W_at,
+    storage_t* __restrict__ A_at, storage_t* __restrict__ dot_A_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t A, dot_A;
+        hvp_forward_once_point(
+            compute_t(W_at[iH2 * H + iH]),
+            compute_t(dot_W_at[iH2 * H + iH]),
+            compute_t(W_at[iH * H + iH2]),
+            compute_t(0.01),
+            compute_t(iH == iH2),
+            compute_t(dot_W_at[iH * H + iH2]),
+            A, dot_A);
+        A_at[iH * H + iH2] = storage_t(A);
+        dot_A_at[iH * H + iH2] = storage_t(dot_A);
+    }
+}
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_V_x_V, const compute_t dot_V_x_x, compute_t& dot_V_x)
+{
+    // h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    dot_V_x = dot_V_x_V + dot_V_x_x;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ V_x_to_dot_V_x_V_at, const storage_t* __restrict__ dot_V_x_x_at,
+    storage_t* __restrict__ dot_V_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_V_x;
+        hvp_forward_before_point(
+            compute_t(V_x_to_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_V_x_x_at[(iT * B + iB) * H + iH]),
+            dot_V_x);
+        dot_V_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_x);
+    }
+}
+
+__device__ inline void hvp_forward_step_point(
+    const compute_t dot_A_h_A, const compute_t dot_A_h_h_prev, const compute_t A_h, const compute_t V_x,
+    const compute_t b, const compute_t dot_V_x, const compute_t dot_b, const compute_t h_prev,
+    const compute_t epsilon, const compute_t dot_h_prev, compute_t& dot_h_pre, compute_t& h_tanh,
+    compute_t& h, compute_t& dot_h)
+{
+    // h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    const compute_t dot_A_h = dot_A_h_A + dot_A_h_h_prev;
+    const compute_t h_pre = A_h + V_x + b;
+    dot_h_pre = dot_V_x + dot_b + dot_A_h;
+    h_tanh = tanh(h_pre);
+    const compute_t dot_h_tanh = dot_h_pre * (1 - square(h_tanh));
+    h = h_prev + epsilon * h_tanh;
+    dot_h = epsilon * dot_h_tanh + dot_h_prev;
+}
+
+extern "C" __global__ void hvp_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ A_h_to_dot_A_h_A_at, const storage_t* __restrict__ dot_A_h_h_prev_at,
+    const storage_t* __restrict__ V_x_to_dot_V_x_V_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ dot_V_x_at, const storage_t* __restrict__ dot_b_at,
+    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ h_tanh_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t dot_h_pre, h_tanh, h, dot_h;
+        hvp_forward_step_point(
+            compute_t(A_h_to_dot_A_h_A_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_A_h_h_prev_at[iB * H + iH]),
+            compute_t(A_h_to_dot_A_h_A_at[iB * (2 * H) + iH]),
+            compute_t(V_x_to_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(b_at[iH]),
+            compute_t(dot_V_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(0.01),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            dot_h_pre, h_tanh, h, dot_h);
+        dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
+        h_tanh_at[(t * B + iB) * H + iH] = storage_t(h_tanh);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+__device__ inline void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_h_next, const compute_t epsilon, const compute_t dot_h_pre,
+    const compute_t h_tanh, const compute_t d_h_next, compute_t& d_dot_h, compute_t& d_dot_h_pre,
+    compute_t& d_h_pre)
+{
+    // through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    d_dot_h = dy + d_dot_h_next;
+    const compute_t d_dot_h_tanh = epsilon * d_dot_h;
+    const compute_t d_h_tanh = epsilon * d_h_next - 2 * dot_h_pre * h_tanh * d_dot_h_tanh;
+    const compute_t s1 = 1 - square(h_tanh);
+    d_dot_h_pre = d_dot_h_tanh * s1;
+    d_h_pre = d_h_tanh * s1;
+}
+
+extern "C" __global__ void hvp_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
+    const storage_t* __restrict__ dot_h_pre_at, const storage_t* __restrict__ h_tanh_at,
+    const storage_t* __restrict__ d_h_prev_rows_at, storage_t* __restrict__ d_dot_h_at,
+    storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_dot_h, d_dot_h_pre, d_h_pre;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(0.01),
+            compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
+            compute_t(h_tanh_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            d_dot_h, d_dot_h_pre, d_h_pre);
+        d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
+        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+    }
+}
+
+__device__ inline void hvp_backward_step2_point(
+    const compute_t d_h_prev_A_h, const compute_t d_h_next, const compute_t d_dot_h_prev_dot_A_h_h_prev,
+    const compute_t d_dot_h, compute_t& d_h_prev, compute_t& d_dot_h_prev)
+{
+    d_h_prev = d_h_prev_A_h + d_h_next;
+    d_dot_h_prev = d_dot_h_prev_dot_A_h_h_prev + d_dot_h;
+}
+
+extern "C" __global__ void hvp_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_prev_A_h_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ d_dot_h_at,
+    storage_t* __restrict__ d_dot_h_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_prev, d_dot_h_prev;
+        hvp_backward_step2_point(
+            compute_t(d_h_prev_A_h_at[iB * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_at[iB * H + iH]),
+            d_h_prev, d_dot_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+        d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_A_A_h, const compute_t d_A_dot_A_h_h_prev, compute_t& d_A, compute_t& d_W_T)
+{
+    // through A = W - W.T - gamma * identity(H)
+    d_A = d_A_A_h + d_A_dot_A_h_h_prev;
+    d_W_T = -d_A;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_A_A_h_at, const storage_t* __restrict__ d_A_dot_A_h_h_prev_at,
+    storage_t* __restrict__ d_A_at, storage_t* __restrict__ d_W_T_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t d_A, d_W_T;
+        hvp_backward_finish_point(
+            compute_t(d_A_A_h_at[iH * H + iH2]),
+            compute_t(d_A_dot_A_h_h_prev_at[iH * H + iH2]),
+            d_A, d_W_T);
+        d_A_at[iH * H + iH2] = storage_t(d_A);
+        d_W_T_at[iH * H + iH2] = storage_t(d_W_T);
+    }
+}
+
+__device__ inline void hvp_backward_finish2_point(
+    const compute_t d_W_T, const compute_t d_A, compute_t& d_W)
+{
+    // through A = W - W.T - gamma * identity(H)
+    const compute_t d_W_W_T = d_W_T;
+    d_W = d_A + d_W_W_T;
+}
+
+extern "C" __global__ void hvp_backward_finish2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_W_T_at, const storage_t* __restrict__ d_A_at,
+    storage_t* __restrict__ d_W_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t d_W;
+        hvp_backward_finish2_point(
+            compute_t(d_W_T_at[iH2 * H + iH]),
+            compute_t(d_A_at[iH * H + iH2]),
+            d_W);
+        d_W_at[iH * H + iH2] = storage_t(d_W);
+    }
+}
+
+__device__ inline void hvp_backward_finish3_point(
+    const compute_t d_V_V_x, const compute_t d_V_dot_V_x_x, compute_t& d_V)
+{
+    d_V = d_V_V_x + d_V_dot_V_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_V_V_x_at, const storage_t* __restrict__ d_V_dot_V_x_x_at,
+    storage_t* __restrict__ d_V_at)
+{
+    const int64 count = H * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / I;
+        const int64 iI = n % I;
+        compute_t d_V;
+        hvp_backward_finish3_point(
+            compute_t(d_V_V_x_at[iH * I + iI]),
+            compute_t(d_V_dot_V_x_x_at[iH * I + iI]),
+            d_V);
+        d_V_at[iH * I + iI] = storage_t(d_V);
+    }
+}
+
+#endif  // SYMRNN_HVP

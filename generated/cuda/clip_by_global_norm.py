@@ -14,7 +14,7 @@ stays. TensorFlow's clip_by_global_norm, whose formula this is; a third gradient
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 clip_by_global_norm.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  a (T, B, N): first gradient
            b (T, B, M): second gradient
@@ -26,7 +26,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -40,6 +40,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of clip_by_global_norm.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("N", "M")
 INPUTS = {
     "a": ("N",),
@@ -89,9 +90,9 @@ def forward(params, inputs, state=None):
     inputs = arrays(inputs)
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs, last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -102,31 +103,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂inputs, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = named("dy", arrays(dy), OUTPUTS)
-    dy = {n: cotangent(f'dy["{n}"]', dy.get(n), axes, size, dtype) for n, axes in OUTPUTS.items()}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs, dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = along("dy", dy, OUTPUTS, size, dtype, ("T", "B"))
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, inputs, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays(inputs)
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, inputs, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    inputs = arrays(inputs)
+    inputs = {name: one_step(a) for name, a in named("inputs", inputs, INPUTS).items()}
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays(inputs)
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, inputs and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays(inputs)
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_inputs = arrays(dot_inputs)
+    dot_inputs = along("dot_inputs", dot_inputs, INPUTS, size, dtype, ("T", "B"))
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_inputs=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂inputs and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays(inputs)
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_inputs = arrays(dot_inputs)
+    dot_inputs = along("dot_inputs", dot_inputs, INPUTS, size, dtype, ("T", "B"))
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = along("dy", dy, OUTPUTS, size, dtype, ("T", "B"))
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, N, M = sizes = [size[axis] for axis in ("T", "B", "N", "M")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     a = cp.empty((T, B, N), dtype)
     b = cp.empty((T, B, M), dtype)
     limit = cp.empty((), dtype)
@@ -137,7 +195,6 @@ def passes(size, dtype):
     s = cp.empty((T, B), dtype)
     y_a = cp.empty((T, B, N), dtype)
     y_b = cp.empty((T, B, M), dtype)
-
     forward_before_sum = kernel(
         "forward_before_sum", "rows", T * B, N,
         a, n_sum,
@@ -160,9 +217,9 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
-        limit[...] = params["limit"]
         a[...] = inputs["a"]
         b[...] = inputs["b"]
+        limit[...] = params["limit"]
 
     def before():
         # n = sqrt(sum(a * a) + sum(b * b))
@@ -183,90 +240,493 @@ def passes(size, dtype):
         last = {}
         return {"y_a": y_a.copy(), "y_b": y_b.copy()}, last
 
-    def reverse():
-        d_s_y_a = cp.empty((T, B), dtype)
-        d_s_y_b = cp.empty((T, B), dtype)
-        d_n_pre = cp.empty((T, B), dtype)
-        d_a = cp.empty((T, B, N), dtype)
-        d_b = cp.empty((T, B, M), dtype)
-        d_max_n_by_limit = cp.empty((T, B), dtype)
-        d_s_by_limit = cp.empty((T, B), dtype)
-        d_limit_max_n = cp.empty((), dtype)
-        d_limit_s = cp.empty((), dtype)
-        d_limit = cp.empty((), dtype)
+    yield Pass(fill, before, loop, after, results, False)
+    dy_y_a = cp.empty((T, B, N), dtype)
+    dy_y_b = cp.empty((T, B, M), dtype)
+    d_s_y_a = cp.empty((T, B), dtype)
+    d_s_y_b = cp.empty((T, B), dtype)
+    d_n_pre = cp.empty((T, B), dtype)
+    d_a = cp.empty((T, B, N), dtype)
+    d_b = cp.empty((T, B, M), dtype)
+    d_max_n_by_limit = cp.empty((T, B), dtype)
+    d_s_by_limit = cp.empty((T, B), dtype)
+    d_limit_max_n = cp.empty((), dtype)
+    d_limit_s = cp.empty((), dtype)
+    d_limit = cp.empty((), dtype)
+    backward_before_sum = kernel(
+        "backward_before_sum", "rows", T * B, N,
+        dy_y_a, a, d_s_y_a,
+    )
+    backward_before_sum2 = kernel(
+        "backward_before_sum2", "rows", T * B, M,
+        dy_y_b, b, d_s_y_b,
+    )
+    backward_before = kernel(
+        "backward_before", "each", T * B, 1,
+        d_s_y_a, d_s_y_b, limit, max_n, n, d_n_pre, d_max_n_by_limit, d_s_by_limit,
+    )
+    backward_before2 = kernel(
+        "backward_before2", "each", T * B * N, 1,
+        d_n_pre, a, dy_y_a, s, d_a,
+    )
+    backward_before3 = kernel(
+        "backward_before3", "each", T * B * M, 1,
+        d_n_pre, b, dy_y_b, s, d_b,
+    )
+    backward_after_sum = kernel(
+        "backward_after_sum", "rows", 1, T * B,
+        d_max_n_by_limit, d_limit_max_n,
+    )
+    backward_after_sum2 = kernel(
+        "backward_after_sum2", "rows", 1, T * B,
+        d_s_by_limit, d_limit_s,
+    )
+    backward_finish = kernel(
+        "backward_finish", "each", 1, 1,
+        d_limit_max_n, d_limit_s, d_limit,
+    )
 
-        dy_y_a = cp.empty((T, B, N), dtype)
-        dy_y_b = cp.empty((T, B, M), dtype)
-        backward_before_sum = kernel(
-            "backward_before_sum", "rows", T * B, N,
-            dy_y_a, a, d_s_y_a,
-        )
-        backward_before_sum2 = kernel(
-            "backward_before_sum2", "rows", T * B, M,
-            dy_y_b, b, d_s_y_b,
-        )
-        backward_before = kernel(
-            "backward_before", "each", T * B, 1,
-            d_s_y_a, d_s_y_b, limit, max_n, n, d_n_pre, d_max_n_by_limit, d_s_by_limit,
-        )
-        backward_before2 = kernel(
-            "backward_before2", "each", T * B * N, 1,
-            d_n_pre, a, dy_y_a, s, d_a,
-        )
-        backward_before3 = kernel(
-            "backward_before3", "each", T * B * M, 1,
-            d_n_pre, b, dy_y_b, s, d_b,
-        )
-        backward_after_sum = kernel(
-            "backward_after_sum", "rows", 1, T * B,
-            d_max_n_by_limit, d_limit_max_n,
-        )
-        backward_after_sum2 = kernel(
-            "backward_after_sum2", "rows", 1, T * B,
-            d_s_by_limit, d_limit_s,
-        )
-        backward_finish = kernel(
-            "backward_finish", "each", 1, 1,
-            d_limit_max_n, d_limit_s, d_limit,
-        )
+    def fill(params, cotangents, dstate):
+        dy_y_a[...] = cotangents["y_a"]
+        dy_y_b[...] = cotangents["y_b"]
+        limit[...] = params["limit"]
 
-        def fill(params, given, dstate):
-            limit[...] = params["limit"]
-            dy_y_a[...] = given["y_a"]
-            dy_y_b[...] = given["y_b"]
+    def before():
+        # through y_a = a * s
+        backward_before_sum()
+        # through y_b = b * s
+        backward_before_sum2()
+        backward_before()
+        backward_before2()
+        backward_before3()
 
-        def before():
-            # through y_a = a * s
-            backward_before_sum()
-            # through y_b = b * s
-            backward_before_sum2()
-            backward_before()
-            backward_before2()
-            backward_before3()
+    def loop():
+        pass
 
-        def loop():
-            pass
+    def after():
+        # through s = limit / max(n, limit)
+        backward_after_sum()
+        # through s = limit / max(n, limit)
+        backward_after_sum2()
+        backward_finish()
 
-        def after():
-            # through s = limit / max(n, limit)
-            backward_after_sum()
-            # through s = limit / max(n, limit)
-            backward_after_sum2()
-            backward_finish()
+    def results():
+        dparams = {"limit": d_limit.copy()}
+        dstart = {}
+        return dparams, {"a": d_a.copy(), "b": d_b.copy()}, dstart
 
-        def results():
-            dparams = {"limit": d_limit.copy()}
-            dinputs = {"a": d_a.copy(), "b": d_b.copy()}
-            dstart = {}
-            return dparams, dinputs, dstart
+    yield Pass(fill, before, loop, after, results, False)
 
-        return Pass(fill, before, loop, after, results, False)
 
-    return Pass(fill, before, loop, after, results, False), reverse
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, N, M = sizes = [size[axis] for axis in ("T", "B", "N", "M")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    a = cp.empty((T, B, N), dtype)
+    b = cp.empty((T, B, M), dtype)
+    limit = cp.empty((), dtype)
+    n_sum = cp.empty((T, B), dtype)
+    n_sum2 = cp.empty((T, B), dtype)
+    s = cp.empty((T, B), dtype)
+    y_a = cp.empty((T, B, N), dtype)
+    y_b = cp.empty((T, B, M), dtype)
+    infer_before_sum = kernel(
+        "infer_before_sum", "rows", T * B, N,
+        a, n_sum,
+    )
+    infer_before_sum2 = kernel(
+        "infer_before_sum2", "rows", T * B, M,
+        b, n_sum2,
+    )
+    infer_before = kernel(
+        "infer_before", "each", T * B, 1,
+        n_sum, n_sum2, limit, s,
+    )
+    infer_before2 = kernel(
+        "infer_before2", "each", T * B * N, 1,
+        a, s, y_a,
+    )
+    infer_before3 = kernel(
+        "infer_before3", "each", T * B * M, 1,
+        b, s, y_b,
+    )
+
+    def fill(params, inputs, state):
+        a[...] = inputs["a"]
+        b[...] = inputs["b"]
+        limit[...] = params["limit"]
+
+    def before():
+        # n = sqrt(sum(a * a) + sum(b * b))
+        infer_before_sum()
+        # n = sqrt(sum(a * a) + sum(b * b))
+        infer_before_sum2()
+        infer_before()
+        infer_before2()
+        infer_before3()
+
+    def loop():
+        pass
+
+    def after():
+        pass
+
+    def results():
+        last = {}
+        return {"y_a": y_a.copy(), "y_b": y_b.copy()}, last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, N, M = sizes = [size[axis] for axis in ("T", "B", "N", "M")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    a = cp.empty((T, B, N), dtype)
+    b = cp.empty((T, B, M), dtype)
+    limit = cp.empty((), dtype)
+    n_sum = cp.empty((T, B), dtype)
+    n_sum2 = cp.empty((T, B), dtype)
+    s = cp.empty((T, B), dtype)
+    y_a = cp.empty((T, B, N), dtype)
+    y_b = cp.empty((T, B, M), dtype)
+    step_before_sum = kernel(
+        "step_before_sum", "rows", T * B, N,
+        a, n_sum,
+    )
+    step_before_sum2 = kernel(
+        "step_before_sum2", "rows", T * B, M,
+        b, n_sum2,
+    )
+    step_before = kernel(
+        "step_before", "each", T * B, 1,
+        n_sum, n_sum2, limit, s,
+    )
+    step_before2 = kernel(
+        "step_before2", "each", T * B * N, 1,
+        a, s, y_a,
+    )
+    step_before3 = kernel(
+        "step_before3", "each", T * B * M, 1,
+        b, s, y_b,
+    )
+
+    def fill(params, inputs, state):
+        a[...] = inputs["a"]
+        b[...] = inputs["b"]
+        limit[...] = params["limit"]
+
+    def before():
+        # n = sqrt(sum(a * a) + sum(b * b))
+        step_before_sum()
+        # n = sqrt(sum(a * a) + sum(b * b))
+        step_before_sum2()
+        step_before()
+        step_before2()
+        step_before3()
+
+    def loop():
+        pass
+
+    def after():
+        pass
+
+    def results():
+        state = {}
+        outputs = {"y_a": y_a.copy(), "y_b": y_b.copy()}
+        return {name: a[0] for name, a in outputs.items()}, state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, N, M = sizes = [size[axis] for axis in ("T", "B", "N", "M")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    a = cp.empty((T, B, N), dtype)
+    b = cp.empty((T, B, M), dtype)
+    dot_a = cp.empty((T, B, N), dtype)
+    dot_b = cp.empty((T, B, M), dtype)
+    limit = cp.empty((), dtype)
+    dot_limit = cp.empty((), dtype)
+    n_sum = cp.empty((T, B), dtype)
+    dot_n_sum_a = cp.empty((T, B), dtype)
+    dot_n_sum_a2 = cp.empty((T, B), dtype)
+    n_sum2 = cp.empty((T, B), dtype)
+    dot_n_sum2_b = cp.empty((T, B), dtype)
+    dot_n_sum2_b2 = cp.empty((T, B), dtype)
+    s = cp.empty((T, B), dtype)
+    dot_s = cp.empty((T, B), dtype)
+    y_a = cp.empty((T, B, N), dtype)
+    dot_y_a = cp.empty((T, B, N), dtype)
+    y_b = cp.empty((T, B, M), dtype)
+    dot_y_b = cp.empty((T, B, M), dtype)
+    jvp_before_sum = kernel(
+        "jvp_before_sum", "rows", T * B, N,
+        a, n_sum,
+    )
+    jvp_before_sum2 = kernel(
+        "jvp_before_sum2", "rows", T * B, N,
+        dot_a, a, dot_n_sum_a,
+    )
+    jvp_before_sum3 = kernel(
+        "jvp_before_sum3", "rows", T * B, N,
+        a, dot_a, dot_n_sum_a2,
+    )
+    jvp_before_sum4 = kernel(
+        "jvp_before_sum4", "rows", T * B, M,
+        b, n_sum2,
+    )
+    jvp_before_sum5 = kernel(
+        "jvp_before_sum5", "rows", T * B, M,
+        dot_b, b, dot_n_sum2_b,
+    )
+    jvp_before_sum6 = kernel(
+        "jvp_before_sum6", "rows", T * B, M,
+        b, dot_b, dot_n_sum2_b2,
+    )
+    jvp_before = kernel(
+        "jvp_before", "each", T * B, 1,
+        dot_n_sum_a, dot_n_sum_a2, dot_n_sum2_b, dot_n_sum2_b2, n_sum, n_sum2, limit, dot_limit, s, dot_s,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", "each", T * B * N, 1,
+        a, s, dot_a, dot_s, y_a, dot_y_a,
+    )
+    jvp_before3 = kernel(
+        "jvp_before3", "each", T * B * M, 1,
+        b, s, dot_b, dot_s, y_b, dot_y_b,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        a[...] = inputs["a"]
+        b[...] = inputs["b"]
+        dot_a[...] = dot_inputs["a"]
+        dot_b[...] = dot_inputs["b"]
+        limit[...] = params["limit"]
+        dot_limit[...] = dot_params["limit"]
+
+    def before():
+        # n = sqrt(sum(a * a) + sum(b * b))
+        jvp_before_sum()
+        # n = sqrt(sum(a * a) + sum(b * b))
+        jvp_before_sum2()
+        # n = sqrt(sum(a * a) + sum(b * b))
+        jvp_before_sum3()
+        # n = sqrt(sum(a * a) + sum(b * b))
+        jvp_before_sum4()
+        # n = sqrt(sum(a * a) + sum(b * b))
+        jvp_before_sum5()
+        # n = sqrt(sum(a * a) + sum(b * b))
+        jvp_before_sum6()
+        jvp_before()
+        jvp_before2()
+        jvp_before3()
+
+    def loop():
+        pass
+
+    def after():
+        pass
+
+    def results():
+        last = {}
+        dot_last = {}
+        return {"y_a": y_a.copy(), "y_b": y_b.copy()}, last, {"y_a": dot_y_a.copy(), "y_b": dot_y_b.copy()}, dot_last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, N, M = sizes = [size[axis] for axis in ("T", "B", "N", "M")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    a = cp.empty((T, B, N), dtype)
+    b = cp.empty((T, B, M), dtype)
+    dot_a = cp.empty((T, B, N), dtype)
+    dot_b = cp.empty((T, B, M), dtype)
+    limit = cp.empty((), dtype)
+    dot_limit = cp.empty((), dtype)
+    n_sum = cp.empty((T, B), dtype)
+    dot_n_sum_a = cp.empty((T, B), dtype)
+    dot_n_sum_a2 = cp.empty((T, B), dtype)
+    n_sum2 = cp.empty((T, B), dtype)
+    dot_n_sum2_b = cp.empty((T, B), dtype)
+    dot_n_sum2_b2 = cp.empty((T, B), dtype)
+    dot_n_pre = cp.empty((T, B), dtype)
+    n = cp.empty((T, B), dtype)
+    max_n = cp.empty((T, B), dtype)
+    dot_max_n = cp.empty((T, B), dtype)
+    dot_s = cp.empty((T, B), dtype)
+    hvp_forward_before_sum = kernel(
+        "hvp_forward_before_sum", "rows", T * B, N,
+        a, n_sum,
+    )
+    hvp_forward_before_sum2 = kernel(
+        "hvp_forward_before_sum2", "rows", T * B, N,
+        dot_a, a, dot_n_sum_a,
+    )
+    hvp_forward_before_sum3 = kernel(
+        "hvp_forward_before_sum3", "rows", T * B, N,
+        a, dot_a, dot_n_sum_a2,
+    )
+    hvp_forward_before_sum4 = kernel(
+        "hvp_forward_before_sum4", "rows", T * B, M,
+        b, n_sum2,
+    )
+    hvp_forward_before_sum5 = kernel(
+        "hvp_forward_before_sum5", "rows", T * B, M,
+        dot_b, b, dot_n_sum2_b,
+    )
+    hvp_forward_before_sum6 = kernel(
+        "hvp_forward_before_sum6", "rows", T * B, M,
+        b, dot_b, dot_n_sum2_b2,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B, 1,
+        dot_n_sum_a, dot_n_sum_a2, dot_n_sum2_b, dot_n_sum2_b2, n_sum, n_sum2, limit, dot_limit, dot_n_pre,
+        n, max_n, dot_max_n, dot_s,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        a[...] = inputs["a"]
+        b[...] = inputs["b"]
+        dot_a[...] = dot_inputs["a"]
+        dot_b[...] = dot_inputs["b"]
+        limit[...] = params["limit"]
+        dot_limit[...] = dot_params["limit"]
+
+    def before():
+        # n = sqrt(sum(a * a) + sum(b * b))
+        hvp_forward_before_sum()
+        # n = sqrt(sum(a * a) + sum(b * b))
+        hvp_forward_before_sum2()
+        # n = sqrt(sum(a * a) + sum(b * b))
+        hvp_forward_before_sum3()
+        # n = sqrt(sum(a * a) + sum(b * b))
+        hvp_forward_before_sum4()
+        # n = sqrt(sum(a * a) + sum(b * b))
+        hvp_forward_before_sum5()
+        # n = sqrt(sum(a * a) + sum(b * b))
+        hvp_forward_before_sum6()
+        hvp_forward_before()
+
+    def loop():
+        pass
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, False)
+    dy_y_a = cp.empty((T, B, N), dtype)
+    dy_y_b = cp.empty((T, B, M), dtype)
+    d_dot_s_dot_y_a = cp.empty((T, B), dtype)
+    d_dot_s_dot_y_b = cp.empty((T, B), dtype)
+    d_s_dot_y_a = cp.empty((T, B), dtype)
+    d_s_dot_y_b = cp.empty((T, B), dtype)
+    d_dot_n_pre = cp.empty((T, B), dtype)
+    d_n_pre = cp.empty((T, B), dtype)
+    d_a = cp.empty((T, B, N), dtype)
+    d_b = cp.empty((T, B, M), dtype)
+    d_max_n_by_limit = cp.empty((T, B), dtype)
+    d_s_by_limit = cp.empty((T, B), dtype)
+    d_dot_s_by_limit = cp.empty((T, B), dtype)
+    d_limit_max_n = cp.empty((), dtype)
+    d_limit_s = cp.empty((), dtype)
+    d_limit_dot_s = cp.empty((), dtype)
+    d_limit = cp.empty((), dtype)
+    hvp_backward_before_sum = kernel(
+        "hvp_backward_before_sum", "rows", T * B, N,
+        dy_y_a, a, d_dot_s_dot_y_a,
+    )
+    hvp_backward_before_sum2 = kernel(
+        "hvp_backward_before_sum2", "rows", T * B, M,
+        dy_y_b, b, d_dot_s_dot_y_b,
+    )
+    hvp_backward_before_sum3 = kernel(
+        "hvp_backward_before_sum3", "rows", T * B, N,
+        dy_y_a, dot_a, d_s_dot_y_a,
+    )
+    hvp_backward_before_sum4 = kernel(
+        "hvp_backward_before_sum4", "rows", T * B, M,
+        dy_y_b, dot_b, d_s_dot_y_b,
+    )
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B, 1,
+        d_dot_s_dot_y_a, d_dot_s_dot_y_b, d_s_dot_y_a, d_s_dot_y_b, limit, max_n, dot_limit, dot_max_n, n,
+        dot_n_pre, d_dot_n_pre, d_n_pre, d_max_n_by_limit, d_s_by_limit, d_dot_s_by_limit,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", "each", T * B * N, 1,
+        d_n_pre, a, d_dot_n_pre, dot_a, dy_y_a, dot_s, d_a,
+    )
+    hvp_backward_before3 = kernel(
+        "hvp_backward_before3", "each", T * B * M, 1,
+        d_n_pre, b, d_dot_n_pre, dot_b, dy_y_b, dot_s, d_b,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", "rows", 1, T * B,
+        d_max_n_by_limit, d_limit_max_n,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "rows", 1, T * B,
+        d_s_by_limit, d_limit_s,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", "rows", 1, T * B,
+        d_dot_s_by_limit, d_limit_dot_s,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", 1, 1,
+        d_limit_max_n, d_limit_s, d_limit_dot_s, d_limit,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy_y_a[...] = cotangents["y_a"]
+        dy_y_b[...] = cotangents["y_b"]
+
+    def before():
+        # through y_a = a * s
+        hvp_backward_before_sum()
+        # through y_b = b * s
+        hvp_backward_before_sum2()
+        # through y_a = a * s
+        hvp_backward_before_sum3()
+        # through y_b = b * s
+        hvp_backward_before_sum4()
+        hvp_backward_before()
+        hvp_backward_before2()
+        hvp_backward_before3()
+
+    def loop():
+        pass
+
+    def after():
+        # through s = limit / max(n, limit)
+        hvp_backward_after_sum()
+        # through s = limit / max(n, limit)
+        hvp_backward_after_sum2()
+        # through s = limit / max(n, limit)
+        hvp_backward_after_sum3()
+        hvp_backward_finish()
+
+    def results():
+        dot_dparams = {"limit": d_limit.copy()}
+        dot_dstart = {}
+        return dot_dparams, {"a": d_a.copy(), "b": d_b.copy()}, dot_dstart
+
+    yield Pass(fill, before, loop, after, results, False)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -293,7 +753,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -316,28 +776,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -359,20 +839,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -471,10 +951,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -593,3 +1071,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

@@ -12,7 +12,7 @@ TensorFlow's clip_by_norm; PyTorch's clip_grad_norm_ adds 1e-6 to the norm.
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 clip_by_norm.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  g (T, B, N): gradient
     param  limit (): greatest norm
@@ -22,7 +22,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -36,6 +36,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of clip_by_norm.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("N",)
 INPUTS = {
     "g": ("N",),
@@ -81,9 +82,9 @@ def forward(params, g, state=None):
     inputs = arrays({"g": g})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["y"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -94,37 +95,94 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂g, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"y": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["y"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["g"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, g, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"g": g})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, g, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    g = arrays(g)
+    g = one_step(g)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"g": g})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, g, state=None, dot_params=None, dot_g=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, g and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"g": g})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_g = arrays(dot_g)
+    dot_inputs = {"g": cotangent("dot_g", dot_g, INPUTS["g"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, g, state=None, dy=None, dstate=None, dot_params=None, dot_g=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂g and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"g": g})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_g = arrays(dot_g)
+    dot_inputs = {"g": cotangent("dot_g", dot_g, INPUTS["g"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     g = cp.empty((T, B, N), dtype)
     limit = cp.empty((), dtype)
     g_squared = cp.empty((T, B), dtype)
     n = cp.empty((T, B), dtype)
     max_n = cp.empty((T, B), dtype)
     y = cp.empty((T, B, N), dtype)
-
     forward_before_sum = kernel(
         "forward_before_sum", "rows", T * B, N,
         g, g_squared,
@@ -139,8 +197,8 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
-        limit[...] = params["limit"]
         g[...] = inputs["g"]
+        limit[...] = params["limit"]
 
     def before():
         # n = norm(g)
@@ -156,77 +214,387 @@ def passes(size, dtype):
 
     def results():
         last = {}
-        return {"y": y.copy()}, last
+        return y.copy(), last
 
-    def reverse():
-        d_max_n_y = cp.empty((T, B), dtype)
-        d_n_share = cp.empty((T, B), dtype)
-        d_g = cp.empty((T, B, N), dtype)
-        d_max_n_by_limit = cp.empty((T, B), dtype)
-        d_y_by_limit = cp.empty((T, B, N), dtype)
-        d_limit_max_n = cp.empty((), dtype)
-        d_limit_y = cp.empty((), dtype)
-        d_limit = cp.empty((), dtype)
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, N), dtype)
+    d_max_n_y = cp.empty((T, B), dtype)
+    d_n_share = cp.empty((T, B), dtype)
+    d_g = cp.empty((T, B, N), dtype)
+    d_max_n_by_limit = cp.empty((T, B), dtype)
+    d_y_by_limit = cp.empty((T, B, N), dtype)
+    d_limit_max_n = cp.empty((), dtype)
+    d_limit_y = cp.empty((), dtype)
+    d_limit = cp.empty((), dtype)
+    backward_before_sum = kernel(
+        "backward_before_sum", "rows", T * B, N,
+        dy, g, d_max_n_y,
+    )
+    backward_before = kernel(
+        "backward_before", "each", T * B, 1,
+        d_max_n_y, limit, max_n, n, d_n_share, d_max_n_by_limit,
+    )
+    backward_before2 = kernel(
+        "backward_before2", "each", T * B * N, 1,
+        d_n_share, g, dy, limit, max_n, d_g, d_y_by_limit,
+    )
+    backward_after_sum = kernel(
+        "backward_after_sum", "rows", 1, T * B,
+        d_max_n_by_limit, d_limit_max_n,
+    )
+    backward_after_sum2 = kernel(
+        "backward_after_sum2", "rows", 1, T * B * N,
+        d_y_by_limit, d_limit_y,
+    )
+    backward_finish = kernel(
+        "backward_finish", "each", 1, 1,
+        d_limit_max_n, d_limit_y, d_limit,
+    )
 
-        dy = cp.empty((T, B, N), dtype)
-        backward_before_sum = kernel(
-            "backward_before_sum", "rows", T * B, N,
-            dy, g, d_max_n_y,
-        )
-        backward_before = kernel(
-            "backward_before", "each", T * B, 1,
-            d_max_n_y, limit, max_n, n, d_n_share, d_max_n_by_limit,
-        )
-        backward_before2 = kernel(
-            "backward_before2", "each", T * B * N, 1,
-            d_n_share, g, dy, limit, max_n, d_g, d_y_by_limit,
-        )
-        backward_after_sum = kernel(
-            "backward_after_sum", "rows", 1, T * B,
-            d_max_n_by_limit, d_limit_max_n,
-        )
-        backward_after_sum2 = kernel(
-            "backward_after_sum2", "rows", 1, T * B * N,
-            d_y_by_limit, d_limit_y,
-        )
-        backward_finish = kernel(
-            "backward_finish", "each", 1, 1,
-            d_limit_max_n, d_limit_y, d_limit,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["y"]
+        limit[...] = params["limit"]
 
-        def fill(params, given, dstate):
-            limit[...] = params["limit"]
-            dy[...] = given["y"]
+    def before():
+        # through y = g * limit / max(n, limit)
+        backward_before_sum()
+        backward_before()
+        backward_before2()
 
-        def before():
-            # through y = g * limit / max(n, limit)
-            backward_before_sum()
-            backward_before()
-            backward_before2()
+    def loop():
+        pass
 
-        def loop():
-            pass
+    def after():
+        # through y = g * limit / max(n, limit)
+        backward_after_sum()
+        # through y = g * limit / max(n, limit)
+        backward_after_sum2()
+        backward_finish()
 
-        def after():
-            # through y = g * limit / max(n, limit)
-            backward_after_sum()
-            # through y = g * limit / max(n, limit)
-            backward_after_sum2()
-            backward_finish()
+    def results():
+        dparams = {"limit": d_limit.copy()}
+        dstart = {}
+        return dparams, d_g.copy(), dstart
 
-        def results():
-            dparams = {"limit": d_limit.copy()}
-            dinputs = {"g": d_g.copy()}
-            dstart = {}
-            return dparams, dinputs, dstart
+    yield Pass(fill, before, loop, after, results, False)
 
-        return Pass(fill, before, loop, after, results, False)
 
-    return Pass(fill, before, loop, after, results, False), reverse
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    g = cp.empty((T, B, N), dtype)
+    limit = cp.empty((), dtype)
+    g_squared = cp.empty((T, B), dtype)
+    max_n = cp.empty((T, B), dtype)
+    y = cp.empty((T, B, N), dtype)
+    infer_before_sum = kernel(
+        "infer_before_sum", "rows", T * B, N,
+        g, g_squared,
+    )
+    infer_before = kernel(
+        "infer_before", "each", T * B, 1,
+        g_squared, limit, max_n,
+    )
+    infer_before2 = kernel(
+        "infer_before2", "each", T * B * N, 1,
+        g, limit, max_n, y,
+    )
+
+    def fill(params, inputs, state):
+        g[...] = inputs["g"]
+        limit[...] = params["limit"]
+
+    def before():
+        # n = norm(g)
+        infer_before_sum()
+        infer_before()
+        infer_before2()
+
+    def loop():
+        pass
+
+    def after():
+        pass
+
+    def results():
+        last = {}
+        return y.copy(), last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    g = cp.empty((T, B, N), dtype)
+    limit = cp.empty((), dtype)
+    g_squared = cp.empty((T, B), dtype)
+    max_n = cp.empty((T, B), dtype)
+    y = cp.empty((T, B, N), dtype)
+    step_before_sum = kernel(
+        "step_before_sum", "rows", T * B, N,
+        g, g_squared,
+    )
+    step_before = kernel(
+        "step_before", "each", T * B, 1,
+        g_squared, limit, max_n,
+    )
+    step_before2 = kernel(
+        "step_before2", "each", T * B * N, 1,
+        g, limit, max_n, y,
+    )
+
+    def fill(params, inputs, state):
+        g[...] = inputs["g"]
+        limit[...] = params["limit"]
+
+    def before():
+        # n = norm(g)
+        step_before_sum()
+        step_before()
+        step_before2()
+
+    def loop():
+        pass
+
+    def after():
+        pass
+
+    def results():
+        state = {}
+        return y.copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    g = cp.empty((T, B, N), dtype)
+    dot_g = cp.empty((T, B, N), dtype)
+    limit = cp.empty((), dtype)
+    dot_limit = cp.empty((), dtype)
+    g_squared = cp.empty((T, B), dtype)
+    n = cp.empty((T, B), dtype)
+    g_unit = cp.empty((T, B, N), dtype)
+    dot_g_norm = cp.empty((T, B), dtype)
+    max_n = cp.empty((T, B), dtype)
+    dot_max_n = cp.empty((T, B), dtype)
+    y = cp.empty((T, B, N), dtype)
+    dot_y = cp.empty((T, B, N), dtype)
+    jvp_before_sum = kernel(
+        "jvp_before_sum", "rows", T * B, N,
+        g, g_squared,
+    )
+    jvp_before = kernel(
+        "jvp_before", "each", T * B, 1,
+        g_squared, limit, n, max_n,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", "each", T * B * N, 1,
+        n, g, limit, max_n, g_unit, y,
+    )
+    jvp_before_sum2 = kernel(
+        "jvp_before_sum2", "rows", T * B, N,
+        g_unit, dot_g, dot_g_norm,
+    )
+    jvp_before3 = kernel(
+        "jvp_before3", "each", T * B, 1,
+        dot_limit, dot_g_norm, limit, n, dot_max_n,
+    )
+    jvp_before4 = kernel(
+        "jvp_before4", "each", T * B * N, 1,
+        dot_g, dot_limit, dot_max_n, g, limit, max_n, dot_y,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        g[...] = inputs["g"]
+        dot_g[...] = dot_inputs["g"]
+        limit[...] = params["limit"]
+        dot_limit[...] = dot_params["limit"]
+
+    def before():
+        # n = norm(g)
+        jvp_before_sum()
+        jvp_before()
+        jvp_before2()
+        # n = norm(g)
+        jvp_before_sum2()
+        jvp_before3()
+        jvp_before4()
+
+    def loop():
+        pass
+
+    def after():
+        pass
+
+    def results():
+        last = {}
+        dot_last = {}
+        return y.copy(), last, dot_y.copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    g = cp.empty((T, B, N), dtype)
+    dot_g = cp.empty((T, B, N), dtype)
+    limit = cp.empty((), dtype)
+    dot_limit = cp.empty((), dtype)
+    g_squared = cp.empty((T, B), dtype)
+    n = cp.empty((T, B), dtype)
+    g_unit = cp.empty((T, B, N), dtype)
+    dot_g_norm = cp.empty((T, B), dtype)
+    max_n = cp.empty((T, B), dtype)
+    dot_max_n = cp.empty((T, B), dtype)
+    hvp_forward_before_sum = kernel(
+        "hvp_forward_before_sum", "rows", T * B, N,
+        g, g_squared,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B, 1,
+        g_squared, limit, n, max_n,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", "each", T * B * N, 1,
+        n, g, g_unit,
+    )
+    hvp_forward_before_sum2 = kernel(
+        "hvp_forward_before_sum2", "rows", T * B, N,
+        g_unit, dot_g, dot_g_norm,
+    )
+    hvp_forward_before3 = kernel(
+        "hvp_forward_before3", "each", T * B, 1,
+        dot_limit, dot_g_norm, limit, n, dot_max_n,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        g[...] = inputs["g"]
+        dot_g[...] = dot_inputs["g"]
+        limit[...] = params["limit"]
+        dot_limit[...] = dot_params["limit"]
+
+    def before():
+        # n = norm(g)
+        hvp_forward_before_sum()
+        hvp_forward_before()
+        hvp_forward_before2()
+        # n = norm(g)
+        hvp_forward_before_sum2()
+        hvp_forward_before3()
+
+    def loop():
+        pass
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, N), dtype)
+    d_dot_max_n_dot_y = cp.empty((T, B), dtype)
+    d_dot_y_by_max_n = cp.empty((T, B, N), dtype)
+    d_max_n = cp.empty((T, B), dtype)
+    d_dot_n = cp.empty((T, B), dtype)
+    d_g_unit = cp.empty((T, B, N), dtype)
+    d_n_g_unit = cp.empty((T, B), dtype)
+    d_n_share = cp.empty((T, B), dtype)
+    d_g = cp.empty((T, B, N), dtype)
+    d_max_n_by_limit = cp.empty((T, B), dtype)
+    d_dot_y_by_limit = cp.empty((T, B, N), dtype)
+    d_limit_max_n = cp.empty((), dtype)
+    d_limit_dot_y = cp.empty((), dtype)
+    d_limit = cp.empty((), dtype)
+    hvp_backward_before_sum = kernel(
+        "hvp_backward_before_sum", "rows", T * B, N,
+        dy, g, d_dot_max_n_dot_y,
+    )
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B, 1,
+        d_dot_max_n_dot_y, limit, max_n, n, d_dot_n,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", "each", T * B * N, 1,
+        dy, dot_g, dot_limit, dot_max_n, g, limit, max_n, d_dot_n, d_dot_y_by_max_n, d_g_unit,
+        d_dot_y_by_limit,
+    )
+    hvp_backward_before_sum2 = kernel(
+        "hvp_backward_before_sum2", "rows", T * B, N,
+        d_dot_y_by_max_n, d_max_n,
+    )
+    hvp_backward_before_sum3 = kernel(
+        "hvp_backward_before_sum3", "rows", T * B, N,
+        d_g_unit, g, d_n_g_unit,
+    )
+    hvp_backward_before3 = kernel(
+        "hvp_backward_before3", "each", T * B, 1,
+        d_n_g_unit, n, d_max_n, limit, d_n_share, d_max_n_by_limit,
+    )
+    hvp_backward_before4 = kernel(
+        "hvp_backward_before4", "each", T * B * N, 1,
+        d_n_share, g, d_g_unit, n, dy, dot_limit, dot_max_n, limit, max_n, d_g,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", "rows", 1, T * B,
+        d_max_n_by_limit, d_limit_max_n,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "rows", 1, T * B * N,
+        d_dot_y_by_limit, d_limit_dot_y,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", 1, 1,
+        d_limit_max_n, d_limit_dot_y, d_limit,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["y"]
+
+    def before():
+        # through y = g * limit / max(n, limit)
+        hvp_backward_before_sum()
+        hvp_backward_before()
+        hvp_backward_before2()
+        # through y = g * limit / max(n, limit)
+        hvp_backward_before_sum2()
+        # through n = norm(g)
+        hvp_backward_before_sum3()
+        hvp_backward_before3()
+        hvp_backward_before4()
+
+    def loop():
+        pass
+
+    def after():
+        # through y = g * limit / max(n, limit)
+        hvp_backward_after_sum()
+        # through y = g * limit / max(n, limit)
+        hvp_backward_after_sum2()
+        hvp_backward_finish()
+
+    def results():
+        dot_dparams = {"limit": d_limit.copy()}
+        dot_dstart = {}
+        return dot_dparams, d_g.copy(), dot_dstart
+
+    yield Pass(fill, before, loop, after, results, False)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -253,7 +621,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -276,28 +644,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -319,20 +707,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -431,10 +819,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -553,3 +939,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

@@ -48,6 +48,15 @@ __device__ inline compute_t block_sum(compute_t a)
     return a;
 }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_before_point(
     const compute_t g, const compute_t low, const compute_t high, compute_t& y)
 {
@@ -147,3 +156,155 @@ extern "C" __global__ void backward_after_sum2(
         if (threadIdx.x == 0) d_high_at[0] = storage_t(total);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_before_point(
+    const compute_t g, const compute_t low, const compute_t high, compute_t& y)
+{
+    // y = clip(g, low, high)
+    y = smaller(larger(g, low), high);
+}
+
+extern "C" __global__ void infer_before(
+    const int64 t, const int64 T, const int64 B, const int64 N,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ low_at,
+    const storage_t* __restrict__ high_at, storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t y;
+        infer_before_point(
+            compute_t(g_at[(iT * B + iB) * N + iN]),
+            compute_t(low_at[0]),
+            compute_t(high_at[0]),
+            y);
+        y_at[(iT * B + iB) * N + iN] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_before_point(
+    const compute_t g, const compute_t low, const compute_t high, compute_t& y)
+{
+    // y = clip(g, low, high)
+    y = smaller(larger(g, low), high);
+}
+
+extern "C" __global__ void step_before(
+    const int64 t, const int64 T, const int64 B, const int64 N,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ low_at,
+    const storage_t* __restrict__ high_at, storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t y;
+        step_before_point(
+            compute_t(g_at[(iT * B + iB) * N + iN]),
+            compute_t(low_at[0]),
+            compute_t(high_at[0]),
+            y);
+        y_at[(iT * B + iB) * N + iN] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_before_point(
+    const compute_t g, const compute_t low, const compute_t high, const compute_t dot_g,
+    const compute_t dot_low, const compute_t dot_high, compute_t& y, compute_t& dot_y)
+{
+    // y = clip(g, low, high)
+    y = smaller(larger(g, low), high);
+    const compute_t s1 = compute_t((g) > (low)) * compute_t((high) > (g));
+    const compute_t s2 = compute_t((low) >= (g)) * compute_t((high) >= (low));
+    dot_y = dot_g * s1 + dot_low * s2 + dot_high * (1 - s1 - s2);
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 N,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ low_at,
+    const storage_t* __restrict__ high_at, const storage_t* __restrict__ dot_g_at,
+    const storage_t* __restrict__ dot_low_at, const storage_t* __restrict__ dot_high_at,
+    storage_t* __restrict__ y_at, storage_t* __restrict__ dot_y_at)
+{
+    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t y, dot_y;
+        jvp_before_point(
+            compute_t(g_at[(iT * B + iB) * N + iN]),
+            compute_t(low_at[0]),
+            compute_t(high_at[0]),
+            compute_t(dot_g_at[(iT * B + iB) * N + iN]),
+            compute_t(dot_low_at[0]),
+            compute_t(dot_high_at[0]),
+            y, dot_y);
+        y_at[(iT * B + iB) * N + iN] = storage_t(y);
+        dot_y_at[(iT * B + iB) * N + iN] = storage_t(dot_y);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_backward_once_point(
+    compute_t& d_low, compute_t& d_high)
+{
+    d_low = 0;
+    d_high = 0;
+}
+
+extern "C" __global__ void hvp_backward_once(
+    const int64 t, const int64 T, const int64 B, const int64 N,
+    storage_t* __restrict__ d_low_at, storage_t* __restrict__ d_high_at)
+{
+    const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        compute_t d_low, d_high;
+        hvp_backward_once_point(
+            d_low, d_high);
+        d_low_at[0] = storage_t(d_low);
+        d_high_at[0] = storage_t(d_high);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    compute_t& d_g)
+{
+    d_g = 0;
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 N,
+    storage_t* __restrict__ d_g_at)
+{
+    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t d_g;
+        hvp_backward_before_point(
+            d_g);
+        d_g_at[(iT * B + iB) * N + iN] = storage_t(d_g);
+    }
+}
+
+#endif  // SYMRNN_HVP

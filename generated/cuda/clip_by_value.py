@@ -10,7 +10,7 @@ A function of one gradient, flattened, and no recurrence; TensorFlow's clip_by_v
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 clip_by_value.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  g (T, B, N): gradient
     param  low (): least component
@@ -21,7 +21,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -35,6 +35,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of clip_by_value.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("N",)
 INPUTS = {
     "g": ("N",),
@@ -82,9 +83,9 @@ def forward(params, g, state=None):
     inputs = arrays({"g": g})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["y"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -95,44 +96,101 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂g, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"y": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["y"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["g"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, g, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"g": g})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, g, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    g = arrays(g)
+    g = one_step(g)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"g": g})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, g, state=None, dot_params=None, dot_g=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, g and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"g": g})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_g = arrays(dot_g)
+    dot_inputs = {"g": cotangent("dot_g", dot_g, INPUTS["g"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, g, state=None, dy=None, dstate=None, dot_params=None, dot_g=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂g and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"g": g})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_g = arrays(dot_g)
+    dot_inputs = {"g": cotangent("dot_g", dot_g, INPUTS["g"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     g = cp.empty((T, B, N), dtype)
     low = cp.empty((), dtype)
     high = cp.empty((), dtype)
     y = cp.empty((T, B, N), dtype)
-
     forward_before = kernel(
         "forward_before", "each", T * B * N, 1,
         g, low, high, y,
     )
 
     def fill(params, inputs, state):
+        g[...] = inputs["g"]
         low[...] = params["low"]
         high[...] = params["high"]
-        g[...] = inputs["g"]
 
     def before():
         forward_before()
@@ -145,59 +203,227 @@ def passes(size, dtype):
 
     def results():
         last = {}
-        return {"y": y.copy()}, last
+        return y.copy(), last
 
-    def reverse():
-        d_g = cp.empty((T, B, N), dtype)
-        d_y_by_low = cp.empty((T, B, N), dtype)
-        d_y_by_high = cp.empty((T, B, N), dtype)
-        d_low = cp.empty((), dtype)
-        d_high = cp.empty((), dtype)
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, N), dtype)
+    d_g = cp.empty((T, B, N), dtype)
+    d_y_by_low = cp.empty((T, B, N), dtype)
+    d_y_by_high = cp.empty((T, B, N), dtype)
+    d_low = cp.empty((), dtype)
+    d_high = cp.empty((), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B * N, 1,
+        dy, g, low, high, d_g, d_y_by_low, d_y_by_high,
+    )
+    backward_after_sum = kernel(
+        "backward_after_sum", "rows", 1, T * B * N,
+        d_y_by_low, d_low,
+    )
+    backward_after_sum2 = kernel(
+        "backward_after_sum2", "rows", 1, T * B * N,
+        d_y_by_high, d_high,
+    )
 
-        dy = cp.empty((T, B, N), dtype)
-        backward_before = kernel(
-            "backward_before", "each", T * B * N, 1,
-            dy, g, low, high, d_g, d_y_by_low, d_y_by_high,
-        )
-        backward_after_sum = kernel(
-            "backward_after_sum", "rows", 1, T * B * N,
-            d_y_by_low, d_low,
-        )
-        backward_after_sum2 = kernel(
-            "backward_after_sum2", "rows", 1, T * B * N,
-            d_y_by_high, d_high,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["y"]
+        low[...] = params["low"]
+        high[...] = params["high"]
 
-        def fill(params, given, dstate):
-            low[...] = params["low"]
-            high[...] = params["high"]
-            dy[...] = given["y"]
+    def before():
+        backward_before()
 
-        def before():
-            backward_before()
+    def loop():
+        pass
 
-        def loop():
-            pass
+    def after():
+        # through y = clip(g, low, high)
+        backward_after_sum()
+        # through y = clip(g, low, high)
+        backward_after_sum2()
 
-        def after():
-            # through y = clip(g, low, high)
-            backward_after_sum()
-            # through y = clip(g, low, high)
-            backward_after_sum2()
+    def results():
+        dparams = {"low": d_low.copy(), "high": d_high.copy()}
+        dstart = {}
+        return dparams, d_g.copy(), dstart
 
-        def results():
-            dparams = {"low": d_low.copy(), "high": d_high.copy()}
-            dinputs = {"g": d_g.copy()}
-            dstart = {}
-            return dparams, dinputs, dstart
+    yield Pass(fill, before, loop, after, results, False)
 
-        return Pass(fill, before, loop, after, results, False)
 
-    return Pass(fill, before, loop, after, results, False), reverse
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    g = cp.empty((T, B, N), dtype)
+    low = cp.empty((), dtype)
+    high = cp.empty((), dtype)
+    y = cp.empty((T, B, N), dtype)
+    infer_before = kernel(
+        "infer_before", "each", T * B * N, 1,
+        g, low, high, y,
+    )
+
+    def fill(params, inputs, state):
+        g[...] = inputs["g"]
+        low[...] = params["low"]
+        high[...] = params["high"]
+
+    def before():
+        infer_before()
+
+    def loop():
+        pass
+
+    def after():
+        pass
+
+    def results():
+        last = {}
+        return y.copy(), last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    g = cp.empty((T, B, N), dtype)
+    low = cp.empty((), dtype)
+    high = cp.empty((), dtype)
+    y = cp.empty((T, B, N), dtype)
+    step_before = kernel(
+        "step_before", "each", T * B * N, 1,
+        g, low, high, y,
+    )
+
+    def fill(params, inputs, state):
+        g[...] = inputs["g"]
+        low[...] = params["low"]
+        high[...] = params["high"]
+
+    def before():
+        step_before()
+
+    def loop():
+        pass
+
+    def after():
+        pass
+
+    def results():
+        state = {}
+        return y.copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    g = cp.empty((T, B, N), dtype)
+    dot_g = cp.empty((T, B, N), dtype)
+    low = cp.empty((), dtype)
+    high = cp.empty((), dtype)
+    dot_low = cp.empty((), dtype)
+    dot_high = cp.empty((), dtype)
+    y = cp.empty((T, B, N), dtype)
+    dot_y = cp.empty((T, B, N), dtype)
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * N, 1,
+        g, low, high, dot_g, dot_low, dot_high, y, dot_y,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        g[...] = inputs["g"]
+        dot_g[...] = dot_inputs["g"]
+        low[...] = params["low"]
+        high[...] = params["high"]
+        dot_low[...] = dot_params["low"]
+        dot_high[...] = dot_params["high"]
+
+    def before():
+        jvp_before()
+
+    def loop():
+        pass
+
+    def after():
+        pass
+
+    def results():
+        last = {}
+        dot_last = {}
+        return y.copy(), last, dot_y.copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    g = cp.empty((T, B, N), dtype)
+    dot_g = cp.empty((T, B, N), dtype)
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        g[...] = inputs["g"]
+        dot_g[...] = dot_inputs["g"]
+
+    def before():
+        pass
+
+    def loop():
+        pass
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, N), dtype)
+    d_low = cp.empty((), dtype)
+    d_high = cp.empty((), dtype)
+    d_g = cp.empty((T, B, N), dtype)
+    hvp_backward_once = kernel(
+        "hvp_backward_once", "each", 1, 1,
+        d_low, d_high,
+    )
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * N, 1,
+        d_g,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["y"]
+
+    def before():
+        hvp_backward_once()
+        hvp_backward_before()
+
+    def loop():
+        pass
+
+    def after():
+        pass
+
+    def results():
+        dot_dparams = {"low": d_low.copy(), "high": d_high.copy()}
+        dot_dstart = {}
+        return dot_dparams, d_g.copy(), dot_dstart
+
+    yield Pass(fill, before, loop, after, results, False)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -224,7 +450,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -247,28 +473,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -290,20 +536,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -402,10 +648,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -524,3 +768,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

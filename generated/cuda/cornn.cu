@@ -36,6 +36,15 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_step_point(
     const compute_t W_y_y, const compute_t W_z_z, const compute_t V_x, const compute_t b,
     const compute_t z_prev, const compute_t dt, const compute_t y_prev, const compute_t gamma,
@@ -124,7 +133,7 @@ __device__ inline void backward_step2_point(
 
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_y_prev_W_y_y_to_d_z_prev_W_z_z_at, const storage_t* __restrict__ d_z_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ d_z_at,
     const storage_t* __restrict__ d_y_at, storage_t* __restrict__ d_y_prev_rows_at,
     storage_t* __restrict__ d_z_prev_rows_at)
 {
@@ -134,15 +143,447 @@ extern "C" __global__ void backward_step2(
         const int64 iH = n % H;
         compute_t d_y_prev, d_z_prev;
         backward_step2_point(
-            compute_t(d_y_prev_W_y_y_to_d_z_prev_W_z_z_at[iB * (2 * H) + iH]),
+            compute_t(parts_at[iB * (2 * H) + iH]),
             compute_t(d_z_at[iB * H + iH]),
             compute_t(0.042),
             compute_t(2.7),
             compute_t(d_y_at[iB * H + iH]),
-            compute_t(d_y_prev_W_y_y_to_d_z_prev_W_z_z_at[iB * (2 * H) + H + iH]),
+            compute_t(parts_at[iB * (2 * H) + H + iH]),
             compute_t(4.7),
             d_y_prev, d_z_prev);
         d_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_y_prev);
         d_z_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_z_prev);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_step_point(
+    const compute_t W_y_y, const compute_t W_z_z, const compute_t V_x, const compute_t b,
+    const compute_t z_prev, const compute_t dt, const compute_t y_prev, const compute_t gamma,
+    const compute_t epsilon, compute_t& z, compute_t& y)
+{
+    // z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    const compute_t z_pre = W_y_y + W_z_z + V_x + b;
+    const compute_t z_tanh = tanh(z_pre);
+    z = z_prev + (z_tanh - z_prev * epsilon - y_prev * gamma) * dt;
+    // y = y[t-1] + dt * z
+    y = dt * z + y_prev;
+}
+
+extern "C" __global__ void infer_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_y_y_at, const storage_t* __restrict__ W_z_z_at,
+    const storage_t* __restrict__ V_x_at, const storage_t* __restrict__ b_at,
+    storage_t* __restrict__ z_rows_at, storage_t* __restrict__ y_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t z, y;
+        infer_step_point(
+            compute_t(W_y_y_at[iB * H + iH]),
+            compute_t(W_z_z_at[iB * H + iH]),
+            compute_t(V_x_at[(t * B + iB) * H + iH]),
+            compute_t(b_at[iH]),
+            compute_t(z_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(0.042),
+            compute_t(y_rows_at[(t * B + iB) * H + iH]),
+            compute_t(2.7),
+            compute_t(4.7),
+            z, y);
+        z_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(z);
+        y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_step_point(
+    const compute_t W_y_y, const compute_t W_z_z, const compute_t V_x, const compute_t b,
+    const compute_t z_prev, const compute_t dt, const compute_t y_prev, const compute_t gamma,
+    const compute_t epsilon, compute_t& z, compute_t& y)
+{
+    // z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    const compute_t z_pre = W_y_y + W_z_z + V_x + b;
+    const compute_t z_tanh = tanh(z_pre);
+    z = z_prev + (z_tanh - z_prev * epsilon - y_prev * gamma) * dt;
+    // y = y[t-1] + dt * z
+    y = dt * z + y_prev;
+}
+
+extern "C" __global__ void step_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_y_y_at, const storage_t* __restrict__ W_z_z_at,
+    const storage_t* __restrict__ V_x_at, const storage_t* __restrict__ b_at,
+    storage_t* __restrict__ z_rows_at, storage_t* __restrict__ y_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t z, y;
+        step_step_point(
+            compute_t(W_y_y_at[iB * H + iH]),
+            compute_t(W_z_z_at[iB * H + iH]),
+            compute_t(V_x_at[(t * B + iB) * H + iH]),
+            compute_t(b_at[iH]),
+            compute_t(z_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(0.042),
+            compute_t(y_rows_at[(t * B + iB) * H + iH]),
+            compute_t(2.7),
+            compute_t(4.7),
+            z, y);
+        z_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(z);
+        y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_V_x_V, const compute_t dot_V_x_x, compute_t& dot_V_x)
+{
+    // z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    dot_V_x = dot_V_x_V + dot_V_x_x;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ V_x_to_dot_V_x_V_at, const storage_t* __restrict__ dot_V_x_x_at,
+    storage_t* __restrict__ dot_V_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_V_x;
+        jvp_before_point(
+            compute_t(V_x_to_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_V_x_x_at[(iT * B + iB) * H + iH]),
+            dot_V_x);
+        dot_V_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_x);
+    }
+}
+
+__device__ inline void jvp_step_point(
+    const compute_t dot_W_y_y_W_y, const compute_t dot_W_y_y_y_prev, const compute_t dot_W_z_z_W_z,
+    const compute_t dot_W_z_z_z_prev, const compute_t W_y_y, const compute_t W_z_z, const compute_t V_x,
+    const compute_t b, const compute_t dot_V_x, const compute_t dot_b, const compute_t z_prev,
+    const compute_t dt, const compute_t y_prev, const compute_t gamma, const compute_t epsilon,
+    const compute_t dot_z_prev, const compute_t dot_y_prev, compute_t& z, compute_t& dot_z, compute_t& y,
+    compute_t& dot_y)
+{
+    // z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    const compute_t dot_W_y_y = dot_W_y_y_W_y + dot_W_y_y_y_prev;
+    const compute_t dot_W_z_z = dot_W_z_z_W_z + dot_W_z_z_z_prev;
+    const compute_t z_pre = W_y_y + W_z_z + V_x + b;
+    const compute_t dot_z_pre = dot_V_x + dot_b + dot_W_y_y + dot_W_z_z;
+    const compute_t z_tanh = tanh(z_pre);
+    const compute_t dot_z_tanh = dot_z_pre * (1 - square(z_tanh));
+    z = z_prev + (z_tanh - z_prev * epsilon - y_prev * gamma) * dt;
+    dot_z = (1 - dt * epsilon) * dot_z_prev - dt * gamma * dot_y_prev + dt * dot_z_tanh;
+    // y = y[t-1] + dt * z
+    y = dt * z + y_prev;
+    dot_y = dt * dot_z + dot_y_prev;
+}
+
+extern "C" __global__ void jvp_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_y_y_to_dot_W_y_y_W_y_at,
+    const storage_t* __restrict__ dot_W_y_y_y_prev_at,
+    const storage_t* __restrict__ W_z_z_to_dot_W_z_z_W_z_at,
+    const storage_t* __restrict__ dot_W_z_z_z_prev_at, const storage_t* __restrict__ V_x_to_dot_V_x_V_at,
+    const storage_t* __restrict__ b_at, const storage_t* __restrict__ dot_V_x_at,
+    const storage_t* __restrict__ dot_b_at, storage_t* __restrict__ z_rows_at,
+    storage_t* __restrict__ y_rows_at, storage_t* __restrict__ dot_z_rows_at,
+    storage_t* __restrict__ dot_y_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t z, dot_z, y, dot_y;
+        jvp_step_point(
+            compute_t(W_y_y_to_dot_W_y_y_W_y_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_y_y_y_prev_at[iB * H + iH]),
+            compute_t(W_z_z_to_dot_W_z_z_W_z_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_z_z_z_prev_at[iB * H + iH]),
+            compute_t(W_y_y_to_dot_W_y_y_W_y_at[iB * (2 * H) + iH]),
+            compute_t(W_z_z_to_dot_W_z_z_W_z_at[iB * (2 * H) + iH]),
+            compute_t(V_x_to_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(b_at[iH]),
+            compute_t(dot_V_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_at[iH]),
+            compute_t(z_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(0.042),
+            compute_t(y_rows_at[(t * B + iB) * H + iH]),
+            compute_t(2.7),
+            compute_t(4.7),
+            compute_t(dot_z_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(dot_y_rows_at[(t * B + iB) * H + iH]),
+            z, dot_z, y, dot_y);
+        z_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(z);
+        dot_z_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_z);
+        y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+        dot_y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_V_x_V, const compute_t dot_V_x_x, compute_t& dot_V_x)
+{
+    // z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    dot_V_x = dot_V_x_V + dot_V_x_x;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ V_x_to_dot_V_x_V_at, const storage_t* __restrict__ dot_V_x_x_at,
+    storage_t* __restrict__ dot_V_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_V_x;
+        hvp_forward_before_point(
+            compute_t(V_x_to_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_V_x_x_at[(iT * B + iB) * H + iH]),
+            dot_V_x);
+        dot_V_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_x);
+    }
+}
+
+__device__ inline void hvp_forward_step_point(
+    const compute_t dot_W_y_y_W_y, const compute_t dot_W_y_y_y_prev, const compute_t dot_W_z_z_W_z,
+    const compute_t dot_W_z_z_z_prev, const compute_t W_y_y, const compute_t W_z_z, const compute_t V_x,
+    const compute_t b, const compute_t dot_V_x, const compute_t dot_b, const compute_t z_prev,
+    const compute_t dt, const compute_t y_prev, const compute_t gamma, const compute_t epsilon,
+    const compute_t dot_z_prev, const compute_t dot_y_prev, compute_t& dot_z_pre, compute_t& z_tanh,
+    compute_t& z, compute_t& dot_z, compute_t& y, compute_t& dot_y)
+{
+    // z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    const compute_t dot_W_y_y = dot_W_y_y_W_y + dot_W_y_y_y_prev;
+    const compute_t dot_W_z_z = dot_W_z_z_W_z + dot_W_z_z_z_prev;
+    const compute_t z_pre = W_y_y + W_z_z + V_x + b;
+    dot_z_pre = dot_V_x + dot_b + dot_W_y_y + dot_W_z_z;
+    z_tanh = tanh(z_pre);
+    const compute_t dot_z_tanh = dot_z_pre * (1 - square(z_tanh));
+    z = z_prev + (z_tanh - z_prev * epsilon - y_prev * gamma) * dt;
+    dot_z = (1 - dt * epsilon) * dot_z_prev - dt * gamma * dot_y_prev + dt * dot_z_tanh;
+    // y = y[t-1] + dt * z
+    y = dt * z + y_prev;
+    dot_y = dt * dot_z + dot_y_prev;
+}
+
+extern "C" __global__ void hvp_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_y_y_to_dot_W_y_y_W_y_at,
+    const storage_t* __restrict__ dot_W_y_y_y_prev_at,
+    const storage_t* __restrict__ W_z_z_to_dot_W_z_z_W_z_at,
+    const storage_t* __restrict__ dot_W_z_z_z_prev_at, const storage_t* __restrict__ V_x_to_dot_V_x_V_at,
+    const storage_t* __restrict__ b_at, const storage_t* __restrict__ dot_V_x_at,
+    const storage_t* __restrict__ dot_b_at, storage_t* __restrict__ z_rows_at,
+    storage_t* __restrict__ y_rows_at, storage_t* __restrict__ dot_z_rows_at,
+    storage_t* __restrict__ dot_y_rows_at, storage_t* __restrict__ dot_z_pre_at,
+    storage_t* __restrict__ z_tanh_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t dot_z_pre, z_tanh, z, dot_z, y, dot_y;
+        hvp_forward_step_point(
+            compute_t(W_y_y_to_dot_W_y_y_W_y_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_y_y_y_prev_at[iB * H + iH]),
+            compute_t(W_z_z_to_dot_W_z_z_W_z_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_z_z_z_prev_at[iB * H + iH]),
+            compute_t(W_y_y_to_dot_W_y_y_W_y_at[iB * (2 * H) + iH]),
+            compute_t(W_z_z_to_dot_W_z_z_W_z_at[iB * (2 * H) + iH]),
+            compute_t(V_x_to_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(b_at[iH]),
+            compute_t(dot_V_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_at[iH]),
+            compute_t(z_rows_at[(t * B + iB) * H + iH]),
+            compute_t(0.042),
+            compute_t(y_rows_at[(t * B + iB) * H + iH]),
+            compute_t(2.7),
+            compute_t(4.7),
+            compute_t(dot_z_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_y_rows_at[(t * B + iB) * H + iH]),
+            dot_z_pre, z_tanh, z, dot_z, y, dot_y);
+        dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
+        z_tanh_at[(t * B + iB) * H + iH] = storage_t(z_tanh);
+        z_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(z);
+        dot_z_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_z);
+        y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+        dot_y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+__device__ inline void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_y_next, const compute_t d_dot_z_next, const compute_t dt,
+    const compute_t d_z_next, const compute_t d_y_next, const compute_t dot_z_pre, const compute_t z_tanh,
+    compute_t& d_dot_y, compute_t& d_dot_z, compute_t& d_z, compute_t& d_dot_z_pre, compute_t& d_z_pre)
+{
+    // through y = y[t-1] + dt * z
+    d_dot_y = dy + d_dot_y_next;
+    // through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    d_dot_z = d_dot_z_next + dt * d_dot_y;
+    d_z = dt * d_y_next + d_z_next;
+    const compute_t d_dot_z_tanh = dt * d_dot_z;
+    const compute_t d_z_tanh = dt * d_z - 2 * dot_z_pre * z_tanh * d_dot_z_tanh;
+    const compute_t s1 = 1 - square(z_tanh);
+    d_dot_z_pre = d_dot_z_tanh * s1;
+    d_z_pre = d_z_tanh * s1;
+}
+
+extern "C" __global__ void hvp_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_y_prev_rows_at,
+    const storage_t* __restrict__ d_dot_z_prev_rows_at, const storage_t* __restrict__ d_z_prev_rows_at,
+    const storage_t* __restrict__ d_y_prev_rows_at, const storage_t* __restrict__ dot_z_pre_at,
+    const storage_t* __restrict__ z_tanh_at, storage_t* __restrict__ d_dot_y_at,
+    storage_t* __restrict__ d_dot_z_at, storage_t* __restrict__ d_z_at,
+    storage_t* __restrict__ d_z_pre_to_d_dot_z_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_dot_y, d_dot_z, d_z, d_dot_z_pre, d_z_pre;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_dot_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(0.042),
+            compute_t(d_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
+            compute_t(z_tanh_at[(t * B + iB) * H + iH]),
+            d_dot_y, d_dot_z, d_z, d_dot_z_pre, d_z_pre);
+        d_dot_y_at[iB * H + iH] = storage_t(d_dot_y);
+        d_dot_z_at[iB * H + iH] = storage_t(d_dot_z);
+        d_z_at[iB * H + iH] = storage_t(d_z);
+        d_z_pre_to_d_dot_z_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_z_pre_to_d_dot_z_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
+    }
+}
+
+__device__ inline void hvp_backward_step2_point(
+    const compute_t d_y_prev_W_y_y, const compute_t d_z, const compute_t dt, const compute_t gamma,
+    const compute_t d_y_next, const compute_t d_z_prev_W_z_z, const compute_t epsilon,
+    const compute_t d_dot_y_prev_dot_W_y_y_y_prev, const compute_t d_dot_z, const compute_t d_dot_y,
+    const compute_t d_dot_z_prev_dot_W_z_z_z_prev, compute_t& d_y_prev, compute_t& d_z_prev,
+    compute_t& d_dot_y_prev, compute_t& d_dot_z_prev)
+{
+    const compute_t s1 = dt * gamma;
+    d_y_prev = d_y_prev_W_y_y - d_z * s1 + d_y_next;
+    const compute_t s2 = 1 - dt * epsilon;
+    d_z_prev = d_z * s2 + d_z_prev_W_z_z;
+    d_dot_y_prev = d_dot_y_prev_dot_W_y_y_y_prev - d_dot_z * s1 + d_dot_y;
+    d_dot_z_prev = d_dot_z * s2 + d_dot_z_prev_dot_W_z_z_z_prev;
+}
+
+extern "C" __global__ void hvp_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ d_z_at,
+    storage_t* __restrict__ d_y_prev_rows_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ d_dot_z_at, const storage_t* __restrict__ d_dot_y_at,
+    storage_t* __restrict__ d_z_prev_rows_at, storage_t* __restrict__ d_dot_y_prev_rows_at,
+    storage_t* __restrict__ d_dot_z_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_y_prev, d_z_prev, d_dot_y_prev, d_dot_z_prev;
+        hvp_backward_step2_point(
+            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(d_z_at[iB * H + iH]),
+            compute_t(0.042),
+            compute_t(2.7),
+            compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(4.7),
+            compute_t(parts2_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(d_dot_z_at[iB * H + iH]),
+            compute_t(d_dot_y_at[iB * H + iH]),
+            compute_t(parts2_at[iB * (4 * H) + 3 * H + iH]),
+            d_y_prev, d_z_prev, d_dot_y_prev, d_dot_z_prev);
+        d_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_y_prev);
+        d_z_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_z_prev);
+        d_dot_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_y_prev);
+        d_dot_z_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_z_prev);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_W_y_W_y_y, const compute_t d_W_y_dot_W_y_y_y_prev, const compute_t d_W_z_W_z_z,
+    const compute_t d_W_z_dot_W_z_z_z_prev, compute_t& d_W_y, compute_t& d_W_z)
+{
+    d_W_y = d_W_y_W_y_y + d_W_y_dot_W_y_y_y_prev;
+    d_W_z = d_W_z_W_z_z + d_W_z_dot_W_z_z_z_prev;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_W_y_W_y_y_at, const storage_t* __restrict__ d_W_y_dot_W_y_y_y_prev_at,
+    const storage_t* __restrict__ d_W_z_W_z_z_at, const storage_t* __restrict__ d_W_z_dot_W_z_z_z_prev_at,
+    storage_t* __restrict__ d_W_y_at, storage_t* __restrict__ d_W_z_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t d_W_y, d_W_z;
+        hvp_backward_finish_point(
+            compute_t(d_W_y_W_y_y_at[iH * H + iH2]),
+            compute_t(d_W_y_dot_W_y_y_y_prev_at[iH * H + iH2]),
+            compute_t(d_W_z_W_z_z_at[iH * H + iH2]),
+            compute_t(d_W_z_dot_W_z_z_z_prev_at[iH * H + iH2]),
+            d_W_y, d_W_z);
+        d_W_y_at[iH * H + iH2] = storage_t(d_W_y);
+        d_W_z_at[iH * H + iH2] = storage_t(d_W_z);
+    }
+}
+
+__device__ inline void hvp_backward_finish2_point(
+    const compute_t d_V_V_x, const compute_t d_V_dot_V_x_x, compute_t& d_V)
+{
+    d_V = d_V_V_x + d_V_dot_V_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_V_V_x_at, const storage_t* __restrict__ d_V_dot_V_x_x_at,
+    storage_t* __restrict__ d_V_at)
+{
+    const int64 count = H * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / I;
+        const int64 iI = n % I;
+        compute_t d_V;
+        hvp_backward_finish2_point(
+            compute_t(d_V_V_x_at[iH * I + iI]),
+            compute_t(d_V_dot_V_x_x_at[iH * I + iI]),
+            d_V);
+        d_V_at[iH * I + iI] = storage_t(d_V);
+    }
+}
+
+#endif  // SYMRNN_HVP

@@ -13,7 +13,7 @@ is implicit. The constants are those of the authors' sequential MNIST.
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 cornn.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  W_y (H, H)
@@ -28,7 +28,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -42,6 +42,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of cornn.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -96,9 +97,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["y"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -109,30 +110,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"y": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["y"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W_y = cp.empty((H, H), dtype)
     W_z = cp.empty((H, H), dtype)
@@ -146,18 +205,17 @@ def passes(size, dtype):
     W_y_y = cp.empty((B, H), dtype)
     W_z_z = cp.empty((B, H), dtype)
     z_tanh = cp.empty((T, B, H), dtype)
-
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
         W_y_y, W_z_z, V_x, b, z_rows, y_rows, z_tanh,
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         W_y[...] = params["W_y"]
         W_z[...] = params["W_z"]
         V[...] = params["V"]
         b[...] = params["b"]
-        x[...] = inputs["x"]
         W_y_T[...] = cp.ascontiguousarray(W_y.T)
         W_z_T[...] = cp.ascontiguousarray(W_z.T)
         y_rows[0] = state["y"]
@@ -180,87 +238,476 @@ def passes(size, dtype):
 
     def results():
         last = {"y": y_rows[T].copy(), "z": z_rows[T].copy()}
-        return {"y": y_rows[1:].copy()}, last
+        return y_rows[1:].copy(), last
 
-    def reverse():
-        W_y_to_W_z = cp.empty((H, 2 * H), dtype)
-        d_y_prev_rows = cp.empty((2, B, H), dtype)
-        d_z_prev_rows = cp.empty((2, B, H), dtype)
-        d_y = cp.empty((B, H), dtype)
-        d_z = cp.empty((B, H), dtype)
-        d_z_pre = cp.empty((T, B, H), dtype)
-        d_y_prev_W_y_y_to_d_z_prev_W_z_z = cp.empty((B, 2 * H), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_W_y = cp.empty((H, H), dtype)
-        d_W_z = cp.empty((H, H), dtype)
-        d_V = cp.empty((H, I), dtype)
-        d_b = cp.empty((H,), dtype)
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    W_y_to_W_z = cp.empty((H, 2 * H), dtype)
+    d_y_prev_rows = cp.empty((2, B, H), dtype)
+    d_z_prev_rows = cp.empty((2, B, H), dtype)
+    d_y = cp.empty((B, H), dtype)
+    d_z = cp.empty((B, H), dtype)
+    d_z_pre = cp.empty((T, B, H), dtype)
+    parts = cp.empty((B, 2 * H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_y = cp.empty((H, H), dtype)
+    d_W_z = cp.empty((H, H), dtype)
+    d_V = cp.empty((H, I), dtype)
+    d_b = cp.empty((H,), dtype)
+    backward_step = kernel(
+        "backward_step", "each", B * H, 1,
+        dy, d_y_prev_rows, d_z_prev_rows, z_tanh, d_y, d_z, d_z_pre,
+    )
+    backward_step2 = kernel(
+        "backward_step2", "each", B * H, 1,
+        parts, d_z, d_y, d_y_prev_rows, d_z_prev_rows,
+    )
 
-        dy = cp.empty((T, B, H), dtype)
-        backward_step = kernel(
-            "backward_step", "each", B * H, 1,
-            dy, d_y_prev_rows, d_z_prev_rows, z_tanh, d_y, d_z, d_z_pre,
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["y"]
+        W_y[...] = params["W_y"]
+        W_z[...] = params["W_z"]
+        V[...] = params["V"]
+        W_y_to_W_z[...] = cp.concatenate((W_y, W_z), axis=1)
+        d_y_prev_rows[T % 2] = dstate["y"]
+        d_z_prev_rows[T % 2] = dstate["z"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in reversed(range(T)):
+            backward_step(t)
+            # d_y_prev_W_y_y, d_z_prev_W_z_z side by side
+            product(d_z_pre[t], W_y_to_W_z, parts)
+            backward_step2(t)
+
+    def after():
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(d_z_pre.reshape(-1, H), V, d_x.reshape(-1, I))
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(d_z_pre.reshape(-1, H).T, y_rows[:-1].reshape(-1, H), d_W_y)
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(d_z_pre.reshape(-1, H).T, z_rows[:-1].reshape(-1, H), d_W_z)
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(d_z_pre.reshape(-1, H).T, x.reshape(-1, I), d_V)
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        cp.sum(d_z_pre.reshape(-1, H), axis=0, out=d_b)
+
+    def results():
+        dparams = {
+            "W_y": d_W_y.copy(),
+            "W_z": d_W_z.copy(),
+            "V": d_V.copy(),
+            "b": d_b.copy(),
+        }
+        dstart = {"y": d_y_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_y = cp.empty((H, H), dtype)
+    W_z = cp.empty((H, H), dtype)
+    V = cp.empty((H, I), dtype)
+    b = cp.empty((H,), dtype)
+    W_y_T = cp.empty((H, H), dtype)
+    W_z_T = cp.empty((H, H), dtype)
+    y_rows = cp.empty((T + 1, B, H), dtype)
+    z_rows = cp.empty((2, B, H), dtype)
+    V_x = cp.empty((T, B, H), dtype)
+    W_y_y = cp.empty((B, H), dtype)
+    W_z_z = cp.empty((B, H), dtype)
+    infer_step = kernel(
+        "infer_step", "each", B * H, 1,
+        W_y_y, W_z_z, V_x, b, z_rows, y_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_y[...] = params["W_y"]
+        W_z[...] = params["W_z"]
+        V[...] = params["V"]
+        b[...] = params["b"]
+        W_y_T[...] = cp.ascontiguousarray(W_y.T)
+        W_z_T[...] = cp.ascontiguousarray(W_z.T)
+        y_rows[0] = state["y"]
+        z_rows[0] = state["z"]
+
+    def before():
+        # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(x.reshape(-1, I), V.T, V_x.reshape(-1, H))
+
+    def loop():
+        for t in range(T):
+            # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+            product(y_rows[t], W_y_T, W_y_y)
+            # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+            product(z_rows[t % 2], W_z_T, W_z_z)
+            infer_step(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"y": y_rows[T].copy(), "z": z_rows[T % 2].copy()}
+        return y_rows[1:].copy(), last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_y = cp.empty((H, H), dtype)
+    W_z = cp.empty((H, H), dtype)
+    V = cp.empty((H, I), dtype)
+    b = cp.empty((H,), dtype)
+    y_rows = cp.empty((T + 1, B, H), dtype)
+    z_rows = cp.empty((2, B, H), dtype)
+    V_x = cp.empty((T, B, H), dtype)
+    W_y_y = cp.empty((B, H), dtype)
+    W_z_z = cp.empty((B, H), dtype)
+    step_step = kernel(
+        "step_step", "each", B * H, 1,
+        W_y_y, W_z_z, V_x, b, z_rows, y_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_y[...] = params["W_y"]
+        W_z[...] = params["W_z"]
+        V[...] = params["V"]
+        b[...] = params["b"]
+        y_rows[0] = state["y"]
+        z_rows[0] = state["z"]
+
+    def before():
+        # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(x.reshape(-1, I), V.T, V_x.reshape(-1, H))
+
+    def loop():
+        for t in range(T):
+            # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+            product(y_rows[t], W_y.T, W_y_y)
+            # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+            product(z_rows[t % 2], W_z.T, W_z_z)
+            step_step(t)
+
+    def after():
+        pass
+
+    def results():
+        state = {"y": y_rows[T].copy(), "z": z_rows[T % 2].copy()}
+        return y_rows[1:].copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_y = cp.empty((H, H), dtype)
+    W_z = cp.empty((H, H), dtype)
+    V = cp.empty((H, I), dtype)
+    b = cp.empty((H,), dtype)
+    dot_W_y = cp.empty((H, H), dtype)
+    dot_W_z = cp.empty((H, H), dtype)
+    dot_V = cp.empty((H, I), dtype)
+    dot_b = cp.empty((H,), dtype)
+    V_to_dot_V = cp.empty((I, 2 * H), dtype)
+    W_y_to_dot_W_y = cp.empty((H, 2 * H), dtype)
+    W_y_T = cp.empty((H, H), dtype)
+    W_z_to_dot_W_z = cp.empty((H, 2 * H), dtype)
+    W_z_T = cp.empty((H, H), dtype)
+    y_rows = cp.empty((T + 1, B, H), dtype)
+    z_rows = cp.empty((2, B, H), dtype)
+    dot_y_rows = cp.empty((T + 1, B, H), dtype)
+    dot_z_rows = cp.empty((2, B, H), dtype)
+    V_x_to_dot_V_x_V = cp.empty((T, B, 2 * H), dtype)
+    dot_V_x_x = cp.empty((T, B, H), dtype)
+    dot_V_x = cp.empty((T, B, H), dtype)
+    W_y_y_to_dot_W_y_y_W_y = cp.empty((B, 2 * H), dtype)
+    dot_W_y_y_y_prev = cp.empty((B, H), dtype)
+    W_z_z_to_dot_W_z_z_W_z = cp.empty((B, 2 * H), dtype)
+    dot_W_z_z_z_prev = cp.empty((B, H), dtype)
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * H, 1,
+        V_x_to_dot_V_x_V, dot_V_x_x, dot_V_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", "each", B * H, 1,
+        W_y_y_to_dot_W_y_y_W_y, dot_W_y_y_y_prev, W_z_z_to_dot_W_z_z_W_z, dot_W_z_z_z_prev,
+        V_x_to_dot_V_x_V, b, dot_V_x, dot_b, z_rows, y_rows, dot_z_rows, dot_y_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_y[...] = params["W_y"]
+        W_z[...] = params["W_z"]
+        V[...] = params["V"]
+        b[...] = params["b"]
+        dot_W_y[...] = dot_params["W_y"]
+        dot_W_z[...] = dot_params["W_z"]
+        dot_V[...] = dot_params["V"]
+        dot_b[...] = dot_params["b"]
+        V_to_dot_V[...] = cp.ascontiguousarray(cp.concatenate((V.T, dot_V.T), axis=1))
+        W_y_to_dot_W_y[...] = cp.ascontiguousarray(cp.concatenate((W_y.T, dot_W_y.T), axis=1))
+        W_y_T[...] = cp.ascontiguousarray(W_y.T)
+        W_z_to_dot_W_z[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, dot_W_z.T), axis=1))
+        W_z_T[...] = cp.ascontiguousarray(W_z.T)
+        y_rows[0] = state["y"]
+        z_rows[0] = state["z"]
+        dot_y_rows[0] = dot_state["y"]
+        dot_z_rows[0] = dot_state["z"]
+
+    def before():
+        # V_x, dot_V_x_V side by side
+        product(x.reshape(-1, I), V_to_dot_V, V_x_to_dot_V_x_V.reshape(-1, 2 * H))
+        # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(dot_x.reshape(-1, I), V.T, dot_V_x_x.reshape(-1, H))
+        jvp_before()
+
+    def loop():
+        for t in range(T):
+            # W_y_y, dot_W_y_y_W_y side by side
+            product(y_rows[t], W_y_to_dot_W_y, W_y_y_to_dot_W_y_y_W_y)
+            # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+            product(dot_y_rows[t], W_y_T, dot_W_y_y_y_prev)
+            # W_z_z, dot_W_z_z_W_z side by side
+            product(z_rows[t % 2], W_z_to_dot_W_z, W_z_z_to_dot_W_z_z_W_z)
+            # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+            product(dot_z_rows[t % 2], W_z_T, dot_W_z_z_z_prev)
+            jvp_step(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"y": y_rows[T].copy(), "z": z_rows[T % 2].copy()}
+        dot_last = {"y": dot_y_rows[T].copy(), "z": dot_z_rows[T % 2].copy()}
+        return y_rows[1:].copy(), last, dot_y_rows[1:].copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_y = cp.empty((H, H), dtype)
+    W_z = cp.empty((H, H), dtype)
+    V = cp.empty((H, I), dtype)
+    b = cp.empty((H,), dtype)
+    dot_W_y = cp.empty((H, H), dtype)
+    dot_W_z = cp.empty((H, H), dtype)
+    dot_V = cp.empty((H, I), dtype)
+    dot_b = cp.empty((H,), dtype)
+    V_to_dot_V = cp.empty((I, 2 * H), dtype)
+    W_y_to_dot_W_y = cp.empty((H, 2 * H), dtype)
+    W_y_T = cp.empty((H, H), dtype)
+    W_z_to_dot_W_z = cp.empty((H, 2 * H), dtype)
+    W_z_T = cp.empty((H, H), dtype)
+    y_rows = cp.empty((T + 1, B, H), dtype)
+    z_rows = cp.empty((T + 1, B, H), dtype)
+    dot_y_rows = cp.empty((T + 1, B, H), dtype)
+    dot_z_rows = cp.empty((T + 1, B, H), dtype)
+    V_x_to_dot_V_x_V = cp.empty((T, B, 2 * H), dtype)
+    dot_V_x_x = cp.empty((T, B, H), dtype)
+    dot_V_x = cp.empty((T, B, H), dtype)
+    W_y_y_to_dot_W_y_y_W_y = cp.empty((B, 2 * H), dtype)
+    dot_W_y_y_y_prev = cp.empty((B, H), dtype)
+    W_z_z_to_dot_W_z_z_W_z = cp.empty((B, 2 * H), dtype)
+    dot_W_z_z_z_prev = cp.empty((B, H), dtype)
+    dot_z_pre = cp.empty((T, B, H), dtype)
+    z_tanh = cp.empty((T, B, H), dtype)
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * H, 1,
+        V_x_to_dot_V_x_V, dot_V_x_x, dot_V_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", "each", B * H, 1,
+        W_y_y_to_dot_W_y_y_W_y, dot_W_y_y_y_prev, W_z_z_to_dot_W_z_z_W_z, dot_W_z_z_z_prev,
+        V_x_to_dot_V_x_V, b, dot_V_x, dot_b, z_rows, y_rows, dot_z_rows, dot_y_rows, dot_z_pre, z_tanh,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_y[...] = params["W_y"]
+        W_z[...] = params["W_z"]
+        V[...] = params["V"]
+        b[...] = params["b"]
+        dot_W_y[...] = dot_params["W_y"]
+        dot_W_z[...] = dot_params["W_z"]
+        dot_V[...] = dot_params["V"]
+        dot_b[...] = dot_params["b"]
+        V_to_dot_V[...] = cp.ascontiguousarray(cp.concatenate((V.T, dot_V.T), axis=1))
+        W_y_to_dot_W_y[...] = cp.ascontiguousarray(cp.concatenate((W_y.T, dot_W_y.T), axis=1))
+        W_y_T[...] = cp.ascontiguousarray(W_y.T)
+        W_z_to_dot_W_z[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, dot_W_z.T), axis=1))
+        W_z_T[...] = cp.ascontiguousarray(W_z.T)
+        y_rows[0] = state["y"]
+        z_rows[0] = state["z"]
+        dot_y_rows[0] = dot_state["y"]
+        dot_z_rows[0] = dot_state["z"]
+
+    def before():
+        # V_x, dot_V_x_V side by side
+        product(x.reshape(-1, I), V_to_dot_V, V_x_to_dot_V_x_V.reshape(-1, 2 * H))
+        # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(dot_x.reshape(-1, I), V.T, dot_V_x_x.reshape(-1, H))
+        hvp_forward_before()
+
+    def loop():
+        for t in range(T):
+            # W_y_y, dot_W_y_y_W_y side by side
+            product(y_rows[t], W_y_to_dot_W_y, W_y_y_to_dot_W_y_y_W_y)
+            # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+            product(dot_y_rows[t], W_y_T, dot_W_y_y_y_prev)
+            # W_z_z, dot_W_z_z_W_z side by side
+            product(z_rows[t], W_z_to_dot_W_z, W_z_z_to_dot_W_z_z_W_z)
+            # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+            product(dot_z_rows[t], W_z_T, dot_W_z_z_z_prev)
+            hvp_forward_step(t)
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    W_y_to_dot_W_y2 = cp.empty((2 * H, H), dtype)
+    W_z_to_dot_W_z2 = cp.empty((2 * H, H), dtype)
+    W_y_to_W_z = cp.empty((H, 2 * H), dtype)
+    V_to_dot_V2 = cp.empty((2 * H, I), dtype)
+    d_y_prev_rows = cp.empty((2, B, H), dtype)
+    d_z_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_y_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_z_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_y = cp.empty((B, H), dtype)
+    d_dot_z = cp.empty((B, H), dtype)
+    d_z = cp.empty((B, H), dtype)
+    d_z_pre_to_d_dot_z_pre = cp.empty((T, B, 2 * H), dtype)
+    parts = cp.empty((B, 2 * H), dtype)
+    parts2 = cp.empty((B, 4 * H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_y_W_y_y = cp.empty((H, H), dtype)
+    d_W_y_dot_W_y_y_y_prev = cp.empty((H, H), dtype)
+    d_W_z_W_z_z = cp.empty((H, H), dtype)
+    d_W_z_dot_W_z_z_z_prev = cp.empty((H, H), dtype)
+    d_V_V_x = cp.empty((H, I), dtype)
+    d_V_dot_V_x_x = cp.empty((H, I), dtype)
+    d_b = cp.empty((H,), dtype)
+    d_W_y = cp.empty((H, H), dtype)
+    d_W_z = cp.empty((H, H), dtype)
+    d_V = cp.empty((H, I), dtype)
+    hvp_backward_step = kernel(
+        "hvp_backward_step", "each", B * H, 1,
+        dy, d_dot_y_prev_rows, d_dot_z_prev_rows, d_z_prev_rows, d_y_prev_rows, dot_z_pre, z_tanh, d_dot_y,
+        d_dot_z, d_z, d_z_pre_to_d_dot_z_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", "each", B * H, 1,
+        parts, d_z, d_y_prev_rows, parts2, d_dot_z, d_dot_y, d_z_prev_rows, d_dot_y_prev_rows,
+        d_dot_z_prev_rows,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", H * H, 1,
+        d_W_y_W_y_y, d_W_y_dot_W_y_y_y_prev, d_W_z_W_z_z, d_W_z_dot_W_z_z_z_prev, d_W_y, d_W_z,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", H * I, 1,
+        d_V_V_x, d_V_dot_V_x_x, d_V,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["y"]
+        W_y_to_dot_W_y2[...] = cp.concatenate((W_y, dot_W_y))
+        W_z_to_dot_W_z2[...] = cp.concatenate((W_z, dot_W_z))
+        W_y_to_W_z[...] = cp.concatenate((W_y, W_z), axis=1)
+        V_to_dot_V2[...] = cp.concatenate((V, dot_V))
+        d_y_prev_rows[T % 2] = 0
+        d_z_prev_rows[T % 2] = 0
+        d_dot_y_prev_rows[T % 2] = dstate["y"]
+        d_dot_z_prev_rows[T % 2] = dstate["z"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in reversed(range(T)):
+            hvp_backward_step(t)
+            # d_z_pre, d_dot_z_pre side by side
+            product(d_z_pre_to_d_dot_z_pre[t], W_y_to_dot_W_y2, parts[:, :H])
+            # d_z_pre, d_dot_z_pre side by side
+            product(d_z_pre_to_d_dot_z_pre[t], W_z_to_dot_W_z2, parts[:, H:2 * H])
+            # d_dot_y_prev_dot_W_y_y_y_prev, d_dot_z_prev_dot_W_z_z_z_prev side by side
+            product(d_z_pre_to_d_dot_z_pre[t][:, H:2 * H], W_y_to_W_z, parts2[:, 2 * H:4 * H])
+            hvp_backward_step2(t)
+
+    def after():
+        # d_z_pre, d_dot_z_pre side by side
+        product(d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H), V_to_dot_V2, d_x.reshape(-1, I))
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_W_y_W_y_y)
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(
+            d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+            dot_y_rows[:-1].reshape(-1, H),
+            d_W_y_dot_W_y_y_y_prev,
         )
-        backward_step2 = kernel(
-            "backward_step2", "each", B * H, 1,
-            d_y_prev_W_y_y_to_d_z_prev_W_z_z, d_z, d_y, d_y_prev_rows, d_z_prev_rows,
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H)[:, :H].T, z_rows[:-1].reshape(-1, H), d_W_z_W_z_z)
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(
+            d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+            dot_z_rows[:-1].reshape(-1, H),
+            d_W_z_dot_W_z_z_z_prev,
         )
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_V_V_x)
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_dot_V_x_x)
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        cp.sum(d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+        hvp_backward_finish()
+        hvp_backward_finish2()
 
-        def fill(params, given, dstate):
-            W_y[...] = params["W_y"]
-            W_z[...] = params["W_z"]
-            V[...] = params["V"]
-            b[...] = params["b"]
-            dy[...] = given["y"]
-            W_y_to_W_z[...] = cp.concatenate((W_y, W_z), axis=1)
-            d_y_prev_rows[T % 2] = dstate["y"]
-            d_z_prev_rows[T % 2] = dstate["z"]
+    def results():
+        dot_dparams = {
+            "W_y": d_W_y.copy(),
+            "W_z": d_W_z.copy(),
+            "V": d_V.copy(),
+            "b": d_b.copy(),
+        }
+        dot_dstart = {"y": d_y_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
 
-        def before():
-            pass
-
-        def loop():
-            for t in reversed(range(T)):
-                backward_step(t)
-                # d_y_prev_W_y_y, d_z_prev_W_z_z side by side
-                product(d_z_pre[t], W_y_to_W_z, d_y_prev_W_y_y_to_d_z_prev_W_z_z)
-                backward_step2(t)
-
-        def after():
-            # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon *
-            # z[t-1])
-            product(d_z_pre.reshape(-1, H), V, d_x.reshape(-1, I))
-            # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon *
-            # z[t-1])
-            product(d_z_pre.reshape(-1, H).T, y_rows[:-1].reshape(-1, H), d_W_y)
-            # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon *
-            # z[t-1])
-            product(d_z_pre.reshape(-1, H).T, z_rows[:-1].reshape(-1, H), d_W_z)
-            # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon *
-            # z[t-1])
-            product(d_z_pre.reshape(-1, H).T, x.reshape(-1, I), d_V)
-            # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon *
-            # z[t-1])
-            cp.sum(d_z_pre.reshape(-1, H), axis=0, out=d_b)
-
-        def results():
-            dparams = {
-                "W_y": d_W_y.copy(),
-                "W_z": d_W_z.copy(),
-                "V": d_V.copy(),
-                "b": d_b.copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"y": d_y_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
-
-        return Pass(fill, before, loop, after, results, True)
-
-    return Pass(fill, before, loop, after, results, True), reverse
+    yield Pass(fill, before, loop, after, results, True)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -287,7 +734,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -310,28 +757,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -353,20 +820,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -465,10 +932,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -587,3 +1052,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

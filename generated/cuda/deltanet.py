@@ -18,7 +18,7 @@ One head, without the short convolutions of the later paper. The first paper nor
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 deltanet.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  W_q (K, I)
@@ -32,7 +32,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -46,6 +46,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of deltanet.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H", "K")
 INPUTS = {
     "x": ("I",),
@@ -99,9 +100,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["y"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -112,30 +113,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"y": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["y"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W_q = cp.empty((K, I), dtype)
     W_k = cp.empty((K, I), dtype)
@@ -159,7 +218,6 @@ def passes(size, dtype):
     S_arg0 = cp.empty((T, B, H), dtype)
     S_arg0_k = cp.empty((T, B, H, K), dtype)
     y = cp.empty((T, B, H), dtype)
-
     forward_before_sum = kernel(
         "forward_before_sum", "rows", T * B, I,
         w_beta, x, w_beta_x,
@@ -206,11 +264,11 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         W_q[...] = params["W_q"]
         W_k[...] = params["W_k"]
         W_v[...] = params["W_v"]
         w_beta[...] = params["w_beta"]
-        x[...] = inputs["x"]
         W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
         S_rows[0] = state["S"]
 
@@ -241,181 +299,1183 @@ def passes(size, dtype):
 
     def results():
         last = {"S": S_rows[T].copy()}
-        return {"y": y.copy()}, last
+        return y.copy(), last
 
-    def reverse():
-        W_k_to_W_v = cp.empty((K + H, I), dtype)
-        d_S_prev_rows = cp.empty((2, B, H, K), dtype)
-        d_q = cp.empty((T, B, K), dtype)
-        d_norm_a_q_q = cp.empty((T, B), dtype)
-        d_norm_a_q_share = cp.empty((T, B), dtype)
-        d_W_q_x = cp.empty((T, B, K), dtype)
-        d_x_W_q_x = cp.empty((T, B, I), dtype)
-        d_S = cp.empty((T, B, H, K), dtype)
-        d_S_arg0_k = cp.empty((T, B, H, K), dtype)
-        d_S_arg0 = cp.empty((T, B, H), dtype)
-        d_S_k = cp.empty((T, B, H), dtype)
-        d_beta = cp.empty((T, B), dtype)
-        d_w_beta_x = cp.empty((T, B), dtype)
-        d_W_k_x_to_d_W_v_x = cp.empty((T, B, K + H), dtype)
-        d_k_S_k = cp.empty((T, B, K), dtype)
-        d_k_S_arg0_k = cp.empty((T, B, K), dtype)
-        d_k = cp.empty((T, B, K), dtype)
-        d_norm_a_k_k = cp.empty((T, B), dtype)
-        d_norm_a_k_share = cp.empty((T, B), dtype)
-        d_x_W_k_x = cp.empty((T, B, I), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_W_q = cp.empty((K, I), dtype)
-        d_w_beta = cp.empty((I,), dtype)
-        d_W_k_to_d_W_v = cp.empty((K + H, I), dtype)
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    W_k_to_W_v = cp.empty((K + H, I), dtype)
+    d_S_prev_rows = cp.empty((2, B, H, K), dtype)
+    d_q = cp.empty((T, B, K), dtype)
+    d_norm_a_q_q = cp.empty((T, B), dtype)
+    d_norm_a_q_share = cp.empty((T, B), dtype)
+    d_W_q_x = cp.empty((T, B, K), dtype)
+    d_x_W_q_x = cp.empty((T, B, I), dtype)
+    d_S = cp.empty((T, B, H, K), dtype)
+    d_S_arg0_k = cp.empty((T, B, H, K), dtype)
+    d_S_arg0 = cp.empty((T, B, H), dtype)
+    d_S_k = cp.empty((T, B, H), dtype)
+    d_beta = cp.empty((T, B), dtype)
+    d_w_beta_x = cp.empty((T, B), dtype)
+    d_W_k_x_to_d_W_v_x = cp.empty((T, B, K + H), dtype)
+    d_k_S_k = cp.empty((T, B, K), dtype)
+    d_k_S_arg0_k = cp.empty((T, B, K), dtype)
+    d_k = cp.empty((T, B, K), dtype)
+    d_norm_a_k_k = cp.empty((T, B), dtype)
+    d_norm_a_k_share = cp.empty((T, B), dtype)
+    d_x_W_k_x = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_q = cp.empty((K, I), dtype)
+    d_w_beta = cp.empty((I,), dtype)
+    d_W_k_to_d_W_v = cp.empty((K + H, I), dtype)
+    backward_before_sum = kernel(
+        "backward_before_sum", "rows", T * B * K, H,
+        dy, S_rows, d_q,
+    )
+    backward_before_sum2 = kernel(
+        "backward_before_sum2", "rows", T * B, K,
+        d_q, a_q, d_norm_a_q_q,
+    )
+    backward_before = kernel(
+        "backward_before", "each", T * B, 1,
+        d_norm_a_q_q, norm_a_q, d_norm_a_q_share,
+    )
+    backward_before2 = kernel(
+        "backward_before2", "each", T * B * K, 1,
+        d_norm_a_q_share, a_q, d_q, norm_a_q, W_q_x_to_W_v_x, d_W_q_x,
+    )
+    backward_step = kernel(
+        "backward_step", "each", B * H * K, 1,
+        d_S_prev_rows, dy, q, beta, d_S, d_S_arg0_k,
+    )
+    backward_step_sum = kernel(
+        "backward_step_sum", "rows", B * H, K,
+        d_S_arg0_k, k, d_S_arg0,
+    )
+    backward_step2 = kernel(
+        "backward_step2", "each", B * H, 1,
+        d_S_arg0, d_S_k,
+    )
+    backward_step3 = kernel(
+        "backward_step3", "each", B * H * K, 1,
+        d_S_k, k, d_S, d_S_prev_rows,
+    )
+    backward_after_sum = kernel(
+        "backward_after_sum", "rows", T * B, H * K,
+        d_S, S_arg0_k, d_beta,
+    )
+    backward_after_sum2 = kernel(
+        "backward_after_sum2", "rows", T * B * K, H,
+        d_S_k, S_rows, d_k_S_k,
+    )
+    backward_after_sum3 = kernel(
+        "backward_after_sum3", "rows", T * B * K, H,
+        d_S_arg0_k, S_arg0, d_k_S_arg0_k,
+    )
+    backward_after = kernel(
+        "backward_after", "each", T * B, 1,
+        d_beta, beta, d_w_beta_x,
+    )
+    backward_after_sum4 = kernel(
+        "backward_after_sum4", "rows", I, T * B,
+        d_w_beta_x, x, d_w_beta,
+    )
+    backward_after2 = kernel(
+        "backward_after2", "each", T * B * H, 1,
+        d_S_arg0, W_q_x_to_W_v_x, v, d_W_k_x_to_d_W_v_x,
+    )
+    backward_after3 = kernel(
+        "backward_after3", "each", T * B * K, 1,
+        d_k_S_k, d_k_S_arg0_k, d_k,
+    )
+    backward_after_sum5 = kernel(
+        "backward_after_sum5", "rows", T * B, K,
+        d_k, a_k, d_norm_a_k_k,
+    )
+    backward_after4 = kernel(
+        "backward_after4", "each", T * B, 1,
+        d_norm_a_k_k, norm_a_k, d_norm_a_k_share,
+    )
+    backward_after5 = kernel(
+        "backward_after5", "each", T * B * K, 1,
+        d_norm_a_k_share, a_k, d_k, norm_a_k, W_q_x_to_W_v_x, d_W_k_x_to_d_W_v_x,
+    )
+    backward_after6 = kernel(
+        "backward_after6", "each", T * B * I, 1,
+        d_x_W_q_x, d_x_W_k_x, d_w_beta_x, w_beta, d_x,
+    )
 
-        dy = cp.empty((T, B, H), dtype)
-        backward_before_sum = kernel(
-            "backward_before_sum", "rows", T * B * K, H,
-            dy, S_rows, d_q,
-        )
-        backward_before_sum2 = kernel(
-            "backward_before_sum2", "rows", T * B, K,
-            d_q, a_q, d_norm_a_q_q,
-        )
-        backward_before = kernel(
-            "backward_before", "each", T * B, 1,
-            d_norm_a_q_q, norm_a_q, d_norm_a_q_share,
-        )
-        backward_before2 = kernel(
-            "backward_before2", "each", T * B * K, 1,
-            d_norm_a_q_share, a_q, d_q, norm_a_q, W_q_x_to_W_v_x, d_W_q_x,
-        )
-        backward_step = kernel(
-            "backward_step", "each", B * H * K, 1,
-            d_S_prev_rows, dy, q, beta, d_S, d_S_arg0_k,
-        )
-        backward_step_sum = kernel(
-            "backward_step_sum", "rows", B * H, K,
-            d_S_arg0_k, k, d_S_arg0,
-        )
-        backward_step2 = kernel(
-            "backward_step2", "each", B * H, 1,
-            d_S_arg0, d_S_k,
-        )
-        backward_step3 = kernel(
-            "backward_step3", "each", B * H * K, 1,
-            d_S_k, k, d_S, d_S_prev_rows,
-        )
-        backward_after_sum = kernel(
-            "backward_after_sum", "rows", T * B, H * K,
-            d_S, S_arg0_k, d_beta,
-        )
-        backward_after_sum2 = kernel(
-            "backward_after_sum2", "rows", T * B * K, H,
-            d_S_k, S_rows, d_k_S_k,
-        )
-        backward_after_sum3 = kernel(
-            "backward_after_sum3", "rows", T * B * K, H,
-            d_S_arg0_k, S_arg0, d_k_S_arg0_k,
-        )
-        backward_after = kernel(
-            "backward_after", "each", T * B, 1,
-            d_beta, beta, d_w_beta_x,
-        )
-        backward_after_sum4 = kernel(
-            "backward_after_sum4", "rows", I, T * B,
-            d_w_beta_x, x, d_w_beta,
-        )
-        backward_after2 = kernel(
-            "backward_after2", "each", T * B * H, 1,
-            d_S_arg0, W_q_x_to_W_v_x, v, d_W_k_x_to_d_W_v_x,
-        )
-        backward_after3 = kernel(
-            "backward_after3", "each", T * B * K, 1,
-            d_k_S_k, d_k_S_arg0_k, d_k,
-        )
-        backward_after_sum5 = kernel(
-            "backward_after_sum5", "rows", T * B, K,
-            d_k, a_k, d_norm_a_k_k,
-        )
-        backward_after4 = kernel(
-            "backward_after4", "each", T * B, 1,
-            d_norm_a_k_k, norm_a_k, d_norm_a_k_share,
-        )
-        backward_after5 = kernel(
-            "backward_after5", "each", T * B * K, 1,
-            d_norm_a_k_share, a_k, d_k, norm_a_k, W_q_x_to_W_v_x, d_W_k_x_to_d_W_v_x,
-        )
-        backward_after6 = kernel(
-            "backward_after6", "each", T * B * I, 1,
-            d_x_W_q_x, d_x_W_k_x, d_w_beta_x, w_beta, d_x,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["y"]
+        W_q[...] = params["W_q"]
+        W_k[...] = params["W_k"]
+        W_v[...] = params["W_v"]
+        w_beta[...] = params["w_beta"]
+        W_k_to_W_v[...] = cp.concatenate((W_k, W_v))
+        d_S_prev_rows[T % 2] = dstate["S"]
 
-        def fill(params, given, dstate):
-            W_q[...] = params["W_q"]
-            W_k[...] = params["W_k"]
-            W_v[...] = params["W_v"]
-            w_beta[...] = params["w_beta"]
-            dy[...] = given["y"]
-            W_k_to_W_v[...] = cp.concatenate((W_k, W_v))
-            d_S_prev_rows[T % 2] = dstate["S"]
+    def before():
+        # through y = S @ q
+        backward_before_sum()
+        # through q = a_q / norm(a_q)
+        backward_before_sum2()
+        backward_before()
+        backward_before2()
+        # through a_q = silu(W_q @ x)
+        product(d_W_q_x.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
 
-        def before():
-            # through y = S @ q
-            backward_before_sum()
-            # through q = a_q / norm(a_q)
-            backward_before_sum2()
-            backward_before()
-            backward_before2()
-            # through a_q = silu(W_q @ x)
-            product(d_W_q_x.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
-
-        def loop():
-            for t in reversed(range(T)):
-                backward_step(t)
-                # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-                backward_step_sum(t)
-                backward_step2(t)
-                backward_step3(t)
-
-        def after():
+    def loop():
+        for t in reversed(range(T)):
+            backward_step(t)
             # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-            backward_after_sum()
+            backward_step_sum(t)
+            backward_step2(t)
+            backward_step3(t)
+
+    def after():
+        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        backward_after_sum()
+        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        backward_after_sum2()
+        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        backward_after_sum3()
+        # through a_q = silu(W_q @ x)
+        product(d_W_q_x.reshape(-1, K).T, x.reshape(-1, I), d_W_q)
+        backward_after()
+        # through beta = sigmoid(dot(w_beta, x))
+        backward_after_sum4()
+        backward_after2()
+        backward_after3()
+        # through k = a_k / norm(a_k)
+        backward_after_sum5()
+        backward_after4()
+        backward_after5()
+        # d_W_k_x, d_W_v_x side by side
+        product(d_W_k_x_to_d_W_v_x.reshape(-1, K + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
+        # d_W_k, d_W_v side by side
+        product(d_W_k_x_to_d_W_v_x.reshape(-1, K + H).T, x.reshape(-1, I), d_W_k_to_d_W_v)
+        backward_after6()
+
+    def results():
+        dparams = {
+            "W_q": d_W_q.copy(),
+            "W_k": d_W_k_to_d_W_v[:K].copy(),
+            "W_v": d_W_k_to_d_W_v[K:K + H].copy(),
+            "w_beta": d_w_beta.copy(),
+        }
+        dstart = {"S": d_S_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_q = cp.empty((K, I), dtype)
+    W_k = cp.empty((K, I), dtype)
+    W_v = cp.empty((H, I), dtype)
+    w_beta = cp.empty((I,), dtype)
+    W_q_to_W_v = cp.empty((I, 2 * K + H), dtype)
+    S_rows = cp.empty((T + 1, B, H, K), dtype)
+    W_q_x_to_W_v_x = cp.empty((T, B, 2 * K + H), dtype)
+    a_q = cp.empty((T, B, K), dtype)
+    a_k = cp.empty((T, B, K), dtype)
+    a_q_squared = cp.empty((T, B), dtype)
+    norm_a_q = cp.empty((T, B), dtype)
+    q = cp.empty((T, B, K), dtype)
+    a_k_squared = cp.empty((T, B), dtype)
+    norm_a_k = cp.empty((T, B), dtype)
+    k = cp.empty((T, B, K), dtype)
+    v = cp.empty((T, B, H), dtype)
+    w_beta_x = cp.empty((T, B), dtype)
+    beta = cp.empty((T, B), dtype)
+    S_k = cp.empty((B, H), dtype)
+    S_arg0 = cp.empty((B, H), dtype)
+    y = cp.empty((T, B, H), dtype)
+    infer_before_sum = kernel(
+        "infer_before_sum", "rows", T * B, I,
+        w_beta, x, w_beta_x,
+    )
+    infer_before = kernel(
+        "infer_before", "each", T * B * K, 1,
+        W_q_x_to_W_v_x, a_q, a_k,
+    )
+    infer_before_sum2 = kernel(
+        "infer_before_sum2", "rows", T * B, K,
+        a_q, a_q_squared,
+    )
+    infer_before_sum3 = kernel(
+        "infer_before_sum3", "rows", T * B, K,
+        a_k, a_k_squared,
+    )
+    infer_before2 = kernel(
+        "infer_before2", "each", T * B, 1,
+        a_q_squared, a_k_squared, w_beta_x, norm_a_q, norm_a_k, beta,
+    )
+    infer_before3 = kernel(
+        "infer_before3", "each", T * B * K, 1,
+        a_q, norm_a_q, a_k, norm_a_k, q, k,
+    )
+    infer_before4 = kernel(
+        "infer_before4", "each", T * B * H, 1,
+        W_q_x_to_W_v_x, v,
+    )
+    infer_step_sum = kernel(
+        "infer_step_sum", "rows", B * H, K,
+        S_rows, k, S_k,
+    )
+    infer_step = kernel(
+        "infer_step", "each", B * H, 1,
+        v, S_k, S_arg0,
+    )
+    infer_step2 = kernel(
+        "infer_step2", "each", B * H * K, 1,
+        S_arg0, k, S_rows, beta,
+    )
+    infer_after_sum = kernel(
+        "infer_after_sum", "rows", T * B * H, K,
+        S_rows, q, y,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_q[...] = params["W_q"]
+        W_k[...] = params["W_k"]
+        W_v[...] = params["W_v"]
+        w_beta[...] = params["w_beta"]
+        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
+        S_rows[0] = state["S"]
+
+    def before():
+        # W_q_x, W_k_x, W_v_x side by side
+        product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_W_v_x.reshape(-1, 2 * K + H))
+        # beta = sigmoid(dot(w_beta, x))
+        infer_before_sum()
+        infer_before()
+        # q = a_q / norm(a_q)
+        infer_before_sum2()
+        # k = a_k / norm(a_k)
+        infer_before_sum3()
+        infer_before2()
+        infer_before3()
+        infer_before4()
+
+    def loop():
+        for t in range(T):
+            # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            infer_step_sum(t)
+            infer_step(t)
+            infer_step2(t)
+
+    def after():
+        # y = S @ q
+        infer_after_sum()
+
+    def results():
+        last = {"S": S_rows[T].copy()}
+        return y.copy(), last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_q = cp.empty((K, I), dtype)
+    W_k = cp.empty((K, I), dtype)
+    W_v = cp.empty((H, I), dtype)
+    w_beta = cp.empty((I,), dtype)
+    S_rows = cp.empty((T + 1, B, H, K), dtype)
+    W_q_x = cp.empty((T, B, K), dtype)
+    a_q = cp.empty((T, B, K), dtype)
+    W_k_x = cp.empty((T, B, K), dtype)
+    a_k = cp.empty((T, B, K), dtype)
+    a_q_squared = cp.empty((T, B), dtype)
+    norm_a_q = cp.empty((T, B), dtype)
+    q = cp.empty((T, B, K), dtype)
+    a_k_squared = cp.empty((T, B), dtype)
+    norm_a_k = cp.empty((T, B), dtype)
+    k = cp.empty((T, B, K), dtype)
+    W_v_x = cp.empty((T, B, H), dtype)
+    v = cp.empty((T, B, H), dtype)
+    w_beta_x = cp.empty((T, B), dtype)
+    beta = cp.empty((T, B), dtype)
+    S_k = cp.empty((B, H), dtype)
+    S_arg0 = cp.empty((B, H), dtype)
+    y = cp.empty((T, B, H), dtype)
+    step_before_sum = kernel(
+        "step_before_sum", "rows", T * B, I,
+        w_beta, x, w_beta_x,
+    )
+    step_before = kernel(
+        "step_before", "each", T * B * K, 1,
+        W_q_x, W_k_x, a_q, a_k,
+    )
+    step_before_sum2 = kernel(
+        "step_before_sum2", "rows", T * B, K,
+        a_q, a_q_squared,
+    )
+    step_before_sum3 = kernel(
+        "step_before_sum3", "rows", T * B, K,
+        a_k, a_k_squared,
+    )
+    step_before2 = kernel(
+        "step_before2", "each", T * B, 1,
+        a_q_squared, a_k_squared, w_beta_x, norm_a_q, norm_a_k, beta,
+    )
+    step_before3 = kernel(
+        "step_before3", "each", T * B * K, 1,
+        a_q, norm_a_q, a_k, norm_a_k, q, k,
+    )
+    step_before4 = kernel(
+        "step_before4", "each", T * B * H, 1,
+        W_v_x, v,
+    )
+    step_step_sum = kernel(
+        "step_step_sum", "rows", B * H, K,
+        S_rows, k, S_k,
+    )
+    step_step = kernel(
+        "step_step", "each", B * H, 1,
+        v, S_k, S_arg0,
+    )
+    step_step2 = kernel(
+        "step_step2", "each", B * H * K, 1,
+        S_arg0, k, S_rows, beta,
+    )
+    step_after_sum = kernel(
+        "step_after_sum", "rows", T * B * H, K,
+        S_rows, q, y,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_q[...] = params["W_q"]
+        W_k[...] = params["W_k"]
+        W_v[...] = params["W_v"]
+        w_beta[...] = params["w_beta"]
+        S_rows[0] = state["S"]
+
+    def before():
+        # a_q = silu(W_q @ x)
+        product(x.reshape(-1, I), W_q.T, W_q_x.reshape(-1, K))
+        # a_k = silu(W_k @ x)
+        product(x.reshape(-1, I), W_k.T, W_k_x.reshape(-1, K))
+        # v = silu(W_v @ x)
+        product(x.reshape(-1, I), W_v.T, W_v_x.reshape(-1, H))
+        # beta = sigmoid(dot(w_beta, x))
+        step_before_sum()
+        step_before()
+        # q = a_q / norm(a_q)
+        step_before_sum2()
+        # k = a_k / norm(a_k)
+        step_before_sum3()
+        step_before2()
+        step_before3()
+        step_before4()
+
+    def loop():
+        for t in range(T):
+            # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            step_step_sum(t)
+            step_step(t)
+            step_step2(t)
+
+    def after():
+        # y = S @ q
+        step_after_sum()
+
+    def results():
+        state = {"S": S_rows[T].copy()}
+        return y.copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_q = cp.empty((K, I), dtype)
+    W_k = cp.empty((K, I), dtype)
+    W_v = cp.empty((H, I), dtype)
+    w_beta = cp.empty((I,), dtype)
+    dot_W_q = cp.empty((K, I), dtype)
+    dot_W_k = cp.empty((K, I), dtype)
+    dot_W_v = cp.empty((H, I), dtype)
+    dot_w_beta = cp.empty((I,), dtype)
+    W_q_to_dot_W_v = cp.empty((I, 4 * K + 2 * H), dtype)
+    W_q_to_W_v = cp.empty((I, 2 * K + H), dtype)
+    S_rows = cp.empty((T + 1, B, H, K), dtype)
+    dot_S_rows = cp.empty((T + 1, B, H, K), dtype)
+    W_q_x_to_dot_W_v_x_W_v = cp.empty((T, B, 4 * K + 2 * H), dtype)
+    dot_W_q_x_x_to_dot_W_v_x_x = cp.empty((T, B, 2 * K + H), dtype)
+    a_q = cp.empty((T, B, K), dtype)
+    dot_a_q = cp.empty((T, B, K), dtype)
+    a_k = cp.empty((T, B, K), dtype)
+    dot_a_k = cp.empty((T, B, K), dtype)
+    a_q_squared = cp.empty((T, B), dtype)
+    norm_a_q = cp.empty((T, B), dtype)
+    a_q_unit = cp.empty((T, B, K), dtype)
+    dot_a_q_norm = cp.empty((T, B), dtype)
+    q = cp.empty((T, B, K), dtype)
+    dot_q = cp.empty((T, B, K), dtype)
+    a_k_squared = cp.empty((T, B), dtype)
+    norm_a_k = cp.empty((T, B), dtype)
+    a_k_unit = cp.empty((T, B, K), dtype)
+    dot_a_k_norm = cp.empty((T, B), dtype)
+    k = cp.empty((T, B, K), dtype)
+    dot_k = cp.empty((T, B, K), dtype)
+    v = cp.empty((T, B, H), dtype)
+    dot_v = cp.empty((T, B, H), dtype)
+    w_beta_x = cp.empty((T, B), dtype)
+    dot_w_beta_x_w_beta = cp.empty((T, B), dtype)
+    dot_w_beta_x_x = cp.empty((T, B), dtype)
+    beta = cp.empty((T, B), dtype)
+    dot_beta = cp.empty((T, B), dtype)
+    S_k = cp.empty((B, H), dtype)
+    dot_S_k_S_prev = cp.empty((B, H), dtype)
+    dot_S_k_k = cp.empty((B, H), dtype)
+    S_arg0 = cp.empty((B, H), dtype)
+    dot_S_arg0 = cp.empty((B, H), dtype)
+    y = cp.empty((T, B, H), dtype)
+    dot_y_S = cp.empty((T, B, H), dtype)
+    dot_y_q = cp.empty((T, B, H), dtype)
+    dot_y = cp.empty((T, B, H), dtype)
+    jvp_before_sum = kernel(
+        "jvp_before_sum", "rows", T * B, I,
+        w_beta, x, w_beta_x,
+    )
+    jvp_before_sum2 = kernel(
+        "jvp_before_sum2", "rows", T * B, I,
+        dot_w_beta, x, dot_w_beta_x_w_beta,
+    )
+    jvp_before_sum3 = kernel(
+        "jvp_before_sum3", "rows", T * B, I,
+        w_beta, dot_x, dot_w_beta_x_x,
+    )
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * K, 1,
+        W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, a_q, dot_a_q, a_k, dot_a_k,
+    )
+    jvp_before_sum4 = kernel(
+        "jvp_before_sum4", "rows", T * B, K,
+        a_q, a_q_squared,
+    )
+    jvp_before_sum5 = kernel(
+        "jvp_before_sum5", "rows", T * B, K,
+        a_k, a_k_squared,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", "each", T * B, 1,
+        a_q_squared, a_k_squared, dot_w_beta_x_w_beta, dot_w_beta_x_x, w_beta_x, norm_a_q, norm_a_k, beta,
+        dot_beta,
+    )
+    jvp_before3 = kernel(
+        "jvp_before3", "each", T * B * K, 1,
+        norm_a_q, a_q, norm_a_k, a_k, a_q_unit, q, a_k_unit, k,
+    )
+    jvp_before_sum6 = kernel(
+        "jvp_before_sum6", "rows", T * B, K,
+        a_q_unit, dot_a_q, dot_a_q_norm,
+    )
+    jvp_before_sum7 = kernel(
+        "jvp_before_sum7", "rows", T * B, K,
+        a_k_unit, dot_a_k, dot_a_k_norm,
+    )
+    jvp_before4 = kernel(
+        "jvp_before4", "each", T * B * K, 1,
+        dot_a_q, dot_a_q_norm, a_q, norm_a_q, dot_a_k, dot_a_k_norm, a_k, norm_a_k, dot_q, dot_k,
+    )
+    jvp_before5 = kernel(
+        "jvp_before5", "each", T * B * H, 1,
+        W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, v, dot_v,
+    )
+    jvp_step_sum = kernel(
+        "jvp_step_sum", "rows", B * H, K,
+        S_rows, k, S_k,
+    )
+    jvp_step_sum2 = kernel(
+        "jvp_step_sum2", "rows", B * H, K,
+        dot_S_rows, k, dot_S_k_S_prev,
+    )
+    jvp_step_sum3 = kernel(
+        "jvp_step_sum3", "rows", B * H, K,
+        S_rows, dot_k, dot_S_k_k,
+    )
+    jvp_step = kernel(
+        "jvp_step", "each", B * H, 1,
+        dot_S_k_S_prev, dot_S_k_k, v, S_k, dot_v, S_arg0, dot_S_arg0,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", "each", B * H * K, 1,
+        S_arg0, k, dot_S_arg0, dot_k, S_rows, beta, dot_S_rows, dot_beta,
+    )
+    jvp_after_sum = kernel(
+        "jvp_after_sum", "rows", T * B * H, K,
+        S_rows, q, y,
+    )
+    jvp_after_sum2 = kernel(
+        "jvp_after_sum2", "rows", T * B * H, K,
+        dot_S_rows, q, dot_y_S,
+    )
+    jvp_after_sum3 = kernel(
+        "jvp_after_sum3", "rows", T * B * H, K,
+        S_rows, dot_q, dot_y_q,
+    )
+    jvp_after = kernel(
+        "jvp_after", "each", T * B * H, 1,
+        dot_y_S, dot_y_q, dot_y,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_q[...] = params["W_q"]
+        W_k[...] = params["W_k"]
+        W_v[...] = params["W_v"]
+        w_beta[...] = params["w_beta"]
+        dot_W_q[...] = dot_params["W_q"]
+        dot_W_k[...] = dot_params["W_k"]
+        dot_W_v[...] = dot_params["W_v"]
+        dot_w_beta[...] = dot_params["w_beta"]
+        W_q_to_dot_W_v[...] = cp.ascontiguousarray(cp.concatenate((
+            W_q.T,
+            dot_W_q.T,
+            W_k.T,
+            dot_W_k.T,
+            W_v.T,
+            dot_W_v.T,
+        ), axis=1))
+        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
+        S_rows[0] = state["S"]
+        dot_S_rows[0] = dot_state["S"]
+
+    def before():
+        # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, W_v_x, dot_W_v_x_W_v side by side
+        product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_W_v_x_W_v.reshape(-1, 4 * K + 2 * H))
+        # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x side by side
+        product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_W_v_x_x.reshape(-1, 2 * K + H))
+        # beta = sigmoid(dot(w_beta, x))
+        jvp_before_sum()
+        # beta = sigmoid(dot(w_beta, x))
+        jvp_before_sum2()
+        # beta = sigmoid(dot(w_beta, x))
+        jvp_before_sum3()
+        jvp_before()
+        # q = a_q / norm(a_q)
+        jvp_before_sum4()
+        # k = a_k / norm(a_k)
+        jvp_before_sum5()
+        jvp_before2()
+        jvp_before3()
+        # q = a_q / norm(a_q)
+        jvp_before_sum6()
+        # k = a_k / norm(a_k)
+        jvp_before_sum7()
+        jvp_before4()
+        jvp_before5()
+
+    def loop():
+        for t in range(T):
+            # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            jvp_step_sum(t)
+            # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            jvp_step_sum2(t)
+            # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            jvp_step_sum3(t)
+            jvp_step(t)
+            jvp_step2(t)
+
+    def after():
+        # y = S @ q
+        jvp_after_sum()
+        # y = S @ q
+        jvp_after_sum2()
+        # y = S @ q
+        jvp_after_sum3()
+        jvp_after()
+
+    def results():
+        last = {"S": S_rows[T].copy()}
+        dot_last = {"S": dot_S_rows[T].copy()}
+        return y.copy(), last, dot_y.copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_q = cp.empty((K, I), dtype)
+    W_k = cp.empty((K, I), dtype)
+    W_v = cp.empty((H, I), dtype)
+    w_beta = cp.empty((I,), dtype)
+    dot_W_q = cp.empty((K, I), dtype)
+    dot_W_k = cp.empty((K, I), dtype)
+    dot_W_v = cp.empty((H, I), dtype)
+    dot_w_beta = cp.empty((I,), dtype)
+    W_q_to_dot_W_v = cp.empty((I, 4 * K + 2 * H), dtype)
+    W_q_to_W_v = cp.empty((I, 2 * K + H), dtype)
+    S_rows = cp.empty((T + 1, B, H, K), dtype)
+    dot_S_rows = cp.empty((T + 1, B, H, K), dtype)
+    W_q_x_to_dot_W_v_x_W_v = cp.empty((T, B, 4 * K + 2 * H), dtype)
+    dot_W_q_x_x_to_dot_W_v_x_x = cp.empty((T, B, 2 * K + H), dtype)
+    dot_W_q_x = cp.empty((T, B, K), dtype)
+    a_q = cp.empty((T, B, K), dtype)
+    dot_a_q = cp.empty((T, B, K), dtype)
+    dot_W_k_x = cp.empty((T, B, K), dtype)
+    a_k = cp.empty((T, B, K), dtype)
+    dot_a_k = cp.empty((T, B, K), dtype)
+    a_q_squared = cp.empty((T, B), dtype)
+    norm_a_q = cp.empty((T, B), dtype)
+    a_q_unit = cp.empty((T, B, K), dtype)
+    dot_a_q_norm = cp.empty((T, B), dtype)
+    dot_norm_a_q = cp.empty((T, B), dtype)
+    q = cp.empty((T, B, K), dtype)
+    dot_q = cp.empty((T, B, K), dtype)
+    a_k_squared = cp.empty((T, B), dtype)
+    norm_a_k = cp.empty((T, B), dtype)
+    a_k_unit = cp.empty((T, B, K), dtype)
+    dot_a_k_norm = cp.empty((T, B), dtype)
+    dot_norm_a_k = cp.empty((T, B), dtype)
+    k = cp.empty((T, B, K), dtype)
+    dot_k = cp.empty((T, B, K), dtype)
+    dot_W_v_x = cp.empty((T, B, H), dtype)
+    v = cp.empty((T, B, H), dtype)
+    dot_v = cp.empty((T, B, H), dtype)
+    w_beta_x = cp.empty((T, B), dtype)
+    dot_w_beta_x_w_beta = cp.empty((T, B), dtype)
+    dot_w_beta_x_x = cp.empty((T, B), dtype)
+    dot_w_beta_x = cp.empty((T, B), dtype)
+    beta = cp.empty((T, B), dtype)
+    dot_beta = cp.empty((T, B), dtype)
+    S_k = cp.empty((B, H), dtype)
+    dot_S_k_S_prev = cp.empty((B, H), dtype)
+    dot_S_k_k = cp.empty((B, H), dtype)
+    S_arg0 = cp.empty((T, B, H), dtype)
+    dot_S_arg0 = cp.empty((T, B, H), dtype)
+    S_arg0_k = cp.empty((T, B, H, K), dtype)
+    dot_S_arg0_k = cp.empty((T, B, H, K), dtype)
+    hvp_forward_before_sum = kernel(
+        "hvp_forward_before_sum", "rows", T * B, I,
+        w_beta, x, w_beta_x,
+    )
+    hvp_forward_before_sum2 = kernel(
+        "hvp_forward_before_sum2", "rows", T * B, I,
+        dot_w_beta, x, dot_w_beta_x_w_beta,
+    )
+    hvp_forward_before_sum3 = kernel(
+        "hvp_forward_before_sum3", "rows", T * B, I,
+        w_beta, dot_x, dot_w_beta_x_x,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * K, 1,
+        W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, dot_W_q_x, a_q, dot_a_q, dot_W_k_x, a_k, dot_a_k,
+    )
+    hvp_forward_before_sum4 = kernel(
+        "hvp_forward_before_sum4", "rows", T * B, K,
+        a_q, a_q_squared,
+    )
+    hvp_forward_before_sum5 = kernel(
+        "hvp_forward_before_sum5", "rows", T * B, K,
+        a_k, a_k_squared,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", "each", T * B, 1,
+        a_q_squared, a_k_squared, dot_w_beta_x_w_beta, dot_w_beta_x_x, w_beta_x, norm_a_q, norm_a_k,
+        dot_w_beta_x, beta, dot_beta,
+    )
+    hvp_forward_before3 = kernel(
+        "hvp_forward_before3", "each", T * B * K, 1,
+        norm_a_q, a_q, norm_a_k, a_k, a_q_unit, q, a_k_unit, k,
+    )
+    hvp_forward_before_sum6 = kernel(
+        "hvp_forward_before_sum6", "rows", T * B, K,
+        a_q_unit, dot_a_q, dot_a_q_norm,
+    )
+    hvp_forward_before_sum7 = kernel(
+        "hvp_forward_before_sum7", "rows", T * B, K,
+        a_k_unit, dot_a_k, dot_a_k_norm,
+    )
+    hvp_forward_before4 = kernel(
+        "hvp_forward_before4", "each", T * B, 1,
+        dot_a_q_norm, dot_a_k_norm, dot_norm_a_q, dot_norm_a_k,
+    )
+    hvp_forward_before5 = kernel(
+        "hvp_forward_before5", "each", T * B * K, 1,
+        dot_a_q, dot_norm_a_q, a_q, norm_a_q, dot_a_k, dot_norm_a_k, a_k, norm_a_k, dot_q, dot_k,
+    )
+    hvp_forward_before6 = kernel(
+        "hvp_forward_before6", "each", T * B * H, 1,
+        W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, dot_W_v_x, v, dot_v,
+    )
+    hvp_forward_step_sum = kernel(
+        "hvp_forward_step_sum", "rows", B * H, K,
+        S_rows, k, S_k,
+    )
+    hvp_forward_step_sum2 = kernel(
+        "hvp_forward_step_sum2", "rows", B * H, K,
+        dot_S_rows, k, dot_S_k_S_prev,
+    )
+    hvp_forward_step_sum3 = kernel(
+        "hvp_forward_step_sum3", "rows", B * H, K,
+        S_rows, dot_k, dot_S_k_k,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", "each", B * H, 1,
+        dot_S_k_S_prev, dot_S_k_k, v, S_k, dot_v, S_arg0, dot_S_arg0,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", "each", B * H * K, 1,
+        S_arg0, k, dot_S_arg0, dot_k, S_rows, beta, dot_S_rows, dot_beta, S_arg0_k, dot_S_arg0_k,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_q[...] = params["W_q"]
+        W_k[...] = params["W_k"]
+        W_v[...] = params["W_v"]
+        w_beta[...] = params["w_beta"]
+        dot_W_q[...] = dot_params["W_q"]
+        dot_W_k[...] = dot_params["W_k"]
+        dot_W_v[...] = dot_params["W_v"]
+        dot_w_beta[...] = dot_params["w_beta"]
+        W_q_to_dot_W_v[...] = cp.ascontiguousarray(cp.concatenate((
+            W_q.T,
+            dot_W_q.T,
+            W_k.T,
+            dot_W_k.T,
+            W_v.T,
+            dot_W_v.T,
+        ), axis=1))
+        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
+        S_rows[0] = state["S"]
+        dot_S_rows[0] = dot_state["S"]
+
+    def before():
+        # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, W_v_x, dot_W_v_x_W_v side by side
+        product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_W_v_x_W_v.reshape(-1, 4 * K + 2 * H))
+        # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x side by side
+        product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_W_v_x_x.reshape(-1, 2 * K + H))
+        # beta = sigmoid(dot(w_beta, x))
+        hvp_forward_before_sum()
+        # beta = sigmoid(dot(w_beta, x))
+        hvp_forward_before_sum2()
+        # beta = sigmoid(dot(w_beta, x))
+        hvp_forward_before_sum3()
+        hvp_forward_before()
+        # q = a_q / norm(a_q)
+        hvp_forward_before_sum4()
+        # k = a_k / norm(a_k)
+        hvp_forward_before_sum5()
+        hvp_forward_before2()
+        hvp_forward_before3()
+        # q = a_q / norm(a_q)
+        hvp_forward_before_sum6()
+        # k = a_k / norm(a_k)
+        hvp_forward_before_sum7()
+        hvp_forward_before4()
+        hvp_forward_before5()
+        hvp_forward_before6()
+
+    def loop():
+        for t in range(T):
+            # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            hvp_forward_step_sum(t)
+            # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            hvp_forward_step_sum2(t)
+            # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            hvp_forward_step_sum3(t)
+            hvp_forward_step(t)
+            hvp_forward_step2(t)
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    W_k_to_dot_W_v = cp.empty((2 * K + 2 * H, I), dtype)
+    d_S_prev_rows = cp.empty((2, B, H, K), dtype)
+    d_dot_S_prev_rows = cp.empty((2, B, H, K), dtype)
+    d_dot_q = cp.empty((T, B, K), dtype)
+    d_q = cp.empty((T, B, K), dtype)
+    d_dot_norm_a_q_dot_q = cp.empty((T, B), dtype)
+    d_dot_norm_a_q = cp.empty((T, B), dtype)
+    d_a_q_unit = cp.empty((T, B, K), dtype)
+    d_norm_a_q_a_q_unit = cp.empty((T, B), dtype)
+    d_norm_a_q_q = cp.empty((T, B), dtype)
+    d_dot_q_by_norm_a_q = cp.empty((T, B, K), dtype)
+    d_norm_a_q_dot_q = cp.empty((T, B), dtype)
+    d_dot_a_q = cp.empty((T, B, K), dtype)
+    d_norm_a_q_share = cp.empty((T, B), dtype)
+    d_dot_W_q_x = cp.empty((T, B, K), dtype)
+    d_W_q_x = cp.empty((T, B, K), dtype)
+    d_x_W_q_x = cp.empty((T, B, I), dtype)
+    d_x_dot_W_q_x_W_q = cp.empty((T, B, I), dtype)
+    d_dot_S = cp.empty((T, B, H, K), dtype)
+    d_S = cp.empty((T, B, H, K), dtype)
+    d_dot_S_arg0_k = cp.empty((T, B, H, K), dtype)
+    d_S_arg0_k = cp.empty((T, B, H, K), dtype)
+    d_dot_S_arg0 = cp.empty((T, B, H), dtype)
+    d_S_arg0_S_arg0_k = cp.empty((B, H), dtype)
+    d_S_arg0_dot_S_arg0_k = cp.empty((B, H), dtype)
+    d_S_arg0 = cp.empty((T, B, H), dtype)
+    d_dot_S_k = cp.empty((T, B, H), dtype)
+    d_S_k = cp.empty((T, B, H), dtype)
+    d_dot_beta = cp.empty((T, B), dtype)
+    d_beta_S = cp.empty((T, B), dtype)
+    d_beta_dot_S = cp.empty((T, B), dtype)
+    d_dot_w_beta_x = cp.empty((T, B), dtype)
+    d_w_beta_x = cp.empty((T, B), dtype)
+    d_W_k_x_to_d_dot_W_v_x = cp.empty((T, B, 2 * K + 2 * H), dtype)
+    d_dot_k_dot_S_k_k = cp.empty((T, B, K), dtype)
+    d_dot_k_dot_S_arg0_k = cp.empty((T, B, K), dtype)
+    d_dot_k = cp.empty((T, B, K), dtype)
+    d_k_S_k = cp.empty((T, B, K), dtype)
+    d_k_dot_S_k_S_prev = cp.empty((T, B, K), dtype)
+    d_k_S_arg0_k = cp.empty((T, B, K), dtype)
+    d_k_dot_S_arg0_k = cp.empty((T, B, K), dtype)
+    d_k = cp.empty((T, B, K), dtype)
+    d_dot_norm_a_k_dot_k = cp.empty((T, B), dtype)
+    d_dot_norm_a_k = cp.empty((T, B), dtype)
+    d_a_k_unit = cp.empty((T, B, K), dtype)
+    d_norm_a_k_a_k_unit = cp.empty((T, B), dtype)
+    d_norm_a_k_k = cp.empty((T, B), dtype)
+    d_dot_k_by_norm_a_k = cp.empty((T, B, K), dtype)
+    d_norm_a_k_dot_k = cp.empty((T, B), dtype)
+    d_dot_a_k = cp.empty((T, B, K), dtype)
+    d_norm_a_k_share = cp.empty((T, B), dtype)
+    d_x_W_k_x = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_q_W_q_x = cp.empty((K, I), dtype)
+    d_W_q_dot_W_q_x_x = cp.empty((K, I), dtype)
+    d_W_k_W_k_x = cp.empty((K, I), dtype)
+    d_W_k_dot_W_k_x_x = cp.empty((K, I), dtype)
+    d_W_v_W_v_x = cp.empty((H, I), dtype)
+    d_W_v_dot_W_v_x_x = cp.empty((H, I), dtype)
+    d_w_beta_w_beta_x = cp.empty((I,), dtype)
+    d_w_beta_dot_w_beta_x_x = cp.empty((I,), dtype)
+    d_W_q = cp.empty((K, I), dtype)
+    d_W_k = cp.empty((K, I), dtype)
+    d_W_v = cp.empty((H, I), dtype)
+    d_w_beta = cp.empty((I,), dtype)
+    hvp_backward_before_sum = kernel(
+        "hvp_backward_before_sum", "rows", T * B * K, H,
+        dy, S_rows, d_dot_q,
+    )
+    hvp_backward_before_sum2 = kernel(
+        "hvp_backward_before_sum2", "rows", T * B * K, H,
+        dy, dot_S_rows, d_q,
+    )
+    hvp_backward_before_sum3 = kernel(
+        "hvp_backward_before_sum3", "rows", T * B, K,
+        d_dot_q, a_q, d_dot_norm_a_q_dot_q,
+    )
+    hvp_backward_before_sum4 = kernel(
+        "hvp_backward_before_sum4", "rows", T * B, K,
+        d_q, a_q, d_norm_a_q_q,
+    )
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B, 1,
+        d_dot_norm_a_q_dot_q, norm_a_q, d_dot_norm_a_q,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", "each", T * B * K, 1,
+        d_dot_norm_a_q, dot_a_q, d_dot_q, dot_norm_a_q, a_q, norm_a_q, a_q_unit, W_q_x_to_dot_W_v_x_W_v,
+        d_a_q_unit, d_dot_q_by_norm_a_q, d_dot_a_q, d_dot_W_q_x,
+    )
+    hvp_backward_before_sum5 = kernel(
+        "hvp_backward_before_sum5", "rows", T * B, K,
+        d_a_q_unit, a_q, d_norm_a_q_a_q_unit,
+    )
+    hvp_backward_before_sum6 = kernel(
+        "hvp_backward_before_sum6", "rows", T * B, K,
+        d_dot_q_by_norm_a_q, d_norm_a_q_dot_q,
+    )
+    hvp_backward_before3 = kernel(
+        "hvp_backward_before3", "each", T * B, 1,
+        d_norm_a_q_a_q_unit, norm_a_q, d_norm_a_q_q, d_norm_a_q_dot_q, d_norm_a_q_share,
+    )
+    hvp_backward_before4 = kernel(
+        "hvp_backward_before4", "each", T * B * K, 1,
+        d_dot_a_q, dot_W_q_x, W_q_x_to_dot_W_v_x_W_v, d_norm_a_q_share, a_q, d_a_q_unit, norm_a_q, d_q,
+        d_dot_q, dot_norm_a_q, d_W_q_x,
+    )
+    hvp_backward_step = kernel(
+        "hvp_backward_step", "each", B * H * K, 1,
+        d_dot_S_prev_rows, dy, q, d_S_prev_rows, dot_q, beta, dot_beta, d_dot_S, d_S, d_dot_S_arg0_k,
+        d_S_arg0_k,
+    )
+    hvp_backward_step_sum = kernel(
+        "hvp_backward_step_sum", "rows", B * H, K,
+        d_dot_S_arg0_k, k, d_dot_S_arg0,
+    )
+    hvp_backward_step_sum2 = kernel(
+        "hvp_backward_step_sum2", "rows", B * H, K,
+        d_S_arg0_k, k, d_S_arg0_S_arg0_k,
+    )
+    hvp_backward_step_sum3 = kernel(
+        "hvp_backward_step_sum3", "rows", B * H, K,
+        d_dot_S_arg0_k, dot_k, d_S_arg0_dot_S_arg0_k,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", "each", B * H, 1,
+        d_S_arg0_S_arg0_k, d_S_arg0_dot_S_arg0_k, d_dot_S_arg0, d_S_arg0, d_dot_S_k, d_S_k,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", "each", B * H * K, 1,
+        d_S_k, k, d_dot_S_k, dot_k, d_S, d_dot_S, d_S_prev_rows, d_dot_S_prev_rows,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", "rows", T * B, H * K,
+        d_dot_S, S_arg0_k, d_dot_beta,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "rows", T * B, H * K,
+        d_S, S_arg0_k, d_beta_S,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", "rows", T * B, H * K,
+        d_dot_S, dot_S_arg0_k, d_beta_dot_S,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", "rows", T * B * K, H,
+        d_dot_S_k, S_rows, d_dot_k_dot_S_k_k,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", "rows", T * B * K, H,
+        d_dot_S_arg0_k, S_arg0, d_dot_k_dot_S_arg0_k,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", "rows", T * B * K, H,
+        d_S_k, S_rows, d_k_S_k,
+    )
+    hvp_backward_after_sum7 = kernel(
+        "hvp_backward_after_sum7", "rows", T * B * K, H,
+        d_dot_S_k, dot_S_rows, d_k_dot_S_k_S_prev,
+    )
+    hvp_backward_after_sum8 = kernel(
+        "hvp_backward_after_sum8", "rows", T * B * K, H,
+        d_S_arg0_k, S_arg0, d_k_S_arg0_k,
+    )
+    hvp_backward_after_sum9 = kernel(
+        "hvp_backward_after_sum9", "rows", T * B * K, H,
+        d_dot_S_arg0_k, dot_S_arg0, d_k_dot_S_arg0_k,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", "each", T * B, 1,
+        d_dot_beta, dot_w_beta_x, beta, d_beta_S, d_beta_dot_S, d_dot_w_beta_x, d_w_beta_x,
+    )
+    hvp_backward_after_sum10 = kernel(
+        "hvp_backward_after_sum10", "rows", I, T * B,
+        d_w_beta_x, x, d_w_beta_w_beta_x,
+    )
+    hvp_backward_after_sum11 = kernel(
+        "hvp_backward_after_sum11", "rows", I, T * B,
+        d_dot_w_beta_x, dot_x, d_w_beta_dot_w_beta_x_x,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", "each", T * B * H, 1,
+        d_dot_S_arg0, dot_W_v_x, W_q_x_to_dot_W_v_x_W_v, d_S_arg0, v, d_W_k_x_to_d_dot_W_v_x,
+    )
+    hvp_backward_after3 = kernel(
+        "hvp_backward_after3", "each", T * B * K, 1,
+        d_dot_k_dot_S_k_k, d_dot_k_dot_S_arg0_k, d_k_S_k, d_k_dot_S_k_S_prev, d_k_S_arg0_k,
+        d_k_dot_S_arg0_k, dot_a_k, dot_norm_a_k, a_k, norm_a_k, d_dot_k, d_k, d_dot_k_by_norm_a_k,
+    )
+    hvp_backward_after_sum12 = kernel(
+        "hvp_backward_after_sum12", "rows", T * B, K,
+        d_dot_k, a_k, d_dot_norm_a_k_dot_k,
+    )
+    hvp_backward_after_sum13 = kernel(
+        "hvp_backward_after_sum13", "rows", T * B, K,
+        d_k, a_k, d_norm_a_k_k,
+    )
+    hvp_backward_after_sum14 = kernel(
+        "hvp_backward_after_sum14", "rows", T * B, K,
+        d_dot_k_by_norm_a_k, d_norm_a_k_dot_k,
+    )
+    hvp_backward_after4 = kernel(
+        "hvp_backward_after4", "each", T * B, 1,
+        d_dot_norm_a_k_dot_k, norm_a_k, d_dot_norm_a_k,
+    )
+    hvp_backward_after5 = kernel(
+        "hvp_backward_after5", "each", T * B * K, 1,
+        d_dot_norm_a_k, dot_a_k, a_k_unit, d_dot_k, norm_a_k, W_q_x_to_dot_W_v_x_W_v, a_k, d_a_k_unit,
+        d_dot_a_k, d_W_k_x_to_d_dot_W_v_x,
+    )
+    hvp_backward_after_sum15 = kernel(
+        "hvp_backward_after_sum15", "rows", T * B, K,
+        d_a_k_unit, a_k, d_norm_a_k_a_k_unit,
+    )
+    hvp_backward_after6 = kernel(
+        "hvp_backward_after6", "each", T * B, 1,
+        d_norm_a_k_a_k_unit, norm_a_k, d_norm_a_k_k, d_norm_a_k_dot_k, d_norm_a_k_share,
+    )
+    hvp_backward_after7 = kernel(
+        "hvp_backward_after7", "each", T * B * K, 1,
+        d_dot_a_k, dot_W_k_x, W_q_x_to_dot_W_v_x_W_v, d_norm_a_k_share, a_k, d_a_k_unit, norm_a_k, d_k,
+        d_dot_k, dot_norm_a_k, d_W_k_x_to_d_dot_W_v_x,
+    )
+    hvp_backward_after8 = kernel(
+        "hvp_backward_after8", "each", T * B * I, 1,
+        d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_w_beta_x, w_beta, d_dot_w_beta_x, dot_w_beta, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", K * I, 1,
+        d_W_q_W_q_x, d_W_q_dot_W_q_x_x, d_W_k_W_k_x, d_W_k_dot_W_k_x_x, d_W_q, d_W_k,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", H * I, 1,
+        d_W_v_W_v_x, d_W_v_dot_W_v_x_x, d_W_v,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", "each", I, 1,
+        d_w_beta_w_beta_x, d_w_beta_dot_w_beta_x_x, d_w_beta,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["y"]
+        W_k_to_dot_W_v[...] = cp.concatenate((W_k, dot_W_k, W_v, dot_W_v))
+        d_S_prev_rows[T % 2] = 0
+        d_dot_S_prev_rows[T % 2] = dstate["S"]
+
+    def before():
+        # through y = S @ q
+        hvp_backward_before_sum()
+        # through y = S @ q
+        hvp_backward_before_sum2()
+        # through q = a_q / norm(a_q)
+        hvp_backward_before_sum3()
+        # through q = a_q / norm(a_q)
+        hvp_backward_before_sum4()
+        hvp_backward_before()
+        hvp_backward_before2()
+        # through q = a_q / norm(a_q)
+        hvp_backward_before_sum5()
+        # through q = a_q / norm(a_q)
+        hvp_backward_before_sum6()
+        # through a_q = silu(W_q @ x)
+        product(d_dot_W_q_x.reshape(-1, K), dot_W_q, d_x_dot_W_q_x_W_q.reshape(-1, I))
+        hvp_backward_before3()
+        hvp_backward_before4()
+        # through a_q = silu(W_q @ x)
+        product(d_W_q_x.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
+
+    def loop():
+        for t in reversed(range(T)):
+            hvp_backward_step(t)
             # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-            backward_after_sum2()
+            hvp_backward_step_sum(t)
             # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-            backward_after_sum3()
-            # through a_q = silu(W_q @ x)
-            product(d_W_q_x.reshape(-1, K).T, x.reshape(-1, I), d_W_q)
-            backward_after()
-            # through beta = sigmoid(dot(w_beta, x))
-            backward_after_sum4()
-            backward_after2()
-            backward_after3()
-            # through k = a_k / norm(a_k)
-            backward_after_sum5()
-            backward_after4()
-            backward_after5()
-            # d_W_k_x, d_W_v_x side by side
-            product(d_W_k_x_to_d_W_v_x.reshape(-1, K + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
-            # d_W_k, d_W_v side by side
-            product(d_W_k_x_to_d_W_v_x.reshape(-1, K + H).T, x.reshape(-1, I), d_W_k_to_d_W_v)
-            backward_after6()
+            hvp_backward_step_sum2(t)
+            # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            hvp_backward_step_sum3(t)
+            hvp_backward_step2(t)
+            hvp_backward_step3(t)
 
-        def results():
-            dparams = {
-                "W_q": d_W_q.copy(),
-                "W_k": d_W_k_to_d_W_v[:K].copy(),
-                "W_v": d_W_k_to_d_W_v[K:K + H].copy(),
-                "w_beta": d_w_beta.copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"S": d_S_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
+    def after():
+        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        hvp_backward_after_sum()
+        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        hvp_backward_after_sum2()
+        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        hvp_backward_after_sum3()
+        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        hvp_backward_after_sum4()
+        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        hvp_backward_after_sum5()
+        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        hvp_backward_after_sum6()
+        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        hvp_backward_after_sum7()
+        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        hvp_backward_after_sum8()
+        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        hvp_backward_after_sum9()
+        # through a_q = silu(W_q @ x)
+        product(d_W_q_x.reshape(-1, K).T, x.reshape(-1, I), d_W_q_W_q_x)
+        # through a_q = silu(W_q @ x)
+        product(d_dot_W_q_x.reshape(-1, K).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
+        hvp_backward_after()
+        # through beta = sigmoid(dot(w_beta, x))
+        hvp_backward_after_sum10()
+        # through beta = sigmoid(dot(w_beta, x))
+        hvp_backward_after_sum11()
+        hvp_backward_after2()
+        # through v = silu(W_v @ x)
+        product(
+            d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T,
+            x.reshape(-1, I),
+            d_W_v_W_v_x,
+        )
+        # through v = silu(W_v @ x)
+        product(
+            d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_v_dot_W_v_x_x,
+        )
+        hvp_backward_after3()
+        # through k = a_k / norm(a_k)
+        hvp_backward_after_sum12()
+        # through k = a_k / norm(a_k)
+        hvp_backward_after_sum13()
+        # through k = a_k / norm(a_k)
+        hvp_backward_after_sum14()
+        hvp_backward_after4()
+        hvp_backward_after5()
+        # through k = a_k / norm(a_k)
+        hvp_backward_after_sum15()
+        # through a_k = silu(W_k @ x)
+        product(
+            d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T,
+            dot_x.reshape(-1, I),
+            d_W_k_dot_W_k_x_x,
+        )
+        hvp_backward_after6()
+        hvp_backward_after7()
+        # d_W_k_x, d_dot_W_k_x, d_W_v_x, d_dot_W_v_x side by side
+        product(d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H), W_k_to_dot_W_v, d_x_W_k_x.reshape(-1, I))
+        # through a_k = silu(W_k @ x)
+        product(d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
+        hvp_backward_after8()
+        hvp_backward_finish()
+        hvp_backward_finish2()
+        hvp_backward_finish3()
 
-        return Pass(fill, before, loop, after, results, True)
+    def results():
+        dot_dparams = {
+            "W_q": d_W_q.copy(),
+            "W_k": d_W_k.copy(),
+            "W_v": d_W_v.copy(),
+            "w_beta": d_w_beta.copy(),
+        }
+        dot_dstart = {"S": d_S_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
 
-    return Pass(fill, before, loop, after, results, True), reverse
+    yield Pass(fill, before, loop, after, results, True)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -442,7 +1502,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -465,28 +1525,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -508,20 +1588,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -620,10 +1700,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -742,3 +1820,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

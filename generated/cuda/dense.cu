@@ -35,6 +35,15 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_before_point(
     const compute_t W_x, const compute_t b, compute_t& y)
 {
@@ -86,3 +95,200 @@ extern "C" __global__ void backward_before(
         d_y_pre_at[(iT * B + iB) * H + iH] = storage_t(d_y_pre);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_before_point(
+    const compute_t W_x, const compute_t b, compute_t& y)
+{
+    // y = tanh(W @ x + b)
+    const compute_t y_pre = W_x + b;
+    y = tanh(y_pre);
+}
+
+extern "C" __global__ void infer_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_x_at, const storage_t* __restrict__ b_at, storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t y;
+        infer_before_point(
+            compute_t(W_x_at[(iT * B + iB) * H + iH]),
+            compute_t(b_at[iH]),
+            y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_before_point(
+    const compute_t W_x, const compute_t b, compute_t& y)
+{
+    // y = tanh(W @ x + b)
+    const compute_t y_pre = W_x + b;
+    y = tanh(y_pre);
+}
+
+extern "C" __global__ void step_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_x_at, const storage_t* __restrict__ b_at, storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t y;
+        step_before_point(
+            compute_t(W_x_at[(iT * B + iB) * H + iH]),
+            compute_t(b_at[iH]),
+            y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_W_x_W, const compute_t dot_W_x_x, const compute_t W_x, const compute_t b,
+    const compute_t dot_b, compute_t& y, compute_t& dot_y)
+{
+    // y = tanh(W @ x + b)
+    const compute_t dot_W_x = dot_W_x_W + dot_W_x_x;
+    const compute_t y_pre = W_x + b;
+    const compute_t dot_y_pre = dot_b + dot_W_x;
+    y = tanh(y_pre);
+    dot_y = dot_y_pre * (1 - square(y));
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    const storage_t* __restrict__ b_at, const storage_t* __restrict__ dot_b_at,
+    storage_t* __restrict__ y_at, storage_t* __restrict__ dot_y_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t y, dot_y;
+        jvp_before_point(
+            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
+            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_at[iH]),
+            compute_t(dot_b_at[iH]),
+            y, dot_y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+        dot_y_at[(iT * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_W_x_W, const compute_t dot_W_x_x, const compute_t W_x, const compute_t b,
+    const compute_t dot_b, compute_t& dot_y_pre, compute_t& y)
+{
+    // y = tanh(W @ x + b)
+    const compute_t dot_W_x = dot_W_x_W + dot_W_x_x;
+    const compute_t y_pre = W_x + b;
+    dot_y_pre = dot_b + dot_W_x;
+    y = tanh(y_pre);
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    const storage_t* __restrict__ b_at, const storage_t* __restrict__ dot_b_at,
+    storage_t* __restrict__ dot_y_pre_at, storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_y_pre, y;
+        hvp_forward_before_point(
+            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
+            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_at[iH]),
+            compute_t(dot_b_at[iH]),
+            dot_y_pre, y);
+        dot_y_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_y_pre);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t dy, const compute_t dot_y_pre, const compute_t y, compute_t& d_dot_y_pre,
+    compute_t& d_y_pre)
+{
+    // through y = tanh(W @ x + b)
+    const compute_t d_y = -2 * dy * dot_y_pre * y;
+    const compute_t s1 = 1 - square(y);
+    d_dot_y_pre = dy * s1;
+    d_y_pre = d_y * s1;
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ dot_y_pre_at,
+    const storage_t* __restrict__ y_at, storage_t* __restrict__ d_y_pre_to_d_dot_y_pre_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_dot_y_pre, d_y_pre;
+        hvp_backward_before_point(
+            compute_t(dy_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_y_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(y_at[(iT * B + iB) * H + iH]),
+            d_dot_y_pre, d_y_pre);
+        d_y_pre_to_d_dot_y_pre_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_y_pre);
+        d_y_pre_to_d_dot_y_pre_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_y_pre);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_W_W_x, const compute_t d_W_dot_W_x_x, compute_t& d_W)
+{
+    d_W = d_W_W_x + d_W_dot_W_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_W_W_x_at, const storage_t* __restrict__ d_W_dot_W_x_x_at,
+    storage_t* __restrict__ d_W_at)
+{
+    const int64 count = H * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / I;
+        const int64 iI = n % I;
+        compute_t d_W;
+        hvp_backward_finish_point(
+            compute_t(d_W_W_x_at[iH * I + iI]),
+            compute_t(d_W_dot_W_x_x_at[iH * I + iI]),
+            d_W);
+        d_W_at[iH * I + iI] = storage_t(d_W);
+    }
+}
+
+#endif  // SYMRNN_HVP

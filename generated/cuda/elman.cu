@@ -35,6 +35,15 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_step_point(
     const compute_t U_x, const compute_t W_h, const compute_t b, compute_t& h)
 {
@@ -88,3 +97,289 @@ extern "C" __global__ void backward_step(
         d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_step_point(
+    const compute_t U_x, const compute_t W_h, const compute_t b, compute_t& h)
+{
+    // h = tanh(U @ x + W @ h[t-1] + b)
+    const compute_t h_pre = U_x + W_h + b;
+    h = tanh(h_pre);
+}
+
+extern "C" __global__ void infer_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ U_x_at, const storage_t* __restrict__ W_h_at,
+    const storage_t* __restrict__ b_at, storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h;
+        infer_step_point(
+            compute_t(U_x_at[(t * B + iB) * H + iH]),
+            compute_t(W_h_at[iB * H + iH]),
+            compute_t(b_at[iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_step_point(
+    const compute_t U_x, const compute_t W_h, const compute_t b, compute_t& h)
+{
+    // h = tanh(U @ x + W @ h[t-1] + b)
+    const compute_t h_pre = U_x + W_h + b;
+    h = tanh(h_pre);
+}
+
+extern "C" __global__ void step_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ U_x_at, const storage_t* __restrict__ W_h_at,
+    const storage_t* __restrict__ b_at, storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h;
+        step_step_point(
+            compute_t(U_x_at[(t * B + iB) * H + iH]),
+            compute_t(W_h_at[iB * H + iH]),
+            compute_t(b_at[iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_U_x_U, const compute_t dot_U_x_x, compute_t& dot_U_x)
+{
+    // h = tanh(U @ x + W @ h[t-1] + b)
+    dot_U_x = dot_U_x_U + dot_U_x_x;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ U_x_to_dot_U_x_U_at, const storage_t* __restrict__ dot_U_x_x_at,
+    storage_t* __restrict__ dot_U_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_U_x;
+        jvp_before_point(
+            compute_t(U_x_to_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
+            dot_U_x);
+        dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
+    }
+}
+
+__device__ inline void jvp_step_point(
+    const compute_t dot_W_h_W, const compute_t dot_W_h_h_prev, const compute_t U_x, const compute_t W_h,
+    const compute_t b, const compute_t dot_U_x, const compute_t dot_b, compute_t& h, compute_t& dot_h)
+{
+    // h = tanh(U @ x + W @ h[t-1] + b)
+    const compute_t dot_W_h = dot_W_h_W + dot_W_h_h_prev;
+    const compute_t h_pre = U_x + W_h + b;
+    const compute_t dot_h_pre = dot_U_x + dot_b + dot_W_h;
+    h = tanh(h_pre);
+    dot_h = dot_h_pre * (1 - square(h));
+}
+
+extern "C" __global__ void jvp_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_h_to_dot_W_h_W_at, const storage_t* __restrict__ dot_W_h_h_prev_at,
+    const storage_t* __restrict__ U_x_to_dot_U_x_U_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ dot_U_x_at, const storage_t* __restrict__ dot_b_at,
+    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h, dot_h;
+        jvp_step_point(
+            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_h_h_prev_at[iB * H + iH]),
+            compute_t(U_x_to_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + iH]),
+            compute_t(b_at[iH]),
+            compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_at[iH]),
+            h, dot_h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_U_x_U, const compute_t dot_U_x_x, compute_t& dot_U_x)
+{
+    // h = tanh(U @ x + W @ h[t-1] + b)
+    dot_U_x = dot_U_x_U + dot_U_x_x;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ U_x_to_dot_U_x_U_at, const storage_t* __restrict__ dot_U_x_x_at,
+    storage_t* __restrict__ dot_U_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_U_x;
+        hvp_forward_before_point(
+            compute_t(U_x_to_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
+            dot_U_x);
+        dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
+    }
+}
+
+__device__ inline void hvp_forward_step_point(
+    const compute_t dot_W_h_W, const compute_t dot_W_h_h_prev, const compute_t U_x, const compute_t W_h,
+    const compute_t b, const compute_t dot_U_x, const compute_t dot_b, compute_t& dot_h_pre, compute_t& h,
+    compute_t& dot_h)
+{
+    // h = tanh(U @ x + W @ h[t-1] + b)
+    const compute_t dot_W_h = dot_W_h_W + dot_W_h_h_prev;
+    const compute_t h_pre = U_x + W_h + b;
+    dot_h_pre = dot_U_x + dot_b + dot_W_h;
+    h = tanh(h_pre);
+    dot_h = dot_h_pre * (1 - square(h));
+}
+
+extern "C" __global__ void hvp_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_h_to_dot_W_h_W_at, const storage_t* __restrict__ dot_W_h_h_prev_at,
+    const storage_t* __restrict__ U_x_to_dot_U_x_U_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ dot_U_x_at, const storage_t* __restrict__ dot_b_at,
+    storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ dot_h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t dot_h_pre, h, dot_h;
+        hvp_forward_step_point(
+            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_h_h_prev_at[iB * H + iH]),
+            compute_t(U_x_to_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + iH]),
+            compute_t(b_at[iH]),
+            compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_at[iH]),
+            dot_h_pre, h, dot_h);
+        dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+__device__ inline void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_h_next, const compute_t d_h_next, const compute_t dot_h_pre,
+    const compute_t h, compute_t& d_dot_h_pre, compute_t& d_h_pre)
+{
+    // through h = tanh(U @ x + W @ h[t-1] + b)
+    const compute_t d_dot_h = dy + d_dot_h_next;
+    const compute_t d_h = d_h_next - 2 * dot_h_pre * h * d_dot_h;
+    const compute_t s1 = 1 - square(h);
+    d_dot_h_pre = d_dot_h * s1;
+    d_h_pre = d_h * s1;
+}
+
+extern "C" __global__ void hvp_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
+    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_h_pre_at,
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_dot_h_pre, d_h_pre;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+            d_dot_h_pre, d_h_pre);
+        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_U_U_x, const compute_t d_U_dot_U_x_x, compute_t& d_U)
+{
+    d_U = d_U_U_x + d_U_dot_U_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_U_U_x_at, const storage_t* __restrict__ d_U_dot_U_x_x_at,
+    storage_t* __restrict__ d_U_at)
+{
+    const int64 count = H * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / I;
+        const int64 iI = n % I;
+        compute_t d_U;
+        hvp_backward_finish_point(
+            compute_t(d_U_U_x_at[iH * I + iI]),
+            compute_t(d_U_dot_U_x_x_at[iH * I + iI]),
+            d_U);
+        d_U_at[iH * I + iI] = storage_t(d_U);
+    }
+}
+
+__device__ inline void hvp_backward_finish2_point(
+    const compute_t d_W_W_h, const compute_t d_W_dot_W_h_h_prev, compute_t& d_W)
+{
+    d_W = d_W_W_h + d_W_dot_W_h_h_prev;
+}
+
+extern "C" __global__ void hvp_backward_finish2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_W_W_h_at, const storage_t* __restrict__ d_W_dot_W_h_h_prev_at,
+    storage_t* __restrict__ d_W_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t d_W;
+        hvp_backward_finish2_point(
+            compute_t(d_W_W_h_at[iH * H + iH2]),
+            compute_t(d_W_dot_W_h_h_prev_at[iH * H + iH2]),
+            d_W);
+        d_W_at[iH * H + iH2] = storage_t(d_W);
+    }
+}
+
+#endif  // SYMRNN_HVP

@@ -66,6 +66,15 @@ __device__ inline compute_t column_sum(compute_t a)
     return a;
 }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_once_point(
     const compute_t U, const compute_t V, compute_t& U_T_, compute_t& V_T_)
 {
@@ -440,7 +449,8 @@ extern "C" __global__ void backward_after_sum(
             total += compute_t(d_n_pre_at[((iT * B + iB) * N + iN) * H + iH]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_W_x_at[(iT * B + iB) * H + iH] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_W_x_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }
 
@@ -461,7 +471,8 @@ extern "C" __global__ void backward_after_sum2(
             total += compute_t(d_n_pre_at[((iT * B + iB) * N + iN) * H + iH]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_w_V_T_at[iN * H + iH] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_w_V_T_at[iN * H + iH] = storage_t(total);
     }
 }
 
@@ -562,3 +573,1808 @@ extern "C" __global__ void backward_finish2(
         d_V_at[iH * H + iH2] = storage_t(d_V);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_once_point(
+    const compute_t U, const compute_t V, compute_t& U_T_, compute_t& V_T_)
+{
+    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    U_T_ = U;
+    V_T_ = V;
+}
+
+extern "C" __global__ void infer_once(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ U_at, const storage_t* __restrict__ V_at, storage_t* __restrict__ U_T_at,
+    storage_t* __restrict__ V_T_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t U_T_, V_T_;
+        infer_once_point(
+            compute_t(U_at[iH2 * H + iH]),
+            compute_t(V_at[iH2 * H + iH]),
+            U_T_, V_T_);
+        U_T_at[iH * H + iH2] = storage_t(U_T_);
+        V_T_at[iH * H + iH2] = storage_t(V_T_);
+    }
+}
+
+// g = sigmoid(h[t-1] @ x + w @ x)
+extern "C" __global__ void infer_step_sum(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ x_at,
+    storage_t* __restrict__ h_x_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH])
+                * compute_t(x_at[(t * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) h_x_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+__device__ inline void infer_step_point(
+    const compute_t h_x, const compute_t w_x, compute_t& g)
+{
+    // g = sigmoid(h[t-1] @ x + w @ x)
+    const compute_t g_pre = h_x + w_x;
+    g = sigmoid(g_pre);
+}
+
+extern "C" __global__ void infer_step(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ h_x_at, const storage_t* __restrict__ w_x_at, storage_t* __restrict__ g_at)
+{
+    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t g;
+        infer_step_point(
+            compute_t(h_x_at[iB * N + iN]),
+            compute_t(w_x_at[(t * B + iB) * N + iN]),
+            g);
+        g_at[iB * N + iN] = storage_t(g);
+    }
+}
+
+__device__ inline void infer_step2_point(
+    const compute_t h_U_T, const compute_t w_V_T, const compute_t W_x, const compute_t h_prev,
+    const compute_t g, compute_t& a)
+{
+    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    const compute_t n_pre = h_U_T + w_V_T + W_x;
+    const compute_t n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
+    // a = h[t-1] + g * n
+    a = h_prev + g * n_;
+}
+
+extern "C" __global__ void infer_step2(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ h_U_T_at, const storage_t* __restrict__ w_V_T_at,
+    const storage_t* __restrict__ W_x_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ g_at, storage_t* __restrict__ a_at)
+{
+    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H / N;
+        const int64 iN = n / H % N;
+        const int64 iH = n % H;
+        compute_t a;
+        infer_step2_point(
+            compute_t(h_U_T_at[(iB * N + iN) * H + iH]),
+            compute_t(w_V_T_at[iN * H + iH]),
+            compute_t(W_x_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]),
+            compute_t(g_at[iB * N + iN]),
+            a);
+        a_at[(iB * N + iN) * H + iH] = storage_t(a);
+    }
+}
+
+// h = a / norm(a)
+extern "C" __global__ void infer_step_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ a_at, storage_t* __restrict__ a_squared_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(a_at[(iB * N + iN) * H + iH])
+                * compute_t(a_at[(iB * N + iN) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) a_squared_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+__device__ inline void infer_step3_point(
+    const compute_t a_squared, compute_t& norm_a)
+{
+    // h = a / norm(a)
+    norm_a = sqrt(a_squared);
+}
+
+extern "C" __global__ void infer_step3(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ a_squared_at, storage_t* __restrict__ norm_a_at)
+{
+    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t norm_a;
+        infer_step3_point(
+            compute_t(a_squared_at[iB * N + iN]),
+            norm_a);
+        norm_a_at[iB * N + iN] = storage_t(norm_a);
+    }
+}
+
+__device__ inline void infer_step4_point(
+    const compute_t a, const compute_t norm_a, compute_t& h)
+{
+    // h = a / norm(a)
+    h = a / norm_a;
+}
+
+extern "C" __global__ void infer_step4(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ norm_a_at,
+    storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H / N;
+        const int64 iN = n / H % N;
+        const int64 iH = n % H;
+        compute_t h;
+        infer_step4_point(
+            compute_t(a_at[(iB * N + iN) * H + iH]),
+            compute_t(norm_a_at[iB * N + iN]),
+            h);
+        h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_once_point(
+    const compute_t U, const compute_t V, compute_t& U_T_, compute_t& V_T_)
+{
+    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    U_T_ = U;
+    V_T_ = V;
+}
+
+extern "C" __global__ void step_once(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ U_at, const storage_t* __restrict__ V_at, storage_t* __restrict__ U_T_at,
+    storage_t* __restrict__ V_T_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t U_T_, V_T_;
+        step_once_point(
+            compute_t(U_at[iH2 * H + iH]),
+            compute_t(V_at[iH2 * H + iH]),
+            U_T_, V_T_);
+        U_T_at[iH * H + iH2] = storage_t(U_T_);
+        V_T_at[iH * H + iH2] = storage_t(V_T_);
+    }
+}
+
+// g = sigmoid(h[t-1] @ x + w @ x)
+extern "C" __global__ void step_step_sum(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ x_at,
+    storage_t* __restrict__ h_x_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH])
+                * compute_t(x_at[(t * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) h_x_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+__device__ inline void step_step_point(
+    const compute_t h_x, const compute_t w_x, compute_t& g)
+{
+    // g = sigmoid(h[t-1] @ x + w @ x)
+    const compute_t g_pre = h_x + w_x;
+    g = sigmoid(g_pre);
+}
+
+extern "C" __global__ void step_step(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ h_x_at, const storage_t* __restrict__ w_x_at, storage_t* __restrict__ g_at)
+{
+    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t g;
+        step_step_point(
+            compute_t(h_x_at[iB * N + iN]),
+            compute_t(w_x_at[(t * B + iB) * N + iN]),
+            g);
+        g_at[iB * N + iN] = storage_t(g);
+    }
+}
+
+__device__ inline void step_step2_point(
+    const compute_t h_U_T, const compute_t w_V_T, const compute_t W_x, const compute_t h_prev,
+    const compute_t g, compute_t& a)
+{
+    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    const compute_t n_pre = h_U_T + w_V_T + W_x;
+    const compute_t n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
+    // a = h[t-1] + g * n
+    a = h_prev + g * n_;
+}
+
+extern "C" __global__ void step_step2(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ h_U_T_at, const storage_t* __restrict__ w_V_T_at,
+    const storage_t* __restrict__ W_x_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ g_at, storage_t* __restrict__ a_at)
+{
+    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H / N;
+        const int64 iN = n / H % N;
+        const int64 iH = n % H;
+        compute_t a;
+        step_step2_point(
+            compute_t(h_U_T_at[(iB * N + iN) * H + iH]),
+            compute_t(w_V_T_at[iN * H + iH]),
+            compute_t(W_x_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]),
+            compute_t(g_at[iB * N + iN]),
+            a);
+        a_at[(iB * N + iN) * H + iH] = storage_t(a);
+    }
+}
+
+// h = a / norm(a)
+extern "C" __global__ void step_step_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ a_at, storage_t* __restrict__ a_squared_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(a_at[(iB * N + iN) * H + iH])
+                * compute_t(a_at[(iB * N + iN) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) a_squared_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+__device__ inline void step_step3_point(
+    const compute_t a_squared, compute_t& norm_a)
+{
+    // h = a / norm(a)
+    norm_a = sqrt(a_squared);
+}
+
+extern "C" __global__ void step_step3(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ a_squared_at, storage_t* __restrict__ norm_a_at)
+{
+    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t norm_a;
+        step_step3_point(
+            compute_t(a_squared_at[iB * N + iN]),
+            norm_a);
+        norm_a_at[iB * N + iN] = storage_t(norm_a);
+    }
+}
+
+__device__ inline void step_step4_point(
+    const compute_t a, const compute_t norm_a, compute_t& h)
+{
+    // h = a / norm(a)
+    h = a / norm_a;
+}
+
+extern "C" __global__ void step_step4(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ norm_a_at,
+    storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H / N;
+        const int64 iN = n / H % N;
+        const int64 iH = n % H;
+        compute_t h;
+        step_step4_point(
+            compute_t(a_at[(iB * N + iN) * H + iH]),
+            compute_t(norm_a_at[iB * N + iN]),
+            h);
+        h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_once_point(
+    const compute_t U, const compute_t dot_U, const compute_t V, const compute_t dot_V, compute_t& U_T_,
+    compute_t& dot_U_T, compute_t& V_T_, compute_t& dot_V_T)
+{
+    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    U_T_ = U;
+    dot_U_T = dot_U;
+    V_T_ = V;
+    dot_V_T = dot_V;
+}
+
+extern "C" __global__ void jvp_once(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ U_at, const storage_t* __restrict__ dot_U_at,
+    const storage_t* __restrict__ V_at, const storage_t* __restrict__ dot_V_at,
+    storage_t* __restrict__ U_T_at, storage_t* __restrict__ dot_U_T_at, storage_t* __restrict__ V_T_at,
+    storage_t* __restrict__ dot_V_T_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t U_T_, dot_U_T, V_T_, dot_V_T;
+        jvp_once_point(
+            compute_t(U_at[iH2 * H + iH]),
+            compute_t(dot_U_at[iH2 * H + iH]),
+            compute_t(V_at[iH2 * H + iH]),
+            compute_t(dot_V_at[iH2 * H + iH]),
+            U_T_, dot_U_T, V_T_, dot_V_T);
+        U_T_at[iH * H + iH2] = storage_t(U_T_);
+        dot_U_T_at[iH * H + iH2] = storage_t(dot_U_T);
+        V_T_at[iH * H + iH2] = storage_t(V_T_);
+        dot_V_T_at[iH * H + iH2] = storage_t(dot_V_T);
+    }
+}
+
+__device__ inline void jvp_once2_point(
+    const compute_t dot_w_V_T_w, const compute_t dot_w_V_T_V_T, compute_t& dot_w_V_T)
+{
+    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    dot_w_V_T = dot_w_V_T_w + dot_w_V_T_V_T;
+}
+
+extern "C" __global__ void jvp_once2(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ dot_w_V_T_w_at, const storage_t* __restrict__ dot_w_V_T_V_T_at,
+    storage_t* __restrict__ dot_w_V_T_at)
+{
+    const int64 count = N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iN = n / H;
+        const int64 iH = n % H;
+        compute_t dot_w_V_T;
+        jvp_once2_point(
+            compute_t(dot_w_V_T_w_at[iN * H + iH]),
+            compute_t(dot_w_V_T_V_T_at[iN * H + iH]),
+            dot_w_V_T);
+        dot_w_V_T_at[iN * H + iH] = storage_t(dot_w_V_T);
+    }
+}
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_w_x_w, const compute_t dot_w_x_x, compute_t& dot_w_x)
+{
+    // g = sigmoid(h[t-1] @ x + w @ x)
+    dot_w_x = dot_w_x_w + dot_w_x_x;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ w_x_to_dot_w_x_w_at, const storage_t* __restrict__ dot_w_x_x_at,
+    storage_t* __restrict__ dot_w_x_at)
+{
+    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t dot_w_x;
+        jvp_before_point(
+            compute_t(w_x_to_dot_w_x_w_at[(iT * B + iB) * (2 * N) + N + iN]),
+            compute_t(dot_w_x_x_at[(iT * B + iB) * N + iN]),
+            dot_w_x);
+        dot_w_x_at[(iT * B + iB) * N + iN] = storage_t(dot_w_x);
+    }
+}
+
+__device__ inline void jvp_before2_point(
+    const compute_t dot_W_x_W, const compute_t dot_W_x_x, compute_t& dot_W_x)
+{
+    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    dot_W_x = dot_W_x_W + dot_W_x_x;
+}
+
+extern "C" __global__ void jvp_before2(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    storage_t* __restrict__ dot_W_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_W_x;
+        jvp_before2_point(
+            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
+            dot_W_x);
+        dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
+    }
+}
+
+// g = sigmoid(h[t-1] @ x + w @ x)
+extern "C" __global__ void jvp_step_sum(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ x_at,
+    storage_t* __restrict__ h_x_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH])
+                * compute_t(x_at[(t * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) h_x_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+// g = sigmoid(h[t-1] @ x + w @ x)
+extern "C" __global__ void jvp_step_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ x_at,
+    storage_t* __restrict__ dot_h_x_h_prev_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(dot_h_rows_at[((t * B + iB) * N + iN) * H + iH])
+                * compute_t(x_at[(t * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_h_x_h_prev_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+// g = sigmoid(h[t-1] @ x + w @ x)
+extern "C" __global__ void jvp_step_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_x_at,
+    storage_t* __restrict__ dot_h_x_x_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH])
+                * compute_t(dot_x_at[(t * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_h_x_x_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+__device__ inline void jvp_step_point(
+    const compute_t dot_h_x_h_prev, const compute_t dot_h_x_x, const compute_t h_x, const compute_t w_x,
+    const compute_t dot_w_x, compute_t& g, compute_t& dot_g)
+{
+    // g = sigmoid(h[t-1] @ x + w @ x)
+    const compute_t dot_h_x = dot_h_x_h_prev + dot_h_x_x;
+    const compute_t g_pre = h_x + w_x;
+    const compute_t dot_g_pre = dot_w_x + dot_h_x;
+    g = sigmoid(g_pre);
+    dot_g = dot_g_pre * g * (1 - g);
+}
+
+extern "C" __global__ void jvp_step(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ dot_h_x_h_prev_at, const storage_t* __restrict__ dot_h_x_x_at,
+    const storage_t* __restrict__ h_x_at, const storage_t* __restrict__ w_x_to_dot_w_x_w_at,
+    const storage_t* __restrict__ dot_w_x_at, storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at)
+{
+    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t g, dot_g;
+        jvp_step_point(
+            compute_t(dot_h_x_h_prev_at[iB * N + iN]),
+            compute_t(dot_h_x_x_at[iB * N + iN]),
+            compute_t(h_x_at[iB * N + iN]),
+            compute_t(w_x_to_dot_w_x_w_at[(t * B + iB) * (2 * N) + iN]),
+            compute_t(dot_w_x_at[(t * B + iB) * N + iN]),
+            g, dot_g);
+        g_at[iB * N + iN] = storage_t(g);
+        dot_g_at[iB * N + iN] = storage_t(dot_g);
+    }
+}
+
+__device__ inline void jvp_step2_point(
+    const compute_t dot_h_U_T_h_prev, const compute_t dot_h_U_T_U_T, const compute_t h_U_T,
+    const compute_t w_V_T, const compute_t W_x, const compute_t dot_w_V_T, const compute_t dot_W_x,
+    const compute_t h_prev, const compute_t g, const compute_t dot_h_prev, const compute_t dot_g,
+    compute_t& a, compute_t& dot_a)
+{
+    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    const compute_t dot_h_U_T = dot_h_U_T_h_prev + dot_h_U_T_U_T;
+    const compute_t n_pre = h_U_T + w_V_T + W_x;
+    const compute_t dot_n_pre = dot_w_V_T + dot_W_x + dot_h_U_T;
+    const compute_t n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
+    const compute_t dot_n = dot_n_pre * choose(compute_t((n_) > (0)), 1, compute_t(0.01));
+    // a = h[t-1] + g * n
+    a = h_prev + g * n_;
+    dot_a = g * dot_n + dot_h_prev + dot_g * n_;
+}
+
+extern "C" __global__ void jvp_step2(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ dot_h_U_T_h_prev_at, const storage_t* __restrict__ dot_h_U_T_U_T_at,
+    const storage_t* __restrict__ h_U_T_at, const storage_t* __restrict__ w_V_T_at,
+    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_w_V_T_at,
+    const storage_t* __restrict__ dot_W_x_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ dot_h_rows_at,
+    const storage_t* __restrict__ dot_g_at, storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at)
+{
+    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H / N;
+        const int64 iN = n / H % N;
+        const int64 iH = n % H;
+        compute_t a, dot_a;
+        jvp_step2_point(
+            compute_t(dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]),
+            compute_t(dot_h_U_T_U_T_at[(iB * N + iN) * H + iH]),
+            compute_t(h_U_T_at[(iB * N + iN) * H + iH]),
+            compute_t(w_V_T_at[iN * H + iH]),
+            compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(dot_w_V_T_at[iN * H + iH]),
+            compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]),
+            compute_t(g_at[iB * N + iN]),
+            compute_t(dot_h_rows_at[((t * B + iB) * N + iN) * H + iH]),
+            compute_t(dot_g_at[iB * N + iN]),
+            a, dot_a);
+        a_at[(iB * N + iN) * H + iH] = storage_t(a);
+        dot_a_at[(iB * N + iN) * H + iH] = storage_t(dot_a);
+    }
+}
+
+// h = a / norm(a)
+extern "C" __global__ void jvp_step_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ a_at, storage_t* __restrict__ a_squared_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(a_at[(iB * N + iN) * H + iH])
+                * compute_t(a_at[(iB * N + iN) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) a_squared_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+__device__ inline void jvp_step3_point(
+    const compute_t a_squared, compute_t& norm_a)
+{
+    // h = a / norm(a)
+    norm_a = sqrt(a_squared);
+}
+
+extern "C" __global__ void jvp_step3(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ a_squared_at, storage_t* __restrict__ norm_a_at)
+{
+    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t norm_a;
+        jvp_step3_point(
+            compute_t(a_squared_at[iB * N + iN]),
+            norm_a);
+        norm_a_at[iB * N + iN] = storage_t(norm_a);
+    }
+}
+
+__device__ inline void jvp_step4_point(
+    const compute_t norm_a, const compute_t a, compute_t& a_unit, compute_t& h)
+{
+    // h = a / norm(a)
+    a_unit = a / choose(compute_t((norm_a) > (0)), norm_a, 1);
+    h = a / norm_a;
+}
+
+extern "C" __global__ void jvp_step4(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ norm_a_at, const storage_t* __restrict__ a_at,
+    storage_t* __restrict__ a_unit_at, storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H / N;
+        const int64 iN = n / H % N;
+        const int64 iH = n % H;
+        compute_t a_unit, h;
+        jvp_step4_point(
+            compute_t(norm_a_at[iB * N + iN]),
+            compute_t(a_at[(iB * N + iN) * H + iH]),
+            a_unit, h);
+        a_unit_at[(iB * N + iN) * H + iH] = storage_t(a_unit);
+        h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
+    }
+}
+
+// h = a / norm(a)
+extern "C" __global__ void jvp_step_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ a_unit_at, const storage_t* __restrict__ dot_a_at,
+    storage_t* __restrict__ dot_a_norm_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(a_unit_at[(iB * N + iN) * H + iH])
+                * compute_t(dot_a_at[(iB * N + iN) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_a_norm_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+__device__ inline void jvp_step5_point(
+    const compute_t dot_a, const compute_t dot_a_norm, const compute_t a, const compute_t norm_a,
+    compute_t& dot_h)
+{
+    // h = a / norm(a)
+    dot_h = dot_a / norm_a - dot_a_norm * a / square(norm_a);
+}
+
+extern "C" __global__ void jvp_step5(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ dot_a_at, const storage_t* __restrict__ dot_a_norm_at,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ norm_a_at,
+    storage_t* __restrict__ dot_h_rows_at)
+{
+    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H / N;
+        const int64 iN = n / H % N;
+        const int64 iH = n % H;
+        compute_t dot_h;
+        jvp_step5_point(
+            compute_t(dot_a_at[(iB * N + iN) * H + iH]),
+            compute_t(dot_a_norm_at[iB * N + iN]),
+            compute_t(a_at[(iB * N + iN) * H + iH]),
+            compute_t(norm_a_at[iB * N + iN]),
+            dot_h);
+        dot_h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(dot_h);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_once_point(
+    const compute_t U, const compute_t dot_U, const compute_t V, const compute_t dot_V, compute_t& U_T_,
+    compute_t& dot_U_T, compute_t& V_T_, compute_t& dot_V_T)
+{
+    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    U_T_ = U;
+    dot_U_T = dot_U;
+    V_T_ = V;
+    dot_V_T = dot_V;
+}
+
+extern "C" __global__ void hvp_forward_once(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ U_at, const storage_t* __restrict__ dot_U_at,
+    const storage_t* __restrict__ V_at, const storage_t* __restrict__ dot_V_at,
+    storage_t* __restrict__ U_T_at, storage_t* __restrict__ dot_U_T_at, storage_t* __restrict__ V_T_at,
+    storage_t* __restrict__ dot_V_T_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t U_T_, dot_U_T, V_T_, dot_V_T;
+        hvp_forward_once_point(
+            compute_t(U_at[iH2 * H + iH]),
+            compute_t(dot_U_at[iH2 * H + iH]),
+            compute_t(V_at[iH2 * H + iH]),
+            compute_t(dot_V_at[iH2 * H + iH]),
+            U_T_, dot_U_T, V_T_, dot_V_T);
+        U_T_at[iH * H + iH2] = storage_t(U_T_);
+        dot_U_T_at[iH * H + iH2] = storage_t(dot_U_T);
+        V_T_at[iH * H + iH2] = storage_t(V_T_);
+        dot_V_T_at[iH * H + iH2] = storage_t(dot_V_T);
+    }
+}
+
+__device__ inline void hvp_forward_once2_point(
+    const compute_t dot_w_V_T_w, const compute_t dot_w_V_T_V_T, compute_t& dot_w_V_T)
+{
+    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    dot_w_V_T = dot_w_V_T_w + dot_w_V_T_V_T;
+}
+
+extern "C" __global__ void hvp_forward_once2(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ dot_w_V_T_w_at, const storage_t* __restrict__ dot_w_V_T_V_T_at,
+    storage_t* __restrict__ dot_w_V_T_at)
+{
+    const int64 count = N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iN = n / H;
+        const int64 iH = n % H;
+        compute_t dot_w_V_T;
+        hvp_forward_once2_point(
+            compute_t(dot_w_V_T_w_at[iN * H + iH]),
+            compute_t(dot_w_V_T_V_T_at[iN * H + iH]),
+            dot_w_V_T);
+        dot_w_V_T_at[iN * H + iH] = storage_t(dot_w_V_T);
+    }
+}
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_w_x_w, const compute_t dot_w_x_x, compute_t& dot_w_x)
+{
+    // g = sigmoid(h[t-1] @ x + w @ x)
+    dot_w_x = dot_w_x_w + dot_w_x_x;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ w_x_to_dot_w_x_w_at, const storage_t* __restrict__ dot_w_x_x_at,
+    storage_t* __restrict__ dot_w_x_at)
+{
+    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t dot_w_x;
+        hvp_forward_before_point(
+            compute_t(w_x_to_dot_w_x_w_at[(iT * B + iB) * (2 * N) + N + iN]),
+            compute_t(dot_w_x_x_at[(iT * B + iB) * N + iN]),
+            dot_w_x);
+        dot_w_x_at[(iT * B + iB) * N + iN] = storage_t(dot_w_x);
+    }
+}
+
+__device__ inline void hvp_forward_before2_point(
+    const compute_t dot_W_x_W, const compute_t dot_W_x_x, compute_t& dot_W_x)
+{
+    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    dot_W_x = dot_W_x_W + dot_W_x_x;
+}
+
+extern "C" __global__ void hvp_forward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    storage_t* __restrict__ dot_W_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_W_x;
+        hvp_forward_before2_point(
+            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
+            dot_W_x);
+        dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
+    }
+}
+
+// g = sigmoid(h[t-1] @ x + w @ x)
+extern "C" __global__ void hvp_forward_step_sum(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ x_at,
+    storage_t* __restrict__ h_x_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH])
+                * compute_t(x_at[(t * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) h_x_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+// g = sigmoid(h[t-1] @ x + w @ x)
+extern "C" __global__ void hvp_forward_step_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ x_at,
+    storage_t* __restrict__ dot_h_x_h_prev_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(dot_h_rows_at[((t * B + iB) * N + iN) * H + iH])
+                * compute_t(x_at[(t * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_h_x_h_prev_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+// g = sigmoid(h[t-1] @ x + w @ x)
+extern "C" __global__ void hvp_forward_step_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_x_at,
+    storage_t* __restrict__ dot_h_x_x_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH])
+                * compute_t(dot_x_at[(t * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_h_x_x_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_forward_step_point(
+    const compute_t dot_h_x_h_prev, const compute_t dot_h_x_x, const compute_t h_x, const compute_t w_x,
+    const compute_t dot_w_x, compute_t& dot_g_pre, compute_t& g, compute_t& dot_g)
+{
+    // g = sigmoid(h[t-1] @ x + w @ x)
+    const compute_t dot_h_x = dot_h_x_h_prev + dot_h_x_x;
+    const compute_t g_pre = h_x + w_x;
+    dot_g_pre = dot_w_x + dot_h_x;
+    g = sigmoid(g_pre);
+    dot_g = dot_g_pre * g * (1 - g);
+}
+
+extern "C" __global__ void hvp_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ dot_h_x_h_prev_at, const storage_t* __restrict__ dot_h_x_x_at,
+    const storage_t* __restrict__ h_x_at, const storage_t* __restrict__ w_x_to_dot_w_x_w_at,
+    const storage_t* __restrict__ dot_w_x_at, storage_t* __restrict__ dot_g_pre_at,
+    storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at)
+{
+    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t dot_g_pre, g, dot_g;
+        hvp_forward_step_point(
+            compute_t(dot_h_x_h_prev_at[iB * N + iN]),
+            compute_t(dot_h_x_x_at[iB * N + iN]),
+            compute_t(h_x_at[iB * N + iN]),
+            compute_t(w_x_to_dot_w_x_w_at[(t * B + iB) * (2 * N) + iN]),
+            compute_t(dot_w_x_at[(t * B + iB) * N + iN]),
+            dot_g_pre, g, dot_g);
+        dot_g_pre_at[(t * B + iB) * N + iN] = storage_t(dot_g_pre);
+        g_at[(t * B + iB) * N + iN] = storage_t(g);
+        dot_g_at[(t * B + iB) * N + iN] = storage_t(dot_g);
+    }
+}
+
+__device__ inline void hvp_forward_step2_point(
+    const compute_t dot_h_U_T_h_prev, const compute_t dot_h_U_T_U_T, const compute_t h_U_T,
+    const compute_t w_V_T, const compute_t W_x, const compute_t dot_w_V_T, const compute_t dot_W_x,
+    const compute_t h_prev, const compute_t g, const compute_t dot_h_prev, const compute_t dot_g,
+    compute_t& n_, compute_t& dot_n, compute_t& a, compute_t& dot_a)
+{
+    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    const compute_t dot_h_U_T = dot_h_U_T_h_prev + dot_h_U_T_U_T;
+    const compute_t n_pre = h_U_T + w_V_T + W_x;
+    const compute_t dot_n_pre = dot_w_V_T + dot_W_x + dot_h_U_T;
+    n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
+    dot_n = dot_n_pre * choose(compute_t((n_) > (0)), 1, compute_t(0.01));
+    // a = h[t-1] + g * n
+    a = h_prev + g * n_;
+    dot_a = g * dot_n + dot_h_prev + dot_g * n_;
+}
+
+extern "C" __global__ void hvp_forward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ dot_h_U_T_h_prev_at, const storage_t* __restrict__ dot_h_U_T_U_T_at,
+    const storage_t* __restrict__ h_U_T_at, const storage_t* __restrict__ w_V_T_at,
+    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_w_V_T_at,
+    const storage_t* __restrict__ dot_W_x_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ dot_h_rows_at,
+    const storage_t* __restrict__ dot_g_at, storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at,
+    storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at)
+{
+    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H / N;
+        const int64 iN = n / H % N;
+        const int64 iH = n % H;
+        compute_t n_, dot_n, a, dot_a;
+        hvp_forward_step2_point(
+            compute_t(dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]),
+            compute_t(dot_h_U_T_U_T_at[(iB * N + iN) * H + iH]),
+            compute_t(h_U_T_at[(iB * N + iN) * H + iH]),
+            compute_t(w_V_T_at[iN * H + iH]),
+            compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(dot_w_V_T_at[iN * H + iH]),
+            compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]),
+            compute_t(g_at[(t * B + iB) * N + iN]),
+            compute_t(dot_h_rows_at[((t * B + iB) * N + iN) * H + iH]),
+            compute_t(dot_g_at[(t * B + iB) * N + iN]),
+            n_, dot_n, a, dot_a);
+        n_at[((t * B + iB) * N + iN) * H + iH] = storage_t(n_);
+        dot_n_at[((t * B + iB) * N + iN) * H + iH] = storage_t(dot_n);
+        a_at[((t * B + iB) * N + iN) * H + iH] = storage_t(a);
+        dot_a_at[((t * B + iB) * N + iN) * H + iH] = storage_t(dot_a);
+    }
+}
+
+// h = a / norm(a)
+extern "C" __global__ void hvp_forward_step_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ a_at, storage_t* __restrict__ a_squared_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(a_at[((t * B + iB) * N + iN) * H + iH])
+                * compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) a_squared_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_forward_step3_point(
+    const compute_t a_squared, compute_t& norm_a)
+{
+    // h = a / norm(a)
+    norm_a = sqrt(a_squared);
+}
+
+extern "C" __global__ void hvp_forward_step3(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ a_squared_at, storage_t* __restrict__ norm_a_at)
+{
+    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t norm_a;
+        hvp_forward_step3_point(
+            compute_t(a_squared_at[iB * N + iN]),
+            norm_a);
+        norm_a_at[(t * B + iB) * N + iN] = storage_t(norm_a);
+    }
+}
+
+__device__ inline void hvp_forward_step4_point(
+    const compute_t norm_a, const compute_t a, compute_t& a_unit, compute_t& h)
+{
+    // h = a / norm(a)
+    a_unit = a / choose(compute_t((norm_a) > (0)), norm_a, 1);
+    h = a / norm_a;
+}
+
+extern "C" __global__ void hvp_forward_step4(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ norm_a_at, const storage_t* __restrict__ a_at,
+    storage_t* __restrict__ a_unit_at, storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H / N;
+        const int64 iN = n / H % N;
+        const int64 iH = n % H;
+        compute_t a_unit, h;
+        hvp_forward_step4_point(
+            compute_t(norm_a_at[(t * B + iB) * N + iN]),
+            compute_t(a_at[((t * B + iB) * N + iN) * H + iH]),
+            a_unit, h);
+        a_unit_at[((t * B + iB) * N + iN) * H + iH] = storage_t(a_unit);
+        h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
+    }
+}
+
+// h = a / norm(a)
+extern "C" __global__ void hvp_forward_step_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ a_unit_at, const storage_t* __restrict__ dot_a_at,
+    storage_t* __restrict__ dot_a_norm_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(a_unit_at[((t * B + iB) * N + iN) * H + iH])
+                * compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_a_norm_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_forward_step5_point(
+    const compute_t dot_a_norm, compute_t& dot_norm_a)
+{
+    // h = a / norm(a)
+    dot_norm_a = dot_a_norm;
+}
+
+extern "C" __global__ void hvp_forward_step5(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ dot_a_norm_at, storage_t* __restrict__ dot_norm_a_at)
+{
+    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t dot_norm_a;
+        hvp_forward_step5_point(
+            compute_t(dot_a_norm_at[iB * N + iN]),
+            dot_norm_a);
+        dot_norm_a_at[(t * B + iB) * N + iN] = storage_t(dot_norm_a);
+    }
+}
+
+__device__ inline void hvp_forward_step6_point(
+    const compute_t dot_a, const compute_t dot_norm_a, const compute_t a, const compute_t norm_a,
+    compute_t& dot_h)
+{
+    // h = a / norm(a)
+    dot_h = dot_a / norm_a - dot_norm_a * a / square(norm_a);
+}
+
+extern "C" __global__ void hvp_forward_step6(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ dot_a_at, const storage_t* __restrict__ dot_norm_a_at,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ norm_a_at,
+    storage_t* __restrict__ dot_h_rows_at)
+{
+    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H / N;
+        const int64 iN = n / H % N;
+        const int64 iH = n % H;
+        compute_t dot_h;
+        hvp_forward_step6_point(
+            compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]),
+            compute_t(dot_norm_a_at[(t * B + iB) * N + iN]),
+            compute_t(a_at[((t * B + iB) * N + iN) * H + iH]),
+            compute_t(norm_a_at[(t * B + iB) * N + iN]),
+            dot_h);
+        dot_h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(dot_h);
+    }
+}
+
+// through h = a / norm(a)
+extern "C" __global__ void hvp_backward_step_sum(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ a_at,
+    storage_t* __restrict__ d_norm_a_h_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH])
+                * compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_norm_a_h_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_h_next, const compute_t dot_a, const compute_t dot_norm_a,
+    const compute_t a, const compute_t norm_a, compute_t& d_dot_h, compute_t& d_dot_h_by_norm_a)
+{
+    // through h = a / norm(a)
+    d_dot_h = dy + d_dot_h_next;
+    d_dot_h_by_norm_a = (2 * dot_norm_a * a / pow(norm_a, compute_t(3)) - dot_a / square(norm_a)) * d_dot_h;
+}
+
+extern "C" __global__ void hvp_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
+    const storage_t* __restrict__ dot_a_at, const storage_t* __restrict__ dot_norm_a_at,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ norm_a_at,
+    storage_t* __restrict__ d_dot_h_at, storage_t* __restrict__ d_dot_h_by_norm_a_at)
+{
+    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H / N;
+        const int64 iN = n / H % N;
+        const int64 iH = n % H;
+        compute_t d_dot_h, d_dot_h_by_norm_a;
+        hvp_backward_step_point(
+            compute_t(dy_at[((t * B + iB) * N + iN) * H + iH]),
+            compute_t(d_dot_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]),
+            compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]),
+            compute_t(dot_norm_a_at[(t * B + iB) * N + iN]),
+            compute_t(a_at[((t * B + iB) * N + iN) * H + iH]),
+            compute_t(norm_a_at[(t * B + iB) * N + iN]),
+            d_dot_h, d_dot_h_by_norm_a);
+        d_dot_h_at[(iB * N + iN) * H + iH] = storage_t(d_dot_h);
+        d_dot_h_by_norm_a_at[(iB * N + iN) * H + iH] = storage_t(d_dot_h_by_norm_a);
+    }
+}
+
+// through h = a / norm(a)
+extern "C" __global__ void hvp_backward_step_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ a_at,
+    storage_t* __restrict__ d_dot_norm_a_dot_h_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_dot_h_at[(iB * N + iN) * H + iH])
+                * compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_norm_a_dot_h_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+// through h = a / norm(a)
+extern "C" __global__ void hvp_backward_step_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ d_dot_h_by_norm_a_at, storage_t* __restrict__ d_norm_a_dot_h_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_dot_h_by_norm_a_at[(iB * N + iN) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_norm_a_dot_h_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_step2_point(
+    const compute_t d_dot_norm_a_dot_h, const compute_t norm_a, compute_t& d_dot_norm_a)
+{
+    // through h = a / norm(a)
+    d_dot_norm_a = -d_dot_norm_a_dot_h / square(norm_a);
+}
+
+extern "C" __global__ void hvp_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ d_dot_norm_a_dot_h_at, const storage_t* __restrict__ norm_a_at,
+    storage_t* __restrict__ d_dot_norm_a_at)
+{
+    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t d_dot_norm_a;
+        hvp_backward_step2_point(
+            compute_t(d_dot_norm_a_dot_h_at[iB * N + iN]),
+            compute_t(norm_a_at[(t * B + iB) * N + iN]),
+            d_dot_norm_a);
+        d_dot_norm_a_at[iB * N + iN] = storage_t(d_dot_norm_a);
+    }
+}
+
+__device__ inline void hvp_backward_step3_point(
+    const compute_t d_dot_norm_a, const compute_t dot_a, const compute_t a_unit, const compute_t d_dot_h,
+    const compute_t norm_a, const compute_t g, const compute_t n_, compute_t& d_a_unit, compute_t& d_dot_a,
+    compute_t& d_dot_n_pre)
+{
+    // through h = a / norm(a)
+    d_a_unit = d_dot_norm_a * dot_a;
+    // through a = h[t-1] + g * n
+    d_dot_a = d_dot_norm_a * a_unit + d_dot_h / norm_a;
+    // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    const compute_t d_dot_n = g * d_dot_a;
+    d_dot_n_pre = choose(compute_t((n_) > (0)), 1, compute_t(0.01)) * d_dot_n;
+}
+
+extern "C" __global__ void hvp_backward_step3(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ d_dot_norm_a_at, const storage_t* __restrict__ dot_a_at,
+    const storage_t* __restrict__ a_unit_at, const storage_t* __restrict__ d_dot_h_at,
+    const storage_t* __restrict__ norm_a_at, const storage_t* __restrict__ g_at,
+    const storage_t* __restrict__ n_at, storage_t* __restrict__ d_a_unit_at,
+    storage_t* __restrict__ d_dot_a_at, storage_t* __restrict__ d_dot_n_pre_at)
+{
+    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H / N;
+        const int64 iN = n / H % N;
+        const int64 iH = n % H;
+        compute_t d_a_unit, d_dot_a, d_dot_n_pre;
+        hvp_backward_step3_point(
+            compute_t(d_dot_norm_a_at[iB * N + iN]),
+            compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]),
+            compute_t(a_unit_at[((t * B + iB) * N + iN) * H + iH]),
+            compute_t(d_dot_h_at[(iB * N + iN) * H + iH]),
+            compute_t(norm_a_at[(t * B + iB) * N + iN]),
+            compute_t(g_at[(t * B + iB) * N + iN]),
+            compute_t(n_at[((t * B + iB) * N + iN) * H + iH]),
+            d_a_unit, d_dot_a, d_dot_n_pre);
+        d_a_unit_at[(iB * N + iN) * H + iH] = storage_t(d_a_unit);
+        d_dot_a_at[(iB * N + iN) * H + iH] = storage_t(d_dot_a);
+        d_dot_n_pre_at[((t * B + iB) * N + iN) * H + iH] = storage_t(d_dot_n_pre);
+    }
+}
+
+// through h = a / norm(a)
+extern "C" __global__ void hvp_backward_step_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ d_a_unit_at, const storage_t* __restrict__ a_at,
+    storage_t* __restrict__ d_norm_a_a_unit_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_a_unit_at[(iB * N + iN) * H + iH])
+                * compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_norm_a_a_unit_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+// through a = h[t-1] + g * n
+extern "C" __global__ void hvp_backward_step_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ d_dot_a_at, const storage_t* __restrict__ n_at,
+    storage_t* __restrict__ d_dot_g_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_dot_a_at[(iB * N + iN) * H + iH])
+                * compute_t(n_at[((t * B + iB) * N + iN) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_g_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+// through a = h[t-1] + g * n
+extern "C" __global__ void hvp_backward_step_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ d_dot_a_at, const storage_t* __restrict__ dot_n_at,
+    storage_t* __restrict__ d_g_dot_a_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_dot_a_at[(iB * N + iN) * H + iH])
+                * compute_t(dot_n_at[((t * B + iB) * N + iN) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_g_dot_a_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_step4_point(
+    const compute_t d_norm_a_a_unit, const compute_t norm_a, const compute_t d_norm_a_h,
+    const compute_t d_norm_a_dot_h, const compute_t d_dot_g, const compute_t g, compute_t& d_norm_a_share,
+    compute_t& d_dot_g_pre)
+{
+    // through h = a / norm(a)
+    const compute_t s1 = compute_t((norm_a) > (0));
+    const compute_t s2 = choose(s1, norm_a, 1);
+    const compute_t d_norm_a = d_norm_a_dot_h - d_norm_a_a_unit * choose(s1, 1, 0) / square(s2) - d_norm_a_h /
+        square(norm_a);
+    d_norm_a_share = d_norm_a / s2;
+    // through g = sigmoid(h[t-1] @ x + w @ x)
+    d_dot_g_pre = d_dot_g * g * (1 - g);
+}
+
+extern "C" __global__ void hvp_backward_step4(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ d_norm_a_a_unit_at, const storage_t* __restrict__ norm_a_at,
+    const storage_t* __restrict__ d_norm_a_h_at, const storage_t* __restrict__ d_norm_a_dot_h_at,
+    const storage_t* __restrict__ d_dot_g_at, const storage_t* __restrict__ g_at,
+    storage_t* __restrict__ d_norm_a_share_at, storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at)
+{
+    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t d_norm_a_share, d_dot_g_pre;
+        hvp_backward_step4_point(
+            compute_t(d_norm_a_a_unit_at[iB * N + iN]),
+            compute_t(norm_a_at[(t * B + iB) * N + iN]),
+            compute_t(d_norm_a_h_at[iB * N + iN]),
+            compute_t(d_norm_a_dot_h_at[iB * N + iN]),
+            compute_t(d_dot_g_at[iB * N + iN]),
+            compute_t(g_at[(t * B + iB) * N + iN]),
+            d_norm_a_share, d_dot_g_pre);
+        d_norm_a_share_at[iB * N + iN] = storage_t(d_norm_a_share);
+        d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + N + iN] = storage_t(d_dot_g_pre);
+    }
+}
+
+__device__ inline void hvp_backward_step5_point(
+    const compute_t d_norm_a_share, const compute_t a, const compute_t d_a_unit, const compute_t norm_a,
+    const compute_t d_h_next, const compute_t d_dot_h, const compute_t dot_norm_a, const compute_t g,
+    const compute_t d_dot_a, const compute_t dot_g, const compute_t n_, const compute_t d_dot_g_pre,
+    const compute_t x, const compute_t d_dot_h_prev_dot_h_U_T_h_prev, compute_t& d_a, compute_t& d_n_pre,
+    compute_t& d_dot_h_prev)
+{
+    // through a = h[t-1] + g * n
+    d_a = d_norm_a_share * a + d_a_unit / choose(compute_t((norm_a) > (0)), norm_a, 1) + d_h_next / norm_a - d_dot_h
+        * dot_norm_a / square(norm_a);
+    // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    const compute_t d_n = g * d_a + d_dot_a * dot_g;
+    d_n_pre = choose(compute_t((n_) > (0)), 1, compute_t(0.01)) * d_n;
+    d_dot_h_prev = d_dot_a + d_dot_g_pre * x + d_dot_h_prev_dot_h_U_T_h_prev;
+}
+
+extern "C" __global__ void hvp_backward_step5(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ d_norm_a_share_at, const storage_t* __restrict__ a_at,
+    const storage_t* __restrict__ d_a_unit_at, const storage_t* __restrict__ norm_a_at,
+    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ d_dot_h_at,
+    const storage_t* __restrict__ dot_norm_a_at, const storage_t* __restrict__ g_at,
+    const storage_t* __restrict__ d_dot_a_at, const storage_t* __restrict__ dot_g_at,
+    const storage_t* __restrict__ n_at, const storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at,
+    const storage_t* __restrict__ x_at, const storage_t* __restrict__ d_dot_h_prev_dot_h_U_T_h_prev_at,
+    storage_t* __restrict__ d_a_at, storage_t* __restrict__ d_n_pre_at,
+    storage_t* __restrict__ d_dot_h_prev_rows_at)
+{
+    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H / N;
+        const int64 iN = n / H % N;
+        const int64 iH = n % H;
+        compute_t d_a, d_n_pre, d_dot_h_prev;
+        hvp_backward_step5_point(
+            compute_t(d_norm_a_share_at[iB * N + iN]),
+            compute_t(a_at[((t * B + iB) * N + iN) * H + iH]),
+            compute_t(d_a_unit_at[(iB * N + iN) * H + iH]),
+            compute_t(norm_a_at[(t * B + iB) * N + iN]),
+            compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]),
+            compute_t(d_dot_h_at[(iB * N + iN) * H + iH]),
+            compute_t(dot_norm_a_at[(t * B + iB) * N + iN]),
+            compute_t(g_at[(t * B + iB) * N + iN]),
+            compute_t(d_dot_a_at[(iB * N + iN) * H + iH]),
+            compute_t(dot_g_at[(t * B + iB) * N + iN]),
+            compute_t(n_at[((t * B + iB) * N + iN) * H + iH]),
+            compute_t(d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + N + iN]),
+            compute_t(x_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_prev_dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]),
+            d_a, d_n_pre, d_dot_h_prev);
+        d_a_at[(iB * N + iN) * H + iH] = storage_t(d_a);
+        d_n_pre_at[((t * B + iB) * N + iN) * H + iH] = storage_t(d_n_pre);
+        d_dot_h_prev_rows_at[(((t % 2) * B + iB) * N + iN) * H + iH] = storage_t(d_dot_h_prev);
+    }
+}
+
+// through a = h[t-1] + g * n
+extern "C" __global__ void hvp_backward_step_sum7(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ d_a_at, const storage_t* __restrict__ n_at,
+    storage_t* __restrict__ d_g_a_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_a_at[(iB * N + iN) * H + iH])
+                * compute_t(n_at[((t * B + iB) * N + iN) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_g_a_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_step6_point(
+    const compute_t d_dot_g, const compute_t dot_g_pre, const compute_t g, const compute_t d_g_a,
+    const compute_t d_g_dot_a, compute_t& d_g_pre)
+{
+    // through g = sigmoid(h[t-1] @ x + w @ x)
+    const compute_t s1 = 1 - g;
+    const compute_t d_g = d_dot_g * (dot_g_pre * s1 - dot_g_pre * g) + d_g_a + d_g_dot_a;
+    d_g_pre = g * d_g * s1;
+}
+
+extern "C" __global__ void hvp_backward_step6(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ d_dot_g_at, const storage_t* __restrict__ dot_g_pre_at,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ d_g_a_at,
+    const storage_t* __restrict__ d_g_dot_a_at, storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at)
+{
+    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t d_g_pre;
+        hvp_backward_step6_point(
+            compute_t(d_dot_g_at[iB * N + iN]),
+            compute_t(dot_g_pre_at[(t * B + iB) * N + iN]),
+            compute_t(g_at[(t * B + iB) * N + iN]),
+            compute_t(d_g_a_at[iB * N + iN]),
+            compute_t(d_g_dot_a_at[iB * N + iN]),
+            d_g_pre);
+        d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + iN] = storage_t(d_g_pre);
+    }
+}
+
+__device__ inline void hvp_backward_step7_point(
+    const compute_t d_g_pre, const compute_t x, const compute_t d_dot_g_pre, const compute_t dot_x,
+    const compute_t d_h_prev_h_U_T, const compute_t d_h_prev_dot_h_U_T_U_T, const compute_t d_a,
+    compute_t& d_h_prev)
+{
+    d_h_prev = d_g_pre * x + d_dot_g_pre * dot_x + d_h_prev_h_U_T + d_h_prev_dot_h_U_T_U_T + d_a;
+}
+
+extern "C" __global__ void hvp_backward_step7(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at, const storage_t* __restrict__ x_at,
+    const storage_t* __restrict__ dot_x_at, const storage_t* __restrict__ d_h_prev_h_U_T_at,
+    const storage_t* __restrict__ d_h_prev_dot_h_U_T_U_T_at, const storage_t* __restrict__ d_a_at,
+    storage_t* __restrict__ d_h_prev_rows_at)
+{
+    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H / N;
+        const int64 iN = n / H % N;
+        const int64 iH = n % H;
+        compute_t d_h_prev;
+        hvp_backward_step7_point(
+            compute_t(d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + iN]),
+            compute_t(x_at[(t * B + iB) * H + iH]),
+            compute_t(d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + N + iN]),
+            compute_t(dot_x_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_h_U_T_at[(iB * N + iN) * H + iH]),
+            compute_t(d_h_prev_dot_h_U_T_U_T_at[(iB * N + iN) * H + iH]),
+            compute_t(d_a_at[(iB * N + iN) * H + iH]),
+            d_h_prev);
+        d_h_prev_rows_at[(((t % 2) * B + iB) * N + iN) * H + iH] = storage_t(d_h_prev);
+    }
+}
+
+// through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+extern "C" __global__ void hvp_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ d_dot_n_pre_at, storage_t* __restrict__ d_dot_W_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < N; k += blockDim.y) {
+            const int64 iN = k;
+            total += compute_t(d_dot_n_pre_at[((iT * B + iB) * N + iN) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+extern "C" __global__ void hvp_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ d_n_pre_at, storage_t* __restrict__ d_W_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < N; k += blockDim.y) {
+            const int64 iN = k;
+            total += compute_t(d_n_pre_at[((iT * B + iB) * N + iN) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_W_x_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+extern "C" __global__ void hvp_backward_after_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ d_dot_n_pre_at, storage_t* __restrict__ d_dot_w_V_T_at)
+{
+    const int64 count = N * H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iN = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_dot_n_pre_at[((iT * B + iB) * N + iN) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_dot_w_V_T_at[iN * H + iH] = storage_t(total);
+    }
+}
+
+// through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+extern "C" __global__ void hvp_backward_after_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ d_n_pre_at, storage_t* __restrict__ d_w_V_T_at)
+{
+    const int64 count = N * H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iN = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_n_pre_at[((iT * B + iB) * N + iN) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_w_V_T_at[iN * H + iH] = storage_t(total);
+    }
+}
+
+// through g = sigmoid(h[t-1] @ x + w @ x)
+extern "C" __global__ void hvp_backward_after_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ d_x_h_x_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
+            const int64 iN = k;
+            total += compute_t(d_g_pre_to_d_dot_W_x_at[(iT * B + iB) * (2 * N) + iN])
+                * compute_t(h_rows_at[((iT * B + iB) * N + iN) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_x_h_x_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// through g = sigmoid(h[t-1] @ x + w @ x)
+extern "C" __global__ void hvp_backward_after_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at, const storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ d_x_dot_h_x_h_prev_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
+            const int64 iN = k;
+            total += compute_t(d_g_pre_to_d_dot_W_x_at[(iT * B + iB) * (2 * N) + N + iN])
+                * compute_t(dot_h_rows_at[((iT * B + iB) * N + iN) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_x_dot_h_x_h_prev_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_after_point(
+    const compute_t d_x_h_x, const compute_t d_x_dot_h_x_h_prev, const compute_t d_x_w_x,
+    const compute_t d_x_W_x, const compute_t d_x_dot_W_x_W, compute_t& d_x)
+{
+    d_x = d_x_h_x + d_x_dot_h_x_h_prev + d_x_w_x + d_x_W_x + d_x_dot_W_x_W;
+}
+
+extern "C" __global__ void hvp_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ d_x_h_x_at, const storage_t* __restrict__ d_x_dot_h_x_h_prev_at,
+    const storage_t* __restrict__ d_x_w_x_at, const storage_t* __restrict__ d_x_W_x_at,
+    const storage_t* __restrict__ d_x_dot_W_x_W_at, storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_x;
+        hvp_backward_after_point(
+            compute_t(d_x_h_x_at[(iT * B + iB) * H + iH]),
+            compute_t(d_x_dot_h_x_h_prev_at[(iT * B + iB) * H + iH]),
+            compute_t(d_x_w_x_at[(iT * B + iB) * H + iH]),
+            compute_t(d_x_W_x_at[(iT * B + iB) * H + iH]),
+            compute_t(d_x_dot_W_x_W_at[(iT * B + iB) * H + iH]),
+            d_x);
+        d_x_at[(iT * B + iB) * H + iH] = storage_t(d_x);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_V_T_w_V_T, const compute_t d_V_T_dot_w_V_T_w, const compute_t d_U_T_h_U_T,
+    const compute_t d_U_T_dot_h_U_T_h_prev, const compute_t d_W_W_x, const compute_t d_W_dot_W_x_x,
+    compute_t& d_V_T, compute_t& d_U_T, compute_t& d_W)
+{
+    // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    d_V_T = d_V_T_w_V_T + d_V_T_dot_w_V_T_w;
+    d_U_T = d_U_T_h_U_T + d_U_T_dot_h_U_T_h_prev;
+    d_W = d_W_W_x + d_W_dot_W_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ d_V_T_w_V_T_at, const storage_t* __restrict__ d_V_T_dot_w_V_T_w_at,
+    const storage_t* __restrict__ d_U_T_h_U_T_at, const storage_t* __restrict__ d_U_T_dot_h_U_T_h_prev_at,
+    const storage_t* __restrict__ d_W_W_x_at, const storage_t* __restrict__ d_W_dot_W_x_x_at,
+    storage_t* __restrict__ d_V_T_at, storage_t* __restrict__ d_U_T_at, storage_t* __restrict__ d_W_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t d_V_T, d_U_T, d_W;
+        hvp_backward_finish_point(
+            compute_t(d_V_T_w_V_T_at[iH * H + iH2]),
+            compute_t(d_V_T_dot_w_V_T_w_at[iH * H + iH2]),
+            compute_t(d_U_T_h_U_T_at[iH * H + iH2]),
+            compute_t(d_U_T_dot_h_U_T_h_prev_at[iH * H + iH2]),
+            compute_t(d_W_W_x_at[iH * H + iH2]),
+            compute_t(d_W_dot_W_x_x_at[iH * H + iH2]),
+            d_V_T, d_U_T, d_W);
+        d_V_T_at[iH * H + iH2] = storage_t(d_V_T);
+        d_U_T_at[iH * H + iH2] = storage_t(d_U_T);
+        d_W_at[iH * H + iH2] = storage_t(d_W);
+    }
+}
+
+__device__ inline void hvp_backward_finish2_point(
+    const compute_t d_w_w_x, const compute_t d_w_dot_w_x_x, const compute_t d_w_w_V_T,
+    const compute_t d_w_dot_w_V_T_V_T, compute_t& d_w)
+{
+    d_w = d_w_w_x + d_w_dot_w_x_x + d_w_w_V_T + d_w_dot_w_V_T_V_T;
+}
+
+extern "C" __global__ void hvp_backward_finish2(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ d_w_w_x_at, const storage_t* __restrict__ d_w_dot_w_x_x_at,
+    const storage_t* __restrict__ d_w_w_V_T_at, const storage_t* __restrict__ d_w_dot_w_V_T_V_T_at,
+    storage_t* __restrict__ d_w_at)
+{
+    const int64 count = N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iN = n / H;
+        const int64 iH = n % H;
+        compute_t d_w;
+        hvp_backward_finish2_point(
+            compute_t(d_w_w_x_at[iN * H + iH]),
+            compute_t(d_w_dot_w_x_x_at[iN * H + iH]),
+            compute_t(d_w_w_V_T_at[iN * H + iH]),
+            compute_t(d_w_dot_w_V_T_V_T_at[iN * H + iH]),
+            d_w);
+        d_w_at[iN * H + iH] = storage_t(d_w);
+    }
+}
+
+__device__ inline void hvp_backward_finish3_point(
+    const compute_t d_U_T, const compute_t d_V_T, compute_t& d_U, compute_t& d_V)
+{
+    // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    d_U = d_U_T;
+    d_V = d_V_T;
+}
+
+extern "C" __global__ void hvp_backward_finish3(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ d_U_T_at, const storage_t* __restrict__ d_V_T_at,
+    storage_t* __restrict__ d_U_at, storage_t* __restrict__ d_V_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t d_U, d_V;
+        hvp_backward_finish3_point(
+            compute_t(d_U_T_at[iH2 * H + iH]),
+            compute_t(d_V_T_at[iH2 * H + iH]),
+            d_U, d_V);
+        d_U_at[iH * H + iH2] = storage_t(d_U);
+        d_V_at[iH * H + iH2] = storage_t(d_V);
+    }
+}
+
+#endif  // SYMRNN_HVP

@@ -14,7 +14,7 @@ ReLU, here with the slope fixed.
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 entnet.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, H): input
     param  w (N, H): keys of the slots
@@ -28,7 +28,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -42,6 +42,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of entnet.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("H", "N")
 INPUTS = {
     "x": ("H",),
@@ -95,9 +96,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["h"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -108,30 +109,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"h": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["h"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, H, N = sizes = [size[axis] for axis in ("T", "B", "H", "N")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, H), dtype)
     w = cp.empty((N, H), dtype)
     U = cp.empty((H, H), dtype)
@@ -150,7 +209,6 @@ def passes(size, dtype):
     a = cp.empty((T, B, N, H), dtype)
     a_squared = cp.empty((B, N), dtype)
     norm_a = cp.empty((T, B, N), dtype)
-
     forward_once = kernel(
         "forward_once", "each", H * H, 1,
         U, V, U_T, V_T,
@@ -181,11 +239,11 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         w[...] = params["w"]
         U[...] = params["U"]
         V[...] = params["V"]
         W[...] = params["W"]
-        x[...] = inputs["x"]
         h_rows[0] = state["h"]
 
     def before():
@@ -215,155 +273,934 @@ def passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy()}
-        return {"h": h_rows[1:].copy()}, last
+        return h_rows[1:].copy(), last
 
-    def reverse():
-        d_h_prev_rows = cp.empty((2, B, N, H), dtype)
-        d_h = cp.empty((B, N, H), dtype)
-        d_norm_a_h = cp.empty((B, N), dtype)
-        d_norm_a_share = cp.empty((B, N), dtype)
-        d_a = cp.empty((B, N, H), dtype)
-        d_n_pre = cp.empty((T, B, N, H), dtype)
-        d_g = cp.empty((B, N), dtype)
-        d_g_pre = cp.empty((T, B, N), dtype)
-        d_h_prev_h_U_T = cp.empty((B, N, H), dtype)
-        d_W_x = cp.empty((T, B, H), dtype)
-        d_w_V_T = cp.empty((N, H), dtype)
-        d_U_T = cp.empty((H, H), dtype)
-        d_x_h_x = cp.empty((T, B, H), dtype)
-        d_x_w_x = cp.empty((T, B, H), dtype)
-        d_x_W_x = cp.empty((T, B, H), dtype)
-        d_x = cp.empty((T, B, H), dtype)
-        d_w_w_x = cp.empty((N, H), dtype)
-        d_W = cp.empty((H, H), dtype)
-        d_V_T = cp.empty((H, H), dtype)
-        d_w_w_V_T = cp.empty((N, H), dtype)
-        d_w = cp.empty((N, H), dtype)
-        d_U = cp.empty((H, H), dtype)
-        d_V = cp.empty((H, H), dtype)
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, N, H), dtype)
+    d_h_prev_rows = cp.empty((2, B, N, H), dtype)
+    d_h = cp.empty((B, N, H), dtype)
+    d_norm_a_h = cp.empty((B, N), dtype)
+    d_norm_a_share = cp.empty((B, N), dtype)
+    d_a = cp.empty((B, N, H), dtype)
+    d_n_pre = cp.empty((T, B, N, H), dtype)
+    d_g = cp.empty((B, N), dtype)
+    d_g_pre = cp.empty((T, B, N), dtype)
+    d_h_prev_h_U_T = cp.empty((B, N, H), dtype)
+    d_W_x = cp.empty((T, B, H), dtype)
+    d_w_V_T = cp.empty((N, H), dtype)
+    d_U_T = cp.empty((H, H), dtype)
+    d_x_h_x = cp.empty((T, B, H), dtype)
+    d_x_w_x = cp.empty((T, B, H), dtype)
+    d_x_W_x = cp.empty((T, B, H), dtype)
+    d_x = cp.empty((T, B, H), dtype)
+    d_w_w_x = cp.empty((N, H), dtype)
+    d_W = cp.empty((H, H), dtype)
+    d_V_T = cp.empty((H, H), dtype)
+    d_w_w_V_T = cp.empty((N, H), dtype)
+    d_w = cp.empty((N, H), dtype)
+    d_U = cp.empty((H, H), dtype)
+    d_V = cp.empty((H, H), dtype)
+    backward_step = kernel(
+        "backward_step", "each", B * N * H, 1,
+        dy, d_h_prev_rows, d_h,
+    )
+    backward_step_sum = kernel(
+        "backward_step_sum", "rows", B * N, H,
+        d_h, a, d_norm_a_h,
+    )
+    backward_step2 = kernel(
+        "backward_step2", "each", B * N, 1,
+        d_norm_a_h, norm_a, d_norm_a_share,
+    )
+    backward_step3 = kernel(
+        "backward_step3", "each", B * N * H, 1,
+        d_norm_a_share, a, d_h, norm_a, g, n, d_a, d_n_pre,
+    )
+    backward_step_sum2 = kernel(
+        "backward_step_sum2", "rows", B * N, H,
+        d_a, n, d_g,
+    )
+    backward_step4 = kernel(
+        "backward_step4", "each", B * N, 1,
+        d_g, g, d_g_pre,
+    )
+    backward_step5 = kernel(
+        "backward_step5", "each", B * N * H, 1,
+        d_g_pre, x, d_h_prev_h_U_T, d_a, d_h_prev_rows,
+    )
+    backward_after_sum = kernel(
+        "backward_after_sum", "columns", T * B * H, N,
+        d_n_pre, d_W_x,
+    )
+    backward_after_sum2 = kernel(
+        "backward_after_sum2", "columns", N * H, T * B,
+        d_n_pre, d_w_V_T,
+    )
+    backward_after_sum3 = kernel(
+        "backward_after_sum3", "rows", T * B * H, N,
+        d_g_pre, h_rows, d_x_h_x,
+    )
+    backward_after = kernel(
+        "backward_after", "each", T * B * H, 1,
+        d_x_h_x, d_x_w_x, d_x_W_x, d_x,
+    )
+    backward_finish = kernel(
+        "backward_finish", "each", N * H, 1,
+        d_w_w_x, d_w_w_V_T, d_w,
+    )
+    backward_finish2 = kernel(
+        "backward_finish2", "each", H * H, 1,
+        d_U_T, d_V_T, d_U, d_V,
+    )
 
-        dy = cp.empty((T, B, N, H), dtype)
-        backward_step = kernel(
-            "backward_step", "each", B * N * H, 1,
-            dy, d_h_prev_rows, d_h,
-        )
-        backward_step_sum = kernel(
-            "backward_step_sum", "rows", B * N, H,
-            d_h, a, d_norm_a_h,
-        )
-        backward_step2 = kernel(
-            "backward_step2", "each", B * N, 1,
-            d_norm_a_h, norm_a, d_norm_a_share,
-        )
-        backward_step3 = kernel(
-            "backward_step3", "each", B * N * H, 1,
-            d_norm_a_share, a, d_h, norm_a, g, n, d_a, d_n_pre,
-        )
-        backward_step_sum2 = kernel(
-            "backward_step_sum2", "rows", B * N, H,
-            d_a, n, d_g,
-        )
-        backward_step4 = kernel(
-            "backward_step4", "each", B * N, 1,
-            d_g, g, d_g_pre,
-        )
-        backward_step5 = kernel(
-            "backward_step5", "each", B * N * H, 1,
-            d_g_pre, x, d_h_prev_h_U_T, d_a, d_h_prev_rows,
-        )
-        backward_after_sum = kernel(
-            "backward_after_sum", "columns", T * B * H, N,
-            d_n_pre, d_W_x,
-        )
-        backward_after_sum2 = kernel(
-            "backward_after_sum2", "columns", N * H, T * B,
-            d_n_pre, d_w_V_T,
-        )
-        backward_after_sum3 = kernel(
-            "backward_after_sum3", "rows", T * B * H, N,
-            d_g_pre, h_rows, d_x_h_x,
-        )
-        backward_after = kernel(
-            "backward_after", "each", T * B * H, 1,
-            d_x_h_x, d_x_w_x, d_x_W_x, d_x,
-        )
-        backward_finish = kernel(
-            "backward_finish", "each", N * H, 1,
-            d_w_w_x, d_w_w_V_T, d_w,
-        )
-        backward_finish2 = kernel(
-            "backward_finish2", "each", H * H, 1,
-            d_U_T, d_V_T, d_U, d_V,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["h"]
+        w[...] = params["w"]
+        W[...] = params["W"]
+        d_h_prev_rows[T % 2] = dstate["h"]
 
-        def fill(params, given, dstate):
-            w[...] = params["w"]
-            U[...] = params["U"]
-            V[...] = params["V"]
-            W[...] = params["W"]
-            dy[...] = given["h"]
-            d_h_prev_rows[T % 2] = dstate["h"]
+    def before():
+        pass
 
-        def before():
-            pass
-
-        def loop():
-            for t in reversed(range(T)):
-                backward_step(t)
-                # through h = a / norm(a)
-                backward_step_sum(t)
-                backward_step2(t)
-                backward_step3(t)
-                # through a = h[t-1] + g * n
-                backward_step_sum2(t)
-                # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-                product(d_n_pre[t].reshape(-1, H), U_T.T, d_h_prev_h_U_T.reshape(-1, H))
-                backward_step4(t)
-                backward_step5(t)
-
-        def after():
+    def loop():
+        for t in reversed(range(T)):
+            backward_step(t)
+            # through h = a / norm(a)
+            backward_step_sum(t)
+            backward_step2(t)
+            backward_step3(t)
+            # through a = h[t-1] + g * n
+            backward_step_sum2(t)
             # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-            backward_after_sum()
-            # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-            backward_after_sum2()
-            # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-            product(h_rows[:-1].reshape(-1, H).T, d_n_pre.reshape(-1, H), d_U_T)
-            # through g = sigmoid(h[t-1] @ x + w @ x)
-            backward_after_sum3()
-            # through g = sigmoid(h[t-1] @ x + w @ x)
-            product(d_g_pre.reshape(-1, N), w, d_x_w_x.reshape(-1, H))
-            # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-            product(d_W_x.reshape(-1, H), W, d_x_W_x.reshape(-1, H))
-            # through g = sigmoid(h[t-1] @ x + w @ x)
-            product(d_g_pre.reshape(-1, N).T, x.reshape(-1, H), d_w_w_x)
-            # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-            product(d_W_x.reshape(-1, H).T, x.reshape(-1, H), d_W)
-            backward_after()
-            # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-            product(w.T, d_w_V_T, d_V_T)
-            # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-            product(d_w_V_T, V_T.T, d_w_w_V_T)
-            backward_finish()
-            backward_finish2()
+            product(d_n_pre[t].reshape(-1, H), U_T.T, d_h_prev_h_U_T.reshape(-1, H))
+            backward_step4(t)
+            backward_step5(t)
 
-        def results():
-            dparams = {
-                "w": d_w.copy(),
-                "U": d_U.copy(),
-                "V": d_V.copy(),
-                "W": d_W.copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"h": d_h_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
+    def after():
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        backward_after_sum()
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        backward_after_sum2()
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(h_rows[:-1].reshape(-1, H).T, d_n_pre.reshape(-1, H), d_U_T)
+        # through g = sigmoid(h[t-1] @ x + w @ x)
+        backward_after_sum3()
+        # through g = sigmoid(h[t-1] @ x + w @ x)
+        product(d_g_pre.reshape(-1, N), w, d_x_w_x.reshape(-1, H))
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(d_W_x.reshape(-1, H), W, d_x_W_x.reshape(-1, H))
+        # through g = sigmoid(h[t-1] @ x + w @ x)
+        product(d_g_pre.reshape(-1, N).T, x.reshape(-1, H), d_w_w_x)
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(d_W_x.reshape(-1, H).T, x.reshape(-1, H), d_W)
+        backward_after()
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(w.T, d_w_V_T, d_V_T)
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(d_w_V_T, V_T.T, d_w_w_V_T)
+        backward_finish()
+        backward_finish2()
 
-        return Pass(fill, before, loop, after, results, True)
+    def results():
+        dparams = {
+            "w": d_w.copy(),
+            "U": d_U.copy(),
+            "V": d_V.copy(),
+            "W": d_W.copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
 
-    return Pass(fill, before, loop, after, results, True), reverse
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, H, N = sizes = [size[axis] for axis in ("T", "B", "H", "N")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, H), dtype)
+    w = cp.empty((N, H), dtype)
+    U = cp.empty((H, H), dtype)
+    V = cp.empty((H, H), dtype)
+    W = cp.empty((H, H), dtype)
+    h_rows = cp.empty((T + 1, B, N, H), dtype)
+    U_T = cp.empty((H, H), dtype)
+    V_T = cp.empty((H, H), dtype)
+    w_V_T = cp.empty((N, H), dtype)
+    w_x = cp.empty((T, B, N), dtype)
+    W_x = cp.empty((T, B, H), dtype)
+    h_x = cp.empty((B, N), dtype)
+    g = cp.empty((B, N), dtype)
+    h_U_T = cp.empty((B, N, H), dtype)
+    a = cp.empty((B, N, H), dtype)
+    a_squared = cp.empty((B, N), dtype)
+    norm_a = cp.empty((B, N), dtype)
+    infer_once = kernel(
+        "infer_once", "each", H * H, 1,
+        U, V, U_T, V_T,
+    )
+    infer_step_sum = kernel(
+        "infer_step_sum", "rows", B * N, H,
+        h_rows, x, h_x,
+    )
+    infer_step = kernel(
+        "infer_step", "each", B * N, 1,
+        h_x, w_x, g,
+    )
+    infer_step2 = kernel(
+        "infer_step2", "each", B * N * H, 1,
+        h_U_T, w_V_T, W_x, h_rows, g, a,
+    )
+    infer_step_sum2 = kernel(
+        "infer_step_sum2", "rows", B * N, H,
+        a, a_squared,
+    )
+    infer_step3 = kernel(
+        "infer_step3", "each", B * N, 1,
+        a_squared, norm_a,
+    )
+    infer_step4 = kernel(
+        "infer_step4", "each", B * N * H, 1,
+        a, norm_a, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        w[...] = params["w"]
+        U[...] = params["U"]
+        V[...] = params["V"]
+        W[...] = params["W"]
+        h_rows[0] = state["h"]
+
+    def before():
+        infer_once()
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(w, V_T, w_V_T)
+        # g = sigmoid(h[t-1] @ x + w @ x)
+        product(x.reshape(-1, H), w.T, w_x.reshape(-1, N))
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(x.reshape(-1, H), W.T, W_x.reshape(-1, H))
+
+    def loop():
+        for t in range(T):
+            # g = sigmoid(h[t-1] @ x + w @ x)
+            infer_step_sum(t)
+            # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
+            infer_step(t)
+            infer_step2(t)
+            # h = a / norm(a)
+            infer_step_sum2(t)
+            infer_step3(t)
+            infer_step4(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy()}
+        return h_rows[1:].copy(), last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, H, N = sizes = [size[axis] for axis in ("T", "B", "H", "N")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, H), dtype)
+    w = cp.empty((N, H), dtype)
+    U = cp.empty((H, H), dtype)
+    V = cp.empty((H, H), dtype)
+    W = cp.empty((H, H), dtype)
+    h_rows = cp.empty((T + 1, B, N, H), dtype)
+    U_T = cp.empty((H, H), dtype)
+    V_T = cp.empty((H, H), dtype)
+    w_V_T = cp.empty((N, H), dtype)
+    w_x = cp.empty((T, B, N), dtype)
+    W_x = cp.empty((T, B, H), dtype)
+    h_x = cp.empty((B, N), dtype)
+    g = cp.empty((B, N), dtype)
+    h_U_T = cp.empty((B, N, H), dtype)
+    a = cp.empty((B, N, H), dtype)
+    a_squared = cp.empty((B, N), dtype)
+    norm_a = cp.empty((B, N), dtype)
+    step_once = kernel(
+        "step_once", "each", H * H, 1,
+        U, V, U_T, V_T,
+    )
+    step_step_sum = kernel(
+        "step_step_sum", "rows", B * N, H,
+        h_rows, x, h_x,
+    )
+    step_step = kernel(
+        "step_step", "each", B * N, 1,
+        h_x, w_x, g,
+    )
+    step_step2 = kernel(
+        "step_step2", "each", B * N * H, 1,
+        h_U_T, w_V_T, W_x, h_rows, g, a,
+    )
+    step_step_sum2 = kernel(
+        "step_step_sum2", "rows", B * N, H,
+        a, a_squared,
+    )
+    step_step3 = kernel(
+        "step_step3", "each", B * N, 1,
+        a_squared, norm_a,
+    )
+    step_step4 = kernel(
+        "step_step4", "each", B * N * H, 1,
+        a, norm_a, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        w[...] = params["w"]
+        U[...] = params["U"]
+        V[...] = params["V"]
+        W[...] = params["W"]
+        h_rows[0] = state["h"]
+
+    def before():
+        step_once()
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(w, V_T, w_V_T)
+        # g = sigmoid(h[t-1] @ x + w @ x)
+        product(x.reshape(-1, H), w.T, w_x.reshape(-1, N))
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(x.reshape(-1, H), W.T, W_x.reshape(-1, H))
+
+    def loop():
+        for t in range(T):
+            # g = sigmoid(h[t-1] @ x + w @ x)
+            step_step_sum(t)
+            # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
+            step_step(t)
+            step_step2(t)
+            # h = a / norm(a)
+            step_step_sum2(t)
+            step_step3(t)
+            step_step4(t)
+
+    def after():
+        pass
+
+    def results():
+        state = {"h": h_rows[T].copy()}
+        return h_rows[1:].copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, H, N = sizes = [size[axis] for axis in ("T", "B", "H", "N")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, H), dtype)
+    dot_x = cp.empty((T, B, H), dtype)
+    w = cp.empty((N, H), dtype)
+    U = cp.empty((H, H), dtype)
+    V = cp.empty((H, H), dtype)
+    W = cp.empty((H, H), dtype)
+    dot_w = cp.empty((N, H), dtype)
+    dot_U = cp.empty((H, H), dtype)
+    dot_V = cp.empty((H, H), dtype)
+    dot_W = cp.empty((H, H), dtype)
+    w_to_dot_w = cp.empty((H, 2 * N), dtype)
+    W_to_dot_W = cp.empty((H, 2 * H), dtype)
+    h_rows = cp.empty((T + 1, B, N, H), dtype)
+    dot_h_rows = cp.empty((T + 1, B, N, H), dtype)
+    U_T = cp.empty((H, H), dtype)
+    dot_U_T = cp.empty((H, H), dtype)
+    V_T = cp.empty((H, H), dtype)
+    dot_V_T = cp.empty((H, H), dtype)
+    w_V_T = cp.empty((N, H), dtype)
+    dot_w_V_T_w = cp.empty((N, H), dtype)
+    dot_w_V_T_V_T = cp.empty((N, H), dtype)
+    dot_w_V_T = cp.empty((N, H), dtype)
+    w_x_to_dot_w_x_w = cp.empty((T, B, 2 * N), dtype)
+    dot_w_x_x = cp.empty((T, B, N), dtype)
+    dot_w_x = cp.empty((T, B, N), dtype)
+    W_x_to_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
+    dot_W_x_x = cp.empty((T, B, H), dtype)
+    dot_W_x = cp.empty((T, B, H), dtype)
+    h_x = cp.empty((B, N), dtype)
+    dot_h_x_h_prev = cp.empty((B, N), dtype)
+    dot_h_x_x = cp.empty((B, N), dtype)
+    g = cp.empty((B, N), dtype)
+    dot_g = cp.empty((B, N), dtype)
+    h_U_T = cp.empty((B, N, H), dtype)
+    dot_h_U_T_h_prev = cp.empty((B, N, H), dtype)
+    dot_h_U_T_U_T = cp.empty((B, N, H), dtype)
+    a = cp.empty((B, N, H), dtype)
+    dot_a = cp.empty((B, N, H), dtype)
+    a_squared = cp.empty((B, N), dtype)
+    norm_a = cp.empty((B, N), dtype)
+    a_unit = cp.empty((B, N, H), dtype)
+    dot_a_norm = cp.empty((B, N), dtype)
+    jvp_once = kernel(
+        "jvp_once", "each", H * H, 1,
+        U, dot_U, V, dot_V, U_T, dot_U_T, V_T, dot_V_T,
+    )
+    jvp_once2 = kernel(
+        "jvp_once2", "each", N * H, 1,
+        dot_w_V_T_w, dot_w_V_T_V_T, dot_w_V_T,
+    )
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * N, 1,
+        w_x_to_dot_w_x_w, dot_w_x_x, dot_w_x,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", "each", T * B * H, 1,
+        W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
+    )
+    jvp_step_sum = kernel(
+        "jvp_step_sum", "rows", B * N, H,
+        h_rows, x, h_x,
+    )
+    jvp_step_sum2 = kernel(
+        "jvp_step_sum2", "rows", B * N, H,
+        dot_h_rows, x, dot_h_x_h_prev,
+    )
+    jvp_step_sum3 = kernel(
+        "jvp_step_sum3", "rows", B * N, H,
+        h_rows, dot_x, dot_h_x_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", "each", B * N, 1,
+        dot_h_x_h_prev, dot_h_x_x, h_x, w_x_to_dot_w_x_w, dot_w_x, g, dot_g,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", "each", B * N * H, 1,
+        dot_h_U_T_h_prev, dot_h_U_T_U_T, h_U_T, w_V_T, W_x_to_dot_W_x_W, dot_w_V_T, dot_W_x, h_rows, g,
+        dot_h_rows, dot_g, a, dot_a,
+    )
+    jvp_step_sum4 = kernel(
+        "jvp_step_sum4", "rows", B * N, H,
+        a, a_squared,
+    )
+    jvp_step3 = kernel(
+        "jvp_step3", "each", B * N, 1,
+        a_squared, norm_a,
+    )
+    jvp_step4 = kernel(
+        "jvp_step4", "each", B * N * H, 1,
+        norm_a, a, a_unit, h_rows,
+    )
+    jvp_step_sum5 = kernel(
+        "jvp_step_sum5", "rows", B * N, H,
+        a_unit, dot_a, dot_a_norm,
+    )
+    jvp_step5 = kernel(
+        "jvp_step5", "each", B * N * H, 1,
+        dot_a, dot_a_norm, a, norm_a, dot_h_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        w[...] = params["w"]
+        U[...] = params["U"]
+        V[...] = params["V"]
+        W[...] = params["W"]
+        dot_w[...] = dot_params["w"]
+        dot_U[...] = dot_params["U"]
+        dot_V[...] = dot_params["V"]
+        dot_W[...] = dot_params["W"]
+        w_to_dot_w[...] = cp.ascontiguousarray(cp.concatenate((w.T, dot_w.T), axis=1))
+        W_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((W.T, dot_W.T), axis=1))
+        h_rows[0] = state["h"]
+        dot_h_rows[0] = dot_state["h"]
+
+    def before():
+        jvp_once()
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(w, V_T, w_V_T)
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(dot_w, V_T, dot_w_V_T_w)
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(w, dot_V_T, dot_w_V_T_V_T)
+        jvp_once2()
+        # w_x, dot_w_x_w side by side
+        product(x.reshape(-1, H), w_to_dot_w, w_x_to_dot_w_x_w.reshape(-1, 2 * N))
+        # g = sigmoid(h[t-1] @ x + w @ x)
+        product(dot_x.reshape(-1, H), w.T, dot_w_x_x.reshape(-1, N))
+        # W_x, dot_W_x_W side by side
+        product(x.reshape(-1, H), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(dot_x.reshape(-1, H), W.T, dot_W_x_x.reshape(-1, H))
+        jvp_before()
+        jvp_before2()
+
+    def loop():
+        for t in range(T):
+            # g = sigmoid(h[t-1] @ x + w @ x)
+            jvp_step_sum(t)
+            # g = sigmoid(h[t-1] @ x + w @ x)
+            jvp_step_sum2(t)
+            # g = sigmoid(h[t-1] @ x + w @ x)
+            jvp_step_sum3(t)
+            # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
+            # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            product(dot_h_rows[t].reshape(-1, H), U_T, dot_h_U_T_h_prev.reshape(-1, H))
+            # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            product(h_rows[t].reshape(-1, H), dot_U_T, dot_h_U_T_U_T.reshape(-1, H))
+            jvp_step(t)
+            jvp_step2(t)
+            # h = a / norm(a)
+            jvp_step_sum4(t)
+            jvp_step3(t)
+            jvp_step4(t)
+            # h = a / norm(a)
+            jvp_step_sum5(t)
+            jvp_step5(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy()}
+        dot_last = {"h": dot_h_rows[T].copy()}
+        return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, H, N = sizes = [size[axis] for axis in ("T", "B", "H", "N")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, H), dtype)
+    dot_x = cp.empty((T, B, H), dtype)
+    w = cp.empty((N, H), dtype)
+    U = cp.empty((H, H), dtype)
+    V = cp.empty((H, H), dtype)
+    W = cp.empty((H, H), dtype)
+    dot_w = cp.empty((N, H), dtype)
+    dot_U = cp.empty((H, H), dtype)
+    dot_V = cp.empty((H, H), dtype)
+    dot_W = cp.empty((H, H), dtype)
+    w_to_dot_w = cp.empty((H, 2 * N), dtype)
+    W_to_dot_W = cp.empty((H, 2 * H), dtype)
+    h_rows = cp.empty((T + 1, B, N, H), dtype)
+    dot_h_rows = cp.empty((T + 1, B, N, H), dtype)
+    U_T = cp.empty((H, H), dtype)
+    dot_U_T = cp.empty((H, H), dtype)
+    V_T = cp.empty((H, H), dtype)
+    dot_V_T = cp.empty((H, H), dtype)
+    w_V_T = cp.empty((N, H), dtype)
+    dot_w_V_T_w = cp.empty((N, H), dtype)
+    dot_w_V_T_V_T = cp.empty((N, H), dtype)
+    dot_w_V_T = cp.empty((N, H), dtype)
+    w_x_to_dot_w_x_w = cp.empty((T, B, 2 * N), dtype)
+    dot_w_x_x = cp.empty((T, B, N), dtype)
+    dot_w_x = cp.empty((T, B, N), dtype)
+    W_x_to_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
+    dot_W_x_x = cp.empty((T, B, H), dtype)
+    dot_W_x = cp.empty((T, B, H), dtype)
+    h_x = cp.empty((B, N), dtype)
+    dot_h_x_h_prev = cp.empty((B, N), dtype)
+    dot_h_x_x = cp.empty((B, N), dtype)
+    dot_g_pre = cp.empty((T, B, N), dtype)
+    g = cp.empty((T, B, N), dtype)
+    dot_g = cp.empty((T, B, N), dtype)
+    h_U_T = cp.empty((B, N, H), dtype)
+    dot_h_U_T_h_prev = cp.empty((B, N, H), dtype)
+    dot_h_U_T_U_T = cp.empty((B, N, H), dtype)
+    n = cp.empty((T, B, N, H), dtype)
+    dot_n = cp.empty((T, B, N, H), dtype)
+    a = cp.empty((T, B, N, H), dtype)
+    dot_a = cp.empty((T, B, N, H), dtype)
+    a_squared = cp.empty((B, N), dtype)
+    norm_a = cp.empty((T, B, N), dtype)
+    a_unit = cp.empty((T, B, N, H), dtype)
+    dot_a_norm = cp.empty((B, N), dtype)
+    dot_norm_a = cp.empty((T, B, N), dtype)
+    hvp_forward_once = kernel(
+        "hvp_forward_once", "each", H * H, 1,
+        U, dot_U, V, dot_V, U_T, dot_U_T, V_T, dot_V_T,
+    )
+    hvp_forward_once2 = kernel(
+        "hvp_forward_once2", "each", N * H, 1,
+        dot_w_V_T_w, dot_w_V_T_V_T, dot_w_V_T,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * N, 1,
+        w_x_to_dot_w_x_w, dot_w_x_x, dot_w_x,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", "each", T * B * H, 1,
+        W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
+    )
+    hvp_forward_step_sum = kernel(
+        "hvp_forward_step_sum", "rows", B * N, H,
+        h_rows, x, h_x,
+    )
+    hvp_forward_step_sum2 = kernel(
+        "hvp_forward_step_sum2", "rows", B * N, H,
+        dot_h_rows, x, dot_h_x_h_prev,
+    )
+    hvp_forward_step_sum3 = kernel(
+        "hvp_forward_step_sum3", "rows", B * N, H,
+        h_rows, dot_x, dot_h_x_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", "each", B * N, 1,
+        dot_h_x_h_prev, dot_h_x_x, h_x, w_x_to_dot_w_x_w, dot_w_x, dot_g_pre, g, dot_g,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", "each", B * N * H, 1,
+        dot_h_U_T_h_prev, dot_h_U_T_U_T, h_U_T, w_V_T, W_x_to_dot_W_x_W, dot_w_V_T, dot_W_x, h_rows, g,
+        dot_h_rows, dot_g, n, dot_n, a, dot_a,
+    )
+    hvp_forward_step_sum4 = kernel(
+        "hvp_forward_step_sum4", "rows", B * N, H,
+        a, a_squared,
+    )
+    hvp_forward_step3 = kernel(
+        "hvp_forward_step3", "each", B * N, 1,
+        a_squared, norm_a,
+    )
+    hvp_forward_step4 = kernel(
+        "hvp_forward_step4", "each", B * N * H, 1,
+        norm_a, a, a_unit, h_rows,
+    )
+    hvp_forward_step_sum5 = kernel(
+        "hvp_forward_step_sum5", "rows", B * N, H,
+        a_unit, dot_a, dot_a_norm,
+    )
+    hvp_forward_step5 = kernel(
+        "hvp_forward_step5", "each", B * N, 1,
+        dot_a_norm, dot_norm_a,
+    )
+    hvp_forward_step6 = kernel(
+        "hvp_forward_step6", "each", B * N * H, 1,
+        dot_a, dot_norm_a, a, norm_a, dot_h_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        w[...] = params["w"]
+        U[...] = params["U"]
+        V[...] = params["V"]
+        W[...] = params["W"]
+        dot_w[...] = dot_params["w"]
+        dot_U[...] = dot_params["U"]
+        dot_V[...] = dot_params["V"]
+        dot_W[...] = dot_params["W"]
+        w_to_dot_w[...] = cp.ascontiguousarray(cp.concatenate((w.T, dot_w.T), axis=1))
+        W_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((W.T, dot_W.T), axis=1))
+        h_rows[0] = state["h"]
+        dot_h_rows[0] = dot_state["h"]
+
+    def before():
+        hvp_forward_once()
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(w, V_T, w_V_T)
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(dot_w, V_T, dot_w_V_T_w)
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(w, dot_V_T, dot_w_V_T_V_T)
+        hvp_forward_once2()
+        # w_x, dot_w_x_w side by side
+        product(x.reshape(-1, H), w_to_dot_w, w_x_to_dot_w_x_w.reshape(-1, 2 * N))
+        # g = sigmoid(h[t-1] @ x + w @ x)
+        product(dot_x.reshape(-1, H), w.T, dot_w_x_x.reshape(-1, N))
+        # W_x, dot_W_x_W side by side
+        product(x.reshape(-1, H), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(dot_x.reshape(-1, H), W.T, dot_W_x_x.reshape(-1, H))
+        hvp_forward_before()
+        hvp_forward_before2()
+
+    def loop():
+        for t in range(T):
+            # g = sigmoid(h[t-1] @ x + w @ x)
+            hvp_forward_step_sum(t)
+            # g = sigmoid(h[t-1] @ x + w @ x)
+            hvp_forward_step_sum2(t)
+            # g = sigmoid(h[t-1] @ x + w @ x)
+            hvp_forward_step_sum3(t)
+            # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
+            # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            product(dot_h_rows[t].reshape(-1, H), U_T, dot_h_U_T_h_prev.reshape(-1, H))
+            # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            product(h_rows[t].reshape(-1, H), dot_U_T, dot_h_U_T_U_T.reshape(-1, H))
+            hvp_forward_step(t)
+            hvp_forward_step2(t)
+            # h = a / norm(a)
+            hvp_forward_step_sum4(t)
+            hvp_forward_step3(t)
+            hvp_forward_step4(t)
+            # h = a / norm(a)
+            hvp_forward_step_sum5(t)
+            hvp_forward_step5(t)
+            hvp_forward_step6(t)
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, N, H), dtype)
+    w_to_dot_w2 = cp.empty((2 * N, H), dtype)
+    d_h_prev_rows = cp.empty((2, B, N, H), dtype)
+    d_dot_h_prev_rows = cp.empty((2, B, N, H), dtype)
+    d_dot_h = cp.empty((B, N, H), dtype)
+    d_dot_norm_a_dot_h = cp.empty((B, N), dtype)
+    d_dot_norm_a = cp.empty((B, N), dtype)
+    d_a_unit = cp.empty((B, N, H), dtype)
+    d_norm_a_a_unit = cp.empty((B, N), dtype)
+    d_norm_a_h = cp.empty((B, N), dtype)
+    d_dot_h_by_norm_a = cp.empty((B, N, H), dtype)
+    d_norm_a_dot_h = cp.empty((B, N), dtype)
+    d_dot_a = cp.empty((B, N, H), dtype)
+    d_norm_a_share = cp.empty((B, N), dtype)
+    d_a = cp.empty((B, N, H), dtype)
+    d_dot_n_pre = cp.empty((T, B, N, H), dtype)
+    d_n_pre = cp.empty((T, B, N, H), dtype)
+    d_dot_g = cp.empty((B, N), dtype)
+    d_g_a = cp.empty((B, N), dtype)
+    d_g_dot_a = cp.empty((B, N), dtype)
+    d_g_pre_to_d_dot_W_x = cp.empty((T, B, 2 * N), dtype)
+    d_h_prev_h_U_T = cp.empty((B, N, H), dtype)
+    d_h_prev_dot_h_U_T_U_T = cp.empty((B, N, H), dtype)
+    d_dot_h_prev_dot_h_U_T_h_prev = cp.empty((B, N, H), dtype)
+    d_dot_W_x = cp.empty((T, B, H), dtype)
+    d_W_x = cp.empty((T, B, H), dtype)
+    d_dot_w_V_T = cp.empty((N, H), dtype)
+    d_w_V_T = cp.empty((N, H), dtype)
+    d_U_T_h_U_T = cp.empty((H, H), dtype)
+    d_U_T_dot_h_U_T_h_prev = cp.empty((H, H), dtype)
+    d_x_h_x = cp.empty((T, B, H), dtype)
+    d_x_dot_h_x_h_prev = cp.empty((T, B, H), dtype)
+    d_x_w_x = cp.empty((T, B, H), dtype)
+    d_x_W_x = cp.empty((T, B, H), dtype)
+    d_x_dot_W_x_W = cp.empty((T, B, H), dtype)
+    d_x = cp.empty((T, B, H), dtype)
+    d_w_w_x = cp.empty((N, H), dtype)
+    d_w_dot_w_x_x = cp.empty((N, H), dtype)
+    d_W_W_x = cp.empty((H, H), dtype)
+    d_W_dot_W_x_x = cp.empty((H, H), dtype)
+    d_V_T_w_V_T = cp.empty((H, H), dtype)
+    d_V_T_dot_w_V_T_w = cp.empty((H, H), dtype)
+    d_V_T = cp.empty((H, H), dtype)
+    d_U_T = cp.empty((H, H), dtype)
+    d_w_w_V_T = cp.empty((N, H), dtype)
+    d_w_dot_w_V_T_V_T = cp.empty((N, H), dtype)
+    d_w = cp.empty((N, H), dtype)
+    d_U = cp.empty((H, H), dtype)
+    d_V = cp.empty((H, H), dtype)
+    d_W = cp.empty((H, H), dtype)
+    hvp_backward_step_sum = kernel(
+        "hvp_backward_step_sum", "rows", B * N, H,
+        d_h_prev_rows, a, d_norm_a_h,
+    )
+    hvp_backward_step = kernel(
+        "hvp_backward_step", "each", B * N * H, 1,
+        dy, d_dot_h_prev_rows, dot_a, dot_norm_a, a, norm_a, d_dot_h, d_dot_h_by_norm_a,
+    )
+    hvp_backward_step_sum2 = kernel(
+        "hvp_backward_step_sum2", "rows", B * N, H,
+        d_dot_h, a, d_dot_norm_a_dot_h,
+    )
+    hvp_backward_step_sum3 = kernel(
+        "hvp_backward_step_sum3", "rows", B * N, H,
+        d_dot_h_by_norm_a, d_norm_a_dot_h,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", "each", B * N, 1,
+        d_dot_norm_a_dot_h, norm_a, d_dot_norm_a,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", "each", B * N * H, 1,
+        d_dot_norm_a, dot_a, a_unit, d_dot_h, norm_a, g, n, d_a_unit, d_dot_a, d_dot_n_pre,
+    )
+    hvp_backward_step_sum4 = kernel(
+        "hvp_backward_step_sum4", "rows", B * N, H,
+        d_a_unit, a, d_norm_a_a_unit,
+    )
+    hvp_backward_step_sum5 = kernel(
+        "hvp_backward_step_sum5", "rows", B * N, H,
+        d_dot_a, n, d_dot_g,
+    )
+    hvp_backward_step_sum6 = kernel(
+        "hvp_backward_step_sum6", "rows", B * N, H,
+        d_dot_a, dot_n, d_g_dot_a,
+    )
+    hvp_backward_step4 = kernel(
+        "hvp_backward_step4", "each", B * N, 1,
+        d_norm_a_a_unit, norm_a, d_norm_a_h, d_norm_a_dot_h, d_dot_g, g, d_norm_a_share,
+        d_g_pre_to_d_dot_W_x,
+    )
+    hvp_backward_step5 = kernel(
+        "hvp_backward_step5", "each", B * N * H, 1,
+        d_norm_a_share, a, d_a_unit, norm_a, d_h_prev_rows, d_dot_h, dot_norm_a, g, d_dot_a, dot_g, n,
+        d_g_pre_to_d_dot_W_x, x, d_dot_h_prev_dot_h_U_T_h_prev, d_a, d_n_pre, d_dot_h_prev_rows,
+    )
+    hvp_backward_step_sum7 = kernel(
+        "hvp_backward_step_sum7", "rows", B * N, H,
+        d_a, n, d_g_a,
+    )
+    hvp_backward_step6 = kernel(
+        "hvp_backward_step6", "each", B * N, 1,
+        d_dot_g, dot_g_pre, g, d_g_a, d_g_dot_a, d_g_pre_to_d_dot_W_x,
+    )
+    hvp_backward_step7 = kernel(
+        "hvp_backward_step7", "each", B * N * H, 1,
+        d_g_pre_to_d_dot_W_x, x, dot_x, d_h_prev_h_U_T, d_h_prev_dot_h_U_T_U_T, d_a, d_h_prev_rows,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", "columns", T * B * H, N,
+        d_dot_n_pre, d_dot_W_x,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "columns", T * B * H, N,
+        d_n_pre, d_W_x,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", "columns", N * H, T * B,
+        d_dot_n_pre, d_dot_w_V_T,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", "columns", N * H, T * B,
+        d_n_pre, d_w_V_T,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", "rows", T * B * H, N,
+        d_g_pre_to_d_dot_W_x, h_rows, d_x_h_x,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", "rows", T * B * H, N,
+        d_g_pre_to_d_dot_W_x, dot_h_rows, d_x_dot_h_x_h_prev,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", "each", T * B * H, 1,
+        d_x_h_x, d_x_dot_h_x_h_prev, d_x_w_x, d_x_W_x, d_x_dot_W_x_W, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", H * H, 1,
+        d_V_T_w_V_T, d_V_T_dot_w_V_T_w, d_U_T_h_U_T, d_U_T_dot_h_U_T_h_prev, d_W_W_x, d_W_dot_W_x_x, d_V_T,
+        d_U_T, d_W,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", N * H, 1,
+        d_w_w_x, d_w_dot_w_x_x, d_w_w_V_T, d_w_dot_w_V_T_V_T, d_w,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", "each", H * H, 1,
+        d_U_T, d_V_T, d_U, d_V,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["h"]
+        w_to_dot_w2[...] = cp.concatenate((w, dot_w))
+        d_h_prev_rows[T % 2] = 0
+        d_dot_h_prev_rows[T % 2] = dstate["h"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in reversed(range(T)):
+            # through h = a / norm(a)
+            hvp_backward_step_sum(t)
+            hvp_backward_step(t)
+            # through h = a / norm(a)
+            hvp_backward_step_sum2(t)
+            # through h = a / norm(a)
+            hvp_backward_step_sum3(t)
+            hvp_backward_step2(t)
+            hvp_backward_step3(t)
+            # through h = a / norm(a)
+            hvp_backward_step_sum4(t)
+            # through a = h[t-1] + g * n
+            hvp_backward_step_sum5(t)
+            # through a = h[t-1] + g * n
+            hvp_backward_step_sum6(t)
+            # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            product(d_dot_n_pre[t].reshape(-1, H), dot_U_T.T, d_h_prev_dot_h_U_T_U_T.reshape(-1, H))
+            # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            product(d_dot_n_pre[t].reshape(-1, H), U_T.T, d_dot_h_prev_dot_h_U_T_h_prev.reshape(-1, H))
+            hvp_backward_step4(t)
+            hvp_backward_step5(t)
+            # through a = h[t-1] + g * n
+            hvp_backward_step_sum7(t)
+            # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            product(d_n_pre[t].reshape(-1, H), U_T.T, d_h_prev_h_U_T.reshape(-1, H))
+            hvp_backward_step6(t)
+            hvp_backward_step7(t)
+
+    def after():
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        hvp_backward_after_sum()
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        hvp_backward_after_sum2()
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        hvp_backward_after_sum3()
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        hvp_backward_after_sum4()
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(h_rows[:-1].reshape(-1, H).T, d_n_pre.reshape(-1, H), d_U_T_h_U_T)
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(dot_h_rows[:-1].reshape(-1, H).T, d_dot_n_pre.reshape(-1, H), d_U_T_dot_h_U_T_h_prev)
+        # through g = sigmoid(h[t-1] @ x + w @ x)
+        hvp_backward_after_sum5()
+        # through g = sigmoid(h[t-1] @ x + w @ x)
+        hvp_backward_after_sum6()
+        # d_g_pre, d_dot_g_pre side by side
+        product(d_g_pre_to_d_dot_W_x.reshape(-1, 2 * N), w_to_dot_w2, d_x_w_x.reshape(-1, H))
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(d_W_x.reshape(-1, H), W, d_x_W_x.reshape(-1, H))
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(d_dot_W_x.reshape(-1, H), dot_W, d_x_dot_W_x_W.reshape(-1, H))
+        # through g = sigmoid(h[t-1] @ x + w @ x)
+        product(d_g_pre_to_d_dot_W_x.reshape(-1, 2 * N)[:, :N].T, x.reshape(-1, H), d_w_w_x)
+        # through g = sigmoid(h[t-1] @ x + w @ x)
+        product(d_g_pre_to_d_dot_W_x.reshape(-1, 2 * N)[:, N:2 * N].T, dot_x.reshape(-1, H), d_w_dot_w_x_x)
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(d_W_x.reshape(-1, H).T, x.reshape(-1, H), d_W_W_x)
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(d_dot_W_x.reshape(-1, H).T, dot_x.reshape(-1, H), d_W_dot_W_x_x)
+        hvp_backward_after()
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(w.T, d_w_V_T, d_V_T_w_V_T)
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(dot_w.T, d_dot_w_V_T, d_V_T_dot_w_V_T_w)
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(d_w_V_T, V_T.T, d_w_w_V_T)
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(d_dot_w_V_T, dot_V_T.T, d_w_dot_w_V_T_V_T)
+        hvp_backward_finish()
+        hvp_backward_finish2()
+        hvp_backward_finish3()
+
+    def results():
+        dot_dparams = {
+            "w": d_w.copy(),
+            "U": d_U.copy(),
+            "V": d_V.copy(),
+            "W": d_W.copy(),
+        }
+        dot_dstart = {"h": d_h_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
+
+    yield Pass(fill, before, loop, after, results, True)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -390,7 +1227,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -413,28 +1250,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -456,20 +1313,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -568,10 +1425,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -690,3 +1545,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

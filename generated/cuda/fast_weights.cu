@@ -66,6 +66,15 @@ __device__ inline compute_t column_sum(compute_t a)
     return a;
 }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_step_point(
     const compute_t W_h, const compute_t C_x, compute_t& a, compute_t& s)
 {
@@ -577,6 +586,2077 @@ extern "C" __global__ void backward_after_sum(
                 * compute_t(h_layer_norm_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_gamma_at[iH] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_gamma_at[iH] = storage_t(total);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_step_point(
+    const compute_t W_h, const compute_t C_x, compute_t& a, compute_t& s)
+{
+    // a = W @ h[t-1] + C @ x
+    a = W_h + C_x;
+    // s = relu(a)
+    s = larger(a, 0);
+}
+
+extern "C" __global__ void infer_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_h_at, const storage_t* __restrict__ C_x_at,
+    storage_t* __restrict__ a_at, storage_t* __restrict__ s_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t a, s;
+        infer_step_point(
+            compute_t(W_h_at[iB * H + iH]),
+            compute_t(C_x_at[(t * B + iB) * H + iH]),
+            a, s);
+        a_at[iB * H + iH] = storage_t(a);
+        s_at[iB * H + iH] = storage_t(s);
+    }
+}
+
+// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void infer_step_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ A_rows_at, const storage_t* __restrict__ s_at,
+    storage_t* __restrict__ A_s_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH2 = k;
+            total += compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2])
+                * compute_t(s_at[iB * H + iH2]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) A_s_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+__device__ inline void infer_step2_point(
+    const compute_t a, const compute_t A_s, compute_t& h_arg)
+{
+    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    h_arg = a + A_s;
+}
+
+extern "C" __global__ void infer_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ A_s_at,
+    storage_t* __restrict__ h_arg_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h_arg;
+        infer_step2_point(
+            compute_t(a_at[iB * H + iH]),
+            compute_t(A_s_at[iB * H + iH]),
+            h_arg);
+        h_arg_at[iB * H + iH] = storage_t(h_arg);
+    }
+}
+
+// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void infer_step_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_arg_at, storage_t* __restrict__ sum_h_arg_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(h_arg_at[iB * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) sum_h_arg_at[iB] = storage_t(total);
+    }
+}
+
+__device__ inline void infer_step3_point(
+    const compute_t h_arg, const compute_t sum_h_arg, const compute_t H_, compute_t& h_arg_centred)
+{
+    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    h_arg_centred = h_arg - sum_h_arg / H_;
+}
+
+extern "C" __global__ void infer_step3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_arg_at, const storage_t* __restrict__ sum_h_arg_at,
+    storage_t* __restrict__ h_arg_centred_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h_arg_centred;
+        infer_step3_point(
+            compute_t(h_arg_at[iB * H + iH]),
+            compute_t(sum_h_arg_at[iB]),
+            compute_t(H),
+            h_arg_centred);
+        h_arg_centred_at[iB * H + iH] = storage_t(h_arg_centred);
+    }
+}
+
+// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void infer_step_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_arg_centred_at, storage_t* __restrict__ h_arg_squared_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(h_arg_centred_at[iB * H + iH])
+                * compute_t(h_arg_centred_at[iB * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) h_arg_squared_at[iB] = storage_t(total);
+    }
+}
+
+__device__ inline void infer_step4_point(
+    const compute_t h_arg_squared, const compute_t H_, compute_t& h_arg_std)
+{
+    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
+}
+
+extern "C" __global__ void infer_step4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_arg_squared_at, storage_t* __restrict__ h_arg_std_at)
+{
+    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n;
+        compute_t h_arg_std;
+        infer_step4_point(
+            compute_t(h_arg_squared_at[iB]),
+            compute_t(H),
+            h_arg_std);
+        h_arg_std_at[iB] = storage_t(h_arg_std);
+    }
+}
+
+__device__ inline void infer_step5_point(
+    const compute_t h_arg_centred, const compute_t h_arg_std, const compute_t gamma, const compute_t beta,
+    compute_t& h, compute_t& h_again)
+{
+    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    const compute_t h_layer_norm = h_arg_centred / h_arg_std;
+    const compute_t h_pre = gamma * h_layer_norm + beta;
+    h = larger(h_pre, 0);
+    // A = lam * A[t-1] + eta * outer(h, h)
+    h_again = h;
+}
+
+extern "C" __global__ void infer_step5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_arg_centred_at, const storage_t* __restrict__ h_arg_std_at,
+    const storage_t* __restrict__ gamma_at, const storage_t* __restrict__ beta_at,
+    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ h_again_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h, h_again;
+        infer_step5_point(
+            compute_t(h_arg_centred_at[iB * H + iH]),
+            compute_t(h_arg_std_at[iB]),
+            compute_t(gamma_at[iH]),
+            compute_t(beta_at[iH]),
+            h, h_again);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        h_again_at[iB * H + iH] = storage_t(h_again);
+    }
+}
+
+__device__ inline void infer_step6_point(
+    const compute_t h, const compute_t h_again, const compute_t lam, const compute_t A_prev,
+    const compute_t eta, compute_t& A)
+{
+    // A = lam * A[t-1] + eta * outer(h, h)
+    const compute_t h_h_again = h * h_again;
+    A = lam * A_prev + eta * h_h_again;
+}
+
+extern "C" __global__ void infer_step6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ h_again_at,
+    storage_t* __restrict__ A_rows_at)
+{
+    const int64 count = B * H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H / H;
+        const int64 iH = n / H % H;
+        const int64 iH2 = n % H;
+        compute_t A;
+        infer_step6_point(
+            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(h_again_at[iB * H + iH2]),
+            compute_t(0.95),
+            compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2]),
+            compute_t(0.5),
+            A);
+        A_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2] = storage_t(A);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_step_point(
+    const compute_t W_h, const compute_t C_x, compute_t& a, compute_t& s)
+{
+    // a = W @ h[t-1] + C @ x
+    a = W_h + C_x;
+    // s = relu(a)
+    s = larger(a, 0);
+}
+
+extern "C" __global__ void step_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_h_at, const storage_t* __restrict__ C_x_at,
+    storage_t* __restrict__ a_at, storage_t* __restrict__ s_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t a, s;
+        step_step_point(
+            compute_t(W_h_at[iB * H + iH]),
+            compute_t(C_x_at[(t * B + iB) * H + iH]),
+            a, s);
+        a_at[iB * H + iH] = storage_t(a);
+        s_at[iB * H + iH] = storage_t(s);
+    }
+}
+
+// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void step_step_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ A_rows_at, const storage_t* __restrict__ s_at,
+    storage_t* __restrict__ A_s_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH2 = k;
+            total += compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2])
+                * compute_t(s_at[iB * H + iH2]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) A_s_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+__device__ inline void step_step2_point(
+    const compute_t a, const compute_t A_s, compute_t& h_arg)
+{
+    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    h_arg = a + A_s;
+}
+
+extern "C" __global__ void step_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ A_s_at,
+    storage_t* __restrict__ h_arg_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h_arg;
+        step_step2_point(
+            compute_t(a_at[iB * H + iH]),
+            compute_t(A_s_at[iB * H + iH]),
+            h_arg);
+        h_arg_at[iB * H + iH] = storage_t(h_arg);
+    }
+}
+
+// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void step_step_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_arg_at, storage_t* __restrict__ sum_h_arg_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(h_arg_at[iB * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) sum_h_arg_at[iB] = storage_t(total);
+    }
+}
+
+__device__ inline void step_step3_point(
+    const compute_t h_arg, const compute_t sum_h_arg, const compute_t H_, compute_t& h_arg_centred)
+{
+    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    h_arg_centred = h_arg - sum_h_arg / H_;
+}
+
+extern "C" __global__ void step_step3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_arg_at, const storage_t* __restrict__ sum_h_arg_at,
+    storage_t* __restrict__ h_arg_centred_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h_arg_centred;
+        step_step3_point(
+            compute_t(h_arg_at[iB * H + iH]),
+            compute_t(sum_h_arg_at[iB]),
+            compute_t(H),
+            h_arg_centred);
+        h_arg_centred_at[iB * H + iH] = storage_t(h_arg_centred);
+    }
+}
+
+// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void step_step_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_arg_centred_at, storage_t* __restrict__ h_arg_squared_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(h_arg_centred_at[iB * H + iH])
+                * compute_t(h_arg_centred_at[iB * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) h_arg_squared_at[iB] = storage_t(total);
+    }
+}
+
+__device__ inline void step_step4_point(
+    const compute_t h_arg_squared, const compute_t H_, compute_t& h_arg_std)
+{
+    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
+}
+
+extern "C" __global__ void step_step4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_arg_squared_at, storage_t* __restrict__ h_arg_std_at)
+{
+    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n;
+        compute_t h_arg_std;
+        step_step4_point(
+            compute_t(h_arg_squared_at[iB]),
+            compute_t(H),
+            h_arg_std);
+        h_arg_std_at[iB] = storage_t(h_arg_std);
+    }
+}
+
+__device__ inline void step_step5_point(
+    const compute_t h_arg_centred, const compute_t h_arg_std, const compute_t gamma, const compute_t beta,
+    compute_t& h, compute_t& h_again)
+{
+    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    const compute_t h_layer_norm = h_arg_centred / h_arg_std;
+    const compute_t h_pre = gamma * h_layer_norm + beta;
+    h = larger(h_pre, 0);
+    // A = lam * A[t-1] + eta * outer(h, h)
+    h_again = h;
+}
+
+extern "C" __global__ void step_step5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_arg_centred_at, const storage_t* __restrict__ h_arg_std_at,
+    const storage_t* __restrict__ gamma_at, const storage_t* __restrict__ beta_at,
+    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ h_again_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h, h_again;
+        step_step5_point(
+            compute_t(h_arg_centred_at[iB * H + iH]),
+            compute_t(h_arg_std_at[iB]),
+            compute_t(gamma_at[iH]),
+            compute_t(beta_at[iH]),
+            h, h_again);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        h_again_at[iB * H + iH] = storage_t(h_again);
+    }
+}
+
+__device__ inline void step_step6_point(
+    const compute_t h, const compute_t h_again, const compute_t lam, const compute_t A_prev,
+    const compute_t eta, compute_t& A)
+{
+    // A = lam * A[t-1] + eta * outer(h, h)
+    const compute_t h_h_again = h * h_again;
+    A = lam * A_prev + eta * h_h_again;
+}
+
+extern "C" __global__ void step_step6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ h_again_at,
+    storage_t* __restrict__ A_rows_at)
+{
+    const int64 count = B * H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H / H;
+        const int64 iH = n / H % H;
+        const int64 iH2 = n % H;
+        compute_t A;
+        step_step6_point(
+            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(h_again_at[iB * H + iH2]),
+            compute_t(0.95),
+            compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2]),
+            compute_t(0.5),
+            A);
+        A_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2] = storage_t(A);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_C_x_C, const compute_t dot_C_x_x, compute_t& dot_C_x)
+{
+    // a = W @ h[t-1] + C @ x
+    dot_C_x = dot_C_x_C + dot_C_x_x;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ C_x_to_dot_C_x_C_at, const storage_t* __restrict__ dot_C_x_x_at,
+    storage_t* __restrict__ dot_C_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_C_x;
+        jvp_before_point(
+            compute_t(C_x_to_dot_C_x_C_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_C_x_x_at[(iT * B + iB) * H + iH]),
+            dot_C_x);
+        dot_C_x_at[(iT * B + iB) * H + iH] = storage_t(dot_C_x);
+    }
+}
+
+__device__ inline void jvp_step_point(
+    const compute_t dot_W_h_W, const compute_t dot_W_h_h_prev, const compute_t W_h, const compute_t C_x,
+    const compute_t dot_C_x, compute_t& a, compute_t& dot_a, compute_t& s, compute_t& dot_s)
+{
+    // a = W @ h[t-1] + C @ x
+    const compute_t dot_W_h = dot_W_h_W + dot_W_h_h_prev;
+    a = W_h + C_x;
+    dot_a = dot_C_x + dot_W_h;
+    // s = relu(a)
+    s = larger(a, 0);
+    dot_s = dot_a * compute_t((s) > (0));
+}
+
+extern "C" __global__ void jvp_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_h_to_dot_W_h_W_at, const storage_t* __restrict__ dot_W_h_h_prev_at,
+    const storage_t* __restrict__ C_x_to_dot_C_x_C_at, const storage_t* __restrict__ dot_C_x_at,
+    storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at, storage_t* __restrict__ s_at,
+    storage_t* __restrict__ dot_s_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t a, dot_a, s, dot_s;
+        jvp_step_point(
+            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_h_h_prev_at[iB * H + iH]),
+            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + iH]),
+            compute_t(C_x_to_dot_C_x_C_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(dot_C_x_at[(t * B + iB) * H + iH]),
+            a, dot_a, s, dot_s);
+        a_at[iB * H + iH] = storage_t(a);
+        dot_a_at[iB * H + iH] = storage_t(dot_a);
+        s_at[iB * H + iH] = storage_t(s);
+        dot_s_at[iB * H + iH] = storage_t(dot_s);
+    }
+}
+
+// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void jvp_step_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ A_rows_at, const storage_t* __restrict__ s_at,
+    storage_t* __restrict__ A_s_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH2 = k;
+            total += compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2])
+                * compute_t(s_at[iB * H + iH2]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) A_s_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void jvp_step_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_A_rows_at, const storage_t* __restrict__ s_at,
+    storage_t* __restrict__ dot_A_s_A_prev_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH2 = k;
+            total += compute_t(dot_A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2])
+                * compute_t(s_at[iB * H + iH2]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_A_s_A_prev_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void jvp_step_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ A_rows_at, const storage_t* __restrict__ dot_s_at,
+    storage_t* __restrict__ dot_A_s_s_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH2 = k;
+            total += compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2])
+                * compute_t(dot_s_at[iB * H + iH2]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_A_s_s_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+__device__ inline void jvp_step2_point(
+    const compute_t dot_A_s_A_prev, const compute_t dot_A_s_s, const compute_t a, const compute_t A_s,
+    const compute_t dot_a, compute_t& h_arg, compute_t& dot_h_arg)
+{
+    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    const compute_t dot_A_s = dot_A_s_A_prev + dot_A_s_s;
+    h_arg = a + A_s;
+    dot_h_arg = dot_a + dot_A_s;
+}
+
+extern "C" __global__ void jvp_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_A_s_A_prev_at, const storage_t* __restrict__ dot_A_s_s_at,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ A_s_at,
+    const storage_t* __restrict__ dot_a_at, storage_t* __restrict__ h_arg_at,
+    storage_t* __restrict__ dot_h_arg_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h_arg, dot_h_arg;
+        jvp_step2_point(
+            compute_t(dot_A_s_A_prev_at[iB * H + iH]),
+            compute_t(dot_A_s_s_at[iB * H + iH]),
+            compute_t(a_at[iB * H + iH]),
+            compute_t(A_s_at[iB * H + iH]),
+            compute_t(dot_a_at[iB * H + iH]),
+            h_arg, dot_h_arg);
+        h_arg_at[iB * H + iH] = storage_t(h_arg);
+        dot_h_arg_at[iB * H + iH] = storage_t(dot_h_arg);
+    }
+}
+
+// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void jvp_step_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_arg_at, storage_t* __restrict__ sum_h_arg2_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(h_arg_at[iB * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) sum_h_arg2_at[iB] = storage_t(total);
+    }
+}
+
+// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void jvp_step_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_h_arg_at, storage_t* __restrict__ sum_dot_h_arg_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(dot_h_arg_at[iB * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) sum_dot_h_arg_at[iB] = storage_t(total);
+    }
+}
+
+__device__ inline void jvp_step3_point(
+    const compute_t h_arg, const compute_t sum_h_arg2, const compute_t H_, compute_t& h_arg_centred2)
+{
+    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    h_arg_centred2 = h_arg - sum_h_arg2 / H_;
+}
+
+extern "C" __global__ void jvp_step3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_arg_at, const storage_t* __restrict__ sum_h_arg2_at,
+    storage_t* __restrict__ h_arg_centred2_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h_arg_centred2;
+        jvp_step3_point(
+            compute_t(h_arg_at[iB * H + iH]),
+            compute_t(sum_h_arg2_at[iB]),
+            compute_t(H),
+            h_arg_centred2);
+        h_arg_centred2_at[iB * H + iH] = storage_t(h_arg_centred2);
+    }
+}
+
+// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void jvp_step_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_arg_centred2_at, storage_t* __restrict__ h_arg_squared_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(h_arg_centred2_at[iB * H + iH])
+                * compute_t(h_arg_centred2_at[iB * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) h_arg_squared_at[iB] = storage_t(total);
+    }
+}
+
+__device__ inline void jvp_step4_point(
+    const compute_t h_arg_squared, const compute_t H_, const compute_t sum_dot_h_arg, compute_t& h_arg_std,
+    compute_t& dot_h_arg_mean)
+{
+    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
+    dot_h_arg_mean = sum_dot_h_arg / H_;
+}
+
+extern "C" __global__ void jvp_step4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_arg_squared_at, const storage_t* __restrict__ sum_dot_h_arg_at,
+    storage_t* __restrict__ h_arg_std_at, storage_t* __restrict__ dot_h_arg_mean_at)
+{
+    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n;
+        compute_t h_arg_std, dot_h_arg_mean;
+        jvp_step4_point(
+            compute_t(h_arg_squared_at[iB]),
+            compute_t(H),
+            compute_t(sum_dot_h_arg_at[iB]),
+            h_arg_std, dot_h_arg_mean);
+        h_arg_std_at[iB] = storage_t(h_arg_std);
+        dot_h_arg_mean_at[iB] = storage_t(dot_h_arg_mean);
+    }
+}
+
+__device__ inline void jvp_step5_point(
+    const compute_t h_arg_centred2, const compute_t h_arg_std, const compute_t gamma, const compute_t beta,
+    compute_t& h_layer_norm, compute_t& h, compute_t& h_again)
+{
+    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    h_layer_norm = h_arg_centred2 / h_arg_std;
+    const compute_t h_pre = gamma * h_layer_norm + beta;
+    h = larger(h_pre, 0);
+    // A = lam * A[t-1] + eta * outer(h, h)
+    h_again = h;
+}
+
+extern "C" __global__ void jvp_step5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_arg_centred2_at, const storage_t* __restrict__ h_arg_std_at,
+    const storage_t* __restrict__ gamma_at, const storage_t* __restrict__ beta_at,
+    storage_t* __restrict__ h_layer_norm_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ h_again_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h_layer_norm, h, h_again;
+        jvp_step5_point(
+            compute_t(h_arg_centred2_at[iB * H + iH]),
+            compute_t(h_arg_std_at[iB]),
+            compute_t(gamma_at[iH]),
+            compute_t(beta_at[iH]),
+            h_layer_norm, h, h_again);
+        h_layer_norm_at[iB * H + iH] = storage_t(h_layer_norm);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        h_again_at[iB * H + iH] = storage_t(h_again);
+    }
+}
+
+// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void jvp_step_sum7(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_layer_norm_at, const storage_t* __restrict__ dot_h_arg_at,
+    storage_t* __restrict__ dot_h_arg_dot_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(h_layer_norm_at[iB * H + iH])
+                * compute_t(dot_h_arg_at[iB * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_h_arg_dot_at[iB] = storage_t(total);
+    }
+}
+
+__device__ inline void jvp_step6_point(
+    const compute_t dot_h_arg_dot, const compute_t H_, compute_t& dot_h_arg_share)
+{
+    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    dot_h_arg_share = dot_h_arg_dot / H_;
+}
+
+extern "C" __global__ void jvp_step6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_h_arg_dot_at, storage_t* __restrict__ dot_h_arg_share_at)
+{
+    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n;
+        compute_t dot_h_arg_share;
+        jvp_step6_point(
+            compute_t(dot_h_arg_dot_at[iB]),
+            compute_t(H),
+            dot_h_arg_share);
+        dot_h_arg_share_at[iB] = storage_t(dot_h_arg_share);
+    }
+}
+
+__device__ inline void jvp_step7_point(
+    const compute_t dot_h_arg, const compute_t dot_h_arg_mean, const compute_t h_layer_norm,
+    const compute_t dot_h_arg_share, const compute_t h_arg_std, const compute_t dot_gamma,
+    const compute_t dot_beta, const compute_t gamma, const compute_t h, compute_t& dot_h,
+    compute_t& dot_h_again)
+{
+    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    const compute_t dot_h_layer_norm = (dot_h_arg - dot_h_arg_mean - h_layer_norm * dot_h_arg_share) / h_arg_std;
+    const compute_t dot_h_pre = h_layer_norm * dot_gamma + dot_beta + gamma * dot_h_layer_norm;
+    dot_h = compute_t((h) > (0)) * dot_h_pre;
+    // A = lam * A[t-1] + eta * outer(h, h)
+    dot_h_again = dot_h;
+}
+
+extern "C" __global__ void jvp_step7(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_h_arg_at, const storage_t* __restrict__ dot_h_arg_mean_at,
+    const storage_t* __restrict__ h_layer_norm_at, const storage_t* __restrict__ dot_h_arg_share_at,
+    const storage_t* __restrict__ h_arg_std_at, const storage_t* __restrict__ dot_gamma_at,
+    const storage_t* __restrict__ dot_beta_at, const storage_t* __restrict__ gamma_at,
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ dot_h_again_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t dot_h, dot_h_again;
+        jvp_step7_point(
+            compute_t(dot_h_arg_at[iB * H + iH]),
+            compute_t(dot_h_arg_mean_at[iB]),
+            compute_t(h_layer_norm_at[iB * H + iH]),
+            compute_t(dot_h_arg_share_at[iB]),
+            compute_t(h_arg_std_at[iB]),
+            compute_t(dot_gamma_at[iH]),
+            compute_t(dot_beta_at[iH]),
+            compute_t(gamma_at[iH]),
+            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+            dot_h, dot_h_again);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+        dot_h_again_at[iB * H + iH] = storage_t(dot_h_again);
+    }
+}
+
+__device__ inline void jvp_step8_point(
+    const compute_t h, const compute_t h_again, const compute_t dot_h, const compute_t dot_h_again,
+    const compute_t lam, const compute_t A_prev, const compute_t eta, const compute_t dot_A_prev,
+    compute_t& A, compute_t& dot_A)
+{
+    // A = lam * A[t-1] + eta * outer(h, h)
+    const compute_t h_h_again = h * h_again;
+    const compute_t dot_h_h_again = h * dot_h_again + h_again * dot_h;
+    A = lam * A_prev + eta * h_h_again;
+    dot_A = lam * dot_A_prev + eta * dot_h_h_again;
+}
+
+extern "C" __global__ void jvp_step8(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ h_again_at,
+    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_h_again_at,
+    storage_t* __restrict__ A_rows_at, storage_t* __restrict__ dot_A_rows_at)
+{
+    const int64 count = B * H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H / H;
+        const int64 iH = n / H % H;
+        const int64 iH2 = n % H;
+        compute_t A, dot_A;
+        jvp_step8_point(
+            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(h_again_at[iB * H + iH2]),
+            compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(dot_h_again_at[iB * H + iH2]),
+            compute_t(0.95),
+            compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2]),
+            compute_t(0.5),
+            compute_t(dot_A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2]),
+            A, dot_A);
+        A_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2] = storage_t(A);
+        dot_A_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2] = storage_t(dot_A);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_C_x_C, const compute_t dot_C_x_x, compute_t& dot_C_x)
+{
+    // a = W @ h[t-1] + C @ x
+    dot_C_x = dot_C_x_C + dot_C_x_x;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ C_x_to_dot_C_x_C_at, const storage_t* __restrict__ dot_C_x_x_at,
+    storage_t* __restrict__ dot_C_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_C_x;
+        hvp_forward_before_point(
+            compute_t(C_x_to_dot_C_x_C_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_C_x_x_at[(iT * B + iB) * H + iH]),
+            dot_C_x);
+        dot_C_x_at[(iT * B + iB) * H + iH] = storage_t(dot_C_x);
+    }
+}
+
+__device__ inline void hvp_forward_step_point(
+    const compute_t dot_W_h_W, const compute_t dot_W_h_h_prev, const compute_t W_h, const compute_t C_x,
+    const compute_t dot_C_x, compute_t& a, compute_t& dot_a, compute_t& s, compute_t& dot_s)
+{
+    // a = W @ h[t-1] + C @ x
+    const compute_t dot_W_h = dot_W_h_W + dot_W_h_h_prev;
+    a = W_h + C_x;
+    dot_a = dot_C_x + dot_W_h;
+    // s = relu(a)
+    s = larger(a, 0);
+    dot_s = dot_a * compute_t((s) > (0));
+}
+
+extern "C" __global__ void hvp_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_h_to_dot_W_h_W_at, const storage_t* __restrict__ dot_W_h_h_prev_at,
+    const storage_t* __restrict__ C_x_to_dot_C_x_C_at, const storage_t* __restrict__ dot_C_x_at,
+    storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at, storage_t* __restrict__ s_at,
+    storage_t* __restrict__ dot_s_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t a, dot_a, s, dot_s;
+        hvp_forward_step_point(
+            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_h_h_prev_at[iB * H + iH]),
+            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + iH]),
+            compute_t(C_x_to_dot_C_x_C_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(dot_C_x_at[(t * B + iB) * H + iH]),
+            a, dot_a, s, dot_s);
+        a_at[iB * H + iH] = storage_t(a);
+        dot_a_at[iB * H + iH] = storage_t(dot_a);
+        s_at[(t * B + iB) * H + iH] = storage_t(s);
+        dot_s_at[(t * B + iB) * H + iH] = storage_t(dot_s);
+    }
+}
+
+// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void hvp_forward_step_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ A_rows_at, const storage_t* __restrict__ s_at,
+    storage_t* __restrict__ A_s_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH2 = k;
+            total += compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2])
+                * compute_t(s_at[(t * B + iB) * H + iH2]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) A_s_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void hvp_forward_step_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_A_rows_at, const storage_t* __restrict__ s_at,
+    storage_t* __restrict__ dot_A_s_A_prev_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH2 = k;
+            total += compute_t(dot_A_rows_at[((t * B + iB) * H + iH) * H + iH2])
+                * compute_t(s_at[(t * B + iB) * H + iH2]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_A_s_A_prev_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void hvp_forward_step_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ A_rows_at, const storage_t* __restrict__ dot_s_at,
+    storage_t* __restrict__ dot_A_s_s_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH2 = k;
+            total += compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2])
+                * compute_t(dot_s_at[(t * B + iB) * H + iH2]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_A_s_s_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_forward_step2_point(
+    const compute_t dot_A_s_A_prev, const compute_t dot_A_s_s, const compute_t a, const compute_t A_s,
+    const compute_t dot_a, compute_t& h_arg, compute_t& dot_h_arg)
+{
+    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    const compute_t dot_A_s = dot_A_s_A_prev + dot_A_s_s;
+    h_arg = a + A_s;
+    dot_h_arg = dot_a + dot_A_s;
+}
+
+extern "C" __global__ void hvp_forward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_A_s_A_prev_at, const storage_t* __restrict__ dot_A_s_s_at,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ A_s_at,
+    const storage_t* __restrict__ dot_a_at, storage_t* __restrict__ h_arg_at,
+    storage_t* __restrict__ dot_h_arg_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h_arg, dot_h_arg;
+        hvp_forward_step2_point(
+            compute_t(dot_A_s_A_prev_at[iB * H + iH]),
+            compute_t(dot_A_s_s_at[iB * H + iH]),
+            compute_t(a_at[iB * H + iH]),
+            compute_t(A_s_at[iB * H + iH]),
+            compute_t(dot_a_at[iB * H + iH]),
+            h_arg, dot_h_arg);
+        h_arg_at[(t * B + iB) * H + iH] = storage_t(h_arg);
+        dot_h_arg_at[(t * B + iB) * H + iH] = storage_t(dot_h_arg);
+    }
+}
+
+// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void hvp_forward_step_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_arg_at, storage_t* __restrict__ sum_h_arg2_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(h_arg_at[(t * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) sum_h_arg2_at[iB] = storage_t(total);
+    }
+}
+
+// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void hvp_forward_step_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_h_arg_at, storage_t* __restrict__ sum_dot_h_arg_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(dot_h_arg_at[(t * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) sum_dot_h_arg_at[iB] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_forward_step3_point(
+    const compute_t h_arg, const compute_t sum_h_arg2, const compute_t H_, compute_t& h_arg_centred2)
+{
+    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    h_arg_centred2 = h_arg - sum_h_arg2 / H_;
+}
+
+extern "C" __global__ void hvp_forward_step3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_arg_at, const storage_t* __restrict__ sum_h_arg2_at,
+    storage_t* __restrict__ h_arg_centred2_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h_arg_centred2;
+        hvp_forward_step3_point(
+            compute_t(h_arg_at[(t * B + iB) * H + iH]),
+            compute_t(sum_h_arg2_at[iB]),
+            compute_t(H),
+            h_arg_centred2);
+        h_arg_centred2_at[iB * H + iH] = storage_t(h_arg_centred2);
+    }
+}
+
+// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void hvp_forward_step_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_arg_centred2_at, storage_t* __restrict__ h_arg_squared_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(h_arg_centred2_at[iB * H + iH])
+                * compute_t(h_arg_centred2_at[iB * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) h_arg_squared_at[iB] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_forward_step4_point(
+    const compute_t h_arg_squared, const compute_t H_, const compute_t sum_dot_h_arg, compute_t& h_arg_std,
+    compute_t& dot_h_arg_mean, compute_t& dot_h_arg_std)
+{
+    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
+    dot_h_arg_mean = sum_dot_h_arg / H_;
+    dot_h_arg_std = h_arg_std;
+}
+
+extern "C" __global__ void hvp_forward_step4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_arg_squared_at, const storage_t* __restrict__ sum_dot_h_arg_at,
+    storage_t* __restrict__ h_arg_std_at, storage_t* __restrict__ dot_h_arg_mean_at,
+    storage_t* __restrict__ dot_h_arg_std_at)
+{
+    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n;
+        compute_t h_arg_std, dot_h_arg_mean, dot_h_arg_std;
+        hvp_forward_step4_point(
+            compute_t(h_arg_squared_at[iB]),
+            compute_t(H),
+            compute_t(sum_dot_h_arg_at[iB]),
+            h_arg_std, dot_h_arg_mean, dot_h_arg_std);
+        h_arg_std_at[t * B + iB] = storage_t(h_arg_std);
+        dot_h_arg_mean_at[t * B + iB] = storage_t(dot_h_arg_mean);
+        dot_h_arg_std_at[t * B + iB] = storage_t(dot_h_arg_std);
+    }
+}
+
+__device__ inline void hvp_forward_step5_point(
+    const compute_t h_arg_centred2, const compute_t h_arg_std, const compute_t gamma, const compute_t beta,
+    compute_t& h_layer_norm, compute_t& h, compute_t& h_again)
+{
+    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    h_layer_norm = h_arg_centred2 / h_arg_std;
+    const compute_t h_pre = gamma * h_layer_norm + beta;
+    h = larger(h_pre, 0);
+    // A = lam * A[t-1] + eta * outer(h, h)
+    h_again = h;
+}
+
+extern "C" __global__ void hvp_forward_step5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_arg_centred2_at, const storage_t* __restrict__ h_arg_std_at,
+    const storage_t* __restrict__ gamma_at, const storage_t* __restrict__ beta_at,
+    storage_t* __restrict__ h_layer_norm_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ h_again_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h_layer_norm, h, h_again;
+        hvp_forward_step5_point(
+            compute_t(h_arg_centred2_at[iB * H + iH]),
+            compute_t(h_arg_std_at[t * B + iB]),
+            compute_t(gamma_at[iH]),
+            compute_t(beta_at[iH]),
+            h_layer_norm, h, h_again);
+        h_layer_norm_at[(t * B + iB) * H + iH] = storage_t(h_layer_norm);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        h_again_at[(t * B + iB) * H + iH] = storage_t(h_again);
+    }
+}
+
+// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void hvp_forward_step_sum7(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_layer_norm_at, const storage_t* __restrict__ dot_h_arg_at,
+    storage_t* __restrict__ dot_h_arg_dot_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(h_layer_norm_at[(t * B + iB) * H + iH])
+                * compute_t(dot_h_arg_at[(t * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_h_arg_dot_at[iB] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_forward_step6_point(
+    const compute_t dot_h_arg_dot, const compute_t H_, compute_t& dot_h_arg_share)
+{
+    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    dot_h_arg_share = dot_h_arg_dot / H_;
+}
+
+extern "C" __global__ void hvp_forward_step6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_h_arg_dot_at, storage_t* __restrict__ dot_h_arg_share_at)
+{
+    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n;
+        compute_t dot_h_arg_share;
+        hvp_forward_step6_point(
+            compute_t(dot_h_arg_dot_at[iB]),
+            compute_t(H),
+            dot_h_arg_share);
+        dot_h_arg_share_at[t * B + iB] = storage_t(dot_h_arg_share);
+    }
+}
+
+__device__ inline void hvp_forward_step7_point(
+    const compute_t dot_h_arg, const compute_t dot_h_arg_mean, const compute_t h_layer_norm,
+    const compute_t dot_h_arg_share, const compute_t dot_h_arg_std, const compute_t dot_gamma,
+    const compute_t dot_beta, const compute_t gamma, const compute_t h, compute_t& dot_h_layer_norm,
+    compute_t& dot_h, compute_t& dot_h_again)
+{
+    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    dot_h_layer_norm = (dot_h_arg - dot_h_arg_mean - h_layer_norm * dot_h_arg_share) / dot_h_arg_std;
+    const compute_t dot_h_pre = h_layer_norm * dot_gamma + dot_beta + gamma * dot_h_layer_norm;
+    dot_h = compute_t((h) > (0)) * dot_h_pre;
+    // A = lam * A[t-1] + eta * outer(h, h)
+    dot_h_again = dot_h;
+}
+
+extern "C" __global__ void hvp_forward_step7(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_h_arg_at, const storage_t* __restrict__ dot_h_arg_mean_at,
+    const storage_t* __restrict__ h_layer_norm_at, const storage_t* __restrict__ dot_h_arg_share_at,
+    const storage_t* __restrict__ dot_h_arg_std_at, const storage_t* __restrict__ dot_gamma_at,
+    const storage_t* __restrict__ dot_beta_at, const storage_t* __restrict__ gamma_at,
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_layer_norm_at,
+    storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ dot_h_again_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t dot_h_layer_norm, dot_h, dot_h_again;
+        hvp_forward_step7_point(
+            compute_t(dot_h_arg_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_arg_mean_at[t * B + iB]),
+            compute_t(h_layer_norm_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_arg_share_at[t * B + iB]),
+            compute_t(dot_h_arg_std_at[t * B + iB]),
+            compute_t(dot_gamma_at[iH]),
+            compute_t(dot_beta_at[iH]),
+            compute_t(gamma_at[iH]),
+            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+            dot_h_layer_norm, dot_h, dot_h_again);
+        dot_h_layer_norm_at[(t * B + iB) * H + iH] = storage_t(dot_h_layer_norm);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+        dot_h_again_at[(t * B + iB) * H + iH] = storage_t(dot_h_again);
+    }
+}
+
+__device__ inline void hvp_forward_step8_point(
+    const compute_t h, const compute_t h_again, const compute_t dot_h, const compute_t dot_h_again,
+    const compute_t lam, const compute_t A_prev, const compute_t eta, const compute_t dot_A_prev,
+    compute_t& A, compute_t& dot_A)
+{
+    // A = lam * A[t-1] + eta * outer(h, h)
+    const compute_t h_h_again = h * h_again;
+    const compute_t dot_h_h_again = h * dot_h_again + h_again * dot_h;
+    A = lam * A_prev + eta * h_h_again;
+    dot_A = lam * dot_A_prev + eta * dot_h_h_again;
+}
+
+extern "C" __global__ void hvp_forward_step8(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ h_again_at,
+    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_h_again_at,
+    storage_t* __restrict__ A_rows_at, storage_t* __restrict__ dot_A_rows_at)
+{
+    const int64 count = B * H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H / H;
+        const int64 iH = n / H % H;
+        const int64 iH2 = n % H;
+        compute_t A, dot_A;
+        hvp_forward_step8_point(
+            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(h_again_at[(t * B + iB) * H + iH2]),
+            compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(dot_h_again_at[(t * B + iB) * H + iH2]),
+            compute_t(0.95),
+            compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2]),
+            compute_t(0.5),
+            compute_t(dot_A_rows_at[((t * B + iB) * H + iH) * H + iH2]),
+            A, dot_A);
+        A_rows_at[(((t + 1) * B + iB) * H + iH) * H + iH2] = storage_t(A);
+        dot_A_rows_at[(((t + 1) * B + iB) * H + iH) * H + iH2] = storage_t(dot_A);
+    }
+}
+
+// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void hvp_backward_before_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_arg_at, storage_t* __restrict__ sum_h_arg_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(h_arg_at[(iT * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) sum_h_arg_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t h_arg, const compute_t sum_h_arg, const compute_t H_, const compute_t dot_h_arg_std,
+    compute_t& h_arg_standard)
+{
+    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    const compute_t h_arg_centred = h_arg - sum_h_arg / H_;
+    h_arg_standard = h_arg_centred / (H_ * dot_h_arg_std);
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_arg_at, const storage_t* __restrict__ sum_h_arg_at,
+    const storage_t* __restrict__ dot_h_arg_std_at, storage_t* __restrict__ h_arg_standard_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t h_arg_standard;
+        hvp_backward_before_point(
+            compute_t(h_arg_at[(iT * B + iB) * H + iH]),
+            compute_t(sum_h_arg_at[iT * B + iB]),
+            compute_t(H),
+            compute_t(dot_h_arg_std_at[iT * B + iB]),
+            h_arg_standard);
+        h_arg_standard_at[(iT * B + iB) * H + iH] = storage_t(h_arg_standard);
+    }
+}
+
+__device__ inline void hvp_backward_step_point(
+    const compute_t d_dot_A_next, const compute_t eta, const compute_t d_A_next, compute_t& d_dot_h_h_again,
+    compute_t& d_h_h_again)
+{
+    // through A = lam * A[t-1] + eta * outer(h, h)
+    d_dot_h_h_again = d_dot_A_next * eta;
+    d_h_h_again = eta * d_A_next;
+}
+
+extern "C" __global__ void hvp_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_A_prev_rows_at, const storage_t* __restrict__ d_A_prev_rows_at,
+    storage_t* __restrict__ d_dot_h_h_again_at, storage_t* __restrict__ d_h_h_again_at)
+{
+    const int64 count = B * H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H / H;
+        const int64 iH = n / H % H;
+        const int64 iH2 = n % H;
+        compute_t d_dot_h_h_again, d_h_h_again;
+        hvp_backward_step_point(
+            compute_t(d_dot_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
+            compute_t(0.5),
+            compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
+            d_dot_h_h_again, d_h_h_again);
+        d_dot_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_dot_h_h_again);
+        d_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_h_h_again);
+    }
+}
+
+// through A = lam * A[t-1] + eta * outer(h, h)
+extern "C" __global__ void hvp_backward_step_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_h_again_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ d_dot_h_again_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH2 = k;
+            total += compute_t(d_dot_h_h_again_at[(iB * H + iH2) * H + iH])
+                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH2]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_h_again_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+// through A = lam * A[t-1] + eta * outer(h, h)
+extern "C" __global__ void hvp_backward_step_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_h_again_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ d_h_again_h_h_again_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH2 = k;
+            total += compute_t(d_h_h_again_at[(iB * H + iH2) * H + iH])
+                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH2]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_h_again_h_h_again_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+// through A = lam * A[t-1] + eta * outer(h, h)
+extern "C" __global__ void hvp_backward_step_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_h_again_at, const storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ d_h_again_dot_h_h_again_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH2 = k;
+            total += compute_t(d_dot_h_h_again_at[(iB * H + iH2) * H + iH])
+                * compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH2]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_h_again_dot_h_h_again_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+// through A = lam * A[t-1] + eta * outer(h, h)
+extern "C" __global__ void hvp_backward_step_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_h_again_at, const storage_t* __restrict__ h_again_at,
+    storage_t* __restrict__ d_dot_h_dot_h_h_again_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH2 = k;
+            total += compute_t(d_dot_h_h_again_at[(iB * H + iH) * H + iH2])
+                * compute_t(h_again_at[(t * B + iB) * H + iH2]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_h_dot_h_h_again_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+// through A = lam * A[t-1] + eta * outer(h, h)
+extern "C" __global__ void hvp_backward_step_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_h_again_at, const storage_t* __restrict__ h_again_at,
+    storage_t* __restrict__ d_h_h_h_again_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH2 = k;
+            total += compute_t(d_h_h_again_at[(iB * H + iH) * H + iH2])
+                * compute_t(h_again_at[(t * B + iB) * H + iH2]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_h_h_h_again_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+// through A = lam * A[t-1] + eta * outer(h, h)
+extern "C" __global__ void hvp_backward_step_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_h_again_at, const storage_t* __restrict__ dot_h_again_at,
+    storage_t* __restrict__ d_h_dot_h_h_again_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH2 = k;
+            total += compute_t(d_dot_h_h_again_at[(iB * H + iH) * H + iH2])
+                * compute_t(dot_h_again_at[(t * B + iB) * H + iH2]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_h_dot_h_h_again_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_step2_point(
+    const compute_t d_h_again_h_h_again, const compute_t d_h_again_dot_h_h_again, const compute_t dy,
+    const compute_t d_dot_h_next, const compute_t d_dot_h_again, const compute_t d_dot_h_dot_h_h_again,
+    const compute_t d_h_next, const compute_t d_h_h_h_again, const compute_t d_h_dot_h_h_again,
+    const compute_t h, const compute_t gamma, const compute_t dot_h_arg, const compute_t dot_h_arg_mean,
+    const compute_t h_layer_norm, const compute_t dot_h_arg_share, const compute_t dot_h_arg_std,
+    compute_t& d_dot_h_pre, compute_t& d_h_pre, compute_t& d_dot_h_layer_norm,
+    compute_t& d_dot_h_layer_norm_by_dot_h_arg_std)
+{
+    // through A = lam * A[t-1] + eta * outer(h, h)
+    const compute_t d_h_again = d_h_again_h_h_again + d_h_again_dot_h_h_again;
+    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    const compute_t d_dot_h = dy + d_dot_h_next + d_dot_h_again + d_dot_h_dot_h_h_again;
+    const compute_t d_h = d_h_next + d_h_h_h_again + d_h_dot_h_h_again + d_h_again;
+    const compute_t s1 = compute_t((h) > (0));
+    d_dot_h_pre = d_dot_h * s1;
+    d_h_pre = d_h * s1;
+    d_dot_h_layer_norm = gamma * d_dot_h_pre;
+    d_dot_h_layer_norm_by_dot_h_arg_std = -(dot_h_arg - dot_h_arg_mean - h_layer_norm * dot_h_arg_share) *
+        d_dot_h_layer_norm / square(dot_h_arg_std);
+}
+
+extern "C" __global__ void hvp_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_again_h_h_again_at,
+    const storage_t* __restrict__ d_h_again_dot_h_h_again_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ d_dot_h_prev_rows_at, const storage_t* __restrict__ d_dot_h_again_at,
+    const storage_t* __restrict__ d_dot_h_dot_h_h_again_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ d_h_h_h_again_at, const storage_t* __restrict__ d_h_dot_h_h_again_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ gamma_at,
+    const storage_t* __restrict__ dot_h_arg_at, const storage_t* __restrict__ dot_h_arg_mean_at,
+    const storage_t* __restrict__ h_layer_norm_at, const storage_t* __restrict__ dot_h_arg_share_at,
+    const storage_t* __restrict__ dot_h_arg_std_at, storage_t* __restrict__ d_dot_h_pre_at,
+    storage_t* __restrict__ d_h_pre_at, storage_t* __restrict__ d_dot_h_layer_norm_at,
+    storage_t* __restrict__ d_dot_h_layer_norm_by_dot_h_arg_std_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_dot_h_pre, d_h_pre, d_dot_h_layer_norm, d_dot_h_layer_norm_by_dot_h_arg_std;
+        hvp_backward_step2_point(
+            compute_t(d_h_again_h_h_again_at[iB * H + iH]),
+            compute_t(d_h_again_dot_h_h_again_at[iB * H + iH]),
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_dot_h_again_at[iB * H + iH]),
+            compute_t(d_dot_h_dot_h_h_again_at[iB * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_h_h_h_again_at[iB * H + iH]),
+            compute_t(d_h_dot_h_h_again_at[iB * H + iH]),
+            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(gamma_at[iH]),
+            compute_t(dot_h_arg_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_arg_mean_at[t * B + iB]),
+            compute_t(h_layer_norm_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_arg_share_at[t * B + iB]),
+            compute_t(dot_h_arg_std_at[t * B + iB]),
+            d_dot_h_pre, d_h_pre, d_dot_h_layer_norm, d_dot_h_layer_norm_by_dot_h_arg_std);
+        d_dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
+        d_dot_h_layer_norm_at[iB * H + iH] = storage_t(d_dot_h_layer_norm);
+        d_dot_h_layer_norm_by_dot_h_arg_std_at[iB * H + iH] = storage_t(d_dot_h_layer_norm_by_dot_h_arg_std);
+    }
+}
+
+// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void hvp_backward_step_sum7(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_layer_norm_by_dot_h_arg_std_at,
+    storage_t* __restrict__ d_dot_h_arg_std_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_dot_h_layer_norm_by_dot_h_arg_std_at[iB * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_h_arg_std_at[iB] = storage_t(total);
+    }
+}
+
+// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void hvp_backward_step_sum8(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_layer_norm_at, const storage_t* __restrict__ h_layer_norm_at,
+    storage_t* __restrict__ d_dot_h_arg_share_dot_h_layer_norm_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_dot_h_layer_norm_at[iB * H + iH])
+                * compute_t(h_layer_norm_at[(t * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_h_arg_share_dot_h_layer_norm_at[iB] = storage_t(total);
+    }
+}
+
+// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void hvp_backward_step_sum9(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_layer_norm_at,
+    storage_t* __restrict__ d_dot_h_arg_mean_dot_h_layer_norm_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_dot_h_layer_norm_at[iB * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_h_arg_mean_dot_h_layer_norm_at[iB] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_step3_point(
+    const compute_t d_dot_h_arg_share_dot_h_layer_norm, const compute_t dot_h_arg_std, const compute_t H_,
+    const compute_t d_dot_h_arg_mean_dot_h_layer_norm, compute_t& d_dot_h_arg_dot,
+    compute_t& d_sum_dot_h_arg)
+{
+    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    const compute_t s1 = 1 / dot_h_arg_std;
+    const compute_t d_dot_h_arg_share = -d_dot_h_arg_share_dot_h_layer_norm * s1;
+    d_dot_h_arg_dot = d_dot_h_arg_share / H_;
+    const compute_t d_dot_h_arg_mean = -d_dot_h_arg_mean_dot_h_layer_norm * s1;
+    d_sum_dot_h_arg = d_dot_h_arg_mean / H_;
+}
+
+extern "C" __global__ void hvp_backward_step3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_arg_share_dot_h_layer_norm_at,
+    const storage_t* __restrict__ dot_h_arg_std_at,
+    const storage_t* __restrict__ d_dot_h_arg_mean_dot_h_layer_norm_at,
+    storage_t* __restrict__ d_dot_h_arg_dot_at, storage_t* __restrict__ d_sum_dot_h_arg_at)
+{
+    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n;
+        compute_t d_dot_h_arg_dot, d_sum_dot_h_arg;
+        hvp_backward_step3_point(
+            compute_t(d_dot_h_arg_share_dot_h_layer_norm_at[iB]),
+            compute_t(dot_h_arg_std_at[t * B + iB]),
+            compute_t(H),
+            compute_t(d_dot_h_arg_mean_dot_h_layer_norm_at[iB]),
+            d_dot_h_arg_dot, d_sum_dot_h_arg);
+        d_dot_h_arg_dot_at[iB] = storage_t(d_dot_h_arg_dot);
+        d_sum_dot_h_arg_at[iB] = storage_t(d_sum_dot_h_arg);
+    }
+}
+
+__device__ inline void hvp_backward_step4_point(
+    const compute_t d_dot_h_arg_dot, const compute_t dot_h_arg, const compute_t d_dot_h_layer_norm,
+    const compute_t dot_h_arg_share, const compute_t dot_h_arg_std, const compute_t d_h_pre,
+    const compute_t gamma, const compute_t d_dot_h_pre, const compute_t dot_gamma,
+    const compute_t d_sum_dot_h_arg, const compute_t h_layer_norm, compute_t& d_h_layer_norm,
+    compute_t& d_dot_h_arg)
+{
+    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    const compute_t s1 = d_dot_h_layer_norm / dot_h_arg_std;
+    d_h_layer_norm = d_dot_h_arg_dot * dot_h_arg - dot_h_arg_share * s1 + d_h_pre * gamma + d_dot_h_pre * dot_gamma;
+    d_dot_h_arg = d_dot_h_arg_dot * h_layer_norm + d_sum_dot_h_arg + s1;
+}
+
+extern "C" __global__ void hvp_backward_step4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_arg_dot_at, const storage_t* __restrict__ dot_h_arg_at,
+    const storage_t* __restrict__ d_dot_h_layer_norm_at, const storage_t* __restrict__ dot_h_arg_share_at,
+    const storage_t* __restrict__ dot_h_arg_std_at, const storage_t* __restrict__ d_h_pre_at,
+    const storage_t* __restrict__ gamma_at, const storage_t* __restrict__ d_dot_h_pre_at,
+    const storage_t* __restrict__ dot_gamma_at, const storage_t* __restrict__ d_sum_dot_h_arg_at,
+    const storage_t* __restrict__ h_layer_norm_at, storage_t* __restrict__ d_h_layer_norm_at,
+    storage_t* __restrict__ d_dot_h_arg_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_layer_norm, d_dot_h_arg;
+        hvp_backward_step4_point(
+            compute_t(d_dot_h_arg_dot_at[iB]),
+            compute_t(dot_h_arg_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_layer_norm_at[iB * H + iH]),
+            compute_t(dot_h_arg_share_at[t * B + iB]),
+            compute_t(dot_h_arg_std_at[t * B + iB]),
+            compute_t(d_h_pre_at[(t * B + iB) * H + iH]),
+            compute_t(gamma_at[iH]),
+            compute_t(d_dot_h_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dot_gamma_at[iH]),
+            compute_t(d_sum_dot_h_arg_at[iB]),
+            compute_t(h_layer_norm_at[(t * B + iB) * H + iH]),
+            d_h_layer_norm, d_dot_h_arg);
+        d_h_layer_norm_at[iB * H + iH] = storage_t(d_h_layer_norm);
+        d_dot_h_arg_at[iB * H + iH] = storage_t(d_dot_h_arg);
+    }
+}
+
+// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void hvp_backward_step_sum10(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_layer_norm_at, storage_t* __restrict__ sum_d_h_layer_norm_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_h_layer_norm_at[iB * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) sum_d_h_layer_norm_at[iB] = storage_t(total);
+    }
+}
+
+// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void hvp_backward_step_sum11(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_layer_norm_at, const storage_t* __restrict__ d_h_layer_norm_at,
+    storage_t* __restrict__ d_h_layer_norm_dot_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(h_layer_norm_at[(t * B + iB) * H + iH])
+                * compute_t(d_h_layer_norm_at[iB * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_h_layer_norm_dot_at[iB] = storage_t(total);
+    }
+}
+
+// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void hvp_backward_step_sum12(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_arg_at, const storage_t* __restrict__ A_rows_at,
+    storage_t* __restrict__ d_dot_s_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH2 = k;
+            total += compute_t(d_dot_h_arg_at[iB * H + iH2])
+                * compute_t(A_rows_at[((t * B + iB) * H + iH2) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_s_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void hvp_backward_step_sum13(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_arg_at, const storage_t* __restrict__ dot_A_rows_at,
+    storage_t* __restrict__ d_s_dot_A_s_A_prev_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH2 = k;
+            total += compute_t(d_dot_h_arg_at[iB * H + iH2])
+                * compute_t(dot_A_rows_at[((t * B + iB) * H + iH2) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_s_dot_A_s_A_prev_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_step5_point(
+    const compute_t sum_d_h_layer_norm, const compute_t H_, const compute_t d_h_layer_norm_dot,
+    compute_t& d_h_layer_norm_mean, compute_t& d_h_layer_norm_share)
+{
+    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    d_h_layer_norm_mean = sum_d_h_layer_norm / H_;
+    d_h_layer_norm_share = d_h_layer_norm_dot / H_;
+}
+
+extern "C" __global__ void hvp_backward_step5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ sum_d_h_layer_norm_at,
+    const storage_t* __restrict__ d_h_layer_norm_dot_at, storage_t* __restrict__ d_h_layer_norm_mean_at,
+    storage_t* __restrict__ d_h_layer_norm_share_at)
+{
+    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n;
+        compute_t d_h_layer_norm_mean, d_h_layer_norm_share;
+        hvp_backward_step5_point(
+            compute_t(sum_d_h_layer_norm_at[iB]),
+            compute_t(H),
+            compute_t(d_h_layer_norm_dot_at[iB]),
+            d_h_layer_norm_mean, d_h_layer_norm_share);
+        d_h_layer_norm_mean_at[iB] = storage_t(d_h_layer_norm_mean);
+        d_h_layer_norm_share_at[iB] = storage_t(d_h_layer_norm_share);
+    }
+}
+
+__device__ inline void hvp_backward_step6_point(
+    const compute_t d_h_layer_norm, const compute_t d_h_layer_norm_mean, const compute_t h_layer_norm,
+    const compute_t d_h_layer_norm_share, const compute_t h_arg_std, const compute_t h_arg_standard,
+    const compute_t d_dot_h_arg_std, const compute_t d_dot_s, const compute_t s,
+    const compute_t d_dot_h_arg, compute_t& d_h_arg, compute_t& d_dot_a)
+{
+    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    d_h_arg = (d_h_layer_norm - d_h_layer_norm_mean - h_layer_norm * d_h_layer_norm_share) / h_arg_std +
+        h_arg_standard * d_dot_h_arg_std;
+    // through a = W @ h[t-1] + C @ x
+    d_dot_a = d_dot_s * compute_t((s) > (0)) + d_dot_h_arg;
+}
+
+extern "C" __global__ void hvp_backward_step6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_layer_norm_at, const storage_t* __restrict__ d_h_layer_norm_mean_at,
+    const storage_t* __restrict__ h_layer_norm_at, const storage_t* __restrict__ d_h_layer_norm_share_at,
+    const storage_t* __restrict__ h_arg_std_at, const storage_t* __restrict__ h_arg_standard_at,
+    const storage_t* __restrict__ d_dot_h_arg_std_at, const storage_t* __restrict__ d_dot_s_at,
+    const storage_t* __restrict__ s_at, const storage_t* __restrict__ d_dot_h_arg_at,
+    storage_t* __restrict__ d_h_arg_at, storage_t* __restrict__ d_a_to_d_dot_a_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_arg, d_dot_a;
+        hvp_backward_step6_point(
+            compute_t(d_h_layer_norm_at[iB * H + iH]),
+            compute_t(d_h_layer_norm_mean_at[iB]),
+            compute_t(h_layer_norm_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_layer_norm_share_at[iB]),
+            compute_t(h_arg_std_at[t * B + iB]),
+            compute_t(h_arg_standard_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_arg_std_at[iB]),
+            compute_t(d_dot_s_at[iB * H + iH]),
+            compute_t(s_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_arg_at[iB * H + iH]),
+            d_h_arg, d_dot_a);
+        d_h_arg_at[iB * H + iH] = storage_t(d_h_arg);
+        d_a_to_d_dot_a_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_a);
+    }
+}
+
+// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void hvp_backward_step_sum14(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_arg_at, const storage_t* __restrict__ A_rows_at,
+    storage_t* __restrict__ d_s_A_s_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH2 = k;
+            total += compute_t(d_h_arg_at[iB * H + iH2])
+                * compute_t(A_rows_at[((t * B + iB) * H + iH2) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_s_A_s_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_step7_point(
+    const compute_t d_s_A_s, const compute_t d_s_dot_A_s_A_prev, const compute_t s, const compute_t d_h_arg,
+    compute_t& d_a)
+{
+    // through s = relu(a)
+    const compute_t d_s = d_s_A_s + d_s_dot_A_s_A_prev;
+    // through a = W @ h[t-1] + C @ x
+    d_a = compute_t((s) > (0)) * d_s + d_h_arg;
+}
+
+extern "C" __global__ void hvp_backward_step7(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_s_A_s_at, const storage_t* __restrict__ d_s_dot_A_s_A_prev_at,
+    const storage_t* __restrict__ s_at, const storage_t* __restrict__ d_h_arg_at,
+    storage_t* __restrict__ d_a_to_d_dot_a_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_a;
+        hvp_backward_step7_point(
+            compute_t(d_s_A_s_at[iB * H + iH]),
+            compute_t(d_s_dot_A_s_A_prev_at[iB * H + iH]),
+            compute_t(s_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_arg_at[iB * H + iH]),
+            d_a);
+        d_a_to_d_dot_a_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_a);
+    }
+}
+
+__device__ inline void hvp_backward_step8_point(
+    const compute_t d_h_arg, const compute_t s, const compute_t d_dot_h_arg, const compute_t dot_s,
+    const compute_t d_A_next, const compute_t lam, const compute_t d_dot_A_next, compute_t& d_A_prev,
+    compute_t& d_dot_A_prev)
+{
+    d_A_prev = d_h_arg * s + d_dot_h_arg * dot_s + d_A_next * lam;
+    d_dot_A_prev = s * d_dot_h_arg + lam * d_dot_A_next;
+}
+
+extern "C" __global__ void hvp_backward_step8(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_arg_at, const storage_t* __restrict__ s_at,
+    const storage_t* __restrict__ d_dot_h_arg_at, const storage_t* __restrict__ dot_s_at,
+    storage_t* __restrict__ d_A_prev_rows_at, storage_t* __restrict__ d_dot_A_prev_rows_at)
+{
+    const int64 count = B * H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H / H;
+        const int64 iH = n / H % H;
+        const int64 iH2 = n % H;
+        compute_t d_A_prev, d_dot_A_prev;
+        hvp_backward_step8_point(
+            compute_t(d_h_arg_at[iB * H + iH]),
+            compute_t(s_at[(t * B + iB) * H + iH2]),
+            compute_t(d_dot_h_arg_at[iB * H + iH]),
+            compute_t(dot_s_at[(t * B + iB) * H + iH2]),
+            compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
+            compute_t(0.95),
+            compute_t(d_dot_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
+            d_A_prev, d_dot_A_prev);
+        d_A_prev_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2] = storage_t(d_A_prev);
+        d_dot_A_prev_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2] = storage_t(d_dot_A_prev);
+    }
+}
+
+// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void hvp_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ h_layer_norm_at,
+    storage_t* __restrict__ d_gamma_h_pre_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_h_pre_at[(iT * B + iB) * H + iH])
+                * compute_t(h_layer_norm_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_gamma_h_pre_at[iH] = storage_t(total);
+    }
+}
+
+// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void hvp_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_pre_at, const storage_t* __restrict__ dot_h_layer_norm_at,
+    storage_t* __restrict__ d_gamma_dot_h_pre_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_dot_h_pre_at[(iT * B + iB) * H + iH])
+                * compute_t(dot_h_layer_norm_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_gamma_dot_h_pre_at[iH] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_W_W_h, const compute_t d_W_dot_W_h_h_prev, compute_t& d_W)
+{
+    d_W = d_W_W_h + d_W_dot_W_h_h_prev;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_W_W_h_at, const storage_t* __restrict__ d_W_dot_W_h_h_prev_at,
+    storage_t* __restrict__ d_W_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t d_W;
+        hvp_backward_finish_point(
+            compute_t(d_W_W_h_at[iH * H + iH2]),
+            compute_t(d_W_dot_W_h_h_prev_at[iH * H + iH2]),
+            d_W);
+        d_W_at[iH * H + iH2] = storage_t(d_W);
+    }
+}
+
+__device__ inline void hvp_backward_finish2_point(
+    const compute_t d_C_C_x, const compute_t d_C_dot_C_x_x, compute_t& d_C)
+{
+    d_C = d_C_C_x + d_C_dot_C_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_C_C_x_at, const storage_t* __restrict__ d_C_dot_C_x_x_at,
+    storage_t* __restrict__ d_C_at)
+{
+    const int64 count = H * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / I;
+        const int64 iI = n % I;
+        compute_t d_C;
+        hvp_backward_finish2_point(
+            compute_t(d_C_C_x_at[iH * I + iI]),
+            compute_t(d_C_dot_C_x_x_at[iH * I + iI]),
+            d_C);
+        d_C_at[iH * I + iI] = storage_t(d_C);
+    }
+}
+
+__device__ inline void hvp_backward_finish3_point(
+    const compute_t d_gamma_h_pre, const compute_t d_gamma_dot_h_pre, compute_t& d_gamma)
+{
+    d_gamma = d_gamma_h_pre + d_gamma_dot_h_pre;
+}
+
+extern "C" __global__ void hvp_backward_finish3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_gamma_h_pre_at, const storage_t* __restrict__ d_gamma_dot_h_pre_at,
+    storage_t* __restrict__ d_gamma_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n;
+        compute_t d_gamma;
+        hvp_backward_finish3_point(
+            compute_t(d_gamma_h_pre_at[iH]),
+            compute_t(d_gamma_dot_h_pre_at[iH]),
+            d_gamma);
+        d_gamma_at[iH] = storage_t(d_gamma);
+    }
+}
+
+#endif  // SYMRNN_HVP

@@ -14,7 +14,7 @@ step before, and takes in the new state only at the end.
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 fast_weights.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  W (H, H)
@@ -29,7 +29,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -43,6 +43,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of fast_weights.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -97,9 +98,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["h"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -110,30 +111,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"h": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["h"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W = cp.empty((H, H), dtype)
     C = cp.empty((H, I), dtype)
@@ -154,7 +213,6 @@ def passes(size, dtype):
     h_arg_std = cp.empty((T, B), dtype)
     h_layer_norm = cp.empty((T, B, H), dtype)
     h_again = cp.empty((T, B, H), dtype)
-
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
         W_h, C_x, a, s,
@@ -193,11 +251,11 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         W[...] = params["W"]
         C[...] = params["C"]
         gamma[...] = params["gamma"]
         beta[...] = params["beta"]
-        x[...] = inputs["x"]
         W_T[...] = cp.ascontiguousarray(W.T)
         h_rows[0] = state["h"]
         A_rows[0] = state["A"]
@@ -228,142 +286,961 @@ def passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy(), "A": A_rows[T].copy()}
-        return {"h": h_rows[1:].copy()}, last
+        return h_rows[1:].copy(), last
 
-    def reverse():
-        d_h_prev_rows = cp.empty((2, B, H), dtype)
-        d_A_prev_rows = cp.empty((2, B, H, H), dtype)
-        d_h_h_again = cp.empty((B, H, H), dtype)
-        d_h_again = cp.empty((B, H), dtype)
-        d_h_h_h_again = cp.empty((B, H), dtype)
-        d_h_pre = cp.empty((T, B, H), dtype)
-        d_h_layer_norm = cp.empty((B, H), dtype)
-        sum_d_h_layer_norm = cp.empty((B,), dtype)
-        d_h_layer_norm_mean = cp.empty((B,), dtype)
-        d_h_layer_norm_dot = cp.empty((B,), dtype)
-        d_h_layer_norm_share = cp.empty((B,), dtype)
-        d_h_arg = cp.empty((B, H), dtype)
-        d_s = cp.empty((B, H), dtype)
-        d_a = cp.empty((T, B, H), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_W = cp.empty((H, H), dtype)
-        d_C = cp.empty((H, I), dtype)
-        d_gamma = cp.empty((H,), dtype)
-        d_beta = cp.empty((H,), dtype)
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_A_prev_rows = cp.empty((2, B, H, H), dtype)
+    d_h_h_again = cp.empty((B, H, H), dtype)
+    d_h_again = cp.empty((B, H), dtype)
+    d_h_h_h_again = cp.empty((B, H), dtype)
+    d_h_pre = cp.empty((T, B, H), dtype)
+    d_h_layer_norm = cp.empty((B, H), dtype)
+    sum_d_h_layer_norm = cp.empty((B,), dtype)
+    d_h_layer_norm_mean = cp.empty((B,), dtype)
+    d_h_layer_norm_dot = cp.empty((B,), dtype)
+    d_h_layer_norm_share = cp.empty((B,), dtype)
+    d_h_arg = cp.empty((B, H), dtype)
+    d_s = cp.empty((B, H), dtype)
+    d_a = cp.empty((T, B, H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W = cp.empty((H, H), dtype)
+    d_C = cp.empty((H, I), dtype)
+    d_gamma = cp.empty((H,), dtype)
+    d_beta = cp.empty((H,), dtype)
+    backward_step = kernel(
+        "backward_step", "each", B * H * H, 1,
+        d_A_prev_rows, d_h_h_again,
+    )
+    backward_step_sum = kernel(
+        "backward_step_sum", "rows", B * H, H,
+        d_h_h_again, h_rows, d_h_again,
+    )
+    backward_step_sum2 = kernel(
+        "backward_step_sum2", "rows", B * H, H,
+        d_h_h_again, h_again, d_h_h_h_again,
+    )
+    backward_step2 = kernel(
+        "backward_step2", "each", B * H, 1,
+        dy, d_h_prev_rows, d_h_again, d_h_h_h_again, h_rows, gamma, d_h_pre, d_h_layer_norm,
+    )
+    backward_step_sum3 = kernel(
+        "backward_step_sum3", "rows", B, H,
+        d_h_layer_norm, sum_d_h_layer_norm,
+    )
+    backward_step_sum4 = kernel(
+        "backward_step_sum4", "rows", B, H,
+        h_layer_norm, d_h_layer_norm, d_h_layer_norm_dot,
+    )
+    backward_step3 = kernel(
+        "backward_step3", "each", B, 1,
+        sum_d_h_layer_norm, d_h_layer_norm_dot, d_h_layer_norm_mean, d_h_layer_norm_share,
+    )
+    backward_step4 = kernel(
+        "backward_step4", "each", B * H, 1,
+        d_h_layer_norm, d_h_layer_norm_mean, h_layer_norm, d_h_layer_norm_share, h_arg_std, d_h_arg,
+    )
+    backward_step_sum5 = kernel(
+        "backward_step_sum5", "rows", B * H, H,
+        d_h_arg, A_rows, d_s,
+    )
+    backward_step5 = kernel(
+        "backward_step5", "each", B * H, 1,
+        d_s, s, d_h_arg, d_a,
+    )
+    backward_step6 = kernel(
+        "backward_step6", "each", B * H * H, 1,
+        d_h_arg, s, d_A_prev_rows,
+    )
+    backward_after_sum = kernel(
+        "backward_after_sum", "columns", H, T * B,
+        d_h_pre, h_layer_norm, d_gamma,
+    )
 
-        dy = cp.empty((T, B, H), dtype)
-        backward_step = kernel(
-            "backward_step", "each", B * H * H, 1,
-            d_A_prev_rows, d_h_h_again,
-        )
-        backward_step_sum = kernel(
-            "backward_step_sum", "rows", B * H, H,
-            d_h_h_again, h_rows, d_h_again,
-        )
-        backward_step_sum2 = kernel(
-            "backward_step_sum2", "rows", B * H, H,
-            d_h_h_again, h_again, d_h_h_h_again,
-        )
-        backward_step2 = kernel(
-            "backward_step2", "each", B * H, 1,
-            dy, d_h_prev_rows, d_h_again, d_h_h_h_again, h_rows, gamma, d_h_pre, d_h_layer_norm,
-        )
-        backward_step_sum3 = kernel(
-            "backward_step_sum3", "rows", B, H,
-            d_h_layer_norm, sum_d_h_layer_norm,
-        )
-        backward_step_sum4 = kernel(
-            "backward_step_sum4", "rows", B, H,
-            h_layer_norm, d_h_layer_norm, d_h_layer_norm_dot,
-        )
-        backward_step3 = kernel(
-            "backward_step3", "each", B, 1,
-            sum_d_h_layer_norm, d_h_layer_norm_dot, d_h_layer_norm_mean, d_h_layer_norm_share,
-        )
-        backward_step4 = kernel(
-            "backward_step4", "each", B * H, 1,
-            d_h_layer_norm, d_h_layer_norm_mean, h_layer_norm, d_h_layer_norm_share, h_arg_std, d_h_arg,
-        )
-        backward_step_sum5 = kernel(
-            "backward_step_sum5", "rows", B * H, H,
-            d_h_arg, A_rows, d_s,
-        )
-        backward_step5 = kernel(
-            "backward_step5", "each", B * H, 1,
-            d_s, s, d_h_arg, d_a,
-        )
-        backward_step6 = kernel(
-            "backward_step6", "each", B * H * H, 1,
-            d_h_arg, s, d_A_prev_rows,
-        )
-        backward_after_sum = kernel(
-            "backward_after_sum", "columns", H, T * B,
-            d_h_pre, h_layer_norm, d_gamma,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["h"]
+        W[...] = params["W"]
+        C[...] = params["C"]
+        gamma[...] = params["gamma"]
+        d_h_prev_rows[T % 2] = dstate["h"]
+        d_A_prev_rows[T % 2] = dstate["A"]
 
-        def fill(params, given, dstate):
-            W[...] = params["W"]
-            C[...] = params["C"]
-            gamma[...] = params["gamma"]
-            beta[...] = params["beta"]
-            dy[...] = given["h"]
-            d_h_prev_rows[T % 2] = dstate["h"]
-            d_A_prev_rows[T % 2] = dstate["A"]
+    def before():
+        pass
 
-        def before():
-            pass
-
-        def loop():
-            for t in reversed(range(T)):
-                backward_step(t)
-                # through A = lam * A[t-1] + eta * outer(h, h)
-                backward_step_sum(t)
-                # through A = lam * A[t-1] + eta * outer(h, h)
-                backward_step_sum2(t)
-                backward_step2(t)
-                # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-                backward_step_sum3(t)
-                # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-                backward_step_sum4(t)
-                backward_step3(t)
-                backward_step4(t)
-                # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-                backward_step_sum5(t)
-                backward_step5(t)
-                # through a = W @ h[t-1] + C @ x
-                product(d_a[t], W, d_h_prev_rows[t % 2])
-                backward_step6(t)
-
-        def after():
-            # through a = W @ h[t-1] + C @ x
-            product(d_a.reshape(-1, H), C, d_x.reshape(-1, I))
-            # through a = W @ h[t-1] + C @ x
-            product(d_a.reshape(-1, H).T, h_rows[:-1].reshape(-1, H), d_W)
-            # through a = W @ h[t-1] + C @ x
-            product(d_a.reshape(-1, H).T, x.reshape(-1, I), d_C)
+    def loop():
+        for t in reversed(range(T)):
+            backward_step(t)
+            # through A = lam * A[t-1] + eta * outer(h, h)
+            backward_step_sum(t)
+            # through A = lam * A[t-1] + eta * outer(h, h)
+            backward_step_sum2(t)
+            backward_step2(t)
             # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            backward_after_sum()
+            backward_step_sum3(t)
             # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_beta)
+            backward_step_sum4(t)
+            backward_step3(t)
+            backward_step4(t)
+            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            backward_step_sum5(t)
+            backward_step5(t)
+            # through a = W @ h[t-1] + C @ x
+            product(d_a[t], W, d_h_prev_rows[t % 2])
+            backward_step6(t)
 
-        def results():
-            dparams = {
-                "W": d_W.copy(),
-                "C": d_C.copy(),
-                "gamma": d_gamma.copy(),
-                "beta": d_beta.copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"h": d_h_prev_rows[0].copy(), "A": d_A_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
+    def after():
+        # through a = W @ h[t-1] + C @ x
+        product(d_a.reshape(-1, H), C, d_x.reshape(-1, I))
+        # through a = W @ h[t-1] + C @ x
+        product(d_a.reshape(-1, H).T, h_rows[:-1].reshape(-1, H), d_W)
+        # through a = W @ h[t-1] + C @ x
+        product(d_a.reshape(-1, H).T, x.reshape(-1, I), d_C)
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        backward_after_sum()
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_beta)
 
-        return Pass(fill, before, loop, after, results, True)
+    def results():
+        dparams = {
+            "W": d_W.copy(),
+            "C": d_C.copy(),
+            "gamma": d_gamma.copy(),
+            "beta": d_beta.copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy(), "A": d_A_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
 
-    return Pass(fill, before, loop, after, results, True), reverse
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W = cp.empty((H, H), dtype)
+    C = cp.empty((H, I), dtype)
+    gamma = cp.empty((H,), dtype)
+    beta = cp.empty((H,), dtype)
+    W_T = cp.empty((H, H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    A_rows = cp.empty((2, B, H, H), dtype)
+    C_x = cp.empty((T, B, H), dtype)
+    W_h = cp.empty((B, H), dtype)
+    a = cp.empty((B, H), dtype)
+    s = cp.empty((B, H), dtype)
+    A_s = cp.empty((B, H), dtype)
+    h_arg = cp.empty((B, H), dtype)
+    sum_h_arg = cp.empty((B,), dtype)
+    h_arg_centred = cp.empty((B, H), dtype)
+    h_arg_squared = cp.empty((B,), dtype)
+    h_arg_std = cp.empty((B,), dtype)
+    h_again = cp.empty((B, H), dtype)
+    infer_step = kernel(
+        "infer_step", "each", B * H, 1,
+        W_h, C_x, a, s,
+    )
+    infer_step_sum = kernel(
+        "infer_step_sum", "rows", B * H, H,
+        A_rows, s, A_s,
+    )
+    infer_step2 = kernel(
+        "infer_step2", "each", B * H, 1,
+        a, A_s, h_arg,
+    )
+    infer_step_sum2 = kernel(
+        "infer_step_sum2", "rows", B, H,
+        h_arg, sum_h_arg,
+    )
+    infer_step3 = kernel(
+        "infer_step3", "each", B * H, 1,
+        h_arg, sum_h_arg, h_arg_centred,
+    )
+    infer_step_sum3 = kernel(
+        "infer_step_sum3", "rows", B, H,
+        h_arg_centred, h_arg_squared,
+    )
+    infer_step4 = kernel(
+        "infer_step4", "each", B, 1,
+        h_arg_squared, h_arg_std,
+    )
+    infer_step5 = kernel(
+        "infer_step5", "each", B * H, 1,
+        h_arg_centred, h_arg_std, gamma, beta, h_rows, h_again,
+    )
+    infer_step6 = kernel(
+        "infer_step6", "each", B * H * H, 1,
+        h_rows, h_again, A_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W[...] = params["W"]
+        C[...] = params["C"]
+        gamma[...] = params["gamma"]
+        beta[...] = params["beta"]
+        W_T[...] = cp.ascontiguousarray(W.T)
+        h_rows[0] = state["h"]
+        A_rows[0] = state["A"]
+
+    def before():
+        # a = W @ h[t-1] + C @ x
+        product(x.reshape(-1, I), C.T, C_x.reshape(-1, H))
+
+    def loop():
+        for t in range(T):
+            # a = W @ h[t-1] + C @ x
+            product(h_rows[t], W_T, W_h)
+            infer_step(t)
+            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            infer_step_sum(t)
+            infer_step2(t)
+            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            infer_step_sum2(t)
+            infer_step3(t)
+            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            infer_step_sum3(t)
+            infer_step4(t)
+            infer_step5(t)
+            infer_step6(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy(), "A": A_rows[T % 2].copy()}
+        return h_rows[1:].copy(), last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W = cp.empty((H, H), dtype)
+    C = cp.empty((H, I), dtype)
+    gamma = cp.empty((H,), dtype)
+    beta = cp.empty((H,), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    A_rows = cp.empty((2, B, H, H), dtype)
+    C_x = cp.empty((T, B, H), dtype)
+    W_h = cp.empty((B, H), dtype)
+    a = cp.empty((B, H), dtype)
+    s = cp.empty((B, H), dtype)
+    A_s = cp.empty((B, H), dtype)
+    h_arg = cp.empty((B, H), dtype)
+    sum_h_arg = cp.empty((B,), dtype)
+    h_arg_centred = cp.empty((B, H), dtype)
+    h_arg_squared = cp.empty((B,), dtype)
+    h_arg_std = cp.empty((B,), dtype)
+    h_again = cp.empty((B, H), dtype)
+    step_step = kernel(
+        "step_step", "each", B * H, 1,
+        W_h, C_x, a, s,
+    )
+    step_step_sum = kernel(
+        "step_step_sum", "rows", B * H, H,
+        A_rows, s, A_s,
+    )
+    step_step2 = kernel(
+        "step_step2", "each", B * H, 1,
+        a, A_s, h_arg,
+    )
+    step_step_sum2 = kernel(
+        "step_step_sum2", "rows", B, H,
+        h_arg, sum_h_arg,
+    )
+    step_step3 = kernel(
+        "step_step3", "each", B * H, 1,
+        h_arg, sum_h_arg, h_arg_centred,
+    )
+    step_step_sum3 = kernel(
+        "step_step_sum3", "rows", B, H,
+        h_arg_centred, h_arg_squared,
+    )
+    step_step4 = kernel(
+        "step_step4", "each", B, 1,
+        h_arg_squared, h_arg_std,
+    )
+    step_step5 = kernel(
+        "step_step5", "each", B * H, 1,
+        h_arg_centred, h_arg_std, gamma, beta, h_rows, h_again,
+    )
+    step_step6 = kernel(
+        "step_step6", "each", B * H * H, 1,
+        h_rows, h_again, A_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W[...] = params["W"]
+        C[...] = params["C"]
+        gamma[...] = params["gamma"]
+        beta[...] = params["beta"]
+        h_rows[0] = state["h"]
+        A_rows[0] = state["A"]
+
+    def before():
+        # a = W @ h[t-1] + C @ x
+        product(x.reshape(-1, I), C.T, C_x.reshape(-1, H))
+
+    def loop():
+        for t in range(T):
+            # a = W @ h[t-1] + C @ x
+            product(h_rows[t], W.T, W_h)
+            step_step(t)
+            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            step_step_sum(t)
+            step_step2(t)
+            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            step_step_sum2(t)
+            step_step3(t)
+            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            step_step_sum3(t)
+            step_step4(t)
+            step_step5(t)
+            step_step6(t)
+
+    def after():
+        pass
+
+    def results():
+        state = {"h": h_rows[T].copy(), "A": A_rows[T % 2].copy()}
+        return h_rows[1:].copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W = cp.empty((H, H), dtype)
+    C = cp.empty((H, I), dtype)
+    gamma = cp.empty((H,), dtype)
+    beta = cp.empty((H,), dtype)
+    dot_W = cp.empty((H, H), dtype)
+    dot_C = cp.empty((H, I), dtype)
+    dot_gamma = cp.empty((H,), dtype)
+    dot_beta = cp.empty((H,), dtype)
+    C_to_dot_C = cp.empty((I, 2 * H), dtype)
+    W_to_dot_W = cp.empty((H, 2 * H), dtype)
+    W_T = cp.empty((H, H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    A_rows = cp.empty((2, B, H, H), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_A_rows = cp.empty((2, B, H, H), dtype)
+    C_x_to_dot_C_x_C = cp.empty((T, B, 2 * H), dtype)
+    dot_C_x_x = cp.empty((T, B, H), dtype)
+    dot_C_x = cp.empty((T, B, H), dtype)
+    W_h_to_dot_W_h_W = cp.empty((B, 2 * H), dtype)
+    dot_W_h_h_prev = cp.empty((B, H), dtype)
+    a = cp.empty((B, H), dtype)
+    dot_a = cp.empty((B, H), dtype)
+    s = cp.empty((B, H), dtype)
+    dot_s = cp.empty((B, H), dtype)
+    A_s = cp.empty((B, H), dtype)
+    dot_A_s_A_prev = cp.empty((B, H), dtype)
+    dot_A_s_s = cp.empty((B, H), dtype)
+    h_arg = cp.empty((B, H), dtype)
+    dot_h_arg = cp.empty((B, H), dtype)
+    sum_h_arg2 = cp.empty((B,), dtype)
+    h_arg_centred2 = cp.empty((B, H), dtype)
+    h_arg_squared = cp.empty((B,), dtype)
+    h_arg_std = cp.empty((B,), dtype)
+    h_layer_norm = cp.empty((B, H), dtype)
+    sum_dot_h_arg = cp.empty((B,), dtype)
+    dot_h_arg_mean = cp.empty((B,), dtype)
+    dot_h_arg_dot = cp.empty((B,), dtype)
+    dot_h_arg_share = cp.empty((B,), dtype)
+    h_again = cp.empty((B, H), dtype)
+    dot_h_again = cp.empty((B, H), dtype)
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * H, 1,
+        C_x_to_dot_C_x_C, dot_C_x_x, dot_C_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", "each", B * H, 1,
+        W_h_to_dot_W_h_W, dot_W_h_h_prev, C_x_to_dot_C_x_C, dot_C_x, a, dot_a, s, dot_s,
+    )
+    jvp_step_sum = kernel(
+        "jvp_step_sum", "rows", B * H, H,
+        A_rows, s, A_s,
+    )
+    jvp_step_sum2 = kernel(
+        "jvp_step_sum2", "rows", B * H, H,
+        dot_A_rows, s, dot_A_s_A_prev,
+    )
+    jvp_step_sum3 = kernel(
+        "jvp_step_sum3", "rows", B * H, H,
+        A_rows, dot_s, dot_A_s_s,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", "each", B * H, 1,
+        dot_A_s_A_prev, dot_A_s_s, a, A_s, dot_a, h_arg, dot_h_arg,
+    )
+    jvp_step_sum4 = kernel(
+        "jvp_step_sum4", "rows", B, H,
+        h_arg, sum_h_arg2,
+    )
+    jvp_step_sum5 = kernel(
+        "jvp_step_sum5", "rows", B, H,
+        dot_h_arg, sum_dot_h_arg,
+    )
+    jvp_step3 = kernel(
+        "jvp_step3", "each", B * H, 1,
+        h_arg, sum_h_arg2, h_arg_centred2,
+    )
+    jvp_step_sum6 = kernel(
+        "jvp_step_sum6", "rows", B, H,
+        h_arg_centred2, h_arg_squared,
+    )
+    jvp_step4 = kernel(
+        "jvp_step4", "each", B, 1,
+        h_arg_squared, sum_dot_h_arg, h_arg_std, dot_h_arg_mean,
+    )
+    jvp_step5 = kernel(
+        "jvp_step5", "each", B * H, 1,
+        h_arg_centred2, h_arg_std, gamma, beta, h_layer_norm, h_rows, h_again,
+    )
+    jvp_step_sum7 = kernel(
+        "jvp_step_sum7", "rows", B, H,
+        h_layer_norm, dot_h_arg, dot_h_arg_dot,
+    )
+    jvp_step6 = kernel(
+        "jvp_step6", "each", B, 1,
+        dot_h_arg_dot, dot_h_arg_share,
+    )
+    jvp_step7 = kernel(
+        "jvp_step7", "each", B * H, 1,
+        dot_h_arg, dot_h_arg_mean, h_layer_norm, dot_h_arg_share, h_arg_std, dot_gamma, dot_beta, gamma,
+        h_rows, dot_h_rows, dot_h_again,
+    )
+    jvp_step8 = kernel(
+        "jvp_step8", "each", B * H * H, 1,
+        h_rows, h_again, dot_h_rows, dot_h_again, A_rows, dot_A_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W[...] = params["W"]
+        C[...] = params["C"]
+        gamma[...] = params["gamma"]
+        beta[...] = params["beta"]
+        dot_W[...] = dot_params["W"]
+        dot_C[...] = dot_params["C"]
+        dot_gamma[...] = dot_params["gamma"]
+        dot_beta[...] = dot_params["beta"]
+        C_to_dot_C[...] = cp.ascontiguousarray(cp.concatenate((C.T, dot_C.T), axis=1))
+        W_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((W.T, dot_W.T), axis=1))
+        W_T[...] = cp.ascontiguousarray(W.T)
+        h_rows[0] = state["h"]
+        A_rows[0] = state["A"]
+        dot_h_rows[0] = dot_state["h"]
+        dot_A_rows[0] = dot_state["A"]
+
+    def before():
+        # C_x, dot_C_x_C side by side
+        product(x.reshape(-1, I), C_to_dot_C, C_x_to_dot_C_x_C.reshape(-1, 2 * H))
+        # a = W @ h[t-1] + C @ x
+        product(dot_x.reshape(-1, I), C.T, dot_C_x_x.reshape(-1, H))
+        jvp_before()
+
+    def loop():
+        for t in range(T):
+            # W_h, dot_W_h_W side by side
+            product(h_rows[t], W_to_dot_W, W_h_to_dot_W_h_W)
+            # a = W @ h[t-1] + C @ x
+            product(dot_h_rows[t], W_T, dot_W_h_h_prev)
+            jvp_step(t)
+            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            jvp_step_sum(t)
+            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            jvp_step_sum2(t)
+            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            jvp_step_sum3(t)
+            jvp_step2(t)
+            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            jvp_step_sum4(t)
+            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            jvp_step_sum5(t)
+            jvp_step3(t)
+            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            jvp_step_sum6(t)
+            jvp_step4(t)
+            jvp_step5(t)
+            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            jvp_step_sum7(t)
+            jvp_step6(t)
+            jvp_step7(t)
+            jvp_step8(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy(), "A": A_rows[T % 2].copy()}
+        dot_last = {"h": dot_h_rows[T].copy(), "A": dot_A_rows[T % 2].copy()}
+        return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W = cp.empty((H, H), dtype)
+    C = cp.empty((H, I), dtype)
+    gamma = cp.empty((H,), dtype)
+    beta = cp.empty((H,), dtype)
+    dot_W = cp.empty((H, H), dtype)
+    dot_C = cp.empty((H, I), dtype)
+    dot_gamma = cp.empty((H,), dtype)
+    dot_beta = cp.empty((H,), dtype)
+    C_to_dot_C = cp.empty((I, 2 * H), dtype)
+    W_to_dot_W = cp.empty((H, 2 * H), dtype)
+    W_T = cp.empty((H, H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    A_rows = cp.empty((T + 1, B, H, H), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_A_rows = cp.empty((T + 1, B, H, H), dtype)
+    C_x_to_dot_C_x_C = cp.empty((T, B, 2 * H), dtype)
+    dot_C_x_x = cp.empty((T, B, H), dtype)
+    dot_C_x = cp.empty((T, B, H), dtype)
+    W_h_to_dot_W_h_W = cp.empty((B, 2 * H), dtype)
+    dot_W_h_h_prev = cp.empty((B, H), dtype)
+    a = cp.empty((B, H), dtype)
+    dot_a = cp.empty((B, H), dtype)
+    s = cp.empty((T, B, H), dtype)
+    dot_s = cp.empty((T, B, H), dtype)
+    A_s = cp.empty((B, H), dtype)
+    dot_A_s_A_prev = cp.empty((B, H), dtype)
+    dot_A_s_s = cp.empty((B, H), dtype)
+    h_arg = cp.empty((T, B, H), dtype)
+    dot_h_arg = cp.empty((T, B, H), dtype)
+    sum_h_arg2 = cp.empty((B,), dtype)
+    h_arg_centred2 = cp.empty((B, H), dtype)
+    h_arg_squared = cp.empty((B,), dtype)
+    h_arg_std = cp.empty((T, B), dtype)
+    h_layer_norm = cp.empty((T, B, H), dtype)
+    sum_dot_h_arg = cp.empty((B,), dtype)
+    dot_h_arg_mean = cp.empty((T, B), dtype)
+    dot_h_arg_dot = cp.empty((B,), dtype)
+    dot_h_arg_share = cp.empty((T, B), dtype)
+    dot_h_arg_std = cp.empty((T, B), dtype)
+    dot_h_layer_norm = cp.empty((T, B, H), dtype)
+    h_again = cp.empty((T, B, H), dtype)
+    dot_h_again = cp.empty((T, B, H), dtype)
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * H, 1,
+        C_x_to_dot_C_x_C, dot_C_x_x, dot_C_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", "each", B * H, 1,
+        W_h_to_dot_W_h_W, dot_W_h_h_prev, C_x_to_dot_C_x_C, dot_C_x, a, dot_a, s, dot_s,
+    )
+    hvp_forward_step_sum = kernel(
+        "hvp_forward_step_sum", "rows", B * H, H,
+        A_rows, s, A_s,
+    )
+    hvp_forward_step_sum2 = kernel(
+        "hvp_forward_step_sum2", "rows", B * H, H,
+        dot_A_rows, s, dot_A_s_A_prev,
+    )
+    hvp_forward_step_sum3 = kernel(
+        "hvp_forward_step_sum3", "rows", B * H, H,
+        A_rows, dot_s, dot_A_s_s,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", "each", B * H, 1,
+        dot_A_s_A_prev, dot_A_s_s, a, A_s, dot_a, h_arg, dot_h_arg,
+    )
+    hvp_forward_step_sum4 = kernel(
+        "hvp_forward_step_sum4", "rows", B, H,
+        h_arg, sum_h_arg2,
+    )
+    hvp_forward_step_sum5 = kernel(
+        "hvp_forward_step_sum5", "rows", B, H,
+        dot_h_arg, sum_dot_h_arg,
+    )
+    hvp_forward_step3 = kernel(
+        "hvp_forward_step3", "each", B * H, 1,
+        h_arg, sum_h_arg2, h_arg_centred2,
+    )
+    hvp_forward_step_sum6 = kernel(
+        "hvp_forward_step_sum6", "rows", B, H,
+        h_arg_centred2, h_arg_squared,
+    )
+    hvp_forward_step4 = kernel(
+        "hvp_forward_step4", "each", B, 1,
+        h_arg_squared, sum_dot_h_arg, h_arg_std, dot_h_arg_mean, dot_h_arg_std,
+    )
+    hvp_forward_step5 = kernel(
+        "hvp_forward_step5", "each", B * H, 1,
+        h_arg_centred2, h_arg_std, gamma, beta, h_layer_norm, h_rows, h_again,
+    )
+    hvp_forward_step_sum7 = kernel(
+        "hvp_forward_step_sum7", "rows", B, H,
+        h_layer_norm, dot_h_arg, dot_h_arg_dot,
+    )
+    hvp_forward_step6 = kernel(
+        "hvp_forward_step6", "each", B, 1,
+        dot_h_arg_dot, dot_h_arg_share,
+    )
+    hvp_forward_step7 = kernel(
+        "hvp_forward_step7", "each", B * H, 1,
+        dot_h_arg, dot_h_arg_mean, h_layer_norm, dot_h_arg_share, dot_h_arg_std, dot_gamma, dot_beta, gamma,
+        h_rows, dot_h_layer_norm, dot_h_rows, dot_h_again,
+    )
+    hvp_forward_step8 = kernel(
+        "hvp_forward_step8", "each", B * H * H, 1,
+        h_rows, h_again, dot_h_rows, dot_h_again, A_rows, dot_A_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W[...] = params["W"]
+        C[...] = params["C"]
+        gamma[...] = params["gamma"]
+        beta[...] = params["beta"]
+        dot_W[...] = dot_params["W"]
+        dot_C[...] = dot_params["C"]
+        dot_gamma[...] = dot_params["gamma"]
+        dot_beta[...] = dot_params["beta"]
+        C_to_dot_C[...] = cp.ascontiguousarray(cp.concatenate((C.T, dot_C.T), axis=1))
+        W_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((W.T, dot_W.T), axis=1))
+        W_T[...] = cp.ascontiguousarray(W.T)
+        h_rows[0] = state["h"]
+        A_rows[0] = state["A"]
+        dot_h_rows[0] = dot_state["h"]
+        dot_A_rows[0] = dot_state["A"]
+
+    def before():
+        # C_x, dot_C_x_C side by side
+        product(x.reshape(-1, I), C_to_dot_C, C_x_to_dot_C_x_C.reshape(-1, 2 * H))
+        # a = W @ h[t-1] + C @ x
+        product(dot_x.reshape(-1, I), C.T, dot_C_x_x.reshape(-1, H))
+        hvp_forward_before()
+
+    def loop():
+        for t in range(T):
+            # W_h, dot_W_h_W side by side
+            product(h_rows[t], W_to_dot_W, W_h_to_dot_W_h_W)
+            # a = W @ h[t-1] + C @ x
+            product(dot_h_rows[t], W_T, dot_W_h_h_prev)
+            hvp_forward_step(t)
+            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            hvp_forward_step_sum(t)
+            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            hvp_forward_step_sum2(t)
+            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            hvp_forward_step_sum3(t)
+            hvp_forward_step2(t)
+            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            hvp_forward_step_sum4(t)
+            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            hvp_forward_step_sum5(t)
+            hvp_forward_step3(t)
+            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            hvp_forward_step_sum6(t)
+            hvp_forward_step4(t)
+            hvp_forward_step5(t)
+            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            hvp_forward_step_sum7(t)
+            hvp_forward_step6(t)
+            hvp_forward_step7(t)
+            hvp_forward_step8(t)
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    W_to_dot_W2 = cp.empty((2 * H, H), dtype)
+    C_to_dot_C2 = cp.empty((2 * H, I), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_A_prev_rows = cp.empty((2, B, H, H), dtype)
+    d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_A_prev_rows = cp.empty((2, B, H, H), dtype)
+    sum_h_arg = cp.empty((T, B), dtype)
+    h_arg_standard = cp.empty((T, B, H), dtype)
+    d_dot_h_h_again = cp.empty((B, H, H), dtype)
+    d_h_h_again = cp.empty((B, H, H), dtype)
+    d_dot_h_again = cp.empty((B, H), dtype)
+    d_h_again_h_h_again = cp.empty((B, H), dtype)
+    d_h_again_dot_h_h_again = cp.empty((B, H), dtype)
+    d_dot_h_dot_h_h_again = cp.empty((B, H), dtype)
+    d_h_h_h_again = cp.empty((B, H), dtype)
+    d_h_dot_h_h_again = cp.empty((B, H), dtype)
+    d_dot_h_pre = cp.empty((T, B, H), dtype)
+    d_h_pre = cp.empty((T, B, H), dtype)
+    d_dot_h_layer_norm = cp.empty((B, H), dtype)
+    d_dot_h_layer_norm_by_dot_h_arg_std = cp.empty((B, H), dtype)
+    d_dot_h_arg_std = cp.empty((B,), dtype)
+    d_dot_h_arg_share_dot_h_layer_norm = cp.empty((B,), dtype)
+    d_dot_h_arg_dot = cp.empty((B,), dtype)
+    d_dot_h_arg_mean_dot_h_layer_norm = cp.empty((B,), dtype)
+    d_sum_dot_h_arg = cp.empty((B,), dtype)
+    d_h_layer_norm = cp.empty((B, H), dtype)
+    d_dot_h_arg = cp.empty((B, H), dtype)
+    sum_d_h_layer_norm = cp.empty((B,), dtype)
+    d_h_layer_norm_mean = cp.empty((B,), dtype)
+    d_h_layer_norm_dot = cp.empty((B,), dtype)
+    d_h_layer_norm_share = cp.empty((B,), dtype)
+    d_h_arg = cp.empty((B, H), dtype)
+    d_dot_s = cp.empty((B, H), dtype)
+    d_s_A_s = cp.empty((B, H), dtype)
+    d_s_dot_A_s_A_prev = cp.empty((B, H), dtype)
+    d_a_to_d_dot_a = cp.empty((T, B, 2 * H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_W_h = cp.empty((H, H), dtype)
+    d_W_dot_W_h_h_prev = cp.empty((H, H), dtype)
+    d_C_C_x = cp.empty((H, I), dtype)
+    d_C_dot_C_x_x = cp.empty((H, I), dtype)
+    d_gamma_h_pre = cp.empty((H,), dtype)
+    d_gamma_dot_h_pre = cp.empty((H,), dtype)
+    d_beta = cp.empty((H,), dtype)
+    d_W = cp.empty((H, H), dtype)
+    d_C = cp.empty((H, I), dtype)
+    d_gamma = cp.empty((H,), dtype)
+    hvp_backward_before_sum = kernel(
+        "hvp_backward_before_sum", "rows", T * B, H,
+        h_arg, sum_h_arg,
+    )
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        h_arg, sum_h_arg, dot_h_arg_std, h_arg_standard,
+    )
+    hvp_backward_step = kernel(
+        "hvp_backward_step", "each", B * H * H, 1,
+        d_dot_A_prev_rows, d_A_prev_rows, d_dot_h_h_again, d_h_h_again,
+    )
+    hvp_backward_step_sum = kernel(
+        "hvp_backward_step_sum", "rows", B * H, H,
+        d_dot_h_h_again, h_rows, d_dot_h_again,
+    )
+    hvp_backward_step_sum2 = kernel(
+        "hvp_backward_step_sum2", "rows", B * H, H,
+        d_h_h_again, h_rows, d_h_again_h_h_again,
+    )
+    hvp_backward_step_sum3 = kernel(
+        "hvp_backward_step_sum3", "rows", B * H, H,
+        d_dot_h_h_again, dot_h_rows, d_h_again_dot_h_h_again,
+    )
+    hvp_backward_step_sum4 = kernel(
+        "hvp_backward_step_sum4", "rows", B * H, H,
+        d_dot_h_h_again, h_again, d_dot_h_dot_h_h_again,
+    )
+    hvp_backward_step_sum5 = kernel(
+        "hvp_backward_step_sum5", "rows", B * H, H,
+        d_h_h_again, h_again, d_h_h_h_again,
+    )
+    hvp_backward_step_sum6 = kernel(
+        "hvp_backward_step_sum6", "rows", B * H, H,
+        d_dot_h_h_again, dot_h_again, d_h_dot_h_h_again,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", "each", B * H, 1,
+        d_h_again_h_h_again, d_h_again_dot_h_h_again, dy, d_dot_h_prev_rows, d_dot_h_again,
+        d_dot_h_dot_h_h_again, d_h_prev_rows, d_h_h_h_again, d_h_dot_h_h_again, h_rows, gamma, dot_h_arg,
+        dot_h_arg_mean, h_layer_norm, dot_h_arg_share, dot_h_arg_std, d_dot_h_pre, d_h_pre,
+        d_dot_h_layer_norm, d_dot_h_layer_norm_by_dot_h_arg_std,
+    )
+    hvp_backward_step_sum7 = kernel(
+        "hvp_backward_step_sum7", "rows", B, H,
+        d_dot_h_layer_norm_by_dot_h_arg_std, d_dot_h_arg_std,
+    )
+    hvp_backward_step_sum8 = kernel(
+        "hvp_backward_step_sum8", "rows", B, H,
+        d_dot_h_layer_norm, h_layer_norm, d_dot_h_arg_share_dot_h_layer_norm,
+    )
+    hvp_backward_step_sum9 = kernel(
+        "hvp_backward_step_sum9", "rows", B, H,
+        d_dot_h_layer_norm, d_dot_h_arg_mean_dot_h_layer_norm,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", "each", B, 1,
+        d_dot_h_arg_share_dot_h_layer_norm, dot_h_arg_std, d_dot_h_arg_mean_dot_h_layer_norm,
+        d_dot_h_arg_dot, d_sum_dot_h_arg,
+    )
+    hvp_backward_step4 = kernel(
+        "hvp_backward_step4", "each", B * H, 1,
+        d_dot_h_arg_dot, dot_h_arg, d_dot_h_layer_norm, dot_h_arg_share, dot_h_arg_std, d_h_pre, gamma,
+        d_dot_h_pre, dot_gamma, d_sum_dot_h_arg, h_layer_norm, d_h_layer_norm, d_dot_h_arg,
+    )
+    hvp_backward_step_sum10 = kernel(
+        "hvp_backward_step_sum10", "rows", B, H,
+        d_h_layer_norm, sum_d_h_layer_norm,
+    )
+    hvp_backward_step_sum11 = kernel(
+        "hvp_backward_step_sum11", "rows", B, H,
+        h_layer_norm, d_h_layer_norm, d_h_layer_norm_dot,
+    )
+    hvp_backward_step_sum12 = kernel(
+        "hvp_backward_step_sum12", "rows", B * H, H,
+        d_dot_h_arg, A_rows, d_dot_s,
+    )
+    hvp_backward_step_sum13 = kernel(
+        "hvp_backward_step_sum13", "rows", B * H, H,
+        d_dot_h_arg, dot_A_rows, d_s_dot_A_s_A_prev,
+    )
+    hvp_backward_step5 = kernel(
+        "hvp_backward_step5", "each", B, 1,
+        sum_d_h_layer_norm, d_h_layer_norm_dot, d_h_layer_norm_mean, d_h_layer_norm_share,
+    )
+    hvp_backward_step6 = kernel(
+        "hvp_backward_step6", "each", B * H, 1,
+        d_h_layer_norm, d_h_layer_norm_mean, h_layer_norm, d_h_layer_norm_share, h_arg_std, h_arg_standard,
+        d_dot_h_arg_std, d_dot_s, s, d_dot_h_arg, d_h_arg, d_a_to_d_dot_a,
+    )
+    hvp_backward_step_sum14 = kernel(
+        "hvp_backward_step_sum14", "rows", B * H, H,
+        d_h_arg, A_rows, d_s_A_s,
+    )
+    hvp_backward_step7 = kernel(
+        "hvp_backward_step7", "each", B * H, 1,
+        d_s_A_s, d_s_dot_A_s_A_prev, s, d_h_arg, d_a_to_d_dot_a,
+    )
+    hvp_backward_step8 = kernel(
+        "hvp_backward_step8", "each", B * H * H, 1,
+        d_h_arg, s, d_dot_h_arg, dot_s, d_A_prev_rows, d_dot_A_prev_rows,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", "columns", H, T * B,
+        d_h_pre, h_layer_norm, d_gamma_h_pre,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "columns", H, T * B,
+        d_dot_h_pre, dot_h_layer_norm, d_gamma_dot_h_pre,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", H * H, 1,
+        d_W_W_h, d_W_dot_W_h_h_prev, d_W,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", H * I, 1,
+        d_C_C_x, d_C_dot_C_x_x, d_C,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", "each", H, 1,
+        d_gamma_h_pre, d_gamma_dot_h_pre, d_gamma,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["h"]
+        W_to_dot_W2[...] = cp.concatenate((W, dot_W))
+        C_to_dot_C2[...] = cp.concatenate((C, dot_C))
+        d_h_prev_rows[T % 2] = 0
+        d_A_prev_rows[T % 2] = 0
+        d_dot_h_prev_rows[T % 2] = dstate["h"]
+        d_dot_A_prev_rows[T % 2] = dstate["A"]
+
+    def before():
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        hvp_backward_before_sum()
+        hvp_backward_before()
+
+    def loop():
+        for t in reversed(range(T)):
+            hvp_backward_step(t)
+            # through A = lam * A[t-1] + eta * outer(h, h)
+            hvp_backward_step_sum(t)
+            # through A = lam * A[t-1] + eta * outer(h, h)
+            hvp_backward_step_sum2(t)
+            # through A = lam * A[t-1] + eta * outer(h, h)
+            hvp_backward_step_sum3(t)
+            # through A = lam * A[t-1] + eta * outer(h, h)
+            hvp_backward_step_sum4(t)
+            # through A = lam * A[t-1] + eta * outer(h, h)
+            hvp_backward_step_sum5(t)
+            # through A = lam * A[t-1] + eta * outer(h, h)
+            hvp_backward_step_sum6(t)
+            hvp_backward_step2(t)
+            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            hvp_backward_step_sum7(t)
+            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            hvp_backward_step_sum8(t)
+            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            hvp_backward_step_sum9(t)
+            hvp_backward_step3(t)
+            hvp_backward_step4(t)
+            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            hvp_backward_step_sum10(t)
+            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            hvp_backward_step_sum11(t)
+            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            hvp_backward_step_sum12(t)
+            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            hvp_backward_step_sum13(t)
+            hvp_backward_step5(t)
+            hvp_backward_step6(t)
+            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            hvp_backward_step_sum14(t)
+            # through a = W @ h[t-1] + C @ x
+            product(d_a_to_d_dot_a[t][:, H:2 * H], W, d_dot_h_prev_rows[t % 2])
+            hvp_backward_step7(t)
+            # d_a, d_dot_a side by side
+            product(d_a_to_d_dot_a[t], W_to_dot_W2, d_h_prev_rows[t % 2])
+            hvp_backward_step8(t)
+
+    def after():
+        # d_a, d_dot_a side by side
+        product(d_a_to_d_dot_a.reshape(-1, 2 * H), C_to_dot_C2, d_x.reshape(-1, I))
+        # through a = W @ h[t-1] + C @ x
+        product(d_a_to_d_dot_a.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_W_h)
+        # through a = W @ h[t-1] + C @ x
+        product(
+            d_a_to_d_dot_a.reshape(-1, 2 * H)[:, H:2 * H].T,
+            dot_h_rows[:-1].reshape(-1, H),
+            d_W_dot_W_h_h_prev,
+        )
+        # through a = W @ h[t-1] + C @ x
+        product(d_a_to_d_dot_a.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_C_C_x)
+        # through a = W @ h[t-1] + C @ x
+        product(d_a_to_d_dot_a.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_C_dot_C_x_x)
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        hvp_backward_after_sum()
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        hvp_backward_after_sum2()
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_beta)
+        hvp_backward_finish()
+        hvp_backward_finish2()
+        hvp_backward_finish3()
+
+    def results():
+        dot_dparams = {
+            "W": d_W.copy(),
+            "C": d_C.copy(),
+            "gamma": d_gamma.copy(),
+            "beta": d_beta.copy(),
+        }
+        dot_dstart = {"h": d_h_prev_rows[0].copy(), "A": d_A_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
+
+    yield Pass(fill, before, loop, after, results, True)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -390,7 +1267,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -413,28 +1290,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -456,20 +1353,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -568,10 +1465,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -690,3 +1585,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

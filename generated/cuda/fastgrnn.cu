@@ -51,6 +51,15 @@ __device__ inline compute_t block_sum(compute_t a)
     return a;
 }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_once_point(
     const compute_t zeta, const compute_t nu, compute_t& sigmoid_zeta, compute_t& sigmoid_nu)
 {
@@ -284,3 +293,774 @@ extern "C" __global__ void backward_finish(
         d_nu_at[0] = storage_t(d_nu);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_once_point(
+    const compute_t zeta, const compute_t nu, compute_t& sigmoid_zeta, compute_t& sigmoid_nu)
+{
+    // h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    sigmoid_zeta = sigmoid(zeta);
+    sigmoid_nu = sigmoid(nu);
+}
+
+extern "C" __global__ void infer_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ zeta_at, const storage_t* __restrict__ nu_at,
+    storage_t* __restrict__ sigmoid_zeta_at, storage_t* __restrict__ sigmoid_nu_at)
+{
+    const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        compute_t sigmoid_zeta, sigmoid_nu;
+        infer_once_point(
+            compute_t(zeta_at[0]),
+            compute_t(nu_at[0]),
+            sigmoid_zeta, sigmoid_nu);
+        sigmoid_zeta_at[0] = storage_t(sigmoid_zeta);
+        sigmoid_nu_at[0] = storage_t(sigmoid_nu);
+    }
+}
+
+__device__ inline void infer_step_point(
+    const compute_t W_x, const compute_t U_h, const compute_t b_z, const compute_t b_h,
+    const compute_t sigmoid_zeta, const compute_t sigmoid_nu, const compute_t h_prev, compute_t& h)
+{
+    // a = W @ x + U @ h[t-1]
+    const compute_t a = W_x + U_h;
+    // z = sigmoid(a + b_z)
+    const compute_t z_pre = b_z + a;
+    const compute_t z = sigmoid(z_pre);
+    // n = tanh(a + b_h)
+    const compute_t n_pre = b_h + a;
+    const compute_t n_ = tanh(n_pre);
+    // h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    h = (sigmoid_zeta * (1 - z) + sigmoid_nu) * n_ + h_prev * z;
+}
+
+extern "C" __global__ void infer_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_x_at, const storage_t* __restrict__ U_h_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ b_h_at,
+    const storage_t* __restrict__ sigmoid_zeta_at, const storage_t* __restrict__ sigmoid_nu_at,
+    storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h;
+        infer_step_point(
+            compute_t(W_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_h_at[iB * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(b_h_at[iH]),
+            compute_t(sigmoid_zeta_at[0]),
+            compute_t(sigmoid_nu_at[0]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_once_point(
+    const compute_t zeta, const compute_t nu, compute_t& sigmoid_zeta, compute_t& sigmoid_nu)
+{
+    // h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    sigmoid_zeta = sigmoid(zeta);
+    sigmoid_nu = sigmoid(nu);
+}
+
+extern "C" __global__ void step_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ zeta_at, const storage_t* __restrict__ nu_at,
+    storage_t* __restrict__ sigmoid_zeta_at, storage_t* __restrict__ sigmoid_nu_at)
+{
+    const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        compute_t sigmoid_zeta, sigmoid_nu;
+        step_once_point(
+            compute_t(zeta_at[0]),
+            compute_t(nu_at[0]),
+            sigmoid_zeta, sigmoid_nu);
+        sigmoid_zeta_at[0] = storage_t(sigmoid_zeta);
+        sigmoid_nu_at[0] = storage_t(sigmoid_nu);
+    }
+}
+
+__device__ inline void step_step_point(
+    const compute_t W_x, const compute_t U_h, const compute_t b_z, const compute_t b_h,
+    const compute_t sigmoid_zeta, const compute_t sigmoid_nu, const compute_t h_prev, compute_t& h)
+{
+    // a = W @ x + U @ h[t-1]
+    const compute_t a = W_x + U_h;
+    // z = sigmoid(a + b_z)
+    const compute_t z_pre = b_z + a;
+    const compute_t z = sigmoid(z_pre);
+    // n = tanh(a + b_h)
+    const compute_t n_pre = b_h + a;
+    const compute_t n_ = tanh(n_pre);
+    // h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    h = (sigmoid_zeta * (1 - z) + sigmoid_nu) * n_ + h_prev * z;
+}
+
+extern "C" __global__ void step_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_x_at, const storage_t* __restrict__ U_h_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ b_h_at,
+    const storage_t* __restrict__ sigmoid_zeta_at, const storage_t* __restrict__ sigmoid_nu_at,
+    storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h;
+        step_step_point(
+            compute_t(W_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_h_at[iB * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(b_h_at[iH]),
+            compute_t(sigmoid_zeta_at[0]),
+            compute_t(sigmoid_nu_at[0]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_once_point(
+    const compute_t zeta, const compute_t dot_zeta, const compute_t nu, const compute_t dot_nu,
+    compute_t& sigmoid_zeta, compute_t& dot_sigmoid_zeta, compute_t& sigmoid_nu, compute_t& dot_sigmoid_nu)
+{
+    // h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    sigmoid_zeta = sigmoid(zeta);
+    dot_sigmoid_zeta = dot_zeta * sigmoid_zeta * (1 - sigmoid_zeta);
+    sigmoid_nu = sigmoid(nu);
+    dot_sigmoid_nu = dot_nu * sigmoid_nu * (1 - sigmoid_nu);
+}
+
+extern "C" __global__ void jvp_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ zeta_at, const storage_t* __restrict__ dot_zeta_at,
+    const storage_t* __restrict__ nu_at, const storage_t* __restrict__ dot_nu_at,
+    storage_t* __restrict__ sigmoid_zeta_at, storage_t* __restrict__ dot_sigmoid_zeta_at,
+    storage_t* __restrict__ sigmoid_nu_at, storage_t* __restrict__ dot_sigmoid_nu_at)
+{
+    const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        compute_t sigmoid_zeta, dot_sigmoid_zeta, sigmoid_nu, dot_sigmoid_nu;
+        jvp_once_point(
+            compute_t(zeta_at[0]),
+            compute_t(dot_zeta_at[0]),
+            compute_t(nu_at[0]),
+            compute_t(dot_nu_at[0]),
+            sigmoid_zeta, dot_sigmoid_zeta, sigmoid_nu, dot_sigmoid_nu);
+        sigmoid_zeta_at[0] = storage_t(sigmoid_zeta);
+        dot_sigmoid_zeta_at[0] = storage_t(dot_sigmoid_zeta);
+        sigmoid_nu_at[0] = storage_t(sigmoid_nu);
+        dot_sigmoid_nu_at[0] = storage_t(dot_sigmoid_nu);
+    }
+}
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_W_x_W, const compute_t dot_W_x_x, compute_t& dot_W_x)
+{
+    // a = W @ x + U @ h[t-1]
+    dot_W_x = dot_W_x_W + dot_W_x_x;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    storage_t* __restrict__ dot_W_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_W_x;
+        jvp_before_point(
+            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
+            dot_W_x);
+        dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
+    }
+}
+
+__device__ inline void jvp_step_point(
+    const compute_t dot_U_h_U, const compute_t dot_U_h_h_prev, const compute_t W_x, const compute_t U_h,
+    const compute_t dot_W_x, const compute_t b_z, const compute_t dot_b_z, const compute_t b_h,
+    const compute_t dot_b_h, const compute_t sigmoid_zeta, const compute_t sigmoid_nu,
+    const compute_t h_prev, const compute_t dot_sigmoid_zeta, const compute_t dot_sigmoid_nu,
+    const compute_t dot_h_prev, compute_t& h, compute_t& dot_h)
+{
+    // a = W @ x + U @ h[t-1]
+    const compute_t dot_U_h = dot_U_h_U + dot_U_h_h_prev;
+    const compute_t a = W_x + U_h;
+    const compute_t dot_a = dot_W_x + dot_U_h;
+    // z = sigmoid(a + b_z)
+    const compute_t z_pre = b_z + a;
+    const compute_t dot_z_pre = dot_b_z + dot_a;
+    const compute_t z = sigmoid(z_pre);
+    const compute_t s1 = 1 - z;
+    const compute_t dot_z = dot_z_pre * z * s1;
+    // n = tanh(a + b_h)
+    const compute_t n_pre = b_h + a;
+    const compute_t dot_n_pre = dot_b_h + dot_a;
+    const compute_t n_ = tanh(n_pre);
+    const compute_t dot_n = dot_n_pre * (1 - square(n_));
+    // h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    const compute_t s2 = sigmoid_zeta * s1 + sigmoid_nu;
+    h = h_prev * z + n_ * s2;
+    dot_h = (h_prev - sigmoid_zeta * n_) * dot_z + dot_sigmoid_zeta * n_ * s1 + dot_sigmoid_nu * n_ + dot_h_prev * z
+        + dot_n * s2;
+}
+
+extern "C" __global__ void jvp_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ U_h_to_dot_U_h_U_at, const storage_t* __restrict__ dot_U_h_h_prev_at,
+    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_b_z_at,
+    const storage_t* __restrict__ b_h_at, const storage_t* __restrict__ dot_b_h_at,
+    const storage_t* __restrict__ sigmoid_zeta_at, const storage_t* __restrict__ sigmoid_nu_at,
+    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_sigmoid_zeta_at,
+    const storage_t* __restrict__ dot_sigmoid_nu_at, storage_t* __restrict__ dot_h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h, dot_h;
+        jvp_step_point(
+            compute_t(U_h_to_dot_U_h_U_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_U_h_h_prev_at[iB * H + iH]),
+            compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_h_to_dot_U_h_U_at[iB * (2 * H) + iH]),
+            compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(dot_b_z_at[iH]),
+            compute_t(b_h_at[iH]),
+            compute_t(dot_b_h_at[iH]),
+            compute_t(sigmoid_zeta_at[0]),
+            compute_t(sigmoid_nu_at[0]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_sigmoid_zeta_at[0]),
+            compute_t(dot_sigmoid_nu_at[0]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            h, dot_h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_once_point(
+    const compute_t zeta, const compute_t dot_zeta, const compute_t nu, const compute_t dot_nu,
+    compute_t& sigmoid_zeta, compute_t& dot_sigmoid_zeta, compute_t& sigmoid_nu, compute_t& dot_sigmoid_nu)
+{
+    // h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    sigmoid_zeta = sigmoid(zeta);
+    dot_sigmoid_zeta = dot_zeta * sigmoid_zeta * (1 - sigmoid_zeta);
+    sigmoid_nu = sigmoid(nu);
+    dot_sigmoid_nu = dot_nu * sigmoid_nu * (1 - sigmoid_nu);
+}
+
+extern "C" __global__ void hvp_forward_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ zeta_at, const storage_t* __restrict__ dot_zeta_at,
+    const storage_t* __restrict__ nu_at, const storage_t* __restrict__ dot_nu_at,
+    storage_t* __restrict__ sigmoid_zeta_at, storage_t* __restrict__ dot_sigmoid_zeta_at,
+    storage_t* __restrict__ sigmoid_nu_at, storage_t* __restrict__ dot_sigmoid_nu_at)
+{
+    const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        compute_t sigmoid_zeta, dot_sigmoid_zeta, sigmoid_nu, dot_sigmoid_nu;
+        hvp_forward_once_point(
+            compute_t(zeta_at[0]),
+            compute_t(dot_zeta_at[0]),
+            compute_t(nu_at[0]),
+            compute_t(dot_nu_at[0]),
+            sigmoid_zeta, dot_sigmoid_zeta, sigmoid_nu, dot_sigmoid_nu);
+        sigmoid_zeta_at[0] = storage_t(sigmoid_zeta);
+        dot_sigmoid_zeta_at[0] = storage_t(dot_sigmoid_zeta);
+        sigmoid_nu_at[0] = storage_t(sigmoid_nu);
+        dot_sigmoid_nu_at[0] = storage_t(dot_sigmoid_nu);
+    }
+}
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_W_x_W, const compute_t dot_W_x_x, compute_t& dot_W_x)
+{
+    // a = W @ x + U @ h[t-1]
+    dot_W_x = dot_W_x_W + dot_W_x_x;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    storage_t* __restrict__ dot_W_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_W_x;
+        hvp_forward_before_point(
+            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
+            dot_W_x);
+        dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
+    }
+}
+
+__device__ inline void hvp_forward_step_point(
+    const compute_t dot_U_h_U, const compute_t dot_U_h_h_prev, const compute_t W_x, const compute_t U_h,
+    const compute_t dot_W_x, const compute_t b_z, const compute_t dot_b_z, const compute_t b_h,
+    const compute_t dot_b_h, const compute_t sigmoid_zeta, const compute_t sigmoid_nu,
+    const compute_t h_prev, const compute_t dot_sigmoid_zeta, const compute_t dot_sigmoid_nu,
+    const compute_t dot_h_prev, compute_t& dot_z_pre, compute_t& z, compute_t& dot_z, compute_t& dot_n_pre,
+    compute_t& n_, compute_t& dot_n, compute_t& h, compute_t& dot_h)
+{
+    // a = W @ x + U @ h[t-1]
+    const compute_t dot_U_h = dot_U_h_U + dot_U_h_h_prev;
+    const compute_t a = W_x + U_h;
+    const compute_t dot_a = dot_W_x + dot_U_h;
+    // z = sigmoid(a + b_z)
+    const compute_t z_pre = b_z + a;
+    dot_z_pre = dot_b_z + dot_a;
+    z = sigmoid(z_pre);
+    const compute_t s1 = 1 - z;
+    dot_z = dot_z_pre * z * s1;
+    // n = tanh(a + b_h)
+    const compute_t n_pre = b_h + a;
+    dot_n_pre = dot_b_h + dot_a;
+    n_ = tanh(n_pre);
+    dot_n = dot_n_pre * (1 - square(n_));
+    // h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    const compute_t s2 = sigmoid_zeta * s1 + sigmoid_nu;
+    h = h_prev * z + n_ * s2;
+    dot_h = (h_prev - sigmoid_zeta * n_) * dot_z + dot_sigmoid_zeta * n_ * s1 + dot_sigmoid_nu * n_ + dot_h_prev * z
+        + dot_n * s2;
+}
+
+extern "C" __global__ void hvp_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ U_h_to_dot_U_h_U_at, const storage_t* __restrict__ dot_U_h_h_prev_at,
+    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_b_z_at,
+    const storage_t* __restrict__ b_h_at, const storage_t* __restrict__ dot_b_h_at,
+    const storage_t* __restrict__ sigmoid_zeta_at, const storage_t* __restrict__ sigmoid_nu_at,
+    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_sigmoid_zeta_at,
+    const storage_t* __restrict__ dot_sigmoid_nu_at, storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ dot_z_pre_at, storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at,
+    storage_t* __restrict__ dot_n_pre_at, storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t dot_z_pre, z, dot_z, dot_n_pre, n_, dot_n, h, dot_h;
+        hvp_forward_step_point(
+            compute_t(U_h_to_dot_U_h_U_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_U_h_h_prev_at[iB * H + iH]),
+            compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_h_to_dot_U_h_U_at[iB * (2 * H) + iH]),
+            compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(dot_b_z_at[iH]),
+            compute_t(b_h_at[iH]),
+            compute_t(dot_b_h_at[iH]),
+            compute_t(sigmoid_zeta_at[0]),
+            compute_t(sigmoid_nu_at[0]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_sigmoid_zeta_at[0]),
+            compute_t(dot_sigmoid_nu_at[0]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            dot_z_pre, z, dot_z, dot_n_pre, n_, dot_n, h, dot_h);
+        dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
+        z_at[(t * B + iB) * H + iH] = storage_t(z);
+        dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
+        dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
+        n_at[(t * B + iB) * H + iH] = storage_t(n_);
+        dot_n_at[(t * B + iB) * H + iH] = storage_t(dot_n);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+__device__ inline void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_h_next, const compute_t sigmoid_zeta, const compute_t z,
+    const compute_t sigmoid_nu, const compute_t dot_n_pre, const compute_t n_, const compute_t d_h_next,
+    const compute_t dot_sigmoid_zeta, const compute_t dot_z, const compute_t dot_sigmoid_nu,
+    const compute_t h_prev, const compute_t dot_z_pre, const compute_t dot_n, const compute_t dot_h_prev,
+    compute_t& d_dot_h, compute_t& d_n_pre, compute_t& d_z_pre, compute_t& d_dot_a, compute_t& d_a)
+{
+    // through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    d_dot_h = dy + d_dot_h_next;
+    // through n = tanh(a + b_h)
+    const compute_t s1 = 1 - z;
+    const compute_t s2 = sigmoid_zeta * s1 + sigmoid_nu;
+    const compute_t d_dot_n = d_dot_h * s2;
+    const compute_t d_n = (dot_sigmoid_zeta * s1 - sigmoid_zeta * dot_z + dot_sigmoid_nu) * d_dot_h - 2 * dot_n_pre
+        * n_ * d_dot_n + d_h_next * s2;
+    const compute_t s3 = 1 - square(n_);
+    const compute_t d_dot_n_pre = d_dot_n * s3;
+    d_n_pre = d_n * s3;
+    // through z = sigmoid(a + b_z)
+    const compute_t s4 = h_prev - sigmoid_zeta * n_;
+    const compute_t d_dot_z = d_dot_h * s4;
+    const compute_t d_z = (dot_h_prev - sigmoid_zeta * dot_n - n_ * dot_sigmoid_zeta) * d_dot_h + (dot_z_pre * s1 -
+        z * dot_z_pre) * d_dot_z + d_h_next * s4;
+    const compute_t s5 = z * s1;
+    const compute_t d_dot_z_pre = d_dot_z * s5;
+    d_z_pre = d_z * s5;
+    // through a = W @ x + U @ h[t-1]
+    d_dot_a = d_dot_n_pre + d_dot_z_pre;
+    d_a = d_n_pre + d_z_pre;
+}
+
+extern "C" __global__ void hvp_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
+    const storage_t* __restrict__ sigmoid_zeta_at, const storage_t* __restrict__ z_at,
+    const storage_t* __restrict__ sigmoid_nu_at, const storage_t* __restrict__ dot_n_pre_at,
+    const storage_t* __restrict__ n_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ dot_sigmoid_zeta_at, const storage_t* __restrict__ dot_z_at,
+    const storage_t* __restrict__ dot_sigmoid_nu_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_n_at,
+    const storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ d_dot_h_at,
+    storage_t* __restrict__ d_n_pre_at, storage_t* __restrict__ d_z_pre_at,
+    storage_t* __restrict__ d_a_to_d_dot_a_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_dot_h, d_n_pre, d_z_pre, d_dot_a, d_a;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(sigmoid_zeta_at[0]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            compute_t(sigmoid_nu_at[0]),
+            compute_t(dot_n_pre_at[(t * B + iB) * H + iH]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(dot_sigmoid_zeta_at[0]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_sigmoid_nu_at[0]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dot_n_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            d_dot_h, d_n_pre, d_z_pre, d_dot_a, d_a);
+        d_dot_h_at[(t * B + iB) * H + iH] = storage_t(d_dot_h);
+        d_n_pre_at[(t * B + iB) * H + iH] = storage_t(d_n_pre);
+        d_z_pre_at[(t * B + iB) * H + iH] = storage_t(d_z_pre);
+        d_a_to_d_dot_a_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_a);
+        d_a_to_d_dot_a_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_a);
+    }
+}
+
+__device__ inline void hvp_backward_step2_point(
+    const compute_t d_h_prev_U_h, const compute_t d_h_next, const compute_t z, const compute_t d_dot_h,
+    const compute_t dot_z, const compute_t d_dot_h_prev_dot_U_h_h_prev, compute_t& d_h_prev,
+    compute_t& d_dot_h_prev)
+{
+    d_h_prev = d_h_prev_U_h + d_h_next * z + d_dot_h * dot_z;
+    d_dot_h_prev = z * d_dot_h + d_dot_h_prev_dot_U_h_h_prev;
+}
+
+extern "C" __global__ void hvp_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_prev_U_h_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ z_at, const storage_t* __restrict__ d_dot_h_at,
+    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ parts_at,
+    storage_t* __restrict__ d_dot_h_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_prev, d_dot_h_prev;
+        hvp_backward_step2_point(
+            compute_t(d_h_prev_U_h_at[iB * H + iH]),
+            compute_t(d_h_prev_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            d_h_prev, d_dot_h_prev);
+        d_h_prev_rows_at[(t * B + iB) * H + iH] = storage_t(d_h_prev);
+        d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
+    }
+}
+
+// through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+extern "C" __global__ void hvp_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ n_at,
+    storage_t* __restrict__ d_dot_sigmoid_nu_at)
+{
+    for (int64 n = blockIdx.x; n < 1; n += gridDim.x) {
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < T * B * H; k += blockDim.x) {
+            const int64 iT = k / H / B;
+            const int64 iB = k / H % B;
+            const int64 iH = k % H;
+            total += compute_t(d_dot_h_at[(iT * B + iB) * H + iH])
+                * compute_t(n_at[(iT * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_sigmoid_nu_at[0] = storage_t(total);
+    }
+}
+
+// through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+extern "C" __global__ void hvp_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ n_at,
+    storage_t* __restrict__ d_sigmoid_nu_h_at)
+{
+    for (int64 n = blockIdx.x; n < 1; n += gridDim.x) {
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < T * B * H; k += blockDim.x) {
+            const int64 iT = k / H / B;
+            const int64 iB = k / H % B;
+            const int64 iH = k % H;
+            total += compute_t(d_h_prev_rows_at[((iT + 1) * B + iB) * H + iH])
+                * compute_t(n_at[(iT * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_sigmoid_nu_h_at[0] = storage_t(total);
+    }
+}
+
+// through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+extern "C" __global__ void hvp_backward_after_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ dot_n_at,
+    storage_t* __restrict__ d_sigmoid_nu_dot_h_at)
+{
+    for (int64 n = blockIdx.x; n < 1; n += gridDim.x) {
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < T * B * H; k += blockDim.x) {
+            const int64 iT = k / H / B;
+            const int64 iB = k / H % B;
+            const int64 iH = k % H;
+            total += compute_t(d_dot_h_at[(iT * B + iB) * H + iH])
+                * compute_t(dot_n_at[(iT * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_sigmoid_nu_dot_h_at[0] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_after_point(
+    const compute_t d_dot_h, const compute_t z, const compute_t n_, const compute_t d_h_next,
+    const compute_t dot_z, const compute_t dot_n, compute_t& d_dot_h_by_dot_sigmoid_zeta,
+    compute_t& d_h_by_sigmoid_zeta, compute_t& d_dot_h_by_sigmoid_zeta)
+{
+    // through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    const compute_t s1 = 1 - z;
+    const compute_t s2 = n_ * s1;
+    d_dot_h_by_dot_sigmoid_zeta = d_dot_h * s2;
+    d_h_by_sigmoid_zeta = d_h_next * s2;
+    d_dot_h_by_sigmoid_zeta = d_dot_h * (dot_n * s1 - n_ * dot_z);
+}
+
+extern "C" __global__ void hvp_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ z_at,
+    const storage_t* __restrict__ n_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ dot_n_at,
+    storage_t* __restrict__ d_dot_h_by_dot_sigmoid_zeta_at, storage_t* __restrict__ d_h_by_sigmoid_zeta_at,
+    storage_t* __restrict__ d_dot_h_by_sigmoid_zeta_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_dot_h_by_dot_sigmoid_zeta, d_h_by_sigmoid_zeta, d_dot_h_by_sigmoid_zeta;
+        hvp_backward_after_point(
+            compute_t(d_dot_h_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
+            compute_t(n_at[(iT * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(dot_z_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_n_at[(iT * B + iB) * H + iH]),
+            d_dot_h_by_dot_sigmoid_zeta, d_h_by_sigmoid_zeta, d_dot_h_by_sigmoid_zeta);
+        d_dot_h_by_dot_sigmoid_zeta_at[(iT * B + iB) * H + iH] = storage_t(d_dot_h_by_dot_sigmoid_zeta);
+        d_h_by_sigmoid_zeta_at[(iT * B + iB) * H + iH] = storage_t(d_h_by_sigmoid_zeta);
+        d_dot_h_by_sigmoid_zeta_at[(iT * B + iB) * H + iH] = storage_t(d_dot_h_by_sigmoid_zeta);
+    }
+}
+
+// through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+extern "C" __global__ void hvp_backward_after_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_by_dot_sigmoid_zeta_at,
+    storage_t* __restrict__ d_dot_sigmoid_zeta_at)
+{
+    for (int64 n = blockIdx.x; n < 1; n += gridDim.x) {
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < T * B * H; k += blockDim.x) {
+            const int64 iT = k / H / B;
+            const int64 iB = k / H % B;
+            const int64 iH = k % H;
+            total += compute_t(d_dot_h_by_dot_sigmoid_zeta_at[(iT * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_sigmoid_zeta_at[0] = storage_t(total);
+    }
+}
+
+// through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+extern "C" __global__ void hvp_backward_after_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_by_sigmoid_zeta_at, storage_t* __restrict__ d_sigmoid_zeta_h_at)
+{
+    for (int64 n = blockIdx.x; n < 1; n += gridDim.x) {
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < T * B * H; k += blockDim.x) {
+            const int64 iT = k / H / B;
+            const int64 iB = k / H % B;
+            const int64 iH = k % H;
+            total += compute_t(d_h_by_sigmoid_zeta_at[(iT * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_sigmoid_zeta_h_at[0] = storage_t(total);
+    }
+}
+
+// through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+extern "C" __global__ void hvp_backward_after_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_by_sigmoid_zeta_at,
+    storage_t* __restrict__ d_sigmoid_zeta_dot_h_at)
+{
+    for (int64 n = blockIdx.x; n < 1; n += gridDim.x) {
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < T * B * H; k += blockDim.x) {
+            const int64 iT = k / H / B;
+            const int64 iB = k / H % B;
+            const int64 iH = k % H;
+            total += compute_t(d_dot_h_by_sigmoid_zeta_at[(iT * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_sigmoid_zeta_dot_h_at[0] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_dot_sigmoid_nu, const compute_t dot_nu, const compute_t sigmoid_nu,
+    const compute_t d_sigmoid_nu_h, const compute_t d_sigmoid_nu_dot_h, const compute_t d_dot_sigmoid_zeta,
+    const compute_t dot_zeta, const compute_t sigmoid_zeta, const compute_t d_sigmoid_zeta_h,
+    const compute_t d_sigmoid_zeta_dot_h, compute_t& d_zeta, compute_t& d_nu)
+{
+    // through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    const compute_t s1 = 1 - sigmoid_nu;
+    const compute_t d_sigmoid_nu = d_dot_sigmoid_nu * (dot_nu * s1 - dot_nu * sigmoid_nu) + d_sigmoid_nu_h +
+        d_sigmoid_nu_dot_h;
+    const compute_t s2 = 1 - sigmoid_zeta;
+    const compute_t d_sigmoid_zeta = d_dot_sigmoid_zeta * (dot_zeta * s2 - dot_zeta * sigmoid_zeta) +
+        d_sigmoid_zeta_h + d_sigmoid_zeta_dot_h;
+    d_zeta = sigmoid_zeta * d_sigmoid_zeta * s2;
+    d_nu = sigmoid_nu * d_sigmoid_nu * s1;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_sigmoid_nu_at, const storage_t* __restrict__ dot_nu_at,
+    const storage_t* __restrict__ sigmoid_nu_at, const storage_t* __restrict__ d_sigmoid_nu_h_at,
+    const storage_t* __restrict__ d_sigmoid_nu_dot_h_at,
+    const storage_t* __restrict__ d_dot_sigmoid_zeta_at, const storage_t* __restrict__ dot_zeta_at,
+    const storage_t* __restrict__ sigmoid_zeta_at, const storage_t* __restrict__ d_sigmoid_zeta_h_at,
+    const storage_t* __restrict__ d_sigmoid_zeta_dot_h_at, storage_t* __restrict__ d_zeta_at,
+    storage_t* __restrict__ d_nu_at)
+{
+    const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        compute_t d_zeta, d_nu;
+        hvp_backward_finish_point(
+            compute_t(d_dot_sigmoid_nu_at[0]),
+            compute_t(dot_nu_at[0]),
+            compute_t(sigmoid_nu_at[0]),
+            compute_t(d_sigmoid_nu_h_at[0]),
+            compute_t(d_sigmoid_nu_dot_h_at[0]),
+            compute_t(d_dot_sigmoid_zeta_at[0]),
+            compute_t(dot_zeta_at[0]),
+            compute_t(sigmoid_zeta_at[0]),
+            compute_t(d_sigmoid_zeta_h_at[0]),
+            compute_t(d_sigmoid_zeta_dot_h_at[0]),
+            d_zeta, d_nu);
+        d_zeta_at[0] = storage_t(d_zeta);
+        d_nu_at[0] = storage_t(d_nu);
+    }
+}
+
+__device__ inline void hvp_backward_finish2_point(
+    const compute_t d_W_W_x, const compute_t d_W_dot_W_x_x, compute_t& d_W)
+{
+    d_W = d_W_W_x + d_W_dot_W_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_W_W_x_at, const storage_t* __restrict__ d_W_dot_W_x_x_at,
+    storage_t* __restrict__ d_W_at)
+{
+    const int64 count = H * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / I;
+        const int64 iI = n % I;
+        compute_t d_W;
+        hvp_backward_finish2_point(
+            compute_t(d_W_W_x_at[iH * I + iI]),
+            compute_t(d_W_dot_W_x_x_at[iH * I + iI]),
+            d_W);
+        d_W_at[iH * I + iI] = storage_t(d_W);
+    }
+}
+
+__device__ inline void hvp_backward_finish3_point(
+    const compute_t d_U_U_h, const compute_t d_U_dot_U_h_h_prev, compute_t& d_U)
+{
+    d_U = d_U_U_h + d_U_dot_U_h_h_prev;
+}
+
+extern "C" __global__ void hvp_backward_finish3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_U_U_h_at, const storage_t* __restrict__ d_U_dot_U_h_h_prev_at,
+    storage_t* __restrict__ d_U_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t d_U;
+        hvp_backward_finish3_point(
+            compute_t(d_U_U_h_at[iH * H + iH2]),
+            compute_t(d_U_dot_U_h_h_prev_at[iH * H + iH2]),
+            d_U);
+        d_U_at[iH * H + iH2] = storage_t(d_U);
+    }
+}
+
+#endif  // SYMRNN_HVP

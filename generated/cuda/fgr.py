@@ -16,7 +16,7 @@ In R_if the first letter is the gate that is read and the second the gate that r
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 fgr.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  W_z (H, I)
@@ -54,7 +54,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -68,6 +68,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of fgr.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -165,9 +166,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["y"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -178,30 +179,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"y": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["y"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W_z = cp.empty((H, I), dtype)
     R_z = cp.empty((H, H), dtype)
@@ -244,7 +303,6 @@ def passes(size, dtype):
     R_fi_f_to_R_fo_f = cp.empty((B, 3 * H), dtype)
     R_oi_o_to_R_oo_o = cp.empty((B, 3 * H), dtype)
     tanh_c = cp.empty((T, B, H), dtype)
-
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
         W_z_x_to_W_o_x, R_z_y_to_R_o_y, b_z, p_i, c_rows, b_i, R_ii_i_to_R_io_i, R_fi_f_to_R_fo_f,
@@ -252,6 +310,7 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         W_z[...] = params["W_z"]
         R_z[...] = params["R_z"]
         b_z[...] = params["b_z"]
@@ -276,7 +335,6 @@ def passes(size, dtype):
         R_io[...] = params["R_io"]
         R_fo[...] = params["R_fo"]
         R_oo[...] = params["R_oo"]
-        x[...] = inputs["x"]
         W_z_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_i.T, W_f.T, W_o.T), axis=1))
         R_z_to_R_o[...] = cp.ascontiguousarray(cp.concatenate((R_z.T, R_i.T, R_f.T, R_o.T), axis=1))
         R_ii_to_R_io[...] = cp.ascontiguousarray(cp.concatenate((R_ii.T, R_if.T, R_io.T), axis=1))
@@ -315,183 +373,1470 @@ def passes(size, dtype):
             "f": f_rows[T].copy(),
             "o": o_rows[T].copy(),
         }
-        return {"y": y_rows[1:].copy()}, last
+        return y_rows[1:].copy(), last
 
-    def reverse():
-        R_z_to_R_o2 = cp.empty((4 * H, H), dtype)
-        R_ii_to_R_io2 = cp.empty((3 * H, H), dtype)
-        R_fi_to_R_fo2 = cp.empty((3 * H, H), dtype)
-        R_oi_to_R_oo2 = cp.empty((3 * H, H), dtype)
-        W_z_to_W_o2 = cp.empty((4 * H, I), dtype)
-        d_y_prev_rows = cp.empty((2, B, H), dtype)
-        d_c_prev_rows = cp.empty((2, B, H), dtype)
-        d_i_prev_rows = cp.empty((2, B, H), dtype)
-        d_f_prev_rows = cp.empty((2, B, H), dtype)
-        d_o_prev_rows = cp.empty((2, B, H), dtype)
-        d_z_pre_to_d_o_pre = cp.empty((T, B, 4 * H), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_p_i = cp.empty((H,), dtype)
-        d_p_f = cp.empty((H,), dtype)
-        d_p_o = cp.empty((H,), dtype)
-        d_W_z_to_d_W_o = cp.empty((4 * H, I), dtype)
-        d_R_z_to_d_R_o = cp.empty((4 * H, H), dtype)
-        d_b_z_to_d_b_o = cp.empty((4 * H,), dtype)
-        d_R_ii_to_d_R_io = cp.empty((3 * H, H), dtype)
-        d_R_fi_to_d_R_fo = cp.empty((3 * H, H), dtype)
-        d_R_oi_to_d_R_oo = cp.empty((3 * H, H), dtype)
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    R_z_to_R_o2 = cp.empty((4 * H, H), dtype)
+    R_ii_to_R_io2 = cp.empty((3 * H, H), dtype)
+    R_fi_to_R_fo2 = cp.empty((3 * H, H), dtype)
+    R_oi_to_R_oo2 = cp.empty((3 * H, H), dtype)
+    W_z_to_W_o2 = cp.empty((4 * H, I), dtype)
+    d_y_prev_rows = cp.empty((2, B, H), dtype)
+    d_c_prev_rows = cp.empty((2, B, H), dtype)
+    d_i_prev_rows = cp.empty((2, B, H), dtype)
+    d_f_prev_rows = cp.empty((2, B, H), dtype)
+    d_o_prev_rows = cp.empty((2, B, H), dtype)
+    d_z_pre_to_d_o_pre = cp.empty((T, B, 4 * H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_p_i = cp.empty((H,), dtype)
+    d_p_f = cp.empty((H,), dtype)
+    d_p_o = cp.empty((H,), dtype)
+    d_W_z_to_d_W_o = cp.empty((4 * H, I), dtype)
+    d_R_z_to_d_R_o = cp.empty((4 * H, H), dtype)
+    d_b_z_to_d_b_o = cp.empty((4 * H,), dtype)
+    d_R_ii_to_d_R_io = cp.empty((3 * H, H), dtype)
+    d_R_fi_to_d_R_fo = cp.empty((3 * H, H), dtype)
+    d_R_oi_to_d_R_oo = cp.empty((3 * H, H), dtype)
+    backward_step = kernel(
+        "backward_step", "each", B * H, 1,
+        dy, d_y_prev_rows, o_rows, d_o_prev_rows, tanh_c, d_c_prev_rows, p_o, d_f_prev_rows, c_rows, f_rows,
+        d_i_prev_rows, z, i_rows, p_i, p_f, d_z_pre_to_d_o_pre,
+    )
+    backward_after_sum = kernel(
+        "backward_after_sum", "columns", H, T * B,
+        d_z_pre_to_d_o_pre, c_rows, d_p_i,
+    )
+    backward_after_sum2 = kernel(
+        "backward_after_sum2", "columns", H, T * B,
+        d_z_pre_to_d_o_pre, c_rows, d_p_f,
+    )
+    backward_after_sum3 = kernel(
+        "backward_after_sum3", "columns", H, T * B,
+        d_z_pre_to_d_o_pre, c_rows, d_p_o,
+    )
 
-        dy = cp.empty((T, B, H), dtype)
-        backward_step = kernel(
-            "backward_step", "each", B * H, 1,
-            dy, d_y_prev_rows, o_rows, d_o_prev_rows, tanh_c, d_c_prev_rows, p_o, d_f_prev_rows, c_rows,
-            f_rows, d_i_prev_rows, z, i_rows, p_i, p_f, d_z_pre_to_d_o_pre,
-        )
-        backward_after_sum = kernel(
-            "backward_after_sum", "columns", H, T * B,
-            d_z_pre_to_d_o_pre, c_rows, d_p_i,
-        )
-        backward_after_sum2 = kernel(
-            "backward_after_sum2", "columns", H, T * B,
-            d_z_pre_to_d_o_pre, c_rows, d_p_f,
-        )
-        backward_after_sum3 = kernel(
-            "backward_after_sum3", "columns", H, T * B,
-            d_z_pre_to_d_o_pre, c_rows, d_p_o,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["y"]
+        W_z[...] = params["W_z"]
+        R_z[...] = params["R_z"]
+        W_i[...] = params["W_i"]
+        R_i[...] = params["R_i"]
+        p_i[...] = params["p_i"]
+        R_ii[...] = params["R_ii"]
+        R_fi[...] = params["R_fi"]
+        R_oi[...] = params["R_oi"]
+        W_f[...] = params["W_f"]
+        R_f[...] = params["R_f"]
+        p_f[...] = params["p_f"]
+        R_if[...] = params["R_if"]
+        R_ff[...] = params["R_ff"]
+        R_of[...] = params["R_of"]
+        W_o[...] = params["W_o"]
+        R_o[...] = params["R_o"]
+        p_o[...] = params["p_o"]
+        R_io[...] = params["R_io"]
+        R_fo[...] = params["R_fo"]
+        R_oo[...] = params["R_oo"]
+        R_z_to_R_o2[...] = cp.concatenate((R_z, R_i, R_f, R_o))
+        R_ii_to_R_io2[...] = cp.concatenate((R_ii, R_if, R_io))
+        R_fi_to_R_fo2[...] = cp.concatenate((R_fi, R_ff, R_fo))
+        R_oi_to_R_oo2[...] = cp.concatenate((R_oi, R_of, R_oo))
+        W_z_to_W_o2[...] = cp.concatenate((W_z, W_i, W_f, W_o))
+        d_y_prev_rows[T % 2] = dstate["y"]
+        d_c_prev_rows[T % 2] = dstate["c"]
+        d_i_prev_rows[T % 2] = dstate["i"]
+        d_f_prev_rows[T % 2] = dstate["f"]
+        d_o_prev_rows[T % 2] = dstate["o"]
 
-        def fill(params, given, dstate):
-            W_z[...] = params["W_z"]
-            R_z[...] = params["R_z"]
-            b_z[...] = params["b_z"]
-            W_i[...] = params["W_i"]
-            R_i[...] = params["R_i"]
-            p_i[...] = params["p_i"]
-            b_i[...] = params["b_i"]
-            R_ii[...] = params["R_ii"]
-            R_fi[...] = params["R_fi"]
-            R_oi[...] = params["R_oi"]
-            W_f[...] = params["W_f"]
-            R_f[...] = params["R_f"]
-            p_f[...] = params["p_f"]
-            b_f[...] = params["b_f"]
-            R_if[...] = params["R_if"]
-            R_ff[...] = params["R_ff"]
-            R_of[...] = params["R_of"]
-            W_o[...] = params["W_o"]
-            R_o[...] = params["R_o"]
-            p_o[...] = params["p_o"]
-            b_o[...] = params["b_o"]
-            R_io[...] = params["R_io"]
-            R_fo[...] = params["R_fo"]
-            R_oo[...] = params["R_oo"]
-            dy[...] = given["y"]
-            R_z_to_R_o2[...] = cp.concatenate((R_z, R_i, R_f, R_o))
-            R_ii_to_R_io2[...] = cp.concatenate((R_ii, R_if, R_io))
-            R_fi_to_R_fo2[...] = cp.concatenate((R_fi, R_ff, R_fo))
-            R_oi_to_R_oo2[...] = cp.concatenate((R_oi, R_of, R_oo))
-            W_z_to_W_o2[...] = cp.concatenate((W_z, W_i, W_f, W_o))
-            d_y_prev_rows[T % 2] = dstate["y"]
-            d_c_prev_rows[T % 2] = dstate["c"]
-            d_i_prev_rows[T % 2] = dstate["i"]
-            d_f_prev_rows[T % 2] = dstate["f"]
-            d_o_prev_rows[T % 2] = dstate["o"]
+    def before():
+        pass
 
-        def before():
-            pass
-
-        def loop():
-            for t in reversed(range(T)):
-                backward_step(t)
-                # d_z_pre, d_i_pre, d_f_pre, d_o_pre side by side
-                product(d_z_pre_to_d_o_pre[t], R_z_to_R_o2, d_y_prev_rows[t % 2])
-                # d_i_pre, d_f_pre, d_o_pre side by side
-                product(d_z_pre_to_d_o_pre[t][:, H:4 * H], R_ii_to_R_io2, d_i_prev_rows[t % 2])
-                # d_i_pre, d_f_pre, d_o_pre side by side
-                product(d_z_pre_to_d_o_pre[t][:, H:4 * H], R_fi_to_R_fo2, d_f_prev_rows[t % 2])
-                # d_i_pre, d_f_pre, d_o_pre side by side
-                product(d_z_pre_to_d_o_pre[t][:, H:4 * H], R_oi_to_R_oo2, d_o_prev_rows[t % 2])
-
-        def after():
+    def loop():
+        for t in reversed(range(T)):
+            backward_step(t)
             # d_z_pre, d_i_pre, d_f_pre, d_o_pre side by side
-            product(d_z_pre_to_d_o_pre.reshape(-1, 4 * H), W_z_to_W_o2, d_x.reshape(-1, I))
-            # d_W_z, d_W_i, d_W_f, d_W_o side by side
-            product(d_z_pre_to_d_o_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_z_to_d_W_o)
-            # d_R_z, d_R_i, d_R_f, d_R_o side by side
-            product(d_z_pre_to_d_o_pre.reshape(-1, 4 * H).T, y_rows[:-1].reshape(-1, H), d_R_z_to_d_R_o)
-            # d_b_z, d_b_i, d_b_f, d_b_o side by side
-            cp.sum(d_z_pre_to_d_o_pre.reshape(-1, 4 * H), axis=0, out=d_b_z_to_d_b_o)
-            # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
-            # o[t-1])
-            backward_after_sum()
-            # d_R_ii, d_R_if, d_R_io side by side
-            product(
-                d_z_pre_to_d_o_pre.reshape(-1, 4 * H)[:, H:4 * H].T,
-                i_rows[:-1].reshape(-1, H),
-                d_R_ii_to_d_R_io,
-            )
-            # d_R_fi, d_R_ff, d_R_fo side by side
-            product(
-                d_z_pre_to_d_o_pre.reshape(-1, 4 * H)[:, H:4 * H].T,
-                f_rows[:-1].reshape(-1, H),
-                d_R_fi_to_d_R_fo,
-            )
-            # d_R_oi, d_R_of, d_R_oo side by side
-            product(
-                d_z_pre_to_d_o_pre.reshape(-1, 4 * H)[:, H:4 * H].T,
-                o_rows[:-1].reshape(-1, H),
-                d_R_oi_to_d_R_oo,
-            )
-            # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
-            # o[t-1])
-            backward_after_sum2()
-            # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @
-            # o[t-1])
-            backward_after_sum3()
+            product(d_z_pre_to_d_o_pre[t], R_z_to_R_o2, d_y_prev_rows[t % 2])
+            # d_i_pre, d_f_pre, d_o_pre side by side
+            product(d_z_pre_to_d_o_pre[t][:, H:4 * H], R_ii_to_R_io2, d_i_prev_rows[t % 2])
+            # d_i_pre, d_f_pre, d_o_pre side by side
+            product(d_z_pre_to_d_o_pre[t][:, H:4 * H], R_fi_to_R_fo2, d_f_prev_rows[t % 2])
+            # d_i_pre, d_f_pre, d_o_pre side by side
+            product(d_z_pre_to_d_o_pre[t][:, H:4 * H], R_oi_to_R_oo2, d_o_prev_rows[t % 2])
 
-        def results():
-            dparams = {
-                "W_z": d_W_z_to_d_W_o[:H].copy(),
-                "R_z": d_R_z_to_d_R_o[:H].copy(),
-                "b_z": d_b_z_to_d_b_o[:H].copy(),
-                "W_i": d_W_z_to_d_W_o[H:2 * H].copy(),
-                "R_i": d_R_z_to_d_R_o[H:2 * H].copy(),
-                "p_i": d_p_i.copy(),
-                "b_i": d_b_z_to_d_b_o[H:2 * H].copy(),
-                "R_ii": d_R_ii_to_d_R_io[:H].copy(),
-                "R_fi": d_R_fi_to_d_R_fo[:H].copy(),
-                "R_oi": d_R_oi_to_d_R_oo[:H].copy(),
-                "W_f": d_W_z_to_d_W_o[2 * H:3 * H].copy(),
-                "R_f": d_R_z_to_d_R_o[2 * H:3 * H].copy(),
-                "p_f": d_p_f.copy(),
-                "b_f": d_b_z_to_d_b_o[2 * H:3 * H].copy(),
-                "R_if": d_R_ii_to_d_R_io[H:2 * H].copy(),
-                "R_ff": d_R_fi_to_d_R_fo[H:2 * H].copy(),
-                "R_of": d_R_oi_to_d_R_oo[H:2 * H].copy(),
-                "W_o": d_W_z_to_d_W_o[3 * H:4 * H].copy(),
-                "R_o": d_R_z_to_d_R_o[3 * H:4 * H].copy(),
-                "p_o": d_p_o.copy(),
-                "b_o": d_b_z_to_d_b_o[3 * H:4 * H].copy(),
-                "R_io": d_R_ii_to_d_R_io[2 * H:3 * H].copy(),
-                "R_fo": d_R_fi_to_d_R_fo[2 * H:3 * H].copy(),
-                "R_oo": d_R_oi_to_d_R_oo[2 * H:3 * H].copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {
-                "y": d_y_prev_rows[0].copy(),
-                "c": d_c_prev_rows[0].copy(),
-                "i": d_i_prev_rows[0].copy(),
-                "f": d_f_prev_rows[0].copy(),
-                "o": d_o_prev_rows[0].copy(),
-            }
-            return dparams, dinputs, dstart
+    def after():
+        # d_z_pre, d_i_pre, d_f_pre, d_o_pre side by side
+        product(d_z_pre_to_d_o_pre.reshape(-1, 4 * H), W_z_to_W_o2, d_x.reshape(-1, I))
+        # d_W_z, d_W_i, d_W_f, d_W_o side by side
+        product(d_z_pre_to_d_o_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_z_to_d_W_o)
+        # d_R_z, d_R_i, d_R_f, d_R_o side by side
+        product(d_z_pre_to_d_o_pre.reshape(-1, 4 * H).T, y_rows[:-1].reshape(-1, H), d_R_z_to_d_R_o)
+        # d_b_z, d_b_i, d_b_f, d_b_o side by side
+        cp.sum(d_z_pre_to_d_o_pre.reshape(-1, 4 * H), axis=0, out=d_b_z_to_d_b_o)
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
+        # o[t-1])
+        backward_after_sum()
+        # d_R_ii, d_R_if, d_R_io side by side
+        product(
+            d_z_pre_to_d_o_pre.reshape(-1, 4 * H)[:, H:4 * H].T,
+            i_rows[:-1].reshape(-1, H),
+            d_R_ii_to_d_R_io,
+        )
+        # d_R_fi, d_R_ff, d_R_fo side by side
+        product(
+            d_z_pre_to_d_o_pre.reshape(-1, 4 * H)[:, H:4 * H].T,
+            f_rows[:-1].reshape(-1, H),
+            d_R_fi_to_d_R_fo,
+        )
+        # d_R_oi, d_R_of, d_R_oo side by side
+        product(
+            d_z_pre_to_d_o_pre.reshape(-1, 4 * H)[:, H:4 * H].T,
+            o_rows[:-1].reshape(-1, H),
+            d_R_oi_to_d_R_oo,
+        )
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
+        # o[t-1])
+        backward_after_sum2()
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+        backward_after_sum3()
 
-        return Pass(fill, before, loop, after, results, True)
+    def results():
+        dparams = {
+            "W_z": d_W_z_to_d_W_o[:H].copy(),
+            "R_z": d_R_z_to_d_R_o[:H].copy(),
+            "b_z": d_b_z_to_d_b_o[:H].copy(),
+            "W_i": d_W_z_to_d_W_o[H:2 * H].copy(),
+            "R_i": d_R_z_to_d_R_o[H:2 * H].copy(),
+            "p_i": d_p_i.copy(),
+            "b_i": d_b_z_to_d_b_o[H:2 * H].copy(),
+            "R_ii": d_R_ii_to_d_R_io[:H].copy(),
+            "R_fi": d_R_fi_to_d_R_fo[:H].copy(),
+            "R_oi": d_R_oi_to_d_R_oo[:H].copy(),
+            "W_f": d_W_z_to_d_W_o[2 * H:3 * H].copy(),
+            "R_f": d_R_z_to_d_R_o[2 * H:3 * H].copy(),
+            "p_f": d_p_f.copy(),
+            "b_f": d_b_z_to_d_b_o[2 * H:3 * H].copy(),
+            "R_if": d_R_ii_to_d_R_io[H:2 * H].copy(),
+            "R_ff": d_R_fi_to_d_R_fo[H:2 * H].copy(),
+            "R_of": d_R_oi_to_d_R_oo[H:2 * H].copy(),
+            "W_o": d_W_z_to_d_W_o[3 * H:4 * H].copy(),
+            "R_o": d_R_z_to_d_R_o[3 * H:4 * H].copy(),
+            "p_o": d_p_o.copy(),
+            "b_o": d_b_z_to_d_b_o[3 * H:4 * H].copy(),
+            "R_io": d_R_ii_to_d_R_io[2 * H:3 * H].copy(),
+            "R_fo": d_R_fi_to_d_R_fo[2 * H:3 * H].copy(),
+            "R_oo": d_R_oi_to_d_R_oo[2 * H:3 * H].copy(),
+        }
+        dstart = {
+            "y": d_y_prev_rows[0].copy(),
+            "c": d_c_prev_rows[0].copy(),
+            "i": d_i_prev_rows[0].copy(),
+            "f": d_f_prev_rows[0].copy(),
+            "o": d_o_prev_rows[0].copy(),
+        }
+        return dparams, d_x.copy(), dstart
 
-    return Pass(fill, before, loop, after, results, True), reverse
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_z = cp.empty((H, I), dtype)
+    R_z = cp.empty((H, H), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_i = cp.empty((H, I), dtype)
+    R_i = cp.empty((H, H), dtype)
+    p_i = cp.empty((H,), dtype)
+    b_i = cp.empty((H,), dtype)
+    R_ii = cp.empty((H, H), dtype)
+    R_fi = cp.empty((H, H), dtype)
+    R_oi = cp.empty((H, H), dtype)
+    W_f = cp.empty((H, I), dtype)
+    R_f = cp.empty((H, H), dtype)
+    p_f = cp.empty((H,), dtype)
+    b_f = cp.empty((H,), dtype)
+    R_if = cp.empty((H, H), dtype)
+    R_ff = cp.empty((H, H), dtype)
+    R_of = cp.empty((H, H), dtype)
+    W_o = cp.empty((H, I), dtype)
+    R_o = cp.empty((H, H), dtype)
+    p_o = cp.empty((H,), dtype)
+    b_o = cp.empty((H,), dtype)
+    R_io = cp.empty((H, H), dtype)
+    R_fo = cp.empty((H, H), dtype)
+    R_oo = cp.empty((H, H), dtype)
+    W_z_to_W_o = cp.empty((I, 4 * H), dtype)
+    R_z_to_R_o = cp.empty((H, 4 * H), dtype)
+    R_ii_to_R_io = cp.empty((H, 3 * H), dtype)
+    R_fi_to_R_fo = cp.empty((H, 3 * H), dtype)
+    R_oi_to_R_oo = cp.empty((H, 3 * H), dtype)
+    y_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((2, B, H), dtype)
+    i_rows = cp.empty((2, B, H), dtype)
+    f_rows = cp.empty((2, B, H), dtype)
+    o_rows = cp.empty((2, B, H), dtype)
+    W_z_x_to_W_o_x = cp.empty((T, B, 4 * H), dtype)
+    R_z_y_to_R_o_y = cp.empty((B, 4 * H), dtype)
+    R_ii_i_to_R_io_i = cp.empty((B, 3 * H), dtype)
+    R_fi_f_to_R_fo_f = cp.empty((B, 3 * H), dtype)
+    R_oi_o_to_R_oo_o = cp.empty((B, 3 * H), dtype)
+    infer_step = kernel(
+        "infer_step", "each", B * H, 1,
+        W_z_x_to_W_o_x, R_z_y_to_R_o_y, b_z, p_i, c_rows, b_i, R_ii_i_to_R_io_i, R_fi_f_to_R_fo_f,
+        R_oi_o_to_R_oo_o, p_f, b_f, p_o, b_o, i_rows, f_rows, o_rows, y_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_z[...] = params["W_z"]
+        R_z[...] = params["R_z"]
+        b_z[...] = params["b_z"]
+        W_i[...] = params["W_i"]
+        R_i[...] = params["R_i"]
+        p_i[...] = params["p_i"]
+        b_i[...] = params["b_i"]
+        R_ii[...] = params["R_ii"]
+        R_fi[...] = params["R_fi"]
+        R_oi[...] = params["R_oi"]
+        W_f[...] = params["W_f"]
+        R_f[...] = params["R_f"]
+        p_f[...] = params["p_f"]
+        b_f[...] = params["b_f"]
+        R_if[...] = params["R_if"]
+        R_ff[...] = params["R_ff"]
+        R_of[...] = params["R_of"]
+        W_o[...] = params["W_o"]
+        R_o[...] = params["R_o"]
+        p_o[...] = params["p_o"]
+        b_o[...] = params["b_o"]
+        R_io[...] = params["R_io"]
+        R_fo[...] = params["R_fo"]
+        R_oo[...] = params["R_oo"]
+        W_z_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_i.T, W_f.T, W_o.T), axis=1))
+        R_z_to_R_o[...] = cp.ascontiguousarray(cp.concatenate((R_z.T, R_i.T, R_f.T, R_o.T), axis=1))
+        R_ii_to_R_io[...] = cp.ascontiguousarray(cp.concatenate((R_ii.T, R_if.T, R_io.T), axis=1))
+        R_fi_to_R_fo[...] = cp.ascontiguousarray(cp.concatenate((R_fi.T, R_ff.T, R_fo.T), axis=1))
+        R_oi_to_R_oo[...] = cp.ascontiguousarray(cp.concatenate((R_oi.T, R_of.T, R_oo.T), axis=1))
+        y_rows[0] = state["y"]
+        c_rows[0] = state["c"]
+        i_rows[0] = state["i"]
+        f_rows[0] = state["f"]
+        o_rows[0] = state["o"]
+
+    def before():
+        # W_z_x, W_i_x, W_f_x, W_o_x side by side
+        product(x.reshape(-1, I), W_z_to_W_o, W_z_x_to_W_o_x.reshape(-1, 4 * H))
+
+    def loop():
+        for t in range(T):
+            # R_z_y, R_i_y, R_f_y, R_o_y side by side
+            product(y_rows[t], R_z_to_R_o, R_z_y_to_R_o_y)
+            # R_ii_i, R_if_i, R_io_i side by side
+            product(i_rows[t % 2], R_ii_to_R_io, R_ii_i_to_R_io_i)
+            # R_fi_f, R_ff_f, R_fo_f side by side
+            product(f_rows[t % 2], R_fi_to_R_fo, R_fi_f_to_R_fo_f)
+            # R_oi_o, R_of_o, R_oo_o side by side
+            product(o_rows[t % 2], R_oi_to_R_oo, R_oi_o_to_R_oo_o)
+            infer_step(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {
+            "y": y_rows[T].copy(),
+            "c": c_rows[T % 2].copy(),
+            "i": i_rows[T % 2].copy(),
+            "f": f_rows[T % 2].copy(),
+            "o": o_rows[T % 2].copy(),
+        }
+        return y_rows[1:].copy(), last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_z = cp.empty((H, I), dtype)
+    R_z = cp.empty((H, H), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_i = cp.empty((H, I), dtype)
+    R_i = cp.empty((H, H), dtype)
+    p_i = cp.empty((H,), dtype)
+    b_i = cp.empty((H,), dtype)
+    R_ii = cp.empty((H, H), dtype)
+    R_fi = cp.empty((H, H), dtype)
+    R_oi = cp.empty((H, H), dtype)
+    W_f = cp.empty((H, I), dtype)
+    R_f = cp.empty((H, H), dtype)
+    p_f = cp.empty((H,), dtype)
+    b_f = cp.empty((H,), dtype)
+    R_if = cp.empty((H, H), dtype)
+    R_ff = cp.empty((H, H), dtype)
+    R_of = cp.empty((H, H), dtype)
+    W_o = cp.empty((H, I), dtype)
+    R_o = cp.empty((H, H), dtype)
+    p_o = cp.empty((H,), dtype)
+    b_o = cp.empty((H,), dtype)
+    R_io = cp.empty((H, H), dtype)
+    R_fo = cp.empty((H, H), dtype)
+    R_oo = cp.empty((H, H), dtype)
+    y_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((2, B, H), dtype)
+    i_rows = cp.empty((2, B, H), dtype)
+    f_rows = cp.empty((2, B, H), dtype)
+    o_rows = cp.empty((2, B, H), dtype)
+    W_z_x = cp.empty((T, B, H), dtype)
+    W_i_x = cp.empty((T, B, H), dtype)
+    W_f_x = cp.empty((T, B, H), dtype)
+    W_o_x = cp.empty((T, B, H), dtype)
+    R_z_y = cp.empty((B, H), dtype)
+    R_i_y = cp.empty((B, H), dtype)
+    R_ii_i = cp.empty((B, H), dtype)
+    R_fi_f = cp.empty((B, H), dtype)
+    R_oi_o = cp.empty((B, H), dtype)
+    R_f_y = cp.empty((B, H), dtype)
+    R_if_i = cp.empty((B, H), dtype)
+    R_ff_f = cp.empty((B, H), dtype)
+    R_of_o = cp.empty((B, H), dtype)
+    R_o_y = cp.empty((B, H), dtype)
+    R_io_i = cp.empty((B, H), dtype)
+    R_fo_f = cp.empty((B, H), dtype)
+    R_oo_o = cp.empty((B, H), dtype)
+    step_step = kernel(
+        "step_step", "each", B * H, 1,
+        W_z_x, R_z_y, b_z, W_i_x, R_i_y, p_i, c_rows, b_i, R_ii_i, R_fi_f, R_oi_o, W_f_x, R_f_y, p_f, b_f,
+        R_if_i, R_ff_f, R_of_o, W_o_x, R_o_y, p_o, b_o, R_io_i, R_fo_f, R_oo_o, i_rows, f_rows, o_rows,
+        y_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_z[...] = params["W_z"]
+        R_z[...] = params["R_z"]
+        b_z[...] = params["b_z"]
+        W_i[...] = params["W_i"]
+        R_i[...] = params["R_i"]
+        p_i[...] = params["p_i"]
+        b_i[...] = params["b_i"]
+        R_ii[...] = params["R_ii"]
+        R_fi[...] = params["R_fi"]
+        R_oi[...] = params["R_oi"]
+        W_f[...] = params["W_f"]
+        R_f[...] = params["R_f"]
+        p_f[...] = params["p_f"]
+        b_f[...] = params["b_f"]
+        R_if[...] = params["R_if"]
+        R_ff[...] = params["R_ff"]
+        R_of[...] = params["R_of"]
+        W_o[...] = params["W_o"]
+        R_o[...] = params["R_o"]
+        p_o[...] = params["p_o"]
+        b_o[...] = params["b_o"]
+        R_io[...] = params["R_io"]
+        R_fo[...] = params["R_fo"]
+        R_oo[...] = params["R_oo"]
+        y_rows[0] = state["y"]
+        c_rows[0] = state["c"]
+        i_rows[0] = state["i"]
+        f_rows[0] = state["f"]
+        o_rows[0] = state["o"]
+
+    def before():
+        # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+        product(x.reshape(-1, I), W_z.T, W_z_x.reshape(-1, H))
+        # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+        product(x.reshape(-1, I), W_i.T, W_i_x.reshape(-1, H))
+        # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+        product(x.reshape(-1, I), W_f.T, W_f_x.reshape(-1, H))
+        # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+        product(x.reshape(-1, I), W_o.T, W_o_x.reshape(-1, H))
+
+    def loop():
+        for t in range(T):
+            # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+            product(y_rows[t], R_z.T, R_z_y)
+            # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+            product(y_rows[t], R_i.T, R_i_y)
+            # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+            product(i_rows[t % 2], R_ii.T, R_ii_i)
+            # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+            product(f_rows[t % 2], R_fi.T, R_fi_f)
+            # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+            product(o_rows[t % 2], R_oi.T, R_oi_o)
+            # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+            product(y_rows[t], R_f.T, R_f_y)
+            # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+            product(i_rows[t % 2], R_if.T, R_if_i)
+            # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+            product(f_rows[t % 2], R_ff.T, R_ff_f)
+            # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+            product(o_rows[t % 2], R_of.T, R_of_o)
+            # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+            product(y_rows[t], R_o.T, R_o_y)
+            # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+            product(i_rows[t % 2], R_io.T, R_io_i)
+            # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+            product(f_rows[t % 2], R_fo.T, R_fo_f)
+            # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+            product(o_rows[t % 2], R_oo.T, R_oo_o)
+            step_step(t)
+
+    def after():
+        pass
+
+    def results():
+        state = {
+            "y": y_rows[T].copy(),
+            "c": c_rows[T % 2].copy(),
+            "i": i_rows[T % 2].copy(),
+            "f": f_rows[T % 2].copy(),
+            "o": o_rows[T % 2].copy(),
+        }
+        return y_rows[1:].copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_z = cp.empty((H, I), dtype)
+    R_z = cp.empty((H, H), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_i = cp.empty((H, I), dtype)
+    R_i = cp.empty((H, H), dtype)
+    p_i = cp.empty((H,), dtype)
+    b_i = cp.empty((H,), dtype)
+    R_ii = cp.empty((H, H), dtype)
+    R_fi = cp.empty((H, H), dtype)
+    R_oi = cp.empty((H, H), dtype)
+    W_f = cp.empty((H, I), dtype)
+    R_f = cp.empty((H, H), dtype)
+    p_f = cp.empty((H,), dtype)
+    b_f = cp.empty((H,), dtype)
+    R_if = cp.empty((H, H), dtype)
+    R_ff = cp.empty((H, H), dtype)
+    R_of = cp.empty((H, H), dtype)
+    W_o = cp.empty((H, I), dtype)
+    R_o = cp.empty((H, H), dtype)
+    p_o = cp.empty((H,), dtype)
+    b_o = cp.empty((H,), dtype)
+    R_io = cp.empty((H, H), dtype)
+    R_fo = cp.empty((H, H), dtype)
+    R_oo = cp.empty((H, H), dtype)
+    dot_W_z = cp.empty((H, I), dtype)
+    dot_R_z = cp.empty((H, H), dtype)
+    dot_b_z = cp.empty((H,), dtype)
+    dot_W_i = cp.empty((H, I), dtype)
+    dot_R_i = cp.empty((H, H), dtype)
+    dot_p_i = cp.empty((H,), dtype)
+    dot_b_i = cp.empty((H,), dtype)
+    dot_R_ii = cp.empty((H, H), dtype)
+    dot_R_fi = cp.empty((H, H), dtype)
+    dot_R_oi = cp.empty((H, H), dtype)
+    dot_W_f = cp.empty((H, I), dtype)
+    dot_R_f = cp.empty((H, H), dtype)
+    dot_p_f = cp.empty((H,), dtype)
+    dot_b_f = cp.empty((H,), dtype)
+    dot_R_if = cp.empty((H, H), dtype)
+    dot_R_ff = cp.empty((H, H), dtype)
+    dot_R_of = cp.empty((H, H), dtype)
+    dot_W_o = cp.empty((H, I), dtype)
+    dot_R_o = cp.empty((H, H), dtype)
+    dot_p_o = cp.empty((H,), dtype)
+    dot_b_o = cp.empty((H,), dtype)
+    dot_R_io = cp.empty((H, H), dtype)
+    dot_R_fo = cp.empty((H, H), dtype)
+    dot_R_oo = cp.empty((H, H), dtype)
+    W_z_to_dot_W_o = cp.empty((I, 8 * H), dtype)
+    W_z_to_W_o = cp.empty((I, 4 * H), dtype)
+    R_z_to_dot_R_o = cp.empty((H, 8 * H), dtype)
+    R_z_to_R_o = cp.empty((H, 4 * H), dtype)
+    R_ii_to_dot_R_io = cp.empty((H, 6 * H), dtype)
+    R_ii_to_R_io = cp.empty((H, 3 * H), dtype)
+    R_fi_to_dot_R_fo = cp.empty((H, 6 * H), dtype)
+    R_fi_to_R_fo = cp.empty((H, 3 * H), dtype)
+    R_oi_to_dot_R_oo = cp.empty((H, 6 * H), dtype)
+    R_oi_to_R_oo = cp.empty((H, 3 * H), dtype)
+    y_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((2, B, H), dtype)
+    i_rows = cp.empty((2, B, H), dtype)
+    f_rows = cp.empty((2, B, H), dtype)
+    o_rows = cp.empty((2, B, H), dtype)
+    dot_y_rows = cp.empty((T + 1, B, H), dtype)
+    dot_c_rows = cp.empty((2, B, H), dtype)
+    dot_i_rows = cp.empty((2, B, H), dtype)
+    dot_f_rows = cp.empty((2, B, H), dtype)
+    dot_o_rows = cp.empty((2, B, H), dtype)
+    W_z_x_to_dot_W_o_x_W_o = cp.empty((T, B, 8 * H), dtype)
+    dot_W_z_x_x_to_dot_W_o_x_x = cp.empty((T, B, 4 * H), dtype)
+    dot_W_z_x = cp.empty((T, B, H), dtype)
+    dot_W_i_x = cp.empty((T, B, H), dtype)
+    dot_W_f_x = cp.empty((T, B, H), dtype)
+    dot_W_o_x = cp.empty((T, B, H), dtype)
+    R_z_y_to_dot_R_o_y_R_o = cp.empty((B, 8 * H), dtype)
+    parts = cp.empty((B, 4 * H), dtype)
+    R_ii_i_to_dot_R_io_i_R_io = cp.empty((B, 6 * H), dtype)
+    parts2 = cp.empty((B, 3 * H), dtype)
+    R_fi_f_to_dot_R_fo_f_R_fo = cp.empty((B, 6 * H), dtype)
+    parts3 = cp.empty((B, 3 * H), dtype)
+    R_oi_o_to_dot_R_oo_o_R_oo = cp.empty((B, 6 * H), dtype)
+    parts4 = cp.empty((B, 3 * H), dtype)
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * H, 1,
+        W_z_x_to_dot_W_o_x_W_o, dot_W_z_x_x_to_dot_W_o_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", "each", B * H, 1,
+        R_z_y_to_dot_R_o_y_R_o, parts, W_z_x_to_dot_W_o_x_W_o, b_z, dot_W_z_x, dot_b_z,
+        R_ii_i_to_dot_R_io_i_R_io, parts2, R_fi_f_to_dot_R_fo_f_R_fo, parts3, R_oi_o_to_dot_R_oo_o_R_oo,
+        parts4, p_i, c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f,
+        dot_b_f, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, i_rows, dot_i_rows, f_rows, dot_f_rows, o_rows,
+        dot_o_rows, y_rows, dot_y_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_z[...] = params["W_z"]
+        R_z[...] = params["R_z"]
+        b_z[...] = params["b_z"]
+        W_i[...] = params["W_i"]
+        R_i[...] = params["R_i"]
+        p_i[...] = params["p_i"]
+        b_i[...] = params["b_i"]
+        R_ii[...] = params["R_ii"]
+        R_fi[...] = params["R_fi"]
+        R_oi[...] = params["R_oi"]
+        W_f[...] = params["W_f"]
+        R_f[...] = params["R_f"]
+        p_f[...] = params["p_f"]
+        b_f[...] = params["b_f"]
+        R_if[...] = params["R_if"]
+        R_ff[...] = params["R_ff"]
+        R_of[...] = params["R_of"]
+        W_o[...] = params["W_o"]
+        R_o[...] = params["R_o"]
+        p_o[...] = params["p_o"]
+        b_o[...] = params["b_o"]
+        R_io[...] = params["R_io"]
+        R_fo[...] = params["R_fo"]
+        R_oo[...] = params["R_oo"]
+        dot_W_z[...] = dot_params["W_z"]
+        dot_R_z[...] = dot_params["R_z"]
+        dot_b_z[...] = dot_params["b_z"]
+        dot_W_i[...] = dot_params["W_i"]
+        dot_R_i[...] = dot_params["R_i"]
+        dot_p_i[...] = dot_params["p_i"]
+        dot_b_i[...] = dot_params["b_i"]
+        dot_R_ii[...] = dot_params["R_ii"]
+        dot_R_fi[...] = dot_params["R_fi"]
+        dot_R_oi[...] = dot_params["R_oi"]
+        dot_W_f[...] = dot_params["W_f"]
+        dot_R_f[...] = dot_params["R_f"]
+        dot_p_f[...] = dot_params["p_f"]
+        dot_b_f[...] = dot_params["b_f"]
+        dot_R_if[...] = dot_params["R_if"]
+        dot_R_ff[...] = dot_params["R_ff"]
+        dot_R_of[...] = dot_params["R_of"]
+        dot_W_o[...] = dot_params["W_o"]
+        dot_R_o[...] = dot_params["R_o"]
+        dot_p_o[...] = dot_params["p_o"]
+        dot_b_o[...] = dot_params["b_o"]
+        dot_R_io[...] = dot_params["R_io"]
+        dot_R_fo[...] = dot_params["R_fo"]
+        dot_R_oo[...] = dot_params["R_oo"]
+        W_z_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
+            W_z.T,
+            dot_W_z.T,
+            W_i.T,
+            dot_W_i.T,
+            W_f.T,
+            dot_W_f.T,
+            W_o.T,
+            dot_W_o.T,
+        ), axis=1))
+        W_z_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_i.T, W_f.T, W_o.T), axis=1))
+        R_z_to_dot_R_o[...] = cp.ascontiguousarray(cp.concatenate((
+            R_z.T,
+            dot_R_z.T,
+            R_i.T,
+            dot_R_i.T,
+            R_f.T,
+            dot_R_f.T,
+            R_o.T,
+            dot_R_o.T,
+        ), axis=1))
+        R_z_to_R_o[...] = cp.ascontiguousarray(cp.concatenate((R_z.T, R_i.T, R_f.T, R_o.T), axis=1))
+        R_ii_to_dot_R_io[...] = cp.ascontiguousarray(cp.concatenate((
+            R_ii.T,
+            dot_R_ii.T,
+            R_if.T,
+            dot_R_if.T,
+            R_io.T,
+            dot_R_io.T,
+        ), axis=1))
+        R_ii_to_R_io[...] = cp.ascontiguousarray(cp.concatenate((R_ii.T, R_if.T, R_io.T), axis=1))
+        R_fi_to_dot_R_fo[...] = cp.ascontiguousarray(cp.concatenate((
+            R_fi.T,
+            dot_R_fi.T,
+            R_ff.T,
+            dot_R_ff.T,
+            R_fo.T,
+            dot_R_fo.T,
+        ), axis=1))
+        R_fi_to_R_fo[...] = cp.ascontiguousarray(cp.concatenate((R_fi.T, R_ff.T, R_fo.T), axis=1))
+        R_oi_to_dot_R_oo[...] = cp.ascontiguousarray(cp.concatenate((
+            R_oi.T,
+            dot_R_oi.T,
+            R_of.T,
+            dot_R_of.T,
+            R_oo.T,
+            dot_R_oo.T,
+        ), axis=1))
+        R_oi_to_R_oo[...] = cp.ascontiguousarray(cp.concatenate((R_oi.T, R_of.T, R_oo.T), axis=1))
+        y_rows[0] = state["y"]
+        c_rows[0] = state["c"]
+        i_rows[0] = state["i"]
+        f_rows[0] = state["f"]
+        o_rows[0] = state["o"]
+        dot_y_rows[0] = dot_state["y"]
+        dot_c_rows[0] = dot_state["c"]
+        dot_i_rows[0] = dot_state["i"]
+        dot_f_rows[0] = dot_state["f"]
+        dot_o_rows[0] = dot_state["o"]
+
+    def before():
+        # W_z_x, dot_W_z_x_W_z, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
+        product(x.reshape(-1, I), W_z_to_dot_W_o, W_z_x_to_dot_W_o_x_W_o.reshape(-1, 8 * H))
+        # dot_W_z_x_x, dot_W_i_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
+        product(dot_x.reshape(-1, I), W_z_to_W_o, dot_W_z_x_x_to_dot_W_o_x_x.reshape(-1, 4 * H))
+        jvp_before()
+
+    def loop():
+        for t in range(T):
+            # R_z_y, dot_R_z_y_R_z, R_i_y, dot_R_i_y_R_i, R_f_y, dot_R_f_y_R_f, R_o_y, dot_R_o_y_R_o side by side
+            product(y_rows[t], R_z_to_dot_R_o, R_z_y_to_dot_R_o_y_R_o)
+            # dot_R_z_y_y_prev, dot_R_i_y_y_prev, dot_R_f_y_y_prev, dot_R_o_y_y_prev side by side
+            product(dot_y_rows[t], R_z_to_R_o, parts)
+            # R_ii_i, dot_R_ii_i_R_ii, R_if_i, dot_R_if_i_R_if, R_io_i, dot_R_io_i_R_io side by side
+            product(i_rows[t % 2], R_ii_to_dot_R_io, R_ii_i_to_dot_R_io_i_R_io)
+            # dot_R_ii_i_i_prev, dot_R_if_i_i_prev, dot_R_io_i_i_prev side by side
+            product(dot_i_rows[t % 2], R_ii_to_R_io, parts2)
+            # R_fi_f, dot_R_fi_f_R_fi, R_ff_f, dot_R_ff_f_R_ff, R_fo_f, dot_R_fo_f_R_fo side by side
+            product(f_rows[t % 2], R_fi_to_dot_R_fo, R_fi_f_to_dot_R_fo_f_R_fo)
+            # dot_R_fi_f_f_prev, dot_R_ff_f_f_prev, dot_R_fo_f_f_prev side by side
+            product(dot_f_rows[t % 2], R_fi_to_R_fo, parts3)
+            # R_oi_o, dot_R_oi_o_R_oi, R_of_o, dot_R_of_o_R_of, R_oo_o, dot_R_oo_o_R_oo side by side
+            product(o_rows[t % 2], R_oi_to_dot_R_oo, R_oi_o_to_dot_R_oo_o_R_oo)
+            # dot_R_oi_o_o_prev, dot_R_of_o_o_prev, dot_R_oo_o_o_prev side by side
+            product(dot_o_rows[t % 2], R_oi_to_R_oo, parts4)
+            jvp_step(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {
+            "y": y_rows[T].copy(),
+            "c": c_rows[T % 2].copy(),
+            "i": i_rows[T % 2].copy(),
+            "f": f_rows[T % 2].copy(),
+            "o": o_rows[T % 2].copy(),
+        }
+        dot_last = {
+            "y": dot_y_rows[T].copy(),
+            "c": dot_c_rows[T % 2].copy(),
+            "i": dot_i_rows[T % 2].copy(),
+            "f": dot_f_rows[T % 2].copy(),
+            "o": dot_o_rows[T % 2].copy(),
+        }
+        return y_rows[1:].copy(), last, dot_y_rows[1:].copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_z = cp.empty((H, I), dtype)
+    R_z = cp.empty((H, H), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_i = cp.empty((H, I), dtype)
+    R_i = cp.empty((H, H), dtype)
+    p_i = cp.empty((H,), dtype)
+    b_i = cp.empty((H,), dtype)
+    R_ii = cp.empty((H, H), dtype)
+    R_fi = cp.empty((H, H), dtype)
+    R_oi = cp.empty((H, H), dtype)
+    W_f = cp.empty((H, I), dtype)
+    R_f = cp.empty((H, H), dtype)
+    p_f = cp.empty((H,), dtype)
+    b_f = cp.empty((H,), dtype)
+    R_if = cp.empty((H, H), dtype)
+    R_ff = cp.empty((H, H), dtype)
+    R_of = cp.empty((H, H), dtype)
+    W_o = cp.empty((H, I), dtype)
+    R_o = cp.empty((H, H), dtype)
+    p_o = cp.empty((H,), dtype)
+    b_o = cp.empty((H,), dtype)
+    R_io = cp.empty((H, H), dtype)
+    R_fo = cp.empty((H, H), dtype)
+    R_oo = cp.empty((H, H), dtype)
+    dot_W_z = cp.empty((H, I), dtype)
+    dot_R_z = cp.empty((H, H), dtype)
+    dot_b_z = cp.empty((H,), dtype)
+    dot_W_i = cp.empty((H, I), dtype)
+    dot_R_i = cp.empty((H, H), dtype)
+    dot_p_i = cp.empty((H,), dtype)
+    dot_b_i = cp.empty((H,), dtype)
+    dot_R_ii = cp.empty((H, H), dtype)
+    dot_R_fi = cp.empty((H, H), dtype)
+    dot_R_oi = cp.empty((H, H), dtype)
+    dot_W_f = cp.empty((H, I), dtype)
+    dot_R_f = cp.empty((H, H), dtype)
+    dot_p_f = cp.empty((H,), dtype)
+    dot_b_f = cp.empty((H,), dtype)
+    dot_R_if = cp.empty((H, H), dtype)
+    dot_R_ff = cp.empty((H, H), dtype)
+    dot_R_of = cp.empty((H, H), dtype)
+    dot_W_o = cp.empty((H, I), dtype)
+    dot_R_o = cp.empty((H, H), dtype)
+    dot_p_o = cp.empty((H,), dtype)
+    dot_b_o = cp.empty((H,), dtype)
+    dot_R_io = cp.empty((H, H), dtype)
+    dot_R_fo = cp.empty((H, H), dtype)
+    dot_R_oo = cp.empty((H, H), dtype)
+    W_z_to_dot_W_o = cp.empty((I, 8 * H), dtype)
+    W_z_to_W_o = cp.empty((I, 4 * H), dtype)
+    R_z_to_dot_R_o = cp.empty((H, 8 * H), dtype)
+    R_z_to_R_o = cp.empty((H, 4 * H), dtype)
+    R_ii_to_dot_R_io = cp.empty((H, 6 * H), dtype)
+    R_ii_to_R_io = cp.empty((H, 3 * H), dtype)
+    R_fi_to_dot_R_fo = cp.empty((H, 6 * H), dtype)
+    R_fi_to_R_fo = cp.empty((H, 3 * H), dtype)
+    R_oi_to_dot_R_oo = cp.empty((H, 6 * H), dtype)
+    R_oi_to_R_oo = cp.empty((H, 3 * H), dtype)
+    y_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((T + 1, B, H), dtype)
+    i_rows = cp.empty((T + 1, B, H), dtype)
+    f_rows = cp.empty((T + 1, B, H), dtype)
+    o_rows = cp.empty((T + 1, B, H), dtype)
+    dot_y_rows = cp.empty((T + 1, B, H), dtype)
+    dot_c_rows = cp.empty((T + 1, B, H), dtype)
+    dot_i_rows = cp.empty((T + 1, B, H), dtype)
+    dot_f_rows = cp.empty((T + 1, B, H), dtype)
+    dot_o_rows = cp.empty((T + 1, B, H), dtype)
+    W_z_x_to_dot_W_o_x_W_o = cp.empty((T, B, 8 * H), dtype)
+    dot_W_z_x_x_to_dot_W_o_x_x = cp.empty((T, B, 4 * H), dtype)
+    dot_W_z_x = cp.empty((T, B, H), dtype)
+    dot_W_i_x = cp.empty((T, B, H), dtype)
+    dot_W_f_x = cp.empty((T, B, H), dtype)
+    dot_W_o_x = cp.empty((T, B, H), dtype)
+    R_z_y_to_dot_R_o_y_R_o = cp.empty((B, 8 * H), dtype)
+    parts = cp.empty((B, 4 * H), dtype)
+    dot_z_pre = cp.empty((T, B, H), dtype)
+    z = cp.empty((T, B, H), dtype)
+    dot_z = cp.empty((T, B, H), dtype)
+    R_ii_i_to_dot_R_io_i_R_io = cp.empty((B, 6 * H), dtype)
+    parts2 = cp.empty((B, 3 * H), dtype)
+    R_fi_f_to_dot_R_fo_f_R_fo = cp.empty((B, 6 * H), dtype)
+    parts3 = cp.empty((B, 3 * H), dtype)
+    R_oi_o_to_dot_R_oo_o_R_oo = cp.empty((B, 6 * H), dtype)
+    parts4 = cp.empty((B, 3 * H), dtype)
+    dot_i_pre = cp.empty((T, B, H), dtype)
+    dot_f_pre = cp.empty((T, B, H), dtype)
+    dot_o_pre = cp.empty((T, B, H), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
+    dot_tanh_c = cp.empty((T, B, H), dtype)
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * H, 1,
+        W_z_x_to_dot_W_o_x_W_o, dot_W_z_x_x_to_dot_W_o_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", "each", B * H, 1,
+        R_z_y_to_dot_R_o_y_R_o, parts, W_z_x_to_dot_W_o_x_W_o, b_z, dot_W_z_x, dot_b_z,
+        R_ii_i_to_dot_R_io_i_R_io, parts2, R_fi_f_to_dot_R_fo_f_R_fo, parts3, R_oi_o_to_dot_R_oo_o_R_oo,
+        parts4, p_i, c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f,
+        dot_b_f, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, dot_z_pre, z, dot_z, dot_i_pre, i_rows, dot_i_rows,
+        dot_f_pre, f_rows, dot_f_rows, dot_o_pre, o_rows, dot_o_rows, tanh_c, dot_tanh_c, y_rows, dot_y_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_z[...] = params["W_z"]
+        R_z[...] = params["R_z"]
+        b_z[...] = params["b_z"]
+        W_i[...] = params["W_i"]
+        R_i[...] = params["R_i"]
+        p_i[...] = params["p_i"]
+        b_i[...] = params["b_i"]
+        R_ii[...] = params["R_ii"]
+        R_fi[...] = params["R_fi"]
+        R_oi[...] = params["R_oi"]
+        W_f[...] = params["W_f"]
+        R_f[...] = params["R_f"]
+        p_f[...] = params["p_f"]
+        b_f[...] = params["b_f"]
+        R_if[...] = params["R_if"]
+        R_ff[...] = params["R_ff"]
+        R_of[...] = params["R_of"]
+        W_o[...] = params["W_o"]
+        R_o[...] = params["R_o"]
+        p_o[...] = params["p_o"]
+        b_o[...] = params["b_o"]
+        R_io[...] = params["R_io"]
+        R_fo[...] = params["R_fo"]
+        R_oo[...] = params["R_oo"]
+        dot_W_z[...] = dot_params["W_z"]
+        dot_R_z[...] = dot_params["R_z"]
+        dot_b_z[...] = dot_params["b_z"]
+        dot_W_i[...] = dot_params["W_i"]
+        dot_R_i[...] = dot_params["R_i"]
+        dot_p_i[...] = dot_params["p_i"]
+        dot_b_i[...] = dot_params["b_i"]
+        dot_R_ii[...] = dot_params["R_ii"]
+        dot_R_fi[...] = dot_params["R_fi"]
+        dot_R_oi[...] = dot_params["R_oi"]
+        dot_W_f[...] = dot_params["W_f"]
+        dot_R_f[...] = dot_params["R_f"]
+        dot_p_f[...] = dot_params["p_f"]
+        dot_b_f[...] = dot_params["b_f"]
+        dot_R_if[...] = dot_params["R_if"]
+        dot_R_ff[...] = dot_params["R_ff"]
+        dot_R_of[...] = dot_params["R_of"]
+        dot_W_o[...] = dot_params["W_o"]
+        dot_R_o[...] = dot_params["R_o"]
+        dot_p_o[...] = dot_params["p_o"]
+        dot_b_o[...] = dot_params["b_o"]
+        dot_R_io[...] = dot_params["R_io"]
+        dot_R_fo[...] = dot_params["R_fo"]
+        dot_R_oo[...] = dot_params["R_oo"]
+        W_z_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
+            W_z.T,
+            dot_W_z.T,
+            W_i.T,
+            dot_W_i.T,
+            W_f.T,
+            dot_W_f.T,
+            W_o.T,
+            dot_W_o.T,
+        ), axis=1))
+        W_z_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_i.T, W_f.T, W_o.T), axis=1))
+        R_z_to_dot_R_o[...] = cp.ascontiguousarray(cp.concatenate((
+            R_z.T,
+            dot_R_z.T,
+            R_i.T,
+            dot_R_i.T,
+            R_f.T,
+            dot_R_f.T,
+            R_o.T,
+            dot_R_o.T,
+        ), axis=1))
+        R_z_to_R_o[...] = cp.ascontiguousarray(cp.concatenate((R_z.T, R_i.T, R_f.T, R_o.T), axis=1))
+        R_ii_to_dot_R_io[...] = cp.ascontiguousarray(cp.concatenate((
+            R_ii.T,
+            dot_R_ii.T,
+            R_if.T,
+            dot_R_if.T,
+            R_io.T,
+            dot_R_io.T,
+        ), axis=1))
+        R_ii_to_R_io[...] = cp.ascontiguousarray(cp.concatenate((R_ii.T, R_if.T, R_io.T), axis=1))
+        R_fi_to_dot_R_fo[...] = cp.ascontiguousarray(cp.concatenate((
+            R_fi.T,
+            dot_R_fi.T,
+            R_ff.T,
+            dot_R_ff.T,
+            R_fo.T,
+            dot_R_fo.T,
+        ), axis=1))
+        R_fi_to_R_fo[...] = cp.ascontiguousarray(cp.concatenate((R_fi.T, R_ff.T, R_fo.T), axis=1))
+        R_oi_to_dot_R_oo[...] = cp.ascontiguousarray(cp.concatenate((
+            R_oi.T,
+            dot_R_oi.T,
+            R_of.T,
+            dot_R_of.T,
+            R_oo.T,
+            dot_R_oo.T,
+        ), axis=1))
+        R_oi_to_R_oo[...] = cp.ascontiguousarray(cp.concatenate((R_oi.T, R_of.T, R_oo.T), axis=1))
+        y_rows[0] = state["y"]
+        c_rows[0] = state["c"]
+        i_rows[0] = state["i"]
+        f_rows[0] = state["f"]
+        o_rows[0] = state["o"]
+        dot_y_rows[0] = dot_state["y"]
+        dot_c_rows[0] = dot_state["c"]
+        dot_i_rows[0] = dot_state["i"]
+        dot_f_rows[0] = dot_state["f"]
+        dot_o_rows[0] = dot_state["o"]
+
+    def before():
+        # W_z_x, dot_W_z_x_W_z, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
+        product(x.reshape(-1, I), W_z_to_dot_W_o, W_z_x_to_dot_W_o_x_W_o.reshape(-1, 8 * H))
+        # dot_W_z_x_x, dot_W_i_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
+        product(dot_x.reshape(-1, I), W_z_to_W_o, dot_W_z_x_x_to_dot_W_o_x_x.reshape(-1, 4 * H))
+        hvp_forward_before()
+
+    def loop():
+        for t in range(T):
+            # R_z_y, dot_R_z_y_R_z, R_i_y, dot_R_i_y_R_i, R_f_y, dot_R_f_y_R_f, R_o_y, dot_R_o_y_R_o side by side
+            product(y_rows[t], R_z_to_dot_R_o, R_z_y_to_dot_R_o_y_R_o)
+            # dot_R_z_y_y_prev, dot_R_i_y_y_prev, dot_R_f_y_y_prev, dot_R_o_y_y_prev side by side
+            product(dot_y_rows[t], R_z_to_R_o, parts)
+            # R_ii_i, dot_R_ii_i_R_ii, R_if_i, dot_R_if_i_R_if, R_io_i, dot_R_io_i_R_io side by side
+            product(i_rows[t], R_ii_to_dot_R_io, R_ii_i_to_dot_R_io_i_R_io)
+            # dot_R_ii_i_i_prev, dot_R_if_i_i_prev, dot_R_io_i_i_prev side by side
+            product(dot_i_rows[t], R_ii_to_R_io, parts2)
+            # R_fi_f, dot_R_fi_f_R_fi, R_ff_f, dot_R_ff_f_R_ff, R_fo_f, dot_R_fo_f_R_fo side by side
+            product(f_rows[t], R_fi_to_dot_R_fo, R_fi_f_to_dot_R_fo_f_R_fo)
+            # dot_R_fi_f_f_prev, dot_R_ff_f_f_prev, dot_R_fo_f_f_prev side by side
+            product(dot_f_rows[t], R_fi_to_R_fo, parts3)
+            # R_oi_o, dot_R_oi_o_R_oi, R_of_o, dot_R_of_o_R_of, R_oo_o, dot_R_oo_o_R_oo side by side
+            product(o_rows[t], R_oi_to_dot_R_oo, R_oi_o_to_dot_R_oo_o_R_oo)
+            # dot_R_oi_o_o_prev, dot_R_of_o_o_prev, dot_R_oo_o_o_prev side by side
+            product(dot_o_rows[t], R_oi_to_R_oo, parts4)
+            hvp_forward_step(t)
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    R_z_to_dot_R_o2 = cp.empty((8 * H, H), dtype)
+    R_ii_to_dot_R_io2 = cp.empty((6 * H, H), dtype)
+    R_fi_to_dot_R_fo2 = cp.empty((6 * H, H), dtype)
+    R_oi_to_dot_R_oo2 = cp.empty((6 * H, H), dtype)
+    R_i_to_R_oi = cp.empty((H, 4 * H), dtype)
+    R_f_to_R_of = cp.empty((H, 4 * H), dtype)
+    R_o_to_R_oo = cp.empty((H, 4 * H), dtype)
+    W_z_to_dot_W_o2 = cp.empty((8 * H, I), dtype)
+    d_y_prev_rows = cp.empty((2, B, H), dtype)
+    d_c_prev_rows = cp.empty((2, B, H), dtype)
+    d_i_prev_rows = cp.empty((2, B, H), dtype)
+    d_f_prev_rows = cp.empty((2, B, H), dtype)
+    d_o_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_y_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_i_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_f_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_o_prev_rows = cp.empty((2, B, H), dtype)
+    d_z_pre_to_d_dot_o_pre = cp.empty((T, B, 8 * H), dtype)
+    parts5 = cp.empty((B, 2 * H), dtype)
+    parts7 = cp.empty((B, 8 * H), dtype)
+    parts9 = cp.empty((B, 8 * H), dtype)
+    parts11 = cp.empty((B, 8 * H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_z_W_z_x = cp.empty((H, I), dtype)
+    d_W_z_dot_W_z_x_x = cp.empty((H, I), dtype)
+    d_R_z_R_z_y = cp.empty((H, H), dtype)
+    d_R_z_dot_R_z_y_y_prev = cp.empty((H, H), dtype)
+    d_b_z = cp.empty((H,), dtype)
+    d_W_i_W_i_x = cp.empty((H, I), dtype)
+    d_W_i_dot_W_i_x_x = cp.empty((H, I), dtype)
+    d_R_i_R_i_y = cp.empty((H, H), dtype)
+    d_R_i_dot_R_i_y_y_prev = cp.empty((H, H), dtype)
+    d_p_i_i_pre = cp.empty((H,), dtype)
+    d_p_i_dot_i_pre = cp.empty((H,), dtype)
+    d_b_i = cp.empty((H,), dtype)
+    d_R_ii_R_ii_i = cp.empty((H, H), dtype)
+    d_R_ii_dot_R_ii_i_i_prev = cp.empty((H, H), dtype)
+    d_R_fi_R_fi_f = cp.empty((H, H), dtype)
+    d_R_fi_dot_R_fi_f_f_prev = cp.empty((H, H), dtype)
+    d_R_oi_R_oi_o = cp.empty((H, H), dtype)
+    d_R_oi_dot_R_oi_o_o_prev = cp.empty((H, H), dtype)
+    d_W_f_W_f_x = cp.empty((H, I), dtype)
+    d_W_f_dot_W_f_x_x = cp.empty((H, I), dtype)
+    d_R_f_R_f_y = cp.empty((H, H), dtype)
+    d_R_f_dot_R_f_y_y_prev = cp.empty((H, H), dtype)
+    d_p_f_f_pre = cp.empty((H,), dtype)
+    d_p_f_dot_f_pre = cp.empty((H,), dtype)
+    d_b_f = cp.empty((H,), dtype)
+    d_R_if_R_if_i = cp.empty((H, H), dtype)
+    d_R_if_dot_R_if_i_i_prev = cp.empty((H, H), dtype)
+    d_R_ff_R_ff_f = cp.empty((H, H), dtype)
+    d_R_ff_dot_R_ff_f_f_prev = cp.empty((H, H), dtype)
+    d_R_of_R_of_o = cp.empty((H, H), dtype)
+    d_R_of_dot_R_of_o_o_prev = cp.empty((H, H), dtype)
+    d_W_o_W_o_x = cp.empty((H, I), dtype)
+    d_W_o_dot_W_o_x_x = cp.empty((H, I), dtype)
+    d_R_o_R_o_y = cp.empty((H, H), dtype)
+    d_R_o_dot_R_o_y_y_prev = cp.empty((H, H), dtype)
+    d_p_o_o_pre = cp.empty((H,), dtype)
+    d_p_o_dot_o_pre = cp.empty((H,), dtype)
+    d_b_o = cp.empty((H,), dtype)
+    d_R_io_R_io_i = cp.empty((H, H), dtype)
+    d_R_io_dot_R_io_i_i_prev = cp.empty((H, H), dtype)
+    d_R_fo_R_fo_f = cp.empty((H, H), dtype)
+    d_R_fo_dot_R_fo_f_f_prev = cp.empty((H, H), dtype)
+    d_R_oo_R_oo_o = cp.empty((H, H), dtype)
+    d_R_oo_dot_R_oo_o_o_prev = cp.empty((H, H), dtype)
+    d_W_z = cp.empty((H, I), dtype)
+    d_R_z = cp.empty((H, H), dtype)
+    d_W_i = cp.empty((H, I), dtype)
+    d_R_i = cp.empty((H, H), dtype)
+    d_p_i = cp.empty((H,), dtype)
+    d_R_ii = cp.empty((H, H), dtype)
+    d_R_fi = cp.empty((H, H), dtype)
+    d_R_oi = cp.empty((H, H), dtype)
+    d_W_f = cp.empty((H, I), dtype)
+    d_R_f = cp.empty((H, H), dtype)
+    d_p_f = cp.empty((H,), dtype)
+    d_R_if = cp.empty((H, H), dtype)
+    d_R_ff = cp.empty((H, H), dtype)
+    d_R_of = cp.empty((H, H), dtype)
+    d_W_o = cp.empty((H, I), dtype)
+    d_R_o = cp.empty((H, H), dtype)
+    d_p_o = cp.empty((H,), dtype)
+    d_R_io = cp.empty((H, H), dtype)
+    d_R_fo = cp.empty((H, H), dtype)
+    d_R_oo = cp.empty((H, H), dtype)
+    hvp_backward_step = kernel(
+        "hvp_backward_step", "each", B * H, 1,
+        dy, d_dot_y_prev_rows, o_rows, dot_c_rows, tanh_c, d_y_prev_rows, dot_o_rows, d_dot_o_prev_rows,
+        d_o_prev_rows, dot_o_pre, dot_tanh_c, d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o,
+        d_dot_f_prev_rows, c_rows, d_f_prev_rows, dot_f_pre, f_rows, d_dot_i_prev_rows, z, d_i_prev_rows,
+        dot_i_pre, i_rows, dot_z, dot_z_pre, dot_i_rows, p_i, dot_p_i, p_f, dot_p_f, dot_f_rows,
+        d_z_pre_to_d_dot_o_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", "each", B * H, 1,
+        parts5, parts7, parts9, parts11, d_dot_y_prev_rows, d_dot_i_prev_rows, d_dot_f_prev_rows,
+        d_dot_o_prev_rows,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", "columns", H, T * B,
+        d_z_pre_to_d_dot_o_pre, c_rows, d_p_i_i_pre,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "columns", H, T * B,
+        d_z_pre_to_d_dot_o_pre, dot_c_rows, d_p_i_dot_i_pre,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", "columns", H, T * B,
+        d_z_pre_to_d_dot_o_pre, c_rows, d_p_f_f_pre,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", "columns", H, T * B,
+        d_z_pre_to_d_dot_o_pre, dot_c_rows, d_p_f_dot_f_pre,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", "columns", H, T * B,
+        d_z_pre_to_d_dot_o_pre, c_rows, d_p_o_o_pre,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", "columns", H, T * B,
+        d_z_pre_to_d_dot_o_pre, dot_c_rows, d_p_o_dot_o_pre,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", H * I, 1,
+        d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_W_i_W_i_x, d_W_i_dot_W_i_x_x, d_W_f_W_f_x, d_W_f_dot_W_f_x_x,
+        d_W_o_W_o_x, d_W_o_dot_W_o_x_x, d_W_z, d_W_i, d_W_f, d_W_o,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", H * H, 1,
+        d_R_z_R_z_y, d_R_z_dot_R_z_y_y_prev, d_R_i_R_i_y, d_R_i_dot_R_i_y_y_prev, d_R_ii_R_ii_i,
+        d_R_ii_dot_R_ii_i_i_prev, d_R_fi_R_fi_f, d_R_fi_dot_R_fi_f_f_prev, d_R_oi_R_oi_o,
+        d_R_oi_dot_R_oi_o_o_prev, d_R_f_R_f_y, d_R_f_dot_R_f_y_y_prev, d_R_if_R_if_i,
+        d_R_if_dot_R_if_i_i_prev, d_R_ff_R_ff_f, d_R_ff_dot_R_ff_f_f_prev, d_R_of_R_of_o,
+        d_R_of_dot_R_of_o_o_prev, d_R_o_R_o_y, d_R_o_dot_R_o_y_y_prev, d_R_io_R_io_i,
+        d_R_io_dot_R_io_i_i_prev, d_R_fo_R_fo_f, d_R_fo_dot_R_fo_f_f_prev, d_R_oo_R_oo_o,
+        d_R_oo_dot_R_oo_o_o_prev, d_R_z, d_R_i, d_R_ii, d_R_fi, d_R_oi, d_R_f, d_R_if, d_R_ff, d_R_of,
+        d_R_o, d_R_io, d_R_fo, d_R_oo,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", "each", H, 1,
+        d_p_i_i_pre, d_p_i_dot_i_pre, d_p_f_f_pre, d_p_f_dot_f_pre, d_p_o_o_pre, d_p_o_dot_o_pre, d_p_i,
+        d_p_f, d_p_o,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["y"]
+        R_z_to_dot_R_o2[...] = cp.concatenate((
+            R_z,
+            dot_R_z,
+            R_i,
+            dot_R_i,
+            R_f,
+            dot_R_f,
+            R_o,
+            dot_R_o,
+        ))
+        R_ii_to_dot_R_io2[...] = cp.concatenate((
+            R_ii,
+            dot_R_ii,
+            R_if,
+            dot_R_if,
+            R_io,
+            dot_R_io,
+        ))
+        R_fi_to_dot_R_fo2[...] = cp.concatenate((
+            R_fi,
+            dot_R_fi,
+            R_ff,
+            dot_R_ff,
+            R_fo,
+            dot_R_fo,
+        ))
+        R_oi_to_dot_R_oo2[...] = cp.concatenate((
+            R_oi,
+            dot_R_oi,
+            R_of,
+            dot_R_of,
+            R_oo,
+            dot_R_oo,
+        ))
+        R_i_to_R_oi[...] = cp.concatenate((R_i, R_ii, R_fi, R_oi), axis=1)
+        R_f_to_R_of[...] = cp.concatenate((R_f, R_if, R_ff, R_of), axis=1)
+        R_o_to_R_oo[...] = cp.concatenate((R_o, R_io, R_fo, R_oo), axis=1)
+        W_z_to_dot_W_o2[...] = cp.concatenate((
+            W_z,
+            dot_W_z,
+            W_i,
+            dot_W_i,
+            W_f,
+            dot_W_f,
+            W_o,
+            dot_W_o,
+        ))
+        d_y_prev_rows[T % 2] = 0
+        d_c_prev_rows[T % 2] = 0
+        d_i_prev_rows[T % 2] = 0
+        d_f_prev_rows[T % 2] = 0
+        d_o_prev_rows[T % 2] = 0
+        d_dot_y_prev_rows[T % 2] = dstate["y"]
+        d_dot_c_prev_rows[T % 2] = dstate["c"]
+        d_dot_i_prev_rows[T % 2] = dstate["i"]
+        d_dot_f_prev_rows[T % 2] = dstate["f"]
+        d_dot_o_prev_rows[T % 2] = dstate["o"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in reversed(range(T)):
+            hvp_backward_step(t)
+            # d_z_pre, d_dot_z_pre, d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
+            product(d_z_pre_to_d_dot_o_pre[t], R_z_to_dot_R_o2, d_y_prev_rows[t % 2])
+            # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
+            product(d_z_pre_to_d_dot_o_pre[t][:, 2 * H:8 * H], R_ii_to_dot_R_io2, d_i_prev_rows[t % 2])
+            # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
+            product(d_z_pre_to_d_dot_o_pre[t][:, 2 * H:8 * H], R_fi_to_dot_R_fo2, d_f_prev_rows[t % 2])
+            # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
+            product(d_z_pre_to_d_dot_o_pre[t][:, 2 * H:8 * H], R_oi_to_dot_R_oo2, d_o_prev_rows[t % 2])
+            # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+            product(d_z_pre_to_d_dot_o_pre[t][:, H:2 * H], R_z, parts5[:, H:2 * H])
+            # d_dot_y_prev_dot_R_i_y_y_prev, d_dot_i_prev_dot_R_ii_i_i_prev, d_dot_f_prev_dot_R_fi_f_f_prev,
+            # d_dot_o_prev_dot_R_oi_o_o_prev side by side
+            product(d_z_pre_to_d_dot_o_pre[t][:, 3 * H:4 * H], R_i_to_R_oi, parts7[:, 4 * H:8 * H])
+            # d_dot_y_prev_dot_R_f_y_y_prev, d_dot_i_prev_dot_R_if_i_i_prev, d_dot_f_prev_dot_R_ff_f_f_prev,
+            # d_dot_o_prev_dot_R_of_o_o_prev side by side
+            product(d_z_pre_to_d_dot_o_pre[t][:, 5 * H:6 * H], R_f_to_R_of, parts9[:, 4 * H:8 * H])
+            # d_dot_y_prev_dot_R_o_y_y_prev, d_dot_i_prev_dot_R_io_i_i_prev, d_dot_f_prev_dot_R_fo_f_f_prev,
+            # d_dot_o_prev_dot_R_oo_o_o_prev side by side
+            product(d_z_pre_to_d_dot_o_pre[t][:, 7 * H:8 * H], R_o_to_R_oo, parts11[:, 4 * H:8 * H])
+            hvp_backward_step2(t)
+
+    def after():
+        # d_z_pre, d_dot_z_pre, d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
+        product(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H), W_z_to_dot_W_o2, d_x.reshape(-1, I))
+        # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+        product(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+        # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_z_dot_W_z_x_x,
+        )
+        # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+        product(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_R_z_R_z_y)
+        # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+            dot_y_rows[:-1].reshape(-1, H),
+            d_R_z_dot_R_z_y_y_prev,
+        )
+        # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+        cp.sum(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_z)
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
+        # o[t-1])
+        product(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
+        # o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_i_dot_W_i_x_x,
+        )
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
+        # o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+            y_rows[:-1].reshape(-1, H),
+            d_R_i_R_i_y,
+        )
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
+        # o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            dot_y_rows[:-1].reshape(-1, H),
+            d_R_i_dot_R_i_y_y_prev,
+        )
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
+        # o[t-1])
+        hvp_backward_after_sum()
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
+        # o[t-1])
+        hvp_backward_after_sum2()
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
+        # o[t-1])
+        cp.sum(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
+        # o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+            i_rows[:-1].reshape(-1, H),
+            d_R_ii_R_ii_i,
+        )
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
+        # o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            dot_i_rows[:-1].reshape(-1, H),
+            d_R_ii_dot_R_ii_i_i_prev,
+        )
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
+        # o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+            f_rows[:-1].reshape(-1, H),
+            d_R_fi_R_fi_f,
+        )
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
+        # o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            dot_f_rows[:-1].reshape(-1, H),
+            d_R_fi_dot_R_fi_f_f_prev,
+        )
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
+        # o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+            o_rows[:-1].reshape(-1, H),
+            d_R_oi_R_oi_o,
+        )
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
+        # o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            dot_o_rows[:-1].reshape(-1, H),
+            d_R_oi_dot_R_oi_o_o_prev,
+        )
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
+        # o[t-1])
+        product(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
+        # o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_f_dot_W_f_x_x,
+        )
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
+        # o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+            y_rows[:-1].reshape(-1, H),
+            d_R_f_R_f_y,
+        )
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
+        # o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            dot_y_rows[:-1].reshape(-1, H),
+            d_R_f_dot_R_f_y_y_prev,
+        )
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
+        # o[t-1])
+        hvp_backward_after_sum3()
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
+        # o[t-1])
+        hvp_backward_after_sum4()
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
+        # o[t-1])
+        cp.sum(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_f)
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
+        # o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+            i_rows[:-1].reshape(-1, H),
+            d_R_if_R_if_i,
+        )
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
+        # o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            dot_i_rows[:-1].reshape(-1, H),
+            d_R_if_dot_R_if_i_i_prev,
+        )
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
+        # o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+            f_rows[:-1].reshape(-1, H),
+            d_R_ff_R_ff_f,
+        )
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
+        # o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            dot_f_rows[:-1].reshape(-1, H),
+            d_R_ff_dot_R_ff_f_f_prev,
+        )
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
+        # o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+            o_rows[:-1].reshape(-1, H),
+            d_R_of_R_of_o,
+        )
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
+        # o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            dot_o_rows[:-1].reshape(-1, H),
+            d_R_of_dot_R_of_o_o_prev,
+        )
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+        product(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_o_dot_W_o_x_x,
+        )
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+            y_rows[:-1].reshape(-1, H),
+            d_R_o_R_o_y,
+        )
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            dot_y_rows[:-1].reshape(-1, H),
+            d_R_o_dot_R_o_y_y_prev,
+        )
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+        hvp_backward_after_sum5()
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+        hvp_backward_after_sum6()
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+        cp.sum(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+            i_rows[:-1].reshape(-1, H),
+            d_R_io_R_io_i,
+        )
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            dot_i_rows[:-1].reshape(-1, H),
+            d_R_io_dot_R_io_i_i_prev,
+        )
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+            f_rows[:-1].reshape(-1, H),
+            d_R_fo_R_fo_f,
+        )
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            dot_f_rows[:-1].reshape(-1, H),
+            d_R_fo_dot_R_fo_f_f_prev,
+        )
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+            o_rows[:-1].reshape(-1, H),
+            d_R_oo_R_oo_o,
+        )
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            dot_o_rows[:-1].reshape(-1, H),
+            d_R_oo_dot_R_oo_o_o_prev,
+        )
+        hvp_backward_finish()
+        hvp_backward_finish2()
+        hvp_backward_finish3()
+
+    def results():
+        dot_dparams = {
+            "W_z": d_W_z.copy(),
+            "R_z": d_R_z.copy(),
+            "b_z": d_b_z.copy(),
+            "W_i": d_W_i.copy(),
+            "R_i": d_R_i.copy(),
+            "p_i": d_p_i.copy(),
+            "b_i": d_b_i.copy(),
+            "R_ii": d_R_ii.copy(),
+            "R_fi": d_R_fi.copy(),
+            "R_oi": d_R_oi.copy(),
+            "W_f": d_W_f.copy(),
+            "R_f": d_R_f.copy(),
+            "p_f": d_p_f.copy(),
+            "b_f": d_b_f.copy(),
+            "R_if": d_R_if.copy(),
+            "R_ff": d_R_ff.copy(),
+            "R_of": d_R_of.copy(),
+            "W_o": d_W_o.copy(),
+            "R_o": d_R_o.copy(),
+            "p_o": d_p_o.copy(),
+            "b_o": d_b_o.copy(),
+            "R_io": d_R_io.copy(),
+            "R_fo": d_R_fo.copy(),
+            "R_oo": d_R_oo.copy(),
+        }
+        dot_dstart = {
+            "y": d_y_prev_rows[0].copy(),
+            "c": d_c_prev_rows[0].copy(),
+            "i": d_i_prev_rows[0].copy(),
+            "f": d_f_prev_rows[0].copy(),
+            "o": d_o_prev_rows[0].copy(),
+        }
+        return dot_dparams, d_x.copy(), dot_dstart
+
+    yield Pass(fill, before, loop, after, results, True)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -518,7 +1863,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -541,28 +1886,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -584,20 +1949,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -696,10 +2061,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -818,3 +2181,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

@@ -15,7 +15,7 @@ The same function as gru: W_r here is U_r and W_r there, side by side. Olah leav
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 gru_concat.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  W_r (H, H+I)
@@ -31,7 +31,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -45,6 +45,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of gru_concat.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -102,9 +103,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["h"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -115,30 +116,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"h": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["h"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W_r = cp.empty((H, H + I), dtype)
     b_r = cp.empty((H,), dtype)
@@ -157,7 +216,6 @@ def passes(size, dtype):
     r_h_x = cp.empty((T, B, H + I), dtype)
     W_n_r_h_x = cp.empty((B, H), dtype)
     n = cp.empty((T, B, H), dtype)
-
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
         W_r_v_to_W_z_v, b_r, b_z, h_rows, r, z, r_h,
@@ -168,13 +226,13 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         W_r[...] = params["W_r"]
         b_r[...] = params["b_r"]
         W_z[...] = params["W_z"]
         b_z[...] = params["b_z"]
         W_n[...] = params["W_n"]
         b_n[...] = params["b_n"]
-        x[...] = inputs["x"]
         W_r_to_W_z[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_z.T), axis=1))
         W_n_T[...] = cp.ascontiguousarray(W_n.T)
         h_rows[0] = state["h"]
@@ -200,95 +258,575 @@ def passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy()}
-        return {"h": h_rows[1:].copy()}, last
+        return h_rows[1:].copy(), last
 
-    def reverse():
-        W_r_to_W_z2 = cp.empty((2 * H, H + I), dtype)
-        d_h_prev_rows = cp.empty((2, B, H), dtype)
-        d_h = cp.empty((B, H), dtype)
-        d_n_pre = cp.empty((T, B, H), dtype)
-        d_r_h_x = cp.empty((T, B, H + I), dtype)
-        d_r_pre_to_d_z_pre = cp.empty((T, B, 2 * H), dtype)
-        d_v = cp.empty((T, B, H + I), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_W_n = cp.empty((H, H + I), dtype)
-        d_b_n = cp.empty((H,), dtype)
-        d_W_r_to_d_W_z = cp.empty((2 * H, H + I), dtype)
-        d_b_r_to_d_b_z = cp.empty((2 * H,), dtype)
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    W_r_to_W_z2 = cp.empty((2 * H, H + I), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_h = cp.empty((B, H), dtype)
+    d_n_pre = cp.empty((T, B, H), dtype)
+    d_r_h_x = cp.empty((T, B, H + I), dtype)
+    d_r_pre_to_d_z_pre = cp.empty((T, B, 2 * H), dtype)
+    d_v = cp.empty((T, B, H + I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_n = cp.empty((H, H + I), dtype)
+    d_b_n = cp.empty((H,), dtype)
+    d_W_r_to_d_W_z = cp.empty((2 * H, H + I), dtype)
+    d_b_r_to_d_b_z = cp.empty((2 * H,), dtype)
+    backward_step = kernel(
+        "backward_step", "each", B * H, 1,
+        dy, d_h_prev_rows, z, n, h_rows, d_h, d_n_pre, d_r_pre_to_d_z_pre,
+    )
+    backward_step2 = kernel(
+        "backward_step2", "each", B * H, 1,
+        d_r_h_x, h_rows, r, d_r_pre_to_d_z_pre,
+    )
+    backward_step3 = kernel(
+        "backward_step3", "each", B * H, 1,
+        d_v, d_r_h_x, r, d_h, z, d_h_prev_rows,
+    )
+    backward_after = kernel(
+        "backward_after", "each", T * B * I, 1,
+        d_v, d_r_h_x, d_x,
+    )
 
-        dy = cp.empty((T, B, H), dtype)
-        backward_step = kernel(
-            "backward_step", "each", B * H, 1,
-            dy, d_h_prev_rows, z, n, h_rows, d_h, d_n_pre, d_r_pre_to_d_z_pre,
-        )
-        backward_step2 = kernel(
-            "backward_step2", "each", B * H, 1,
-            d_r_h_x, h_rows, r, d_r_pre_to_d_z_pre,
-        )
-        backward_step3 = kernel(
-            "backward_step3", "each", B * H, 1,
-            d_v, d_r_h_x, r, d_h, z, d_h_prev_rows,
-        )
-        backward_after = kernel(
-            "backward_after", "each", T * B * I, 1,
-            d_v, d_r_h_x, d_x,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["h"]
+        W_r[...] = params["W_r"]
+        W_z[...] = params["W_z"]
+        W_n[...] = params["W_n"]
+        W_r_to_W_z2[...] = cp.concatenate((W_r, W_z))
+        d_h_prev_rows[T % 2] = dstate["h"]
 
-        def fill(params, given, dstate):
-            W_r[...] = params["W_r"]
-            b_r[...] = params["b_r"]
-            W_z[...] = params["W_z"]
-            b_z[...] = params["b_z"]
-            W_n[...] = params["W_n"]
-            b_n[...] = params["b_n"]
-            dy[...] = given["h"]
-            W_r_to_W_z2[...] = cp.concatenate((W_r, W_z))
-            d_h_prev_rows[T % 2] = dstate["h"]
+    def before():
+        pass
 
-        def before():
-            pass
-
-        def loop():
-            for t in reversed(range(T)):
-                backward_step(t)
-                # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-                product(d_n_pre[t], W_n, d_r_h_x[t])
-                backward_step2(t)
-                # d_r_pre, d_z_pre side by side
-                product(d_r_pre_to_d_z_pre[t], W_r_to_W_z2, d_v[t])
-                backward_step3(t)
-
-        def after():
-            # d_W_r, d_W_z side by side
-            product(d_r_pre_to_d_z_pre.reshape(-1, 2 * H).T, v.reshape(-1, H + I), d_W_r_to_d_W_z)
-            # d_b_r, d_b_z side by side
-            cp.sum(d_r_pre_to_d_z_pre.reshape(-1, 2 * H), axis=0, out=d_b_r_to_d_b_z)
+    def loop():
+        for t in reversed(range(T)):
+            backward_step(t)
             # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-            product(d_n_pre.reshape(-1, H).T, r_h_x.reshape(-1, H + I), d_W_n)
+            product(d_n_pre[t], W_n, d_r_h_x[t])
+            backward_step2(t)
+            # d_r_pre, d_z_pre side by side
+            product(d_r_pre_to_d_z_pre[t], W_r_to_W_z2, d_v[t])
+            backward_step3(t)
+
+    def after():
+        # d_W_r, d_W_z side by side
+        product(d_r_pre_to_d_z_pre.reshape(-1, 2 * H).T, v.reshape(-1, H + I), d_W_r_to_d_W_z)
+        # d_b_r, d_b_z side by side
+        cp.sum(d_r_pre_to_d_z_pre.reshape(-1, 2 * H), axis=0, out=d_b_r_to_d_b_z)
+        # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        product(d_n_pre.reshape(-1, H).T, r_h_x.reshape(-1, H + I), d_W_n)
+        # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        cp.sum(d_n_pre.reshape(-1, H), axis=0, out=d_b_n)
+        backward_after()
+
+    def results():
+        dparams = {
+            "W_r": d_W_r_to_d_W_z[:H].copy(),
+            "b_r": d_b_r_to_d_b_z[:H].copy(),
+            "W_z": d_W_r_to_d_W_z[H:2 * H].copy(),
+            "b_z": d_b_r_to_d_b_z[H:2 * H].copy(),
+            "W_n": d_W_n.copy(),
+            "b_n": d_b_n.copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_r = cp.empty((H, H + I), dtype)
+    b_r = cp.empty((H,), dtype)
+    W_z = cp.empty((H, H + I), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_n = cp.empty((H, H + I), dtype)
+    b_n = cp.empty((H,), dtype)
+    W_r_to_W_z = cp.empty((H + I, 2 * H), dtype)
+    W_n_T = cp.empty((H + I, H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    v = cp.empty((B, H + I), dtype)
+    W_r_v_to_W_z_v = cp.empty((B, 2 * H), dtype)
+    z = cp.empty((B, H), dtype)
+    r_h = cp.empty((B, H), dtype)
+    r_h_x = cp.empty((B, H + I), dtype)
+    W_n_r_h_x = cp.empty((B, H), dtype)
+    infer_step = kernel(
+        "infer_step", "each", B * H, 1,
+        W_r_v_to_W_z_v, b_r, b_z, h_rows, z, r_h,
+    )
+    infer_step2 = kernel(
+        "infer_step2", "each", B * H, 1,
+        W_n_r_h_x, b_n, z, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_r[...] = params["W_r"]
+        b_r[...] = params["b_r"]
+        W_z[...] = params["W_z"]
+        b_z[...] = params["b_z"]
+        W_n[...] = params["W_n"]
+        b_n[...] = params["b_n"]
+        W_r_to_W_z[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_z.T), axis=1))
+        W_n_T[...] = cp.ascontiguousarray(W_n.T)
+        h_rows[0] = state["h"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in range(T):
+            v[..., 0:H] = h_rows[t]
+            v[..., H:H + I] = x[t]
+            # W_r_v, W_z_v side by side
+            product(v, W_r_to_W_z, W_r_v_to_W_z_v)
+            infer_step(t)
+            r_h_x[..., 0:H] = r_h
+            r_h_x[..., H:H + I] = x[t]
+            # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+            product(r_h_x, W_n_T, W_n_r_h_x)
+            infer_step2(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy()}
+        return h_rows[1:].copy(), last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_r = cp.empty((H, H + I), dtype)
+    b_r = cp.empty((H,), dtype)
+    W_z = cp.empty((H, H + I), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_n = cp.empty((H, H + I), dtype)
+    b_n = cp.empty((H,), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    v = cp.empty((B, H + I), dtype)
+    W_r_v = cp.empty((B, H), dtype)
+    W_z_v = cp.empty((B, H), dtype)
+    z = cp.empty((B, H), dtype)
+    r_h = cp.empty((B, H), dtype)
+    r_h_x = cp.empty((B, H + I), dtype)
+    W_n_r_h_x = cp.empty((B, H), dtype)
+    step_step = kernel(
+        "step_step", "each", B * H, 1,
+        W_r_v, b_r, W_z_v, b_z, h_rows, z, r_h,
+    )
+    step_step2 = kernel(
+        "step_step2", "each", B * H, 1,
+        W_n_r_h_x, b_n, z, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_r[...] = params["W_r"]
+        b_r[...] = params["b_r"]
+        W_z[...] = params["W_z"]
+        b_z[...] = params["b_z"]
+        W_n[...] = params["W_n"]
+        b_n[...] = params["b_n"]
+        h_rows[0] = state["h"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in range(T):
+            v[..., 0:H] = h_rows[t]
+            v[..., H:H + I] = x[t]
+            # r = sigmoid(W_r @ v + b_r)
+            product(v, W_r.T, W_r_v)
+            # z = sigmoid(W_z @ v + b_z)
+            product(v, W_z.T, W_z_v)
+            step_step(t)
+            r_h_x[..., 0:H] = r_h
+            r_h_x[..., H:H + I] = x[t]
+            # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+            product(r_h_x, W_n.T, W_n_r_h_x)
+            step_step2(t)
+
+    def after():
+        pass
+
+    def results():
+        state = {"h": h_rows[T].copy()}
+        return h_rows[1:].copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_r = cp.empty((H, H + I), dtype)
+    b_r = cp.empty((H,), dtype)
+    W_z = cp.empty((H, H + I), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_n = cp.empty((H, H + I), dtype)
+    b_n = cp.empty((H,), dtype)
+    dot_W_r = cp.empty((H, H + I), dtype)
+    dot_b_r = cp.empty((H,), dtype)
+    dot_W_z = cp.empty((H, H + I), dtype)
+    dot_b_z = cp.empty((H,), dtype)
+    dot_W_n = cp.empty((H, H + I), dtype)
+    dot_b_n = cp.empty((H,), dtype)
+    W_r_to_dot_W_z = cp.empty((H + I, 4 * H), dtype)
+    W_r_to_W_z = cp.empty((H + I, 2 * H), dtype)
+    W_n_to_dot_W_n = cp.empty((H + I, 2 * H), dtype)
+    W_n_T = cp.empty((H + I, H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    v = cp.empty((B, H + I), dtype)
+    dot_v = cp.empty((B, H + I), dtype)
+    W_r_v_to_dot_W_z_v_W_z = cp.empty((B, 4 * H), dtype)
+    dot_W_r_v_v_to_dot_W_z_v_v = cp.empty((B, 2 * H), dtype)
+    z = cp.empty((B, H), dtype)
+    dot_z = cp.empty((B, H), dtype)
+    r_h = cp.empty((B, H), dtype)
+    dot_r_h = cp.empty((B, H), dtype)
+    r_h_x = cp.empty((B, H + I), dtype)
+    dot_r_h_x = cp.empty((B, H + I), dtype)
+    W_n_r_h_x_to_dot_W_n_r_h_x_W_n = cp.empty((B, 2 * H), dtype)
+    dot_W_n_r_h_x_r_h_x = cp.empty((B, H), dtype)
+    jvp_step = kernel(
+        "jvp_step", "each", B * H, 1,
+        W_r_v_to_dot_W_z_v_W_z, dot_W_r_v_v_to_dot_W_z_v_v, b_r, dot_b_r, b_z, dot_b_z, h_rows, dot_h_rows,
+        z, dot_z, r_h, dot_r_h,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", "each", B * H, 1,
+        W_n_r_h_x_to_dot_W_n_r_h_x_W_n, dot_W_n_r_h_x_r_h_x, b_n, dot_b_n, z, h_rows, dot_z, dot_h_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_r[...] = params["W_r"]
+        b_r[...] = params["b_r"]
+        W_z[...] = params["W_z"]
+        b_z[...] = params["b_z"]
+        W_n[...] = params["W_n"]
+        b_n[...] = params["b_n"]
+        dot_W_r[...] = dot_params["W_r"]
+        dot_b_r[...] = dot_params["b_r"]
+        dot_W_z[...] = dot_params["W_z"]
+        dot_b_z[...] = dot_params["b_z"]
+        dot_W_n[...] = dot_params["W_n"]
+        dot_b_n[...] = dot_params["b_n"]
+        W_r_to_dot_W_z[...] = cp.ascontiguousarray(cp.concatenate((
+            W_r.T,
+            dot_W_r.T,
+            W_z.T,
+            dot_W_z.T,
+        ), axis=1))
+        W_r_to_W_z[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_z.T), axis=1))
+        W_n_to_dot_W_n[...] = cp.ascontiguousarray(cp.concatenate((W_n.T, dot_W_n.T), axis=1))
+        W_n_T[...] = cp.ascontiguousarray(W_n.T)
+        h_rows[0] = state["h"]
+        dot_h_rows[0] = dot_state["h"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in range(T):
+            v[..., 0:H] = h_rows[t]
+            v[..., H:H + I] = x[t]
+            dot_v[..., 0:H] = dot_h_rows[t]
+            dot_v[..., H:H + I] = dot_x[t]
+            # W_r_v, dot_W_r_v_W_r, W_z_v, dot_W_z_v_W_z side by side
+            product(v, W_r_to_dot_W_z, W_r_v_to_dot_W_z_v_W_z)
+            # dot_W_r_v_v, dot_W_z_v_v side by side
+            product(dot_v, W_r_to_W_z, dot_W_r_v_v_to_dot_W_z_v_v)
+            jvp_step(t)
+            r_h_x[..., 0:H] = r_h
+            r_h_x[..., H:H + I] = x[t]
+            dot_r_h_x[..., 0:H] = dot_r_h
+            dot_r_h_x[..., H:H + I] = dot_x[t]
+            # W_n_r_h_x, dot_W_n_r_h_x_W_n side by side
+            product(r_h_x, W_n_to_dot_W_n, W_n_r_h_x_to_dot_W_n_r_h_x_W_n)
+            # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+            product(dot_r_h_x, W_n_T, dot_W_n_r_h_x_r_h_x)
+            jvp_step2(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy()}
+        dot_last = {"h": dot_h_rows[T].copy()}
+        return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_r = cp.empty((H, H + I), dtype)
+    b_r = cp.empty((H,), dtype)
+    W_z = cp.empty((H, H + I), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_n = cp.empty((H, H + I), dtype)
+    b_n = cp.empty((H,), dtype)
+    dot_W_r = cp.empty((H, H + I), dtype)
+    dot_b_r = cp.empty((H,), dtype)
+    dot_W_z = cp.empty((H, H + I), dtype)
+    dot_b_z = cp.empty((H,), dtype)
+    dot_W_n = cp.empty((H, H + I), dtype)
+    dot_b_n = cp.empty((H,), dtype)
+    W_r_to_dot_W_z = cp.empty((H + I, 4 * H), dtype)
+    W_r_to_W_z = cp.empty((H + I, 2 * H), dtype)
+    W_n_to_dot_W_n = cp.empty((H + I, 2 * H), dtype)
+    W_n_T = cp.empty((H + I, H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    v = cp.empty((T, B, H + I), dtype)
+    dot_v = cp.empty((T, B, H + I), dtype)
+    W_r_v_to_dot_W_z_v_W_z = cp.empty((B, 4 * H), dtype)
+    dot_W_r_v_v_to_dot_W_z_v_v = cp.empty((B, 2 * H), dtype)
+    dot_r_pre = cp.empty((T, B, H), dtype)
+    r = cp.empty((T, B, H), dtype)
+    dot_r = cp.empty((T, B, H), dtype)
+    dot_z_pre = cp.empty((T, B, H), dtype)
+    z = cp.empty((T, B, H), dtype)
+    dot_z = cp.empty((T, B, H), dtype)
+    r_h = cp.empty((B, H), dtype)
+    dot_r_h = cp.empty((B, H), dtype)
+    r_h_x = cp.empty((T, B, H + I), dtype)
+    dot_r_h_x = cp.empty((T, B, H + I), dtype)
+    W_n_r_h_x_to_dot_W_n_r_h_x_W_n = cp.empty((B, 2 * H), dtype)
+    dot_W_n_r_h_x_r_h_x = cp.empty((B, H), dtype)
+    dot_n_pre = cp.empty((T, B, H), dtype)
+    n = cp.empty((T, B, H), dtype)
+    dot_n = cp.empty((T, B, H), dtype)
+    hvp_forward_step = kernel(
+        "hvp_forward_step", "each", B * H, 1,
+        W_r_v_to_dot_W_z_v_W_z, dot_W_r_v_v_to_dot_W_z_v_v, b_r, dot_b_r, b_z, dot_b_z, h_rows, dot_h_rows,
+        dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", "each", B * H, 1,
+        W_n_r_h_x_to_dot_W_n_r_h_x_W_n, dot_W_n_r_h_x_r_h_x, b_n, dot_b_n, z, h_rows, dot_z, dot_h_rows,
+        dot_n_pre, n, dot_n,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_r[...] = params["W_r"]
+        b_r[...] = params["b_r"]
+        W_z[...] = params["W_z"]
+        b_z[...] = params["b_z"]
+        W_n[...] = params["W_n"]
+        b_n[...] = params["b_n"]
+        dot_W_r[...] = dot_params["W_r"]
+        dot_b_r[...] = dot_params["b_r"]
+        dot_W_z[...] = dot_params["W_z"]
+        dot_b_z[...] = dot_params["b_z"]
+        dot_W_n[...] = dot_params["W_n"]
+        dot_b_n[...] = dot_params["b_n"]
+        W_r_to_dot_W_z[...] = cp.ascontiguousarray(cp.concatenate((
+            W_r.T,
+            dot_W_r.T,
+            W_z.T,
+            dot_W_z.T,
+        ), axis=1))
+        W_r_to_W_z[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_z.T), axis=1))
+        W_n_to_dot_W_n[...] = cp.ascontiguousarray(cp.concatenate((W_n.T, dot_W_n.T), axis=1))
+        W_n_T[...] = cp.ascontiguousarray(W_n.T)
+        h_rows[0] = state["h"]
+        dot_h_rows[0] = dot_state["h"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in range(T):
+            v[t][..., 0:H] = h_rows[t]
+            v[t][..., H:H + I] = x[t]
+            dot_v[t][..., 0:H] = dot_h_rows[t]
+            dot_v[t][..., H:H + I] = dot_x[t]
+            # W_r_v, dot_W_r_v_W_r, W_z_v, dot_W_z_v_W_z side by side
+            product(v[t], W_r_to_dot_W_z, W_r_v_to_dot_W_z_v_W_z)
+            # dot_W_r_v_v, dot_W_z_v_v side by side
+            product(dot_v[t], W_r_to_W_z, dot_W_r_v_v_to_dot_W_z_v_v)
+            hvp_forward_step(t)
+            r_h_x[t][..., 0:H] = r_h
+            r_h_x[t][..., H:H + I] = x[t]
+            dot_r_h_x[t][..., 0:H] = dot_r_h
+            dot_r_h_x[t][..., H:H + I] = dot_x[t]
+            # W_n_r_h_x, dot_W_n_r_h_x_W_n side by side
+            product(r_h_x[t], W_n_to_dot_W_n, W_n_r_h_x_to_dot_W_n_r_h_x_W_n)
+            # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+            product(dot_r_h_x[t], W_n_T, dot_W_n_r_h_x_r_h_x)
+            hvp_forward_step2(t)
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    W_n_to_dot_W_n2 = cp.empty((2 * H, H + I), dtype)
+    W_r_to_dot_W_z2 = cp.empty((4 * H, H + I), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_h = cp.empty((B, H), dtype)
+    d_n_pre_to_d_dot_n_pre = cp.empty((T, B, 2 * H), dtype)
+    parts = cp.empty((B, 2 * H + 2 * I), dtype)
+    d_r_h_x = cp.empty((T, B, H + I), dtype)
+    d_r_pre_to_d_dot_z_pre = cp.empty((T, B, 4 * H), dtype)
+    parts2 = cp.empty((B, 2 * H + 2 * I), dtype)
+    parts3 = cp.empty((B, 2 * H + 2 * I), dtype)
+    d_dot_v = cp.empty((B, H + I), dtype)
+    d_v = cp.empty((T, B, H + I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_r_W_r_v = cp.empty((H, H + I), dtype)
+    d_W_r_dot_W_r_v_v = cp.empty((H, H + I), dtype)
+    d_b_r = cp.empty((H,), dtype)
+    d_W_z_W_z_v = cp.empty((H, H + I), dtype)
+    d_W_z_dot_W_z_v_v = cp.empty((H, H + I), dtype)
+    d_b_z = cp.empty((H,), dtype)
+    d_W_n_W_n_r_h_x = cp.empty((H, H + I), dtype)
+    d_W_n_dot_W_n_r_h_x_r_h_x = cp.empty((H, H + I), dtype)
+    d_b_n = cp.empty((H,), dtype)
+    d_W_r = cp.empty((H, H + I), dtype)
+    d_W_z = cp.empty((H, H + I), dtype)
+    d_W_n = cp.empty((H, H + I), dtype)
+    hvp_backward_step = kernel(
+        "hvp_backward_step", "each", B * H, 1,
+        dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, h_rows, dot_z_pre, dot_h_rows, dot_n,
+        d_dot_h, d_n_pre_to_d_dot_n_pre, d_r_pre_to_d_dot_z_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", "each", B * H, 1,
+        parts, h_rows, dot_r_pre, r, d_r_h_x, dot_h_rows, d_r_pre_to_d_dot_z_pre,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", "each", B * (H + I), 1,
+        parts2, parts3, d_dot_v,
+    )
+    hvp_backward_step4 = kernel(
+        "hvp_backward_step4", "each", B * H, 1,
+        d_v, d_r_h_x, r, parts, dot_r, d_h_prev_rows, z, d_dot_h, dot_z, d_dot_v, d_dot_h_prev_rows,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", "each", T * B * I, 1,
+        d_v, d_r_h_x, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", H * (H + I), 1,
+        d_W_r_W_r_v, d_W_r_dot_W_r_v_v, d_W_z_W_z_v, d_W_z_dot_W_z_v_v, d_W_n_W_n_r_h_x,
+        d_W_n_dot_W_n_r_h_x_r_h_x, d_W_r, d_W_z, d_W_n,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["h"]
+        W_n_to_dot_W_n2[...] = cp.concatenate((W_n, dot_W_n))
+        W_r_to_dot_W_z2[...] = cp.concatenate((W_r, dot_W_r, W_z, dot_W_z))
+        d_h_prev_rows[T % 2] = 0
+        d_dot_h_prev_rows[T % 2] = dstate["h"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in reversed(range(T)):
+            hvp_backward_step(t)
             # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-            cp.sum(d_n_pre.reshape(-1, H), axis=0, out=d_b_n)
-            backward_after()
+            product(d_n_pre_to_d_dot_n_pre[t][:, H:2 * H], W_n, parts[:, :H + I])
+            # d_n_pre, d_dot_n_pre side by side
+            product(d_n_pre_to_d_dot_n_pre[t], W_n_to_dot_W_n2, d_r_h_x[t])
+            # through z = sigmoid(W_z @ v + b_z)
+            product(d_r_pre_to_d_dot_z_pre[t][:, 3 * H:4 * H], W_z, parts3[:, :H + I])
+            hvp_backward_step2(t)
+            # through r = sigmoid(W_r @ v + b_r)
+            product(d_r_pre_to_d_dot_z_pre[t][:, H:2 * H], W_r, parts2[:, :H + I])
+            # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre side by side
+            product(d_r_pre_to_d_dot_z_pre[t], W_r_to_dot_W_z2, d_v[t])
+            hvp_backward_step3(t)
+            hvp_backward_step4(t)
 
-        def results():
-            dparams = {
-                "W_r": d_W_r_to_d_W_z[:H].copy(),
-                "b_r": d_b_r_to_d_b_z[:H].copy(),
-                "W_z": d_W_r_to_d_W_z[H:2 * H].copy(),
-                "b_z": d_b_r_to_d_b_z[H:2 * H].copy(),
-                "W_n": d_W_n.copy(),
-                "b_n": d_b_n.copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"h": d_h_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
+    def after():
+        # through r = sigmoid(W_r @ v + b_r)
+        product(d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, v.reshape(-1, H + I), d_W_r_W_r_v)
+        # through r = sigmoid(W_r @ v + b_r)
+        product(
+            d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+            dot_v.reshape(-1, H + I),
+            d_W_r_dot_W_r_v_v,
+        )
+        # through r = sigmoid(W_r @ v + b_r)
+        cp.sum(d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_r)
+        # through z = sigmoid(W_z @ v + b_z)
+        product(d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, v.reshape(-1, H + I), d_W_z_W_z_v)
+        # through z = sigmoid(W_z @ v + b_z)
+        product(
+            d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            dot_v.reshape(-1, H + I),
+            d_W_z_dot_W_z_v_v,
+        )
+        # through z = sigmoid(W_z @ v + b_z)
+        cp.sum(d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
+        # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        product(d_n_pre_to_d_dot_n_pre.reshape(-1, 2 * H)[:, :H].T, r_h_x.reshape(-1, H + I), d_W_n_W_n_r_h_x)
+        # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        product(
+            d_n_pre_to_d_dot_n_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+            dot_r_h_x.reshape(-1, H + I),
+            d_W_n_dot_W_n_r_h_x_r_h_x,
+        )
+        # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        cp.sum(d_n_pre_to_d_dot_n_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_n)
+        hvp_backward_after()
+        hvp_backward_finish()
 
-        return Pass(fill, before, loop, after, results, True)
+    def results():
+        dot_dparams = {
+            "W_r": d_W_r.copy(),
+            "b_r": d_b_r.copy(),
+            "W_z": d_W_z.copy(),
+            "b_z": d_b_z.copy(),
+            "W_n": d_W_n.copy(),
+            "b_n": d_b_n.copy(),
+        }
+        dot_dstart = {"h": d_h_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
 
-    return Pass(fill, before, loop, after, results, True), reverse
+    yield Pass(fill, before, loop, after, results, True)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -315,7 +853,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -338,28 +876,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -381,20 +939,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -493,10 +1051,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -621,3 +1177,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

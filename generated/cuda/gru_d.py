@@ -21,7 +21,7 @@ lets no gradient through.
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 gru_d.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): values, anything where missing
            m (T, B, I): mask: one where the value was observed, zero where it is missing
@@ -51,7 +51,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -65,6 +65,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of gru_d.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -149,9 +150,9 @@ def forward(params, inputs, state=None):
     inputs = arrays(inputs)
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["h"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -162,30 +163,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂inputs, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"h": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["h"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs, dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, inputs, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays(inputs)
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, inputs, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    inputs = arrays(inputs)
+    inputs = {name: one_step(a) for name, a in named("inputs", inputs, INPUTS).items()}
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays(inputs)
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, inputs and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays(inputs)
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_inputs = arrays(dot_inputs)
+    dot_inputs = along("dot_inputs", dot_inputs, INPUTS, size, dtype, ("T", "B"))
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_inputs=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂inputs and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays(inputs)
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_inputs = arrays(dot_inputs)
+    dot_inputs = along("dot_inputs", dot_inputs, INPUTS, size, dtype, ("T", "B"))
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     m = cp.empty((T, B, I), dtype)
     delta = cp.empty((T, B, I), dtype)
@@ -226,7 +285,6 @@ def passes(size, dtype):
     r_s = cp.empty((T, B, H), dtype)
     U_n_r_s = cp.empty((B, H), dtype)
     n = cp.empty((T, B, H), dtype)
-
     forward_before = kernel(
         "forward_before", "each", T * B * I, 1,
         w_x, delta, b_x, gamma_x_relu, gamma_x,
@@ -253,6 +311,9 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        m[...] = inputs["m"]
+        delta[...] = inputs["delta"]
         w_x[...] = params["w_x"]
         b_x[...] = params["b_x"]
         W_d[...] = params["W_d"]
@@ -270,9 +331,6 @@ def passes(size, dtype):
         U_n[...] = params["U_n"]
         V_n[...] = params["V_n"]
         b_n[...] = params["b_n"]
-        x[...] = inputs["x"]
-        m[...] = inputs["m"]
-        delta[...] = inputs["delta"]
         V_r_to_V_n[...] = cp.ascontiguousarray(cp.concatenate((V_r.T, V_z.T, V_n.T), axis=1))
         W_n_T[...] = cp.ascontiguousarray(W_n.T)
         W_r_to_U_r[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, U_r.T)))
@@ -309,174 +367,1256 @@ def passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy(), "x_last": x_last_rows[T].copy()}
-        return {"h": h_rows[1:].copy()}, last
+        return h_rows[1:].copy(), last
 
-    def reverse():
-        U_r_to_U_z = cp.empty((2 * H, H), dtype)
-        W_r_to_W_n = cp.empty((3 * H, I), dtype)
-        V_r_to_V_n2 = cp.empty((3 * H, I), dtype)
-        d_h_prev_rows = cp.empty((2, B, H), dtype)
-        d_x_last_prev_rows = cp.empty((T + 1, B, I), dtype)
-        d_h = cp.empty((B, H), dtype)
-        d_r_pre_to_d_n_pre = cp.empty((T, B, 3 * H), dtype)
-        d_r_s = cp.empty((B, H), dtype)
-        d_s_U_r_s = cp.empty((B, H), dtype)
-        d_s = cp.empty((T, B, H), dtype)
-        d_x_hat = cp.empty((T, B, I), dtype)
-        d_gamma_h_pre = cp.empty((T, B, H), dtype)
-        d_gamma_x_pre = cp.empty((T, B, I), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_m_V_r_m = cp.empty((T, B, I), dtype)
-        d_m = cp.empty((T, B, I), dtype)
-        d_delta_W_d_delta = cp.empty((T, B, I), dtype)
-        d_delta = cp.empty((T, B, I), dtype)
-        d_w_x = cp.empty((I,), dtype)
-        d_b_x = cp.empty((I,), dtype)
-        d_W_d = cp.empty((H, I), dtype)
-        d_b_d = cp.empty((H,), dtype)
-        d_x_hat_by_x_mean = cp.empty((T, B, I), dtype)
-        d_x_mean = cp.empty((I,), dtype)
-        d_U_n = cp.empty((H, H), dtype)
-        d_W_r_to_d_W_n = cp.empty((3 * H, I), dtype)
-        d_U_r_to_d_U_z = cp.empty((2 * H, H), dtype)
-        d_V_r_to_d_V_n = cp.empty((3 * H, I), dtype)
-        d_b_r_to_d_b_n = cp.empty((3 * H,), dtype)
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    U_r_to_U_z = cp.empty((2 * H, H), dtype)
+    W_r_to_W_n = cp.empty((3 * H, I), dtype)
+    V_r_to_V_n2 = cp.empty((3 * H, I), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_x_last_prev_rows = cp.empty((T + 1, B, I), dtype)
+    d_h = cp.empty((B, H), dtype)
+    d_r_pre_to_d_n_pre = cp.empty((T, B, 3 * H), dtype)
+    d_r_s = cp.empty((B, H), dtype)
+    d_s_U_r_s = cp.empty((B, H), dtype)
+    d_s = cp.empty((T, B, H), dtype)
+    d_x_hat = cp.empty((T, B, I), dtype)
+    d_gamma_h_pre = cp.empty((T, B, H), dtype)
+    d_gamma_x_pre = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_m_V_r_m = cp.empty((T, B, I), dtype)
+    d_m = cp.empty((T, B, I), dtype)
+    d_delta_W_d_delta = cp.empty((T, B, I), dtype)
+    d_delta = cp.empty((T, B, I), dtype)
+    d_w_x = cp.empty((I,), dtype)
+    d_b_x = cp.empty((I,), dtype)
+    d_W_d = cp.empty((H, I), dtype)
+    d_b_d = cp.empty((H,), dtype)
+    d_x_hat_by_x_mean = cp.empty((T, B, I), dtype)
+    d_x_mean = cp.empty((I,), dtype)
+    d_U_n = cp.empty((H, H), dtype)
+    d_W_r_to_d_W_n = cp.empty((3 * H, I), dtype)
+    d_U_r_to_d_U_z = cp.empty((2 * H, H), dtype)
+    d_V_r_to_d_V_n = cp.empty((3 * H, I), dtype)
+    d_b_r_to_d_b_n = cp.empty((3 * H,), dtype)
+    backward_step = kernel(
+        "backward_step", "each", B * H, 1,
+        dy, d_h_prev_rows, z, n, x_hat_to_s, d_h, d_r_pre_to_d_n_pre,
+    )
+    backward_step2 = kernel(
+        "backward_step2", "each", B * H, 1,
+        d_r_s, x_hat_to_s, r, d_r_pre_to_d_n_pre,
+    )
+    backward_step3 = kernel(
+        "backward_step3", "each", B * H, 1,
+        d_s_U_r_s, d_r_s, r, d_h, z, gamma_h, d_s, d_h_prev_rows,
+    )
+    backward_step4 = kernel(
+        "backward_step4", "each", B * I, 1,
+        d_x_hat, m, gamma_x, d_x_last_prev_rows,
+    )
+    backward_after = kernel(
+        "backward_after", "each", T * B * H, 1,
+        d_s, h_rows, gamma_h, gamma_h_relu, d_gamma_h_pre,
+    )
+    backward_after2 = kernel(
+        "backward_after2", "each", T * B * I, 1,
+        d_x_hat, m, x_last_rows, x_mean, gamma_x, gamma_x_relu, d_x_last_prev_rows, x, d_m_V_r_m, w_x,
+        d_delta_W_d_delta, d_gamma_x_pre, d_x, d_m, d_delta, d_x_hat_by_x_mean,
+    )
+    backward_after_sum = kernel(
+        "backward_after_sum", "columns", I, T * B,
+        d_gamma_x_pre, delta, d_w_x,
+    )
 
-        dy = cp.empty((T, B, H), dtype)
-        backward_step = kernel(
-            "backward_step", "each", B * H, 1,
-            dy, d_h_prev_rows, z, n, x_hat_to_s, d_h, d_r_pre_to_d_n_pre,
-        )
-        backward_step2 = kernel(
-            "backward_step2", "each", B * H, 1,
-            d_r_s, x_hat_to_s, r, d_r_pre_to_d_n_pre,
-        )
-        backward_step3 = kernel(
-            "backward_step3", "each", B * H, 1,
-            d_s_U_r_s, d_r_s, r, d_h, z, gamma_h, d_s, d_h_prev_rows,
-        )
-        backward_step4 = kernel(
-            "backward_step4", "each", B * I, 1,
-            d_x_hat, m, gamma_x, d_x_last_prev_rows,
-        )
-        backward_after = kernel(
-            "backward_after", "each", T * B * H, 1,
-            d_s, h_rows, gamma_h, gamma_h_relu, d_gamma_h_pre,
-        )
-        backward_after2 = kernel(
-            "backward_after2", "each", T * B * I, 1,
-            d_x_hat, m, x_last_rows, x_mean, gamma_x, gamma_x_relu, d_x_last_prev_rows, x, d_m_V_r_m, w_x,
-            d_delta_W_d_delta, d_gamma_x_pre, d_x, d_m, d_delta, d_x_hat_by_x_mean,
-        )
-        backward_after_sum = kernel(
-            "backward_after_sum", "columns", I, T * B,
-            d_gamma_x_pre, delta, d_w_x,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["h"]
+        w_x[...] = params["w_x"]
+        W_d[...] = params["W_d"]
+        x_mean[...] = params["x_mean"]
+        W_r[...] = params["W_r"]
+        U_r[...] = params["U_r"]
+        V_r[...] = params["V_r"]
+        W_z[...] = params["W_z"]
+        U_z[...] = params["U_z"]
+        V_z[...] = params["V_z"]
+        W_n[...] = params["W_n"]
+        U_n[...] = params["U_n"]
+        V_n[...] = params["V_n"]
+        U_r_to_U_z[...] = cp.concatenate((U_r, U_z))
+        W_r_to_W_n[...] = cp.concatenate((W_r, W_z, W_n))
+        V_r_to_V_n2[...] = cp.concatenate((V_r, V_z, V_n))
+        d_h_prev_rows[T % 2] = dstate["h"]
+        d_x_last_prev_rows[T] = dstate["x_last"]
 
-        def fill(params, given, dstate):
-            w_x[...] = params["w_x"]
-            b_x[...] = params["b_x"]
-            W_d[...] = params["W_d"]
-            b_d[...] = params["b_d"]
-            x_mean[...] = params["x_mean"]
-            W_r[...] = params["W_r"]
-            U_r[...] = params["U_r"]
-            V_r[...] = params["V_r"]
-            b_r[...] = params["b_r"]
-            W_z[...] = params["W_z"]
-            U_z[...] = params["U_z"]
-            V_z[...] = params["V_z"]
-            b_z[...] = params["b_z"]
-            W_n[...] = params["W_n"]
-            U_n[...] = params["U_n"]
-            V_n[...] = params["V_n"]
-            b_n[...] = params["b_n"]
-            dy[...] = given["h"]
-            U_r_to_U_z[...] = cp.concatenate((U_r, U_z))
-            W_r_to_W_n[...] = cp.concatenate((W_r, W_z, W_n))
-            V_r_to_V_n2[...] = cp.concatenate((V_r, V_z, V_n))
-            d_h_prev_rows[T % 2] = dstate["h"]
-            d_x_last_prev_rows[T] = dstate["x_last"]
+    def before():
+        pass
 
-        def before():
-            pass
-
-        def loop():
-            for t in reversed(range(T)):
-                backward_step(t)
-                # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-                product(d_r_pre_to_d_n_pre[t][:, 2 * H:3 * H], U_n, d_r_s)
-                backward_step2(t)
-                # d_r_pre, d_z_pre side by side
-                product(d_r_pre_to_d_n_pre[t][:, :2 * H], U_r_to_U_z, d_s_U_r_s)
-                # d_r_pre, d_z_pre, d_n_pre side by side
-                product(d_r_pre_to_d_n_pre[t], W_r_to_W_n, d_x_hat[t])
-                backward_step3(t)
-                backward_step4(t)
-
-        def after():
-            # d_r_pre, d_z_pre, d_n_pre side by side
-            product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H), V_r_to_V_n2, d_m_V_r_m.reshape(-1, I))
-            # d_W_r, d_W_z, d_W_n side by side
-            product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H).T, x_hat_to_s.reshape(-1, I + H)[:, :I], d_W_r_to_d_W_n)
-            # d_U_r, d_U_z side by side
-            product(
-                d_r_pre_to_d_n_pre.reshape(-1, 3 * H)[:, :2 * H].T,
-                x_hat_to_s.reshape(-1, I + H)[:, I:I + H],
-                d_U_r_to_d_U_z,
-            )
-            # d_V_r, d_V_z, d_V_n side by side
-            product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H).T, m.reshape(-1, I), d_V_r_to_d_V_n)
-            # d_b_r, d_b_z, d_b_n side by side
-            cp.sum(d_r_pre_to_d_n_pre.reshape(-1, 3 * H), axis=0, out=d_b_r_to_d_b_n)
+    def loop():
+        for t in reversed(range(T)):
+            backward_step(t)
             # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-            product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_s.reshape(-1, H), d_U_n)
-            backward_after()
-            # through gamma_h = exp(-relu(W_d @ delta + b_d))
-            product(d_gamma_h_pre.reshape(-1, H), W_d, d_delta_W_d_delta.reshape(-1, I))
-            # through gamma_h = exp(-relu(W_d @ delta + b_d))
-            product(d_gamma_h_pre.reshape(-1, H).T, delta.reshape(-1, I), d_W_d)
-            # through gamma_h = exp(-relu(W_d @ delta + b_d))
-            cp.sum(d_gamma_h_pre.reshape(-1, H), axis=0, out=d_b_d)
-            backward_after2()
-            # through gamma_x = exp(-relu(w_x * delta + b_x))
-            backward_after_sum()
-            # through gamma_x = exp(-relu(w_x * delta + b_x))
-            cp.sum(d_gamma_x_pre.reshape(-1, I), axis=0, out=d_b_x)
-            # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-            cp.sum(d_x_hat_by_x_mean.reshape(-1, I), axis=0, out=d_x_mean)
+            product(d_r_pre_to_d_n_pre[t][:, 2 * H:3 * H], U_n, d_r_s)
+            backward_step2(t)
+            # d_r_pre, d_z_pre side by side
+            product(d_r_pre_to_d_n_pre[t][:, :2 * H], U_r_to_U_z, d_s_U_r_s)
+            # d_r_pre, d_z_pre, d_n_pre side by side
+            product(d_r_pre_to_d_n_pre[t], W_r_to_W_n, d_x_hat[t])
+            backward_step3(t)
+            backward_step4(t)
 
-        def results():
-            dparams = {
-                "w_x": d_w_x.copy(),
-                "b_x": d_b_x.copy(),
-                "W_d": d_W_d.copy(),
-                "b_d": d_b_d.copy(),
-                "x_mean": d_x_mean.copy(),
-                "W_r": d_W_r_to_d_W_n[:H].copy(),
-                "U_r": d_U_r_to_d_U_z[:H].copy(),
-                "V_r": d_V_r_to_d_V_n[:H].copy(),
-                "b_r": d_b_r_to_d_b_n[:H].copy(),
-                "W_z": d_W_r_to_d_W_n[H:2 * H].copy(),
-                "U_z": d_U_r_to_d_U_z[H:2 * H].copy(),
-                "V_z": d_V_r_to_d_V_n[H:2 * H].copy(),
-                "b_z": d_b_r_to_d_b_n[H:2 * H].copy(),
-                "W_n": d_W_r_to_d_W_n[2 * H:3 * H].copy(),
-                "U_n": d_U_n.copy(),
-                "V_n": d_V_r_to_d_V_n[2 * H:3 * H].copy(),
-                "b_n": d_b_r_to_d_b_n[2 * H:3 * H].copy(),
-            }
-            dinputs = {"x": d_x.copy(), "m": d_m.copy(), "delta": d_delta.copy()}
-            dstart = {"h": d_h_prev_rows[0].copy(), "x_last": d_x_last_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
+    def after():
+        # d_r_pre, d_z_pre, d_n_pre side by side
+        product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H), V_r_to_V_n2, d_m_V_r_m.reshape(-1, I))
+        # d_W_r, d_W_z, d_W_n side by side
+        product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H).T, x_hat_to_s.reshape(-1, I + H)[:, :I], d_W_r_to_d_W_n)
+        # d_U_r, d_U_z side by side
+        product(
+            d_r_pre_to_d_n_pre.reshape(-1, 3 * H)[:, :2 * H].T,
+            x_hat_to_s.reshape(-1, I + H)[:, I:I + H],
+            d_U_r_to_d_U_z,
+        )
+        # d_V_r, d_V_z, d_V_n side by side
+        product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H).T, m.reshape(-1, I), d_V_r_to_d_V_n)
+        # d_b_r, d_b_z, d_b_n side by side
+        cp.sum(d_r_pre_to_d_n_pre.reshape(-1, 3 * H), axis=0, out=d_b_r_to_d_b_n)
+        # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_s.reshape(-1, H), d_U_n)
+        backward_after()
+        # through gamma_h = exp(-relu(W_d @ delta + b_d))
+        product(d_gamma_h_pre.reshape(-1, H), W_d, d_delta_W_d_delta.reshape(-1, I))
+        # through gamma_h = exp(-relu(W_d @ delta + b_d))
+        product(d_gamma_h_pre.reshape(-1, H).T, delta.reshape(-1, I), d_W_d)
+        # through gamma_h = exp(-relu(W_d @ delta + b_d))
+        cp.sum(d_gamma_h_pre.reshape(-1, H), axis=0, out=d_b_d)
+        backward_after2()
+        # through gamma_x = exp(-relu(w_x * delta + b_x))
+        backward_after_sum()
+        # through gamma_x = exp(-relu(w_x * delta + b_x))
+        cp.sum(d_gamma_x_pre.reshape(-1, I), axis=0, out=d_b_x)
+        # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+        cp.sum(d_x_hat_by_x_mean.reshape(-1, I), axis=0, out=d_x_mean)
 
-        return Pass(fill, before, loop, after, results, True)
+    def results():
+        dparams = {
+            "w_x": d_w_x.copy(),
+            "b_x": d_b_x.copy(),
+            "W_d": d_W_d.copy(),
+            "b_d": d_b_d.copy(),
+            "x_mean": d_x_mean.copy(),
+            "W_r": d_W_r_to_d_W_n[:H].copy(),
+            "U_r": d_U_r_to_d_U_z[:H].copy(),
+            "V_r": d_V_r_to_d_V_n[:H].copy(),
+            "b_r": d_b_r_to_d_b_n[:H].copy(),
+            "W_z": d_W_r_to_d_W_n[H:2 * H].copy(),
+            "U_z": d_U_r_to_d_U_z[H:2 * H].copy(),
+            "V_z": d_V_r_to_d_V_n[H:2 * H].copy(),
+            "b_z": d_b_r_to_d_b_n[H:2 * H].copy(),
+            "W_n": d_W_r_to_d_W_n[2 * H:3 * H].copy(),
+            "U_n": d_U_n.copy(),
+            "V_n": d_V_r_to_d_V_n[2 * H:3 * H].copy(),
+            "b_n": d_b_r_to_d_b_n[2 * H:3 * H].copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy(), "x_last": d_x_last_prev_rows[0].copy()}
+        return dparams, {"x": d_x.copy(), "m": d_m.copy(), "delta": d_delta.copy()}, dstart
 
-    return Pass(fill, before, loop, after, results, True), reverse
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    m = cp.empty((T, B, I), dtype)
+    delta = cp.empty((T, B, I), dtype)
+    w_x = cp.empty((I,), dtype)
+    b_x = cp.empty((I,), dtype)
+    W_d = cp.empty((H, I), dtype)
+    b_d = cp.empty((H,), dtype)
+    x_mean = cp.empty((I,), dtype)
+    W_r = cp.empty((H, I), dtype)
+    U_r = cp.empty((H, H), dtype)
+    V_r = cp.empty((H, I), dtype)
+    b_r = cp.empty((H,), dtype)
+    W_z = cp.empty((H, I), dtype)
+    U_z = cp.empty((H, H), dtype)
+    V_z = cp.empty((H, I), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_n = cp.empty((H, I), dtype)
+    U_n = cp.empty((H, H), dtype)
+    V_n = cp.empty((H, I), dtype)
+    b_n = cp.empty((H,), dtype)
+    V_r_to_V_n = cp.empty((I, 3 * H), dtype)
+    W_n_T = cp.empty((I, H), dtype)
+    W_r_to_U_r = cp.empty((I + H, H), dtype)
+    W_z_to_U_z = cp.empty((I + H, H), dtype)
+    U_n_T = cp.empty((H, H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    x_last_rows = cp.empty((2, B, I), dtype)
+    gamma_x = cp.empty((T, B, I), dtype)
+    W_d_delta = cp.empty((T, B, H), dtype)
+    gamma_h = cp.empty((T, B, H), dtype)
+    V_r_m_to_V_n_m = cp.empty((T, B, 3 * H), dtype)
+    x_hat_to_s = cp.empty((B, I + H), dtype)
+    W_r_x_hat_to_W_n_x_hat = cp.empty((B, 3 * H), dtype)
+    z = cp.empty((B, H), dtype)
+    r_s = cp.empty((B, H), dtype)
+    U_n_r_s = cp.empty((B, H), dtype)
+    infer_before = kernel(
+        "infer_before", "each", T * B * I, 1,
+        w_x, delta, b_x, gamma_x,
+    )
+    infer_before2 = kernel(
+        "infer_before2", "each", T * B * H, 1,
+        W_d_delta, b_d, gamma_h,
+    )
+    infer_step = kernel(
+        "infer_step", "each", B * I, 1,
+        m, x, gamma_x, x_last_rows, x_mean, x_hat_to_s,
+    )
+    infer_step2 = kernel(
+        "infer_step2", "each", B * H, 1,
+        gamma_h, h_rows, x_hat_to_s,
+    )
+    infer_step3 = kernel(
+        "infer_step3", "each", B * H, 1,
+        W_r_x_hat_to_W_n_x_hat, V_r_m_to_V_n_m, b_r, b_z, x_hat_to_s, z, r_s,
+    )
+    infer_step4 = kernel(
+        "infer_step4", "each", B * H, 1,
+        W_r_x_hat_to_W_n_x_hat, U_n_r_s, V_r_m_to_V_n_m, b_n, z, x_hat_to_s, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        m[...] = inputs["m"]
+        delta[...] = inputs["delta"]
+        w_x[...] = params["w_x"]
+        b_x[...] = params["b_x"]
+        W_d[...] = params["W_d"]
+        b_d[...] = params["b_d"]
+        x_mean[...] = params["x_mean"]
+        W_r[...] = params["W_r"]
+        U_r[...] = params["U_r"]
+        V_r[...] = params["V_r"]
+        b_r[...] = params["b_r"]
+        W_z[...] = params["W_z"]
+        U_z[...] = params["U_z"]
+        V_z[...] = params["V_z"]
+        b_z[...] = params["b_z"]
+        W_n[...] = params["W_n"]
+        U_n[...] = params["U_n"]
+        V_n[...] = params["V_n"]
+        b_n[...] = params["b_n"]
+        V_r_to_V_n[...] = cp.ascontiguousarray(cp.concatenate((V_r.T, V_z.T, V_n.T), axis=1))
+        W_n_T[...] = cp.ascontiguousarray(W_n.T)
+        W_r_to_U_r[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, U_r.T)))
+        W_z_to_U_z[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, U_z.T)))
+        U_n_T[...] = cp.ascontiguousarray(U_n.T)
+        h_rows[0] = state["h"]
+        x_last_rows[0] = state["x_last"]
+
+    def before():
+        # gamma_h = exp(-relu(W_d @ delta + b_d))
+        product(delta.reshape(-1, I), W_d.T, W_d_delta.reshape(-1, H))
+        # V_r_m, V_z_m, V_n_m side by side
+        product(m.reshape(-1, I), V_r_to_V_n, V_r_m_to_V_n_m.reshape(-1, 3 * H))
+        infer_before()
+        infer_before2()
+
+    def loop():
+        for t in range(T):
+            infer_step(t)
+            # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+            product(x_hat_to_s[:, :I], W_n_T, W_r_x_hat_to_W_n_x_hat[:, 2 * H:3 * H])
+            infer_step2(t)
+            # x_hat, s side by side
+            product(x_hat_to_s, W_r_to_U_r, W_r_x_hat_to_W_n_x_hat[:, :H])
+            # x_hat, s side by side
+            product(x_hat_to_s, W_z_to_U_z, W_r_x_hat_to_W_n_x_hat[:, H:2 * H])
+            infer_step3(t)
+            # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+            product(r_s, U_n_T, U_n_r_s)
+            infer_step4(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy(), "x_last": x_last_rows[T % 2].copy()}
+        return h_rows[1:].copy(), last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    m = cp.empty((T, B, I), dtype)
+    delta = cp.empty((T, B, I), dtype)
+    w_x = cp.empty((I,), dtype)
+    b_x = cp.empty((I,), dtype)
+    W_d = cp.empty((H, I), dtype)
+    b_d = cp.empty((H,), dtype)
+    x_mean = cp.empty((I,), dtype)
+    W_r = cp.empty((H, I), dtype)
+    U_r = cp.empty((H, H), dtype)
+    V_r = cp.empty((H, I), dtype)
+    b_r = cp.empty((H,), dtype)
+    W_z = cp.empty((H, I), dtype)
+    U_z = cp.empty((H, H), dtype)
+    V_z = cp.empty((H, I), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_n = cp.empty((H, I), dtype)
+    U_n = cp.empty((H, H), dtype)
+    V_n = cp.empty((H, I), dtype)
+    b_n = cp.empty((H,), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    x_last_rows = cp.empty((2, B, I), dtype)
+    gamma_x = cp.empty((T, B, I), dtype)
+    W_d_delta = cp.empty((T, B, H), dtype)
+    gamma_h = cp.empty((T, B, H), dtype)
+    V_r_m = cp.empty((T, B, H), dtype)
+    V_z_m = cp.empty((T, B, H), dtype)
+    V_n_m = cp.empty((T, B, H), dtype)
+    x_hat = cp.empty((B, I), dtype)
+    s = cp.empty((B, H), dtype)
+    W_r_x_hat = cp.empty((B, H), dtype)
+    U_r_s = cp.empty((B, H), dtype)
+    W_z_x_hat = cp.empty((B, H), dtype)
+    U_z_s = cp.empty((B, H), dtype)
+    z = cp.empty((B, H), dtype)
+    W_n_x_hat = cp.empty((B, H), dtype)
+    r_s = cp.empty((B, H), dtype)
+    U_n_r_s = cp.empty((B, H), dtype)
+    step_before = kernel(
+        "step_before", "each", T * B * I, 1,
+        w_x, delta, b_x, gamma_x,
+    )
+    step_before2 = kernel(
+        "step_before2", "each", T * B * H, 1,
+        W_d_delta, b_d, gamma_h,
+    )
+    step_step = kernel(
+        "step_step", "each", B * I, 1,
+        m, x, gamma_x, x_last_rows, x_mean, x_hat,
+    )
+    step_step2 = kernel(
+        "step_step2", "each", B * H, 1,
+        gamma_h, h_rows, s,
+    )
+    step_step3 = kernel(
+        "step_step3", "each", B * H, 1,
+        W_r_x_hat, U_r_s, V_r_m, b_r, W_z_x_hat, U_z_s, V_z_m, b_z, s, z, r_s,
+    )
+    step_step4 = kernel(
+        "step_step4", "each", B * H, 1,
+        W_n_x_hat, U_n_r_s, V_n_m, b_n, z, s, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        m[...] = inputs["m"]
+        delta[...] = inputs["delta"]
+        w_x[...] = params["w_x"]
+        b_x[...] = params["b_x"]
+        W_d[...] = params["W_d"]
+        b_d[...] = params["b_d"]
+        x_mean[...] = params["x_mean"]
+        W_r[...] = params["W_r"]
+        U_r[...] = params["U_r"]
+        V_r[...] = params["V_r"]
+        b_r[...] = params["b_r"]
+        W_z[...] = params["W_z"]
+        U_z[...] = params["U_z"]
+        V_z[...] = params["V_z"]
+        b_z[...] = params["b_z"]
+        W_n[...] = params["W_n"]
+        U_n[...] = params["U_n"]
+        V_n[...] = params["V_n"]
+        b_n[...] = params["b_n"]
+        h_rows[0] = state["h"]
+        x_last_rows[0] = state["x_last"]
+
+    def before():
+        # gamma_h = exp(-relu(W_d @ delta + b_d))
+        product(delta.reshape(-1, I), W_d.T, W_d_delta.reshape(-1, H))
+        # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        product(m.reshape(-1, I), V_r.T, V_r_m.reshape(-1, H))
+        # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        product(m.reshape(-1, I), V_z.T, V_z_m.reshape(-1, H))
+        # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(m.reshape(-1, I), V_n.T, V_n_m.reshape(-1, H))
+        step_before()
+        step_before2()
+
+    def loop():
+        for t in range(T):
+            step_step(t)
+            # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+            product(x_hat, W_r.T, W_r_x_hat)
+            # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+            product(x_hat, W_z.T, W_z_x_hat)
+            # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+            product(x_hat, W_n.T, W_n_x_hat)
+            step_step2(t)
+            # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+            product(s, U_r.T, U_r_s)
+            # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+            product(s, U_z.T, U_z_s)
+            step_step3(t)
+            # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+            product(r_s, U_n.T, U_n_r_s)
+            step_step4(t)
+
+    def after():
+        pass
+
+    def results():
+        state = {"h": h_rows[T].copy(), "x_last": x_last_rows[T % 2].copy()}
+        return h_rows[1:].copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    m = cp.empty((T, B, I), dtype)
+    delta = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    dot_m = cp.empty((T, B, I), dtype)
+    dot_delta = cp.empty((T, B, I), dtype)
+    w_x = cp.empty((I,), dtype)
+    b_x = cp.empty((I,), dtype)
+    W_d = cp.empty((H, I), dtype)
+    b_d = cp.empty((H,), dtype)
+    x_mean = cp.empty((I,), dtype)
+    W_r = cp.empty((H, I), dtype)
+    U_r = cp.empty((H, H), dtype)
+    V_r = cp.empty((H, I), dtype)
+    b_r = cp.empty((H,), dtype)
+    W_z = cp.empty((H, I), dtype)
+    U_z = cp.empty((H, H), dtype)
+    V_z = cp.empty((H, I), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_n = cp.empty((H, I), dtype)
+    U_n = cp.empty((H, H), dtype)
+    V_n = cp.empty((H, I), dtype)
+    b_n = cp.empty((H,), dtype)
+    dot_w_x = cp.empty((I,), dtype)
+    dot_b_x = cp.empty((I,), dtype)
+    dot_W_d = cp.empty((H, I), dtype)
+    dot_b_d = cp.empty((H,), dtype)
+    dot_x_mean = cp.empty((I,), dtype)
+    dot_W_r = cp.empty((H, I), dtype)
+    dot_U_r = cp.empty((H, H), dtype)
+    dot_V_r = cp.empty((H, I), dtype)
+    dot_b_r = cp.empty((H,), dtype)
+    dot_W_z = cp.empty((H, I), dtype)
+    dot_U_z = cp.empty((H, H), dtype)
+    dot_V_z = cp.empty((H, I), dtype)
+    dot_b_z = cp.empty((H,), dtype)
+    dot_W_n = cp.empty((H, I), dtype)
+    dot_U_n = cp.empty((H, H), dtype)
+    dot_V_n = cp.empty((H, I), dtype)
+    dot_b_n = cp.empty((H,), dtype)
+    W_d_to_dot_W_d = cp.empty((I, 2 * H), dtype)
+    V_r_to_dot_V_n = cp.empty((I, 6 * H), dtype)
+    V_r_to_V_n = cp.empty((I, 3 * H), dtype)
+    W_r_T = cp.empty((I, H), dtype)
+    dot_W_r_to_W_r = cp.empty((2 * I, H), dtype)
+    W_z_T = cp.empty((I, H), dtype)
+    dot_W_z_to_W_z = cp.empty((2 * I, H), dtype)
+    W_n_T = cp.empty((I, H), dtype)
+    dot_W_n_to_W_n = cp.empty((2 * I, H), dtype)
+    U_r_T = cp.empty((H, H), dtype)
+    dot_U_r_to_U_r = cp.empty((2 * H, H), dtype)
+    U_z_T = cp.empty((H, H), dtype)
+    dot_U_z_to_U_z = cp.empty((2 * H, H), dtype)
+    U_n_T = cp.empty((H, H), dtype)
+    dot_U_n_to_U_n = cp.empty((2 * H, H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    x_last_rows = cp.empty((2, B, I), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_x_last_rows = cp.empty((2, B, I), dtype)
+    gamma_x = cp.empty((T, B, I), dtype)
+    dot_gamma_x = cp.empty((T, B, I), dtype)
+    W_d_delta_to_dot_W_d_delta_W_d = cp.empty((T, B, 2 * H), dtype)
+    dot_W_d_delta_delta = cp.empty((T, B, H), dtype)
+    gamma_h = cp.empty((T, B, H), dtype)
+    dot_gamma_h = cp.empty((T, B, H), dtype)
+    V_r_m_to_dot_V_n_m_V_n = cp.empty((T, B, 6 * H), dtype)
+    dot_V_r_m_m_to_dot_V_n_m_m = cp.empty((T, B, 3 * H), dtype)
+    dot_V_r_m = cp.empty((T, B, H), dtype)
+    dot_V_z_m = cp.empty((T, B, H), dtype)
+    dot_V_n_m = cp.empty((T, B, H), dtype)
+    x_hat_to_dot_x_hat = cp.empty((B, 2 * I), dtype)
+    s_to_dot_s = cp.empty((B, 2 * H), dtype)
+    W_r_x_hat_to_dot_W_n_x_hat_W_n = cp.empty((B, 6 * H), dtype)
+    dot_W_r_x_hat = cp.empty((B, H), dtype)
+    U_r_s_to_dot_U_z_s_U_z = cp.empty((B, 4 * H), dtype)
+    dot_U_r_s = cp.empty((B, H), dtype)
+    dot_W_z_x_hat = cp.empty((B, H), dtype)
+    dot_U_z_s = cp.empty((B, H), dtype)
+    z = cp.empty((B, H), dtype)
+    dot_z = cp.empty((B, H), dtype)
+    dot_W_n_x_hat = cp.empty((B, H), dtype)
+    r_s_to_dot_r_s = cp.empty((B, 2 * H), dtype)
+    U_n_r_s_to_dot_U_n_r_s_U_n = cp.empty((B, 2 * H), dtype)
+    dot_U_n_r_s = cp.empty((B, H), dtype)
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * I, 1,
+        w_x, delta, b_x, dot_w_x, dot_delta, dot_b_x, gamma_x, dot_gamma_x,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", "each", T * B * H, 1,
+        W_d_delta_to_dot_W_d_delta_W_d, dot_W_d_delta_delta, b_d, dot_b_d, V_r_m_to_dot_V_n_m_V_n,
+        dot_V_r_m_m_to_dot_V_n_m_m, gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m,
+    )
+    jvp_step = kernel(
+        "jvp_step", "each", B * I, 1,
+        m, x, gamma_x, x_last_rows, x_mean, dot_m, dot_x, dot_gamma_x, dot_x_last_rows, dot_x_mean,
+        x_hat_to_dot_x_hat,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", "each", B * H, 1,
+        gamma_h, h_rows, dot_gamma_h, dot_h_rows, s_to_dot_s,
+    )
+    jvp_step3 = kernel(
+        "jvp_step3", "each", B * H, 1,
+        W_r_x_hat_to_dot_W_n_x_hat_W_n, U_r_s_to_dot_U_z_s_U_z, V_r_m_to_dot_V_n_m_V_n, b_r, dot_W_r_x_hat,
+        dot_U_r_s, dot_V_r_m, dot_b_r, b_z, dot_W_z_x_hat, dot_U_z_s, dot_V_z_m, dot_b_z, s_to_dot_s, z,
+        dot_z, r_s_to_dot_r_s,
+    )
+    jvp_step4 = kernel(
+        "jvp_step4", "each", B * H, 1,
+        W_r_x_hat_to_dot_W_n_x_hat_W_n, U_n_r_s_to_dot_U_n_r_s_U_n, V_r_m_to_dot_V_n_m_V_n, b_n,
+        dot_W_n_x_hat, dot_U_n_r_s, dot_V_n_m, dot_b_n, z, s_to_dot_s, dot_z, h_rows, dot_h_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        m[...] = inputs["m"]
+        delta[...] = inputs["delta"]
+        dot_x[...] = dot_inputs["x"]
+        dot_m[...] = dot_inputs["m"]
+        dot_delta[...] = dot_inputs["delta"]
+        w_x[...] = params["w_x"]
+        b_x[...] = params["b_x"]
+        W_d[...] = params["W_d"]
+        b_d[...] = params["b_d"]
+        x_mean[...] = params["x_mean"]
+        W_r[...] = params["W_r"]
+        U_r[...] = params["U_r"]
+        V_r[...] = params["V_r"]
+        b_r[...] = params["b_r"]
+        W_z[...] = params["W_z"]
+        U_z[...] = params["U_z"]
+        V_z[...] = params["V_z"]
+        b_z[...] = params["b_z"]
+        W_n[...] = params["W_n"]
+        U_n[...] = params["U_n"]
+        V_n[...] = params["V_n"]
+        b_n[...] = params["b_n"]
+        dot_w_x[...] = dot_params["w_x"]
+        dot_b_x[...] = dot_params["b_x"]
+        dot_W_d[...] = dot_params["W_d"]
+        dot_b_d[...] = dot_params["b_d"]
+        dot_x_mean[...] = dot_params["x_mean"]
+        dot_W_r[...] = dot_params["W_r"]
+        dot_U_r[...] = dot_params["U_r"]
+        dot_V_r[...] = dot_params["V_r"]
+        dot_b_r[...] = dot_params["b_r"]
+        dot_W_z[...] = dot_params["W_z"]
+        dot_U_z[...] = dot_params["U_z"]
+        dot_V_z[...] = dot_params["V_z"]
+        dot_b_z[...] = dot_params["b_z"]
+        dot_W_n[...] = dot_params["W_n"]
+        dot_U_n[...] = dot_params["U_n"]
+        dot_V_n[...] = dot_params["V_n"]
+        dot_b_n[...] = dot_params["b_n"]
+        W_d_to_dot_W_d[...] = cp.ascontiguousarray(cp.concatenate((W_d.T, dot_W_d.T), axis=1))
+        V_r_to_dot_V_n[...] = cp.ascontiguousarray(cp.concatenate((
+            V_r.T,
+            dot_V_r.T,
+            V_z.T,
+            dot_V_z.T,
+            V_n.T,
+            dot_V_n.T,
+        ), axis=1))
+        V_r_to_V_n[...] = cp.ascontiguousarray(cp.concatenate((V_r.T, V_z.T, V_n.T), axis=1))
+        W_r_T[...] = cp.ascontiguousarray(W_r.T)
+        dot_W_r_to_W_r[...] = cp.ascontiguousarray(cp.concatenate((dot_W_r.T, W_r.T)))
+        W_z_T[...] = cp.ascontiguousarray(W_z.T)
+        dot_W_z_to_W_z[...] = cp.ascontiguousarray(cp.concatenate((dot_W_z.T, W_z.T)))
+        W_n_T[...] = cp.ascontiguousarray(W_n.T)
+        dot_W_n_to_W_n[...] = cp.ascontiguousarray(cp.concatenate((dot_W_n.T, W_n.T)))
+        U_r_T[...] = cp.ascontiguousarray(U_r.T)
+        dot_U_r_to_U_r[...] = cp.ascontiguousarray(cp.concatenate((dot_U_r.T, U_r.T)))
+        U_z_T[...] = cp.ascontiguousarray(U_z.T)
+        dot_U_z_to_U_z[...] = cp.ascontiguousarray(cp.concatenate((dot_U_z.T, U_z.T)))
+        U_n_T[...] = cp.ascontiguousarray(U_n.T)
+        dot_U_n_to_U_n[...] = cp.ascontiguousarray(cp.concatenate((dot_U_n.T, U_n.T)))
+        h_rows[0] = state["h"]
+        x_last_rows[0] = state["x_last"]
+        dot_h_rows[0] = dot_state["h"]
+        dot_x_last_rows[0] = dot_state["x_last"]
+
+    def before():
+        # W_d_delta, dot_W_d_delta_W_d side by side
+        product(delta.reshape(-1, I), W_d_to_dot_W_d, W_d_delta_to_dot_W_d_delta_W_d.reshape(-1, 2 * H))
+        # gamma_h = exp(-relu(W_d @ delta + b_d))
+        product(dot_delta.reshape(-1, I), W_d.T, dot_W_d_delta_delta.reshape(-1, H))
+        # V_r_m, dot_V_r_m_V_r, V_z_m, dot_V_z_m_V_z, V_n_m, dot_V_n_m_V_n side by side
+        product(m.reshape(-1, I), V_r_to_dot_V_n, V_r_m_to_dot_V_n_m_V_n.reshape(-1, 6 * H))
+        # dot_V_r_m_m, dot_V_z_m_m, dot_V_n_m_m side by side
+        product(dot_m.reshape(-1, I), V_r_to_V_n, dot_V_r_m_m_to_dot_V_n_m_m.reshape(-1, 3 * H))
+        jvp_before()
+        jvp_before2()
+
+    def loop():
+        for t in range(T):
+            jvp_step(t)
+            # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+            product(x_hat_to_dot_x_hat[:, :I], W_r_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, :H])
+            # x_hat, dot_x_hat side by side
+            product(x_hat_to_dot_x_hat, dot_W_r_to_W_r, dot_W_r_x_hat)
+            # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+            product(x_hat_to_dot_x_hat[:, :I], W_z_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, 2 * H:3 * H])
+            # x_hat, dot_x_hat side by side
+            product(x_hat_to_dot_x_hat, dot_W_z_to_W_z, dot_W_z_x_hat)
+            # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+            product(x_hat_to_dot_x_hat[:, :I], W_n_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, 4 * H:5 * H])
+            # x_hat, dot_x_hat side by side
+            product(x_hat_to_dot_x_hat, dot_W_n_to_W_n, dot_W_n_x_hat)
+            jvp_step2(t)
+            # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+            product(s_to_dot_s[:, :H], U_r_T, U_r_s_to_dot_U_z_s_U_z[:, :H])
+            # s, dot_s side by side
+            product(s_to_dot_s, dot_U_r_to_U_r, dot_U_r_s)
+            # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+            product(s_to_dot_s[:, :H], U_z_T, U_r_s_to_dot_U_z_s_U_z[:, 2 * H:3 * H])
+            # s, dot_s side by side
+            product(s_to_dot_s, dot_U_z_to_U_z, dot_U_z_s)
+            jvp_step3(t)
+            # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+            product(r_s_to_dot_r_s[:, :H], U_n_T, U_n_r_s_to_dot_U_n_r_s_U_n[:, :H])
+            # r_s, dot_r_s side by side
+            product(r_s_to_dot_r_s, dot_U_n_to_U_n, dot_U_n_r_s)
+            jvp_step4(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy(), "x_last": x_last_rows[T % 2].copy()}
+        dot_last = {"h": dot_h_rows[T].copy(), "x_last": dot_x_last_rows[T % 2].copy()}
+        return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    m = cp.empty((T, B, I), dtype)
+    delta = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    dot_m = cp.empty((T, B, I), dtype)
+    dot_delta = cp.empty((T, B, I), dtype)
+    w_x = cp.empty((I,), dtype)
+    b_x = cp.empty((I,), dtype)
+    W_d = cp.empty((H, I), dtype)
+    b_d = cp.empty((H,), dtype)
+    x_mean = cp.empty((I,), dtype)
+    W_r = cp.empty((H, I), dtype)
+    U_r = cp.empty((H, H), dtype)
+    V_r = cp.empty((H, I), dtype)
+    b_r = cp.empty((H,), dtype)
+    W_z = cp.empty((H, I), dtype)
+    U_z = cp.empty((H, H), dtype)
+    V_z = cp.empty((H, I), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_n = cp.empty((H, I), dtype)
+    U_n = cp.empty((H, H), dtype)
+    V_n = cp.empty((H, I), dtype)
+    b_n = cp.empty((H,), dtype)
+    dot_w_x = cp.empty((I,), dtype)
+    dot_b_x = cp.empty((I,), dtype)
+    dot_W_d = cp.empty((H, I), dtype)
+    dot_b_d = cp.empty((H,), dtype)
+    dot_x_mean = cp.empty((I,), dtype)
+    dot_W_r = cp.empty((H, I), dtype)
+    dot_U_r = cp.empty((H, H), dtype)
+    dot_V_r = cp.empty((H, I), dtype)
+    dot_b_r = cp.empty((H,), dtype)
+    dot_W_z = cp.empty((H, I), dtype)
+    dot_U_z = cp.empty((H, H), dtype)
+    dot_V_z = cp.empty((H, I), dtype)
+    dot_b_z = cp.empty((H,), dtype)
+    dot_W_n = cp.empty((H, I), dtype)
+    dot_U_n = cp.empty((H, H), dtype)
+    dot_V_n = cp.empty((H, I), dtype)
+    dot_b_n = cp.empty((H,), dtype)
+    W_d_to_dot_W_d = cp.empty((I, 2 * H), dtype)
+    V_r_to_dot_V_n = cp.empty((I, 6 * H), dtype)
+    V_r_to_V_n = cp.empty((I, 3 * H), dtype)
+    W_r_T = cp.empty((I, H), dtype)
+    dot_W_r_to_W_r = cp.empty((2 * I, H), dtype)
+    W_z_T = cp.empty((I, H), dtype)
+    dot_W_z_to_W_z = cp.empty((2 * I, H), dtype)
+    W_n_T = cp.empty((I, H), dtype)
+    dot_W_n_to_W_n = cp.empty((2 * I, H), dtype)
+    U_r_T = cp.empty((H, H), dtype)
+    dot_U_r_to_U_r = cp.empty((2 * H, H), dtype)
+    U_z_T = cp.empty((H, H), dtype)
+    dot_U_z_to_U_z = cp.empty((2 * H, H), dtype)
+    U_n_T = cp.empty((H, H), dtype)
+    dot_U_n_to_U_n = cp.empty((2 * H, H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    x_last_rows = cp.empty((T + 1, B, I), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_x_last_rows = cp.empty((T + 1, B, I), dtype)
+    gamma_x_relu = cp.empty((T, B, I), dtype)
+    dot_gamma_x_relu = cp.empty((T, B, I), dtype)
+    gamma_x = cp.empty((T, B, I), dtype)
+    dot_gamma_x = cp.empty((T, B, I), dtype)
+    W_d_delta_to_dot_W_d_delta_W_d = cp.empty((T, B, 2 * H), dtype)
+    dot_W_d_delta_delta = cp.empty((T, B, H), dtype)
+    gamma_h_relu = cp.empty((T, B, H), dtype)
+    dot_gamma_h_relu = cp.empty((T, B, H), dtype)
+    gamma_h = cp.empty((T, B, H), dtype)
+    dot_gamma_h = cp.empty((T, B, H), dtype)
+    V_r_m_to_dot_V_n_m_V_n = cp.empty((T, B, 6 * H), dtype)
+    dot_V_r_m_m_to_dot_V_n_m_m = cp.empty((T, B, 3 * H), dtype)
+    dot_V_r_m = cp.empty((T, B, H), dtype)
+    dot_V_z_m = cp.empty((T, B, H), dtype)
+    dot_V_n_m = cp.empty((T, B, H), dtype)
+    x_hat_to_dot_x_hat = cp.empty((T, B, 2 * I), dtype)
+    s_to_dot_s = cp.empty((T, B, 2 * H), dtype)
+    W_r_x_hat_to_dot_W_n_x_hat_W_n = cp.empty((B, 6 * H), dtype)
+    dot_W_r_x_hat = cp.empty((B, H), dtype)
+    U_r_s_to_dot_U_z_s_U_z = cp.empty((B, 4 * H), dtype)
+    dot_U_r_s = cp.empty((B, H), dtype)
+    dot_r_pre = cp.empty((T, B, H), dtype)
+    r = cp.empty((T, B, H), dtype)
+    dot_r = cp.empty((T, B, H), dtype)
+    dot_W_z_x_hat = cp.empty((B, H), dtype)
+    dot_U_z_s = cp.empty((B, H), dtype)
+    dot_z_pre = cp.empty((T, B, H), dtype)
+    z = cp.empty((T, B, H), dtype)
+    dot_z = cp.empty((T, B, H), dtype)
+    dot_W_n_x_hat = cp.empty((B, H), dtype)
+    r_s_to_dot_r_s = cp.empty((T, B, 2 * H), dtype)
+    U_n_r_s_to_dot_U_n_r_s_U_n = cp.empty((B, 2 * H), dtype)
+    dot_U_n_r_s = cp.empty((B, H), dtype)
+    dot_n_pre = cp.empty((T, B, H), dtype)
+    n = cp.empty((T, B, H), dtype)
+    dot_n = cp.empty((T, B, H), dtype)
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * I, 1,
+        w_x, delta, b_x, dot_w_x, dot_delta, dot_b_x, gamma_x_relu, dot_gamma_x_relu, gamma_x, dot_gamma_x,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", "each", T * B * H, 1,
+        W_d_delta_to_dot_W_d_delta_W_d, dot_W_d_delta_delta, b_d, dot_b_d, V_r_m_to_dot_V_n_m_V_n,
+        dot_V_r_m_m_to_dot_V_n_m_m, gamma_h_relu, dot_gamma_h_relu, gamma_h, dot_gamma_h, dot_V_r_m,
+        dot_V_z_m, dot_V_n_m,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", "each", B * I, 1,
+        m, x, gamma_x, x_last_rows, x_mean, dot_m, dot_x, dot_gamma_x, dot_x_last_rows, dot_x_mean,
+        x_hat_to_dot_x_hat,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", "each", B * H, 1,
+        gamma_h, h_rows, dot_gamma_h, dot_h_rows, s_to_dot_s,
+    )
+    hvp_forward_step3 = kernel(
+        "hvp_forward_step3", "each", B * H, 1,
+        W_r_x_hat_to_dot_W_n_x_hat_W_n, U_r_s_to_dot_U_z_s_U_z, V_r_m_to_dot_V_n_m_V_n, b_r, dot_W_r_x_hat,
+        dot_U_r_s, dot_V_r_m, dot_b_r, b_z, dot_W_z_x_hat, dot_U_z_s, dot_V_z_m, dot_b_z, s_to_dot_s,
+        dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s_to_dot_r_s,
+    )
+    hvp_forward_step4 = kernel(
+        "hvp_forward_step4", "each", B * H, 1,
+        W_r_x_hat_to_dot_W_n_x_hat_W_n, U_n_r_s_to_dot_U_n_r_s_U_n, V_r_m_to_dot_V_n_m_V_n, b_n,
+        dot_W_n_x_hat, dot_U_n_r_s, dot_V_n_m, dot_b_n, z, s_to_dot_s, dot_z, dot_n_pre, n, dot_n, h_rows,
+        dot_h_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        m[...] = inputs["m"]
+        delta[...] = inputs["delta"]
+        dot_x[...] = dot_inputs["x"]
+        dot_m[...] = dot_inputs["m"]
+        dot_delta[...] = dot_inputs["delta"]
+        w_x[...] = params["w_x"]
+        b_x[...] = params["b_x"]
+        W_d[...] = params["W_d"]
+        b_d[...] = params["b_d"]
+        x_mean[...] = params["x_mean"]
+        W_r[...] = params["W_r"]
+        U_r[...] = params["U_r"]
+        V_r[...] = params["V_r"]
+        b_r[...] = params["b_r"]
+        W_z[...] = params["W_z"]
+        U_z[...] = params["U_z"]
+        V_z[...] = params["V_z"]
+        b_z[...] = params["b_z"]
+        W_n[...] = params["W_n"]
+        U_n[...] = params["U_n"]
+        V_n[...] = params["V_n"]
+        b_n[...] = params["b_n"]
+        dot_w_x[...] = dot_params["w_x"]
+        dot_b_x[...] = dot_params["b_x"]
+        dot_W_d[...] = dot_params["W_d"]
+        dot_b_d[...] = dot_params["b_d"]
+        dot_x_mean[...] = dot_params["x_mean"]
+        dot_W_r[...] = dot_params["W_r"]
+        dot_U_r[...] = dot_params["U_r"]
+        dot_V_r[...] = dot_params["V_r"]
+        dot_b_r[...] = dot_params["b_r"]
+        dot_W_z[...] = dot_params["W_z"]
+        dot_U_z[...] = dot_params["U_z"]
+        dot_V_z[...] = dot_params["V_z"]
+        dot_b_z[...] = dot_params["b_z"]
+        dot_W_n[...] = dot_params["W_n"]
+        dot_U_n[...] = dot_params["U_n"]
+        dot_V_n[...] = dot_params["V_n"]
+        dot_b_n[...] = dot_params["b_n"]
+        W_d_to_dot_W_d[...] = cp.ascontiguousarray(cp.concatenate((W_d.T, dot_W_d.T), axis=1))
+        V_r_to_dot_V_n[...] = cp.ascontiguousarray(cp.concatenate((
+            V_r.T,
+            dot_V_r.T,
+            V_z.T,
+            dot_V_z.T,
+            V_n.T,
+            dot_V_n.T,
+        ), axis=1))
+        V_r_to_V_n[...] = cp.ascontiguousarray(cp.concatenate((V_r.T, V_z.T, V_n.T), axis=1))
+        W_r_T[...] = cp.ascontiguousarray(W_r.T)
+        dot_W_r_to_W_r[...] = cp.ascontiguousarray(cp.concatenate((dot_W_r.T, W_r.T)))
+        W_z_T[...] = cp.ascontiguousarray(W_z.T)
+        dot_W_z_to_W_z[...] = cp.ascontiguousarray(cp.concatenate((dot_W_z.T, W_z.T)))
+        W_n_T[...] = cp.ascontiguousarray(W_n.T)
+        dot_W_n_to_W_n[...] = cp.ascontiguousarray(cp.concatenate((dot_W_n.T, W_n.T)))
+        U_r_T[...] = cp.ascontiguousarray(U_r.T)
+        dot_U_r_to_U_r[...] = cp.ascontiguousarray(cp.concatenate((dot_U_r.T, U_r.T)))
+        U_z_T[...] = cp.ascontiguousarray(U_z.T)
+        dot_U_z_to_U_z[...] = cp.ascontiguousarray(cp.concatenate((dot_U_z.T, U_z.T)))
+        U_n_T[...] = cp.ascontiguousarray(U_n.T)
+        dot_U_n_to_U_n[...] = cp.ascontiguousarray(cp.concatenate((dot_U_n.T, U_n.T)))
+        h_rows[0] = state["h"]
+        x_last_rows[0] = state["x_last"]
+        dot_h_rows[0] = dot_state["h"]
+        dot_x_last_rows[0] = dot_state["x_last"]
+
+    def before():
+        # W_d_delta, dot_W_d_delta_W_d side by side
+        product(delta.reshape(-1, I), W_d_to_dot_W_d, W_d_delta_to_dot_W_d_delta_W_d.reshape(-1, 2 * H))
+        # gamma_h = exp(-relu(W_d @ delta + b_d))
+        product(dot_delta.reshape(-1, I), W_d.T, dot_W_d_delta_delta.reshape(-1, H))
+        # V_r_m, dot_V_r_m_V_r, V_z_m, dot_V_z_m_V_z, V_n_m, dot_V_n_m_V_n side by side
+        product(m.reshape(-1, I), V_r_to_dot_V_n, V_r_m_to_dot_V_n_m_V_n.reshape(-1, 6 * H))
+        # dot_V_r_m_m, dot_V_z_m_m, dot_V_n_m_m side by side
+        product(dot_m.reshape(-1, I), V_r_to_V_n, dot_V_r_m_m_to_dot_V_n_m_m.reshape(-1, 3 * H))
+        hvp_forward_before()
+        hvp_forward_before2()
+
+    def loop():
+        for t in range(T):
+            hvp_forward_step(t)
+            # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+            product(x_hat_to_dot_x_hat[t][:, :I], W_r_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, :H])
+            # x_hat, dot_x_hat side by side
+            product(x_hat_to_dot_x_hat[t], dot_W_r_to_W_r, dot_W_r_x_hat)
+            # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+            product(x_hat_to_dot_x_hat[t][:, :I], W_z_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, 2 * H:3 * H])
+            # x_hat, dot_x_hat side by side
+            product(x_hat_to_dot_x_hat[t], dot_W_z_to_W_z, dot_W_z_x_hat)
+            # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+            product(x_hat_to_dot_x_hat[t][:, :I], W_n_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, 4 * H:5 * H])
+            # x_hat, dot_x_hat side by side
+            product(x_hat_to_dot_x_hat[t], dot_W_n_to_W_n, dot_W_n_x_hat)
+            hvp_forward_step2(t)
+            # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+            product(s_to_dot_s[t][:, :H], U_r_T, U_r_s_to_dot_U_z_s_U_z[:, :H])
+            # s, dot_s side by side
+            product(s_to_dot_s[t], dot_U_r_to_U_r, dot_U_r_s)
+            # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+            product(s_to_dot_s[t][:, :H], U_z_T, U_r_s_to_dot_U_z_s_U_z[:, 2 * H:3 * H])
+            # s, dot_s side by side
+            product(s_to_dot_s[t], dot_U_z_to_U_z, dot_U_z_s)
+            hvp_forward_step3(t)
+            # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+            product(r_s_to_dot_r_s[t][:, :H], U_n_T, U_n_r_s_to_dot_U_n_r_s_U_n[:, :H])
+            # r_s, dot_r_s side by side
+            product(r_s_to_dot_r_s[t], dot_U_n_to_U_n, dot_U_n_r_s)
+            hvp_forward_step4(t)
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    U_n_to_dot_U_n = cp.empty((2 * H, H), dtype)
+    U_r_to_dot_U_z = cp.empty((4 * H, H), dtype)
+    W_r_to_dot_W_n = cp.empty((6 * H, I), dtype)
+    V_r_to_dot_V_n2 = cp.empty((6 * H, I), dtype)
+    W_d_to_dot_W_d2 = cp.empty((2 * H, I), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_x_last_prev_rows = cp.empty((T + 1, B, I), dtype)
+    d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_x_last_prev_rows = cp.empty((T + 1, B, I), dtype)
+    d_dot_h = cp.empty((B, H), dtype)
+    d_r_pre_to_d_dot_n_pre = cp.empty((T, B, 6 * H), dtype)
+    parts3 = cp.empty((B, 2 * H), dtype)
+    d_r_s = cp.empty((B, H), dtype)
+    parts4 = cp.empty((B, 2 * H), dtype)
+    parts5 = cp.empty((B, 2 * H), dtype)
+    d_dot_s = cp.empty((T, B, H), dtype)
+    d_s_U_r_s = cp.empty((B, H), dtype)
+    d_s = cp.empty((T, B, H), dtype)
+    parts6 = cp.empty((B, 2 * I), dtype)
+    parts7 = cp.empty((B, 2 * I), dtype)
+    parts8 = cp.empty((B, 2 * I), dtype)
+    d_dot_x_hat = cp.empty((T, B, I), dtype)
+    d_x_hat = cp.empty((T, B, I), dtype)
+    parts = cp.empty((T, B, 2 * H), dtype)
+    d_dot_gamma_x_pre = cp.empty((T, B, I), dtype)
+    d_gamma_x_pre = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_m_V_r_m = cp.empty((T, B, I), dtype)
+    d_m = cp.empty((T, B, I), dtype)
+    d_delta_W_d_delta = cp.empty((T, B, I), dtype)
+    d_delta = cp.empty((T, B, I), dtype)
+    d_w_x_gamma_x_pre = cp.empty((I,), dtype)
+    d_w_x_dot_gamma_x_pre = cp.empty((I,), dtype)
+    d_b_x = cp.empty((I,), dtype)
+    d_W_d_W_d_delta = cp.empty((H, I), dtype)
+    d_W_d_dot_W_d_delta_delta = cp.empty((H, I), dtype)
+    d_b_d = cp.empty((H,), dtype)
+    d_x_hat_by_x_mean = cp.empty((T, B, I), dtype)
+    d_x_mean_x_hat = cp.empty((I,), dtype)
+    d_dot_x_hat_by_x_mean = cp.empty((T, B, I), dtype)
+    d_x_mean_dot_x_hat = cp.empty((I,), dtype)
+    d_W_r_W_r_x_hat = cp.empty((H, I), dtype)
+    d_W_r_dot_W_r_x_hat_x_hat = cp.empty((H, I), dtype)
+    d_U_r_U_r_s = cp.empty((H, H), dtype)
+    d_U_r_dot_U_r_s_s = cp.empty((H, H), dtype)
+    d_V_r_V_r_m = cp.empty((H, I), dtype)
+    d_V_r_dot_V_r_m_m = cp.empty((H, I), dtype)
+    d_b_r = cp.empty((H,), dtype)
+    d_W_z_W_z_x_hat = cp.empty((H, I), dtype)
+    d_W_z_dot_W_z_x_hat_x_hat = cp.empty((H, I), dtype)
+    d_U_z_U_z_s = cp.empty((H, H), dtype)
+    d_U_z_dot_U_z_s_s = cp.empty((H, H), dtype)
+    d_V_z_V_z_m = cp.empty((H, I), dtype)
+    d_V_z_dot_V_z_m_m = cp.empty((H, I), dtype)
+    d_b_z = cp.empty((H,), dtype)
+    d_W_n_W_n_x_hat = cp.empty((H, I), dtype)
+    d_W_n_dot_W_n_x_hat_x_hat = cp.empty((H, I), dtype)
+    d_U_n_U_n_r_s = cp.empty((H, H), dtype)
+    d_U_n_dot_U_n_r_s_r_s = cp.empty((H, H), dtype)
+    d_V_n_V_n_m = cp.empty((H, I), dtype)
+    d_V_n_dot_V_n_m_m = cp.empty((H, I), dtype)
+    d_b_n = cp.empty((H,), dtype)
+    d_w_x = cp.empty((I,), dtype)
+    d_W_d = cp.empty((H, I), dtype)
+    d_x_mean = cp.empty((I,), dtype)
+    d_W_r = cp.empty((H, I), dtype)
+    d_U_r = cp.empty((H, H), dtype)
+    d_V_r = cp.empty((H, I), dtype)
+    d_W_z = cp.empty((H, I), dtype)
+    d_U_z = cp.empty((H, H), dtype)
+    d_V_z = cp.empty((H, I), dtype)
+    d_W_n = cp.empty((H, I), dtype)
+    d_U_n = cp.empty((H, H), dtype)
+    d_V_n = cp.empty((H, I), dtype)
+    hvp_backward_step = kernel(
+        "hvp_backward_step", "each", B * H, 1,
+        dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, s_to_dot_s, dot_z_pre, dot_n, d_dot_h,
+        d_r_pre_to_d_dot_n_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", "each", B * H, 1,
+        parts3, s_to_dot_s, dot_r_pre, r, d_r_s, d_r_pre_to_d_dot_n_pre,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", "each", B * H, 1,
+        parts4, parts5, parts3, r, d_dot_h, z, d_s_U_r_s, d_r_s, dot_r, d_h_prev_rows, dot_z, gamma_h,
+        dot_gamma_h, d_dot_s, d_s, d_dot_h_prev_rows,
+    )
+    hvp_backward_step4 = kernel(
+        "hvp_backward_step4", "each", B * I, 1,
+        parts6, parts7, parts8, d_x_hat, m, gamma_x, dot_m, dot_gamma_x, d_x_last_prev_rows,
+        d_dot_x_last_prev_rows, d_dot_x_hat,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", "each", T * B * H, 1,
+        d_dot_s, h_rows, dot_gamma_h_relu, d_s, dot_h_rows, gamma_h, gamma_h_relu, parts,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", "each", T * B * I, 1,
+        d_dot_x_hat, m, x_last_rows, x_mean, dot_gamma_x_relu, d_x_hat, dot_m, dot_x_last_rows, dot_x_mean,
+        gamma_x, gamma_x_relu, d_x_last_prev_rows, d_dot_x_last_prev_rows, x, dot_x, dot_gamma_x, d_m_V_r_m,
+        w_x, dot_w_x, d_delta_W_d_delta, d_dot_gamma_x_pre, d_gamma_x_pre, d_x, d_m, d_delta,
+        d_x_hat_by_x_mean, d_dot_x_hat_by_x_mean,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", "columns", I, T * B,
+        d_gamma_x_pre, delta, d_w_x_gamma_x_pre,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "columns", I, T * B,
+        d_dot_gamma_x_pre, dot_delta, d_w_x_dot_gamma_x_pre,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", I, 1,
+        d_w_x_gamma_x_pre, d_w_x_dot_gamma_x_pre, d_x_mean_x_hat, d_x_mean_dot_x_hat, d_w_x, d_x_mean,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", H * I, 1,
+        d_W_d_W_d_delta, d_W_d_dot_W_d_delta_delta, d_W_r_W_r_x_hat, d_W_r_dot_W_r_x_hat_x_hat, d_V_r_V_r_m,
+        d_V_r_dot_V_r_m_m, d_W_z_W_z_x_hat, d_W_z_dot_W_z_x_hat_x_hat, d_V_z_V_z_m, d_V_z_dot_V_z_m_m,
+        d_W_n_W_n_x_hat, d_W_n_dot_W_n_x_hat_x_hat, d_V_n_V_n_m, d_V_n_dot_V_n_m_m, d_W_d, d_W_r, d_V_r,
+        d_W_z, d_V_z, d_W_n, d_V_n,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", "each", H * H, 1,
+        d_U_r_U_r_s, d_U_r_dot_U_r_s_s, d_U_z_U_z_s, d_U_z_dot_U_z_s_s, d_U_n_U_n_r_s,
+        d_U_n_dot_U_n_r_s_r_s, d_U_r, d_U_z, d_U_n,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["h"]
+        U_n_to_dot_U_n[...] = cp.concatenate((U_n, dot_U_n))
+        U_r_to_dot_U_z[...] = cp.concatenate((U_r, dot_U_r, U_z, dot_U_z))
+        W_r_to_dot_W_n[...] = cp.concatenate((
+            W_r,
+            dot_W_r,
+            W_z,
+            dot_W_z,
+            W_n,
+            dot_W_n,
+        ))
+        V_r_to_dot_V_n2[...] = cp.concatenate((
+            V_r,
+            dot_V_r,
+            V_z,
+            dot_V_z,
+            V_n,
+            dot_V_n,
+        ))
+        W_d_to_dot_W_d2[...] = cp.concatenate((W_d, dot_W_d))
+        d_h_prev_rows[T % 2] = 0
+        d_x_last_prev_rows[T] = 0
+        d_dot_h_prev_rows[T % 2] = dstate["h"]
+        d_dot_x_last_prev_rows[T] = dstate["x_last"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in reversed(range(T)):
+            hvp_backward_step(t)
+            # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+            product(d_r_pre_to_d_dot_n_pre[t][:, 5 * H:6 * H], U_n, parts3[:, :H])
+            # d_n_pre, d_dot_n_pre side by side
+            product(d_r_pre_to_d_dot_n_pre[t][:, 4 * H:6 * H], U_n_to_dot_U_n, d_r_s)
+            # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+            product(d_r_pre_to_d_dot_n_pre[t][:, 3 * H:4 * H], U_z, parts5[:, :H])
+            # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+            product(d_r_pre_to_d_dot_n_pre[t][:, 3 * H:4 * H], W_z, parts7[:, :I])
+            # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+            product(d_r_pre_to_d_dot_n_pre[t][:, 5 * H:6 * H], W_n, parts8[:, :I])
+            hvp_backward_step2(t)
+            # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+            product(d_r_pre_to_d_dot_n_pre[t][:, H:2 * H], U_r, parts4[:, :H])
+            # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre side by side
+            product(d_r_pre_to_d_dot_n_pre[t][:, :4 * H], U_r_to_dot_U_z, d_s_U_r_s)
+            # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+            product(d_r_pre_to_d_dot_n_pre[t][:, H:2 * H], W_r, parts6[:, :I])
+            # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre, d_n_pre, d_dot_n_pre side by side
+            product(d_r_pre_to_d_dot_n_pre[t], W_r_to_dot_W_n, d_x_hat[t])
+            hvp_backward_step3(t)
+            hvp_backward_step4(t)
+
+    def after():
+        # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre, d_n_pre, d_dot_n_pre side by side
+        product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H), V_r_to_dot_V_n2, d_m_V_r_m.reshape(-1, I))
+        # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        product(
+            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H].T,
+            x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, :I],
+            d_W_r_W_r_x_hat,
+        )
+        # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        product(
+            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
+            x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, I:2 * I],
+            d_W_r_dot_W_r_x_hat_x_hat,
+        )
+        # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        product(
+            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H].T,
+            s_to_dot_s.reshape(-1, 2 * H)[:, :H],
+            d_U_r_U_r_s,
+        )
+        # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        product(
+            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
+            s_to_dot_s.reshape(-1, 2 * H)[:, H:2 * H],
+            d_U_r_dot_U_r_s_s,
+        )
+        # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H].T, m.reshape(-1, I), d_V_r_V_r_m)
+        # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        product(
+            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
+            dot_m.reshape(-1, I),
+            d_V_r_dot_V_r_m_m,
+        )
+        # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        cp.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_r)
+        # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        product(
+            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T,
+            x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, :I],
+            d_W_z_W_z_x_hat,
+        )
+        # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        product(
+            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+            x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, I:2 * I],
+            d_W_z_dot_W_z_x_hat_x_hat,
+        )
+        # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        product(
+            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T,
+            s_to_dot_s.reshape(-1, 2 * H)[:, :H],
+            d_U_z_U_z_s,
+        )
+        # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        product(
+            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+            s_to_dot_s.reshape(-1, 2 * H)[:, H:2 * H],
+            d_U_z_dot_U_z_s_s,
+        )
+        # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, m.reshape(-1, I), d_V_z_V_z_m)
+        # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        product(
+            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+            dot_m.reshape(-1, I),
+            d_V_z_dot_V_z_m_m,
+        )
+        # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        cp.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
+        # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(
+            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T,
+            x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, :I],
+            d_W_n_W_n_x_hat,
+        )
+        # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(
+            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+            x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, I:2 * I],
+            d_W_n_dot_W_n_x_hat_x_hat,
+        )
+        # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(
+            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T,
+            r_s_to_dot_r_s.reshape(-1, 2 * H)[:, :H],
+            d_U_n_U_n_r_s,
+        )
+        # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(
+            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+            r_s_to_dot_r_s.reshape(-1, 2 * H)[:, H:2 * H],
+            d_U_n_dot_U_n_r_s_r_s,
+        )
+        # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, m.reshape(-1, I), d_V_n_V_n_m)
+        # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(
+            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+            dot_m.reshape(-1, I),
+            d_V_n_dot_V_n_m_m,
+        )
+        # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        cp.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H], axis=0, out=d_b_n)
+        hvp_backward_after()
+        # d_gamma_h_pre, d_dot_gamma_h_pre side by side
+        product(parts.reshape(-1, 2 * H), W_d_to_dot_W_d2, d_delta_W_d_delta.reshape(-1, I))
+        # through gamma_h = exp(-relu(W_d @ delta + b_d))
+        product(parts.reshape(-1, 2 * H)[:, :H].T, delta.reshape(-1, I), d_W_d_W_d_delta)
+        # through gamma_h = exp(-relu(W_d @ delta + b_d))
+        product(parts.reshape(-1, 2 * H)[:, H:2 * H].T, dot_delta.reshape(-1, I), d_W_d_dot_W_d_delta_delta)
+        # through gamma_h = exp(-relu(W_d @ delta + b_d))
+        cp.sum(parts.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_d)
+        hvp_backward_after2()
+        # through gamma_x = exp(-relu(w_x * delta + b_x))
+        hvp_backward_after_sum()
+        # through gamma_x = exp(-relu(w_x * delta + b_x))
+        hvp_backward_after_sum2()
+        # through gamma_x = exp(-relu(w_x * delta + b_x))
+        cp.sum(d_gamma_x_pre.reshape(-1, I), axis=0, out=d_b_x)
+        # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+        cp.sum(d_x_hat_by_x_mean.reshape(-1, I), axis=0, out=d_x_mean_x_hat)
+        # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+        cp.sum(d_dot_x_hat_by_x_mean.reshape(-1, I), axis=0, out=d_x_mean_dot_x_hat)
+        hvp_backward_finish()
+        hvp_backward_finish2()
+        hvp_backward_finish3()
+
+    def results():
+        dot_dparams = {
+            "w_x": d_w_x.copy(),
+            "b_x": d_b_x.copy(),
+            "W_d": d_W_d.copy(),
+            "b_d": d_b_d.copy(),
+            "x_mean": d_x_mean.copy(),
+            "W_r": d_W_r.copy(),
+            "U_r": d_U_r.copy(),
+            "V_r": d_V_r.copy(),
+            "b_r": d_b_r.copy(),
+            "W_z": d_W_z.copy(),
+            "U_z": d_U_z.copy(),
+            "V_z": d_V_z.copy(),
+            "b_z": d_b_z.copy(),
+            "W_n": d_W_n.copy(),
+            "U_n": d_U_n.copy(),
+            "V_n": d_V_n.copy(),
+            "b_n": d_b_n.copy(),
+        }
+        dot_dstart = {"h": d_h_prev_rows[0].copy(), "x_last": d_x_last_prev_rows[0].copy()}
+        return dot_dparams, {"x": d_x.copy(), "m": d_m.copy(), "delta": d_delta.copy()}, dot_dstart
+
+    yield Pass(fill, before, loop, after, results, True)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -503,7 +1643,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -526,28 +1666,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -569,20 +1729,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -681,10 +1841,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -803,3 +1961,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

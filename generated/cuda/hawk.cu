@@ -55,6 +55,15 @@ __device__ inline compute_t column_sum(compute_t a)
     return a;
 }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_once_point(
     const compute_t Lambda, compute_t& a_softplus)
 {
@@ -195,8 +204,8 @@ __device__ inline void backward_before_point(
     // through y = h * gelu(W_y @ x)
     const compute_t d_gelu_W_y_x = dy * h;
     const compute_t s1 = compute_t(0.7071067811865476) * W_y_x;
-    d_W_y_x = (compute_t(0.5641895835477563) * exp(-compute_t(0.5) * square(W_y_x)) * s1 + compute_t(0.5) * erfc(-s1)) *
-        d_gelu_W_y_x;
+    d_W_y_x = (compute_t(0.5641895835477563) * exp(-compute_t(0.5) * square(W_y_x)) * s1 + compute_t(0.5) *
+        erfc(-s1)) * d_gelu_W_y_x;
 }
 
 extern "C" __global__ void backward_before(
@@ -322,7 +331,8 @@ extern "C" __global__ void backward_after_sum(
                 * compute_t(r_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_a_softplus_a_pre_at[iH] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_a_softplus_a_pre_at[iH] = storage_t(total);
     }
 }
 
@@ -406,3 +416,1129 @@ extern "C" __global__ void backward_finish(
         d_Lambda_at[iH] = storage_t(d_Lambda);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_once_point(
+    const compute_t Lambda, compute_t& a_softplus)
+{
+    // a = exp(-c * softplus(-Lambda) * r)
+    const compute_t s1 = -Lambda;
+    a_softplus = log1p(exp(-absolute(s1))) + larger(s1, 0);
+}
+
+extern "C" __global__ void infer_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ Lambda_at, storage_t* __restrict__ a_softplus_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n;
+        compute_t a_softplus;
+        infer_once_point(
+            compute_t(Lambda_at[iH]),
+            a_softplus);
+        a_softplus_at[iH] = storage_t(a_softplus);
+    }
+}
+
+__device__ inline void infer_before_point(
+    const compute_t W_a_u, const compute_t b_a, const compute_t W_i_u, const compute_t b_i,
+    const compute_t c, const compute_t a_softplus, const compute_t W_y_x, compute_t& i, compute_t& a,
+    compute_t& h_sqrt, compute_t& gelu_W_y_x)
+{
+    // r = sigmoid(W_a @ u + b_a)
+    const compute_t r_pre = W_a_u + b_a;
+    const compute_t r = sigmoid(r_pre);
+    // i = sigmoid(W_i @ u + b_i)
+    const compute_t i_pre = W_i_u + b_i;
+    i = sigmoid(i_pre);
+    // a = exp(-c * softplus(-Lambda) * r)
+    const compute_t a_pre = -c * a_softplus * r;
+    a = exp(a_pre);
+    // h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+    h_sqrt = sqrt(1 - square(a));
+    // y = h * gelu(W_y @ x)
+    const compute_t s1 = compute_t(0.5) * W_y_x;
+    gelu_W_y_x = s1 * erfc(-compute_t(1.4142135623730951) * s1);
+}
+
+extern "C" __global__ void infer_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_a_u_to_W_i_u_at, const storage_t* __restrict__ b_a_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ a_softplus_at,
+    const storage_t* __restrict__ u_to_W_y_x_at, storage_t* __restrict__ i_at, storage_t* __restrict__ a_at,
+    storage_t* __restrict__ h_sqrt_at, storage_t* __restrict__ gelu_W_y_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t i, a, h_sqrt, gelu_W_y_x;
+        infer_before_point(
+            compute_t(W_a_u_to_W_i_u_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_a_at[iH]),
+            compute_t(W_a_u_to_W_i_u_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(8),
+            compute_t(a_softplus_at[iH]),
+            compute_t(u_to_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            i, a, h_sqrt, gelu_W_y_x);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        a_at[(iT * B + iB) * H + iH] = storage_t(a);
+        h_sqrt_at[(iT * B + iB) * H + iH] = storage_t(h_sqrt);
+        gelu_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(gelu_W_y_x);
+    }
+}
+
+__device__ inline void infer_sequence_point(
+    const compute_t a, const compute_t h_prev, const compute_t h_sqrt, const compute_t i, const compute_t u,
+    compute_t& h)
+{
+    // h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+    h = a * h_prev + h_sqrt * i * u;
+}
+
+extern "C" __global__ void infer_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ a_at, storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ h_sqrt_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ u_to_W_y_x_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h_prev = compute_t(h_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h;
+            infer_sequence_point(
+                compute_t(a_at[(t * B + iB) * H + iH]),
+                h_prev,
+                compute_t(h_sqrt_at[(t * B + iB) * H + iH]),
+                compute_t(i_at[(t * B + iB) * H + iH]),
+                compute_t(u_to_W_y_x_at[(t * B + iB) * (2 * H) + iH]),
+                h);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            h_prev = h;
+        }
+    }
+}
+
+__device__ inline void infer_after_point(
+    const compute_t h, const compute_t gelu_W_y_x, compute_t& y)
+{
+    // y = h * gelu(W_y @ x)
+    y = h * gelu_W_y_x;
+}
+
+extern "C" __global__ void infer_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ gelu_W_y_x_at,
+    storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t y;
+        infer_after_point(
+            compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(gelu_W_y_x_at[(iT * B + iB) * H + iH]),
+            y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_once_point(
+    const compute_t Lambda, compute_t& a_softplus)
+{
+    // a = exp(-c * softplus(-Lambda) * r)
+    const compute_t s1 = -Lambda;
+    a_softplus = log1p(exp(-absolute(s1))) + larger(s1, 0);
+}
+
+extern "C" __global__ void step_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ Lambda_at, storage_t* __restrict__ a_softplus_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n;
+        compute_t a_softplus;
+        step_once_point(
+            compute_t(Lambda_at[iH]),
+            a_softplus);
+        a_softplus_at[iH] = storage_t(a_softplus);
+    }
+}
+
+__device__ inline void step_before_point(
+    const compute_t W_a_u, const compute_t b_a, const compute_t W_i_u, const compute_t b_i,
+    const compute_t c, const compute_t a_softplus, const compute_t W_y_x, compute_t& i, compute_t& a,
+    compute_t& h_sqrt, compute_t& gelu_W_y_x)
+{
+    // r = sigmoid(W_a @ u + b_a)
+    const compute_t r_pre = W_a_u + b_a;
+    const compute_t r = sigmoid(r_pre);
+    // i = sigmoid(W_i @ u + b_i)
+    const compute_t i_pre = W_i_u + b_i;
+    i = sigmoid(i_pre);
+    // a = exp(-c * softplus(-Lambda) * r)
+    const compute_t a_pre = -c * a_softplus * r;
+    a = exp(a_pre);
+    // h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+    h_sqrt = sqrt(1 - square(a));
+    // y = h * gelu(W_y @ x)
+    const compute_t s1 = compute_t(0.5) * W_y_x;
+    gelu_W_y_x = s1 * erfc(-compute_t(1.4142135623730951) * s1);
+}
+
+extern "C" __global__ void step_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_a_u_at, const storage_t* __restrict__ b_a_at,
+    const storage_t* __restrict__ W_i_u_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ a_softplus_at, const storage_t* __restrict__ W_y_x_at,
+    storage_t* __restrict__ i_at, storage_t* __restrict__ a_at, storage_t* __restrict__ h_sqrt_at,
+    storage_t* __restrict__ gelu_W_y_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t i, a, h_sqrt, gelu_W_y_x;
+        step_before_point(
+            compute_t(W_a_u_at[(iT * B + iB) * H + iH]),
+            compute_t(b_a_at[iH]),
+            compute_t(W_i_u_at[(iT * B + iB) * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(8),
+            compute_t(a_softplus_at[iH]),
+            compute_t(W_y_x_at[(iT * B + iB) * H + iH]),
+            i, a, h_sqrt, gelu_W_y_x);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        a_at[(iT * B + iB) * H + iH] = storage_t(a);
+        h_sqrt_at[(iT * B + iB) * H + iH] = storage_t(h_sqrt);
+        gelu_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(gelu_W_y_x);
+    }
+}
+
+__device__ inline void step_sequence_point(
+    const compute_t a, const compute_t h_prev, const compute_t h_sqrt, const compute_t i, const compute_t u,
+    compute_t& h)
+{
+    // h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+    h = a * h_prev + h_sqrt * i * u;
+}
+
+extern "C" __global__ void step_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ a_at, storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ h_sqrt_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ u_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h_prev = compute_t(h_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h;
+            step_sequence_point(
+                compute_t(a_at[(t * B + iB) * H + iH]),
+                h_prev,
+                compute_t(h_sqrt_at[(t * B + iB) * H + iH]),
+                compute_t(i_at[(t * B + iB) * H + iH]),
+                compute_t(u_at[(t * B + iB) * H + iH]),
+                h);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            h_prev = h;
+        }
+    }
+}
+
+__device__ inline void step_after_point(
+    const compute_t h, const compute_t gelu_W_y_x, compute_t& y)
+{
+    // y = h * gelu(W_y @ x)
+    y = h * gelu_W_y_x;
+}
+
+extern "C" __global__ void step_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ gelu_W_y_x_at,
+    storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t y;
+        step_after_point(
+            compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(gelu_W_y_x_at[(iT * B + iB) * H + iH]),
+            y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_once_point(
+    const compute_t Lambda, const compute_t dot_Lambda, compute_t& a_softplus, compute_t& dot_a_softplus)
+{
+    // a = exp(-c * softplus(-Lambda) * r)
+    const compute_t s1 = -Lambda;
+    a_softplus = log1p(exp(-absolute(s1))) + larger(s1, 0);
+    dot_a_softplus = dot_Lambda * expm1(-a_softplus);
+}
+
+extern "C" __global__ void jvp_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ Lambda_at, const storage_t* __restrict__ dot_Lambda_at,
+    storage_t* __restrict__ a_softplus_at, storage_t* __restrict__ dot_a_softplus_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n;
+        compute_t a_softplus, dot_a_softplus;
+        jvp_once_point(
+            compute_t(Lambda_at[iH]),
+            compute_t(dot_Lambda_at[iH]),
+            a_softplus, dot_a_softplus);
+        a_softplus_at[iH] = storage_t(a_softplus);
+        dot_a_softplus_at[iH] = storage_t(dot_a_softplus);
+    }
+}
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_u_W_u, const compute_t dot_u_x, const compute_t W_a_u, const compute_t b_a,
+    const compute_t W_i_u, const compute_t b_i, const compute_t c, const compute_t a_softplus,
+    const compute_t dot_W_y_x_W_y, const compute_t dot_W_y_x_x, const compute_t W_y_x, compute_t& dot_u,
+    compute_t& r, compute_t& i, compute_t& a, compute_t& h_sqrt, compute_t& gelu_W_y_x,
+    compute_t& dot_gelu_W_y_x)
+{
+    // u = W_u @ x
+    dot_u = dot_u_W_u + dot_u_x;
+    // r = sigmoid(W_a @ u + b_a)
+    const compute_t r_pre = W_a_u + b_a;
+    r = sigmoid(r_pre);
+    // i = sigmoid(W_i @ u + b_i)
+    const compute_t i_pre = W_i_u + b_i;
+    i = sigmoid(i_pre);
+    // a = exp(-c * softplus(-Lambda) * r)
+    const compute_t a_pre = -c * a_softplus * r;
+    a = exp(a_pre);
+    // h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+    h_sqrt = sqrt(1 - square(a));
+    // y = h * gelu(W_y @ x)
+    const compute_t dot_W_y_x = dot_W_y_x_W_y + dot_W_y_x_x;
+    const compute_t s1 = compute_t(0.7071067811865476) * W_y_x;
+    const compute_t s2 = compute_t(0.5) * erfc(-s1);
+    gelu_W_y_x = W_y_x * s2;
+    dot_gelu_W_y_x = (compute_t(0.5641895835477563) * exp(-compute_t(0.5) * square(W_y_x)) * s1 + s2) * dot_W_y_x;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ u_to_dot_W_y_x_W_y_at,
+    const storage_t* __restrict__ dot_u_x_to_dot_W_y_x_x_at,
+    const storage_t* __restrict__ W_a_u_to_dot_W_i_u_W_i_at, const storage_t* __restrict__ b_a_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ a_softplus_at,
+    storage_t* __restrict__ u_to_dot_u_at, storage_t* __restrict__ r_at, storage_t* __restrict__ i_at,
+    storage_t* __restrict__ a_at, storage_t* __restrict__ h_sqrt_at, storage_t* __restrict__ gelu_W_y_x_at,
+    storage_t* __restrict__ dot_gelu_W_y_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_u, r, i, a, h_sqrt, gelu_W_y_x, dot_gelu_W_y_x;
+        jvp_before_point(
+            compute_t(u_to_dot_W_y_x_W_y_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(dot_u_x_to_dot_W_y_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_a_u_to_dot_W_i_u_W_i_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(b_a_at[iH]),
+            compute_t(W_a_u_to_dot_W_i_u_W_i_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(8),
+            compute_t(a_softplus_at[iH]),
+            compute_t(u_to_dot_W_y_x_W_y_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(dot_u_x_to_dot_W_y_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(u_to_dot_W_y_x_W_y_at[(iT * B + iB) * (3 * H) + H + iH]),
+            dot_u, r, i, a, h_sqrt, gelu_W_y_x, dot_gelu_W_y_x);
+        u_to_dot_u_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(dot_u);
+        r_at[(iT * B + iB) * H + iH] = storage_t(r);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        a_at[(iT * B + iB) * H + iH] = storage_t(a);
+        h_sqrt_at[(iT * B + iB) * H + iH] = storage_t(h_sqrt);
+        gelu_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(gelu_W_y_x);
+        dot_gelu_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(dot_gelu_W_y_x);
+    }
+}
+
+__device__ inline void jvp_before2_point(
+    const compute_t dot_W_a_u, const compute_t dot_b_a, const compute_t r, const compute_t dot_W_i_u,
+    const compute_t dot_b_i, const compute_t i, const compute_t dot_a_softplus, const compute_t c,
+    const compute_t a_softplus, const compute_t a, const compute_t h_sqrt, compute_t& dot_i,
+    compute_t& dot_a, compute_t& dot_h_sqrt)
+{
+    // r = sigmoid(W_a @ u + b_a)
+    const compute_t dot_r_pre = dot_W_a_u + dot_b_a;
+    const compute_t dot_r = r * (1 - r) * dot_r_pre;
+    // i = sigmoid(W_i @ u + b_i)
+    const compute_t dot_i_pre = dot_W_i_u + dot_b_i;
+    dot_i = i * (1 - i) * dot_i_pre;
+    // a = exp(-c * softplus(-Lambda) * r)
+    const compute_t dot_a_pre = -r * dot_a_softplus * c - c * a_softplus * dot_r;
+    dot_a = a * dot_a_pre;
+    // h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+    dot_h_sqrt = -a * dot_a / h_sqrt;
+}
+
+extern "C" __global__ void jvp_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_W_a_u_at, const storage_t* __restrict__ dot_b_a_at,
+    const storage_t* __restrict__ r_at, const storage_t* __restrict__ dot_W_i_u_at,
+    const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ dot_a_softplus_at, const storage_t* __restrict__ a_softplus_at,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ h_sqrt_at,
+    storage_t* __restrict__ dot_i_at, storage_t* __restrict__ dot_a_at,
+    storage_t* __restrict__ dot_h_sqrt_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_i, dot_a, dot_h_sqrt;
+        jvp_before2_point(
+            compute_t(dot_W_a_u_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_b_a_at[iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_W_i_u_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_b_i_at[iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_a_softplus_at[iH]),
+            compute_t(8),
+            compute_t(a_softplus_at[iH]),
+            compute_t(a_at[(iT * B + iB) * H + iH]),
+            compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
+            dot_i, dot_a, dot_h_sqrt);
+        dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_a_at[(iT * B + iB) * H + iH] = storage_t(dot_a);
+        dot_h_sqrt_at[(iT * B + iB) * H + iH] = storage_t(dot_h_sqrt);
+    }
+}
+
+__device__ inline void jvp_sequence_point(
+    const compute_t a, const compute_t h_prev, const compute_t h_sqrt, const compute_t i, const compute_t u,
+    const compute_t dot_a, const compute_t dot_h_prev, const compute_t dot_h_sqrt, const compute_t dot_i,
+    const compute_t dot_u, compute_t& h, compute_t& dot_h)
+{
+    // h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+    const compute_t s1 = i * u;
+    h = a * h_prev + h_sqrt * s1;
+    dot_h = a * dot_h_prev + h_prev * dot_a + h_sqrt * i * dot_u + h_sqrt * u * dot_i + dot_h_sqrt * s1;
+}
+
+extern "C" __global__ void jvp_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ a_at, storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ h_sqrt_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ u_to_dot_u_at, const storage_t* __restrict__ dot_a_at,
+    storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_h_sqrt_at,
+    const storage_t* __restrict__ dot_i_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h_prev = compute_t(h_rows_at[(0 * B + iB) * H + iH]);
+        compute_t dot_h_prev = compute_t(dot_h_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h, dot_h;
+            jvp_sequence_point(
+                compute_t(a_at[(t * B + iB) * H + iH]),
+                h_prev,
+                compute_t(h_sqrt_at[(t * B + iB) * H + iH]),
+                compute_t(i_at[(t * B + iB) * H + iH]),
+                compute_t(u_to_dot_u_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(dot_a_at[(t * B + iB) * H + iH]),
+                dot_h_prev,
+                compute_t(dot_h_sqrt_at[(t * B + iB) * H + iH]),
+                compute_t(dot_i_at[(t * B + iB) * H + iH]),
+                compute_t(u_to_dot_u_at[(t * B + iB) * (2 * H) + H + iH]),
+                h, dot_h);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+            h_prev = h;
+            dot_h_prev = dot_h;
+        }
+    }
+}
+
+__device__ inline void jvp_after_point(
+    const compute_t h, const compute_t gelu_W_y_x, const compute_t dot_h, const compute_t dot_gelu_W_y_x,
+    compute_t& y, compute_t& dot_y)
+{
+    // y = h * gelu(W_y @ x)
+    y = h * gelu_W_y_x;
+    dot_y = h * dot_gelu_W_y_x + gelu_W_y_x * dot_h;
+}
+
+extern "C" __global__ void jvp_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ gelu_W_y_x_at,
+    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_gelu_W_y_x_at,
+    storage_t* __restrict__ y_at, storage_t* __restrict__ dot_y_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t y, dot_y;
+        jvp_after_point(
+            compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(gelu_W_y_x_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(dot_gelu_W_y_x_at[(iT * B + iB) * H + iH]),
+            y, dot_y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+        dot_y_at[(iT * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_once_point(
+    const compute_t Lambda, const compute_t dot_Lambda, compute_t& a_softplus, compute_t& dot_a_softplus)
+{
+    // a = exp(-c * softplus(-Lambda) * r)
+    const compute_t s1 = -Lambda;
+    a_softplus = log1p(exp(-absolute(s1))) + larger(s1, 0);
+    dot_a_softplus = dot_Lambda * expm1(-a_softplus);
+}
+
+extern "C" __global__ void hvp_forward_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ Lambda_at, const storage_t* __restrict__ dot_Lambda_at,
+    storage_t* __restrict__ a_softplus_at, storage_t* __restrict__ dot_a_softplus_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n;
+        compute_t a_softplus, dot_a_softplus;
+        hvp_forward_once_point(
+            compute_t(Lambda_at[iH]),
+            compute_t(dot_Lambda_at[iH]),
+            a_softplus, dot_a_softplus);
+        a_softplus_at[iH] = storage_t(a_softplus);
+        dot_a_softplus_at[iH] = storage_t(dot_a_softplus);
+    }
+}
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_u_W_u, const compute_t dot_u_x, const compute_t W_a_u, const compute_t b_a,
+    const compute_t W_i_u, const compute_t b_i, const compute_t c, const compute_t a_softplus,
+    const compute_t dot_W_y_x_W_y, const compute_t dot_W_y_x_x, const compute_t W_y_x, compute_t& dot_u,
+    compute_t& r, compute_t& i, compute_t& a, compute_t& h_sqrt, compute_t& dot_W_y_x,
+    compute_t& gelu_W_y_x, compute_t& dot_gelu_W_y_x)
+{
+    // u = W_u @ x
+    dot_u = dot_u_W_u + dot_u_x;
+    // r = sigmoid(W_a @ u + b_a)
+    const compute_t r_pre = W_a_u + b_a;
+    r = sigmoid(r_pre);
+    // i = sigmoid(W_i @ u + b_i)
+    const compute_t i_pre = W_i_u + b_i;
+    i = sigmoid(i_pre);
+    // a = exp(-c * softplus(-Lambda) * r)
+    const compute_t a_pre = -c * a_softplus * r;
+    a = exp(a_pre);
+    // h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+    h_sqrt = sqrt(1 - square(a));
+    // y = h * gelu(W_y @ x)
+    dot_W_y_x = dot_W_y_x_W_y + dot_W_y_x_x;
+    const compute_t s1 = compute_t(0.7071067811865476) * W_y_x;
+    const compute_t s2 = compute_t(0.5) * erfc(-s1);
+    gelu_W_y_x = W_y_x * s2;
+    dot_gelu_W_y_x = (compute_t(0.5641895835477563) * exp(-compute_t(0.5) * square(W_y_x)) * s1 + s2) * dot_W_y_x;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ u_to_dot_W_y_x_W_y_at,
+    const storage_t* __restrict__ dot_u_x_to_dot_W_y_x_x_at,
+    const storage_t* __restrict__ W_a_u_to_dot_W_i_u_W_i_at, const storage_t* __restrict__ b_a_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ a_softplus_at,
+    storage_t* __restrict__ u_to_dot_u_at, storage_t* __restrict__ r_at, storage_t* __restrict__ i_at,
+    storage_t* __restrict__ a_at, storage_t* __restrict__ h_sqrt_at, storage_t* __restrict__ dot_W_y_x_at,
+    storage_t* __restrict__ gelu_W_y_x_at, storage_t* __restrict__ dot_gelu_W_y_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_u, r, i, a, h_sqrt, dot_W_y_x, gelu_W_y_x, dot_gelu_W_y_x;
+        hvp_forward_before_point(
+            compute_t(u_to_dot_W_y_x_W_y_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(dot_u_x_to_dot_W_y_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_a_u_to_dot_W_i_u_W_i_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(b_a_at[iH]),
+            compute_t(W_a_u_to_dot_W_i_u_W_i_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(8),
+            compute_t(a_softplus_at[iH]),
+            compute_t(u_to_dot_W_y_x_W_y_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(dot_u_x_to_dot_W_y_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(u_to_dot_W_y_x_W_y_at[(iT * B + iB) * (3 * H) + H + iH]),
+            dot_u, r, i, a, h_sqrt, dot_W_y_x, gelu_W_y_x, dot_gelu_W_y_x);
+        u_to_dot_u_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(dot_u);
+        r_at[(iT * B + iB) * H + iH] = storage_t(r);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        a_at[(iT * B + iB) * H + iH] = storage_t(a);
+        h_sqrt_at[(iT * B + iB) * H + iH] = storage_t(h_sqrt);
+        dot_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_y_x);
+        gelu_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(gelu_W_y_x);
+        dot_gelu_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(dot_gelu_W_y_x);
+    }
+}
+
+__device__ inline void hvp_forward_before2_point(
+    const compute_t dot_W_a_u, const compute_t dot_b_a, const compute_t r, const compute_t dot_W_i_u,
+    const compute_t dot_b_i, const compute_t i, const compute_t dot_a_softplus, const compute_t c,
+    const compute_t a_softplus, const compute_t a, const compute_t h_sqrt, compute_t& dot_r_pre,
+    compute_t& dot_r, compute_t& dot_i_pre, compute_t& dot_i, compute_t& dot_a_pre, compute_t& dot_a,
+    compute_t& dot_h_sqrt)
+{
+    // r = sigmoid(W_a @ u + b_a)
+    dot_r_pre = dot_W_a_u + dot_b_a;
+    dot_r = r * (1 - r) * dot_r_pre;
+    // i = sigmoid(W_i @ u + b_i)
+    dot_i_pre = dot_W_i_u + dot_b_i;
+    dot_i = i * (1 - i) * dot_i_pre;
+    // a = exp(-c * softplus(-Lambda) * r)
+    dot_a_pre = -r * dot_a_softplus * c - c * a_softplus * dot_r;
+    dot_a = a * dot_a_pre;
+    // h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+    dot_h_sqrt = -a * dot_a / h_sqrt;
+}
+
+extern "C" __global__ void hvp_forward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_W_a_u_at, const storage_t* __restrict__ dot_b_a_at,
+    const storage_t* __restrict__ r_at, const storage_t* __restrict__ dot_W_i_u_at,
+    const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ dot_a_softplus_at, const storage_t* __restrict__ a_softplus_at,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ h_sqrt_at,
+    storage_t* __restrict__ dot_r_pre_at, storage_t* __restrict__ dot_r_at,
+    storage_t* __restrict__ dot_i_pre_at, storage_t* __restrict__ dot_i_at,
+    storage_t* __restrict__ dot_a_pre_at, storage_t* __restrict__ dot_a_at,
+    storage_t* __restrict__ dot_h_sqrt_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_r_pre, dot_r, dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt;
+        hvp_forward_before2_point(
+            compute_t(dot_W_a_u_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_b_a_at[iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_W_i_u_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_b_i_at[iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_a_softplus_at[iH]),
+            compute_t(8),
+            compute_t(a_softplus_at[iH]),
+            compute_t(a_at[(iT * B + iB) * H + iH]),
+            compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
+            dot_r_pre, dot_r, dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt);
+        dot_r_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_r_pre);
+        dot_r_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        dot_i_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_i_pre);
+        dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_a_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_a_pre);
+        dot_a_at[(iT * B + iB) * H + iH] = storage_t(dot_a);
+        dot_h_sqrt_at[(iT * B + iB) * H + iH] = storage_t(dot_h_sqrt);
+    }
+}
+
+__device__ inline void hvp_forward_sequence_point(
+    const compute_t a, const compute_t h_prev, const compute_t h_sqrt, const compute_t i, const compute_t u,
+    const compute_t dot_a, const compute_t dot_h_prev, const compute_t dot_h_sqrt, const compute_t dot_i,
+    const compute_t dot_u, compute_t& h, compute_t& dot_h)
+{
+    // h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+    const compute_t s1 = i * u;
+    h = a * h_prev + h_sqrt * s1;
+    dot_h = a * dot_h_prev + h_prev * dot_a + h_sqrt * i * dot_u + h_sqrt * u * dot_i + dot_h_sqrt * s1;
+}
+
+extern "C" __global__ void hvp_forward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ a_at, storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ h_sqrt_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ u_to_dot_u_at, const storage_t* __restrict__ dot_a_at,
+    storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_h_sqrt_at,
+    const storage_t* __restrict__ dot_i_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h_prev = compute_t(h_rows_at[(0 * B + iB) * H + iH]);
+        compute_t dot_h_prev = compute_t(dot_h_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h, dot_h;
+            hvp_forward_sequence_point(
+                compute_t(a_at[(t * B + iB) * H + iH]),
+                h_prev,
+                compute_t(h_sqrt_at[(t * B + iB) * H + iH]),
+                compute_t(i_at[(t * B + iB) * H + iH]),
+                compute_t(u_to_dot_u_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(dot_a_at[(t * B + iB) * H + iH]),
+                dot_h_prev,
+                compute_t(dot_h_sqrt_at[(t * B + iB) * H + iH]),
+                compute_t(dot_i_at[(t * B + iB) * H + iH]),
+                compute_t(u_to_dot_u_at[(t * B + iB) * (2 * H) + H + iH]),
+                h, dot_h);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+            h_prev = h;
+            dot_h_prev = dot_h;
+        }
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t dy, const compute_t h, const compute_t dot_h, const compute_t W_y_x,
+    const compute_t dot_W_y_x, compute_t& d_dot_W_y_x, compute_t& d_W_y_x)
+{
+    // through y = h * gelu(W_y @ x)
+    const compute_t d_dot_gelu_W_y_x = dy * h;
+    const compute_t d_gelu_W_y_x = dy * dot_h;
+    const compute_t s1 = compute_t(1.4142135623730951);
+    const compute_t s2 = compute_t(0.5) * W_y_x * s1;
+    const compute_t s3 = compute_t(0.5641895835477563);
+    const compute_t s4 = compute_t(0.5) * square(W_y_x);
+    const compute_t s5 = exp(-s4);
+    const compute_t s6 = s3 * s5;
+    const compute_t s7 = compute_t(0.5) * erfc(-s2) + s2 * s6;
+    d_dot_W_y_x = d_dot_gelu_W_y_x * s7;
+    d_W_y_x = dot_W_y_x * d_dot_gelu_W_y_x * (s1 * s3 * s5 - s1 * s4 * s6) + d_gelu_W_y_x * s7;
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ u_to_dot_W_y_x_W_y_at,
+    const storage_t* __restrict__ dot_W_y_x_at, storage_t* __restrict__ d_dot_W_y_x_at,
+    storage_t* __restrict__ d_W_y_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_dot_W_y_x, d_W_y_x;
+        hvp_backward_before_point(
+            compute_t(dy_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(u_to_dot_W_y_x_W_y_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(dot_W_y_x_at[(iT * B + iB) * H + iH]),
+            d_dot_W_y_x, d_W_y_x);
+        d_dot_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(d_dot_W_y_x);
+        d_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_y_x);
+    }
+}
+
+__device__ inline void hvp_backward_sequence_point(
+    const compute_t d_dot_h_next, const compute_t dy, const compute_t gelu_W_y_x, const compute_t d_h_next,
+    const compute_t dot_gelu_W_y_x, const compute_t a, const compute_t dot_a, compute_t& d_dot_h,
+    compute_t& d_h, compute_t& d_h_prev, compute_t& d_dot_h_prev)
+{
+    // through h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+    d_dot_h = d_dot_h_next + dy * gelu_W_y_x;
+    d_h = dy * dot_gelu_W_y_x + d_h_next;
+    d_h_prev = a * d_h + dot_a * d_dot_h;
+    d_dot_h_prev = a * d_dot_h;
+}
+
+extern "C" __global__ void hvp_backward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    storage_t* __restrict__ d_dot_h_prev_rows_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ gelu_W_y_x_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ dot_gelu_W_y_x_at, const storage_t* __restrict__ a_at,
+    const storage_t* __restrict__ dot_a_at, storage_t* __restrict__ d_dot_h_at,
+    storage_t* __restrict__ d_h_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_dot_h_next = compute_t(d_dot_h_prev_rows_at[((T % 2) * B + iB) * H + iH]);
+        compute_t d_h_next = compute_t(d_h_prev_rows_at[((T % 2) * B + iB) * H + iH]);
+        for (int64 t = T - 1; t >= 0; --t) {
+            compute_t d_dot_h, d_h, d_h_prev, d_dot_h_prev;
+            hvp_backward_sequence_point(
+                d_dot_h_next,
+                compute_t(dy_at[(t * B + iB) * H + iH]),
+                compute_t(gelu_W_y_x_at[(t * B + iB) * H + iH]),
+                d_h_next,
+                compute_t(dot_gelu_W_y_x_at[(t * B + iB) * H + iH]),
+                compute_t(a_at[(t * B + iB) * H + iH]),
+                compute_t(dot_a_at[(t * B + iB) * H + iH]),
+                d_dot_h, d_h, d_h_prev, d_dot_h_prev);
+            d_dot_h_at[(t * B + iB) * H + iH] = storage_t(d_dot_h);
+            d_h_at[(t * B + iB) * H + iH] = storage_t(d_h);
+            d_dot_h_next = d_dot_h_prev;
+            d_h_next = d_h_prev;
+        }
+        d_dot_h_prev_rows_at[((0 % 2) * B + iB) * H + iH] = storage_t(d_dot_h_next);
+        d_h_prev_rows_at[((0 % 2) * B + iB) * H + iH] = storage_t(d_h_next);
+    }
+}
+
+__device__ inline void hvp_backward_after_point(
+    const compute_t d_dot_h, const compute_t i, const compute_t u, const compute_t dot_a, const compute_t a,
+    const compute_t h_sqrt, const compute_t d_h, const compute_t dot_i, const compute_t dot_u,
+    const compute_t h_prev, const compute_t dot_a_pre, const compute_t dot_h_prev,
+    const compute_t dot_i_pre, const compute_t dot_h_sqrt, const compute_t c, const compute_t a_softplus,
+    const compute_t dot_r_pre, const compute_t r, const compute_t dot_a_softplus, compute_t& d_dot_a_pre,
+    compute_t& d_a_pre, compute_t& d_dot_i_pre, compute_t& d_i_pre, compute_t& d_dot_r_pre,
+    compute_t& d_r_pre)
+{
+    // through h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+    const compute_t s1 = i * u;
+    const compute_t d_dot_h_sqrt = d_dot_h * s1;
+    const compute_t s2 = dot_a * d_dot_h_sqrt;
+    const compute_t d_h_sqrt = d_dot_h * (i * dot_u + u * dot_i) + a * s2 / square(h_sqrt) + d_h * s1;
+    // through a = exp(-c * softplus(-Lambda) * r)
+    const compute_t s3 = 1 / h_sqrt;
+    const compute_t s4 = a * s3;
+    const compute_t d_dot_a = d_dot_h * h_prev - d_dot_h_sqrt * s4;
+    const compute_t d_a = d_dot_h * dot_h_prev + d_h * h_prev + dot_a_pre * d_dot_a - d_h_sqrt * s4 - s2 * s3;
+    d_dot_a_pre = a * d_dot_a;
+    d_a_pre = a * d_a;
+    // through i = sigmoid(W_i @ u + b_i)
+    const compute_t s5 = u * h_sqrt;
+    const compute_t d_dot_i = d_dot_h * s5;
+    const compute_t s6 = 1 - i;
+    const compute_t d_i = d_dot_h * (u * dot_h_sqrt + h_sqrt * dot_u) + (dot_i_pre * s6 - i * dot_i_pre) * d_dot_i +
+        d_h * s5;
+    const compute_t s7 = i * s6;
+    d_dot_i_pre = d_dot_i * s7;
+    d_i_pre = d_i * s7;
+    // through r = sigmoid(W_a @ u + b_a)
+    const compute_t s8 = c * a_softplus;
+    const compute_t d_dot_r = -d_dot_a_pre * s8;
+    const compute_t s9 = 1 - r;
+    const compute_t d_r = (dot_r_pre * s9 - dot_r_pre * r) * d_dot_r - c * dot_a_softplus * d_dot_a_pre - d_a_pre * s8;
+    const compute_t s10 = r * s9;
+    d_dot_r_pre = d_dot_r * s10;
+    d_r_pre = d_r * s10;
+}
+
+extern "C" __global__ void hvp_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ u_to_dot_u_at, const storage_t* __restrict__ dot_a_at,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ h_sqrt_at,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ dot_i_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_a_pre_at,
+    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_i_pre_at,
+    const storage_t* __restrict__ dot_h_sqrt_at, const storage_t* __restrict__ a_softplus_at,
+    const storage_t* __restrict__ dot_r_pre_at, const storage_t* __restrict__ r_at,
+    const storage_t* __restrict__ dot_a_softplus_at, storage_t* __restrict__ d_dot_a_pre_at,
+    storage_t* __restrict__ d_a_pre_at, storage_t* __restrict__ d_r_pre_to_d_dot_i_pre_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_dot_a_pre, d_a_pre, d_dot_i_pre, d_i_pre, d_dot_r_pre, d_r_pre;
+        hvp_backward_after_point(
+            compute_t(d_dot_h_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
+            compute_t(u_to_dot_u_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(dot_a_at[(iT * B + iB) * H + iH]),
+            compute_t(a_at[(iT * B + iB) * H + iH]),
+            compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
+            compute_t(d_h_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_i_at[(iT * B + iB) * H + iH]),
+            compute_t(u_to_dot_u_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_a_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_i_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_h_sqrt_at[(iT * B + iB) * H + iH]),
+            compute_t(8),
+            compute_t(a_softplus_at[iH]),
+            compute_t(dot_r_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_a_softplus_at[iH]),
+            d_dot_a_pre, d_a_pre, d_dot_i_pre, d_i_pre, d_dot_r_pre, d_r_pre);
+        d_dot_a_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_a_pre);
+        d_a_pre_at[(iT * B + iB) * H + iH] = storage_t(d_a_pre);
+        d_r_pre_to_d_dot_i_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
+        d_r_pre_to_d_dot_i_pre_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_i_pre);
+        d_r_pre_to_d_dot_i_pre_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
+        d_r_pre_to_d_dot_i_pre_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
+    }
+}
+
+// through a = exp(-c * softplus(-Lambda) * r)
+extern "C" __global__ void hvp_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_a_pre_at, const storage_t* __restrict__ r_at,
+    storage_t* __restrict__ d_dot_a_softplus_dot_a_pre_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_dot_a_pre_at[(iT * B + iB) * H + iH])
+                * compute_t(r_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_dot_a_softplus_dot_a_pre_at[iH] = storage_t(total);
+    }
+}
+
+// through a = exp(-c * softplus(-Lambda) * r)
+extern "C" __global__ void hvp_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_a_pre_at, const storage_t* __restrict__ r_at,
+    storage_t* __restrict__ d_a_softplus_a_pre_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_a_pre_at[(iT * B + iB) * H + iH])
+                * compute_t(r_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_a_softplus_a_pre_at[iH] = storage_t(total);
+    }
+}
+
+// through a = exp(-c * softplus(-Lambda) * r)
+extern "C" __global__ void hvp_backward_after_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_a_pre_at, const storage_t* __restrict__ dot_r_at,
+    storage_t* __restrict__ d_a_softplus_dot_a_pre_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_dot_a_pre_at[(iT * B + iB) * H + iH])
+                * compute_t(dot_r_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_a_softplus_dot_a_pre_at[iH] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_after2_point(
+    const compute_t d_dot_u_dot_W_a_u_u, const compute_t d_dot_u_dot_W_i_u_u, const compute_t d_dot_h,
+    const compute_t h_sqrt, const compute_t i, const compute_t d_u_W_a_u, const compute_t d_h,
+    const compute_t dot_h_sqrt, const compute_t dot_i, compute_t& d_dot_u, compute_t& d_u)
+{
+    // through u = W_u @ x
+    const compute_t s1 = h_sqrt * i;
+    d_dot_u = d_dot_u_dot_W_a_u_u + d_dot_u_dot_W_i_u_u + d_dot_h * s1;
+    d_u = d_dot_h * (h_sqrt * dot_i + i * dot_h_sqrt) + d_u_W_a_u + d_h * s1;
+}
+
+extern "C" __global__ void hvp_backward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ h_sqrt_at,
+    const storage_t* __restrict__ i_at, const storage_t* __restrict__ d_u_W_a_u_at,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ dot_h_sqrt_at,
+    const storage_t* __restrict__ dot_i_at, storage_t* __restrict__ d_u_to_d_dot_u_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_dot_u, d_u;
+        hvp_backward_after2_point(
+            compute_t(parts_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(d_dot_h_at[(iT * B + iB) * H + iH]),
+            compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
+            compute_t(d_u_W_a_u_at[(iT * B + iB) * H + iH]),
+            compute_t(d_h_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_h_sqrt_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_i_at[(iT * B + iB) * H + iH]),
+            d_dot_u, d_u);
+        d_u_to_d_dot_u_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_u);
+        d_u_to_d_dot_u_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_u);
+    }
+}
+
+__device__ inline void hvp_backward_after3_point(
+    const compute_t d_x_u, const compute_t d_x_W_y_x, const compute_t d_x_dot_W_y_x_W_y, compute_t& d_x)
+{
+    d_x = d_x_u + d_x_W_y_x + d_x_dot_W_y_x_W_y;
+}
+
+extern "C" __global__ void hvp_backward_after3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_x_u_at, const storage_t* __restrict__ d_x_W_y_x_at,
+    const storage_t* __restrict__ d_x_dot_W_y_x_W_y_at, storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        hvp_backward_after3_point(
+            compute_t(d_x_u_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_y_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_dot_W_y_x_W_y_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_dot_a_softplus_dot_a_pre, const compute_t c, const compute_t dot_Lambda,
+    const compute_t a_softplus, const compute_t d_a_softplus_a_pre, const compute_t d_a_softplus_dot_a_pre,
+    compute_t& d_Lambda)
+{
+    // through a = exp(-c * softplus(-Lambda) * r)
+    const compute_t d_dot_a_softplus = -d_dot_a_softplus_dot_a_pre * c;
+    const compute_t s1 = expm1(-a_softplus);
+    const compute_t d_a_softplus = dot_Lambda * d_dot_a_softplus * (-s1 - 1) - c * d_a_softplus_a_pre - c *
+        d_a_softplus_dot_a_pre;
+    d_Lambda = d_a_softplus * s1;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_a_softplus_dot_a_pre_at,
+    const storage_t* __restrict__ dot_Lambda_at, const storage_t* __restrict__ a_softplus_at,
+    const storage_t* __restrict__ d_a_softplus_a_pre_at,
+    const storage_t* __restrict__ d_a_softplus_dot_a_pre_at, storage_t* __restrict__ d_Lambda_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n;
+        compute_t d_Lambda;
+        hvp_backward_finish_point(
+            compute_t(d_dot_a_softplus_dot_a_pre_at[iH]),
+            compute_t(8),
+            compute_t(dot_Lambda_at[iH]),
+            compute_t(a_softplus_at[iH]),
+            compute_t(d_a_softplus_a_pre_at[iH]),
+            compute_t(d_a_softplus_dot_a_pre_at[iH]),
+            d_Lambda);
+        d_Lambda_at[iH] = storage_t(d_Lambda);
+    }
+}
+
+__device__ inline void hvp_backward_finish2_point(
+    const compute_t d_W_u_u, const compute_t d_W_u_dot_u_x, const compute_t d_W_y_W_y_x,
+    const compute_t d_W_y_dot_W_y_x_x, compute_t& d_W_u, compute_t& d_W_y)
+{
+    d_W_u = d_W_u_u + d_W_u_dot_u_x;
+    d_W_y = d_W_y_W_y_x + d_W_y_dot_W_y_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_W_u_u_at, const storage_t* __restrict__ d_W_u_dot_u_x_at,
+    const storage_t* __restrict__ d_W_y_W_y_x_at, const storage_t* __restrict__ d_W_y_dot_W_y_x_x_at,
+    storage_t* __restrict__ d_W_u_at, storage_t* __restrict__ d_W_y_at)
+{
+    const int64 count = H * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / I;
+        const int64 iI = n % I;
+        compute_t d_W_u, d_W_y;
+        hvp_backward_finish2_point(
+            compute_t(d_W_u_u_at[iH * I + iI]),
+            compute_t(d_W_u_dot_u_x_at[iH * I + iI]),
+            compute_t(d_W_y_W_y_x_at[iH * I + iI]),
+            compute_t(d_W_y_dot_W_y_x_x_at[iH * I + iI]),
+            d_W_u, d_W_y);
+        d_W_u_at[iH * I + iI] = storage_t(d_W_u);
+        d_W_y_at[iH * I + iI] = storage_t(d_W_y);
+    }
+}
+
+__device__ inline void hvp_backward_finish3_point(
+    const compute_t d_W_a_W_a_u, const compute_t d_W_a_dot_W_a_u_u, const compute_t d_W_i_W_i_u,
+    const compute_t d_W_i_dot_W_i_u_u, compute_t& d_W_a, compute_t& d_W_i)
+{
+    d_W_a = d_W_a_W_a_u + d_W_a_dot_W_a_u_u;
+    d_W_i = d_W_i_W_i_u + d_W_i_dot_W_i_u_u;
+}
+
+extern "C" __global__ void hvp_backward_finish3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_W_a_W_a_u_at, const storage_t* __restrict__ d_W_a_dot_W_a_u_u_at,
+    const storage_t* __restrict__ d_W_i_W_i_u_at, const storage_t* __restrict__ d_W_i_dot_W_i_u_u_at,
+    storage_t* __restrict__ d_W_a_at, storage_t* __restrict__ d_W_i_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t d_W_a, d_W_i;
+        hvp_backward_finish3_point(
+            compute_t(d_W_a_W_a_u_at[iH * H + iH2]),
+            compute_t(d_W_a_dot_W_a_u_u_at[iH * H + iH2]),
+            compute_t(d_W_i_W_i_u_at[iH * H + iH2]),
+            compute_t(d_W_i_dot_W_i_u_u_at[iH * H + iH2]),
+            d_W_a, d_W_i);
+        d_W_a_at[iH * H + iH2] = storage_t(d_W_a);
+        d_W_i_at[iH * H + iH2] = storage_t(d_W_i);
+    }
+}
+
+#endif  // SYMRNN_HVP

@@ -17,7 +17,7 @@ its logarithm. The authors' gates are block diagonal and their GeLU is the tanh 
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 hawk.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  W_u (H, I)
@@ -34,7 +34,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -48,6 +48,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of hawk.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -107,9 +108,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["y"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -120,30 +121,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"y": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["y"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W_u = cp.empty((H, I), dtype)
     W_a = cp.empty((H, H), dtype)
@@ -164,7 +223,6 @@ def passes(size, dtype):
     h_sqrt = cp.empty((T, B, H), dtype)
     gelu_W_y_x = cp.empty((T, B, H), dtype)
     y = cp.empty((T, B, H), dtype)
-
     forward_once = kernel(
         "forward_once", "each", H, 1,
         Lambda, a_softplus,
@@ -183,6 +241,7 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         W_u[...] = params["W_u"]
         W_a[...] = params["W_a"]
         b_a[...] = params["b_a"]
@@ -190,7 +249,6 @@ def passes(size, dtype):
         b_i[...] = params["b_i"]
         Lambda[...] = params["Lambda"]
         W_y[...] = params["W_y"]
-        x[...] = inputs["x"]
         W_u_to_W_y[...] = cp.ascontiguousarray(cp.concatenate((W_u.T, W_y.T), axis=1))
         W_a_to_W_i[...] = cp.ascontiguousarray(cp.concatenate((W_a.T, W_i.T), axis=1))
         h_rows[0] = state["h"]
@@ -211,118 +269,698 @@ def passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy()}
-        return {"y": y.copy()}, last
+        return y.copy(), last
 
-    def reverse():
-        W_a_to_W_i2 = cp.empty((2 * H, H), dtype)
-        d_h_prev_rows = cp.empty((2, B, H), dtype)
-        d_W_y_x = cp.empty((T, B, H), dtype)
-        d_x_W_y_x = cp.empty((T, B, I), dtype)
-        d_h = cp.empty((T, B, H), dtype)
-        d_a_pre = cp.empty((T, B, H), dtype)
-        d_a_softplus_a_pre = cp.empty((H,), dtype)
-        d_r_pre_to_d_i_pre = cp.empty((T, B, 2 * H), dtype)
-        d_u_W_a_u = cp.empty((T, B, H), dtype)
-        d_u = cp.empty((T, B, H), dtype)
-        d_x_u = cp.empty((T, B, I), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_W_u = cp.empty((H, I), dtype)
-        d_W_y = cp.empty((H, I), dtype)
-        d_Lambda = cp.empty((H,), dtype)
-        d_W_a_to_d_W_i = cp.empty((2 * H, H), dtype)
-        d_b_a_to_d_b_i = cp.empty((2 * H,), dtype)
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, H), dtype)
+    W_a_to_W_i2 = cp.empty((2 * H, H), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_W_y_x = cp.empty((T, B, H), dtype)
+    d_x_W_y_x = cp.empty((T, B, I), dtype)
+    d_h = cp.empty((T, B, H), dtype)
+    d_a_pre = cp.empty((T, B, H), dtype)
+    d_a_softplus_a_pre = cp.empty((H,), dtype)
+    d_r_pre_to_d_i_pre = cp.empty((T, B, 2 * H), dtype)
+    d_u_W_a_u = cp.empty((T, B, H), dtype)
+    d_u = cp.empty((T, B, H), dtype)
+    d_x_u = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_u = cp.empty((H, I), dtype)
+    d_W_y = cp.empty((H, I), dtype)
+    d_Lambda = cp.empty((H,), dtype)
+    d_W_a_to_d_W_i = cp.empty((2 * H, H), dtype)
+    d_b_a_to_d_b_i = cp.empty((2 * H,), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B * H, 1,
+        dy, h_rows, u_to_W_y_x, d_W_y_x,
+    )
+    backward_sequence = kernel(
+        "backward_sequence", "each", B * H, 1,
+        d_h_prev_rows, dy, gelu_W_y_x, a, d_h,
+    )
+    backward_after = kernel(
+        "backward_after", "each", T * B * H, 1,
+        d_h, i, u_to_W_y_x, a, h_sqrt, h_rows, a_softplus, r, d_a_pre, d_r_pre_to_d_i_pre,
+    )
+    backward_after_sum = kernel(
+        "backward_after_sum", "columns", H, T * B,
+        d_a_pre, r, d_a_softplus_a_pre,
+    )
+    backward_after2 = kernel(
+        "backward_after2", "each", T * B * H, 1,
+        d_u_W_a_u, d_h, h_sqrt, i, d_u,
+    )
+    backward_after3 = kernel(
+        "backward_after3", "each", T * B * I, 1,
+        d_x_u, d_x_W_y_x, d_x,
+    )
+    backward_finish = kernel(
+        "backward_finish", "each", H, 1,
+        d_a_softplus_a_pre, a_softplus, d_Lambda,
+    )
 
-        dy = cp.empty((T, B, H), dtype)
-        backward_before = kernel(
-            "backward_before", "each", T * B * H, 1,
-            dy, h_rows, u_to_W_y_x, d_W_y_x,
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["y"]
+        W_u[...] = params["W_u"]
+        W_a[...] = params["W_a"]
+        W_i[...] = params["W_i"]
+        W_y[...] = params["W_y"]
+        W_a_to_W_i2[...] = cp.concatenate((W_a, W_i))
+        d_h_prev_rows[T % 2] = dstate["h"]
+
+    def before():
+        backward_before()
+        # through y = h * gelu(W_y @ x)
+        product(d_W_y_x.reshape(-1, H), W_y, d_x_W_y_x.reshape(-1, I))
+
+    def loop():
+        backward_sequence()
+
+    def after():
+        # through y = h * gelu(W_y @ x)
+        product(d_W_y_x.reshape(-1, H).T, x.reshape(-1, I), d_W_y)
+        backward_after()
+        # through a = exp(-c * softplus(-Lambda) * r)
+        backward_after_sum()
+        # d_r_pre, d_i_pre side by side
+        product(d_r_pre_to_d_i_pre.reshape(-1, 2 * H), W_a_to_W_i2, d_u_W_a_u.reshape(-1, H))
+        # d_W_a, d_W_i side by side
+        product(d_r_pre_to_d_i_pre.reshape(-1, 2 * H).T, u_to_W_y_x.reshape(-1, 2 * H)[:, :H], d_W_a_to_d_W_i)
+        # d_b_a, d_b_i side by side
+        cp.sum(d_r_pre_to_d_i_pre.reshape(-1, 2 * H), axis=0, out=d_b_a_to_d_b_i)
+        backward_after2()
+        # through u = W_u @ x
+        product(d_u.reshape(-1, H), W_u, d_x_u.reshape(-1, I))
+        # through u = W_u @ x
+        product(d_u.reshape(-1, H).T, x.reshape(-1, I), d_W_u)
+        backward_after3()
+        backward_finish()
+
+    def results():
+        dparams = {
+            "W_u": d_W_u.copy(),
+            "W_a": d_W_a_to_d_W_i[:H].copy(),
+            "b_a": d_b_a_to_d_b_i[:H].copy(),
+            "W_i": d_W_a_to_d_W_i[H:2 * H].copy(),
+            "b_i": d_b_a_to_d_b_i[H:2 * H].copy(),
+            "Lambda": d_Lambda.copy(),
+            "W_y": d_W_y.copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_u = cp.empty((H, I), dtype)
+    W_a = cp.empty((H, H), dtype)
+    b_a = cp.empty((H,), dtype)
+    W_i = cp.empty((H, H), dtype)
+    b_i = cp.empty((H,), dtype)
+    Lambda = cp.empty((H,), dtype)
+    W_y = cp.empty((H, I), dtype)
+    W_u_to_W_y = cp.empty((I, 2 * H), dtype)
+    W_a_to_W_i = cp.empty((H, 2 * H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    a_softplus = cp.empty((H,), dtype)
+    u_to_W_y_x = cp.empty((T, B, 2 * H), dtype)
+    W_a_u_to_W_i_u = cp.empty((T, B, 2 * H), dtype)
+    i = cp.empty((T, B, H), dtype)
+    a = cp.empty((T, B, H), dtype)
+    h_sqrt = cp.empty((T, B, H), dtype)
+    gelu_W_y_x = cp.empty((T, B, H), dtype)
+    y = cp.empty((T, B, H), dtype)
+    infer_once = kernel(
+        "infer_once", "each", H, 1,
+        Lambda, a_softplus,
+    )
+    infer_before = kernel(
+        "infer_before", "each", T * B * H, 1,
+        W_a_u_to_W_i_u, b_a, b_i, a_softplus, u_to_W_y_x, i, a, h_sqrt, gelu_W_y_x,
+    )
+    infer_sequence = kernel(
+        "infer_sequence", "each", B * H, 1,
+        a, h_rows, h_sqrt, i, u_to_W_y_x,
+    )
+    infer_after = kernel(
+        "infer_after", "each", T * B * H, 1,
+        h_rows, gelu_W_y_x, y,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_u[...] = params["W_u"]
+        W_a[...] = params["W_a"]
+        b_a[...] = params["b_a"]
+        W_i[...] = params["W_i"]
+        b_i[...] = params["b_i"]
+        Lambda[...] = params["Lambda"]
+        W_y[...] = params["W_y"]
+        W_u_to_W_y[...] = cp.ascontiguousarray(cp.concatenate((W_u.T, W_y.T), axis=1))
+        W_a_to_W_i[...] = cp.ascontiguousarray(cp.concatenate((W_a.T, W_i.T), axis=1))
+        h_rows[0] = state["h"]
+
+    def before():
+        infer_once()
+        # u, W_y_x side by side
+        product(x.reshape(-1, I), W_u_to_W_y, u_to_W_y_x.reshape(-1, 2 * H))
+        # W_a_u, W_i_u side by side
+        product(u_to_W_y_x.reshape(-1, 2 * H)[:, :H], W_a_to_W_i, W_a_u_to_W_i_u.reshape(-1, 2 * H))
+        infer_before()
+
+    def loop():
+        infer_sequence()
+
+    def after():
+        infer_after()
+
+    def results():
+        last = {"h": h_rows[T].copy()}
+        return y.copy(), last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_u = cp.empty((H, I), dtype)
+    W_a = cp.empty((H, H), dtype)
+    b_a = cp.empty((H,), dtype)
+    W_i = cp.empty((H, H), dtype)
+    b_i = cp.empty((H,), dtype)
+    Lambda = cp.empty((H,), dtype)
+    W_y = cp.empty((H, I), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    a_softplus = cp.empty((H,), dtype)
+    u = cp.empty((T, B, H), dtype)
+    W_a_u = cp.empty((T, B, H), dtype)
+    W_i_u = cp.empty((T, B, H), dtype)
+    i = cp.empty((T, B, H), dtype)
+    a = cp.empty((T, B, H), dtype)
+    h_sqrt = cp.empty((T, B, H), dtype)
+    W_y_x = cp.empty((T, B, H), dtype)
+    gelu_W_y_x = cp.empty((T, B, H), dtype)
+    y = cp.empty((T, B, H), dtype)
+    step_once = kernel(
+        "step_once", "each", H, 1,
+        Lambda, a_softplus,
+    )
+    step_before = kernel(
+        "step_before", "each", T * B * H, 1,
+        W_a_u, b_a, W_i_u, b_i, a_softplus, W_y_x, i, a, h_sqrt, gelu_W_y_x,
+    )
+    step_sequence = kernel(
+        "step_sequence", "each", B * H, 1,
+        a, h_rows, h_sqrt, i, u,
+    )
+    step_after = kernel(
+        "step_after", "each", T * B * H, 1,
+        h_rows, gelu_W_y_x, y,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_u[...] = params["W_u"]
+        W_a[...] = params["W_a"]
+        b_a[...] = params["b_a"]
+        W_i[...] = params["W_i"]
+        b_i[...] = params["b_i"]
+        Lambda[...] = params["Lambda"]
+        W_y[...] = params["W_y"]
+        h_rows[0] = state["h"]
+
+    def before():
+        step_once()
+        # u = W_u @ x
+        product(x.reshape(-1, I), W_u.T, u.reshape(-1, H))
+        # r = sigmoid(W_a @ u + b_a)
+        product(u.reshape(-1, H), W_a.T, W_a_u.reshape(-1, H))
+        # i = sigmoid(W_i @ u + b_i)
+        product(u.reshape(-1, H), W_i.T, W_i_u.reshape(-1, H))
+        # y = h * gelu(W_y @ x)
+        product(x.reshape(-1, I), W_y.T, W_y_x.reshape(-1, H))
+        step_before()
+
+    def loop():
+        step_sequence()
+
+    def after():
+        step_after()
+
+    def results():
+        state = {"h": h_rows[T].copy()}
+        return y.copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_u = cp.empty((H, I), dtype)
+    W_a = cp.empty((H, H), dtype)
+    b_a = cp.empty((H,), dtype)
+    W_i = cp.empty((H, H), dtype)
+    b_i = cp.empty((H,), dtype)
+    Lambda = cp.empty((H,), dtype)
+    W_y = cp.empty((H, I), dtype)
+    dot_W_u = cp.empty((H, I), dtype)
+    dot_W_a = cp.empty((H, H), dtype)
+    dot_b_a = cp.empty((H,), dtype)
+    dot_W_i = cp.empty((H, H), dtype)
+    dot_b_i = cp.empty((H,), dtype)
+    dot_Lambda = cp.empty((H,), dtype)
+    dot_W_y = cp.empty((H, I), dtype)
+    dot_W_u_to_dot_W_y = cp.empty((I, 3 * H), dtype)
+    W_u_to_W_y = cp.empty((I, 2 * H), dtype)
+    dot_W_a_to_W_a = cp.empty((2 * H, H), dtype)
+    dot_W_i_to_W_i = cp.empty((2 * H, H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    a_softplus = cp.empty((H,), dtype)
+    dot_a_softplus = cp.empty((H,), dtype)
+    u_to_dot_u = cp.empty((T, B, 2 * H), dtype)
+    u_to_dot_W_y_x_W_y = cp.empty((T, B, 3 * H), dtype)
+    dot_u_x_to_dot_W_y_x_x = cp.empty((T, B, 2 * H), dtype)
+    W_a_u_to_dot_W_i_u_W_i = cp.empty((T, B, 4 * H), dtype)
+    dot_W_a_u = cp.empty((T, B, H), dtype)
+    r = cp.empty((T, B, H), dtype)
+    dot_W_i_u = cp.empty((T, B, H), dtype)
+    i = cp.empty((T, B, H), dtype)
+    dot_i = cp.empty((T, B, H), dtype)
+    a = cp.empty((T, B, H), dtype)
+    dot_a = cp.empty((T, B, H), dtype)
+    h_sqrt = cp.empty((T, B, H), dtype)
+    dot_h_sqrt = cp.empty((T, B, H), dtype)
+    gelu_W_y_x = cp.empty((T, B, H), dtype)
+    dot_gelu_W_y_x = cp.empty((T, B, H), dtype)
+    y = cp.empty((T, B, H), dtype)
+    dot_y = cp.empty((T, B, H), dtype)
+    jvp_once = kernel(
+        "jvp_once", "each", H, 1,
+        Lambda, dot_Lambda, a_softplus, dot_a_softplus,
+    )
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * H, 1,
+        u_to_dot_W_y_x_W_y, dot_u_x_to_dot_W_y_x_x, W_a_u_to_dot_W_i_u_W_i, b_a, b_i, a_softplus,
+        u_to_dot_u, r, i, a, h_sqrt, gelu_W_y_x, dot_gelu_W_y_x,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", "each", T * B * H, 1,
+        dot_W_a_u, dot_b_a, r, dot_W_i_u, dot_b_i, i, dot_a_softplus, a_softplus, a, h_sqrt, dot_i, dot_a,
+        dot_h_sqrt,
+    )
+    jvp_sequence = kernel(
+        "jvp_sequence", "each", B * H, 1,
+        a, h_rows, h_sqrt, i, u_to_dot_u, dot_a, dot_h_rows, dot_h_sqrt, dot_i,
+    )
+    jvp_after = kernel(
+        "jvp_after", "each", T * B * H, 1,
+        h_rows, gelu_W_y_x, dot_h_rows, dot_gelu_W_y_x, y, dot_y,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_u[...] = params["W_u"]
+        W_a[...] = params["W_a"]
+        b_a[...] = params["b_a"]
+        W_i[...] = params["W_i"]
+        b_i[...] = params["b_i"]
+        Lambda[...] = params["Lambda"]
+        W_y[...] = params["W_y"]
+        dot_W_u[...] = dot_params["W_u"]
+        dot_W_a[...] = dot_params["W_a"]
+        dot_b_a[...] = dot_params["b_a"]
+        dot_W_i[...] = dot_params["W_i"]
+        dot_b_i[...] = dot_params["b_i"]
+        dot_Lambda[...] = dot_params["Lambda"]
+        dot_W_y[...] = dot_params["W_y"]
+        dot_W_u_to_dot_W_y[...] = cp.ascontiguousarray(cp.concatenate((dot_W_u.T, W_y.T, dot_W_y.T), axis=1))
+        W_u_to_W_y[...] = cp.ascontiguousarray(cp.concatenate((W_u.T, W_y.T), axis=1))
+        dot_W_a_to_W_a[...] = cp.ascontiguousarray(cp.concatenate((dot_W_a.T, W_a.T)))
+        dot_W_i_to_W_i[...] = cp.ascontiguousarray(cp.concatenate((dot_W_i.T, W_i.T)))
+        h_rows[0] = state["h"]
+        dot_h_rows[0] = dot_state["h"]
+
+    def before():
+        jvp_once()
+        # u = W_u @ x
+        product(x.reshape(-1, I), W_u.T, u_to_dot_u.reshape(-1, 2 * H)[:, :H])
+        # dot_u_W_u, W_y_x, dot_W_y_x_W_y side by side
+        product(x.reshape(-1, I), dot_W_u_to_dot_W_y, u_to_dot_W_y_x_W_y.reshape(-1, 3 * H))
+        # dot_u_x, dot_W_y_x_x side by side
+        product(dot_x.reshape(-1, I), W_u_to_W_y, dot_u_x_to_dot_W_y_x_x.reshape(-1, 2 * H))
+        # r = sigmoid(W_a @ u + b_a)
+        product(u_to_dot_u.reshape(-1, 2 * H)[:, :H], W_a.T, W_a_u_to_dot_W_i_u_W_i.reshape(-1, 4 * H)[:, :H])
+        # i = sigmoid(W_i @ u + b_i)
+        product(
+            u_to_dot_u.reshape(-1, 2 * H)[:, :H],
+            W_i.T,
+            W_a_u_to_dot_W_i_u_W_i.reshape(-1, 4 * H)[:, 2 * H:3 * H],
         )
-        backward_sequence = kernel(
-            "backward_sequence", "each", B * H, 1,
-            d_h_prev_rows, dy, gelu_W_y_x, a, d_h,
+        jvp_before()
+        # u, dot_u side by side
+        product(u_to_dot_u.reshape(-1, 2 * H), dot_W_a_to_W_a, dot_W_a_u.reshape(-1, H))
+        # u, dot_u side by side
+        product(u_to_dot_u.reshape(-1, 2 * H), dot_W_i_to_W_i, dot_W_i_u.reshape(-1, H))
+        jvp_before2()
+
+    def loop():
+        jvp_sequence()
+
+    def after():
+        jvp_after()
+
+    def results():
+        last = {"h": h_rows[T].copy()}
+        dot_last = {"h": dot_h_rows[T].copy()}
+        return y.copy(), last, dot_y.copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_u = cp.empty((H, I), dtype)
+    W_a = cp.empty((H, H), dtype)
+    b_a = cp.empty((H,), dtype)
+    W_i = cp.empty((H, H), dtype)
+    b_i = cp.empty((H,), dtype)
+    Lambda = cp.empty((H,), dtype)
+    W_y = cp.empty((H, I), dtype)
+    dot_W_u = cp.empty((H, I), dtype)
+    dot_W_a = cp.empty((H, H), dtype)
+    dot_b_a = cp.empty((H,), dtype)
+    dot_W_i = cp.empty((H, H), dtype)
+    dot_b_i = cp.empty((H,), dtype)
+    dot_Lambda = cp.empty((H,), dtype)
+    dot_W_y = cp.empty((H, I), dtype)
+    dot_W_u_to_dot_W_y = cp.empty((I, 3 * H), dtype)
+    W_u_to_W_y = cp.empty((I, 2 * H), dtype)
+    dot_W_a_to_W_a = cp.empty((2 * H, H), dtype)
+    dot_W_i_to_W_i = cp.empty((2 * H, H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    a_softplus = cp.empty((H,), dtype)
+    dot_a_softplus = cp.empty((H,), dtype)
+    u_to_dot_u = cp.empty((T, B, 2 * H), dtype)
+    u_to_dot_W_y_x_W_y = cp.empty((T, B, 3 * H), dtype)
+    dot_u_x_to_dot_W_y_x_x = cp.empty((T, B, 2 * H), dtype)
+    W_a_u_to_dot_W_i_u_W_i = cp.empty((T, B, 4 * H), dtype)
+    dot_W_a_u = cp.empty((T, B, H), dtype)
+    dot_r_pre = cp.empty((T, B, H), dtype)
+    r = cp.empty((T, B, H), dtype)
+    dot_r = cp.empty((T, B, H), dtype)
+    dot_W_i_u = cp.empty((T, B, H), dtype)
+    dot_i_pre = cp.empty((T, B, H), dtype)
+    i = cp.empty((T, B, H), dtype)
+    dot_i = cp.empty((T, B, H), dtype)
+    dot_a_pre = cp.empty((T, B, H), dtype)
+    a = cp.empty((T, B, H), dtype)
+    dot_a = cp.empty((T, B, H), dtype)
+    h_sqrt = cp.empty((T, B, H), dtype)
+    dot_h_sqrt = cp.empty((T, B, H), dtype)
+    dot_W_y_x = cp.empty((T, B, H), dtype)
+    gelu_W_y_x = cp.empty((T, B, H), dtype)
+    dot_gelu_W_y_x = cp.empty((T, B, H), dtype)
+    hvp_forward_once = kernel(
+        "hvp_forward_once", "each", H, 1,
+        Lambda, dot_Lambda, a_softplus, dot_a_softplus,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * H, 1,
+        u_to_dot_W_y_x_W_y, dot_u_x_to_dot_W_y_x_x, W_a_u_to_dot_W_i_u_W_i, b_a, b_i, a_softplus,
+        u_to_dot_u, r, i, a, h_sqrt, dot_W_y_x, gelu_W_y_x, dot_gelu_W_y_x,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", "each", T * B * H, 1,
+        dot_W_a_u, dot_b_a, r, dot_W_i_u, dot_b_i, i, dot_a_softplus, a_softplus, a, h_sqrt, dot_r_pre,
+        dot_r, dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt,
+    )
+    hvp_forward_sequence = kernel(
+        "hvp_forward_sequence", "each", B * H, 1,
+        a, h_rows, h_sqrt, i, u_to_dot_u, dot_a, dot_h_rows, dot_h_sqrt, dot_i,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_u[...] = params["W_u"]
+        W_a[...] = params["W_a"]
+        b_a[...] = params["b_a"]
+        W_i[...] = params["W_i"]
+        b_i[...] = params["b_i"]
+        Lambda[...] = params["Lambda"]
+        W_y[...] = params["W_y"]
+        dot_W_u[...] = dot_params["W_u"]
+        dot_W_a[...] = dot_params["W_a"]
+        dot_b_a[...] = dot_params["b_a"]
+        dot_W_i[...] = dot_params["W_i"]
+        dot_b_i[...] = dot_params["b_i"]
+        dot_Lambda[...] = dot_params["Lambda"]
+        dot_W_y[...] = dot_params["W_y"]
+        dot_W_u_to_dot_W_y[...] = cp.ascontiguousarray(cp.concatenate((dot_W_u.T, W_y.T, dot_W_y.T), axis=1))
+        W_u_to_W_y[...] = cp.ascontiguousarray(cp.concatenate((W_u.T, W_y.T), axis=1))
+        dot_W_a_to_W_a[...] = cp.ascontiguousarray(cp.concatenate((dot_W_a.T, W_a.T)))
+        dot_W_i_to_W_i[...] = cp.ascontiguousarray(cp.concatenate((dot_W_i.T, W_i.T)))
+        h_rows[0] = state["h"]
+        dot_h_rows[0] = dot_state["h"]
+
+    def before():
+        hvp_forward_once()
+        # u = W_u @ x
+        product(x.reshape(-1, I), W_u.T, u_to_dot_u.reshape(-1, 2 * H)[:, :H])
+        # dot_u_W_u, W_y_x, dot_W_y_x_W_y side by side
+        product(x.reshape(-1, I), dot_W_u_to_dot_W_y, u_to_dot_W_y_x_W_y.reshape(-1, 3 * H))
+        # dot_u_x, dot_W_y_x_x side by side
+        product(dot_x.reshape(-1, I), W_u_to_W_y, dot_u_x_to_dot_W_y_x_x.reshape(-1, 2 * H))
+        # r = sigmoid(W_a @ u + b_a)
+        product(u_to_dot_u.reshape(-1, 2 * H)[:, :H], W_a.T, W_a_u_to_dot_W_i_u_W_i.reshape(-1, 4 * H)[:, :H])
+        # i = sigmoid(W_i @ u + b_i)
+        product(
+            u_to_dot_u.reshape(-1, 2 * H)[:, :H],
+            W_i.T,
+            W_a_u_to_dot_W_i_u_W_i.reshape(-1, 4 * H)[:, 2 * H:3 * H],
         )
-        backward_after = kernel(
-            "backward_after", "each", T * B * H, 1,
-            d_h, i, u_to_W_y_x, a, h_sqrt, h_rows, a_softplus, r, d_a_pre, d_r_pre_to_d_i_pre,
+        hvp_forward_before()
+        # u, dot_u side by side
+        product(u_to_dot_u.reshape(-1, 2 * H), dot_W_a_to_W_a, dot_W_a_u.reshape(-1, H))
+        # u, dot_u side by side
+        product(u_to_dot_u.reshape(-1, 2 * H), dot_W_i_to_W_i, dot_W_i_u.reshape(-1, H))
+        hvp_forward_before2()
+
+    def loop():
+        hvp_forward_sequence()
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, H), dtype)
+    W_a_to_dot_W_i = cp.empty((4 * H, H), dtype)
+    W_u_to_dot_W_u = cp.empty((2 * H, I), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_W_y_x = cp.empty((T, B, H), dtype)
+    d_W_y_x = cp.empty((T, B, H), dtype)
+    d_x_W_y_x = cp.empty((T, B, I), dtype)
+    d_x_dot_W_y_x_W_y = cp.empty((T, B, I), dtype)
+    d_dot_h = cp.empty((T, B, H), dtype)
+    d_h = cp.empty((T, B, H), dtype)
+    d_dot_a_pre = cp.empty((T, B, H), dtype)
+    d_a_pre = cp.empty((T, B, H), dtype)
+    d_dot_a_softplus_dot_a_pre = cp.empty((H,), dtype)
+    d_a_softplus_a_pre = cp.empty((H,), dtype)
+    d_a_softplus_dot_a_pre = cp.empty((H,), dtype)
+    d_r_pre_to_d_dot_i_pre = cp.empty((T, B, 4 * H), dtype)
+    parts = cp.empty((T, B, 2 * H), dtype)
+    parts2 = cp.empty((T, B, 2 * H), dtype)
+    d_u_to_d_dot_u = cp.empty((T, B, 2 * H), dtype)
+    d_u_W_a_u = cp.empty((T, B, H), dtype)
+    d_x_u = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_u_u = cp.empty((H, I), dtype)
+    d_W_u_dot_u_x = cp.empty((H, I), dtype)
+    d_W_a_W_a_u = cp.empty((H, H), dtype)
+    d_W_a_dot_W_a_u_u = cp.empty((H, H), dtype)
+    d_b_a = cp.empty((H,), dtype)
+    d_W_i_W_i_u = cp.empty((H, H), dtype)
+    d_W_i_dot_W_i_u_u = cp.empty((H, H), dtype)
+    d_b_i = cp.empty((H,), dtype)
+    d_W_y_W_y_x = cp.empty((H, I), dtype)
+    d_W_y_dot_W_y_x_x = cp.empty((H, I), dtype)
+    d_W_u = cp.empty((H, I), dtype)
+    d_W_a = cp.empty((H, H), dtype)
+    d_W_i = cp.empty((H, H), dtype)
+    d_Lambda = cp.empty((H,), dtype)
+    d_W_y = cp.empty((H, I), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        dy, h_rows, dot_h_rows, u_to_dot_W_y_x_W_y, dot_W_y_x, d_dot_W_y_x, d_W_y_x,
+    )
+    hvp_backward_sequence = kernel(
+        "hvp_backward_sequence", "each", B * H, 1,
+        d_dot_h_prev_rows, dy, gelu_W_y_x, d_h_prev_rows, dot_gelu_W_y_x, a, dot_a, d_dot_h, d_h,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", "each", T * B * H, 1,
+        d_dot_h, i, u_to_dot_u, dot_a, a, h_sqrt, d_h, dot_i, h_rows, dot_a_pre, dot_h_rows, dot_i_pre,
+        dot_h_sqrt, a_softplus, dot_r_pre, r, dot_a_softplus, d_dot_a_pre, d_a_pre, d_r_pre_to_d_dot_i_pre,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", "columns", H, T * B,
+        d_dot_a_pre, r, d_dot_a_softplus_dot_a_pre,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "columns", H, T * B,
+        d_a_pre, r, d_a_softplus_a_pre,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", "columns", H, T * B,
+        d_dot_a_pre, dot_r, d_a_softplus_dot_a_pre,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", "each", T * B * H, 1,
+        parts, parts2, d_dot_h, h_sqrt, i, d_u_W_a_u, d_h, dot_h_sqrt, dot_i, d_u_to_d_dot_u,
+    )
+    hvp_backward_after3 = kernel(
+        "hvp_backward_after3", "each", T * B * I, 1,
+        d_x_u, d_x_W_y_x, d_x_dot_W_y_x_W_y, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", H, 1,
+        d_dot_a_softplus_dot_a_pre, dot_Lambda, a_softplus, d_a_softplus_a_pre, d_a_softplus_dot_a_pre,
+        d_Lambda,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", H * I, 1,
+        d_W_u_u, d_W_u_dot_u_x, d_W_y_W_y_x, d_W_y_dot_W_y_x_x, d_W_u, d_W_y,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", "each", H * H, 1,
+        d_W_a_W_a_u, d_W_a_dot_W_a_u_u, d_W_i_W_i_u, d_W_i_dot_W_i_u_u, d_W_a, d_W_i,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["y"]
+        W_a_to_dot_W_i[...] = cp.concatenate((W_a, dot_W_a, W_i, dot_W_i))
+        W_u_to_dot_W_u[...] = cp.concatenate((W_u, dot_W_u))
+        d_h_prev_rows[T % 2] = 0
+        d_dot_h_prev_rows[T % 2] = dstate["h"]
+
+    def before():
+        hvp_backward_before()
+        # through y = h * gelu(W_y @ x)
+        product(d_W_y_x.reshape(-1, H), W_y, d_x_W_y_x.reshape(-1, I))
+        # through y = h * gelu(W_y @ x)
+        product(d_dot_W_y_x.reshape(-1, H), dot_W_y, d_x_dot_W_y_x_W_y.reshape(-1, I))
+
+    def loop():
+        hvp_backward_sequence()
+
+    def after():
+        # through y = h * gelu(W_y @ x)
+        product(d_W_y_x.reshape(-1, H).T, x.reshape(-1, I), d_W_y_W_y_x)
+        # through y = h * gelu(W_y @ x)
+        product(d_dot_W_y_x.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_y_dot_W_y_x_x)
+        hvp_backward_after()
+        # through a = exp(-c * softplus(-Lambda) * r)
+        hvp_backward_after_sum()
+        # through a = exp(-c * softplus(-Lambda) * r)
+        hvp_backward_after_sum2()
+        # through a = exp(-c * softplus(-Lambda) * r)
+        hvp_backward_after_sum3()
+        # through r = sigmoid(W_a @ u + b_a)
+        product(d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, H:2 * H], W_a, parts.reshape(-1, 2 * H)[:, :H])
+        # through i = sigmoid(W_i @ u + b_i)
+        product(
+            d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H],
+            W_i,
+            parts2.reshape(-1, 2 * H)[:, :H],
         )
-        backward_after_sum = kernel(
-            "backward_after_sum", "columns", H, T * B,
-            d_a_pre, r, d_a_softplus_a_pre,
+        # d_r_pre, d_dot_r_pre, d_i_pre, d_dot_i_pre side by side
+        product(d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H), W_a_to_dot_W_i, d_u_W_a_u.reshape(-1, H))
+        # through r = sigmoid(W_a @ u + b_a)
+        product(
+            d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, :H].T,
+            u_to_dot_u.reshape(-1, 2 * H)[:, :H],
+            d_W_a_W_a_u,
         )
-        backward_after2 = kernel(
-            "backward_after2", "each", T * B * H, 1,
-            d_u_W_a_u, d_h, h_sqrt, i, d_u,
+        # through r = sigmoid(W_a @ u + b_a)
+        product(
+            d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+            u_to_dot_u.reshape(-1, 2 * H)[:, H:2 * H],
+            d_W_a_dot_W_a_u_u,
         )
-        backward_after3 = kernel(
-            "backward_after3", "each", T * B * I, 1,
-            d_x_u, d_x_W_y_x, d_x,
+        # through r = sigmoid(W_a @ u + b_a)
+        cp.sum(d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_a)
+        # through i = sigmoid(W_i @ u + b_i)
+        product(
+            d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
+            u_to_dot_u.reshape(-1, 2 * H)[:, :H],
+            d_W_i_W_i_u,
         )
-        backward_finish = kernel(
-            "backward_finish", "each", H, 1,
-            d_a_softplus_a_pre, a_softplus, d_Lambda,
+        # through i = sigmoid(W_i @ u + b_i)
+        product(
+            d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            u_to_dot_u.reshape(-1, 2 * H)[:, H:2 * H],
+            d_W_i_dot_W_i_u_u,
         )
+        # through i = sigmoid(W_i @ u + b_i)
+        cp.sum(d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
+        hvp_backward_after2()
+        # d_u, d_dot_u side by side
+        product(d_u_to_d_dot_u.reshape(-1, 2 * H), W_u_to_dot_W_u, d_x_u.reshape(-1, I))
+        # through u = W_u @ x
+        product(d_u_to_d_dot_u.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_u_u)
+        # through u = W_u @ x
+        product(d_u_to_d_dot_u.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_u_dot_u_x)
+        hvp_backward_after3()
+        hvp_backward_finish()
+        hvp_backward_finish2()
+        hvp_backward_finish3()
 
-        def fill(params, given, dstate):
-            W_u[...] = params["W_u"]
-            W_a[...] = params["W_a"]
-            b_a[...] = params["b_a"]
-            W_i[...] = params["W_i"]
-            b_i[...] = params["b_i"]
-            Lambda[...] = params["Lambda"]
-            W_y[...] = params["W_y"]
-            dy[...] = given["y"]
-            W_a_to_W_i2[...] = cp.concatenate((W_a, W_i))
-            d_h_prev_rows[T % 2] = dstate["h"]
+    def results():
+        dot_dparams = {
+            "W_u": d_W_u.copy(),
+            "W_a": d_W_a.copy(),
+            "b_a": d_b_a.copy(),
+            "W_i": d_W_i.copy(),
+            "b_i": d_b_i.copy(),
+            "Lambda": d_Lambda.copy(),
+            "W_y": d_W_y.copy(),
+        }
+        dot_dstart = {"h": d_h_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
 
-        def before():
-            backward_before()
-            # through y = h * gelu(W_y @ x)
-            product(d_W_y_x.reshape(-1, H), W_y, d_x_W_y_x.reshape(-1, I))
-
-        def loop():
-            backward_sequence()
-
-        def after():
-            # through y = h * gelu(W_y @ x)
-            product(d_W_y_x.reshape(-1, H).T, x.reshape(-1, I), d_W_y)
-            backward_after()
-            # through a = exp(-c * softplus(-Lambda) * r)
-            backward_after_sum()
-            # d_r_pre, d_i_pre side by side
-            product(d_r_pre_to_d_i_pre.reshape(-1, 2 * H), W_a_to_W_i2, d_u_W_a_u.reshape(-1, H))
-            # d_W_a, d_W_i side by side
-            product(d_r_pre_to_d_i_pre.reshape(-1, 2 * H).T, u_to_W_y_x.reshape(-1, 2 * H)[:, :H], d_W_a_to_d_W_i)
-            # d_b_a, d_b_i side by side
-            cp.sum(d_r_pre_to_d_i_pre.reshape(-1, 2 * H), axis=0, out=d_b_a_to_d_b_i)
-            backward_after2()
-            # through u = W_u @ x
-            product(d_u.reshape(-1, H), W_u, d_x_u.reshape(-1, I))
-            # through u = W_u @ x
-            product(d_u.reshape(-1, H).T, x.reshape(-1, I), d_W_u)
-            backward_after3()
-            backward_finish()
-
-        def results():
-            dparams = {
-                "W_u": d_W_u.copy(),
-                "W_a": d_W_a_to_d_W_i[:H].copy(),
-                "b_a": d_b_a_to_d_b_i[:H].copy(),
-                "W_i": d_W_a_to_d_W_i[H:2 * H].copy(),
-                "b_i": d_b_a_to_d_b_i[H:2 * H].copy(),
-                "Lambda": d_Lambda.copy(),
-                "W_y": d_W_y.copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"h": d_h_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
-
-        return Pass(fill, before, loop, after, results, False)
-
-    return Pass(fill, before, loop, after, results, False), reverse
+    yield Pass(fill, before, loop, after, results, False)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -349,7 +987,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -372,28 +1010,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -415,20 +1073,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -527,10 +1185,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -649,3 +1305,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

@@ -50,6 +50,15 @@ __device__ inline compute_t column_sum(compute_t a)
     return a;
 }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_sequence_point(
     const compute_t W_x, const compute_t u, const compute_t h_prev, const compute_t b, compute_t& h)
 {
@@ -139,6 +148,385 @@ extern "C" __global__ void backward_after_sum(
                 * compute_t(h_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_u_at[iH] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_u_at[iH] = storage_t(total);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_sequence_point(
+    const compute_t W_x, const compute_t u, const compute_t h_prev, const compute_t b, compute_t& h)
+{
+    // h = relu(W @ x + u * h[t-1] + b)
+    const compute_t h_pre = W_x + u * h_prev + b;
+    h = larger(h_pre, 0);
+}
+
+extern "C" __global__ void infer_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_x_at, const storage_t* __restrict__ u_at,
+    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ b_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        const compute_t u = compute_t(u_at[iH]);
+        const compute_t b = compute_t(b_at[iH]);
+        compute_t h_prev = compute_t(h_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h;
+            infer_sequence_point(
+                compute_t(W_x_at[(t * B + iB) * H + iH]),
+                u,
+                h_prev,
+                b,
+                h);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            h_prev = h;
+        }
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_sequence_point(
+    const compute_t W_x, const compute_t u, const compute_t h_prev, const compute_t b, compute_t& h)
+{
+    // h = relu(W @ x + u * h[t-1] + b)
+    const compute_t h_pre = W_x + u * h_prev + b;
+    h = larger(h_pre, 0);
+}
+
+extern "C" __global__ void step_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_x_at, const storage_t* __restrict__ u_at,
+    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ b_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        const compute_t u = compute_t(u_at[iH]);
+        const compute_t b = compute_t(b_at[iH]);
+        compute_t h_prev = compute_t(h_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h;
+            step_sequence_point(
+                compute_t(W_x_at[(t * B + iB) * H + iH]),
+                u,
+                h_prev,
+                b,
+                h);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            h_prev = h;
+        }
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_W_x_W, const compute_t dot_W_x_x, compute_t& dot_W_x)
+{
+    // h = relu(W @ x + u * h[t-1] + b)
+    dot_W_x = dot_W_x_W + dot_W_x_x;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    storage_t* __restrict__ dot_W_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_W_x;
+        jvp_before_point(
+            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
+            dot_W_x);
+        dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
+    }
+}
+
+__device__ inline void jvp_sequence_point(
+    const compute_t W_x, const compute_t u, const compute_t h_prev, const compute_t b,
+    const compute_t dot_W_x, const compute_t dot_u, const compute_t dot_h_prev, const compute_t dot_b,
+    compute_t& h, compute_t& dot_h)
+{
+    // h = relu(W @ x + u * h[t-1] + b)
+    const compute_t h_pre = W_x + u * h_prev + b;
+    const compute_t dot_h_pre = u * dot_h_prev + h_prev * dot_u + dot_W_x + dot_b;
+    h = larger(h_pre, 0);
+    dot_h = dot_h_pre * compute_t((h) > (0));
+}
+
+extern "C" __global__ void jvp_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ u_at,
+    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ dot_W_x_at, const storage_t* __restrict__ dot_u_at,
+    storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_b_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        const compute_t u = compute_t(u_at[iH]);
+        const compute_t b = compute_t(b_at[iH]);
+        const compute_t dot_u = compute_t(dot_u_at[iH]);
+        const compute_t dot_b = compute_t(dot_b_at[iH]);
+        compute_t h_prev = compute_t(h_rows_at[(0 * B + iB) * H + iH]);
+        compute_t dot_h_prev = compute_t(dot_h_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h, dot_h;
+            jvp_sequence_point(
+                compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
+                u,
+                h_prev,
+                b,
+                compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
+                dot_u,
+                dot_h_prev,
+                dot_b,
+                h, dot_h);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+            h_prev = h;
+            dot_h_prev = dot_h;
+        }
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_W_x_W, const compute_t dot_W_x_x, compute_t& dot_W_x)
+{
+    // h = relu(W @ x + u * h[t-1] + b)
+    dot_W_x = dot_W_x_W + dot_W_x_x;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    storage_t* __restrict__ dot_W_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_W_x;
+        hvp_forward_before_point(
+            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
+            dot_W_x);
+        dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
+    }
+}
+
+__device__ inline void hvp_forward_sequence_point(
+    const compute_t W_x, const compute_t u, const compute_t h_prev, const compute_t b,
+    const compute_t dot_W_x, const compute_t dot_u, const compute_t dot_h_prev, const compute_t dot_b,
+    compute_t& h, compute_t& dot_h)
+{
+    // h = relu(W @ x + u * h[t-1] + b)
+    const compute_t h_pre = W_x + u * h_prev + b;
+    const compute_t dot_h_pre = u * dot_h_prev + h_prev * dot_u + dot_W_x + dot_b;
+    h = larger(h_pre, 0);
+    dot_h = dot_h_pre * compute_t((h) > (0));
+}
+
+extern "C" __global__ void hvp_forward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ u_at,
+    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ dot_W_x_at, const storage_t* __restrict__ dot_u_at,
+    storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_b_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        const compute_t u = compute_t(u_at[iH]);
+        const compute_t b = compute_t(b_at[iH]);
+        const compute_t dot_u = compute_t(dot_u_at[iH]);
+        const compute_t dot_b = compute_t(dot_b_at[iH]);
+        compute_t h_prev = compute_t(h_rows_at[(0 * B + iB) * H + iH]);
+        compute_t dot_h_prev = compute_t(dot_h_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h, dot_h;
+            hvp_forward_sequence_point(
+                compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
+                u,
+                h_prev,
+                b,
+                compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
+                dot_u,
+                dot_h_prev,
+                dot_b,
+                h, dot_h);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+            h_prev = h;
+            dot_h_prev = dot_h;
+        }
+    }
+}
+
+__device__ inline void hvp_backward_sequence_point(
+    const compute_t dy, const compute_t d_dot_h_next, const compute_t h, const compute_t d_h_next,
+    const compute_t u, const compute_t dot_u, compute_t& d_dot_h_pre, compute_t& d_h_pre,
+    compute_t& d_h_prev, compute_t& d_dot_h_prev)
+{
+    // through h = relu(W @ x + u * h[t-1] + b)
+    const compute_t d_dot_h = dy + d_dot_h_next;
+    const compute_t s1 = compute_t((h) > (0));
+    d_dot_h_pre = d_dot_h * s1;
+    d_h_pre = d_h_next * s1;
+    d_h_prev = u * d_h_pre + dot_u * d_dot_h_pre;
+    d_dot_h_prev = u * d_dot_h_pre;
+}
+
+extern "C" __global__ void hvp_backward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, storage_t* __restrict__ d_dot_h_prev_rows_at,
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ u_at, const storage_t* __restrict__ dot_u_at,
+    storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        const compute_t u = compute_t(u_at[iH]);
+        const compute_t dot_u = compute_t(dot_u_at[iH]);
+        compute_t d_dot_h_next = compute_t(d_dot_h_prev_rows_at[((T % 2) * B + iB) * H + iH]);
+        compute_t d_h_next = compute_t(d_h_prev_rows_at[((T % 2) * B + iB) * H + iH]);
+        for (int64 t = T - 1; t >= 0; --t) {
+            compute_t d_dot_h_pre, d_h_pre, d_h_prev, d_dot_h_prev;
+            hvp_backward_sequence_point(
+                compute_t(dy_at[(t * B + iB) * H + iH]),
+                d_dot_h_next,
+                compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+                d_h_next,
+                u,
+                dot_u,
+                d_dot_h_pre, d_h_pre, d_h_prev, d_dot_h_prev);
+            d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+            d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+            d_dot_h_next = d_dot_h_prev;
+            d_h_next = d_h_prev;
+        }
+        d_dot_h_prev_rows_at[((0 % 2) * B + iB) * H + iH] = storage_t(d_dot_h_next);
+        d_h_prev_rows_at[((0 % 2) * B + iB) * H + iH] = storage_t(d_h_next);
+    }
+}
+
+// through h = relu(W @ x + u * h[t-1] + b)
+extern "C" __global__ void hvp_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ d_u_h_pre_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_h_pre_to_d_dot_h_pre_at[(iT * B + iB) * (2 * H) + iH])
+                * compute_t(h_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_u_h_pre_at[iH] = storage_t(total);
+    }
+}
+
+// through h = relu(W @ x + u * h[t-1] + b)
+extern "C" __global__ void hvp_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at, const storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ d_u_dot_h_pre_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_h_pre_to_d_dot_h_pre_at[(iT * B + iB) * (2 * H) + H + iH])
+                * compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_u_dot_h_pre_at[iH] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_W_W_x, const compute_t d_W_dot_W_x_x, compute_t& d_W)
+{
+    d_W = d_W_W_x + d_W_dot_W_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_W_W_x_at, const storage_t* __restrict__ d_W_dot_W_x_x_at,
+    storage_t* __restrict__ d_W_at)
+{
+    const int64 count = H * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / I;
+        const int64 iI = n % I;
+        compute_t d_W;
+        hvp_backward_finish_point(
+            compute_t(d_W_W_x_at[iH * I + iI]),
+            compute_t(d_W_dot_W_x_x_at[iH * I + iI]),
+            d_W);
+        d_W_at[iH * I + iI] = storage_t(d_W);
+    }
+}
+
+__device__ inline void hvp_backward_finish2_point(
+    const compute_t d_u_h_pre, const compute_t d_u_dot_h_pre, compute_t& d_u)
+{
+    d_u = d_u_h_pre + d_u_dot_h_pre;
+}
+
+extern "C" __global__ void hvp_backward_finish2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_u_h_pre_at, const storage_t* __restrict__ d_u_dot_h_pre_at,
+    storage_t* __restrict__ d_u_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n;
+        compute_t d_u;
+        hvp_backward_finish2_point(
+            compute_t(d_u_h_pre_at[iH]),
+            compute_t(d_u_dot_h_pre_at[iH]),
+            d_u);
+        d_u_at[iH] = storage_t(d_u);
+    }
+}
+
+#endif  // SYMRNN_HVP

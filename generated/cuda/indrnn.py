@@ -10,7 +10,7 @@ The recurrent weights are a vector. The paper clips |u| to 2 ** (1 / T) after ev
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 indrnn.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  W (H, I)
@@ -23,7 +23,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -37,6 +37,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of indrnn.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -88,9 +89,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["h"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -101,47 +102,104 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"h": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["h"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W = cp.empty((H, I), dtype)
     u = cp.empty((H,), dtype)
     b = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     W_x = cp.empty((T, B, H), dtype)
-
     forward_sequence = kernel(
         "forward_sequence", "each", B * H, 1,
         W_x, u, h_rows, b,
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         W[...] = params["W"]
         u[...] = params["u"]
         b[...] = params["b"]
-        x[...] = inputs["x"]
         h_rows[0] = state["h"]
 
     def before():
@@ -156,62 +214,327 @@ def passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy()}
-        return {"h": h_rows[1:].copy()}, last
+        return h_rows[1:].copy(), last
 
-    def reverse():
-        d_h_prev_rows = cp.empty((2, B, H), dtype)
-        d_h_pre = cp.empty((T, B, H), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_W = cp.empty((H, I), dtype)
-        d_u = cp.empty((H,), dtype)
-        d_b = cp.empty((H,), dtype)
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, H), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_h_pre = cp.empty((T, B, H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W = cp.empty((H, I), dtype)
+    d_u = cp.empty((H,), dtype)
+    d_b = cp.empty((H,), dtype)
+    backward_sequence = kernel(
+        "backward_sequence", "each", B * H, 1,
+        dy, d_h_prev_rows, h_rows, u, d_h_pre,
+    )
+    backward_after_sum = kernel(
+        "backward_after_sum", "columns", H, T * B,
+        d_h_pre, h_rows, d_u,
+    )
 
-        dy = cp.empty((T, B, H), dtype)
-        backward_sequence = kernel(
-            "backward_sequence", "each", B * H, 1,
-            dy, d_h_prev_rows, h_rows, u, d_h_pre,
-        )
-        backward_after_sum = kernel(
-            "backward_after_sum", "columns", H, T * B,
-            d_h_pre, h_rows, d_u,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["h"]
+        W[...] = params["W"]
+        u[...] = params["u"]
+        d_h_prev_rows[T % 2] = dstate["h"]
 
-        def fill(params, given, dstate):
-            W[...] = params["W"]
-            u[...] = params["u"]
-            b[...] = params["b"]
-            dy[...] = given["h"]
-            d_h_prev_rows[T % 2] = dstate["h"]
+    def before():
+        pass
 
-        def before():
-            pass
+    def loop():
+        backward_sequence()
 
-        def loop():
-            backward_sequence()
+    def after():
+        # through h = relu(W @ x + u * h[t-1] + b)
+        product(d_h_pre.reshape(-1, H), W, d_x.reshape(-1, I))
+        # through h = relu(W @ x + u * h[t-1] + b)
+        product(d_h_pre.reshape(-1, H).T, x.reshape(-1, I), d_W)
+        # through h = relu(W @ x + u * h[t-1] + b)
+        backward_after_sum()
+        # through h = relu(W @ x + u * h[t-1] + b)
+        cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_b)
 
-        def after():
-            # through h = relu(W @ x + u * h[t-1] + b)
-            product(d_h_pre.reshape(-1, H), W, d_x.reshape(-1, I))
-            # through h = relu(W @ x + u * h[t-1] + b)
-            product(d_h_pre.reshape(-1, H).T, x.reshape(-1, I), d_W)
-            # through h = relu(W @ x + u * h[t-1] + b)
-            backward_after_sum()
-            # through h = relu(W @ x + u * h[t-1] + b)
-            cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_b)
+    def results():
+        dparams = {"W": d_W.copy(), "u": d_u.copy(), "b": d_b.copy()}
+        dstart = {"h": d_h_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
 
-        def results():
-            dparams = {"W": d_W.copy(), "u": d_u.copy(), "b": d_b.copy()}
-            dinputs = {"x": d_x.copy()}
-            dstart = {"h": d_h_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
+    yield Pass(fill, before, loop, after, results, False)
 
-        return Pass(fill, before, loop, after, results, False)
 
-    return Pass(fill, before, loop, after, results, False), reverse
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W = cp.empty((H, I), dtype)
+    u = cp.empty((H,), dtype)
+    b = cp.empty((H,), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    W_x = cp.empty((T, B, H), dtype)
+    infer_sequence = kernel(
+        "infer_sequence", "each", B * H, 1,
+        W_x, u, h_rows, b,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W[...] = params["W"]
+        u[...] = params["u"]
+        b[...] = params["b"]
+        h_rows[0] = state["h"]
+
+    def before():
+        # h = relu(W @ x + u * h[t-1] + b)
+        product(x.reshape(-1, I), W.T, W_x.reshape(-1, H))
+
+    def loop():
+        infer_sequence()
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy()}
+        return h_rows[1:].copy(), last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W = cp.empty((H, I), dtype)
+    u = cp.empty((H,), dtype)
+    b = cp.empty((H,), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    W_x = cp.empty((T, B, H), dtype)
+    step_sequence = kernel(
+        "step_sequence", "each", B * H, 1,
+        W_x, u, h_rows, b,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W[...] = params["W"]
+        u[...] = params["u"]
+        b[...] = params["b"]
+        h_rows[0] = state["h"]
+
+    def before():
+        # h = relu(W @ x + u * h[t-1] + b)
+        product(x.reshape(-1, I), W.T, W_x.reshape(-1, H))
+
+    def loop():
+        step_sequence()
+
+    def after():
+        pass
+
+    def results():
+        state = {"h": h_rows[T].copy()}
+        return h_rows[1:].copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W = cp.empty((H, I), dtype)
+    u = cp.empty((H,), dtype)
+    b = cp.empty((H,), dtype)
+    dot_W = cp.empty((H, I), dtype)
+    dot_u = cp.empty((H,), dtype)
+    dot_b = cp.empty((H,), dtype)
+    W_to_dot_W = cp.empty((I, 2 * H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    W_x_to_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
+    dot_W_x_x = cp.empty((T, B, H), dtype)
+    dot_W_x = cp.empty((T, B, H), dtype)
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * H, 1,
+        W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
+    )
+    jvp_sequence = kernel(
+        "jvp_sequence", "each", B * H, 1,
+        W_x_to_dot_W_x_W, u, h_rows, b, dot_W_x, dot_u, dot_h_rows, dot_b,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W[...] = params["W"]
+        u[...] = params["u"]
+        b[...] = params["b"]
+        dot_W[...] = dot_params["W"]
+        dot_u[...] = dot_params["u"]
+        dot_b[...] = dot_params["b"]
+        W_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((W.T, dot_W.T), axis=1))
+        h_rows[0] = state["h"]
+        dot_h_rows[0] = dot_state["h"]
+
+    def before():
+        # W_x, dot_W_x_W side by side
+        product(x.reshape(-1, I), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
+        # h = relu(W @ x + u * h[t-1] + b)
+        product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
+        jvp_before()
+
+    def loop():
+        jvp_sequence()
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy()}
+        dot_last = {"h": dot_h_rows[T].copy()}
+        return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W = cp.empty((H, I), dtype)
+    u = cp.empty((H,), dtype)
+    b = cp.empty((H,), dtype)
+    dot_W = cp.empty((H, I), dtype)
+    dot_u = cp.empty((H,), dtype)
+    dot_b = cp.empty((H,), dtype)
+    W_to_dot_W = cp.empty((I, 2 * H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    W_x_to_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
+    dot_W_x_x = cp.empty((T, B, H), dtype)
+    dot_W_x = cp.empty((T, B, H), dtype)
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * H, 1,
+        W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
+    )
+    hvp_forward_sequence = kernel(
+        "hvp_forward_sequence", "each", B * H, 1,
+        W_x_to_dot_W_x_W, u, h_rows, b, dot_W_x, dot_u, dot_h_rows, dot_b,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W[...] = params["W"]
+        u[...] = params["u"]
+        b[...] = params["b"]
+        dot_W[...] = dot_params["W"]
+        dot_u[...] = dot_params["u"]
+        dot_b[...] = dot_params["b"]
+        W_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((W.T, dot_W.T), axis=1))
+        h_rows[0] = state["h"]
+        dot_h_rows[0] = dot_state["h"]
+
+    def before():
+        # W_x, dot_W_x_W side by side
+        product(x.reshape(-1, I), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
+        # h = relu(W @ x + u * h[t-1] + b)
+        product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
+        hvp_forward_before()
+
+    def loop():
+        hvp_forward_sequence()
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, H), dtype)
+    W_to_dot_W2 = cp.empty((2 * H, I), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_h_pre_to_d_dot_h_pre = cp.empty((T, B, 2 * H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_W_x = cp.empty((H, I), dtype)
+    d_W_dot_W_x_x = cp.empty((H, I), dtype)
+    d_u_h_pre = cp.empty((H,), dtype)
+    d_u_dot_h_pre = cp.empty((H,), dtype)
+    d_b = cp.empty((H,), dtype)
+    d_W = cp.empty((H, I), dtype)
+    d_u = cp.empty((H,), dtype)
+    hvp_backward_sequence = kernel(
+        "hvp_backward_sequence", "each", B * H, 1,
+        dy, d_dot_h_prev_rows, h_rows, d_h_prev_rows, u, dot_u, d_h_pre_to_d_dot_h_pre,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", "columns", H, T * B,
+        d_h_pre_to_d_dot_h_pre, h_rows, d_u_h_pre,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "columns", H, T * B,
+        d_h_pre_to_d_dot_h_pre, dot_h_rows, d_u_dot_h_pre,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", H * I, 1,
+        d_W_W_x, d_W_dot_W_x_x, d_W,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", H, 1,
+        d_u_h_pre, d_u_dot_h_pre, d_u,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["h"]
+        W_to_dot_W2[...] = cp.concatenate((W, dot_W))
+        d_h_prev_rows[T % 2] = 0
+        d_dot_h_prev_rows[T % 2] = dstate["h"]
+
+    def before():
+        pass
+
+    def loop():
+        hvp_backward_sequence()
+
+    def after():
+        # d_h_pre, d_dot_h_pre side by side
+        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H), W_to_dot_W2, d_x.reshape(-1, I))
+        # through h = relu(W @ x + u * h[t-1] + b)
+        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
+        # through h = relu(W @ x + u * h[t-1] + b)
+        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
+        # through h = relu(W @ x + u * h[t-1] + b)
+        hvp_backward_after_sum()
+        # through h = relu(W @ x + u * h[t-1] + b)
+        hvp_backward_after_sum2()
+        # through h = relu(W @ x + u * h[t-1] + b)
+        cp.sum(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+        hvp_backward_finish()
+        hvp_backward_finish2()
+
+    def results():
+        dot_dparams = {"W": d_W.copy(), "u": d_u.copy(), "b": d_b.copy()}
+        dot_dstart = {"h": d_h_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
+
+    yield Pass(fill, before, loop, after, results, False)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -238,7 +561,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -261,28 +584,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -304,20 +647,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -416,10 +759,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -538,3 +879,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

@@ -37,6 +37,15 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_step_point(
     const compute_t W_f_x, const compute_t U_f_h, const compute_t b_f, const compute_t W_c_x,
     const compute_t U_c_h, const compute_t b_c, const compute_t beta, const compute_t h_prev, compute_t& g,
@@ -150,3 +159,486 @@ extern "C" __global__ void backward_step2(
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_step_point(
+    const compute_t W_f_x, const compute_t U_f_h, const compute_t b_f, const compute_t W_c_x,
+    const compute_t U_c_h, const compute_t b_c, const compute_t beta, const compute_t h_prev, compute_t& h)
+{
+    // s = W_f @ x + U_f @ h[t-1] + b_f
+    const compute_t s = W_f_x + U_f_h + b_f;
+    // g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t g_pre = W_c_x + U_c_h + b_c;
+    const compute_t g = tanh(g_pre);
+    // h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
+    const compute_t sigmoid_s = sigmoid(s);
+    const compute_t h_pre = s - beta;
+    const compute_t h_sigmoid = sigmoid(h_pre);
+    h = h_prev * sigmoid_s + g * (1 - h_sigmoid);
+}
+
+extern "C" __global__ void infer_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_f_x_to_W_c_x_at, const storage_t* __restrict__ U_f_h_to_U_c_h_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ b_c_at,
+    storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h;
+        infer_step_point(
+            compute_t(W_f_x_to_W_c_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_f_h_to_U_c_h_at[iB * (2 * H) + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_f_x_to_W_c_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_f_h_to_U_c_h_at[iB * (2 * H) + H + iH]),
+            compute_t(b_c_at[iH]),
+            compute_t(1),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_step_point(
+    const compute_t W_f_x, const compute_t U_f_h, const compute_t b_f, const compute_t W_c_x,
+    const compute_t U_c_h, const compute_t b_c, const compute_t beta, const compute_t h_prev, compute_t& h)
+{
+    // s = W_f @ x + U_f @ h[t-1] + b_f
+    const compute_t s = W_f_x + U_f_h + b_f;
+    // g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t g_pre = W_c_x + U_c_h + b_c;
+    const compute_t g = tanh(g_pre);
+    // h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
+    const compute_t sigmoid_s = sigmoid(s);
+    const compute_t h_pre = s - beta;
+    const compute_t h_sigmoid = sigmoid(h_pre);
+    h = h_prev * sigmoid_s + g * (1 - h_sigmoid);
+}
+
+extern "C" __global__ void step_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_f_x_at, const storage_t* __restrict__ U_f_h_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ W_c_x_at,
+    const storage_t* __restrict__ U_c_h_at, const storage_t* __restrict__ b_c_at,
+    storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h;
+        step_step_point(
+            compute_t(W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_f_h_at[iB * H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_c_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_c_h_at[iB * H + iH]),
+            compute_t(b_c_at[iH]),
+            compute_t(1),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_W_f_x_W_f, const compute_t dot_W_f_x_x, const compute_t dot_W_c_x_W_c,
+    const compute_t dot_W_c_x_x, compute_t& dot_W_f_x, compute_t& dot_W_c_x)
+{
+    // s = W_f @ x + U_f @ h[t-1] + b_f
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+    // g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    dot_W_c_x = dot_W_c_x_W_c + dot_W_c_x_x;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_f_x_to_dot_W_c_x_W_c_at,
+    const storage_t* __restrict__ dot_W_f_x_x_to_dot_W_c_x_x_at, storage_t* __restrict__ dot_W_f_x_at,
+    storage_t* __restrict__ dot_W_c_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_W_f_x, dot_W_c_x;
+        jvp_before_point(
+            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_f_x_x_to_dot_W_c_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_f_x_x_to_dot_W_c_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            dot_W_f_x, dot_W_c_x);
+        dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
+        dot_W_c_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_c_x);
+    }
+}
+
+__device__ inline void jvp_step_point(
+    const compute_t dot_U_f_h_U_f, const compute_t dot_U_f_h_h_prev, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_b_f,
+    const compute_t dot_U_c_h_U_c, const compute_t dot_U_c_h_h_prev, const compute_t W_c_x,
+    const compute_t U_c_h, const compute_t b_c, const compute_t dot_W_c_x, const compute_t dot_b_c,
+    const compute_t beta, const compute_t h_prev, const compute_t dot_h_prev, compute_t& h, compute_t& dot_h)
+{
+    // s = W_f @ x + U_f @ h[t-1] + b_f
+    const compute_t dot_U_f_h = dot_U_f_h_U_f + dot_U_f_h_h_prev;
+    const compute_t s = W_f_x + U_f_h + b_f;
+    const compute_t dot_s = dot_W_f_x + dot_b_f + dot_U_f_h;
+    // g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t dot_U_c_h = dot_U_c_h_U_c + dot_U_c_h_h_prev;
+    const compute_t g_pre = W_c_x + U_c_h + b_c;
+    const compute_t dot_g_pre = dot_W_c_x + dot_b_c + dot_U_c_h;
+    const compute_t g = tanh(g_pre);
+    const compute_t dot_g = dot_g_pre * (1 - square(g));
+    // h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
+    const compute_t sigmoid_s = sigmoid(s);
+    const compute_t dot_sigmoid_s = dot_s * sigmoid_s * (1 - sigmoid_s);
+    const compute_t h_pre = s - beta;
+    const compute_t h_sigmoid = sigmoid(h_pre);
+    const compute_t s1 = 1 - h_sigmoid;
+    const compute_t dot_h_sigmoid = dot_s * h_sigmoid * s1;
+    h = h_prev * sigmoid_s + g * s1;
+    dot_h = h_prev * dot_sigmoid_s + dot_h_prev * sigmoid_s - g * dot_h_sigmoid + dot_g * s1;
+}
+
+extern "C" __global__ void jvp_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ U_f_h_to_dot_U_c_h_U_c_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ W_f_x_to_dot_W_c_x_W_c_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_b_f_at,
+    const storage_t* __restrict__ b_c_at, const storage_t* __restrict__ dot_W_c_x_at,
+    const storage_t* __restrict__ dot_b_c_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ dot_h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h, dot_h;
+        jvp_step_point(
+            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + H + iH]),
+            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_f_at[iH]),
+            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(b_c_at[iH]),
+            compute_t(dot_W_c_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_c_at[iH]),
+            compute_t(1),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            h, dot_h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_W_f_x_W_f, const compute_t dot_W_f_x_x, const compute_t dot_W_c_x_W_c,
+    const compute_t dot_W_c_x_x, compute_t& dot_W_f_x, compute_t& dot_W_c_x)
+{
+    // s = W_f @ x + U_f @ h[t-1] + b_f
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+    // g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    dot_W_c_x = dot_W_c_x_W_c + dot_W_c_x_x;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_f_x_to_dot_W_c_x_W_c_at,
+    const storage_t* __restrict__ dot_W_f_x_x_to_dot_W_c_x_x_at, storage_t* __restrict__ dot_W_f_x_at,
+    storage_t* __restrict__ dot_W_c_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_W_f_x, dot_W_c_x;
+        hvp_forward_before_point(
+            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_f_x_x_to_dot_W_c_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_f_x_x_to_dot_W_c_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            dot_W_f_x, dot_W_c_x);
+        dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
+        dot_W_c_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_c_x);
+    }
+}
+
+__device__ inline void hvp_forward_step_point(
+    const compute_t dot_U_f_h_U_f, const compute_t dot_U_f_h_h_prev, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_b_f,
+    const compute_t dot_U_c_h_U_c, const compute_t dot_U_c_h_h_prev, const compute_t W_c_x,
+    const compute_t U_c_h, const compute_t b_c, const compute_t dot_W_c_x, const compute_t dot_b_c,
+    const compute_t beta, const compute_t h_prev, const compute_t dot_h_prev, compute_t& dot_s,
+    compute_t& dot_g_pre, compute_t& g, compute_t& dot_g, compute_t& sigmoid_s, compute_t& dot_sigmoid_s,
+    compute_t& dot_h_pre, compute_t& h_sigmoid, compute_t& dot_h_sigmoid, compute_t& h, compute_t& dot_h)
+{
+    // s = W_f @ x + U_f @ h[t-1] + b_f
+    const compute_t dot_U_f_h = dot_U_f_h_U_f + dot_U_f_h_h_prev;
+    const compute_t s = W_f_x + U_f_h + b_f;
+    dot_s = dot_W_f_x + dot_b_f + dot_U_f_h;
+    // g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t dot_U_c_h = dot_U_c_h_U_c + dot_U_c_h_h_prev;
+    const compute_t g_pre = W_c_x + U_c_h + b_c;
+    dot_g_pre = dot_W_c_x + dot_b_c + dot_U_c_h;
+    g = tanh(g_pre);
+    dot_g = dot_g_pre * (1 - square(g));
+    // h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
+    sigmoid_s = sigmoid(s);
+    dot_sigmoid_s = dot_s * sigmoid_s * (1 - sigmoid_s);
+    const compute_t h_pre = s - beta;
+    dot_h_pre = dot_s;
+    h_sigmoid = sigmoid(h_pre);
+    const compute_t s1 = 1 - h_sigmoid;
+    dot_h_sigmoid = dot_h_pre * h_sigmoid * s1;
+    h = h_prev * sigmoid_s + g * s1;
+    dot_h = h_prev * dot_sigmoid_s + dot_h_prev * sigmoid_s - g * dot_h_sigmoid + dot_g * s1;
+}
+
+extern "C" __global__ void hvp_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ U_f_h_to_dot_U_c_h_U_c_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ W_f_x_to_dot_W_c_x_W_c_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_b_f_at,
+    const storage_t* __restrict__ b_c_at, const storage_t* __restrict__ dot_W_c_x_at,
+    const storage_t* __restrict__ dot_b_c_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ dot_s_at,
+    storage_t* __restrict__ dot_g_pre_at, storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at,
+    storage_t* __restrict__ sigmoid_s_at, storage_t* __restrict__ dot_sigmoid_s_at,
+    storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ h_sigmoid_at,
+    storage_t* __restrict__ dot_h_sigmoid_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t dot_s, dot_g_pre, g, dot_g, sigmoid_s, dot_sigmoid_s, dot_h_pre, h_sigmoid, dot_h_sigmoid, h,
+            dot_h;
+        hvp_forward_step_point(
+            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + H + iH]),
+            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_f_at[iH]),
+            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(b_c_at[iH]),
+            compute_t(dot_W_c_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_c_at[iH]),
+            compute_t(1),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            dot_s, dot_g_pre, g, dot_g, sigmoid_s, dot_sigmoid_s, dot_h_pre, h_sigmoid, dot_h_sigmoid, h,
+            dot_h);
+        dot_s_at[(t * B + iB) * H + iH] = storage_t(dot_s);
+        dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(dot_g_pre);
+        g_at[(t * B + iB) * H + iH] = storage_t(g);
+        dot_g_at[(t * B + iB) * H + iH] = storage_t(dot_g);
+        sigmoid_s_at[(t * B + iB) * H + iH] = storage_t(sigmoid_s);
+        dot_sigmoid_s_at[(t * B + iB) * H + iH] = storage_t(dot_sigmoid_s);
+        dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
+        h_sigmoid_at[(t * B + iB) * H + iH] = storage_t(h_sigmoid);
+        dot_h_sigmoid_at[(t * B + iB) * H + iH] = storage_t(dot_h_sigmoid);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+__device__ inline void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_h_next, const compute_t g, const compute_t dot_h_pre,
+    const compute_t h_sigmoid, const compute_t d_h_next, const compute_t dot_g, const compute_t h_prev,
+    const compute_t dot_s, const compute_t sigmoid_s, const compute_t dot_h_prev, const compute_t dot_g_pre,
+    const compute_t dot_h_sigmoid, compute_t& d_dot_h, compute_t& d_dot_g_pre, compute_t& d_g_pre,
+    compute_t& d_dot_s, compute_t& d_s)
+{
+    // through h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
+    d_dot_h = dy + d_dot_h_next;
+    const compute_t d_dot_h_sigmoid = -g * d_dot_h;
+    const compute_t s1 = 1 - h_sigmoid;
+    const compute_t d_h_sigmoid = (dot_h_pre * s1 - dot_h_pre * h_sigmoid) * d_dot_h_sigmoid - g * d_h_next - dot_g
+        * d_dot_h;
+    const compute_t s2 = h_sigmoid * s1;
+    const compute_t d_dot_h_pre = d_dot_h_sigmoid * s2;
+    const compute_t d_h_pre = d_h_sigmoid * s2;
+    const compute_t d_dot_sigmoid_s = h_prev * d_dot_h;
+    const compute_t s3 = 1 - sigmoid_s;
+    const compute_t d_sigmoid_s = d_h_next * h_prev + (dot_s * s3 - dot_s * sigmoid_s) * d_dot_sigmoid_s +
+        dot_h_prev * d_dot_h;
+    // through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t d_dot_g = d_dot_h * s1;
+    const compute_t d_g = d_h_next * s1 - 2 * g * dot_g_pre * d_dot_g - dot_h_sigmoid * d_dot_h;
+    const compute_t s4 = 1 - square(g);
+    d_dot_g_pre = d_dot_g * s4;
+    d_g_pre = d_g * s4;
+    // through s = W_f @ x + U_f @ h[t-1] + b_f
+    const compute_t s5 = sigmoid_s * s3;
+    d_dot_s = d_dot_h_pre + d_dot_sigmoid_s * s5;
+    d_s = d_h_pre + d_sigmoid_s * s5;
+}
+
+extern "C" __global__ void hvp_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ dot_h_pre_at,
+    const storage_t* __restrict__ h_sigmoid_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ dot_g_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ dot_s_at, const storage_t* __restrict__ sigmoid_s_at,
+    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_g_pre_at,
+    const storage_t* __restrict__ dot_h_sigmoid_at, storage_t* __restrict__ d_dot_h_at,
+    storage_t* __restrict__ d_s_to_d_dot_g_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_dot_h, d_dot_g_pre, d_g_pre, d_dot_s, d_s;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
+            compute_t(h_sigmoid_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_g_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_s_at[(t * B + iB) * H + iH]),
+            compute_t(sigmoid_s_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_sigmoid_at[(t * B + iB) * H + iH]),
+            d_dot_h, d_dot_g_pre, d_g_pre, d_dot_s, d_s);
+        d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
+        d_s_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_g_pre);
+        d_s_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_s_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_s);
+        d_s_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_s);
+    }
+}
+
+__device__ inline void hvp_backward_step2_point(
+    const compute_t d_h_prev_U_f_h, const compute_t d_h_next, const compute_t sigmoid_s,
+    const compute_t d_dot_h, const compute_t dot_sigmoid_s, const compute_t d_dot_h_prev_dot_U_f_h_h_prev,
+    const compute_t d_dot_h_prev_dot_U_c_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
+{
+    d_h_prev = d_h_prev_U_f_h + d_h_next * sigmoid_s + d_dot_h * dot_sigmoid_s;
+    d_dot_h_prev = sigmoid_s * d_dot_h + d_dot_h_prev_dot_U_f_h_h_prev + d_dot_h_prev_dot_U_c_h_h_prev;
+}
+
+extern "C" __global__ void hvp_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_prev_U_f_h_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ sigmoid_s_at, const storage_t* __restrict__ d_dot_h_at,
+    const storage_t* __restrict__ dot_sigmoid_s_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ parts3_at, storage_t* __restrict__ d_dot_h_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_prev, d_dot_h_prev;
+        hvp_backward_step2_point(
+            compute_t(d_h_prev_U_f_h_at[iB * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(sigmoid_s_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_at[iB * H + iH]),
+            compute_t(dot_sigmoid_s_at[(t * B + iB) * H + iH]),
+            compute_t(parts2_at[iB * (2 * H) + H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            d_h_prev, d_dot_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+        d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_W_f_W_f_x, const compute_t d_W_f_dot_W_f_x_x, const compute_t d_W_c_W_c_x,
+    const compute_t d_W_c_dot_W_c_x_x, compute_t& d_W_f, compute_t& d_W_c)
+{
+    d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x;
+    d_W_c = d_W_c_W_c_x + d_W_c_dot_W_c_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_W_f_W_f_x_at, const storage_t* __restrict__ d_W_f_dot_W_f_x_x_at,
+    const storage_t* __restrict__ d_W_c_W_c_x_at, const storage_t* __restrict__ d_W_c_dot_W_c_x_x_at,
+    storage_t* __restrict__ d_W_f_at, storage_t* __restrict__ d_W_c_at)
+{
+    const int64 count = H * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / I;
+        const int64 iI = n % I;
+        compute_t d_W_f, d_W_c;
+        hvp_backward_finish_point(
+            compute_t(d_W_f_W_f_x_at[iH * I + iI]),
+            compute_t(d_W_f_dot_W_f_x_x_at[iH * I + iI]),
+            compute_t(d_W_c_W_c_x_at[iH * I + iI]),
+            compute_t(d_W_c_dot_W_c_x_x_at[iH * I + iI]),
+            d_W_f, d_W_c);
+        d_W_f_at[iH * I + iI] = storage_t(d_W_f);
+        d_W_c_at[iH * I + iI] = storage_t(d_W_c);
+    }
+}
+
+__device__ inline void hvp_backward_finish2_point(
+    const compute_t d_U_f_U_f_h, const compute_t d_U_f_dot_U_f_h_h_prev, const compute_t d_U_c_U_c_h,
+    const compute_t d_U_c_dot_U_c_h_h_prev, compute_t& d_U_f, compute_t& d_U_c)
+{
+    d_U_f = d_U_f_U_f_h + d_U_f_dot_U_f_h_h_prev;
+    d_U_c = d_U_c_U_c_h + d_U_c_dot_U_c_h_h_prev;
+}
+
+extern "C" __global__ void hvp_backward_finish2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_U_f_U_f_h_at, const storage_t* __restrict__ d_U_f_dot_U_f_h_h_prev_at,
+    const storage_t* __restrict__ d_U_c_U_c_h_at, const storage_t* __restrict__ d_U_c_dot_U_c_h_h_prev_at,
+    storage_t* __restrict__ d_U_f_at, storage_t* __restrict__ d_U_c_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t d_U_f, d_U_c;
+        hvp_backward_finish2_point(
+            compute_t(d_U_f_U_f_h_at[iH * H + iH2]),
+            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_c_U_c_h_at[iH * H + iH2]),
+            compute_t(d_U_c_dot_U_c_h_h_prev_at[iH * H + iH2]),
+            d_U_f, d_U_c);
+        d_U_f_at[iH * H + iH2] = storage_t(d_U_f);
+        d_U_c_at[iH * H + iH2] = storage_t(d_U_c);
+    }
+}
+
+#endif  // SYMRNN_HVP

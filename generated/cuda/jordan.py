@@ -13,7 +13,7 @@ later texts call the Jordan network, without the trace.
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 jordan.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  U (H, I): input weights of the hidden layer
@@ -28,7 +28,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -42,6 +42,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of jordan.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "O", "H")
 INPUTS = {
     "x": ("I",),
@@ -97,9 +98,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["y"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -110,30 +111,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"y": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["y"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, O, H = sizes = [size[axis] for axis in ("T", "B", "I", "O", "H")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     U = cp.empty((H, I), dtype)
     W = cp.empty((H, O), dtype)
@@ -147,7 +206,6 @@ def passes(size, dtype):
     W_y = cp.empty((B, H), dtype)
     h = cp.empty((T, B, H), dtype)
     V_h = cp.empty((B, O), dtype)
-
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
         U_x, W_y, b, h,
@@ -158,12 +216,12 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         U[...] = params["U"]
         W[...] = params["W"]
         b[...] = params["b"]
         V[...] = params["V"]
         c[...] = params["c"]
-        x[...] = inputs["x"]
         W_T[...] = cp.ascontiguousarray(W.T)
         V_T[...] = cp.ascontiguousarray(V.T)
         y_rows[0] = state["y"]
@@ -186,84 +244,504 @@ def passes(size, dtype):
 
     def results():
         last = {"y": y_rows[T].copy()}
-        return {"y": y_rows[1:].copy()}, last
+        return y_rows[1:].copy(), last
 
-    def reverse():
-        d_y_prev_rows = cp.empty((2, B, O), dtype)
-        d_y_pre = cp.empty((T, B, O), dtype)
-        d_h = cp.empty((B, H), dtype)
-        d_h_pre = cp.empty((T, B, H), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_U = cp.empty((H, I), dtype)
-        d_W = cp.empty((H, O), dtype)
-        d_b = cp.empty((H,), dtype)
-        d_V = cp.empty((O, H), dtype)
-        d_c = cp.empty((O,), dtype)
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, O), dtype)
+    d_y_prev_rows = cp.empty((2, B, O), dtype)
+    d_y_pre = cp.empty((T, B, O), dtype)
+    d_h = cp.empty((B, H), dtype)
+    d_h_pre = cp.empty((T, B, H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_U = cp.empty((H, I), dtype)
+    d_W = cp.empty((H, O), dtype)
+    d_b = cp.empty((H,), dtype)
+    d_V = cp.empty((O, H), dtype)
+    d_c = cp.empty((O,), dtype)
+    backward_step = kernel(
+        "backward_step", "each", B * O, 1,
+        dy, d_y_prev_rows, y_rows, d_y_pre,
+    )
+    backward_step2 = kernel(
+        "backward_step2", "each", B * H, 1,
+        d_h, h, d_h_pre,
+    )
 
-        dy = cp.empty((T, B, O), dtype)
-        backward_step = kernel(
-            "backward_step", "each", B * O, 1,
-            dy, d_y_prev_rows, y_rows, d_y_pre,
-        )
-        backward_step2 = kernel(
-            "backward_step2", "each", B * H, 1,
-            d_h, h, d_h_pre,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["y"]
+        U[...] = params["U"]
+        W[...] = params["W"]
+        V[...] = params["V"]
+        d_y_prev_rows[T % 2] = dstate["y"]
 
-        def fill(params, given, dstate):
-            U[...] = params["U"]
-            W[...] = params["W"]
-            b[...] = params["b"]
-            V[...] = params["V"]
-            c[...] = params["c"]
-            dy[...] = given["y"]
-            d_y_prev_rows[T % 2] = dstate["y"]
+    def before():
+        pass
 
-        def before():
-            pass
-
-        def loop():
-            for t in reversed(range(T)):
-                backward_step(t)
-                # through y = sigmoid(V @ h + c)
-                product(d_y_pre[t], V, d_h)
-                backward_step2(t)
-                # through h = tanh(U @ x + W @ y[t-1] + b)
-                product(d_h_pre[t], W, d_y_prev_rows[t % 2])
-
-        def after():
-            # through h = tanh(U @ x + W @ y[t-1] + b)
-            product(d_h_pre.reshape(-1, H), U, d_x.reshape(-1, I))
-            # through h = tanh(U @ x + W @ y[t-1] + b)
-            product(d_h_pre.reshape(-1, H).T, x.reshape(-1, I), d_U)
-            # through h = tanh(U @ x + W @ y[t-1] + b)
-            product(d_h_pre.reshape(-1, H).T, y_rows[:-1].reshape(-1, O), d_W)
-            # through h = tanh(U @ x + W @ y[t-1] + b)
-            cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_b)
+    def loop():
+        for t in reversed(range(T)):
+            backward_step(t)
             # through y = sigmoid(V @ h + c)
-            product(d_y_pre.reshape(-1, O).T, h.reshape(-1, H), d_V)
+            product(d_y_pre[t], V, d_h)
+            backward_step2(t)
+            # through h = tanh(U @ x + W @ y[t-1] + b)
+            product(d_h_pre[t], W, d_y_prev_rows[t % 2])
+
+    def after():
+        # through h = tanh(U @ x + W @ y[t-1] + b)
+        product(d_h_pre.reshape(-1, H), U, d_x.reshape(-1, I))
+        # through h = tanh(U @ x + W @ y[t-1] + b)
+        product(d_h_pre.reshape(-1, H).T, x.reshape(-1, I), d_U)
+        # through h = tanh(U @ x + W @ y[t-1] + b)
+        product(d_h_pre.reshape(-1, H).T, y_rows[:-1].reshape(-1, O), d_W)
+        # through h = tanh(U @ x + W @ y[t-1] + b)
+        cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_b)
+        # through y = sigmoid(V @ h + c)
+        product(d_y_pre.reshape(-1, O).T, h.reshape(-1, H), d_V)
+        # through y = sigmoid(V @ h + c)
+        cp.sum(d_y_pre.reshape(-1, O), axis=0, out=d_c)
+
+    def results():
+        dparams = {
+            "U": d_U.copy(),
+            "W": d_W.copy(),
+            "b": d_b.copy(),
+            "V": d_V.copy(),
+            "c": d_c.copy(),
+        }
+        dstart = {"y": d_y_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, O, H = sizes = [size[axis] for axis in ("T", "B", "I", "O", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    U = cp.empty((H, I), dtype)
+    W = cp.empty((H, O), dtype)
+    b = cp.empty((H,), dtype)
+    V = cp.empty((O, H), dtype)
+    c = cp.empty((O,), dtype)
+    W_T = cp.empty((O, H), dtype)
+    V_T = cp.empty((H, O), dtype)
+    y_rows = cp.empty((T + 1, B, O), dtype)
+    U_x = cp.empty((T, B, H), dtype)
+    W_y = cp.empty((B, H), dtype)
+    h = cp.empty((B, H), dtype)
+    V_h = cp.empty((B, O), dtype)
+    infer_step = kernel(
+        "infer_step", "each", B * H, 1,
+        U_x, W_y, b, h,
+    )
+    infer_step2 = kernel(
+        "infer_step2", "each", B * O, 1,
+        V_h, c, y_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        U[...] = params["U"]
+        W[...] = params["W"]
+        b[...] = params["b"]
+        V[...] = params["V"]
+        c[...] = params["c"]
+        W_T[...] = cp.ascontiguousarray(W.T)
+        V_T[...] = cp.ascontiguousarray(V.T)
+        y_rows[0] = state["y"]
+
+    def before():
+        # h = tanh(U @ x + W @ y[t-1] + b)
+        product(x.reshape(-1, I), U.T, U_x.reshape(-1, H))
+
+    def loop():
+        for t in range(T):
+            # h = tanh(U @ x + W @ y[t-1] + b)
+            product(y_rows[t], W_T, W_y)
+            infer_step(t)
+            # y = sigmoid(V @ h + c)
+            product(h, V_T, V_h)
+            infer_step2(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"y": y_rows[T].copy()}
+        return y_rows[1:].copy(), last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, O, H = sizes = [size[axis] for axis in ("T", "B", "I", "O", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    U = cp.empty((H, I), dtype)
+    W = cp.empty((H, O), dtype)
+    b = cp.empty((H,), dtype)
+    V = cp.empty((O, H), dtype)
+    c = cp.empty((O,), dtype)
+    y_rows = cp.empty((T + 1, B, O), dtype)
+    U_x = cp.empty((T, B, H), dtype)
+    W_y = cp.empty((B, H), dtype)
+    h = cp.empty((B, H), dtype)
+    V_h = cp.empty((B, O), dtype)
+    step_step = kernel(
+        "step_step", "each", B * H, 1,
+        U_x, W_y, b, h,
+    )
+    step_step2 = kernel(
+        "step_step2", "each", B * O, 1,
+        V_h, c, y_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        U[...] = params["U"]
+        W[...] = params["W"]
+        b[...] = params["b"]
+        V[...] = params["V"]
+        c[...] = params["c"]
+        y_rows[0] = state["y"]
+
+    def before():
+        # h = tanh(U @ x + W @ y[t-1] + b)
+        product(x.reshape(-1, I), U.T, U_x.reshape(-1, H))
+
+    def loop():
+        for t in range(T):
+            # h = tanh(U @ x + W @ y[t-1] + b)
+            product(y_rows[t], W.T, W_y)
+            step_step(t)
+            # y = sigmoid(V @ h + c)
+            product(h, V.T, V_h)
+            step_step2(t)
+
+    def after():
+        pass
+
+    def results():
+        state = {"y": y_rows[T].copy()}
+        return y_rows[1:].copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, O, H = sizes = [size[axis] for axis in ("T", "B", "I", "O", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    U = cp.empty((H, I), dtype)
+    W = cp.empty((H, O), dtype)
+    b = cp.empty((H,), dtype)
+    V = cp.empty((O, H), dtype)
+    c = cp.empty((O,), dtype)
+    dot_U = cp.empty((H, I), dtype)
+    dot_W = cp.empty((H, O), dtype)
+    dot_b = cp.empty((H,), dtype)
+    dot_V = cp.empty((O, H), dtype)
+    dot_c = cp.empty((O,), dtype)
+    U_to_dot_U = cp.empty((I, 2 * H), dtype)
+    W_to_dot_W = cp.empty((O, 2 * H), dtype)
+    W_T = cp.empty((O, H), dtype)
+    V_T = cp.empty((H, O), dtype)
+    dot_V_to_V = cp.empty((2 * H, O), dtype)
+    y_rows = cp.empty((T + 1, B, O), dtype)
+    dot_y_rows = cp.empty((T + 1, B, O), dtype)
+    U_x_to_dot_U_x_U = cp.empty((T, B, 2 * H), dtype)
+    dot_U_x_x = cp.empty((T, B, H), dtype)
+    dot_U_x = cp.empty((T, B, H), dtype)
+    W_y_to_dot_W_y_W = cp.empty((B, 2 * H), dtype)
+    dot_W_y_y_prev = cp.empty((B, H), dtype)
+    h_to_dot_h = cp.empty((B, 2 * H), dtype)
+    V_h_to_dot_V_h_V = cp.empty((B, 2 * O), dtype)
+    dot_V_h = cp.empty((B, O), dtype)
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * H, 1,
+        U_x_to_dot_U_x_U, dot_U_x_x, dot_U_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", "each", B * H, 1,
+        W_y_to_dot_W_y_W, dot_W_y_y_prev, U_x_to_dot_U_x_U, b, dot_U_x, dot_b, h_to_dot_h,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", "each", B * O, 1,
+        V_h_to_dot_V_h_V, c, dot_V_h, dot_c, y_rows, dot_y_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        U[...] = params["U"]
+        W[...] = params["W"]
+        b[...] = params["b"]
+        V[...] = params["V"]
+        c[...] = params["c"]
+        dot_U[...] = dot_params["U"]
+        dot_W[...] = dot_params["W"]
+        dot_b[...] = dot_params["b"]
+        dot_V[...] = dot_params["V"]
+        dot_c[...] = dot_params["c"]
+        U_to_dot_U[...] = cp.ascontiguousarray(cp.concatenate((U.T, dot_U.T), axis=1))
+        W_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((W.T, dot_W.T), axis=1))
+        W_T[...] = cp.ascontiguousarray(W.T)
+        V_T[...] = cp.ascontiguousarray(V.T)
+        dot_V_to_V[...] = cp.ascontiguousarray(cp.concatenate((dot_V.T, V.T)))
+        y_rows[0] = state["y"]
+        dot_y_rows[0] = dot_state["y"]
+
+    def before():
+        # U_x, dot_U_x_U side by side
+        product(x.reshape(-1, I), U_to_dot_U, U_x_to_dot_U_x_U.reshape(-1, 2 * H))
+        # h = tanh(U @ x + W @ y[t-1] + b)
+        product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
+        jvp_before()
+
+    def loop():
+        for t in range(T):
+            # W_y, dot_W_y_W side by side
+            product(y_rows[t], W_to_dot_W, W_y_to_dot_W_y_W)
+            # h = tanh(U @ x + W @ y[t-1] + b)
+            product(dot_y_rows[t], W_T, dot_W_y_y_prev)
+            jvp_step(t)
+            # y = sigmoid(V @ h + c)
+            product(h_to_dot_h[:, :H], V_T, V_h_to_dot_V_h_V[:, :O])
+            # h, dot_h side by side
+            product(h_to_dot_h, dot_V_to_V, dot_V_h)
+            jvp_step2(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"y": y_rows[T].copy()}
+        dot_last = {"y": dot_y_rows[T].copy()}
+        return y_rows[1:].copy(), last, dot_y_rows[1:].copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, O, H = sizes = [size[axis] for axis in ("T", "B", "I", "O", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    U = cp.empty((H, I), dtype)
+    W = cp.empty((H, O), dtype)
+    b = cp.empty((H,), dtype)
+    V = cp.empty((O, H), dtype)
+    c = cp.empty((O,), dtype)
+    dot_U = cp.empty((H, I), dtype)
+    dot_W = cp.empty((H, O), dtype)
+    dot_b = cp.empty((H,), dtype)
+    dot_V = cp.empty((O, H), dtype)
+    dot_c = cp.empty((O,), dtype)
+    U_to_dot_U = cp.empty((I, 2 * H), dtype)
+    W_to_dot_W = cp.empty((O, 2 * H), dtype)
+    W_T = cp.empty((O, H), dtype)
+    V_T = cp.empty((H, O), dtype)
+    dot_V_to_V = cp.empty((2 * H, O), dtype)
+    y_rows = cp.empty((T + 1, B, O), dtype)
+    dot_y_rows = cp.empty((T + 1, B, O), dtype)
+    U_x_to_dot_U_x_U = cp.empty((T, B, 2 * H), dtype)
+    dot_U_x_x = cp.empty((T, B, H), dtype)
+    dot_U_x = cp.empty((T, B, H), dtype)
+    W_y_to_dot_W_y_W = cp.empty((B, 2 * H), dtype)
+    dot_W_y_y_prev = cp.empty((B, H), dtype)
+    dot_h_pre = cp.empty((T, B, H), dtype)
+    h_to_dot_h = cp.empty((T, B, 2 * H), dtype)
+    V_h_to_dot_V_h_V = cp.empty((B, 2 * O), dtype)
+    dot_V_h = cp.empty((B, O), dtype)
+    dot_y_pre = cp.empty((T, B, O), dtype)
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * H, 1,
+        U_x_to_dot_U_x_U, dot_U_x_x, dot_U_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", "each", B * H, 1,
+        W_y_to_dot_W_y_W, dot_W_y_y_prev, U_x_to_dot_U_x_U, b, dot_U_x, dot_b, dot_h_pre, h_to_dot_h,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", "each", B * O, 1,
+        V_h_to_dot_V_h_V, c, dot_V_h, dot_c, dot_y_pre, y_rows, dot_y_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        U[...] = params["U"]
+        W[...] = params["W"]
+        b[...] = params["b"]
+        V[...] = params["V"]
+        c[...] = params["c"]
+        dot_U[...] = dot_params["U"]
+        dot_W[...] = dot_params["W"]
+        dot_b[...] = dot_params["b"]
+        dot_V[...] = dot_params["V"]
+        dot_c[...] = dot_params["c"]
+        U_to_dot_U[...] = cp.ascontiguousarray(cp.concatenate((U.T, dot_U.T), axis=1))
+        W_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((W.T, dot_W.T), axis=1))
+        W_T[...] = cp.ascontiguousarray(W.T)
+        V_T[...] = cp.ascontiguousarray(V.T)
+        dot_V_to_V[...] = cp.ascontiguousarray(cp.concatenate((dot_V.T, V.T)))
+        y_rows[0] = state["y"]
+        dot_y_rows[0] = dot_state["y"]
+
+    def before():
+        # U_x, dot_U_x_U side by side
+        product(x.reshape(-1, I), U_to_dot_U, U_x_to_dot_U_x_U.reshape(-1, 2 * H))
+        # h = tanh(U @ x + W @ y[t-1] + b)
+        product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
+        hvp_forward_before()
+
+    def loop():
+        for t in range(T):
+            # W_y, dot_W_y_W side by side
+            product(y_rows[t], W_to_dot_W, W_y_to_dot_W_y_W)
+            # h = tanh(U @ x + W @ y[t-1] + b)
+            product(dot_y_rows[t], W_T, dot_W_y_y_prev)
+            hvp_forward_step(t)
+            # y = sigmoid(V @ h + c)
+            product(h_to_dot_h[t][:, :H], V_T, V_h_to_dot_V_h_V[:, :O])
+            # h, dot_h side by side
+            product(h_to_dot_h[t], dot_V_to_V, dot_V_h)
+            hvp_forward_step2(t)
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, O), dtype)
+    V_to_dot_V = cp.empty((2 * O, H), dtype)
+    W_to_dot_W2 = cp.empty((2 * H, O), dtype)
+    U_to_dot_U2 = cp.empty((2 * H, I), dtype)
+    d_y_prev_rows = cp.empty((2, B, O), dtype)
+    d_dot_y_prev_rows = cp.empty((2, B, O), dtype)
+    d_y_pre_to_d_dot_y_pre = cp.empty((T, B, 2 * O), dtype)
+    d_dot_h_to_d_h_dot_V_h_V = cp.empty((B, 2 * H), dtype)
+    d_h_V_h = cp.empty((B, H), dtype)
+    d_h_pre_to_d_dot_h_pre = cp.empty((T, B, 2 * H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_U_U_x = cp.empty((H, I), dtype)
+    d_U_dot_U_x_x = cp.empty((H, I), dtype)
+    d_W_W_y = cp.empty((H, O), dtype)
+    d_W_dot_W_y_y_prev = cp.empty((H, O), dtype)
+    d_b = cp.empty((H,), dtype)
+    d_V_V_h = cp.empty((O, H), dtype)
+    d_V_dot_V_h_h = cp.empty((O, H), dtype)
+    d_c = cp.empty((O,), dtype)
+    d_U = cp.empty((H, I), dtype)
+    d_W = cp.empty((H, O), dtype)
+    d_V = cp.empty((O, H), dtype)
+    hvp_backward_step = kernel(
+        "hvp_backward_step", "each", B * O, 1,
+        dy, d_dot_y_prev_rows, d_y_prev_rows, dot_y_pre, y_rows, d_y_pre_to_d_dot_y_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", "each", B * H, 1,
+        d_dot_h_to_d_h_dot_V_h_V, dot_h_pre, h_to_dot_h, d_h_V_h, d_h_pre_to_d_dot_h_pre,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", H * I, 1,
+        d_U_U_x, d_U_dot_U_x_x, d_U,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", H * O, 1,
+        d_W_W_y, d_W_dot_W_y_y_prev, d_W,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", "each", O * H, 1,
+        d_V_V_h, d_V_dot_V_h_h, d_V,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["y"]
+        V_to_dot_V[...] = cp.concatenate((V, dot_V))
+        W_to_dot_W2[...] = cp.concatenate((W, dot_W))
+        U_to_dot_U2[...] = cp.concatenate((U, dot_U))
+        d_y_prev_rows[T % 2] = 0
+        d_dot_y_prev_rows[T % 2] = dstate["y"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in reversed(range(T)):
+            hvp_backward_step(t)
             # through y = sigmoid(V @ h + c)
-            cp.sum(d_y_pre.reshape(-1, O), axis=0, out=d_c)
+            product(d_y_pre_to_d_dot_y_pre[t][:, O:2 * O], V, d_dot_h_to_d_h_dot_V_h_V[:, :H])
+            # d_y_pre, d_dot_y_pre side by side
+            product(d_y_pre_to_d_dot_y_pre[t], V_to_dot_V, d_h_V_h)
+            hvp_backward_step2(t)
+            # d_h_pre, d_dot_h_pre side by side
+            product(d_h_pre_to_d_dot_h_pre[t], W_to_dot_W2, d_y_prev_rows[t % 2])
+            # through h = tanh(U @ x + W @ y[t-1] + b)
+            product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], W, d_dot_y_prev_rows[t % 2])
 
-        def results():
-            dparams = {
-                "U": d_U.copy(),
-                "W": d_W.copy(),
-                "b": d_b.copy(),
-                "V": d_V.copy(),
-                "c": d_c.copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"y": d_y_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
+    def after():
+        # d_h_pre, d_dot_h_pre side by side
+        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H), U_to_dot_U2, d_x.reshape(-1, I))
+        # through h = tanh(U @ x + W @ y[t-1] + b)
+        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
+        # through h = tanh(U @ x + W @ y[t-1] + b)
+        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
+        # through h = tanh(U @ x + W @ y[t-1] + b)
+        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, y_rows[:-1].reshape(-1, O), d_W_W_y)
+        # through h = tanh(U @ x + W @ y[t-1] + b)
+        product(
+            d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+            dot_y_rows[:-1].reshape(-1, O),
+            d_W_dot_W_y_y_prev,
+        )
+        # through h = tanh(U @ x + W @ y[t-1] + b)
+        cp.sum(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+        # through y = sigmoid(V @ h + c)
+        product(
+            d_y_pre_to_d_dot_y_pre.reshape(-1, 2 * O)[:, :O].T,
+            h_to_dot_h.reshape(-1, 2 * H)[:, :H],
+            d_V_V_h,
+        )
+        # through y = sigmoid(V @ h + c)
+        product(
+            d_y_pre_to_d_dot_y_pre.reshape(-1, 2 * O)[:, O:2 * O].T,
+            h_to_dot_h.reshape(-1, 2 * H)[:, H:2 * H],
+            d_V_dot_V_h_h,
+        )
+        # through y = sigmoid(V @ h + c)
+        cp.sum(d_y_pre_to_d_dot_y_pre.reshape(-1, 2 * O)[:, :O], axis=0, out=d_c)
+        hvp_backward_finish()
+        hvp_backward_finish2()
+        hvp_backward_finish3()
 
-        return Pass(fill, before, loop, after, results, True)
+    def results():
+        dot_dparams = {
+            "U": d_U.copy(),
+            "W": d_W.copy(),
+            "b": d_b.copy(),
+            "V": d_V.copy(),
+            "c": d_c.copy(),
+        }
+        dot_dstart = {"y": d_y_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
 
-    return Pass(fill, before, loop, after, results, True), reverse
+    yield Pass(fill, before, loop, after, results, True)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -290,7 +768,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -313,28 +791,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -356,20 +854,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -468,10 +966,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -590,3 +1086,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

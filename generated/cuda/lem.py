@@ -13,7 +13,7 @@ The second state is updated from the first one's new value, through a product of
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 lem.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  W_1 (H, H)
@@ -36,7 +36,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -50,6 +50,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of lem.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -120,9 +121,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["y"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -133,30 +134,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"y": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["y"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W_1 = cp.empty((H, H), dtype)
     V_1 = cp.empty((H, I), dtype)
@@ -184,7 +243,6 @@ def passes(size, dtype):
     z_tanh = cp.empty((T, B, H), dtype)
     W_y_z = cp.empty((B, H), dtype)
     y_tanh = cp.empty((T, B, H), dtype)
-
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
         W_1_y_to_W_z_y, V_1_x_to_V_y_x, b_1, b_2, b_z, z_rows, dt_1_sigmoid, dt_1, dt_2_sigmoid, dt_2,
@@ -196,6 +254,7 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         W_1[...] = params["W_1"]
         V_1[...] = params["V_1"]
         b_1[...] = params["b_1"]
@@ -208,7 +267,6 @@ def passes(size, dtype):
         W_y[...] = params["W_y"]
         V_y[...] = params["V_y"]
         b_y[...] = params["b_y"]
-        x[...] = inputs["x"]
         V_1_to_V_y[...] = cp.ascontiguousarray(cp.concatenate((V_1.T, V_2.T, V_z.T, V_y.T), axis=1))
         W_1_to_W_z[...] = cp.ascontiguousarray(cp.concatenate((W_1.T, W_2.T, W_z.T), axis=1))
         W_y_T[...] = cp.ascontiguousarray(W_y.T)
@@ -233,111 +291,814 @@ def passes(size, dtype):
 
     def results():
         last = {"y": y_rows[T].copy(), "z": z_rows[T].copy()}
-        return {"y": y_rows[1:].copy()}, last
+        return y_rows[1:].copy(), last
 
-    def reverse():
-        W_1_to_W_z2 = cp.empty((3 * H, H), dtype)
-        V_1_to_V_y2 = cp.empty((4 * H, I), dtype)
-        d_y_prev_rows = cp.empty((2, B, H), dtype)
-        d_z_prev_rows = cp.empty((2, B, H), dtype)
-        d_y = cp.empty((B, H), dtype)
-        d_dt_1_pre_to_d_y_pre = cp.empty((T, B, 4 * H), dtype)
-        d_z_W_y_z = cp.empty((B, H), dtype)
-        d_y_prev_W_1_y = cp.empty((B, H), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_W_y = cp.empty((H, H), dtype)
-        d_W_1_to_d_W_z = cp.empty((3 * H, H), dtype)
-        d_V_1_to_d_V_y = cp.empty((4 * H, I), dtype)
-        d_b_1_to_d_b_y = cp.empty((4 * H,), dtype)
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    W_1_to_W_z2 = cp.empty((3 * H, H), dtype)
+    V_1_to_V_y2 = cp.empty((4 * H, I), dtype)
+    d_y_prev_rows = cp.empty((2, B, H), dtype)
+    d_z_prev_rows = cp.empty((2, B, H), dtype)
+    d_y = cp.empty((B, H), dtype)
+    d_dt_1_pre_to_d_y_pre = cp.empty((T, B, 4 * H), dtype)
+    d_z_W_y_z = cp.empty((B, H), dtype)
+    d_y_prev_W_1_y = cp.empty((B, H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_y = cp.empty((H, H), dtype)
+    d_W_1_to_d_W_z = cp.empty((3 * H, H), dtype)
+    d_V_1_to_d_V_y = cp.empty((4 * H, I), dtype)
+    d_b_1_to_d_b_y = cp.empty((4 * H,), dtype)
+    backward_step = kernel(
+        "backward_step", "each", B * H, 1,
+        dy, d_y_prev_rows, dt_2, y_tanh, y_rows, dt_2_sigmoid, d_y, d_dt_1_pre_to_d_y_pre,
+    )
+    backward_step2 = kernel(
+        "backward_step2", "each", B * H, 1,
+        d_z_prev_rows, d_z_W_y_z, dt_1, z_tanh, z_rows, dt_1_sigmoid, d_dt_1_pre_to_d_y_pre,
+    )
+    backward_step3 = kernel(
+        "backward_step3", "each", B * H, 1,
+        d_y_prev_W_1_y, d_y, dt_2, d_y_prev_rows,
+    )
 
-        dy = cp.empty((T, B, H), dtype)
-        backward_step = kernel(
-            "backward_step", "each", B * H, 1,
-            dy, d_y_prev_rows, dt_2, y_tanh, y_rows, dt_2_sigmoid, d_y, d_dt_1_pre_to_d_y_pre,
-        )
-        backward_step2 = kernel(
-            "backward_step2", "each", B * H, 1,
-            d_z_prev_rows, d_z_W_y_z, dt_1, z_tanh, z_rows, dt_1_sigmoid, d_dt_1_pre_to_d_y_pre,
-        )
-        backward_step3 = kernel(
-            "backward_step3", "each", B * H, 1,
-            d_y_prev_W_1_y, d_y, dt_2, d_y_prev_rows,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["y"]
+        W_1[...] = params["W_1"]
+        V_1[...] = params["V_1"]
+        W_2[...] = params["W_2"]
+        V_2[...] = params["V_2"]
+        W_z[...] = params["W_z"]
+        V_z[...] = params["V_z"]
+        W_y[...] = params["W_y"]
+        V_y[...] = params["V_y"]
+        W_1_to_W_z2[...] = cp.concatenate((W_1, W_2, W_z))
+        V_1_to_V_y2[...] = cp.concatenate((V_1, V_2, V_z, V_y))
+        d_y_prev_rows[T % 2] = dstate["y"]
+        d_z_prev_rows[T % 2] = dstate["z"]
 
-        def fill(params, given, dstate):
-            W_1[...] = params["W_1"]
-            V_1[...] = params["V_1"]
-            b_1[...] = params["b_1"]
-            W_2[...] = params["W_2"]
-            V_2[...] = params["V_2"]
-            b_2[...] = params["b_2"]
-            W_z[...] = params["W_z"]
-            V_z[...] = params["V_z"]
-            b_z[...] = params["b_z"]
-            W_y[...] = params["W_y"]
-            V_y[...] = params["V_y"]
-            b_y[...] = params["b_y"]
-            dy[...] = given["y"]
-            W_1_to_W_z2[...] = cp.concatenate((W_1, W_2, W_z))
-            V_1_to_V_y2[...] = cp.concatenate((V_1, V_2, V_z, V_y))
-            d_y_prev_rows[T % 2] = dstate["y"]
-            d_z_prev_rows[T % 2] = dstate["z"]
+    def before():
+        pass
 
-        def before():
-            pass
-
-        def loop():
-            for t in reversed(range(T)):
-                backward_step(t)
-                # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-                product(d_dt_1_pre_to_d_y_pre[t][:, 3 * H:4 * H], W_y, d_z_W_y_z)
-                backward_step2(t)
-                # d_dt_1_pre, d_dt_2_pre, d_z_pre side by side
-                product(d_dt_1_pre_to_d_y_pre[t][:, :3 * H], W_1_to_W_z2, d_y_prev_W_1_y)
-                backward_step3(t)
-
-        def after():
-            # d_dt_1_pre, d_dt_2_pre, d_z_pre, d_y_pre side by side
-            product(d_dt_1_pre_to_d_y_pre.reshape(-1, 4 * H), V_1_to_V_y2, d_x.reshape(-1, I))
-            # d_W_1, d_W_2, d_W_z side by side
-            product(
-                d_dt_1_pre_to_d_y_pre.reshape(-1, 4 * H)[:, :3 * H].T,
-                y_rows[:-1].reshape(-1, H),
-                d_W_1_to_d_W_z,
-            )
-            # d_V_1, d_V_2, d_V_z, d_V_y side by side
-            product(d_dt_1_pre_to_d_y_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_V_1_to_d_V_y)
-            # d_b_1, d_b_2, d_b_z, d_b_y side by side
-            cp.sum(d_dt_1_pre_to_d_y_pre.reshape(-1, 4 * H), axis=0, out=d_b_1_to_d_b_y)
+    def loop():
+        for t in reversed(range(T)):
+            backward_step(t)
             # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-            product(d_dt_1_pre_to_d_y_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, z_rows[1:].reshape(-1, H), d_W_y)
+            product(d_dt_1_pre_to_d_y_pre[t][:, 3 * H:4 * H], W_y, d_z_W_y_z)
+            backward_step2(t)
+            # d_dt_1_pre, d_dt_2_pre, d_z_pre side by side
+            product(d_dt_1_pre_to_d_y_pre[t][:, :3 * H], W_1_to_W_z2, d_y_prev_W_1_y)
+            backward_step3(t)
 
-        def results():
-            dparams = {
-                "W_1": d_W_1_to_d_W_z[:H].copy(),
-                "V_1": d_V_1_to_d_V_y[:H].copy(),
-                "b_1": d_b_1_to_d_b_y[:H].copy(),
-                "W_2": d_W_1_to_d_W_z[H:2 * H].copy(),
-                "V_2": d_V_1_to_d_V_y[H:2 * H].copy(),
-                "b_2": d_b_1_to_d_b_y[H:2 * H].copy(),
-                "W_z": d_W_1_to_d_W_z[2 * H:3 * H].copy(),
-                "V_z": d_V_1_to_d_V_y[2 * H:3 * H].copy(),
-                "b_z": d_b_1_to_d_b_y[2 * H:3 * H].copy(),
-                "W_y": d_W_y.copy(),
-                "V_y": d_V_1_to_d_V_y[3 * H:4 * H].copy(),
-                "b_y": d_b_1_to_d_b_y[3 * H:4 * H].copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"y": d_y_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
+    def after():
+        # d_dt_1_pre, d_dt_2_pre, d_z_pre, d_y_pre side by side
+        product(d_dt_1_pre_to_d_y_pre.reshape(-1, 4 * H), V_1_to_V_y2, d_x.reshape(-1, I))
+        # d_W_1, d_W_2, d_W_z side by side
+        product(
+            d_dt_1_pre_to_d_y_pre.reshape(-1, 4 * H)[:, :3 * H].T,
+            y_rows[:-1].reshape(-1, H),
+            d_W_1_to_d_W_z,
+        )
+        # d_V_1, d_V_2, d_V_z, d_V_y side by side
+        product(d_dt_1_pre_to_d_y_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_V_1_to_d_V_y)
+        # d_b_1, d_b_2, d_b_z, d_b_y side by side
+        cp.sum(d_dt_1_pre_to_d_y_pre.reshape(-1, 4 * H), axis=0, out=d_b_1_to_d_b_y)
+        # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+        product(d_dt_1_pre_to_d_y_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, z_rows[1:].reshape(-1, H), d_W_y)
 
-        return Pass(fill, before, loop, after, results, True)
+    def results():
+        dparams = {
+            "W_1": d_W_1_to_d_W_z[:H].copy(),
+            "V_1": d_V_1_to_d_V_y[:H].copy(),
+            "b_1": d_b_1_to_d_b_y[:H].copy(),
+            "W_2": d_W_1_to_d_W_z[H:2 * H].copy(),
+            "V_2": d_V_1_to_d_V_y[H:2 * H].copy(),
+            "b_2": d_b_1_to_d_b_y[H:2 * H].copy(),
+            "W_z": d_W_1_to_d_W_z[2 * H:3 * H].copy(),
+            "V_z": d_V_1_to_d_V_y[2 * H:3 * H].copy(),
+            "b_z": d_b_1_to_d_b_y[2 * H:3 * H].copy(),
+            "W_y": d_W_y.copy(),
+            "V_y": d_V_1_to_d_V_y[3 * H:4 * H].copy(),
+            "b_y": d_b_1_to_d_b_y[3 * H:4 * H].copy(),
+        }
+        dstart = {"y": d_y_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
 
-    return Pass(fill, before, loop, after, results, True), reverse
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_1 = cp.empty((H, H), dtype)
+    V_1 = cp.empty((H, I), dtype)
+    b_1 = cp.empty((H,), dtype)
+    W_2 = cp.empty((H, H), dtype)
+    V_2 = cp.empty((H, I), dtype)
+    b_2 = cp.empty((H,), dtype)
+    W_z = cp.empty((H, H), dtype)
+    V_z = cp.empty((H, I), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_y = cp.empty((H, H), dtype)
+    V_y = cp.empty((H, I), dtype)
+    b_y = cp.empty((H,), dtype)
+    V_1_to_V_y = cp.empty((I, 4 * H), dtype)
+    W_1_to_W_z = cp.empty((H, 3 * H), dtype)
+    W_y_T = cp.empty((H, H), dtype)
+    y_rows = cp.empty((T + 1, B, H), dtype)
+    z_rows = cp.empty((2, B, H), dtype)
+    V_1_x_to_V_y_x = cp.empty((T, B, 4 * H), dtype)
+    W_1_y_to_W_z_y = cp.empty((B, 3 * H), dtype)
+    dt_2 = cp.empty((B, H), dtype)
+    W_y_z = cp.empty((B, H), dtype)
+    infer_step = kernel(
+        "infer_step", "each", B * H, 1,
+        W_1_y_to_W_z_y, V_1_x_to_V_y_x, b_1, b_2, b_z, z_rows, dt_2,
+    )
+    infer_step2 = kernel(
+        "infer_step2", "each", B * H, 1,
+        W_y_z, V_1_x_to_V_y_x, b_y, dt_2, y_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_1[...] = params["W_1"]
+        V_1[...] = params["V_1"]
+        b_1[...] = params["b_1"]
+        W_2[...] = params["W_2"]
+        V_2[...] = params["V_2"]
+        b_2[...] = params["b_2"]
+        W_z[...] = params["W_z"]
+        V_z[...] = params["V_z"]
+        b_z[...] = params["b_z"]
+        W_y[...] = params["W_y"]
+        V_y[...] = params["V_y"]
+        b_y[...] = params["b_y"]
+        V_1_to_V_y[...] = cp.ascontiguousarray(cp.concatenate((V_1.T, V_2.T, V_z.T, V_y.T), axis=1))
+        W_1_to_W_z[...] = cp.ascontiguousarray(cp.concatenate((W_1.T, W_2.T, W_z.T), axis=1))
+        W_y_T[...] = cp.ascontiguousarray(W_y.T)
+        y_rows[0] = state["y"]
+        z_rows[0] = state["z"]
+
+    def before():
+        # V_1_x, V_2_x, V_z_x, V_y_x side by side
+        product(x.reshape(-1, I), V_1_to_V_y, V_1_x_to_V_y_x.reshape(-1, 4 * H))
+
+    def loop():
+        for t in range(T):
+            # W_1_y, W_2_y, W_z_y side by side
+            product(y_rows[t], W_1_to_W_z, W_1_y_to_W_z_y)
+            infer_step(t)
+            # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+            product(z_rows[(t + 1) % 2], W_y_T, W_y_z)
+            infer_step2(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"y": y_rows[T].copy(), "z": z_rows[T % 2].copy()}
+        return y_rows[1:].copy(), last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_1 = cp.empty((H, H), dtype)
+    V_1 = cp.empty((H, I), dtype)
+    b_1 = cp.empty((H,), dtype)
+    W_2 = cp.empty((H, H), dtype)
+    V_2 = cp.empty((H, I), dtype)
+    b_2 = cp.empty((H,), dtype)
+    W_z = cp.empty((H, H), dtype)
+    V_z = cp.empty((H, I), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_y = cp.empty((H, H), dtype)
+    V_y = cp.empty((H, I), dtype)
+    b_y = cp.empty((H,), dtype)
+    y_rows = cp.empty((T + 1, B, H), dtype)
+    z_rows = cp.empty((2, B, H), dtype)
+    V_1_x = cp.empty((T, B, H), dtype)
+    V_2_x = cp.empty((T, B, H), dtype)
+    V_z_x = cp.empty((T, B, H), dtype)
+    V_y_x = cp.empty((T, B, H), dtype)
+    W_1_y = cp.empty((B, H), dtype)
+    W_2_y = cp.empty((B, H), dtype)
+    dt_2 = cp.empty((B, H), dtype)
+    W_z_y = cp.empty((B, H), dtype)
+    W_y_z = cp.empty((B, H), dtype)
+    step_step = kernel(
+        "step_step", "each", B * H, 1,
+        W_1_y, V_1_x, b_1, W_2_y, V_2_x, b_2, W_z_y, V_z_x, b_z, z_rows, dt_2,
+    )
+    step_step2 = kernel(
+        "step_step2", "each", B * H, 1,
+        W_y_z, V_y_x, b_y, dt_2, y_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_1[...] = params["W_1"]
+        V_1[...] = params["V_1"]
+        b_1[...] = params["b_1"]
+        W_2[...] = params["W_2"]
+        V_2[...] = params["V_2"]
+        b_2[...] = params["b_2"]
+        W_z[...] = params["W_z"]
+        V_z[...] = params["V_z"]
+        b_z[...] = params["b_z"]
+        W_y[...] = params["W_y"]
+        V_y[...] = params["V_y"]
+        b_y[...] = params["b_y"]
+        y_rows[0] = state["y"]
+        z_rows[0] = state["z"]
+
+    def before():
+        # dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+        product(x.reshape(-1, I), V_1.T, V_1_x.reshape(-1, H))
+        # dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+        product(x.reshape(-1, I), V_2.T, V_2_x.reshape(-1, H))
+        # z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+        product(x.reshape(-1, I), V_z.T, V_z_x.reshape(-1, H))
+        # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+        product(x.reshape(-1, I), V_y.T, V_y_x.reshape(-1, H))
+
+    def loop():
+        for t in range(T):
+            # dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+            product(y_rows[t], W_1.T, W_1_y)
+            # dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+            product(y_rows[t], W_2.T, W_2_y)
+            # z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+            product(y_rows[t], W_z.T, W_z_y)
+            step_step(t)
+            # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+            product(z_rows[(t + 1) % 2], W_y.T, W_y_z)
+            step_step2(t)
+
+    def after():
+        pass
+
+    def results():
+        state = {"y": y_rows[T].copy(), "z": z_rows[T % 2].copy()}
+        return y_rows[1:].copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_1 = cp.empty((H, H), dtype)
+    V_1 = cp.empty((H, I), dtype)
+    b_1 = cp.empty((H,), dtype)
+    W_2 = cp.empty((H, H), dtype)
+    V_2 = cp.empty((H, I), dtype)
+    b_2 = cp.empty((H,), dtype)
+    W_z = cp.empty((H, H), dtype)
+    V_z = cp.empty((H, I), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_y = cp.empty((H, H), dtype)
+    V_y = cp.empty((H, I), dtype)
+    b_y = cp.empty((H,), dtype)
+    dot_W_1 = cp.empty((H, H), dtype)
+    dot_V_1 = cp.empty((H, I), dtype)
+    dot_b_1 = cp.empty((H,), dtype)
+    dot_W_2 = cp.empty((H, H), dtype)
+    dot_V_2 = cp.empty((H, I), dtype)
+    dot_b_2 = cp.empty((H,), dtype)
+    dot_W_z = cp.empty((H, H), dtype)
+    dot_V_z = cp.empty((H, I), dtype)
+    dot_b_z = cp.empty((H,), dtype)
+    dot_W_y = cp.empty((H, H), dtype)
+    dot_V_y = cp.empty((H, I), dtype)
+    dot_b_y = cp.empty((H,), dtype)
+    V_1_to_dot_V_y = cp.empty((I, 8 * H), dtype)
+    V_1_to_V_y = cp.empty((I, 4 * H), dtype)
+    W_1_to_dot_W_z = cp.empty((H, 6 * H), dtype)
+    W_1_to_W_z = cp.empty((H, 3 * H), dtype)
+    W_y_to_dot_W_y = cp.empty((H, 2 * H), dtype)
+    W_y_T = cp.empty((H, H), dtype)
+    y_rows = cp.empty((T + 1, B, H), dtype)
+    z_rows = cp.empty((2, B, H), dtype)
+    dot_y_rows = cp.empty((T + 1, B, H), dtype)
+    dot_z_rows = cp.empty((2, B, H), dtype)
+    V_1_x_to_dot_V_y_x_V_y = cp.empty((T, B, 8 * H), dtype)
+    dot_V_1_x_x_to_dot_V_y_x_x = cp.empty((T, B, 4 * H), dtype)
+    dot_V_1_x = cp.empty((T, B, H), dtype)
+    dot_V_2_x = cp.empty((T, B, H), dtype)
+    dot_V_z_x = cp.empty((T, B, H), dtype)
+    dot_V_y_x = cp.empty((T, B, H), dtype)
+    W_1_y_to_dot_W_z_y_W_z = cp.empty((B, 6 * H), dtype)
+    parts = cp.empty((B, 3 * H), dtype)
+    dt_2 = cp.empty((B, H), dtype)
+    dot_dt_2 = cp.empty((B, H), dtype)
+    W_y_z_to_dot_W_y_z_W_y = cp.empty((B, 2 * H), dtype)
+    dot_W_y_z_z = cp.empty((B, H), dtype)
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * H, 1,
+        V_1_x_to_dot_V_y_x_V_y, dot_V_1_x_x_to_dot_V_y_x_x, dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", "each", B * H, 1,
+        W_1_y_to_dot_W_z_y_W_z, parts, V_1_x_to_dot_V_y_x_V_y, b_1, dot_V_1_x, dot_b_1, b_2, dot_V_2_x,
+        dot_b_2, b_z, dot_V_z_x, dot_b_z, z_rows, dot_z_rows, dt_2, dot_dt_2,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", "each", B * H, 1,
+        W_y_z_to_dot_W_y_z_W_y, dot_W_y_z_z, V_1_x_to_dot_V_y_x_V_y, b_y, dot_V_y_x, dot_b_y, dt_2, y_rows,
+        dot_dt_2, dot_y_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_1[...] = params["W_1"]
+        V_1[...] = params["V_1"]
+        b_1[...] = params["b_1"]
+        W_2[...] = params["W_2"]
+        V_2[...] = params["V_2"]
+        b_2[...] = params["b_2"]
+        W_z[...] = params["W_z"]
+        V_z[...] = params["V_z"]
+        b_z[...] = params["b_z"]
+        W_y[...] = params["W_y"]
+        V_y[...] = params["V_y"]
+        b_y[...] = params["b_y"]
+        dot_W_1[...] = dot_params["W_1"]
+        dot_V_1[...] = dot_params["V_1"]
+        dot_b_1[...] = dot_params["b_1"]
+        dot_W_2[...] = dot_params["W_2"]
+        dot_V_2[...] = dot_params["V_2"]
+        dot_b_2[...] = dot_params["b_2"]
+        dot_W_z[...] = dot_params["W_z"]
+        dot_V_z[...] = dot_params["V_z"]
+        dot_b_z[...] = dot_params["b_z"]
+        dot_W_y[...] = dot_params["W_y"]
+        dot_V_y[...] = dot_params["V_y"]
+        dot_b_y[...] = dot_params["b_y"]
+        V_1_to_dot_V_y[...] = cp.ascontiguousarray(cp.concatenate((
+            V_1.T,
+            dot_V_1.T,
+            V_2.T,
+            dot_V_2.T,
+            V_z.T,
+            dot_V_z.T,
+            V_y.T,
+            dot_V_y.T,
+        ), axis=1))
+        V_1_to_V_y[...] = cp.ascontiguousarray(cp.concatenate((V_1.T, V_2.T, V_z.T, V_y.T), axis=1))
+        W_1_to_dot_W_z[...] = cp.ascontiguousarray(cp.concatenate((
+            W_1.T,
+            dot_W_1.T,
+            W_2.T,
+            dot_W_2.T,
+            W_z.T,
+            dot_W_z.T,
+        ), axis=1))
+        W_1_to_W_z[...] = cp.ascontiguousarray(cp.concatenate((W_1.T, W_2.T, W_z.T), axis=1))
+        W_y_to_dot_W_y[...] = cp.ascontiguousarray(cp.concatenate((W_y.T, dot_W_y.T), axis=1))
+        W_y_T[...] = cp.ascontiguousarray(W_y.T)
+        y_rows[0] = state["y"]
+        z_rows[0] = state["z"]
+        dot_y_rows[0] = dot_state["y"]
+        dot_z_rows[0] = dot_state["z"]
+
+    def before():
+        # V_1_x, dot_V_1_x_V_1, V_2_x, dot_V_2_x_V_2, V_z_x, dot_V_z_x_V_z, V_y_x, dot_V_y_x_V_y side by side
+        product(x.reshape(-1, I), V_1_to_dot_V_y, V_1_x_to_dot_V_y_x_V_y.reshape(-1, 8 * H))
+        # dot_V_1_x_x, dot_V_2_x_x, dot_V_z_x_x, dot_V_y_x_x side by side
+        product(dot_x.reshape(-1, I), V_1_to_V_y, dot_V_1_x_x_to_dot_V_y_x_x.reshape(-1, 4 * H))
+        jvp_before()
+
+    def loop():
+        for t in range(T):
+            # W_1_y, dot_W_1_y_W_1, W_2_y, dot_W_2_y_W_2, W_z_y, dot_W_z_y_W_z side by side
+            product(y_rows[t], W_1_to_dot_W_z, W_1_y_to_dot_W_z_y_W_z)
+            # dot_W_1_y_y_prev, dot_W_2_y_y_prev, dot_W_z_y_y_prev side by side
+            product(dot_y_rows[t], W_1_to_W_z, parts)
+            jvp_step(t)
+            # W_y_z, dot_W_y_z_W_y side by side
+            product(z_rows[(t + 1) % 2], W_y_to_dot_W_y, W_y_z_to_dot_W_y_z_W_y)
+            # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+            product(dot_z_rows[(t + 1) % 2], W_y_T, dot_W_y_z_z)
+            jvp_step2(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"y": y_rows[T].copy(), "z": z_rows[T % 2].copy()}
+        dot_last = {"y": dot_y_rows[T].copy(), "z": dot_z_rows[T % 2].copy()}
+        return y_rows[1:].copy(), last, dot_y_rows[1:].copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_1 = cp.empty((H, H), dtype)
+    V_1 = cp.empty((H, I), dtype)
+    b_1 = cp.empty((H,), dtype)
+    W_2 = cp.empty((H, H), dtype)
+    V_2 = cp.empty((H, I), dtype)
+    b_2 = cp.empty((H,), dtype)
+    W_z = cp.empty((H, H), dtype)
+    V_z = cp.empty((H, I), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_y = cp.empty((H, H), dtype)
+    V_y = cp.empty((H, I), dtype)
+    b_y = cp.empty((H,), dtype)
+    dot_W_1 = cp.empty((H, H), dtype)
+    dot_V_1 = cp.empty((H, I), dtype)
+    dot_b_1 = cp.empty((H,), dtype)
+    dot_W_2 = cp.empty((H, H), dtype)
+    dot_V_2 = cp.empty((H, I), dtype)
+    dot_b_2 = cp.empty((H,), dtype)
+    dot_W_z = cp.empty((H, H), dtype)
+    dot_V_z = cp.empty((H, I), dtype)
+    dot_b_z = cp.empty((H,), dtype)
+    dot_W_y = cp.empty((H, H), dtype)
+    dot_V_y = cp.empty((H, I), dtype)
+    dot_b_y = cp.empty((H,), dtype)
+    V_1_to_dot_V_y = cp.empty((I, 8 * H), dtype)
+    V_1_to_V_y = cp.empty((I, 4 * H), dtype)
+    W_1_to_dot_W_z = cp.empty((H, 6 * H), dtype)
+    W_1_to_W_z = cp.empty((H, 3 * H), dtype)
+    W_y_to_dot_W_y = cp.empty((H, 2 * H), dtype)
+    W_y_T = cp.empty((H, H), dtype)
+    y_rows = cp.empty((T + 1, B, H), dtype)
+    z_rows = cp.empty((T + 1, B, H), dtype)
+    dot_y_rows = cp.empty((T + 1, B, H), dtype)
+    dot_z_rows = cp.empty((T + 1, B, H), dtype)
+    V_1_x_to_dot_V_y_x_V_y = cp.empty((T, B, 8 * H), dtype)
+    dot_V_1_x_x_to_dot_V_y_x_x = cp.empty((T, B, 4 * H), dtype)
+    dot_V_1_x = cp.empty((T, B, H), dtype)
+    dot_V_2_x = cp.empty((T, B, H), dtype)
+    dot_V_z_x = cp.empty((T, B, H), dtype)
+    dot_V_y_x = cp.empty((T, B, H), dtype)
+    W_1_y_to_dot_W_z_y_W_z = cp.empty((B, 6 * H), dtype)
+    parts = cp.empty((B, 3 * H), dtype)
+    dot_dt_1_pre = cp.empty((T, B, H), dtype)
+    dt_1_sigmoid = cp.empty((T, B, H), dtype)
+    dt_1 = cp.empty((T, B, H), dtype)
+    dot_dt_1 = cp.empty((T, B, H), dtype)
+    dot_dt_2_pre = cp.empty((T, B, H), dtype)
+    dt_2_sigmoid = cp.empty((T, B, H), dtype)
+    dt_2 = cp.empty((T, B, H), dtype)
+    dot_dt_2 = cp.empty((T, B, H), dtype)
+    dot_z_pre = cp.empty((T, B, H), dtype)
+    z_tanh = cp.empty((T, B, H), dtype)
+    dot_z_tanh = cp.empty((T, B, H), dtype)
+    W_y_z_to_dot_W_y_z_W_y = cp.empty((B, 2 * H), dtype)
+    dot_W_y_z_z = cp.empty((B, H), dtype)
+    dot_y_pre = cp.empty((T, B, H), dtype)
+    y_tanh = cp.empty((T, B, H), dtype)
+    dot_y_tanh = cp.empty((T, B, H), dtype)
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * H, 1,
+        V_1_x_to_dot_V_y_x_V_y, dot_V_1_x_x_to_dot_V_y_x_x, dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", "each", B * H, 1,
+        W_1_y_to_dot_W_z_y_W_z, parts, V_1_x_to_dot_V_y_x_V_y, b_1, dot_V_1_x, dot_b_1, b_2, dot_V_2_x,
+        dot_b_2, b_z, dot_V_z_x, dot_b_z, z_rows, dot_z_rows, dot_dt_1_pre, dt_1_sigmoid, dt_1, dot_dt_1,
+        dot_dt_2_pre, dt_2_sigmoid, dt_2, dot_dt_2, dot_z_pre, z_tanh, dot_z_tanh,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", "each", B * H, 1,
+        W_y_z_to_dot_W_y_z_W_y, dot_W_y_z_z, V_1_x_to_dot_V_y_x_V_y, b_y, dot_V_y_x, dot_b_y, dt_2, y_rows,
+        dot_dt_2, dot_y_rows, dot_y_pre, y_tanh, dot_y_tanh,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_1[...] = params["W_1"]
+        V_1[...] = params["V_1"]
+        b_1[...] = params["b_1"]
+        W_2[...] = params["W_2"]
+        V_2[...] = params["V_2"]
+        b_2[...] = params["b_2"]
+        W_z[...] = params["W_z"]
+        V_z[...] = params["V_z"]
+        b_z[...] = params["b_z"]
+        W_y[...] = params["W_y"]
+        V_y[...] = params["V_y"]
+        b_y[...] = params["b_y"]
+        dot_W_1[...] = dot_params["W_1"]
+        dot_V_1[...] = dot_params["V_1"]
+        dot_b_1[...] = dot_params["b_1"]
+        dot_W_2[...] = dot_params["W_2"]
+        dot_V_2[...] = dot_params["V_2"]
+        dot_b_2[...] = dot_params["b_2"]
+        dot_W_z[...] = dot_params["W_z"]
+        dot_V_z[...] = dot_params["V_z"]
+        dot_b_z[...] = dot_params["b_z"]
+        dot_W_y[...] = dot_params["W_y"]
+        dot_V_y[...] = dot_params["V_y"]
+        dot_b_y[...] = dot_params["b_y"]
+        V_1_to_dot_V_y[...] = cp.ascontiguousarray(cp.concatenate((
+            V_1.T,
+            dot_V_1.T,
+            V_2.T,
+            dot_V_2.T,
+            V_z.T,
+            dot_V_z.T,
+            V_y.T,
+            dot_V_y.T,
+        ), axis=1))
+        V_1_to_V_y[...] = cp.ascontiguousarray(cp.concatenate((V_1.T, V_2.T, V_z.T, V_y.T), axis=1))
+        W_1_to_dot_W_z[...] = cp.ascontiguousarray(cp.concatenate((
+            W_1.T,
+            dot_W_1.T,
+            W_2.T,
+            dot_W_2.T,
+            W_z.T,
+            dot_W_z.T,
+        ), axis=1))
+        W_1_to_W_z[...] = cp.ascontiguousarray(cp.concatenate((W_1.T, W_2.T, W_z.T), axis=1))
+        W_y_to_dot_W_y[...] = cp.ascontiguousarray(cp.concatenate((W_y.T, dot_W_y.T), axis=1))
+        W_y_T[...] = cp.ascontiguousarray(W_y.T)
+        y_rows[0] = state["y"]
+        z_rows[0] = state["z"]
+        dot_y_rows[0] = dot_state["y"]
+        dot_z_rows[0] = dot_state["z"]
+
+    def before():
+        # V_1_x, dot_V_1_x_V_1, V_2_x, dot_V_2_x_V_2, V_z_x, dot_V_z_x_V_z, V_y_x, dot_V_y_x_V_y side by side
+        product(x.reshape(-1, I), V_1_to_dot_V_y, V_1_x_to_dot_V_y_x_V_y.reshape(-1, 8 * H))
+        # dot_V_1_x_x, dot_V_2_x_x, dot_V_z_x_x, dot_V_y_x_x side by side
+        product(dot_x.reshape(-1, I), V_1_to_V_y, dot_V_1_x_x_to_dot_V_y_x_x.reshape(-1, 4 * H))
+        hvp_forward_before()
+
+    def loop():
+        for t in range(T):
+            # W_1_y, dot_W_1_y_W_1, W_2_y, dot_W_2_y_W_2, W_z_y, dot_W_z_y_W_z side by side
+            product(y_rows[t], W_1_to_dot_W_z, W_1_y_to_dot_W_z_y_W_z)
+            # dot_W_1_y_y_prev, dot_W_2_y_y_prev, dot_W_z_y_y_prev side by side
+            product(dot_y_rows[t], W_1_to_W_z, parts)
+            hvp_forward_step(t)
+            # W_y_z, dot_W_y_z_W_y side by side
+            product(z_rows[t + 1], W_y_to_dot_W_y, W_y_z_to_dot_W_y_z_W_y)
+            # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+            product(dot_z_rows[t + 1], W_y_T, dot_W_y_z_z)
+            hvp_forward_step2(t)
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    W_y_to_dot_W_y2 = cp.empty((2 * H, H), dtype)
+    W_1_to_dot_W_z2 = cp.empty((6 * H, H), dtype)
+    V_1_to_dot_V_y2 = cp.empty((8 * H, I), dtype)
+    d_y_prev_rows = cp.empty((2, B, H), dtype)
+    d_z_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_y_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_z_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_y = cp.empty((B, H), dtype)
+    d_dt_1_pre_to_d_dot_y_pre = cp.empty((T, B, 8 * H), dtype)
+    parts2 = cp.empty((B, 2 * H), dtype)
+    d_z_W_y_z = cp.empty((B, H), dtype)
+    d_y_prev_W_1_y = cp.empty((B, H), dtype)
+    parts3 = cp.empty((B, 2 * H), dtype)
+    parts4 = cp.empty((B, 2 * H), dtype)
+    parts5 = cp.empty((B, 2 * H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_1_W_1_y = cp.empty((H, H), dtype)
+    d_W_1_dot_W_1_y_y_prev = cp.empty((H, H), dtype)
+    d_V_1_V_1_x = cp.empty((H, I), dtype)
+    d_V_1_dot_V_1_x_x = cp.empty((H, I), dtype)
+    d_b_1 = cp.empty((H,), dtype)
+    d_W_2_W_2_y = cp.empty((H, H), dtype)
+    d_W_2_dot_W_2_y_y_prev = cp.empty((H, H), dtype)
+    d_V_2_V_2_x = cp.empty((H, I), dtype)
+    d_V_2_dot_V_2_x_x = cp.empty((H, I), dtype)
+    d_b_2 = cp.empty((H,), dtype)
+    d_W_z_W_z_y = cp.empty((H, H), dtype)
+    d_W_z_dot_W_z_y_y_prev = cp.empty((H, H), dtype)
+    d_V_z_V_z_x = cp.empty((H, I), dtype)
+    d_V_z_dot_V_z_x_x = cp.empty((H, I), dtype)
+    d_b_z = cp.empty((H,), dtype)
+    d_W_y_W_y_z = cp.empty((H, H), dtype)
+    d_W_y_dot_W_y_z_z = cp.empty((H, H), dtype)
+    d_V_y_V_y_x = cp.empty((H, I), dtype)
+    d_V_y_dot_V_y_x_x = cp.empty((H, I), dtype)
+    d_b_y = cp.empty((H,), dtype)
+    d_W_1 = cp.empty((H, H), dtype)
+    d_V_1 = cp.empty((H, I), dtype)
+    d_W_2 = cp.empty((H, H), dtype)
+    d_V_2 = cp.empty((H, I), dtype)
+    d_W_z = cp.empty((H, H), dtype)
+    d_V_z = cp.empty((H, I), dtype)
+    d_W_y = cp.empty((H, H), dtype)
+    d_V_y = cp.empty((H, I), dtype)
+    hvp_backward_step = kernel(
+        "hvp_backward_step", "each", B * H, 1,
+        dy, d_dot_y_prev_rows, dt_2, dot_y_pre, y_tanh, d_y_prev_rows, dot_dt_2, y_rows, dot_y_rows,
+        dot_y_tanh, dot_dt_2_pre, dt_2_sigmoid, d_dot_y, d_dt_1_pre_to_d_dot_y_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", "each", B * H, 1,
+        d_dot_z_prev_rows, parts2, d_z_prev_rows, d_z_W_y_z, dt_1, dot_z_pre, z_tanh, dot_dt_1, z_rows,
+        dot_z_rows, dot_z_tanh, dot_dt_1_pre, dt_1_sigmoid, d_dt_1_pre_to_d_dot_y_pre,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", "each", B * H, 1,
+        d_y_prev_W_1_y, d_y_prev_rows, dt_2, d_dot_y, dot_dt_2, parts3, parts4, parts5, d_dot_y_prev_rows,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", H * H, 1,
+        d_W_1_W_1_y, d_W_1_dot_W_1_y_y_prev, d_W_2_W_2_y, d_W_2_dot_W_2_y_y_prev, d_W_z_W_z_y,
+        d_W_z_dot_W_z_y_y_prev, d_W_y_W_y_z, d_W_y_dot_W_y_z_z, d_W_1, d_W_2, d_W_z, d_W_y,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", H * I, 1,
+        d_V_1_V_1_x, d_V_1_dot_V_1_x_x, d_V_2_V_2_x, d_V_2_dot_V_2_x_x, d_V_z_V_z_x, d_V_z_dot_V_z_x_x,
+        d_V_y_V_y_x, d_V_y_dot_V_y_x_x, d_V_1, d_V_2, d_V_z, d_V_y,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["y"]
+        W_y_to_dot_W_y2[...] = cp.concatenate((W_y, dot_W_y))
+        W_1_to_dot_W_z2[...] = cp.concatenate((
+            W_1,
+            dot_W_1,
+            W_2,
+            dot_W_2,
+            W_z,
+            dot_W_z,
+        ))
+        V_1_to_dot_V_y2[...] = cp.concatenate((
+            V_1,
+            dot_V_1,
+            V_2,
+            dot_V_2,
+            V_z,
+            dot_V_z,
+            V_y,
+            dot_V_y,
+        ))
+        d_y_prev_rows[T % 2] = 0
+        d_z_prev_rows[T % 2] = 0
+        d_dot_y_prev_rows[T % 2] = dstate["y"]
+        d_dot_z_prev_rows[T % 2] = dstate["z"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in reversed(range(T)):
+            hvp_backward_step(t)
+            # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+            product(d_dt_1_pre_to_d_dot_y_pre[t][:, 7 * H:8 * H], W_y, parts2[:, :H])
+            # d_y_pre, d_dot_y_pre side by side
+            product(d_dt_1_pre_to_d_dot_y_pre[t][:, 6 * H:8 * H], W_y_to_dot_W_y2, d_z_W_y_z)
+            # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+            product(d_dt_1_pre_to_d_dot_y_pre[t][:, 3 * H:4 * H], W_2, parts4[:, H:2 * H])
+            hvp_backward_step2(t)
+            # d_dt_1_pre, d_dot_dt_1_pre, d_dt_2_pre, d_dot_dt_2_pre, d_z_pre, d_dot_z_pre side by side
+            product(d_dt_1_pre_to_d_dot_y_pre[t][:, :6 * H], W_1_to_dot_W_z2, d_y_prev_W_1_y)
+            # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+            product(d_dt_1_pre_to_d_dot_y_pre[t][:, H:2 * H], W_1, parts3[:, H:2 * H])
+            # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+            product(d_dt_1_pre_to_d_dot_y_pre[t][:, 5 * H:6 * H], W_z, parts5[:, H:2 * H])
+            hvp_backward_step3(t)
+
+    def after():
+        # d_dt_1_pre, d_dot_dt_1_pre, d_dt_2_pre, d_dot_dt_2_pre, d_z_pre, d_dot_z_pre, d_y_pre, d_dot_y_pre side by
+        # side
+        product(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H), V_1_to_dot_V_y2, d_x.reshape(-1, I))
+        # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+        product(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_W_1_W_1_y)
+        # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+        product(
+            d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+            dot_y_rows[:-1].reshape(-1, H),
+            d_W_1_dot_W_1_y_y_prev,
+        )
+        # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+        product(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_V_1_V_1_x)
+        # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+        product(
+            d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+            dot_x.reshape(-1, I),
+            d_V_1_dot_V_1_x_x,
+        )
+        # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+        cp.sum(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_1)
+        # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+        product(
+            d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+            y_rows[:-1].reshape(-1, H),
+            d_W_2_W_2_y,
+        )
+        # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+        product(
+            d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            dot_y_rows[:-1].reshape(-1, H),
+            d_W_2_dot_W_2_y_y_prev,
+        )
+        # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+        product(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_V_2_V_2_x)
+        # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+        product(
+            d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            dot_x.reshape(-1, I),
+            d_V_2_dot_V_2_x_x,
+        )
+        # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+        cp.sum(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_2)
+        # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+        product(
+            d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+            y_rows[:-1].reshape(-1, H),
+            d_W_z_W_z_y,
+        )
+        # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+        product(
+            d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            dot_y_rows[:-1].reshape(-1, H),
+            d_W_z_dot_W_z_y_y_prev,
+        )
+        # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+        product(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_V_z_V_z_x)
+        # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+        product(
+            d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            dot_x.reshape(-1, I),
+            d_V_z_dot_V_z_x_x,
+        )
+        # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+        cp.sum(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_z)
+        # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+        product(
+            d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+            z_rows[1:].reshape(-1, H),
+            d_W_y_W_y_z,
+        )
+        # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+        product(
+            d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            dot_z_rows[1:].reshape(-1, H),
+            d_W_y_dot_W_y_z_z,
+        )
+        # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+        product(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_V_y_V_y_x)
+        # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+        product(
+            d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            dot_x.reshape(-1, I),
+            d_V_y_dot_V_y_x_x,
+        )
+        # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+        cp.sum(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_y)
+        hvp_backward_finish()
+        hvp_backward_finish2()
+
+    def results():
+        dot_dparams = {
+            "W_1": d_W_1.copy(),
+            "V_1": d_V_1.copy(),
+            "b_1": d_b_1.copy(),
+            "W_2": d_W_2.copy(),
+            "V_2": d_V_2.copy(),
+            "b_2": d_b_2.copy(),
+            "W_z": d_W_z.copy(),
+            "V_z": d_V_z.copy(),
+            "b_z": d_b_z.copy(),
+            "W_y": d_W_y.copy(),
+            "V_y": d_V_y.copy(),
+            "b_y": d_b_y.copy(),
+        }
+        dot_dstart = {"y": d_y_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
+
+    yield Pass(fill, before, loop, after, results, True)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -364,7 +1125,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -387,28 +1148,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -430,20 +1211,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -542,10 +1323,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -664,3 +1443,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

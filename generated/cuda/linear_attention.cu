@@ -53,6 +53,15 @@ __device__ inline compute_t block_sum(compute_t a)
     return a;
 }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_before_point(
     const compute_t W_q_x, const compute_t W_k_x, compute_t& elu_W_q_x, compute_t& q, compute_t& elu_W_k_x,
     compute_t& k_)
@@ -519,3 +528,1707 @@ extern "C" __global__ void backward_after2(
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_before_point(
+    const compute_t W_q_x, const compute_t W_k_x, compute_t& q, compute_t& k_)
+{
+    // q = elu(W_q @ x) + 1
+    const compute_t elu_W_q_x = choose(compute_t((W_q_x) > (0)), W_q_x, expm1(smaller(W_q_x, 0)));
+    q = elu_W_q_x + 1;
+    // k = elu(W_k @ x) + 1
+    const compute_t elu_W_k_x = choose(compute_t((W_k_x) > (0)), W_k_x, expm1(smaller(W_k_x, 0)));
+    k_ = elu_W_k_x + 1;
+}
+
+extern "C" __global__ void infer_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ W_q_x_to_v_at, storage_t* __restrict__ q_at, storage_t* __restrict__ k_at)
+{
+    const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t q, k_;
+        infer_before_point(
+            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            q, k_);
+        q_at[(iT * B + iB) * K + iK] = storage_t(q);
+        k_at[(iT * B + iB) * K + iK] = storage_t(k_);
+    }
+}
+
+__device__ inline void infer_before2_point(
+    const compute_t v, const compute_t k_, compute_t& v_k)
+{
+    // S = S[t-1] + outer(v, k)
+    v_k = v * k_;
+}
+
+extern "C" __global__ void infer_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ W_q_x_to_v_at, const storage_t* __restrict__ k_at,
+    storage_t* __restrict__ v_k_at)
+{
+    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K / H / B;
+        const int64 iB = n / K / H % B;
+        const int64 iH = n / K % H;
+        const int64 iK = n % K;
+        compute_t v_k;
+        infer_before2_point(
+            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(k_at[(iT * B + iB) * K + iK]),
+            v_k);
+        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
+    }
+}
+
+__device__ inline void infer_sequence_point(
+    const compute_t S_prev, const compute_t v_k, compute_t& S)
+{
+    // S = S[t-1] + outer(v, k)
+    S = S_prev + v_k;
+}
+
+extern "C" __global__ void infer_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_k_at)
+{
+    const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / K / H;
+        const int64 iH = n / K % H;
+        const int64 iK = n % K;
+        compute_t S_prev = compute_t(S_rows_at[((0 * B + iB) * H + iH) * K + iK]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t S;
+            infer_sequence_point(
+                S_prev,
+                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
+                S);
+            S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
+            S_prev = S;
+        }
+    }
+}
+
+__device__ inline void infer_sequence2_point(
+    const compute_t z_prev, const compute_t k_, compute_t& z)
+{
+    // z = z[t-1] + k
+    z = z_prev + k_;
+}
+
+extern "C" __global__ void infer_sequence2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ k_at)
+{
+    const int64 count = B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / K;
+        const int64 iK = n % K;
+        compute_t z_prev = compute_t(z_rows_at[(0 * B + iB) * K + iK]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t z;
+            infer_sequence2_point(
+                z_prev,
+                compute_t(k_at[(t * B + iB) * K + iK]),
+                z);
+            z_rows_at[((t + 1) * B + iB) * K + iK] = storage_t(z);
+            z_prev = z;
+        }
+    }
+}
+
+// y = (S @ q) / dot(z, q)
+extern "C" __global__ void infer_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ q_at,
+    storage_t* __restrict__ S_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) S_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = (S @ q) / dot(z, q)
+extern "C" __global__ void infer_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ q_at,
+    storage_t* __restrict__ z_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) z_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+__device__ inline void infer_after_point(
+    const compute_t S_q, const compute_t z_q, compute_t& y)
+{
+    // y = (S @ q) / dot(z, q)
+    y = S_q / z_q;
+}
+
+extern "C" __global__ void infer_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ S_q_at, const storage_t* __restrict__ z_q_at, storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t y;
+        infer_after_point(
+            compute_t(S_q_at[(iT * B + iB) * H + iH]),
+            compute_t(z_q_at[iT * B + iB]),
+            y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_before_point(
+    const compute_t W_q_x, const compute_t W_k_x, compute_t& q, compute_t& k_)
+{
+    // q = elu(W_q @ x) + 1
+    const compute_t elu_W_q_x = choose(compute_t((W_q_x) > (0)), W_q_x, expm1(smaller(W_q_x, 0)));
+    q = elu_W_q_x + 1;
+    // k = elu(W_k @ x) + 1
+    const compute_t elu_W_k_x = choose(compute_t((W_k_x) > (0)), W_k_x, expm1(smaller(W_k_x, 0)));
+    k_ = elu_W_k_x + 1;
+}
+
+extern "C" __global__ void step_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ W_q_x_at, const storage_t* __restrict__ W_k_x_at,
+    storage_t* __restrict__ q_at, storage_t* __restrict__ k_at)
+{
+    const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t q, k_;
+        step_before_point(
+            compute_t(W_q_x_at[(iT * B + iB) * K + iK]),
+            compute_t(W_k_x_at[(iT * B + iB) * K + iK]),
+            q, k_);
+        q_at[(iT * B + iB) * K + iK] = storage_t(q);
+        k_at[(iT * B + iB) * K + iK] = storage_t(k_);
+    }
+}
+
+__device__ inline void step_before2_point(
+    const compute_t v, const compute_t k_, compute_t& v_k)
+{
+    // S = S[t-1] + outer(v, k)
+    v_k = v * k_;
+}
+
+extern "C" __global__ void step_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at, storage_t* __restrict__ v_k_at)
+{
+    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K / H / B;
+        const int64 iB = n / K / H % B;
+        const int64 iH = n / K % H;
+        const int64 iK = n % K;
+        compute_t v_k;
+        step_before2_point(
+            compute_t(v_at[(iT * B + iB) * H + iH]),
+            compute_t(k_at[(iT * B + iB) * K + iK]),
+            v_k);
+        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
+    }
+}
+
+__device__ inline void step_sequence_point(
+    const compute_t S_prev, const compute_t v_k, compute_t& S)
+{
+    // S = S[t-1] + outer(v, k)
+    S = S_prev + v_k;
+}
+
+extern "C" __global__ void step_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_k_at)
+{
+    const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / K / H;
+        const int64 iH = n / K % H;
+        const int64 iK = n % K;
+        compute_t S_prev = compute_t(S_rows_at[((0 * B + iB) * H + iH) * K + iK]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t S;
+            step_sequence_point(
+                S_prev,
+                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
+                S);
+            S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
+            S_prev = S;
+        }
+    }
+}
+
+__device__ inline void step_sequence2_point(
+    const compute_t z_prev, const compute_t k_, compute_t& z)
+{
+    // z = z[t-1] + k
+    z = z_prev + k_;
+}
+
+extern "C" __global__ void step_sequence2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ k_at)
+{
+    const int64 count = B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / K;
+        const int64 iK = n % K;
+        compute_t z_prev = compute_t(z_rows_at[(0 * B + iB) * K + iK]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t z;
+            step_sequence2_point(
+                z_prev,
+                compute_t(k_at[(t * B + iB) * K + iK]),
+                z);
+            z_rows_at[((t + 1) * B + iB) * K + iK] = storage_t(z);
+            z_prev = z;
+        }
+    }
+}
+
+// y = (S @ q) / dot(z, q)
+extern "C" __global__ void step_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ q_at,
+    storage_t* __restrict__ S_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) S_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = (S @ q) / dot(z, q)
+extern "C" __global__ void step_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ q_at,
+    storage_t* __restrict__ z_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) z_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+__device__ inline void step_after_point(
+    const compute_t S_q, const compute_t z_q, compute_t& y)
+{
+    // y = (S @ q) / dot(z, q)
+    y = S_q / z_q;
+}
+
+extern "C" __global__ void step_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ S_q_at, const storage_t* __restrict__ z_q_at, storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t y;
+        step_after_point(
+            compute_t(S_q_at[(iT * B + iB) * H + iH]),
+            compute_t(z_q_at[iT * B + iB]),
+            y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_W_q_x_W_q, const compute_t dot_W_q_x_x, const compute_t W_q_x,
+    const compute_t dot_W_k_x_W_k, const compute_t dot_W_k_x_x, const compute_t W_k_x,
+    compute_t& dot_elu_W_q_x, compute_t& q, compute_t& dot_elu_W_k_x, compute_t& k_)
+{
+    // q = elu(W_q @ x) + 1
+    const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
+    const compute_t elu_W_q_x = choose(compute_t((W_q_x) > (0)), W_q_x, expm1(smaller(W_q_x, 0)));
+    const compute_t s1 = elu_W_q_x + 1;
+    dot_elu_W_q_x = dot_W_q_x * choose(compute_t((elu_W_q_x) > (0)), 1, s1);
+    q = s1;
+    // k = elu(W_k @ x) + 1
+    const compute_t dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
+    const compute_t elu_W_k_x = choose(compute_t((W_k_x) > (0)), W_k_x, expm1(smaller(W_k_x, 0)));
+    const compute_t s2 = elu_W_k_x + 1;
+    dot_elu_W_k_x = dot_W_k_x * choose(compute_t((elu_W_k_x) > (0)), 1, s2);
+    k_ = s2;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
+    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ dot_elu_W_q_x_at,
+    storage_t* __restrict__ q_at, storage_t* __restrict__ dot_elu_W_k_x_at, storage_t* __restrict__ k_at)
+{
+    const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t dot_elu_W_q_x, q, dot_elu_W_k_x, k_;
+        jvp_before_point(
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]),
+            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]),
+            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
+            dot_elu_W_q_x, q, dot_elu_W_k_x, k_);
+        dot_elu_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(dot_elu_W_q_x);
+        q_at[(iT * B + iB) * K + iK] = storage_t(q);
+        dot_elu_W_k_x_at[(iT * B + iB) * K + iK] = storage_t(dot_elu_W_k_x);
+        k_at[(iT * B + iB) * K + iK] = storage_t(k_);
+    }
+}
+
+__device__ inline void jvp_before2_point(
+    const compute_t dot_v_W_v, const compute_t dot_v_x, compute_t& dot_v)
+{
+    // v = W_v @ x
+    dot_v = dot_v_W_v + dot_v_x;
+}
+
+extern "C" __global__ void jvp_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
+    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ dot_v_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_v;
+        jvp_before2_point(
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
+            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            dot_v);
+        dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
+    }
+}
+
+__device__ inline void jvp_before3_point(
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_elu_W_k_x,
+    compute_t& v_k, compute_t& dot_v_k)
+{
+    // S = S[t-1] + outer(v, k)
+    v_k = v * k_;
+    dot_v_k = v * dot_elu_W_k_x + k_ * dot_v;
+}
+
+extern "C" __global__ void jvp_before3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_elu_W_k_x_at,
+    storage_t* __restrict__ v_k_at, storage_t* __restrict__ dot_v_k_at)
+{
+    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K / H / B;
+        const int64 iB = n / K / H % B;
+        const int64 iH = n / K % H;
+        const int64 iK = n % K;
+        compute_t v_k, dot_v_k;
+        jvp_before3_point(
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(k_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_elu_W_k_x_at[(iT * B + iB) * K + iK]),
+            v_k, dot_v_k);
+        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
+        dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
+    }
+}
+
+__device__ inline void jvp_sequence_point(
+    const compute_t S_prev, const compute_t v_k, const compute_t dot_S_prev, const compute_t dot_v_k,
+    compute_t& S, compute_t& dot_S)
+{
+    // S = S[t-1] + outer(v, k)
+    S = S_prev + v_k;
+    dot_S = dot_S_prev + dot_v_k;
+}
+
+extern "C" __global__ void jvp_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_k_at,
+    storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ dot_v_k_at)
+{
+    const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / K / H;
+        const int64 iH = n / K % H;
+        const int64 iK = n % K;
+        compute_t S_prev = compute_t(S_rows_at[((0 * B + iB) * H + iH) * K + iK]);
+        compute_t dot_S_prev = compute_t(dot_S_rows_at[((0 * B + iB) * H + iH) * K + iK]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t S, dot_S;
+            jvp_sequence_point(
+                S_prev,
+                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
+                dot_S_prev,
+                compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]),
+                S, dot_S);
+            S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
+            dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S);
+            S_prev = S;
+            dot_S_prev = dot_S;
+        }
+    }
+}
+
+__device__ inline void jvp_sequence2_point(
+    const compute_t z_prev, const compute_t k_, const compute_t dot_z_prev, const compute_t dot_elu_W_k_x,
+    compute_t& z, compute_t& dot_z)
+{
+    // z = z[t-1] + k
+    z = z_prev + k_;
+    dot_z = dot_z_prev + dot_elu_W_k_x;
+}
+
+extern "C" __global__ void jvp_sequence2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ k_at,
+    storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ dot_elu_W_k_x_at)
+{
+    const int64 count = B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / K;
+        const int64 iK = n % K;
+        compute_t z_prev = compute_t(z_rows_at[(0 * B + iB) * K + iK]);
+        compute_t dot_z_prev = compute_t(dot_z_rows_at[(0 * B + iB) * K + iK]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t z, dot_z;
+            jvp_sequence2_point(
+                z_prev,
+                compute_t(k_at[(t * B + iB) * K + iK]),
+                dot_z_prev,
+                compute_t(dot_elu_W_k_x_at[(t * B + iB) * K + iK]),
+                z, dot_z);
+            z_rows_at[((t + 1) * B + iB) * K + iK] = storage_t(z);
+            dot_z_rows_at[((t + 1) * B + iB) * K + iK] = storage_t(dot_z);
+            z_prev = z;
+            dot_z_prev = dot_z;
+        }
+    }
+}
+
+// y = (S @ q) / dot(z, q)
+extern "C" __global__ void jvp_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ q_at,
+    storage_t* __restrict__ S_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) S_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = (S @ q) / dot(z, q)
+extern "C" __global__ void jvp_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ q_at,
+    storage_t* __restrict__ dot_S_q_S_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_S_q_S_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = (S @ q) / dot(z, q)
+extern "C" __global__ void jvp_after_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ dot_elu_W_q_x_at,
+    storage_t* __restrict__ dot_S_q_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(dot_elu_W_q_x_at[(iT * B + iB) * K + iK]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_S_q_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = (S @ q) / dot(z, q)
+extern "C" __global__ void jvp_after_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ q_at,
+    storage_t* __restrict__ z_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) z_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// y = (S @ q) / dot(z, q)
+extern "C" __global__ void jvp_after_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ q_at,
+    storage_t* __restrict__ dot_z_q_z_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(dot_z_rows_at[((iT + 1) * B + iB) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_z_q_z_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// y = (S @ q) / dot(z, q)
+extern "C" __global__ void jvp_after_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ dot_elu_W_q_x_at,
+    storage_t* __restrict__ dot_z_q_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK])
+                * compute_t(dot_elu_W_q_x_at[(iT * B + iB) * K + iK]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_z_q_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+__device__ inline void jvp_after_point(
+    const compute_t dot_S_q_S, const compute_t dot_S_q_q, const compute_t S_q, const compute_t z_q,
+    compute_t& dot_S_q, compute_t& y)
+{
+    // y = (S @ q) / dot(z, q)
+    dot_S_q = dot_S_q_S + dot_S_q_q;
+    y = S_q / z_q;
+}
+
+extern "C" __global__ void jvp_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ dot_S_q_S_at, const storage_t* __restrict__ dot_S_q_q_at,
+    const storage_t* __restrict__ S_q_at, const storage_t* __restrict__ z_q_at,
+    storage_t* __restrict__ dot_S_q_at, storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_S_q, y;
+        jvp_after_point(
+            compute_t(dot_S_q_S_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_S_q_q_at[(iT * B + iB) * H + iH]),
+            compute_t(S_q_at[(iT * B + iB) * H + iH]),
+            compute_t(z_q_at[iT * B + iB]),
+            dot_S_q, y);
+        dot_S_q_at[(iT * B + iB) * H + iH] = storage_t(dot_S_q);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+__device__ inline void jvp_after2_point(
+    const compute_t dot_z_q_z, const compute_t dot_z_q_q, compute_t& dot_z_q)
+{
+    // y = (S @ q) / dot(z, q)
+    dot_z_q = dot_z_q_z + dot_z_q_q;
+}
+
+extern "C" __global__ void jvp_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ dot_z_q_z_at, const storage_t* __restrict__ dot_z_q_q_at,
+    storage_t* __restrict__ dot_z_q_at)
+{
+    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t dot_z_q;
+        jvp_after2_point(
+            compute_t(dot_z_q_z_at[iT * B + iB]),
+            compute_t(dot_z_q_q_at[iT * B + iB]),
+            dot_z_q);
+        dot_z_q_at[iT * B + iB] = storage_t(dot_z_q);
+    }
+}
+
+__device__ inline void jvp_after3_point(
+    const compute_t dot_S_q, const compute_t dot_z_q, const compute_t S_q, const compute_t z_q,
+    compute_t& dot_y)
+{
+    // y = (S @ q) / dot(z, q)
+    dot_y = dot_S_q / z_q - dot_z_q * S_q / square(z_q);
+}
+
+extern "C" __global__ void jvp_after3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ dot_S_q_at, const storage_t* __restrict__ dot_z_q_at,
+    const storage_t* __restrict__ S_q_at, const storage_t* __restrict__ z_q_at,
+    storage_t* __restrict__ dot_y_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_y;
+        jvp_after3_point(
+            compute_t(dot_S_q_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_z_q_at[iT * B + iB]),
+            compute_t(S_q_at[(iT * B + iB) * H + iH]),
+            compute_t(z_q_at[iT * B + iB]),
+            dot_y);
+        dot_y_at[(iT * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_W_q_x_W_q, const compute_t dot_W_q_x_x, const compute_t W_q_x,
+    const compute_t dot_W_k_x_W_k, const compute_t dot_W_k_x_x, const compute_t W_k_x, compute_t& dot_W_q_x,
+    compute_t& elu_W_q_x, compute_t& q, compute_t& dot_q, compute_t& dot_W_k_x, compute_t& elu_W_k_x,
+    compute_t& k_, compute_t& dot_k)
+{
+    // q = elu(W_q @ x) + 1
+    dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
+    elu_W_q_x = choose(compute_t((W_q_x) > (0)), W_q_x, expm1(smaller(W_q_x, 0)));
+    const compute_t s1 = elu_W_q_x + 1;
+    const compute_t dot_elu_W_q_x = dot_W_q_x * choose(compute_t((elu_W_q_x) > (0)), 1, s1);
+    q = s1;
+    dot_q = dot_elu_W_q_x;
+    // k = elu(W_k @ x) + 1
+    dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
+    elu_W_k_x = choose(compute_t((W_k_x) > (0)), W_k_x, expm1(smaller(W_k_x, 0)));
+    const compute_t s2 = elu_W_k_x + 1;
+    const compute_t dot_elu_W_k_x = dot_W_k_x * choose(compute_t((elu_W_k_x) > (0)), 1, s2);
+    k_ = s2;
+    dot_k = dot_elu_W_k_x;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
+    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ dot_W_q_x_at,
+    storage_t* __restrict__ elu_W_q_x_at, storage_t* __restrict__ q_at, storage_t* __restrict__ dot_q_at,
+    storage_t* __restrict__ dot_W_k_x_at, storage_t* __restrict__ elu_W_k_x_at,
+    storage_t* __restrict__ k_at, storage_t* __restrict__ dot_k_at)
+{
+    const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t dot_W_q_x, elu_W_q_x, q, dot_q, dot_W_k_x, elu_W_k_x, k_, dot_k;
+        hvp_forward_before_point(
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]),
+            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]),
+            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
+            dot_W_q_x, elu_W_q_x, q, dot_q, dot_W_k_x, elu_W_k_x, k_, dot_k);
+        dot_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(dot_W_q_x);
+        elu_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(elu_W_q_x);
+        q_at[(iT * B + iB) * K + iK] = storage_t(q);
+        dot_q_at[(iT * B + iB) * K + iK] = storage_t(dot_q);
+        dot_W_k_x_at[(iT * B + iB) * K + iK] = storage_t(dot_W_k_x);
+        elu_W_k_x_at[(iT * B + iB) * K + iK] = storage_t(elu_W_k_x);
+        k_at[(iT * B + iB) * K + iK] = storage_t(k_);
+        dot_k_at[(iT * B + iB) * K + iK] = storage_t(dot_k);
+    }
+}
+
+__device__ inline void hvp_forward_before2_point(
+    const compute_t dot_v_W_v, const compute_t dot_v_x, compute_t& dot_v)
+{
+    // v = W_v @ x
+    dot_v = dot_v_W_v + dot_v_x;
+}
+
+extern "C" __global__ void hvp_forward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
+    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ dot_v_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_v;
+        hvp_forward_before2_point(
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
+            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            dot_v);
+        dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
+    }
+}
+
+__device__ inline void hvp_forward_before3_point(
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, compute_t& v_k,
+    compute_t& dot_v_k)
+{
+    // S = S[t-1] + outer(v, k)
+    v_k = v * k_;
+    dot_v_k = v * dot_k + k_ * dot_v;
+}
+
+extern "C" __global__ void hvp_forward_before3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_k_at,
+    storage_t* __restrict__ v_k_at, storage_t* __restrict__ dot_v_k_at)
+{
+    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K / H / B;
+        const int64 iB = n / K / H % B;
+        const int64 iH = n / K % H;
+        const int64 iK = n % K;
+        compute_t v_k, dot_v_k;
+        hvp_forward_before3_point(
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(k_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_k_at[(iT * B + iB) * K + iK]),
+            v_k, dot_v_k);
+        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
+        dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
+    }
+}
+
+__device__ inline void hvp_forward_sequence_point(
+    const compute_t S_prev, const compute_t v_k, const compute_t dot_S_prev, const compute_t dot_v_k,
+    compute_t& S, compute_t& dot_S)
+{
+    // S = S[t-1] + outer(v, k)
+    S = S_prev + v_k;
+    dot_S = dot_S_prev + dot_v_k;
+}
+
+extern "C" __global__ void hvp_forward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_k_at,
+    storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ dot_v_k_at)
+{
+    const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / K / H;
+        const int64 iH = n / K % H;
+        const int64 iK = n % K;
+        compute_t S_prev = compute_t(S_rows_at[((0 * B + iB) * H + iH) * K + iK]);
+        compute_t dot_S_prev = compute_t(dot_S_rows_at[((0 * B + iB) * H + iH) * K + iK]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t S, dot_S;
+            hvp_forward_sequence_point(
+                S_prev,
+                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
+                dot_S_prev,
+                compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]),
+                S, dot_S);
+            S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
+            dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S);
+            S_prev = S;
+            dot_S_prev = dot_S;
+        }
+    }
+}
+
+__device__ inline void hvp_forward_sequence2_point(
+    const compute_t z_prev, const compute_t k_, const compute_t dot_z_prev, const compute_t dot_k,
+    compute_t& z, compute_t& dot_z)
+{
+    // z = z[t-1] + k
+    z = z_prev + k_;
+    dot_z = dot_z_prev + dot_k;
+}
+
+extern "C" __global__ void hvp_forward_sequence2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ k_at,
+    storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ dot_k_at)
+{
+    const int64 count = B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / K;
+        const int64 iK = n % K;
+        compute_t z_prev = compute_t(z_rows_at[(0 * B + iB) * K + iK]);
+        compute_t dot_z_prev = compute_t(dot_z_rows_at[(0 * B + iB) * K + iK]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t z, dot_z;
+            hvp_forward_sequence2_point(
+                z_prev,
+                compute_t(k_at[(t * B + iB) * K + iK]),
+                dot_z_prev,
+                compute_t(dot_k_at[(t * B + iB) * K + iK]),
+                z, dot_z);
+            z_rows_at[((t + 1) * B + iB) * K + iK] = storage_t(z);
+            dot_z_rows_at[((t + 1) * B + iB) * K + iK] = storage_t(dot_z);
+            z_prev = z;
+            dot_z_prev = dot_z;
+        }
+    }
+}
+
+// y = (S @ q) / dot(z, q)
+extern "C" __global__ void hvp_forward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ q_at,
+    storage_t* __restrict__ S_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) S_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = (S @ q) / dot(z, q)
+extern "C" __global__ void hvp_forward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ q_at,
+    storage_t* __restrict__ dot_S_q_S_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_S_q_S_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = (S @ q) / dot(z, q)
+extern "C" __global__ void hvp_forward_after_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ dot_q_at,
+    storage_t* __restrict__ dot_S_q_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(dot_q_at[(iT * B + iB) * K + iK]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_S_q_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = (S @ q) / dot(z, q)
+extern "C" __global__ void hvp_forward_after_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ q_at,
+    storage_t* __restrict__ z_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) z_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// y = (S @ q) / dot(z, q)
+extern "C" __global__ void hvp_forward_after_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ q_at,
+    storage_t* __restrict__ dot_z_q_z_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(dot_z_rows_at[((iT + 1) * B + iB) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_z_q_z_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// y = (S @ q) / dot(z, q)
+extern "C" __global__ void hvp_forward_after_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ dot_q_at,
+    storage_t* __restrict__ dot_z_q_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK])
+                * compute_t(dot_q_at[(iT * B + iB) * K + iK]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_z_q_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_forward_after_point(
+    const compute_t dot_S_q_S, const compute_t dot_S_q_q, compute_t& dot_S_q)
+{
+    // y = (S @ q) / dot(z, q)
+    dot_S_q = dot_S_q_S + dot_S_q_q;
+}
+
+extern "C" __global__ void hvp_forward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ dot_S_q_S_at, const storage_t* __restrict__ dot_S_q_q_at,
+    storage_t* __restrict__ dot_S_q_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_S_q;
+        hvp_forward_after_point(
+            compute_t(dot_S_q_S_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_S_q_q_at[(iT * B + iB) * H + iH]),
+            dot_S_q);
+        dot_S_q_at[(iT * B + iB) * H + iH] = storage_t(dot_S_q);
+    }
+}
+
+__device__ inline void hvp_forward_after2_point(
+    const compute_t dot_z_q_z, const compute_t dot_z_q_q, compute_t& dot_z_q)
+{
+    // y = (S @ q) / dot(z, q)
+    dot_z_q = dot_z_q_z + dot_z_q_q;
+}
+
+extern "C" __global__ void hvp_forward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ dot_z_q_z_at, const storage_t* __restrict__ dot_z_q_q_at,
+    storage_t* __restrict__ dot_z_q_at)
+{
+    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t dot_z_q;
+        hvp_forward_after2_point(
+            compute_t(dot_z_q_z_at[iT * B + iB]),
+            compute_t(dot_z_q_q_at[iT * B + iB]),
+            dot_z_q);
+        dot_z_q_at[iT * B + iB] = storage_t(dot_z_q);
+    }
+}
+
+// through y = (S @ q) / dot(z, q)
+extern "C" __global__ void hvp_backward_before_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ S_q_at,
+    storage_t* __restrict__ d_dot_z_q_dot_y_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(dy_at[(iT * B + iB) * H + iH])
+                * compute_t(S_q_at[(iT * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_z_q_dot_y_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t d_dot_z_q_dot_y, const compute_t z_q, compute_t& d_dot_z_q)
+{
+    // through y = (S @ q) / dot(z, q)
+    d_dot_z_q = -d_dot_z_q_dot_y / square(z_q);
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_dot_z_q_dot_y_at, const storage_t* __restrict__ z_q_at,
+    storage_t* __restrict__ d_dot_z_q_at)
+{
+    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t d_dot_z_q;
+        hvp_backward_before_point(
+            compute_t(d_dot_z_q_dot_y_at[iT * B + iB]),
+            compute_t(z_q_at[iT * B + iB]),
+            d_dot_z_q);
+        d_dot_z_q_at[iT * B + iB] = storage_t(d_dot_z_q);
+    }
+}
+
+__device__ inline void hvp_backward_before2_point(
+    const compute_t dy, const compute_t dot_S_q, const compute_t dot_z_q, const compute_t S_q,
+    const compute_t z_q, compute_t& d_dot_y_by_z_q, compute_t& d_dot_S_q, compute_t& d_S_q)
+{
+    // through y = (S @ q) / dot(z, q)
+    const compute_t s1 = 1 / square(z_q);
+    d_dot_y_by_z_q = dy * (2 * dot_z_q * S_q / pow(z_q, compute_t(3)) - dot_S_q * s1);
+    d_dot_S_q = dy / z_q;
+    d_S_q = -dy * dot_z_q * s1;
+}
+
+extern "C" __global__ void hvp_backward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ dot_S_q_at,
+    const storage_t* __restrict__ dot_z_q_at, const storage_t* __restrict__ S_q_at,
+    const storage_t* __restrict__ z_q_at, storage_t* __restrict__ d_dot_y_by_z_q_at,
+    storage_t* __restrict__ d_dot_S_q_at, storage_t* __restrict__ d_S_q_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_dot_y_by_z_q, d_dot_S_q, d_S_q;
+        hvp_backward_before2_point(
+            compute_t(dy_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_S_q_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_z_q_at[iT * B + iB]),
+            compute_t(S_q_at[(iT * B + iB) * H + iH]),
+            compute_t(z_q_at[iT * B + iB]),
+            d_dot_y_by_z_q, d_dot_S_q, d_S_q);
+        d_dot_y_by_z_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_y_by_z_q);
+        d_dot_S_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_S_q);
+        d_S_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_q);
+    }
+}
+
+// through y = (S @ q) / dot(z, q)
+extern "C" __global__ void hvp_backward_before_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_dot_y_by_z_q_at, storage_t* __restrict__ d_z_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_dot_y_by_z_q_at[(iT * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_z_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// through y = (S @ q) / dot(z, q)
+extern "C" __global__ void hvp_backward_before_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_dot_S_q_at, const storage_t* __restrict__ S_rows_at,
+    storage_t* __restrict__ d_dot_q_dot_S_q_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_dot_S_q_at[(iT * B + iB) * H + iH])
+                * compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_q_dot_S_q_q_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through y = (S @ q) / dot(z, q)
+extern "C" __global__ void hvp_backward_before_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_S_q_at, const storage_t* __restrict__ S_rows_at,
+    storage_t* __restrict__ d_q_S_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_S_q_at[(iT * B + iB) * H + iH])
+                * compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_q_S_q_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through y = (S @ q) / dot(z, q)
+extern "C" __global__ void hvp_backward_before_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_dot_S_q_at, const storage_t* __restrict__ dot_S_rows_at,
+    storage_t* __restrict__ d_q_dot_S_q_S_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_dot_S_q_at[(iT * B + iB) * H + iH])
+                * compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_q_dot_S_q_S_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_before3_point(
+    const compute_t d_dot_q_dot_S_q_q, const compute_t d_dot_z_q, const compute_t z,
+    const compute_t d_q_S_q, const compute_t d_q_dot_S_q_S, const compute_t d_z_q, const compute_t dot_z,
+    const compute_t dot_W_q_x, const compute_t elu_W_q_x, compute_t& d_dot_W_q_x, compute_t& d_W_q_x)
+{
+    // through q = elu(W_q @ x) + 1
+    const compute_t d_dot_q = d_dot_q_dot_S_q_q + d_dot_z_q * z;
+    const compute_t d_q = d_dot_z_q * dot_z + z * d_z_q + d_q_S_q + d_q_dot_S_q_S;
+    const compute_t s1 = compute_t((elu_W_q_x) > (0));
+    const compute_t d_elu_W_q_x = dot_W_q_x * d_dot_q * choose(s1, 0, 1) + d_q;
+    const compute_t s2 = choose(s1, 1, elu_W_q_x + 1);
+    d_dot_W_q_x = d_dot_q * s2;
+    d_W_q_x = d_elu_W_q_x * s2;
+}
+
+extern "C" __global__ void hvp_backward_before3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_dot_q_dot_S_q_q_at, const storage_t* __restrict__ d_dot_z_q_at,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ d_q_S_q_at,
+    const storage_t* __restrict__ d_q_dot_S_q_S_at, const storage_t* __restrict__ d_z_q_at,
+    const storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ dot_W_q_x_at,
+    const storage_t* __restrict__ elu_W_q_x_at, storage_t* __restrict__ d_dot_W_q_x_at,
+    storage_t* __restrict__ d_W_q_x_at)
+{
+    const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t d_dot_W_q_x, d_W_q_x;
+        hvp_backward_before3_point(
+            compute_t(d_dot_q_dot_S_q_q_at[(iT * B + iB) * K + iK]),
+            compute_t(d_dot_z_q_at[iT * B + iB]),
+            compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]),
+            compute_t(d_q_S_q_at[(iT * B + iB) * K + iK]),
+            compute_t(d_q_dot_S_q_S_at[(iT * B + iB) * K + iK]),
+            compute_t(d_z_q_at[iT * B + iB]),
+            compute_t(dot_z_rows_at[((iT + 1) * B + iB) * K + iK]),
+            compute_t(dot_W_q_x_at[(iT * B + iB) * K + iK]),
+            compute_t(elu_W_q_x_at[(iT * B + iB) * K + iK]),
+            d_dot_W_q_x, d_W_q_x);
+        d_dot_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_dot_W_q_x);
+        d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
+    }
+}
+
+__device__ inline void hvp_backward_sequence_point(
+    const compute_t d_dot_z_next, const compute_t d_dot_z_q, const compute_t q, const compute_t d_z_next,
+    const compute_t d_z_q, const compute_t dot_q, compute_t& d_dot_z, compute_t& d_z, compute_t& d_z_prev,
+    compute_t& d_dot_z_prev)
+{
+    // through z = z[t-1] + k
+    d_dot_z = d_dot_z_next + d_dot_z_q * q;
+    d_z = d_dot_z_q * dot_q + q * d_z_q + d_z_next;
+    d_z_prev = d_z;
+    d_dot_z_prev = d_dot_z;
+}
+
+extern "C" __global__ void hvp_backward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    storage_t* __restrict__ d_dot_z_prev_rows_at, const storage_t* __restrict__ d_dot_z_q_at,
+    const storage_t* __restrict__ q_at, storage_t* __restrict__ d_z_prev_rows_at,
+    const storage_t* __restrict__ d_z_q_at, const storage_t* __restrict__ dot_q_at,
+    storage_t* __restrict__ d_dot_z_at, storage_t* __restrict__ d_z_at)
+{
+    const int64 count = B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / K;
+        const int64 iK = n % K;
+        compute_t d_dot_z_next = compute_t(d_dot_z_prev_rows_at[((T % 2) * B + iB) * K + iK]);
+        compute_t d_z_next = compute_t(d_z_prev_rows_at[((T % 2) * B + iB) * K + iK]);
+        for (int64 t = T - 1; t >= 0; --t) {
+            compute_t d_dot_z, d_z, d_z_prev, d_dot_z_prev;
+            hvp_backward_sequence_point(
+                d_dot_z_next,
+                compute_t(d_dot_z_q_at[t * B + iB]),
+                compute_t(q_at[(t * B + iB) * K + iK]),
+                d_z_next,
+                compute_t(d_z_q_at[t * B + iB]),
+                compute_t(dot_q_at[(t * B + iB) * K + iK]),
+                d_dot_z, d_z, d_z_prev, d_dot_z_prev);
+            d_dot_z_at[(t * B + iB) * K + iK] = storage_t(d_dot_z);
+            d_z_at[(t * B + iB) * K + iK] = storage_t(d_z);
+            d_dot_z_next = d_dot_z_prev;
+            d_z_next = d_z_prev;
+        }
+        d_dot_z_prev_rows_at[((0 % 2) * B + iB) * K + iK] = storage_t(d_dot_z_next);
+        d_z_prev_rows_at[((0 % 2) * B + iB) * K + iK] = storage_t(d_z_next);
+    }
+}
+
+__device__ inline void hvp_backward_sequence2_point(
+    const compute_t d_dot_S_next, const compute_t d_dot_S_q, const compute_t q, const compute_t d_S_next,
+    const compute_t d_S_q, const compute_t dot_q, compute_t& d_dot_S, compute_t& d_S, compute_t& d_S_prev,
+    compute_t& d_dot_S_prev)
+{
+    // through S = S[t-1] + outer(v, k)
+    d_dot_S = d_dot_S_next + d_dot_S_q * q;
+    d_S = d_dot_S_q * dot_q + q * d_S_q + d_S_next;
+    d_S_prev = d_S;
+    d_dot_S_prev = d_dot_S;
+}
+
+extern "C" __global__ void hvp_backward_sequence2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    storage_t* __restrict__ d_dot_S_prev_rows_at, const storage_t* __restrict__ d_dot_S_q_at,
+    const storage_t* __restrict__ q_at, storage_t* __restrict__ d_S_prev_rows_at,
+    const storage_t* __restrict__ d_S_q_at, const storage_t* __restrict__ dot_q_at,
+    storage_t* __restrict__ d_dot_S_at, storage_t* __restrict__ d_S_at)
+{
+    const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / K / H;
+        const int64 iH = n / K % H;
+        const int64 iK = n % K;
+        compute_t d_dot_S_next = compute_t(d_dot_S_prev_rows_at[(((T % 2) * B + iB) * H + iH) * K + iK]);
+        compute_t d_S_next = compute_t(d_S_prev_rows_at[(((T % 2) * B + iB) * H + iH) * K + iK]);
+        for (int64 t = T - 1; t >= 0; --t) {
+            compute_t d_dot_S, d_S, d_S_prev, d_dot_S_prev;
+            hvp_backward_sequence2_point(
+                d_dot_S_next,
+                compute_t(d_dot_S_q_at[(t * B + iB) * H + iH]),
+                compute_t(q_at[(t * B + iB) * K + iK]),
+                d_S_next,
+                compute_t(d_S_q_at[(t * B + iB) * H + iH]),
+                compute_t(dot_q_at[(t * B + iB) * K + iK]),
+                d_dot_S, d_S, d_S_prev, d_dot_S_prev);
+            d_dot_S_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_dot_S);
+            d_S_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S);
+            d_dot_S_next = d_dot_S_prev;
+            d_S_next = d_S_prev;
+        }
+        d_dot_S_prev_rows_at[(((0 % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_dot_S_next);
+        d_S_prev_rows_at[(((0 % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_next);
+    }
+}
+
+// through S = S[t-1] + outer(v, k)
+extern "C" __global__ void hvp_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ k_at,
+    storage_t* __restrict__ d_dot_v_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(k_at[(iT * B + iB) * K + iK]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// through S = S[t-1] + outer(v, k)
+extern "C" __global__ void hvp_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ k_at,
+    storage_t* __restrict__ d_v_v_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(k_at[(iT * B + iB) * K + iK]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_v_v_k_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// through S = S[t-1] + outer(v, k)
+extern "C" __global__ void hvp_backward_after_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ dot_k_at,
+    storage_t* __restrict__ d_v_dot_v_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(dot_k_at[(iT * B + iB) * K + iK]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_v_dot_v_k_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// through S = S[t-1] + outer(v, k)
+extern "C" __global__ void hvp_backward_after_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
+    storage_t* __restrict__ d_dot_k_dot_v_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_k_dot_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through S = S[t-1] + outer(v, k)
+extern "C" __global__ void hvp_backward_after_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
+    storage_t* __restrict__ d_k_v_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_k_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through S = S[t-1] + outer(v, k)
+extern "C" __global__ void hvp_backward_after_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ dot_v_at,
+    storage_t* __restrict__ d_k_dot_v_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(dot_v_at[(iT * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_k_dot_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_after_point(
+    const compute_t d_v_v_k, const compute_t d_v_dot_v_k, compute_t& d_v)
+{
+    // through v = W_v @ x
+    d_v = d_v_v_k + d_v_dot_v_k;
+}
+
+extern "C" __global__ void hvp_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_v_v_k_at, const storage_t* __restrict__ d_v_dot_v_k_at,
+    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_v;
+        hvp_backward_after_point(
+            compute_t(d_v_v_k_at[(iT * B + iB) * H + iH]),
+            compute_t(d_v_dot_v_k_at[(iT * B + iB) * H + iH]),
+            d_v);
+        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH] = storage_t(d_v);
+    }
+}
+
+__device__ inline void hvp_backward_after2_point(
+    const compute_t d_dot_k_dot_v_k, const compute_t d_dot_z, const compute_t d_k_v_k,
+    const compute_t d_k_dot_v_k, const compute_t d_z, const compute_t dot_W_k_x, const compute_t elu_W_k_x,
+    compute_t& d_dot_W_k_x, compute_t& d_W_k_x)
+{
+    // through k = elu(W_k @ x) + 1
+    const compute_t d_dot_k = d_dot_k_dot_v_k + d_dot_z;
+    const compute_t d_k = d_k_v_k + d_k_dot_v_k + d_z;
+    const compute_t s1 = compute_t((elu_W_k_x) > (0));
+    const compute_t d_elu_W_k_x = dot_W_k_x * d_dot_k * choose(s1, 0, 1) + d_k;
+    const compute_t s2 = choose(s1, 1, elu_W_k_x + 1);
+    d_dot_W_k_x = d_dot_k * s2;
+    d_W_k_x = d_elu_W_k_x * s2;
+}
+
+extern "C" __global__ void hvp_backward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_dot_k_dot_v_k_at, const storage_t* __restrict__ d_dot_z_at,
+    const storage_t* __restrict__ d_k_v_k_at, const storage_t* __restrict__ d_k_dot_v_k_at,
+    const storage_t* __restrict__ d_z_at, const storage_t* __restrict__ dot_W_k_x_at,
+    const storage_t* __restrict__ elu_W_k_x_at, storage_t* __restrict__ d_W_k_x_to_d_dot_v_at)
+{
+    const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t d_dot_W_k_x, d_W_k_x;
+        hvp_backward_after2_point(
+            compute_t(d_dot_k_dot_v_k_at[(iT * B + iB) * K + iK]),
+            compute_t(d_dot_z_at[(iT * B + iB) * K + iK]),
+            compute_t(d_k_v_k_at[(iT * B + iB) * K + iK]),
+            compute_t(d_k_dot_v_k_at[(iT * B + iB) * K + iK]),
+            compute_t(d_z_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_W_k_x_at[(iT * B + iB) * K + iK]),
+            compute_t(elu_W_k_x_at[(iT * B + iB) * K + iK]),
+            d_dot_W_k_x, d_W_k_x);
+        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_dot_W_k_x);
+        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + iK] = storage_t(d_W_k_x);
+    }
+}
+
+__device__ inline void hvp_backward_after3_point(
+    const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, const compute_t d_x_W_k_x,
+    const compute_t d_x_dot_v_W_v, compute_t& d_x)
+{
+    d_x = d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_k_x + d_x_dot_v_W_v;
+}
+
+extern "C" __global__ void hvp_backward_after3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_x_W_q_x_at, const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at,
+    const storage_t* __restrict__ d_x_W_k_x_at, const storage_t* __restrict__ d_x_dot_v_W_v_at,
+    storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        hvp_backward_after3_point(
+            compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_dot_v_W_v_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_W_q_W_q_x, const compute_t d_W_q_dot_W_q_x_x, const compute_t d_W_k_W_k_x,
+    const compute_t d_W_k_dot_W_k_x_x, compute_t& d_W_q, compute_t& d_W_k)
+{
+    d_W_q = d_W_q_W_q_x + d_W_q_dot_W_q_x_x;
+    d_W_k = d_W_k_W_k_x + d_W_k_dot_W_k_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_W_q_W_q_x_at, const storage_t* __restrict__ d_W_q_dot_W_q_x_x_at,
+    const storage_t* __restrict__ d_W_k_W_k_x_at, const storage_t* __restrict__ d_W_k_dot_W_k_x_x_at,
+    storage_t* __restrict__ d_W_q_at, storage_t* __restrict__ d_W_k_at)
+{
+    const int64 count = K * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iK = n / I;
+        const int64 iI = n % I;
+        compute_t d_W_q, d_W_k;
+        hvp_backward_finish_point(
+            compute_t(d_W_q_W_q_x_at[iK * I + iI]),
+            compute_t(d_W_q_dot_W_q_x_x_at[iK * I + iI]),
+            compute_t(d_W_k_W_k_x_at[iK * I + iI]),
+            compute_t(d_W_k_dot_W_k_x_x_at[iK * I + iI]),
+            d_W_q, d_W_k);
+        d_W_q_at[iK * I + iI] = storage_t(d_W_q);
+        d_W_k_at[iK * I + iI] = storage_t(d_W_k);
+    }
+}
+
+__device__ inline void hvp_backward_finish2_point(
+    const compute_t d_W_v_v, const compute_t d_W_v_dot_v_x, compute_t& d_W_v)
+{
+    d_W_v = d_W_v_v + d_W_v_dot_v_x;
+}
+
+extern "C" __global__ void hvp_backward_finish2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_W_v_v_at, const storage_t* __restrict__ d_W_v_dot_v_x_at,
+    storage_t* __restrict__ d_W_v_at)
+{
+    const int64 count = H * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / I;
+        const int64 iI = n % I;
+        compute_t d_W_v;
+        hvp_backward_finish2_point(
+            compute_t(d_W_v_v_at[iH * I + iI]),
+            compute_t(d_W_v_dot_v_x_at[iH * I + iI]),
+            d_W_v);
+        d_W_v_at[iH * I + iI] = storage_t(d_W_v);
+    }
+}
+
+#endif  // SYMRNN_HVP

@@ -54,6 +54,15 @@ __device__ inline compute_t column_sum(compute_t a)
     return a;
 }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_once_point(
     const compute_t nu, const compute_t theta, const compute_t gamma_log, compute_t& exp_nu,
     compute_t& lam_re_exp, compute_t& exp_theta, compute_t& cos_exp_theta, compute_t& lam_re,
@@ -264,7 +273,8 @@ extern "C" __global__ void backward_after_sum(
                 * compute_t(B_re_x_to_B_im_x_at[(iT * B + iB) * (2 * H) + iH]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_exp_gamma_log_h_re_at[iH] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_exp_gamma_log_h_re_at[iH] = storage_t(total);
     }
 }
 
@@ -286,7 +296,8 @@ extern "C" __global__ void backward_after_sum2(
                 * compute_t(B_re_x_to_B_im_x_at[(iT * B + iB) * (2 * H) + H + iH]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_exp_gamma_log_h_im_at[iH] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_exp_gamma_log_h_im_at[iH] = storage_t(total);
     }
 }
 
@@ -308,7 +319,8 @@ extern "C" __global__ void backward_after_sum3(
                 * compute_t(h_im_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_lam_im_h_re_at[iH] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_lam_im_h_re_at[iH] = storage_t(total);
     }
 }
 
@@ -330,7 +342,8 @@ extern "C" __global__ void backward_after_sum4(
                 * compute_t(h_re_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_lam_im_h_im_at[iH] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_lam_im_h_im_at[iH] = storage_t(total);
     }
 }
 
@@ -352,7 +365,8 @@ extern "C" __global__ void backward_after_sum5(
                 * compute_t(h_re_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_lam_re_h_re_at[iH] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_lam_re_h_re_at[iH] = storage_t(total);
     }
 }
 
@@ -374,7 +388,8 @@ extern "C" __global__ void backward_after_sum6(
                 * compute_t(h_im_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_lam_re_h_im_at[iH] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_lam_re_h_im_at[iH] = storage_t(total);
     }
 }
 
@@ -395,7 +410,8 @@ extern "C" __global__ void backward_after_sum7(
                 * compute_t(x_at[(iT * B + iB) * I + iI]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_D_at[iI] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_D_at[iI] = storage_t(total);
     }
 }
 
@@ -513,3 +529,1381 @@ extern "C" __global__ void backward_finish(
         d_gamma_log_at[iH] = storage_t(d_gamma_log);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_once_point(
+    const compute_t nu, const compute_t theta, const compute_t gamma_log, compute_t& lam_re,
+    compute_t& lam_im, compute_t& exp_gamma_log)
+{
+    // lam_re = exp(-exp(nu)) * cos(exp(theta))
+    const compute_t exp_nu = exp(nu);
+    const compute_t lam_re_exp = exp(-exp_nu);
+    const compute_t exp_theta = exp(theta);
+    const compute_t cos_exp_theta = cos(exp_theta);
+    lam_re = lam_re_exp * cos_exp_theta;
+    // lam_im = exp(-exp(nu)) * sin(exp(theta))
+    const compute_t sin_exp_theta = sin(exp_theta);
+    lam_im = lam_re_exp * sin_exp_theta;
+    // h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    exp_gamma_log = exp(gamma_log);
+}
+
+extern "C" __global__ void infer_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ nu_at, const storage_t* __restrict__ theta_at,
+    const storage_t* __restrict__ gamma_log_at, storage_t* __restrict__ lam_re_at,
+    storage_t* __restrict__ lam_im_at, storage_t* __restrict__ exp_gamma_log_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n;
+        compute_t lam_re, lam_im, exp_gamma_log;
+        infer_once_point(
+            compute_t(nu_at[iH]),
+            compute_t(theta_at[iH]),
+            compute_t(gamma_log_at[iH]),
+            lam_re, lam_im, exp_gamma_log);
+        lam_re_at[iH] = storage_t(lam_re);
+        lam_im_at[iH] = storage_t(lam_im);
+        exp_gamma_log_at[iH] = storage_t(exp_gamma_log);
+    }
+}
+
+__device__ inline void infer_sequence_point(
+    const compute_t lam_re, const compute_t h_re_prev, const compute_t lam_im, const compute_t h_im_prev,
+    const compute_t exp_gamma_log, const compute_t B_re_x, const compute_t B_im_x, compute_t& h_re,
+    compute_t& h_im)
+{
+    // h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    h_re = lam_re * h_re_prev - lam_im * h_im_prev + exp_gamma_log * B_re_x;
+    // h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    h_im = lam_re * h_im_prev + h_re_prev * lam_im + exp_gamma_log * B_im_x;
+}
+
+extern "C" __global__ void infer_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ lam_re_at, storage_t* __restrict__ h_re_rows_at,
+    const storage_t* __restrict__ lam_im_at, storage_t* __restrict__ h_im_rows_at,
+    const storage_t* __restrict__ exp_gamma_log_at, const storage_t* __restrict__ B_re_x_to_B_im_x_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        const compute_t lam_re = compute_t(lam_re_at[iH]);
+        const compute_t lam_im = compute_t(lam_im_at[iH]);
+        const compute_t exp_gamma_log = compute_t(exp_gamma_log_at[iH]);
+        compute_t h_re_prev = compute_t(h_re_rows_at[(0 * B + iB) * H + iH]);
+        compute_t h_im_prev = compute_t(h_im_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h_re, h_im;
+            infer_sequence_point(
+                lam_re,
+                h_re_prev,
+                lam_im,
+                h_im_prev,
+                exp_gamma_log,
+                compute_t(B_re_x_to_B_im_x_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(B_re_x_to_B_im_x_at[(t * B + iB) * (2 * H) + H + iH]),
+                h_re, h_im);
+            h_re_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_re);
+            h_im_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_im);
+            h_re_prev = h_re;
+            h_im_prev = h_im;
+        }
+    }
+}
+
+__device__ inline void infer_after_point(
+    const compute_t C_re_h_re, const compute_t C_im_h_im, const compute_t D, const compute_t x, compute_t& y)
+{
+    // y = C_re @ h_re - C_im @ h_im + D * x
+    y = C_re_h_re - C_im_h_im + D * x;
+}
+
+extern "C" __global__ void infer_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ C_re_h_re_at, const storage_t* __restrict__ C_im_h_im_at,
+    const storage_t* __restrict__ D_at, const storage_t* __restrict__ x_at, storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t y;
+        infer_after_point(
+            compute_t(C_re_h_re_at[(iT * B + iB) * I + iI]),
+            compute_t(C_im_h_im_at[(iT * B + iB) * I + iI]),
+            compute_t(D_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            y);
+        y_at[(iT * B + iB) * I + iI] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_once_point(
+    const compute_t nu, const compute_t theta, const compute_t gamma_log, compute_t& lam_re,
+    compute_t& lam_im, compute_t& exp_gamma_log)
+{
+    // lam_re = exp(-exp(nu)) * cos(exp(theta))
+    const compute_t exp_nu = exp(nu);
+    const compute_t lam_re_exp = exp(-exp_nu);
+    const compute_t exp_theta = exp(theta);
+    const compute_t cos_exp_theta = cos(exp_theta);
+    lam_re = lam_re_exp * cos_exp_theta;
+    // lam_im = exp(-exp(nu)) * sin(exp(theta))
+    const compute_t sin_exp_theta = sin(exp_theta);
+    lam_im = lam_re_exp * sin_exp_theta;
+    // h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    exp_gamma_log = exp(gamma_log);
+}
+
+extern "C" __global__ void step_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ nu_at, const storage_t* __restrict__ theta_at,
+    const storage_t* __restrict__ gamma_log_at, storage_t* __restrict__ lam_re_at,
+    storage_t* __restrict__ lam_im_at, storage_t* __restrict__ exp_gamma_log_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n;
+        compute_t lam_re, lam_im, exp_gamma_log;
+        step_once_point(
+            compute_t(nu_at[iH]),
+            compute_t(theta_at[iH]),
+            compute_t(gamma_log_at[iH]),
+            lam_re, lam_im, exp_gamma_log);
+        lam_re_at[iH] = storage_t(lam_re);
+        lam_im_at[iH] = storage_t(lam_im);
+        exp_gamma_log_at[iH] = storage_t(exp_gamma_log);
+    }
+}
+
+__device__ inline void step_sequence_point(
+    const compute_t lam_re, const compute_t h_re_prev, const compute_t lam_im, const compute_t h_im_prev,
+    const compute_t exp_gamma_log, const compute_t B_re_x, const compute_t B_im_x, compute_t& h_re,
+    compute_t& h_im)
+{
+    // h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    h_re = lam_re * h_re_prev - lam_im * h_im_prev + exp_gamma_log * B_re_x;
+    // h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    h_im = lam_re * h_im_prev + h_re_prev * lam_im + exp_gamma_log * B_im_x;
+}
+
+extern "C" __global__ void step_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ lam_re_at, storage_t* __restrict__ h_re_rows_at,
+    const storage_t* __restrict__ lam_im_at, storage_t* __restrict__ h_im_rows_at,
+    const storage_t* __restrict__ exp_gamma_log_at, const storage_t* __restrict__ B_re_x_at,
+    const storage_t* __restrict__ B_im_x_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        const compute_t lam_re = compute_t(lam_re_at[iH]);
+        const compute_t lam_im = compute_t(lam_im_at[iH]);
+        const compute_t exp_gamma_log = compute_t(exp_gamma_log_at[iH]);
+        compute_t h_re_prev = compute_t(h_re_rows_at[(0 * B + iB) * H + iH]);
+        compute_t h_im_prev = compute_t(h_im_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h_re, h_im;
+            step_sequence_point(
+                lam_re,
+                h_re_prev,
+                lam_im,
+                h_im_prev,
+                exp_gamma_log,
+                compute_t(B_re_x_at[(t * B + iB) * H + iH]),
+                compute_t(B_im_x_at[(t * B + iB) * H + iH]),
+                h_re, h_im);
+            h_re_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_re);
+            h_im_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_im);
+            h_re_prev = h_re;
+            h_im_prev = h_im;
+        }
+    }
+}
+
+__device__ inline void step_after_point(
+    const compute_t C_re_h_re, const compute_t C_im_h_im, const compute_t D, const compute_t x, compute_t& y)
+{
+    // y = C_re @ h_re - C_im @ h_im + D * x
+    y = C_re_h_re - C_im_h_im + D * x;
+}
+
+extern "C" __global__ void step_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ C_re_h_re_at, const storage_t* __restrict__ C_im_h_im_at,
+    const storage_t* __restrict__ D_at, const storage_t* __restrict__ x_at, storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t y;
+        step_after_point(
+            compute_t(C_re_h_re_at[(iT * B + iB) * I + iI]),
+            compute_t(C_im_h_im_at[(iT * B + iB) * I + iI]),
+            compute_t(D_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            y);
+        y_at[(iT * B + iB) * I + iI] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_once_point(
+    const compute_t nu, const compute_t dot_nu, const compute_t theta, const compute_t dot_theta,
+    const compute_t gamma_log, const compute_t dot_gamma_log, compute_t& lam_re, compute_t& dot_lam_re,
+    compute_t& lam_im, compute_t& dot_lam_im, compute_t& exp_gamma_log, compute_t& dot_exp_gamma_log)
+{
+    // lam_re = exp(-exp(nu)) * cos(exp(theta))
+    const compute_t exp_nu = exp(nu);
+    const compute_t dot_exp_nu = dot_nu * exp_nu;
+    const compute_t lam_re_exp = exp(-exp_nu);
+    const compute_t dot_lam_re_exp = -dot_exp_nu * lam_re_exp;
+    const compute_t exp_theta = exp(theta);
+    const compute_t dot_exp_theta = dot_theta * exp_theta;
+    const compute_t s1 = cos(exp_theta);
+    const compute_t cos_exp_theta = s1;
+    const compute_t s2 = sin(exp_theta);
+    const compute_t dot_cos_exp_theta = -dot_exp_theta * s2;
+    lam_re = lam_re_exp * cos_exp_theta;
+    dot_lam_re = lam_re_exp * dot_cos_exp_theta + dot_lam_re_exp * cos_exp_theta;
+    // lam_im = exp(-exp(nu)) * sin(exp(theta))
+    const compute_t sin_exp_theta = s2;
+    const compute_t dot_sin_exp_theta = dot_exp_theta * s1;
+    lam_im = lam_re_exp * sin_exp_theta;
+    dot_lam_im = lam_re_exp * dot_sin_exp_theta + dot_lam_re_exp * sin_exp_theta;
+    // h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    exp_gamma_log = exp(gamma_log);
+    dot_exp_gamma_log = dot_gamma_log * exp_gamma_log;
+}
+
+extern "C" __global__ void jvp_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ nu_at, const storage_t* __restrict__ dot_nu_at,
+    const storage_t* __restrict__ theta_at, const storage_t* __restrict__ dot_theta_at,
+    const storage_t* __restrict__ gamma_log_at, const storage_t* __restrict__ dot_gamma_log_at,
+    storage_t* __restrict__ lam_re_at, storage_t* __restrict__ dot_lam_re_at,
+    storage_t* __restrict__ lam_im_at, storage_t* __restrict__ dot_lam_im_at,
+    storage_t* __restrict__ exp_gamma_log_at, storage_t* __restrict__ dot_exp_gamma_log_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n;
+        compute_t lam_re, dot_lam_re, lam_im, dot_lam_im, exp_gamma_log, dot_exp_gamma_log;
+        jvp_once_point(
+            compute_t(nu_at[iH]),
+            compute_t(dot_nu_at[iH]),
+            compute_t(theta_at[iH]),
+            compute_t(dot_theta_at[iH]),
+            compute_t(gamma_log_at[iH]),
+            compute_t(dot_gamma_log_at[iH]),
+            lam_re, dot_lam_re, lam_im, dot_lam_im, exp_gamma_log, dot_exp_gamma_log);
+        lam_re_at[iH] = storage_t(lam_re);
+        dot_lam_re_at[iH] = storage_t(dot_lam_re);
+        lam_im_at[iH] = storage_t(lam_im);
+        dot_lam_im_at[iH] = storage_t(dot_lam_im);
+        exp_gamma_log_at[iH] = storage_t(exp_gamma_log);
+        dot_exp_gamma_log_at[iH] = storage_t(dot_exp_gamma_log);
+    }
+}
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_B_re_x_B_re, const compute_t dot_B_re_x_x, const compute_t dot_B_im_x_B_im,
+    const compute_t dot_B_im_x_x, compute_t& dot_B_re_x, compute_t& dot_B_im_x)
+{
+    // h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    dot_B_re_x = dot_B_re_x_B_re + dot_B_re_x_x;
+    // h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    dot_B_im_x = dot_B_im_x_B_im + dot_B_im_x_x;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at,
+    const storage_t* __restrict__ dot_B_re_x_x_to_dot_B_im_x_x_at, storage_t* __restrict__ dot_B_re_x_at,
+    storage_t* __restrict__ dot_B_im_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_B_re_x, dot_B_im_x;
+        jvp_before_point(
+            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_B_re_x_x_to_dot_B_im_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_B_re_x_x_to_dot_B_im_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            dot_B_re_x, dot_B_im_x);
+        dot_B_re_x_at[(iT * B + iB) * H + iH] = storage_t(dot_B_re_x);
+        dot_B_im_x_at[(iT * B + iB) * H + iH] = storage_t(dot_B_im_x);
+    }
+}
+
+__device__ inline void jvp_sequence_point(
+    const compute_t lam_re, const compute_t h_re_prev, const compute_t lam_im, const compute_t h_im_prev,
+    const compute_t exp_gamma_log, const compute_t B_re_x, const compute_t dot_lam_re,
+    const compute_t dot_h_re_prev, const compute_t dot_lam_im, const compute_t dot_h_im_prev,
+    const compute_t dot_exp_gamma_log, const compute_t dot_B_re_x, const compute_t B_im_x,
+    const compute_t dot_B_im_x, compute_t& h_re, compute_t& dot_h_re, compute_t& h_im, compute_t& dot_h_im)
+{
+    // h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    h_re = lam_re * h_re_prev - lam_im * h_im_prev + exp_gamma_log * B_re_x;
+    dot_h_re = lam_re * dot_h_re_prev + h_re_prev * dot_lam_re - lam_im * dot_h_im_prev - h_im_prev * dot_lam_im +
+        exp_gamma_log * dot_B_re_x + B_re_x * dot_exp_gamma_log;
+    // h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    h_im = lam_re * h_im_prev + h_re_prev * lam_im + exp_gamma_log * B_im_x;
+    dot_h_im = lam_re * dot_h_im_prev + h_re_prev * dot_lam_im + lam_im * dot_h_re_prev + h_im_prev * dot_lam_re +
+        exp_gamma_log * dot_B_im_x + dot_exp_gamma_log * B_im_x;
+}
+
+extern "C" __global__ void jvp_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ lam_re_at, storage_t* __restrict__ h_re_rows_at,
+    const storage_t* __restrict__ lam_im_at, storage_t* __restrict__ h_im_rows_at,
+    const storage_t* __restrict__ exp_gamma_log_at,
+    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at, const storage_t* __restrict__ dot_lam_re_at,
+    storage_t* __restrict__ dot_h_re_rows_at, const storage_t* __restrict__ dot_lam_im_at,
+    storage_t* __restrict__ dot_h_im_rows_at, const storage_t* __restrict__ dot_exp_gamma_log_at,
+    const storage_t* __restrict__ dot_B_re_x_at, const storage_t* __restrict__ dot_B_im_x_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        const compute_t lam_re = compute_t(lam_re_at[iH]);
+        const compute_t lam_im = compute_t(lam_im_at[iH]);
+        const compute_t exp_gamma_log = compute_t(exp_gamma_log_at[iH]);
+        const compute_t dot_lam_re = compute_t(dot_lam_re_at[iH]);
+        const compute_t dot_lam_im = compute_t(dot_lam_im_at[iH]);
+        const compute_t dot_exp_gamma_log = compute_t(dot_exp_gamma_log_at[iH]);
+        compute_t h_re_prev = compute_t(h_re_rows_at[(0 * B + iB) * H + iH]);
+        compute_t h_im_prev = compute_t(h_im_rows_at[(0 * B + iB) * H + iH]);
+        compute_t dot_h_re_prev = compute_t(dot_h_re_rows_at[(0 * B + iB) * H + iH]);
+        compute_t dot_h_im_prev = compute_t(dot_h_im_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h_re, dot_h_re, h_im, dot_h_im;
+            jvp_sequence_point(
+                lam_re,
+                h_re_prev,
+                lam_im,
+                h_im_prev,
+                exp_gamma_log,
+                compute_t(B_re_x_to_dot_B_im_x_B_im_at[(t * B + iB) * (4 * H) + iH]),
+                dot_lam_re,
+                dot_h_re_prev,
+                dot_lam_im,
+                dot_h_im_prev,
+                dot_exp_gamma_log,
+                compute_t(dot_B_re_x_at[(t * B + iB) * H + iH]),
+                compute_t(B_re_x_to_dot_B_im_x_B_im_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+                compute_t(dot_B_im_x_at[(t * B + iB) * H + iH]),
+                h_re, dot_h_re, h_im, dot_h_im);
+            h_re_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_re);
+            dot_h_re_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h_re);
+            h_im_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_im);
+            dot_h_im_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h_im);
+            h_re_prev = h_re;
+            h_im_prev = h_im;
+            dot_h_re_prev = dot_h_re;
+            dot_h_im_prev = dot_h_im;
+        }
+    }
+}
+
+__device__ inline void jvp_after_point(
+    const compute_t dot_C_re_h_re_C_re, const compute_t dot_C_re_h_re_h_re,
+    const compute_t dot_C_im_h_im_C_im, const compute_t dot_C_im_h_im_h_im, const compute_t C_re_h_re,
+    const compute_t C_im_h_im, const compute_t D, const compute_t x, const compute_t dot_D,
+    const compute_t dot_x, compute_t& y, compute_t& dot_y)
+{
+    // y = C_re @ h_re - C_im @ h_im + D * x
+    const compute_t dot_C_re_h_re = dot_C_re_h_re_C_re + dot_C_re_h_re_h_re;
+    const compute_t dot_C_im_h_im = dot_C_im_h_im_C_im + dot_C_im_h_im_h_im;
+    y = C_re_h_re - C_im_h_im + D * x;
+    dot_y = D * dot_x + x * dot_D + dot_C_re_h_re - dot_C_im_h_im;
+}
+
+extern "C" __global__ void jvp_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_C_re_h_re_h_re_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_C_im_h_im_h_im_at,
+    const storage_t* __restrict__ D_at, const storage_t* __restrict__ x_at,
+    const storage_t* __restrict__ dot_D_at, const storage_t* __restrict__ dot_x_at,
+    storage_t* __restrict__ y_at, storage_t* __restrict__ dot_y_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t y, dot_y;
+        jvp_after_point(
+            compute_t(parts_at[(iT * B + iB) * (2 * I) + I + iI]),
+            compute_t(dot_C_re_h_re_h_re_at[(iT * B + iB) * I + iI]),
+            compute_t(parts2_at[(iT * B + iB) * (2 * I) + I + iI]),
+            compute_t(dot_C_im_h_im_h_im_at[(iT * B + iB) * I + iI]),
+            compute_t(parts_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(parts2_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(D_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_D_at[iI]),
+            compute_t(dot_x_at[(iT * B + iB) * I + iI]),
+            y, dot_y);
+        y_at[(iT * B + iB) * I + iI] = storage_t(y);
+        dot_y_at[(iT * B + iB) * I + iI] = storage_t(dot_y);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_once_point(
+    const compute_t nu, const compute_t dot_nu, const compute_t theta, const compute_t dot_theta,
+    const compute_t gamma_log, const compute_t dot_gamma_log, compute_t& exp_nu, compute_t& dot_exp_nu,
+    compute_t& lam_re_exp, compute_t& dot_lam_re_exp, compute_t& exp_theta, compute_t& dot_exp_theta,
+    compute_t& cos_exp_theta, compute_t& dot_cos_exp_theta, compute_t& lam_re, compute_t& dot_lam_re,
+    compute_t& sin_exp_theta, compute_t& dot_sin_exp_theta, compute_t& lam_im, compute_t& dot_lam_im,
+    compute_t& exp_gamma_log, compute_t& dot_exp_gamma_log)
+{
+    // lam_re = exp(-exp(nu)) * cos(exp(theta))
+    exp_nu = exp(nu);
+    dot_exp_nu = dot_nu * exp_nu;
+    lam_re_exp = exp(-exp_nu);
+    dot_lam_re_exp = -dot_exp_nu * lam_re_exp;
+    exp_theta = exp(theta);
+    dot_exp_theta = dot_theta * exp_theta;
+    const compute_t s1 = cos(exp_theta);
+    cos_exp_theta = s1;
+    const compute_t s2 = sin(exp_theta);
+    dot_cos_exp_theta = -dot_exp_theta * s2;
+    lam_re = lam_re_exp * cos_exp_theta;
+    dot_lam_re = lam_re_exp * dot_cos_exp_theta + dot_lam_re_exp * cos_exp_theta;
+    // lam_im = exp(-exp(nu)) * sin(exp(theta))
+    sin_exp_theta = s2;
+    dot_sin_exp_theta = dot_exp_theta * s1;
+    lam_im = lam_re_exp * sin_exp_theta;
+    dot_lam_im = lam_re_exp * dot_sin_exp_theta + dot_lam_re_exp * sin_exp_theta;
+    // h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    exp_gamma_log = exp(gamma_log);
+    dot_exp_gamma_log = dot_gamma_log * exp_gamma_log;
+}
+
+extern "C" __global__ void hvp_forward_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ nu_at, const storage_t* __restrict__ dot_nu_at,
+    const storage_t* __restrict__ theta_at, const storage_t* __restrict__ dot_theta_at,
+    const storage_t* __restrict__ gamma_log_at, const storage_t* __restrict__ dot_gamma_log_at,
+    storage_t* __restrict__ exp_nu_at, storage_t* __restrict__ dot_exp_nu_at,
+    storage_t* __restrict__ lam_re_exp_at, storage_t* __restrict__ dot_lam_re_exp_at,
+    storage_t* __restrict__ exp_theta_at, storage_t* __restrict__ dot_exp_theta_at,
+    storage_t* __restrict__ cos_exp_theta_at, storage_t* __restrict__ dot_cos_exp_theta_at,
+    storage_t* __restrict__ lam_re_at, storage_t* __restrict__ dot_lam_re_at,
+    storage_t* __restrict__ sin_exp_theta_at, storage_t* __restrict__ dot_sin_exp_theta_at,
+    storage_t* __restrict__ lam_im_at, storage_t* __restrict__ dot_lam_im_at,
+    storage_t* __restrict__ exp_gamma_log_at, storage_t* __restrict__ dot_exp_gamma_log_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n;
+        compute_t exp_nu, dot_exp_nu, lam_re_exp, dot_lam_re_exp, exp_theta, dot_exp_theta, cos_exp_theta,
+            dot_cos_exp_theta, lam_re, dot_lam_re, sin_exp_theta, dot_sin_exp_theta, lam_im, dot_lam_im,
+            exp_gamma_log, dot_exp_gamma_log;
+        hvp_forward_once_point(
+            compute_t(nu_at[iH]),
+            compute_t(dot_nu_at[iH]),
+            compute_t(theta_at[iH]),
+            compute_t(dot_theta_at[iH]),
+            compute_t(gamma_log_at[iH]),
+            compute_t(dot_gamma_log_at[iH]),
+            exp_nu, dot_exp_nu, lam_re_exp, dot_lam_re_exp, exp_theta, dot_exp_theta, cos_exp_theta,
+            dot_cos_exp_theta, lam_re, dot_lam_re, sin_exp_theta, dot_sin_exp_theta, lam_im, dot_lam_im,
+            exp_gamma_log, dot_exp_gamma_log);
+        exp_nu_at[iH] = storage_t(exp_nu);
+        dot_exp_nu_at[iH] = storage_t(dot_exp_nu);
+        lam_re_exp_at[iH] = storage_t(lam_re_exp);
+        dot_lam_re_exp_at[iH] = storage_t(dot_lam_re_exp);
+        exp_theta_at[iH] = storage_t(exp_theta);
+        dot_exp_theta_at[iH] = storage_t(dot_exp_theta);
+        cos_exp_theta_at[iH] = storage_t(cos_exp_theta);
+        dot_cos_exp_theta_at[iH] = storage_t(dot_cos_exp_theta);
+        lam_re_at[iH] = storage_t(lam_re);
+        dot_lam_re_at[iH] = storage_t(dot_lam_re);
+        sin_exp_theta_at[iH] = storage_t(sin_exp_theta);
+        dot_sin_exp_theta_at[iH] = storage_t(dot_sin_exp_theta);
+        lam_im_at[iH] = storage_t(lam_im);
+        dot_lam_im_at[iH] = storage_t(dot_lam_im);
+        exp_gamma_log_at[iH] = storage_t(exp_gamma_log);
+        dot_exp_gamma_log_at[iH] = storage_t(dot_exp_gamma_log);
+    }
+}
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_B_re_x_B_re, const compute_t dot_B_re_x_x, const compute_t dot_B_im_x_B_im,
+    const compute_t dot_B_im_x_x, compute_t& dot_B_re_x, compute_t& dot_B_im_x)
+{
+    // h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    dot_B_re_x = dot_B_re_x_B_re + dot_B_re_x_x;
+    // h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    dot_B_im_x = dot_B_im_x_B_im + dot_B_im_x_x;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at,
+    const storage_t* __restrict__ dot_B_re_x_x_to_dot_B_im_x_x_at, storage_t* __restrict__ dot_B_re_x_at,
+    storage_t* __restrict__ dot_B_im_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_B_re_x, dot_B_im_x;
+        hvp_forward_before_point(
+            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_B_re_x_x_to_dot_B_im_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_B_re_x_x_to_dot_B_im_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            dot_B_re_x, dot_B_im_x);
+        dot_B_re_x_at[(iT * B + iB) * H + iH] = storage_t(dot_B_re_x);
+        dot_B_im_x_at[(iT * B + iB) * H + iH] = storage_t(dot_B_im_x);
+    }
+}
+
+__device__ inline void hvp_forward_sequence_point(
+    const compute_t lam_re, const compute_t h_re_prev, const compute_t lam_im, const compute_t h_im_prev,
+    const compute_t exp_gamma_log, const compute_t B_re_x, const compute_t dot_lam_re,
+    const compute_t dot_h_re_prev, const compute_t dot_lam_im, const compute_t dot_h_im_prev,
+    const compute_t dot_exp_gamma_log, const compute_t dot_B_re_x, const compute_t B_im_x,
+    const compute_t dot_B_im_x, compute_t& h_re, compute_t& dot_h_re, compute_t& h_im, compute_t& dot_h_im)
+{
+    // h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    h_re = lam_re * h_re_prev - lam_im * h_im_prev + exp_gamma_log * B_re_x;
+    dot_h_re = lam_re * dot_h_re_prev + h_re_prev * dot_lam_re - lam_im * dot_h_im_prev - h_im_prev * dot_lam_im +
+        exp_gamma_log * dot_B_re_x + B_re_x * dot_exp_gamma_log;
+    // h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    h_im = lam_re * h_im_prev + h_re_prev * lam_im + exp_gamma_log * B_im_x;
+    dot_h_im = lam_re * dot_h_im_prev + h_re_prev * dot_lam_im + lam_im * dot_h_re_prev + h_im_prev * dot_lam_re +
+        exp_gamma_log * dot_B_im_x + dot_exp_gamma_log * B_im_x;
+}
+
+extern "C" __global__ void hvp_forward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ lam_re_at, storage_t* __restrict__ h_re_rows_at,
+    const storage_t* __restrict__ lam_im_at, storage_t* __restrict__ h_im_rows_at,
+    const storage_t* __restrict__ exp_gamma_log_at,
+    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at, const storage_t* __restrict__ dot_lam_re_at,
+    storage_t* __restrict__ dot_h_re_rows_at, const storage_t* __restrict__ dot_lam_im_at,
+    storage_t* __restrict__ dot_h_im_rows_at, const storage_t* __restrict__ dot_exp_gamma_log_at,
+    const storage_t* __restrict__ dot_B_re_x_at, const storage_t* __restrict__ dot_B_im_x_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        const compute_t lam_re = compute_t(lam_re_at[iH]);
+        const compute_t lam_im = compute_t(lam_im_at[iH]);
+        const compute_t exp_gamma_log = compute_t(exp_gamma_log_at[iH]);
+        const compute_t dot_lam_re = compute_t(dot_lam_re_at[iH]);
+        const compute_t dot_lam_im = compute_t(dot_lam_im_at[iH]);
+        const compute_t dot_exp_gamma_log = compute_t(dot_exp_gamma_log_at[iH]);
+        compute_t h_re_prev = compute_t(h_re_rows_at[(0 * B + iB) * H + iH]);
+        compute_t h_im_prev = compute_t(h_im_rows_at[(0 * B + iB) * H + iH]);
+        compute_t dot_h_re_prev = compute_t(dot_h_re_rows_at[(0 * B + iB) * H + iH]);
+        compute_t dot_h_im_prev = compute_t(dot_h_im_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h_re, dot_h_re, h_im, dot_h_im;
+            hvp_forward_sequence_point(
+                lam_re,
+                h_re_prev,
+                lam_im,
+                h_im_prev,
+                exp_gamma_log,
+                compute_t(B_re_x_to_dot_B_im_x_B_im_at[(t * B + iB) * (4 * H) + iH]),
+                dot_lam_re,
+                dot_h_re_prev,
+                dot_lam_im,
+                dot_h_im_prev,
+                dot_exp_gamma_log,
+                compute_t(dot_B_re_x_at[(t * B + iB) * H + iH]),
+                compute_t(B_re_x_to_dot_B_im_x_B_im_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+                compute_t(dot_B_im_x_at[(t * B + iB) * H + iH]),
+                h_re, dot_h_re, h_im, dot_h_im);
+            h_re_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_re);
+            dot_h_re_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h_re);
+            h_im_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_im);
+            dot_h_im_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h_im);
+            h_re_prev = h_re;
+            h_im_prev = h_im;
+            dot_h_re_prev = dot_h_re;
+            dot_h_im_prev = dot_h_im;
+        }
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t dy, compute_t& d_dot_C_im_h_im)
+{
+    // through y = C_re @ h_re - C_im @ h_im + D * x
+    d_dot_C_im_h_im = -dy;
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, storage_t* __restrict__ d_dot_C_im_h_im_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_dot_C_im_h_im;
+        hvp_backward_before_point(
+            compute_t(dy_at[(iT * B + iB) * I + iI]),
+            d_dot_C_im_h_im);
+        d_dot_C_im_h_im_at[(iT * B + iB) * I + iI] = storage_t(d_dot_C_im_h_im);
+    }
+}
+
+__device__ inline void hvp_backward_sequence_point(
+    const compute_t d_dot_h_im_next, const compute_t d_dot_h_im_dot_C_im_h_im_h_im,
+    const compute_t d_h_im_next, const compute_t d_h_im_dot_C_im_h_im_C_im, const compute_t d_dot_h_re_next,
+    const compute_t d_dot_h_re_dot_C_re_h_re_h_re, const compute_t d_h_re_next,
+    const compute_t d_h_re_dot_C_re_h_re_C_re, const compute_t lam_re, const compute_t dot_lam_re,
+    const compute_t lam_im, const compute_t dot_lam_im, compute_t& d_dot_h_im, compute_t& d_h_im,
+    compute_t& d_dot_h_re, compute_t& d_h_re, compute_t& d_h_re_prev, compute_t& d_h_im_prev,
+    compute_t& d_dot_h_re_prev, compute_t& d_dot_h_im_prev)
+{
+    // through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    d_dot_h_im = d_dot_h_im_next + d_dot_h_im_dot_C_im_h_im_h_im;
+    d_h_im = d_h_im_next + d_h_im_dot_C_im_h_im_C_im;
+    // through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    d_dot_h_re = d_dot_h_re_next + d_dot_h_re_dot_C_re_h_re_h_re;
+    d_h_re = d_h_re_next + d_h_re_dot_C_re_h_re_C_re;
+    d_h_re_prev = lam_re * d_h_re + dot_lam_re * d_dot_h_re + lam_im * d_h_im + dot_lam_im * d_dot_h_im;
+    d_h_im_prev = lam_re * d_h_im + dot_lam_re * d_dot_h_im - lam_im * d_h_re - dot_lam_im * d_dot_h_re;
+    d_dot_h_re_prev = lam_re * d_dot_h_re + lam_im * d_dot_h_im;
+    d_dot_h_im_prev = lam_re * d_dot_h_im - lam_im * d_dot_h_re;
+}
+
+extern "C" __global__ void hvp_backward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    storage_t* __restrict__ d_dot_h_im_prev_rows_at, const storage_t* __restrict__ parts_at,
+    storage_t* __restrict__ d_h_im_prev_rows_at, storage_t* __restrict__ d_dot_h_re_prev_rows_at,
+    const storage_t* __restrict__ parts2_at, storage_t* __restrict__ d_h_re_prev_rows_at,
+    const storage_t* __restrict__ lam_re_at, const storage_t* __restrict__ dot_lam_re_at,
+    const storage_t* __restrict__ lam_im_at, const storage_t* __restrict__ dot_lam_im_at,
+    storage_t* __restrict__ d_dot_h_im_at, storage_t* __restrict__ d_h_im_at,
+    storage_t* __restrict__ d_dot_h_re_at, storage_t* __restrict__ d_h_re_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        const compute_t lam_re = compute_t(lam_re_at[iH]);
+        const compute_t dot_lam_re = compute_t(dot_lam_re_at[iH]);
+        const compute_t lam_im = compute_t(lam_im_at[iH]);
+        const compute_t dot_lam_im = compute_t(dot_lam_im_at[iH]);
+        compute_t d_dot_h_im_next = compute_t(d_dot_h_im_prev_rows_at[((T % 2) * B + iB) * H + iH]);
+        compute_t d_h_im_next = compute_t(d_h_im_prev_rows_at[((T % 2) * B + iB) * H + iH]);
+        compute_t d_dot_h_re_next = compute_t(d_dot_h_re_prev_rows_at[((T % 2) * B + iB) * H + iH]);
+        compute_t d_h_re_next = compute_t(d_h_re_prev_rows_at[((T % 2) * B + iB) * H + iH]);
+        for (int64 t = T - 1; t >= 0; --t) {
+            compute_t d_dot_h_im, d_h_im, d_dot_h_re, d_h_re, d_h_re_prev, d_h_im_prev, d_dot_h_re_prev,
+                d_dot_h_im_prev;
+            hvp_backward_sequence_point(
+                d_dot_h_im_next,
+                compute_t(parts_at[(t * B + iB) * (2 * H) + iH]),
+                d_h_im_next,
+                compute_t(parts_at[(t * B + iB) * (2 * H) + H + iH]),
+                d_dot_h_re_next,
+                compute_t(parts2_at[(t * B + iB) * (2 * H) + iH]),
+                d_h_re_next,
+                compute_t(parts2_at[(t * B + iB) * (2 * H) + H + iH]),
+                lam_re,
+                dot_lam_re,
+                lam_im,
+                dot_lam_im,
+                d_dot_h_im, d_h_im, d_dot_h_re, d_h_re, d_h_re_prev, d_h_im_prev, d_dot_h_re_prev,
+                d_dot_h_im_prev);
+            d_dot_h_im_at[(t * B + iB) * H + iH] = storage_t(d_dot_h_im);
+            d_h_im_at[(t * B + iB) * H + iH] = storage_t(d_h_im);
+            d_dot_h_re_at[(t * B + iB) * H + iH] = storage_t(d_dot_h_re);
+            d_h_re_at[(t * B + iB) * H + iH] = storage_t(d_h_re);
+            d_dot_h_im_next = d_dot_h_im_prev;
+            d_h_im_next = d_h_im_prev;
+            d_dot_h_re_next = d_dot_h_re_prev;
+            d_h_re_next = d_h_re_prev;
+        }
+        d_dot_h_im_prev_rows_at[((0 % 2) * B + iB) * H + iH] = storage_t(d_dot_h_im_next);
+        d_h_im_prev_rows_at[((0 % 2) * B + iB) * H + iH] = storage_t(d_h_im_next);
+        d_dot_h_re_prev_rows_at[((0 % 2) * B + iB) * H + iH] = storage_t(d_dot_h_re_next);
+        d_h_re_prev_rows_at[((0 % 2) * B + iB) * H + iH] = storage_t(d_h_re_next);
+    }
+}
+
+// through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+extern "C" __global__ void hvp_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_re_at, const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at,
+    storage_t* __restrict__ d_dot_exp_gamma_log_dot_h_re_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_dot_h_re_at[(iT * B + iB) * H + iH])
+                * compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_dot_exp_gamma_log_dot_h_re_at[iH] = storage_t(total);
+    }
+}
+
+// through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+extern "C" __global__ void hvp_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_im_at, const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at,
+    storage_t* __restrict__ d_dot_exp_gamma_log_dot_h_im_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_dot_h_im_at[(iT * B + iB) * H + iH])
+                * compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_dot_exp_gamma_log_dot_h_im_at[iH] = storage_t(total);
+    }
+}
+
+// through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+extern "C" __global__ void hvp_backward_after_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_re_at, const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at,
+    storage_t* __restrict__ d_exp_gamma_log_h_re_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_h_re_at[(iT * B + iB) * H + iH])
+                * compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_exp_gamma_log_h_re_at[iH] = storage_t(total);
+    }
+}
+
+// through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+extern "C" __global__ void hvp_backward_after_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_re_at, const storage_t* __restrict__ dot_B_re_x_at,
+    storage_t* __restrict__ d_exp_gamma_log_dot_h_re_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_dot_h_re_at[(iT * B + iB) * H + iH])
+                * compute_t(dot_B_re_x_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_exp_gamma_log_dot_h_re_at[iH] = storage_t(total);
+    }
+}
+
+// through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+extern "C" __global__ void hvp_backward_after_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_im_at, const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at,
+    storage_t* __restrict__ d_exp_gamma_log_h_im_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_h_im_at[(iT * B + iB) * H + iH])
+                * compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_exp_gamma_log_h_im_at[iH] = storage_t(total);
+    }
+}
+
+// through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+extern "C" __global__ void hvp_backward_after_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_im_at, const storage_t* __restrict__ dot_B_im_x_at,
+    storage_t* __restrict__ d_exp_gamma_log_dot_h_im_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_dot_h_im_at[(iT * B + iB) * H + iH])
+                * compute_t(dot_B_im_x_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_exp_gamma_log_dot_h_im_at[iH] = storage_t(total);
+    }
+}
+
+// through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+extern "C" __global__ void hvp_backward_after_sum7(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_re_at, const storage_t* __restrict__ h_im_rows_at,
+    storage_t* __restrict__ d_dot_lam_im_dot_h_re_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_dot_h_re_at[(iT * B + iB) * H + iH])
+                * compute_t(h_im_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_dot_lam_im_dot_h_re_at[iH] = storage_t(total);
+    }
+}
+
+// through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+extern "C" __global__ void hvp_backward_after_sum8(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_im_at, const storage_t* __restrict__ h_re_rows_at,
+    storage_t* __restrict__ d_dot_lam_im_dot_h_im_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_dot_h_im_at[(iT * B + iB) * H + iH])
+                * compute_t(h_re_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_dot_lam_im_dot_h_im_at[iH] = storage_t(total);
+    }
+}
+
+// through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+extern "C" __global__ void hvp_backward_after_sum9(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_re_at, const storage_t* __restrict__ h_im_rows_at,
+    storage_t* __restrict__ d_lam_im_h_re_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_h_re_at[(iT * B + iB) * H + iH])
+                * compute_t(h_im_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_lam_im_h_re_at[iH] = storage_t(total);
+    }
+}
+
+// through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+extern "C" __global__ void hvp_backward_after_sum10(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_re_at, const storage_t* __restrict__ dot_h_im_rows_at,
+    storage_t* __restrict__ d_lam_im_dot_h_re_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_dot_h_re_at[(iT * B + iB) * H + iH])
+                * compute_t(dot_h_im_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_lam_im_dot_h_re_at[iH] = storage_t(total);
+    }
+}
+
+// through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+extern "C" __global__ void hvp_backward_after_sum11(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_im_at, const storage_t* __restrict__ h_re_rows_at,
+    storage_t* __restrict__ d_lam_im_h_im_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_h_im_at[(iT * B + iB) * H + iH])
+                * compute_t(h_re_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_lam_im_h_im_at[iH] = storage_t(total);
+    }
+}
+
+// through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+extern "C" __global__ void hvp_backward_after_sum12(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_im_at, const storage_t* __restrict__ dot_h_re_rows_at,
+    storage_t* __restrict__ d_lam_im_dot_h_im_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_dot_h_im_at[(iT * B + iB) * H + iH])
+                * compute_t(dot_h_re_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_lam_im_dot_h_im_at[iH] = storage_t(total);
+    }
+}
+
+// through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+extern "C" __global__ void hvp_backward_after_sum13(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_re_at, const storage_t* __restrict__ h_re_rows_at,
+    storage_t* __restrict__ d_dot_lam_re_dot_h_re_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_dot_h_re_at[(iT * B + iB) * H + iH])
+                * compute_t(h_re_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_dot_lam_re_dot_h_re_at[iH] = storage_t(total);
+    }
+}
+
+// through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+extern "C" __global__ void hvp_backward_after_sum14(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_im_at, const storage_t* __restrict__ h_im_rows_at,
+    storage_t* __restrict__ d_dot_lam_re_dot_h_im_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_dot_h_im_at[(iT * B + iB) * H + iH])
+                * compute_t(h_im_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_dot_lam_re_dot_h_im_at[iH] = storage_t(total);
+    }
+}
+
+// through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+extern "C" __global__ void hvp_backward_after_sum15(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_re_at, const storage_t* __restrict__ h_re_rows_at,
+    storage_t* __restrict__ d_lam_re_h_re_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_h_re_at[(iT * B + iB) * H + iH])
+                * compute_t(h_re_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_lam_re_h_re_at[iH] = storage_t(total);
+    }
+}
+
+// through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+extern "C" __global__ void hvp_backward_after_sum16(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_re_at, const storage_t* __restrict__ dot_h_re_rows_at,
+    storage_t* __restrict__ d_lam_re_dot_h_re_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_dot_h_re_at[(iT * B + iB) * H + iH])
+                * compute_t(dot_h_re_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_lam_re_dot_h_re_at[iH] = storage_t(total);
+    }
+}
+
+// through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+extern "C" __global__ void hvp_backward_after_sum17(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_im_at, const storage_t* __restrict__ h_im_rows_at,
+    storage_t* __restrict__ d_lam_re_h_im_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_h_im_at[(iT * B + iB) * H + iH])
+                * compute_t(h_im_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_lam_re_h_im_at[iH] = storage_t(total);
+    }
+}
+
+// through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+extern "C" __global__ void hvp_backward_after_sum18(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_im_at, const storage_t* __restrict__ dot_h_im_rows_at,
+    storage_t* __restrict__ d_lam_re_dot_h_im_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_dot_h_im_at[(iT * B + iB) * H + iH])
+                * compute_t(dot_h_im_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_lam_re_dot_h_im_at[iH] = storage_t(total);
+    }
+}
+
+// through y = C_re @ h_re - C_im @ h_im + D * x
+extern "C" __global__ void hvp_backward_after_sum19(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ dot_x_at,
+    storage_t* __restrict__ d_D_at)
+{
+    const int64 count = I, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iI = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(dy_at[(iT * B + iB) * I + iI])
+                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_D_at[iI] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_after_point(
+    const compute_t d_dot_h_im, const compute_t exp_gamma_log, const compute_t d_h_im,
+    const compute_t dot_exp_gamma_log, const compute_t d_dot_h_re, const compute_t d_h_re,
+    compute_t& d_dot_B_im_x, compute_t& d_B_im_x, compute_t& d_dot_B_re_x, compute_t& d_B_re_x)
+{
+    // through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    d_dot_B_im_x = d_dot_h_im * exp_gamma_log;
+    d_B_im_x = d_dot_h_im * dot_exp_gamma_log + exp_gamma_log * d_h_im;
+    // through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    d_dot_B_re_x = exp_gamma_log * d_dot_h_re;
+    d_B_re_x = exp_gamma_log * d_h_re + dot_exp_gamma_log * d_dot_h_re;
+}
+
+extern "C" __global__ void hvp_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_im_at, const storage_t* __restrict__ exp_gamma_log_at,
+    const storage_t* __restrict__ d_h_im_at, const storage_t* __restrict__ dot_exp_gamma_log_at,
+    const storage_t* __restrict__ d_dot_h_re_at, const storage_t* __restrict__ d_h_re_at,
+    storage_t* __restrict__ d_B_re_x_to_d_dot_B_im_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_dot_B_im_x, d_B_im_x, d_dot_B_re_x, d_B_re_x;
+        hvp_backward_after_point(
+            compute_t(d_dot_h_im_at[(iT * B + iB) * H + iH]),
+            compute_t(exp_gamma_log_at[iH]),
+            compute_t(d_h_im_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_exp_gamma_log_at[iH]),
+            compute_t(d_dot_h_re_at[(iT * B + iB) * H + iH]),
+            compute_t(d_h_re_at[(iT * B + iB) * H + iH]),
+            d_dot_B_im_x, d_B_im_x, d_dot_B_re_x, d_B_re_x);
+        d_B_re_x_to_d_dot_B_im_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_B_im_x);
+        d_B_re_x_to_d_dot_B_im_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_B_im_x);
+        d_B_re_x_to_d_dot_B_im_x_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_B_re_x);
+        d_B_re_x_to_d_dot_B_im_x_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_B_re_x);
+    }
+}
+
+__device__ inline void hvp_backward_after2_point(
+    const compute_t d_x_B_re_x, const compute_t dy, const compute_t dot_D, compute_t& d_x)
+{
+    d_x = d_x_B_re_x + dy * dot_D;
+}
+
+extern "C" __global__ void hvp_backward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_x_B_re_x_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ dot_D_at, storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        hvp_backward_after2_point(
+            compute_t(d_x_B_re_x_at[(iT * B + iB) * I + iI]),
+            compute_t(dy_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_D_at[iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_dot_exp_gamma_log_dot_h_re, const compute_t d_dot_exp_gamma_log_dot_h_im,
+    const compute_t dot_gamma_log, const compute_t d_exp_gamma_log_h_re,
+    const compute_t d_exp_gamma_log_dot_h_re, const compute_t d_exp_gamma_log_h_im,
+    const compute_t d_exp_gamma_log_dot_h_im, const compute_t d_dot_lam_im_dot_h_re,
+    const compute_t d_dot_lam_im_dot_h_im, const compute_t d_lam_im_h_re, const compute_t d_lam_im_dot_h_re,
+    const compute_t d_lam_im_h_im, const compute_t d_lam_im_dot_h_im, const compute_t lam_re_exp,
+    const compute_t dot_lam_re_exp, const compute_t d_dot_lam_re_dot_h_re,
+    const compute_t d_dot_lam_re_dot_h_im, const compute_t d_lam_re_h_re, const compute_t d_lam_re_dot_h_re,
+    const compute_t d_lam_re_h_im, const compute_t d_lam_re_dot_h_im, const compute_t exp_theta,
+    const compute_t dot_theta, const compute_t dot_exp_theta, const compute_t cos_exp_theta,
+    const compute_t sin_exp_theta, const compute_t dot_exp_nu, const compute_t dot_cos_exp_theta,
+    const compute_t dot_sin_exp_theta, const compute_t dot_nu, const compute_t exp_nu,
+    const compute_t exp_gamma_log, compute_t& d_nu, compute_t& d_theta, compute_t& d_gamma_log)
+{
+    // through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    const compute_t d_dot_exp_gamma_log = d_dot_exp_gamma_log_dot_h_re + d_dot_exp_gamma_log_dot_h_im;
+    const compute_t d_exp_gamma_log = dot_gamma_log * d_dot_exp_gamma_log + d_exp_gamma_log_h_re +
+        d_exp_gamma_log_dot_h_re + d_exp_gamma_log_h_im + d_exp_gamma_log_dot_h_im;
+    // through lam_im = exp(-exp(nu)) * sin(exp(theta))
+    const compute_t d_dot_lam_im = d_dot_lam_im_dot_h_im - d_dot_lam_im_dot_h_re;
+    const compute_t d_lam_im = d_lam_im_h_im - d_lam_im_h_re - d_lam_im_dot_h_re + d_lam_im_dot_h_im;
+    const compute_t d_dot_sin_exp_theta = lam_re_exp * d_dot_lam_im;
+    const compute_t d_sin_exp_theta = lam_re_exp * d_lam_im + dot_lam_re_exp * d_dot_lam_im;
+    // through lam_re = exp(-exp(nu)) * cos(exp(theta))
+    const compute_t d_dot_lam_re = d_dot_lam_re_dot_h_re + d_dot_lam_re_dot_h_im;
+    const compute_t d_lam_re = d_lam_re_h_re + d_lam_re_dot_h_re + d_lam_re_h_im + d_lam_re_dot_h_im;
+    const compute_t d_dot_cos_exp_theta = lam_re_exp * d_dot_lam_re;
+    const compute_t d_cos_exp_theta = lam_re_exp * d_lam_re + dot_lam_re_exp * d_dot_lam_re;
+    const compute_t s1 = sin(exp_theta);
+    const compute_t s2 = cos(exp_theta);
+    const compute_t d_dot_exp_theta = d_dot_sin_exp_theta * s2 - d_dot_cos_exp_theta * s1;
+    const compute_t d_exp_theta = dot_theta * d_dot_exp_theta - dot_exp_theta * d_dot_sin_exp_theta * s1 -
+        dot_exp_theta * d_dot_cos_exp_theta * s2 + d_sin_exp_theta * s2 - d_cos_exp_theta * s1;
+    const compute_t d_dot_lam_re_exp = cos_exp_theta * d_dot_lam_re + sin_exp_theta * d_dot_lam_im;
+    const compute_t d_lam_re_exp = cos_exp_theta * d_lam_re + sin_exp_theta * d_lam_im - dot_exp_nu *
+        d_dot_lam_re_exp + dot_cos_exp_theta * d_dot_lam_re + dot_sin_exp_theta * d_dot_lam_im;
+    const compute_t d_dot_exp_nu = -lam_re_exp * d_dot_lam_re_exp;
+    const compute_t d_exp_nu = dot_nu * d_dot_exp_nu - lam_re_exp * d_lam_re_exp;
+    d_nu = exp_nu * d_exp_nu;
+    d_theta = exp_theta * d_exp_theta;
+    d_gamma_log = exp_gamma_log * d_exp_gamma_log;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_exp_gamma_log_dot_h_re_at,
+    const storage_t* __restrict__ d_dot_exp_gamma_log_dot_h_im_at,
+    const storage_t* __restrict__ dot_gamma_log_at, const storage_t* __restrict__ d_exp_gamma_log_h_re_at,
+    const storage_t* __restrict__ d_exp_gamma_log_dot_h_re_at,
+    const storage_t* __restrict__ d_exp_gamma_log_h_im_at,
+    const storage_t* __restrict__ d_exp_gamma_log_dot_h_im_at,
+    const storage_t* __restrict__ d_dot_lam_im_dot_h_re_at,
+    const storage_t* __restrict__ d_dot_lam_im_dot_h_im_at, const storage_t* __restrict__ d_lam_im_h_re_at,
+    const storage_t* __restrict__ d_lam_im_dot_h_re_at, const storage_t* __restrict__ d_lam_im_h_im_at,
+    const storage_t* __restrict__ d_lam_im_dot_h_im_at, const storage_t* __restrict__ lam_re_exp_at,
+    const storage_t* __restrict__ dot_lam_re_exp_at, const storage_t* __restrict__ d_dot_lam_re_dot_h_re_at,
+    const storage_t* __restrict__ d_dot_lam_re_dot_h_im_at, const storage_t* __restrict__ d_lam_re_h_re_at,
+    const storage_t* __restrict__ d_lam_re_dot_h_re_at, const storage_t* __restrict__ d_lam_re_h_im_at,
+    const storage_t* __restrict__ d_lam_re_dot_h_im_at, const storage_t* __restrict__ exp_theta_at,
+    const storage_t* __restrict__ dot_theta_at, const storage_t* __restrict__ dot_exp_theta_at,
+    const storage_t* __restrict__ cos_exp_theta_at, const storage_t* __restrict__ sin_exp_theta_at,
+    const storage_t* __restrict__ dot_exp_nu_at, const storage_t* __restrict__ dot_cos_exp_theta_at,
+    const storage_t* __restrict__ dot_sin_exp_theta_at, const storage_t* __restrict__ dot_nu_at,
+    const storage_t* __restrict__ exp_nu_at, const storage_t* __restrict__ exp_gamma_log_at,
+    storage_t* __restrict__ d_nu_at, storage_t* __restrict__ d_theta_at,
+    storage_t* __restrict__ d_gamma_log_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n;
+        compute_t d_nu, d_theta, d_gamma_log;
+        hvp_backward_finish_point(
+            compute_t(d_dot_exp_gamma_log_dot_h_re_at[iH]),
+            compute_t(d_dot_exp_gamma_log_dot_h_im_at[iH]),
+            compute_t(dot_gamma_log_at[iH]),
+            compute_t(d_exp_gamma_log_h_re_at[iH]),
+            compute_t(d_exp_gamma_log_dot_h_re_at[iH]),
+            compute_t(d_exp_gamma_log_h_im_at[iH]),
+            compute_t(d_exp_gamma_log_dot_h_im_at[iH]),
+            compute_t(d_dot_lam_im_dot_h_re_at[iH]),
+            compute_t(d_dot_lam_im_dot_h_im_at[iH]),
+            compute_t(d_lam_im_h_re_at[iH]),
+            compute_t(d_lam_im_dot_h_re_at[iH]),
+            compute_t(d_lam_im_h_im_at[iH]),
+            compute_t(d_lam_im_dot_h_im_at[iH]),
+            compute_t(lam_re_exp_at[iH]),
+            compute_t(dot_lam_re_exp_at[iH]),
+            compute_t(d_dot_lam_re_dot_h_re_at[iH]),
+            compute_t(d_dot_lam_re_dot_h_im_at[iH]),
+            compute_t(d_lam_re_h_re_at[iH]),
+            compute_t(d_lam_re_dot_h_re_at[iH]),
+            compute_t(d_lam_re_h_im_at[iH]),
+            compute_t(d_lam_re_dot_h_im_at[iH]),
+            compute_t(exp_theta_at[iH]),
+            compute_t(dot_theta_at[iH]),
+            compute_t(dot_exp_theta_at[iH]),
+            compute_t(cos_exp_theta_at[iH]),
+            compute_t(sin_exp_theta_at[iH]),
+            compute_t(dot_exp_nu_at[iH]),
+            compute_t(dot_cos_exp_theta_at[iH]),
+            compute_t(dot_sin_exp_theta_at[iH]),
+            compute_t(dot_nu_at[iH]),
+            compute_t(exp_nu_at[iH]),
+            compute_t(exp_gamma_log_at[iH]),
+            d_nu, d_theta, d_gamma_log);
+        d_nu_at[iH] = storage_t(d_nu);
+        d_theta_at[iH] = storage_t(d_theta);
+        d_gamma_log_at[iH] = storage_t(d_gamma_log);
+    }
+}
+
+__device__ inline void hvp_backward_finish2_point(
+    const compute_t d_B_re_B_re_x, const compute_t d_B_re_dot_B_re_x_x, const compute_t d_B_im_B_im_x,
+    const compute_t d_B_im_dot_B_im_x_x, compute_t& d_B_re, compute_t& d_B_im)
+{
+    d_B_re = d_B_re_B_re_x + d_B_re_dot_B_re_x_x;
+    d_B_im = d_B_im_B_im_x + d_B_im_dot_B_im_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_B_re_B_re_x_at, const storage_t* __restrict__ d_B_re_dot_B_re_x_x_at,
+    const storage_t* __restrict__ d_B_im_B_im_x_at, const storage_t* __restrict__ d_B_im_dot_B_im_x_x_at,
+    storage_t* __restrict__ d_B_re_at, storage_t* __restrict__ d_B_im_at)
+{
+    const int64 count = H * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / I;
+        const int64 iI = n % I;
+        compute_t d_B_re, d_B_im;
+        hvp_backward_finish2_point(
+            compute_t(d_B_re_B_re_x_at[iH * I + iI]),
+            compute_t(d_B_re_dot_B_re_x_x_at[iH * I + iI]),
+            compute_t(d_B_im_B_im_x_at[iH * I + iI]),
+            compute_t(d_B_im_dot_B_im_x_x_at[iH * I + iI]),
+            d_B_re, d_B_im);
+        d_B_re_at[iH * I + iI] = storage_t(d_B_re);
+        d_B_im_at[iH * I + iI] = storage_t(d_B_im);
+    }
+}
+
+#endif  // SYMRNN_HVP

@@ -15,7 +15,7 @@ Complex numbers are written as real and imaginary parts. exp(-exp(nu)) keeps eve
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 lru.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  nu (H,): logarithm of the decay
@@ -34,7 +34,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -48,6 +48,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of lru.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -110,9 +111,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["y"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -123,30 +124,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"y": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["y"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     nu = cp.empty((H,), dtype)
     theta = cp.empty((H,), dtype)
@@ -171,7 +230,6 @@ def passes(size, dtype):
     C_re_h_re = cp.empty((T, B, I), dtype)
     C_im_h_im = cp.empty((T, B, I), dtype)
     y = cp.empty((T, B, I), dtype)
-
     forward_once = kernel(
         "forward_once", "each", H, 1,
         nu, theta, gamma_log, exp_nu, lam_re_exp, exp_theta, cos_exp_theta, lam_re, sin_exp_theta, lam_im,
@@ -187,6 +245,7 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         nu[...] = params["nu"]
         theta[...] = params["theta"]
         gamma_log[...] = params["gamma_log"]
@@ -195,7 +254,6 @@ def passes(size, dtype):
         C_re[...] = params["C_re"]
         C_im[...] = params["C_im"]
         D[...] = params["D"]
-        x[...] = inputs["x"]
         B_re_to_B_im[...] = cp.ascontiguousarray(cp.concatenate((B_re.T, B_im.T), axis=1))
         h_re_rows[0] = state["h_re"]
         h_im_rows[0] = state["h_im"]
@@ -217,160 +275,800 @@ def passes(size, dtype):
 
     def results():
         last = {"h_re": h_re_rows[T].copy(), "h_im": h_im_rows[T].copy()}
-        return {"y": y.copy()}, last
+        return y.copy(), last
 
-    def reverse():
-        B_re_to_B_im2 = cp.empty((2 * H, I), dtype)
-        d_h_re_prev_rows = cp.empty((2, B, H), dtype)
-        d_h_im_prev_rows = cp.empty((2, B, H), dtype)
-        d_C_im_h_im = cp.empty((T, B, I), dtype)
-        d_h_im_C_im_h_im = cp.empty((T, B, H), dtype)
-        d_h_re_C_re_h_re = cp.empty((T, B, H), dtype)
-        d_h_im = cp.empty((T, B, H), dtype)
-        d_h_re = cp.empty((T, B, H), dtype)
-        d_B_re_x_to_d_B_im_x = cp.empty((T, B, 2 * H), dtype)
-        d_exp_gamma_log_h_re = cp.empty((H,), dtype)
-        d_exp_gamma_log_h_im = cp.empty((H,), dtype)
-        d_lam_im_h_re = cp.empty((H,), dtype)
-        d_lam_im_h_im = cp.empty((H,), dtype)
-        d_lam_re_h_re = cp.empty((H,), dtype)
-        d_lam_re_h_im = cp.empty((H,), dtype)
-        d_x_B_re_x = cp.empty((T, B, I), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_C_re = cp.empty((I, H), dtype)
-        d_C_im = cp.empty((I, H), dtype)
-        d_D = cp.empty((I,), dtype)
-        d_nu = cp.empty((H,), dtype)
-        d_theta = cp.empty((H,), dtype)
-        d_gamma_log = cp.empty((H,), dtype)
-        d_B_re_to_d_B_im = cp.empty((2 * H, I), dtype)
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, I), dtype)
+    B_re_to_B_im2 = cp.empty((2 * H, I), dtype)
+    d_h_re_prev_rows = cp.empty((2, B, H), dtype)
+    d_h_im_prev_rows = cp.empty((2, B, H), dtype)
+    d_C_im_h_im = cp.empty((T, B, I), dtype)
+    d_h_im_C_im_h_im = cp.empty((T, B, H), dtype)
+    d_h_re_C_re_h_re = cp.empty((T, B, H), dtype)
+    d_h_im = cp.empty((T, B, H), dtype)
+    d_h_re = cp.empty((T, B, H), dtype)
+    d_B_re_x_to_d_B_im_x = cp.empty((T, B, 2 * H), dtype)
+    d_exp_gamma_log_h_re = cp.empty((H,), dtype)
+    d_exp_gamma_log_h_im = cp.empty((H,), dtype)
+    d_lam_im_h_re = cp.empty((H,), dtype)
+    d_lam_im_h_im = cp.empty((H,), dtype)
+    d_lam_re_h_re = cp.empty((H,), dtype)
+    d_lam_re_h_im = cp.empty((H,), dtype)
+    d_x_B_re_x = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_C_re = cp.empty((I, H), dtype)
+    d_C_im = cp.empty((I, H), dtype)
+    d_D = cp.empty((I,), dtype)
+    d_nu = cp.empty((H,), dtype)
+    d_theta = cp.empty((H,), dtype)
+    d_gamma_log = cp.empty((H,), dtype)
+    d_B_re_to_d_B_im = cp.empty((2 * H, I), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B * I, 1,
+        dy, d_C_im_h_im,
+    )
+    backward_sequence = kernel(
+        "backward_sequence", "each", B * H, 1,
+        d_h_im_prev_rows, d_h_im_C_im_h_im, d_h_re_prev_rows, d_h_re_C_re_h_re, lam_re, lam_im, d_h_im,
+        d_h_re,
+    )
+    backward_after_sum = kernel(
+        "backward_after_sum", "columns", H, T * B,
+        d_h_re, B_re_x_to_B_im_x, d_exp_gamma_log_h_re,
+    )
+    backward_after_sum2 = kernel(
+        "backward_after_sum2", "columns", H, T * B,
+        d_h_im, B_re_x_to_B_im_x, d_exp_gamma_log_h_im,
+    )
+    backward_after_sum3 = kernel(
+        "backward_after_sum3", "columns", H, T * B,
+        d_h_re, h_im_rows, d_lam_im_h_re,
+    )
+    backward_after_sum4 = kernel(
+        "backward_after_sum4", "columns", H, T * B,
+        d_h_im, h_re_rows, d_lam_im_h_im,
+    )
+    backward_after_sum5 = kernel(
+        "backward_after_sum5", "columns", H, T * B,
+        d_h_re, h_re_rows, d_lam_re_h_re,
+    )
+    backward_after_sum6 = kernel(
+        "backward_after_sum6", "columns", H, T * B,
+        d_h_im, h_im_rows, d_lam_re_h_im,
+    )
+    backward_after_sum7 = kernel(
+        "backward_after_sum7", "columns", I, T * B,
+        dy, x, d_D,
+    )
+    backward_after = kernel(
+        "backward_after", "each", T * B * H, 1,
+        d_h_im, exp_gamma_log, d_h_re, d_B_re_x_to_d_B_im_x,
+    )
+    backward_after2 = kernel(
+        "backward_after2", "each", T * B * I, 1,
+        d_x_B_re_x, dy, D, d_x,
+    )
+    backward_finish = kernel(
+        "backward_finish", "each", H, 1,
+        d_exp_gamma_log_h_re, d_exp_gamma_log_h_im, d_lam_im_h_re, d_lam_im_h_im, lam_re_exp, d_lam_re_h_re,
+        d_lam_re_h_im, exp_theta, cos_exp_theta, sin_exp_theta, exp_nu, exp_gamma_log, d_nu, d_theta,
+        d_gamma_log,
+    )
 
-        dy = cp.empty((T, B, I), dtype)
-        backward_before = kernel(
-            "backward_before", "each", T * B * I, 1,
-            dy, d_C_im_h_im,
-        )
-        backward_sequence = kernel(
-            "backward_sequence", "each", B * H, 1,
-            d_h_im_prev_rows, d_h_im_C_im_h_im, d_h_re_prev_rows, d_h_re_C_re_h_re, lam_re, lam_im, d_h_im,
-            d_h_re,
-        )
-        backward_after_sum = kernel(
-            "backward_after_sum", "columns", H, T * B,
-            d_h_re, B_re_x_to_B_im_x, d_exp_gamma_log_h_re,
-        )
-        backward_after_sum2 = kernel(
-            "backward_after_sum2", "columns", H, T * B,
-            d_h_im, B_re_x_to_B_im_x, d_exp_gamma_log_h_im,
-        )
-        backward_after_sum3 = kernel(
-            "backward_after_sum3", "columns", H, T * B,
-            d_h_re, h_im_rows, d_lam_im_h_re,
-        )
-        backward_after_sum4 = kernel(
-            "backward_after_sum4", "columns", H, T * B,
-            d_h_im, h_re_rows, d_lam_im_h_im,
-        )
-        backward_after_sum5 = kernel(
-            "backward_after_sum5", "columns", H, T * B,
-            d_h_re, h_re_rows, d_lam_re_h_re,
-        )
-        backward_after_sum6 = kernel(
-            "backward_after_sum6", "columns", H, T * B,
-            d_h_im, h_im_rows, d_lam_re_h_im,
-        )
-        backward_after_sum7 = kernel(
-            "backward_after_sum7", "columns", I, T * B,
-            dy, x, d_D,
-        )
-        backward_after = kernel(
-            "backward_after", "each", T * B * H, 1,
-            d_h_im, exp_gamma_log, d_h_re, d_B_re_x_to_d_B_im_x,
-        )
-        backward_after2 = kernel(
-            "backward_after2", "each", T * B * I, 1,
-            d_x_B_re_x, dy, D, d_x,
-        )
-        backward_finish = kernel(
-            "backward_finish", "each", H, 1,
-            d_exp_gamma_log_h_re, d_exp_gamma_log_h_im, d_lam_im_h_re, d_lam_im_h_im, lam_re_exp,
-            d_lam_re_h_re, d_lam_re_h_im, exp_theta, cos_exp_theta, sin_exp_theta, exp_nu, exp_gamma_log,
-            d_nu, d_theta, d_gamma_log,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["y"]
+        B_re[...] = params["B_re"]
+        B_im[...] = params["B_im"]
+        C_re[...] = params["C_re"]
+        C_im[...] = params["C_im"]
+        D[...] = params["D"]
+        B_re_to_B_im2[...] = cp.concatenate((B_re, B_im))
+        d_h_re_prev_rows[T % 2] = dstate["h_re"]
+        d_h_im_prev_rows[T % 2] = dstate["h_im"]
 
-        def fill(params, given, dstate):
-            nu[...] = params["nu"]
-            theta[...] = params["theta"]
-            gamma_log[...] = params["gamma_log"]
-            B_re[...] = params["B_re"]
-            B_im[...] = params["B_im"]
-            C_re[...] = params["C_re"]
-            C_im[...] = params["C_im"]
-            D[...] = params["D"]
-            dy[...] = given["y"]
-            B_re_to_B_im2[...] = cp.concatenate((B_re, B_im))
-            d_h_re_prev_rows[T % 2] = dstate["h_re"]
-            d_h_im_prev_rows[T % 2] = dstate["h_im"]
+    def before():
+        # through y = C_re @ h_re - C_im @ h_im + D * x
+        product(dy.reshape(-1, I), C_re, d_h_re_C_re_h_re.reshape(-1, H))
+        backward_before()
+        # through y = C_re @ h_re - C_im @ h_im + D * x
+        product(d_C_im_h_im.reshape(-1, I), C_im, d_h_im_C_im_h_im.reshape(-1, H))
 
-        def before():
-            # through y = C_re @ h_re - C_im @ h_im + D * x
-            product(dy.reshape(-1, I), C_re, d_h_re_C_re_h_re.reshape(-1, H))
-            backward_before()
-            # through y = C_re @ h_re - C_im @ h_im + D * x
-            product(d_C_im_h_im.reshape(-1, I), C_im, d_h_im_C_im_h_im.reshape(-1, H))
+    def loop():
+        backward_sequence()
 
-        def loop():
-            backward_sequence()
+    def after():
+        # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        backward_after_sum()
+        # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        backward_after_sum2()
+        # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        backward_after_sum3()
+        # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        backward_after_sum4()
+        # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        backward_after_sum5()
+        # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        backward_after_sum6()
+        # through y = C_re @ h_re - C_im @ h_im + D * x
+        product(dy.reshape(-1, I).T, h_re_rows[1:].reshape(-1, H), d_C_re)
+        # through y = C_re @ h_re - C_im @ h_im + D * x
+        product(d_C_im_h_im.reshape(-1, I).T, h_im_rows[1:].reshape(-1, H), d_C_im)
+        # through y = C_re @ h_re - C_im @ h_im + D * x
+        backward_after_sum7()
+        backward_after()
+        # d_B_re_x, d_B_im_x side by side
+        product(d_B_re_x_to_d_B_im_x.reshape(-1, 2 * H), B_re_to_B_im2, d_x_B_re_x.reshape(-1, I))
+        # d_B_re, d_B_im side by side
+        product(d_B_re_x_to_d_B_im_x.reshape(-1, 2 * H).T, x.reshape(-1, I), d_B_re_to_d_B_im)
+        backward_after2()
+        backward_finish()
 
-        def after():
-            # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
-            backward_after_sum()
-            # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
-            backward_after_sum2()
-            # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
-            backward_after_sum3()
-            # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
-            backward_after_sum4()
-            # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
-            backward_after_sum5()
-            # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
-            backward_after_sum6()
-            # through y = C_re @ h_re - C_im @ h_im + D * x
-            product(dy.reshape(-1, I).T, h_re_rows[1:].reshape(-1, H), d_C_re)
-            # through y = C_re @ h_re - C_im @ h_im + D * x
-            product(d_C_im_h_im.reshape(-1, I).T, h_im_rows[1:].reshape(-1, H), d_C_im)
-            # through y = C_re @ h_re - C_im @ h_im + D * x
-            backward_after_sum7()
-            backward_after()
-            # d_B_re_x, d_B_im_x side by side
-            product(d_B_re_x_to_d_B_im_x.reshape(-1, 2 * H), B_re_to_B_im2, d_x_B_re_x.reshape(-1, I))
-            # d_B_re, d_B_im side by side
-            product(d_B_re_x_to_d_B_im_x.reshape(-1, 2 * H).T, x.reshape(-1, I), d_B_re_to_d_B_im)
-            backward_after2()
-            backward_finish()
+    def results():
+        dparams = {
+            "nu": d_nu.copy(),
+            "theta": d_theta.copy(),
+            "gamma_log": d_gamma_log.copy(),
+            "B_re": d_B_re_to_d_B_im[:H].copy(),
+            "B_im": d_B_re_to_d_B_im[H:2 * H].copy(),
+            "C_re": d_C_re.copy(),
+            "C_im": d_C_im.copy(),
+            "D": d_D.copy(),
+        }
+        dstart = {"h_re": d_h_re_prev_rows[0].copy(), "h_im": d_h_im_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
 
-        def results():
-            dparams = {
-                "nu": d_nu.copy(),
-                "theta": d_theta.copy(),
-                "gamma_log": d_gamma_log.copy(),
-                "B_re": d_B_re_to_d_B_im[:H].copy(),
-                "B_im": d_B_re_to_d_B_im[H:2 * H].copy(),
-                "C_re": d_C_re.copy(),
-                "C_im": d_C_im.copy(),
-                "D": d_D.copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"h_re": d_h_re_prev_rows[0].copy(), "h_im": d_h_im_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
+    yield Pass(fill, before, loop, after, results, False)
 
-        return Pass(fill, before, loop, after, results, False)
 
-    return Pass(fill, before, loop, after, results, False), reverse
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    nu = cp.empty((H,), dtype)
+    theta = cp.empty((H,), dtype)
+    gamma_log = cp.empty((H,), dtype)
+    B_re = cp.empty((H, I), dtype)
+    B_im = cp.empty((H, I), dtype)
+    C_re = cp.empty((I, H), dtype)
+    C_im = cp.empty((I, H), dtype)
+    D = cp.empty((I,), dtype)
+    B_re_to_B_im = cp.empty((I, 2 * H), dtype)
+    h_re_rows = cp.empty((T + 1, B, H), dtype)
+    h_im_rows = cp.empty((T + 1, B, H), dtype)
+    lam_re = cp.empty((H,), dtype)
+    lam_im = cp.empty((H,), dtype)
+    exp_gamma_log = cp.empty((H,), dtype)
+    B_re_x_to_B_im_x = cp.empty((T, B, 2 * H), dtype)
+    C_re_h_re = cp.empty((T, B, I), dtype)
+    C_im_h_im = cp.empty((T, B, I), dtype)
+    y = cp.empty((T, B, I), dtype)
+    infer_once = kernel(
+        "infer_once", "each", H, 1,
+        nu, theta, gamma_log, lam_re, lam_im, exp_gamma_log,
+    )
+    infer_sequence = kernel(
+        "infer_sequence", "each", B * H, 1,
+        lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_x_to_B_im_x,
+    )
+    infer_after = kernel(
+        "infer_after", "each", T * B * I, 1,
+        C_re_h_re, C_im_h_im, D, x, y,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        nu[...] = params["nu"]
+        theta[...] = params["theta"]
+        gamma_log[...] = params["gamma_log"]
+        B_re[...] = params["B_re"]
+        B_im[...] = params["B_im"]
+        C_re[...] = params["C_re"]
+        C_im[...] = params["C_im"]
+        D[...] = params["D"]
+        B_re_to_B_im[...] = cp.ascontiguousarray(cp.concatenate((B_re.T, B_im.T), axis=1))
+        h_re_rows[0] = state["h_re"]
+        h_im_rows[0] = state["h_im"]
+
+    def before():
+        infer_once()
+        # B_re_x, B_im_x side by side
+        product(x.reshape(-1, I), B_re_to_B_im, B_re_x_to_B_im_x.reshape(-1, 2 * H))
+
+    def loop():
+        infer_sequence()
+
+    def after():
+        # y = C_re @ h_re - C_im @ h_im + D * x
+        product(h_re_rows[1:].reshape(-1, H), C_re.T, C_re_h_re.reshape(-1, I))
+        # y = C_re @ h_re - C_im @ h_im + D * x
+        product(h_im_rows[1:].reshape(-1, H), C_im.T, C_im_h_im.reshape(-1, I))
+        infer_after()
+
+    def results():
+        last = {"h_re": h_re_rows[T].copy(), "h_im": h_im_rows[T].copy()}
+        return y.copy(), last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    nu = cp.empty((H,), dtype)
+    theta = cp.empty((H,), dtype)
+    gamma_log = cp.empty((H,), dtype)
+    B_re = cp.empty((H, I), dtype)
+    B_im = cp.empty((H, I), dtype)
+    C_re = cp.empty((I, H), dtype)
+    C_im = cp.empty((I, H), dtype)
+    D = cp.empty((I,), dtype)
+    h_re_rows = cp.empty((T + 1, B, H), dtype)
+    h_im_rows = cp.empty((T + 1, B, H), dtype)
+    lam_re = cp.empty((H,), dtype)
+    lam_im = cp.empty((H,), dtype)
+    exp_gamma_log = cp.empty((H,), dtype)
+    B_re_x = cp.empty((T, B, H), dtype)
+    B_im_x = cp.empty((T, B, H), dtype)
+    C_re_h_re = cp.empty((T, B, I), dtype)
+    C_im_h_im = cp.empty((T, B, I), dtype)
+    y = cp.empty((T, B, I), dtype)
+    step_once = kernel(
+        "step_once", "each", H, 1,
+        nu, theta, gamma_log, lam_re, lam_im, exp_gamma_log,
+    )
+    step_sequence = kernel(
+        "step_sequence", "each", B * H, 1,
+        lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_x, B_im_x,
+    )
+    step_after = kernel(
+        "step_after", "each", T * B * I, 1,
+        C_re_h_re, C_im_h_im, D, x, y,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        nu[...] = params["nu"]
+        theta[...] = params["theta"]
+        gamma_log[...] = params["gamma_log"]
+        B_re[...] = params["B_re"]
+        B_im[...] = params["B_im"]
+        C_re[...] = params["C_re"]
+        C_im[...] = params["C_im"]
+        D[...] = params["D"]
+        h_re_rows[0] = state["h_re"]
+        h_im_rows[0] = state["h_im"]
+
+    def before():
+        step_once()
+        # h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        product(x.reshape(-1, I), B_re.T, B_re_x.reshape(-1, H))
+        # h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        product(x.reshape(-1, I), B_im.T, B_im_x.reshape(-1, H))
+
+    def loop():
+        step_sequence()
+
+    def after():
+        # y = C_re @ h_re - C_im @ h_im + D * x
+        product(h_re_rows[1:].reshape(-1, H), C_re.T, C_re_h_re.reshape(-1, I))
+        # y = C_re @ h_re - C_im @ h_im + D * x
+        product(h_im_rows[1:].reshape(-1, H), C_im.T, C_im_h_im.reshape(-1, I))
+        step_after()
+
+    def results():
+        state = {"h_re": h_re_rows[T].copy(), "h_im": h_im_rows[T].copy()}
+        return y.copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    nu = cp.empty((H,), dtype)
+    theta = cp.empty((H,), dtype)
+    gamma_log = cp.empty((H,), dtype)
+    B_re = cp.empty((H, I), dtype)
+    B_im = cp.empty((H, I), dtype)
+    C_re = cp.empty((I, H), dtype)
+    C_im = cp.empty((I, H), dtype)
+    D = cp.empty((I,), dtype)
+    dot_nu = cp.empty((H,), dtype)
+    dot_theta = cp.empty((H,), dtype)
+    dot_gamma_log = cp.empty((H,), dtype)
+    dot_B_re = cp.empty((H, I), dtype)
+    dot_B_im = cp.empty((H, I), dtype)
+    dot_C_re = cp.empty((I, H), dtype)
+    dot_C_im = cp.empty((I, H), dtype)
+    dot_D = cp.empty((I,), dtype)
+    B_re_to_dot_B_im = cp.empty((I, 4 * H), dtype)
+    B_re_to_B_im = cp.empty((I, 2 * H), dtype)
+    C_re_to_dot_C_re = cp.empty((H, 2 * I), dtype)
+    C_im_to_dot_C_im = cp.empty((H, 2 * I), dtype)
+    h_re_rows = cp.empty((T + 1, B, H), dtype)
+    h_im_rows = cp.empty((T + 1, B, H), dtype)
+    dot_h_re_rows = cp.empty((T + 1, B, H), dtype)
+    dot_h_im_rows = cp.empty((T + 1, B, H), dtype)
+    lam_re = cp.empty((H,), dtype)
+    dot_lam_re = cp.empty((H,), dtype)
+    lam_im = cp.empty((H,), dtype)
+    dot_lam_im = cp.empty((H,), dtype)
+    exp_gamma_log = cp.empty((H,), dtype)
+    dot_exp_gamma_log = cp.empty((H,), dtype)
+    B_re_x_to_dot_B_im_x_B_im = cp.empty((T, B, 4 * H), dtype)
+    dot_B_re_x_x_to_dot_B_im_x_x = cp.empty((T, B, 2 * H), dtype)
+    dot_B_re_x = cp.empty((T, B, H), dtype)
+    dot_B_im_x = cp.empty((T, B, H), dtype)
+    parts = cp.empty((T, B, 2 * I), dtype)
+    dot_C_re_h_re_h_re = cp.empty((T, B, I), dtype)
+    parts2 = cp.empty((T, B, 2 * I), dtype)
+    dot_C_im_h_im_h_im = cp.empty((T, B, I), dtype)
+    y = cp.empty((T, B, I), dtype)
+    dot_y = cp.empty((T, B, I), dtype)
+    jvp_once = kernel(
+        "jvp_once", "each", H, 1,
+        nu, dot_nu, theta, dot_theta, gamma_log, dot_gamma_log, lam_re, dot_lam_re, lam_im, dot_lam_im,
+        exp_gamma_log, dot_exp_gamma_log,
+    )
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * H, 1,
+        B_re_x_to_dot_B_im_x_B_im, dot_B_re_x_x_to_dot_B_im_x_x, dot_B_re_x, dot_B_im_x,
+    )
+    jvp_sequence = kernel(
+        "jvp_sequence", "each", B * H, 1,
+        lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_x_to_dot_B_im_x_B_im, dot_lam_re,
+        dot_h_re_rows, dot_lam_im, dot_h_im_rows, dot_exp_gamma_log, dot_B_re_x, dot_B_im_x,
+    )
+    jvp_after = kernel(
+        "jvp_after", "each", T * B * I, 1,
+        parts, dot_C_re_h_re_h_re, parts2, dot_C_im_h_im_h_im, D, x, dot_D, dot_x, y, dot_y,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        nu[...] = params["nu"]
+        theta[...] = params["theta"]
+        gamma_log[...] = params["gamma_log"]
+        B_re[...] = params["B_re"]
+        B_im[...] = params["B_im"]
+        C_re[...] = params["C_re"]
+        C_im[...] = params["C_im"]
+        D[...] = params["D"]
+        dot_nu[...] = dot_params["nu"]
+        dot_theta[...] = dot_params["theta"]
+        dot_gamma_log[...] = dot_params["gamma_log"]
+        dot_B_re[...] = dot_params["B_re"]
+        dot_B_im[...] = dot_params["B_im"]
+        dot_C_re[...] = dot_params["C_re"]
+        dot_C_im[...] = dot_params["C_im"]
+        dot_D[...] = dot_params["D"]
+        B_re_to_dot_B_im[...] = cp.ascontiguousarray(cp.concatenate((
+            B_re.T,
+            dot_B_re.T,
+            B_im.T,
+            dot_B_im.T,
+        ), axis=1))
+        B_re_to_B_im[...] = cp.ascontiguousarray(cp.concatenate((B_re.T, B_im.T), axis=1))
+        C_re_to_dot_C_re[...] = cp.ascontiguousarray(cp.concatenate((C_re.T, dot_C_re.T), axis=1))
+        C_im_to_dot_C_im[...] = cp.ascontiguousarray(cp.concatenate((C_im.T, dot_C_im.T), axis=1))
+        h_re_rows[0] = state["h_re"]
+        h_im_rows[0] = state["h_im"]
+        dot_h_re_rows[0] = dot_state["h_re"]
+        dot_h_im_rows[0] = dot_state["h_im"]
+
+    def before():
+        jvp_once()
+        # B_re_x, dot_B_re_x_B_re, B_im_x, dot_B_im_x_B_im side by side
+        product(x.reshape(-1, I), B_re_to_dot_B_im, B_re_x_to_dot_B_im_x_B_im.reshape(-1, 4 * H))
+        # dot_B_re_x_x, dot_B_im_x_x side by side
+        product(dot_x.reshape(-1, I), B_re_to_B_im, dot_B_re_x_x_to_dot_B_im_x_x.reshape(-1, 2 * H))
+        jvp_before()
+
+    def loop():
+        jvp_sequence()
+
+    def after():
+        # C_re_h_re, dot_C_re_h_re_C_re side by side
+        product(h_re_rows[1:].reshape(-1, H), C_re_to_dot_C_re, parts.reshape(-1, 2 * I))
+        # y = C_re @ h_re - C_im @ h_im + D * x
+        product(dot_h_re_rows[1:].reshape(-1, H), C_re.T, dot_C_re_h_re_h_re.reshape(-1, I))
+        # C_im_h_im, dot_C_im_h_im_C_im side by side
+        product(h_im_rows[1:].reshape(-1, H), C_im_to_dot_C_im, parts2.reshape(-1, 2 * I))
+        # y = C_re @ h_re - C_im @ h_im + D * x
+        product(dot_h_im_rows[1:].reshape(-1, H), C_im.T, dot_C_im_h_im_h_im.reshape(-1, I))
+        jvp_after()
+
+    def results():
+        last = {"h_re": h_re_rows[T].copy(), "h_im": h_im_rows[T].copy()}
+        dot_last = {"h_re": dot_h_re_rows[T].copy(), "h_im": dot_h_im_rows[T].copy()}
+        return y.copy(), last, dot_y.copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    nu = cp.empty((H,), dtype)
+    theta = cp.empty((H,), dtype)
+    gamma_log = cp.empty((H,), dtype)
+    B_re = cp.empty((H, I), dtype)
+    B_im = cp.empty((H, I), dtype)
+    dot_nu = cp.empty((H,), dtype)
+    dot_theta = cp.empty((H,), dtype)
+    dot_gamma_log = cp.empty((H,), dtype)
+    dot_B_re = cp.empty((H, I), dtype)
+    dot_B_im = cp.empty((H, I), dtype)
+    B_re_to_dot_B_im = cp.empty((I, 4 * H), dtype)
+    B_re_to_B_im = cp.empty((I, 2 * H), dtype)
+    h_re_rows = cp.empty((T + 1, B, H), dtype)
+    h_im_rows = cp.empty((T + 1, B, H), dtype)
+    dot_h_re_rows = cp.empty((T + 1, B, H), dtype)
+    dot_h_im_rows = cp.empty((T + 1, B, H), dtype)
+    exp_nu = cp.empty((H,), dtype)
+    dot_exp_nu = cp.empty((H,), dtype)
+    lam_re_exp = cp.empty((H,), dtype)
+    dot_lam_re_exp = cp.empty((H,), dtype)
+    exp_theta = cp.empty((H,), dtype)
+    dot_exp_theta = cp.empty((H,), dtype)
+    cos_exp_theta = cp.empty((H,), dtype)
+    dot_cos_exp_theta = cp.empty((H,), dtype)
+    lam_re = cp.empty((H,), dtype)
+    dot_lam_re = cp.empty((H,), dtype)
+    sin_exp_theta = cp.empty((H,), dtype)
+    dot_sin_exp_theta = cp.empty((H,), dtype)
+    lam_im = cp.empty((H,), dtype)
+    dot_lam_im = cp.empty((H,), dtype)
+    exp_gamma_log = cp.empty((H,), dtype)
+    dot_exp_gamma_log = cp.empty((H,), dtype)
+    B_re_x_to_dot_B_im_x_B_im = cp.empty((T, B, 4 * H), dtype)
+    dot_B_re_x_x_to_dot_B_im_x_x = cp.empty((T, B, 2 * H), dtype)
+    dot_B_re_x = cp.empty((T, B, H), dtype)
+    dot_B_im_x = cp.empty((T, B, H), dtype)
+    hvp_forward_once = kernel(
+        "hvp_forward_once", "each", H, 1,
+        nu, dot_nu, theta, dot_theta, gamma_log, dot_gamma_log, exp_nu, dot_exp_nu, lam_re_exp,
+        dot_lam_re_exp, exp_theta, dot_exp_theta, cos_exp_theta, dot_cos_exp_theta, lam_re, dot_lam_re,
+        sin_exp_theta, dot_sin_exp_theta, lam_im, dot_lam_im, exp_gamma_log, dot_exp_gamma_log,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * H, 1,
+        B_re_x_to_dot_B_im_x_B_im, dot_B_re_x_x_to_dot_B_im_x_x, dot_B_re_x, dot_B_im_x,
+    )
+    hvp_forward_sequence = kernel(
+        "hvp_forward_sequence", "each", B * H, 1,
+        lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_x_to_dot_B_im_x_B_im, dot_lam_re,
+        dot_h_re_rows, dot_lam_im, dot_h_im_rows, dot_exp_gamma_log, dot_B_re_x, dot_B_im_x,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        nu[...] = params["nu"]
+        theta[...] = params["theta"]
+        gamma_log[...] = params["gamma_log"]
+        B_re[...] = params["B_re"]
+        B_im[...] = params["B_im"]
+        dot_nu[...] = dot_params["nu"]
+        dot_theta[...] = dot_params["theta"]
+        dot_gamma_log[...] = dot_params["gamma_log"]
+        dot_B_re[...] = dot_params["B_re"]
+        dot_B_im[...] = dot_params["B_im"]
+        B_re_to_dot_B_im[...] = cp.ascontiguousarray(cp.concatenate((
+            B_re.T,
+            dot_B_re.T,
+            B_im.T,
+            dot_B_im.T,
+        ), axis=1))
+        B_re_to_B_im[...] = cp.ascontiguousarray(cp.concatenate((B_re.T, B_im.T), axis=1))
+        h_re_rows[0] = state["h_re"]
+        h_im_rows[0] = state["h_im"]
+        dot_h_re_rows[0] = dot_state["h_re"]
+        dot_h_im_rows[0] = dot_state["h_im"]
+
+    def before():
+        hvp_forward_once()
+        # B_re_x, dot_B_re_x_B_re, B_im_x, dot_B_im_x_B_im side by side
+        product(x.reshape(-1, I), B_re_to_dot_B_im, B_re_x_to_dot_B_im_x_B_im.reshape(-1, 4 * H))
+        # dot_B_re_x_x, dot_B_im_x_x side by side
+        product(dot_x.reshape(-1, I), B_re_to_B_im, dot_B_re_x_x_to_dot_B_im_x_x.reshape(-1, 2 * H))
+        hvp_forward_before()
+
+    def loop():
+        hvp_forward_sequence()
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, I), dtype)
+    C_re = cp.empty((I, H), dtype)
+    C_im = cp.empty((I, H), dtype)
+    dot_C_re = cp.empty((I, H), dtype)
+    dot_C_im = cp.empty((I, H), dtype)
+    dot_D = cp.empty((I,), dtype)
+    C_re_to_dot_C_re = cp.empty((I, 2 * H), dtype)
+    C_im_to_dot_C_im = cp.empty((I, 2 * H), dtype)
+    B_re_to_dot_B_im2 = cp.empty((4 * H, I), dtype)
+    d_h_re_prev_rows = cp.empty((2, B, H), dtype)
+    d_h_im_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_h_re_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_h_im_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_C_im_h_im = cp.empty((T, B, I), dtype)
+    parts = cp.empty((T, B, 2 * H), dtype)
+    parts2 = cp.empty((T, B, 2 * H), dtype)
+    d_dot_h_im = cp.empty((T, B, H), dtype)
+    d_h_im = cp.empty((T, B, H), dtype)
+    d_dot_h_re = cp.empty((T, B, H), dtype)
+    d_h_re = cp.empty((T, B, H), dtype)
+    d_B_re_x_to_d_dot_B_im_x = cp.empty((T, B, 4 * H), dtype)
+    d_dot_exp_gamma_log_dot_h_re = cp.empty((H,), dtype)
+    d_dot_exp_gamma_log_dot_h_im = cp.empty((H,), dtype)
+    d_exp_gamma_log_h_re = cp.empty((H,), dtype)
+    d_exp_gamma_log_dot_h_re = cp.empty((H,), dtype)
+    d_exp_gamma_log_h_im = cp.empty((H,), dtype)
+    d_exp_gamma_log_dot_h_im = cp.empty((H,), dtype)
+    d_dot_lam_im_dot_h_re = cp.empty((H,), dtype)
+    d_dot_lam_im_dot_h_im = cp.empty((H,), dtype)
+    d_lam_im_h_re = cp.empty((H,), dtype)
+    d_lam_im_dot_h_re = cp.empty((H,), dtype)
+    d_lam_im_h_im = cp.empty((H,), dtype)
+    d_lam_im_dot_h_im = cp.empty((H,), dtype)
+    d_dot_lam_re_dot_h_re = cp.empty((H,), dtype)
+    d_dot_lam_re_dot_h_im = cp.empty((H,), dtype)
+    d_lam_re_h_re = cp.empty((H,), dtype)
+    d_lam_re_dot_h_re = cp.empty((H,), dtype)
+    d_lam_re_h_im = cp.empty((H,), dtype)
+    d_lam_re_dot_h_im = cp.empty((H,), dtype)
+    d_x_B_re_x = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_B_re_B_re_x = cp.empty((H, I), dtype)
+    d_B_re_dot_B_re_x_x = cp.empty((H, I), dtype)
+    d_B_im_B_im_x = cp.empty((H, I), dtype)
+    d_B_im_dot_B_im_x_x = cp.empty((H, I), dtype)
+    d_C_re = cp.empty((I, H), dtype)
+    d_C_im = cp.empty((I, H), dtype)
+    d_D = cp.empty((I,), dtype)
+    d_nu = cp.empty((H,), dtype)
+    d_theta = cp.empty((H,), dtype)
+    d_gamma_log = cp.empty((H,), dtype)
+    d_B_re = cp.empty((H, I), dtype)
+    d_B_im = cp.empty((H, I), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * I, 1,
+        dy, d_dot_C_im_h_im,
+    )
+    hvp_backward_sequence = kernel(
+        "hvp_backward_sequence", "each", B * H, 1,
+        d_dot_h_im_prev_rows, parts, d_h_im_prev_rows, d_dot_h_re_prev_rows, parts2, d_h_re_prev_rows,
+        lam_re, dot_lam_re, lam_im, dot_lam_im, d_dot_h_im, d_h_im, d_dot_h_re, d_h_re,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", "columns", H, T * B,
+        d_dot_h_re, B_re_x_to_dot_B_im_x_B_im, d_dot_exp_gamma_log_dot_h_re,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "columns", H, T * B,
+        d_dot_h_im, B_re_x_to_dot_B_im_x_B_im, d_dot_exp_gamma_log_dot_h_im,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", "columns", H, T * B,
+        d_h_re, B_re_x_to_dot_B_im_x_B_im, d_exp_gamma_log_h_re,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", "columns", H, T * B,
+        d_dot_h_re, dot_B_re_x, d_exp_gamma_log_dot_h_re,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", "columns", H, T * B,
+        d_h_im, B_re_x_to_dot_B_im_x_B_im, d_exp_gamma_log_h_im,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", "columns", H, T * B,
+        d_dot_h_im, dot_B_im_x, d_exp_gamma_log_dot_h_im,
+    )
+    hvp_backward_after_sum7 = kernel(
+        "hvp_backward_after_sum7", "columns", H, T * B,
+        d_dot_h_re, h_im_rows, d_dot_lam_im_dot_h_re,
+    )
+    hvp_backward_after_sum8 = kernel(
+        "hvp_backward_after_sum8", "columns", H, T * B,
+        d_dot_h_im, h_re_rows, d_dot_lam_im_dot_h_im,
+    )
+    hvp_backward_after_sum9 = kernel(
+        "hvp_backward_after_sum9", "columns", H, T * B,
+        d_h_re, h_im_rows, d_lam_im_h_re,
+    )
+    hvp_backward_after_sum10 = kernel(
+        "hvp_backward_after_sum10", "columns", H, T * B,
+        d_dot_h_re, dot_h_im_rows, d_lam_im_dot_h_re,
+    )
+    hvp_backward_after_sum11 = kernel(
+        "hvp_backward_after_sum11", "columns", H, T * B,
+        d_h_im, h_re_rows, d_lam_im_h_im,
+    )
+    hvp_backward_after_sum12 = kernel(
+        "hvp_backward_after_sum12", "columns", H, T * B,
+        d_dot_h_im, dot_h_re_rows, d_lam_im_dot_h_im,
+    )
+    hvp_backward_after_sum13 = kernel(
+        "hvp_backward_after_sum13", "columns", H, T * B,
+        d_dot_h_re, h_re_rows, d_dot_lam_re_dot_h_re,
+    )
+    hvp_backward_after_sum14 = kernel(
+        "hvp_backward_after_sum14", "columns", H, T * B,
+        d_dot_h_im, h_im_rows, d_dot_lam_re_dot_h_im,
+    )
+    hvp_backward_after_sum15 = kernel(
+        "hvp_backward_after_sum15", "columns", H, T * B,
+        d_h_re, h_re_rows, d_lam_re_h_re,
+    )
+    hvp_backward_after_sum16 = kernel(
+        "hvp_backward_after_sum16", "columns", H, T * B,
+        d_dot_h_re, dot_h_re_rows, d_lam_re_dot_h_re,
+    )
+    hvp_backward_after_sum17 = kernel(
+        "hvp_backward_after_sum17", "columns", H, T * B,
+        d_h_im, h_im_rows, d_lam_re_h_im,
+    )
+    hvp_backward_after_sum18 = kernel(
+        "hvp_backward_after_sum18", "columns", H, T * B,
+        d_dot_h_im, dot_h_im_rows, d_lam_re_dot_h_im,
+    )
+    hvp_backward_after_sum19 = kernel(
+        "hvp_backward_after_sum19", "columns", I, T * B,
+        dy, dot_x, d_D,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", "each", T * B * H, 1,
+        d_dot_h_im, exp_gamma_log, d_h_im, dot_exp_gamma_log, d_dot_h_re, d_h_re, d_B_re_x_to_d_dot_B_im_x,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", "each", T * B * I, 1,
+        d_x_B_re_x, dy, dot_D, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", H, 1,
+        d_dot_exp_gamma_log_dot_h_re, d_dot_exp_gamma_log_dot_h_im, dot_gamma_log, d_exp_gamma_log_h_re,
+        d_exp_gamma_log_dot_h_re, d_exp_gamma_log_h_im, d_exp_gamma_log_dot_h_im, d_dot_lam_im_dot_h_re,
+        d_dot_lam_im_dot_h_im, d_lam_im_h_re, d_lam_im_dot_h_re, d_lam_im_h_im, d_lam_im_dot_h_im,
+        lam_re_exp, dot_lam_re_exp, d_dot_lam_re_dot_h_re, d_dot_lam_re_dot_h_im, d_lam_re_h_re,
+        d_lam_re_dot_h_re, d_lam_re_h_im, d_lam_re_dot_h_im, exp_theta, dot_theta, dot_exp_theta,
+        cos_exp_theta, sin_exp_theta, dot_exp_nu, dot_cos_exp_theta, dot_sin_exp_theta, dot_nu, exp_nu,
+        exp_gamma_log, d_nu, d_theta, d_gamma_log,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", H * I, 1,
+        d_B_re_B_re_x, d_B_re_dot_B_re_x_x, d_B_im_B_im_x, d_B_im_dot_B_im_x_x, d_B_re, d_B_im,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["y"]
+        C_re[...] = params["C_re"]
+        C_im[...] = params["C_im"]
+        dot_C_re[...] = dot_params["C_re"]
+        dot_C_im[...] = dot_params["C_im"]
+        dot_D[...] = dot_params["D"]
+        C_re_to_dot_C_re[...] = cp.concatenate((C_re, dot_C_re), axis=1)
+        C_im_to_dot_C_im[...] = cp.concatenate((C_im, dot_C_im), axis=1)
+        B_re_to_dot_B_im2[...] = cp.concatenate((B_re, dot_B_re, B_im, dot_B_im))
+        d_h_re_prev_rows[T % 2] = 0
+        d_h_im_prev_rows[T % 2] = 0
+        d_dot_h_re_prev_rows[T % 2] = dstate["h_re"]
+        d_dot_h_im_prev_rows[T % 2] = dstate["h_im"]
+
+    def before():
+        # d_dot_h_re_dot_C_re_h_re_h_re, d_h_re_dot_C_re_h_re_C_re side by side
+        product(dy.reshape(-1, I), C_re_to_dot_C_re, parts2.reshape(-1, 2 * H))
+        hvp_backward_before()
+        # d_dot_h_im_dot_C_im_h_im_h_im, d_h_im_dot_C_im_h_im_C_im side by side
+        product(d_dot_C_im_h_im.reshape(-1, I), C_im_to_dot_C_im, parts.reshape(-1, 2 * H))
+
+    def loop():
+        hvp_backward_sequence()
+
+    def after():
+        # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        hvp_backward_after_sum()
+        # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        hvp_backward_after_sum2()
+        # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        hvp_backward_after_sum3()
+        # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        hvp_backward_after_sum4()
+        # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        hvp_backward_after_sum5()
+        # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        hvp_backward_after_sum6()
+        # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        hvp_backward_after_sum7()
+        # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        hvp_backward_after_sum8()
+        # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        hvp_backward_after_sum9()
+        # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        hvp_backward_after_sum10()
+        # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        hvp_backward_after_sum11()
+        # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        hvp_backward_after_sum12()
+        # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        hvp_backward_after_sum13()
+        # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        hvp_backward_after_sum14()
+        # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        hvp_backward_after_sum15()
+        # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        hvp_backward_after_sum16()
+        # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        hvp_backward_after_sum17()
+        # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        hvp_backward_after_sum18()
+        # through y = C_re @ h_re - C_im @ h_im + D * x
+        product(dy.reshape(-1, I).T, dot_h_re_rows[1:].reshape(-1, H), d_C_re)
+        # through y = C_re @ h_re - C_im @ h_im + D * x
+        product(d_dot_C_im_h_im.reshape(-1, I).T, dot_h_im_rows[1:].reshape(-1, H), d_C_im)
+        # through y = C_re @ h_re - C_im @ h_im + D * x
+        hvp_backward_after_sum19()
+        hvp_backward_after()
+        # d_B_re_x, d_dot_B_re_x, d_B_im_x, d_dot_B_im_x side by side
+        product(d_B_re_x_to_d_dot_B_im_x.reshape(-1, 4 * H), B_re_to_dot_B_im2, d_x_B_re_x.reshape(-1, I))
+        # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        product(d_B_re_x_to_d_dot_B_im_x.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_B_re_B_re_x)
+        # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        product(
+            d_B_re_x_to_d_dot_B_im_x.reshape(-1, 4 * H)[:, H:2 * H].T,
+            dot_x.reshape(-1, I),
+            d_B_re_dot_B_re_x_x,
+        )
+        # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        product(d_B_re_x_to_d_dot_B_im_x.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_B_im_B_im_x)
+        # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        product(
+            d_B_re_x_to_d_dot_B_im_x.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            dot_x.reshape(-1, I),
+            d_B_im_dot_B_im_x_x,
+        )
+        hvp_backward_after2()
+        hvp_backward_finish()
+        hvp_backward_finish2()
+
+    def results():
+        dot_dparams = {
+            "nu": d_nu.copy(),
+            "theta": d_theta.copy(),
+            "gamma_log": d_gamma_log.copy(),
+            "B_re": d_B_re.copy(),
+            "B_im": d_B_im.copy(),
+            "C_re": d_C_re.copy(),
+            "C_im": d_C_im.copy(),
+            "D": d_D.copy(),
+        }
+        dot_dstart = {"h_re": d_h_re_prev_rows[0].copy(), "h_im": d_h_im_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
+
+    yield Pass(fill, before, loop, after, results, False)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -397,7 +1095,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -420,28 +1118,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -463,20 +1181,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -575,10 +1293,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -697,3 +1413,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

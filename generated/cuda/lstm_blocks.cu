@@ -69,6 +69,15 @@ __device__ inline compute_t column_sum(compute_t a)
     return a;
 }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 // z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
 extern "C" __global__ void forward_before_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
@@ -309,7 +318,8 @@ extern "C" __global__ void backward_step_sum(
                 * compute_t(W_h_at[(iH * N + iN) * S + iS]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_y_at[(iB * N + iN) * S + iS] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_y_at[(iB * N + iN) * S + iS] = storage_t(total);
     }
 }
 
@@ -540,7 +550,8 @@ extern "C" __global__ void backward_after_sum2(
                 * compute_t(x_at[(iT * B + iB) * I + iI]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_W_z_at[(iN * S + iS) * I + iI] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_W_z_at[(iN * S + iS) * I + iI] = storage_t(total);
     }
 }
 
@@ -564,7 +575,8 @@ extern "C" __global__ void backward_after_sum3(
                 * compute_t(h_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_U_z_at[(iN * S + iS) * H + iH] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_U_z_at[(iN * S + iS) * H + iH] = storage_t(total);
     }
 }
 
@@ -585,7 +597,8 @@ extern "C" __global__ void backward_after_sum4(
             total += compute_t(d_z_pre_at[((iT * B + iB) * N + iN) * S + iS]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_b_z_at[iN * S + iS] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_b_z_at[iN * S + iS] = storage_t(total);
     }
 }
 
@@ -609,7 +622,8 @@ extern "C" __global__ void backward_after_sum5(
                 * compute_t(y_at[((iT * B + iB) * N + iN) * S + iS]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_W_h_at[(iH * N + iN) * S + iS] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_W_h_at[(iH * N + iN) * S + iS] = storage_t(total);
     }
 }
 
@@ -637,3 +651,2231 @@ extern "C" __global__ void backward_after(
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void infer_before_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ W_z_at, const storage_t* __restrict__ x_at,
+    storage_t* __restrict__ z_sum_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * N * S; n += gridDim.x) {
+        const int64 iT = n / S / N / B;
+        const int64 iB = n / S / N % B;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
+            const int64 iI = k;
+            total += compute_t(W_z_at[(iN * S + iS) * I + iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void infer_step_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ U_z_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ z_sum2_at)
+{
+    for (int64 n = blockIdx.x; n < B * N * S; n += gridDim.x) {
+        const int64 iB = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(U_z_at[(iN * S + iS) * H + iH])
+                * compute_t(h_rows_at[(t * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) z_sum2_at[(iB * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+__device__ inline void infer_step_point(
+    const compute_t W_i_x, const compute_t U_i_h, const compute_t b_i, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t W_o_x, const compute_t U_o_h,
+    const compute_t b_o, compute_t& i, compute_t& f, compute_t& o)
+{
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    i = sigmoid(i_pre);
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    f = sigmoid(f_pre);
+    // o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t o_pre = W_o_x + U_o_h + b_o;
+    o = sigmoid(o_pre);
+}
+
+extern "C" __global__ void infer_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ W_i_x_to_W_o_x_at, const storage_t* __restrict__ U_i_h_to_U_o_h_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ b_o_at, storage_t* __restrict__ i_at, storage_t* __restrict__ f_at,
+    storage_t* __restrict__ o_at)
+{
+    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t i, f, o;
+        infer_step_point(
+            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (3 * N) + iN]),
+            compute_t(U_i_h_to_U_o_h_at[iB * (3 * N) + iN]),
+            compute_t(b_i_at[iN]),
+            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (3 * N) + N + iN]),
+            compute_t(U_i_h_to_U_o_h_at[iB * (3 * N) + N + iN]),
+            compute_t(b_f_at[iN]),
+            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (3 * N) + 2 * N + iN]),
+            compute_t(U_i_h_to_U_o_h_at[iB * (3 * N) + 2 * N + iN]),
+            compute_t(b_o_at[iN]),
+            i, f, o);
+        i_at[iB * N + iN] = storage_t(i);
+        f_at[iB * N + iN] = storage_t(f);
+        o_at[iB * N + iN] = storage_t(o);
+    }
+}
+
+__device__ inline void infer_step2_point(
+    const compute_t z_sum, const compute_t z_sum2, const compute_t b_z, const compute_t f,
+    const compute_t c_prev, const compute_t i, const compute_t o, compute_t& c, compute_t& y)
+{
+    // z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    const compute_t z_pre = z_sum + z_sum2 + b_z;
+    const compute_t z = tanh(z_pre);
+    // c = f * c[t-1] + i * z
+    c = f * c_prev + i * z;
+    // y = o * tanh(c)
+    const compute_t tanh_c = tanh(c);
+    y = o * tanh_c;
+}
+
+extern "C" __global__ void infer_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ z_sum_at, const storage_t* __restrict__ z_sum2_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ f_at,
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ o_at, storage_t* __restrict__ y_at)
+{
+    const int64 count = B * N * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t c, y;
+        infer_step2_point(
+            compute_t(z_sum_at[((t * B + iB) * N + iN) * S + iS]),
+            compute_t(z_sum2_at[(iB * N + iN) * S + iS]),
+            compute_t(b_z_at[iN * S + iS]),
+            compute_t(f_at[iB * N + iN]),
+            compute_t(c_rows_at[(((t % 2) * B + iB) * N + iN) * S + iS]),
+            compute_t(i_at[iB * N + iN]),
+            compute_t(o_at[iB * N + iN]),
+            c, y);
+        c_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS] = storage_t(c);
+        y_at[(iB * N + iN) * S + iS] = storage_t(y);
+    }
+}
+
+// h = sum(sum(W_h * y))
+extern "C" __global__ void infer_step_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ W_h_at, const storage_t* __restrict__ y_at,
+    storage_t* __restrict__ h_sum_at)
+{
+    for (int64 n = blockIdx.x; n < B * H * N; n += gridDim.x) {
+        const int64 iB = n / N / H;
+        const int64 iH = n / N % H;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
+            const int64 iS = k;
+            total += compute_t(W_h_at[(iH * N + iN) * S + iS])
+                * compute_t(y_at[(iB * N + iN) * S + iS]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) h_sum_at[(iB * H + iH) * N + iN] = storage_t(total);
+    }
+}
+
+// h = sum(sum(W_h * y))
+extern "C" __global__ void infer_step_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ h_sum_at, storage_t* __restrict__ h_rows_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
+            const int64 iN = k;
+            total += compute_t(h_sum_at[(iB * H + iH) * N + iN]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void step_before_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ W_z_at, const storage_t* __restrict__ x_at,
+    storage_t* __restrict__ z_sum_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * N * S; n += gridDim.x) {
+        const int64 iT = n / S / N / B;
+        const int64 iB = n / S / N % B;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
+            const int64 iI = k;
+            total += compute_t(W_z_at[(iN * S + iS) * I + iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void step_step_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ U_z_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ z_sum2_at)
+{
+    for (int64 n = blockIdx.x; n < B * N * S; n += gridDim.x) {
+        const int64 iB = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(U_z_at[(iN * S + iS) * H + iH])
+                * compute_t(h_rows_at[(t * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) z_sum2_at[(iB * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+__device__ inline void step_step_point(
+    const compute_t W_i_x, const compute_t U_i_h, const compute_t b_i, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t W_o_x, const compute_t U_o_h,
+    const compute_t b_o, compute_t& i, compute_t& f, compute_t& o)
+{
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    i = sigmoid(i_pre);
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    f = sigmoid(f_pre);
+    // o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t o_pre = W_o_x + U_o_h + b_o;
+    o = sigmoid(o_pre);
+}
+
+extern "C" __global__ void step_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ W_i_x_at, const storage_t* __restrict__ U_i_h_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ W_f_x_at,
+    const storage_t* __restrict__ U_f_h_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ W_o_x_at, const storage_t* __restrict__ U_o_h_at,
+    const storage_t* __restrict__ b_o_at, storage_t* __restrict__ i_at, storage_t* __restrict__ f_at,
+    storage_t* __restrict__ o_at)
+{
+    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t i, f, o;
+        step_step_point(
+            compute_t(W_i_x_at[(t * B + iB) * N + iN]),
+            compute_t(U_i_h_at[iB * N + iN]),
+            compute_t(b_i_at[iN]),
+            compute_t(W_f_x_at[(t * B + iB) * N + iN]),
+            compute_t(U_f_h_at[iB * N + iN]),
+            compute_t(b_f_at[iN]),
+            compute_t(W_o_x_at[(t * B + iB) * N + iN]),
+            compute_t(U_o_h_at[iB * N + iN]),
+            compute_t(b_o_at[iN]),
+            i, f, o);
+        i_at[iB * N + iN] = storage_t(i);
+        f_at[iB * N + iN] = storage_t(f);
+        o_at[iB * N + iN] = storage_t(o);
+    }
+}
+
+__device__ inline void step_step2_point(
+    const compute_t z_sum, const compute_t z_sum2, const compute_t b_z, const compute_t f,
+    const compute_t c_prev, const compute_t i, const compute_t o, compute_t& c, compute_t& y)
+{
+    // z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    const compute_t z_pre = z_sum + z_sum2 + b_z;
+    const compute_t z = tanh(z_pre);
+    // c = f * c[t-1] + i * z
+    c = f * c_prev + i * z;
+    // y = o * tanh(c)
+    const compute_t tanh_c = tanh(c);
+    y = o * tanh_c;
+}
+
+extern "C" __global__ void step_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ z_sum_at, const storage_t* __restrict__ z_sum2_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ f_at,
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ o_at, storage_t* __restrict__ y_at)
+{
+    const int64 count = B * N * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t c, y;
+        step_step2_point(
+            compute_t(z_sum_at[((t * B + iB) * N + iN) * S + iS]),
+            compute_t(z_sum2_at[(iB * N + iN) * S + iS]),
+            compute_t(b_z_at[iN * S + iS]),
+            compute_t(f_at[iB * N + iN]),
+            compute_t(c_rows_at[(((t % 2) * B + iB) * N + iN) * S + iS]),
+            compute_t(i_at[iB * N + iN]),
+            compute_t(o_at[iB * N + iN]),
+            c, y);
+        c_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS] = storage_t(c);
+        y_at[(iB * N + iN) * S + iS] = storage_t(y);
+    }
+}
+
+// h = sum(sum(W_h * y))
+extern "C" __global__ void step_step_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ W_h_at, const storage_t* __restrict__ y_at,
+    storage_t* __restrict__ h_sum_at)
+{
+    for (int64 n = blockIdx.x; n < B * H * N; n += gridDim.x) {
+        const int64 iB = n / N / H;
+        const int64 iH = n / N % H;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
+            const int64 iS = k;
+            total += compute_t(W_h_at[(iH * N + iN) * S + iS])
+                * compute_t(y_at[(iB * N + iN) * S + iS]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) h_sum_at[(iB * H + iH) * N + iN] = storage_t(total);
+    }
+}
+
+// h = sum(sum(W_h * y))
+extern "C" __global__ void step_step_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ h_sum_at, storage_t* __restrict__ h_rows_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
+            const int64 iN = k;
+            total += compute_t(h_sum_at[(iB * H + iH) * N + iN]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void jvp_before_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ W_z_at, const storage_t* __restrict__ x_at,
+    storage_t* __restrict__ z_sum_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * N * S; n += gridDim.x) {
+        const int64 iT = n / S / N / B;
+        const int64 iB = n / S / N % B;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
+            const int64 iI = k;
+            total += compute_t(W_z_at[(iN * S + iS) * I + iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void jvp_before_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ dot_W_z_at, const storage_t* __restrict__ x_at,
+    storage_t* __restrict__ dot_z_sum_W_z_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * N * S; n += gridDim.x) {
+        const int64 iT = n / S / N / B;
+        const int64 iB = n / S / N % B;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
+            const int64 iI = k;
+            total += compute_t(dot_W_z_at[(iN * S + iS) * I + iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_z_sum_W_z_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void jvp_before_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ W_z_at, const storage_t* __restrict__ dot_x_at,
+    storage_t* __restrict__ dot_z_sum_x_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * N * S; n += gridDim.x) {
+        const int64 iT = n / S / N / B;
+        const int64 iB = n / S / N % B;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
+            const int64 iI = k;
+            total += compute_t(W_z_at[(iN * S + iS) * I + iI])
+                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_z_sum_x_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_W_i_x_W_i, const compute_t dot_W_i_x_x, const compute_t dot_W_f_x_W_f,
+    const compute_t dot_W_f_x_x, const compute_t dot_W_o_x_W_o, const compute_t dot_W_o_x_x,
+    compute_t& dot_W_i_x, compute_t& dot_W_f_x, compute_t& dot_W_o_x)
+{
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    dot_W_i_x = dot_W_i_x_W_i + dot_W_i_x_x;
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+    // o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    dot_W_o_x = dot_W_o_x_W_o + dot_W_o_x_x;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at,
+    const storage_t* __restrict__ dot_W_i_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_i_x_at,
+    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_o_x_at)
+{
+    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t dot_W_i_x, dot_W_f_x, dot_W_o_x;
+        jvp_before_point(
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * N) + N + iN]),
+            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * N) + iN]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * N) + 3 * N + iN]),
+            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * N) + N + iN]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * N) + 5 * N + iN]),
+            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
+            dot_W_i_x, dot_W_f_x, dot_W_o_x);
+        dot_W_i_x_at[(iT * B + iB) * N + iN] = storage_t(dot_W_i_x);
+        dot_W_f_x_at[(iT * B + iB) * N + iN] = storage_t(dot_W_f_x);
+        dot_W_o_x_at[(iT * B + iB) * N + iN] = storage_t(dot_W_o_x);
+    }
+}
+
+__device__ inline void jvp_before2_point(
+    const compute_t dot_z_sum_W_z, const compute_t dot_z_sum_x, compute_t& dot_z_sum)
+{
+    // z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    dot_z_sum = dot_z_sum_W_z + dot_z_sum_x;
+}
+
+extern "C" __global__ void jvp_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ dot_z_sum_W_z_at, const storage_t* __restrict__ dot_z_sum_x_at,
+    storage_t* __restrict__ dot_z_sum_at)
+{
+    const int64 count = T * B * N * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / S / N / B;
+        const int64 iB = n / S / N % B;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t dot_z_sum;
+        jvp_before2_point(
+            compute_t(dot_z_sum_W_z_at[((iT * B + iB) * N + iN) * S + iS]),
+            compute_t(dot_z_sum_x_at[((iT * B + iB) * N + iN) * S + iS]),
+            dot_z_sum);
+        dot_z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(dot_z_sum);
+    }
+}
+
+// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void jvp_step_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ U_z_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ z_sum2_at)
+{
+    for (int64 n = blockIdx.x; n < B * N * S; n += gridDim.x) {
+        const int64 iB = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(U_z_at[(iN * S + iS) * H + iH])
+                * compute_t(h_rows_at[(t * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) z_sum2_at[(iB * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void jvp_step_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ dot_U_z_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ dot_z_sum2_U_z_at)
+{
+    for (int64 n = blockIdx.x; n < B * N * S; n += gridDim.x) {
+        const int64 iB = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(dot_U_z_at[(iN * S + iS) * H + iH])
+                * compute_t(h_rows_at[(t * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_z_sum2_U_z_at[(iB * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void jvp_step_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ U_z_at, const storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ dot_z_sum2_h_prev_at)
+{
+    for (int64 n = blockIdx.x; n < B * N * S; n += gridDim.x) {
+        const int64 iB = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(U_z_at[(iN * S + iS) * H + iH])
+                * compute_t(dot_h_rows_at[(t * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_z_sum2_h_prev_at[(iB * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+__device__ inline void jvp_step_point(
+    const compute_t dot_U_i_h_U_i, const compute_t dot_U_i_h_h_prev, const compute_t W_i_x,
+    const compute_t U_i_h, const compute_t b_i, const compute_t dot_W_i_x, const compute_t dot_b_i,
+    const compute_t dot_U_f_h_U_f, const compute_t dot_U_f_h_h_prev, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_b_f,
+    const compute_t dot_U_o_h_U_o, const compute_t dot_U_o_h_h_prev, const compute_t W_o_x,
+    const compute_t U_o_h, const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_b_o,
+    compute_t& i, compute_t& dot_i, compute_t& f, compute_t& dot_f, compute_t& o, compute_t& dot_o)
+{
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t dot_U_i_h = dot_U_i_h_U_i + dot_U_i_h_h_prev;
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    const compute_t dot_i_pre = dot_W_i_x + dot_b_i + dot_U_i_h;
+    i = sigmoid(i_pre);
+    dot_i = dot_i_pre * i * (1 - i);
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t dot_U_f_h = dot_U_f_h_U_f + dot_U_f_h_h_prev;
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    const compute_t dot_f_pre = dot_W_f_x + dot_b_f + dot_U_f_h;
+    f = sigmoid(f_pre);
+    dot_f = dot_f_pre * f * (1 - f);
+    // o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t dot_U_o_h = dot_U_o_h_U_o + dot_U_o_h_h_prev;
+    const compute_t o_pre = W_o_x + U_o_h + b_o;
+    const compute_t dot_o_pre = dot_W_o_x + dot_b_o + dot_U_o_h;
+    o = sigmoid(o_pre);
+    dot_o = dot_o_pre * o * (1 - o);
+}
+
+extern "C" __global__ void jvp_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ U_i_h_to_dot_U_o_h_U_o_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
+    const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_o_at,
+    const storage_t* __restrict__ dot_W_o_x_at, const storage_t* __restrict__ dot_b_o_at,
+    storage_t* __restrict__ i_at, storage_t* __restrict__ dot_i_at, storage_t* __restrict__ f_at,
+    storage_t* __restrict__ dot_f_at, storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at)
+{
+    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t i, dot_i, f, dot_f, o, dot_o;
+        jvp_step_point(
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + N + iN]),
+            compute_t(parts_at[iB * (3 * N) + iN]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * N) + iN]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + iN]),
+            compute_t(b_i_at[iN]),
+            compute_t(dot_W_i_x_at[(t * B + iB) * N + iN]),
+            compute_t(dot_b_i_at[iN]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 3 * N + iN]),
+            compute_t(parts_at[iB * (3 * N) + N + iN]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * N) + 2 * N + iN]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 2 * N + iN]),
+            compute_t(b_f_at[iN]),
+            compute_t(dot_W_f_x_at[(t * B + iB) * N + iN]),
+            compute_t(dot_b_f_at[iN]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 5 * N + iN]),
+            compute_t(parts_at[iB * (3 * N) + 2 * N + iN]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * N) + 4 * N + iN]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 4 * N + iN]),
+            compute_t(b_o_at[iN]),
+            compute_t(dot_W_o_x_at[(t * B + iB) * N + iN]),
+            compute_t(dot_b_o_at[iN]),
+            i, dot_i, f, dot_f, o, dot_o);
+        i_at[iB * N + iN] = storage_t(i);
+        dot_i_at[iB * N + iN] = storage_t(dot_i);
+        f_at[iB * N + iN] = storage_t(f);
+        dot_f_at[iB * N + iN] = storage_t(dot_f);
+        o_at[iB * N + iN] = storage_t(o);
+        dot_o_at[iB * N + iN] = storage_t(dot_o);
+    }
+}
+
+__device__ inline void jvp_step2_point(
+    const compute_t dot_z_sum2_U_z, const compute_t dot_z_sum2_h_prev, const compute_t z_sum,
+    const compute_t z_sum2, const compute_t b_z, const compute_t dot_z_sum, const compute_t dot_b_z,
+    const compute_t f, const compute_t c_prev, const compute_t i, const compute_t dot_f,
+    const compute_t dot_c_prev, const compute_t dot_i, const compute_t o, const compute_t dot_o,
+    compute_t& c, compute_t& dot_c, compute_t& y, compute_t& dot_y)
+{
+    // z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    const compute_t dot_z_sum2 = dot_z_sum2_U_z + dot_z_sum2_h_prev;
+    const compute_t z_pre = z_sum + z_sum2 + b_z;
+    const compute_t dot_z_pre = dot_z_sum + dot_b_z + dot_z_sum2;
+    const compute_t z = tanh(z_pre);
+    const compute_t dot_z = dot_z_pre * (1 - square(z));
+    // c = f * c[t-1] + i * z
+    c = f * c_prev + i * z;
+    dot_c = f * dot_c_prev + c_prev * dot_f + i * dot_z + dot_i * z;
+    // y = o * tanh(c)
+    const compute_t tanh_c = tanh(c);
+    const compute_t dot_tanh_c = dot_c * (1 - square(tanh_c));
+    y = o * tanh_c;
+    dot_y = o * dot_tanh_c + dot_o * tanh_c;
+}
+
+extern "C" __global__ void jvp_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ dot_z_sum2_U_z_at, const storage_t* __restrict__ dot_z_sum2_h_prev_at,
+    const storage_t* __restrict__ z_sum_at, const storage_t* __restrict__ z_sum2_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_z_sum_at,
+    const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ f_at,
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ o_at,
+    const storage_t* __restrict__ dot_o_at, storage_t* __restrict__ y_at, storage_t* __restrict__ dot_y_at)
+{
+    const int64 count = B * N * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t c, dot_c, y, dot_y;
+        jvp_step2_point(
+            compute_t(dot_z_sum2_U_z_at[(iB * N + iN) * S + iS]),
+            compute_t(dot_z_sum2_h_prev_at[(iB * N + iN) * S + iS]),
+            compute_t(z_sum_at[((t * B + iB) * N + iN) * S + iS]),
+            compute_t(z_sum2_at[(iB * N + iN) * S + iS]),
+            compute_t(b_z_at[iN * S + iS]),
+            compute_t(dot_z_sum_at[((t * B + iB) * N + iN) * S + iS]),
+            compute_t(dot_b_z_at[iN * S + iS]),
+            compute_t(f_at[iB * N + iN]),
+            compute_t(c_rows_at[(((t % 2) * B + iB) * N + iN) * S + iS]),
+            compute_t(i_at[iB * N + iN]),
+            compute_t(dot_f_at[iB * N + iN]),
+            compute_t(dot_c_rows_at[(((t % 2) * B + iB) * N + iN) * S + iS]),
+            compute_t(dot_i_at[iB * N + iN]),
+            compute_t(o_at[iB * N + iN]),
+            compute_t(dot_o_at[iB * N + iN]),
+            c, dot_c, y, dot_y);
+        c_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS] = storage_t(c);
+        dot_c_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS] = storage_t(dot_c);
+        y_at[(iB * N + iN) * S + iS] = storage_t(y);
+        dot_y_at[(iB * N + iN) * S + iS] = storage_t(dot_y);
+    }
+}
+
+// h = sum(sum(W_h * y))
+extern "C" __global__ void jvp_step_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ W_h_at, const storage_t* __restrict__ y_at,
+    storage_t* __restrict__ h_sum_at)
+{
+    for (int64 n = blockIdx.x; n < B * H * N; n += gridDim.x) {
+        const int64 iB = n / N / H;
+        const int64 iH = n / N % H;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
+            const int64 iS = k;
+            total += compute_t(W_h_at[(iH * N + iN) * S + iS])
+                * compute_t(y_at[(iB * N + iN) * S + iS]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) h_sum_at[(iB * H + iH) * N + iN] = storage_t(total);
+    }
+}
+
+// h = sum(sum(W_h * y))
+extern "C" __global__ void jvp_step_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ dot_W_h_at, const storage_t* __restrict__ y_at,
+    storage_t* __restrict__ dot_h_sum_W_h_at)
+{
+    for (int64 n = blockIdx.x; n < B * H * N; n += gridDim.x) {
+        const int64 iB = n / N / H;
+        const int64 iH = n / N % H;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
+            const int64 iS = k;
+            total += compute_t(dot_W_h_at[(iH * N + iN) * S + iS])
+                * compute_t(y_at[(iB * N + iN) * S + iS]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_h_sum_W_h_at[(iB * H + iH) * N + iN] = storage_t(total);
+    }
+}
+
+// h = sum(sum(W_h * y))
+extern "C" __global__ void jvp_step_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ W_h_at, const storage_t* __restrict__ dot_y_at,
+    storage_t* __restrict__ dot_h_sum_y_at)
+{
+    for (int64 n = blockIdx.x; n < B * H * N; n += gridDim.x) {
+        const int64 iB = n / N / H;
+        const int64 iH = n / N % H;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
+            const int64 iS = k;
+            total += compute_t(W_h_at[(iH * N + iN) * S + iS])
+                * compute_t(dot_y_at[(iB * N + iN) * S + iS]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_h_sum_y_at[(iB * H + iH) * N + iN] = storage_t(total);
+    }
+}
+
+// h = sum(sum(W_h * y))
+extern "C" __global__ void jvp_step_sum7(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ h_sum_at, storage_t* __restrict__ h_rows_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
+            const int64 iN = k;
+            total += compute_t(h_sum_at[(iB * H + iH) * N + iN]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+__device__ inline void jvp_step3_point(
+    const compute_t dot_h_sum_W_h, const compute_t dot_h_sum_y, compute_t& dot_h_sum)
+{
+    // h = sum(sum(W_h * y))
+    dot_h_sum = dot_h_sum_W_h + dot_h_sum_y;
+}
+
+extern "C" __global__ void jvp_step3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ dot_h_sum_W_h_at, const storage_t* __restrict__ dot_h_sum_y_at,
+    storage_t* __restrict__ dot_h_sum_at)
+{
+    const int64 count = B * H * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N / H;
+        const int64 iH = n / N % H;
+        const int64 iN = n % N;
+        compute_t dot_h_sum;
+        jvp_step3_point(
+            compute_t(dot_h_sum_W_h_at[(iB * H + iH) * N + iN]),
+            compute_t(dot_h_sum_y_at[(iB * H + iH) * N + iN]),
+            dot_h_sum);
+        dot_h_sum_at[(iB * H + iH) * N + iN] = storage_t(dot_h_sum);
+    }
+}
+
+// h = sum(sum(W_h * y))
+extern "C" __global__ void jvp_step_sum8(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ dot_h_sum_at, storage_t* __restrict__ dot_h_rows_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
+            const int64 iN = k;
+            total += compute_t(dot_h_sum_at[(iB * H + iH) * N + iN]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void hvp_forward_before_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ W_z_at, const storage_t* __restrict__ x_at,
+    storage_t* __restrict__ z_sum_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * N * S; n += gridDim.x) {
+        const int64 iT = n / S / N / B;
+        const int64 iB = n / S / N % B;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
+            const int64 iI = k;
+            total += compute_t(W_z_at[(iN * S + iS) * I + iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void hvp_forward_before_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ dot_W_z_at, const storage_t* __restrict__ x_at,
+    storage_t* __restrict__ dot_z_sum_W_z_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * N * S; n += gridDim.x) {
+        const int64 iT = n / S / N / B;
+        const int64 iB = n / S / N % B;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
+            const int64 iI = k;
+            total += compute_t(dot_W_z_at[(iN * S + iS) * I + iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_z_sum_W_z_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void hvp_forward_before_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ W_z_at, const storage_t* __restrict__ dot_x_at,
+    storage_t* __restrict__ dot_z_sum_x_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * N * S; n += gridDim.x) {
+        const int64 iT = n / S / N / B;
+        const int64 iB = n / S / N % B;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
+            const int64 iI = k;
+            total += compute_t(W_z_at[(iN * S + iS) * I + iI])
+                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_z_sum_x_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_W_i_x_W_i, const compute_t dot_W_i_x_x, const compute_t dot_W_f_x_W_f,
+    const compute_t dot_W_f_x_x, const compute_t dot_W_o_x_W_o, const compute_t dot_W_o_x_x,
+    compute_t& dot_W_i_x, compute_t& dot_W_f_x, compute_t& dot_W_o_x)
+{
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    dot_W_i_x = dot_W_i_x_W_i + dot_W_i_x_x;
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+    // o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    dot_W_o_x = dot_W_o_x_W_o + dot_W_o_x_x;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at,
+    const storage_t* __restrict__ dot_W_i_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_i_x_at,
+    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_o_x_at)
+{
+    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t dot_W_i_x, dot_W_f_x, dot_W_o_x;
+        hvp_forward_before_point(
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * N) + N + iN]),
+            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * N) + iN]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * N) + 3 * N + iN]),
+            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * N) + N + iN]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * N) + 5 * N + iN]),
+            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
+            dot_W_i_x, dot_W_f_x, dot_W_o_x);
+        dot_W_i_x_at[(iT * B + iB) * N + iN] = storage_t(dot_W_i_x);
+        dot_W_f_x_at[(iT * B + iB) * N + iN] = storage_t(dot_W_f_x);
+        dot_W_o_x_at[(iT * B + iB) * N + iN] = storage_t(dot_W_o_x);
+    }
+}
+
+__device__ inline void hvp_forward_before2_point(
+    const compute_t dot_z_sum_W_z, const compute_t dot_z_sum_x, compute_t& dot_z_sum)
+{
+    // z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    dot_z_sum = dot_z_sum_W_z + dot_z_sum_x;
+}
+
+extern "C" __global__ void hvp_forward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ dot_z_sum_W_z_at, const storage_t* __restrict__ dot_z_sum_x_at,
+    storage_t* __restrict__ dot_z_sum_at)
+{
+    const int64 count = T * B * N * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / S / N / B;
+        const int64 iB = n / S / N % B;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t dot_z_sum;
+        hvp_forward_before2_point(
+            compute_t(dot_z_sum_W_z_at[((iT * B + iB) * N + iN) * S + iS]),
+            compute_t(dot_z_sum_x_at[((iT * B + iB) * N + iN) * S + iS]),
+            dot_z_sum);
+        dot_z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(dot_z_sum);
+    }
+}
+
+// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void hvp_forward_step_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ U_z_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ z_sum2_at)
+{
+    for (int64 n = blockIdx.x; n < B * N * S; n += gridDim.x) {
+        const int64 iB = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(U_z_at[(iN * S + iS) * H + iH])
+                * compute_t(h_rows_at[(t * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) z_sum2_at[(iB * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void hvp_forward_step_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ dot_U_z_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ dot_z_sum2_U_z_at)
+{
+    for (int64 n = blockIdx.x; n < B * N * S; n += gridDim.x) {
+        const int64 iB = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(dot_U_z_at[(iN * S + iS) * H + iH])
+                * compute_t(h_rows_at[(t * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_z_sum2_U_z_at[(iB * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void hvp_forward_step_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ U_z_at, const storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ dot_z_sum2_h_prev_at)
+{
+    for (int64 n = blockIdx.x; n < B * N * S; n += gridDim.x) {
+        const int64 iB = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(U_z_at[(iN * S + iS) * H + iH])
+                * compute_t(dot_h_rows_at[(t * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_z_sum2_h_prev_at[(iB * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_forward_step_point(
+    const compute_t dot_U_i_h_U_i, const compute_t dot_U_i_h_h_prev, const compute_t W_i_x,
+    const compute_t U_i_h, const compute_t b_i, const compute_t dot_W_i_x, const compute_t dot_b_i,
+    const compute_t dot_U_f_h_U_f, const compute_t dot_U_f_h_h_prev, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_b_f,
+    const compute_t dot_U_o_h_U_o, const compute_t dot_U_o_h_h_prev, const compute_t W_o_x,
+    const compute_t U_o_h, const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_b_o,
+    compute_t& dot_i_pre, compute_t& i, compute_t& dot_i, compute_t& dot_f_pre, compute_t& f,
+    compute_t& dot_f, compute_t& dot_o_pre, compute_t& o, compute_t& dot_o)
+{
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t dot_U_i_h = dot_U_i_h_U_i + dot_U_i_h_h_prev;
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    dot_i_pre = dot_W_i_x + dot_b_i + dot_U_i_h;
+    i = sigmoid(i_pre);
+    dot_i = dot_i_pre * i * (1 - i);
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t dot_U_f_h = dot_U_f_h_U_f + dot_U_f_h_h_prev;
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    dot_f_pre = dot_W_f_x + dot_b_f + dot_U_f_h;
+    f = sigmoid(f_pre);
+    dot_f = dot_f_pre * f * (1 - f);
+    // o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t dot_U_o_h = dot_U_o_h_U_o + dot_U_o_h_h_prev;
+    const compute_t o_pre = W_o_x + U_o_h + b_o;
+    dot_o_pre = dot_W_o_x + dot_b_o + dot_U_o_h;
+    o = sigmoid(o_pre);
+    dot_o = dot_o_pre * o * (1 - o);
+}
+
+extern "C" __global__ void hvp_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ U_i_h_to_dot_U_o_h_U_o_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
+    const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_o_at,
+    const storage_t* __restrict__ dot_W_o_x_at, const storage_t* __restrict__ dot_b_o_at,
+    storage_t* __restrict__ dot_i_pre_at, storage_t* __restrict__ i_at, storage_t* __restrict__ dot_i_at,
+    storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ dot_o_pre_at, storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at)
+{
+    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o, dot_o;
+        hvp_forward_step_point(
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + N + iN]),
+            compute_t(parts_at[iB * (3 * N) + iN]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * N) + iN]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + iN]),
+            compute_t(b_i_at[iN]),
+            compute_t(dot_W_i_x_at[(t * B + iB) * N + iN]),
+            compute_t(dot_b_i_at[iN]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 3 * N + iN]),
+            compute_t(parts_at[iB * (3 * N) + N + iN]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * N) + 2 * N + iN]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 2 * N + iN]),
+            compute_t(b_f_at[iN]),
+            compute_t(dot_W_f_x_at[(t * B + iB) * N + iN]),
+            compute_t(dot_b_f_at[iN]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 5 * N + iN]),
+            compute_t(parts_at[iB * (3 * N) + 2 * N + iN]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * N) + 4 * N + iN]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 4 * N + iN]),
+            compute_t(b_o_at[iN]),
+            compute_t(dot_W_o_x_at[(t * B + iB) * N + iN]),
+            compute_t(dot_b_o_at[iN]),
+            dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o, dot_o);
+        dot_i_pre_at[(t * B + iB) * N + iN] = storage_t(dot_i_pre);
+        i_at[(t * B + iB) * N + iN] = storage_t(i);
+        dot_i_at[(t * B + iB) * N + iN] = storage_t(dot_i);
+        dot_f_pre_at[(t * B + iB) * N + iN] = storage_t(dot_f_pre);
+        f_at[(t * B + iB) * N + iN] = storage_t(f);
+        dot_f_at[(t * B + iB) * N + iN] = storage_t(dot_f);
+        dot_o_pre_at[(t * B + iB) * N + iN] = storage_t(dot_o_pre);
+        o_at[(t * B + iB) * N + iN] = storage_t(o);
+        dot_o_at[(t * B + iB) * N + iN] = storage_t(dot_o);
+    }
+}
+
+__device__ inline void hvp_forward_step2_point(
+    const compute_t dot_z_sum2_U_z, const compute_t dot_z_sum2_h_prev, const compute_t z_sum,
+    const compute_t z_sum2, const compute_t b_z, const compute_t dot_z_sum, const compute_t dot_b_z,
+    const compute_t f, const compute_t c_prev, const compute_t i, const compute_t dot_f,
+    const compute_t dot_c_prev, const compute_t dot_i, const compute_t o, const compute_t dot_o,
+    compute_t& dot_z_pre, compute_t& z, compute_t& dot_z, compute_t& c, compute_t& dot_c, compute_t& tanh_c,
+    compute_t& dot_tanh_c, compute_t& y, compute_t& dot_y)
+{
+    // z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    const compute_t dot_z_sum2 = dot_z_sum2_U_z + dot_z_sum2_h_prev;
+    const compute_t z_pre = z_sum + z_sum2 + b_z;
+    dot_z_pre = dot_z_sum + dot_b_z + dot_z_sum2;
+    z = tanh(z_pre);
+    dot_z = dot_z_pre * (1 - square(z));
+    // c = f * c[t-1] + i * z
+    c = f * c_prev + i * z;
+    dot_c = f * dot_c_prev + c_prev * dot_f + i * dot_z + dot_i * z;
+    // y = o * tanh(c)
+    tanh_c = tanh(c);
+    dot_tanh_c = dot_c * (1 - square(tanh_c));
+    y = o * tanh_c;
+    dot_y = o * dot_tanh_c + dot_o * tanh_c;
+}
+
+extern "C" __global__ void hvp_forward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ dot_z_sum2_U_z_at, const storage_t* __restrict__ dot_z_sum2_h_prev_at,
+    const storage_t* __restrict__ z_sum_at, const storage_t* __restrict__ z_sum2_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_z_sum_at,
+    const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ f_at,
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ o_at,
+    const storage_t* __restrict__ dot_o_at, storage_t* __restrict__ dot_z_pre_at,
+    storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at, storage_t* __restrict__ tanh_c_at,
+    storage_t* __restrict__ dot_tanh_c_at, storage_t* __restrict__ y_at, storage_t* __restrict__ dot_y_at)
+{
+    const int64 count = B * N * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t dot_z_pre, z, dot_z, c, dot_c, tanh_c, dot_tanh_c, y, dot_y;
+        hvp_forward_step2_point(
+            compute_t(dot_z_sum2_U_z_at[(iB * N + iN) * S + iS]),
+            compute_t(dot_z_sum2_h_prev_at[(iB * N + iN) * S + iS]),
+            compute_t(z_sum_at[((t * B + iB) * N + iN) * S + iS]),
+            compute_t(z_sum2_at[(iB * N + iN) * S + iS]),
+            compute_t(b_z_at[iN * S + iS]),
+            compute_t(dot_z_sum_at[((t * B + iB) * N + iN) * S + iS]),
+            compute_t(dot_b_z_at[iN * S + iS]),
+            compute_t(f_at[(t * B + iB) * N + iN]),
+            compute_t(c_rows_at[((t * B + iB) * N + iN) * S + iS]),
+            compute_t(i_at[(t * B + iB) * N + iN]),
+            compute_t(dot_f_at[(t * B + iB) * N + iN]),
+            compute_t(dot_c_rows_at[((t * B + iB) * N + iN) * S + iS]),
+            compute_t(dot_i_at[(t * B + iB) * N + iN]),
+            compute_t(o_at[(t * B + iB) * N + iN]),
+            compute_t(dot_o_at[(t * B + iB) * N + iN]),
+            dot_z_pre, z, dot_z, c, dot_c, tanh_c, dot_tanh_c, y, dot_y);
+        dot_z_pre_at[((t * B + iB) * N + iN) * S + iS] = storage_t(dot_z_pre);
+        z_at[((t * B + iB) * N + iN) * S + iS] = storage_t(z);
+        dot_z_at[((t * B + iB) * N + iN) * S + iS] = storage_t(dot_z);
+        c_rows_at[(((t + 1) * B + iB) * N + iN) * S + iS] = storage_t(c);
+        dot_c_rows_at[(((t + 1) * B + iB) * N + iN) * S + iS] = storage_t(dot_c);
+        tanh_c_at[((t * B + iB) * N + iN) * S + iS] = storage_t(tanh_c);
+        dot_tanh_c_at[((t * B + iB) * N + iN) * S + iS] = storage_t(dot_tanh_c);
+        y_at[((t * B + iB) * N + iN) * S + iS] = storage_t(y);
+        dot_y_at[((t * B + iB) * N + iN) * S + iS] = storage_t(dot_y);
+    }
+}
+
+// h = sum(sum(W_h * y))
+extern "C" __global__ void hvp_forward_step_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ W_h_at, const storage_t* __restrict__ y_at,
+    storage_t* __restrict__ h_sum_at)
+{
+    for (int64 n = blockIdx.x; n < B * H * N; n += gridDim.x) {
+        const int64 iB = n / N / H;
+        const int64 iH = n / N % H;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
+            const int64 iS = k;
+            total += compute_t(W_h_at[(iH * N + iN) * S + iS])
+                * compute_t(y_at[((t * B + iB) * N + iN) * S + iS]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) h_sum_at[(iB * H + iH) * N + iN] = storage_t(total);
+    }
+}
+
+// h = sum(sum(W_h * y))
+extern "C" __global__ void hvp_forward_step_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ dot_W_h_at, const storage_t* __restrict__ y_at,
+    storage_t* __restrict__ dot_h_sum_W_h_at)
+{
+    for (int64 n = blockIdx.x; n < B * H * N; n += gridDim.x) {
+        const int64 iB = n / N / H;
+        const int64 iH = n / N % H;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
+            const int64 iS = k;
+            total += compute_t(dot_W_h_at[(iH * N + iN) * S + iS])
+                * compute_t(y_at[((t * B + iB) * N + iN) * S + iS]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_h_sum_W_h_at[(iB * H + iH) * N + iN] = storage_t(total);
+    }
+}
+
+// h = sum(sum(W_h * y))
+extern "C" __global__ void hvp_forward_step_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ W_h_at, const storage_t* __restrict__ dot_y_at,
+    storage_t* __restrict__ dot_h_sum_y_at)
+{
+    for (int64 n = blockIdx.x; n < B * H * N; n += gridDim.x) {
+        const int64 iB = n / N / H;
+        const int64 iH = n / N % H;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
+            const int64 iS = k;
+            total += compute_t(W_h_at[(iH * N + iN) * S + iS])
+                * compute_t(dot_y_at[((t * B + iB) * N + iN) * S + iS]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_h_sum_y_at[(iB * H + iH) * N + iN] = storage_t(total);
+    }
+}
+
+// h = sum(sum(W_h * y))
+extern "C" __global__ void hvp_forward_step_sum7(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ h_sum_at, storage_t* __restrict__ h_rows_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
+            const int64 iN = k;
+            total += compute_t(h_sum_at[(iB * H + iH) * N + iN]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_forward_step3_point(
+    const compute_t dot_h_sum_W_h, const compute_t dot_h_sum_y, compute_t& dot_h_sum)
+{
+    // h = sum(sum(W_h * y))
+    dot_h_sum = dot_h_sum_W_h + dot_h_sum_y;
+}
+
+extern "C" __global__ void hvp_forward_step3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ dot_h_sum_W_h_at, const storage_t* __restrict__ dot_h_sum_y_at,
+    storage_t* __restrict__ dot_h_sum_at)
+{
+    const int64 count = B * H * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N / H;
+        const int64 iH = n / N % H;
+        const int64 iN = n % N;
+        compute_t dot_h_sum;
+        hvp_forward_step3_point(
+            compute_t(dot_h_sum_W_h_at[(iB * H + iH) * N + iN]),
+            compute_t(dot_h_sum_y_at[(iB * H + iH) * N + iN]),
+            dot_h_sum);
+        dot_h_sum_at[(iB * H + iH) * N + iN] = storage_t(dot_h_sum);
+    }
+}
+
+// h = sum(sum(W_h * y))
+extern "C" __global__ void hvp_forward_step_sum8(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ dot_h_sum_at, storage_t* __restrict__ dot_h_rows_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
+            const int64 iN = k;
+            total += compute_t(dot_h_sum_at[(iB * H + iH) * N + iN]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_h_next, compute_t& d_dot_h)
+{
+    // through h = sum(sum(W_h * y))
+    d_dot_h = dy + d_dot_h_next;
+}
+
+extern "C" __global__ void hvp_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
+    storage_t* __restrict__ d_dot_h_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_dot_h;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            d_dot_h);
+        d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
+    }
+}
+
+__device__ inline void hvp_backward_step2_point(
+    const compute_t d_dot_h, const compute_t d_h_next, compute_t& d_dot_h_sum, compute_t& d_h_sum)
+{
+    // through h = sum(sum(W_h * y))
+    d_dot_h_sum = d_dot_h;
+    d_h_sum = d_h_next;
+}
+
+extern "C" __global__ void hvp_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    storage_t* __restrict__ d_dot_h_sum_at, storage_t* __restrict__ d_h_sum_at)
+{
+    const int64 count = B * H * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N / H;
+        const int64 iH = n / N % H;
+        const int64 iN = n % N;
+        compute_t d_dot_h_sum, d_h_sum;
+        hvp_backward_step2_point(
+            compute_t(d_dot_h_at[iB * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            d_dot_h_sum, d_h_sum);
+        d_dot_h_sum_at[((t * B + iB) * H + iH) * N + iN] = storage_t(d_dot_h_sum);
+        d_h_sum_at[((t * B + iB) * H + iH) * N + iN] = storage_t(d_h_sum);
+    }
+}
+
+// through h = sum(sum(W_h * y))
+extern "C" __global__ void hvp_backward_step_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_dot_h_sum_at, const storage_t* __restrict__ W_h_at,
+    storage_t* __restrict__ d_dot_y_at)
+{
+    const int64 count = B * N * S, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iB = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < H; k += blockDim.y) {
+            const int64 iH = k;
+            total += compute_t(d_dot_h_sum_at[((t * B + iB) * H + iH) * N + iN])
+                * compute_t(W_h_at[(iH * N + iN) * S + iS]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_dot_y_at[(iB * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+// through h = sum(sum(W_h * y))
+extern "C" __global__ void hvp_backward_step_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_h_sum_at, const storage_t* __restrict__ W_h_at,
+    storage_t* __restrict__ d_y_h_sum_at)
+{
+    const int64 count = B * N * S, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iB = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < H; k += blockDim.y) {
+            const int64 iH = k;
+            total += compute_t(d_h_sum_at[((t * B + iB) * H + iH) * N + iN])
+                * compute_t(W_h_at[(iH * N + iN) * S + iS]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_y_h_sum_at[(iB * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+// through h = sum(sum(W_h * y))
+extern "C" __global__ void hvp_backward_step_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_dot_h_sum_at, const storage_t* __restrict__ dot_W_h_at,
+    storage_t* __restrict__ d_y_dot_h_sum_W_h_at)
+{
+    const int64 count = B * N * S, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iB = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < H; k += blockDim.y) {
+            const int64 iH = k;
+            total += compute_t(d_dot_h_sum_at[((t * B + iB) * H + iH) * N + iN])
+                * compute_t(dot_W_h_at[(iH * N + iN) * S + iS]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_y_dot_h_sum_W_h_at[(iB * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+// through y = o * tanh(c)
+extern "C" __global__ void hvp_backward_step_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_dot_y_at, const storage_t* __restrict__ tanh_c_at,
+    storage_t* __restrict__ d_dot_o_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
+            const int64 iS = k;
+            total += compute_t(d_dot_y_at[(iB * N + iN) * S + iS])
+                * compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_o_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+// through y = o * tanh(c)
+extern "C" __global__ void hvp_backward_step_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_dot_y_at, const storage_t* __restrict__ dot_tanh_c_at,
+    storage_t* __restrict__ d_o_dot_y_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
+            const int64 iS = k;
+            total += compute_t(d_dot_y_at[(iB * N + iN) * S + iS])
+                * compute_t(dot_tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_o_dot_y_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_step3_point(
+    const compute_t d_y_h_sum, const compute_t d_y_dot_h_sum_W_h, const compute_t d_dot_y,
+    const compute_t o, const compute_t dot_c, const compute_t tanh_c, const compute_t dot_o,
+    const compute_t d_dot_c_next, const compute_t d_c_next, const compute_t i, const compute_t dot_z_pre,
+    const compute_t z, const compute_t dot_i, const compute_t f, const compute_t dot_f, compute_t& d_y,
+    compute_t& d_dot_c, compute_t& d_c, compute_t& d_dot_z_pre, compute_t& d_z_pre, compute_t& d_c_prev,
+    compute_t& d_dot_c_prev)
+{
+    // through y = o * tanh(c)
+    d_y = d_y_h_sum + d_y_dot_h_sum_W_h;
+    const compute_t d_dot_tanh_c = d_dot_y * o;
+    const compute_t d_tanh_c = d_dot_y * dot_o + o * d_y - 2 * dot_c * tanh_c * d_dot_tanh_c;
+    // through c = f * c[t-1] + i * z
+    const compute_t s1 = 1 - square(tanh_c);
+    d_dot_c = d_dot_c_next + d_dot_tanh_c * s1;
+    d_c = d_c_next + d_tanh_c * s1;
+    // through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    const compute_t d_dot_z = i * d_dot_c;
+    const compute_t d_z = i * d_c - 2 * dot_z_pre * z * d_dot_z + dot_i * d_dot_c;
+    const compute_t s2 = 1 - square(z);
+    d_dot_z_pre = d_dot_z * s2;
+    d_z_pre = d_z * s2;
+    d_c_prev = f * d_c + dot_f * d_dot_c;
+    d_dot_c_prev = f * d_dot_c;
+}
+
+extern "C" __global__ void hvp_backward_step3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_y_h_sum_at, const storage_t* __restrict__ d_y_dot_h_sum_W_h_at,
+    const storage_t* __restrict__ d_dot_y_at, const storage_t* __restrict__ o_at,
+    const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ tanh_c_at,
+    const storage_t* __restrict__ dot_o_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
+    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ z_at,
+    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_y_at,
+    storage_t* __restrict__ d_dot_c_at, storage_t* __restrict__ d_c_at,
+    storage_t* __restrict__ d_dot_z_pre_at, storage_t* __restrict__ d_z_pre_at)
+{
+    const int64 count = B * N * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t d_y, d_dot_c, d_c, d_dot_z_pre, d_z_pre, d_c_prev, d_dot_c_prev;
+        hvp_backward_step3_point(
+            compute_t(d_y_h_sum_at[(iB * N + iN) * S + iS]),
+            compute_t(d_y_dot_h_sum_W_h_at[(iB * N + iN) * S + iS]),
+            compute_t(d_dot_y_at[(iB * N + iN) * S + iS]),
+            compute_t(o_at[(t * B + iB) * N + iN]),
+            compute_t(dot_c_rows_at[(((t + 1) * B + iB) * N + iN) * S + iS]),
+            compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]),
+            compute_t(dot_o_at[(t * B + iB) * N + iN]),
+            compute_t(d_dot_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS]),
+            compute_t(d_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS]),
+            compute_t(i_at[(t * B + iB) * N + iN]),
+            compute_t(dot_z_pre_at[((t * B + iB) * N + iN) * S + iS]),
+            compute_t(z_at[((t * B + iB) * N + iN) * S + iS]),
+            compute_t(dot_i_at[(t * B + iB) * N + iN]),
+            compute_t(f_at[(t * B + iB) * N + iN]),
+            compute_t(dot_f_at[(t * B + iB) * N + iN]),
+            d_y, d_dot_c, d_c, d_dot_z_pre, d_z_pre, d_c_prev, d_dot_c_prev);
+        d_y_at[(iB * N + iN) * S + iS] = storage_t(d_y);
+        d_dot_c_at[(iB * N + iN) * S + iS] = storage_t(d_dot_c);
+        d_c_at[(iB * N + iN) * S + iS] = storage_t(d_c);
+        d_dot_z_pre_at[((t * B + iB) * N + iN) * S + iS] = storage_t(d_dot_z_pre);
+        d_z_pre_at[((t * B + iB) * N + iN) * S + iS] = storage_t(d_z_pre);
+        d_c_prev_rows_at[(((t % 2) * B + iB) * N + iN) * S + iS] = storage_t(d_c_prev);
+        d_dot_c_prev_rows_at[(((t % 2) * B + iB) * N + iN) * S + iS] = storage_t(d_dot_c_prev);
+    }
+}
+
+// through y = o * tanh(c)
+extern "C" __global__ void hvp_backward_step_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_y_at, const storage_t* __restrict__ tanh_c_at,
+    storage_t* __restrict__ d_o_y_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
+            const int64 iS = k;
+            total += compute_t(d_y_at[(iB * N + iN) * S + iS])
+                * compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_o_y_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+// through c = f * c[t-1] + i * z
+extern "C" __global__ void hvp_backward_step_sum7(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_dot_c_at, const storage_t* __restrict__ c_rows_at,
+    storage_t* __restrict__ d_dot_f_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
+            const int64 iS = k;
+            total += compute_t(d_dot_c_at[(iB * N + iN) * S + iS])
+                * compute_t(c_rows_at[((t * B + iB) * N + iN) * S + iS]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_f_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+// through c = f * c[t-1] + i * z
+extern "C" __global__ void hvp_backward_step_sum8(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_c_at, const storage_t* __restrict__ c_rows_at,
+    storage_t* __restrict__ d_f_c_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
+            const int64 iS = k;
+            total += compute_t(d_c_at[(iB * N + iN) * S + iS])
+                * compute_t(c_rows_at[((t * B + iB) * N + iN) * S + iS]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_f_c_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+// through c = f * c[t-1] + i * z
+extern "C" __global__ void hvp_backward_step_sum9(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_dot_c_at, const storage_t* __restrict__ dot_c_rows_at,
+    storage_t* __restrict__ d_f_dot_c_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
+            const int64 iS = k;
+            total += compute_t(d_dot_c_at[(iB * N + iN) * S + iS])
+                * compute_t(dot_c_rows_at[((t * B + iB) * N + iN) * S + iS]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_f_dot_c_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+// through c = f * c[t-1] + i * z
+extern "C" __global__ void hvp_backward_step_sum10(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_dot_c_at, const storage_t* __restrict__ z_at,
+    storage_t* __restrict__ d_dot_i_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
+            const int64 iS = k;
+            total += compute_t(d_dot_c_at[(iB * N + iN) * S + iS])
+                * compute_t(z_at[((t * B + iB) * N + iN) * S + iS]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_i_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+// through c = f * c[t-1] + i * z
+extern "C" __global__ void hvp_backward_step_sum11(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_c_at, const storage_t* __restrict__ z_at,
+    storage_t* __restrict__ d_i_c_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
+            const int64 iS = k;
+            total += compute_t(d_c_at[(iB * N + iN) * S + iS])
+                * compute_t(z_at[((t * B + iB) * N + iN) * S + iS]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_i_c_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+// through c = f * c[t-1] + i * z
+extern "C" __global__ void hvp_backward_step_sum12(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_dot_c_at, const storage_t* __restrict__ dot_z_at,
+    storage_t* __restrict__ d_i_dot_c_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
+            const int64 iS = k;
+            total += compute_t(d_dot_c_at[(iB * N + iN) * S + iS])
+                * compute_t(dot_z_at[((t * B + iB) * N + iN) * S + iS]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_i_dot_c_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void hvp_backward_step_sum13(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_z_pre_at, const storage_t* __restrict__ U_z_at,
+    storage_t* __restrict__ d_h_prev_z_sum2_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N * S; k += blockDim.x) {
+            const int64 iN = k / S;
+            const int64 iS = k % S;
+            total += compute_t(d_z_pre_at[((t * B + iB) * N + iN) * S + iS])
+                * compute_t(U_z_at[(iN * S + iS) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_h_prev_z_sum2_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void hvp_backward_step_sum14(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_dot_z_pre_at, const storage_t* __restrict__ dot_U_z_at,
+    storage_t* __restrict__ d_h_prev_dot_z_sum2_U_z_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N * S; k += blockDim.x) {
+            const int64 iN = k / S;
+            const int64 iS = k % S;
+            total += compute_t(d_dot_z_pre_at[((t * B + iB) * N + iN) * S + iS])
+                * compute_t(dot_U_z_at[(iN * S + iS) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_h_prev_dot_z_sum2_U_z_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void hvp_backward_step_sum15(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_dot_z_pre_at, const storage_t* __restrict__ U_z_at,
+    storage_t* __restrict__ d_dot_h_prev_dot_z_sum2_h_prev_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N * S; k += blockDim.x) {
+            const int64 iN = k / S;
+            const int64 iS = k % S;
+            total += compute_t(d_dot_z_pre_at[((t * B + iB) * N + iN) * S + iS])
+                * compute_t(U_z_at[(iN * S + iS) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_h_prev_dot_z_sum2_h_prev_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_step4_point(
+    const compute_t d_dot_o, const compute_t dot_o_pre, const compute_t o, const compute_t d_o_y,
+    const compute_t d_o_dot_y, const compute_t d_dot_f, const compute_t dot_f_pre, const compute_t f,
+    const compute_t d_f_c, const compute_t d_f_dot_c, const compute_t d_dot_i, const compute_t dot_i_pre,
+    const compute_t i, const compute_t d_i_c, const compute_t d_i_dot_c, compute_t& d_dot_o_pre,
+    compute_t& d_o_pre, compute_t& d_dot_f_pre, compute_t& d_f_pre, compute_t& d_dot_i_pre,
+    compute_t& d_i_pre)
+{
+    // through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t s1 = 1 - o;
+    const compute_t d_o = d_dot_o * (dot_o_pre * s1 - dot_o_pre * o) + d_o_y + d_o_dot_y;
+    const compute_t s2 = o * s1;
+    d_dot_o_pre = d_dot_o * s2;
+    d_o_pre = d_o * s2;
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t s3 = 1 - f;
+    const compute_t d_f = d_dot_f * (dot_f_pre * s3 - dot_f_pre * f) + d_f_c + d_f_dot_c;
+    const compute_t s4 = f * s3;
+    d_dot_f_pre = d_dot_f * s4;
+    d_f_pre = d_f * s4;
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t s5 = 1 - i;
+    const compute_t d_i = d_dot_i * (dot_i_pre * s5 - dot_i_pre * i) + d_i_c + d_i_dot_c;
+    const compute_t s6 = i * s5;
+    d_dot_i_pre = d_dot_i * s6;
+    d_i_pre = d_i * s6;
+}
+
+extern "C" __global__ void hvp_backward_step4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_dot_o_at, const storage_t* __restrict__ dot_o_pre_at,
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ d_o_y_at,
+    const storage_t* __restrict__ d_o_dot_y_at, const storage_t* __restrict__ d_dot_f_at,
+    const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ d_f_c_at, const storage_t* __restrict__ d_f_dot_c_at,
+    const storage_t* __restrict__ d_dot_i_at, const storage_t* __restrict__ dot_i_pre_at,
+    const storage_t* __restrict__ i_at, const storage_t* __restrict__ d_i_c_at,
+    const storage_t* __restrict__ d_i_dot_c_at, storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at)
+{
+    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre;
+        hvp_backward_step4_point(
+            compute_t(d_dot_o_at[iB * N + iN]),
+            compute_t(dot_o_pre_at[(t * B + iB) * N + iN]),
+            compute_t(o_at[(t * B + iB) * N + iN]),
+            compute_t(d_o_y_at[iB * N + iN]),
+            compute_t(d_o_dot_y_at[iB * N + iN]),
+            compute_t(d_dot_f_at[iB * N + iN]),
+            compute_t(dot_f_pre_at[(t * B + iB) * N + iN]),
+            compute_t(f_at[(t * B + iB) * N + iN]),
+            compute_t(d_f_c_at[iB * N + iN]),
+            compute_t(d_f_dot_c_at[iB * N + iN]),
+            compute_t(d_dot_i_at[iB * N + iN]),
+            compute_t(dot_i_pre_at[(t * B + iB) * N + iN]),
+            compute_t(i_at[(t * B + iB) * N + iN]),
+            compute_t(d_i_c_at[iB * N + iN]),
+            compute_t(d_i_dot_c_at[iB * N + iN]),
+            d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * N) + 5 * N + iN] = storage_t(d_dot_o_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * N) + 4 * N + iN] = storage_t(d_o_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * N) + 3 * N + iN] = storage_t(d_dot_f_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * N) + 2 * N + iN] = storage_t(d_f_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * N) + N + iN] = storage_t(d_dot_i_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * N) + iN] = storage_t(d_i_pre);
+    }
+}
+
+__device__ inline void hvp_backward_step5_point(
+    const compute_t d_h_prev_U_i_h, const compute_t d_h_prev_z_sum2,
+    const compute_t d_h_prev_dot_z_sum2_U_z, const compute_t d_dot_h_prev_dot_U_i_h_h_prev,
+    const compute_t d_dot_h_prev_dot_U_f_h_h_prev, const compute_t d_dot_h_prev_dot_U_o_h_h_prev,
+    const compute_t d_dot_h_prev_dot_z_sum2_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
+{
+    d_h_prev = d_h_prev_U_i_h + d_h_prev_z_sum2 + d_h_prev_dot_z_sum2_U_z;
+    d_dot_h_prev = d_dot_h_prev_dot_U_i_h_h_prev + d_dot_h_prev_dot_U_f_h_h_prev + d_dot_h_prev_dot_U_o_h_h_prev +
+        d_dot_h_prev_dot_z_sum2_h_prev;
+}
+
+extern "C" __global__ void hvp_backward_step5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_h_prev_U_i_h_at, const storage_t* __restrict__ d_h_prev_z_sum2_at,
+    const storage_t* __restrict__ d_h_prev_dot_z_sum2_U_z_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ parts4_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_z_sum2_h_prev_at,
+    storage_t* __restrict__ d_h_prev_rows_at, storage_t* __restrict__ d_dot_h_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_prev, d_dot_h_prev;
+        hvp_backward_step5_point(
+            compute_t(d_h_prev_U_i_h_at[iB * H + iH]),
+            compute_t(d_h_prev_z_sum2_at[iB * H + iH]),
+            compute_t(d_h_prev_dot_z_sum2_U_z_at[iB * H + iH]),
+            compute_t(parts2_at[iB * (2 * H) + H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(parts4_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_z_sum2_h_prev_at[iB * H + iH]),
+            d_h_prev, d_dot_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+        d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void hvp_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_z_pre_at, const storage_t* __restrict__ W_z_at,
+    storage_t* __restrict__ d_x_z_sum_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N * S; k += blockDim.x) {
+            const int64 iN = k / S;
+            const int64 iS = k % S;
+            total += compute_t(d_z_pre_at[((iT * B + iB) * N + iN) * S + iS])
+                * compute_t(W_z_at[(iN * S + iS) * I + iI]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_x_z_sum_at[(iT * B + iB) * I + iI] = storage_t(total);
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void hvp_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_dot_z_pre_at, const storage_t* __restrict__ dot_W_z_at,
+    storage_t* __restrict__ d_x_dot_z_sum_W_z_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N * S; k += blockDim.x) {
+            const int64 iN = k / S;
+            const int64 iS = k % S;
+            total += compute_t(d_dot_z_pre_at[((iT * B + iB) * N + iN) * S + iS])
+                * compute_t(dot_W_z_at[(iN * S + iS) * I + iI]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_x_dot_z_sum_W_z_at[(iT * B + iB) * I + iI] = storage_t(total);
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void hvp_backward_after_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_z_pre_at, const storage_t* __restrict__ x_at,
+    storage_t* __restrict__ d_W_z_z_sum_at)
+{
+    const int64 count = N * S * I, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iN = n / I / S;
+        const int64 iS = n / I % S;
+        const int64 iI = n % I;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_z_pre_at[((iT * B + iB) * N + iN) * S + iS])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_W_z_z_sum_at[(iN * S + iS) * I + iI] = storage_t(total);
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void hvp_backward_after_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_dot_z_pre_at, const storage_t* __restrict__ dot_x_at,
+    storage_t* __restrict__ d_W_z_dot_z_sum_x_at)
+{
+    const int64 count = N * S * I, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iN = n / I / S;
+        const int64 iS = n / I % S;
+        const int64 iI = n % I;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_dot_z_pre_at[((iT * B + iB) * N + iN) * S + iS])
+                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_W_z_dot_z_sum_x_at[(iN * S + iS) * I + iI] = storage_t(total);
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void hvp_backward_after_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_z_pre_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ d_U_z_z_sum2_at)
+{
+    const int64 count = N * S * H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iN = n / H / S;
+        const int64 iS = n / H % S;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_z_pre_at[((iT * B + iB) * N + iN) * S + iS])
+                * compute_t(h_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_U_z_z_sum2_at[(iN * S + iS) * H + iH] = storage_t(total);
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void hvp_backward_after_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_dot_z_pre_at, const storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ d_U_z_dot_z_sum2_h_prev_at)
+{
+    const int64 count = N * S * H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iN = n / H / S;
+        const int64 iS = n / H % S;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_dot_z_pre_at[((iT * B + iB) * N + iN) * S + iS])
+                * compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_U_z_dot_z_sum2_h_prev_at[(iN * S + iS) * H + iH] = storage_t(total);
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void hvp_backward_after_sum7(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_z_pre_at, storage_t* __restrict__ d_b_z_at)
+{
+    const int64 count = N * S, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iN = n / S;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_z_pre_at[((iT * B + iB) * N + iN) * S + iS]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_b_z_at[iN * S + iS] = storage_t(total);
+    }
+}
+
+// through h = sum(sum(W_h * y))
+extern "C" __global__ void hvp_backward_after_sum8(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_h_sum_at, const storage_t* __restrict__ y_at,
+    storage_t* __restrict__ d_W_h_h_sum_at)
+{
+    const int64 count = H * N * S, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_h_sum_at[((iT * B + iB) * H + iH) * N + iN])
+                * compute_t(y_at[((iT * B + iB) * N + iN) * S + iS]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_W_h_h_sum_at[(iH * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+// through h = sum(sum(W_h * y))
+extern "C" __global__ void hvp_backward_after_sum9(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_dot_h_sum_at, const storage_t* __restrict__ dot_y_at,
+    storage_t* __restrict__ d_W_h_dot_h_sum_y_at)
+{
+    const int64 count = H * N * S, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_dot_h_sum_at[((iT * B + iB) * H + iH) * N + iN])
+                * compute_t(dot_y_at[((iT * B + iB) * N + iN) * S + iS]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_W_h_dot_h_sum_y_at[(iH * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_after_point(
+    const compute_t d_x_W_i_x, const compute_t d_x_z_sum, const compute_t d_x_dot_z_sum_W_z, compute_t& d_x)
+{
+    d_x = d_x_W_i_x + d_x_z_sum + d_x_dot_z_sum_W_z;
+}
+
+extern "C" __global__ void hvp_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_x_W_i_x_at, const storage_t* __restrict__ d_x_z_sum_at,
+    const storage_t* __restrict__ d_x_dot_z_sum_W_z_at, storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        hvp_backward_after_point(
+            compute_t(d_x_W_i_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_z_sum_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_dot_z_sum_W_z_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_W_i_W_i_x, const compute_t d_W_i_dot_W_i_x_x, const compute_t d_W_f_W_f_x,
+    const compute_t d_W_f_dot_W_f_x_x, const compute_t d_W_o_W_o_x, const compute_t d_W_o_dot_W_o_x_x,
+    compute_t& d_W_i, compute_t& d_W_f, compute_t& d_W_o)
+{
+    d_W_i = d_W_i_W_i_x + d_W_i_dot_W_i_x_x;
+    d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x;
+    d_W_o = d_W_o_W_o_x + d_W_o_dot_W_o_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_W_i_W_i_x_at, const storage_t* __restrict__ d_W_i_dot_W_i_x_x_at,
+    const storage_t* __restrict__ d_W_f_W_f_x_at, const storage_t* __restrict__ d_W_f_dot_W_f_x_x_at,
+    const storage_t* __restrict__ d_W_o_W_o_x_at, const storage_t* __restrict__ d_W_o_dot_W_o_x_x_at,
+    storage_t* __restrict__ d_W_i_at, storage_t* __restrict__ d_W_f_at, storage_t* __restrict__ d_W_o_at)
+{
+    const int64 count = N * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iN = n / I;
+        const int64 iI = n % I;
+        compute_t d_W_i, d_W_f, d_W_o;
+        hvp_backward_finish_point(
+            compute_t(d_W_i_W_i_x_at[iN * I + iI]),
+            compute_t(d_W_i_dot_W_i_x_x_at[iN * I + iI]),
+            compute_t(d_W_f_W_f_x_at[iN * I + iI]),
+            compute_t(d_W_f_dot_W_f_x_x_at[iN * I + iI]),
+            compute_t(d_W_o_W_o_x_at[iN * I + iI]),
+            compute_t(d_W_o_dot_W_o_x_x_at[iN * I + iI]),
+            d_W_i, d_W_f, d_W_o);
+        d_W_i_at[iN * I + iI] = storage_t(d_W_i);
+        d_W_f_at[iN * I + iI] = storage_t(d_W_f);
+        d_W_o_at[iN * I + iI] = storage_t(d_W_o);
+    }
+}
+
+__device__ inline void hvp_backward_finish2_point(
+    const compute_t d_U_i_U_i_h, const compute_t d_U_i_dot_U_i_h_h_prev, const compute_t d_U_f_U_f_h,
+    const compute_t d_U_f_dot_U_f_h_h_prev, const compute_t d_U_o_U_o_h,
+    const compute_t d_U_o_dot_U_o_h_h_prev, compute_t& d_U_i, compute_t& d_U_f, compute_t& d_U_o)
+{
+    d_U_i = d_U_i_U_i_h + d_U_i_dot_U_i_h_h_prev;
+    d_U_f = d_U_f_U_f_h + d_U_f_dot_U_f_h_h_prev;
+    d_U_o = d_U_o_U_o_h + d_U_o_dot_U_o_h_h_prev;
+}
+
+extern "C" __global__ void hvp_backward_finish2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_U_i_U_i_h_at, const storage_t* __restrict__ d_U_i_dot_U_i_h_h_prev_at,
+    const storage_t* __restrict__ d_U_f_U_f_h_at, const storage_t* __restrict__ d_U_f_dot_U_f_h_h_prev_at,
+    const storage_t* __restrict__ d_U_o_U_o_h_at, const storage_t* __restrict__ d_U_o_dot_U_o_h_h_prev_at,
+    storage_t* __restrict__ d_U_i_at, storage_t* __restrict__ d_U_f_at, storage_t* __restrict__ d_U_o_at)
+{
+    const int64 count = N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iN = n / H;
+        const int64 iH = n % H;
+        compute_t d_U_i, d_U_f, d_U_o;
+        hvp_backward_finish2_point(
+            compute_t(d_U_i_U_i_h_at[iN * H + iH]),
+            compute_t(d_U_i_dot_U_i_h_h_prev_at[iN * H + iH]),
+            compute_t(d_U_f_U_f_h_at[iN * H + iH]),
+            compute_t(d_U_f_dot_U_f_h_h_prev_at[iN * H + iH]),
+            compute_t(d_U_o_U_o_h_at[iN * H + iH]),
+            compute_t(d_U_o_dot_U_o_h_h_prev_at[iN * H + iH]),
+            d_U_i, d_U_f, d_U_o);
+        d_U_i_at[iN * H + iH] = storage_t(d_U_i);
+        d_U_f_at[iN * H + iH] = storage_t(d_U_f);
+        d_U_o_at[iN * H + iH] = storage_t(d_U_o);
+    }
+}
+
+__device__ inline void hvp_backward_finish3_point(
+    const compute_t d_W_z_z_sum, const compute_t d_W_z_dot_z_sum_x, compute_t& d_W_z)
+{
+    d_W_z = d_W_z_z_sum + d_W_z_dot_z_sum_x;
+}
+
+extern "C" __global__ void hvp_backward_finish3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_W_z_z_sum_at, const storage_t* __restrict__ d_W_z_dot_z_sum_x_at,
+    storage_t* __restrict__ d_W_z_at)
+{
+    const int64 count = N * S * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iN = n / I / S;
+        const int64 iS = n / I % S;
+        const int64 iI = n % I;
+        compute_t d_W_z;
+        hvp_backward_finish3_point(
+            compute_t(d_W_z_z_sum_at[(iN * S + iS) * I + iI]),
+            compute_t(d_W_z_dot_z_sum_x_at[(iN * S + iS) * I + iI]),
+            d_W_z);
+        d_W_z_at[(iN * S + iS) * I + iI] = storage_t(d_W_z);
+    }
+}
+
+__device__ inline void hvp_backward_finish4_point(
+    const compute_t d_U_z_z_sum2, const compute_t d_U_z_dot_z_sum2_h_prev, compute_t& d_U_z)
+{
+    d_U_z = d_U_z_z_sum2 + d_U_z_dot_z_sum2_h_prev;
+}
+
+extern "C" __global__ void hvp_backward_finish4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_U_z_z_sum2_at, const storage_t* __restrict__ d_U_z_dot_z_sum2_h_prev_at,
+    storage_t* __restrict__ d_U_z_at)
+{
+    const int64 count = N * S * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iN = n / H / S;
+        const int64 iS = n / H % S;
+        const int64 iH = n % H;
+        compute_t d_U_z;
+        hvp_backward_finish4_point(
+            compute_t(d_U_z_z_sum2_at[(iN * S + iS) * H + iH]),
+            compute_t(d_U_z_dot_z_sum2_h_prev_at[(iN * S + iS) * H + iH]),
+            d_U_z);
+        d_U_z_at[(iN * S + iS) * H + iH] = storage_t(d_U_z);
+    }
+}
+
+__device__ inline void hvp_backward_finish5_point(
+    const compute_t d_W_h_h_sum, const compute_t d_W_h_dot_h_sum_y, compute_t& d_W_h)
+{
+    d_W_h = d_W_h_h_sum + d_W_h_dot_h_sum_y;
+}
+
+extern "C" __global__ void hvp_backward_finish5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_W_h_h_sum_at, const storage_t* __restrict__ d_W_h_dot_h_sum_y_at,
+    storage_t* __restrict__ d_W_h_at)
+{
+    const int64 count = H * N * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t d_W_h;
+        hvp_backward_finish5_point(
+            compute_t(d_W_h_h_sum_at[(iH * N + iN) * S + iS]),
+            compute_t(d_W_h_dot_h_sum_y_at[(iH * N + iN) * S + iS]),
+            d_W_h);
+        d_W_h_at[(iH * N + iN) * S + iS] = storage_t(d_W_h);
+    }
+}
+
+#endif  // SYMRNN_HVP

@@ -19,7 +19,7 @@ see alike (as in the projection layer of Sak et al. 2014, arXiv:1402.1128).
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 lstm_blocks.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  W_i (N, I): input weights of the input gates, one gate a block
@@ -43,7 +43,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -57,6 +57,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of lstm_blocks.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H", "N", "S")
 INPUTS = {
     "x": ("I",),
@@ -129,9 +130,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["h"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -142,30 +143,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"h": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["h"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H, N, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "N", "S")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W_i = cp.empty((N, I), dtype)
     U_i = cp.empty((N, H), dtype)
@@ -195,7 +254,6 @@ def passes(size, dtype):
     tanh_c = cp.empty((T, B, N, S), dtype)
     y = cp.empty((T, B, N, S), dtype)
     h_sum = cp.empty((B, H, N), dtype)
-
     forward_before_sum = kernel(
         "forward_before_sum", "rows", T * B * N * S, I,
         W_z, x, z_sum,
@@ -222,6 +280,7 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         W_i[...] = params["W_i"]
         U_i[...] = params["U_i"]
         b_i[...] = params["b_i"]
@@ -235,7 +294,6 @@ def passes(size, dtype):
         U_z[...] = params["U_z"]
         b_z[...] = params["b_z"]
         W_h[...] = params["W_h"]
-        x[...] = inputs["x"]
         W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_o.T), axis=1))
         U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_o.T), axis=1))
         h_rows[0] = state["h"]
@@ -265,192 +323,1282 @@ def passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy(), "c": c_rows[T].copy()}
-        return {"h": h_rows[1:].copy()}, last
+        return h_rows[1:].copy(), last
 
-    def reverse():
-        U_i_to_U_o2 = cp.empty((3 * N, H), dtype)
-        W_i_to_W_o2 = cp.empty((3 * N, I), dtype)
-        d_h_prev_rows = cp.empty((2, B, H), dtype)
-        d_c_prev_rows = cp.empty((2, B, N, S), dtype)
-        d_h = cp.empty((B, H), dtype)
-        d_h_sum = cp.empty((T, B, H, N), dtype)
-        d_y = cp.empty((B, N, S), dtype)
-        d_c = cp.empty((B, N, S), dtype)
-        d_z_pre = cp.empty((T, B, N, S), dtype)
-        d_o = cp.empty((B, N), dtype)
-        d_i_pre_to_d_o_pre = cp.empty((T, B, 3 * N), dtype)
-        d_f = cp.empty((B, N), dtype)
-        d_i = cp.empty((B, N), dtype)
-        d_h_prev_U_i_h = cp.empty((B, H), dtype)
-        d_h_prev_z_sum2 = cp.empty((B, H), dtype)
-        d_x_W_i_x = cp.empty((T, B, I), dtype)
-        d_x_z_sum = cp.empty((T, B, I), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_W_z = cp.empty((N, S, I), dtype)
-        d_U_z = cp.empty((N, S, H), dtype)
-        d_b_z = cp.empty((N, S), dtype)
-        d_W_h = cp.empty((H, N, S), dtype)
-        d_W_i_to_d_W_o = cp.empty((3 * N, I), dtype)
-        d_U_i_to_d_U_o = cp.empty((3 * N, H), dtype)
-        d_b_i_to_d_b_o = cp.empty((3 * N,), dtype)
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    U_i_to_U_o2 = cp.empty((3 * N, H), dtype)
+    W_i_to_W_o2 = cp.empty((3 * N, I), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_c_prev_rows = cp.empty((2, B, N, S), dtype)
+    d_h = cp.empty((B, H), dtype)
+    d_h_sum = cp.empty((T, B, H, N), dtype)
+    d_y = cp.empty((B, N, S), dtype)
+    d_c = cp.empty((B, N, S), dtype)
+    d_z_pre = cp.empty((T, B, N, S), dtype)
+    d_o = cp.empty((B, N), dtype)
+    d_i_pre_to_d_o_pre = cp.empty((T, B, 3 * N), dtype)
+    d_f = cp.empty((B, N), dtype)
+    d_i = cp.empty((B, N), dtype)
+    d_h_prev_U_i_h = cp.empty((B, H), dtype)
+    d_h_prev_z_sum2 = cp.empty((B, H), dtype)
+    d_x_W_i_x = cp.empty((T, B, I), dtype)
+    d_x_z_sum = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_z = cp.empty((N, S, I), dtype)
+    d_U_z = cp.empty((N, S, H), dtype)
+    d_b_z = cp.empty((N, S), dtype)
+    d_W_h = cp.empty((H, N, S), dtype)
+    d_W_i_to_d_W_o = cp.empty((3 * N, I), dtype)
+    d_U_i_to_d_U_o = cp.empty((3 * N, H), dtype)
+    d_b_i_to_d_b_o = cp.empty((3 * N,), dtype)
+    backward_step = kernel(
+        "backward_step", "each", B * H, 1,
+        dy, d_h_prev_rows, d_h,
+    )
+    backward_step2 = kernel(
+        "backward_step2", "each", B * H * N, 1,
+        d_h, d_h_sum,
+    )
+    backward_step_sum = kernel(
+        "backward_step_sum", "columns", B * N * S, H,
+        d_h_sum, W_h, d_y,
+    )
+    backward_step_sum2 = kernel(
+        "backward_step_sum2", "rows", B * N, S,
+        d_y, tanh_c, d_o,
+    )
+    backward_step3 = kernel(
+        "backward_step3", "each", B * N * S, 1,
+        d_y, o, d_c_prev_rows, tanh_c, i, z, f, d_c, d_z_pre,
+    )
+    backward_step_sum3 = kernel(
+        "backward_step_sum3", "rows", B * N, S,
+        d_c, c_rows, d_f,
+    )
+    backward_step_sum4 = kernel(
+        "backward_step_sum4", "rows", B * N, S,
+        d_c, z, d_i,
+    )
+    backward_step_sum5 = kernel(
+        "backward_step_sum5", "rows", B * H, N * S,
+        d_z_pre, U_z, d_h_prev_z_sum2,
+    )
+    backward_step4 = kernel(
+        "backward_step4", "each", B * N, 1,
+        d_o, o, d_f, f, d_i, i, d_i_pre_to_d_o_pre,
+    )
+    backward_step5 = kernel(
+        "backward_step5", "each", B * H, 1,
+        d_h_prev_U_i_h, d_h_prev_z_sum2, d_h_prev_rows,
+    )
+    backward_after_sum = kernel(
+        "backward_after_sum", "rows", T * B * I, N * S,
+        d_z_pre, W_z, d_x_z_sum,
+    )
+    backward_after_sum2 = kernel(
+        "backward_after_sum2", "columns", N * S * I, T * B,
+        d_z_pre, x, d_W_z,
+    )
+    backward_after_sum3 = kernel(
+        "backward_after_sum3", "columns", N * S * H, T * B,
+        d_z_pre, h_rows, d_U_z,
+    )
+    backward_after_sum4 = kernel(
+        "backward_after_sum4", "columns", N * S, T * B,
+        d_z_pre, d_b_z,
+    )
+    backward_after_sum5 = kernel(
+        "backward_after_sum5", "columns", H * N * S, T * B,
+        d_h_sum, y, d_W_h,
+    )
+    backward_after = kernel(
+        "backward_after", "each", T * B * I, 1,
+        d_x_W_i_x, d_x_z_sum, d_x,
+    )
 
-        dy = cp.empty((T, B, H), dtype)
-        backward_step = kernel(
-            "backward_step", "each", B * H, 1,
-            dy, d_h_prev_rows, d_h,
-        )
-        backward_step2 = kernel(
-            "backward_step2", "each", B * H * N, 1,
-            d_h, d_h_sum,
-        )
-        backward_step_sum = kernel(
-            "backward_step_sum", "columns", B * N * S, H,
-            d_h_sum, W_h, d_y,
-        )
-        backward_step_sum2 = kernel(
-            "backward_step_sum2", "rows", B * N, S,
-            d_y, tanh_c, d_o,
-        )
-        backward_step3 = kernel(
-            "backward_step3", "each", B * N * S, 1,
-            d_y, o, d_c_prev_rows, tanh_c, i, z, f, d_c, d_z_pre,
-        )
-        backward_step_sum3 = kernel(
-            "backward_step_sum3", "rows", B * N, S,
-            d_c, c_rows, d_f,
-        )
-        backward_step_sum4 = kernel(
-            "backward_step_sum4", "rows", B * N, S,
-            d_c, z, d_i,
-        )
-        backward_step_sum5 = kernel(
-            "backward_step_sum5", "rows", B * H, N * S,
-            d_z_pre, U_z, d_h_prev_z_sum2,
-        )
-        backward_step4 = kernel(
-            "backward_step4", "each", B * N, 1,
-            d_o, o, d_f, f, d_i, i, d_i_pre_to_d_o_pre,
-        )
-        backward_step5 = kernel(
-            "backward_step5", "each", B * H, 1,
-            d_h_prev_U_i_h, d_h_prev_z_sum2, d_h_prev_rows,
-        )
-        backward_after_sum = kernel(
-            "backward_after_sum", "rows", T * B * I, N * S,
-            d_z_pre, W_z, d_x_z_sum,
-        )
-        backward_after_sum2 = kernel(
-            "backward_after_sum2", "columns", N * S * I, T * B,
-            d_z_pre, x, d_W_z,
-        )
-        backward_after_sum3 = kernel(
-            "backward_after_sum3", "columns", N * S * H, T * B,
-            d_z_pre, h_rows, d_U_z,
-        )
-        backward_after_sum4 = kernel(
-            "backward_after_sum4", "columns", N * S, T * B,
-            d_z_pre, d_b_z,
-        )
-        backward_after_sum5 = kernel(
-            "backward_after_sum5", "columns", H * N * S, T * B,
-            d_h_sum, y, d_W_h,
-        )
-        backward_after = kernel(
-            "backward_after", "each", T * B * I, 1,
-            d_x_W_i_x, d_x_z_sum, d_x,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["h"]
+        W_i[...] = params["W_i"]
+        U_i[...] = params["U_i"]
+        W_f[...] = params["W_f"]
+        U_f[...] = params["U_f"]
+        W_o[...] = params["W_o"]
+        U_o[...] = params["U_o"]
+        W_z[...] = params["W_z"]
+        U_z[...] = params["U_z"]
+        W_h[...] = params["W_h"]
+        U_i_to_U_o2[...] = cp.concatenate((U_i, U_f, U_o))
+        W_i_to_W_o2[...] = cp.concatenate((W_i, W_f, W_o))
+        d_h_prev_rows[T % 2] = dstate["h"]
+        d_c_prev_rows[T % 2] = dstate["c"]
 
-        def fill(params, given, dstate):
-            W_i[...] = params["W_i"]
-            U_i[...] = params["U_i"]
-            b_i[...] = params["b_i"]
-            W_f[...] = params["W_f"]
-            U_f[...] = params["U_f"]
-            b_f[...] = params["b_f"]
-            W_o[...] = params["W_o"]
-            U_o[...] = params["U_o"]
-            b_o[...] = params["b_o"]
-            W_z[...] = params["W_z"]
-            U_z[...] = params["U_z"]
-            b_z[...] = params["b_z"]
-            W_h[...] = params["W_h"]
-            dy[...] = given["h"]
-            U_i_to_U_o2[...] = cp.concatenate((U_i, U_f, U_o))
-            W_i_to_W_o2[...] = cp.concatenate((W_i, W_f, W_o))
-            d_h_prev_rows[T % 2] = dstate["h"]
-            d_c_prev_rows[T % 2] = dstate["c"]
+    def before():
+        pass
 
-        def before():
-            pass
-
-        def loop():
-            for t in reversed(range(T)):
-                backward_step(t)
-                backward_step2(t)
-                # through h = sum(sum(W_h * y))
-                backward_step_sum(t)
-                # through y = o * tanh(c)
-                backward_step_sum2(t)
-                backward_step3(t)
-                # through c = f * c[t-1] + i * z
-                backward_step_sum3(t)
-                # through c = f * c[t-1] + i * z
-                backward_step_sum4(t)
-                # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-                backward_step_sum5(t)
-                backward_step4(t)
-                # d_i_pre, d_f_pre, d_o_pre side by side
-                product(d_i_pre_to_d_o_pre[t], U_i_to_U_o2, d_h_prev_U_i_h)
-                backward_step5(t)
-
-        def after():
-            # d_i_pre, d_f_pre, d_o_pre side by side
-            product(d_i_pre_to_d_o_pre.reshape(-1, 3 * N), W_i_to_W_o2, d_x_W_i_x.reshape(-1, I))
-            # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-            backward_after_sum()
-            # d_W_i, d_W_f, d_W_o side by side
-            product(d_i_pre_to_d_o_pre.reshape(-1, 3 * N).T, x.reshape(-1, I), d_W_i_to_d_W_o)
-            # d_U_i, d_U_f, d_U_o side by side
-            product(d_i_pre_to_d_o_pre.reshape(-1, 3 * N).T, h_rows[:-1].reshape(-1, H), d_U_i_to_d_U_o)
-            # d_b_i, d_b_f, d_b_o side by side
-            cp.sum(d_i_pre_to_d_o_pre.reshape(-1, 3 * N), axis=0, out=d_b_i_to_d_b_o)
-            # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-            backward_after_sum2()
-            # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-            backward_after_sum3()
-            # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-            backward_after_sum4()
+    def loop():
+        for t in reversed(range(T)):
+            backward_step(t)
+            backward_step2(t)
             # through h = sum(sum(W_h * y))
-            backward_after_sum5()
-            backward_after()
+            backward_step_sum(t)
+            # through y = o * tanh(c)
+            backward_step_sum2(t)
+            backward_step3(t)
+            # through c = f * c[t-1] + i * z
+            backward_step_sum3(t)
+            # through c = f * c[t-1] + i * z
+            backward_step_sum4(t)
+            # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            backward_step_sum5(t)
+            backward_step4(t)
+            # d_i_pre, d_f_pre, d_o_pre side by side
+            product(d_i_pre_to_d_o_pre[t], U_i_to_U_o2, d_h_prev_U_i_h)
+            backward_step5(t)
 
-        def results():
-            dparams = {
-                "W_i": d_W_i_to_d_W_o[:N].copy(),
-                "U_i": d_U_i_to_d_U_o[:N].copy(),
-                "b_i": d_b_i_to_d_b_o[:N].copy(),
-                "W_f": d_W_i_to_d_W_o[N:2 * N].copy(),
-                "U_f": d_U_i_to_d_U_o[N:2 * N].copy(),
-                "b_f": d_b_i_to_d_b_o[N:2 * N].copy(),
-                "W_o": d_W_i_to_d_W_o[2 * N:3 * N].copy(),
-                "U_o": d_U_i_to_d_U_o[2 * N:3 * N].copy(),
-                "b_o": d_b_i_to_d_b_o[2 * N:3 * N].copy(),
-                "W_z": d_W_z.copy(),
-                "U_z": d_U_z.copy(),
-                "b_z": d_b_z.copy(),
-                "W_h": d_W_h.copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
+    def after():
+        # d_i_pre, d_f_pre, d_o_pre side by side
+        product(d_i_pre_to_d_o_pre.reshape(-1, 3 * N), W_i_to_W_o2, d_x_W_i_x.reshape(-1, I))
+        # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        backward_after_sum()
+        # d_W_i, d_W_f, d_W_o side by side
+        product(d_i_pre_to_d_o_pre.reshape(-1, 3 * N).T, x.reshape(-1, I), d_W_i_to_d_W_o)
+        # d_U_i, d_U_f, d_U_o side by side
+        product(d_i_pre_to_d_o_pre.reshape(-1, 3 * N).T, h_rows[:-1].reshape(-1, H), d_U_i_to_d_U_o)
+        # d_b_i, d_b_f, d_b_o side by side
+        cp.sum(d_i_pre_to_d_o_pre.reshape(-1, 3 * N), axis=0, out=d_b_i_to_d_b_o)
+        # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        backward_after_sum2()
+        # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        backward_after_sum3()
+        # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        backward_after_sum4()
+        # through h = sum(sum(W_h * y))
+        backward_after_sum5()
+        backward_after()
 
-        return Pass(fill, before, loop, after, results, True)
+    def results():
+        dparams = {
+            "W_i": d_W_i_to_d_W_o[:N].copy(),
+            "U_i": d_U_i_to_d_U_o[:N].copy(),
+            "b_i": d_b_i_to_d_b_o[:N].copy(),
+            "W_f": d_W_i_to_d_W_o[N:2 * N].copy(),
+            "U_f": d_U_i_to_d_U_o[N:2 * N].copy(),
+            "b_f": d_b_i_to_d_b_o[N:2 * N].copy(),
+            "W_o": d_W_i_to_d_W_o[2 * N:3 * N].copy(),
+            "U_o": d_U_i_to_d_U_o[2 * N:3 * N].copy(),
+            "b_o": d_b_i_to_d_b_o[2 * N:3 * N].copy(),
+            "W_z": d_W_z.copy(),
+            "U_z": d_U_z.copy(),
+            "b_z": d_b_z.copy(),
+            "W_h": d_W_h.copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
 
-    return Pass(fill, before, loop, after, results, True), reverse
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H, N, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "N", "S")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_i = cp.empty((N, I), dtype)
+    U_i = cp.empty((N, H), dtype)
+    b_i = cp.empty((N,), dtype)
+    W_f = cp.empty((N, I), dtype)
+    U_f = cp.empty((N, H), dtype)
+    b_f = cp.empty((N,), dtype)
+    W_o = cp.empty((N, I), dtype)
+    U_o = cp.empty((N, H), dtype)
+    b_o = cp.empty((N,), dtype)
+    W_z = cp.empty((N, S, I), dtype)
+    U_z = cp.empty((N, S, H), dtype)
+    b_z = cp.empty((N, S), dtype)
+    W_h = cp.empty((H, N, S), dtype)
+    W_i_to_W_o = cp.empty((I, 3 * N), dtype)
+    U_i_to_U_o = cp.empty((H, 3 * N), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((2, B, N, S), dtype)
+    W_i_x_to_W_o_x = cp.empty((T, B, 3 * N), dtype)
+    z_sum = cp.empty((T, B, N, S), dtype)
+    U_i_h_to_U_o_h = cp.empty((B, 3 * N), dtype)
+    i = cp.empty((B, N), dtype)
+    f = cp.empty((B, N), dtype)
+    o = cp.empty((B, N), dtype)
+    z_sum2 = cp.empty((B, N, S), dtype)
+    y = cp.empty((B, N, S), dtype)
+    h_sum = cp.empty((B, H, N), dtype)
+    infer_before_sum = kernel(
+        "infer_before_sum", "rows", T * B * N * S, I,
+        W_z, x, z_sum,
+    )
+    infer_step_sum = kernel(
+        "infer_step_sum", "rows", B * N * S, H,
+        U_z, h_rows, z_sum2,
+    )
+    infer_step = kernel(
+        "infer_step", "each", B * N, 1,
+        W_i_x_to_W_o_x, U_i_h_to_U_o_h, b_i, b_f, b_o, i, f, o,
+    )
+    infer_step2 = kernel(
+        "infer_step2", "each", B * N * S, 1,
+        z_sum, z_sum2, b_z, f, c_rows, i, o, y,
+    )
+    infer_step_sum2 = kernel(
+        "infer_step_sum2", "rows", B * H * N, S,
+        W_h, y, h_sum,
+    )
+    infer_step_sum3 = kernel(
+        "infer_step_sum3", "rows", B * H, N,
+        h_sum, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_i[...] = params["W_i"]
+        U_i[...] = params["U_i"]
+        b_i[...] = params["b_i"]
+        W_f[...] = params["W_f"]
+        U_f[...] = params["U_f"]
+        b_f[...] = params["b_f"]
+        W_o[...] = params["W_o"]
+        U_o[...] = params["U_o"]
+        b_o[...] = params["b_o"]
+        W_z[...] = params["W_z"]
+        U_z[...] = params["U_z"]
+        b_z[...] = params["b_z"]
+        W_h[...] = params["W_h"]
+        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_o.T), axis=1))
+        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_o.T), axis=1))
+        h_rows[0] = state["h"]
+        c_rows[0] = state["c"]
+
+    def before():
+        # W_i_x, W_f_x, W_o_x side by side
+        product(x.reshape(-1, I), W_i_to_W_o, W_i_x_to_W_o_x.reshape(-1, 3 * N))
+        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        infer_before_sum()
+
+    def loop():
+        for t in range(T):
+            # U_i_h, U_f_h, U_o_h side by side
+            product(h_rows[t], U_i_to_U_o, U_i_h_to_U_o_h)
+            # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            infer_step_sum(t)
+            infer_step(t)
+            infer_step2(t)
+            # h = sum(sum(W_h * y))
+            infer_step_sum2(t)
+            # h = sum(sum(W_h * y))
+            infer_step_sum3(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+        return h_rows[1:].copy(), last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H, N, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "N", "S")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_i = cp.empty((N, I), dtype)
+    U_i = cp.empty((N, H), dtype)
+    b_i = cp.empty((N,), dtype)
+    W_f = cp.empty((N, I), dtype)
+    U_f = cp.empty((N, H), dtype)
+    b_f = cp.empty((N,), dtype)
+    W_o = cp.empty((N, I), dtype)
+    U_o = cp.empty((N, H), dtype)
+    b_o = cp.empty((N,), dtype)
+    W_z = cp.empty((N, S, I), dtype)
+    U_z = cp.empty((N, S, H), dtype)
+    b_z = cp.empty((N, S), dtype)
+    W_h = cp.empty((H, N, S), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((2, B, N, S), dtype)
+    W_i_x = cp.empty((T, B, N), dtype)
+    W_f_x = cp.empty((T, B, N), dtype)
+    W_o_x = cp.empty((T, B, N), dtype)
+    z_sum = cp.empty((T, B, N, S), dtype)
+    U_i_h = cp.empty((B, N), dtype)
+    i = cp.empty((B, N), dtype)
+    U_f_h = cp.empty((B, N), dtype)
+    f = cp.empty((B, N), dtype)
+    U_o_h = cp.empty((B, N), dtype)
+    o = cp.empty((B, N), dtype)
+    z_sum2 = cp.empty((B, N, S), dtype)
+    y = cp.empty((B, N, S), dtype)
+    h_sum = cp.empty((B, H, N), dtype)
+    step_before_sum = kernel(
+        "step_before_sum", "rows", T * B * N * S, I,
+        W_z, x, z_sum,
+    )
+    step_step_sum = kernel(
+        "step_step_sum", "rows", B * N * S, H,
+        U_z, h_rows, z_sum2,
+    )
+    step_step = kernel(
+        "step_step", "each", B * N, 1,
+        W_i_x, U_i_h, b_i, W_f_x, U_f_h, b_f, W_o_x, U_o_h, b_o, i, f, o,
+    )
+    step_step2 = kernel(
+        "step_step2", "each", B * N * S, 1,
+        z_sum, z_sum2, b_z, f, c_rows, i, o, y,
+    )
+    step_step_sum2 = kernel(
+        "step_step_sum2", "rows", B * H * N, S,
+        W_h, y, h_sum,
+    )
+    step_step_sum3 = kernel(
+        "step_step_sum3", "rows", B * H, N,
+        h_sum, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_i[...] = params["W_i"]
+        U_i[...] = params["U_i"]
+        b_i[...] = params["b_i"]
+        W_f[...] = params["W_f"]
+        U_f[...] = params["U_f"]
+        b_f[...] = params["b_f"]
+        W_o[...] = params["W_o"]
+        U_o[...] = params["U_o"]
+        b_o[...] = params["b_o"]
+        W_z[...] = params["W_z"]
+        U_z[...] = params["U_z"]
+        b_z[...] = params["b_z"]
+        W_h[...] = params["W_h"]
+        h_rows[0] = state["h"]
+        c_rows[0] = state["c"]
+
+    def before():
+        # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        product(x.reshape(-1, I), W_i.T, W_i_x.reshape(-1, N))
+        # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(x.reshape(-1, I), W_f.T, W_f_x.reshape(-1, N))
+        # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        product(x.reshape(-1, I), W_o.T, W_o_x.reshape(-1, N))
+        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        step_before_sum()
+
+    def loop():
+        for t in range(T):
+            # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+            product(h_rows[t], U_i.T, U_i_h)
+            # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+            product(h_rows[t], U_f.T, U_f_h)
+            # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+            product(h_rows[t], U_o.T, U_o_h)
+            # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            step_step_sum(t)
+            step_step(t)
+            step_step2(t)
+            # h = sum(sum(W_h * y))
+            step_step_sum2(t)
+            # h = sum(sum(W_h * y))
+            step_step_sum3(t)
+
+    def after():
+        pass
+
+    def results():
+        state = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+        return h_rows[1:].copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H, N, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "N", "S")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_i = cp.empty((N, I), dtype)
+    U_i = cp.empty((N, H), dtype)
+    b_i = cp.empty((N,), dtype)
+    W_f = cp.empty((N, I), dtype)
+    U_f = cp.empty((N, H), dtype)
+    b_f = cp.empty((N,), dtype)
+    W_o = cp.empty((N, I), dtype)
+    U_o = cp.empty((N, H), dtype)
+    b_o = cp.empty((N,), dtype)
+    W_z = cp.empty((N, S, I), dtype)
+    U_z = cp.empty((N, S, H), dtype)
+    b_z = cp.empty((N, S), dtype)
+    W_h = cp.empty((H, N, S), dtype)
+    dot_W_i = cp.empty((N, I), dtype)
+    dot_U_i = cp.empty((N, H), dtype)
+    dot_b_i = cp.empty((N,), dtype)
+    dot_W_f = cp.empty((N, I), dtype)
+    dot_U_f = cp.empty((N, H), dtype)
+    dot_b_f = cp.empty((N,), dtype)
+    dot_W_o = cp.empty((N, I), dtype)
+    dot_U_o = cp.empty((N, H), dtype)
+    dot_b_o = cp.empty((N,), dtype)
+    dot_W_z = cp.empty((N, S, I), dtype)
+    dot_U_z = cp.empty((N, S, H), dtype)
+    dot_b_z = cp.empty((N, S), dtype)
+    dot_W_h = cp.empty((H, N, S), dtype)
+    W_i_to_dot_W_o = cp.empty((I, 6 * N), dtype)
+    W_i_to_W_o = cp.empty((I, 3 * N), dtype)
+    U_i_to_dot_U_o = cp.empty((H, 6 * N), dtype)
+    U_i_to_U_o = cp.empty((H, 3 * N), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((2, B, N, S), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_c_rows = cp.empty((2, B, N, S), dtype)
+    W_i_x_to_dot_W_o_x_W_o = cp.empty((T, B, 6 * N), dtype)
+    dot_W_i_x_x_to_dot_W_o_x_x = cp.empty((T, B, 3 * N), dtype)
+    dot_W_i_x = cp.empty((T, B, N), dtype)
+    dot_W_f_x = cp.empty((T, B, N), dtype)
+    dot_W_o_x = cp.empty((T, B, N), dtype)
+    z_sum = cp.empty((T, B, N, S), dtype)
+    dot_z_sum_W_z = cp.empty((T, B, N, S), dtype)
+    dot_z_sum_x = cp.empty((T, B, N, S), dtype)
+    dot_z_sum = cp.empty((T, B, N, S), dtype)
+    U_i_h_to_dot_U_o_h_U_o = cp.empty((B, 6 * N), dtype)
+    parts = cp.empty((B, 3 * N), dtype)
+    i = cp.empty((B, N), dtype)
+    dot_i = cp.empty((B, N), dtype)
+    f = cp.empty((B, N), dtype)
+    dot_f = cp.empty((B, N), dtype)
+    o = cp.empty((B, N), dtype)
+    dot_o = cp.empty((B, N), dtype)
+    z_sum2 = cp.empty((B, N, S), dtype)
+    dot_z_sum2_U_z = cp.empty((B, N, S), dtype)
+    dot_z_sum2_h_prev = cp.empty((B, N, S), dtype)
+    y = cp.empty((B, N, S), dtype)
+    dot_y = cp.empty((B, N, S), dtype)
+    h_sum = cp.empty((B, H, N), dtype)
+    dot_h_sum_W_h = cp.empty((B, H, N), dtype)
+    dot_h_sum_y = cp.empty((B, H, N), dtype)
+    dot_h_sum = cp.empty((B, H, N), dtype)
+    jvp_before_sum = kernel(
+        "jvp_before_sum", "rows", T * B * N * S, I,
+        W_z, x, z_sum,
+    )
+    jvp_before_sum2 = kernel(
+        "jvp_before_sum2", "rows", T * B * N * S, I,
+        dot_W_z, x, dot_z_sum_W_z,
+    )
+    jvp_before_sum3 = kernel(
+        "jvp_before_sum3", "rows", T * B * N * S, I,
+        W_z, dot_x, dot_z_sum_x,
+    )
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * N, 1,
+        W_i_x_to_dot_W_o_x_W_o, dot_W_i_x_x_to_dot_W_o_x_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", "each", T * B * N * S, 1,
+        dot_z_sum_W_z, dot_z_sum_x, dot_z_sum,
+    )
+    jvp_step_sum = kernel(
+        "jvp_step_sum", "rows", B * N * S, H,
+        U_z, h_rows, z_sum2,
+    )
+    jvp_step_sum2 = kernel(
+        "jvp_step_sum2", "rows", B * N * S, H,
+        dot_U_z, h_rows, dot_z_sum2_U_z,
+    )
+    jvp_step_sum3 = kernel(
+        "jvp_step_sum3", "rows", B * N * S, H,
+        U_z, dot_h_rows, dot_z_sum2_h_prev,
+    )
+    jvp_step = kernel(
+        "jvp_step", "each", B * N, 1,
+        U_i_h_to_dot_U_o_h_U_o, parts, W_i_x_to_dot_W_o_x_W_o, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
+        dot_b_f, b_o, dot_W_o_x, dot_b_o, i, dot_i, f, dot_f, o, dot_o,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", "each", B * N * S, 1,
+        dot_z_sum2_U_z, dot_z_sum2_h_prev, z_sum, z_sum2, b_z, dot_z_sum, dot_b_z, f, c_rows, i, dot_f,
+        dot_c_rows, dot_i, o, dot_o, y, dot_y,
+    )
+    jvp_step_sum4 = kernel(
+        "jvp_step_sum4", "rows", B * H * N, S,
+        W_h, y, h_sum,
+    )
+    jvp_step_sum5 = kernel(
+        "jvp_step_sum5", "rows", B * H * N, S,
+        dot_W_h, y, dot_h_sum_W_h,
+    )
+    jvp_step_sum6 = kernel(
+        "jvp_step_sum6", "rows", B * H * N, S,
+        W_h, dot_y, dot_h_sum_y,
+    )
+    jvp_step_sum7 = kernel(
+        "jvp_step_sum7", "rows", B * H, N,
+        h_sum, h_rows,
+    )
+    jvp_step3 = kernel(
+        "jvp_step3", "each", B * H * N, 1,
+        dot_h_sum_W_h, dot_h_sum_y, dot_h_sum,
+    )
+    jvp_step_sum8 = kernel(
+        "jvp_step_sum8", "rows", B * H, N,
+        dot_h_sum, dot_h_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_i[...] = params["W_i"]
+        U_i[...] = params["U_i"]
+        b_i[...] = params["b_i"]
+        W_f[...] = params["W_f"]
+        U_f[...] = params["U_f"]
+        b_f[...] = params["b_f"]
+        W_o[...] = params["W_o"]
+        U_o[...] = params["U_o"]
+        b_o[...] = params["b_o"]
+        W_z[...] = params["W_z"]
+        U_z[...] = params["U_z"]
+        b_z[...] = params["b_z"]
+        W_h[...] = params["W_h"]
+        dot_W_i[...] = dot_params["W_i"]
+        dot_U_i[...] = dot_params["U_i"]
+        dot_b_i[...] = dot_params["b_i"]
+        dot_W_f[...] = dot_params["W_f"]
+        dot_U_f[...] = dot_params["U_f"]
+        dot_b_f[...] = dot_params["b_f"]
+        dot_W_o[...] = dot_params["W_o"]
+        dot_U_o[...] = dot_params["U_o"]
+        dot_b_o[...] = dot_params["b_o"]
+        dot_W_z[...] = dot_params["W_z"]
+        dot_U_z[...] = dot_params["U_z"]
+        dot_b_z[...] = dot_params["b_z"]
+        dot_W_h[...] = dot_params["W_h"]
+        W_i_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
+            W_i.T,
+            dot_W_i.T,
+            W_f.T,
+            dot_W_f.T,
+            W_o.T,
+            dot_W_o.T,
+        ), axis=1))
+        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_o.T), axis=1))
+        U_i_to_dot_U_o[...] = cp.ascontiguousarray(cp.concatenate((
+            U_i.T,
+            dot_U_i.T,
+            U_f.T,
+            dot_U_f.T,
+            U_o.T,
+            dot_U_o.T,
+        ), axis=1))
+        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_o.T), axis=1))
+        h_rows[0] = state["h"]
+        c_rows[0] = state["c"]
+        dot_h_rows[0] = dot_state["h"]
+        dot_c_rows[0] = dot_state["c"]
+
+    def before():
+        # W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
+        product(x.reshape(-1, I), W_i_to_dot_W_o, W_i_x_to_dot_W_o_x_W_o.reshape(-1, 6 * N))
+        # dot_W_i_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
+        product(dot_x.reshape(-1, I), W_i_to_W_o, dot_W_i_x_x_to_dot_W_o_x_x.reshape(-1, 3 * N))
+        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        jvp_before_sum()
+        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        jvp_before_sum2()
+        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        jvp_before_sum3()
+        jvp_before()
+        jvp_before2()
+
+    def loop():
+        for t in range(T):
+            # U_i_h, dot_U_i_h_U_i, U_f_h, dot_U_f_h_U_f, U_o_h, dot_U_o_h_U_o side by side
+            product(h_rows[t], U_i_to_dot_U_o, U_i_h_to_dot_U_o_h_U_o)
+            # dot_U_i_h_h_prev, dot_U_f_h_h_prev, dot_U_o_h_h_prev side by side
+            product(dot_h_rows[t], U_i_to_U_o, parts)
+            # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            jvp_step_sum(t)
+            # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            jvp_step_sum2(t)
+            # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            jvp_step_sum3(t)
+            jvp_step(t)
+            jvp_step2(t)
+            # h = sum(sum(W_h * y))
+            jvp_step_sum4(t)
+            # h = sum(sum(W_h * y))
+            jvp_step_sum5(t)
+            # h = sum(sum(W_h * y))
+            jvp_step_sum6(t)
+            # h = sum(sum(W_h * y))
+            jvp_step_sum7(t)
+            jvp_step3(t)
+            # h = sum(sum(W_h * y))
+            jvp_step_sum8(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+        dot_last = {"h": dot_h_rows[T].copy(), "c": dot_c_rows[T % 2].copy()}
+        return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H, N, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "N", "S")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_i = cp.empty((N, I), dtype)
+    U_i = cp.empty((N, H), dtype)
+    b_i = cp.empty((N,), dtype)
+    W_f = cp.empty((N, I), dtype)
+    U_f = cp.empty((N, H), dtype)
+    b_f = cp.empty((N,), dtype)
+    W_o = cp.empty((N, I), dtype)
+    U_o = cp.empty((N, H), dtype)
+    b_o = cp.empty((N,), dtype)
+    W_z = cp.empty((N, S, I), dtype)
+    U_z = cp.empty((N, S, H), dtype)
+    b_z = cp.empty((N, S), dtype)
+    W_h = cp.empty((H, N, S), dtype)
+    dot_W_i = cp.empty((N, I), dtype)
+    dot_U_i = cp.empty((N, H), dtype)
+    dot_b_i = cp.empty((N,), dtype)
+    dot_W_f = cp.empty((N, I), dtype)
+    dot_U_f = cp.empty((N, H), dtype)
+    dot_b_f = cp.empty((N,), dtype)
+    dot_W_o = cp.empty((N, I), dtype)
+    dot_U_o = cp.empty((N, H), dtype)
+    dot_b_o = cp.empty((N,), dtype)
+    dot_W_z = cp.empty((N, S, I), dtype)
+    dot_U_z = cp.empty((N, S, H), dtype)
+    dot_b_z = cp.empty((N, S), dtype)
+    dot_W_h = cp.empty((H, N, S), dtype)
+    W_i_to_dot_W_o = cp.empty((I, 6 * N), dtype)
+    W_i_to_W_o = cp.empty((I, 3 * N), dtype)
+    U_i_to_dot_U_o = cp.empty((H, 6 * N), dtype)
+    U_i_to_U_o = cp.empty((H, 3 * N), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((T + 1, B, N, S), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_c_rows = cp.empty((T + 1, B, N, S), dtype)
+    W_i_x_to_dot_W_o_x_W_o = cp.empty((T, B, 6 * N), dtype)
+    dot_W_i_x_x_to_dot_W_o_x_x = cp.empty((T, B, 3 * N), dtype)
+    dot_W_i_x = cp.empty((T, B, N), dtype)
+    dot_W_f_x = cp.empty((T, B, N), dtype)
+    dot_W_o_x = cp.empty((T, B, N), dtype)
+    z_sum = cp.empty((T, B, N, S), dtype)
+    dot_z_sum_W_z = cp.empty((T, B, N, S), dtype)
+    dot_z_sum_x = cp.empty((T, B, N, S), dtype)
+    dot_z_sum = cp.empty((T, B, N, S), dtype)
+    U_i_h_to_dot_U_o_h_U_o = cp.empty((B, 6 * N), dtype)
+    parts = cp.empty((B, 3 * N), dtype)
+    dot_i_pre = cp.empty((T, B, N), dtype)
+    i = cp.empty((T, B, N), dtype)
+    dot_i = cp.empty((T, B, N), dtype)
+    dot_f_pre = cp.empty((T, B, N), dtype)
+    f = cp.empty((T, B, N), dtype)
+    dot_f = cp.empty((T, B, N), dtype)
+    dot_o_pre = cp.empty((T, B, N), dtype)
+    o = cp.empty((T, B, N), dtype)
+    dot_o = cp.empty((T, B, N), dtype)
+    z_sum2 = cp.empty((B, N, S), dtype)
+    dot_z_sum2_U_z = cp.empty((B, N, S), dtype)
+    dot_z_sum2_h_prev = cp.empty((B, N, S), dtype)
+    dot_z_pre = cp.empty((T, B, N, S), dtype)
+    z = cp.empty((T, B, N, S), dtype)
+    dot_z = cp.empty((T, B, N, S), dtype)
+    tanh_c = cp.empty((T, B, N, S), dtype)
+    dot_tanh_c = cp.empty((T, B, N, S), dtype)
+    y = cp.empty((T, B, N, S), dtype)
+    dot_y = cp.empty((T, B, N, S), dtype)
+    h_sum = cp.empty((B, H, N), dtype)
+    dot_h_sum_W_h = cp.empty((B, H, N), dtype)
+    dot_h_sum_y = cp.empty((B, H, N), dtype)
+    dot_h_sum = cp.empty((B, H, N), dtype)
+    hvp_forward_before_sum = kernel(
+        "hvp_forward_before_sum", "rows", T * B * N * S, I,
+        W_z, x, z_sum,
+    )
+    hvp_forward_before_sum2 = kernel(
+        "hvp_forward_before_sum2", "rows", T * B * N * S, I,
+        dot_W_z, x, dot_z_sum_W_z,
+    )
+    hvp_forward_before_sum3 = kernel(
+        "hvp_forward_before_sum3", "rows", T * B * N * S, I,
+        W_z, dot_x, dot_z_sum_x,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * N, 1,
+        W_i_x_to_dot_W_o_x_W_o, dot_W_i_x_x_to_dot_W_o_x_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", "each", T * B * N * S, 1,
+        dot_z_sum_W_z, dot_z_sum_x, dot_z_sum,
+    )
+    hvp_forward_step_sum = kernel(
+        "hvp_forward_step_sum", "rows", B * N * S, H,
+        U_z, h_rows, z_sum2,
+    )
+    hvp_forward_step_sum2 = kernel(
+        "hvp_forward_step_sum2", "rows", B * N * S, H,
+        dot_U_z, h_rows, dot_z_sum2_U_z,
+    )
+    hvp_forward_step_sum3 = kernel(
+        "hvp_forward_step_sum3", "rows", B * N * S, H,
+        U_z, dot_h_rows, dot_z_sum2_h_prev,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", "each", B * N, 1,
+        U_i_h_to_dot_U_o_h_U_o, parts, W_i_x_to_dot_W_o_x_W_o, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
+        dot_b_f, b_o, dot_W_o_x, dot_b_o, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o, dot_o,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", "each", B * N * S, 1,
+        dot_z_sum2_U_z, dot_z_sum2_h_prev, z_sum, z_sum2, b_z, dot_z_sum, dot_b_z, f, c_rows, i, dot_f,
+        dot_c_rows, dot_i, o, dot_o, dot_z_pre, z, dot_z, tanh_c, dot_tanh_c, y, dot_y,
+    )
+    hvp_forward_step_sum4 = kernel(
+        "hvp_forward_step_sum4", "rows", B * H * N, S,
+        W_h, y, h_sum,
+    )
+    hvp_forward_step_sum5 = kernel(
+        "hvp_forward_step_sum5", "rows", B * H * N, S,
+        dot_W_h, y, dot_h_sum_W_h,
+    )
+    hvp_forward_step_sum6 = kernel(
+        "hvp_forward_step_sum6", "rows", B * H * N, S,
+        W_h, dot_y, dot_h_sum_y,
+    )
+    hvp_forward_step_sum7 = kernel(
+        "hvp_forward_step_sum7", "rows", B * H, N,
+        h_sum, h_rows,
+    )
+    hvp_forward_step3 = kernel(
+        "hvp_forward_step3", "each", B * H * N, 1,
+        dot_h_sum_W_h, dot_h_sum_y, dot_h_sum,
+    )
+    hvp_forward_step_sum8 = kernel(
+        "hvp_forward_step_sum8", "rows", B * H, N,
+        dot_h_sum, dot_h_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_i[...] = params["W_i"]
+        U_i[...] = params["U_i"]
+        b_i[...] = params["b_i"]
+        W_f[...] = params["W_f"]
+        U_f[...] = params["U_f"]
+        b_f[...] = params["b_f"]
+        W_o[...] = params["W_o"]
+        U_o[...] = params["U_o"]
+        b_o[...] = params["b_o"]
+        W_z[...] = params["W_z"]
+        U_z[...] = params["U_z"]
+        b_z[...] = params["b_z"]
+        W_h[...] = params["W_h"]
+        dot_W_i[...] = dot_params["W_i"]
+        dot_U_i[...] = dot_params["U_i"]
+        dot_b_i[...] = dot_params["b_i"]
+        dot_W_f[...] = dot_params["W_f"]
+        dot_U_f[...] = dot_params["U_f"]
+        dot_b_f[...] = dot_params["b_f"]
+        dot_W_o[...] = dot_params["W_o"]
+        dot_U_o[...] = dot_params["U_o"]
+        dot_b_o[...] = dot_params["b_o"]
+        dot_W_z[...] = dot_params["W_z"]
+        dot_U_z[...] = dot_params["U_z"]
+        dot_b_z[...] = dot_params["b_z"]
+        dot_W_h[...] = dot_params["W_h"]
+        W_i_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
+            W_i.T,
+            dot_W_i.T,
+            W_f.T,
+            dot_W_f.T,
+            W_o.T,
+            dot_W_o.T,
+        ), axis=1))
+        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_o.T), axis=1))
+        U_i_to_dot_U_o[...] = cp.ascontiguousarray(cp.concatenate((
+            U_i.T,
+            dot_U_i.T,
+            U_f.T,
+            dot_U_f.T,
+            U_o.T,
+            dot_U_o.T,
+        ), axis=1))
+        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_o.T), axis=1))
+        h_rows[0] = state["h"]
+        c_rows[0] = state["c"]
+        dot_h_rows[0] = dot_state["h"]
+        dot_c_rows[0] = dot_state["c"]
+
+    def before():
+        # W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
+        product(x.reshape(-1, I), W_i_to_dot_W_o, W_i_x_to_dot_W_o_x_W_o.reshape(-1, 6 * N))
+        # dot_W_i_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
+        product(dot_x.reshape(-1, I), W_i_to_W_o, dot_W_i_x_x_to_dot_W_o_x_x.reshape(-1, 3 * N))
+        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        hvp_forward_before_sum()
+        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        hvp_forward_before_sum2()
+        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        hvp_forward_before_sum3()
+        hvp_forward_before()
+        hvp_forward_before2()
+
+    def loop():
+        for t in range(T):
+            # U_i_h, dot_U_i_h_U_i, U_f_h, dot_U_f_h_U_f, U_o_h, dot_U_o_h_U_o side by side
+            product(h_rows[t], U_i_to_dot_U_o, U_i_h_to_dot_U_o_h_U_o)
+            # dot_U_i_h_h_prev, dot_U_f_h_h_prev, dot_U_o_h_h_prev side by side
+            product(dot_h_rows[t], U_i_to_U_o, parts)
+            # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            hvp_forward_step_sum(t)
+            # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            hvp_forward_step_sum2(t)
+            # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            hvp_forward_step_sum3(t)
+            hvp_forward_step(t)
+            hvp_forward_step2(t)
+            # h = sum(sum(W_h * y))
+            hvp_forward_step_sum4(t)
+            # h = sum(sum(W_h * y))
+            hvp_forward_step_sum5(t)
+            # h = sum(sum(W_h * y))
+            hvp_forward_step_sum6(t)
+            # h = sum(sum(W_h * y))
+            hvp_forward_step_sum7(t)
+            hvp_forward_step3(t)
+            # h = sum(sum(W_h * y))
+            hvp_forward_step_sum8(t)
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    U_i_to_dot_U_o2 = cp.empty((6 * N, H), dtype)
+    W_i_to_dot_W_o2 = cp.empty((6 * N, I), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_c_prev_rows = cp.empty((2, B, N, S), dtype)
+    d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_c_prev_rows = cp.empty((2, B, N, S), dtype)
+    d_dot_h = cp.empty((B, H), dtype)
+    d_dot_h_sum = cp.empty((T, B, H, N), dtype)
+    d_h_sum = cp.empty((T, B, H, N), dtype)
+    d_dot_y = cp.empty((B, N, S), dtype)
+    d_y_h_sum = cp.empty((B, N, S), dtype)
+    d_y_dot_h_sum_W_h = cp.empty((B, N, S), dtype)
+    d_y = cp.empty((B, N, S), dtype)
+    d_dot_c = cp.empty((B, N, S), dtype)
+    d_c = cp.empty((B, N, S), dtype)
+    d_dot_z_pre = cp.empty((T, B, N, S), dtype)
+    d_z_pre = cp.empty((T, B, N, S), dtype)
+    d_dot_o = cp.empty((B, N), dtype)
+    d_o_y = cp.empty((B, N), dtype)
+    d_o_dot_y = cp.empty((B, N), dtype)
+    d_i_pre_to_d_dot_o_pre = cp.empty((T, B, 6 * N), dtype)
+    d_dot_f = cp.empty((B, N), dtype)
+    d_f_c = cp.empty((B, N), dtype)
+    d_f_dot_c = cp.empty((B, N), dtype)
+    d_dot_i = cp.empty((B, N), dtype)
+    d_i_c = cp.empty((B, N), dtype)
+    d_i_dot_c = cp.empty((B, N), dtype)
+    d_h_prev_U_i_h = cp.empty((B, H), dtype)
+    parts2 = cp.empty((B, 2 * H), dtype)
+    parts3 = cp.empty((B, 2 * H), dtype)
+    parts4 = cp.empty((B, 2 * H), dtype)
+    d_h_prev_z_sum2 = cp.empty((B, H), dtype)
+    d_h_prev_dot_z_sum2_U_z = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_z_sum2_h_prev = cp.empty((B, H), dtype)
+    d_x_W_i_x = cp.empty((T, B, I), dtype)
+    d_x_z_sum = cp.empty((T, B, I), dtype)
+    d_x_dot_z_sum_W_z = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_i_W_i_x = cp.empty((N, I), dtype)
+    d_W_i_dot_W_i_x_x = cp.empty((N, I), dtype)
+    d_U_i_U_i_h = cp.empty((N, H), dtype)
+    d_U_i_dot_U_i_h_h_prev = cp.empty((N, H), dtype)
+    d_b_i = cp.empty((N,), dtype)
+    d_W_f_W_f_x = cp.empty((N, I), dtype)
+    d_W_f_dot_W_f_x_x = cp.empty((N, I), dtype)
+    d_U_f_U_f_h = cp.empty((N, H), dtype)
+    d_U_f_dot_U_f_h_h_prev = cp.empty((N, H), dtype)
+    d_b_f = cp.empty((N,), dtype)
+    d_W_o_W_o_x = cp.empty((N, I), dtype)
+    d_W_o_dot_W_o_x_x = cp.empty((N, I), dtype)
+    d_U_o_U_o_h = cp.empty((N, H), dtype)
+    d_U_o_dot_U_o_h_h_prev = cp.empty((N, H), dtype)
+    d_b_o = cp.empty((N,), dtype)
+    d_W_z_z_sum = cp.empty((N, S, I), dtype)
+    d_W_z_dot_z_sum_x = cp.empty((N, S, I), dtype)
+    d_U_z_z_sum2 = cp.empty((N, S, H), dtype)
+    d_U_z_dot_z_sum2_h_prev = cp.empty((N, S, H), dtype)
+    d_b_z = cp.empty((N, S), dtype)
+    d_W_h_h_sum = cp.empty((H, N, S), dtype)
+    d_W_h_dot_h_sum_y = cp.empty((H, N, S), dtype)
+    d_W_i = cp.empty((N, I), dtype)
+    d_U_i = cp.empty((N, H), dtype)
+    d_W_f = cp.empty((N, I), dtype)
+    d_U_f = cp.empty((N, H), dtype)
+    d_W_o = cp.empty((N, I), dtype)
+    d_U_o = cp.empty((N, H), dtype)
+    d_W_z = cp.empty((N, S, I), dtype)
+    d_U_z = cp.empty((N, S, H), dtype)
+    d_W_h = cp.empty((H, N, S), dtype)
+    hvp_backward_step = kernel(
+        "hvp_backward_step", "each", B * H, 1,
+        dy, d_dot_h_prev_rows, d_dot_h,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", "each", B * H * N, 1,
+        d_dot_h, d_h_prev_rows, d_dot_h_sum, d_h_sum,
+    )
+    hvp_backward_step_sum = kernel(
+        "hvp_backward_step_sum", "columns", B * N * S, H,
+        d_dot_h_sum, W_h, d_dot_y,
+    )
+    hvp_backward_step_sum2 = kernel(
+        "hvp_backward_step_sum2", "columns", B * N * S, H,
+        d_h_sum, W_h, d_y_h_sum,
+    )
+    hvp_backward_step_sum3 = kernel(
+        "hvp_backward_step_sum3", "columns", B * N * S, H,
+        d_dot_h_sum, dot_W_h, d_y_dot_h_sum_W_h,
+    )
+    hvp_backward_step_sum4 = kernel(
+        "hvp_backward_step_sum4", "rows", B * N, S,
+        d_dot_y, tanh_c, d_dot_o,
+    )
+    hvp_backward_step_sum5 = kernel(
+        "hvp_backward_step_sum5", "rows", B * N, S,
+        d_dot_y, dot_tanh_c, d_o_dot_y,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", "each", B * N * S, 1,
+        d_y_h_sum, d_y_dot_h_sum_W_h, d_dot_y, o, dot_c_rows, tanh_c, dot_o, d_dot_c_prev_rows,
+        d_c_prev_rows, i, dot_z_pre, z, dot_i, f, dot_f, d_y, d_dot_c, d_c, d_dot_z_pre, d_z_pre,
+    )
+    hvp_backward_step_sum6 = kernel(
+        "hvp_backward_step_sum6", "rows", B * N, S,
+        d_y, tanh_c, d_o_y,
+    )
+    hvp_backward_step_sum7 = kernel(
+        "hvp_backward_step_sum7", "rows", B * N, S,
+        d_dot_c, c_rows, d_dot_f,
+    )
+    hvp_backward_step_sum8 = kernel(
+        "hvp_backward_step_sum8", "rows", B * N, S,
+        d_c, c_rows, d_f_c,
+    )
+    hvp_backward_step_sum9 = kernel(
+        "hvp_backward_step_sum9", "rows", B * N, S,
+        d_dot_c, dot_c_rows, d_f_dot_c,
+    )
+    hvp_backward_step_sum10 = kernel(
+        "hvp_backward_step_sum10", "rows", B * N, S,
+        d_dot_c, z, d_dot_i,
+    )
+    hvp_backward_step_sum11 = kernel(
+        "hvp_backward_step_sum11", "rows", B * N, S,
+        d_c, z, d_i_c,
+    )
+    hvp_backward_step_sum12 = kernel(
+        "hvp_backward_step_sum12", "rows", B * N, S,
+        d_dot_c, dot_z, d_i_dot_c,
+    )
+    hvp_backward_step_sum13 = kernel(
+        "hvp_backward_step_sum13", "rows", B * H, N * S,
+        d_z_pre, U_z, d_h_prev_z_sum2,
+    )
+    hvp_backward_step_sum14 = kernel(
+        "hvp_backward_step_sum14", "rows", B * H, N * S,
+        d_dot_z_pre, dot_U_z, d_h_prev_dot_z_sum2_U_z,
+    )
+    hvp_backward_step_sum15 = kernel(
+        "hvp_backward_step_sum15", "rows", B * H, N * S,
+        d_dot_z_pre, U_z, d_dot_h_prev_dot_z_sum2_h_prev,
+    )
+    hvp_backward_step4 = kernel(
+        "hvp_backward_step4", "each", B * N, 1,
+        d_dot_o, dot_o_pre, o, d_o_y, d_o_dot_y, d_dot_f, dot_f_pre, f, d_f_c, d_f_dot_c, d_dot_i,
+        dot_i_pre, i, d_i_c, d_i_dot_c, d_i_pre_to_d_dot_o_pre,
+    )
+    hvp_backward_step5 = kernel(
+        "hvp_backward_step5", "each", B * H, 1,
+        d_h_prev_U_i_h, d_h_prev_z_sum2, d_h_prev_dot_z_sum2_U_z, parts2, parts3, parts4,
+        d_dot_h_prev_dot_z_sum2_h_prev, d_h_prev_rows, d_dot_h_prev_rows,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", "rows", T * B * I, N * S,
+        d_z_pre, W_z, d_x_z_sum,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "rows", T * B * I, N * S,
+        d_dot_z_pre, dot_W_z, d_x_dot_z_sum_W_z,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", "columns", N * S * I, T * B,
+        d_z_pre, x, d_W_z_z_sum,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", "columns", N * S * I, T * B,
+        d_dot_z_pre, dot_x, d_W_z_dot_z_sum_x,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", "columns", N * S * H, T * B,
+        d_z_pre, h_rows, d_U_z_z_sum2,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", "columns", N * S * H, T * B,
+        d_dot_z_pre, dot_h_rows, d_U_z_dot_z_sum2_h_prev,
+    )
+    hvp_backward_after_sum7 = kernel(
+        "hvp_backward_after_sum7", "columns", N * S, T * B,
+        d_z_pre, d_b_z,
+    )
+    hvp_backward_after_sum8 = kernel(
+        "hvp_backward_after_sum8", "columns", H * N * S, T * B,
+        d_h_sum, y, d_W_h_h_sum,
+    )
+    hvp_backward_after_sum9 = kernel(
+        "hvp_backward_after_sum9", "columns", H * N * S, T * B,
+        d_dot_h_sum, dot_y, d_W_h_dot_h_sum_y,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", "each", T * B * I, 1,
+        d_x_W_i_x, d_x_z_sum, d_x_dot_z_sum_W_z, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", N * I, 1,
+        d_W_i_W_i_x, d_W_i_dot_W_i_x_x, d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_W_o_W_o_x, d_W_o_dot_W_o_x_x,
+        d_W_i, d_W_f, d_W_o,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", N * H, 1,
+        d_U_i_U_i_h, d_U_i_dot_U_i_h_h_prev, d_U_f_U_f_h, d_U_f_dot_U_f_h_h_prev, d_U_o_U_o_h,
+        d_U_o_dot_U_o_h_h_prev, d_U_i, d_U_f, d_U_o,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", "each", N * S * I, 1,
+        d_W_z_z_sum, d_W_z_dot_z_sum_x, d_W_z,
+    )
+    hvp_backward_finish4 = kernel(
+        "hvp_backward_finish4", "each", N * S * H, 1,
+        d_U_z_z_sum2, d_U_z_dot_z_sum2_h_prev, d_U_z,
+    )
+    hvp_backward_finish5 = kernel(
+        "hvp_backward_finish5", "each", H * N * S, 1,
+        d_W_h_h_sum, d_W_h_dot_h_sum_y, d_W_h,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["h"]
+        U_i_to_dot_U_o2[...] = cp.concatenate((
+            U_i,
+            dot_U_i,
+            U_f,
+            dot_U_f,
+            U_o,
+            dot_U_o,
+        ))
+        W_i_to_dot_W_o2[...] = cp.concatenate((
+            W_i,
+            dot_W_i,
+            W_f,
+            dot_W_f,
+            W_o,
+            dot_W_o,
+        ))
+        d_h_prev_rows[T % 2] = 0
+        d_c_prev_rows[T % 2] = 0
+        d_dot_h_prev_rows[T % 2] = dstate["h"]
+        d_dot_c_prev_rows[T % 2] = dstate["c"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in reversed(range(T)):
+            hvp_backward_step(t)
+            hvp_backward_step2(t)
+            # through h = sum(sum(W_h * y))
+            hvp_backward_step_sum(t)
+            # through h = sum(sum(W_h * y))
+            hvp_backward_step_sum2(t)
+            # through h = sum(sum(W_h * y))
+            hvp_backward_step_sum3(t)
+            # through y = o * tanh(c)
+            hvp_backward_step_sum4(t)
+            # through y = o * tanh(c)
+            hvp_backward_step_sum5(t)
+            hvp_backward_step3(t)
+            # through y = o * tanh(c)
+            hvp_backward_step_sum6(t)
+            # through c = f * c[t-1] + i * z
+            hvp_backward_step_sum7(t)
+            # through c = f * c[t-1] + i * z
+            hvp_backward_step_sum8(t)
+            # through c = f * c[t-1] + i * z
+            hvp_backward_step_sum9(t)
+            # through c = f * c[t-1] + i * z
+            hvp_backward_step_sum10(t)
+            # through c = f * c[t-1] + i * z
+            hvp_backward_step_sum11(t)
+            # through c = f * c[t-1] + i * z
+            hvp_backward_step_sum12(t)
+            # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            hvp_backward_step_sum13(t)
+            # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            hvp_backward_step_sum14(t)
+            # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            hvp_backward_step_sum15(t)
+            hvp_backward_step4(t)
+            # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
+            product(d_i_pre_to_d_dot_o_pre[t], U_i_to_dot_U_o2, d_h_prev_U_i_h)
+            # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+            product(d_i_pre_to_d_dot_o_pre[t][:, N:2 * N], U_i, parts2[:, H:2 * H])
+            # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+            product(d_i_pre_to_d_dot_o_pre[t][:, 3 * N:4 * N], U_f, parts3[:, H:2 * H])
+            # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+            product(d_i_pre_to_d_dot_o_pre[t][:, 5 * N:6 * N], U_o, parts4[:, H:2 * H])
+            hvp_backward_step5(t)
+
+    def after():
+        # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
+        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N), W_i_to_dot_W_o2, d_x_W_i_x.reshape(-1, I))
+        # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        hvp_backward_after_sum()
+        # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        hvp_backward_after_sum2()
+        # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, :N].T, x.reshape(-1, I), d_W_i_W_i_x)
+        # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        product(
+            d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, N:2 * N].T,
+            dot_x.reshape(-1, I),
+            d_W_i_dot_W_i_x_x,
+        )
+        # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, :N].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
+        # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        product(
+            d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, N:2 * N].T,
+            dot_h_rows[:-1].reshape(-1, H),
+            d_U_i_dot_U_i_h_h_prev,
+        )
+        # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, :N], axis=0, out=d_b_i)
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N].T, x.reshape(-1, I), d_W_f_W_f_x)
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(
+            d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 3 * N:4 * N].T,
+            dot_x.reshape(-1, I),
+            d_W_f_dot_W_f_x_x,
+        )
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(
+            d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N].T,
+            h_rows[:-1].reshape(-1, H),
+            d_U_f_U_f_h,
+        )
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(
+            d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 3 * N:4 * N].T,
+            dot_h_rows[:-1].reshape(-1, H),
+            d_U_f_dot_U_f_h_h_prev,
+        )
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N], axis=0, out=d_b_f)
+        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N].T, x.reshape(-1, I), d_W_o_W_o_x)
+        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        product(
+            d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 5 * N:6 * N].T,
+            dot_x.reshape(-1, I),
+            d_W_o_dot_W_o_x_x,
+        )
+        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        product(
+            d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N].T,
+            h_rows[:-1].reshape(-1, H),
+            d_U_o_U_o_h,
+        )
+        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        product(
+            d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 5 * N:6 * N].T,
+            dot_h_rows[:-1].reshape(-1, H),
+            d_U_o_dot_U_o_h_h_prev,
+        )
+        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N], axis=0, out=d_b_o)
+        # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        hvp_backward_after_sum3()
+        # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        hvp_backward_after_sum4()
+        # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        hvp_backward_after_sum5()
+        # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        hvp_backward_after_sum6()
+        # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        hvp_backward_after_sum7()
+        # through h = sum(sum(W_h * y))
+        hvp_backward_after_sum8()
+        # through h = sum(sum(W_h * y))
+        hvp_backward_after_sum9()
+        hvp_backward_after()
+        hvp_backward_finish()
+        hvp_backward_finish2()
+        hvp_backward_finish3()
+        hvp_backward_finish4()
+        hvp_backward_finish5()
+
+    def results():
+        dot_dparams = {
+            "W_i": d_W_i.copy(),
+            "U_i": d_U_i.copy(),
+            "b_i": d_b_i.copy(),
+            "W_f": d_W_f.copy(),
+            "U_f": d_U_f.copy(),
+            "b_f": d_b_f.copy(),
+            "W_o": d_W_o.copy(),
+            "U_o": d_U_o.copy(),
+            "b_o": d_b_o.copy(),
+            "W_z": d_W_z.copy(),
+            "U_z": d_U_z.copy(),
+            "b_z": d_b_z.copy(),
+            "W_h": d_W_h.copy(),
+        }
+        dot_dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
+
+    yield Pass(fill, before, loop, after, results, True)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -477,7 +1625,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -500,28 +1648,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -543,20 +1711,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -655,10 +1823,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -777,3 +1943,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

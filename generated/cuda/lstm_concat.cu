@@ -41,6 +41,15 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_step_point(
     const compute_t W_i_v, const compute_t b_i, const compute_t W_f_v, const compute_t b_f,
     const compute_t W_g_v, const compute_t b_g, const compute_t W_o_v, const compute_t b_o,
@@ -179,3 +188,537 @@ extern "C" __global__ void backward_step2(
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_step_point(
+    const compute_t W_i_v, const compute_t b_i, const compute_t W_f_v, const compute_t b_f,
+    const compute_t W_g_v, const compute_t b_g, const compute_t W_o_v, const compute_t b_o,
+    const compute_t c_prev, compute_t& c, compute_t& h)
+{
+    // i = sigmoid(W_i @ v + b_i)
+    const compute_t i_pre = W_i_v + b_i;
+    const compute_t i = sigmoid(i_pre);
+    // f = sigmoid(W_f @ v + b_f)
+    const compute_t f_pre = W_f_v + b_f;
+    const compute_t f = sigmoid(f_pre);
+    // g = tanh(W_g @ v + b_g)
+    const compute_t g_pre = W_g_v + b_g;
+    const compute_t g = tanh(g_pre);
+    // o = sigmoid(W_o @ v + b_o)
+    const compute_t o_pre = W_o_v + b_o;
+    const compute_t o = sigmoid(o_pre);
+    // c = f * c[t-1] + i * g
+    c = c_prev * f + i * g;
+    // h = o * tanh(c)
+    const compute_t tanh_c = tanh(c);
+    h = o * tanh_c;
+}
+
+extern "C" __global__ void infer_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_i_v_to_W_o_v_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ b_g_at,
+    const storage_t* __restrict__ b_o_at, storage_t* __restrict__ c_rows_at,
+    storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t c, h;
+        infer_step_point(
+            compute_t(W_i_v_to_W_o_v_at[iB * (4 * H) + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(W_i_v_to_W_o_v_at[iB * (4 * H) + H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_i_v_to_W_o_v_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(W_i_v_to_W_o_v_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
+            c, h);
+        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_step_point(
+    const compute_t W_i_v, const compute_t b_i, const compute_t W_f_v, const compute_t b_f,
+    const compute_t W_g_v, const compute_t b_g, const compute_t W_o_v, const compute_t b_o,
+    const compute_t c_prev, compute_t& c, compute_t& h)
+{
+    // i = sigmoid(W_i @ v + b_i)
+    const compute_t i_pre = W_i_v + b_i;
+    const compute_t i = sigmoid(i_pre);
+    // f = sigmoid(W_f @ v + b_f)
+    const compute_t f_pre = W_f_v + b_f;
+    const compute_t f = sigmoid(f_pre);
+    // g = tanh(W_g @ v + b_g)
+    const compute_t g_pre = W_g_v + b_g;
+    const compute_t g = tanh(g_pre);
+    // o = sigmoid(W_o @ v + b_o)
+    const compute_t o_pre = W_o_v + b_o;
+    const compute_t o = sigmoid(o_pre);
+    // c = f * c[t-1] + i * g
+    c = c_prev * f + i * g;
+    // h = o * tanh(c)
+    const compute_t tanh_c = tanh(c);
+    h = o * tanh_c;
+}
+
+extern "C" __global__ void step_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_i_v_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ W_f_v_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ W_g_v_at, const storage_t* __restrict__ b_g_at,
+    const storage_t* __restrict__ W_o_v_at, const storage_t* __restrict__ b_o_at,
+    storage_t* __restrict__ c_rows_at, storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t c, h;
+        step_step_point(
+            compute_t(W_i_v_at[iB * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(W_f_v_at[iB * H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_g_v_at[iB * H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(W_o_v_at[iB * H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
+            c, h);
+        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_step_point(
+    const compute_t dot_W_i_v_W_i, const compute_t dot_W_i_v_v, const compute_t W_i_v, const compute_t b_i,
+    const compute_t dot_b_i, const compute_t dot_W_f_v_W_f, const compute_t dot_W_f_v_v,
+    const compute_t W_f_v, const compute_t b_f, const compute_t dot_b_f, const compute_t dot_W_g_v_W_g,
+    const compute_t dot_W_g_v_v, const compute_t W_g_v, const compute_t b_g, const compute_t dot_b_g,
+    const compute_t dot_W_o_v_W_o, const compute_t dot_W_o_v_v, const compute_t W_o_v, const compute_t b_o,
+    const compute_t dot_b_o, const compute_t c_prev, const compute_t dot_c_prev, compute_t& c,
+    compute_t& dot_c, compute_t& h, compute_t& dot_h)
+{
+    // i = sigmoid(W_i @ v + b_i)
+    const compute_t dot_W_i_v = dot_W_i_v_W_i + dot_W_i_v_v;
+    const compute_t i_pre = W_i_v + b_i;
+    const compute_t dot_i_pre = dot_b_i + dot_W_i_v;
+    const compute_t i = sigmoid(i_pre);
+    const compute_t dot_i = dot_i_pre * i * (1 - i);
+    // f = sigmoid(W_f @ v + b_f)
+    const compute_t dot_W_f_v = dot_W_f_v_W_f + dot_W_f_v_v;
+    const compute_t f_pre = W_f_v + b_f;
+    const compute_t dot_f_pre = dot_b_f + dot_W_f_v;
+    const compute_t f = sigmoid(f_pre);
+    const compute_t dot_f = dot_f_pre * f * (1 - f);
+    // g = tanh(W_g @ v + b_g)
+    const compute_t dot_W_g_v = dot_W_g_v_W_g + dot_W_g_v_v;
+    const compute_t g_pre = W_g_v + b_g;
+    const compute_t dot_g_pre = dot_b_g + dot_W_g_v;
+    const compute_t g = tanh(g_pre);
+    const compute_t dot_g = dot_g_pre * (1 - square(g));
+    // o = sigmoid(W_o @ v + b_o)
+    const compute_t dot_W_o_v = dot_W_o_v_W_o + dot_W_o_v_v;
+    const compute_t o_pre = W_o_v + b_o;
+    const compute_t dot_o_pre = dot_b_o + dot_W_o_v;
+    const compute_t o = sigmoid(o_pre);
+    const compute_t dot_o = dot_o_pre * o * (1 - o);
+    // c = f * c[t-1] + i * g
+    c = c_prev * f + i * g;
+    dot_c = c_prev * dot_f + dot_c_prev * f + i * dot_g + dot_i * g;
+    // h = o * tanh(c)
+    const compute_t tanh_c = tanh(c);
+    const compute_t dot_tanh_c = dot_c * (1 - square(tanh_c));
+    h = o * tanh_c;
+    dot_h = o * dot_tanh_c + dot_o * tanh_c;
+}
+
+extern "C" __global__ void jvp_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_i_v_to_dot_W_o_v_W_o_at,
+    const storage_t* __restrict__ dot_W_i_v_v_to_dot_W_o_v_v_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_g_at,
+    const storage_t* __restrict__ dot_b_g_at, const storage_t* __restrict__ b_o_at,
+    const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ c_rows_at,
+    storage_t* __restrict__ dot_c_rows_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ dot_h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t c, dot_c, h, dot_h;
+        jvp_step_point(
+            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + iH]),
+            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(dot_b_i_at[iH]),
+            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + H + iH]),
+            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(dot_b_f_at[iH]),
+            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(dot_b_g_at[iH]),
+            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(dot_b_o_at[iH]),
+            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
+            c, dot_c, h, dot_h);
+        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+        dot_c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_c);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_step_point(
+    const compute_t dot_W_i_v_W_i, const compute_t dot_W_i_v_v, const compute_t W_i_v, const compute_t b_i,
+    const compute_t dot_b_i, const compute_t dot_W_f_v_W_f, const compute_t dot_W_f_v_v,
+    const compute_t W_f_v, const compute_t b_f, const compute_t dot_b_f, const compute_t dot_W_g_v_W_g,
+    const compute_t dot_W_g_v_v, const compute_t W_g_v, const compute_t b_g, const compute_t dot_b_g,
+    const compute_t dot_W_o_v_W_o, const compute_t dot_W_o_v_v, const compute_t W_o_v, const compute_t b_o,
+    const compute_t dot_b_o, const compute_t c_prev, const compute_t dot_c_prev, compute_t& dot_i_pre,
+    compute_t& i, compute_t& dot_i, compute_t& dot_f_pre, compute_t& f, compute_t& dot_f,
+    compute_t& dot_g_pre, compute_t& g, compute_t& dot_g, compute_t& dot_o_pre, compute_t& o,
+    compute_t& dot_o, compute_t& c, compute_t& dot_c, compute_t& tanh_c, compute_t& dot_tanh_c,
+    compute_t& h, compute_t& dot_h)
+{
+    // i = sigmoid(W_i @ v + b_i)
+    const compute_t dot_W_i_v = dot_W_i_v_W_i + dot_W_i_v_v;
+    const compute_t i_pre = W_i_v + b_i;
+    dot_i_pre = dot_b_i + dot_W_i_v;
+    i = sigmoid(i_pre);
+    dot_i = dot_i_pre * i * (1 - i);
+    // f = sigmoid(W_f @ v + b_f)
+    const compute_t dot_W_f_v = dot_W_f_v_W_f + dot_W_f_v_v;
+    const compute_t f_pre = W_f_v + b_f;
+    dot_f_pre = dot_b_f + dot_W_f_v;
+    f = sigmoid(f_pre);
+    dot_f = dot_f_pre * f * (1 - f);
+    // g = tanh(W_g @ v + b_g)
+    const compute_t dot_W_g_v = dot_W_g_v_W_g + dot_W_g_v_v;
+    const compute_t g_pre = W_g_v + b_g;
+    dot_g_pre = dot_b_g + dot_W_g_v;
+    g = tanh(g_pre);
+    dot_g = dot_g_pre * (1 - square(g));
+    // o = sigmoid(W_o @ v + b_o)
+    const compute_t dot_W_o_v = dot_W_o_v_W_o + dot_W_o_v_v;
+    const compute_t o_pre = W_o_v + b_o;
+    dot_o_pre = dot_b_o + dot_W_o_v;
+    o = sigmoid(o_pre);
+    dot_o = dot_o_pre * o * (1 - o);
+    // c = f * c[t-1] + i * g
+    c = c_prev * f + i * g;
+    dot_c = c_prev * dot_f + dot_c_prev * f + i * dot_g + dot_i * g;
+    // h = o * tanh(c)
+    tanh_c = tanh(c);
+    dot_tanh_c = dot_c * (1 - square(tanh_c));
+    h = o * tanh_c;
+    dot_h = o * dot_tanh_c + dot_o * tanh_c;
+}
+
+extern "C" __global__ void hvp_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_i_v_to_dot_W_o_v_W_o_at,
+    const storage_t* __restrict__ dot_W_i_v_v_to_dot_W_o_v_v_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_g_at,
+    const storage_t* __restrict__ dot_b_g_at, const storage_t* __restrict__ b_o_at,
+    const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ c_rows_at,
+    storage_t* __restrict__ dot_c_rows_at, storage_t* __restrict__ dot_i_pre_at,
+    storage_t* __restrict__ i_at, storage_t* __restrict__ dot_i_at, storage_t* __restrict__ dot_f_pre_at,
+    storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_g_pre_at,
+    storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at, storage_t* __restrict__ dot_o_pre_at,
+    storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at, storage_t* __restrict__ tanh_c_at,
+    storage_t* __restrict__ dot_tanh_c_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ dot_h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c,
+            tanh_c, dot_tanh_c, h, dot_h;
+        hvp_forward_step_point(
+            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + iH]),
+            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(dot_b_i_at[iH]),
+            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + H + iH]),
+            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(dot_b_f_at[iH]),
+            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(dot_b_g_at[iH]),
+            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(dot_b_o_at[iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
+            dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c,
+            tanh_c, dot_tanh_c, h, dot_h);
+        dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
+        i_at[(t * B + iB) * H + iH] = storage_t(i);
+        dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
+        f_at[(t * B + iB) * H + iH] = storage_t(f);
+        dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
+        dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(dot_g_pre);
+        g_at[(t * B + iB) * H + iH] = storage_t(g);
+        dot_g_at[(t * B + iB) * H + iH] = storage_t(dot_g);
+        dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
+        o_at[(t * B + iB) * H + iH] = storage_t(o);
+        dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
+        c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+        dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
+        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
+        dot_tanh_c_at[(t * B + iB) * H + iH] = storage_t(dot_tanh_c);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+__device__ inline void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_h_next, const compute_t o, const compute_t dot_c,
+    const compute_t tanh_c, const compute_t d_h_next, const compute_t dot_o, const compute_t d_dot_c_next,
+    const compute_t d_c_next, const compute_t dot_o_pre, const compute_t dot_tanh_c, const compute_t i,
+    const compute_t dot_g_pre, const compute_t g, const compute_t dot_i, const compute_t c_prev,
+    const compute_t dot_f_pre, const compute_t f, const compute_t dot_c_prev, const compute_t dot_i_pre,
+    const compute_t dot_g, const compute_t dot_f, compute_t& d_dot_o_pre, compute_t& d_o_pre,
+    compute_t& d_dot_g_pre, compute_t& d_g_pre, compute_t& d_dot_f_pre, compute_t& d_f_pre,
+    compute_t& d_dot_i_pre, compute_t& d_i_pre, compute_t& d_c_prev, compute_t& d_dot_c_prev)
+{
+    // through h = o * tanh(c)
+    const compute_t d_dot_h = dy + d_dot_h_next;
+    const compute_t d_dot_tanh_c = o * d_dot_h;
+    const compute_t d_tanh_c = o * d_h_next - 2 * dot_c * tanh_c * d_dot_tanh_c + dot_o * d_dot_h;
+    // through c = f * c[t-1] + i * g
+    const compute_t s1 = 1 - square(tanh_c);
+    const compute_t d_dot_c = d_dot_c_next + d_dot_tanh_c * s1;
+    const compute_t d_c = d_c_next + d_tanh_c * s1;
+    // through o = sigmoid(W_o @ v + b_o)
+    const compute_t d_dot_o = tanh_c * d_dot_h;
+    const compute_t s2 = 1 - o;
+    const compute_t d_o = (dot_o_pre * s2 - o * dot_o_pre) * d_dot_o + tanh_c * d_h_next + dot_tanh_c * d_dot_h;
+    const compute_t s3 = o * s2;
+    d_dot_o_pre = d_dot_o * s3;
+    d_o_pre = d_o * s3;
+    // through g = tanh(W_g @ v + b_g)
+    const compute_t d_dot_g = i * d_dot_c;
+    const compute_t d_g = i * d_c - 2 * dot_g_pre * g * d_dot_g + dot_i * d_dot_c;
+    const compute_t s4 = 1 - square(g);
+    d_dot_g_pre = d_dot_g * s4;
+    d_g_pre = d_g * s4;
+    // through f = sigmoid(W_f @ v + b_f)
+    const compute_t d_dot_f = c_prev * d_dot_c;
+    const compute_t s5 = 1 - f;
+    const compute_t d_f = c_prev * d_c + (dot_f_pre * s5 - dot_f_pre * f) * d_dot_f + dot_c_prev * d_dot_c;
+    const compute_t s6 = f * s5;
+    d_dot_f_pre = d_dot_f * s6;
+    d_f_pre = d_f * s6;
+    // through i = sigmoid(W_i @ v + b_i)
+    const compute_t d_dot_i = g * d_dot_c;
+    const compute_t s7 = 1 - i;
+    const compute_t d_i = (dot_i_pre * s7 - i * dot_i_pre) * d_dot_i + g * d_c + dot_g * d_dot_c;
+    const compute_t s8 = i * s7;
+    d_dot_i_pre = d_dot_i * s8;
+    d_i_pre = d_i * s8;
+    d_c_prev = f * d_c + dot_f * d_dot_c;
+    d_dot_c_prev = f * d_dot_c;
+}
+
+extern "C" __global__ void hvp_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ dot_o_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
+    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ dot_o_pre_at,
+    const storage_t* __restrict__ dot_tanh_c_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ dot_g_pre_at, const storage_t* __restrict__ g_at,
+    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ dot_g_at,
+    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
+            d_c_prev, d_dot_c_prev;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(o_at[(t * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_o_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dot_tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
+            compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_at[(t * B + iB) * H + iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dot_g_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
+            d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
+            d_c_prev, d_dot_c_prev);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
+        d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
+    }
+}
+
+__device__ inline void hvp_backward_step2_point(
+    const compute_t d_dot_v_dot_W_i_v_v, const compute_t d_dot_v_dot_W_f_v_v,
+    const compute_t d_dot_v_dot_W_g_v_v, const compute_t d_dot_v_dot_W_o_v_v, compute_t& d_dot_v)
+{
+    // through v = concat(h[t-1], x)
+    d_dot_v = d_dot_v_dot_W_i_v_v + d_dot_v_dot_W_f_v_v + d_dot_v_dot_W_g_v_v + d_dot_v_dot_W_o_v_v;
+}
+
+extern "C" __global__ void hvp_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ parts4_at,
+    storage_t* __restrict__ d_dot_v_at)
+{
+    const int64 count = B * (H + I), stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / (H + I);
+        const int64 iHI = n % (H + I);
+        compute_t d_dot_v;
+        hvp_backward_step2_point(
+            compute_t(parts_at[iB * (2 * H + 2 * I) + iHI]),
+            compute_t(parts2_at[iB * (2 * H + 2 * I) + iHI]),
+            compute_t(parts3_at[iB * (2 * H + 2 * I) + iHI]),
+            compute_t(parts4_at[iB * (2 * H + 2 * I) + iHI]),
+            d_dot_v);
+        d_dot_v_at[iB * (H + I) + iHI] = storage_t(d_dot_v);
+    }
+}
+
+__device__ inline void hvp_backward_step3_point(
+    const compute_t d_h_prev_part, const compute_t d_dot_h_prev_part, compute_t& d_h_prev,
+    compute_t& d_dot_h_prev)
+{
+    // through v = concat(h[t-1], x)
+    d_h_prev = d_h_prev_part;
+    d_dot_h_prev = d_dot_h_prev_part;
+}
+
+extern "C" __global__ void hvp_backward_step3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_v_at, const storage_t* __restrict__ d_dot_v_at,
+    storage_t* __restrict__ d_h_prev_rows_at, storage_t* __restrict__ d_dot_h_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_prev, d_dot_h_prev;
+        hvp_backward_step3_point(
+            compute_t(d_v_at[(t * B + iB) * (H + I) + iH]),
+            compute_t(d_dot_v_at[iB * (H + I) + iH]),
+            d_h_prev, d_dot_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+        d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_W_i_W_i_v, const compute_t d_W_i_dot_W_i_v_v, const compute_t d_W_f_W_f_v,
+    const compute_t d_W_f_dot_W_f_v_v, const compute_t d_W_g_W_g_v, const compute_t d_W_g_dot_W_g_v_v,
+    const compute_t d_W_o_W_o_v, const compute_t d_W_o_dot_W_o_v_v, compute_t& d_W_i, compute_t& d_W_f,
+    compute_t& d_W_g, compute_t& d_W_o)
+{
+    d_W_i = d_W_i_W_i_v + d_W_i_dot_W_i_v_v;
+    d_W_f = d_W_f_W_f_v + d_W_f_dot_W_f_v_v;
+    d_W_g = d_W_g_W_g_v + d_W_g_dot_W_g_v_v;
+    d_W_o = d_W_o_W_o_v + d_W_o_dot_W_o_v_v;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_W_i_W_i_v_at, const storage_t* __restrict__ d_W_i_dot_W_i_v_v_at,
+    const storage_t* __restrict__ d_W_f_W_f_v_at, const storage_t* __restrict__ d_W_f_dot_W_f_v_v_at,
+    const storage_t* __restrict__ d_W_g_W_g_v_at, const storage_t* __restrict__ d_W_g_dot_W_g_v_v_at,
+    const storage_t* __restrict__ d_W_o_W_o_v_at, const storage_t* __restrict__ d_W_o_dot_W_o_v_v_at,
+    storage_t* __restrict__ d_W_i_at, storage_t* __restrict__ d_W_f_at, storage_t* __restrict__ d_W_g_at,
+    storage_t* __restrict__ d_W_o_at)
+{
+    const int64 count = H * (H + I), stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / (H + I);
+        const int64 iHI = n % (H + I);
+        compute_t d_W_i, d_W_f, d_W_g, d_W_o;
+        hvp_backward_finish_point(
+            compute_t(d_W_i_W_i_v_at[iH * (H + I) + iHI]),
+            compute_t(d_W_i_dot_W_i_v_v_at[iH * (H + I) + iHI]),
+            compute_t(d_W_f_W_f_v_at[iH * (H + I) + iHI]),
+            compute_t(d_W_f_dot_W_f_v_v_at[iH * (H + I) + iHI]),
+            compute_t(d_W_g_W_g_v_at[iH * (H + I) + iHI]),
+            compute_t(d_W_g_dot_W_g_v_v_at[iH * (H + I) + iHI]),
+            compute_t(d_W_o_W_o_v_at[iH * (H + I) + iHI]),
+            compute_t(d_W_o_dot_W_o_v_v_at[iH * (H + I) + iHI]),
+            d_W_i, d_W_f, d_W_g, d_W_o);
+        d_W_i_at[iH * (H + I) + iHI] = storage_t(d_W_i);
+        d_W_f_at[iH * (H + I) + iHI] = storage_t(d_W_f);
+        d_W_g_at[iH * (H + I) + iHI] = storage_t(d_W_g);
+        d_W_o_at[iH * (H + I) + iHI] = storage_t(d_W_o);
+    }
+}
+
+#endif  // SYMRNN_HVP

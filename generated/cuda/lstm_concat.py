@@ -17,7 +17,7 @@ The same function as lstm: W_i here is U_i and W_i there, side by side. Its size
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 lstm_concat.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  W_i (H, H+I)
@@ -36,7 +36,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -50,6 +50,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of lstm_concat.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -112,9 +113,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["h"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -125,30 +126,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"h": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["h"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W_i = cp.empty((H, H + I), dtype)
     b_i = cp.empty((H,), dtype)
@@ -168,13 +227,13 @@ def passes(size, dtype):
     g = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
     tanh_c = cp.empty((T, B, H), dtype)
-
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
         W_i_v_to_W_o_v, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, tanh_c, h_rows,
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         W_i[...] = params["W_i"]
         b_i[...] = params["b_i"]
         W_f[...] = params["W_f"]
@@ -183,7 +242,6 @@ def passes(size, dtype):
         b_g[...] = params["b_g"]
         W_o[...] = params["W_o"]
         b_o[...] = params["b_o"]
-        x[...] = inputs["x"]
         W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
@@ -204,79 +262,552 @@ def passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy(), "c": c_rows[T].copy()}
-        return {"h": h_rows[1:].copy()}, last
+        return h_rows[1:].copy(), last
 
-    def reverse():
-        W_i_to_W_o2 = cp.empty((4 * H, H + I), dtype)
-        d_h_prev_rows = cp.empty((2, B, H), dtype)
-        d_c_prev_rows = cp.empty((2, B, H), dtype)
-        d_i_pre_to_d_o_pre = cp.empty((T, B, 4 * H), dtype)
-        d_v = cp.empty((T, B, H + I), dtype)
-        d_W_i_to_d_W_o = cp.empty((4 * H, H + I), dtype)
-        d_b_i_to_d_b_o = cp.empty((4 * H,), dtype)
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    W_i_to_W_o2 = cp.empty((4 * H, H + I), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_c_prev_rows = cp.empty((2, B, H), dtype)
+    d_i_pre_to_d_o_pre = cp.empty((T, B, 4 * H), dtype)
+    d_v = cp.empty((T, B, H + I), dtype)
+    d_W_i_to_d_W_o = cp.empty((4 * H, H + I), dtype)
+    d_b_i_to_d_b_o = cp.empty((4 * H,), dtype)
+    backward_step = kernel(
+        "backward_step", "each", B * H, 1,
+        dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_i_pre_to_d_o_pre,
+    )
+    backward_step2 = kernel(
+        "backward_step2", "each", B * H, 1,
+        d_v, d_h_prev_rows,
+    )
 
-        dy = cp.empty((T, B, H), dtype)
-        backward_step = kernel(
-            "backward_step", "each", B * H, 1,
-            dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_i_pre_to_d_o_pre,
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["h"]
+        W_i[...] = params["W_i"]
+        W_f[...] = params["W_f"]
+        W_g[...] = params["W_g"]
+        W_o[...] = params["W_o"]
+        W_i_to_W_o2[...] = cp.concatenate((W_i, W_f, W_g, W_o))
+        d_h_prev_rows[T % 2] = dstate["h"]
+        d_c_prev_rows[T % 2] = dstate["c"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in reversed(range(T)):
+            backward_step(t)
+            # d_i_pre, d_f_pre, d_g_pre, d_o_pre side by side
+            product(d_i_pre_to_d_o_pre[t], W_i_to_W_o2, d_v[t])
+            backward_step2(t)
+
+    def after():
+        # d_W_i, d_W_f, d_W_g, d_W_o side by side
+        product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H).T, v.reshape(-1, H + I), d_W_i_to_d_W_o)
+        # d_b_i, d_b_f, d_b_g, d_b_o side by side
+        cp.sum(d_i_pre_to_d_o_pre.reshape(-1, 4 * H), axis=0, out=d_b_i_to_d_b_o)
+
+    def results():
+        dparams = {
+            "W_i": d_W_i_to_d_W_o[:H].copy(),
+            "b_i": d_b_i_to_d_b_o[:H].copy(),
+            "W_f": d_W_i_to_d_W_o[H:2 * H].copy(),
+            "b_f": d_b_i_to_d_b_o[H:2 * H].copy(),
+            "W_g": d_W_i_to_d_W_o[2 * H:3 * H].copy(),
+            "b_g": d_b_i_to_d_b_o[2 * H:3 * H].copy(),
+            "W_o": d_W_i_to_d_W_o[3 * H:4 * H].copy(),
+            "b_o": d_b_i_to_d_b_o[3 * H:4 * H].copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+        return dparams, d_v[..., H:H + I].copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_i = cp.empty((H, H + I), dtype)
+    b_i = cp.empty((H,), dtype)
+    W_f = cp.empty((H, H + I), dtype)
+    b_f = cp.empty((H,), dtype)
+    W_g = cp.empty((H, H + I), dtype)
+    b_g = cp.empty((H,), dtype)
+    W_o = cp.empty((H, H + I), dtype)
+    b_o = cp.empty((H,), dtype)
+    W_i_to_W_o = cp.empty((H + I, 4 * H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((2, B, H), dtype)
+    v = cp.empty((B, H + I), dtype)
+    W_i_v_to_W_o_v = cp.empty((B, 4 * H), dtype)
+    infer_step = kernel(
+        "infer_step", "each", B * H, 1,
+        W_i_v_to_W_o_v, b_i, b_f, b_g, b_o, c_rows, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_i[...] = params["W_i"]
+        b_i[...] = params["b_i"]
+        W_f[...] = params["W_f"]
+        b_f[...] = params["b_f"]
+        W_g[...] = params["W_g"]
+        b_g[...] = params["b_g"]
+        W_o[...] = params["W_o"]
+        b_o[...] = params["b_o"]
+        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
+        h_rows[0] = state["h"]
+        c_rows[0] = state["c"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in range(T):
+            v[..., 0:H] = h_rows[t]
+            v[..., H:H + I] = x[t]
+            # W_i_v, W_f_v, W_g_v, W_o_v side by side
+            product(v, W_i_to_W_o, W_i_v_to_W_o_v)
+            infer_step(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+        return h_rows[1:].copy(), last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_i = cp.empty((H, H + I), dtype)
+    b_i = cp.empty((H,), dtype)
+    W_f = cp.empty((H, H + I), dtype)
+    b_f = cp.empty((H,), dtype)
+    W_g = cp.empty((H, H + I), dtype)
+    b_g = cp.empty((H,), dtype)
+    W_o = cp.empty((H, H + I), dtype)
+    b_o = cp.empty((H,), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((2, B, H), dtype)
+    v = cp.empty((B, H + I), dtype)
+    W_i_v = cp.empty((B, H), dtype)
+    W_f_v = cp.empty((B, H), dtype)
+    W_g_v = cp.empty((B, H), dtype)
+    W_o_v = cp.empty((B, H), dtype)
+    step_step = kernel(
+        "step_step", "each", B * H, 1,
+        W_i_v, b_i, W_f_v, b_f, W_g_v, b_g, W_o_v, b_o, c_rows, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_i[...] = params["W_i"]
+        b_i[...] = params["b_i"]
+        W_f[...] = params["W_f"]
+        b_f[...] = params["b_f"]
+        W_g[...] = params["W_g"]
+        b_g[...] = params["b_g"]
+        W_o[...] = params["W_o"]
+        b_o[...] = params["b_o"]
+        h_rows[0] = state["h"]
+        c_rows[0] = state["c"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in range(T):
+            v[..., 0:H] = h_rows[t]
+            v[..., H:H + I] = x[t]
+            # i = sigmoid(W_i @ v + b_i)
+            product(v, W_i.T, W_i_v)
+            # f = sigmoid(W_f @ v + b_f)
+            product(v, W_f.T, W_f_v)
+            # g = tanh(W_g @ v + b_g)
+            product(v, W_g.T, W_g_v)
+            # o = sigmoid(W_o @ v + b_o)
+            product(v, W_o.T, W_o_v)
+            step_step(t)
+
+    def after():
+        pass
+
+    def results():
+        state = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+        return h_rows[1:].copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_i = cp.empty((H, H + I), dtype)
+    b_i = cp.empty((H,), dtype)
+    W_f = cp.empty((H, H + I), dtype)
+    b_f = cp.empty((H,), dtype)
+    W_g = cp.empty((H, H + I), dtype)
+    b_g = cp.empty((H,), dtype)
+    W_o = cp.empty((H, H + I), dtype)
+    b_o = cp.empty((H,), dtype)
+    dot_W_i = cp.empty((H, H + I), dtype)
+    dot_b_i = cp.empty((H,), dtype)
+    dot_W_f = cp.empty((H, H + I), dtype)
+    dot_b_f = cp.empty((H,), dtype)
+    dot_W_g = cp.empty((H, H + I), dtype)
+    dot_b_g = cp.empty((H,), dtype)
+    dot_W_o = cp.empty((H, H + I), dtype)
+    dot_b_o = cp.empty((H,), dtype)
+    W_i_to_dot_W_o = cp.empty((H + I, 8 * H), dtype)
+    W_i_to_W_o = cp.empty((H + I, 4 * H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((2, B, H), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_c_rows = cp.empty((2, B, H), dtype)
+    v = cp.empty((B, H + I), dtype)
+    dot_v = cp.empty((B, H + I), dtype)
+    W_i_v_to_dot_W_o_v_W_o = cp.empty((B, 8 * H), dtype)
+    dot_W_i_v_v_to_dot_W_o_v_v = cp.empty((B, 4 * H), dtype)
+    jvp_step = kernel(
+        "jvp_step", "each", B * H, 1,
+        W_i_v_to_dot_W_o_v_W_o, dot_W_i_v_v_to_dot_W_o_v_v, b_i, dot_b_i, b_f, dot_b_f, b_g, dot_b_g, b_o,
+        dot_b_o, c_rows, dot_c_rows, h_rows, dot_h_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_i[...] = params["W_i"]
+        b_i[...] = params["b_i"]
+        W_f[...] = params["W_f"]
+        b_f[...] = params["b_f"]
+        W_g[...] = params["W_g"]
+        b_g[...] = params["b_g"]
+        W_o[...] = params["W_o"]
+        b_o[...] = params["b_o"]
+        dot_W_i[...] = dot_params["W_i"]
+        dot_b_i[...] = dot_params["b_i"]
+        dot_W_f[...] = dot_params["W_f"]
+        dot_b_f[...] = dot_params["b_f"]
+        dot_W_g[...] = dot_params["W_g"]
+        dot_b_g[...] = dot_params["b_g"]
+        dot_W_o[...] = dot_params["W_o"]
+        dot_b_o[...] = dot_params["b_o"]
+        W_i_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
+            W_i.T,
+            dot_W_i.T,
+            W_f.T,
+            dot_W_f.T,
+            W_g.T,
+            dot_W_g.T,
+            W_o.T,
+            dot_W_o.T,
+        ), axis=1))
+        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
+        h_rows[0] = state["h"]
+        c_rows[0] = state["c"]
+        dot_h_rows[0] = dot_state["h"]
+        dot_c_rows[0] = dot_state["c"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in range(T):
+            v[..., 0:H] = h_rows[t]
+            v[..., H:H + I] = x[t]
+            dot_v[..., 0:H] = dot_h_rows[t]
+            dot_v[..., H:H + I] = dot_x[t]
+            # W_i_v, dot_W_i_v_W_i, W_f_v, dot_W_f_v_W_f, W_g_v, dot_W_g_v_W_g, W_o_v, dot_W_o_v_W_o side by side
+            product(v, W_i_to_dot_W_o, W_i_v_to_dot_W_o_v_W_o)
+            # dot_W_i_v_v, dot_W_f_v_v, dot_W_g_v_v, dot_W_o_v_v side by side
+            product(dot_v, W_i_to_W_o, dot_W_i_v_v_to_dot_W_o_v_v)
+            jvp_step(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+        dot_last = {"h": dot_h_rows[T].copy(), "c": dot_c_rows[T % 2].copy()}
+        return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_i = cp.empty((H, H + I), dtype)
+    b_i = cp.empty((H,), dtype)
+    W_f = cp.empty((H, H + I), dtype)
+    b_f = cp.empty((H,), dtype)
+    W_g = cp.empty((H, H + I), dtype)
+    b_g = cp.empty((H,), dtype)
+    W_o = cp.empty((H, H + I), dtype)
+    b_o = cp.empty((H,), dtype)
+    dot_W_i = cp.empty((H, H + I), dtype)
+    dot_b_i = cp.empty((H,), dtype)
+    dot_W_f = cp.empty((H, H + I), dtype)
+    dot_b_f = cp.empty((H,), dtype)
+    dot_W_g = cp.empty((H, H + I), dtype)
+    dot_b_g = cp.empty((H,), dtype)
+    dot_W_o = cp.empty((H, H + I), dtype)
+    dot_b_o = cp.empty((H,), dtype)
+    W_i_to_dot_W_o = cp.empty((H + I, 8 * H), dtype)
+    W_i_to_W_o = cp.empty((H + I, 4 * H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((T + 1, B, H), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_c_rows = cp.empty((T + 1, B, H), dtype)
+    v = cp.empty((T, B, H + I), dtype)
+    dot_v = cp.empty((T, B, H + I), dtype)
+    W_i_v_to_dot_W_o_v_W_o = cp.empty((B, 8 * H), dtype)
+    dot_W_i_v_v_to_dot_W_o_v_v = cp.empty((B, 4 * H), dtype)
+    dot_i_pre = cp.empty((T, B, H), dtype)
+    i = cp.empty((T, B, H), dtype)
+    dot_i = cp.empty((T, B, H), dtype)
+    dot_f_pre = cp.empty((T, B, H), dtype)
+    f = cp.empty((T, B, H), dtype)
+    dot_f = cp.empty((T, B, H), dtype)
+    dot_g_pre = cp.empty((T, B, H), dtype)
+    g = cp.empty((T, B, H), dtype)
+    dot_g = cp.empty((T, B, H), dtype)
+    dot_o_pre = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, H), dtype)
+    dot_o = cp.empty((T, B, H), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
+    dot_tanh_c = cp.empty((T, B, H), dtype)
+    hvp_forward_step = kernel(
+        "hvp_forward_step", "each", B * H, 1,
+        W_i_v_to_dot_W_o_v_W_o, dot_W_i_v_v_to_dot_W_o_v_v, b_i, dot_b_i, b_f, dot_b_f, b_g, dot_b_g, b_o,
+        dot_b_o, c_rows, dot_c_rows, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g,
+        dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, h_rows, dot_h_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_i[...] = params["W_i"]
+        b_i[...] = params["b_i"]
+        W_f[...] = params["W_f"]
+        b_f[...] = params["b_f"]
+        W_g[...] = params["W_g"]
+        b_g[...] = params["b_g"]
+        W_o[...] = params["W_o"]
+        b_o[...] = params["b_o"]
+        dot_W_i[...] = dot_params["W_i"]
+        dot_b_i[...] = dot_params["b_i"]
+        dot_W_f[...] = dot_params["W_f"]
+        dot_b_f[...] = dot_params["b_f"]
+        dot_W_g[...] = dot_params["W_g"]
+        dot_b_g[...] = dot_params["b_g"]
+        dot_W_o[...] = dot_params["W_o"]
+        dot_b_o[...] = dot_params["b_o"]
+        W_i_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
+            W_i.T,
+            dot_W_i.T,
+            W_f.T,
+            dot_W_f.T,
+            W_g.T,
+            dot_W_g.T,
+            W_o.T,
+            dot_W_o.T,
+        ), axis=1))
+        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
+        h_rows[0] = state["h"]
+        c_rows[0] = state["c"]
+        dot_h_rows[0] = dot_state["h"]
+        dot_c_rows[0] = dot_state["c"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in range(T):
+            v[t][..., 0:H] = h_rows[t]
+            v[t][..., H:H + I] = x[t]
+            dot_v[t][..., 0:H] = dot_h_rows[t]
+            dot_v[t][..., H:H + I] = dot_x[t]
+            # W_i_v, dot_W_i_v_W_i, W_f_v, dot_W_f_v_W_f, W_g_v, dot_W_g_v_W_g, W_o_v, dot_W_o_v_W_o side by side
+            product(v[t], W_i_to_dot_W_o, W_i_v_to_dot_W_o_v_W_o)
+            # dot_W_i_v_v, dot_W_f_v_v, dot_W_g_v_v, dot_W_o_v_v side by side
+            product(dot_v[t], W_i_to_W_o, dot_W_i_v_v_to_dot_W_o_v_v)
+            hvp_forward_step(t)
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    W_i_to_dot_W_o2 = cp.empty((8 * H, H + I), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_c_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
+    d_i_pre_to_d_dot_o_pre = cp.empty((T, B, 8 * H), dtype)
+    parts = cp.empty((B, 2 * H + 2 * I), dtype)
+    parts2 = cp.empty((B, 2 * H + 2 * I), dtype)
+    parts3 = cp.empty((B, 2 * H + 2 * I), dtype)
+    parts4 = cp.empty((B, 2 * H + 2 * I), dtype)
+    d_dot_v = cp.empty((B, H + I), dtype)
+    d_v = cp.empty((T, B, H + I), dtype)
+    d_W_i_W_i_v = cp.empty((H, H + I), dtype)
+    d_W_i_dot_W_i_v_v = cp.empty((H, H + I), dtype)
+    d_b_i = cp.empty((H,), dtype)
+    d_W_f_W_f_v = cp.empty((H, H + I), dtype)
+    d_W_f_dot_W_f_v_v = cp.empty((H, H + I), dtype)
+    d_b_f = cp.empty((H,), dtype)
+    d_W_g_W_g_v = cp.empty((H, H + I), dtype)
+    d_W_g_dot_W_g_v_v = cp.empty((H, H + I), dtype)
+    d_b_g = cp.empty((H,), dtype)
+    d_W_o_W_o_v = cp.empty((H, H + I), dtype)
+    d_W_o_dot_W_o_v_v = cp.empty((H, H + I), dtype)
+    d_b_o = cp.empty((H,), dtype)
+    d_W_i = cp.empty((H, H + I), dtype)
+    d_W_f = cp.empty((H, H + I), dtype)
+    d_W_g = cp.empty((H, H + I), dtype)
+    d_W_o = cp.empty((H, H + I), dtype)
+    hvp_backward_step = kernel(
+        "hvp_backward_step", "each", B * H, 1,
+        dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c, d_h_prev_rows, dot_o, d_dot_c_prev_rows,
+        d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i, c_rows, dot_f_pre, f, dot_i_pre,
+        dot_g, dot_f, d_i_pre_to_d_dot_o_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", "each", B * (H + I), 1,
+        parts, parts2, parts3, parts4, d_dot_v,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", "each", B * H, 1,
+        d_v, d_dot_v, d_h_prev_rows, d_dot_h_prev_rows,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", H * (H + I), 1,
+        d_W_i_W_i_v, d_W_i_dot_W_i_v_v, d_W_f_W_f_v, d_W_f_dot_W_f_v_v, d_W_g_W_g_v, d_W_g_dot_W_g_v_v,
+        d_W_o_W_o_v, d_W_o_dot_W_o_v_v, d_W_i, d_W_f, d_W_g, d_W_o,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["h"]
+        W_i_to_dot_W_o2[...] = cp.concatenate((
+            W_i,
+            dot_W_i,
+            W_f,
+            dot_W_f,
+            W_g,
+            dot_W_g,
+            W_o,
+            dot_W_o,
+        ))
+        d_h_prev_rows[T % 2] = 0
+        d_c_prev_rows[T % 2] = 0
+        d_dot_h_prev_rows[T % 2] = dstate["h"]
+        d_dot_c_prev_rows[T % 2] = dstate["c"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in reversed(range(T)):
+            hvp_backward_step(t)
+            # through i = sigmoid(W_i @ v + b_i)
+            product(d_i_pre_to_d_dot_o_pre[t][:, H:2 * H], W_i, parts[:, :H + I])
+            # through f = sigmoid(W_f @ v + b_f)
+            product(d_i_pre_to_d_dot_o_pre[t][:, 3 * H:4 * H], W_f, parts2[:, :H + I])
+            # through g = tanh(W_g @ v + b_g)
+            product(d_i_pre_to_d_dot_o_pre[t][:, 5 * H:6 * H], W_g, parts3[:, :H + I])
+            # through o = sigmoid(W_o @ v + b_o)
+            product(d_i_pre_to_d_dot_o_pre[t][:, 7 * H:8 * H], W_o, parts4[:, :H + I])
+            # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre side by side
+            product(d_i_pre_to_d_dot_o_pre[t], W_i_to_dot_W_o2, d_v[t])
+            hvp_backward_step2(t)
+            hvp_backward_step3(t)
+
+    def after():
+        # through i = sigmoid(W_i @ v + b_i)
+        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, v.reshape(-1, H + I), d_W_i_W_i_v)
+        # through i = sigmoid(W_i @ v + b_i)
+        product(
+            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+            dot_v.reshape(-1, H + I),
+            d_W_i_dot_W_i_v_v,
         )
-        backward_step2 = kernel(
-            "backward_step2", "each", B * H, 1,
-            d_v, d_h_prev_rows,
+        # through i = sigmoid(W_i @ v + b_i)
+        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
+        # through f = sigmoid(W_f @ v + b_f)
+        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, v.reshape(-1, H + I), d_W_f_W_f_v)
+        # through f = sigmoid(W_f @ v + b_f)
+        product(
+            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            dot_v.reshape(-1, H + I),
+            d_W_f_dot_W_f_v_v,
         )
+        # through f = sigmoid(W_f @ v + b_f)
+        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+        # through g = tanh(W_g @ v + b_g)
+        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, v.reshape(-1, H + I), d_W_g_W_g_v)
+        # through g = tanh(W_g @ v + b_g)
+        product(
+            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            dot_v.reshape(-1, H + I),
+            d_W_g_dot_W_g_v_v,
+        )
+        # through g = tanh(W_g @ v + b_g)
+        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
+        # through o = sigmoid(W_o @ v + b_o)
+        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, v.reshape(-1, H + I), d_W_o_W_o_v)
+        # through o = sigmoid(W_o @ v + b_o)
+        product(
+            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            dot_v.reshape(-1, H + I),
+            d_W_o_dot_W_o_v_v,
+        )
+        # through o = sigmoid(W_o @ v + b_o)
+        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+        hvp_backward_finish()
 
-        def fill(params, given, dstate):
-            W_i[...] = params["W_i"]
-            b_i[...] = params["b_i"]
-            W_f[...] = params["W_f"]
-            b_f[...] = params["b_f"]
-            W_g[...] = params["W_g"]
-            b_g[...] = params["b_g"]
-            W_o[...] = params["W_o"]
-            b_o[...] = params["b_o"]
-            dy[...] = given["h"]
-            W_i_to_W_o2[...] = cp.concatenate((W_i, W_f, W_g, W_o))
-            d_h_prev_rows[T % 2] = dstate["h"]
-            d_c_prev_rows[T % 2] = dstate["c"]
+    def results():
+        dot_dparams = {
+            "W_i": d_W_i.copy(),
+            "b_i": d_b_i.copy(),
+            "W_f": d_W_f.copy(),
+            "b_f": d_b_f.copy(),
+            "W_g": d_W_g.copy(),
+            "b_g": d_b_g.copy(),
+            "W_o": d_W_o.copy(),
+            "b_o": d_b_o.copy(),
+        }
+        dot_dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+        return dot_dparams, d_v[..., H:H + I].copy(), dot_dstart
 
-        def before():
-            pass
-
-        def loop():
-            for t in reversed(range(T)):
-                backward_step(t)
-                # d_i_pre, d_f_pre, d_g_pre, d_o_pre side by side
-                product(d_i_pre_to_d_o_pre[t], W_i_to_W_o2, d_v[t])
-                backward_step2(t)
-
-        def after():
-            # d_W_i, d_W_f, d_W_g, d_W_o side by side
-            product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H).T, v.reshape(-1, H + I), d_W_i_to_d_W_o)
-            # d_b_i, d_b_f, d_b_g, d_b_o side by side
-            cp.sum(d_i_pre_to_d_o_pre.reshape(-1, 4 * H), axis=0, out=d_b_i_to_d_b_o)
-
-        def results():
-            dparams = {
-                "W_i": d_W_i_to_d_W_o[:H].copy(),
-                "b_i": d_b_i_to_d_b_o[:H].copy(),
-                "W_f": d_W_i_to_d_W_o[H:2 * H].copy(),
-                "b_f": d_b_i_to_d_b_o[H:2 * H].copy(),
-                "W_g": d_W_i_to_d_W_o[2 * H:3 * H].copy(),
-                "b_g": d_b_i_to_d_b_o[2 * H:3 * H].copy(),
-                "W_o": d_W_i_to_d_W_o[3 * H:4 * H].copy(),
-                "b_o": d_b_i_to_d_b_o[3 * H:4 * H].copy(),
-            }
-            dinputs = {"x": cp.ascontiguousarray(d_v[..., H:H + I])}
-            dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
-
-        return Pass(fill, before, loop, after, results, True)
-
-    return Pass(fill, before, loop, after, results, True), reverse
+    yield Pass(fill, before, loop, after, results, True)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -303,7 +834,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -326,28 +857,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -369,20 +920,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -481,10 +1032,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -609,3 +1158,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

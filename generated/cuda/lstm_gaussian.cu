@@ -57,6 +57,15 @@ __device__ inline compute_t column_sum(compute_t a)
     return a;
 }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_before_point(
     const compute_t t_, const compute_t mu, const compute_t sigma, compute_t& k_)
 {
@@ -66,7 +75,7 @@ __device__ inline void forward_before_point(
 }
 
 extern "C" __global__ void forward_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
     const storage_t* __restrict__ mu_at, const storage_t* __restrict__ sigma_at,
     storage_t* __restrict__ k_at)
 {
@@ -114,7 +123,7 @@ __device__ inline void forward_step_point(
 }
 
 extern "C" __global__ void forward_step(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
     const storage_t* __restrict__ W_i_x_to_W_o_x_at, const storage_t* __restrict__ U_i_h_to_U_o_h_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ b_o_at,
@@ -184,7 +193,7 @@ __device__ inline void backward_step_point(
 }
 
 extern "C" __global__ void backward_step(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ k_at, const storage_t* __restrict__ o_at,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ tanh_c_new_at,
@@ -225,7 +234,7 @@ __device__ inline void backward_step2_point(
 }
 
 extern "C" __global__ void backward_step2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
     const storage_t* __restrict__ d_h_prev_U_i_h_at, const storage_t* __restrict__ d_h_at,
     const storage_t* __restrict__ k_at, storage_t* __restrict__ d_h_prev_rows_at)
 {
@@ -255,7 +264,7 @@ __device__ inline void backward_after_point(
 }
 
 extern "C" __global__ void backward_after(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
     const storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ c_new_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ d_h_at,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c_new_at,
@@ -284,7 +293,7 @@ extern "C" __global__ void backward_after(
 
 // through c = k * c_new + (1 - k) * c[t-1]
 extern "C" __global__ void backward_after_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
     const storage_t* __restrict__ d_c_by_k_at, storage_t* __restrict__ d_k_c_at)
 {
     const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -298,13 +307,14 @@ extern "C" __global__ void backward_after_sum(
             total += compute_t(d_c_by_k_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_k_c_at[iT * H + iH] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_k_c_at[iT * H + iH] = storage_t(total);
     }
 }
 
 // through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
 extern "C" __global__ void backward_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
     const storage_t* __restrict__ d_h_by_k_at, storage_t* __restrict__ d_k_h_at)
 {
     const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -318,7 +328,8 @@ extern "C" __global__ void backward_after_sum2(
             total += compute_t(d_h_by_k_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_k_h_at[iT * H + iH] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_k_h_at[iT * H + iH] = storage_t(total);
     }
 }
 
@@ -334,7 +345,7 @@ __device__ inline void backward_after2_point(
 }
 
 extern "C" __global__ void backward_after2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
     const storage_t* __restrict__ d_k_c_at, const storage_t* __restrict__ d_k_h_at,
     const storage_t* __restrict__ k_at, const storage_t* __restrict__ mu_at,
     const storage_t* __restrict__ sigma_at, storage_t* __restrict__ d_k_pre_by_mu_at,
@@ -357,3 +368,1149 @@ extern "C" __global__ void backward_after2(
         d_k_pre_by_sigma_at[iT * H + iH] = storage_t(d_k_pre_by_sigma);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_before_point(
+    const compute_t t_, const compute_t mu, const compute_t sigma, compute_t& k_)
+{
+    // k = exp(-((t - mu) / sigma) ** 2)
+    const compute_t k_pre = -square((t_ - mu)) / square(sigma);
+    k_ = exp(k_pre);
+}
+
+extern "C" __global__ void infer_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ mu_at, const storage_t* __restrict__ sigma_at,
+    storage_t* __restrict__ k_at)
+{
+    const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H;
+        const int64 iH = n % H;
+        compute_t k_;
+        infer_before_point(
+            compute_t(first_step + iT),
+            compute_t(mu_at[iH]),
+            compute_t(sigma_at[iH]),
+            k_);
+        k_at[iT * H + iH] = storage_t(k_);
+    }
+}
+
+__device__ inline void infer_step_point(
+    const compute_t W_i_x, const compute_t U_i_h, const compute_t b_i, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t W_g_x, const compute_t U_g_h,
+    const compute_t b_g, const compute_t W_o_x, const compute_t U_o_h, const compute_t b_o,
+    const compute_t c_prev, const compute_t k_, const compute_t h_prev, compute_t& c, compute_t& h)
+{
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    const compute_t i = sigmoid(i_pre);
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    const compute_t f = sigmoid(f_pre);
+    // g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t g_pre = W_g_x + U_g_h + b_g;
+    const compute_t g = tanh(g_pre);
+    // o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t o_pre = W_o_x + U_o_h + b_o;
+    const compute_t o = sigmoid(o_pre);
+    // c_new = f * c[t-1] + i * g
+    const compute_t c_new = c_prev * f + i * g;
+    // c = k * c_new + (1 - k) * c[t-1]
+    const compute_t s1 = 1 - k_;
+    c = c_prev * s1 + k_ * c_new;
+    // h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+    const compute_t tanh_c_new = tanh(c_new);
+    h = k_ * o * tanh_c_new + h_prev * s1;
+}
+
+extern "C" __global__ void infer_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ W_i_x_to_W_o_x_at, const storage_t* __restrict__ U_i_h_to_U_o_h_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ b_o_at,
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ k_at, storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t c, h;
+        infer_step_point(
+            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(k_at[t * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            c, h);
+        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_before_point(
+    const compute_t t_, const compute_t mu, const compute_t sigma, compute_t& k_)
+{
+    // k = exp(-((t - mu) / sigma) ** 2)
+    const compute_t k_pre = -square((t_ - mu)) / square(sigma);
+    k_ = exp(k_pre);
+}
+
+extern "C" __global__ void step_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ mu_at, const storage_t* __restrict__ sigma_at,
+    storage_t* __restrict__ k_at)
+{
+    const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H;
+        const int64 iH = n % H;
+        compute_t k_;
+        step_before_point(
+            compute_t(first_step + iT),
+            compute_t(mu_at[iH]),
+            compute_t(sigma_at[iH]),
+            k_);
+        k_at[iT * H + iH] = storage_t(k_);
+    }
+}
+
+__device__ inline void step_step_point(
+    const compute_t W_i_x, const compute_t U_i_h, const compute_t b_i, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t W_g_x, const compute_t U_g_h,
+    const compute_t b_g, const compute_t W_o_x, const compute_t U_o_h, const compute_t b_o,
+    const compute_t c_prev, const compute_t k_, const compute_t h_prev, compute_t& c, compute_t& h)
+{
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    const compute_t i = sigmoid(i_pre);
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    const compute_t f = sigmoid(f_pre);
+    // g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t g_pre = W_g_x + U_g_h + b_g;
+    const compute_t g = tanh(g_pre);
+    // o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t o_pre = W_o_x + U_o_h + b_o;
+    const compute_t o = sigmoid(o_pre);
+    // c_new = f * c[t-1] + i * g
+    const compute_t c_new = c_prev * f + i * g;
+    // c = k * c_new + (1 - k) * c[t-1]
+    const compute_t s1 = 1 - k_;
+    c = c_prev * s1 + k_ * c_new;
+    // h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+    const compute_t tanh_c_new = tanh(c_new);
+    h = k_ * o * tanh_c_new + h_prev * s1;
+}
+
+extern "C" __global__ void step_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ W_i_x_at, const storage_t* __restrict__ U_i_h_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ W_f_x_at,
+    const storage_t* __restrict__ U_f_h_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ W_g_x_at, const storage_t* __restrict__ U_g_h_at,
+    const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ W_o_x_at,
+    const storage_t* __restrict__ U_o_h_at, const storage_t* __restrict__ b_o_at,
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ k_at, storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t c, h;
+        step_step_point(
+            compute_t(W_i_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_i_h_at[iB * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_f_h_at[iB * H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_g_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_g_h_at[iB * H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(W_o_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_o_h_at[iB * H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(k_at[t * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            c, h);
+        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_W_i_x_W_i, const compute_t dot_W_i_x_x, const compute_t dot_W_f_x_W_f,
+    const compute_t dot_W_f_x_x, const compute_t dot_W_g_x_W_g, const compute_t dot_W_g_x_x,
+    const compute_t dot_W_o_x_W_o, const compute_t dot_W_o_x_x, compute_t& dot_W_i_x, compute_t& dot_W_f_x,
+    compute_t& dot_W_g_x, compute_t& dot_W_o_x)
+{
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    dot_W_i_x = dot_W_i_x_W_i + dot_W_i_x_x;
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+    // g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    dot_W_g_x = dot_W_g_x_W_g + dot_W_g_x_x;
+    // o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    dot_W_o_x = dot_W_o_x_W_o + dot_W_o_x_x;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at,
+    const storage_t* __restrict__ dot_W_i_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_i_x_at,
+    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_g_x_at,
+    storage_t* __restrict__ dot_W_o_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
+        jvp_before_point(
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
+        dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
+        dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
+        dot_W_g_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_g_x);
+        dot_W_o_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_o_x);
+    }
+}
+
+__device__ inline void jvp_before2_point(
+    const compute_t t_, const compute_t mu, const compute_t sigma, const compute_t dot_mu,
+    const compute_t dot_sigma, compute_t& k_, compute_t& dot_k)
+{
+    // k = exp(-((t - mu) / sigma) ** 2)
+    const compute_t s1 = 1 / square(sigma);
+    const compute_t s2 = square((t_ - mu));
+    const compute_t k_pre = -s1 * s2;
+    const compute_t dot_k_pre = 2 * dot_sigma * s2 / pow(sigma, compute_t(3)) - (2 * mu - 2 * t_) * dot_mu * s1;
+    k_ = exp(k_pre);
+    dot_k = dot_k_pre * k_;
+}
+
+extern "C" __global__ void jvp_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ mu_at, const storage_t* __restrict__ sigma_at,
+    const storage_t* __restrict__ dot_mu_at, const storage_t* __restrict__ dot_sigma_at,
+    storage_t* __restrict__ k_at, storage_t* __restrict__ dot_k_at)
+{
+    const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H;
+        const int64 iH = n % H;
+        compute_t k_, dot_k;
+        jvp_before2_point(
+            compute_t(iT),
+            compute_t(mu_at[iH]),
+            compute_t(sigma_at[iH]),
+            compute_t(dot_mu_at[iH]),
+            compute_t(dot_sigma_at[iH]),
+            k_, dot_k);
+        k_at[iT * H + iH] = storage_t(k_);
+        dot_k_at[iT * H + iH] = storage_t(dot_k);
+    }
+}
+
+__device__ inline void jvp_step_point(
+    const compute_t dot_U_i_h_U_i, const compute_t dot_U_i_h_h_prev, const compute_t W_i_x,
+    const compute_t U_i_h, const compute_t b_i, const compute_t dot_W_i_x, const compute_t dot_b_i,
+    const compute_t dot_U_f_h_U_f, const compute_t dot_U_f_h_h_prev, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_b_f,
+    const compute_t dot_U_g_h_U_g, const compute_t dot_U_g_h_h_prev, const compute_t W_g_x,
+    const compute_t U_g_h, const compute_t b_g, const compute_t dot_W_g_x, const compute_t dot_b_g,
+    const compute_t dot_U_o_h_U_o, const compute_t dot_U_o_h_h_prev, const compute_t W_o_x,
+    const compute_t U_o_h, const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_b_o,
+    const compute_t c_prev, const compute_t dot_c_prev, const compute_t k_, const compute_t dot_k,
+    const compute_t h_prev, const compute_t dot_h_prev, compute_t& c, compute_t& dot_c, compute_t& h,
+    compute_t& dot_h)
+{
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t dot_U_i_h = dot_U_i_h_U_i + dot_U_i_h_h_prev;
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    const compute_t dot_i_pre = dot_W_i_x + dot_b_i + dot_U_i_h;
+    const compute_t i = sigmoid(i_pre);
+    const compute_t dot_i = dot_i_pre * i * (1 - i);
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t dot_U_f_h = dot_U_f_h_U_f + dot_U_f_h_h_prev;
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    const compute_t dot_f_pre = dot_W_f_x + dot_b_f + dot_U_f_h;
+    const compute_t f = sigmoid(f_pre);
+    const compute_t dot_f = dot_f_pre * f * (1 - f);
+    // g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t dot_U_g_h = dot_U_g_h_U_g + dot_U_g_h_h_prev;
+    const compute_t g_pre = W_g_x + U_g_h + b_g;
+    const compute_t dot_g_pre = dot_W_g_x + dot_b_g + dot_U_g_h;
+    const compute_t g = tanh(g_pre);
+    const compute_t dot_g = dot_g_pre * (1 - square(g));
+    // o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t dot_U_o_h = dot_U_o_h_U_o + dot_U_o_h_h_prev;
+    const compute_t o_pre = W_o_x + U_o_h + b_o;
+    const compute_t dot_o_pre = dot_W_o_x + dot_b_o + dot_U_o_h;
+    const compute_t o = sigmoid(o_pre);
+    const compute_t dot_o = dot_o_pre * o * (1 - o);
+    // c_new = f * c[t-1] + i * g
+    const compute_t c_new = c_prev * f + i * g;
+    const compute_t dot_c_new = c_prev * dot_f + dot_c_prev * f + i * dot_g + dot_i * g;
+    // c = k * c_new + (1 - k) * c[t-1]
+    const compute_t s1 = 1 - k_;
+    c = c_prev * s1 + k_ * c_new;
+    dot_c = (c_new - c_prev) * dot_k + dot_c_prev * s1 + k_ * dot_c_new;
+    // h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+    const compute_t tanh_c_new = tanh(c_new);
+    const compute_t dot_tanh_c_new = dot_c_new * (1 - square(tanh_c_new));
+    h = k_ * o * tanh_c_new + h_prev * s1;
+    dot_h = k_ * o * dot_tanh_c_new + k_ * dot_o * tanh_c_new + dot_k * (o * tanh_c_new - h_prev) + dot_h_prev * s1;
+}
+
+extern "C" __global__ void jvp_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ U_i_h_to_dot_U_o_h_U_o_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
+    const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_g_at,
+    const storage_t* __restrict__ dot_W_g_x_at, const storage_t* __restrict__ dot_b_g_at,
+    const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_W_o_x_at,
+    const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ c_rows_at,
+    storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ dot_k_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ dot_h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t c, dot_c, h, dot_h;
+        jvp_step_point(
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + H + iH]),
+            compute_t(parts_at[iB * (4 * H) + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_i_at[iH]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + H + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_f_at[iH]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_g_at[iH]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_o_at[iH]),
+            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(k_at[t * H + iH]),
+            compute_t(dot_k_at[t * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            c, dot_c, h, dot_h);
+        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+        dot_c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_c);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_W_i_x_W_i, const compute_t dot_W_i_x_x, const compute_t dot_W_f_x_W_f,
+    const compute_t dot_W_f_x_x, const compute_t dot_W_g_x_W_g, const compute_t dot_W_g_x_x,
+    const compute_t dot_W_o_x_W_o, const compute_t dot_W_o_x_x, compute_t& dot_W_i_x, compute_t& dot_W_f_x,
+    compute_t& dot_W_g_x, compute_t& dot_W_o_x)
+{
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    dot_W_i_x = dot_W_i_x_W_i + dot_W_i_x_x;
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+    // g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    dot_W_g_x = dot_W_g_x_W_g + dot_W_g_x_x;
+    // o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    dot_W_o_x = dot_W_o_x_W_o + dot_W_o_x_x;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at,
+    const storage_t* __restrict__ dot_W_i_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_i_x_at,
+    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_g_x_at,
+    storage_t* __restrict__ dot_W_o_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
+        hvp_forward_before_point(
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
+        dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
+        dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
+        dot_W_g_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_g_x);
+        dot_W_o_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_o_x);
+    }
+}
+
+__device__ inline void hvp_forward_before2_point(
+    const compute_t t_, const compute_t mu, const compute_t sigma, const compute_t dot_mu,
+    const compute_t dot_sigma, compute_t& dot_k_pre, compute_t& k_, compute_t& dot_k)
+{
+    // k = exp(-((t - mu) / sigma) ** 2)
+    const compute_t s1 = 1 / square(sigma);
+    const compute_t s2 = square((t_ - mu));
+    const compute_t k_pre = -s1 * s2;
+    dot_k_pre = 2 * dot_sigma * s2 / pow(sigma, compute_t(3)) - (2 * mu - 2 * t_) * dot_mu * s1;
+    k_ = exp(k_pre);
+    dot_k = dot_k_pre * k_;
+}
+
+extern "C" __global__ void hvp_forward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ mu_at, const storage_t* __restrict__ sigma_at,
+    const storage_t* __restrict__ dot_mu_at, const storage_t* __restrict__ dot_sigma_at,
+    storage_t* __restrict__ dot_k_pre_at, storage_t* __restrict__ k_at, storage_t* __restrict__ dot_k_at)
+{
+    const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H;
+        const int64 iH = n % H;
+        compute_t dot_k_pre, k_, dot_k;
+        hvp_forward_before2_point(
+            compute_t(iT),
+            compute_t(mu_at[iH]),
+            compute_t(sigma_at[iH]),
+            compute_t(dot_mu_at[iH]),
+            compute_t(dot_sigma_at[iH]),
+            dot_k_pre, k_, dot_k);
+        dot_k_pre_at[iT * H + iH] = storage_t(dot_k_pre);
+        k_at[iT * H + iH] = storage_t(k_);
+        dot_k_at[iT * H + iH] = storage_t(dot_k);
+    }
+}
+
+__device__ inline void hvp_forward_step_point(
+    const compute_t dot_U_i_h_U_i, const compute_t dot_U_i_h_h_prev, const compute_t W_i_x,
+    const compute_t U_i_h, const compute_t b_i, const compute_t dot_W_i_x, const compute_t dot_b_i,
+    const compute_t dot_U_f_h_U_f, const compute_t dot_U_f_h_h_prev, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_b_f,
+    const compute_t dot_U_g_h_U_g, const compute_t dot_U_g_h_h_prev, const compute_t W_g_x,
+    const compute_t U_g_h, const compute_t b_g, const compute_t dot_W_g_x, const compute_t dot_b_g,
+    const compute_t dot_U_o_h_U_o, const compute_t dot_U_o_h_h_prev, const compute_t W_o_x,
+    const compute_t U_o_h, const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_b_o,
+    const compute_t c_prev, const compute_t dot_c_prev, const compute_t k_, const compute_t dot_k,
+    const compute_t h_prev, const compute_t dot_h_prev, compute_t& dot_i_pre, compute_t& i,
+    compute_t& dot_i, compute_t& dot_f_pre, compute_t& f, compute_t& dot_f, compute_t& dot_g_pre,
+    compute_t& g, compute_t& dot_g, compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& c_new,
+    compute_t& dot_c_new, compute_t& c, compute_t& dot_c, compute_t& tanh_c_new, compute_t& dot_tanh_c_new,
+    compute_t& h, compute_t& dot_h)
+{
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t dot_U_i_h = dot_U_i_h_U_i + dot_U_i_h_h_prev;
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    dot_i_pre = dot_W_i_x + dot_b_i + dot_U_i_h;
+    i = sigmoid(i_pre);
+    dot_i = dot_i_pre * i * (1 - i);
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t dot_U_f_h = dot_U_f_h_U_f + dot_U_f_h_h_prev;
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    dot_f_pre = dot_W_f_x + dot_b_f + dot_U_f_h;
+    f = sigmoid(f_pre);
+    dot_f = dot_f_pre * f * (1 - f);
+    // g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t dot_U_g_h = dot_U_g_h_U_g + dot_U_g_h_h_prev;
+    const compute_t g_pre = W_g_x + U_g_h + b_g;
+    dot_g_pre = dot_W_g_x + dot_b_g + dot_U_g_h;
+    g = tanh(g_pre);
+    dot_g = dot_g_pre * (1 - square(g));
+    // o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t dot_U_o_h = dot_U_o_h_U_o + dot_U_o_h_h_prev;
+    const compute_t o_pre = W_o_x + U_o_h + b_o;
+    dot_o_pre = dot_W_o_x + dot_b_o + dot_U_o_h;
+    o = sigmoid(o_pre);
+    dot_o = dot_o_pre * o * (1 - o);
+    // c_new = f * c[t-1] + i * g
+    c_new = c_prev * f + i * g;
+    dot_c_new = c_prev * dot_f + dot_c_prev * f + i * dot_g + dot_i * g;
+    // c = k * c_new + (1 - k) * c[t-1]
+    const compute_t s1 = 1 - k_;
+    c = c_prev * s1 + k_ * c_new;
+    dot_c = (c_new - c_prev) * dot_k + dot_c_prev * s1 + k_ * dot_c_new;
+    // h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+    tanh_c_new = tanh(c_new);
+    dot_tanh_c_new = dot_c_new * (1 - square(tanh_c_new));
+    h = k_ * o * tanh_c_new + h_prev * s1;
+    dot_h = k_ * o * dot_tanh_c_new + k_ * dot_o * tanh_c_new + dot_k * (o * tanh_c_new - h_prev) + dot_h_prev * s1;
+}
+
+extern "C" __global__ void hvp_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ U_i_h_to_dot_U_o_h_U_o_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
+    const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_g_at,
+    const storage_t* __restrict__ dot_W_g_x_at, const storage_t* __restrict__ dot_b_g_at,
+    const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_W_o_x_at,
+    const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ c_rows_at,
+    storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ dot_k_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ dot_i_pre_at,
+    storage_t* __restrict__ i_at, storage_t* __restrict__ dot_i_at, storage_t* __restrict__ dot_f_pre_at,
+    storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_g_pre_at,
+    storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at, storage_t* __restrict__ dot_o_pre_at,
+    storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at, storage_t* __restrict__ c_new_at,
+    storage_t* __restrict__ dot_c_new_at, storage_t* __restrict__ tanh_c_new_at,
+    storage_t* __restrict__ dot_tanh_c_new_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c_new,
+            dot_c_new, c, dot_c, tanh_c_new, dot_tanh_c_new, h, dot_h;
+        hvp_forward_step_point(
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + H + iH]),
+            compute_t(parts_at[iB * (4 * H) + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_i_at[iH]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + H + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_f_at[iH]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_g_at[iH]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_o_at[iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[t * H + iH]),
+            compute_t(dot_k_at[t * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c_new,
+            dot_c_new, c, dot_c, tanh_c_new, dot_tanh_c_new, h, dot_h);
+        dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
+        i_at[(t * B + iB) * H + iH] = storage_t(i);
+        dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
+        f_at[(t * B + iB) * H + iH] = storage_t(f);
+        dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
+        dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(dot_g_pre);
+        g_at[(t * B + iB) * H + iH] = storage_t(g);
+        dot_g_at[(t * B + iB) * H + iH] = storage_t(dot_g);
+        dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
+        o_at[(t * B + iB) * H + iH] = storage_t(o);
+        dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
+        c_new_at[(t * B + iB) * H + iH] = storage_t(c_new);
+        dot_c_new_at[(t * B + iB) * H + iH] = storage_t(dot_c_new);
+        c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+        dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
+        tanh_c_new_at[(t * B + iB) * H + iH] = storage_t(tanh_c_new);
+        dot_tanh_c_new_at[(t * B + iB) * H + iH] = storage_t(dot_tanh_c_new);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+__device__ inline void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_h_next, const compute_t k_, const compute_t o,
+    const compute_t dot_c_new, const compute_t tanh_c_new, const compute_t d_h_next, const compute_t dot_k,
+    const compute_t dot_o, const compute_t d_dot_c_next, const compute_t d_c_next,
+    const compute_t dot_o_pre, const compute_t dot_tanh_c_new, const compute_t i, const compute_t dot_g_pre,
+    const compute_t g, const compute_t dot_i, const compute_t c_prev, const compute_t dot_f_pre,
+    const compute_t f, const compute_t dot_c_prev, const compute_t dot_i_pre, const compute_t dot_g,
+    const compute_t dot_f, compute_t& d_dot_h, compute_t& d_dot_o_pre, compute_t& d_o_pre,
+    compute_t& d_dot_g_pre, compute_t& d_g_pre, compute_t& d_dot_f_pre, compute_t& d_f_pre,
+    compute_t& d_dot_i_pre, compute_t& d_i_pre, compute_t& d_c_prev, compute_t& d_dot_c_prev)
+{
+    // through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+    d_dot_h = dy + d_dot_h_next;
+    const compute_t s1 = k_ * o;
+    const compute_t d_dot_tanh_c_new = d_dot_h * s1;
+    const compute_t d_tanh_c_new = (k_ * dot_o + o * dot_k) * d_dot_h - 2 * dot_c_new * tanh_c_new *
+        d_dot_tanh_c_new + d_h_next * s1;
+    // through c_new = f * c[t-1] + i * g
+    const compute_t s2 = 1 - square(tanh_c_new);
+    const compute_t d_dot_c_new = k_ * d_dot_c_next + d_dot_tanh_c_new * s2;
+    const compute_t s3 = dot_k * d_dot_c_next;
+    const compute_t d_c_new = k_ * d_c_next + d_tanh_c_new * s2 + s3;
+    // through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t s4 = k_ * tanh_c_new;
+    const compute_t d_dot_o = d_dot_h * s4;
+    const compute_t s5 = 1 - o;
+    const compute_t d_o = (k_ * dot_tanh_c_new + tanh_c_new * dot_k) * d_dot_h + (dot_o_pre * s5 - o * dot_o_pre) *
+        d_dot_o + d_h_next * s4;
+    const compute_t s6 = o * s5;
+    d_dot_o_pre = d_dot_o * s6;
+    d_o_pre = d_o * s6;
+    // through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t d_dot_g = i * d_dot_c_new;
+    const compute_t d_g = i * d_c_new - 2 * dot_g_pre * g * d_dot_g + dot_i * d_dot_c_new;
+    const compute_t s7 = 1 - square(g);
+    d_dot_g_pre = d_dot_g * s7;
+    d_g_pre = d_g * s7;
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t d_dot_f = c_prev * d_dot_c_new;
+    const compute_t s8 = 1 - f;
+    const compute_t d_f = c_prev * d_c_new + (dot_f_pre * s8 - dot_f_pre * f) * d_dot_f + dot_c_prev * d_dot_c_new;
+    const compute_t s9 = f * s8;
+    d_dot_f_pre = d_dot_f * s9;
+    d_f_pre = d_f * s9;
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t d_dot_i = g * d_dot_c_new;
+    const compute_t s10 = 1 - i;
+    const compute_t d_i = (dot_i_pre * s10 - i * dot_i_pre) * d_dot_i + g * d_c_new + dot_g * d_dot_c_new;
+    const compute_t s11 = i * s10;
+    d_dot_i_pre = d_dot_i * s11;
+    d_i_pre = d_i * s11;
+    const compute_t s12 = 1 - k_;
+    d_c_prev = d_c_next * s12 + f * d_c_new + dot_f * d_dot_c_new - s3;
+    d_dot_c_prev = d_dot_c_next * s12 + f * d_dot_c_new;
+}
+
+extern "C" __global__ void hvp_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
+    const storage_t* __restrict__ k_at, const storage_t* __restrict__ o_at,
+    const storage_t* __restrict__ dot_c_new_at, const storage_t* __restrict__ tanh_c_new_at,
+    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_k_at,
+    const storage_t* __restrict__ dot_o_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
+    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ dot_o_pre_at,
+    const storage_t* __restrict__ dot_tanh_c_new_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ dot_g_pre_at, const storage_t* __restrict__ g_at,
+    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_i_pre_at,
+    const storage_t* __restrict__ dot_g_at, const storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ d_dot_h_at, storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_dot_h, d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
+            d_c_prev, d_dot_c_prev;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(k_at[t * H + iH]),
+            compute_t(o_at[(t * B + iB) * H + iH]),
+            compute_t(dot_c_new_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_new_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(dot_k_at[t * H + iH]),
+            compute_t(dot_o_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_c_prev_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(d_c_prev_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dot_tanh_c_new_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
+            compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_at[(t * B + iB) * H + iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dot_g_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
+            d_dot_h, d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
+            d_c_prev, d_dot_c_prev);
+        d_dot_h_at[(t * B + iB) * H + iH] = storage_t(d_dot_h);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_c_prev_rows_at[(t * B + iB) * H + iH] = storage_t(d_c_prev);
+        d_dot_c_prev_rows_at[(t * B + iB) * H + iH] = storage_t(d_dot_c_prev);
+    }
+}
+
+__device__ inline void hvp_backward_step2_point(
+    const compute_t d_h_prev_U_i_h, const compute_t d_h_next, const compute_t k_, const compute_t d_dot_h,
+    const compute_t dot_k, const compute_t d_dot_h_prev_dot_U_i_h_h_prev,
+    const compute_t d_dot_h_prev_dot_U_f_h_h_prev, const compute_t d_dot_h_prev_dot_U_g_h_h_prev,
+    const compute_t d_dot_h_prev_dot_U_o_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
+{
+    const compute_t s1 = 1 - k_;
+    d_h_prev = d_h_prev_U_i_h + d_h_next * s1 - d_dot_h * dot_k;
+    d_dot_h_prev = d_dot_h * s1 + d_dot_h_prev_dot_U_i_h_h_prev + d_dot_h_prev_dot_U_f_h_h_prev +
+        d_dot_h_prev_dot_U_g_h_h_prev + d_dot_h_prev_dot_U_o_h_h_prev;
+}
+
+extern "C" __global__ void hvp_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ d_h_prev_U_i_h_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ k_at, const storage_t* __restrict__ d_dot_h_at,
+    const storage_t* __restrict__ dot_k_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ parts4_at,
+    const storage_t* __restrict__ parts5_at, storage_t* __restrict__ d_dot_h_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_prev, d_dot_h_prev;
+        hvp_backward_step2_point(
+            compute_t(d_h_prev_U_i_h_at[iB * H + iH]),
+            compute_t(d_h_prev_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(k_at[t * H + iH]),
+            compute_t(d_dot_h_at[(t * B + iB) * H + iH]),
+            compute_t(dot_k_at[t * H + iH]),
+            compute_t(parts2_at[iB * (2 * H) + H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(parts4_at[iB * (2 * H) + H + iH]),
+            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            d_h_prev, d_dot_h_prev);
+        d_h_prev_rows_at[(t * B + iB) * H + iH] = storage_t(d_h_prev);
+        d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
+    }
+}
+
+__device__ inline void hvp_backward_after_point(
+    const compute_t d_dot_c_next, const compute_t c_new, const compute_t c_prev, const compute_t d_dot_h,
+    const compute_t o, const compute_t tanh_c_new, const compute_t h_prev, const compute_t d_c_next,
+    const compute_t dot_c_new, const compute_t dot_c_prev, const compute_t d_h_next, const compute_t dot_o,
+    const compute_t dot_tanh_c_new, const compute_t dot_h_prev, compute_t& d_dot_c_by_dot_k,
+    compute_t& d_dot_h_by_dot_k, compute_t& d_c_by_k, compute_t& d_dot_c_by_k, compute_t& d_h_by_k,
+    compute_t& d_dot_h_by_k)
+{
+    // through c = k * c_new + (1 - k) * c[t-1]
+    const compute_t s1 = c_new - c_prev;
+    d_dot_c_by_dot_k = d_dot_c_next * s1;
+    // through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+    const compute_t s2 = o * tanh_c_new - h_prev;
+    d_dot_h_by_dot_k = d_dot_h * s2;
+    // through c = k * c_new + (1 - k) * c[t-1]
+    d_c_by_k = d_c_next * s1;
+    d_dot_c_by_k = d_dot_c_next * (dot_c_new - dot_c_prev);
+    // through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+    d_h_by_k = d_h_next * s2;
+    d_dot_h_by_k = d_dot_h * (o * dot_tanh_c_new + tanh_c_new * dot_o - dot_h_prev);
+}
+
+extern "C" __global__ void hvp_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ d_dot_c_prev_rows_at, const storage_t* __restrict__ c_new_at,
+    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ d_dot_h_at,
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c_new_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ dot_c_new_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_o_at,
+    const storage_t* __restrict__ dot_tanh_c_new_at, const storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ d_dot_c_by_dot_k_at, storage_t* __restrict__ d_dot_h_by_dot_k_at,
+    storage_t* __restrict__ d_c_by_k_at, storage_t* __restrict__ d_dot_c_by_k_at,
+    storage_t* __restrict__ d_h_by_k_at, storage_t* __restrict__ d_dot_h_by_k_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_dot_c_by_dot_k, d_dot_h_by_dot_k, d_c_by_k, d_dot_c_by_k, d_h_by_k, d_dot_h_by_k;
+        hvp_backward_after_point(
+            compute_t(d_dot_c_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(c_new_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(d_dot_h_at[(iT * B + iB) * H + iH]),
+            compute_t(o_at[(iT * B + iB) * H + iH]),
+            compute_t(tanh_c_new_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(d_c_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(dot_c_new_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(dot_o_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_tanh_c_new_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
+            d_dot_c_by_dot_k, d_dot_h_by_dot_k, d_c_by_k, d_dot_c_by_k, d_h_by_k, d_dot_h_by_k);
+        d_dot_c_by_dot_k_at[(iT * B + iB) * H + iH] = storage_t(d_dot_c_by_dot_k);
+        d_dot_h_by_dot_k_at[(iT * B + iB) * H + iH] = storage_t(d_dot_h_by_dot_k);
+        d_c_by_k_at[(iT * B + iB) * H + iH] = storage_t(d_c_by_k);
+        d_dot_c_by_k_at[(iT * B + iB) * H + iH] = storage_t(d_dot_c_by_k);
+        d_h_by_k_at[(iT * B + iB) * H + iH] = storage_t(d_h_by_k);
+        d_dot_h_by_k_at[(iT * B + iB) * H + iH] = storage_t(d_dot_h_by_k);
+    }
+}
+
+// through c = k * c_new + (1 - k) * c[t-1]
+extern "C" __global__ void hvp_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ d_dot_c_by_dot_k_at, storage_t* __restrict__ d_dot_k_dot_c_at)
+{
+    const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iT = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
+            const int64 iB = k;
+            total += compute_t(d_dot_c_by_dot_k_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_dot_k_dot_c_at[iT * H + iH] = storage_t(total);
+    }
+}
+
+// through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+extern "C" __global__ void hvp_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ d_dot_h_by_dot_k_at, storage_t* __restrict__ d_dot_k_dot_h_at)
+{
+    const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iT = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
+            const int64 iB = k;
+            total += compute_t(d_dot_h_by_dot_k_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_dot_k_dot_h_at[iT * H + iH] = storage_t(total);
+    }
+}
+
+// through c = k * c_new + (1 - k) * c[t-1]
+extern "C" __global__ void hvp_backward_after_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ d_c_by_k_at, storage_t* __restrict__ d_k_c_at)
+{
+    const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iT = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
+            const int64 iB = k;
+            total += compute_t(d_c_by_k_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_k_c_at[iT * H + iH] = storage_t(total);
+    }
+}
+
+// through c = k * c_new + (1 - k) * c[t-1]
+extern "C" __global__ void hvp_backward_after_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ d_dot_c_by_k_at, storage_t* __restrict__ d_k_dot_c_at)
+{
+    const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iT = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
+            const int64 iB = k;
+            total += compute_t(d_dot_c_by_k_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_k_dot_c_at[iT * H + iH] = storage_t(total);
+    }
+}
+
+// through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+extern "C" __global__ void hvp_backward_after_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ d_h_by_k_at, storage_t* __restrict__ d_k_h_at)
+{
+    const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iT = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
+            const int64 iB = k;
+            total += compute_t(d_h_by_k_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_k_h_at[iT * H + iH] = storage_t(total);
+    }
+}
+
+// through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+extern "C" __global__ void hvp_backward_after_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ d_dot_h_by_k_at, storage_t* __restrict__ d_k_dot_h_at)
+{
+    const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iT = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
+            const int64 iB = k;
+            total += compute_t(d_dot_h_by_k_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_k_dot_h_at[iT * H + iH] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_after2_point(
+    const compute_t d_dot_k_dot_c, const compute_t d_dot_k_dot_h, const compute_t dot_k_pre,
+    const compute_t d_k_c, const compute_t d_k_dot_c, const compute_t d_k_h, const compute_t d_k_dot_h,
+    const compute_t k_, const compute_t t_, const compute_t mu, const compute_t sigma,
+    const compute_t dot_mu, const compute_t dot_sigma, compute_t& d_k_pre_by_mu,
+    compute_t& d_dot_k_pre_by_mu, compute_t& d_k_pre_by_sigma, compute_t& d_dot_k_pre_by_sigma)
+{
+    // through k = exp(-((t - mu) / sigma) ** 2)
+    const compute_t d_dot_k = d_dot_k_dot_c + d_dot_k_dot_h;
+    const compute_t d_k = dot_k_pre * d_dot_k + d_k_c + d_k_dot_c + d_k_h + d_k_dot_h;
+    const compute_t d_dot_k_pre = k_ * d_dot_k;
+    const compute_t d_k_pre = k_ * d_k;
+    const compute_t s1 = 1 / square(sigma);
+    const compute_t s2 = 2 * mu - 2 * t_;
+    d_k_pre_by_mu = -d_k_pre * s1 * s2;
+    const compute_t s3 = 2 * dot_mu;
+    const compute_t s4 = 1 / pow(sigma, compute_t(3));
+    d_dot_k_pre_by_mu = (2 * dot_sigma * s2 * s4 - s1 * s3) * d_dot_k_pre;
+    const compute_t s5 = square((t_ - mu));
+    d_k_pre_by_sigma = 2 * d_k_pre * s4 * s5;
+    d_dot_k_pre_by_sigma = (s2 * s3 * s4 - 6 * dot_sigma * s5 / pow(sigma, compute_t(4))) * d_dot_k_pre;
+}
+
+extern "C" __global__ void hvp_backward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ d_dot_k_dot_c_at, const storage_t* __restrict__ d_dot_k_dot_h_at,
+    const storage_t* __restrict__ dot_k_pre_at, const storage_t* __restrict__ d_k_c_at,
+    const storage_t* __restrict__ d_k_dot_c_at, const storage_t* __restrict__ d_k_h_at,
+    const storage_t* __restrict__ d_k_dot_h_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ mu_at, const storage_t* __restrict__ sigma_at,
+    const storage_t* __restrict__ dot_mu_at, const storage_t* __restrict__ dot_sigma_at,
+    storage_t* __restrict__ d_k_pre_by_mu_at, storage_t* __restrict__ d_dot_k_pre_by_mu_at,
+    storage_t* __restrict__ d_k_pre_by_sigma_at, storage_t* __restrict__ d_dot_k_pre_by_sigma_at)
+{
+    const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H;
+        const int64 iH = n % H;
+        compute_t d_k_pre_by_mu, d_dot_k_pre_by_mu, d_k_pre_by_sigma, d_dot_k_pre_by_sigma;
+        hvp_backward_after2_point(
+            compute_t(d_dot_k_dot_c_at[iT * H + iH]),
+            compute_t(d_dot_k_dot_h_at[iT * H + iH]),
+            compute_t(dot_k_pre_at[iT * H + iH]),
+            compute_t(d_k_c_at[iT * H + iH]),
+            compute_t(d_k_dot_c_at[iT * H + iH]),
+            compute_t(d_k_h_at[iT * H + iH]),
+            compute_t(d_k_dot_h_at[iT * H + iH]),
+            compute_t(k_at[iT * H + iH]),
+            compute_t(iT),
+            compute_t(mu_at[iH]),
+            compute_t(sigma_at[iH]),
+            compute_t(dot_mu_at[iH]),
+            compute_t(dot_sigma_at[iH]),
+            d_k_pre_by_mu, d_dot_k_pre_by_mu, d_k_pre_by_sigma, d_dot_k_pre_by_sigma);
+        d_k_pre_by_mu_at[iT * H + iH] = storage_t(d_k_pre_by_mu);
+        d_dot_k_pre_by_mu_at[iT * H + iH] = storage_t(d_dot_k_pre_by_mu);
+        d_k_pre_by_sigma_at[iT * H + iH] = storage_t(d_k_pre_by_sigma);
+        d_dot_k_pre_by_sigma_at[iT * H + iH] = storage_t(d_dot_k_pre_by_sigma);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_W_i_W_i_x, const compute_t d_W_i_dot_W_i_x_x, const compute_t d_W_f_W_f_x,
+    const compute_t d_W_f_dot_W_f_x_x, const compute_t d_W_g_W_g_x, const compute_t d_W_g_dot_W_g_x_x,
+    const compute_t d_W_o_W_o_x, const compute_t d_W_o_dot_W_o_x_x, compute_t& d_W_i, compute_t& d_W_f,
+    compute_t& d_W_g, compute_t& d_W_o)
+{
+    d_W_i = d_W_i_W_i_x + d_W_i_dot_W_i_x_x;
+    d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x;
+    d_W_g = d_W_g_W_g_x + d_W_g_dot_W_g_x_x;
+    d_W_o = d_W_o_W_o_x + d_W_o_dot_W_o_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ d_W_i_W_i_x_at, const storage_t* __restrict__ d_W_i_dot_W_i_x_x_at,
+    const storage_t* __restrict__ d_W_f_W_f_x_at, const storage_t* __restrict__ d_W_f_dot_W_f_x_x_at,
+    const storage_t* __restrict__ d_W_g_W_g_x_at, const storage_t* __restrict__ d_W_g_dot_W_g_x_x_at,
+    const storage_t* __restrict__ d_W_o_W_o_x_at, const storage_t* __restrict__ d_W_o_dot_W_o_x_x_at,
+    storage_t* __restrict__ d_W_i_at, storage_t* __restrict__ d_W_f_at, storage_t* __restrict__ d_W_g_at,
+    storage_t* __restrict__ d_W_o_at)
+{
+    const int64 count = H * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / I;
+        const int64 iI = n % I;
+        compute_t d_W_i, d_W_f, d_W_g, d_W_o;
+        hvp_backward_finish_point(
+            compute_t(d_W_i_W_i_x_at[iH * I + iI]),
+            compute_t(d_W_i_dot_W_i_x_x_at[iH * I + iI]),
+            compute_t(d_W_f_W_f_x_at[iH * I + iI]),
+            compute_t(d_W_f_dot_W_f_x_x_at[iH * I + iI]),
+            compute_t(d_W_g_W_g_x_at[iH * I + iI]),
+            compute_t(d_W_g_dot_W_g_x_x_at[iH * I + iI]),
+            compute_t(d_W_o_W_o_x_at[iH * I + iI]),
+            compute_t(d_W_o_dot_W_o_x_x_at[iH * I + iI]),
+            d_W_i, d_W_f, d_W_g, d_W_o);
+        d_W_i_at[iH * I + iI] = storage_t(d_W_i);
+        d_W_f_at[iH * I + iI] = storage_t(d_W_f);
+        d_W_g_at[iH * I + iI] = storage_t(d_W_g);
+        d_W_o_at[iH * I + iI] = storage_t(d_W_o);
+    }
+}
+
+__device__ inline void hvp_backward_finish2_point(
+    const compute_t d_U_i_U_i_h, const compute_t d_U_i_dot_U_i_h_h_prev, const compute_t d_U_f_U_f_h,
+    const compute_t d_U_f_dot_U_f_h_h_prev, const compute_t d_U_g_U_g_h,
+    const compute_t d_U_g_dot_U_g_h_h_prev, const compute_t d_U_o_U_o_h,
+    const compute_t d_U_o_dot_U_o_h_h_prev, compute_t& d_U_i, compute_t& d_U_f, compute_t& d_U_g,
+    compute_t& d_U_o)
+{
+    d_U_i = d_U_i_U_i_h + d_U_i_dot_U_i_h_h_prev;
+    d_U_f = d_U_f_U_f_h + d_U_f_dot_U_f_h_h_prev;
+    d_U_g = d_U_g_U_g_h + d_U_g_dot_U_g_h_h_prev;
+    d_U_o = d_U_o_U_o_h + d_U_o_dot_U_o_h_h_prev;
+}
+
+extern "C" __global__ void hvp_backward_finish2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ d_U_i_U_i_h_at, const storage_t* __restrict__ d_U_i_dot_U_i_h_h_prev_at,
+    const storage_t* __restrict__ d_U_f_U_f_h_at, const storage_t* __restrict__ d_U_f_dot_U_f_h_h_prev_at,
+    const storage_t* __restrict__ d_U_g_U_g_h_at, const storage_t* __restrict__ d_U_g_dot_U_g_h_h_prev_at,
+    const storage_t* __restrict__ d_U_o_U_o_h_at, const storage_t* __restrict__ d_U_o_dot_U_o_h_h_prev_at,
+    storage_t* __restrict__ d_U_i_at, storage_t* __restrict__ d_U_f_at, storage_t* __restrict__ d_U_g_at,
+    storage_t* __restrict__ d_U_o_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t d_U_i, d_U_f, d_U_g, d_U_o;
+        hvp_backward_finish2_point(
+            compute_t(d_U_i_U_i_h_at[iH * H + iH2]),
+            compute_t(d_U_i_dot_U_i_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_f_U_f_h_at[iH * H + iH2]),
+            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_g_U_g_h_at[iH * H + iH2]),
+            compute_t(d_U_g_dot_U_g_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_o_U_o_h_at[iH * H + iH2]),
+            compute_t(d_U_o_dot_U_o_h_h_prev_at[iH * H + iH2]),
+            d_U_i, d_U_f, d_U_g, d_U_o);
+        d_U_i_at[iH * H + iH2] = storage_t(d_U_i);
+        d_U_f_at[iH * H + iH2] = storage_t(d_U_f);
+        d_U_g_at[iH * H + iH2] = storage_t(d_U_g);
+        d_U_o_at[iH * H + iH2] = storage_t(d_U_o);
+    }
+}
+
+__device__ inline void hvp_backward_finish3_point(
+    const compute_t d_mu_k_pre, const compute_t d_mu_dot_k_pre, const compute_t d_sigma_k_pre,
+    const compute_t d_sigma_dot_k_pre, compute_t& d_mu, compute_t& d_sigma)
+{
+    d_mu = d_mu_k_pre + d_mu_dot_k_pre;
+    d_sigma = d_sigma_k_pre + d_sigma_dot_k_pre;
+}
+
+extern "C" __global__ void hvp_backward_finish3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ d_mu_k_pre_at, const storage_t* __restrict__ d_mu_dot_k_pre_at,
+    const storage_t* __restrict__ d_sigma_k_pre_at, const storage_t* __restrict__ d_sigma_dot_k_pre_at,
+    storage_t* __restrict__ d_mu_at, storage_t* __restrict__ d_sigma_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n;
+        compute_t d_mu, d_sigma;
+        hvp_backward_finish3_point(
+            compute_t(d_mu_k_pre_at[iH]),
+            compute_t(d_mu_dot_k_pre_at[iH]),
+            compute_t(d_sigma_k_pre_at[iH]),
+            compute_t(d_sigma_dot_k_pre_at[iH]),
+            d_mu, d_sigma);
+        d_mu_at[iH] = storage_t(d_mu);
+        d_sigma_at[iH] = storage_t(d_sigma);
+    }
+}
+
+#endif  // SYMRNN_HVP

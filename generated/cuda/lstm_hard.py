@@ -16,7 +16,7 @@ earlier versions of Keras, where it was the LSTM's default, 1/5.
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 lstm_hard.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  W_i (H, I)
@@ -39,7 +39,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -53,6 +53,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of lstm_hard.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -123,9 +124,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["h"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -136,30 +137,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"h": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["h"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W_i = cp.empty((H, I), dtype)
     U_i = cp.empty((H, H), dtype)
@@ -184,13 +243,13 @@ def passes(size, dtype):
     g = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
     tanh_c = cp.empty((T, B, H), dtype)
-
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
         W_i_x_to_W_o_x, U_i_h_to_U_o_h, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, tanh_c, h_rows,
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         W_i[...] = params["W_i"]
         U_i[...] = params["U_i"]
         b_i[...] = params["b_i"]
@@ -203,7 +262,6 @@ def passes(size, dtype):
         W_o[...] = params["W_o"]
         U_o[...] = params["U_o"]
         b_o[...] = params["b_o"]
-        x[...] = inputs["x"]
         W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
         U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
         h_rows[0] = state["h"]
@@ -224,89 +282,730 @@ def passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy(), "c": c_rows[T].copy()}
-        return {"h": h_rows[1:].copy()}, last
+        return h_rows[1:].copy(), last
 
-    def reverse():
-        U_i_to_U_o2 = cp.empty((4 * H, H), dtype)
-        W_i_to_W_o2 = cp.empty((4 * H, I), dtype)
-        d_h_prev_rows = cp.empty((2, B, H), dtype)
-        d_c_prev_rows = cp.empty((2, B, H), dtype)
-        d_i_pre_to_d_o_pre = cp.empty((T, B, 4 * H), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_W_i_to_d_W_o = cp.empty((4 * H, I), dtype)
-        d_U_i_to_d_U_o = cp.empty((4 * H, H), dtype)
-        d_b_i_to_d_b_o = cp.empty((4 * H,), dtype)
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    U_i_to_U_o2 = cp.empty((4 * H, H), dtype)
+    W_i_to_W_o2 = cp.empty((4 * H, I), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_c_prev_rows = cp.empty((2, B, H), dtype)
+    d_i_pre_to_d_o_pre = cp.empty((T, B, 4 * H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_i_to_d_W_o = cp.empty((4 * H, I), dtype)
+    d_U_i_to_d_U_o = cp.empty((4 * H, H), dtype)
+    d_b_i_to_d_b_o = cp.empty((4 * H,), dtype)
+    backward_step = kernel(
+        "backward_step", "each", B * H, 1,
+        dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_i_pre_to_d_o_pre,
+    )
 
-        dy = cp.empty((T, B, H), dtype)
-        backward_step = kernel(
-            "backward_step", "each", B * H, 1,
-            dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_i_pre_to_d_o_pre,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["h"]
+        W_i[...] = params["W_i"]
+        U_i[...] = params["U_i"]
+        W_f[...] = params["W_f"]
+        U_f[...] = params["U_f"]
+        W_g[...] = params["W_g"]
+        U_g[...] = params["U_g"]
+        W_o[...] = params["W_o"]
+        U_o[...] = params["U_o"]
+        U_i_to_U_o2[...] = cp.concatenate((U_i, U_f, U_g, U_o))
+        W_i_to_W_o2[...] = cp.concatenate((W_i, W_f, W_g, W_o))
+        d_h_prev_rows[T % 2] = dstate["h"]
+        d_c_prev_rows[T % 2] = dstate["c"]
 
-        def fill(params, given, dstate):
-            W_i[...] = params["W_i"]
-            U_i[...] = params["U_i"]
-            b_i[...] = params["b_i"]
-            W_f[...] = params["W_f"]
-            U_f[...] = params["U_f"]
-            b_f[...] = params["b_f"]
-            W_g[...] = params["W_g"]
-            U_g[...] = params["U_g"]
-            b_g[...] = params["b_g"]
-            W_o[...] = params["W_o"]
-            U_o[...] = params["U_o"]
-            b_o[...] = params["b_o"]
-            dy[...] = given["h"]
-            U_i_to_U_o2[...] = cp.concatenate((U_i, U_f, U_g, U_o))
-            W_i_to_W_o2[...] = cp.concatenate((W_i, W_f, W_g, W_o))
-            d_h_prev_rows[T % 2] = dstate["h"]
-            d_c_prev_rows[T % 2] = dstate["c"]
+    def before():
+        pass
 
-        def before():
-            pass
-
-        def loop():
-            for t in reversed(range(T)):
-                backward_step(t)
-                # d_i_pre, d_f_pre, d_g_pre, d_o_pre side by side
-                product(d_i_pre_to_d_o_pre[t], U_i_to_U_o2, d_h_prev_rows[t % 2])
-
-        def after():
+    def loop():
+        for t in reversed(range(T)):
+            backward_step(t)
             # d_i_pre, d_f_pre, d_g_pre, d_o_pre side by side
-            product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H), W_i_to_W_o2, d_x.reshape(-1, I))
-            # d_W_i, d_W_f, d_W_g, d_W_o side by side
-            product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_i_to_d_W_o)
-            # d_U_i, d_U_f, d_U_g, d_U_o side by side
-            product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_i_to_d_U_o)
-            # d_b_i, d_b_f, d_b_g, d_b_o side by side
-            cp.sum(d_i_pre_to_d_o_pre.reshape(-1, 4 * H), axis=0, out=d_b_i_to_d_b_o)
+            product(d_i_pre_to_d_o_pre[t], U_i_to_U_o2, d_h_prev_rows[t % 2])
 
-        def results():
-            dparams = {
-                "W_i": d_W_i_to_d_W_o[:H].copy(),
-                "U_i": d_U_i_to_d_U_o[:H].copy(),
-                "b_i": d_b_i_to_d_b_o[:H].copy(),
-                "W_f": d_W_i_to_d_W_o[H:2 * H].copy(),
-                "U_f": d_U_i_to_d_U_o[H:2 * H].copy(),
-                "b_f": d_b_i_to_d_b_o[H:2 * H].copy(),
-                "W_g": d_W_i_to_d_W_o[2 * H:3 * H].copy(),
-                "U_g": d_U_i_to_d_U_o[2 * H:3 * H].copy(),
-                "b_g": d_b_i_to_d_b_o[2 * H:3 * H].copy(),
-                "W_o": d_W_i_to_d_W_o[3 * H:4 * H].copy(),
-                "U_o": d_U_i_to_d_U_o[3 * H:4 * H].copy(),
-                "b_o": d_b_i_to_d_b_o[3 * H:4 * H].copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
+    def after():
+        # d_i_pre, d_f_pre, d_g_pre, d_o_pre side by side
+        product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H), W_i_to_W_o2, d_x.reshape(-1, I))
+        # d_W_i, d_W_f, d_W_g, d_W_o side by side
+        product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_i_to_d_W_o)
+        # d_U_i, d_U_f, d_U_g, d_U_o side by side
+        product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_i_to_d_U_o)
+        # d_b_i, d_b_f, d_b_g, d_b_o side by side
+        cp.sum(d_i_pre_to_d_o_pre.reshape(-1, 4 * H), axis=0, out=d_b_i_to_d_b_o)
 
-        return Pass(fill, before, loop, after, results, True)
+    def results():
+        dparams = {
+            "W_i": d_W_i_to_d_W_o[:H].copy(),
+            "U_i": d_U_i_to_d_U_o[:H].copy(),
+            "b_i": d_b_i_to_d_b_o[:H].copy(),
+            "W_f": d_W_i_to_d_W_o[H:2 * H].copy(),
+            "U_f": d_U_i_to_d_U_o[H:2 * H].copy(),
+            "b_f": d_b_i_to_d_b_o[H:2 * H].copy(),
+            "W_g": d_W_i_to_d_W_o[2 * H:3 * H].copy(),
+            "U_g": d_U_i_to_d_U_o[2 * H:3 * H].copy(),
+            "b_g": d_b_i_to_d_b_o[2 * H:3 * H].copy(),
+            "W_o": d_W_i_to_d_W_o[3 * H:4 * H].copy(),
+            "U_o": d_U_i_to_d_U_o[3 * H:4 * H].copy(),
+            "b_o": d_b_i_to_d_b_o[3 * H:4 * H].copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
 
-    return Pass(fill, before, loop, after, results, True), reverse
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_i = cp.empty((H, I), dtype)
+    U_i = cp.empty((H, H), dtype)
+    b_i = cp.empty((H,), dtype)
+    W_f = cp.empty((H, I), dtype)
+    U_f = cp.empty((H, H), dtype)
+    b_f = cp.empty((H,), dtype)
+    W_g = cp.empty((H, I), dtype)
+    U_g = cp.empty((H, H), dtype)
+    b_g = cp.empty((H,), dtype)
+    W_o = cp.empty((H, I), dtype)
+    U_o = cp.empty((H, H), dtype)
+    b_o = cp.empty((H,), dtype)
+    W_i_to_W_o = cp.empty((I, 4 * H), dtype)
+    U_i_to_U_o = cp.empty((H, 4 * H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((2, B, H), dtype)
+    W_i_x_to_W_o_x = cp.empty((T, B, 4 * H), dtype)
+    U_i_h_to_U_o_h = cp.empty((B, 4 * H), dtype)
+    infer_step = kernel(
+        "infer_step", "each", B * H, 1,
+        W_i_x_to_W_o_x, U_i_h_to_U_o_h, b_i, b_f, b_g, b_o, c_rows, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_i[...] = params["W_i"]
+        U_i[...] = params["U_i"]
+        b_i[...] = params["b_i"]
+        W_f[...] = params["W_f"]
+        U_f[...] = params["U_f"]
+        b_f[...] = params["b_f"]
+        W_g[...] = params["W_g"]
+        U_g[...] = params["U_g"]
+        b_g[...] = params["b_g"]
+        W_o[...] = params["W_o"]
+        U_o[...] = params["U_o"]
+        b_o[...] = params["b_o"]
+        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
+        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
+        h_rows[0] = state["h"]
+        c_rows[0] = state["c"]
+
+    def before():
+        # W_i_x, W_f_x, W_g_x, W_o_x side by side
+        product(x.reshape(-1, I), W_i_to_W_o, W_i_x_to_W_o_x.reshape(-1, 4 * H))
+
+    def loop():
+        for t in range(T):
+            # U_i_h, U_f_h, U_g_h, U_o_h side by side
+            product(h_rows[t], U_i_to_U_o, U_i_h_to_U_o_h)
+            infer_step(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+        return h_rows[1:].copy(), last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_i = cp.empty((H, I), dtype)
+    U_i = cp.empty((H, H), dtype)
+    b_i = cp.empty((H,), dtype)
+    W_f = cp.empty((H, I), dtype)
+    U_f = cp.empty((H, H), dtype)
+    b_f = cp.empty((H,), dtype)
+    W_g = cp.empty((H, I), dtype)
+    U_g = cp.empty((H, H), dtype)
+    b_g = cp.empty((H,), dtype)
+    W_o = cp.empty((H, I), dtype)
+    U_o = cp.empty((H, H), dtype)
+    b_o = cp.empty((H,), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((2, B, H), dtype)
+    W_i_x = cp.empty((T, B, H), dtype)
+    W_f_x = cp.empty((T, B, H), dtype)
+    W_g_x = cp.empty((T, B, H), dtype)
+    W_o_x = cp.empty((T, B, H), dtype)
+    U_i_h = cp.empty((B, H), dtype)
+    U_f_h = cp.empty((B, H), dtype)
+    U_g_h = cp.empty((B, H), dtype)
+    U_o_h = cp.empty((B, H), dtype)
+    step_step = kernel(
+        "step_step", "each", B * H, 1,
+        W_i_x, U_i_h, b_i, W_f_x, U_f_h, b_f, W_g_x, U_g_h, b_g, W_o_x, U_o_h, b_o, c_rows, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_i[...] = params["W_i"]
+        U_i[...] = params["U_i"]
+        b_i[...] = params["b_i"]
+        W_f[...] = params["W_f"]
+        U_f[...] = params["U_f"]
+        b_f[...] = params["b_f"]
+        W_g[...] = params["W_g"]
+        U_g[...] = params["U_g"]
+        b_g[...] = params["b_g"]
+        W_o[...] = params["W_o"]
+        U_o[...] = params["U_o"]
+        b_o[...] = params["b_o"]
+        h_rows[0] = state["h"]
+        c_rows[0] = state["c"]
+
+    def before():
+        # i = hard_sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        product(x.reshape(-1, I), W_i.T, W_i_x.reshape(-1, H))
+        # f = hard_sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(x.reshape(-1, I), W_f.T, W_f_x.reshape(-1, H))
+        # g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+        product(x.reshape(-1, I), W_g.T, W_g_x.reshape(-1, H))
+        # o = hard_sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        product(x.reshape(-1, I), W_o.T, W_o_x.reshape(-1, H))
+
+    def loop():
+        for t in range(T):
+            # i = hard_sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+            product(h_rows[t], U_i.T, U_i_h)
+            # f = hard_sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+            product(h_rows[t], U_f.T, U_f_h)
+            # g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+            product(h_rows[t], U_g.T, U_g_h)
+            # o = hard_sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+            product(h_rows[t], U_o.T, U_o_h)
+            step_step(t)
+
+    def after():
+        pass
+
+    def results():
+        state = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+        return h_rows[1:].copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_i = cp.empty((H, I), dtype)
+    U_i = cp.empty((H, H), dtype)
+    b_i = cp.empty((H,), dtype)
+    W_f = cp.empty((H, I), dtype)
+    U_f = cp.empty((H, H), dtype)
+    b_f = cp.empty((H,), dtype)
+    W_g = cp.empty((H, I), dtype)
+    U_g = cp.empty((H, H), dtype)
+    b_g = cp.empty((H,), dtype)
+    W_o = cp.empty((H, I), dtype)
+    U_o = cp.empty((H, H), dtype)
+    b_o = cp.empty((H,), dtype)
+    dot_W_i = cp.empty((H, I), dtype)
+    dot_U_i = cp.empty((H, H), dtype)
+    dot_b_i = cp.empty((H,), dtype)
+    dot_W_f = cp.empty((H, I), dtype)
+    dot_U_f = cp.empty((H, H), dtype)
+    dot_b_f = cp.empty((H,), dtype)
+    dot_W_g = cp.empty((H, I), dtype)
+    dot_U_g = cp.empty((H, H), dtype)
+    dot_b_g = cp.empty((H,), dtype)
+    dot_W_o = cp.empty((H, I), dtype)
+    dot_U_o = cp.empty((H, H), dtype)
+    dot_b_o = cp.empty((H,), dtype)
+    W_i_to_dot_W_o = cp.empty((I, 8 * H), dtype)
+    W_i_to_W_o = cp.empty((I, 4 * H), dtype)
+    U_i_to_dot_U_o = cp.empty((H, 8 * H), dtype)
+    U_i_to_U_o = cp.empty((H, 4 * H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((2, B, H), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_c_rows = cp.empty((2, B, H), dtype)
+    W_i_x_to_dot_W_o_x_W_o = cp.empty((T, B, 8 * H), dtype)
+    dot_W_i_x_x_to_dot_W_o_x_x = cp.empty((T, B, 4 * H), dtype)
+    dot_W_i_x = cp.empty((T, B, H), dtype)
+    dot_W_f_x = cp.empty((T, B, H), dtype)
+    dot_W_g_x = cp.empty((T, B, H), dtype)
+    dot_W_o_x = cp.empty((T, B, H), dtype)
+    U_i_h_to_dot_U_o_h_U_o = cp.empty((B, 8 * H), dtype)
+    parts = cp.empty((B, 4 * H), dtype)
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * H, 1,
+        W_i_x_to_dot_W_o_x_W_o, dot_W_i_x_x_to_dot_W_o_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", "each", B * H, 1,
+        U_i_h_to_dot_U_o_h_U_o, parts, W_i_x_to_dot_W_o_x_W_o, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
+        dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, h_rows, dot_h_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_i[...] = params["W_i"]
+        U_i[...] = params["U_i"]
+        b_i[...] = params["b_i"]
+        W_f[...] = params["W_f"]
+        U_f[...] = params["U_f"]
+        b_f[...] = params["b_f"]
+        W_g[...] = params["W_g"]
+        U_g[...] = params["U_g"]
+        b_g[...] = params["b_g"]
+        W_o[...] = params["W_o"]
+        U_o[...] = params["U_o"]
+        b_o[...] = params["b_o"]
+        dot_W_i[...] = dot_params["W_i"]
+        dot_U_i[...] = dot_params["U_i"]
+        dot_b_i[...] = dot_params["b_i"]
+        dot_W_f[...] = dot_params["W_f"]
+        dot_U_f[...] = dot_params["U_f"]
+        dot_b_f[...] = dot_params["b_f"]
+        dot_W_g[...] = dot_params["W_g"]
+        dot_U_g[...] = dot_params["U_g"]
+        dot_b_g[...] = dot_params["b_g"]
+        dot_W_o[...] = dot_params["W_o"]
+        dot_U_o[...] = dot_params["U_o"]
+        dot_b_o[...] = dot_params["b_o"]
+        W_i_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
+            W_i.T,
+            dot_W_i.T,
+            W_f.T,
+            dot_W_f.T,
+            W_g.T,
+            dot_W_g.T,
+            W_o.T,
+            dot_W_o.T,
+        ), axis=1))
+        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
+        U_i_to_dot_U_o[...] = cp.ascontiguousarray(cp.concatenate((
+            U_i.T,
+            dot_U_i.T,
+            U_f.T,
+            dot_U_f.T,
+            U_g.T,
+            dot_U_g.T,
+            U_o.T,
+            dot_U_o.T,
+        ), axis=1))
+        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
+        h_rows[0] = state["h"]
+        c_rows[0] = state["c"]
+        dot_h_rows[0] = dot_state["h"]
+        dot_c_rows[0] = dot_state["c"]
+
+    def before():
+        # W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_g_x, dot_W_g_x_W_g, W_o_x, dot_W_o_x_W_o side by side
+        product(x.reshape(-1, I), W_i_to_dot_W_o, W_i_x_to_dot_W_o_x_W_o.reshape(-1, 8 * H))
+        # dot_W_i_x_x, dot_W_f_x_x, dot_W_g_x_x, dot_W_o_x_x side by side
+        product(dot_x.reshape(-1, I), W_i_to_W_o, dot_W_i_x_x_to_dot_W_o_x_x.reshape(-1, 4 * H))
+        jvp_before()
+
+    def loop():
+        for t in range(T):
+            # U_i_h, dot_U_i_h_U_i, U_f_h, dot_U_f_h_U_f, U_g_h, dot_U_g_h_U_g, U_o_h, dot_U_o_h_U_o side by side
+            product(h_rows[t], U_i_to_dot_U_o, U_i_h_to_dot_U_o_h_U_o)
+            # dot_U_i_h_h_prev, dot_U_f_h_h_prev, dot_U_g_h_h_prev, dot_U_o_h_h_prev side by side
+            product(dot_h_rows[t], U_i_to_U_o, parts)
+            jvp_step(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+        dot_last = {"h": dot_h_rows[T].copy(), "c": dot_c_rows[T % 2].copy()}
+        return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_i = cp.empty((H, I), dtype)
+    U_i = cp.empty((H, H), dtype)
+    b_i = cp.empty((H,), dtype)
+    W_f = cp.empty((H, I), dtype)
+    U_f = cp.empty((H, H), dtype)
+    b_f = cp.empty((H,), dtype)
+    W_g = cp.empty((H, I), dtype)
+    U_g = cp.empty((H, H), dtype)
+    b_g = cp.empty((H,), dtype)
+    W_o = cp.empty((H, I), dtype)
+    U_o = cp.empty((H, H), dtype)
+    b_o = cp.empty((H,), dtype)
+    dot_W_i = cp.empty((H, I), dtype)
+    dot_U_i = cp.empty((H, H), dtype)
+    dot_b_i = cp.empty((H,), dtype)
+    dot_W_f = cp.empty((H, I), dtype)
+    dot_U_f = cp.empty((H, H), dtype)
+    dot_b_f = cp.empty((H,), dtype)
+    dot_W_g = cp.empty((H, I), dtype)
+    dot_U_g = cp.empty((H, H), dtype)
+    dot_b_g = cp.empty((H,), dtype)
+    dot_W_o = cp.empty((H, I), dtype)
+    dot_U_o = cp.empty((H, H), dtype)
+    dot_b_o = cp.empty((H,), dtype)
+    W_i_to_dot_W_o = cp.empty((I, 8 * H), dtype)
+    W_i_to_W_o = cp.empty((I, 4 * H), dtype)
+    U_i_to_dot_U_o = cp.empty((H, 8 * H), dtype)
+    U_i_to_U_o = cp.empty((H, 4 * H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((T + 1, B, H), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_c_rows = cp.empty((T + 1, B, H), dtype)
+    W_i_x_to_dot_W_o_x_W_o = cp.empty((T, B, 8 * H), dtype)
+    dot_W_i_x_x_to_dot_W_o_x_x = cp.empty((T, B, 4 * H), dtype)
+    dot_W_i_x = cp.empty((T, B, H), dtype)
+    dot_W_f_x = cp.empty((T, B, H), dtype)
+    dot_W_g_x = cp.empty((T, B, H), dtype)
+    dot_W_o_x = cp.empty((T, B, H), dtype)
+    U_i_h_to_dot_U_o_h_U_o = cp.empty((B, 8 * H), dtype)
+    parts = cp.empty((B, 4 * H), dtype)
+    i = cp.empty((T, B, H), dtype)
+    dot_i = cp.empty((T, B, H), dtype)
+    f = cp.empty((T, B, H), dtype)
+    dot_f = cp.empty((T, B, H), dtype)
+    dot_g_pre = cp.empty((T, B, H), dtype)
+    g = cp.empty((T, B, H), dtype)
+    dot_g = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, H), dtype)
+    dot_o = cp.empty((T, B, H), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
+    dot_tanh_c = cp.empty((T, B, H), dtype)
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * H, 1,
+        W_i_x_to_dot_W_o_x_W_o, dot_W_i_x_x_to_dot_W_o_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", "each", B * H, 1,
+        U_i_h_to_dot_U_o_h_U_o, parts, W_i_x_to_dot_W_o_x_W_o, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
+        dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, i, dot_i, f, dot_f,
+        dot_g_pre, g, dot_g, o, dot_o, tanh_c, dot_tanh_c, h_rows, dot_h_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_i[...] = params["W_i"]
+        U_i[...] = params["U_i"]
+        b_i[...] = params["b_i"]
+        W_f[...] = params["W_f"]
+        U_f[...] = params["U_f"]
+        b_f[...] = params["b_f"]
+        W_g[...] = params["W_g"]
+        U_g[...] = params["U_g"]
+        b_g[...] = params["b_g"]
+        W_o[...] = params["W_o"]
+        U_o[...] = params["U_o"]
+        b_o[...] = params["b_o"]
+        dot_W_i[...] = dot_params["W_i"]
+        dot_U_i[...] = dot_params["U_i"]
+        dot_b_i[...] = dot_params["b_i"]
+        dot_W_f[...] = dot_params["W_f"]
+        dot_U_f[...] = dot_params["U_f"]
+        dot_b_f[...] = dot_params["b_f"]
+        dot_W_g[...] = dot_params["W_g"]
+        dot_U_g[...] = dot_params["U_g"]
+        dot_b_g[...] = dot_params["b_g"]
+        dot_W_o[...] = dot_params["W_o"]
+        dot_U_o[...] = dot_params["U_o"]
+        dot_b_o[...] = dot_params["b_o"]
+        W_i_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
+            W_i.T,
+            dot_W_i.T,
+            W_f.T,
+            dot_W_f.T,
+            W_g.T,
+            dot_W_g.T,
+            W_o.T,
+            dot_W_o.T,
+        ), axis=1))
+        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
+        U_i_to_dot_U_o[...] = cp.ascontiguousarray(cp.concatenate((
+            U_i.T,
+            dot_U_i.T,
+            U_f.T,
+            dot_U_f.T,
+            U_g.T,
+            dot_U_g.T,
+            U_o.T,
+            dot_U_o.T,
+        ), axis=1))
+        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
+        h_rows[0] = state["h"]
+        c_rows[0] = state["c"]
+        dot_h_rows[0] = dot_state["h"]
+        dot_c_rows[0] = dot_state["c"]
+
+    def before():
+        # W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_g_x, dot_W_g_x_W_g, W_o_x, dot_W_o_x_W_o side by side
+        product(x.reshape(-1, I), W_i_to_dot_W_o, W_i_x_to_dot_W_o_x_W_o.reshape(-1, 8 * H))
+        # dot_W_i_x_x, dot_W_f_x_x, dot_W_g_x_x, dot_W_o_x_x side by side
+        product(dot_x.reshape(-1, I), W_i_to_W_o, dot_W_i_x_x_to_dot_W_o_x_x.reshape(-1, 4 * H))
+        hvp_forward_before()
+
+    def loop():
+        for t in range(T):
+            # U_i_h, dot_U_i_h_U_i, U_f_h, dot_U_f_h_U_f, U_g_h, dot_U_g_h_U_g, U_o_h, dot_U_o_h_U_o side by side
+            product(h_rows[t], U_i_to_dot_U_o, U_i_h_to_dot_U_o_h_U_o)
+            # dot_U_i_h_h_prev, dot_U_f_h_h_prev, dot_U_g_h_h_prev, dot_U_o_h_h_prev side by side
+            product(dot_h_rows[t], U_i_to_U_o, parts)
+            hvp_forward_step(t)
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    U_i_to_dot_U_o2 = cp.empty((8 * H, H), dtype)
+    W_i_to_dot_W_o2 = cp.empty((8 * H, I), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_c_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
+    d_i_pre_to_d_dot_o_pre = cp.empty((T, B, 8 * H), dtype)
+    parts2 = cp.empty((B, 2 * H), dtype)
+    parts3 = cp.empty((B, 2 * H), dtype)
+    parts4 = cp.empty((B, 2 * H), dtype)
+    parts5 = cp.empty((B, 2 * H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_i_W_i_x = cp.empty((H, I), dtype)
+    d_W_i_dot_W_i_x_x = cp.empty((H, I), dtype)
+    d_U_i_U_i_h = cp.empty((H, H), dtype)
+    d_U_i_dot_U_i_h_h_prev = cp.empty((H, H), dtype)
+    d_b_i = cp.empty((H,), dtype)
+    d_W_f_W_f_x = cp.empty((H, I), dtype)
+    d_W_f_dot_W_f_x_x = cp.empty((H, I), dtype)
+    d_U_f_U_f_h = cp.empty((H, H), dtype)
+    d_U_f_dot_U_f_h_h_prev = cp.empty((H, H), dtype)
+    d_b_f = cp.empty((H,), dtype)
+    d_W_g_W_g_x = cp.empty((H, I), dtype)
+    d_W_g_dot_W_g_x_x = cp.empty((H, I), dtype)
+    d_U_g_U_g_h = cp.empty((H, H), dtype)
+    d_U_g_dot_U_g_h_h_prev = cp.empty((H, H), dtype)
+    d_b_g = cp.empty((H,), dtype)
+    d_W_o_W_o_x = cp.empty((H, I), dtype)
+    d_W_o_dot_W_o_x_x = cp.empty((H, I), dtype)
+    d_U_o_U_o_h = cp.empty((H, H), dtype)
+    d_U_o_dot_U_o_h_h_prev = cp.empty((H, H), dtype)
+    d_b_o = cp.empty((H,), dtype)
+    d_W_i = cp.empty((H, I), dtype)
+    d_U_i = cp.empty((H, H), dtype)
+    d_W_f = cp.empty((H, I), dtype)
+    d_U_f = cp.empty((H, H), dtype)
+    d_W_g = cp.empty((H, I), dtype)
+    d_U_g = cp.empty((H, H), dtype)
+    d_W_o = cp.empty((H, I), dtype)
+    d_U_o = cp.empty((H, H), dtype)
+    hvp_backward_step = kernel(
+        "hvp_backward_step", "each", B * H, 1,
+        dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c, d_h_prev_rows, dot_o, d_dot_c_prev_rows,
+        d_c_prev_rows, dot_tanh_c, i, dot_g_pre, g, dot_i, c_rows, f, dot_g, dot_f, d_i_pre_to_d_dot_o_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", "each", B * H, 1,
+        parts2, parts3, parts4, parts5, d_dot_h_prev_rows,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", H * I, 1,
+        d_W_i_W_i_x, d_W_i_dot_W_i_x_x, d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_W_g_W_g_x, d_W_g_dot_W_g_x_x,
+        d_W_o_W_o_x, d_W_o_dot_W_o_x_x, d_W_i, d_W_f, d_W_g, d_W_o,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", H * H, 1,
+        d_U_i_U_i_h, d_U_i_dot_U_i_h_h_prev, d_U_f_U_f_h, d_U_f_dot_U_f_h_h_prev, d_U_g_U_g_h,
+        d_U_g_dot_U_g_h_h_prev, d_U_o_U_o_h, d_U_o_dot_U_o_h_h_prev, d_U_i, d_U_f, d_U_g, d_U_o,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["h"]
+        U_i_to_dot_U_o2[...] = cp.concatenate((
+            U_i,
+            dot_U_i,
+            U_f,
+            dot_U_f,
+            U_g,
+            dot_U_g,
+            U_o,
+            dot_U_o,
+        ))
+        W_i_to_dot_W_o2[...] = cp.concatenate((
+            W_i,
+            dot_W_i,
+            W_f,
+            dot_W_f,
+            W_g,
+            dot_W_g,
+            W_o,
+            dot_W_o,
+        ))
+        d_h_prev_rows[T % 2] = 0
+        d_c_prev_rows[T % 2] = 0
+        d_dot_h_prev_rows[T % 2] = dstate["h"]
+        d_dot_c_prev_rows[T % 2] = dstate["c"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in reversed(range(T)):
+            hvp_backward_step(t)
+            # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre side by side
+            product(d_i_pre_to_d_dot_o_pre[t], U_i_to_dot_U_o2, d_h_prev_rows[t % 2])
+            # through i = hard_sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+            product(d_i_pre_to_d_dot_o_pre[t][:, H:2 * H], U_i, parts2[:, H:2 * H])
+            # through f = hard_sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+            product(d_i_pre_to_d_dot_o_pre[t][:, 3 * H:4 * H], U_f, parts3[:, H:2 * H])
+            # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+            product(d_i_pre_to_d_dot_o_pre[t][:, 5 * H:6 * H], U_g, parts4[:, H:2 * H])
+            # through o = hard_sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+            product(d_i_pre_to_d_dot_o_pre[t][:, 7 * H:8 * H], U_o, parts5[:, H:2 * H])
+            hvp_backward_step2(t)
+
+    def after():
+        # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre side by side
+        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H), W_i_to_dot_W_o2, d_x.reshape(-1, I))
+        # through i = hard_sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
+        # through i = hard_sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        product(
+            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_i_dot_W_i_x_x,
+        )
+        # through i = hard_sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
+        # through i = hard_sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        product(
+            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+            dot_h_rows[:-1].reshape(-1, H),
+            d_U_i_dot_U_i_h_h_prev,
+        )
+        # through i = hard_sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
+        # through f = hard_sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+        # through f = hard_sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(
+            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_f_dot_W_f_x_x,
+        )
+        # through f = hard_sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(
+            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+            h_rows[:-1].reshape(-1, H),
+            d_U_f_U_f_h,
+        )
+        # through f = hard_sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(
+            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            dot_h_rows[:-1].reshape(-1, H),
+            d_U_f_dot_U_f_h_h_prev,
+        )
+        # through f = hard_sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+        # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
+        # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+        product(
+            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_g_dot_W_g_x_x,
+        )
+        # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+        product(
+            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+            h_rows[:-1].reshape(-1, H),
+            d_U_g_U_g_h,
+        )
+        # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+        product(
+            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            dot_h_rows[:-1].reshape(-1, H),
+            d_U_g_dot_U_g_h_h_prev,
+        )
+        # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
+        # through o = hard_sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
+        # through o = hard_sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        product(
+            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_o_dot_W_o_x_x,
+        )
+        # through o = hard_sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        product(
+            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+            h_rows[:-1].reshape(-1, H),
+            d_U_o_U_o_h,
+        )
+        # through o = hard_sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        product(
+            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            dot_h_rows[:-1].reshape(-1, H),
+            d_U_o_dot_U_o_h_h_prev,
+        )
+        # through o = hard_sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+        hvp_backward_finish()
+        hvp_backward_finish2()
+
+    def results():
+        dot_dparams = {
+            "W_i": d_W_i.copy(),
+            "U_i": d_U_i.copy(),
+            "b_i": d_b_i.copy(),
+            "W_f": d_W_f.copy(),
+            "U_f": d_U_f.copy(),
+            "b_f": d_b_f.copy(),
+            "W_g": d_W_g.copy(),
+            "U_g": d_U_g.copy(),
+            "b_g": d_b_g.copy(),
+            "W_o": d_W_o.copy(),
+            "U_o": d_U_o.copy(),
+            "b_o": d_b_o.copy(),
+        }
+        dot_dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
+
+    yield Pass(fill, before, loop, after, results, True)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -333,7 +1032,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -356,28 +1055,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -399,20 +1118,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -511,10 +1230,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -633,3 +1350,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

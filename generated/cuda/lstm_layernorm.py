@@ -31,7 +31,7 @@ a bias to each of the two normalisations besides b; the three only ever occur as
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 lstm_layernorm.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  W_i (H, I): input weights
@@ -64,7 +64,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -78,6 +78,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of lstm_layernorm.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -168,9 +169,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["h"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -181,30 +182,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"h": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["h"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W_i = cp.empty((H, I), dtype)
     W_f = cp.empty((H, I), dtype)
@@ -254,7 +313,6 @@ def passes(size, dtype):
     c_std = cp.empty((T, B), dtype)
     layer_norm_c = cp.empty((T, B, H), dtype)
     h_tanh = cp.empty((T, B, H), dtype)
-
     forward_before_sum = kernel(
         "forward_before_sum", "rows", T * B, (4 * H),
         w, sum_w,
@@ -322,6 +380,7 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         W_i[...] = params["W_i"]
         W_f[...] = params["W_f"]
         W_g[...] = params["W_g"]
@@ -344,7 +403,6 @@ def passes(size, dtype):
         b_o[...] = params["b_o"]
         gamma_c[...] = params["gamma_c"]
         beta_c[...] = params["beta_c"]
-        x[...] = inputs["x"]
         W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
         U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
         h_rows[0] = state["h"]
@@ -386,400 +444,2389 @@ def passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy(), "c": c_rows[T].copy()}
-        return {"h": h_rows[1:].copy()}, last
+        return h_rows[1:].copy(), last
 
-    def reverse():
-        U_i_to_U_o2 = cp.empty((4 * H, H), dtype)
-        W_i_to_W_o2 = cp.empty((4 * H, I), dtype)
-        d_h_prev_rows = cp.empty((2, B, H), dtype)
-        d_c_prev_rows = cp.empty((2, B, H), dtype)
-        d_h_pre = cp.empty((T, B, H), dtype)
-        d_layer_norm_c = cp.empty((B, H), dtype)
-        sum_d_layer_norm_c = cp.empty((B,), dtype)
-        d_layer_norm_c_mean = cp.empty((B,), dtype)
-        d_layer_norm_c_dot = cp.empty((B,), dtype)
-        d_layer_norm_c_share = cp.empty((B,), dtype)
-        d_o_pre = cp.empty((T, B, H), dtype)
-        d_g_pre = cp.empty((T, B, H), dtype)
-        d_f_pre = cp.empty((T, B, H), dtype)
-        d_i_pre = cp.empty((T, B, H), dtype)
-        d_i_pre_by_s_u = cp.empty((B, H), dtype)
-        d_s_u_i_pre = cp.empty((B,), dtype)
-        d_f_pre_by_s_u = cp.empty((B, H), dtype)
-        d_s_u_f_pre = cp.empty((B,), dtype)
-        d_g_pre_by_s_u = cp.empty((B, H), dtype)
-        d_s_u_g_pre = cp.empty((B,), dtype)
-        d_o_pre_by_s_u = cp.empty((B, H), dtype)
-        d_s_u_o_pre = cp.empty((B,), dtype)
-        d_s_u_sum = cp.empty((B,), dtype)
-        d_s_u_sum_arg = cp.empty((B, 4 * H), dtype)
-        d_s_u_sum_arg_by_m_u = cp.empty((B, 4 * H), dtype)
-        d_m_u_s_u_sum_arg = cp.empty((B,), dtype)
-        d_m_u_i_pre = cp.empty((B,), dtype)
-        d_m_u_f_pre = cp.empty((B,), dtype)
-        d_m_u_g_pre = cp.empty((B,), dtype)
-        d_m_u_o_pre = cp.empty((B,), dtype)
-        d_sum_u = cp.empty((B,), dtype)
-        d_u = cp.empty((B, 4 * H), dtype)
-        d_u_i_to_d_u_o = cp.empty((T, B, 4 * H), dtype)
-        d_i_pre_by_s_w = cp.empty((T, B, H), dtype)
-        d_s_w_i_pre = cp.empty((T, B), dtype)
-        d_f_pre_by_s_w = cp.empty((T, B, H), dtype)
-        d_s_w_f_pre = cp.empty((T, B), dtype)
-        d_g_pre_by_s_w = cp.empty((T, B, H), dtype)
-        d_s_w_g_pre = cp.empty((T, B), dtype)
-        d_o_pre_by_s_w = cp.empty((T, B, H), dtype)
-        d_s_w_o_pre = cp.empty((T, B), dtype)
-        d_s_w_sum = cp.empty((T, B), dtype)
-        d_s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
-        d_s_w_sum_arg_by_m_w = cp.empty((T, B, 4 * H), dtype)
-        d_m_w_s_w_sum_arg = cp.empty((T, B), dtype)
-        d_m_w_i_pre = cp.empty((T, B), dtype)
-        d_m_w_f_pre = cp.empty((T, B), dtype)
-        d_m_w_g_pre = cp.empty((T, B), dtype)
-        d_m_w_o_pre = cp.empty((T, B), dtype)
-        d_sum_w = cp.empty((T, B), dtype)
-        d_w = cp.empty((T, B, 4 * H), dtype)
-        d_w_i_to_d_w_o = cp.empty((T, B, 4 * H), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_i_pre_by_gamma_wi = cp.empty((T, B, H), dtype)
-        d_gamma_wi = cp.empty((H,), dtype)
-        d_i_pre_by_gamma_ui = cp.empty((T, B, H), dtype)
-        d_gamma_ui = cp.empty((H,), dtype)
-        d_b_i = cp.empty((H,), dtype)
-        d_f_pre_by_gamma_wf = cp.empty((T, B, H), dtype)
-        d_gamma_wf = cp.empty((H,), dtype)
-        d_f_pre_by_gamma_uf = cp.empty((T, B, H), dtype)
-        d_gamma_uf = cp.empty((H,), dtype)
-        d_b_f = cp.empty((H,), dtype)
-        d_g_pre_by_gamma_wg = cp.empty((T, B, H), dtype)
-        d_gamma_wg = cp.empty((H,), dtype)
-        d_g_pre_by_gamma_ug = cp.empty((T, B, H), dtype)
-        d_gamma_ug = cp.empty((H,), dtype)
-        d_b_g = cp.empty((H,), dtype)
-        d_o_pre_by_gamma_wo = cp.empty((T, B, H), dtype)
-        d_gamma_wo = cp.empty((H,), dtype)
-        d_o_pre_by_gamma_uo = cp.empty((T, B, H), dtype)
-        d_gamma_uo = cp.empty((H,), dtype)
-        d_b_o = cp.empty((H,), dtype)
-        d_gamma_c = cp.empty((H,), dtype)
-        d_beta_c = cp.empty((H,), dtype)
-        d_U_i_to_d_U_o = cp.empty((4 * H, H), dtype)
-        d_W_i_to_d_W_o = cp.empty((4 * H, I), dtype)
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    U_i_to_U_o2 = cp.empty((4 * H, H), dtype)
+    W_i_to_W_o2 = cp.empty((4 * H, I), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_c_prev_rows = cp.empty((2, B, H), dtype)
+    d_h_pre = cp.empty((T, B, H), dtype)
+    d_layer_norm_c = cp.empty((B, H), dtype)
+    sum_d_layer_norm_c = cp.empty((B,), dtype)
+    d_layer_norm_c_mean = cp.empty((B,), dtype)
+    d_layer_norm_c_dot = cp.empty((B,), dtype)
+    d_layer_norm_c_share = cp.empty((B,), dtype)
+    d_o_pre = cp.empty((T, B, H), dtype)
+    d_g_pre = cp.empty((T, B, H), dtype)
+    d_f_pre = cp.empty((T, B, H), dtype)
+    d_i_pre = cp.empty((T, B, H), dtype)
+    d_i_pre_by_s_u = cp.empty((B, H), dtype)
+    d_s_u_i_pre = cp.empty((B,), dtype)
+    d_f_pre_by_s_u = cp.empty((B, H), dtype)
+    d_s_u_f_pre = cp.empty((B,), dtype)
+    d_g_pre_by_s_u = cp.empty((B, H), dtype)
+    d_s_u_g_pre = cp.empty((B,), dtype)
+    d_o_pre_by_s_u = cp.empty((B, H), dtype)
+    d_s_u_o_pre = cp.empty((B,), dtype)
+    d_s_u_sum = cp.empty((B,), dtype)
+    d_s_u_sum_arg = cp.empty((B, 4 * H), dtype)
+    d_s_u_sum_arg_by_m_u = cp.empty((B, 4 * H), dtype)
+    d_m_u_s_u_sum_arg = cp.empty((B,), dtype)
+    d_m_u_i_pre = cp.empty((B,), dtype)
+    d_m_u_f_pre = cp.empty((B,), dtype)
+    d_m_u_g_pre = cp.empty((B,), dtype)
+    d_m_u_o_pre = cp.empty((B,), dtype)
+    d_sum_u = cp.empty((B,), dtype)
+    d_u = cp.empty((B, 4 * H), dtype)
+    d_u_i_to_d_u_o = cp.empty((T, B, 4 * H), dtype)
+    d_i_pre_by_s_w = cp.empty((T, B, H), dtype)
+    d_s_w_i_pre = cp.empty((T, B), dtype)
+    d_f_pre_by_s_w = cp.empty((T, B, H), dtype)
+    d_s_w_f_pre = cp.empty((T, B), dtype)
+    d_g_pre_by_s_w = cp.empty((T, B, H), dtype)
+    d_s_w_g_pre = cp.empty((T, B), dtype)
+    d_o_pre_by_s_w = cp.empty((T, B, H), dtype)
+    d_s_w_o_pre = cp.empty((T, B), dtype)
+    d_s_w_sum = cp.empty((T, B), dtype)
+    d_s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
+    d_s_w_sum_arg_by_m_w = cp.empty((T, B, 4 * H), dtype)
+    d_m_w_s_w_sum_arg = cp.empty((T, B), dtype)
+    d_m_w_i_pre = cp.empty((T, B), dtype)
+    d_m_w_f_pre = cp.empty((T, B), dtype)
+    d_m_w_g_pre = cp.empty((T, B), dtype)
+    d_m_w_o_pre = cp.empty((T, B), dtype)
+    d_sum_w = cp.empty((T, B), dtype)
+    d_w = cp.empty((T, B, 4 * H), dtype)
+    d_w_i_to_d_w_o = cp.empty((T, B, 4 * H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_i_pre_by_gamma_wi = cp.empty((T, B, H), dtype)
+    d_gamma_wi = cp.empty((H,), dtype)
+    d_i_pre_by_gamma_ui = cp.empty((T, B, H), dtype)
+    d_gamma_ui = cp.empty((H,), dtype)
+    d_b_i = cp.empty((H,), dtype)
+    d_f_pre_by_gamma_wf = cp.empty((T, B, H), dtype)
+    d_gamma_wf = cp.empty((H,), dtype)
+    d_f_pre_by_gamma_uf = cp.empty((T, B, H), dtype)
+    d_gamma_uf = cp.empty((H,), dtype)
+    d_b_f = cp.empty((H,), dtype)
+    d_g_pre_by_gamma_wg = cp.empty((T, B, H), dtype)
+    d_gamma_wg = cp.empty((H,), dtype)
+    d_g_pre_by_gamma_ug = cp.empty((T, B, H), dtype)
+    d_gamma_ug = cp.empty((H,), dtype)
+    d_b_g = cp.empty((H,), dtype)
+    d_o_pre_by_gamma_wo = cp.empty((T, B, H), dtype)
+    d_gamma_wo = cp.empty((H,), dtype)
+    d_o_pre_by_gamma_uo = cp.empty((T, B, H), dtype)
+    d_gamma_uo = cp.empty((H,), dtype)
+    d_b_o = cp.empty((H,), dtype)
+    d_gamma_c = cp.empty((H,), dtype)
+    d_beta_c = cp.empty((H,), dtype)
+    d_U_i_to_d_U_o = cp.empty((4 * H, H), dtype)
+    d_W_i_to_d_W_o = cp.empty((4 * H, I), dtype)
+    backward_step = kernel(
+        "backward_step", "each", B * H, 1,
+        dy, d_h_prev_rows, o, h_tanh, gamma_c, gamma_uo, u, m_u, s_u, d_h_pre, d_layer_norm_c, d_o_pre,
+        d_o_pre_by_s_u,
+    )
+    backward_step_sum = kernel(
+        "backward_step_sum", "rows", B, H,
+        d_layer_norm_c, sum_d_layer_norm_c,
+    )
+    backward_step_sum2 = kernel(
+        "backward_step_sum2", "rows", B, H,
+        layer_norm_c, d_layer_norm_c, d_layer_norm_c_dot,
+    )
+    backward_step_sum3 = kernel(
+        "backward_step_sum3", "rows", B, H,
+        d_o_pre_by_s_u, d_s_u_o_pre,
+    )
+    backward_step_sum4 = kernel(
+        "backward_step_sum4", "rows", B, H,
+        d_o_pre, gamma_uo, d_m_u_o_pre,
+    )
+    backward_step2 = kernel(
+        "backward_step2", "each", B, 1,
+        sum_d_layer_norm_c, d_layer_norm_c_dot, d_layer_norm_c_mean, d_layer_norm_c_share,
+    )
+    backward_step3 = kernel(
+        "backward_step3", "each", B * H, 1,
+        d_c_prev_rows, d_layer_norm_c, d_layer_norm_c_mean, layer_norm_c, d_layer_norm_c_share, c_std, i, g,
+        c_rows, f, gamma_ui, u, m_u, s_u, gamma_uf, gamma_ug, d_g_pre, d_f_pre, d_i_pre, d_i_pre_by_s_u,
+        d_f_pre_by_s_u, d_g_pre_by_s_u,
+    )
+    backward_step_sum5 = kernel(
+        "backward_step_sum5", "rows", B, H,
+        d_i_pre_by_s_u, d_s_u_i_pre,
+    )
+    backward_step_sum6 = kernel(
+        "backward_step_sum6", "rows", B, H,
+        d_f_pre_by_s_u, d_s_u_f_pre,
+    )
+    backward_step_sum7 = kernel(
+        "backward_step_sum7", "rows", B, H,
+        d_g_pre_by_s_u, d_s_u_g_pre,
+    )
+    backward_step_sum8 = kernel(
+        "backward_step_sum8", "rows", B, H,
+        d_i_pre, gamma_ui, d_m_u_i_pre,
+    )
+    backward_step_sum9 = kernel(
+        "backward_step_sum9", "rows", B, H,
+        d_f_pre, gamma_uf, d_m_u_f_pre,
+    )
+    backward_step_sum10 = kernel(
+        "backward_step_sum10", "rows", B, H,
+        d_g_pre, gamma_ug, d_m_u_g_pre,
+    )
+    backward_step4 = kernel(
+        "backward_step4", "each", B, 1,
+        d_s_u_i_pre, d_s_u_f_pre, d_s_u_g_pre, d_s_u_o_pre, s_u, d_s_u_sum,
+    )
+    backward_step5 = kernel(
+        "backward_step5", "each", B * (4 * H), 1,
+        d_s_u_sum, u, m_u, d_s_u_sum_arg, d_s_u_sum_arg_by_m_u,
+    )
+    backward_step_sum11 = kernel(
+        "backward_step_sum11", "rows", B, (4 * H),
+        d_s_u_sum_arg_by_m_u, d_m_u_s_u_sum_arg,
+    )
+    backward_step6 = kernel(
+        "backward_step6", "each", B, 1,
+        d_m_u_s_u_sum_arg, d_m_u_i_pre, s_u, d_m_u_f_pre, d_m_u_g_pre, d_m_u_o_pre, d_sum_u,
+    )
+    backward_step7 = kernel(
+        "backward_step7", "each", B * (4 * H), 1,
+        d_sum_u, d_s_u_sum_arg, u, m_u, d_u,
+    )
+    backward_step8 = kernel(
+        "backward_step8", "each", B * H, 1,
+        d_u, d_o_pre, gamma_uo, s_u, d_g_pre, gamma_ug, d_f_pre, gamma_uf, d_i_pre, gamma_ui, d_u_i_to_d_u_o,
+    )
+    backward_after_sum = kernel(
+        "backward_after_sum", "rows", T * B, H,
+        d_i_pre, gamma_wi, d_m_w_i_pre,
+    )
+    backward_after_sum2 = kernel(
+        "backward_after_sum2", "rows", T * B, H,
+        d_f_pre, gamma_wf, d_m_w_f_pre,
+    )
+    backward_after_sum3 = kernel(
+        "backward_after_sum3", "rows", T * B, H,
+        d_g_pre, gamma_wg, d_m_w_g_pre,
+    )
+    backward_after_sum4 = kernel(
+        "backward_after_sum4", "rows", T * B, H,
+        d_o_pre, gamma_wo, d_m_w_o_pre,
+    )
+    backward_after_sum5 = kernel(
+        "backward_after_sum5", "columns", H, T * B,
+        d_h_pre, layer_norm_c, d_gamma_c,
+    )
+    backward_after = kernel(
+        "backward_after", "each", T * B * H, 1,
+        d_i_pre, gamma_wi, w, m_w, s_w, d_f_pre, gamma_wf, d_g_pre, gamma_wg, d_o_pre, gamma_wo, u, m_u,
+        s_u, d_i_pre_by_s_w, d_f_pre_by_s_w, d_g_pre_by_s_w, d_o_pre_by_s_w, d_i_pre_by_gamma_wi,
+        d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg,
+        d_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo,
+    )
+    backward_after_sum6 = kernel(
+        "backward_after_sum6", "rows", T * B, H,
+        d_i_pre_by_s_w, d_s_w_i_pre,
+    )
+    backward_after_sum7 = kernel(
+        "backward_after_sum7", "rows", T * B, H,
+        d_f_pre_by_s_w, d_s_w_f_pre,
+    )
+    backward_after_sum8 = kernel(
+        "backward_after_sum8", "rows", T * B, H,
+        d_g_pre_by_s_w, d_s_w_g_pre,
+    )
+    backward_after_sum9 = kernel(
+        "backward_after_sum9", "rows", T * B, H,
+        d_o_pre_by_s_w, d_s_w_o_pre,
+    )
+    backward_after2 = kernel(
+        "backward_after2", "each", T * B, 1,
+        d_s_w_i_pre, d_s_w_f_pre, d_s_w_g_pre, d_s_w_o_pre, s_w, d_s_w_sum,
+    )
+    backward_after3 = kernel(
+        "backward_after3", "each", T * B * (4 * H), 1,
+        d_s_w_sum, w, m_w, d_s_w_sum_arg, d_s_w_sum_arg_by_m_w,
+    )
+    backward_after_sum10 = kernel(
+        "backward_after_sum10", "rows", T * B, (4 * H),
+        d_s_w_sum_arg_by_m_w, d_m_w_s_w_sum_arg,
+    )
+    backward_after4 = kernel(
+        "backward_after4", "each", T * B, 1,
+        d_m_w_s_w_sum_arg, d_m_w_i_pre, s_w, d_m_w_f_pre, d_m_w_g_pre, d_m_w_o_pre, d_sum_w,
+    )
+    backward_after5 = kernel(
+        "backward_after5", "each", T * B * (4 * H), 1,
+        d_sum_w, d_s_w_sum_arg, w, m_w, d_w,
+    )
+    backward_after6 = kernel(
+        "backward_after6", "each", T * B * H, 1,
+        d_w, d_o_pre, gamma_wo, s_w, d_g_pre, gamma_wg, d_f_pre, gamma_wf, d_i_pre, gamma_wi, d_w_i_to_d_w_o,
+    )
 
-        dy = cp.empty((T, B, H), dtype)
-        backward_step = kernel(
-            "backward_step", "each", B * H, 1,
-            dy, d_h_prev_rows, o, h_tanh, gamma_c, gamma_uo, u, m_u, s_u, d_h_pre, d_layer_norm_c, d_o_pre,
-            d_o_pre_by_s_u,
-        )
-        backward_step_sum = kernel(
-            "backward_step_sum", "rows", B, H,
-            d_layer_norm_c, sum_d_layer_norm_c,
-        )
-        backward_step_sum2 = kernel(
-            "backward_step_sum2", "rows", B, H,
-            layer_norm_c, d_layer_norm_c, d_layer_norm_c_dot,
-        )
-        backward_step_sum3 = kernel(
-            "backward_step_sum3", "rows", B, H,
-            d_o_pre_by_s_u, d_s_u_o_pre,
-        )
-        backward_step_sum4 = kernel(
-            "backward_step_sum4", "rows", B, H,
-            d_o_pre, gamma_uo, d_m_u_o_pre,
-        )
-        backward_step2 = kernel(
-            "backward_step2", "each", B, 1,
-            sum_d_layer_norm_c, d_layer_norm_c_dot, d_layer_norm_c_mean, d_layer_norm_c_share,
-        )
-        backward_step3 = kernel(
-            "backward_step3", "each", B * H, 1,
-            d_c_prev_rows, d_layer_norm_c, d_layer_norm_c_mean, layer_norm_c, d_layer_norm_c_share, c_std,
-            i, g, c_rows, f, gamma_ui, u, m_u, s_u, gamma_uf, gamma_ug, d_g_pre, d_f_pre, d_i_pre,
-            d_i_pre_by_s_u, d_f_pre_by_s_u, d_g_pre_by_s_u,
-        )
-        backward_step_sum5 = kernel(
-            "backward_step_sum5", "rows", B, H,
-            d_i_pre_by_s_u, d_s_u_i_pre,
-        )
-        backward_step_sum6 = kernel(
-            "backward_step_sum6", "rows", B, H,
-            d_f_pre_by_s_u, d_s_u_f_pre,
-        )
-        backward_step_sum7 = kernel(
-            "backward_step_sum7", "rows", B, H,
-            d_g_pre_by_s_u, d_s_u_g_pre,
-        )
-        backward_step_sum8 = kernel(
-            "backward_step_sum8", "rows", B, H,
-            d_i_pre, gamma_ui, d_m_u_i_pre,
-        )
-        backward_step_sum9 = kernel(
-            "backward_step_sum9", "rows", B, H,
-            d_f_pre, gamma_uf, d_m_u_f_pre,
-        )
-        backward_step_sum10 = kernel(
-            "backward_step_sum10", "rows", B, H,
-            d_g_pre, gamma_ug, d_m_u_g_pre,
-        )
-        backward_step4 = kernel(
-            "backward_step4", "each", B, 1,
-            d_s_u_i_pre, d_s_u_f_pre, d_s_u_g_pre, d_s_u_o_pre, s_u, d_s_u_sum,
-        )
-        backward_step5 = kernel(
-            "backward_step5", "each", B * (4 * H), 1,
-            d_s_u_sum, u, m_u, d_s_u_sum_arg, d_s_u_sum_arg_by_m_u,
-        )
-        backward_step_sum11 = kernel(
-            "backward_step_sum11", "rows", B, (4 * H),
-            d_s_u_sum_arg_by_m_u, d_m_u_s_u_sum_arg,
-        )
-        backward_step6 = kernel(
-            "backward_step6", "each", B, 1,
-            d_m_u_s_u_sum_arg, d_m_u_i_pre, s_u, d_m_u_f_pre, d_m_u_g_pre, d_m_u_o_pre, d_sum_u,
-        )
-        backward_step7 = kernel(
-            "backward_step7", "each", B * (4 * H), 1,
-            d_sum_u, d_s_u_sum_arg, u, m_u, d_u,
-        )
-        backward_step8 = kernel(
-            "backward_step8", "each", B * H, 1,
-            d_u, d_o_pre, gamma_uo, s_u, d_g_pre, gamma_ug, d_f_pre, gamma_uf, d_i_pre, gamma_ui,
-            d_u_i_to_d_u_o,
-        )
-        backward_after_sum = kernel(
-            "backward_after_sum", "rows", T * B, H,
-            d_i_pre, gamma_wi, d_m_w_i_pre,
-        )
-        backward_after_sum2 = kernel(
-            "backward_after_sum2", "rows", T * B, H,
-            d_f_pre, gamma_wf, d_m_w_f_pre,
-        )
-        backward_after_sum3 = kernel(
-            "backward_after_sum3", "rows", T * B, H,
-            d_g_pre, gamma_wg, d_m_w_g_pre,
-        )
-        backward_after_sum4 = kernel(
-            "backward_after_sum4", "rows", T * B, H,
-            d_o_pre, gamma_wo, d_m_w_o_pre,
-        )
-        backward_after_sum5 = kernel(
-            "backward_after_sum5", "columns", H, T * B,
-            d_h_pre, layer_norm_c, d_gamma_c,
-        )
-        backward_after = kernel(
-            "backward_after", "each", T * B * H, 1,
-            d_i_pre, gamma_wi, w, m_w, s_w, d_f_pre, gamma_wf, d_g_pre, gamma_wg, d_o_pre, gamma_wo, u, m_u,
-            s_u, d_i_pre_by_s_w, d_f_pre_by_s_w, d_g_pre_by_s_w, d_o_pre_by_s_w, d_i_pre_by_gamma_wi,
-            d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg,
-            d_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo,
-        )
-        backward_after_sum6 = kernel(
-            "backward_after_sum6", "rows", T * B, H,
-            d_i_pre_by_s_w, d_s_w_i_pre,
-        )
-        backward_after_sum7 = kernel(
-            "backward_after_sum7", "rows", T * B, H,
-            d_f_pre_by_s_w, d_s_w_f_pre,
-        )
-        backward_after_sum8 = kernel(
-            "backward_after_sum8", "rows", T * B, H,
-            d_g_pre_by_s_w, d_s_w_g_pre,
-        )
-        backward_after_sum9 = kernel(
-            "backward_after_sum9", "rows", T * B, H,
-            d_o_pre_by_s_w, d_s_w_o_pre,
-        )
-        backward_after2 = kernel(
-            "backward_after2", "each", T * B, 1,
-            d_s_w_i_pre, d_s_w_f_pre, d_s_w_g_pre, d_s_w_o_pre, s_w, d_s_w_sum,
-        )
-        backward_after3 = kernel(
-            "backward_after3", "each", T * B * (4 * H), 1,
-            d_s_w_sum, w, m_w, d_s_w_sum_arg, d_s_w_sum_arg_by_m_w,
-        )
-        backward_after_sum10 = kernel(
-            "backward_after_sum10", "rows", T * B, (4 * H),
-            d_s_w_sum_arg_by_m_w, d_m_w_s_w_sum_arg,
-        )
-        backward_after4 = kernel(
-            "backward_after4", "each", T * B, 1,
-            d_m_w_s_w_sum_arg, d_m_w_i_pre, s_w, d_m_w_f_pre, d_m_w_g_pre, d_m_w_o_pre, d_sum_w,
-        )
-        backward_after5 = kernel(
-            "backward_after5", "each", T * B * (4 * H), 1,
-            d_sum_w, d_s_w_sum_arg, w, m_w, d_w,
-        )
-        backward_after6 = kernel(
-            "backward_after6", "each", T * B * H, 1,
-            d_w, d_o_pre, gamma_wo, s_w, d_g_pre, gamma_wg, d_f_pre, gamma_wf, d_i_pre, gamma_wi,
-            d_w_i_to_d_w_o,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["h"]
+        W_i[...] = params["W_i"]
+        W_f[...] = params["W_f"]
+        W_g[...] = params["W_g"]
+        W_o[...] = params["W_o"]
+        U_i[...] = params["U_i"]
+        U_f[...] = params["U_f"]
+        U_g[...] = params["U_g"]
+        U_o[...] = params["U_o"]
+        gamma_wi[...] = params["gamma_wi"]
+        gamma_ui[...] = params["gamma_ui"]
+        gamma_wf[...] = params["gamma_wf"]
+        gamma_uf[...] = params["gamma_uf"]
+        gamma_wg[...] = params["gamma_wg"]
+        gamma_ug[...] = params["gamma_ug"]
+        gamma_wo[...] = params["gamma_wo"]
+        gamma_uo[...] = params["gamma_uo"]
+        gamma_c[...] = params["gamma_c"]
+        U_i_to_U_o2[...] = cp.concatenate((U_i, U_f, U_g, U_o))
+        W_i_to_W_o2[...] = cp.concatenate((W_i, W_f, W_g, W_o))
+        d_h_prev_rows[T % 2] = dstate["h"]
+        d_c_prev_rows[T % 2] = dstate["c"]
 
-        def fill(params, given, dstate):
-            W_i[...] = params["W_i"]
-            W_f[...] = params["W_f"]
-            W_g[...] = params["W_g"]
-            W_o[...] = params["W_o"]
-            U_i[...] = params["U_i"]
-            U_f[...] = params["U_f"]
-            U_g[...] = params["U_g"]
-            U_o[...] = params["U_o"]
-            gamma_wi[...] = params["gamma_wi"]
-            gamma_ui[...] = params["gamma_ui"]
-            b_i[...] = params["b_i"]
-            gamma_wf[...] = params["gamma_wf"]
-            gamma_uf[...] = params["gamma_uf"]
-            b_f[...] = params["b_f"]
-            gamma_wg[...] = params["gamma_wg"]
-            gamma_ug[...] = params["gamma_ug"]
-            b_g[...] = params["b_g"]
-            gamma_wo[...] = params["gamma_wo"]
-            gamma_uo[...] = params["gamma_uo"]
-            b_o[...] = params["b_o"]
-            gamma_c[...] = params["gamma_c"]
-            beta_c[...] = params["beta_c"]
-            dy[...] = given["h"]
-            U_i_to_U_o2[...] = cp.concatenate((U_i, U_f, U_g, U_o))
-            W_i_to_W_o2[...] = cp.concatenate((W_i, W_f, W_g, W_o))
-            d_h_prev_rows[T % 2] = dstate["h"]
-            d_c_prev_rows[T % 2] = dstate["c"]
+    def before():
+        pass
 
-        def before():
-            pass
-
-        def loop():
-            for t in reversed(range(T)):
-                backward_step(t)
-                # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-                backward_step_sum(t)
-                # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-                backward_step_sum2(t)
-                # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-                backward_step_sum3(t)
-                # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-                backward_step_sum4(t)
-                backward_step2(t)
-                backward_step3(t)
-                # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-                backward_step_sum5(t)
-                # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-                backward_step_sum6(t)
-                # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-                backward_step_sum7(t)
-                # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-                backward_step_sum8(t)
-                # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-                backward_step_sum9(t)
-                # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-                backward_step_sum10(t)
-                backward_step4(t)
-                backward_step5(t)
-                # through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-                backward_step_sum11(t)
-                backward_step6(t)
-                backward_step7(t)
-                backward_step8(t)
-                # d_u_i, d_u_f, d_u_g, d_u_o side by side
-                product(d_u_i_to_d_u_o[t], U_i_to_U_o2, d_h_prev_rows[t % 2])
-
-        def after():
-            # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-            backward_after_sum()
-            # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-            backward_after_sum2()
-            # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-            backward_after_sum3()
-            # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-            backward_after_sum4()
-            # d_U_i, d_U_f, d_U_g, d_U_o side by side
-            product(d_u_i_to_d_u_o.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_i_to_d_U_o)
-            # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-            cp.sum(d_i_pre.reshape(-1, H), axis=0, out=d_b_i)
-            # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-            cp.sum(d_f_pre.reshape(-1, H), axis=0, out=d_b_f)
-            # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-            cp.sum(d_g_pre.reshape(-1, H), axis=0, out=d_b_g)
-            # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-            cp.sum(d_o_pre.reshape(-1, H), axis=0, out=d_b_o)
+    def loop():
+        for t in reversed(range(T)):
+            backward_step(t)
             # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            backward_after_sum5()
+            backward_step_sum(t)
             # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_beta_c)
-            backward_after()
-            # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-            backward_after_sum6()
-            # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-            backward_after_sum7()
-            # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-            backward_after_sum8()
+            backward_step_sum2(t)
             # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-            backward_after_sum9()
-            # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-            cp.sum(d_i_pre_by_gamma_wi.reshape(-1, H), axis=0, out=d_gamma_wi)
-            # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-            cp.sum(d_i_pre_by_gamma_ui.reshape(-1, H), axis=0, out=d_gamma_ui)
-            # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-            cp.sum(d_f_pre_by_gamma_wf.reshape(-1, H), axis=0, out=d_gamma_wf)
-            # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-            cp.sum(d_f_pre_by_gamma_uf.reshape(-1, H), axis=0, out=d_gamma_uf)
-            # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-            cp.sum(d_g_pre_by_gamma_wg.reshape(-1, H), axis=0, out=d_gamma_wg)
-            # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-            cp.sum(d_g_pre_by_gamma_ug.reshape(-1, H), axis=0, out=d_gamma_ug)
+            backward_step_sum3(t)
             # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-            cp.sum(d_o_pre_by_gamma_wo.reshape(-1, H), axis=0, out=d_gamma_wo)
+            backward_step_sum4(t)
+            backward_step2(t)
+            backward_step3(t)
+            # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            backward_step_sum5(t)
+            # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            backward_step_sum6(t)
+            # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            backward_step_sum7(t)
+            # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            backward_step_sum8(t)
+            # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            backward_step_sum9(t)
+            # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            backward_step_sum10(t)
+            backward_step4(t)
+            backward_step5(t)
+            # through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            backward_step_sum11(t)
+            backward_step6(t)
+            backward_step7(t)
+            backward_step8(t)
+            # d_u_i, d_u_f, d_u_g, d_u_o side by side
+            product(d_u_i_to_d_u_o[t], U_i_to_U_o2, d_h_prev_rows[t % 2])
+
+    def after():
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        backward_after_sum()
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        backward_after_sum2()
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        backward_after_sum3()
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        backward_after_sum4()
+        # d_U_i, d_U_f, d_U_g, d_U_o side by side
+        product(d_u_i_to_d_u_o.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_i_to_d_U_o)
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        cp.sum(d_i_pre.reshape(-1, H), axis=0, out=d_b_i)
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        cp.sum(d_f_pre.reshape(-1, H), axis=0, out=d_b_f)
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        cp.sum(d_g_pre.reshape(-1, H), axis=0, out=d_b_g)
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        cp.sum(d_o_pre.reshape(-1, H), axis=0, out=d_b_o)
+        # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        backward_after_sum5()
+        # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_beta_c)
+        backward_after()
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        backward_after_sum6()
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        backward_after_sum7()
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        backward_after_sum8()
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        backward_after_sum9()
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        cp.sum(d_i_pre_by_gamma_wi.reshape(-1, H), axis=0, out=d_gamma_wi)
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        cp.sum(d_i_pre_by_gamma_ui.reshape(-1, H), axis=0, out=d_gamma_ui)
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        cp.sum(d_f_pre_by_gamma_wf.reshape(-1, H), axis=0, out=d_gamma_wf)
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        cp.sum(d_f_pre_by_gamma_uf.reshape(-1, H), axis=0, out=d_gamma_uf)
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        cp.sum(d_g_pre_by_gamma_wg.reshape(-1, H), axis=0, out=d_gamma_wg)
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        cp.sum(d_g_pre_by_gamma_ug.reshape(-1, H), axis=0, out=d_gamma_ug)
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        cp.sum(d_o_pre_by_gamma_wo.reshape(-1, H), axis=0, out=d_gamma_wo)
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        cp.sum(d_o_pre_by_gamma_uo.reshape(-1, H), axis=0, out=d_gamma_uo)
+        backward_after2()
+        backward_after3()
+        # through s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        backward_after_sum10()
+        backward_after4()
+        backward_after5()
+        backward_after6()
+        # d_w_i, d_w_f, d_w_g, d_w_o side by side
+        product(d_w_i_to_d_w_o.reshape(-1, 4 * H), W_i_to_W_o2, d_x.reshape(-1, I))
+        # d_W_i, d_W_f, d_W_g, d_W_o side by side
+        product(d_w_i_to_d_w_o.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_i_to_d_W_o)
+
+    def results():
+        dparams = {
+            "W_i": d_W_i_to_d_W_o[:H].copy(),
+            "W_f": d_W_i_to_d_W_o[H:2 * H].copy(),
+            "W_g": d_W_i_to_d_W_o[2 * H:3 * H].copy(),
+            "W_o": d_W_i_to_d_W_o[3 * H:4 * H].copy(),
+            "U_i": d_U_i_to_d_U_o[:H].copy(),
+            "U_f": d_U_i_to_d_U_o[H:2 * H].copy(),
+            "U_g": d_U_i_to_d_U_o[2 * H:3 * H].copy(),
+            "U_o": d_U_i_to_d_U_o[3 * H:4 * H].copy(),
+            "gamma_wi": d_gamma_wi.copy(),
+            "gamma_ui": d_gamma_ui.copy(),
+            "b_i": d_b_i.copy(),
+            "gamma_wf": d_gamma_wf.copy(),
+            "gamma_uf": d_gamma_uf.copy(),
+            "b_f": d_b_f.copy(),
+            "gamma_wg": d_gamma_wg.copy(),
+            "gamma_ug": d_gamma_ug.copy(),
+            "b_g": d_b_g.copy(),
+            "gamma_wo": d_gamma_wo.copy(),
+            "gamma_uo": d_gamma_uo.copy(),
+            "b_o": d_b_o.copy(),
+            "gamma_c": d_gamma_c.copy(),
+            "beta_c": d_beta_c.copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_i = cp.empty((H, I), dtype)
+    W_f = cp.empty((H, I), dtype)
+    W_g = cp.empty((H, I), dtype)
+    W_o = cp.empty((H, I), dtype)
+    U_i = cp.empty((H, H), dtype)
+    U_f = cp.empty((H, H), dtype)
+    U_g = cp.empty((H, H), dtype)
+    U_o = cp.empty((H, H), dtype)
+    gamma_wi = cp.empty((H,), dtype)
+    gamma_ui = cp.empty((H,), dtype)
+    b_i = cp.empty((H,), dtype)
+    gamma_wf = cp.empty((H,), dtype)
+    gamma_uf = cp.empty((H,), dtype)
+    b_f = cp.empty((H,), dtype)
+    gamma_wg = cp.empty((H,), dtype)
+    gamma_ug = cp.empty((H,), dtype)
+    b_g = cp.empty((H,), dtype)
+    gamma_wo = cp.empty((H,), dtype)
+    gamma_uo = cp.empty((H,), dtype)
+    b_o = cp.empty((H,), dtype)
+    gamma_c = cp.empty((H,), dtype)
+    beta_c = cp.empty((H,), dtype)
+    W_i_to_W_o = cp.empty((I, 4 * H), dtype)
+    U_i_to_U_o = cp.empty((H, 4 * H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((2, B, H), dtype)
+    w = cp.empty((T, B, 4 * H), dtype)
+    sum_w = cp.empty((T, B), dtype)
+    m_w = cp.empty((T, B), dtype)
+    s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
+    s_w_sum = cp.empty((T, B), dtype)
+    s_w = cp.empty((T, B), dtype)
+    u = cp.empty((B, 4 * H), dtype)
+    sum_u = cp.empty((B,), dtype)
+    m_u = cp.empty((B,), dtype)
+    s_u_sum_arg = cp.empty((B, 4 * H), dtype)
+    s_u_sum = cp.empty((B,), dtype)
+    s_u = cp.empty((B,), dtype)
+    o = cp.empty((B, H), dtype)
+    sum_c = cp.empty((B,), dtype)
+    c_centred = cp.empty((B, H), dtype)
+    c_squared = cp.empty((B,), dtype)
+    c_std = cp.empty((B,), dtype)
+    infer_before_sum = kernel(
+        "infer_before_sum", "rows", T * B, (4 * H),
+        w, sum_w,
+    )
+    infer_before = kernel(
+        "infer_before", "each", T * B, 1,
+        sum_w, m_w,
+    )
+    infer_before2 = kernel(
+        "infer_before2", "each", T * B * (4 * H), 1,
+        w, m_w, s_w_sum_arg,
+    )
+    infer_before_sum2 = kernel(
+        "infer_before_sum2", "rows", T * B, (4 * H),
+        s_w_sum_arg, s_w_sum,
+    )
+    infer_before3 = kernel(
+        "infer_before3", "each", T * B, 1,
+        s_w_sum, s_w,
+    )
+    infer_step_sum = kernel(
+        "infer_step_sum", "rows", B, (4 * H),
+        u, sum_u,
+    )
+    infer_step = kernel(
+        "infer_step", "each", B, 1,
+        sum_u, m_u,
+    )
+    infer_step2 = kernel(
+        "infer_step2", "each", B * (4 * H), 1,
+        u, m_u, s_u_sum_arg,
+    )
+    infer_step_sum2 = kernel(
+        "infer_step_sum2", "rows", B, (4 * H),
+        s_u_sum_arg, s_u_sum,
+    )
+    infer_step3 = kernel(
+        "infer_step3", "each", B, 1,
+        s_u_sum, s_u,
+    )
+    infer_step4 = kernel(
+        "infer_step4", "each", B * H, 1,
+        gamma_wi, w, m_w, s_w, gamma_ui, u, m_u, s_u, b_i, gamma_wf, gamma_uf, b_f, gamma_wg, gamma_ug, b_g,
+        gamma_wo, gamma_uo, b_o, c_rows, o,
+    )
+    infer_step_sum3 = kernel(
+        "infer_step_sum3", "rows", B, H,
+        c_rows, sum_c,
+    )
+    infer_step5 = kernel(
+        "infer_step5", "each", B * H, 1,
+        c_rows, sum_c, c_centred,
+    )
+    infer_step_sum4 = kernel(
+        "infer_step_sum4", "rows", B, H,
+        c_centred, c_squared,
+    )
+    infer_step6 = kernel(
+        "infer_step6", "each", B, 1,
+        c_squared, c_std,
+    )
+    infer_step7 = kernel(
+        "infer_step7", "each", B * H, 1,
+        c_centred, c_std, gamma_c, beta_c, o, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_i[...] = params["W_i"]
+        W_f[...] = params["W_f"]
+        W_g[...] = params["W_g"]
+        W_o[...] = params["W_o"]
+        U_i[...] = params["U_i"]
+        U_f[...] = params["U_f"]
+        U_g[...] = params["U_g"]
+        U_o[...] = params["U_o"]
+        gamma_wi[...] = params["gamma_wi"]
+        gamma_ui[...] = params["gamma_ui"]
+        b_i[...] = params["b_i"]
+        gamma_wf[...] = params["gamma_wf"]
+        gamma_uf[...] = params["gamma_uf"]
+        b_f[...] = params["b_f"]
+        gamma_wg[...] = params["gamma_wg"]
+        gamma_ug[...] = params["gamma_ug"]
+        b_g[...] = params["b_g"]
+        gamma_wo[...] = params["gamma_wo"]
+        gamma_uo[...] = params["gamma_uo"]
+        b_o[...] = params["b_o"]
+        gamma_c[...] = params["gamma_c"]
+        beta_c[...] = params["beta_c"]
+        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
+        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
+        h_rows[0] = state["h"]
+        c_rows[0] = state["c"]
+
+    def before():
+        # w_i, w_f, w_g, w_o side by side
+        product(x.reshape(-1, I), W_i_to_W_o, w.reshape(-1, 4 * H))
+        # m_w = mean(w)
+        infer_before_sum()
+        infer_before()
+        infer_before2()
+        # s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        infer_before_sum2()
+        infer_before3()
+
+    def loop():
+        for t in range(T):
+            # u_i, u_f, u_g, u_o side by side
+            product(h_rows[t], U_i_to_U_o, u)
+            # m_u = mean(u)
+            infer_step_sum(t)
+            infer_step(t)
+            infer_step2(t)
+            # s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            infer_step_sum2(t)
+            infer_step3(t)
+            infer_step4(t)
+            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            infer_step_sum3(t)
+            infer_step5(t)
+            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            infer_step_sum4(t)
+            infer_step6(t)
+            infer_step7(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+        return h_rows[1:].copy(), last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_i = cp.empty((H, I), dtype)
+    W_f = cp.empty((H, I), dtype)
+    W_g = cp.empty((H, I), dtype)
+    W_o = cp.empty((H, I), dtype)
+    U_i = cp.empty((H, H), dtype)
+    U_f = cp.empty((H, H), dtype)
+    U_g = cp.empty((H, H), dtype)
+    U_o = cp.empty((H, H), dtype)
+    gamma_wi = cp.empty((H,), dtype)
+    gamma_ui = cp.empty((H,), dtype)
+    b_i = cp.empty((H,), dtype)
+    gamma_wf = cp.empty((H,), dtype)
+    gamma_uf = cp.empty((H,), dtype)
+    b_f = cp.empty((H,), dtype)
+    gamma_wg = cp.empty((H,), dtype)
+    gamma_ug = cp.empty((H,), dtype)
+    b_g = cp.empty((H,), dtype)
+    gamma_wo = cp.empty((H,), dtype)
+    gamma_uo = cp.empty((H,), dtype)
+    b_o = cp.empty((H,), dtype)
+    gamma_c = cp.empty((H,), dtype)
+    beta_c = cp.empty((H,), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((2, B, H), dtype)
+    w_i = cp.empty((T, B, H), dtype)
+    w_f = cp.empty((T, B, H), dtype)
+    w_g = cp.empty((T, B, H), dtype)
+    w_o = cp.empty((T, B, H), dtype)
+    w = cp.empty((T, B, 4 * H), dtype)
+    sum_w = cp.empty((T, B), dtype)
+    m_w = cp.empty((T, B), dtype)
+    s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
+    s_w_sum = cp.empty((T, B), dtype)
+    s_w = cp.empty((T, B), dtype)
+    u_i = cp.empty((B, H), dtype)
+    u_f = cp.empty((B, H), dtype)
+    u_g = cp.empty((B, H), dtype)
+    u_o = cp.empty((B, H), dtype)
+    u = cp.empty((B, 4 * H), dtype)
+    sum_u = cp.empty((B,), dtype)
+    m_u = cp.empty((B,), dtype)
+    s_u_sum_arg = cp.empty((B, 4 * H), dtype)
+    s_u_sum = cp.empty((B,), dtype)
+    s_u = cp.empty((B,), dtype)
+    o = cp.empty((B, H), dtype)
+    sum_c = cp.empty((B,), dtype)
+    c_centred = cp.empty((B, H), dtype)
+    c_squared = cp.empty((B,), dtype)
+    c_std = cp.empty((B,), dtype)
+    step_before_sum = kernel(
+        "step_before_sum", "rows", T * B, (4 * H),
+        w, sum_w,
+    )
+    step_before = kernel(
+        "step_before", "each", T * B, 1,
+        sum_w, m_w,
+    )
+    step_before2 = kernel(
+        "step_before2", "each", T * B * (4 * H), 1,
+        w, m_w, s_w_sum_arg,
+    )
+    step_before_sum2 = kernel(
+        "step_before_sum2", "rows", T * B, (4 * H),
+        s_w_sum_arg, s_w_sum,
+    )
+    step_before3 = kernel(
+        "step_before3", "each", T * B, 1,
+        s_w_sum, s_w,
+    )
+    step_step_sum = kernel(
+        "step_step_sum", "rows", B, (4 * H),
+        u, sum_u,
+    )
+    step_step = kernel(
+        "step_step", "each", B, 1,
+        sum_u, m_u,
+    )
+    step_step2 = kernel(
+        "step_step2", "each", B * (4 * H), 1,
+        u, m_u, s_u_sum_arg,
+    )
+    step_step_sum2 = kernel(
+        "step_step_sum2", "rows", B, (4 * H),
+        s_u_sum_arg, s_u_sum,
+    )
+    step_step3 = kernel(
+        "step_step3", "each", B, 1,
+        s_u_sum, s_u,
+    )
+    step_step4 = kernel(
+        "step_step4", "each", B * H, 1,
+        gamma_wi, w_i, m_w, s_w, gamma_ui, u_i, m_u, s_u, b_i, gamma_wf, w_f, gamma_uf, u_f, b_f, gamma_wg,
+        w_g, gamma_ug, u_g, b_g, gamma_wo, w_o, gamma_uo, u_o, b_o, c_rows, o,
+    )
+    step_step_sum3 = kernel(
+        "step_step_sum3", "rows", B, H,
+        c_rows, sum_c,
+    )
+    step_step5 = kernel(
+        "step_step5", "each", B * H, 1,
+        c_rows, sum_c, c_centred,
+    )
+    step_step_sum4 = kernel(
+        "step_step_sum4", "rows", B, H,
+        c_centred, c_squared,
+    )
+    step_step6 = kernel(
+        "step_step6", "each", B, 1,
+        c_squared, c_std,
+    )
+    step_step7 = kernel(
+        "step_step7", "each", B * H, 1,
+        c_centred, c_std, gamma_c, beta_c, o, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_i[...] = params["W_i"]
+        W_f[...] = params["W_f"]
+        W_g[...] = params["W_g"]
+        W_o[...] = params["W_o"]
+        U_i[...] = params["U_i"]
+        U_f[...] = params["U_f"]
+        U_g[...] = params["U_g"]
+        U_o[...] = params["U_o"]
+        gamma_wi[...] = params["gamma_wi"]
+        gamma_ui[...] = params["gamma_ui"]
+        b_i[...] = params["b_i"]
+        gamma_wf[...] = params["gamma_wf"]
+        gamma_uf[...] = params["gamma_uf"]
+        b_f[...] = params["b_f"]
+        gamma_wg[...] = params["gamma_wg"]
+        gamma_ug[...] = params["gamma_ug"]
+        b_g[...] = params["b_g"]
+        gamma_wo[...] = params["gamma_wo"]
+        gamma_uo[...] = params["gamma_uo"]
+        b_o[...] = params["b_o"]
+        gamma_c[...] = params["gamma_c"]
+        beta_c[...] = params["beta_c"]
+        h_rows[0] = state["h"]
+        c_rows[0] = state["c"]
+
+    def before():
+        # w_i = W_i @ x
+        product(x.reshape(-1, I), W_i.T, w_i.reshape(-1, H))
+        # w_f = W_f @ x
+        product(x.reshape(-1, I), W_f.T, w_f.reshape(-1, H))
+        # w_g = W_g @ x
+        product(x.reshape(-1, I), W_g.T, w_g.reshape(-1, H))
+        # w_o = W_o @ x
+        product(x.reshape(-1, I), W_o.T, w_o.reshape(-1, H))
+        w[..., 0:H] = w_i
+        w[..., H:2 * H] = w_f
+        w[..., 2 * H:3 * H] = w_g
+        w[..., 3 * H:4 * H] = w_o
+        # m_w = mean(w)
+        step_before_sum()
+        step_before()
+        step_before2()
+        # s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        step_before_sum2()
+        step_before3()
+
+    def loop():
+        for t in range(T):
+            # u_i = U_i @ h[t-1]
+            product(h_rows[t], U_i.T, u_i)
+            # u_f = U_f @ h[t-1]
+            product(h_rows[t], U_f.T, u_f)
+            # u_g = U_g @ h[t-1]
+            product(h_rows[t], U_g.T, u_g)
+            # u_o = U_o @ h[t-1]
+            product(h_rows[t], U_o.T, u_o)
+            u[..., 0:H] = u_i
+            u[..., H:2 * H] = u_f
+            u[..., 2 * H:3 * H] = u_g
+            u[..., 3 * H:4 * H] = u_o
+            # m_u = mean(u)
+            step_step_sum(t)
+            step_step(t)
+            step_step2(t)
+            # s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            step_step_sum2(t)
+            step_step3(t)
+            step_step4(t)
+            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            step_step_sum3(t)
+            step_step5(t)
+            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            step_step_sum4(t)
+            step_step6(t)
+            step_step7(t)
+
+    def after():
+        pass
+
+    def results():
+        state = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+        return h_rows[1:].copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_i = cp.empty((H, I), dtype)
+    W_f = cp.empty((H, I), dtype)
+    W_g = cp.empty((H, I), dtype)
+    W_o = cp.empty((H, I), dtype)
+    U_i = cp.empty((H, H), dtype)
+    U_f = cp.empty((H, H), dtype)
+    U_g = cp.empty((H, H), dtype)
+    U_o = cp.empty((H, H), dtype)
+    gamma_wi = cp.empty((H,), dtype)
+    gamma_ui = cp.empty((H,), dtype)
+    b_i = cp.empty((H,), dtype)
+    gamma_wf = cp.empty((H,), dtype)
+    gamma_uf = cp.empty((H,), dtype)
+    b_f = cp.empty((H,), dtype)
+    gamma_wg = cp.empty((H,), dtype)
+    gamma_ug = cp.empty((H,), dtype)
+    b_g = cp.empty((H,), dtype)
+    gamma_wo = cp.empty((H,), dtype)
+    gamma_uo = cp.empty((H,), dtype)
+    b_o = cp.empty((H,), dtype)
+    gamma_c = cp.empty((H,), dtype)
+    beta_c = cp.empty((H,), dtype)
+    dot_W_i = cp.empty((H, I), dtype)
+    dot_W_f = cp.empty((H, I), dtype)
+    dot_W_g = cp.empty((H, I), dtype)
+    dot_W_o = cp.empty((H, I), dtype)
+    dot_U_i = cp.empty((H, H), dtype)
+    dot_U_f = cp.empty((H, H), dtype)
+    dot_U_g = cp.empty((H, H), dtype)
+    dot_U_o = cp.empty((H, H), dtype)
+    dot_gamma_wi = cp.empty((H,), dtype)
+    dot_gamma_ui = cp.empty((H,), dtype)
+    dot_b_i = cp.empty((H,), dtype)
+    dot_gamma_wf = cp.empty((H,), dtype)
+    dot_gamma_uf = cp.empty((H,), dtype)
+    dot_b_f = cp.empty((H,), dtype)
+    dot_gamma_wg = cp.empty((H,), dtype)
+    dot_gamma_ug = cp.empty((H,), dtype)
+    dot_b_g = cp.empty((H,), dtype)
+    dot_gamma_wo = cp.empty((H,), dtype)
+    dot_gamma_uo = cp.empty((H,), dtype)
+    dot_b_o = cp.empty((H,), dtype)
+    dot_gamma_c = cp.empty((H,), dtype)
+    dot_beta_c = cp.empty((H,), dtype)
+    W_i_to_W_o = cp.empty((I, 4 * H), dtype)
+    dot_W_i_to_dot_W_o = cp.empty((I, 4 * H), dtype)
+    U_i_to_U_o = cp.empty((H, 4 * H), dtype)
+    dot_U_i_to_dot_U_o = cp.empty((H, 4 * H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((2, B, H), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_c_rows = cp.empty((2, B, H), dtype)
+    w = cp.empty((T, B, 4 * H), dtype)
+    w_i_to_dot_w_o_W_o = cp.empty((T, B, 4 * H), dtype)
+    dot_w_i_x_to_dot_w_o_x = cp.empty((T, B, 4 * H), dtype)
+    dot_w = cp.empty((T, B, 4 * H), dtype)
+    sum_w = cp.empty((T, B), dtype)
+    dot_sum_w = cp.empty((T, B), dtype)
+    m_w = cp.empty((T, B), dtype)
+    dot_m_w = cp.empty((T, B), dtype)
+    s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
+    dot_s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
+    s_w_sum = cp.empty((T, B), dtype)
+    dot_s_w_sum = cp.empty((T, B), dtype)
+    s_w = cp.empty((T, B), dtype)
+    dot_s_w = cp.empty((T, B), dtype)
+    u = cp.empty((B, 4 * H), dtype)
+    u_i_to_dot_u_o_U_o = cp.empty((B, 4 * H), dtype)
+    parts = cp.empty((B, 4 * H), dtype)
+    dot_u = cp.empty((B, 4 * H), dtype)
+    sum_u = cp.empty((B,), dtype)
+    dot_sum_u = cp.empty((B,), dtype)
+    m_u = cp.empty((B,), dtype)
+    dot_m_u = cp.empty((B,), dtype)
+    s_u_sum_arg = cp.empty((B, 4 * H), dtype)
+    dot_s_u_sum_arg = cp.empty((B, 4 * H), dtype)
+    s_u_sum = cp.empty((B,), dtype)
+    dot_s_u_sum = cp.empty((B,), dtype)
+    s_u = cp.empty((B,), dtype)
+    dot_s_u = cp.empty((B,), dtype)
+    o = cp.empty((B, H), dtype)
+    dot_o = cp.empty((B, H), dtype)
+    sum_c2 = cp.empty((B,), dtype)
+    c_centred2 = cp.empty((B, H), dtype)
+    c_squared = cp.empty((B,), dtype)
+    c_std = cp.empty((B,), dtype)
+    layer_norm_c = cp.empty((B, H), dtype)
+    sum_dot_c = cp.empty((B,), dtype)
+    dot_c_mean = cp.empty((B,), dtype)
+    dot_c_dot = cp.empty((B,), dtype)
+    dot_c_share = cp.empty((B,), dtype)
+    h_tanh = cp.empty((B, H), dtype)
+    jvp_before_sum = kernel(
+        "jvp_before_sum", "rows", T * B, (4 * H),
+        w, sum_w,
+    )
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * H, 1,
+        w_i_to_dot_w_o_W_o, dot_w_i_x_to_dot_w_o_x, dot_w,
+    )
+    jvp_before_sum2 = kernel(
+        "jvp_before_sum2", "rows", T * B, (4 * H),
+        dot_w, dot_sum_w,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", "each", T * B, 1,
+        sum_w, dot_sum_w, m_w, dot_m_w,
+    )
+    jvp_before3 = kernel(
+        "jvp_before3", "each", T * B * (4 * H), 1,
+        w, m_w, dot_w, dot_m_w, s_w_sum_arg, dot_s_w_sum_arg,
+    )
+    jvp_before_sum3 = kernel(
+        "jvp_before_sum3", "rows", T * B, (4 * H),
+        s_w_sum_arg, s_w_sum,
+    )
+    jvp_before_sum4 = kernel(
+        "jvp_before_sum4", "rows", T * B, (4 * H),
+        dot_s_w_sum_arg, dot_s_w_sum,
+    )
+    jvp_before4 = kernel(
+        "jvp_before4", "each", T * B, 1,
+        s_w_sum, dot_s_w_sum, s_w, dot_s_w,
+    )
+    jvp_step_sum = kernel(
+        "jvp_step_sum", "rows", B, (4 * H),
+        u, sum_u,
+    )
+    jvp_step = kernel(
+        "jvp_step", "each", B * H, 1,
+        u_i_to_dot_u_o_U_o, parts, dot_u,
+    )
+    jvp_step_sum2 = kernel(
+        "jvp_step_sum2", "rows", B, (4 * H),
+        dot_u, dot_sum_u,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", "each", B, 1,
+        sum_u, dot_sum_u, m_u, dot_m_u,
+    )
+    jvp_step3 = kernel(
+        "jvp_step3", "each", B * (4 * H), 1,
+        u, m_u, dot_u, dot_m_u, s_u_sum_arg, dot_s_u_sum_arg,
+    )
+    jvp_step_sum3 = kernel(
+        "jvp_step_sum3", "rows", B, (4 * H),
+        s_u_sum_arg, s_u_sum,
+    )
+    jvp_step_sum4 = kernel(
+        "jvp_step_sum4", "rows", B, (4 * H),
+        dot_s_u_sum_arg, dot_s_u_sum,
+    )
+    jvp_step4 = kernel(
+        "jvp_step4", "each", B, 1,
+        s_u_sum, dot_s_u_sum, s_u, dot_s_u,
+    )
+    jvp_step5 = kernel(
+        "jvp_step5", "each", B * H, 1,
+        gamma_wi, w, m_w, s_w, gamma_ui, u, m_u, s_u, b_i, dot_gamma_wi, dot_w, dot_m_w, dot_s_w,
+        dot_gamma_ui, dot_u, dot_m_u, dot_s_u, dot_b_i, gamma_wf, gamma_uf, b_f, dot_gamma_wf, dot_gamma_uf,
+        dot_b_f, gamma_wg, gamma_ug, b_g, dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wo, gamma_uo, b_o,
+        dot_gamma_wo, dot_gamma_uo, dot_b_o, c_rows, dot_c_rows, o, dot_o,
+    )
+    jvp_step_sum5 = kernel(
+        "jvp_step_sum5", "rows", B, H,
+        c_rows, sum_c2,
+    )
+    jvp_step_sum6 = kernel(
+        "jvp_step_sum6", "rows", B, H,
+        dot_c_rows, sum_dot_c,
+    )
+    jvp_step6 = kernel(
+        "jvp_step6", "each", B * H, 1,
+        c_rows, sum_c2, c_centred2,
+    )
+    jvp_step_sum7 = kernel(
+        "jvp_step_sum7", "rows", B, H,
+        c_centred2, c_squared,
+    )
+    jvp_step7 = kernel(
+        "jvp_step7", "each", B, 1,
+        c_squared, sum_dot_c, c_std, dot_c_mean,
+    )
+    jvp_step8 = kernel(
+        "jvp_step8", "each", B * H, 1,
+        c_centred2, c_std, gamma_c, beta_c, o, layer_norm_c, h_tanh, h_rows,
+    )
+    jvp_step_sum8 = kernel(
+        "jvp_step_sum8", "rows", B, H,
+        layer_norm_c, dot_c_rows, dot_c_dot,
+    )
+    jvp_step9 = kernel(
+        "jvp_step9", "each", B, 1,
+        dot_c_dot, dot_c_share,
+    )
+    jvp_step10 = kernel(
+        "jvp_step10", "each", B * H, 1,
+        dot_c_rows, dot_c_mean, layer_norm_c, dot_c_share, c_std, dot_gamma_c, dot_beta_c, gamma_c, h_tanh,
+        dot_o, o, dot_h_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_i[...] = params["W_i"]
+        W_f[...] = params["W_f"]
+        W_g[...] = params["W_g"]
+        W_o[...] = params["W_o"]
+        U_i[...] = params["U_i"]
+        U_f[...] = params["U_f"]
+        U_g[...] = params["U_g"]
+        U_o[...] = params["U_o"]
+        gamma_wi[...] = params["gamma_wi"]
+        gamma_ui[...] = params["gamma_ui"]
+        b_i[...] = params["b_i"]
+        gamma_wf[...] = params["gamma_wf"]
+        gamma_uf[...] = params["gamma_uf"]
+        b_f[...] = params["b_f"]
+        gamma_wg[...] = params["gamma_wg"]
+        gamma_ug[...] = params["gamma_ug"]
+        b_g[...] = params["b_g"]
+        gamma_wo[...] = params["gamma_wo"]
+        gamma_uo[...] = params["gamma_uo"]
+        b_o[...] = params["b_o"]
+        gamma_c[...] = params["gamma_c"]
+        beta_c[...] = params["beta_c"]
+        dot_W_i[...] = dot_params["W_i"]
+        dot_W_f[...] = dot_params["W_f"]
+        dot_W_g[...] = dot_params["W_g"]
+        dot_W_o[...] = dot_params["W_o"]
+        dot_U_i[...] = dot_params["U_i"]
+        dot_U_f[...] = dot_params["U_f"]
+        dot_U_g[...] = dot_params["U_g"]
+        dot_U_o[...] = dot_params["U_o"]
+        dot_gamma_wi[...] = dot_params["gamma_wi"]
+        dot_gamma_ui[...] = dot_params["gamma_ui"]
+        dot_b_i[...] = dot_params["b_i"]
+        dot_gamma_wf[...] = dot_params["gamma_wf"]
+        dot_gamma_uf[...] = dot_params["gamma_uf"]
+        dot_b_f[...] = dot_params["b_f"]
+        dot_gamma_wg[...] = dot_params["gamma_wg"]
+        dot_gamma_ug[...] = dot_params["gamma_ug"]
+        dot_b_g[...] = dot_params["b_g"]
+        dot_gamma_wo[...] = dot_params["gamma_wo"]
+        dot_gamma_uo[...] = dot_params["gamma_uo"]
+        dot_b_o[...] = dot_params["b_o"]
+        dot_gamma_c[...] = dot_params["gamma_c"]
+        dot_beta_c[...] = dot_params["beta_c"]
+        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
+        dot_W_i_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
+            dot_W_i.T,
+            dot_W_f.T,
+            dot_W_g.T,
+            dot_W_o.T,
+        ), axis=1))
+        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
+        dot_U_i_to_dot_U_o[...] = cp.ascontiguousarray(cp.concatenate((
+            dot_U_i.T,
+            dot_U_f.T,
+            dot_U_g.T,
+            dot_U_o.T,
+        ), axis=1))
+        h_rows[0] = state["h"]
+        c_rows[0] = state["c"]
+        dot_h_rows[0] = dot_state["h"]
+        dot_c_rows[0] = dot_state["c"]
+
+    def before():
+        # w_i, w_f, w_g, w_o side by side
+        product(x.reshape(-1, I), W_i_to_W_o, w.reshape(-1, 4 * H))
+        # dot_w_i_W_i, dot_w_f_W_f, dot_w_g_W_g, dot_w_o_W_o side by side
+        product(x.reshape(-1, I), dot_W_i_to_dot_W_o, w_i_to_dot_w_o_W_o.reshape(-1, 4 * H))
+        # dot_w_i_x, dot_w_f_x, dot_w_g_x, dot_w_o_x side by side
+        product(dot_x.reshape(-1, I), W_i_to_W_o, dot_w_i_x_to_dot_w_o_x.reshape(-1, 4 * H))
+        # m_w = mean(w)
+        jvp_before_sum()
+        jvp_before()
+        # m_w = mean(w)
+        jvp_before_sum2()
+        jvp_before2()
+        jvp_before3()
+        # s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        jvp_before_sum3()
+        # s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        jvp_before_sum4()
+        jvp_before4()
+
+    def loop():
+        for t in range(T):
+            # u_i, u_f, u_g, u_o side by side
+            product(h_rows[t], U_i_to_U_o, u)
+            # dot_u_i_U_i, dot_u_f_U_f, dot_u_g_U_g, dot_u_o_U_o side by side
+            product(h_rows[t], dot_U_i_to_dot_U_o, u_i_to_dot_u_o_U_o)
+            # dot_u_i_h_prev, dot_u_f_h_prev, dot_u_g_h_prev, dot_u_o_h_prev side by side
+            product(dot_h_rows[t], U_i_to_U_o, parts)
+            # m_u = mean(u)
+            jvp_step_sum(t)
+            jvp_step(t)
+            # m_u = mean(u)
+            jvp_step_sum2(t)
+            jvp_step2(t)
+            jvp_step3(t)
+            # s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            jvp_step_sum3(t)
+            # s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            jvp_step_sum4(t)
+            jvp_step4(t)
+            jvp_step5(t)
+            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            jvp_step_sum5(t)
+            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            jvp_step_sum6(t)
+            jvp_step6(t)
+            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            jvp_step_sum7(t)
+            jvp_step7(t)
+            jvp_step8(t)
+            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            jvp_step_sum8(t)
+            jvp_step9(t)
+            jvp_step10(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
+        dot_last = {"h": dot_h_rows[T].copy(), "c": dot_c_rows[T % 2].copy()}
+        return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_i = cp.empty((H, I), dtype)
+    W_f = cp.empty((H, I), dtype)
+    W_g = cp.empty((H, I), dtype)
+    W_o = cp.empty((H, I), dtype)
+    U_i = cp.empty((H, H), dtype)
+    U_f = cp.empty((H, H), dtype)
+    U_g = cp.empty((H, H), dtype)
+    U_o = cp.empty((H, H), dtype)
+    gamma_wi = cp.empty((H,), dtype)
+    gamma_ui = cp.empty((H,), dtype)
+    b_i = cp.empty((H,), dtype)
+    gamma_wf = cp.empty((H,), dtype)
+    gamma_uf = cp.empty((H,), dtype)
+    b_f = cp.empty((H,), dtype)
+    gamma_wg = cp.empty((H,), dtype)
+    gamma_ug = cp.empty((H,), dtype)
+    b_g = cp.empty((H,), dtype)
+    gamma_wo = cp.empty((H,), dtype)
+    gamma_uo = cp.empty((H,), dtype)
+    b_o = cp.empty((H,), dtype)
+    gamma_c = cp.empty((H,), dtype)
+    beta_c = cp.empty((H,), dtype)
+    dot_W_i = cp.empty((H, I), dtype)
+    dot_W_f = cp.empty((H, I), dtype)
+    dot_W_g = cp.empty((H, I), dtype)
+    dot_W_o = cp.empty((H, I), dtype)
+    dot_U_i = cp.empty((H, H), dtype)
+    dot_U_f = cp.empty((H, H), dtype)
+    dot_U_g = cp.empty((H, H), dtype)
+    dot_U_o = cp.empty((H, H), dtype)
+    dot_gamma_wi = cp.empty((H,), dtype)
+    dot_gamma_ui = cp.empty((H,), dtype)
+    dot_b_i = cp.empty((H,), dtype)
+    dot_gamma_wf = cp.empty((H,), dtype)
+    dot_gamma_uf = cp.empty((H,), dtype)
+    dot_b_f = cp.empty((H,), dtype)
+    dot_gamma_wg = cp.empty((H,), dtype)
+    dot_gamma_ug = cp.empty((H,), dtype)
+    dot_b_g = cp.empty((H,), dtype)
+    dot_gamma_wo = cp.empty((H,), dtype)
+    dot_gamma_uo = cp.empty((H,), dtype)
+    dot_b_o = cp.empty((H,), dtype)
+    dot_gamma_c = cp.empty((H,), dtype)
+    dot_beta_c = cp.empty((H,), dtype)
+    W_i_to_W_o = cp.empty((I, 4 * H), dtype)
+    dot_W_i_to_dot_W_o = cp.empty((I, 4 * H), dtype)
+    U_i_to_U_o = cp.empty((H, 4 * H), dtype)
+    dot_U_i_to_dot_U_o = cp.empty((H, 4 * H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((T + 1, B, H), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_c_rows = cp.empty((T + 1, B, H), dtype)
+    w = cp.empty((T, B, 4 * H), dtype)
+    w_i_to_dot_w_o_W_o = cp.empty((T, B, 4 * H), dtype)
+    dot_w_i_x_to_dot_w_o_x = cp.empty((T, B, 4 * H), dtype)
+    dot_w = cp.empty((T, B, 4 * H), dtype)
+    sum_w = cp.empty((T, B), dtype)
+    dot_sum_w = cp.empty((T, B), dtype)
+    m_w = cp.empty((T, B), dtype)
+    dot_m_w = cp.empty((T, B), dtype)
+    s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
+    dot_s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
+    s_w_sum = cp.empty((T, B), dtype)
+    dot_s_w_sum = cp.empty((T, B), dtype)
+    dot_s_w_pre = cp.empty((T, B), dtype)
+    s_w = cp.empty((T, B), dtype)
+    dot_s_w = cp.empty((T, B), dtype)
+    u = cp.empty((T, B, 4 * H), dtype)
+    u_i_to_dot_u_o_U_o = cp.empty((B, 4 * H), dtype)
+    parts = cp.empty((B, 4 * H), dtype)
+    dot_u = cp.empty((T, B, 4 * H), dtype)
+    sum_u = cp.empty((B,), dtype)
+    dot_sum_u = cp.empty((B,), dtype)
+    m_u = cp.empty((T, B), dtype)
+    dot_m_u = cp.empty((T, B), dtype)
+    s_u_sum_arg = cp.empty((B, 4 * H), dtype)
+    dot_s_u_sum_arg = cp.empty((B, 4 * H), dtype)
+    s_u_sum = cp.empty((B,), dtype)
+    dot_s_u_sum = cp.empty((B,), dtype)
+    dot_s_u_pre = cp.empty((T, B), dtype)
+    s_u = cp.empty((T, B), dtype)
+    dot_s_u = cp.empty((T, B), dtype)
+    dot_i_pre = cp.empty((T, B, H), dtype)
+    i = cp.empty((T, B, H), dtype)
+    dot_i = cp.empty((T, B, H), dtype)
+    dot_f_pre = cp.empty((T, B, H), dtype)
+    f = cp.empty((T, B, H), dtype)
+    dot_f = cp.empty((T, B, H), dtype)
+    dot_g_pre = cp.empty((T, B, H), dtype)
+    g = cp.empty((T, B, H), dtype)
+    dot_g = cp.empty((T, B, H), dtype)
+    dot_o_pre = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, H), dtype)
+    dot_o = cp.empty((T, B, H), dtype)
+    sum_c2 = cp.empty((B,), dtype)
+    c_centred2 = cp.empty((B, H), dtype)
+    c_squared = cp.empty((B,), dtype)
+    c_std = cp.empty((T, B), dtype)
+    layer_norm_c = cp.empty((T, B, H), dtype)
+    sum_dot_c = cp.empty((B,), dtype)
+    dot_c_mean = cp.empty((T, B), dtype)
+    dot_c_dot = cp.empty((B,), dtype)
+    dot_c_share = cp.empty((T, B), dtype)
+    dot_c_std = cp.empty((T, B), dtype)
+    dot_layer_norm_c = cp.empty((T, B, H), dtype)
+    dot_h_pre = cp.empty((T, B, H), dtype)
+    h_tanh = cp.empty((T, B, H), dtype)
+    dot_h_tanh = cp.empty((T, B, H), dtype)
+    hvp_forward_before_sum = kernel(
+        "hvp_forward_before_sum", "rows", T * B, (4 * H),
+        w, sum_w,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * H, 1,
+        w_i_to_dot_w_o_W_o, dot_w_i_x_to_dot_w_o_x, dot_w,
+    )
+    hvp_forward_before_sum2 = kernel(
+        "hvp_forward_before_sum2", "rows", T * B, (4 * H),
+        dot_w, dot_sum_w,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", "each", T * B, 1,
+        sum_w, dot_sum_w, m_w, dot_m_w,
+    )
+    hvp_forward_before3 = kernel(
+        "hvp_forward_before3", "each", T * B * (4 * H), 1,
+        w, m_w, dot_w, dot_m_w, s_w_sum_arg, dot_s_w_sum_arg,
+    )
+    hvp_forward_before_sum3 = kernel(
+        "hvp_forward_before_sum3", "rows", T * B, (4 * H),
+        s_w_sum_arg, s_w_sum,
+    )
+    hvp_forward_before_sum4 = kernel(
+        "hvp_forward_before_sum4", "rows", T * B, (4 * H),
+        dot_s_w_sum_arg, dot_s_w_sum,
+    )
+    hvp_forward_before4 = kernel(
+        "hvp_forward_before4", "each", T * B, 1,
+        s_w_sum, dot_s_w_sum, dot_s_w_pre, s_w, dot_s_w,
+    )
+    hvp_forward_step_sum = kernel(
+        "hvp_forward_step_sum", "rows", B, (4 * H),
+        u, sum_u,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", "each", B * H, 1,
+        u_i_to_dot_u_o_U_o, parts, dot_u,
+    )
+    hvp_forward_step_sum2 = kernel(
+        "hvp_forward_step_sum2", "rows", B, (4 * H),
+        dot_u, dot_sum_u,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", "each", B, 1,
+        sum_u, dot_sum_u, m_u, dot_m_u,
+    )
+    hvp_forward_step3 = kernel(
+        "hvp_forward_step3", "each", B * (4 * H), 1,
+        u, m_u, dot_u, dot_m_u, s_u_sum_arg, dot_s_u_sum_arg,
+    )
+    hvp_forward_step_sum3 = kernel(
+        "hvp_forward_step_sum3", "rows", B, (4 * H),
+        s_u_sum_arg, s_u_sum,
+    )
+    hvp_forward_step_sum4 = kernel(
+        "hvp_forward_step_sum4", "rows", B, (4 * H),
+        dot_s_u_sum_arg, dot_s_u_sum,
+    )
+    hvp_forward_step4 = kernel(
+        "hvp_forward_step4", "each", B, 1,
+        s_u_sum, dot_s_u_sum, dot_s_u_pre, s_u, dot_s_u,
+    )
+    hvp_forward_step5 = kernel(
+        "hvp_forward_step5", "each", B * H, 1,
+        gamma_wi, w, m_w, s_w, gamma_ui, u, m_u, s_u, b_i, dot_gamma_wi, dot_w, dot_m_w, dot_s_w,
+        dot_gamma_ui, dot_u, dot_m_u, dot_s_u, dot_b_i, gamma_wf, gamma_uf, b_f, dot_gamma_wf, dot_gamma_uf,
+        dot_b_f, gamma_wg, gamma_ug, b_g, dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wo, gamma_uo, b_o,
+        dot_gamma_wo, dot_gamma_uo, dot_b_o, c_rows, dot_c_rows, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f,
+        dot_g_pre, g, dot_g, dot_o_pre, o, dot_o,
+    )
+    hvp_forward_step_sum5 = kernel(
+        "hvp_forward_step_sum5", "rows", B, H,
+        c_rows, sum_c2,
+    )
+    hvp_forward_step_sum6 = kernel(
+        "hvp_forward_step_sum6", "rows", B, H,
+        dot_c_rows, sum_dot_c,
+    )
+    hvp_forward_step6 = kernel(
+        "hvp_forward_step6", "each", B * H, 1,
+        c_rows, sum_c2, c_centred2,
+    )
+    hvp_forward_step_sum7 = kernel(
+        "hvp_forward_step_sum7", "rows", B, H,
+        c_centred2, c_squared,
+    )
+    hvp_forward_step7 = kernel(
+        "hvp_forward_step7", "each", B, 1,
+        c_squared, sum_dot_c, c_std, dot_c_mean, dot_c_std,
+    )
+    hvp_forward_step8 = kernel(
+        "hvp_forward_step8", "each", B * H, 1,
+        c_centred2, c_std, gamma_c, beta_c, o, layer_norm_c, h_tanh, h_rows,
+    )
+    hvp_forward_step_sum8 = kernel(
+        "hvp_forward_step_sum8", "rows", B, H,
+        layer_norm_c, dot_c_rows, dot_c_dot,
+    )
+    hvp_forward_step9 = kernel(
+        "hvp_forward_step9", "each", B, 1,
+        dot_c_dot, dot_c_share,
+    )
+    hvp_forward_step10 = kernel(
+        "hvp_forward_step10", "each", B * H, 1,
+        dot_c_rows, dot_c_mean, layer_norm_c, dot_c_share, dot_c_std, dot_gamma_c, dot_beta_c, gamma_c,
+        h_tanh, dot_o, o, dot_layer_norm_c, dot_h_pre, dot_h_tanh, dot_h_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_i[...] = params["W_i"]
+        W_f[...] = params["W_f"]
+        W_g[...] = params["W_g"]
+        W_o[...] = params["W_o"]
+        U_i[...] = params["U_i"]
+        U_f[...] = params["U_f"]
+        U_g[...] = params["U_g"]
+        U_o[...] = params["U_o"]
+        gamma_wi[...] = params["gamma_wi"]
+        gamma_ui[...] = params["gamma_ui"]
+        b_i[...] = params["b_i"]
+        gamma_wf[...] = params["gamma_wf"]
+        gamma_uf[...] = params["gamma_uf"]
+        b_f[...] = params["b_f"]
+        gamma_wg[...] = params["gamma_wg"]
+        gamma_ug[...] = params["gamma_ug"]
+        b_g[...] = params["b_g"]
+        gamma_wo[...] = params["gamma_wo"]
+        gamma_uo[...] = params["gamma_uo"]
+        b_o[...] = params["b_o"]
+        gamma_c[...] = params["gamma_c"]
+        beta_c[...] = params["beta_c"]
+        dot_W_i[...] = dot_params["W_i"]
+        dot_W_f[...] = dot_params["W_f"]
+        dot_W_g[...] = dot_params["W_g"]
+        dot_W_o[...] = dot_params["W_o"]
+        dot_U_i[...] = dot_params["U_i"]
+        dot_U_f[...] = dot_params["U_f"]
+        dot_U_g[...] = dot_params["U_g"]
+        dot_U_o[...] = dot_params["U_o"]
+        dot_gamma_wi[...] = dot_params["gamma_wi"]
+        dot_gamma_ui[...] = dot_params["gamma_ui"]
+        dot_b_i[...] = dot_params["b_i"]
+        dot_gamma_wf[...] = dot_params["gamma_wf"]
+        dot_gamma_uf[...] = dot_params["gamma_uf"]
+        dot_b_f[...] = dot_params["b_f"]
+        dot_gamma_wg[...] = dot_params["gamma_wg"]
+        dot_gamma_ug[...] = dot_params["gamma_ug"]
+        dot_b_g[...] = dot_params["b_g"]
+        dot_gamma_wo[...] = dot_params["gamma_wo"]
+        dot_gamma_uo[...] = dot_params["gamma_uo"]
+        dot_b_o[...] = dot_params["b_o"]
+        dot_gamma_c[...] = dot_params["gamma_c"]
+        dot_beta_c[...] = dot_params["beta_c"]
+        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
+        dot_W_i_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
+            dot_W_i.T,
+            dot_W_f.T,
+            dot_W_g.T,
+            dot_W_o.T,
+        ), axis=1))
+        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
+        dot_U_i_to_dot_U_o[...] = cp.ascontiguousarray(cp.concatenate((
+            dot_U_i.T,
+            dot_U_f.T,
+            dot_U_g.T,
+            dot_U_o.T,
+        ), axis=1))
+        h_rows[0] = state["h"]
+        c_rows[0] = state["c"]
+        dot_h_rows[0] = dot_state["h"]
+        dot_c_rows[0] = dot_state["c"]
+
+    def before():
+        # w_i, w_f, w_g, w_o side by side
+        product(x.reshape(-1, I), W_i_to_W_o, w.reshape(-1, 4 * H))
+        # dot_w_i_W_i, dot_w_f_W_f, dot_w_g_W_g, dot_w_o_W_o side by side
+        product(x.reshape(-1, I), dot_W_i_to_dot_W_o, w_i_to_dot_w_o_W_o.reshape(-1, 4 * H))
+        # dot_w_i_x, dot_w_f_x, dot_w_g_x, dot_w_o_x side by side
+        product(dot_x.reshape(-1, I), W_i_to_W_o, dot_w_i_x_to_dot_w_o_x.reshape(-1, 4 * H))
+        # m_w = mean(w)
+        hvp_forward_before_sum()
+        hvp_forward_before()
+        # m_w = mean(w)
+        hvp_forward_before_sum2()
+        hvp_forward_before2()
+        hvp_forward_before3()
+        # s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        hvp_forward_before_sum3()
+        # s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        hvp_forward_before_sum4()
+        hvp_forward_before4()
+
+    def loop():
+        for t in range(T):
+            # u_i, u_f, u_g, u_o side by side
+            product(h_rows[t], U_i_to_U_o, u[t])
+            # dot_u_i_U_i, dot_u_f_U_f, dot_u_g_U_g, dot_u_o_U_o side by side
+            product(h_rows[t], dot_U_i_to_dot_U_o, u_i_to_dot_u_o_U_o)
+            # dot_u_i_h_prev, dot_u_f_h_prev, dot_u_g_h_prev, dot_u_o_h_prev side by side
+            product(dot_h_rows[t], U_i_to_U_o, parts)
+            # m_u = mean(u)
+            hvp_forward_step_sum(t)
+            hvp_forward_step(t)
+            # m_u = mean(u)
+            hvp_forward_step_sum2(t)
+            hvp_forward_step2(t)
+            hvp_forward_step3(t)
+            # s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            hvp_forward_step_sum3(t)
+            # s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            hvp_forward_step_sum4(t)
+            hvp_forward_step4(t)
+            hvp_forward_step5(t)
+            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            hvp_forward_step_sum5(t)
+            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            hvp_forward_step_sum6(t)
+            hvp_forward_step6(t)
+            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            hvp_forward_step_sum7(t)
+            hvp_forward_step7(t)
+            hvp_forward_step8(t)
+            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            hvp_forward_step_sum8(t)
+            hvp_forward_step9(t)
+            hvp_forward_step10(t)
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    U_i_to_dot_U_o = cp.empty((8 * H, H), dtype)
+    W_i_to_dot_W_o = cp.empty((8 * H, I), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_c_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
+    sum_c = cp.empty((T, B), dtype)
+    c_standard = cp.empty((T, B, H), dtype)
+    d_dot_h_pre = cp.empty((T, B, H), dtype)
+    d_h_pre = cp.empty((T, B, H), dtype)
+    d_dot_layer_norm_c = cp.empty((B, H), dtype)
+    d_dot_layer_norm_c_by_dot_c_std = cp.empty((B, H), dtype)
+    d_dot_c_std = cp.empty((B,), dtype)
+    d_dot_c_share_dot_layer_norm_c = cp.empty((B,), dtype)
+    d_dot_c_dot = cp.empty((B,), dtype)
+    d_dot_c_mean_dot_layer_norm_c = cp.empty((B,), dtype)
+    d_sum_dot_c = cp.empty((B,), dtype)
+    d_layer_norm_c = cp.empty((B, H), dtype)
+    d_dot_c = cp.empty((B, H), dtype)
+    sum_d_layer_norm_c = cp.empty((B,), dtype)
+    d_layer_norm_c_mean = cp.empty((B,), dtype)
+    d_layer_norm_c_dot = cp.empty((B,), dtype)
+    d_layer_norm_c_share = cp.empty((B,), dtype)
+    d_dot_o_pre = cp.empty((T, B, H), dtype)
+    d_o_pre = cp.empty((T, B, H), dtype)
+    d_dot_g = cp.empty((B, H), dtype)
+    d_dot_g_pre = cp.empty((T, B, H), dtype)
+    d_g_pre = cp.empty((T, B, H), dtype)
+    d_dot_f = cp.empty((B, H), dtype)
+    d_dot_f_pre = cp.empty((T, B, H), dtype)
+    d_f_pre = cp.empty((T, B, H), dtype)
+    d_dot_i = cp.empty((B, H), dtype)
+    d_dot_i_pre = cp.empty((T, B, H), dtype)
+    d_i_pre = cp.empty((T, B, H), dtype)
+    d_dot_i_pre_by_dot_s_u = cp.empty((B, H), dtype)
+    d_dot_s_u_dot_i_pre = cp.empty((B,), dtype)
+    d_dot_f_pre_by_dot_s_u = cp.empty((B, H), dtype)
+    d_dot_s_u_dot_f_pre = cp.empty((B,), dtype)
+    d_dot_g_pre_by_dot_s_u = cp.empty((B, H), dtype)
+    d_dot_s_u_dot_g_pre = cp.empty((B,), dtype)
+    d_dot_o_pre_by_dot_s_u = cp.empty((B, H), dtype)
+    d_dot_s_u_dot_o_pre = cp.empty((B,), dtype)
+    d_dot_s_u = cp.empty((B,), dtype)
+    d_i_pre_by_s_u = cp.empty((B, H), dtype)
+    d_s_u_i_pre = cp.empty((B,), dtype)
+    d_dot_i_pre_by_s_u = cp.empty((B, H), dtype)
+    d_s_u_dot_i_pre = cp.empty((B,), dtype)
+    d_f_pre_by_s_u = cp.empty((B, H), dtype)
+    d_s_u_f_pre = cp.empty((B,), dtype)
+    d_dot_f_pre_by_s_u = cp.empty((B, H), dtype)
+    d_s_u_dot_f_pre = cp.empty((B,), dtype)
+    d_g_pre_by_s_u = cp.empty((B, H), dtype)
+    d_s_u_g_pre = cp.empty((B,), dtype)
+    d_dot_g_pre_by_s_u = cp.empty((B, H), dtype)
+    d_s_u_dot_g_pre = cp.empty((B,), dtype)
+    d_o_pre_by_s_u = cp.empty((B, H), dtype)
+    d_s_u_o_pre = cp.empty((B,), dtype)
+    d_dot_o_pre_by_s_u = cp.empty((B, H), dtype)
+    d_s_u_dot_o_pre = cp.empty((B,), dtype)
+    d_dot_s_u_sum = cp.empty((B,), dtype)
+    d_s_u_sum = cp.empty((B,), dtype)
+    d_dot_s_u_sum_arg = cp.empty((B, 4 * H), dtype)
+    d_s_u_sum_arg = cp.empty((B, 4 * H), dtype)
+    d_dot_s_u_sum_arg_by_dot_m_u = cp.empty((B, 4 * H), dtype)
+    d_dot_m_u_dot_s_u_sum_arg = cp.empty((B,), dtype)
+    d_dot_m_u_dot_i_pre = cp.empty((B,), dtype)
+    d_dot_m_u_dot_f_pre = cp.empty((B,), dtype)
+    d_dot_m_u_dot_g_pre = cp.empty((B,), dtype)
+    d_dot_m_u_dot_o_pre = cp.empty((B,), dtype)
+    d_s_u_sum_arg_by_m_u = cp.empty((B, 4 * H), dtype)
+    d_m_u_s_u_sum_arg = cp.empty((B,), dtype)
+    d_dot_s_u_sum_arg_by_m_u = cp.empty((B, 4 * H), dtype)
+    d_m_u_dot_s_u_sum_arg = cp.empty((B,), dtype)
+    d_m_u_i_pre = cp.empty((B,), dtype)
+    d_dot_i_pre_by_m_u = cp.empty((B, H), dtype)
+    d_m_u_dot_i_pre = cp.empty((B,), dtype)
+    d_m_u_f_pre = cp.empty((B,), dtype)
+    d_dot_f_pre_by_m_u = cp.empty((B, H), dtype)
+    d_m_u_dot_f_pre = cp.empty((B,), dtype)
+    d_m_u_g_pre = cp.empty((B,), dtype)
+    d_dot_g_pre_by_m_u = cp.empty((B, H), dtype)
+    d_m_u_dot_g_pre = cp.empty((B,), dtype)
+    d_m_u_o_pre = cp.empty((B,), dtype)
+    d_dot_o_pre_by_m_u = cp.empty((B, H), dtype)
+    d_m_u_dot_o_pre = cp.empty((B,), dtype)
+    d_dot_sum_u = cp.empty((B,), dtype)
+    d_sum_u = cp.empty((B,), dtype)
+    d_dot_u = cp.empty((B, 4 * H), dtype)
+    d_u = cp.empty((B, 4 * H), dtype)
+    d_u_i_to_d_dot_u_o = cp.empty((T, B, 8 * H), dtype)
+    parts2 = cp.empty((B, 2 * H), dtype)
+    parts3 = cp.empty((B, 2 * H), dtype)
+    parts4 = cp.empty((B, 2 * H), dtype)
+    parts5 = cp.empty((B, 2 * H), dtype)
+    d_dot_i_pre_by_dot_s_w = cp.empty((T, B, H), dtype)
+    d_dot_s_w_dot_i_pre = cp.empty((T, B), dtype)
+    d_dot_f_pre_by_dot_s_w = cp.empty((T, B, H), dtype)
+    d_dot_s_w_dot_f_pre = cp.empty((T, B), dtype)
+    d_dot_g_pre_by_dot_s_w = cp.empty((T, B, H), dtype)
+    d_dot_s_w_dot_g_pre = cp.empty((T, B), dtype)
+    d_dot_o_pre_by_dot_s_w = cp.empty((T, B, H), dtype)
+    d_dot_s_w_dot_o_pre = cp.empty((T, B), dtype)
+    d_i_pre_by_s_w = cp.empty((T, B, H), dtype)
+    d_s_w_i_pre = cp.empty((T, B), dtype)
+    d_dot_i_pre_by_s_w = cp.empty((T, B, H), dtype)
+    d_s_w_dot_i_pre = cp.empty((T, B), dtype)
+    d_f_pre_by_s_w = cp.empty((T, B, H), dtype)
+    d_s_w_f_pre = cp.empty((T, B), dtype)
+    d_dot_f_pre_by_s_w = cp.empty((T, B, H), dtype)
+    d_s_w_dot_f_pre = cp.empty((T, B), dtype)
+    d_g_pre_by_s_w = cp.empty((T, B, H), dtype)
+    d_s_w_g_pre = cp.empty((T, B), dtype)
+    d_dot_g_pre_by_s_w = cp.empty((T, B, H), dtype)
+    d_s_w_dot_g_pre = cp.empty((T, B), dtype)
+    d_o_pre_by_s_w = cp.empty((T, B, H), dtype)
+    d_s_w_o_pre = cp.empty((T, B), dtype)
+    d_dot_o_pre_by_s_w = cp.empty((T, B, H), dtype)
+    d_s_w_dot_o_pre = cp.empty((T, B), dtype)
+    d_dot_s_w_sum = cp.empty((T, B), dtype)
+    d_s_w_sum = cp.empty((T, B), dtype)
+    d_dot_s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
+    d_s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
+    d_dot_s_w_sum_arg_by_dot_m_w = cp.empty((T, B, 4 * H), dtype)
+    d_dot_m_w_dot_s_w_sum_arg = cp.empty((T, B), dtype)
+    d_dot_m_w_dot_i_pre = cp.empty((T, B), dtype)
+    d_dot_m_w_dot_f_pre = cp.empty((T, B), dtype)
+    d_dot_m_w_dot_g_pre = cp.empty((T, B), dtype)
+    d_dot_m_w_dot_o_pre = cp.empty((T, B), dtype)
+    d_s_w_sum_arg_by_m_w = cp.empty((T, B, 4 * H), dtype)
+    d_m_w_s_w_sum_arg = cp.empty((T, B), dtype)
+    d_dot_s_w_sum_arg_by_m_w = cp.empty((T, B, 4 * H), dtype)
+    d_m_w_dot_s_w_sum_arg = cp.empty((T, B), dtype)
+    d_m_w_i_pre = cp.empty((T, B), dtype)
+    d_dot_i_pre_by_m_w = cp.empty((T, B, H), dtype)
+    d_m_w_dot_i_pre = cp.empty((T, B), dtype)
+    d_m_w_f_pre = cp.empty((T, B), dtype)
+    d_dot_f_pre_by_m_w = cp.empty((T, B, H), dtype)
+    d_m_w_dot_f_pre = cp.empty((T, B), dtype)
+    d_m_w_g_pre = cp.empty((T, B), dtype)
+    d_dot_g_pre_by_m_w = cp.empty((T, B, H), dtype)
+    d_m_w_dot_g_pre = cp.empty((T, B), dtype)
+    d_m_w_o_pre = cp.empty((T, B), dtype)
+    d_dot_o_pre_by_m_w = cp.empty((T, B, H), dtype)
+    d_m_w_dot_o_pre = cp.empty((T, B), dtype)
+    d_dot_sum_w = cp.empty((T, B), dtype)
+    d_sum_w = cp.empty((T, B), dtype)
+    d_dot_w = cp.empty((T, B, 4 * H), dtype)
+    d_w = cp.empty((T, B, 4 * H), dtype)
+    d_w_i_to_d_dot_w_o = cp.empty((T, B, 8 * H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_i_w_i = cp.empty((H, I), dtype)
+    d_W_i_dot_w_i_x = cp.empty((H, I), dtype)
+    d_W_f_w_f = cp.empty((H, I), dtype)
+    d_W_f_dot_w_f_x = cp.empty((H, I), dtype)
+    d_W_g_w_g = cp.empty((H, I), dtype)
+    d_W_g_dot_w_g_x = cp.empty((H, I), dtype)
+    d_W_o_w_o = cp.empty((H, I), dtype)
+    d_W_o_dot_w_o_x = cp.empty((H, I), dtype)
+    d_U_i_u_i = cp.empty((H, H), dtype)
+    d_U_i_dot_u_i_h_prev = cp.empty((H, H), dtype)
+    d_U_f_u_f = cp.empty((H, H), dtype)
+    d_U_f_dot_u_f_h_prev = cp.empty((H, H), dtype)
+    d_U_g_u_g = cp.empty((H, H), dtype)
+    d_U_g_dot_u_g_h_prev = cp.empty((H, H), dtype)
+    d_U_o_u_o = cp.empty((H, H), dtype)
+    d_U_o_dot_u_o_h_prev = cp.empty((H, H), dtype)
+    d_i_pre_by_gamma_wi = cp.empty((T, B, H), dtype)
+    d_gamma_wi_i_pre = cp.empty((H,), dtype)
+    d_dot_i_pre_by_gamma_wi = cp.empty((T, B, H), dtype)
+    d_gamma_wi_dot_i_pre = cp.empty((H,), dtype)
+    d_i_pre_by_gamma_ui = cp.empty((T, B, H), dtype)
+    d_gamma_ui_i_pre = cp.empty((H,), dtype)
+    d_dot_i_pre_by_gamma_ui = cp.empty((T, B, H), dtype)
+    d_gamma_ui_dot_i_pre = cp.empty((H,), dtype)
+    d_b_i = cp.empty((H,), dtype)
+    d_f_pre_by_gamma_wf = cp.empty((T, B, H), dtype)
+    d_gamma_wf_f_pre = cp.empty((H,), dtype)
+    d_dot_f_pre_by_gamma_wf = cp.empty((T, B, H), dtype)
+    d_gamma_wf_dot_f_pre = cp.empty((H,), dtype)
+    d_f_pre_by_gamma_uf = cp.empty((T, B, H), dtype)
+    d_gamma_uf_f_pre = cp.empty((H,), dtype)
+    d_dot_f_pre_by_gamma_uf = cp.empty((T, B, H), dtype)
+    d_gamma_uf_dot_f_pre = cp.empty((H,), dtype)
+    d_b_f = cp.empty((H,), dtype)
+    d_g_pre_by_gamma_wg = cp.empty((T, B, H), dtype)
+    d_gamma_wg_g_pre = cp.empty((H,), dtype)
+    d_dot_g_pre_by_gamma_wg = cp.empty((T, B, H), dtype)
+    d_gamma_wg_dot_g_pre = cp.empty((H,), dtype)
+    d_g_pre_by_gamma_ug = cp.empty((T, B, H), dtype)
+    d_gamma_ug_g_pre = cp.empty((H,), dtype)
+    d_dot_g_pre_by_gamma_ug = cp.empty((T, B, H), dtype)
+    d_gamma_ug_dot_g_pre = cp.empty((H,), dtype)
+    d_b_g = cp.empty((H,), dtype)
+    d_o_pre_by_gamma_wo = cp.empty((T, B, H), dtype)
+    d_gamma_wo_o_pre = cp.empty((H,), dtype)
+    d_dot_o_pre_by_gamma_wo = cp.empty((T, B, H), dtype)
+    d_gamma_wo_dot_o_pre = cp.empty((H,), dtype)
+    d_o_pre_by_gamma_uo = cp.empty((T, B, H), dtype)
+    d_gamma_uo_o_pre = cp.empty((H,), dtype)
+    d_dot_o_pre_by_gamma_uo = cp.empty((T, B, H), dtype)
+    d_gamma_uo_dot_o_pre = cp.empty((H,), dtype)
+    d_b_o = cp.empty((H,), dtype)
+    d_gamma_c_h_pre = cp.empty((H,), dtype)
+    d_gamma_c_dot_h_pre = cp.empty((H,), dtype)
+    d_beta_c = cp.empty((H,), dtype)
+    d_W_i = cp.empty((H, I), dtype)
+    d_W_f = cp.empty((H, I), dtype)
+    d_W_g = cp.empty((H, I), dtype)
+    d_W_o = cp.empty((H, I), dtype)
+    d_U_i = cp.empty((H, H), dtype)
+    d_U_f = cp.empty((H, H), dtype)
+    d_U_g = cp.empty((H, H), dtype)
+    d_U_o = cp.empty((H, H), dtype)
+    d_gamma_wi = cp.empty((H,), dtype)
+    d_gamma_ui = cp.empty((H,), dtype)
+    d_gamma_wf = cp.empty((H,), dtype)
+    d_gamma_uf = cp.empty((H,), dtype)
+    d_gamma_wg = cp.empty((H,), dtype)
+    d_gamma_ug = cp.empty((H,), dtype)
+    d_gamma_wo = cp.empty((H,), dtype)
+    d_gamma_uo = cp.empty((H,), dtype)
+    d_gamma_c = cp.empty((H,), dtype)
+    hvp_backward_before_sum = kernel(
+        "hvp_backward_before_sum", "rows", T * B, H,
+        c_rows, sum_c,
+    )
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        c_rows, sum_c, dot_c_std, c_standard,
+    )
+    hvp_backward_step = kernel(
+        "hvp_backward_step", "each", B * H, 1,
+        dy, d_dot_h_prev_rows, o, dot_h_pre, h_tanh, d_h_prev_rows, dot_o, gamma_c, dot_c_rows, dot_c_mean,
+        layer_norm_c, dot_c_share, dot_c_std, dot_o_pre, dot_h_tanh, gamma_uo, u, m_u, s_u, dot_gamma_uo,
+        dot_u, dot_m_u, dot_s_u, d_dot_h_pre, d_h_pre, d_dot_layer_norm_c, d_dot_layer_norm_c_by_dot_c_std,
+        d_dot_o_pre, d_o_pre, d_dot_o_pre_by_dot_s_u, d_o_pre_by_s_u, d_dot_o_pre_by_s_u, d_dot_o_pre_by_m_u,
+    )
+    hvp_backward_step_sum = kernel(
+        "hvp_backward_step_sum", "rows", B, H,
+        d_dot_layer_norm_c_by_dot_c_std, d_dot_c_std,
+    )
+    hvp_backward_step_sum2 = kernel(
+        "hvp_backward_step_sum2", "rows", B, H,
+        d_dot_layer_norm_c, layer_norm_c, d_dot_c_share_dot_layer_norm_c,
+    )
+    hvp_backward_step_sum3 = kernel(
+        "hvp_backward_step_sum3", "rows", B, H,
+        d_dot_layer_norm_c, d_dot_c_mean_dot_layer_norm_c,
+    )
+    hvp_backward_step_sum4 = kernel(
+        "hvp_backward_step_sum4", "rows", B, H,
+        d_dot_o_pre_by_dot_s_u, d_dot_s_u_dot_o_pre,
+    )
+    hvp_backward_step_sum5 = kernel(
+        "hvp_backward_step_sum5", "rows", B, H,
+        d_o_pre_by_s_u, d_s_u_o_pre,
+    )
+    hvp_backward_step_sum6 = kernel(
+        "hvp_backward_step_sum6", "rows", B, H,
+        d_dot_o_pre_by_s_u, d_s_u_dot_o_pre,
+    )
+    hvp_backward_step_sum7 = kernel(
+        "hvp_backward_step_sum7", "rows", B, H,
+        d_dot_o_pre, gamma_uo, d_dot_m_u_dot_o_pre,
+    )
+    hvp_backward_step_sum8 = kernel(
+        "hvp_backward_step_sum8", "rows", B, H,
+        d_o_pre, gamma_uo, d_m_u_o_pre,
+    )
+    hvp_backward_step_sum9 = kernel(
+        "hvp_backward_step_sum9", "rows", B, H,
+        d_dot_o_pre_by_m_u, d_m_u_dot_o_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", "each", B, 1,
+        d_dot_c_share_dot_layer_norm_c, dot_c_std, d_dot_c_mean_dot_layer_norm_c, d_dot_c_dot, d_sum_dot_c,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", "each", B * H, 1,
+        d_dot_c_dot, dot_c_rows, d_dot_layer_norm_c, dot_c_share, dot_c_std, d_h_pre, gamma_c, d_dot_h_pre,
+        dot_gamma_c, d_dot_c_prev_rows, d_sum_dot_c, layer_norm_c, i, g, c_rows, f, gamma_ui, u, m_u, s_u,
+        gamma_uf, gamma_ug, dot_gamma_ui, dot_u, dot_m_u, dot_s_u, dot_gamma_uf, dot_gamma_ug,
+        d_layer_norm_c, d_dot_c, d_dot_g, d_dot_g_pre, d_dot_f, d_dot_f_pre, d_dot_i, d_dot_i_pre,
+        d_dot_i_pre_by_dot_s_u, d_dot_f_pre_by_dot_s_u, d_dot_g_pre_by_dot_s_u, d_dot_i_pre_by_s_u,
+        d_dot_f_pre_by_s_u, d_dot_g_pre_by_s_u, d_dot_i_pre_by_m_u, d_dot_f_pre_by_m_u, d_dot_g_pre_by_m_u,
+    )
+    hvp_backward_step_sum10 = kernel(
+        "hvp_backward_step_sum10", "rows", B, H,
+        d_layer_norm_c, sum_d_layer_norm_c,
+    )
+    hvp_backward_step_sum11 = kernel(
+        "hvp_backward_step_sum11", "rows", B, H,
+        layer_norm_c, d_layer_norm_c, d_layer_norm_c_dot,
+    )
+    hvp_backward_step_sum12 = kernel(
+        "hvp_backward_step_sum12", "rows", B, H,
+        d_dot_i_pre_by_dot_s_u, d_dot_s_u_dot_i_pre,
+    )
+    hvp_backward_step_sum13 = kernel(
+        "hvp_backward_step_sum13", "rows", B, H,
+        d_dot_f_pre_by_dot_s_u, d_dot_s_u_dot_f_pre,
+    )
+    hvp_backward_step_sum14 = kernel(
+        "hvp_backward_step_sum14", "rows", B, H,
+        d_dot_g_pre_by_dot_s_u, d_dot_s_u_dot_g_pre,
+    )
+    hvp_backward_step_sum15 = kernel(
+        "hvp_backward_step_sum15", "rows", B, H,
+        d_dot_i_pre_by_s_u, d_s_u_dot_i_pre,
+    )
+    hvp_backward_step_sum16 = kernel(
+        "hvp_backward_step_sum16", "rows", B, H,
+        d_dot_f_pre_by_s_u, d_s_u_dot_f_pre,
+    )
+    hvp_backward_step_sum17 = kernel(
+        "hvp_backward_step_sum17", "rows", B, H,
+        d_dot_g_pre_by_s_u, d_s_u_dot_g_pre,
+    )
+    hvp_backward_step_sum18 = kernel(
+        "hvp_backward_step_sum18", "rows", B, H,
+        d_dot_i_pre, gamma_ui, d_dot_m_u_dot_i_pre,
+    )
+    hvp_backward_step_sum19 = kernel(
+        "hvp_backward_step_sum19", "rows", B, H,
+        d_dot_f_pre, gamma_uf, d_dot_m_u_dot_f_pre,
+    )
+    hvp_backward_step_sum20 = kernel(
+        "hvp_backward_step_sum20", "rows", B, H,
+        d_dot_g_pre, gamma_ug, d_dot_m_u_dot_g_pre,
+    )
+    hvp_backward_step_sum21 = kernel(
+        "hvp_backward_step_sum21", "rows", B, H,
+        d_dot_i_pre_by_m_u, d_m_u_dot_i_pre,
+    )
+    hvp_backward_step_sum22 = kernel(
+        "hvp_backward_step_sum22", "rows", B, H,
+        d_dot_f_pre_by_m_u, d_m_u_dot_f_pre,
+    )
+    hvp_backward_step_sum23 = kernel(
+        "hvp_backward_step_sum23", "rows", B, H,
+        d_dot_g_pre_by_m_u, d_m_u_dot_g_pre,
+    )
+    hvp_backward_step4 = kernel(
+        "hvp_backward_step4", "each", B, 1,
+        sum_d_layer_norm_c, d_layer_norm_c_dot, d_dot_s_u_dot_i_pre, d_dot_s_u_dot_f_pre,
+        d_dot_s_u_dot_g_pre, d_dot_s_u_dot_o_pre, s_u, d_layer_norm_c_mean, d_layer_norm_c_share, d_dot_s_u,
+        d_dot_s_u_sum,
+    )
+    hvp_backward_step5 = kernel(
+        "hvp_backward_step5", "each", B * H, 1,
+        d_c_prev_rows, d_layer_norm_c, d_layer_norm_c_mean, layer_norm_c, d_layer_norm_c_share, c_std,
+        c_standard, d_dot_c_std, d_dot_g, dot_g_pre, g, i, d_dot_c, dot_i, d_dot_f, dot_f_pre, f, c_rows,
+        dot_c_rows, d_dot_i, dot_i_pre, dot_g, gamma_ui, u, m_u, s_u, gamma_uf, gamma_ug, dot_f, d_g_pre,
+        d_f_pre, d_i_pre, d_i_pre_by_s_u, d_f_pre_by_s_u, d_g_pre_by_s_u,
+    )
+    hvp_backward_step_sum24 = kernel(
+        "hvp_backward_step_sum24", "rows", B, H,
+        d_i_pre_by_s_u, d_s_u_i_pre,
+    )
+    hvp_backward_step_sum25 = kernel(
+        "hvp_backward_step_sum25", "rows", B, H,
+        d_f_pre_by_s_u, d_s_u_f_pre,
+    )
+    hvp_backward_step_sum26 = kernel(
+        "hvp_backward_step_sum26", "rows", B, H,
+        d_g_pre_by_s_u, d_s_u_g_pre,
+    )
+    hvp_backward_step_sum27 = kernel(
+        "hvp_backward_step_sum27", "rows", B, H,
+        d_i_pre, gamma_ui, d_m_u_i_pre,
+    )
+    hvp_backward_step_sum28 = kernel(
+        "hvp_backward_step_sum28", "rows", B, H,
+        d_f_pre, gamma_uf, d_m_u_f_pre,
+    )
+    hvp_backward_step_sum29 = kernel(
+        "hvp_backward_step_sum29", "rows", B, H,
+        d_g_pre, gamma_ug, d_m_u_g_pre,
+    )
+    hvp_backward_step6 = kernel(
+        "hvp_backward_step6", "each", B, 1,
+        d_dot_s_u, dot_s_u_pre, s_u, d_s_u_i_pre, d_s_u_dot_i_pre, d_s_u_f_pre, d_s_u_dot_f_pre,
+        d_s_u_g_pre, d_s_u_dot_g_pre, d_s_u_o_pre, d_s_u_dot_o_pre, d_s_u_sum,
+    )
+    hvp_backward_step7 = kernel(
+        "hvp_backward_step7", "each", B * (4 * H), 1,
+        d_dot_s_u_sum, d_s_u_sum, u, m_u, dot_u, dot_m_u, d_dot_s_u_sum_arg, d_s_u_sum_arg,
+        d_dot_s_u_sum_arg_by_dot_m_u, d_s_u_sum_arg_by_m_u, d_dot_s_u_sum_arg_by_m_u,
+    )
+    hvp_backward_step_sum30 = kernel(
+        "hvp_backward_step_sum30", "rows", B, (4 * H),
+        d_dot_s_u_sum_arg_by_dot_m_u, d_dot_m_u_dot_s_u_sum_arg,
+    )
+    hvp_backward_step_sum31 = kernel(
+        "hvp_backward_step_sum31", "rows", B, (4 * H),
+        d_s_u_sum_arg_by_m_u, d_m_u_s_u_sum_arg,
+    )
+    hvp_backward_step_sum32 = kernel(
+        "hvp_backward_step_sum32", "rows", B, (4 * H),
+        d_dot_s_u_sum_arg_by_m_u, d_m_u_dot_s_u_sum_arg,
+    )
+    hvp_backward_step8 = kernel(
+        "hvp_backward_step8", "each", B, 1,
+        d_dot_m_u_dot_s_u_sum_arg, d_dot_m_u_dot_i_pre, s_u, d_dot_m_u_dot_f_pre, d_dot_m_u_dot_g_pre,
+        d_dot_m_u_dot_o_pre, d_m_u_s_u_sum_arg, d_m_u_dot_s_u_sum_arg, d_m_u_i_pre, d_m_u_dot_i_pre,
+        d_m_u_f_pre, d_m_u_dot_f_pre, d_m_u_g_pre, d_m_u_dot_g_pre, d_m_u_o_pre, d_m_u_dot_o_pre,
+        d_dot_sum_u, d_sum_u,
+    )
+    hvp_backward_step9 = kernel(
+        "hvp_backward_step9", "each", B * (4 * H), 1,
+        d_dot_sum_u, d_dot_s_u_sum_arg, u, m_u, d_sum_u, d_s_u_sum_arg, dot_u, dot_m_u, d_dot_u, d_u,
+    )
+    hvp_backward_step10 = kernel(
+        "hvp_backward_step10", "each", B * H, 1,
+        d_dot_u, d_dot_o_pre, gamma_uo, s_u, d_u, d_o_pre, dot_gamma_uo, dot_s_u, d_dot_g_pre, gamma_ug,
+        d_g_pre, dot_gamma_ug, d_dot_f_pre, gamma_uf, d_f_pre, dot_gamma_uf, d_dot_i_pre, gamma_ui, d_i_pre,
+        dot_gamma_ui, d_u_i_to_d_dot_u_o,
+    )
+    hvp_backward_step11 = kernel(
+        "hvp_backward_step11", "each", B * H, 1,
+        parts2, parts3, parts4, parts5, d_dot_h_prev_rows,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", "rows", T * B, H,
+        d_dot_i_pre, gamma_wi, d_dot_m_w_dot_i_pre,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "rows", T * B, H,
+        d_dot_f_pre, gamma_wf, d_dot_m_w_dot_f_pre,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", "rows", T * B, H,
+        d_dot_g_pre, gamma_wg, d_dot_m_w_dot_g_pre,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", "rows", T * B, H,
+        d_dot_o_pre, gamma_wo, d_dot_m_w_dot_o_pre,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", "rows", T * B, H,
+        d_i_pre, gamma_wi, d_m_w_i_pre,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", "rows", T * B, H,
+        d_f_pre, gamma_wf, d_m_w_f_pre,
+    )
+    hvp_backward_after_sum7 = kernel(
+        "hvp_backward_after_sum7", "rows", T * B, H,
+        d_g_pre, gamma_wg, d_m_w_g_pre,
+    )
+    hvp_backward_after_sum8 = kernel(
+        "hvp_backward_after_sum8", "rows", T * B, H,
+        d_o_pre, gamma_wo, d_m_w_o_pre,
+    )
+    hvp_backward_after_sum9 = kernel(
+        "hvp_backward_after_sum9", "columns", H, T * B,
+        d_h_pre, layer_norm_c, d_gamma_c_h_pre,
+    )
+    hvp_backward_after_sum10 = kernel(
+        "hvp_backward_after_sum10", "columns", H, T * B,
+        d_dot_h_pre, dot_layer_norm_c, d_gamma_c_dot_h_pre,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", "each", T * B * H, 1,
+        d_dot_i_pre, gamma_wi, w, m_w, s_w, d_dot_f_pre, gamma_wf, d_dot_g_pre, gamma_wg, d_dot_o_pre,
+        gamma_wo, d_i_pre, dot_gamma_wi, dot_w, dot_m_w, dot_s_w, d_f_pre, dot_gamma_wf, d_g_pre,
+        dot_gamma_wg, d_o_pre, dot_gamma_wo, u, m_u, s_u, dot_u, dot_m_u, dot_s_u, d_dot_i_pre_by_dot_s_w,
+        d_dot_f_pre_by_dot_s_w, d_dot_g_pre_by_dot_s_w, d_dot_o_pre_by_dot_s_w, d_i_pre_by_s_w,
+        d_dot_i_pre_by_s_w, d_f_pre_by_s_w, d_dot_f_pre_by_s_w, d_g_pre_by_s_w, d_dot_g_pre_by_s_w,
+        d_o_pre_by_s_w, d_dot_o_pre_by_s_w, d_dot_i_pre_by_m_w, d_dot_f_pre_by_m_w, d_dot_g_pre_by_m_w,
+        d_dot_o_pre_by_m_w, d_i_pre_by_gamma_wi, d_dot_i_pre_by_gamma_wi, d_i_pre_by_gamma_ui,
+        d_dot_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_dot_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf,
+        d_dot_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg, d_dot_g_pre_by_gamma_wg, d_g_pre_by_gamma_ug,
+        d_dot_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_dot_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo,
+        d_dot_o_pre_by_gamma_uo,
+    )
+    hvp_backward_after_sum11 = kernel(
+        "hvp_backward_after_sum11", "rows", T * B, H,
+        d_dot_i_pre_by_dot_s_w, d_dot_s_w_dot_i_pre,
+    )
+    hvp_backward_after_sum12 = kernel(
+        "hvp_backward_after_sum12", "rows", T * B, H,
+        d_dot_f_pre_by_dot_s_w, d_dot_s_w_dot_f_pre,
+    )
+    hvp_backward_after_sum13 = kernel(
+        "hvp_backward_after_sum13", "rows", T * B, H,
+        d_dot_g_pre_by_dot_s_w, d_dot_s_w_dot_g_pre,
+    )
+    hvp_backward_after_sum14 = kernel(
+        "hvp_backward_after_sum14", "rows", T * B, H,
+        d_dot_o_pre_by_dot_s_w, d_dot_s_w_dot_o_pre,
+    )
+    hvp_backward_after_sum15 = kernel(
+        "hvp_backward_after_sum15", "rows", T * B, H,
+        d_i_pre_by_s_w, d_s_w_i_pre,
+    )
+    hvp_backward_after_sum16 = kernel(
+        "hvp_backward_after_sum16", "rows", T * B, H,
+        d_dot_i_pre_by_s_w, d_s_w_dot_i_pre,
+    )
+    hvp_backward_after_sum17 = kernel(
+        "hvp_backward_after_sum17", "rows", T * B, H,
+        d_f_pre_by_s_w, d_s_w_f_pre,
+    )
+    hvp_backward_after_sum18 = kernel(
+        "hvp_backward_after_sum18", "rows", T * B, H,
+        d_dot_f_pre_by_s_w, d_s_w_dot_f_pre,
+    )
+    hvp_backward_after_sum19 = kernel(
+        "hvp_backward_after_sum19", "rows", T * B, H,
+        d_g_pre_by_s_w, d_s_w_g_pre,
+    )
+    hvp_backward_after_sum20 = kernel(
+        "hvp_backward_after_sum20", "rows", T * B, H,
+        d_dot_g_pre_by_s_w, d_s_w_dot_g_pre,
+    )
+    hvp_backward_after_sum21 = kernel(
+        "hvp_backward_after_sum21", "rows", T * B, H,
+        d_o_pre_by_s_w, d_s_w_o_pre,
+    )
+    hvp_backward_after_sum22 = kernel(
+        "hvp_backward_after_sum22", "rows", T * B, H,
+        d_dot_o_pre_by_s_w, d_s_w_dot_o_pre,
+    )
+    hvp_backward_after_sum23 = kernel(
+        "hvp_backward_after_sum23", "rows", T * B, H,
+        d_dot_i_pre_by_m_w, d_m_w_dot_i_pre,
+    )
+    hvp_backward_after_sum24 = kernel(
+        "hvp_backward_after_sum24", "rows", T * B, H,
+        d_dot_f_pre_by_m_w, d_m_w_dot_f_pre,
+    )
+    hvp_backward_after_sum25 = kernel(
+        "hvp_backward_after_sum25", "rows", T * B, H,
+        d_dot_g_pre_by_m_w, d_m_w_dot_g_pre,
+    )
+    hvp_backward_after_sum26 = kernel(
+        "hvp_backward_after_sum26", "rows", T * B, H,
+        d_dot_o_pre_by_m_w, d_m_w_dot_o_pre,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", "each", T * B, 1,
+        d_dot_s_w_dot_i_pre, d_dot_s_w_dot_f_pre, d_dot_s_w_dot_g_pre, d_dot_s_w_dot_o_pre, dot_s_w_pre,
+        s_w, d_s_w_i_pre, d_s_w_dot_i_pre, d_s_w_f_pre, d_s_w_dot_f_pre, d_s_w_g_pre, d_s_w_dot_g_pre,
+        d_s_w_o_pre, d_s_w_dot_o_pre, d_dot_s_w_sum, d_s_w_sum,
+    )
+    hvp_backward_after3 = kernel(
+        "hvp_backward_after3", "each", T * B * (4 * H), 1,
+        d_dot_s_w_sum, d_s_w_sum, w, m_w, dot_w, dot_m_w, d_dot_s_w_sum_arg, d_s_w_sum_arg,
+        d_dot_s_w_sum_arg_by_dot_m_w, d_s_w_sum_arg_by_m_w, d_dot_s_w_sum_arg_by_m_w,
+    )
+    hvp_backward_after_sum27 = kernel(
+        "hvp_backward_after_sum27", "rows", T * B, (4 * H),
+        d_dot_s_w_sum_arg_by_dot_m_w, d_dot_m_w_dot_s_w_sum_arg,
+    )
+    hvp_backward_after_sum28 = kernel(
+        "hvp_backward_after_sum28", "rows", T * B, (4 * H),
+        d_s_w_sum_arg_by_m_w, d_m_w_s_w_sum_arg,
+    )
+    hvp_backward_after_sum29 = kernel(
+        "hvp_backward_after_sum29", "rows", T * B, (4 * H),
+        d_dot_s_w_sum_arg_by_m_w, d_m_w_dot_s_w_sum_arg,
+    )
+    hvp_backward_after4 = kernel(
+        "hvp_backward_after4", "each", T * B, 1,
+        d_dot_m_w_dot_s_w_sum_arg, d_dot_m_w_dot_i_pre, s_w, d_dot_m_w_dot_f_pre, d_dot_m_w_dot_g_pre,
+        d_dot_m_w_dot_o_pre, d_m_w_s_w_sum_arg, d_m_w_dot_s_w_sum_arg, d_m_w_i_pre, d_m_w_dot_i_pre,
+        d_m_w_f_pre, d_m_w_dot_f_pre, d_m_w_g_pre, d_m_w_dot_g_pre, d_m_w_o_pre, d_m_w_dot_o_pre,
+        d_dot_sum_w, d_sum_w,
+    )
+    hvp_backward_after5 = kernel(
+        "hvp_backward_after5", "each", T * B * (4 * H), 1,
+        d_dot_sum_w, d_dot_s_w_sum_arg, w, m_w, d_sum_w, d_s_w_sum_arg, dot_w, dot_m_w, d_dot_w, d_w,
+    )
+    hvp_backward_after6 = kernel(
+        "hvp_backward_after6", "each", T * B * H, 1,
+        d_dot_w, d_dot_o_pre, gamma_wo, s_w, d_w, d_o_pre, dot_gamma_wo, dot_s_w, d_dot_g_pre, gamma_wg,
+        d_g_pre, dot_gamma_wg, d_dot_f_pre, gamma_wf, d_f_pre, dot_gamma_wf, d_dot_i_pre, gamma_wi, d_i_pre,
+        dot_gamma_wi, d_w_i_to_d_dot_w_o,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", H * I, 1,
+        d_W_i_w_i, d_W_i_dot_w_i_x, d_W_f_w_f, d_W_f_dot_w_f_x, d_W_g_w_g, d_W_g_dot_w_g_x, d_W_o_w_o,
+        d_W_o_dot_w_o_x, d_W_i, d_W_f, d_W_g, d_W_o,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", H * H, 1,
+        d_U_i_u_i, d_U_i_dot_u_i_h_prev, d_U_f_u_f, d_U_f_dot_u_f_h_prev, d_U_g_u_g, d_U_g_dot_u_g_h_prev,
+        d_U_o_u_o, d_U_o_dot_u_o_h_prev, d_U_i, d_U_f, d_U_g, d_U_o,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", "each", H, 1,
+        d_gamma_wi_i_pre, d_gamma_wi_dot_i_pre, d_gamma_ui_i_pre, d_gamma_ui_dot_i_pre, d_gamma_wf_f_pre,
+        d_gamma_wf_dot_f_pre, d_gamma_uf_f_pre, d_gamma_uf_dot_f_pre, d_gamma_wg_g_pre,
+        d_gamma_wg_dot_g_pre, d_gamma_ug_g_pre, d_gamma_ug_dot_g_pre, d_gamma_wo_o_pre,
+        d_gamma_wo_dot_o_pre, d_gamma_uo_o_pre, d_gamma_uo_dot_o_pre, d_gamma_c_h_pre, d_gamma_c_dot_h_pre,
+        d_gamma_wi, d_gamma_ui, d_gamma_wf, d_gamma_uf, d_gamma_wg, d_gamma_ug, d_gamma_wo, d_gamma_uo,
+        d_gamma_c,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["h"]
+        U_i_to_dot_U_o[...] = cp.concatenate((
+            U_i,
+            dot_U_i,
+            U_f,
+            dot_U_f,
+            U_g,
+            dot_U_g,
+            U_o,
+            dot_U_o,
+        ))
+        W_i_to_dot_W_o[...] = cp.concatenate((
+            W_i,
+            dot_W_i,
+            W_f,
+            dot_W_f,
+            W_g,
+            dot_W_g,
+            W_o,
+            dot_W_o,
+        ))
+        d_h_prev_rows[T % 2] = 0
+        d_c_prev_rows[T % 2] = 0
+        d_dot_h_prev_rows[T % 2] = dstate["h"]
+        d_dot_c_prev_rows[T % 2] = dstate["c"]
+
+    def before():
+        # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        hvp_backward_before_sum()
+        hvp_backward_before()
+
+    def loop():
+        for t in reversed(range(T)):
+            hvp_backward_step(t)
+            # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            hvp_backward_step_sum(t)
+            # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            hvp_backward_step_sum2(t)
+            # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            hvp_backward_step_sum3(t)
             # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-            cp.sum(d_o_pre_by_gamma_uo.reshape(-1, H), axis=0, out=d_gamma_uo)
-            backward_after2()
-            backward_after3()
-            # through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-            backward_after_sum10()
-            backward_after4()
-            backward_after5()
-            backward_after6()
-            # d_w_i, d_w_f, d_w_g, d_w_o side by side
-            product(d_w_i_to_d_w_o.reshape(-1, 4 * H), W_i_to_W_o2, d_x.reshape(-1, I))
-            # d_W_i, d_W_f, d_W_g, d_W_o side by side
-            product(d_w_i_to_d_w_o.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_i_to_d_W_o)
+            hvp_backward_step_sum4(t)
+            # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            hvp_backward_step_sum5(t)
+            # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            hvp_backward_step_sum6(t)
+            # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            hvp_backward_step_sum7(t)
+            # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            hvp_backward_step_sum8(t)
+            # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            hvp_backward_step_sum9(t)
+            hvp_backward_step2(t)
+            hvp_backward_step3(t)
+            # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            hvp_backward_step_sum10(t)
+            # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            hvp_backward_step_sum11(t)
+            # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            hvp_backward_step_sum12(t)
+            # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            hvp_backward_step_sum13(t)
+            # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            hvp_backward_step_sum14(t)
+            # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            hvp_backward_step_sum15(t)
+            # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            hvp_backward_step_sum16(t)
+            # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            hvp_backward_step_sum17(t)
+            # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            hvp_backward_step_sum18(t)
+            # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            hvp_backward_step_sum19(t)
+            # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            hvp_backward_step_sum20(t)
+            # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            hvp_backward_step_sum21(t)
+            # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            hvp_backward_step_sum22(t)
+            # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            hvp_backward_step_sum23(t)
+            hvp_backward_step4(t)
+            hvp_backward_step5(t)
+            # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            hvp_backward_step_sum24(t)
+            # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            hvp_backward_step_sum25(t)
+            # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            hvp_backward_step_sum26(t)
+            # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            hvp_backward_step_sum27(t)
+            # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            hvp_backward_step_sum28(t)
+            # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            hvp_backward_step_sum29(t)
+            hvp_backward_step6(t)
+            hvp_backward_step7(t)
+            # through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            hvp_backward_step_sum30(t)
+            # through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            hvp_backward_step_sum31(t)
+            # through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            hvp_backward_step_sum32(t)
+            hvp_backward_step8(t)
+            hvp_backward_step9(t)
+            hvp_backward_step10(t)
+            # d_u_i, d_dot_u_i, d_u_f, d_dot_u_f, d_u_g, d_dot_u_g, d_u_o, d_dot_u_o side by side
+            product(d_u_i_to_d_dot_u_o[t], U_i_to_dot_U_o, d_h_prev_rows[t % 2])
+            # through u_i = U_i @ h[t-1]
+            product(d_u_i_to_d_dot_u_o[t][:, H:2 * H], U_i, parts2[:, H:2 * H])
+            # through u_f = U_f @ h[t-1]
+            product(d_u_i_to_d_dot_u_o[t][:, 3 * H:4 * H], U_f, parts3[:, H:2 * H])
+            # through u_g = U_g @ h[t-1]
+            product(d_u_i_to_d_dot_u_o[t][:, 5 * H:6 * H], U_g, parts4[:, H:2 * H])
+            # through u_o = U_o @ h[t-1]
+            product(d_u_i_to_d_dot_u_o[t][:, 7 * H:8 * H], U_o, parts5[:, H:2 * H])
+            hvp_backward_step11(t)
 
-        def results():
-            dparams = {
-                "W_i": d_W_i_to_d_W_o[:H].copy(),
-                "W_f": d_W_i_to_d_W_o[H:2 * H].copy(),
-                "W_g": d_W_i_to_d_W_o[2 * H:3 * H].copy(),
-                "W_o": d_W_i_to_d_W_o[3 * H:4 * H].copy(),
-                "U_i": d_U_i_to_d_U_o[:H].copy(),
-                "U_f": d_U_i_to_d_U_o[H:2 * H].copy(),
-                "U_g": d_U_i_to_d_U_o[2 * H:3 * H].copy(),
-                "U_o": d_U_i_to_d_U_o[3 * H:4 * H].copy(),
-                "gamma_wi": d_gamma_wi.copy(),
-                "gamma_ui": d_gamma_ui.copy(),
-                "b_i": d_b_i.copy(),
-                "gamma_wf": d_gamma_wf.copy(),
-                "gamma_uf": d_gamma_uf.copy(),
-                "b_f": d_b_f.copy(),
-                "gamma_wg": d_gamma_wg.copy(),
-                "gamma_ug": d_gamma_ug.copy(),
-                "b_g": d_b_g.copy(),
-                "gamma_wo": d_gamma_wo.copy(),
-                "gamma_uo": d_gamma_uo.copy(),
-                "b_o": d_b_o.copy(),
-                "gamma_c": d_gamma_c.copy(),
-                "beta_c": d_beta_c.copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
+    def after():
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        hvp_backward_after_sum()
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        hvp_backward_after_sum2()
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        hvp_backward_after_sum3()
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        hvp_backward_after_sum4()
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        hvp_backward_after_sum5()
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        hvp_backward_after_sum6()
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        hvp_backward_after_sum7()
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        hvp_backward_after_sum8()
+        # through u_i = U_i @ h[t-1]
+        product(d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_u_i)
+        # through u_i = U_i @ h[t-1]
+        product(
+            d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, H:2 * H].T,
+            dot_h_rows[:-1].reshape(-1, H),
+            d_U_i_dot_u_i_h_prev,
+        )
+        # through u_f = U_f @ h[t-1]
+        product(d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_f_u_f)
+        # through u_f = U_f @ h[t-1]
+        product(
+            d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            dot_h_rows[:-1].reshape(-1, H),
+            d_U_f_dot_u_f_h_prev,
+        )
+        # through u_g = U_g @ h[t-1]
+        product(d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_U_g_u_g)
+        # through u_g = U_g @ h[t-1]
+        product(
+            d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            dot_h_rows[:-1].reshape(-1, H),
+            d_U_g_dot_u_g_h_prev,
+        )
+        # through u_o = U_o @ h[t-1]
+        product(d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_U_o_u_o)
+        # through u_o = U_o @ h[t-1]
+        product(
+            d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            dot_h_rows[:-1].reshape(-1, H),
+            d_U_o_dot_u_o_h_prev,
+        )
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        cp.sum(d_i_pre.reshape(-1, H), axis=0, out=d_b_i)
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        cp.sum(d_f_pre.reshape(-1, H), axis=0, out=d_b_f)
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        cp.sum(d_g_pre.reshape(-1, H), axis=0, out=d_b_g)
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        cp.sum(d_o_pre.reshape(-1, H), axis=0, out=d_b_o)
+        # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        hvp_backward_after_sum9()
+        # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        hvp_backward_after_sum10()
+        # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_beta_c)
+        hvp_backward_after()
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        hvp_backward_after_sum11()
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        hvp_backward_after_sum12()
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        hvp_backward_after_sum13()
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        hvp_backward_after_sum14()
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        hvp_backward_after_sum15()
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        hvp_backward_after_sum16()
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        hvp_backward_after_sum17()
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        hvp_backward_after_sum18()
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        hvp_backward_after_sum19()
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        hvp_backward_after_sum20()
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        hvp_backward_after_sum21()
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        hvp_backward_after_sum22()
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        hvp_backward_after_sum23()
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        hvp_backward_after_sum24()
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        hvp_backward_after_sum25()
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        hvp_backward_after_sum26()
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        cp.sum(d_i_pre_by_gamma_wi.reshape(-1, H), axis=0, out=d_gamma_wi_i_pre)
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        cp.sum(d_dot_i_pre_by_gamma_wi.reshape(-1, H), axis=0, out=d_gamma_wi_dot_i_pre)
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        cp.sum(d_i_pre_by_gamma_ui.reshape(-1, H), axis=0, out=d_gamma_ui_i_pre)
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        cp.sum(d_dot_i_pre_by_gamma_ui.reshape(-1, H), axis=0, out=d_gamma_ui_dot_i_pre)
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        cp.sum(d_f_pre_by_gamma_wf.reshape(-1, H), axis=0, out=d_gamma_wf_f_pre)
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        cp.sum(d_dot_f_pre_by_gamma_wf.reshape(-1, H), axis=0, out=d_gamma_wf_dot_f_pre)
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        cp.sum(d_f_pre_by_gamma_uf.reshape(-1, H), axis=0, out=d_gamma_uf_f_pre)
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        cp.sum(d_dot_f_pre_by_gamma_uf.reshape(-1, H), axis=0, out=d_gamma_uf_dot_f_pre)
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        cp.sum(d_g_pre_by_gamma_wg.reshape(-1, H), axis=0, out=d_gamma_wg_g_pre)
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        cp.sum(d_dot_g_pre_by_gamma_wg.reshape(-1, H), axis=0, out=d_gamma_wg_dot_g_pre)
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        cp.sum(d_g_pre_by_gamma_ug.reshape(-1, H), axis=0, out=d_gamma_ug_g_pre)
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        cp.sum(d_dot_g_pre_by_gamma_ug.reshape(-1, H), axis=0, out=d_gamma_ug_dot_g_pre)
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        cp.sum(d_o_pre_by_gamma_wo.reshape(-1, H), axis=0, out=d_gamma_wo_o_pre)
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        cp.sum(d_dot_o_pre_by_gamma_wo.reshape(-1, H), axis=0, out=d_gamma_wo_dot_o_pre)
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        cp.sum(d_o_pre_by_gamma_uo.reshape(-1, H), axis=0, out=d_gamma_uo_o_pre)
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        cp.sum(d_dot_o_pre_by_gamma_uo.reshape(-1, H), axis=0, out=d_gamma_uo_dot_o_pre)
+        hvp_backward_after2()
+        hvp_backward_after3()
+        # through s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        hvp_backward_after_sum27()
+        # through s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        hvp_backward_after_sum28()
+        # through s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        hvp_backward_after_sum29()
+        hvp_backward_after4()
+        hvp_backward_after5()
+        hvp_backward_after6()
+        # d_w_i, d_dot_w_i, d_w_f, d_dot_w_f, d_w_g, d_dot_w_g, d_w_o, d_dot_w_o side by side
+        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H), W_i_to_dot_W_o, d_x.reshape(-1, I))
+        # through w_i = W_i @ x
+        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_w_i)
+        # through w_i = W_i @ x
+        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_w_i_x)
+        # through w_f = W_f @ x
+        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_w_f)
+        # through w_f = W_f @ x
+        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_w_f_x)
+        # through w_g = W_g @ x
+        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_w_g)
+        # through w_g = W_g @ x
+        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_w_g_x)
+        # through w_o = W_o @ x
+        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_w_o)
+        # through w_o = W_o @ x
+        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_w_o_x)
+        hvp_backward_finish()
+        hvp_backward_finish2()
+        hvp_backward_finish3()
 
-        return Pass(fill, before, loop, after, results, True)
+    def results():
+        dot_dparams = {
+            "W_i": d_W_i.copy(),
+            "W_f": d_W_f.copy(),
+            "W_g": d_W_g.copy(),
+            "W_o": d_W_o.copy(),
+            "U_i": d_U_i.copy(),
+            "U_f": d_U_f.copy(),
+            "U_g": d_U_g.copy(),
+            "U_o": d_U_o.copy(),
+            "gamma_wi": d_gamma_wi.copy(),
+            "gamma_ui": d_gamma_ui.copy(),
+            "b_i": d_b_i.copy(),
+            "gamma_wf": d_gamma_wf.copy(),
+            "gamma_uf": d_gamma_uf.copy(),
+            "b_f": d_b_f.copy(),
+            "gamma_wg": d_gamma_wg.copy(),
+            "gamma_ug": d_gamma_ug.copy(),
+            "b_g": d_b_g.copy(),
+            "gamma_wo": d_gamma_wo.copy(),
+            "gamma_uo": d_gamma_uo.copy(),
+            "b_o": d_b_o.copy(),
+            "gamma_c": d_gamma_c.copy(),
+            "beta_c": d_beta_c.copy(),
+        }
+        dot_dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
 
-    return Pass(fill, before, loop, after, results, True), reverse
+    yield Pass(fill, before, loop, after, results, True)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -806,7 +2853,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -829,28 +2876,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -872,20 +2939,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -984,10 +3051,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -1112,3 +3177,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

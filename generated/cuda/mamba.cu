@@ -68,6 +68,15 @@ __device__ inline compute_t column_sum(compute_t a)
     return a;
 }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_once_point(
     const compute_t A_log, compute_t& exp_A_log, compute_t& A)
 {
@@ -354,7 +363,8 @@ extern "C" __global__ void backward_after_sum3(
                 * compute_t(x_at[(iT * B + iB) * I + iI]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_D_at[iI] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_D_at[iI] = storage_t(total);
     }
 }
 
@@ -406,7 +416,8 @@ extern "C" __global__ void backward_after_sum4(
                 * compute_t(Delta_at[(iT * B + iB) * I + iI]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_A_at[iI * N + iN] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_A_at[iI * N + iN] = storage_t(total);
     }
 }
 
@@ -520,3 +531,1562 @@ extern "C" __global__ void backward_finish(
         d_A_log_at[iI * N + iN] = storage_t(d_A_log);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_once_point(
+    const compute_t A_log, compute_t& A)
+{
+    // A = -exp(A_log)
+    const compute_t exp_A_log = exp(A_log);
+    A = -exp_A_log;
+}
+
+extern "C" __global__ void infer_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ A_log_at, storage_t* __restrict__ A_at)
+{
+    const int64 count = I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iI = n / N;
+        const int64 iN = n % N;
+        compute_t A;
+        infer_once_point(
+            compute_t(A_log_at[iI * N + iN]),
+            A);
+        A_at[iI * N + iN] = storage_t(A);
+    }
+}
+
+__device__ inline void infer_before_point(
+    const compute_t W_d_W_r_x, const compute_t b_d, const compute_t x, compute_t& Delta, compute_t& Delta_x)
+{
+    // Delta = softplus(W_d @ (W_r @ x) + b_d)
+    const compute_t Delta_pre = W_d_W_r_x + b_d;
+    Delta = log1p(exp(-absolute(Delta_pre))) + larger(Delta_pre, 0);
+    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    Delta_x = x * Delta;
+}
+
+extern "C" __global__ void infer_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ W_d_W_r_x_at, const storage_t* __restrict__ b_d_at,
+    const storage_t* __restrict__ x_at, storage_t* __restrict__ Delta_at, storage_t* __restrict__ Delta_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t Delta, Delta_x;
+        infer_before_point(
+            compute_t(W_d_W_r_x_at[(iT * B + iB) * I + iI]),
+            compute_t(b_d_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            Delta, Delta_x);
+        Delta_at[(iT * B + iB) * I + iI] = storage_t(Delta);
+        Delta_x_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
+    }
+}
+
+__device__ inline void infer_before2_point(
+    const compute_t Delta, const compute_t A, const compute_t Delta_x, const compute_t B_, compute_t& h_exp,
+    compute_t& Delta_x_B)
+{
+    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    const compute_t h_pre = Delta * A;
+    h_exp = exp(h_pre);
+    Delta_x_B = Delta_x * B_;
+}
+
+extern "C" __global__ void infer_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ A_at,
+    const storage_t* __restrict__ Delta_x_at, const storage_t* __restrict__ W_r_x_to_C_at,
+    storage_t* __restrict__ h_exp_at, storage_t* __restrict__ Delta_x_B_at)
+{
+    const int64 count = T * B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / I / B;
+        const int64 iB = n / N / I % B;
+        const int64 iI = n / N % I;
+        const int64 iN = n % N;
+        compute_t h_exp, Delta_x_B;
+        infer_before2_point(
+            compute_t(Delta_at[(iT * B + iB) * I + iI]),
+            compute_t(A_at[iI * N + iN]),
+            compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
+            compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
+            h_exp, Delta_x_B);
+        h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
+        Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(Delta_x_B);
+    }
+}
+
+__device__ inline void infer_sequence_point(
+    const compute_t h_exp, const compute_t h_prev, const compute_t Delta_x_B, compute_t& h)
+{
+    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    h = h_exp * h_prev + Delta_x_B;
+}
+
+extern "C" __global__ void infer_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ h_exp_at, storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ Delta_x_B_at)
+{
+    const int64 count = B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N / I;
+        const int64 iI = n / N % I;
+        const int64 iN = n % N;
+        compute_t h_prev = compute_t(h_rows_at[((0 * B + iB) * I + iI) * N + iN]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h;
+            infer_sequence_point(
+                compute_t(h_exp_at[((t * B + iB) * I + iI) * N + iN]),
+                h_prev,
+                compute_t(Delta_x_B_at[((t * B + iB) * I + iI) * N + iN]),
+                h);
+            h_rows_at[(((t + 1) * B + iB) * I + iI) * N + iN] = storage_t(h);
+            h_prev = h;
+        }
+    }
+}
+
+// y = h @ C + D * x
+extern "C" __global__ void infer_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ W_r_x_to_C_at,
+    storage_t* __restrict__ h_C_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
+            const int64 iN = k;
+            total += compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
+                * compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) h_C_at[(iT * B + iB) * I + iI] = storage_t(total);
+    }
+}
+
+__device__ inline void infer_after_point(
+    const compute_t h_C, const compute_t D, const compute_t x, compute_t& y)
+{
+    // y = h @ C + D * x
+    y = h_C + D * x;
+}
+
+extern "C" __global__ void infer_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ h_C_at, const storage_t* __restrict__ D_at,
+    const storage_t* __restrict__ x_at, storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t y;
+        infer_after_point(
+            compute_t(h_C_at[(iT * B + iB) * I + iI]),
+            compute_t(D_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            y);
+        y_at[(iT * B + iB) * I + iI] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_once_point(
+    const compute_t A_log, compute_t& A)
+{
+    // A = -exp(A_log)
+    const compute_t exp_A_log = exp(A_log);
+    A = -exp_A_log;
+}
+
+extern "C" __global__ void step_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ A_log_at, storage_t* __restrict__ A_at)
+{
+    const int64 count = I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iI = n / N;
+        const int64 iN = n % N;
+        compute_t A;
+        step_once_point(
+            compute_t(A_log_at[iI * N + iN]),
+            A);
+        A_at[iI * N + iN] = storage_t(A);
+    }
+}
+
+__device__ inline void step_before_point(
+    const compute_t W_d_W_r_x, const compute_t b_d, const compute_t x, compute_t& Delta, compute_t& Delta_x)
+{
+    // Delta = softplus(W_d @ (W_r @ x) + b_d)
+    const compute_t Delta_pre = W_d_W_r_x + b_d;
+    Delta = log1p(exp(-absolute(Delta_pre))) + larger(Delta_pre, 0);
+    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    Delta_x = x * Delta;
+}
+
+extern "C" __global__ void step_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ W_d_W_r_x_at, const storage_t* __restrict__ b_d_at,
+    const storage_t* __restrict__ x_at, storage_t* __restrict__ Delta_at, storage_t* __restrict__ Delta_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t Delta, Delta_x;
+        step_before_point(
+            compute_t(W_d_W_r_x_at[(iT * B + iB) * I + iI]),
+            compute_t(b_d_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            Delta, Delta_x);
+        Delta_at[(iT * B + iB) * I + iI] = storage_t(Delta);
+        Delta_x_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
+    }
+}
+
+__device__ inline void step_before2_point(
+    const compute_t Delta, const compute_t A, const compute_t Delta_x, const compute_t B_, compute_t& h_exp,
+    compute_t& Delta_x_B)
+{
+    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    const compute_t h_pre = Delta * A;
+    h_exp = exp(h_pre);
+    Delta_x_B = Delta_x * B_;
+}
+
+extern "C" __global__ void step_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ A_at,
+    const storage_t* __restrict__ Delta_x_at, const storage_t* __restrict__ B_at,
+    storage_t* __restrict__ h_exp_at, storage_t* __restrict__ Delta_x_B_at)
+{
+    const int64 count = T * B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / I / B;
+        const int64 iB = n / N / I % B;
+        const int64 iI = n / N % I;
+        const int64 iN = n % N;
+        compute_t h_exp, Delta_x_B;
+        step_before2_point(
+            compute_t(Delta_at[(iT * B + iB) * I + iI]),
+            compute_t(A_at[iI * N + iN]),
+            compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
+            compute_t(B_at[(iT * B + iB) * N + iN]),
+            h_exp, Delta_x_B);
+        h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
+        Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(Delta_x_B);
+    }
+}
+
+__device__ inline void step_sequence_point(
+    const compute_t h_exp, const compute_t h_prev, const compute_t Delta_x_B, compute_t& h)
+{
+    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    h = h_exp * h_prev + Delta_x_B;
+}
+
+extern "C" __global__ void step_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ h_exp_at, storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ Delta_x_B_at)
+{
+    const int64 count = B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N / I;
+        const int64 iI = n / N % I;
+        const int64 iN = n % N;
+        compute_t h_prev = compute_t(h_rows_at[((0 * B + iB) * I + iI) * N + iN]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h;
+            step_sequence_point(
+                compute_t(h_exp_at[((t * B + iB) * I + iI) * N + iN]),
+                h_prev,
+                compute_t(Delta_x_B_at[((t * B + iB) * I + iI) * N + iN]),
+                h);
+            h_rows_at[(((t + 1) * B + iB) * I + iI) * N + iN] = storage_t(h);
+            h_prev = h;
+        }
+    }
+}
+
+// y = h @ C + D * x
+extern "C" __global__ void step_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ C_at,
+    storage_t* __restrict__ h_C_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
+            const int64 iN = k;
+            total += compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
+                * compute_t(C_at[(iT * B + iB) * N + iN]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) h_C_at[(iT * B + iB) * I + iI] = storage_t(total);
+    }
+}
+
+__device__ inline void step_after_point(
+    const compute_t h_C, const compute_t D, const compute_t x, compute_t& y)
+{
+    // y = h @ C + D * x
+    y = h_C + D * x;
+}
+
+extern "C" __global__ void step_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ h_C_at, const storage_t* __restrict__ D_at,
+    const storage_t* __restrict__ x_at, storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t y;
+        step_after_point(
+            compute_t(h_C_at[(iT * B + iB) * I + iI]),
+            compute_t(D_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            y);
+        y_at[(iT * B + iB) * I + iI] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_once_point(
+    const compute_t A_log, const compute_t dot_A_log, compute_t& A, compute_t& dot_A)
+{
+    // A = -exp(A_log)
+    const compute_t exp_A_log = exp(A_log);
+    const compute_t dot_exp_A_log = dot_A_log * exp_A_log;
+    A = -exp_A_log;
+    dot_A = -dot_exp_A_log;
+}
+
+extern "C" __global__ void jvp_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ A_log_at, const storage_t* __restrict__ dot_A_log_at,
+    storage_t* __restrict__ A_at, storage_t* __restrict__ dot_A_at)
+{
+    const int64 count = I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iI = n / N;
+        const int64 iN = n % N;
+        compute_t A, dot_A;
+        jvp_once_point(
+            compute_t(A_log_at[iI * N + iN]),
+            compute_t(dot_A_log_at[iI * N + iN]),
+            A, dot_A);
+        A_at[iI * N + iN] = storage_t(A);
+        dot_A_at[iI * N + iN] = storage_t(dot_A);
+    }
+}
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_W_r_x_W_r, const compute_t dot_W_r_x_x, compute_t& dot_W_r_x)
+{
+    // Delta = softplus(W_d @ (W_r @ x) + b_d)
+    dot_W_r_x = dot_W_r_x_W_r + dot_W_r_x_x;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at,
+    const storage_t* __restrict__ dot_W_r_x_x_to_dot_C_x_at, storage_t* __restrict__ W_r_x_to_dot_W_r_x_at)
+{
+    const int64 count = T * B * R, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / R / B;
+        const int64 iB = n / R % B;
+        const int64 iR = n % R;
+        compute_t dot_W_r_x;
+        jvp_before_point(
+            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + iR]),
+            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + iR]),
+            dot_W_r_x);
+        W_r_x_to_dot_W_r_x_at[(iT * B + iB) * (2 * R) + R + iR] = storage_t(dot_W_r_x);
+    }
+}
+
+__device__ inline void jvp_before2_point(
+    const compute_t W_d_W_r_x, const compute_t b_d, const compute_t dot_W_d_W_r_x, const compute_t dot_b_d,
+    const compute_t x, const compute_t dot_x, compute_t& Delta, compute_t& dot_Delta, compute_t& Delta_x,
+    compute_t& dot_Delta_x)
+{
+    // Delta = softplus(W_d @ (W_r @ x) + b_d)
+    const compute_t Delta_pre = W_d_W_r_x + b_d;
+    const compute_t dot_Delta_pre = dot_W_d_W_r_x + dot_b_d;
+    Delta = log1p(exp(-absolute(Delta_pre))) + larger(Delta_pre, 0);
+    dot_Delta = -dot_Delta_pre * expm1(-Delta);
+    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    Delta_x = x * Delta;
+    dot_Delta_x = x * dot_Delta + dot_x * Delta;
+}
+
+extern "C" __global__ void jvp_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ W_d_W_r_x_to_dot_W_d_W_r_x_W_d_at, const storage_t* __restrict__ b_d_at,
+    const storage_t* __restrict__ dot_W_d_W_r_x_at, const storage_t* __restrict__ dot_b_d_at,
+    const storage_t* __restrict__ x_at, const storage_t* __restrict__ dot_x_at,
+    storage_t* __restrict__ Delta_at, storage_t* __restrict__ dot_Delta_at,
+    storage_t* __restrict__ Delta_x_at, storage_t* __restrict__ dot_Delta_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t Delta, dot_Delta, Delta_x, dot_Delta_x;
+        jvp_before2_point(
+            compute_t(W_d_W_r_x_to_dot_W_d_W_r_x_W_d_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(b_d_at[iI]),
+            compute_t(dot_W_d_W_r_x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_b_d_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_x_at[(iT * B + iB) * I + iI]),
+            Delta, dot_Delta, Delta_x, dot_Delta_x);
+        Delta_at[(iT * B + iB) * I + iI] = storage_t(Delta);
+        dot_Delta_at[(iT * B + iB) * I + iI] = storage_t(dot_Delta);
+        Delta_x_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
+        dot_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(dot_Delta_x);
+    }
+}
+
+__device__ inline void jvp_before3_point(
+    const compute_t dot_B_W_B, const compute_t dot_B_x, const compute_t dot_C_W_C, const compute_t dot_C_x,
+    compute_t& dot_B, compute_t& dot_C)
+{
+    // B = W_B @ x
+    dot_B = dot_B_W_B + dot_B_x;
+    // C = W_C @ x
+    dot_C = dot_C_W_C + dot_C_x;
+}
+
+extern "C" __global__ void jvp_before3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at,
+    const storage_t* __restrict__ dot_W_r_x_x_to_dot_C_x_at, storage_t* __restrict__ dot_B_at,
+    storage_t* __restrict__ dot_C_at)
+{
+    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t dot_B, dot_C;
+        jvp_before3_point(
+            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + N + iN]),
+            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
+            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + 3 * N + iN]),
+            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
+            dot_B, dot_C);
+        dot_B_at[(iT * B + iB) * N + iN] = storage_t(dot_B);
+        dot_C_at[(iT * B + iB) * N + iN] = storage_t(dot_C);
+    }
+}
+
+__device__ inline void jvp_before4_point(
+    const compute_t Delta, const compute_t A, const compute_t dot_Delta, const compute_t dot_A,
+    const compute_t Delta_x, const compute_t B_, const compute_t dot_Delta_x, const compute_t dot_B,
+    compute_t& h_exp, compute_t& dot_h_exp, compute_t& Delta_x_B, compute_t& dot_Delta_x_B)
+{
+    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    const compute_t h_pre = Delta * A;
+    const compute_t dot_h_pre = Delta * dot_A + A * dot_Delta;
+    h_exp = exp(h_pre);
+    dot_h_exp = dot_h_pre * h_exp;
+    Delta_x_B = Delta_x * B_;
+    dot_Delta_x_B = Delta_x * dot_B + B_ * dot_Delta_x;
+}
+
+extern "C" __global__ void jvp_before4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ A_at,
+    const storage_t* __restrict__ dot_Delta_at, const storage_t* __restrict__ dot_A_at,
+    const storage_t* __restrict__ Delta_x_at, const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at,
+    const storage_t* __restrict__ dot_Delta_x_at, const storage_t* __restrict__ dot_B_at,
+    storage_t* __restrict__ h_exp_at, storage_t* __restrict__ dot_h_exp_at,
+    storage_t* __restrict__ Delta_x_B_at, storage_t* __restrict__ dot_Delta_x_B_at)
+{
+    const int64 count = T * B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / I / B;
+        const int64 iB = n / N / I % B;
+        const int64 iI = n / N % I;
+        const int64 iN = n % N;
+        compute_t h_exp, dot_h_exp, Delta_x_B, dot_Delta_x_B;
+        jvp_before4_point(
+            compute_t(Delta_at[(iT * B + iB) * I + iI]),
+            compute_t(A_at[iI * N + iN]),
+            compute_t(dot_Delta_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_A_at[iI * N + iN]),
+            compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
+            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + iN]),
+            compute_t(dot_Delta_x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_B_at[(iT * B + iB) * N + iN]),
+            h_exp, dot_h_exp, Delta_x_B, dot_Delta_x_B);
+        h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
+        dot_h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(dot_h_exp);
+        Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(Delta_x_B);
+        dot_Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(dot_Delta_x_B);
+    }
+}
+
+__device__ inline void jvp_sequence_point(
+    const compute_t h_exp, const compute_t h_prev, const compute_t Delta_x_B, const compute_t dot_h_exp,
+    const compute_t dot_h_prev, const compute_t dot_Delta_x_B, compute_t& h, compute_t& dot_h)
+{
+    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    h = h_exp * h_prev + Delta_x_B;
+    dot_h = h_exp * dot_h_prev + h_prev * dot_h_exp + dot_Delta_x_B;
+}
+
+extern "C" __global__ void jvp_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ h_exp_at, storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ Delta_x_B_at, const storage_t* __restrict__ dot_h_exp_at,
+    storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_Delta_x_B_at)
+{
+    const int64 count = B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N / I;
+        const int64 iI = n / N % I;
+        const int64 iN = n % N;
+        compute_t h_prev = compute_t(h_rows_at[((0 * B + iB) * I + iI) * N + iN]);
+        compute_t dot_h_prev = compute_t(dot_h_rows_at[((0 * B + iB) * I + iI) * N + iN]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h, dot_h;
+            jvp_sequence_point(
+                compute_t(h_exp_at[((t * B + iB) * I + iI) * N + iN]),
+                h_prev,
+                compute_t(Delta_x_B_at[((t * B + iB) * I + iI) * N + iN]),
+                compute_t(dot_h_exp_at[((t * B + iB) * I + iI) * N + iN]),
+                dot_h_prev,
+                compute_t(dot_Delta_x_B_at[((t * B + iB) * I + iI) * N + iN]),
+                h, dot_h);
+            h_rows_at[(((t + 1) * B + iB) * I + iI) * N + iN] = storage_t(h);
+            dot_h_rows_at[(((t + 1) * B + iB) * I + iI) * N + iN] = storage_t(dot_h);
+            h_prev = h;
+            dot_h_prev = dot_h;
+        }
+    }
+}
+
+// y = h @ C + D * x
+extern "C" __global__ void jvp_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at,
+    storage_t* __restrict__ h_C_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
+            const int64 iN = k;
+            total += compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
+                * compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + 2 * N + iN]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) h_C_at[(iT * B + iB) * I + iI] = storage_t(total);
+    }
+}
+
+// y = h @ C + D * x
+extern "C" __global__ void jvp_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at,
+    storage_t* __restrict__ dot_h_C_h_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
+            const int64 iN = k;
+            total += compute_t(dot_h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
+                * compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + 2 * N + iN]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_h_C_h_at[(iT * B + iB) * I + iI] = storage_t(total);
+    }
+}
+
+// y = h @ C + D * x
+extern "C" __global__ void jvp_after_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_C_at,
+    storage_t* __restrict__ dot_h_C_C_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
+            const int64 iN = k;
+            total += compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
+                * compute_t(dot_C_at[(iT * B + iB) * N + iN]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_h_C_C_at[(iT * B + iB) * I + iI] = storage_t(total);
+    }
+}
+
+__device__ inline void jvp_after_point(
+    const compute_t dot_h_C_h, const compute_t dot_h_C_C, const compute_t h_C, const compute_t D,
+    const compute_t x, const compute_t dot_D, const compute_t dot_x, compute_t& y, compute_t& dot_y)
+{
+    // y = h @ C + D * x
+    const compute_t dot_h_C = dot_h_C_h + dot_h_C_C;
+    y = h_C + D * x;
+    dot_y = D * dot_x + x * dot_D + dot_h_C;
+}
+
+extern "C" __global__ void jvp_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ dot_h_C_h_at, const storage_t* __restrict__ dot_h_C_C_at,
+    const storage_t* __restrict__ h_C_at, const storage_t* __restrict__ D_at,
+    const storage_t* __restrict__ x_at, const storage_t* __restrict__ dot_D_at,
+    const storage_t* __restrict__ dot_x_at, storage_t* __restrict__ y_at, storage_t* __restrict__ dot_y_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t y, dot_y;
+        jvp_after_point(
+            compute_t(dot_h_C_h_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_h_C_C_at[(iT * B + iB) * I + iI]),
+            compute_t(h_C_at[(iT * B + iB) * I + iI]),
+            compute_t(D_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_D_at[iI]),
+            compute_t(dot_x_at[(iT * B + iB) * I + iI]),
+            y, dot_y);
+        y_at[(iT * B + iB) * I + iI] = storage_t(y);
+        dot_y_at[(iT * B + iB) * I + iI] = storage_t(dot_y);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_once_point(
+    const compute_t A_log, const compute_t dot_A_log, compute_t& exp_A_log, compute_t& A, compute_t& dot_A)
+{
+    // A = -exp(A_log)
+    exp_A_log = exp(A_log);
+    const compute_t dot_exp_A_log = dot_A_log * exp_A_log;
+    A = -exp_A_log;
+    dot_A = -dot_exp_A_log;
+}
+
+extern "C" __global__ void hvp_forward_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ A_log_at, const storage_t* __restrict__ dot_A_log_at,
+    storage_t* __restrict__ exp_A_log_at, storage_t* __restrict__ A_at, storage_t* __restrict__ dot_A_at)
+{
+    const int64 count = I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iI = n / N;
+        const int64 iN = n % N;
+        compute_t exp_A_log, A, dot_A;
+        hvp_forward_once_point(
+            compute_t(A_log_at[iI * N + iN]),
+            compute_t(dot_A_log_at[iI * N + iN]),
+            exp_A_log, A, dot_A);
+        exp_A_log_at[iI * N + iN] = storage_t(exp_A_log);
+        A_at[iI * N + iN] = storage_t(A);
+        dot_A_at[iI * N + iN] = storage_t(dot_A);
+    }
+}
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_W_r_x_W_r, const compute_t dot_W_r_x_x, compute_t& dot_W_r_x)
+{
+    // Delta = softplus(W_d @ (W_r @ x) + b_d)
+    dot_W_r_x = dot_W_r_x_W_r + dot_W_r_x_x;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at,
+    const storage_t* __restrict__ dot_W_r_x_x_to_dot_C_x_at, storage_t* __restrict__ W_r_x_to_dot_W_r_x_at)
+{
+    const int64 count = T * B * R, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / R / B;
+        const int64 iB = n / R % B;
+        const int64 iR = n % R;
+        compute_t dot_W_r_x;
+        hvp_forward_before_point(
+            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + iR]),
+            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + iR]),
+            dot_W_r_x);
+        W_r_x_to_dot_W_r_x_at[(iT * B + iB) * (2 * R) + R + iR] = storage_t(dot_W_r_x);
+    }
+}
+
+__device__ inline void hvp_forward_before2_point(
+    const compute_t W_d_W_r_x, const compute_t b_d, const compute_t dot_W_d_W_r_x, const compute_t dot_b_d,
+    const compute_t x, const compute_t dot_x, compute_t& dot_Delta_pre, compute_t& Delta,
+    compute_t& dot_Delta, compute_t& Delta_x, compute_t& dot_Delta_x)
+{
+    // Delta = softplus(W_d @ (W_r @ x) + b_d)
+    const compute_t Delta_pre = W_d_W_r_x + b_d;
+    dot_Delta_pre = dot_W_d_W_r_x + dot_b_d;
+    Delta = log1p(exp(-absolute(Delta_pre))) + larger(Delta_pre, 0);
+    dot_Delta = -dot_Delta_pre * expm1(-Delta);
+    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    Delta_x = x * Delta;
+    dot_Delta_x = x * dot_Delta + dot_x * Delta;
+}
+
+extern "C" __global__ void hvp_forward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ W_d_W_r_x_to_dot_W_d_W_r_x_W_d_at, const storage_t* __restrict__ b_d_at,
+    const storage_t* __restrict__ dot_W_d_W_r_x_at, const storage_t* __restrict__ dot_b_d_at,
+    const storage_t* __restrict__ x_at, const storage_t* __restrict__ dot_x_at,
+    storage_t* __restrict__ dot_Delta_pre_at, storage_t* __restrict__ Delta_at,
+    storage_t* __restrict__ dot_Delta_at, storage_t* __restrict__ Delta_x_at,
+    storage_t* __restrict__ dot_Delta_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t dot_Delta_pre, Delta, dot_Delta, Delta_x, dot_Delta_x;
+        hvp_forward_before2_point(
+            compute_t(W_d_W_r_x_to_dot_W_d_W_r_x_W_d_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(b_d_at[iI]),
+            compute_t(dot_W_d_W_r_x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_b_d_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_x_at[(iT * B + iB) * I + iI]),
+            dot_Delta_pre, Delta, dot_Delta, Delta_x, dot_Delta_x);
+        dot_Delta_pre_at[(iT * B + iB) * I + iI] = storage_t(dot_Delta_pre);
+        Delta_at[(iT * B + iB) * I + iI] = storage_t(Delta);
+        dot_Delta_at[(iT * B + iB) * I + iI] = storage_t(dot_Delta);
+        Delta_x_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
+        dot_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(dot_Delta_x);
+    }
+}
+
+__device__ inline void hvp_forward_before3_point(
+    const compute_t dot_B_W_B, const compute_t dot_B_x, const compute_t dot_C_W_C, const compute_t dot_C_x,
+    compute_t& dot_B, compute_t& dot_C)
+{
+    // B = W_B @ x
+    dot_B = dot_B_W_B + dot_B_x;
+    // C = W_C @ x
+    dot_C = dot_C_W_C + dot_C_x;
+}
+
+extern "C" __global__ void hvp_forward_before3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at,
+    const storage_t* __restrict__ dot_W_r_x_x_to_dot_C_x_at, storage_t* __restrict__ dot_B_at,
+    storage_t* __restrict__ dot_C_at)
+{
+    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t dot_B, dot_C;
+        hvp_forward_before3_point(
+            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + N + iN]),
+            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
+            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + 3 * N + iN]),
+            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
+            dot_B, dot_C);
+        dot_B_at[(iT * B + iB) * N + iN] = storage_t(dot_B);
+        dot_C_at[(iT * B + iB) * N + iN] = storage_t(dot_C);
+    }
+}
+
+__device__ inline void hvp_forward_before4_point(
+    const compute_t Delta, const compute_t A, const compute_t dot_Delta, const compute_t dot_A,
+    const compute_t Delta_x, const compute_t B_, const compute_t dot_Delta_x, const compute_t dot_B,
+    compute_t& dot_h_pre, compute_t& h_exp, compute_t& dot_h_exp, compute_t& Delta_x_B,
+    compute_t& dot_Delta_x_B)
+{
+    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    const compute_t h_pre = Delta * A;
+    dot_h_pre = Delta * dot_A + A * dot_Delta;
+    h_exp = exp(h_pre);
+    dot_h_exp = dot_h_pre * h_exp;
+    Delta_x_B = Delta_x * B_;
+    dot_Delta_x_B = Delta_x * dot_B + B_ * dot_Delta_x;
+}
+
+extern "C" __global__ void hvp_forward_before4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ A_at,
+    const storage_t* __restrict__ dot_Delta_at, const storage_t* __restrict__ dot_A_at,
+    const storage_t* __restrict__ Delta_x_at, const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at,
+    const storage_t* __restrict__ dot_Delta_x_at, const storage_t* __restrict__ dot_B_at,
+    storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ h_exp_at,
+    storage_t* __restrict__ dot_h_exp_at, storage_t* __restrict__ Delta_x_B_at,
+    storage_t* __restrict__ dot_Delta_x_B_at)
+{
+    const int64 count = T * B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / I / B;
+        const int64 iB = n / N / I % B;
+        const int64 iI = n / N % I;
+        const int64 iN = n % N;
+        compute_t dot_h_pre, h_exp, dot_h_exp, Delta_x_B, dot_Delta_x_B;
+        hvp_forward_before4_point(
+            compute_t(Delta_at[(iT * B + iB) * I + iI]),
+            compute_t(A_at[iI * N + iN]),
+            compute_t(dot_Delta_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_A_at[iI * N + iN]),
+            compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
+            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + iN]),
+            compute_t(dot_Delta_x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_B_at[(iT * B + iB) * N + iN]),
+            dot_h_pre, h_exp, dot_h_exp, Delta_x_B, dot_Delta_x_B);
+        dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(dot_h_pre);
+        h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
+        dot_h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(dot_h_exp);
+        Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(Delta_x_B);
+        dot_Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(dot_Delta_x_B);
+    }
+}
+
+__device__ inline void hvp_forward_sequence_point(
+    const compute_t h_exp, const compute_t h_prev, const compute_t Delta_x_B, const compute_t dot_h_exp,
+    const compute_t dot_h_prev, const compute_t dot_Delta_x_B, compute_t& h, compute_t& dot_h)
+{
+    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    h = h_exp * h_prev + Delta_x_B;
+    dot_h = h_exp * dot_h_prev + h_prev * dot_h_exp + dot_Delta_x_B;
+}
+
+extern "C" __global__ void hvp_forward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ h_exp_at, storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ Delta_x_B_at, const storage_t* __restrict__ dot_h_exp_at,
+    storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_Delta_x_B_at)
+{
+    const int64 count = B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N / I;
+        const int64 iI = n / N % I;
+        const int64 iN = n % N;
+        compute_t h_prev = compute_t(h_rows_at[((0 * B + iB) * I + iI) * N + iN]);
+        compute_t dot_h_prev = compute_t(dot_h_rows_at[((0 * B + iB) * I + iI) * N + iN]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h, dot_h;
+            hvp_forward_sequence_point(
+                compute_t(h_exp_at[((t * B + iB) * I + iI) * N + iN]),
+                h_prev,
+                compute_t(Delta_x_B_at[((t * B + iB) * I + iI) * N + iN]),
+                compute_t(dot_h_exp_at[((t * B + iB) * I + iI) * N + iN]),
+                dot_h_prev,
+                compute_t(dot_Delta_x_B_at[((t * B + iB) * I + iI) * N + iN]),
+                h, dot_h);
+            h_rows_at[(((t + 1) * B + iB) * I + iI) * N + iN] = storage_t(h);
+            dot_h_rows_at[(((t + 1) * B + iB) * I + iI) * N + iN] = storage_t(dot_h);
+            h_prev = h;
+            dot_h_prev = dot_h;
+        }
+    }
+}
+
+// through y = h @ C + D * x
+extern "C" __global__ void hvp_backward_before_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ d_dot_C_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * N; n += gridDim.x) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
+            const int64 iI = k;
+            total += compute_t(dy_at[(iT * B + iB) * I + iI])
+                * compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_C_at[(iT * B + iB) * N + iN] = storage_t(total);
+    }
+}
+
+// through y = h @ C + D * x
+extern "C" __global__ void hvp_backward_before_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ d_C_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * N; n += gridDim.x) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
+            const int64 iI = k;
+            total += compute_t(dy_at[(iT * B + iB) * I + iI])
+                * compute_t(dot_h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_C_at[(iT * B + iB) * N + iN] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_sequence_point(
+    const compute_t d_dot_h_next, const compute_t dy, const compute_t C, const compute_t d_h_next,
+    const compute_t dot_C, const compute_t h_exp, const compute_t dot_h_exp, compute_t& d_dot_h,
+    compute_t& d_h, compute_t& d_h_prev, compute_t& d_dot_h_prev)
+{
+    // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    d_dot_h = d_dot_h_next + dy * C;
+    d_h = dy * dot_C + d_h_next;
+    d_h_prev = h_exp * d_h + dot_h_exp * d_dot_h;
+    d_dot_h_prev = h_exp * d_dot_h;
+}
+
+extern "C" __global__ void hvp_backward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    storage_t* __restrict__ d_dot_h_prev_rows_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ dot_C_at, const storage_t* __restrict__ h_exp_at,
+    const storage_t* __restrict__ dot_h_exp_at, storage_t* __restrict__ d_dot_h_at,
+    storage_t* __restrict__ d_h_at)
+{
+    const int64 count = B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N / I;
+        const int64 iI = n / N % I;
+        const int64 iN = n % N;
+        compute_t d_dot_h_next = compute_t(d_dot_h_prev_rows_at[(((T % 2) * B + iB) * I + iI) * N + iN]);
+        compute_t d_h_next = compute_t(d_h_prev_rows_at[(((T % 2) * B + iB) * I + iI) * N + iN]);
+        for (int64 t = T - 1; t >= 0; --t) {
+            compute_t d_dot_h, d_h, d_h_prev, d_dot_h_prev;
+            hvp_backward_sequence_point(
+                d_dot_h_next,
+                compute_t(dy_at[(t * B + iB) * I + iI]),
+                compute_t(W_r_x_to_dot_C_W_C_at[(t * B + iB) * (R + 4 * N) + R + 2 * N + iN]),
+                d_h_next,
+                compute_t(dot_C_at[(t * B + iB) * N + iN]),
+                compute_t(h_exp_at[((t * B + iB) * I + iI) * N + iN]),
+                compute_t(dot_h_exp_at[((t * B + iB) * I + iI) * N + iN]),
+                d_dot_h, d_h, d_h_prev, d_dot_h_prev);
+            d_dot_h_at[((t * B + iB) * I + iI) * N + iN] = storage_t(d_dot_h);
+            d_h_at[((t * B + iB) * I + iI) * N + iN] = storage_t(d_h);
+            d_dot_h_next = d_dot_h_prev;
+            d_h_next = d_h_prev;
+        }
+        d_dot_h_prev_rows_at[(((0 % 2) * B + iB) * I + iI) * N + iN] = storage_t(d_dot_h_next);
+        d_h_prev_rows_at[(((0 % 2) * B + iB) * I + iI) * N + iN] = storage_t(d_h_next);
+    }
+}
+
+// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+extern "C" __global__ void hvp_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at,
+    storage_t* __restrict__ d_dot_Delta_x_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
+            const int64 iN = k;
+            total += compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN])
+                * compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + iN]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(total);
+    }
+}
+
+// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+extern "C" __global__ void hvp_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at,
+    storage_t* __restrict__ d_Delta_x_Delta_x_B_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
+            const int64 iN = k;
+            total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
+                * compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + iN]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_Delta_x_Delta_x_B_at[(iT * B + iB) * I + iI] = storage_t(total);
+    }
+}
+
+// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+extern "C" __global__ void hvp_backward_after_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ dot_B_at,
+    storage_t* __restrict__ d_Delta_x_dot_Delta_x_B_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
+            const int64 iN = k;
+            total += compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN])
+                * compute_t(dot_B_at[(iT * B + iB) * N + iN]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_Delta_x_dot_Delta_x_B_at[(iT * B + iB) * I + iI] = storage_t(total);
+    }
+}
+
+// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+extern "C" __global__ void hvp_backward_after_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ Delta_x_at,
+    storage_t* __restrict__ d_dot_B_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * N; n += gridDim.x) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
+            const int64 iI = k;
+            total += compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN])
+                * compute_t(Delta_x_at[(iT * B + iB) * I + iI]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_B_at[(iT * B + iB) * N + iN] = storage_t(total);
+    }
+}
+
+// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+extern "C" __global__ void hvp_backward_after_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ Delta_x_at,
+    storage_t* __restrict__ d_B_Delta_x_B_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * N; n += gridDim.x) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
+            const int64 iI = k;
+            total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
+                * compute_t(Delta_x_at[(iT * B + iB) * I + iI]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_B_Delta_x_B_at[(iT * B + iB) * N + iN] = storage_t(total);
+    }
+}
+
+// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+extern "C" __global__ void hvp_backward_after_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ dot_Delta_x_at,
+    storage_t* __restrict__ d_B_dot_Delta_x_B_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * N; n += gridDim.x) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
+            const int64 iI = k;
+            total += compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN])
+                * compute_t(dot_Delta_x_at[(iT * B + iB) * I + iI]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_B_dot_Delta_x_B_at[(iT * B + iB) * N + iN] = storage_t(total);
+    }
+}
+
+// through y = h @ C + D * x
+extern "C" __global__ void hvp_backward_after_sum7(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ dot_x_at,
+    storage_t* __restrict__ d_D_at)
+{
+    const int64 count = I, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iI = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(dy_at[(iT * B + iB) * I + iI])
+                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_D_at[iI] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_after_point(
+    const compute_t d_Delta_x_Delta_x_B, const compute_t d_Delta_x_dot_Delta_x_B, compute_t& d_Delta_x)
+{
+    // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    d_Delta_x = d_Delta_x_Delta_x_B + d_Delta_x_dot_Delta_x_B;
+}
+
+extern "C" __global__ void hvp_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_Delta_x_Delta_x_B_at,
+    const storage_t* __restrict__ d_Delta_x_dot_Delta_x_B_at, storage_t* __restrict__ d_Delta_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_Delta_x;
+        hvp_backward_after_point(
+            compute_t(d_Delta_x_Delta_x_B_at[(iT * B + iB) * I + iI]),
+            compute_t(d_Delta_x_dot_Delta_x_B_at[(iT * B + iB) * I + iI]),
+            d_Delta_x);
+        d_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_x);
+    }
+}
+
+__device__ inline void hvp_backward_after2_point(
+    const compute_t d_dot_h, const compute_t h_prev, const compute_t dot_h_pre, const compute_t d_h,
+    const compute_t dot_h_prev, const compute_t h_exp, compute_t& d_dot_h_pre, compute_t& d_h_pre)
+{
+    // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    const compute_t d_dot_h_exp = d_dot_h * h_prev;
+    const compute_t d_h_exp = d_dot_h * dot_h_prev + h_prev * d_h + dot_h_pre * d_dot_h_exp;
+    d_dot_h_pre = h_exp * d_dot_h_exp;
+    d_h_pre = h_exp * d_h_exp;
+}
+
+extern "C" __global__ void hvp_backward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ dot_h_pre_at, const storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ h_exp_at,
+    storage_t* __restrict__ d_dot_h_pre_at, storage_t* __restrict__ d_h_pre_at)
+{
+    const int64 count = T * B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / I / B;
+        const int64 iB = n / N / I % B;
+        const int64 iI = n / N % I;
+        const int64 iN = n % N;
+        compute_t d_dot_h_pre, d_h_pre;
+        hvp_backward_after2_point(
+            compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN]),
+            compute_t(h_rows_at[((iT * B + iB) * I + iI) * N + iN]),
+            compute_t(dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN]),
+            compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN]),
+            compute_t(dot_h_rows_at[((iT * B + iB) * I + iI) * N + iN]),
+            compute_t(h_exp_at[((iT * B + iB) * I + iI) * N + iN]),
+            d_dot_h_pre, d_h_pre);
+        d_dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(d_dot_h_pre);
+        d_h_pre_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(d_h_pre);
+    }
+}
+
+// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+extern "C" __global__ void hvp_backward_after_sum8(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_dot_h_pre_at, const storage_t* __restrict__ Delta_at,
+    storage_t* __restrict__ d_dot_A_at)
+{
+    const int64 count = I * N, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iI = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN])
+                * compute_t(Delta_at[(iT * B + iB) * I + iI]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_dot_A_at[iI * N + iN] = storage_t(total);
+    }
+}
+
+// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+extern "C" __global__ void hvp_backward_after_sum9(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ Delta_at,
+    storage_t* __restrict__ d_A_h_pre_at)
+{
+    const int64 count = I * N, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iI = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_h_pre_at[((iT * B + iB) * I + iI) * N + iN])
+                * compute_t(Delta_at[(iT * B + iB) * I + iI]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_A_h_pre_at[iI * N + iN] = storage_t(total);
+    }
+}
+
+// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+extern "C" __global__ void hvp_backward_after_sum10(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_dot_h_pre_at, const storage_t* __restrict__ dot_Delta_at,
+    storage_t* __restrict__ d_A_dot_h_pre_at)
+{
+    const int64 count = I * N, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iI = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN])
+                * compute_t(dot_Delta_at[(iT * B + iB) * I + iI]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_A_dot_h_pre_at[iI * N + iN] = storage_t(total);
+    }
+}
+
+// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+extern "C" __global__ void hvp_backward_after_sum11(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_dot_h_pre_at, const storage_t* __restrict__ A_at,
+    storage_t* __restrict__ d_dot_Delta_dot_h_pre_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
+            const int64 iN = k;
+            total += compute_t(d_dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN])
+                * compute_t(A_at[iI * N + iN]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_Delta_dot_h_pre_at[(iT * B + iB) * I + iI] = storage_t(total);
+    }
+}
+
+// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+extern "C" __global__ void hvp_backward_after_sum12(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ A_at,
+    storage_t* __restrict__ d_Delta_h_pre_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
+            const int64 iN = k;
+            total += compute_t(d_h_pre_at[((iT * B + iB) * I + iI) * N + iN])
+                * compute_t(A_at[iI * N + iN]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_Delta_h_pre_at[(iT * B + iB) * I + iI] = storage_t(total);
+    }
+}
+
+// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+extern "C" __global__ void hvp_backward_after_sum13(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_dot_h_pre_at, const storage_t* __restrict__ dot_A_at,
+    storage_t* __restrict__ d_Delta_dot_h_pre_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
+            const int64 iN = k;
+            total += compute_t(d_dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN])
+                * compute_t(dot_A_at[iI * N + iN]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_Delta_dot_h_pre_at[(iT * B + iB) * I + iI] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_after3_point(
+    const compute_t d_B_Delta_x_B, const compute_t d_B_dot_Delta_x_B, compute_t& d_B)
+{
+    // through B = W_B @ x
+    d_B = d_B_Delta_x_B + d_B_dot_Delta_x_B;
+}
+
+extern "C" __global__ void hvp_backward_after3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_B_Delta_x_B_at, const storage_t* __restrict__ d_B_dot_Delta_x_B_at,
+    storage_t* __restrict__ d_W_r_x_to_d_dot_B_at)
+{
+    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t d_B;
+        hvp_backward_after3_point(
+            compute_t(d_B_Delta_x_B_at[(iT * B + iB) * N + iN]),
+            compute_t(d_B_dot_Delta_x_B_at[(iT * B + iB) * N + iN]),
+            d_B);
+        d_W_r_x_to_d_dot_B_at[(iT * B + iB) * (2 * R + N) + 2 * R + iN] = storage_t(d_B);
+    }
+}
+
+__device__ inline void hvp_backward_after4_point(
+    const compute_t d_dot_Delta_dot_h_pre, const compute_t d_dot_Delta_x, const compute_t x,
+    const compute_t dot_Delta_pre, const compute_t Delta, const compute_t d_Delta_h_pre,
+    const compute_t d_Delta_dot_h_pre, const compute_t d_Delta_x, const compute_t dot_x,
+    compute_t& d_dot_Delta_pre, compute_t& d_Delta_pre)
+{
+    // through Delta = softplus(W_d @ (W_r @ x) + b_d)
+    const compute_t d_dot_Delta = d_dot_Delta_dot_h_pre + d_dot_Delta_x * x;
+    const compute_t s1 = expm1(-Delta);
+    const compute_t d_Delta = d_dot_Delta_x * dot_x + x * d_Delta_x - dot_Delta_pre * d_dot_Delta * (-s1 - 1) +
+        d_Delta_h_pre + d_Delta_dot_h_pre;
+    d_dot_Delta_pre = -d_dot_Delta * s1;
+    d_Delta_pre = -d_Delta * s1;
+}
+
+extern "C" __global__ void hvp_backward_after4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_dot_Delta_dot_h_pre_at, const storage_t* __restrict__ d_dot_Delta_x_at,
+    const storage_t* __restrict__ x_at, const storage_t* __restrict__ dot_Delta_pre_at,
+    const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ d_Delta_h_pre_at,
+    const storage_t* __restrict__ d_Delta_dot_h_pre_at, const storage_t* __restrict__ d_Delta_x_at,
+    const storage_t* __restrict__ dot_x_at, storage_t* __restrict__ d_Delta_pre_to_d_dot_Delta_pre_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_dot_Delta_pre, d_Delta_pre;
+        hvp_backward_after4_point(
+            compute_t(d_dot_Delta_dot_h_pre_at[(iT * B + iB) * I + iI]),
+            compute_t(d_dot_Delta_x_at[(iT * B + iB) * I + iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_Delta_pre_at[(iT * B + iB) * I + iI]),
+            compute_t(Delta_at[(iT * B + iB) * I + iI]),
+            compute_t(d_Delta_h_pre_at[(iT * B + iB) * I + iI]),
+            compute_t(d_Delta_dot_h_pre_at[(iT * B + iB) * I + iI]),
+            compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_x_at[(iT * B + iB) * I + iI]),
+            d_dot_Delta_pre, d_Delta_pre);
+        d_Delta_pre_to_d_dot_Delta_pre_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(d_dot_Delta_pre);
+        d_Delta_pre_to_d_dot_Delta_pre_at[(iT * B + iB) * (2 * I) + iI] = storage_t(d_Delta_pre);
+    }
+}
+
+__device__ inline void hvp_backward_after5_point(
+    const compute_t d_x_W_r_x, const compute_t d_x_dot_B_W_B, const compute_t d_x_C,
+    const compute_t d_x_dot_C_W_C, const compute_t d_Delta_x, const compute_t Delta,
+    const compute_t d_dot_Delta_x, const compute_t dot_Delta, const compute_t dy, const compute_t dot_D,
+    compute_t& d_x)
+{
+    d_x = d_x_W_r_x + d_x_dot_B_W_B + d_x_C + d_x_dot_C_W_C + d_Delta_x * Delta + d_dot_Delta_x * dot_Delta + dy *
+        dot_D;
+}
+
+extern "C" __global__ void hvp_backward_after5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_x_W_r_x_at, const storage_t* __restrict__ d_x_dot_B_W_B_at,
+    const storage_t* __restrict__ d_x_C_at, const storage_t* __restrict__ d_x_dot_C_W_C_at,
+    const storage_t* __restrict__ d_Delta_x_at, const storage_t* __restrict__ Delta_at,
+    const storage_t* __restrict__ d_dot_Delta_x_at, const storage_t* __restrict__ dot_Delta_at,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ dot_D_at,
+    storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        hvp_backward_after5_point(
+            compute_t(d_x_W_r_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_dot_B_W_B_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_C_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_dot_C_W_C_at[(iT * B + iB) * I + iI]),
+            compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),
+            compute_t(Delta_at[(iT * B + iB) * I + iI]),
+            compute_t(d_dot_Delta_x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_Delta_at[(iT * B + iB) * I + iI]),
+            compute_t(dy_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_D_at[iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_A_h_pre, const compute_t d_A_dot_h_pre, const compute_t d_dot_A,
+    const compute_t dot_A_log, const compute_t exp_A_log, compute_t& d_A_log)
+{
+    // through A = -exp(A_log)
+    const compute_t d_A = d_A_h_pre + d_A_dot_h_pre;
+    const compute_t d_dot_exp_A_log = -d_dot_A;
+    const compute_t d_exp_A_log = dot_A_log * d_dot_exp_A_log - d_A;
+    d_A_log = exp_A_log * d_exp_A_log;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_A_h_pre_at, const storage_t* __restrict__ d_A_dot_h_pre_at,
+    const storage_t* __restrict__ d_dot_A_at, const storage_t* __restrict__ dot_A_log_at,
+    const storage_t* __restrict__ exp_A_log_at, storage_t* __restrict__ d_A_log_at)
+{
+    const int64 count = I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iI = n / N;
+        const int64 iN = n % N;
+        compute_t d_A_log;
+        hvp_backward_finish_point(
+            compute_t(d_A_h_pre_at[iI * N + iN]),
+            compute_t(d_A_dot_h_pre_at[iI * N + iN]),
+            compute_t(d_dot_A_at[iI * N + iN]),
+            compute_t(dot_A_log_at[iI * N + iN]),
+            compute_t(exp_A_log_at[iI * N + iN]),
+            d_A_log);
+        d_A_log_at[iI * N + iN] = storage_t(d_A_log);
+    }
+}
+
+__device__ inline void hvp_backward_finish2_point(
+    const compute_t d_W_d_W_d_W_r_x, const compute_t d_W_d_dot_W_d_W_r_x_W_r_x, compute_t& d_W_d)
+{
+    d_W_d = d_W_d_W_d_W_r_x + d_W_d_dot_W_d_W_r_x_W_r_x;
+}
+
+extern "C" __global__ void hvp_backward_finish2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_W_d_W_d_W_r_x_at,
+    const storage_t* __restrict__ d_W_d_dot_W_d_W_r_x_W_r_x_at, storage_t* __restrict__ d_W_d_at)
+{
+    const int64 count = I * R, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iI = n / R;
+        const int64 iR = n % R;
+        compute_t d_W_d;
+        hvp_backward_finish2_point(
+            compute_t(d_W_d_W_d_W_r_x_at[iI * R + iR]),
+            compute_t(d_W_d_dot_W_d_W_r_x_W_r_x_at[iI * R + iR]),
+            d_W_d);
+        d_W_d_at[iI * R + iR] = storage_t(d_W_d);
+    }
+}
+
+__device__ inline void hvp_backward_finish3_point(
+    const compute_t d_W_r_W_r_x, const compute_t d_W_r_dot_W_r_x_x, compute_t& d_W_r)
+{
+    d_W_r = d_W_r_W_r_x + d_W_r_dot_W_r_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_W_r_W_r_x_at, const storage_t* __restrict__ d_W_r_dot_W_r_x_x_at,
+    storage_t* __restrict__ d_W_r_at)
+{
+    const int64 count = R * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iR = n / I;
+        const int64 iI = n % I;
+        compute_t d_W_r;
+        hvp_backward_finish3_point(
+            compute_t(d_W_r_W_r_x_at[iR * I + iI]),
+            compute_t(d_W_r_dot_W_r_x_x_at[iR * I + iI]),
+            d_W_r);
+        d_W_r_at[iR * I + iI] = storage_t(d_W_r);
+    }
+}
+
+__device__ inline void hvp_backward_finish4_point(
+    const compute_t d_W_B_B, const compute_t d_W_B_dot_B_x, const compute_t d_W_C_C,
+    const compute_t d_W_C_dot_C_x, compute_t& d_W_B, compute_t& d_W_C)
+{
+    d_W_B = d_W_B_B + d_W_B_dot_B_x;
+    d_W_C = d_W_C_C + d_W_C_dot_C_x;
+}
+
+extern "C" __global__ void hvp_backward_finish4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_W_B_B_at, const storage_t* __restrict__ d_W_B_dot_B_x_at,
+    const storage_t* __restrict__ d_W_C_C_at, const storage_t* __restrict__ d_W_C_dot_C_x_at,
+    storage_t* __restrict__ d_W_B_at, storage_t* __restrict__ d_W_C_at)
+{
+    const int64 count = N * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iN = n / I;
+        const int64 iI = n % I;
+        compute_t d_W_B, d_W_C;
+        hvp_backward_finish4_point(
+            compute_t(d_W_B_B_at[iN * I + iI]),
+            compute_t(d_W_B_dot_B_x_at[iN * I + iI]),
+            compute_t(d_W_C_C_at[iN * I + iI]),
+            compute_t(d_W_C_dot_C_x_at[iN * I + iI]),
+            d_W_B, d_W_C);
+        d_W_B_at[iN * I + iI] = storage_t(d_W_B);
+        d_W_C_at[iN * I + iI] = storage_t(d_W_C);
+    }
+}
+
+#endif  // SYMRNN_HVP

@@ -17,7 +17,7 @@ paper's text differs from it in the second order of Delta.
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 mamba.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input, one value a channel
     param  W_d (I, R): step size from its factor of rank R
@@ -34,7 +34,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -48,6 +48,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of mamba.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "N", "R")
 INPUTS = {
     "x": ("I",),
@@ -107,9 +108,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["y"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -120,30 +121,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"y": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["y"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, N, R = sizes = [size[axis] for axis in ("T", "B", "I", "N", "R")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W_d = cp.empty((I, R), dtype)
     W_r = cp.empty((R, I), dtype)
@@ -164,7 +223,6 @@ def passes(size, dtype):
     Delta_x_B = cp.empty((T, B, I, N), dtype)
     h_C = cp.empty((T, B, I), dtype)
     y = cp.empty((T, B, I), dtype)
-
     forward_once = kernel(
         "forward_once", "each", I * N, 1,
         A_log, exp_A_log, A,
@@ -191,6 +249,7 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         W_d[...] = params["W_d"]
         W_r[...] = params["W_r"]
         b_d[...] = params["b_d"]
@@ -198,7 +257,6 @@ def passes(size, dtype):
         W_C[...] = params["W_C"]
         A_log[...] = params["A_log"]
         D[...] = params["D"]
-        x[...] = inputs["x"]
         W_r_to_W_C[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_B.T, W_C.T), axis=1))
         h_rows[0] = state["h"]
 
@@ -221,150 +279,878 @@ def passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy()}
-        return {"y": y.copy()}, last
+        return y.copy(), last
 
-    def reverse():
-        d_h_prev_rows = cp.empty((2, B, I, N), dtype)
-        d_C = cp.empty((T, B, N), dtype)
-        d_x_C = cp.empty((T, B, I), dtype)
-        d_h = cp.empty((T, B, I, N), dtype)
-        d_Delta_x = cp.empty((T, B, I), dtype)
-        d_h_pre = cp.empty((T, B, I, N), dtype)
-        d_A = cp.empty((I, N), dtype)
-        d_B = cp.empty((T, B, N), dtype)
-        d_Delta_h_pre = cp.empty((T, B, I), dtype)
-        d_Delta_pre = cp.empty((T, B, I), dtype)
-        d_W_r_x = cp.empty((T, B, R), dtype)
-        d_x_W_r_x = cp.empty((T, B, I), dtype)
-        d_x_B = cp.empty((T, B, I), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_W_d = cp.empty((I, R), dtype)
-        d_W_r = cp.empty((R, I), dtype)
-        d_b_d = cp.empty((I,), dtype)
-        d_W_B = cp.empty((N, I), dtype)
-        d_W_C = cp.empty((N, I), dtype)
-        d_D = cp.empty((I,), dtype)
-        d_A_log = cp.empty((I, N), dtype)
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, I), dtype)
+    d_h_prev_rows = cp.empty((2, B, I, N), dtype)
+    d_C = cp.empty((T, B, N), dtype)
+    d_x_C = cp.empty((T, B, I), dtype)
+    d_h = cp.empty((T, B, I, N), dtype)
+    d_Delta_x = cp.empty((T, B, I), dtype)
+    d_h_pre = cp.empty((T, B, I, N), dtype)
+    d_A = cp.empty((I, N), dtype)
+    d_B = cp.empty((T, B, N), dtype)
+    d_Delta_h_pre = cp.empty((T, B, I), dtype)
+    d_Delta_pre = cp.empty((T, B, I), dtype)
+    d_W_r_x = cp.empty((T, B, R), dtype)
+    d_x_W_r_x = cp.empty((T, B, I), dtype)
+    d_x_B = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_d = cp.empty((I, R), dtype)
+    d_W_r = cp.empty((R, I), dtype)
+    d_b_d = cp.empty((I,), dtype)
+    d_W_B = cp.empty((N, I), dtype)
+    d_W_C = cp.empty((N, I), dtype)
+    d_D = cp.empty((I,), dtype)
+    d_A_log = cp.empty((I, N), dtype)
+    backward_before_sum = kernel(
+        "backward_before_sum", "rows", T * B * N, I,
+        dy, h_rows, d_C,
+    )
+    backward_sequence = kernel(
+        "backward_sequence", "each", B * I * N, 1,
+        d_h_prev_rows, dy, W_r_x_to_C, h_exp, d_h,
+    )
+    backward_after_sum = kernel(
+        "backward_after_sum", "rows", T * B * I, N,
+        d_h, W_r_x_to_C, d_Delta_x,
+    )
+    backward_after_sum2 = kernel(
+        "backward_after_sum2", "rows", T * B * N, I,
+        d_h, Delta_x, d_B,
+    )
+    backward_after_sum3 = kernel(
+        "backward_after_sum3", "columns", I, T * B,
+        dy, x, d_D,
+    )
+    backward_after = kernel(
+        "backward_after", "each", T * B * I * N, 1,
+        d_h, h_rows, h_exp, d_h_pre,
+    )
+    backward_after_sum4 = kernel(
+        "backward_after_sum4", "columns", I * N, T * B,
+        d_h_pre, Delta, d_A,
+    )
+    backward_after_sum5 = kernel(
+        "backward_after_sum5", "rows", T * B * I, N,
+        d_h_pre, A, d_Delta_h_pre,
+    )
+    backward_after2 = kernel(
+        "backward_after2", "each", T * B * I, 1,
+        d_Delta_h_pre, d_Delta_x, x, Delta, d_Delta_pre,
+    )
+    backward_after3 = kernel(
+        "backward_after3", "each", T * B * I, 1,
+        d_x_W_r_x, d_x_B, d_x_C, d_Delta_x, Delta, dy, D, d_x,
+    )
+    backward_finish = kernel(
+        "backward_finish", "each", I * N, 1,
+        d_A, exp_A_log, d_A_log,
+    )
 
-        dy = cp.empty((T, B, I), dtype)
-        backward_before_sum = kernel(
-            "backward_before_sum", "rows", T * B * N, I,
-            dy, h_rows, d_C,
-        )
-        backward_sequence = kernel(
-            "backward_sequence", "each", B * I * N, 1,
-            d_h_prev_rows, dy, W_r_x_to_C, h_exp, d_h,
-        )
-        backward_after_sum = kernel(
-            "backward_after_sum", "rows", T * B * I, N,
-            d_h, W_r_x_to_C, d_Delta_x,
-        )
-        backward_after_sum2 = kernel(
-            "backward_after_sum2", "rows", T * B * N, I,
-            d_h, Delta_x, d_B,
-        )
-        backward_after_sum3 = kernel(
-            "backward_after_sum3", "columns", I, T * B,
-            dy, x, d_D,
-        )
-        backward_after = kernel(
-            "backward_after", "each", T * B * I * N, 1,
-            d_h, h_rows, h_exp, d_h_pre,
-        )
-        backward_after_sum4 = kernel(
-            "backward_after_sum4", "columns", I * N, T * B,
-            d_h_pre, Delta, d_A,
-        )
-        backward_after_sum5 = kernel(
-            "backward_after_sum5", "rows", T * B * I, N,
-            d_h_pre, A, d_Delta_h_pre,
-        )
-        backward_after2 = kernel(
-            "backward_after2", "each", T * B * I, 1,
-            d_Delta_h_pre, d_Delta_x, x, Delta, d_Delta_pre,
-        )
-        backward_after3 = kernel(
-            "backward_after3", "each", T * B * I, 1,
-            d_x_W_r_x, d_x_B, d_x_C, d_Delta_x, Delta, dy, D, d_x,
-        )
-        backward_finish = kernel(
-            "backward_finish", "each", I * N, 1,
-            d_A, exp_A_log, d_A_log,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["y"]
+        W_d[...] = params["W_d"]
+        W_r[...] = params["W_r"]
+        W_B[...] = params["W_B"]
+        W_C[...] = params["W_C"]
+        D[...] = params["D"]
+        d_h_prev_rows[T % 2] = dstate["h"]
 
-        def fill(params, given, dstate):
-            W_d[...] = params["W_d"]
-            W_r[...] = params["W_r"]
-            b_d[...] = params["b_d"]
-            W_B[...] = params["W_B"]
-            W_C[...] = params["W_C"]
-            A_log[...] = params["A_log"]
-            D[...] = params["D"]
-            dy[...] = given["y"]
-            d_h_prev_rows[T % 2] = dstate["h"]
+    def before():
+        # through y = h @ C + D * x
+        backward_before_sum()
+        # through C = W_C @ x
+        product(d_C.reshape(-1, N), W_C, d_x_C.reshape(-1, I))
 
-        def before():
-            # through y = h @ C + D * x
-            backward_before_sum()
-            # through C = W_C @ x
-            product(d_C.reshape(-1, N), W_C, d_x_C.reshape(-1, I))
+    def loop():
+        backward_sequence()
 
-        def loop():
-            backward_sequence()
+    def after():
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        backward_after_sum()
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        backward_after_sum2()
+        # through B = W_B @ x
+        product(d_B.reshape(-1, N), W_B, d_x_B.reshape(-1, I))
+        # through B = W_B @ x
+        product(d_B.reshape(-1, N).T, x.reshape(-1, I), d_W_B)
+        # through C = W_C @ x
+        product(d_C.reshape(-1, N).T, x.reshape(-1, I), d_W_C)
+        # through y = h @ C + D * x
+        backward_after_sum3()
+        backward_after()
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        backward_after_sum4()
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        backward_after_sum5()
+        backward_after2()
+        # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+        product(d_Delta_pre.reshape(-1, I), W_d, d_W_r_x.reshape(-1, R))
+        # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+        product(d_W_r_x.reshape(-1, R), W_r, d_x_W_r_x.reshape(-1, I))
+        # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+        product(d_Delta_pre.reshape(-1, I).T, W_r_x_to_C.reshape(-1, R + 2 * N)[:, :R], d_W_d)
+        # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+        product(d_W_r_x.reshape(-1, R).T, x.reshape(-1, I), d_W_r)
+        # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+        cp.sum(d_Delta_pre.reshape(-1, I), axis=0, out=d_b_d)
+        backward_after3()
+        backward_finish()
 
-        def after():
-            # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-            backward_after_sum()
-            # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-            backward_after_sum2()
-            # through B = W_B @ x
-            product(d_B.reshape(-1, N), W_B, d_x_B.reshape(-1, I))
-            # through B = W_B @ x
-            product(d_B.reshape(-1, N).T, x.reshape(-1, I), d_W_B)
-            # through C = W_C @ x
-            product(d_C.reshape(-1, N).T, x.reshape(-1, I), d_W_C)
-            # through y = h @ C + D * x
-            backward_after_sum3()
-            backward_after()
-            # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-            backward_after_sum4()
-            # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-            backward_after_sum5()
-            backward_after2()
-            # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-            product(d_Delta_pre.reshape(-1, I), W_d, d_W_r_x.reshape(-1, R))
-            # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-            product(d_W_r_x.reshape(-1, R), W_r, d_x_W_r_x.reshape(-1, I))
-            # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-            product(d_Delta_pre.reshape(-1, I).T, W_r_x_to_C.reshape(-1, R + 2 * N)[:, :R], d_W_d)
-            # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-            product(d_W_r_x.reshape(-1, R).T, x.reshape(-1, I), d_W_r)
-            # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-            cp.sum(d_Delta_pre.reshape(-1, I), axis=0, out=d_b_d)
-            backward_after3()
-            backward_finish()
+    def results():
+        dparams = {
+            "W_d": d_W_d.copy(),
+            "W_r": d_W_r.copy(),
+            "b_d": d_b_d.copy(),
+            "W_B": d_W_B.copy(),
+            "W_C": d_W_C.copy(),
+            "A_log": d_A_log.copy(),
+            "D": d_D.copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
 
-        def results():
-            dparams = {
-                "W_d": d_W_d.copy(),
-                "W_r": d_W_r.copy(),
-                "b_d": d_b_d.copy(),
-                "W_B": d_W_B.copy(),
-                "W_C": d_W_C.copy(),
-                "A_log": d_A_log.copy(),
-                "D": d_D.copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"h": d_h_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
+    yield Pass(fill, before, loop, after, results, False)
 
-        return Pass(fill, before, loop, after, results, False)
 
-    return Pass(fill, before, loop, after, results, False), reverse
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, N, R = sizes = [size[axis] for axis in ("T", "B", "I", "N", "R")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_d = cp.empty((I, R), dtype)
+    W_r = cp.empty((R, I), dtype)
+    b_d = cp.empty((I,), dtype)
+    W_B = cp.empty((N, I), dtype)
+    W_C = cp.empty((N, I), dtype)
+    A_log = cp.empty((I, N), dtype)
+    D = cp.empty((I,), dtype)
+    W_r_to_W_C = cp.empty((I, R + 2 * N), dtype)
+    h_rows = cp.empty((T + 1, B, I, N), dtype)
+    A = cp.empty((I, N), dtype)
+    W_r_x_to_C = cp.empty((T, B, R + 2 * N), dtype)
+    W_d_W_r_x = cp.empty((T, B, I), dtype)
+    Delta = cp.empty((T, B, I), dtype)
+    h_exp = cp.empty((T, B, I, N), dtype)
+    Delta_x = cp.empty((T, B, I), dtype)
+    Delta_x_B = cp.empty((T, B, I, N), dtype)
+    h_C = cp.empty((T, B, I), dtype)
+    y = cp.empty((T, B, I), dtype)
+    infer_once = kernel(
+        "infer_once", "each", I * N, 1,
+        A_log, A,
+    )
+    infer_before = kernel(
+        "infer_before", "each", T * B * I, 1,
+        W_d_W_r_x, b_d, x, Delta, Delta_x,
+    )
+    infer_before2 = kernel(
+        "infer_before2", "each", T * B * I * N, 1,
+        Delta, A, Delta_x, W_r_x_to_C, h_exp, Delta_x_B,
+    )
+    infer_sequence = kernel(
+        "infer_sequence", "each", B * I * N, 1,
+        h_exp, h_rows, Delta_x_B,
+    )
+    infer_after_sum = kernel(
+        "infer_after_sum", "rows", T * B * I, N,
+        h_rows, W_r_x_to_C, h_C,
+    )
+    infer_after = kernel(
+        "infer_after", "each", T * B * I, 1,
+        h_C, D, x, y,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_d[...] = params["W_d"]
+        W_r[...] = params["W_r"]
+        b_d[...] = params["b_d"]
+        W_B[...] = params["W_B"]
+        W_C[...] = params["W_C"]
+        A_log[...] = params["A_log"]
+        D[...] = params["D"]
+        W_r_to_W_C[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_B.T, W_C.T), axis=1))
+        h_rows[0] = state["h"]
+
+    def before():
+        infer_once()
+        # W_r_x, B, C side by side
+        product(x.reshape(-1, I), W_r_to_W_C, W_r_x_to_C.reshape(-1, R + 2 * N))
+        # Delta = softplus(W_d @ (W_r @ x) + b_d)
+        product(W_r_x_to_C.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
+        infer_before()
+        infer_before2()
+
+    def loop():
+        infer_sequence()
+
+    def after():
+        # y = h @ C + D * x
+        infer_after_sum()
+        infer_after()
+
+    def results():
+        last = {"h": h_rows[T].copy()}
+        return y.copy(), last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, N, R = sizes = [size[axis] for axis in ("T", "B", "I", "N", "R")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_d = cp.empty((I, R), dtype)
+    W_r = cp.empty((R, I), dtype)
+    b_d = cp.empty((I,), dtype)
+    W_B = cp.empty((N, I), dtype)
+    W_C = cp.empty((N, I), dtype)
+    A_log = cp.empty((I, N), dtype)
+    D = cp.empty((I,), dtype)
+    h_rows = cp.empty((T + 1, B, I, N), dtype)
+    A = cp.empty((I, N), dtype)
+    W_r_x = cp.empty((T, B, R), dtype)
+    W_d_W_r_x = cp.empty((T, B, I), dtype)
+    Delta = cp.empty((T, B, I), dtype)
+    B_ = cp.empty((T, B, N), dtype)
+    C = cp.empty((T, B, N), dtype)
+    h_exp = cp.empty((T, B, I, N), dtype)
+    Delta_x = cp.empty((T, B, I), dtype)
+    Delta_x_B = cp.empty((T, B, I, N), dtype)
+    h_C = cp.empty((T, B, I), dtype)
+    y = cp.empty((T, B, I), dtype)
+    step_once = kernel(
+        "step_once", "each", I * N, 1,
+        A_log, A,
+    )
+    step_before = kernel(
+        "step_before", "each", T * B * I, 1,
+        W_d_W_r_x, b_d, x, Delta, Delta_x,
+    )
+    step_before2 = kernel(
+        "step_before2", "each", T * B * I * N, 1,
+        Delta, A, Delta_x, B_, h_exp, Delta_x_B,
+    )
+    step_sequence = kernel(
+        "step_sequence", "each", B * I * N, 1,
+        h_exp, h_rows, Delta_x_B,
+    )
+    step_after_sum = kernel(
+        "step_after_sum", "rows", T * B * I, N,
+        h_rows, C, h_C,
+    )
+    step_after = kernel(
+        "step_after", "each", T * B * I, 1,
+        h_C, D, x, y,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_d[...] = params["W_d"]
+        W_r[...] = params["W_r"]
+        b_d[...] = params["b_d"]
+        W_B[...] = params["W_B"]
+        W_C[...] = params["W_C"]
+        A_log[...] = params["A_log"]
+        D[...] = params["D"]
+        h_rows[0] = state["h"]
+
+    def before():
+        step_once()
+        # Delta = softplus(W_d @ (W_r @ x) + b_d)
+        product(x.reshape(-1, I), W_r.T, W_r_x.reshape(-1, R))
+        # Delta = softplus(W_d @ (W_r @ x) + b_d)
+        product(W_r_x.reshape(-1, R), W_d.T, W_d_W_r_x.reshape(-1, I))
+        # B = W_B @ x
+        product(x.reshape(-1, I), W_B.T, B_.reshape(-1, N))
+        # C = W_C @ x
+        product(x.reshape(-1, I), W_C.T, C.reshape(-1, N))
+        step_before()
+        step_before2()
+
+    def loop():
+        step_sequence()
+
+    def after():
+        # y = h @ C + D * x
+        step_after_sum()
+        step_after()
+
+    def results():
+        state = {"h": h_rows[T].copy()}
+        return y.copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, N, R = sizes = [size[axis] for axis in ("T", "B", "I", "N", "R")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_d = cp.empty((I, R), dtype)
+    W_r = cp.empty((R, I), dtype)
+    b_d = cp.empty((I,), dtype)
+    W_B = cp.empty((N, I), dtype)
+    W_C = cp.empty((N, I), dtype)
+    A_log = cp.empty((I, N), dtype)
+    D = cp.empty((I,), dtype)
+    dot_W_d = cp.empty((I, R), dtype)
+    dot_W_r = cp.empty((R, I), dtype)
+    dot_b_d = cp.empty((I,), dtype)
+    dot_W_B = cp.empty((N, I), dtype)
+    dot_W_C = cp.empty((N, I), dtype)
+    dot_A_log = cp.empty((I, N), dtype)
+    dot_D = cp.empty((I,), dtype)
+    dot_W_r_to_dot_W_C = cp.empty((I, R + 4 * N), dtype)
+    W_r_to_W_C = cp.empty((I, R + 2 * N), dtype)
+    dot_W_d_to_W_d = cp.empty((2 * R, I), dtype)
+    h_rows = cp.empty((T + 1, B, I, N), dtype)
+    dot_h_rows = cp.empty((T + 1, B, I, N), dtype)
+    A = cp.empty((I, N), dtype)
+    dot_A = cp.empty((I, N), dtype)
+    W_r_x_to_dot_W_r_x = cp.empty((T, B, 2 * R), dtype)
+    W_r_x_to_dot_C_W_C = cp.empty((T, B, R + 4 * N), dtype)
+    dot_W_r_x_x_to_dot_C_x = cp.empty((T, B, R + 2 * N), dtype)
+    W_d_W_r_x_to_dot_W_d_W_r_x_W_d = cp.empty((T, B, 2 * I), dtype)
+    dot_W_d_W_r_x = cp.empty((T, B, I), dtype)
+    Delta = cp.empty((T, B, I), dtype)
+    dot_Delta = cp.empty((T, B, I), dtype)
+    dot_B = cp.empty((T, B, N), dtype)
+    dot_C = cp.empty((T, B, N), dtype)
+    h_exp = cp.empty((T, B, I, N), dtype)
+    dot_h_exp = cp.empty((T, B, I, N), dtype)
+    Delta_x = cp.empty((T, B, I), dtype)
+    dot_Delta_x = cp.empty((T, B, I), dtype)
+    Delta_x_B = cp.empty((T, B, I, N), dtype)
+    dot_Delta_x_B = cp.empty((T, B, I, N), dtype)
+    h_C = cp.empty((T, B, I), dtype)
+    dot_h_C_h = cp.empty((T, B, I), dtype)
+    dot_h_C_C = cp.empty((T, B, I), dtype)
+    y = cp.empty((T, B, I), dtype)
+    dot_y = cp.empty((T, B, I), dtype)
+    jvp_once = kernel(
+        "jvp_once", "each", I * N, 1,
+        A_log, dot_A_log, A, dot_A,
+    )
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * R, 1,
+        W_r_x_to_dot_C_W_C, dot_W_r_x_x_to_dot_C_x, W_r_x_to_dot_W_r_x,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", "each", T * B * I, 1,
+        W_d_W_r_x_to_dot_W_d_W_r_x_W_d, b_d, dot_W_d_W_r_x, dot_b_d, x, dot_x, Delta, dot_Delta, Delta_x,
+        dot_Delta_x,
+    )
+    jvp_before3 = kernel(
+        "jvp_before3", "each", T * B * N, 1,
+        W_r_x_to_dot_C_W_C, dot_W_r_x_x_to_dot_C_x, dot_B, dot_C,
+    )
+    jvp_before4 = kernel(
+        "jvp_before4", "each", T * B * I * N, 1,
+        Delta, A, dot_Delta, dot_A, Delta_x, W_r_x_to_dot_C_W_C, dot_Delta_x, dot_B, h_exp, dot_h_exp,
+        Delta_x_B, dot_Delta_x_B,
+    )
+    jvp_sequence = kernel(
+        "jvp_sequence", "each", B * I * N, 1,
+        h_exp, h_rows, Delta_x_B, dot_h_exp, dot_h_rows, dot_Delta_x_B,
+    )
+    jvp_after_sum = kernel(
+        "jvp_after_sum", "rows", T * B * I, N,
+        h_rows, W_r_x_to_dot_C_W_C, h_C,
+    )
+    jvp_after_sum2 = kernel(
+        "jvp_after_sum2", "rows", T * B * I, N,
+        dot_h_rows, W_r_x_to_dot_C_W_C, dot_h_C_h,
+    )
+    jvp_after_sum3 = kernel(
+        "jvp_after_sum3", "rows", T * B * I, N,
+        h_rows, dot_C, dot_h_C_C,
+    )
+    jvp_after = kernel(
+        "jvp_after", "each", T * B * I, 1,
+        dot_h_C_h, dot_h_C_C, h_C, D, x, dot_D, dot_x, y, dot_y,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_d[...] = params["W_d"]
+        W_r[...] = params["W_r"]
+        b_d[...] = params["b_d"]
+        W_B[...] = params["W_B"]
+        W_C[...] = params["W_C"]
+        A_log[...] = params["A_log"]
+        D[...] = params["D"]
+        dot_W_d[...] = dot_params["W_d"]
+        dot_W_r[...] = dot_params["W_r"]
+        dot_b_d[...] = dot_params["b_d"]
+        dot_W_B[...] = dot_params["W_B"]
+        dot_W_C[...] = dot_params["W_C"]
+        dot_A_log[...] = dot_params["A_log"]
+        dot_D[...] = dot_params["D"]
+        dot_W_r_to_dot_W_C[...] = cp.ascontiguousarray(cp.concatenate((
+            dot_W_r.T,
+            W_B.T,
+            dot_W_B.T,
+            W_C.T,
+            dot_W_C.T,
+        ), axis=1))
+        W_r_to_W_C[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_B.T, W_C.T), axis=1))
+        dot_W_d_to_W_d[...] = cp.ascontiguousarray(cp.concatenate((dot_W_d.T, W_d.T)))
+        h_rows[0] = state["h"]
+        dot_h_rows[0] = dot_state["h"]
+
+    def before():
+        jvp_once()
+        # Delta = softplus(W_d @ (W_r @ x) + b_d)
+        product(x.reshape(-1, I), W_r.T, W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, :R])
+        # dot_W_r_x_W_r, B, dot_B_W_B, C, dot_C_W_C side by side
+        product(x.reshape(-1, I), dot_W_r_to_dot_W_C, W_r_x_to_dot_C_W_C.reshape(-1, R + 4 * N))
+        # dot_W_r_x_x, dot_B_x, dot_C_x side by side
+        product(dot_x.reshape(-1, I), W_r_to_W_C, dot_W_r_x_x_to_dot_C_x.reshape(-1, R + 2 * N))
+        # Delta = softplus(W_d @ (W_r @ x) + b_d)
+        product(
+            W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, :R],
+            W_d.T,
+            W_d_W_r_x_to_dot_W_d_W_r_x_W_d.reshape(-1, 2 * I)[:, :I],
+        )
+        jvp_before()
+        # W_r_x, dot_W_r_x side by side
+        product(W_r_x_to_dot_W_r_x.reshape(-1, 2 * R), dot_W_d_to_W_d, dot_W_d_W_r_x.reshape(-1, I))
+        jvp_before2()
+        jvp_before3()
+        jvp_before4()
+
+    def loop():
+        jvp_sequence()
+
+    def after():
+        # y = h @ C + D * x
+        jvp_after_sum()
+        # y = h @ C + D * x
+        jvp_after_sum2()
+        # y = h @ C + D * x
+        jvp_after_sum3()
+        jvp_after()
+
+    def results():
+        last = {"h": h_rows[T].copy()}
+        dot_last = {"h": dot_h_rows[T].copy()}
+        return y.copy(), last, dot_y.copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, N, R = sizes = [size[axis] for axis in ("T", "B", "I", "N", "R")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_d = cp.empty((I, R), dtype)
+    W_r = cp.empty((R, I), dtype)
+    b_d = cp.empty((I,), dtype)
+    W_B = cp.empty((N, I), dtype)
+    W_C = cp.empty((N, I), dtype)
+    A_log = cp.empty((I, N), dtype)
+    dot_W_d = cp.empty((I, R), dtype)
+    dot_W_r = cp.empty((R, I), dtype)
+    dot_b_d = cp.empty((I,), dtype)
+    dot_W_B = cp.empty((N, I), dtype)
+    dot_W_C = cp.empty((N, I), dtype)
+    dot_A_log = cp.empty((I, N), dtype)
+    dot_W_r_to_dot_W_C = cp.empty((I, R + 4 * N), dtype)
+    W_r_to_W_C = cp.empty((I, R + 2 * N), dtype)
+    dot_W_d_to_W_d = cp.empty((2 * R, I), dtype)
+    h_rows = cp.empty((T + 1, B, I, N), dtype)
+    dot_h_rows = cp.empty((T + 1, B, I, N), dtype)
+    exp_A_log = cp.empty((I, N), dtype)
+    A = cp.empty((I, N), dtype)
+    dot_A = cp.empty((I, N), dtype)
+    W_r_x_to_dot_W_r_x = cp.empty((T, B, 2 * R), dtype)
+    W_r_x_to_dot_C_W_C = cp.empty((T, B, R + 4 * N), dtype)
+    dot_W_r_x_x_to_dot_C_x = cp.empty((T, B, R + 2 * N), dtype)
+    W_d_W_r_x_to_dot_W_d_W_r_x_W_d = cp.empty((T, B, 2 * I), dtype)
+    dot_W_d_W_r_x = cp.empty((T, B, I), dtype)
+    dot_Delta_pre = cp.empty((T, B, I), dtype)
+    Delta = cp.empty((T, B, I), dtype)
+    dot_Delta = cp.empty((T, B, I), dtype)
+    dot_B = cp.empty((T, B, N), dtype)
+    dot_C = cp.empty((T, B, N), dtype)
+    dot_h_pre = cp.empty((T, B, I, N), dtype)
+    h_exp = cp.empty((T, B, I, N), dtype)
+    dot_h_exp = cp.empty((T, B, I, N), dtype)
+    Delta_x = cp.empty((T, B, I), dtype)
+    dot_Delta_x = cp.empty((T, B, I), dtype)
+    Delta_x_B = cp.empty((T, B, I, N), dtype)
+    dot_Delta_x_B = cp.empty((T, B, I, N), dtype)
+    hvp_forward_once = kernel(
+        "hvp_forward_once", "each", I * N, 1,
+        A_log, dot_A_log, exp_A_log, A, dot_A,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * R, 1,
+        W_r_x_to_dot_C_W_C, dot_W_r_x_x_to_dot_C_x, W_r_x_to_dot_W_r_x,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", "each", T * B * I, 1,
+        W_d_W_r_x_to_dot_W_d_W_r_x_W_d, b_d, dot_W_d_W_r_x, dot_b_d, x, dot_x, dot_Delta_pre, Delta,
+        dot_Delta, Delta_x, dot_Delta_x,
+    )
+    hvp_forward_before3 = kernel(
+        "hvp_forward_before3", "each", T * B * N, 1,
+        W_r_x_to_dot_C_W_C, dot_W_r_x_x_to_dot_C_x, dot_B, dot_C,
+    )
+    hvp_forward_before4 = kernel(
+        "hvp_forward_before4", "each", T * B * I * N, 1,
+        Delta, A, dot_Delta, dot_A, Delta_x, W_r_x_to_dot_C_W_C, dot_Delta_x, dot_B, dot_h_pre, h_exp,
+        dot_h_exp, Delta_x_B, dot_Delta_x_B,
+    )
+    hvp_forward_sequence = kernel(
+        "hvp_forward_sequence", "each", B * I * N, 1,
+        h_exp, h_rows, Delta_x_B, dot_h_exp, dot_h_rows, dot_Delta_x_B,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_d[...] = params["W_d"]
+        W_r[...] = params["W_r"]
+        b_d[...] = params["b_d"]
+        W_B[...] = params["W_B"]
+        W_C[...] = params["W_C"]
+        A_log[...] = params["A_log"]
+        dot_W_d[...] = dot_params["W_d"]
+        dot_W_r[...] = dot_params["W_r"]
+        dot_b_d[...] = dot_params["b_d"]
+        dot_W_B[...] = dot_params["W_B"]
+        dot_W_C[...] = dot_params["W_C"]
+        dot_A_log[...] = dot_params["A_log"]
+        dot_W_r_to_dot_W_C[...] = cp.ascontiguousarray(cp.concatenate((
+            dot_W_r.T,
+            W_B.T,
+            dot_W_B.T,
+            W_C.T,
+            dot_W_C.T,
+        ), axis=1))
+        W_r_to_W_C[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_B.T, W_C.T), axis=1))
+        dot_W_d_to_W_d[...] = cp.ascontiguousarray(cp.concatenate((dot_W_d.T, W_d.T)))
+        h_rows[0] = state["h"]
+        dot_h_rows[0] = dot_state["h"]
+
+    def before():
+        hvp_forward_once()
+        # Delta = softplus(W_d @ (W_r @ x) + b_d)
+        product(x.reshape(-1, I), W_r.T, W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, :R])
+        # dot_W_r_x_W_r, B, dot_B_W_B, C, dot_C_W_C side by side
+        product(x.reshape(-1, I), dot_W_r_to_dot_W_C, W_r_x_to_dot_C_W_C.reshape(-1, R + 4 * N))
+        # dot_W_r_x_x, dot_B_x, dot_C_x side by side
+        product(dot_x.reshape(-1, I), W_r_to_W_C, dot_W_r_x_x_to_dot_C_x.reshape(-1, R + 2 * N))
+        # Delta = softplus(W_d @ (W_r @ x) + b_d)
+        product(
+            W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, :R],
+            W_d.T,
+            W_d_W_r_x_to_dot_W_d_W_r_x_W_d.reshape(-1, 2 * I)[:, :I],
+        )
+        hvp_forward_before()
+        # W_r_x, dot_W_r_x side by side
+        product(W_r_x_to_dot_W_r_x.reshape(-1, 2 * R), dot_W_d_to_W_d, dot_W_d_W_r_x.reshape(-1, I))
+        hvp_forward_before2()
+        hvp_forward_before3()
+        hvp_forward_before4()
+
+    def loop():
+        hvp_forward_sequence()
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, I), dtype)
+    dot_D = cp.empty((I,), dtype)
+    W_d_to_dot_W_d = cp.empty((2 * I, R), dtype)
+    W_r_to_W_B = cp.empty((2 * R + N, I), dtype)
+    d_h_prev_rows = cp.empty((2, B, I, N), dtype)
+    d_dot_h_prev_rows = cp.empty((2, B, I, N), dtype)
+    d_dot_C = cp.empty((T, B, N), dtype)
+    d_C = cp.empty((T, B, N), dtype)
+    d_x_C = cp.empty((T, B, I), dtype)
+    d_x_dot_C_W_C = cp.empty((T, B, I), dtype)
+    d_dot_h = cp.empty((T, B, I, N), dtype)
+    d_h = cp.empty((T, B, I, N), dtype)
+    d_dot_Delta_x = cp.empty((T, B, I), dtype)
+    d_Delta_x_Delta_x_B = cp.empty((T, B, I), dtype)
+    d_Delta_x_dot_Delta_x_B = cp.empty((T, B, I), dtype)
+    d_Delta_x = cp.empty((T, B, I), dtype)
+    d_dot_h_pre = cp.empty((T, B, I, N), dtype)
+    d_h_pre = cp.empty((T, B, I, N), dtype)
+    d_dot_A = cp.empty((I, N), dtype)
+    d_A_h_pre = cp.empty((I, N), dtype)
+    d_A_dot_h_pre = cp.empty((I, N), dtype)
+    d_dot_B = cp.empty((T, B, N), dtype)
+    d_B_Delta_x_B = cp.empty((T, B, N), dtype)
+    d_B_dot_Delta_x_B = cp.empty((T, B, N), dtype)
+    d_W_r_x_to_d_dot_B = cp.empty((T, B, 2 * R + N), dtype)
+    d_dot_Delta_dot_h_pre = cp.empty((T, B, I), dtype)
+    d_Delta_h_pre = cp.empty((T, B, I), dtype)
+    d_Delta_dot_h_pre = cp.empty((T, B, I), dtype)
+    d_Delta_pre_to_d_dot_Delta_pre = cp.empty((T, B, 2 * I), dtype)
+    d_x_W_r_x = cp.empty((T, B, I), dtype)
+    d_x_dot_B_W_B = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_d_W_d_W_r_x = cp.empty((I, R), dtype)
+    d_W_d_dot_W_d_W_r_x_W_r_x = cp.empty((I, R), dtype)
+    d_W_r_W_r_x = cp.empty((R, I), dtype)
+    d_W_r_dot_W_r_x_x = cp.empty((R, I), dtype)
+    d_b_d = cp.empty((I,), dtype)
+    d_W_B_B = cp.empty((N, I), dtype)
+    d_W_B_dot_B_x = cp.empty((N, I), dtype)
+    d_W_C_C = cp.empty((N, I), dtype)
+    d_W_C_dot_C_x = cp.empty((N, I), dtype)
+    d_D = cp.empty((I,), dtype)
+    d_W_d = cp.empty((I, R), dtype)
+    d_W_r = cp.empty((R, I), dtype)
+    d_W_B = cp.empty((N, I), dtype)
+    d_W_C = cp.empty((N, I), dtype)
+    d_A_log = cp.empty((I, N), dtype)
+    hvp_backward_before_sum = kernel(
+        "hvp_backward_before_sum", "rows", T * B * N, I,
+        dy, h_rows, d_dot_C,
+    )
+    hvp_backward_before_sum2 = kernel(
+        "hvp_backward_before_sum2", "rows", T * B * N, I,
+        dy, dot_h_rows, d_C,
+    )
+    hvp_backward_sequence = kernel(
+        "hvp_backward_sequence", "each", B * I * N, 1,
+        d_dot_h_prev_rows, dy, W_r_x_to_dot_C_W_C, d_h_prev_rows, dot_C, h_exp, dot_h_exp, d_dot_h, d_h,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", "rows", T * B * I, N,
+        d_dot_h, W_r_x_to_dot_C_W_C, d_dot_Delta_x,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "rows", T * B * I, N,
+        d_h, W_r_x_to_dot_C_W_C, d_Delta_x_Delta_x_B,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", "rows", T * B * I, N,
+        d_dot_h, dot_B, d_Delta_x_dot_Delta_x_B,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", "rows", T * B * N, I,
+        d_dot_h, Delta_x, d_dot_B,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", "rows", T * B * N, I,
+        d_h, Delta_x, d_B_Delta_x_B,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", "rows", T * B * N, I,
+        d_dot_h, dot_Delta_x, d_B_dot_Delta_x_B,
+    )
+    hvp_backward_after_sum7 = kernel(
+        "hvp_backward_after_sum7", "columns", I, T * B,
+        dy, dot_x, d_D,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", "each", T * B * I, 1,
+        d_Delta_x_Delta_x_B, d_Delta_x_dot_Delta_x_B, d_Delta_x,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", "each", T * B * I * N, 1,
+        d_dot_h, h_rows, dot_h_pre, d_h, dot_h_rows, h_exp, d_dot_h_pre, d_h_pre,
+    )
+    hvp_backward_after_sum8 = kernel(
+        "hvp_backward_after_sum8", "columns", I * N, T * B,
+        d_dot_h_pre, Delta, d_dot_A,
+    )
+    hvp_backward_after_sum9 = kernel(
+        "hvp_backward_after_sum9", "columns", I * N, T * B,
+        d_h_pre, Delta, d_A_h_pre,
+    )
+    hvp_backward_after_sum10 = kernel(
+        "hvp_backward_after_sum10", "columns", I * N, T * B,
+        d_dot_h_pre, dot_Delta, d_A_dot_h_pre,
+    )
+    hvp_backward_after_sum11 = kernel(
+        "hvp_backward_after_sum11", "rows", T * B * I, N,
+        d_dot_h_pre, A, d_dot_Delta_dot_h_pre,
+    )
+    hvp_backward_after_sum12 = kernel(
+        "hvp_backward_after_sum12", "rows", T * B * I, N,
+        d_h_pre, A, d_Delta_h_pre,
+    )
+    hvp_backward_after_sum13 = kernel(
+        "hvp_backward_after_sum13", "rows", T * B * I, N,
+        d_dot_h_pre, dot_A, d_Delta_dot_h_pre,
+    )
+    hvp_backward_after3 = kernel(
+        "hvp_backward_after3", "each", T * B * N, 1,
+        d_B_Delta_x_B, d_B_dot_Delta_x_B, d_W_r_x_to_d_dot_B,
+    )
+    hvp_backward_after4 = kernel(
+        "hvp_backward_after4", "each", T * B * I, 1,
+        d_dot_Delta_dot_h_pre, d_dot_Delta_x, x, dot_Delta_pre, Delta, d_Delta_h_pre, d_Delta_dot_h_pre,
+        d_Delta_x, dot_x, d_Delta_pre_to_d_dot_Delta_pre,
+    )
+    hvp_backward_after5 = kernel(
+        "hvp_backward_after5", "each", T * B * I, 1,
+        d_x_W_r_x, d_x_dot_B_W_B, d_x_C, d_x_dot_C_W_C, d_Delta_x, Delta, d_dot_Delta_x, dot_Delta, dy,
+        dot_D, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", I * N, 1,
+        d_A_h_pre, d_A_dot_h_pre, d_dot_A, dot_A_log, exp_A_log, d_A_log,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", I * R, 1,
+        d_W_d_W_d_W_r_x, d_W_d_dot_W_d_W_r_x_W_r_x, d_W_d,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", "each", R * I, 1,
+        d_W_r_W_r_x, d_W_r_dot_W_r_x_x, d_W_r,
+    )
+    hvp_backward_finish4 = kernel(
+        "hvp_backward_finish4", "each", N * I, 1,
+        d_W_B_B, d_W_B_dot_B_x, d_W_C_C, d_W_C_dot_C_x, d_W_B, d_W_C,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["y"]
+        dot_D[...] = dot_params["D"]
+        W_d_to_dot_W_d[...] = cp.concatenate((W_d, dot_W_d))
+        W_r_to_W_B[...] = cp.concatenate((W_r, dot_W_r, W_B))
+        d_h_prev_rows[T % 2] = 0
+        d_dot_h_prev_rows[T % 2] = dstate["h"]
+
+    def before():
+        # through y = h @ C + D * x
+        hvp_backward_before_sum()
+        # through y = h @ C + D * x
+        hvp_backward_before_sum2()
+        # through C = W_C @ x
+        product(d_C.reshape(-1, N), W_C, d_x_C.reshape(-1, I))
+        # through C = W_C @ x
+        product(d_dot_C.reshape(-1, N), dot_W_C, d_x_dot_C_W_C.reshape(-1, I))
+
+    def loop():
+        hvp_backward_sequence()
+
+    def after():
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        hvp_backward_after_sum()
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        hvp_backward_after_sum2()
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        hvp_backward_after_sum3()
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        hvp_backward_after_sum4()
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        hvp_backward_after_sum5()
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        hvp_backward_after_sum6()
+        # through B = W_B @ x
+        product(d_dot_B.reshape(-1, N), dot_W_B, d_x_dot_B_W_B.reshape(-1, I))
+        # through B = W_B @ x
+        product(d_dot_B.reshape(-1, N).T, dot_x.reshape(-1, I), d_W_B_dot_B_x)
+        # through C = W_C @ x
+        product(d_C.reshape(-1, N).T, x.reshape(-1, I), d_W_C_C)
+        # through C = W_C @ x
+        product(d_dot_C.reshape(-1, N).T, dot_x.reshape(-1, I), d_W_C_dot_C_x)
+        # through y = h @ C + D * x
+        hvp_backward_after_sum7()
+        hvp_backward_after()
+        hvp_backward_after2()
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        hvp_backward_after_sum8()
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        hvp_backward_after_sum9()
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        hvp_backward_after_sum10()
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        hvp_backward_after_sum11()
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        hvp_backward_after_sum12()
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        hvp_backward_after_sum13()
+        hvp_backward_after3()
+        # through B = W_B @ x
+        product(d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N)[:, 2 * R:2 * R + N].T, x.reshape(-1, I), d_W_B_B)
+        hvp_backward_after4()
+        # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+        product(
+            d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I)[:, I:2 * I],
+            W_d,
+            d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N)[:, R:2 * R],
+        )
+        # d_Delta_pre, d_dot_Delta_pre side by side
+        product(
+            d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I),
+            W_d_to_dot_W_d,
+            d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N)[:, :R],
+        )
+        # d_W_r_x, d_dot_W_r_x, d_B side by side
+        product(d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N), W_r_to_W_B, d_x_W_r_x.reshape(-1, I))
+        # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+        product(
+            d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I)[:, :I].T,
+            W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, :R],
+            d_W_d_W_d_W_r_x,
+        )
+        # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+        product(
+            d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I)[:, I:2 * I].T,
+            W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, R:2 * R],
+            d_W_d_dot_W_d_W_r_x_W_r_x,
+        )
+        # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+        product(d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N)[:, :R].T, x.reshape(-1, I), d_W_r_W_r_x)
+        # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+        product(
+            d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N)[:, R:2 * R].T,
+            dot_x.reshape(-1, I),
+            d_W_r_dot_W_r_x_x,
+        )
+        # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+        cp.sum(d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I)[:, :I], axis=0, out=d_b_d)
+        hvp_backward_after5()
+        hvp_backward_finish()
+        hvp_backward_finish2()
+        hvp_backward_finish3()
+        hvp_backward_finish4()
+
+    def results():
+        dot_dparams = {
+            "W_d": d_W_d.copy(),
+            "W_r": d_W_r.copy(),
+            "b_d": d_b_d.copy(),
+            "W_B": d_W_B.copy(),
+            "W_C": d_W_C.copy(),
+            "A_log": d_A_log.copy(),
+            "D": d_D.copy(),
+        }
+        dot_dstart = {"h": d_h_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
+
+    yield Pass(fill, before, loop, after, results, False)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -391,7 +1177,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -414,28 +1200,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -457,20 +1263,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -569,10 +1375,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -691,3 +1495,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

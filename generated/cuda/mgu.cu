@@ -37,6 +37,15 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_step_point(
     const compute_t W_f_x, const compute_t U_f_h, const compute_t b_f, const compute_t h_prev, compute_t& f,
     compute_t& f_h)
@@ -195,3 +204,607 @@ extern "C" __global__ void backward_step3(
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_step_point(
+    const compute_t W_f_x, const compute_t U_f_h, const compute_t b_f, const compute_t h_prev, compute_t& f,
+    compute_t& f_h)
+{
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    f = sigmoid(f_pre);
+    // n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    f_h = h_prev * f;
+}
+
+extern "C" __global__ void infer_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_f_x_to_W_h_x_at, const storage_t* __restrict__ U_f_h_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ f_at, storage_t* __restrict__ f_h_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t f, f_h;
+        infer_step_point(
+            compute_t(W_f_x_to_W_h_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_f_h_at[iB * H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            f, f_h);
+        f_at[iB * H + iH] = storage_t(f);
+        f_h_at[iB * H + iH] = storage_t(f_h);
+    }
+}
+
+__device__ inline void infer_step2_point(
+    const compute_t W_h_x, const compute_t U_h_f_h, const compute_t b_h, const compute_t f,
+    const compute_t h_prev, compute_t& h)
+{
+    // n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    const compute_t n_pre = W_h_x + U_h_f_h + b_h;
+    const compute_t n_ = tanh(n_pre);
+    // h = (1 - f) * h[t-1] + f * n
+    h = (1 - f) * h_prev + f * n_;
+}
+
+extern "C" __global__ void infer_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_f_x_to_W_h_x_at, const storage_t* __restrict__ U_h_f_h_at,
+    const storage_t* __restrict__ b_h_at, const storage_t* __restrict__ f_at,
+    storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h;
+        infer_step2_point(
+            compute_t(W_f_x_to_W_h_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_h_f_h_at[iB * H + iH]),
+            compute_t(b_h_at[iH]),
+            compute_t(f_at[iB * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_step_point(
+    const compute_t W_f_x, const compute_t U_f_h, const compute_t b_f, const compute_t h_prev, compute_t& f,
+    compute_t& f_h)
+{
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    f = sigmoid(f_pre);
+    // n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    f_h = h_prev * f;
+}
+
+extern "C" __global__ void step_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_f_x_at, const storage_t* __restrict__ U_f_h_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ f_at, storage_t* __restrict__ f_h_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t f, f_h;
+        step_step_point(
+            compute_t(W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_f_h_at[iB * H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            f, f_h);
+        f_at[iB * H + iH] = storage_t(f);
+        f_h_at[iB * H + iH] = storage_t(f_h);
+    }
+}
+
+__device__ inline void step_step2_point(
+    const compute_t W_h_x, const compute_t U_h_f_h, const compute_t b_h, const compute_t f,
+    const compute_t h_prev, compute_t& h)
+{
+    // n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    const compute_t n_pre = W_h_x + U_h_f_h + b_h;
+    const compute_t n_ = tanh(n_pre);
+    // h = (1 - f) * h[t-1] + f * n
+    h = (1 - f) * h_prev + f * n_;
+}
+
+extern "C" __global__ void step_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_h_x_at, const storage_t* __restrict__ U_h_f_h_at,
+    const storage_t* __restrict__ b_h_at, const storage_t* __restrict__ f_at,
+    storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h;
+        step_step2_point(
+            compute_t(W_h_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_h_f_h_at[iB * H + iH]),
+            compute_t(b_h_at[iH]),
+            compute_t(f_at[iB * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_W_f_x_W_f, const compute_t dot_W_f_x_x, const compute_t dot_W_h_x_W_h,
+    const compute_t dot_W_h_x_x, compute_t& dot_W_f_x, compute_t& dot_W_h_x)
+{
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+    // n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    dot_W_h_x = dot_W_h_x_W_h + dot_W_h_x_x;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_f_x_to_dot_W_h_x_W_h_at,
+    const storage_t* __restrict__ dot_W_f_x_x_to_dot_W_h_x_x_at, storage_t* __restrict__ dot_W_f_x_at,
+    storage_t* __restrict__ dot_W_h_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_W_f_x, dot_W_h_x;
+        jvp_before_point(
+            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_f_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_f_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            dot_W_f_x, dot_W_h_x);
+        dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
+        dot_W_h_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_h_x);
+    }
+}
+
+__device__ inline void jvp_step_point(
+    const compute_t dot_U_f_h_U_f, const compute_t dot_U_f_h_h_prev, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_b_f,
+    const compute_t h_prev, const compute_t dot_h_prev, compute_t& f, compute_t& dot_f, compute_t& f_h,
+    compute_t& dot_f_h)
+{
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t dot_U_f_h = dot_U_f_h_U_f + dot_U_f_h_h_prev;
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    const compute_t dot_f_pre = dot_W_f_x + dot_b_f + dot_U_f_h;
+    f = sigmoid(f_pre);
+    dot_f = dot_f_pre * f * (1 - f);
+    // n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    f_h = h_prev * f;
+    dot_f_h = h_prev * dot_f + dot_h_prev * f;
+}
+
+extern "C" __global__ void jvp_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ U_f_h_to_dot_U_f_h_U_f_at,
+    const storage_t* __restrict__ dot_U_f_h_h_prev_at,
+    const storage_t* __restrict__ W_f_x_to_dot_W_h_x_W_h_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_b_f_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ f_h_to_dot_f_h_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t f, dot_f, f_h, dot_f_h;
+        jvp_step_point(
+            compute_t(U_f_h_to_dot_U_f_h_U_f_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_U_f_h_h_prev_at[iB * H + iH]),
+            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_f_h_to_dot_U_f_h_U_f_at[iB * (2 * H) + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_f_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            f, dot_f, f_h, dot_f_h);
+        f_at[iB * H + iH] = storage_t(f);
+        dot_f_at[iB * H + iH] = storage_t(dot_f);
+        f_h_to_dot_f_h_at[iB * (2 * H) + iH] = storage_t(f_h);
+        f_h_to_dot_f_h_at[iB * (2 * H) + H + iH] = storage_t(dot_f_h);
+    }
+}
+
+__device__ inline void jvp_step2_point(
+    const compute_t W_h_x, const compute_t U_h_f_h, const compute_t b_h, const compute_t dot_W_h_x,
+    const compute_t dot_U_h_f_h, const compute_t dot_b_h, const compute_t f, const compute_t h_prev,
+    const compute_t dot_f, const compute_t dot_h_prev, compute_t& h, compute_t& dot_h)
+{
+    // n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    const compute_t n_pre = W_h_x + U_h_f_h + b_h;
+    const compute_t dot_n_pre = dot_W_h_x + dot_U_h_f_h + dot_b_h;
+    const compute_t n_ = tanh(n_pre);
+    const compute_t dot_n = dot_n_pre * (1 - square(n_));
+    // h = (1 - f) * h[t-1] + f * n
+    const compute_t s1 = 1 - f;
+    h = f * n_ + h_prev * s1;
+    dot_h = f * dot_n + (n_ - h_prev) * dot_f + dot_h_prev * s1;
+}
+
+extern "C" __global__ void jvp_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_f_x_to_dot_W_h_x_W_h_at,
+    const storage_t* __restrict__ U_h_f_h_to_dot_U_h_f_h_U_h_at, const storage_t* __restrict__ b_h_at,
+    const storage_t* __restrict__ dot_W_h_x_at, const storage_t* __restrict__ dot_U_h_f_h_at,
+    const storage_t* __restrict__ dot_b_h_at, const storage_t* __restrict__ f_at,
+    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ dot_h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h, dot_h;
+        jvp_step2_point(
+            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_h_f_h_to_dot_U_h_f_h_U_h_at[iB * (2 * H) + iH]),
+            compute_t(b_h_at[iH]),
+            compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_U_h_f_h_at[iB * H + iH]),
+            compute_t(dot_b_h_at[iH]),
+            compute_t(f_at[iB * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_at[iB * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            h, dot_h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_W_f_x_W_f, const compute_t dot_W_f_x_x, const compute_t dot_W_h_x_W_h,
+    const compute_t dot_W_h_x_x, compute_t& dot_W_f_x, compute_t& dot_W_h_x)
+{
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+    // n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    dot_W_h_x = dot_W_h_x_W_h + dot_W_h_x_x;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_f_x_to_dot_W_h_x_W_h_at,
+    const storage_t* __restrict__ dot_W_f_x_x_to_dot_W_h_x_x_at, storage_t* __restrict__ dot_W_f_x_at,
+    storage_t* __restrict__ dot_W_h_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_W_f_x, dot_W_h_x;
+        hvp_forward_before_point(
+            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_f_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_f_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            dot_W_f_x, dot_W_h_x);
+        dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
+        dot_W_h_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_h_x);
+    }
+}
+
+__device__ inline void hvp_forward_step_point(
+    const compute_t dot_U_f_h_U_f, const compute_t dot_U_f_h_h_prev, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_b_f,
+    const compute_t h_prev, const compute_t dot_h_prev, compute_t& dot_f_pre, compute_t& f,
+    compute_t& dot_f, compute_t& f_h, compute_t& dot_f_h)
+{
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t dot_U_f_h = dot_U_f_h_U_f + dot_U_f_h_h_prev;
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    dot_f_pre = dot_W_f_x + dot_b_f + dot_U_f_h;
+    f = sigmoid(f_pre);
+    dot_f = dot_f_pre * f * (1 - f);
+    // n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    f_h = h_prev * f;
+    dot_f_h = h_prev * dot_f + dot_h_prev * f;
+}
+
+extern "C" __global__ void hvp_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ U_f_h_to_dot_U_f_h_U_f_at,
+    const storage_t* __restrict__ dot_U_f_h_h_prev_at,
+    const storage_t* __restrict__ W_f_x_to_dot_W_h_x_W_h_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_b_f_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ f_h_to_dot_f_h_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t dot_f_pre, f, dot_f, f_h, dot_f_h;
+        hvp_forward_step_point(
+            compute_t(U_f_h_to_dot_U_f_h_U_f_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_U_f_h_h_prev_at[iB * H + iH]),
+            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_f_h_to_dot_U_f_h_U_f_at[iB * (2 * H) + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_f_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            dot_f_pre, f, dot_f, f_h, dot_f_h);
+        dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
+        f_at[(t * B + iB) * H + iH] = storage_t(f);
+        dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
+        f_h_to_dot_f_h_at[(t * B + iB) * (2 * H) + iH] = storage_t(f_h);
+        f_h_to_dot_f_h_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_f_h);
+    }
+}
+
+__device__ inline void hvp_forward_step2_point(
+    const compute_t W_h_x, const compute_t U_h_f_h, const compute_t b_h, const compute_t dot_W_h_x,
+    const compute_t dot_U_h_f_h, const compute_t dot_b_h, const compute_t f, const compute_t h_prev,
+    const compute_t dot_f, const compute_t dot_h_prev, compute_t& dot_n_pre, compute_t& n_,
+    compute_t& dot_n, compute_t& h, compute_t& dot_h)
+{
+    // n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    const compute_t n_pre = W_h_x + U_h_f_h + b_h;
+    dot_n_pre = dot_W_h_x + dot_U_h_f_h + dot_b_h;
+    n_ = tanh(n_pre);
+    dot_n = dot_n_pre * (1 - square(n_));
+    // h = (1 - f) * h[t-1] + f * n
+    const compute_t s1 = 1 - f;
+    h = f * n_ + h_prev * s1;
+    dot_h = f * dot_n + (n_ - h_prev) * dot_f + dot_h_prev * s1;
+}
+
+extern "C" __global__ void hvp_forward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_f_x_to_dot_W_h_x_W_h_at,
+    const storage_t* __restrict__ U_h_f_h_to_dot_U_h_f_h_U_h_at, const storage_t* __restrict__ b_h_at,
+    const storage_t* __restrict__ dot_W_h_x_at, const storage_t* __restrict__ dot_U_h_f_h_at,
+    const storage_t* __restrict__ dot_b_h_at, const storage_t* __restrict__ f_at,
+    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ dot_n_pre_at,
+    storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t dot_n_pre, n_, dot_n, h, dot_h;
+        hvp_forward_step2_point(
+            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_h_f_h_to_dot_U_h_f_h_U_h_at[iB * (2 * H) + iH]),
+            compute_t(b_h_at[iH]),
+            compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_U_h_f_h_at[iB * H + iH]),
+            compute_t(dot_b_h_at[iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            dot_n_pre, n_, dot_n, h, dot_h);
+        dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
+        n_at[(t * B + iB) * H + iH] = storage_t(n_);
+        dot_n_at[(t * B + iB) * H + iH] = storage_t(dot_n);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+__device__ inline void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_h_next, const compute_t f, const compute_t dot_n_pre,
+    const compute_t n_, const compute_t d_h_next, const compute_t dot_f, compute_t& d_dot_h,
+    compute_t& d_dot_n_pre, compute_t& d_n_pre)
+{
+    // through h = (1 - f) * h[t-1] + f * n
+    d_dot_h = dy + d_dot_h_next;
+    // through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    const compute_t d_dot_n = f * d_dot_h;
+    const compute_t d_n = f * d_h_next - 2 * dot_n_pre * n_ * d_dot_n + dot_f * d_dot_h;
+    const compute_t s1 = 1 - square(n_);
+    d_dot_n_pre = d_dot_n * s1;
+    d_n_pre = d_n * s1;
+}
+
+extern "C" __global__ void hvp_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_n_pre_at,
+    const storage_t* __restrict__ n_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_dot_h_at,
+    storage_t* __restrict__ d_f_pre_to_d_dot_n_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_dot_h, d_dot_n_pre, d_n_pre;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
+            compute_t(dot_n_pre_at[(t * B + iB) * H + iH]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
+            d_dot_h, d_dot_n_pre, d_n_pre);
+        d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
+        d_f_pre_to_d_dot_n_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_n_pre);
+        d_f_pre_to_d_dot_n_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_n_pre);
+    }
+}
+
+__device__ inline void hvp_backward_step2_point(
+    const compute_t d_dot_f_h, const compute_t h_prev, const compute_t d_dot_h, const compute_t n_,
+    const compute_t dot_f_pre, const compute_t f, const compute_t d_f_h, const compute_t dot_h_prev,
+    const compute_t d_h_next, const compute_t dot_n, compute_t& d_dot_f_pre, compute_t& d_f_pre)
+{
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t s1 = n_ - h_prev;
+    const compute_t d_dot_f = d_dot_f_h * h_prev + d_dot_h * s1;
+    const compute_t s2 = 1 - f;
+    const compute_t d_f = d_dot_f_h * dot_h_prev + h_prev * d_f_h + d_dot_h * (dot_n - dot_h_prev) + (dot_f_pre * s2
+        - dot_f_pre * f) * d_dot_f + d_h_next * s1;
+    const compute_t s3 = f * s2;
+    d_dot_f_pre = d_dot_f * s3;
+    d_f_pre = d_f * s3;
+}
+
+extern "C" __global__ void hvp_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ n_at,
+    const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ d_f_h_at, const storage_t* __restrict__ dot_h_rows_at,
+    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_n_at,
+    storage_t* __restrict__ d_f_pre_to_d_dot_n_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_dot_f_pre, d_f_pre;
+        hvp_backward_step2_point(
+            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_at[iB * H + iH]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
+            compute_t(d_f_h_at[iB * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_n_at[(t * B + iB) * H + iH]),
+            d_dot_f_pre, d_f_pre);
+        d_f_pre_to_d_dot_n_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_f_pre);
+        d_f_pre_to_d_dot_n_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_f_pre);
+    }
+}
+
+__device__ inline void hvp_backward_step3_point(
+    const compute_t d_h_prev_U_f_h, const compute_t d_f_h, const compute_t f, const compute_t d_dot_f_h,
+    const compute_t dot_f, const compute_t d_h_next, const compute_t d_dot_h,
+    const compute_t d_dot_h_prev_dot_U_f_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
+{
+    const compute_t s1 = 1 - f;
+    d_h_prev = d_h_prev_U_f_h + d_f_h * f + d_dot_f_h * dot_f - dot_f * d_dot_h + d_h_next * s1;
+    d_dot_h_prev = f * d_dot_f_h + d_dot_h * s1 + d_dot_h_prev_dot_U_f_h_h_prev;
+}
+
+extern "C" __global__ void hvp_backward_step3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_prev_U_f_h_at, const storage_t* __restrict__ d_f_h_at,
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ parts2_at,
+    storage_t* __restrict__ d_dot_h_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_prev, d_dot_h_prev;
+        hvp_backward_step3_point(
+            compute_t(d_h_prev_U_f_h_at[iB * H + iH]),
+            compute_t(d_f_h_at[iB * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
+            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_dot_h_at[iB * H + iH]),
+            compute_t(parts2_at[iB * (2 * H) + H + iH]),
+            d_h_prev, d_dot_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+        d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_W_f_W_f_x, const compute_t d_W_f_dot_W_f_x_x, const compute_t d_W_h_W_h_x,
+    const compute_t d_W_h_dot_W_h_x_x, compute_t& d_W_f, compute_t& d_W_h)
+{
+    d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x;
+    d_W_h = d_W_h_W_h_x + d_W_h_dot_W_h_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_W_f_W_f_x_at, const storage_t* __restrict__ d_W_f_dot_W_f_x_x_at,
+    const storage_t* __restrict__ d_W_h_W_h_x_at, const storage_t* __restrict__ d_W_h_dot_W_h_x_x_at,
+    storage_t* __restrict__ d_W_f_at, storage_t* __restrict__ d_W_h_at)
+{
+    const int64 count = H * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / I;
+        const int64 iI = n % I;
+        compute_t d_W_f, d_W_h;
+        hvp_backward_finish_point(
+            compute_t(d_W_f_W_f_x_at[iH * I + iI]),
+            compute_t(d_W_f_dot_W_f_x_x_at[iH * I + iI]),
+            compute_t(d_W_h_W_h_x_at[iH * I + iI]),
+            compute_t(d_W_h_dot_W_h_x_x_at[iH * I + iI]),
+            d_W_f, d_W_h);
+        d_W_f_at[iH * I + iI] = storage_t(d_W_f);
+        d_W_h_at[iH * I + iI] = storage_t(d_W_h);
+    }
+}
+
+__device__ inline void hvp_backward_finish2_point(
+    const compute_t d_U_f_U_f_h, const compute_t d_U_f_dot_U_f_h_h_prev, const compute_t d_U_h_U_h_f_h,
+    const compute_t d_U_h_dot_U_h_f_h_f_h, compute_t& d_U_f, compute_t& d_U_h)
+{
+    d_U_f = d_U_f_U_f_h + d_U_f_dot_U_f_h_h_prev;
+    d_U_h = d_U_h_U_h_f_h + d_U_h_dot_U_h_f_h_f_h;
+}
+
+extern "C" __global__ void hvp_backward_finish2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_U_f_U_f_h_at, const storage_t* __restrict__ d_U_f_dot_U_f_h_h_prev_at,
+    const storage_t* __restrict__ d_U_h_U_h_f_h_at, const storage_t* __restrict__ d_U_h_dot_U_h_f_h_f_h_at,
+    storage_t* __restrict__ d_U_f_at, storage_t* __restrict__ d_U_h_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t d_U_f, d_U_h;
+        hvp_backward_finish2_point(
+            compute_t(d_U_f_U_f_h_at[iH * H + iH2]),
+            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_h_U_h_f_h_at[iH * H + iH2]),
+            compute_t(d_U_h_dot_U_h_f_h_f_h_at[iH * H + iH2]),
+            d_U_f, d_U_h);
+        d_U_f_at[iH * H + iH2] = storage_t(d_U_f);
+        d_U_h_at[iH * H + iH2] = storage_t(d_U_h);
+    }
+}
+
+#endif  // SYMRNN_HVP

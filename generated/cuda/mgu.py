@@ -10,7 +10,7 @@
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 mgu.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  W_f (H, I)
@@ -26,7 +26,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -40,6 +40,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of mgu.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -97,9 +98,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["h"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -110,30 +111,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"h": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["h"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W_f = cp.empty((H, I), dtype)
     U_f = cp.empty((H, H), dtype)
@@ -151,7 +210,6 @@ def passes(size, dtype):
     f_h = cp.empty((T, B, H), dtype)
     U_h_f_h = cp.empty((B, H), dtype)
     n = cp.empty((T, B, H), dtype)
-
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
         W_f_x_to_W_h_x, U_f_h, b_f, h_rows, f, f_h,
@@ -162,13 +220,13 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         W_f[...] = params["W_f"]
         U_f[...] = params["U_f"]
         b_f[...] = params["b_f"]
         W_h[...] = params["W_h"]
         U_h[...] = params["U_h"]
         b_h[...] = params["b_h"]
-        x[...] = inputs["x"]
         W_f_to_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_f.T, W_h.T), axis=1))
         U_f_T[...] = cp.ascontiguousarray(U_f.T)
         U_h_T[...] = cp.ascontiguousarray(U_h.T)
@@ -192,91 +250,575 @@ def passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy()}
-        return {"h": h_rows[1:].copy()}, last
+        return h_rows[1:].copy(), last
 
-    def reverse():
-        W_f_to_W_h2 = cp.empty((2 * H, I), dtype)
-        d_h_prev_rows = cp.empty((2, B, H), dtype)
-        d_h = cp.empty((B, H), dtype)
-        d_f_pre_to_d_n_pre = cp.empty((T, B, 2 * H), dtype)
-        d_f_h = cp.empty((B, H), dtype)
-        d_h_prev_U_f_h = cp.empty((B, H), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_U_f = cp.empty((H, H), dtype)
-        d_U_h = cp.empty((H, H), dtype)
-        d_W_f_to_d_W_h = cp.empty((2 * H, I), dtype)
-        d_b_f_to_d_b_h = cp.empty((2 * H,), dtype)
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    W_f_to_W_h2 = cp.empty((2 * H, I), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_h = cp.empty((B, H), dtype)
+    d_f_pre_to_d_n_pre = cp.empty((T, B, 2 * H), dtype)
+    d_f_h = cp.empty((B, H), dtype)
+    d_h_prev_U_f_h = cp.empty((B, H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_U_f = cp.empty((H, H), dtype)
+    d_U_h = cp.empty((H, H), dtype)
+    d_W_f_to_d_W_h = cp.empty((2 * H, I), dtype)
+    d_b_f_to_d_b_h = cp.empty((2 * H,), dtype)
+    backward_step = kernel(
+        "backward_step", "each", B * H, 1,
+        dy, d_h_prev_rows, f, n, d_h, d_f_pre_to_d_n_pre,
+    )
+    backward_step2 = kernel(
+        "backward_step2", "each", B * H, 1,
+        d_f_h, h_rows, d_h, n, f, d_f_pre_to_d_n_pre,
+    )
+    backward_step3 = kernel(
+        "backward_step3", "each", B * H, 1,
+        d_h_prev_U_f_h, d_f_h, f, d_h, d_h_prev_rows,
+    )
 
-        dy = cp.empty((T, B, H), dtype)
-        backward_step = kernel(
-            "backward_step", "each", B * H, 1,
-            dy, d_h_prev_rows, f, n, d_h, d_f_pre_to_d_n_pre,
-        )
-        backward_step2 = kernel(
-            "backward_step2", "each", B * H, 1,
-            d_f_h, h_rows, d_h, n, f, d_f_pre_to_d_n_pre,
-        )
-        backward_step3 = kernel(
-            "backward_step3", "each", B * H, 1,
-            d_h_prev_U_f_h, d_f_h, f, d_h, d_h_prev_rows,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["h"]
+        W_f[...] = params["W_f"]
+        U_f[...] = params["U_f"]
+        W_h[...] = params["W_h"]
+        U_h[...] = params["U_h"]
+        W_f_to_W_h2[...] = cp.concatenate((W_f, W_h))
+        d_h_prev_rows[T % 2] = dstate["h"]
 
-        def fill(params, given, dstate):
-            W_f[...] = params["W_f"]
-            U_f[...] = params["U_f"]
-            b_f[...] = params["b_f"]
-            W_h[...] = params["W_h"]
-            U_h[...] = params["U_h"]
-            b_h[...] = params["b_h"]
-            dy[...] = given["h"]
-            W_f_to_W_h2[...] = cp.concatenate((W_f, W_h))
-            d_h_prev_rows[T % 2] = dstate["h"]
+    def before():
+        pass
 
-        def before():
-            pass
-
-        def loop():
-            for t in reversed(range(T)):
-                backward_step(t)
-                # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-                product(d_f_pre_to_d_n_pre[t][:, H:2 * H], U_h, d_f_h)
-                backward_step2(t)
-                # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-                product(d_f_pre_to_d_n_pre[t][:, :H], U_f, d_h_prev_U_f_h)
-                backward_step3(t)
-
-        def after():
-            # d_f_pre, d_n_pre side by side
-            product(d_f_pre_to_d_n_pre.reshape(-1, 2 * H), W_f_to_W_h2, d_x.reshape(-1, I))
-            # d_W_f, d_W_h side by side
-            product(d_f_pre_to_d_n_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_f_to_d_W_h)
-            # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-            product(d_f_pre_to_d_n_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f)
-            # d_b_f, d_b_h side by side
-            cp.sum(d_f_pre_to_d_n_pre.reshape(-1, 2 * H), axis=0, out=d_b_f_to_d_b_h)
+    def loop():
+        for t in reversed(range(T)):
+            backward_step(t)
             # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-            product(d_f_pre_to_d_n_pre.reshape(-1, 2 * H)[:, H:2 * H].T, f_h.reshape(-1, H), d_U_h)
+            product(d_f_pre_to_d_n_pre[t][:, H:2 * H], U_h, d_f_h)
+            backward_step2(t)
+            # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+            product(d_f_pre_to_d_n_pre[t][:, :H], U_f, d_h_prev_U_f_h)
+            backward_step3(t)
 
-        def results():
-            dparams = {
-                "W_f": d_W_f_to_d_W_h[:H].copy(),
-                "U_f": d_U_f.copy(),
-                "b_f": d_b_f_to_d_b_h[:H].copy(),
-                "W_h": d_W_f_to_d_W_h[H:2 * H].copy(),
-                "U_h": d_U_h.copy(),
-                "b_h": d_b_f_to_d_b_h[H:2 * H].copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"h": d_h_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
+    def after():
+        # d_f_pre, d_n_pre side by side
+        product(d_f_pre_to_d_n_pre.reshape(-1, 2 * H), W_f_to_W_h2, d_x.reshape(-1, I))
+        # d_W_f, d_W_h side by side
+        product(d_f_pre_to_d_n_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_f_to_d_W_h)
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(d_f_pre_to_d_n_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f)
+        # d_b_f, d_b_h side by side
+        cp.sum(d_f_pre_to_d_n_pre.reshape(-1, 2 * H), axis=0, out=d_b_f_to_d_b_h)
+        # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+        product(d_f_pre_to_d_n_pre.reshape(-1, 2 * H)[:, H:2 * H].T, f_h.reshape(-1, H), d_U_h)
 
-        return Pass(fill, before, loop, after, results, True)
+    def results():
+        dparams = {
+            "W_f": d_W_f_to_d_W_h[:H].copy(),
+            "U_f": d_U_f.copy(),
+            "b_f": d_b_f_to_d_b_h[:H].copy(),
+            "W_h": d_W_f_to_d_W_h[H:2 * H].copy(),
+            "U_h": d_U_h.copy(),
+            "b_h": d_b_f_to_d_b_h[H:2 * H].copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
 
-    return Pass(fill, before, loop, after, results, True), reverse
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_f = cp.empty((H, I), dtype)
+    U_f = cp.empty((H, H), dtype)
+    b_f = cp.empty((H,), dtype)
+    W_h = cp.empty((H, I), dtype)
+    U_h = cp.empty((H, H), dtype)
+    b_h = cp.empty((H,), dtype)
+    W_f_to_W_h = cp.empty((I, 2 * H), dtype)
+    U_f_T = cp.empty((H, H), dtype)
+    U_h_T = cp.empty((H, H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    W_f_x_to_W_h_x = cp.empty((T, B, 2 * H), dtype)
+    U_f_h = cp.empty((B, H), dtype)
+    f = cp.empty((B, H), dtype)
+    f_h = cp.empty((B, H), dtype)
+    U_h_f_h = cp.empty((B, H), dtype)
+    infer_step = kernel(
+        "infer_step", "each", B * H, 1,
+        W_f_x_to_W_h_x, U_f_h, b_f, h_rows, f, f_h,
+    )
+    infer_step2 = kernel(
+        "infer_step2", "each", B * H, 1,
+        W_f_x_to_W_h_x, U_h_f_h, b_h, f, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_f[...] = params["W_f"]
+        U_f[...] = params["U_f"]
+        b_f[...] = params["b_f"]
+        W_h[...] = params["W_h"]
+        U_h[...] = params["U_h"]
+        b_h[...] = params["b_h"]
+        W_f_to_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_f.T, W_h.T), axis=1))
+        U_f_T[...] = cp.ascontiguousarray(U_f.T)
+        U_h_T[...] = cp.ascontiguousarray(U_h.T)
+        h_rows[0] = state["h"]
+
+    def before():
+        # W_f_x, W_h_x side by side
+        product(x.reshape(-1, I), W_f_to_W_h, W_f_x_to_W_h_x.reshape(-1, 2 * H))
+
+    def loop():
+        for t in range(T):
+            # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+            product(h_rows[t], U_f_T, U_f_h)
+            infer_step(t)
+            # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+            product(f_h, U_h_T, U_h_f_h)
+            infer_step2(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy()}
+        return h_rows[1:].copy(), last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_f = cp.empty((H, I), dtype)
+    U_f = cp.empty((H, H), dtype)
+    b_f = cp.empty((H,), dtype)
+    W_h = cp.empty((H, I), dtype)
+    U_h = cp.empty((H, H), dtype)
+    b_h = cp.empty((H,), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    W_f_x = cp.empty((T, B, H), dtype)
+    W_h_x = cp.empty((T, B, H), dtype)
+    U_f_h = cp.empty((B, H), dtype)
+    f = cp.empty((B, H), dtype)
+    f_h = cp.empty((B, H), dtype)
+    U_h_f_h = cp.empty((B, H), dtype)
+    step_step = kernel(
+        "step_step", "each", B * H, 1,
+        W_f_x, U_f_h, b_f, h_rows, f, f_h,
+    )
+    step_step2 = kernel(
+        "step_step2", "each", B * H, 1,
+        W_h_x, U_h_f_h, b_h, f, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_f[...] = params["W_f"]
+        U_f[...] = params["U_f"]
+        b_f[...] = params["b_f"]
+        W_h[...] = params["W_h"]
+        U_h[...] = params["U_h"]
+        b_h[...] = params["b_h"]
+        h_rows[0] = state["h"]
+
+    def before():
+        # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(x.reshape(-1, I), W_f.T, W_f_x.reshape(-1, H))
+        # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+        product(x.reshape(-1, I), W_h.T, W_h_x.reshape(-1, H))
+
+    def loop():
+        for t in range(T):
+            # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+            product(h_rows[t], U_f.T, U_f_h)
+            step_step(t)
+            # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+            product(f_h, U_h.T, U_h_f_h)
+            step_step2(t)
+
+    def after():
+        pass
+
+    def results():
+        state = {"h": h_rows[T].copy()}
+        return h_rows[1:].copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_f = cp.empty((H, I), dtype)
+    U_f = cp.empty((H, H), dtype)
+    b_f = cp.empty((H,), dtype)
+    W_h = cp.empty((H, I), dtype)
+    U_h = cp.empty((H, H), dtype)
+    b_h = cp.empty((H,), dtype)
+    dot_W_f = cp.empty((H, I), dtype)
+    dot_U_f = cp.empty((H, H), dtype)
+    dot_b_f = cp.empty((H,), dtype)
+    dot_W_h = cp.empty((H, I), dtype)
+    dot_U_h = cp.empty((H, H), dtype)
+    dot_b_h = cp.empty((H,), dtype)
+    W_f_to_dot_W_h = cp.empty((I, 4 * H), dtype)
+    W_f_to_W_h = cp.empty((I, 2 * H), dtype)
+    U_f_to_dot_U_f = cp.empty((H, 2 * H), dtype)
+    U_f_T = cp.empty((H, H), dtype)
+    U_h_T = cp.empty((H, H), dtype)
+    dot_U_h_to_U_h = cp.empty((2 * H, H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    W_f_x_to_dot_W_h_x_W_h = cp.empty((T, B, 4 * H), dtype)
+    dot_W_f_x_x_to_dot_W_h_x_x = cp.empty((T, B, 2 * H), dtype)
+    dot_W_f_x = cp.empty((T, B, H), dtype)
+    dot_W_h_x = cp.empty((T, B, H), dtype)
+    U_f_h_to_dot_U_f_h_U_f = cp.empty((B, 2 * H), dtype)
+    dot_U_f_h_h_prev = cp.empty((B, H), dtype)
+    f = cp.empty((B, H), dtype)
+    dot_f = cp.empty((B, H), dtype)
+    f_h_to_dot_f_h = cp.empty((B, 2 * H), dtype)
+    U_h_f_h_to_dot_U_h_f_h_U_h = cp.empty((B, 2 * H), dtype)
+    dot_U_h_f_h = cp.empty((B, H), dtype)
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * H, 1,
+        W_f_x_to_dot_W_h_x_W_h, dot_W_f_x_x_to_dot_W_h_x_x, dot_W_f_x, dot_W_h_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", "each", B * H, 1,
+        U_f_h_to_dot_U_f_h_U_f, dot_U_f_h_h_prev, W_f_x_to_dot_W_h_x_W_h, b_f, dot_W_f_x, dot_b_f, h_rows,
+        dot_h_rows, f, dot_f, f_h_to_dot_f_h,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", "each", B * H, 1,
+        W_f_x_to_dot_W_h_x_W_h, U_h_f_h_to_dot_U_h_f_h_U_h, b_h, dot_W_h_x, dot_U_h_f_h, dot_b_h, f, h_rows,
+        dot_f, dot_h_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_f[...] = params["W_f"]
+        U_f[...] = params["U_f"]
+        b_f[...] = params["b_f"]
+        W_h[...] = params["W_h"]
+        U_h[...] = params["U_h"]
+        b_h[...] = params["b_h"]
+        dot_W_f[...] = dot_params["W_f"]
+        dot_U_f[...] = dot_params["U_f"]
+        dot_b_f[...] = dot_params["b_f"]
+        dot_W_h[...] = dot_params["W_h"]
+        dot_U_h[...] = dot_params["U_h"]
+        dot_b_h[...] = dot_params["b_h"]
+        W_f_to_dot_W_h[...] = cp.ascontiguousarray(cp.concatenate((
+            W_f.T,
+            dot_W_f.T,
+            W_h.T,
+            dot_W_h.T,
+        ), axis=1))
+        W_f_to_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_f.T, W_h.T), axis=1))
+        U_f_to_dot_U_f[...] = cp.ascontiguousarray(cp.concatenate((U_f.T, dot_U_f.T), axis=1))
+        U_f_T[...] = cp.ascontiguousarray(U_f.T)
+        U_h_T[...] = cp.ascontiguousarray(U_h.T)
+        dot_U_h_to_U_h[...] = cp.ascontiguousarray(cp.concatenate((dot_U_h.T, U_h.T)))
+        h_rows[0] = state["h"]
+        dot_h_rows[0] = dot_state["h"]
+
+    def before():
+        # W_f_x, dot_W_f_x_W_f, W_h_x, dot_W_h_x_W_h side by side
+        product(x.reshape(-1, I), W_f_to_dot_W_h, W_f_x_to_dot_W_h_x_W_h.reshape(-1, 4 * H))
+        # dot_W_f_x_x, dot_W_h_x_x side by side
+        product(dot_x.reshape(-1, I), W_f_to_W_h, dot_W_f_x_x_to_dot_W_h_x_x.reshape(-1, 2 * H))
+        jvp_before()
+
+    def loop():
+        for t in range(T):
+            # U_f_h, dot_U_f_h_U_f side by side
+            product(h_rows[t], U_f_to_dot_U_f, U_f_h_to_dot_U_f_h_U_f)
+            # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+            product(dot_h_rows[t], U_f_T, dot_U_f_h_h_prev)
+            jvp_step(t)
+            # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+            product(f_h_to_dot_f_h[:, :H], U_h_T, U_h_f_h_to_dot_U_h_f_h_U_h[:, :H])
+            # f_h, dot_f_h side by side
+            product(f_h_to_dot_f_h, dot_U_h_to_U_h, dot_U_h_f_h)
+            jvp_step2(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy()}
+        dot_last = {"h": dot_h_rows[T].copy()}
+        return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_f = cp.empty((H, I), dtype)
+    U_f = cp.empty((H, H), dtype)
+    b_f = cp.empty((H,), dtype)
+    W_h = cp.empty((H, I), dtype)
+    U_h = cp.empty((H, H), dtype)
+    b_h = cp.empty((H,), dtype)
+    dot_W_f = cp.empty((H, I), dtype)
+    dot_U_f = cp.empty((H, H), dtype)
+    dot_b_f = cp.empty((H,), dtype)
+    dot_W_h = cp.empty((H, I), dtype)
+    dot_U_h = cp.empty((H, H), dtype)
+    dot_b_h = cp.empty((H,), dtype)
+    W_f_to_dot_W_h = cp.empty((I, 4 * H), dtype)
+    W_f_to_W_h = cp.empty((I, 2 * H), dtype)
+    U_f_to_dot_U_f = cp.empty((H, 2 * H), dtype)
+    U_f_T = cp.empty((H, H), dtype)
+    U_h_T = cp.empty((H, H), dtype)
+    dot_U_h_to_U_h = cp.empty((2 * H, H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    W_f_x_to_dot_W_h_x_W_h = cp.empty((T, B, 4 * H), dtype)
+    dot_W_f_x_x_to_dot_W_h_x_x = cp.empty((T, B, 2 * H), dtype)
+    dot_W_f_x = cp.empty((T, B, H), dtype)
+    dot_W_h_x = cp.empty((T, B, H), dtype)
+    U_f_h_to_dot_U_f_h_U_f = cp.empty((B, 2 * H), dtype)
+    dot_U_f_h_h_prev = cp.empty((B, H), dtype)
+    dot_f_pre = cp.empty((T, B, H), dtype)
+    f = cp.empty((T, B, H), dtype)
+    dot_f = cp.empty((T, B, H), dtype)
+    f_h_to_dot_f_h = cp.empty((T, B, 2 * H), dtype)
+    U_h_f_h_to_dot_U_h_f_h_U_h = cp.empty((B, 2 * H), dtype)
+    dot_U_h_f_h = cp.empty((B, H), dtype)
+    dot_n_pre = cp.empty((T, B, H), dtype)
+    n = cp.empty((T, B, H), dtype)
+    dot_n = cp.empty((T, B, H), dtype)
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * H, 1,
+        W_f_x_to_dot_W_h_x_W_h, dot_W_f_x_x_to_dot_W_h_x_x, dot_W_f_x, dot_W_h_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", "each", B * H, 1,
+        U_f_h_to_dot_U_f_h_U_f, dot_U_f_h_h_prev, W_f_x_to_dot_W_h_x_W_h, b_f, dot_W_f_x, dot_b_f, h_rows,
+        dot_h_rows, dot_f_pre, f, dot_f, f_h_to_dot_f_h,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", "each", B * H, 1,
+        W_f_x_to_dot_W_h_x_W_h, U_h_f_h_to_dot_U_h_f_h_U_h, b_h, dot_W_h_x, dot_U_h_f_h, dot_b_h, f, h_rows,
+        dot_f, dot_h_rows, dot_n_pre, n, dot_n,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_f[...] = params["W_f"]
+        U_f[...] = params["U_f"]
+        b_f[...] = params["b_f"]
+        W_h[...] = params["W_h"]
+        U_h[...] = params["U_h"]
+        b_h[...] = params["b_h"]
+        dot_W_f[...] = dot_params["W_f"]
+        dot_U_f[...] = dot_params["U_f"]
+        dot_b_f[...] = dot_params["b_f"]
+        dot_W_h[...] = dot_params["W_h"]
+        dot_U_h[...] = dot_params["U_h"]
+        dot_b_h[...] = dot_params["b_h"]
+        W_f_to_dot_W_h[...] = cp.ascontiguousarray(cp.concatenate((
+            W_f.T,
+            dot_W_f.T,
+            W_h.T,
+            dot_W_h.T,
+        ), axis=1))
+        W_f_to_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_f.T, W_h.T), axis=1))
+        U_f_to_dot_U_f[...] = cp.ascontiguousarray(cp.concatenate((U_f.T, dot_U_f.T), axis=1))
+        U_f_T[...] = cp.ascontiguousarray(U_f.T)
+        U_h_T[...] = cp.ascontiguousarray(U_h.T)
+        dot_U_h_to_U_h[...] = cp.ascontiguousarray(cp.concatenate((dot_U_h.T, U_h.T)))
+        h_rows[0] = state["h"]
+        dot_h_rows[0] = dot_state["h"]
+
+    def before():
+        # W_f_x, dot_W_f_x_W_f, W_h_x, dot_W_h_x_W_h side by side
+        product(x.reshape(-1, I), W_f_to_dot_W_h, W_f_x_to_dot_W_h_x_W_h.reshape(-1, 4 * H))
+        # dot_W_f_x_x, dot_W_h_x_x side by side
+        product(dot_x.reshape(-1, I), W_f_to_W_h, dot_W_f_x_x_to_dot_W_h_x_x.reshape(-1, 2 * H))
+        hvp_forward_before()
+
+    def loop():
+        for t in range(T):
+            # U_f_h, dot_U_f_h_U_f side by side
+            product(h_rows[t], U_f_to_dot_U_f, U_f_h_to_dot_U_f_h_U_f)
+            # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+            product(dot_h_rows[t], U_f_T, dot_U_f_h_h_prev)
+            hvp_forward_step(t)
+            # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+            product(f_h_to_dot_f_h[t][:, :H], U_h_T, U_h_f_h_to_dot_U_h_f_h_U_h[:, :H])
+            # f_h, dot_f_h side by side
+            product(f_h_to_dot_f_h[t], dot_U_h_to_U_h, dot_U_h_f_h)
+            hvp_forward_step2(t)
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    U_h_to_dot_U_h = cp.empty((2 * H, H), dtype)
+    U_f_to_dot_U_f2 = cp.empty((2 * H, H), dtype)
+    W_f_to_dot_W_h2 = cp.empty((4 * H, I), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_h = cp.empty((B, H), dtype)
+    d_f_pre_to_d_dot_n_pre = cp.empty((T, B, 4 * H), dtype)
+    parts = cp.empty((B, 2 * H), dtype)
+    d_f_h = cp.empty((B, H), dtype)
+    d_h_prev_U_f_h = cp.empty((B, H), dtype)
+    parts2 = cp.empty((B, 2 * H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_f_W_f_x = cp.empty((H, I), dtype)
+    d_W_f_dot_W_f_x_x = cp.empty((H, I), dtype)
+    d_U_f_U_f_h = cp.empty((H, H), dtype)
+    d_U_f_dot_U_f_h_h_prev = cp.empty((H, H), dtype)
+    d_b_f = cp.empty((H,), dtype)
+    d_W_h_W_h_x = cp.empty((H, I), dtype)
+    d_W_h_dot_W_h_x_x = cp.empty((H, I), dtype)
+    d_U_h_U_h_f_h = cp.empty((H, H), dtype)
+    d_U_h_dot_U_h_f_h_f_h = cp.empty((H, H), dtype)
+    d_b_h = cp.empty((H,), dtype)
+    d_W_f = cp.empty((H, I), dtype)
+    d_U_f = cp.empty((H, H), dtype)
+    d_W_h = cp.empty((H, I), dtype)
+    d_U_h = cp.empty((H, H), dtype)
+    hvp_backward_step = kernel(
+        "hvp_backward_step", "each", B * H, 1,
+        dy, d_dot_h_prev_rows, f, dot_n_pre, n, d_h_prev_rows, dot_f, d_dot_h, d_f_pre_to_d_dot_n_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", "each", B * H, 1,
+        parts, h_rows, d_dot_h, n, dot_f_pre, f, d_f_h, dot_h_rows, d_h_prev_rows, dot_n,
+        d_f_pre_to_d_dot_n_pre,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", "each", B * H, 1,
+        d_h_prev_U_f_h, d_f_h, f, parts, dot_f, d_h_prev_rows, d_dot_h, parts2, d_dot_h_prev_rows,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", H * I, 1,
+        d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_W_h_W_h_x, d_W_h_dot_W_h_x_x, d_W_f, d_W_h,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", H * H, 1,
+        d_U_f_U_f_h, d_U_f_dot_U_f_h_h_prev, d_U_h_U_h_f_h, d_U_h_dot_U_h_f_h_f_h, d_U_f, d_U_h,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["h"]
+        U_h_to_dot_U_h[...] = cp.concatenate((U_h, dot_U_h))
+        U_f_to_dot_U_f2[...] = cp.concatenate((U_f, dot_U_f))
+        W_f_to_dot_W_h2[...] = cp.concatenate((W_f, dot_W_f, W_h, dot_W_h))
+        d_h_prev_rows[T % 2] = 0
+        d_dot_h_prev_rows[T % 2] = dstate["h"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in reversed(range(T)):
+            hvp_backward_step(t)
+            # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+            product(d_f_pre_to_d_dot_n_pre[t][:, 3 * H:4 * H], U_h, parts[:, :H])
+            # d_n_pre, d_dot_n_pre side by side
+            product(d_f_pre_to_d_dot_n_pre[t][:, 2 * H:4 * H], U_h_to_dot_U_h, d_f_h)
+            hvp_backward_step2(t)
+            # d_f_pre, d_dot_f_pre side by side
+            product(d_f_pre_to_d_dot_n_pre[t][:, :2 * H], U_f_to_dot_U_f2, d_h_prev_U_f_h)
+            # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+            product(d_f_pre_to_d_dot_n_pre[t][:, H:2 * H], U_f, parts2[:, H:2 * H])
+            hvp_backward_step3(t)
+
+    def after():
+        # d_f_pre, d_dot_f_pre, d_n_pre, d_dot_n_pre side by side
+        product(d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H), W_f_to_dot_W_h2, d_x.reshape(-1, I))
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_f_W_f_x)
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(
+            d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_f_dot_W_f_x_x,
+        )
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(
+            d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+            dot_h_rows[:-1].reshape(-1, H),
+            d_U_f_dot_U_f_h_h_prev,
+        )
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        cp.sum(d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_f)
+        # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+        product(d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_h_W_h_x)
+        # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+        product(
+            d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_h_dot_W_h_x_x,
+        )
+        # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+        product(
+            d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
+            f_h_to_dot_f_h.reshape(-1, 2 * H)[:, :H],
+            d_U_h_U_h_f_h,
+        )
+        # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+        product(
+            d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            f_h_to_dot_f_h.reshape(-1, 2 * H)[:, H:2 * H],
+            d_U_h_dot_U_h_f_h_f_h,
+        )
+        # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+        cp.sum(d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_h)
+        hvp_backward_finish()
+        hvp_backward_finish2()
+
+    def results():
+        dot_dparams = {
+            "W_f": d_W_f.copy(),
+            "U_f": d_U_f.copy(),
+            "b_f": d_b_f.copy(),
+            "W_h": d_W_h.copy(),
+            "U_h": d_U_h.copy(),
+            "b_h": d_b_h.copy(),
+        }
+        dot_dstart = {"h": d_h_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
+
+    yield Pass(fill, before, loop, after, results, True)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -303,7 +845,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -326,28 +868,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -369,20 +931,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -481,10 +1043,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -603,3 +1163,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

@@ -37,6 +37,15 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_before_point(
     const compute_t W_z_x, const compute_t b_z, const compute_t W_h_x, const compute_t b_h, compute_t& z,
     compute_t& n_)
@@ -165,3 +174,453 @@ extern "C" __global__ void backward_after(
         d_z_pre_to_d_n_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_before_point(
+    const compute_t W_z_x, const compute_t b_z, const compute_t W_h_x, const compute_t b_h, compute_t& z,
+    compute_t& n_)
+{
+    // z = sigmoid(W_z @ x + b_z)
+    const compute_t z_pre = W_z_x + b_z;
+    z = sigmoid(z_pre);
+    // n = W_h @ x + b_h
+    n_ = W_h_x + b_h;
+}
+
+extern "C" __global__ void infer_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_z_x_to_W_h_x_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ b_h_at, storage_t* __restrict__ z_at, storage_t* __restrict__ n_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t z, n_;
+        infer_before_point(
+            compute_t(W_z_x_to_W_h_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(W_z_x_to_W_h_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(b_h_at[iH]),
+            z, n_);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
+    }
+}
+
+__device__ inline void infer_sequence_point(
+    const compute_t z, const compute_t h_prev, const compute_t n_, compute_t& h)
+{
+    // h = (1 - z) * h[t-1] + z * n
+    h = (1 - z) * h_prev + z * n_;
+}
+
+extern "C" __global__ void infer_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ z_at, storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ n_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h_prev = compute_t(h_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h;
+            infer_sequence_point(
+                compute_t(z_at[(t * B + iB) * H + iH]),
+                h_prev,
+                compute_t(n_at[(t * B + iB) * H + iH]),
+                h);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            h_prev = h;
+        }
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_before_point(
+    const compute_t W_z_x, const compute_t b_z, const compute_t W_h_x, const compute_t b_h, compute_t& z,
+    compute_t& n_)
+{
+    // z = sigmoid(W_z @ x + b_z)
+    const compute_t z_pre = W_z_x + b_z;
+    z = sigmoid(z_pre);
+    // n = W_h @ x + b_h
+    n_ = W_h_x + b_h;
+}
+
+extern "C" __global__ void step_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_z_x_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ W_h_x_at, const storage_t* __restrict__ b_h_at,
+    storage_t* __restrict__ z_at, storage_t* __restrict__ n_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t z, n_;
+        step_before_point(
+            compute_t(W_z_x_at[(iT * B + iB) * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(W_h_x_at[(iT * B + iB) * H + iH]),
+            compute_t(b_h_at[iH]),
+            z, n_);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
+    }
+}
+
+__device__ inline void step_sequence_point(
+    const compute_t z, const compute_t h_prev, const compute_t n_, compute_t& h)
+{
+    // h = (1 - z) * h[t-1] + z * n
+    h = (1 - z) * h_prev + z * n_;
+}
+
+extern "C" __global__ void step_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ z_at, storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ n_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h_prev = compute_t(h_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h;
+            step_sequence_point(
+                compute_t(z_at[(t * B + iB) * H + iH]),
+                h_prev,
+                compute_t(n_at[(t * B + iB) * H + iH]),
+                h);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            h_prev = h;
+        }
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_W_z_x_W_z, const compute_t dot_W_z_x_x, const compute_t W_z_x, const compute_t b_z,
+    const compute_t dot_b_z, const compute_t dot_W_h_x_W_h, const compute_t dot_W_h_x_x,
+    const compute_t W_h_x, const compute_t b_h, const compute_t dot_b_h, compute_t& z, compute_t& dot_z,
+    compute_t& n_, compute_t& dot_n)
+{
+    // z = sigmoid(W_z @ x + b_z)
+    const compute_t dot_W_z_x = dot_W_z_x_W_z + dot_W_z_x_x;
+    const compute_t z_pre = W_z_x + b_z;
+    const compute_t dot_z_pre = dot_b_z + dot_W_z_x;
+    z = sigmoid(z_pre);
+    dot_z = dot_z_pre * z * (1 - z);
+    // n = W_h @ x + b_h
+    const compute_t dot_W_h_x = dot_W_h_x_W_h + dot_W_h_x_x;
+    n_ = W_h_x + b_h;
+    dot_n = dot_b_h + dot_W_h_x;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_z_x_to_dot_W_h_x_W_h_at,
+    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_h_x_x_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ b_h_at,
+    const storage_t* __restrict__ dot_b_h_at, storage_t* __restrict__ z_at,
+    storage_t* __restrict__ dot_z_at, storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t z, dot_z, n_, dot_n;
+        jvp_before_point(
+            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(dot_b_z_at[iH]),
+            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(b_h_at[iH]),
+            compute_t(dot_b_h_at[iH]),
+            z, dot_z, n_, dot_n);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        dot_z_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        dot_n_at[(iT * B + iB) * H + iH] = storage_t(dot_n);
+    }
+}
+
+__device__ inline void jvp_sequence_point(
+    const compute_t z, const compute_t h_prev, const compute_t n_, const compute_t dot_z,
+    const compute_t dot_h_prev, const compute_t dot_n, compute_t& h, compute_t& dot_h)
+{
+    // h = (1 - z) * h[t-1] + z * n
+    const compute_t s1 = 1 - z;
+    h = z * n_ + h_prev * s1;
+    dot_h = z * dot_n + (n_ - h_prev) * dot_z + dot_h_prev * s1;
+}
+
+extern "C" __global__ void jvp_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ z_at, storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ n_at, const storage_t* __restrict__ dot_z_at,
+    storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_n_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h_prev = compute_t(h_rows_at[(0 * B + iB) * H + iH]);
+        compute_t dot_h_prev = compute_t(dot_h_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h, dot_h;
+            jvp_sequence_point(
+                compute_t(z_at[(t * B + iB) * H + iH]),
+                h_prev,
+                compute_t(n_at[(t * B + iB) * H + iH]),
+                compute_t(dot_z_at[(t * B + iB) * H + iH]),
+                dot_h_prev,
+                compute_t(dot_n_at[(t * B + iB) * H + iH]),
+                h, dot_h);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+            h_prev = h;
+            dot_h_prev = dot_h;
+        }
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_W_z_x_W_z, const compute_t dot_W_z_x_x, const compute_t W_z_x, const compute_t b_z,
+    const compute_t dot_b_z, const compute_t dot_W_h_x_W_h, const compute_t dot_W_h_x_x,
+    const compute_t W_h_x, const compute_t b_h, const compute_t dot_b_h, compute_t& dot_z_pre, compute_t& z,
+    compute_t& dot_z, compute_t& n_, compute_t& dot_n)
+{
+    // z = sigmoid(W_z @ x + b_z)
+    const compute_t dot_W_z_x = dot_W_z_x_W_z + dot_W_z_x_x;
+    const compute_t z_pre = W_z_x + b_z;
+    dot_z_pre = dot_b_z + dot_W_z_x;
+    z = sigmoid(z_pre);
+    dot_z = dot_z_pre * z * (1 - z);
+    // n = W_h @ x + b_h
+    const compute_t dot_W_h_x = dot_W_h_x_W_h + dot_W_h_x_x;
+    n_ = W_h_x + b_h;
+    dot_n = dot_b_h + dot_W_h_x;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_z_x_to_dot_W_h_x_W_h_at,
+    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_h_x_x_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ b_h_at,
+    const storage_t* __restrict__ dot_b_h_at, storage_t* __restrict__ dot_z_pre_at,
+    storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at, storage_t* __restrict__ n_at,
+    storage_t* __restrict__ dot_n_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_z_pre, z, dot_z, n_, dot_n;
+        hvp_forward_before_point(
+            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(dot_b_z_at[iH]),
+            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(b_h_at[iH]),
+            compute_t(dot_b_h_at[iH]),
+            dot_z_pre, z, dot_z, n_, dot_n);
+        dot_z_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_z_pre);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        dot_z_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        dot_n_at[(iT * B + iB) * H + iH] = storage_t(dot_n);
+    }
+}
+
+__device__ inline void hvp_forward_sequence_point(
+    const compute_t z, const compute_t h_prev, const compute_t n_, const compute_t dot_z,
+    const compute_t dot_h_prev, const compute_t dot_n, compute_t& h, compute_t& dot_h)
+{
+    // h = (1 - z) * h[t-1] + z * n
+    const compute_t s1 = 1 - z;
+    h = z * n_ + h_prev * s1;
+    dot_h = z * dot_n + (n_ - h_prev) * dot_z + dot_h_prev * s1;
+}
+
+extern "C" __global__ void hvp_forward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ z_at, storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ n_at, const storage_t* __restrict__ dot_z_at,
+    storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_n_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h_prev = compute_t(h_rows_at[(0 * B + iB) * H + iH]);
+        compute_t dot_h_prev = compute_t(dot_h_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h, dot_h;
+            hvp_forward_sequence_point(
+                compute_t(z_at[(t * B + iB) * H + iH]),
+                h_prev,
+                compute_t(n_at[(t * B + iB) * H + iH]),
+                compute_t(dot_z_at[(t * B + iB) * H + iH]),
+                dot_h_prev,
+                compute_t(dot_n_at[(t * B + iB) * H + iH]),
+                h, dot_h);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+            h_prev = h;
+            dot_h_prev = dot_h;
+        }
+    }
+}
+
+__device__ inline void hvp_backward_sequence_point(
+    const compute_t dy, const compute_t d_dot_h_next, const compute_t d_h_next, const compute_t z,
+    const compute_t dot_z, compute_t& d_dot_h, compute_t& d_h_prev, compute_t& d_dot_h_prev)
+{
+    // through h = (1 - z) * h[t-1] + z * n
+    d_dot_h = dy + d_dot_h_next;
+    const compute_t s1 = 1 - z;
+    d_h_prev = d_h_next * s1 - dot_z * d_dot_h;
+    d_dot_h_prev = d_dot_h * s1;
+}
+
+extern "C" __global__ void hvp_backward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, storage_t* __restrict__ d_dot_h_prev_rows_at,
+    storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ z_at,
+    const storage_t* __restrict__ dot_z_at, storage_t* __restrict__ d_dot_h_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_dot_h_next = compute_t(d_dot_h_prev_rows_at[((T % 2) * B + iB) * H + iH]);
+        compute_t d_h_next = compute_t(d_h_prev_rows_at[(T * B + iB) * H + iH]);
+        for (int64 t = T - 1; t >= 0; --t) {
+            compute_t d_dot_h, d_h_prev, d_dot_h_prev;
+            hvp_backward_sequence_point(
+                compute_t(dy_at[(t * B + iB) * H + iH]),
+                d_dot_h_next,
+                d_h_next,
+                compute_t(z_at[(t * B + iB) * H + iH]),
+                compute_t(dot_z_at[(t * B + iB) * H + iH]),
+                d_dot_h, d_h_prev, d_dot_h_prev);
+            d_dot_h_at[(t * B + iB) * H + iH] = storage_t(d_dot_h);
+            d_h_prev_rows_at[(t * B + iB) * H + iH] = storage_t(d_h_prev);
+            d_dot_h_next = d_dot_h_prev;
+            d_h_next = d_h_prev;
+        }
+        d_dot_h_prev_rows_at[((0 % 2) * B + iB) * H + iH] = storage_t(d_dot_h_next);
+    }
+}
+
+__device__ inline void hvp_backward_after_point(
+    const compute_t d_dot_h, const compute_t z, const compute_t d_h_next, const compute_t dot_z,
+    const compute_t h_prev, const compute_t n_, const compute_t dot_z_pre, const compute_t dot_h_prev,
+    const compute_t dot_n, compute_t& d_dot_n, compute_t& d_n, compute_t& d_dot_z_pre, compute_t& d_z_pre)
+{
+    // through n = W_h @ x + b_h
+    d_dot_n = d_dot_h * z;
+    d_n = d_dot_h * dot_z + z * d_h_next;
+    // through z = sigmoid(W_z @ x + b_z)
+    const compute_t s1 = n_ - h_prev;
+    const compute_t d_dot_z = d_dot_h * s1;
+    const compute_t s2 = 1 - z;
+    const compute_t d_z = d_dot_h * (dot_n - dot_h_prev) + (dot_z_pre * s2 - z * dot_z_pre) * d_dot_z + d_h_next * s1;
+    const compute_t s3 = z * s2;
+    d_dot_z_pre = d_dot_z * s3;
+    d_z_pre = d_z * s3;
+}
+
+extern "C" __global__ void hvp_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ z_at,
+    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_z_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ n_at,
+    const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_h_rows_at,
+    const storage_t* __restrict__ dot_n_at, storage_t* __restrict__ d_z_pre_to_d_dot_n_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_dot_n, d_n, d_dot_z_pre, d_z_pre;
+        hvp_backward_after_point(
+            compute_t(d_dot_h_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(dot_z_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(n_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_n_at[(iT * B + iB) * H + iH]),
+            d_dot_n, d_n, d_dot_z_pre, d_z_pre);
+        d_z_pre_to_d_dot_n_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_n);
+        d_z_pre_to_d_dot_n_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_n);
+        d_z_pre_to_d_dot_n_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_z_pre_to_d_dot_n_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_W_z_W_z_x, const compute_t d_W_z_dot_W_z_x_x, const compute_t d_W_h_W_h_x,
+    const compute_t d_W_h_dot_W_h_x_x, compute_t& d_W_z, compute_t& d_W_h)
+{
+    d_W_z = d_W_z_W_z_x + d_W_z_dot_W_z_x_x;
+    d_W_h = d_W_h_W_h_x + d_W_h_dot_W_h_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_W_z_W_z_x_at, const storage_t* __restrict__ d_W_z_dot_W_z_x_x_at,
+    const storage_t* __restrict__ d_W_h_W_h_x_at, const storage_t* __restrict__ d_W_h_dot_W_h_x_x_at,
+    storage_t* __restrict__ d_W_z_at, storage_t* __restrict__ d_W_h_at)
+{
+    const int64 count = H * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / I;
+        const int64 iI = n % I;
+        compute_t d_W_z, d_W_h;
+        hvp_backward_finish_point(
+            compute_t(d_W_z_W_z_x_at[iH * I + iI]),
+            compute_t(d_W_z_dot_W_z_x_x_at[iH * I + iI]),
+            compute_t(d_W_h_W_h_x_at[iH * I + iI]),
+            compute_t(d_W_h_dot_W_h_x_x_at[iH * I + iI]),
+            d_W_z, d_W_h);
+        d_W_z_at[iH * I + iI] = storage_t(d_W_z);
+        d_W_h_at[iH * I + iI] = storage_t(d_W_h);
+    }
+}
+
+#endif  // SYMRNN_HVP

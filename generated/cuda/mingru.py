@@ -14,7 +14,7 @@ a function of its own and is another cell.
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 mingru.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  W_z (H, I)
@@ -28,7 +28,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -42,6 +42,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of mingru.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -95,9 +96,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["h"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -108,30 +109,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"h": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["h"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W_z = cp.empty((H, I), dtype)
     b_z = cp.empty((H,), dtype)
@@ -142,7 +201,6 @@ def passes(size, dtype):
     W_z_x_to_W_h_x = cp.empty((T, B, 2 * H), dtype)
     z = cp.empty((T, B, H), dtype)
     n = cp.empty((T, B, H), dtype)
-
     forward_before = kernel(
         "forward_before", "each", T * B * H, 1,
         W_z_x_to_W_h_x, b_z, b_h, z, n,
@@ -153,11 +211,11 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         W_z[...] = params["W_z"]
         b_z[...] = params["b_z"]
         W_h[...] = params["W_h"]
         b_h[...] = params["b_h"]
-        x[...] = inputs["x"]
         W_z_to_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_h.T), axis=1))
         h_rows[0] = state["h"]
 
@@ -174,69 +232,391 @@ def passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy()}
-        return {"h": h_rows[1:].copy()}, last
+        return h_rows[1:].copy(), last
 
-    def reverse():
-        W_z_to_W_h2 = cp.empty((2 * H, I), dtype)
-        d_h_prev_rows = cp.empty((2, B, H), dtype)
-        d_h = cp.empty((T, B, H), dtype)
-        d_z_pre_to_d_n = cp.empty((T, B, 2 * H), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_W_z_to_d_W_h = cp.empty((2 * H, I), dtype)
-        d_b_z_to_d_b_h = cp.empty((2 * H,), dtype)
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, H), dtype)
+    W_z_to_W_h2 = cp.empty((2 * H, I), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_h = cp.empty((T, B, H), dtype)
+    d_z_pre_to_d_n = cp.empty((T, B, 2 * H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_z_to_d_W_h = cp.empty((2 * H, I), dtype)
+    d_b_z_to_d_b_h = cp.empty((2 * H,), dtype)
+    backward_sequence = kernel(
+        "backward_sequence", "each", B * H, 1,
+        dy, d_h_prev_rows, z, d_h,
+    )
+    backward_after = kernel(
+        "backward_after", "each", T * B * H, 1,
+        d_h, z, h_rows, n, d_z_pre_to_d_n,
+    )
 
-        dy = cp.empty((T, B, H), dtype)
-        backward_sequence = kernel(
-            "backward_sequence", "each", B * H, 1,
-            dy, d_h_prev_rows, z, d_h,
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["h"]
+        W_z[...] = params["W_z"]
+        W_h[...] = params["W_h"]
+        W_z_to_W_h2[...] = cp.concatenate((W_z, W_h))
+        d_h_prev_rows[T % 2] = dstate["h"]
+
+    def before():
+        pass
+
+    def loop():
+        backward_sequence()
+
+    def after():
+        backward_after()
+        # d_z_pre, d_n side by side
+        product(d_z_pre_to_d_n.reshape(-1, 2 * H), W_z_to_W_h2, d_x.reshape(-1, I))
+        # d_W_z, d_W_h side by side
+        product(d_z_pre_to_d_n.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_z_to_d_W_h)
+        # d_b_z, d_b_h side by side
+        cp.sum(d_z_pre_to_d_n.reshape(-1, 2 * H), axis=0, out=d_b_z_to_d_b_h)
+
+    def results():
+        dparams = {
+            "W_z": d_W_z_to_d_W_h[:H].copy(),
+            "b_z": d_b_z_to_d_b_h[:H].copy(),
+            "W_h": d_W_z_to_d_W_h[H:2 * H].copy(),
+            "b_h": d_b_z_to_d_b_h[H:2 * H].copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_z = cp.empty((H, I), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_h = cp.empty((H, I), dtype)
+    b_h = cp.empty((H,), dtype)
+    W_z_to_W_h = cp.empty((I, 2 * H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    W_z_x_to_W_h_x = cp.empty((T, B, 2 * H), dtype)
+    z = cp.empty((T, B, H), dtype)
+    n = cp.empty((T, B, H), dtype)
+    infer_before = kernel(
+        "infer_before", "each", T * B * H, 1,
+        W_z_x_to_W_h_x, b_z, b_h, z, n,
+    )
+    infer_sequence = kernel(
+        "infer_sequence", "each", B * H, 1,
+        z, h_rows, n,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_z[...] = params["W_z"]
+        b_z[...] = params["b_z"]
+        W_h[...] = params["W_h"]
+        b_h[...] = params["b_h"]
+        W_z_to_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_h.T), axis=1))
+        h_rows[0] = state["h"]
+
+    def before():
+        # W_z_x, W_h_x side by side
+        product(x.reshape(-1, I), W_z_to_W_h, W_z_x_to_W_h_x.reshape(-1, 2 * H))
+        infer_before()
+
+    def loop():
+        infer_sequence()
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy()}
+        return h_rows[1:].copy(), last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_z = cp.empty((H, I), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_h = cp.empty((H, I), dtype)
+    b_h = cp.empty((H,), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    W_z_x = cp.empty((T, B, H), dtype)
+    z = cp.empty((T, B, H), dtype)
+    W_h_x = cp.empty((T, B, H), dtype)
+    n = cp.empty((T, B, H), dtype)
+    step_before = kernel(
+        "step_before", "each", T * B * H, 1,
+        W_z_x, b_z, W_h_x, b_h, z, n,
+    )
+    step_sequence = kernel(
+        "step_sequence", "each", B * H, 1,
+        z, h_rows, n,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_z[...] = params["W_z"]
+        b_z[...] = params["b_z"]
+        W_h[...] = params["W_h"]
+        b_h[...] = params["b_h"]
+        h_rows[0] = state["h"]
+
+    def before():
+        # z = sigmoid(W_z @ x + b_z)
+        product(x.reshape(-1, I), W_z.T, W_z_x.reshape(-1, H))
+        # n = W_h @ x + b_h
+        product(x.reshape(-1, I), W_h.T, W_h_x.reshape(-1, H))
+        step_before()
+
+    def loop():
+        step_sequence()
+
+    def after():
+        pass
+
+    def results():
+        state = {"h": h_rows[T].copy()}
+        return h_rows[1:].copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_z = cp.empty((H, I), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_h = cp.empty((H, I), dtype)
+    b_h = cp.empty((H,), dtype)
+    dot_W_z = cp.empty((H, I), dtype)
+    dot_b_z = cp.empty((H,), dtype)
+    dot_W_h = cp.empty((H, I), dtype)
+    dot_b_h = cp.empty((H,), dtype)
+    W_z_to_dot_W_h = cp.empty((I, 4 * H), dtype)
+    W_z_to_W_h = cp.empty((I, 2 * H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    W_z_x_to_dot_W_h_x_W_h = cp.empty((T, B, 4 * H), dtype)
+    dot_W_z_x_x_to_dot_W_h_x_x = cp.empty((T, B, 2 * H), dtype)
+    z = cp.empty((T, B, H), dtype)
+    dot_z = cp.empty((T, B, H), dtype)
+    n = cp.empty((T, B, H), dtype)
+    dot_n = cp.empty((T, B, H), dtype)
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * H, 1,
+        W_z_x_to_dot_W_h_x_W_h, dot_W_z_x_x_to_dot_W_h_x_x, b_z, dot_b_z, b_h, dot_b_h, z, dot_z, n, dot_n,
+    )
+    jvp_sequence = kernel(
+        "jvp_sequence", "each", B * H, 1,
+        z, h_rows, n, dot_z, dot_h_rows, dot_n,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_z[...] = params["W_z"]
+        b_z[...] = params["b_z"]
+        W_h[...] = params["W_h"]
+        b_h[...] = params["b_h"]
+        dot_W_z[...] = dot_params["W_z"]
+        dot_b_z[...] = dot_params["b_z"]
+        dot_W_h[...] = dot_params["W_h"]
+        dot_b_h[...] = dot_params["b_h"]
+        W_z_to_dot_W_h[...] = cp.ascontiguousarray(cp.concatenate((
+            W_z.T,
+            dot_W_z.T,
+            W_h.T,
+            dot_W_h.T,
+        ), axis=1))
+        W_z_to_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_h.T), axis=1))
+        h_rows[0] = state["h"]
+        dot_h_rows[0] = dot_state["h"]
+
+    def before():
+        # W_z_x, dot_W_z_x_W_z, W_h_x, dot_W_h_x_W_h side by side
+        product(x.reshape(-1, I), W_z_to_dot_W_h, W_z_x_to_dot_W_h_x_W_h.reshape(-1, 4 * H))
+        # dot_W_z_x_x, dot_W_h_x_x side by side
+        product(dot_x.reshape(-1, I), W_z_to_W_h, dot_W_z_x_x_to_dot_W_h_x_x.reshape(-1, 2 * H))
+        jvp_before()
+
+    def loop():
+        jvp_sequence()
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy()}
+        dot_last = {"h": dot_h_rows[T].copy()}
+        return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_z = cp.empty((H, I), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_h = cp.empty((H, I), dtype)
+    b_h = cp.empty((H,), dtype)
+    dot_W_z = cp.empty((H, I), dtype)
+    dot_b_z = cp.empty((H,), dtype)
+    dot_W_h = cp.empty((H, I), dtype)
+    dot_b_h = cp.empty((H,), dtype)
+    W_z_to_dot_W_h = cp.empty((I, 4 * H), dtype)
+    W_z_to_W_h = cp.empty((I, 2 * H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    W_z_x_to_dot_W_h_x_W_h = cp.empty((T, B, 4 * H), dtype)
+    dot_W_z_x_x_to_dot_W_h_x_x = cp.empty((T, B, 2 * H), dtype)
+    dot_z_pre = cp.empty((T, B, H), dtype)
+    z = cp.empty((T, B, H), dtype)
+    dot_z = cp.empty((T, B, H), dtype)
+    n = cp.empty((T, B, H), dtype)
+    dot_n = cp.empty((T, B, H), dtype)
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * H, 1,
+        W_z_x_to_dot_W_h_x_W_h, dot_W_z_x_x_to_dot_W_h_x_x, b_z, dot_b_z, b_h, dot_b_h, dot_z_pre, z, dot_z,
+        n, dot_n,
+    )
+    hvp_forward_sequence = kernel(
+        "hvp_forward_sequence", "each", B * H, 1,
+        z, h_rows, n, dot_z, dot_h_rows, dot_n,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_z[...] = params["W_z"]
+        b_z[...] = params["b_z"]
+        W_h[...] = params["W_h"]
+        b_h[...] = params["b_h"]
+        dot_W_z[...] = dot_params["W_z"]
+        dot_b_z[...] = dot_params["b_z"]
+        dot_W_h[...] = dot_params["W_h"]
+        dot_b_h[...] = dot_params["b_h"]
+        W_z_to_dot_W_h[...] = cp.ascontiguousarray(cp.concatenate((
+            W_z.T,
+            dot_W_z.T,
+            W_h.T,
+            dot_W_h.T,
+        ), axis=1))
+        W_z_to_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_h.T), axis=1))
+        h_rows[0] = state["h"]
+        dot_h_rows[0] = dot_state["h"]
+
+    def before():
+        # W_z_x, dot_W_z_x_W_z, W_h_x, dot_W_h_x_W_h side by side
+        product(x.reshape(-1, I), W_z_to_dot_W_h, W_z_x_to_dot_W_h_x_W_h.reshape(-1, 4 * H))
+        # dot_W_z_x_x, dot_W_h_x_x side by side
+        product(dot_x.reshape(-1, I), W_z_to_W_h, dot_W_z_x_x_to_dot_W_h_x_x.reshape(-1, 2 * H))
+        hvp_forward_before()
+
+    def loop():
+        hvp_forward_sequence()
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, H), dtype)
+    W_z_to_dot_W_h2 = cp.empty((4 * H, I), dtype)
+    d_h_prev_rows = cp.empty((T + 1, B, H), dtype)
+    d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_h = cp.empty((T, B, H), dtype)
+    d_z_pre_to_d_dot_n = cp.empty((T, B, 4 * H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_z_W_z_x = cp.empty((H, I), dtype)
+    d_W_z_dot_W_z_x_x = cp.empty((H, I), dtype)
+    d_b_z = cp.empty((H,), dtype)
+    d_W_h_W_h_x = cp.empty((H, I), dtype)
+    d_W_h_dot_W_h_x_x = cp.empty((H, I), dtype)
+    d_b_h = cp.empty((H,), dtype)
+    d_W_z = cp.empty((H, I), dtype)
+    d_W_h = cp.empty((H, I), dtype)
+    hvp_backward_sequence = kernel(
+        "hvp_backward_sequence", "each", B * H, 1,
+        dy, d_dot_h_prev_rows, d_h_prev_rows, z, dot_z, d_dot_h,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", "each", T * B * H, 1,
+        d_dot_h, z, d_h_prev_rows, dot_z, h_rows, n, dot_z_pre, dot_h_rows, dot_n, d_z_pre_to_d_dot_n,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", H * I, 1,
+        d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_W_h_W_h_x, d_W_h_dot_W_h_x_x, d_W_z, d_W_h,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["h"]
+        W_z_to_dot_W_h2[...] = cp.concatenate((W_z, dot_W_z, W_h, dot_W_h))
+        d_h_prev_rows[T] = 0
+        d_dot_h_prev_rows[T % 2] = dstate["h"]
+
+    def before():
+        pass
+
+    def loop():
+        hvp_backward_sequence()
+
+    def after():
+        hvp_backward_after()
+        # d_z_pre, d_dot_z_pre, d_n, d_dot_n side by side
+        product(d_z_pre_to_d_dot_n.reshape(-1, 4 * H), W_z_to_dot_W_h2, d_x.reshape(-1, I))
+        # through z = sigmoid(W_z @ x + b_z)
+        product(d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+        # through z = sigmoid(W_z @ x + b_z)
+        product(d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
+        # through z = sigmoid(W_z @ x + b_z)
+        cp.sum(d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_z)
+        # through n = W_h @ x + b_h
+        product(d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_h_W_h_x)
+        # through n = W_h @ x + b_h
+        product(
+            d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_h_dot_W_h_x_x,
         )
-        backward_after = kernel(
-            "backward_after", "each", T * B * H, 1,
-            d_h, z, h_rows, n, d_z_pre_to_d_n,
-        )
+        # through n = W_h @ x + b_h
+        cp.sum(d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_h)
+        hvp_backward_finish()
 
-        def fill(params, given, dstate):
-            W_z[...] = params["W_z"]
-            b_z[...] = params["b_z"]
-            W_h[...] = params["W_h"]
-            b_h[...] = params["b_h"]
-            dy[...] = given["h"]
-            W_z_to_W_h2[...] = cp.concatenate((W_z, W_h))
-            d_h_prev_rows[T % 2] = dstate["h"]
+    def results():
+        dot_dparams = {
+            "W_z": d_W_z.copy(),
+            "b_z": d_b_z.copy(),
+            "W_h": d_W_h.copy(),
+            "b_h": d_b_h.copy(),
+        }
+        dot_dstart = {"h": d_h_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
 
-        def before():
-            pass
-
-        def loop():
-            backward_sequence()
-
-        def after():
-            backward_after()
-            # d_z_pre, d_n side by side
-            product(d_z_pre_to_d_n.reshape(-1, 2 * H), W_z_to_W_h2, d_x.reshape(-1, I))
-            # d_W_z, d_W_h side by side
-            product(d_z_pre_to_d_n.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_z_to_d_W_h)
-            # d_b_z, d_b_h side by side
-            cp.sum(d_z_pre_to_d_n.reshape(-1, 2 * H), axis=0, out=d_b_z_to_d_b_h)
-
-        def results():
-            dparams = {
-                "W_z": d_W_z_to_d_W_h[:H].copy(),
-                "b_z": d_b_z_to_d_b_h[:H].copy(),
-                "W_h": d_W_z_to_d_W_h[H:2 * H].copy(),
-                "b_h": d_b_z_to_d_b_h[H:2 * H].copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"h": d_h_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
-
-        return Pass(fill, before, loop, after, results, False)
-
-    return Pass(fill, before, loop, after, results, False), reverse
+    yield Pass(fill, before, loop, after, results, False)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -263,7 +643,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -286,28 +666,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -329,20 +729,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -441,10 +841,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -563,3 +961,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

@@ -23,7 +23,7 @@ The forget gate is sigmoid, like the authors' code; the paper also allows exp. I
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 mlstm.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  W_q (K, I)
@@ -47,7 +47,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -61,6 +61,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of mlstm.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H", "K")
 INPUTS = {
     "x": ("I",),
@@ -132,9 +133,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["h"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -145,30 +146,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"h": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["h"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W_q = cp.empty((K, I), dtype)
     b_q = cp.empty((K,), dtype)
@@ -207,7 +266,6 @@ def passes(size, dtype):
     h_exp = cp.empty((T, B), dtype)
     max_abs_n_q = cp.empty((T, B), dtype)
     h = cp.empty((T, B, H), dtype)
-
     forward_once = kernel(
         "forward_once", "each", 1, 1,
         sqrt_K,
@@ -266,6 +324,7 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         W_q[...] = params["W_q"]
         b_q[...] = params["b_q"]
         W_k[...] = params["W_k"]
@@ -278,7 +337,6 @@ def passes(size, dtype):
         b_i[...] = params["b_i"]
         w_f[...] = params["w_f"]
         b_f[...] = params["b_f"]
-        x[...] = inputs["x"]
         W_q_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1))
         C_rows[0] = state["C"]
         n_rows[0] = state["n"]
@@ -312,262 +370,1525 @@ def passes(size, dtype):
 
     def results():
         last = {"C": C_rows[T].copy(), "n": n_rows[T].copy(), "m": m_rows[T].copy()}
-        return {"h": h.copy()}, last
+        return h.copy(), last
 
-    def reverse():
-        d_C_prev_rows = cp.empty((2, B, H, K), dtype)
-        d_n_prev_rows = cp.empty((2, B, K), dtype)
-        d_m_prev_rows = cp.empty((2, B), dtype)
-        d_h_by_max_abs_n_q = cp.empty((T, B, H), dtype)
-        d_max_abs_n_q = cp.empty((T, B), dtype)
-        d_h_exp = cp.empty((T, B), dtype)
-        d_n_q = cp.empty((T, B), dtype)
-        d_C_q = cp.empty((T, B, H), dtype)
-        d_o_pre = cp.empty((T, B, H), dtype)
-        d_q_C_q = cp.empty((T, B, K), dtype)
-        d_q = cp.empty((T, B, K), dtype)
-        d_x_W_q_x = cp.empty((T, B, I), dtype)
-        d_x_W_o_x = cp.empty((T, B, I), dtype)
-        d_n = cp.empty((T, B, K), dtype)
-        d_C = cp.empty((T, B, H, K), dtype)
-        d_f_C = cp.empty((B,), dtype)
-        d_f_n = cp.empty((B,), dtype)
-        d_f_pre = cp.empty((T, B), dtype)
-        d_i_C = cp.empty((B,), dtype)
-        d_i_n = cp.empty((B,), dtype)
-        d_i_pre = cp.empty((T, B), dtype)
-        d_m = cp.empty((T, B), dtype)
-        d_m_pre = cp.empty((T, B), dtype)
-        d_v_k = cp.empty((T, B, H, K), dtype)
-        d_log_f_pre = cp.empty((T, B), dtype)
-        d_w_f_x = cp.empty((T, B), dtype)
-        d_log_i = cp.empty((T, B), dtype)
-        d_v = cp.empty((T, B, H), dtype)
-        d_k_v_k = cp.empty((T, B, K), dtype)
-        d_k = cp.empty((T, B, K), dtype)
-        d_W_k_x = cp.empty((T, B, K), dtype)
-        d_x_W_k_x = cp.empty((T, B, I), dtype)
-        d_x_W_v_x = cp.empty((T, B, I), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_W_q = cp.empty((K, I), dtype)
-        d_b_q = cp.empty((K,), dtype)
-        d_W_k = cp.empty((K, I), dtype)
-        d_b_k = cp.empty((K,), dtype)
-        d_W_v = cp.empty((H, I), dtype)
-        d_b_v = cp.empty((H,), dtype)
-        d_W_o = cp.empty((H, I), dtype)
-        d_b_o = cp.empty((H,), dtype)
-        d_w_i = cp.empty((I,), dtype)
-        d_b_i = cp.empty((), dtype)
-        d_w_f = cp.empty((I,), dtype)
-        d_b_f_log_f_pre = cp.empty((), dtype)
-        d_b_f = cp.empty((), dtype)
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, H), dtype)
+    d_C_prev_rows = cp.empty((2, B, H, K), dtype)
+    d_n_prev_rows = cp.empty((2, B, K), dtype)
+    d_m_prev_rows = cp.empty((2, B), dtype)
+    d_h_by_max_abs_n_q = cp.empty((T, B, H), dtype)
+    d_max_abs_n_q = cp.empty((T, B), dtype)
+    d_h_exp = cp.empty((T, B), dtype)
+    d_n_q = cp.empty((T, B), dtype)
+    d_C_q = cp.empty((T, B, H), dtype)
+    d_o_pre = cp.empty((T, B, H), dtype)
+    d_q_C_q = cp.empty((T, B, K), dtype)
+    d_q = cp.empty((T, B, K), dtype)
+    d_x_W_q_x = cp.empty((T, B, I), dtype)
+    d_x_W_o_x = cp.empty((T, B, I), dtype)
+    d_n = cp.empty((T, B, K), dtype)
+    d_C = cp.empty((T, B, H, K), dtype)
+    d_f_C = cp.empty((B,), dtype)
+    d_f_n = cp.empty((B,), dtype)
+    d_f_pre = cp.empty((T, B), dtype)
+    d_i_C = cp.empty((B,), dtype)
+    d_i_n = cp.empty((B,), dtype)
+    d_i_pre = cp.empty((T, B), dtype)
+    d_m = cp.empty((T, B), dtype)
+    d_m_pre = cp.empty((T, B), dtype)
+    d_v_k = cp.empty((T, B, H, K), dtype)
+    d_log_f_pre = cp.empty((T, B), dtype)
+    d_w_f_x = cp.empty((T, B), dtype)
+    d_log_i = cp.empty((T, B), dtype)
+    d_v = cp.empty((T, B, H), dtype)
+    d_k_v_k = cp.empty((T, B, K), dtype)
+    d_k = cp.empty((T, B, K), dtype)
+    d_W_k_x = cp.empty((T, B, K), dtype)
+    d_x_W_k_x = cp.empty((T, B, I), dtype)
+    d_x_W_v_x = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_q = cp.empty((K, I), dtype)
+    d_b_q = cp.empty((K,), dtype)
+    d_W_k = cp.empty((K, I), dtype)
+    d_b_k = cp.empty((K,), dtype)
+    d_W_v = cp.empty((H, I), dtype)
+    d_b_v = cp.empty((H,), dtype)
+    d_W_o = cp.empty((H, I), dtype)
+    d_b_o = cp.empty((H,), dtype)
+    d_w_i = cp.empty((I,), dtype)
+    d_b_i = cp.empty((), dtype)
+    d_w_f = cp.empty((I,), dtype)
+    d_b_f_log_f_pre = cp.empty((), dtype)
+    d_b_f = cp.empty((), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B * H, 1,
+        dy, o, C_q, max_abs_n_q, d_h_by_max_abs_n_q, d_C_q, d_o_pre,
+    )
+    backward_before_sum = kernel(
+        "backward_before_sum", "rows", T * B, H,
+        d_h_by_max_abs_n_q, d_max_abs_n_q,
+    )
+    backward_before_sum2 = kernel(
+        "backward_before_sum2", "rows", T * B * K, H,
+        d_C_q, C_rows, d_q_C_q,
+    )
+    backward_before2 = kernel(
+        "backward_before2", "each", T * B, 1,
+        d_max_abs_n_q, abs_n_q, h_exp, n_q, d_h_exp, d_n_q,
+    )
+    backward_before3 = kernel(
+        "backward_before3", "each", T * B * K, 1,
+        d_q_C_q, d_n_q, n_rows, d_q,
+    )
+    backward_step = kernel(
+        "backward_step", "each", B * K, 1,
+        d_n_prev_rows, d_n_q, q, f, d_n,
+    )
+    backward_step_sum = kernel(
+        "backward_step_sum", "rows", B, K,
+        d_n, n_rows, d_f_n,
+    )
+    backward_step_sum2 = kernel(
+        "backward_step_sum2", "rows", B, K,
+        d_n, k, d_i_n,
+    )
+    backward_step2 = kernel(
+        "backward_step2", "each", B * H * K, 1,
+        d_C_prev_rows, d_C_q, q, f, d_C,
+    )
+    backward_step_sum3 = kernel(
+        "backward_step_sum3", "rows", B, H * K,
+        d_C, C_rows, d_f_C,
+    )
+    backward_step_sum4 = kernel(
+        "backward_step_sum4", "rows", B, H * K,
+        d_C, v_k, d_i_C,
+    )
+    backward_step3 = kernel(
+        "backward_step3", "each", B, 1,
+        d_f_C, d_f_n, f, d_i_C, d_i_n, i, d_m_prev_rows, d_h_exp, h_exp, log_i, m_pre, d_f_pre, d_i_pre,
+        d_m, d_m_pre,
+    )
+    backward_after = kernel(
+        "backward_after", "each", T * B * H * K, 1,
+        d_C, i, d_v_k,
+    )
+    backward_after_sum = kernel(
+        "backward_after_sum", "rows", T * B * H, K,
+        d_v_k, k, d_v,
+    )
+    backward_after_sum2 = kernel(
+        "backward_after_sum2", "rows", T * B * K, H,
+        d_v_k, v, d_k_v_k,
+    )
+    backward_after2 = kernel(
+        "backward_after2", "each", T * B, 1,
+        d_m_pre, d_f_pre, log_f_softplus, d_m, log_i, m_pre, d_i_pre, d_log_f_pre, d_w_f_x, d_log_i,
+    )
+    backward_after_sum3 = kernel(
+        "backward_after_sum3", "rows", I, T * B,
+        d_log_i, x, d_w_i,
+    )
+    backward_after_sum4 = kernel(
+        "backward_after_sum4", "rows", 1, T * B,
+        d_log_i, d_b_i,
+    )
+    backward_after_sum5 = kernel(
+        "backward_after_sum5", "rows", I, T * B,
+        d_w_f_x, x, d_w_f,
+    )
+    backward_after_sum6 = kernel(
+        "backward_after_sum6", "rows", 1, T * B,
+        d_log_f_pre, d_b_f_log_f_pre,
+    )
+    backward_after3 = kernel(
+        "backward_after3", "each", T * B * K, 1,
+        d_k_v_k, d_n, i, sqrt_K, d_k, d_W_k_x,
+    )
+    backward_after4 = kernel(
+        "backward_after4", "each", T * B * I, 1,
+        d_x_W_q_x, d_x_W_k_x, d_x_W_v_x, d_x_W_o_x, d_log_i, w_i, d_w_f_x, w_f, d_x,
+    )
+    backward_finish = kernel(
+        "backward_finish", "each", 1, 1,
+        d_b_f_log_f_pre, d_b_f,
+    )
 
-        dy = cp.empty((T, B, H), dtype)
-        backward_before = kernel(
-            "backward_before", "each", T * B * H, 1,
-            dy, o, C_q, max_abs_n_q, d_h_by_max_abs_n_q, d_C_q, d_o_pre,
-        )
-        backward_before_sum = kernel(
-            "backward_before_sum", "rows", T * B, H,
-            d_h_by_max_abs_n_q, d_max_abs_n_q,
-        )
-        backward_before_sum2 = kernel(
-            "backward_before_sum2", "rows", T * B * K, H,
-            d_C_q, C_rows, d_q_C_q,
-        )
-        backward_before2 = kernel(
-            "backward_before2", "each", T * B, 1,
-            d_max_abs_n_q, abs_n_q, h_exp, n_q, d_h_exp, d_n_q,
-        )
-        backward_before3 = kernel(
-            "backward_before3", "each", T * B * K, 1,
-            d_q_C_q, d_n_q, n_rows, d_q,
-        )
-        backward_step = kernel(
-            "backward_step", "each", B * K, 1,
-            d_n_prev_rows, d_n_q, q, f, d_n,
-        )
-        backward_step_sum = kernel(
-            "backward_step_sum", "rows", B, K,
-            d_n, n_rows, d_f_n,
-        )
-        backward_step_sum2 = kernel(
-            "backward_step_sum2", "rows", B, K,
-            d_n, k, d_i_n,
-        )
-        backward_step2 = kernel(
-            "backward_step2", "each", B * H * K, 1,
-            d_C_prev_rows, d_C_q, q, f, d_C,
-        )
-        backward_step_sum3 = kernel(
-            "backward_step_sum3", "rows", B, H * K,
-            d_C, C_rows, d_f_C,
-        )
-        backward_step_sum4 = kernel(
-            "backward_step_sum4", "rows", B, H * K,
-            d_C, v_k, d_i_C,
-        )
-        backward_step3 = kernel(
-            "backward_step3", "each", B, 1,
-            d_f_C, d_f_n, f, d_i_C, d_i_n, i, d_m_prev_rows, d_h_exp, h_exp, log_i, m_pre, d_f_pre, d_i_pre,
-            d_m, d_m_pre,
-        )
-        backward_after = kernel(
-            "backward_after", "each", T * B * H * K, 1,
-            d_C, i, d_v_k,
-        )
-        backward_after_sum = kernel(
-            "backward_after_sum", "rows", T * B * H, K,
-            d_v_k, k, d_v,
-        )
-        backward_after_sum2 = kernel(
-            "backward_after_sum2", "rows", T * B * K, H,
-            d_v_k, v, d_k_v_k,
-        )
-        backward_after2 = kernel(
-            "backward_after2", "each", T * B, 1,
-            d_m_pre, d_f_pre, log_f_softplus, d_m, log_i, m_pre, d_i_pre, d_log_f_pre, d_w_f_x, d_log_i,
-        )
-        backward_after_sum3 = kernel(
-            "backward_after_sum3", "rows", I, T * B,
-            d_log_i, x, d_w_i,
-        )
-        backward_after_sum4 = kernel(
-            "backward_after_sum4", "rows", 1, T * B,
-            d_log_i, d_b_i,
-        )
-        backward_after_sum5 = kernel(
-            "backward_after_sum5", "rows", I, T * B,
-            d_w_f_x, x, d_w_f,
-        )
-        backward_after_sum6 = kernel(
-            "backward_after_sum6", "rows", 1, T * B,
-            d_log_f_pre, d_b_f_log_f_pre,
-        )
-        backward_after3 = kernel(
-            "backward_after3", "each", T * B * K, 1,
-            d_k_v_k, d_n, i, sqrt_K, d_k, d_W_k_x,
-        )
-        backward_after4 = kernel(
-            "backward_after4", "each", T * B * I, 1,
-            d_x_W_q_x, d_x_W_k_x, d_x_W_v_x, d_x_W_o_x, d_log_i, w_i, d_w_f_x, w_f, d_x,
-        )
-        backward_finish = kernel(
-            "backward_finish", "each", 1, 1,
-            d_b_f_log_f_pre, d_b_f,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["h"]
+        W_q[...] = params["W_q"]
+        W_k[...] = params["W_k"]
+        W_v[...] = params["W_v"]
+        W_o[...] = params["W_o"]
+        w_i[...] = params["w_i"]
+        w_f[...] = params["w_f"]
+        d_C_prev_rows[T % 2] = dstate["C"]
+        d_n_prev_rows[T % 2] = dstate["n"]
+        d_m_prev_rows[T % 2] = dstate["m"]
 
-        def fill(params, given, dstate):
-            W_q[...] = params["W_q"]
-            b_q[...] = params["b_q"]
-            W_k[...] = params["W_k"]
-            b_k[...] = params["b_k"]
-            W_v[...] = params["W_v"]
-            b_v[...] = params["b_v"]
-            W_o[...] = params["W_o"]
-            b_o[...] = params["b_o"]
-            w_i[...] = params["w_i"]
-            b_i[...] = params["b_i"]
-            w_f[...] = params["w_f"]
-            b_f[...] = params["b_f"]
-            dy[...] = given["h"]
-            d_C_prev_rows[T % 2] = dstate["C"]
-            d_n_prev_rows[T % 2] = dstate["n"]
-            d_m_prev_rows[T % 2] = dstate["m"]
+    def before():
+        backward_before()
+        # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        backward_before_sum()
+        # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        backward_before_sum2()
+        # through o = sigmoid(W_o @ x + b_o)
+        product(d_o_pre.reshape(-1, H), W_o, d_x_W_o_x.reshape(-1, I))
+        backward_before2()
+        backward_before3()
+        # through q = W_q @ x + b_q
+        product(d_q.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
 
-        def before():
-            backward_before()
-            # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-            backward_before_sum()
-            # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-            backward_before_sum2()
-            # through o = sigmoid(W_o @ x + b_o)
-            product(d_o_pre.reshape(-1, H), W_o, d_x_W_o_x.reshape(-1, I))
-            backward_before2()
-            backward_before3()
-            # through q = W_q @ x + b_q
-            product(d_q.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
-
-        def loop():
-            for t in reversed(range(T)):
-                backward_step(t)
-                # through n = f * n[t-1] + i * k
-                backward_step_sum(t)
-                # through n = f * n[t-1] + i * k
-                backward_step_sum2(t)
-                backward_step2(t)
-                # through C = f * C[t-1] + i * outer(v, k)
-                backward_step_sum3(t)
-                # through C = f * C[t-1] + i * outer(v, k)
-                backward_step_sum4(t)
-                backward_step3(t)
-
-        def after():
-            # through q = W_q @ x + b_q
-            product(d_q.reshape(-1, K).T, x.reshape(-1, I), d_W_q)
-            # through q = W_q @ x + b_q
-            cp.sum(d_q.reshape(-1, K), axis=0, out=d_b_q)
-            # through o = sigmoid(W_o @ x + b_o)
-            product(d_o_pre.reshape(-1, H).T, x.reshape(-1, I), d_W_o)
-            # through o = sigmoid(W_o @ x + b_o)
-            cp.sum(d_o_pre.reshape(-1, H), axis=0, out=d_b_o)
-            backward_after()
+    def loop():
+        for t in reversed(range(T)):
+            backward_step(t)
+            # through n = f * n[t-1] + i * k
+            backward_step_sum(t)
+            # through n = f * n[t-1] + i * k
+            backward_step_sum2(t)
+            backward_step2(t)
             # through C = f * C[t-1] + i * outer(v, k)
-            backward_after_sum()
+            backward_step_sum3(t)
             # through C = f * C[t-1] + i * outer(v, k)
-            backward_after_sum2()
-            # through v = W_v @ x + b_v
-            product(d_v.reshape(-1, H), W_v, d_x_W_v_x.reshape(-1, I))
-            # through v = W_v @ x + b_v
-            product(d_v.reshape(-1, H).T, x.reshape(-1, I), d_W_v)
-            # through v = W_v @ x + b_v
-            cp.sum(d_v.reshape(-1, H), axis=0, out=d_b_v)
-            backward_after2()
-            # through log_i = dot(w_i, x) + b_i
-            backward_after_sum3()
-            # through log_i = dot(w_i, x) + b_i
-            backward_after_sum4()
-            # through log_f = -softplus(-(dot(w_f, x) + b_f))
-            backward_after_sum5()
-            # through log_f = -softplus(-(dot(w_f, x) + b_f))
-            backward_after_sum6()
-            backward_after3()
-            # through k = (W_k @ x) / sqrt(K) + b_k
-            product(d_W_k_x.reshape(-1, K), W_k, d_x_W_k_x.reshape(-1, I))
-            # through k = (W_k @ x) / sqrt(K) + b_k
-            product(d_W_k_x.reshape(-1, K).T, x.reshape(-1, I), d_W_k)
-            # through k = (W_k @ x) / sqrt(K) + b_k
-            cp.sum(d_k.reshape(-1, K), axis=0, out=d_b_k)
-            backward_after4()
-            backward_finish()
+            backward_step_sum4(t)
+            backward_step3(t)
 
-        def results():
-            dparams = {
-                "W_q": d_W_q.copy(),
-                "b_q": d_b_q.copy(),
-                "W_k": d_W_k.copy(),
-                "b_k": d_b_k.copy(),
-                "W_v": d_W_v.copy(),
-                "b_v": d_b_v.copy(),
-                "W_o": d_W_o.copy(),
-                "b_o": d_b_o.copy(),
-                "w_i": d_w_i.copy(),
-                "b_i": d_b_i.copy(),
-                "w_f": d_w_f.copy(),
-                "b_f": d_b_f.copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"C": d_C_prev_rows[0].copy(), "n": d_n_prev_rows[0].copy(), "m": d_m_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
+    def after():
+        # through q = W_q @ x + b_q
+        product(d_q.reshape(-1, K).T, x.reshape(-1, I), d_W_q)
+        # through q = W_q @ x + b_q
+        cp.sum(d_q.reshape(-1, K), axis=0, out=d_b_q)
+        # through o = sigmoid(W_o @ x + b_o)
+        product(d_o_pre.reshape(-1, H).T, x.reshape(-1, I), d_W_o)
+        # through o = sigmoid(W_o @ x + b_o)
+        cp.sum(d_o_pre.reshape(-1, H), axis=0, out=d_b_o)
+        backward_after()
+        # through C = f * C[t-1] + i * outer(v, k)
+        backward_after_sum()
+        # through C = f * C[t-1] + i * outer(v, k)
+        backward_after_sum2()
+        # through v = W_v @ x + b_v
+        product(d_v.reshape(-1, H), W_v, d_x_W_v_x.reshape(-1, I))
+        # through v = W_v @ x + b_v
+        product(d_v.reshape(-1, H).T, x.reshape(-1, I), d_W_v)
+        # through v = W_v @ x + b_v
+        cp.sum(d_v.reshape(-1, H), axis=0, out=d_b_v)
+        backward_after2()
+        # through log_i = dot(w_i, x) + b_i
+        backward_after_sum3()
+        # through log_i = dot(w_i, x) + b_i
+        backward_after_sum4()
+        # through log_f = -softplus(-(dot(w_f, x) + b_f))
+        backward_after_sum5()
+        # through log_f = -softplus(-(dot(w_f, x) + b_f))
+        backward_after_sum6()
+        backward_after3()
+        # through k = (W_k @ x) / sqrt(K) + b_k
+        product(d_W_k_x.reshape(-1, K), W_k, d_x_W_k_x.reshape(-1, I))
+        # through k = (W_k @ x) / sqrt(K) + b_k
+        product(d_W_k_x.reshape(-1, K).T, x.reshape(-1, I), d_W_k)
+        # through k = (W_k @ x) / sqrt(K) + b_k
+        cp.sum(d_k.reshape(-1, K), axis=0, out=d_b_k)
+        backward_after4()
+        backward_finish()
 
-        return Pass(fill, before, loop, after, results, True)
+    def results():
+        dparams = {
+            "W_q": d_W_q.copy(),
+            "b_q": d_b_q.copy(),
+            "W_k": d_W_k.copy(),
+            "b_k": d_b_k.copy(),
+            "W_v": d_W_v.copy(),
+            "b_v": d_b_v.copy(),
+            "W_o": d_W_o.copy(),
+            "b_o": d_b_o.copy(),
+            "w_i": d_w_i.copy(),
+            "b_i": d_b_i.copy(),
+            "w_f": d_w_f.copy(),
+            "b_f": d_b_f.copy(),
+        }
+        dstart = {"C": d_C_prev_rows[0].copy(), "n": d_n_prev_rows[0].copy(), "m": d_m_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
 
-    return Pass(fill, before, loop, after, results, False), reverse
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_q = cp.empty((K, I), dtype)
+    b_q = cp.empty((K,), dtype)
+    W_k = cp.empty((K, I), dtype)
+    b_k = cp.empty((K,), dtype)
+    W_v = cp.empty((H, I), dtype)
+    b_v = cp.empty((H,), dtype)
+    W_o = cp.empty((H, I), dtype)
+    b_o = cp.empty((H,), dtype)
+    w_i = cp.empty((I,), dtype)
+    b_i = cp.empty((), dtype)
+    w_f = cp.empty((I,), dtype)
+    b_f = cp.empty((), dtype)
+    W_q_to_W_o = cp.empty((I, 2 * K + 2 * H), dtype)
+    C_rows = cp.empty((T + 1, B, H, K), dtype)
+    n_rows = cp.empty((T + 1, B, K), dtype)
+    m_rows = cp.empty((T + 1, B), dtype)
+    sqrt_K = cp.empty((), dtype)
+    W_q_x_to_W_o_x = cp.empty((T, B, 2 * K + 2 * H), dtype)
+    q = cp.empty((T, B, K), dtype)
+    k = cp.empty((T, B, K), dtype)
+    v = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, H), dtype)
+    w_i_x = cp.empty((T, B), dtype)
+    log_i = cp.empty((T, B), dtype)
+    w_f_x = cp.empty((T, B), dtype)
+    log_f = cp.empty((T, B), dtype)
+    v_k = cp.empty((T, B, H, K), dtype)
+    i = cp.empty((T, B), dtype)
+    f = cp.empty((T, B), dtype)
+    C_q = cp.empty((T, B, H), dtype)
+    n_q = cp.empty((T, B), dtype)
+    max_abs_n_q = cp.empty((T, B), dtype)
+    h = cp.empty((T, B, H), dtype)
+    infer_once = kernel(
+        "infer_once", "each", 1, 1,
+        sqrt_K,
+    )
+    infer_before_sum = kernel(
+        "infer_before_sum", "rows", T * B, I,
+        w_i, x, w_i_x,
+    )
+    infer_before_sum2 = kernel(
+        "infer_before_sum2", "rows", T * B, I,
+        w_f, x, w_f_x,
+    )
+    infer_before = kernel(
+        "infer_before", "each", T * B * K, 1,
+        W_q_x_to_W_o_x, b_q, sqrt_K, b_k, q, k,
+    )
+    infer_before2 = kernel(
+        "infer_before2", "each", T * B * H, 1,
+        W_q_x_to_W_o_x, b_v, b_o, v, o,
+    )
+    infer_before3 = kernel(
+        "infer_before3", "each", T * B, 1,
+        w_i_x, b_i, w_f_x, b_f, log_i, log_f,
+    )
+    infer_before4 = kernel(
+        "infer_before4", "each", T * B * H * K, 1,
+        v, k, v_k,
+    )
+    infer_sequence = kernel(
+        "infer_sequence", "each", B, 1,
+        log_f, m_rows, log_i, i, f,
+    )
+    infer_sequence2 = kernel(
+        "infer_sequence2", "each", B * H * K, 1,
+        f, C_rows, i, v_k,
+    )
+    infer_sequence3 = kernel(
+        "infer_sequence3", "each", B * K, 1,
+        f, n_rows, i, k,
+    )
+    infer_after_sum = kernel(
+        "infer_after_sum", "rows", T * B * H, K,
+        C_rows, q, C_q,
+    )
+    infer_after_sum2 = kernel(
+        "infer_after_sum2", "rows", T * B, K,
+        n_rows, q, n_q,
+    )
+    infer_after = kernel(
+        "infer_after", "each", T * B, 1,
+        n_q, m_rows, max_abs_n_q,
+    )
+    infer_after2 = kernel(
+        "infer_after2", "each", T * B * H, 1,
+        o, C_q, max_abs_n_q, h,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_q[...] = params["W_q"]
+        b_q[...] = params["b_q"]
+        W_k[...] = params["W_k"]
+        b_k[...] = params["b_k"]
+        W_v[...] = params["W_v"]
+        b_v[...] = params["b_v"]
+        W_o[...] = params["W_o"]
+        b_o[...] = params["b_o"]
+        w_i[...] = params["w_i"]
+        b_i[...] = params["b_i"]
+        w_f[...] = params["w_f"]
+        b_f[...] = params["b_f"]
+        W_q_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1))
+        C_rows[0] = state["C"]
+        n_rows[0] = state["n"]
+        m_rows[0] = state["m"]
+
+    def before():
+        infer_once()
+        # W_q_x, W_k_x, W_v_x, W_o_x side by side
+        product(x.reshape(-1, I), W_q_to_W_o, W_q_x_to_W_o_x.reshape(-1, 2 * K + 2 * H))
+        # log_i = dot(w_i, x) + b_i
+        infer_before_sum()
+        # log_f = -softplus(-(dot(w_f, x) + b_f))
+        infer_before_sum2()
+        infer_before()
+        infer_before2()
+        infer_before3()
+        infer_before4()
+
+    def loop():
+        infer_sequence()
+        infer_sequence2()
+        infer_sequence3()
+
+    def after():
+        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        infer_after_sum()
+        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        infer_after_sum2()
+        infer_after()
+        infer_after2()
+
+    def results():
+        last = {"C": C_rows[T].copy(), "n": n_rows[T].copy(), "m": m_rows[T].copy()}
+        return h.copy(), last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_q = cp.empty((K, I), dtype)
+    b_q = cp.empty((K,), dtype)
+    W_k = cp.empty((K, I), dtype)
+    b_k = cp.empty((K,), dtype)
+    W_v = cp.empty((H, I), dtype)
+    b_v = cp.empty((H,), dtype)
+    W_o = cp.empty((H, I), dtype)
+    b_o = cp.empty((H,), dtype)
+    w_i = cp.empty((I,), dtype)
+    b_i = cp.empty((), dtype)
+    w_f = cp.empty((I,), dtype)
+    b_f = cp.empty((), dtype)
+    C_rows = cp.empty((T + 1, B, H, K), dtype)
+    n_rows = cp.empty((T + 1, B, K), dtype)
+    m_rows = cp.empty((T + 1, B), dtype)
+    sqrt_K = cp.empty((), dtype)
+    W_q_x = cp.empty((T, B, K), dtype)
+    q = cp.empty((T, B, K), dtype)
+    W_k_x = cp.empty((T, B, K), dtype)
+    k = cp.empty((T, B, K), dtype)
+    W_v_x = cp.empty((T, B, H), dtype)
+    v = cp.empty((T, B, H), dtype)
+    W_o_x = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, H), dtype)
+    w_i_x = cp.empty((T, B), dtype)
+    log_i = cp.empty((T, B), dtype)
+    w_f_x = cp.empty((T, B), dtype)
+    log_f = cp.empty((T, B), dtype)
+    v_k = cp.empty((T, B, H, K), dtype)
+    i = cp.empty((T, B), dtype)
+    f = cp.empty((T, B), dtype)
+    C_q = cp.empty((T, B, H), dtype)
+    n_q = cp.empty((T, B), dtype)
+    max_abs_n_q = cp.empty((T, B), dtype)
+    h = cp.empty((T, B, H), dtype)
+    step_once = kernel(
+        "step_once", "each", 1, 1,
+        sqrt_K,
+    )
+    step_before_sum = kernel(
+        "step_before_sum", "rows", T * B, I,
+        w_i, x, w_i_x,
+    )
+    step_before_sum2 = kernel(
+        "step_before_sum2", "rows", T * B, I,
+        w_f, x, w_f_x,
+    )
+    step_before = kernel(
+        "step_before", "each", T * B * K, 1,
+        W_q_x, b_q, W_k_x, sqrt_K, b_k, q, k,
+    )
+    step_before2 = kernel(
+        "step_before2", "each", T * B * H, 1,
+        W_v_x, b_v, W_o_x, b_o, v, o,
+    )
+    step_before3 = kernel(
+        "step_before3", "each", T * B, 1,
+        w_i_x, b_i, w_f_x, b_f, log_i, log_f,
+    )
+    step_before4 = kernel(
+        "step_before4", "each", T * B * H * K, 1,
+        v, k, v_k,
+    )
+    step_sequence = kernel(
+        "step_sequence", "each", B, 1,
+        log_f, m_rows, log_i, i, f,
+    )
+    step_sequence2 = kernel(
+        "step_sequence2", "each", B * H * K, 1,
+        f, C_rows, i, v_k,
+    )
+    step_sequence3 = kernel(
+        "step_sequence3", "each", B * K, 1,
+        f, n_rows, i, k,
+    )
+    step_after_sum = kernel(
+        "step_after_sum", "rows", T * B * H, K,
+        C_rows, q, C_q,
+    )
+    step_after_sum2 = kernel(
+        "step_after_sum2", "rows", T * B, K,
+        n_rows, q, n_q,
+    )
+    step_after = kernel(
+        "step_after", "each", T * B, 1,
+        n_q, m_rows, max_abs_n_q,
+    )
+    step_after2 = kernel(
+        "step_after2", "each", T * B * H, 1,
+        o, C_q, max_abs_n_q, h,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_q[...] = params["W_q"]
+        b_q[...] = params["b_q"]
+        W_k[...] = params["W_k"]
+        b_k[...] = params["b_k"]
+        W_v[...] = params["W_v"]
+        b_v[...] = params["b_v"]
+        W_o[...] = params["W_o"]
+        b_o[...] = params["b_o"]
+        w_i[...] = params["w_i"]
+        b_i[...] = params["b_i"]
+        w_f[...] = params["w_f"]
+        b_f[...] = params["b_f"]
+        C_rows[0] = state["C"]
+        n_rows[0] = state["n"]
+        m_rows[0] = state["m"]
+
+    def before():
+        step_once()
+        # q = W_q @ x + b_q
+        product(x.reshape(-1, I), W_q.T, W_q_x.reshape(-1, K))
+        # k = (W_k @ x) / sqrt(K) + b_k
+        product(x.reshape(-1, I), W_k.T, W_k_x.reshape(-1, K))
+        # v = W_v @ x + b_v
+        product(x.reshape(-1, I), W_v.T, W_v_x.reshape(-1, H))
+        # o = sigmoid(W_o @ x + b_o)
+        product(x.reshape(-1, I), W_o.T, W_o_x.reshape(-1, H))
+        # log_i = dot(w_i, x) + b_i
+        step_before_sum()
+        # log_f = -softplus(-(dot(w_f, x) + b_f))
+        step_before_sum2()
+        step_before()
+        step_before2()
+        step_before3()
+        step_before4()
+
+    def loop():
+        step_sequence()
+        step_sequence2()
+        step_sequence3()
+
+    def after():
+        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        step_after_sum()
+        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        step_after_sum2()
+        step_after()
+        step_after2()
+
+    def results():
+        state = {"C": C_rows[T].copy(), "n": n_rows[T].copy(), "m": m_rows[T].copy()}
+        return h.copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_q = cp.empty((K, I), dtype)
+    b_q = cp.empty((K,), dtype)
+    W_k = cp.empty((K, I), dtype)
+    b_k = cp.empty((K,), dtype)
+    W_v = cp.empty((H, I), dtype)
+    b_v = cp.empty((H,), dtype)
+    W_o = cp.empty((H, I), dtype)
+    b_o = cp.empty((H,), dtype)
+    w_i = cp.empty((I,), dtype)
+    b_i = cp.empty((), dtype)
+    w_f = cp.empty((I,), dtype)
+    b_f = cp.empty((), dtype)
+    dot_W_q = cp.empty((K, I), dtype)
+    dot_b_q = cp.empty((K,), dtype)
+    dot_W_k = cp.empty((K, I), dtype)
+    dot_b_k = cp.empty((K,), dtype)
+    dot_W_v = cp.empty((H, I), dtype)
+    dot_b_v = cp.empty((H,), dtype)
+    dot_W_o = cp.empty((H, I), dtype)
+    dot_b_o = cp.empty((H,), dtype)
+    dot_w_i = cp.empty((I,), dtype)
+    dot_b_i = cp.empty((), dtype)
+    dot_w_f = cp.empty((I,), dtype)
+    dot_b_f = cp.empty((), dtype)
+    W_q_to_dot_W_o = cp.empty((I, 4 * K + 4 * H), dtype)
+    W_q_to_W_o = cp.empty((I, 2 * K + 2 * H), dtype)
+    C_rows = cp.empty((T + 1, B, H, K), dtype)
+    n_rows = cp.empty((T + 1, B, K), dtype)
+    m_rows = cp.empty((T + 1, B), dtype)
+    dot_C_rows = cp.empty((T + 1, B, H, K), dtype)
+    dot_n_rows = cp.empty((T + 1, B, K), dtype)
+    dot_m_rows = cp.empty((T + 1, B), dtype)
+    sqrt_K = cp.empty((), dtype)
+    W_q_x_to_dot_W_o_x_W_o = cp.empty((T, B, 4 * K + 4 * H), dtype)
+    dot_W_q_x_x_to_dot_W_o_x_x = cp.empty((T, B, 2 * K + 2 * H), dtype)
+    q = cp.empty((T, B, K), dtype)
+    dot_q = cp.empty((T, B, K), dtype)
+    k = cp.empty((T, B, K), dtype)
+    dot_k = cp.empty((T, B, K), dtype)
+    v = cp.empty((T, B, H), dtype)
+    dot_v = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, H), dtype)
+    dot_o = cp.empty((T, B, H), dtype)
+    w_i_x = cp.empty((T, B), dtype)
+    dot_w_i_x_w_i = cp.empty((T, B), dtype)
+    dot_w_i_x_x = cp.empty((T, B), dtype)
+    log_i = cp.empty((T, B), dtype)
+    dot_log_i = cp.empty((T, B), dtype)
+    w_f_x = cp.empty((T, B), dtype)
+    dot_w_f_x_w_f = cp.empty((T, B), dtype)
+    dot_w_f_x_x = cp.empty((T, B), dtype)
+    log_f = cp.empty((T, B), dtype)
+    dot_log_f = cp.empty((T, B), dtype)
+    v_k = cp.empty((T, B, H, K), dtype)
+    dot_v_k = cp.empty((T, B, H, K), dtype)
+    i = cp.empty((T, B), dtype)
+    dot_i = cp.empty((T, B), dtype)
+    f = cp.empty((T, B), dtype)
+    dot_f = cp.empty((T, B), dtype)
+    C_q = cp.empty((T, B, H), dtype)
+    dot_C_q_C = cp.empty((T, B, H), dtype)
+    dot_C_q_q = cp.empty((T, B, H), dtype)
+    dot_C_q = cp.empty((T, B, H), dtype)
+    n_q = cp.empty((T, B), dtype)
+    dot_n_q_n = cp.empty((T, B), dtype)
+    dot_n_q_q = cp.empty((T, B), dtype)
+    max_abs_n_q = cp.empty((T, B), dtype)
+    dot_max_abs_n_q = cp.empty((T, B), dtype)
+    h = cp.empty((T, B, H), dtype)
+    dot_h = cp.empty((T, B, H), dtype)
+    jvp_once = kernel(
+        "jvp_once", "each", 1, 1,
+        sqrt_K,
+    )
+    jvp_before_sum = kernel(
+        "jvp_before_sum", "rows", T * B, I,
+        w_i, x, w_i_x,
+    )
+    jvp_before_sum2 = kernel(
+        "jvp_before_sum2", "rows", T * B, I,
+        dot_w_i, x, dot_w_i_x_w_i,
+    )
+    jvp_before_sum3 = kernel(
+        "jvp_before_sum3", "rows", T * B, I,
+        w_i, dot_x, dot_w_i_x_x,
+    )
+    jvp_before_sum4 = kernel(
+        "jvp_before_sum4", "rows", T * B, I,
+        w_f, x, w_f_x,
+    )
+    jvp_before_sum5 = kernel(
+        "jvp_before_sum5", "rows", T * B, I,
+        dot_w_f, x, dot_w_f_x_w_f,
+    )
+    jvp_before_sum6 = kernel(
+        "jvp_before_sum6", "rows", T * B, I,
+        w_f, dot_x, dot_w_f_x_x,
+    )
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * K, 1,
+        W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_q, dot_b_q, sqrt_K, b_k, dot_b_k, q, dot_q, k,
+        dot_k,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", "each", T * B * H, 1,
+        W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, o, dot_o,
+    )
+    jvp_before3 = kernel(
+        "jvp_before3", "each", T * B, 1,
+        dot_w_i_x_w_i, dot_w_i_x_x, w_i_x, b_i, dot_b_i, dot_w_f_x_w_f, dot_w_f_x_x, w_f_x, b_f, dot_b_f,
+        log_i, dot_log_i, log_f, dot_log_f,
+    )
+    jvp_before4 = kernel(
+        "jvp_before4", "each", T * B * H * K, 1,
+        v, k, dot_v, dot_k, v_k, dot_v_k,
+    )
+    jvp_sequence = kernel(
+        "jvp_sequence", "each", B, 1,
+        log_f, m_rows, dot_log_f, dot_m_rows, log_i, dot_log_i, i, dot_i, f, dot_f,
+    )
+    jvp_sequence2 = kernel(
+        "jvp_sequence2", "each", B * H * K, 1,
+        f, C_rows, i, v_k, dot_f, dot_C_rows, dot_i, dot_v_k,
+    )
+    jvp_sequence3 = kernel(
+        "jvp_sequence3", "each", B * K, 1,
+        f, n_rows, i, k, dot_f, dot_n_rows, dot_i, dot_k,
+    )
+    jvp_after_sum = kernel(
+        "jvp_after_sum", "rows", T * B * H, K,
+        C_rows, q, C_q,
+    )
+    jvp_after_sum2 = kernel(
+        "jvp_after_sum2", "rows", T * B * H, K,
+        dot_C_rows, q, dot_C_q_C,
+    )
+    jvp_after_sum3 = kernel(
+        "jvp_after_sum3", "rows", T * B * H, K,
+        C_rows, dot_q, dot_C_q_q,
+    )
+    jvp_after_sum4 = kernel(
+        "jvp_after_sum4", "rows", T * B, K,
+        n_rows, q, n_q,
+    )
+    jvp_after_sum5 = kernel(
+        "jvp_after_sum5", "rows", T * B, K,
+        dot_n_rows, q, dot_n_q_n,
+    )
+    jvp_after_sum6 = kernel(
+        "jvp_after_sum6", "rows", T * B, K,
+        n_rows, dot_q, dot_n_q_q,
+    )
+    jvp_after = kernel(
+        "jvp_after", "each", T * B * H, 1,
+        dot_C_q_C, dot_C_q_q, dot_C_q,
+    )
+    jvp_after2 = kernel(
+        "jvp_after2", "each", T * B, 1,
+        dot_n_q_n, dot_n_q_q, n_q, m_rows, dot_m_rows, max_abs_n_q, dot_max_abs_n_q,
+    )
+    jvp_after3 = kernel(
+        "jvp_after3", "each", T * B * H, 1,
+        o, C_q, max_abs_n_q, dot_o, dot_C_q, dot_max_abs_n_q, h, dot_h,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_q[...] = params["W_q"]
+        b_q[...] = params["b_q"]
+        W_k[...] = params["W_k"]
+        b_k[...] = params["b_k"]
+        W_v[...] = params["W_v"]
+        b_v[...] = params["b_v"]
+        W_o[...] = params["W_o"]
+        b_o[...] = params["b_o"]
+        w_i[...] = params["w_i"]
+        b_i[...] = params["b_i"]
+        w_f[...] = params["w_f"]
+        b_f[...] = params["b_f"]
+        dot_W_q[...] = dot_params["W_q"]
+        dot_b_q[...] = dot_params["b_q"]
+        dot_W_k[...] = dot_params["W_k"]
+        dot_b_k[...] = dot_params["b_k"]
+        dot_W_v[...] = dot_params["W_v"]
+        dot_b_v[...] = dot_params["b_v"]
+        dot_W_o[...] = dot_params["W_o"]
+        dot_b_o[...] = dot_params["b_o"]
+        dot_w_i[...] = dot_params["w_i"]
+        dot_b_i[...] = dot_params["b_i"]
+        dot_w_f[...] = dot_params["w_f"]
+        dot_b_f[...] = dot_params["b_f"]
+        W_q_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
+            W_q.T,
+            dot_W_q.T,
+            W_k.T,
+            dot_W_k.T,
+            W_v.T,
+            dot_W_v.T,
+            W_o.T,
+            dot_W_o.T,
+        ), axis=1))
+        W_q_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1))
+        C_rows[0] = state["C"]
+        n_rows[0] = state["n"]
+        m_rows[0] = state["m"]
+        dot_C_rows[0] = dot_state["C"]
+        dot_n_rows[0] = dot_state["n"]
+        dot_m_rows[0] = dot_state["m"]
+
+    def before():
+        jvp_once()
+        # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, W_v_x, dot_W_v_x_W_v, W_o_x, dot_W_o_x_W_o side by side
+        product(x.reshape(-1, I), W_q_to_dot_W_o, W_q_x_to_dot_W_o_x_W_o.reshape(-1, 4 * K + 4 * H))
+        # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x, dot_W_o_x_x side by side
+        product(dot_x.reshape(-1, I), W_q_to_W_o, dot_W_q_x_x_to_dot_W_o_x_x.reshape(-1, 2 * K + 2 * H))
+        # log_i = dot(w_i, x) + b_i
+        jvp_before_sum()
+        # log_i = dot(w_i, x) + b_i
+        jvp_before_sum2()
+        # log_i = dot(w_i, x) + b_i
+        jvp_before_sum3()
+        # log_f = -softplus(-(dot(w_f, x) + b_f))
+        jvp_before_sum4()
+        # log_f = -softplus(-(dot(w_f, x) + b_f))
+        jvp_before_sum5()
+        # log_f = -softplus(-(dot(w_f, x) + b_f))
+        jvp_before_sum6()
+        jvp_before()
+        jvp_before2()
+        jvp_before3()
+        jvp_before4()
+
+    def loop():
+        jvp_sequence()
+        jvp_sequence2()
+        jvp_sequence3()
+
+    def after():
+        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        jvp_after_sum()
+        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        jvp_after_sum2()
+        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        jvp_after_sum3()
+        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        jvp_after_sum4()
+        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        jvp_after_sum5()
+        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        jvp_after_sum6()
+        jvp_after()
+        jvp_after2()
+        jvp_after3()
+
+    def results():
+        last = {"C": C_rows[T].copy(), "n": n_rows[T].copy(), "m": m_rows[T].copy()}
+        dot_last = {"C": dot_C_rows[T].copy(), "n": dot_n_rows[T].copy(), "m": dot_m_rows[T].copy()}
+        return h.copy(), last, dot_h.copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_q = cp.empty((K, I), dtype)
+    b_q = cp.empty((K,), dtype)
+    W_k = cp.empty((K, I), dtype)
+    b_k = cp.empty((K,), dtype)
+    W_v = cp.empty((H, I), dtype)
+    b_v = cp.empty((H,), dtype)
+    W_o = cp.empty((H, I), dtype)
+    b_o = cp.empty((H,), dtype)
+    w_i = cp.empty((I,), dtype)
+    b_i = cp.empty((), dtype)
+    w_f = cp.empty((I,), dtype)
+    b_f = cp.empty((), dtype)
+    dot_W_q = cp.empty((K, I), dtype)
+    dot_b_q = cp.empty((K,), dtype)
+    dot_W_k = cp.empty((K, I), dtype)
+    dot_b_k = cp.empty((K,), dtype)
+    dot_W_v = cp.empty((H, I), dtype)
+    dot_b_v = cp.empty((H,), dtype)
+    dot_W_o = cp.empty((H, I), dtype)
+    dot_b_o = cp.empty((H,), dtype)
+    dot_w_i = cp.empty((I,), dtype)
+    dot_b_i = cp.empty((), dtype)
+    dot_w_f = cp.empty((I,), dtype)
+    dot_b_f = cp.empty((), dtype)
+    W_q_to_dot_W_o = cp.empty((I, 4 * K + 4 * H), dtype)
+    W_q_to_W_o = cp.empty((I, 2 * K + 2 * H), dtype)
+    C_rows = cp.empty((T + 1, B, H, K), dtype)
+    n_rows = cp.empty((T + 1, B, K), dtype)
+    m_rows = cp.empty((T + 1, B), dtype)
+    dot_C_rows = cp.empty((T + 1, B, H, K), dtype)
+    dot_n_rows = cp.empty((T + 1, B, K), dtype)
+    dot_m_rows = cp.empty((T + 1, B), dtype)
+    sqrt_K = cp.empty((), dtype)
+    W_q_x_to_dot_W_o_x_W_o = cp.empty((T, B, 4 * K + 4 * H), dtype)
+    dot_W_q_x_x_to_dot_W_o_x_x = cp.empty((T, B, 2 * K + 2 * H), dtype)
+    q = cp.empty((T, B, K), dtype)
+    dot_q = cp.empty((T, B, K), dtype)
+    k = cp.empty((T, B, K), dtype)
+    dot_k = cp.empty((T, B, K), dtype)
+    v = cp.empty((T, B, H), dtype)
+    dot_v = cp.empty((T, B, H), dtype)
+    dot_o_pre = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, H), dtype)
+    dot_o = cp.empty((T, B, H), dtype)
+    w_i_x = cp.empty((T, B), dtype)
+    dot_w_i_x_w_i = cp.empty((T, B), dtype)
+    dot_w_i_x_x = cp.empty((T, B), dtype)
+    log_i = cp.empty((T, B), dtype)
+    dot_log_i = cp.empty((T, B), dtype)
+    w_f_x = cp.empty((T, B), dtype)
+    dot_w_f_x_w_f = cp.empty((T, B), dtype)
+    dot_w_f_x_x = cp.empty((T, B), dtype)
+    dot_log_f_pre = cp.empty((T, B), dtype)
+    log_f_softplus = cp.empty((T, B), dtype)
+    log_f = cp.empty((T, B), dtype)
+    dot_log_f = cp.empty((T, B), dtype)
+    v_k = cp.empty((T, B, H, K), dtype)
+    dot_v_k = cp.empty((T, B, H, K), dtype)
+    m_pre = cp.empty((T, B), dtype)
+    dot_i_pre = cp.empty((T, B), dtype)
+    i = cp.empty((T, B), dtype)
+    dot_i = cp.empty((T, B), dtype)
+    dot_f_pre = cp.empty((T, B), dtype)
+    f = cp.empty((T, B), dtype)
+    dot_f = cp.empty((T, B), dtype)
+    C_q = cp.empty((T, B, H), dtype)
+    dot_C_q_C = cp.empty((T, B, H), dtype)
+    dot_C_q_q = cp.empty((T, B, H), dtype)
+    dot_C_q = cp.empty((T, B, H), dtype)
+    n_q = cp.empty((T, B), dtype)
+    dot_n_q_n = cp.empty((T, B), dtype)
+    dot_n_q_q = cp.empty((T, B), dtype)
+    abs_n_q = cp.empty((T, B), dtype)
+    h_exp = cp.empty((T, B), dtype)
+    max_abs_n_q = cp.empty((T, B), dtype)
+    dot_max_abs_n_q = cp.empty((T, B), dtype)
+    hvp_forward_once = kernel(
+        "hvp_forward_once", "each", 1, 1,
+        sqrt_K,
+    )
+    hvp_forward_before_sum = kernel(
+        "hvp_forward_before_sum", "rows", T * B, I,
+        w_i, x, w_i_x,
+    )
+    hvp_forward_before_sum2 = kernel(
+        "hvp_forward_before_sum2", "rows", T * B, I,
+        dot_w_i, x, dot_w_i_x_w_i,
+    )
+    hvp_forward_before_sum3 = kernel(
+        "hvp_forward_before_sum3", "rows", T * B, I,
+        w_i, dot_x, dot_w_i_x_x,
+    )
+    hvp_forward_before_sum4 = kernel(
+        "hvp_forward_before_sum4", "rows", T * B, I,
+        w_f, x, w_f_x,
+    )
+    hvp_forward_before_sum5 = kernel(
+        "hvp_forward_before_sum5", "rows", T * B, I,
+        dot_w_f, x, dot_w_f_x_w_f,
+    )
+    hvp_forward_before_sum6 = kernel(
+        "hvp_forward_before_sum6", "rows", T * B, I,
+        w_f, dot_x, dot_w_f_x_x,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * K, 1,
+        W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_q, dot_b_q, sqrt_K, b_k, dot_b_k, q, dot_q, k,
+        dot_k,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", "each", T * B * H, 1,
+        W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, dot_o_pre,
+        o, dot_o,
+    )
+    hvp_forward_before3 = kernel(
+        "hvp_forward_before3", "each", T * B, 1,
+        dot_w_i_x_w_i, dot_w_i_x_x, w_i_x, b_i, dot_b_i, dot_w_f_x_w_f, dot_w_f_x_x, w_f_x, b_f, dot_b_f,
+        log_i, dot_log_i, dot_log_f_pre, log_f_softplus, log_f, dot_log_f,
+    )
+    hvp_forward_before4 = kernel(
+        "hvp_forward_before4", "each", T * B * H * K, 1,
+        v, k, dot_v, dot_k, v_k, dot_v_k,
+    )
+    hvp_forward_sequence = kernel(
+        "hvp_forward_sequence", "each", B, 1,
+        log_f, m_rows, dot_log_f, dot_m_rows, log_i, dot_log_i, m_pre, dot_i_pre, i, dot_i, dot_f_pre, f,
+        dot_f,
+    )
+    hvp_forward_sequence2 = kernel(
+        "hvp_forward_sequence2", "each", B * H * K, 1,
+        f, C_rows, i, v_k, dot_f, dot_C_rows, dot_i, dot_v_k,
+    )
+    hvp_forward_sequence3 = kernel(
+        "hvp_forward_sequence3", "each", B * K, 1,
+        f, n_rows, i, k, dot_f, dot_n_rows, dot_i, dot_k,
+    )
+    hvp_forward_after_sum = kernel(
+        "hvp_forward_after_sum", "rows", T * B * H, K,
+        C_rows, q, C_q,
+    )
+    hvp_forward_after_sum2 = kernel(
+        "hvp_forward_after_sum2", "rows", T * B * H, K,
+        dot_C_rows, q, dot_C_q_C,
+    )
+    hvp_forward_after_sum3 = kernel(
+        "hvp_forward_after_sum3", "rows", T * B * H, K,
+        C_rows, dot_q, dot_C_q_q,
+    )
+    hvp_forward_after_sum4 = kernel(
+        "hvp_forward_after_sum4", "rows", T * B, K,
+        n_rows, q, n_q,
+    )
+    hvp_forward_after_sum5 = kernel(
+        "hvp_forward_after_sum5", "rows", T * B, K,
+        dot_n_rows, q, dot_n_q_n,
+    )
+    hvp_forward_after_sum6 = kernel(
+        "hvp_forward_after_sum6", "rows", T * B, K,
+        n_rows, dot_q, dot_n_q_q,
+    )
+    hvp_forward_after = kernel(
+        "hvp_forward_after", "each", T * B * H, 1,
+        dot_C_q_C, dot_C_q_q, dot_C_q,
+    )
+    hvp_forward_after2 = kernel(
+        "hvp_forward_after2", "each", T * B, 1,
+        dot_n_q_n, dot_n_q_q, n_q, m_rows, dot_m_rows, abs_n_q, h_exp, max_abs_n_q, dot_max_abs_n_q,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_q[...] = params["W_q"]
+        b_q[...] = params["b_q"]
+        W_k[...] = params["W_k"]
+        b_k[...] = params["b_k"]
+        W_v[...] = params["W_v"]
+        b_v[...] = params["b_v"]
+        W_o[...] = params["W_o"]
+        b_o[...] = params["b_o"]
+        w_i[...] = params["w_i"]
+        b_i[...] = params["b_i"]
+        w_f[...] = params["w_f"]
+        b_f[...] = params["b_f"]
+        dot_W_q[...] = dot_params["W_q"]
+        dot_b_q[...] = dot_params["b_q"]
+        dot_W_k[...] = dot_params["W_k"]
+        dot_b_k[...] = dot_params["b_k"]
+        dot_W_v[...] = dot_params["W_v"]
+        dot_b_v[...] = dot_params["b_v"]
+        dot_W_o[...] = dot_params["W_o"]
+        dot_b_o[...] = dot_params["b_o"]
+        dot_w_i[...] = dot_params["w_i"]
+        dot_b_i[...] = dot_params["b_i"]
+        dot_w_f[...] = dot_params["w_f"]
+        dot_b_f[...] = dot_params["b_f"]
+        W_q_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
+            W_q.T,
+            dot_W_q.T,
+            W_k.T,
+            dot_W_k.T,
+            W_v.T,
+            dot_W_v.T,
+            W_o.T,
+            dot_W_o.T,
+        ), axis=1))
+        W_q_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1))
+        C_rows[0] = state["C"]
+        n_rows[0] = state["n"]
+        m_rows[0] = state["m"]
+        dot_C_rows[0] = dot_state["C"]
+        dot_n_rows[0] = dot_state["n"]
+        dot_m_rows[0] = dot_state["m"]
+
+    def before():
+        hvp_forward_once()
+        # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, W_v_x, dot_W_v_x_W_v, W_o_x, dot_W_o_x_W_o side by side
+        product(x.reshape(-1, I), W_q_to_dot_W_o, W_q_x_to_dot_W_o_x_W_o.reshape(-1, 4 * K + 4 * H))
+        # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x, dot_W_o_x_x side by side
+        product(dot_x.reshape(-1, I), W_q_to_W_o, dot_W_q_x_x_to_dot_W_o_x_x.reshape(-1, 2 * K + 2 * H))
+        # log_i = dot(w_i, x) + b_i
+        hvp_forward_before_sum()
+        # log_i = dot(w_i, x) + b_i
+        hvp_forward_before_sum2()
+        # log_i = dot(w_i, x) + b_i
+        hvp_forward_before_sum3()
+        # log_f = -softplus(-(dot(w_f, x) + b_f))
+        hvp_forward_before_sum4()
+        # log_f = -softplus(-(dot(w_f, x) + b_f))
+        hvp_forward_before_sum5()
+        # log_f = -softplus(-(dot(w_f, x) + b_f))
+        hvp_forward_before_sum6()
+        hvp_forward_before()
+        hvp_forward_before2()
+        hvp_forward_before3()
+        hvp_forward_before4()
+
+    def loop():
+        hvp_forward_sequence()
+        hvp_forward_sequence2()
+        hvp_forward_sequence3()
+
+    def after():
+        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        hvp_forward_after_sum()
+        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        hvp_forward_after_sum2()
+        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        hvp_forward_after_sum3()
+        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        hvp_forward_after_sum4()
+        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        hvp_forward_after_sum5()
+        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        hvp_forward_after_sum6()
+        hvp_forward_after()
+        hvp_forward_after2()
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, H), dtype)
+    W_k_to_W_v = cp.empty((2 * K + H, I), dtype)
+    d_C_prev_rows = cp.empty((2, B, H, K), dtype)
+    d_n_prev_rows = cp.empty((2, B, K), dtype)
+    d_m_prev_rows = cp.empty((2, B), dtype)
+    d_dot_C_prev_rows = cp.empty((2, B, H, K), dtype)
+    d_dot_n_prev_rows = cp.empty((2, B, K), dtype)
+    d_dot_m_prev_rows = cp.empty((2, B), dtype)
+    d_dot_h_by_dot_max_abs_n_q = cp.empty((T, B, H), dtype)
+    d_dot_max_abs_n_q = cp.empty((T, B), dtype)
+    d_dot_h_by_max_abs_n_q = cp.empty((T, B, H), dtype)
+    d_max_abs_n_q = cp.empty((T, B), dtype)
+    d_dot_h_exp = cp.empty((T, B), dtype)
+    d_h_exp = cp.empty((T, B), dtype)
+    d_dot_n_q = cp.empty((T, B), dtype)
+    d_n_q = cp.empty((T, B), dtype)
+    d_dot_C_q = cp.empty((T, B, H), dtype)
+    d_C_q = cp.empty((T, B, H), dtype)
+    d_dot_o_pre = cp.empty((T, B, H), dtype)
+    d_o_pre = cp.empty((T, B, H), dtype)
+    d_dot_q_dot_C_q_q = cp.empty((T, B, K), dtype)
+    d_dot_q = cp.empty((T, B, K), dtype)
+    d_q_C_q = cp.empty((T, B, K), dtype)
+    d_q_dot_C_q_C = cp.empty((T, B, K), dtype)
+    d_q = cp.empty((T, B, K), dtype)
+    d_x_W_q_x = cp.empty((T, B, I), dtype)
+    d_x_dot_W_q_x_W_q = cp.empty((T, B, I), dtype)
+    d_x_W_o_x = cp.empty((T, B, I), dtype)
+    d_x_dot_W_o_x_W_o = cp.empty((T, B, I), dtype)
+    d_dot_n = cp.empty((T, B, K), dtype)
+    d_n = cp.empty((T, B, K), dtype)
+    d_dot_C = cp.empty((T, B, H, K), dtype)
+    d_C = cp.empty((T, B, H, K), dtype)
+    d_dot_f_dot_C = cp.empty((B,), dtype)
+    d_dot_f_dot_n = cp.empty((B,), dtype)
+    d_f_C = cp.empty((B,), dtype)
+    d_f_dot_C = cp.empty((B,), dtype)
+    d_f_n = cp.empty((B,), dtype)
+    d_f_dot_n = cp.empty((B,), dtype)
+    d_dot_f_pre = cp.empty((T, B), dtype)
+    d_f_pre = cp.empty((T, B), dtype)
+    d_dot_i_dot_C = cp.empty((B,), dtype)
+    d_dot_i_dot_n = cp.empty((B,), dtype)
+    d_i_C = cp.empty((B,), dtype)
+    d_i_dot_C = cp.empty((B,), dtype)
+    d_i_n = cp.empty((B,), dtype)
+    d_i_dot_n = cp.empty((B,), dtype)
+    d_dot_i_pre = cp.empty((T, B), dtype)
+    d_i_pre = cp.empty((T, B), dtype)
+    d_dot_m = cp.empty((T, B), dtype)
+    d_m = cp.empty((T, B), dtype)
+    d_dot_m_pre = cp.empty((T, B), dtype)
+    d_m_pre = cp.empty((T, B), dtype)
+    d_dot_v_k = cp.empty((T, B, H, K), dtype)
+    d_v_k = cp.empty((T, B, H, K), dtype)
+    d_log_f_pre = cp.empty((T, B), dtype)
+    d_dot_w_f_x = cp.empty((T, B), dtype)
+    d_w_f_x = cp.empty((T, B), dtype)
+    d_dot_log_i = cp.empty((T, B), dtype)
+    d_log_i = cp.empty((T, B), dtype)
+    d_dot_v = cp.empty((T, B, H), dtype)
+    d_v_v_k = cp.empty((T, B, H), dtype)
+    d_v_dot_v_k = cp.empty((T, B, H), dtype)
+    d_W_k_x_to_d_dot_v = cp.empty((T, B, 2 * K + H), dtype)
+    d_dot_k_dot_v_k = cp.empty((T, B, K), dtype)
+    d_k_v_k = cp.empty((T, B, K), dtype)
+    d_k_dot_v_k = cp.empty((T, B, K), dtype)
+    d_k = cp.empty((T, B, K), dtype)
+    d_x_W_k_x = cp.empty((T, B, I), dtype)
+    d_x_dot_W_v_x_W_v = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_q_W_q_x = cp.empty((K, I), dtype)
+    d_W_q_dot_W_q_x_x = cp.empty((K, I), dtype)
+    d_b_q = cp.empty((K,), dtype)
+    d_W_k_W_k_x = cp.empty((K, I), dtype)
+    d_W_k_dot_W_k_x_x = cp.empty((K, I), dtype)
+    d_b_k = cp.empty((K,), dtype)
+    d_W_v_W_v_x = cp.empty((H, I), dtype)
+    d_W_v_dot_W_v_x_x = cp.empty((H, I), dtype)
+    d_b_v = cp.empty((H,), dtype)
+    d_W_o_W_o_x = cp.empty((H, I), dtype)
+    d_W_o_dot_W_o_x_x = cp.empty((H, I), dtype)
+    d_b_o = cp.empty((H,), dtype)
+    d_w_i_w_i_x = cp.empty((I,), dtype)
+    d_w_i_dot_w_i_x_x = cp.empty((I,), dtype)
+    d_b_i = cp.empty((), dtype)
+    d_w_f_w_f_x = cp.empty((I,), dtype)
+    d_w_f_dot_w_f_x_x = cp.empty((I,), dtype)
+    d_b_f_log_f_pre = cp.empty((), dtype)
+    d_W_q = cp.empty((K, I), dtype)
+    d_W_k = cp.empty((K, I), dtype)
+    d_W_v = cp.empty((H, I), dtype)
+    d_W_o = cp.empty((H, I), dtype)
+    d_w_i = cp.empty((I,), dtype)
+    d_w_f = cp.empty((I,), dtype)
+    d_b_f = cp.empty((), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        dy, o, C_q, max_abs_n_q, dot_o, dot_C_q, dot_max_abs_n_q, dot_o_pre, d_dot_h_by_dot_max_abs_n_q,
+        d_dot_h_by_max_abs_n_q, d_dot_C_q, d_C_q, d_dot_o_pre, d_o_pre,
+    )
+    hvp_backward_before_sum = kernel(
+        "hvp_backward_before_sum", "rows", T * B, H,
+        d_dot_h_by_dot_max_abs_n_q, d_dot_max_abs_n_q,
+    )
+    hvp_backward_before_sum2 = kernel(
+        "hvp_backward_before_sum2", "rows", T * B, H,
+        d_dot_h_by_max_abs_n_q, d_max_abs_n_q,
+    )
+    hvp_backward_before_sum3 = kernel(
+        "hvp_backward_before_sum3", "rows", T * B * K, H,
+        d_dot_C_q, C_rows, d_dot_q_dot_C_q_q,
+    )
+    hvp_backward_before_sum4 = kernel(
+        "hvp_backward_before_sum4", "rows", T * B * K, H,
+        d_C_q, C_rows, d_q_C_q,
+    )
+    hvp_backward_before_sum5 = kernel(
+        "hvp_backward_before_sum5", "rows", T * B * K, H,
+        d_dot_C_q, dot_C_rows, d_q_dot_C_q_C,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", "each", T * B, 1,
+        d_dot_max_abs_n_q, abs_n_q, h_exp, dot_m_rows, d_max_abs_n_q, n_q, d_dot_h_exp, d_h_exp, d_dot_n_q,
+        d_n_q,
+    )
+    hvp_backward_before3 = kernel(
+        "hvp_backward_before3", "each", T * B * K, 1,
+        d_dot_q_dot_C_q_q, d_dot_n_q, n_rows, d_q_C_q, d_q_dot_C_q_C, d_n_q, dot_n_rows, d_dot_q, d_q,
+    )
+    hvp_backward_step = kernel(
+        "hvp_backward_step", "each", B * K, 1,
+        d_dot_n_prev_rows, d_dot_n_q, q, d_n_prev_rows, d_n_q, dot_q, f, dot_f, d_dot_n, d_n,
+    )
+    hvp_backward_step_sum = kernel(
+        "hvp_backward_step_sum", "rows", B, K,
+        d_dot_n, n_rows, d_dot_f_dot_n,
+    )
+    hvp_backward_step_sum2 = kernel(
+        "hvp_backward_step_sum2", "rows", B, K,
+        d_n, n_rows, d_f_n,
+    )
+    hvp_backward_step_sum3 = kernel(
+        "hvp_backward_step_sum3", "rows", B, K,
+        d_dot_n, dot_n_rows, d_f_dot_n,
+    )
+    hvp_backward_step_sum4 = kernel(
+        "hvp_backward_step_sum4", "rows", B, K,
+        d_dot_n, k, d_dot_i_dot_n,
+    )
+    hvp_backward_step_sum5 = kernel(
+        "hvp_backward_step_sum5", "rows", B, K,
+        d_n, k, d_i_n,
+    )
+    hvp_backward_step_sum6 = kernel(
+        "hvp_backward_step_sum6", "rows", B, K,
+        d_dot_n, dot_k, d_i_dot_n,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", "each", B * H * K, 1,
+        d_dot_C_prev_rows, d_dot_C_q, q, d_C_prev_rows, d_C_q, dot_q, f, dot_f, d_dot_C, d_C,
+    )
+    hvp_backward_step_sum7 = kernel(
+        "hvp_backward_step_sum7", "rows", B, H * K,
+        d_dot_C, C_rows, d_dot_f_dot_C,
+    )
+    hvp_backward_step_sum8 = kernel(
+        "hvp_backward_step_sum8", "rows", B, H * K,
+        d_C, C_rows, d_f_C,
+    )
+    hvp_backward_step_sum9 = kernel(
+        "hvp_backward_step_sum9", "rows", B, H * K,
+        d_dot_C, dot_C_rows, d_f_dot_C,
+    )
+    hvp_backward_step_sum10 = kernel(
+        "hvp_backward_step_sum10", "rows", B, H * K,
+        d_dot_C, v_k, d_dot_i_dot_C,
+    )
+    hvp_backward_step_sum11 = kernel(
+        "hvp_backward_step_sum11", "rows", B, H * K,
+        d_C, v_k, d_i_C,
+    )
+    hvp_backward_step_sum12 = kernel(
+        "hvp_backward_step_sum12", "rows", B, H * K,
+        d_dot_C, dot_v_k, d_i_dot_C,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", "each", B, 1,
+        d_dot_f_dot_C, d_dot_f_dot_n, dot_f_pre, d_f_C, d_f_dot_C, d_f_n, d_f_dot_n, f, d_dot_i_dot_C,
+        d_dot_i_dot_n, dot_i_pre, d_i_C, d_i_dot_C, d_i_n, d_i_dot_n, i, d_dot_m_prev_rows, d_dot_h_exp,
+        h_exp, d_m_prev_rows, d_h_exp, log_i, m_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_m,
+        d_m, d_dot_m_pre, d_m_pre,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", "each", T * B * H * K, 1,
+        d_dot_C, i, d_C, dot_i, d_dot_v_k, d_v_k,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", "rows", T * B * H, K,
+        d_dot_v_k, k, d_dot_v,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "rows", T * B * H, K,
+        d_v_k, k, d_v_v_k,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", "rows", T * B * H, K,
+        d_dot_v_k, dot_k, d_v_dot_v_k,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", "rows", T * B * K, H,
+        d_dot_v_k, v, d_dot_k_dot_v_k,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", "rows", T * B * K, H,
+        d_v_k, v, d_k_v_k,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", "rows", T * B * K, H,
+        d_dot_v_k, dot_v, d_k_dot_v_k,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", "each", T * B, 1,
+        d_dot_m_pre, d_dot_f_pre, d_m_pre, d_f_pre, dot_log_f_pre, log_f_softplus, d_dot_m, log_i, m_pre,
+        d_dot_i_pre, d_m, d_i_pre, d_log_f_pre, d_dot_w_f_x, d_w_f_x, d_dot_log_i, d_log_i,
+    )
+    hvp_backward_after_sum7 = kernel(
+        "hvp_backward_after_sum7", "rows", I, T * B,
+        d_log_i, x, d_w_i_w_i_x,
+    )
+    hvp_backward_after_sum8 = kernel(
+        "hvp_backward_after_sum8", "rows", I, T * B,
+        d_dot_log_i, dot_x, d_w_i_dot_w_i_x_x,
+    )
+    hvp_backward_after_sum9 = kernel(
+        "hvp_backward_after_sum9", "rows", 1, T * B,
+        d_log_i, d_b_i,
+    )
+    hvp_backward_after_sum10 = kernel(
+        "hvp_backward_after_sum10", "rows", I, T * B,
+        d_w_f_x, x, d_w_f_w_f_x,
+    )
+    hvp_backward_after_sum11 = kernel(
+        "hvp_backward_after_sum11", "rows", I, T * B,
+        d_dot_w_f_x, dot_x, d_w_f_dot_w_f_x_x,
+    )
+    hvp_backward_after_sum12 = kernel(
+        "hvp_backward_after_sum12", "rows", 1, T * B,
+        d_log_f_pre, d_b_f_log_f_pre,
+    )
+    hvp_backward_after3 = kernel(
+        "hvp_backward_after3", "each", T * B * H, 1,
+        d_v_v_k, d_v_dot_v_k, d_W_k_x_to_d_dot_v,
+    )
+    hvp_backward_after4 = kernel(
+        "hvp_backward_after4", "each", T * B * K, 1,
+        d_dot_k_dot_v_k, d_dot_n, i, d_k_v_k, d_k_dot_v_k, d_n, dot_i, sqrt_K, d_k, d_W_k_x_to_d_dot_v,
+    )
+    hvp_backward_after5 = kernel(
+        "hvp_backward_after5", "each", T * B * I, 1,
+        d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_x_dot_W_v_x_W_v, d_x_W_o_x, d_x_dot_W_o_x_W_o, d_log_i,
+        w_i, d_dot_log_i, dot_w_i, d_w_f_x, w_f, d_dot_w_f_x, dot_w_f, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", K * I, 1,
+        d_W_q_W_q_x, d_W_q_dot_W_q_x_x, d_W_k_W_k_x, d_W_k_dot_W_k_x_x, d_W_q, d_W_k,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", H * I, 1,
+        d_W_v_W_v_x, d_W_v_dot_W_v_x_x, d_W_o_W_o_x, d_W_o_dot_W_o_x_x, d_W_v, d_W_o,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", "each", I, 1,
+        d_w_i_w_i_x, d_w_i_dot_w_i_x_x, d_w_f_w_f_x, d_w_f_dot_w_f_x_x, d_w_i, d_w_f,
+    )
+    hvp_backward_finish4 = kernel(
+        "hvp_backward_finish4", "each", 1, 1,
+        d_b_f_log_f_pre, d_b_f,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["h"]
+        W_k_to_W_v[...] = cp.concatenate((W_k, dot_W_k, W_v))
+        d_C_prev_rows[T % 2] = 0
+        d_n_prev_rows[T % 2] = 0
+        d_m_prev_rows[T % 2] = 0
+        d_dot_C_prev_rows[T % 2] = dstate["C"]
+        d_dot_n_prev_rows[T % 2] = dstate["n"]
+        d_dot_m_prev_rows[T % 2] = dstate["m"]
+
+    def before():
+        hvp_backward_before()
+        # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        hvp_backward_before_sum()
+        # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        hvp_backward_before_sum2()
+        # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        hvp_backward_before_sum3()
+        # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        hvp_backward_before_sum4()
+        # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        hvp_backward_before_sum5()
+        # through o = sigmoid(W_o @ x + b_o)
+        product(d_o_pre.reshape(-1, H), W_o, d_x_W_o_x.reshape(-1, I))
+        # through o = sigmoid(W_o @ x + b_o)
+        product(d_dot_o_pre.reshape(-1, H), dot_W_o, d_x_dot_W_o_x_W_o.reshape(-1, I))
+        hvp_backward_before2()
+        hvp_backward_before3()
+        # through q = W_q @ x + b_q
+        product(d_q.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
+        # through q = W_q @ x + b_q
+        product(d_dot_q.reshape(-1, K), dot_W_q, d_x_dot_W_q_x_W_q.reshape(-1, I))
+
+    def loop():
+        for t in reversed(range(T)):
+            hvp_backward_step(t)
+            # through n = f * n[t-1] + i * k
+            hvp_backward_step_sum(t)
+            # through n = f * n[t-1] + i * k
+            hvp_backward_step_sum2(t)
+            # through n = f * n[t-1] + i * k
+            hvp_backward_step_sum3(t)
+            # through n = f * n[t-1] + i * k
+            hvp_backward_step_sum4(t)
+            # through n = f * n[t-1] + i * k
+            hvp_backward_step_sum5(t)
+            # through n = f * n[t-1] + i * k
+            hvp_backward_step_sum6(t)
+            hvp_backward_step2(t)
+            # through C = f * C[t-1] + i * outer(v, k)
+            hvp_backward_step_sum7(t)
+            # through C = f * C[t-1] + i * outer(v, k)
+            hvp_backward_step_sum8(t)
+            # through C = f * C[t-1] + i * outer(v, k)
+            hvp_backward_step_sum9(t)
+            # through C = f * C[t-1] + i * outer(v, k)
+            hvp_backward_step_sum10(t)
+            # through C = f * C[t-1] + i * outer(v, k)
+            hvp_backward_step_sum11(t)
+            # through C = f * C[t-1] + i * outer(v, k)
+            hvp_backward_step_sum12(t)
+            hvp_backward_step3(t)
+
+    def after():
+        # through q = W_q @ x + b_q
+        product(d_q.reshape(-1, K).T, x.reshape(-1, I), d_W_q_W_q_x)
+        # through q = W_q @ x + b_q
+        product(d_dot_q.reshape(-1, K).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
+        # through q = W_q @ x + b_q
+        cp.sum(d_q.reshape(-1, K), axis=0, out=d_b_q)
+        # through o = sigmoid(W_o @ x + b_o)
+        product(d_o_pre.reshape(-1, H).T, x.reshape(-1, I), d_W_o_W_o_x)
+        # through o = sigmoid(W_o @ x + b_o)
+        product(d_dot_o_pre.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
+        # through o = sigmoid(W_o @ x + b_o)
+        cp.sum(d_o_pre.reshape(-1, H), axis=0, out=d_b_o)
+        hvp_backward_after()
+        # through C = f * C[t-1] + i * outer(v, k)
+        hvp_backward_after_sum()
+        # through C = f * C[t-1] + i * outer(v, k)
+        hvp_backward_after_sum2()
+        # through C = f * C[t-1] + i * outer(v, k)
+        hvp_backward_after_sum3()
+        # through C = f * C[t-1] + i * outer(v, k)
+        hvp_backward_after_sum4()
+        # through C = f * C[t-1] + i * outer(v, k)
+        hvp_backward_after_sum5()
+        # through C = f * C[t-1] + i * outer(v, k)
+        hvp_backward_after_sum6()
+        # through v = W_v @ x + b_v
+        product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_W_v_x_W_v.reshape(-1, I))
+        # through v = W_v @ x + b_v
+        product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_W_v_x_x)
+        hvp_backward_after2()
+        # through log_i = dot(w_i, x) + b_i
+        hvp_backward_after_sum7()
+        # through log_i = dot(w_i, x) + b_i
+        hvp_backward_after_sum8()
+        # through log_i = dot(w_i, x) + b_i
+        hvp_backward_after_sum9()
+        # through log_f = -softplus(-(dot(w_f, x) + b_f))
+        hvp_backward_after_sum10()
+        # through log_f = -softplus(-(dot(w_f, x) + b_f))
+        hvp_backward_after_sum11()
+        # through log_f = -softplus(-(dot(w_f, x) + b_f))
+        hvp_backward_after_sum12()
+        hvp_backward_after3()
+        # through v = W_v @ x + b_v
+        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_W_v_x)
+        # through v = W_v @ x + b_v
+        cp.sum(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, 2 * K:2 * K + H], axis=0, out=d_b_v)
+        hvp_backward_after4()
+        # d_W_k_x, d_dot_W_k_x, d_v side by side
+        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
+        # through k = (W_k @ x) / sqrt(K) + b_k
+        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
+        # through k = (W_k @ x) / sqrt(K) + b_k
+        product(
+            d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, K:2 * K].T,
+            dot_x.reshape(-1, I),
+            d_W_k_dot_W_k_x_x,
+        )
+        # through k = (W_k @ x) / sqrt(K) + b_k
+        cp.sum(d_k.reshape(-1, K), axis=0, out=d_b_k)
+        hvp_backward_after5()
+        hvp_backward_finish()
+        hvp_backward_finish2()
+        hvp_backward_finish3()
+        hvp_backward_finish4()
+
+    def results():
+        dot_dparams = {
+            "W_q": d_W_q.copy(),
+            "b_q": d_b_q.copy(),
+            "W_k": d_W_k.copy(),
+            "b_k": d_b_k.copy(),
+            "W_v": d_W_v.copy(),
+            "b_v": d_b_v.copy(),
+            "W_o": d_W_o.copy(),
+            "b_o": d_b_o.copy(),
+            "w_i": d_w_i.copy(),
+            "b_i": d_b_i.copy(),
+            "w_f": d_w_f.copy(),
+            "b_f": d_b_f.copy(),
+        }
+        dot_dstart = {"C": d_C_prev_rows[0].copy(), "n": d_n_prev_rows[0].copy(), "m": d_m_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
+
+    yield Pass(fill, before, loop, after, results, True)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -594,7 +1915,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -617,28 +1938,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -660,20 +2001,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -772,10 +2113,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -894,3 +2233,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

@@ -35,6 +35,15 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_step_point(
     const compute_t U_x, const compute_t W_1_h_, const compute_t W_2_h_lag1, const compute_t W_3_h_lag2,
     const compute_t b, const compute_t h_prev, const compute_t h_lag1_prev, compute_t& h, compute_t& h_lag1,
@@ -111,9 +120,8 @@ __device__ inline void backward_step2_point(
 
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_prev_W_1_h_to_d_h_lag2_prev_at,
-    storage_t* __restrict__ d_h_lag1_prev_rows_at, const storage_t* __restrict__ d_h_lag2_prev_rows_at,
-    storage_t* __restrict__ d_h_prev_rows_at)
+    const storage_t* __restrict__ parts_at, storage_t* __restrict__ d_h_lag1_prev_rows_at,
+    const storage_t* __restrict__ d_h_lag2_prev_rows_at, storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -121,12 +129,438 @@ extern "C" __global__ void backward_step2(
         const int64 iH = n % H;
         compute_t d_h_prev, d_h_lag1_prev;
         backward_step2_point(
-            compute_t(d_h_prev_W_1_h_to_d_h_lag2_prev_at[iB * (2 * H) + iH]),
+            compute_t(parts_at[iB * (2 * H) + iH]),
             compute_t(d_h_lag1_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_h_prev_W_1_h_to_d_h_lag2_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(parts_at[iB * (2 * H) + H + iH]),
             compute_t(d_h_lag2_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             d_h_prev, d_h_lag1_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
         d_h_lag1_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_lag1_prev);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_step_point(
+    const compute_t U_x, const compute_t W_1_h_, const compute_t W_2_h_lag1, const compute_t W_3_h_lag2,
+    const compute_t b, const compute_t h_prev, const compute_t h_lag1_prev, compute_t& h, compute_t& h_lag1,
+    compute_t& h_lag2)
+{
+    // h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    const compute_t h_pre = U_x + W_1_h_ + W_2_h_lag1 + W_3_h_lag2 + b;
+    h = tanh(h_pre);
+    h_lag1 = h_prev;
+    h_lag2 = h_lag1_prev;
+}
+
+extern "C" __global__ void infer_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ U_x_at, const storage_t* __restrict__ W_1_h_at,
+    const storage_t* __restrict__ W_2_h_lag1_at, const storage_t* __restrict__ W_3_h_lag2_at,
+    const storage_t* __restrict__ b_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ h_lag1_rows_at, storage_t* __restrict__ h_lag2_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h, h_lag1, h_lag2;
+        infer_step_point(
+            compute_t(U_x_at[(t * B + iB) * H + iH]),
+            compute_t(W_1_h_at[iB * H + iH]),
+            compute_t(W_2_h_lag1_at[iB * H + iH]),
+            compute_t(W_3_h_lag2_at[iB * H + iH]),
+            compute_t(b_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(h_lag1_rows_at[((t % 2) * B + iB) * H + iH]),
+            h, h_lag1, h_lag2);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        h_lag1_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(h_lag1);
+        h_lag2_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(h_lag2);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_step_point(
+    const compute_t U_x, const compute_t W_1_h_, const compute_t W_2_h_lag1, const compute_t W_3_h_lag2,
+    const compute_t b, const compute_t h_prev, const compute_t h_lag1_prev, compute_t& h, compute_t& h_lag1,
+    compute_t& h_lag2)
+{
+    // h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    const compute_t h_pre = U_x + W_1_h_ + W_2_h_lag1 + W_3_h_lag2 + b;
+    h = tanh(h_pre);
+    h_lag1 = h_prev;
+    h_lag2 = h_lag1_prev;
+}
+
+extern "C" __global__ void step_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ U_x_at, const storage_t* __restrict__ W_1_h_at,
+    const storage_t* __restrict__ W_2_h_lag1_at, const storage_t* __restrict__ W_3_h_lag2_at,
+    const storage_t* __restrict__ b_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ h_lag1_rows_at, storage_t* __restrict__ h_lag2_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h, h_lag1, h_lag2;
+        step_step_point(
+            compute_t(U_x_at[(t * B + iB) * H + iH]),
+            compute_t(W_1_h_at[iB * H + iH]),
+            compute_t(W_2_h_lag1_at[iB * H + iH]),
+            compute_t(W_3_h_lag2_at[iB * H + iH]),
+            compute_t(b_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(h_lag1_rows_at[((t % 2) * B + iB) * H + iH]),
+            h, h_lag1, h_lag2);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        h_lag1_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(h_lag1);
+        h_lag2_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(h_lag2);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_U_x_U, const compute_t dot_U_x_x, compute_t& dot_U_x)
+{
+    // h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    dot_U_x = dot_U_x_U + dot_U_x_x;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ U_x_to_dot_U_x_U_at, const storage_t* __restrict__ dot_U_x_x_at,
+    storage_t* __restrict__ dot_U_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_U_x;
+        jvp_before_point(
+            compute_t(U_x_to_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
+            dot_U_x);
+        dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
+    }
+}
+
+__device__ inline void jvp_step_point(
+    const compute_t dot_W_1_h_W_1, const compute_t dot_W_1_h_h_prev, const compute_t dot_W_2_h_lag1_W_2,
+    const compute_t dot_W_2_h_lag1_h_lag1_prev, const compute_t dot_W_3_h_lag2_W_3,
+    const compute_t dot_W_3_h_lag2_h_lag2_prev, const compute_t U_x, const compute_t W_1_h_,
+    const compute_t W_2_h_lag1, const compute_t W_3_h_lag2, const compute_t b, const compute_t dot_U_x,
+    const compute_t dot_b, const compute_t h_prev, const compute_t dot_h_prev, const compute_t h_lag1_prev,
+    const compute_t dot_h_lag1_prev, compute_t& h, compute_t& dot_h, compute_t& h_lag1,
+    compute_t& dot_h_lag1, compute_t& h_lag2, compute_t& dot_h_lag2)
+{
+    // h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    const compute_t dot_W_1_h = dot_W_1_h_W_1 + dot_W_1_h_h_prev;
+    const compute_t dot_W_2_h_lag1 = dot_W_2_h_lag1_W_2 + dot_W_2_h_lag1_h_lag1_prev;
+    const compute_t dot_W_3_h_lag2 = dot_W_3_h_lag2_W_3 + dot_W_3_h_lag2_h_lag2_prev;
+    const compute_t h_pre = U_x + W_1_h_ + W_2_h_lag1 + W_3_h_lag2 + b;
+    const compute_t dot_h_pre = dot_U_x + dot_b + dot_W_1_h + dot_W_2_h_lag1 + dot_W_3_h_lag2;
+    h = tanh(h_pre);
+    dot_h = dot_h_pre * (1 - square(h));
+    h_lag1 = h_prev;
+    dot_h_lag1 = dot_h_prev;
+    h_lag2 = h_lag1_prev;
+    dot_h_lag2 = dot_h_lag1_prev;
+}
+
+extern "C" __global__ void jvp_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_1_h_to_dot_W_1_h_W_1_at,
+    const storage_t* __restrict__ dot_W_1_h_h_prev_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ dot_W_2_h_lag1_h_lag1_prev_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ dot_W_3_h_lag2_h_lag2_prev_at,
+    const storage_t* __restrict__ U_x_to_dot_U_x_U_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ dot_U_x_at, const storage_t* __restrict__ dot_b_at,
+    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ h_lag1_rows_at, storage_t* __restrict__ dot_h_lag1_rows_at,
+    storage_t* __restrict__ h_lag2_rows_at, storage_t* __restrict__ dot_h_lag2_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h, dot_h, h_lag1, dot_h_lag1, h_lag2, dot_h_lag2;
+        jvp_step_point(
+            compute_t(W_1_h_to_dot_W_1_h_W_1_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_1_h_h_prev_at[iB * H + iH]),
+            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_2_h_lag1_h_lag1_prev_at[iB * H + iH]),
+            compute_t(parts2_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_3_h_lag2_h_lag2_prev_at[iB * H + iH]),
+            compute_t(U_x_to_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_1_h_to_dot_W_1_h_W_1_at[iB * (2 * H) + iH]),
+            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[iB * (2 * H) + iH]),
+            compute_t(b_at[iH]),
+            compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(h_lag1_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(dot_h_lag1_rows_at[((t % 2) * B + iB) * H + iH]),
+            h, dot_h, h_lag1, dot_h_lag1, h_lag2, dot_h_lag2);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+        h_lag1_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(h_lag1);
+        dot_h_lag1_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_h_lag1);
+        h_lag2_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(h_lag2);
+        dot_h_lag2_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_h_lag2);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_U_x_U, const compute_t dot_U_x_x, compute_t& dot_U_x)
+{
+    // h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    dot_U_x = dot_U_x_U + dot_U_x_x;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ U_x_to_dot_U_x_U_at, const storage_t* __restrict__ dot_U_x_x_at,
+    storage_t* __restrict__ dot_U_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_U_x;
+        hvp_forward_before_point(
+            compute_t(U_x_to_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
+            dot_U_x);
+        dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
+    }
+}
+
+__device__ inline void hvp_forward_step_point(
+    const compute_t dot_W_1_h_W_1, const compute_t dot_W_1_h_h_prev, const compute_t dot_W_2_h_lag1_W_2,
+    const compute_t dot_W_2_h_lag1_h_lag1_prev, const compute_t dot_W_3_h_lag2_W_3,
+    const compute_t dot_W_3_h_lag2_h_lag2_prev, const compute_t U_x, const compute_t W_1_h_,
+    const compute_t W_2_h_lag1, const compute_t W_3_h_lag2, const compute_t b, const compute_t dot_U_x,
+    const compute_t dot_b, const compute_t h_prev, const compute_t dot_h_prev, const compute_t h_lag1_prev,
+    const compute_t dot_h_lag1_prev, compute_t& dot_h_pre, compute_t& h, compute_t& dot_h,
+    compute_t& h_lag1, compute_t& dot_h_lag1, compute_t& h_lag2, compute_t& dot_h_lag2)
+{
+    // h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    const compute_t dot_W_1_h = dot_W_1_h_W_1 + dot_W_1_h_h_prev;
+    const compute_t dot_W_2_h_lag1 = dot_W_2_h_lag1_W_2 + dot_W_2_h_lag1_h_lag1_prev;
+    const compute_t dot_W_3_h_lag2 = dot_W_3_h_lag2_W_3 + dot_W_3_h_lag2_h_lag2_prev;
+    const compute_t h_pre = U_x + W_1_h_ + W_2_h_lag1 + W_3_h_lag2 + b;
+    dot_h_pre = dot_U_x + dot_b + dot_W_1_h + dot_W_2_h_lag1 + dot_W_3_h_lag2;
+    h = tanh(h_pre);
+    dot_h = dot_h_pre * (1 - square(h));
+    h_lag1 = h_prev;
+    dot_h_lag1 = dot_h_prev;
+    h_lag2 = h_lag1_prev;
+    dot_h_lag2 = dot_h_lag1_prev;
+}
+
+extern "C" __global__ void hvp_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_1_h_to_dot_W_1_h_W_1_at,
+    const storage_t* __restrict__ dot_W_1_h_h_prev_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ dot_W_2_h_lag1_h_lag1_prev_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ dot_W_3_h_lag2_h_lag2_prev_at,
+    const storage_t* __restrict__ U_x_to_dot_U_x_U_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ dot_U_x_at, const storage_t* __restrict__ dot_b_at,
+    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ h_lag1_rows_at, storage_t* __restrict__ dot_h_lag1_rows_at,
+    storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ h_lag2_rows_at,
+    storage_t* __restrict__ dot_h_lag2_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t dot_h_pre, h, dot_h, h_lag1, dot_h_lag1, h_lag2, dot_h_lag2;
+        hvp_forward_step_point(
+            compute_t(W_1_h_to_dot_W_1_h_W_1_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_1_h_h_prev_at[iB * H + iH]),
+            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_2_h_lag1_h_lag1_prev_at[iB * H + iH]),
+            compute_t(parts2_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_3_h_lag2_h_lag2_prev_at[iB * H + iH]),
+            compute_t(U_x_to_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_1_h_to_dot_W_1_h_W_1_at[iB * (2 * H) + iH]),
+            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[iB * (2 * H) + iH]),
+            compute_t(b_at[iH]),
+            compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(h_lag1_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_lag1_rows_at[(t * B + iB) * H + iH]),
+            dot_h_pre, h, dot_h, h_lag1, dot_h_lag1, h_lag2, dot_h_lag2);
+        dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+        h_lag1_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_lag1);
+        dot_h_lag1_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h_lag1);
+        h_lag2_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_lag2);
+        dot_h_lag2_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h_lag2);
+    }
+}
+
+__device__ inline void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_h_next, const compute_t d_h_next, const compute_t dot_h_pre,
+    const compute_t h, compute_t& d_dot_h_pre, compute_t& d_h_pre)
+{
+    // through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    const compute_t d_dot_h = dy + d_dot_h_next;
+    const compute_t d_h = d_h_next - 2 * dot_h_pre * h * d_dot_h;
+    const compute_t s1 = 1 - square(h);
+    d_dot_h_pre = d_dot_h * s1;
+    d_h_pre = d_h * s1;
+}
+
+extern "C" __global__ void hvp_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
+    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_h_pre_at,
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_dot_h_pre, d_h_pre;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+            d_dot_h_pre, d_h_pre);
+        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+    }
+}
+
+__device__ inline void hvp_backward_step2_point(
+    const compute_t d_h_prev_W_1_h, const compute_t d_h_lag1_next, const compute_t d_h_lag1_prev_W_2_h_lag1,
+    const compute_t d_h_lag2_next, const compute_t d_dot_h_prev_dot_W_1_h_h_prev,
+    const compute_t d_dot_h_lag1_next, const compute_t d_dot_h_lag1_prev_dot_W_2_h_lag1_h_lag1_prev,
+    const compute_t d_dot_h_lag2_next, compute_t& d_h_prev, compute_t& d_h_lag1_prev,
+    compute_t& d_dot_h_prev, compute_t& d_dot_h_lag1_prev)
+{
+    d_h_prev = d_h_prev_W_1_h + d_h_lag1_next;
+    d_h_lag1_prev = d_h_lag1_prev_W_2_h_lag1 + d_h_lag2_next;
+    d_dot_h_prev = d_dot_h_prev_dot_W_1_h_h_prev + d_dot_h_lag1_next;
+    d_dot_h_lag1_prev = d_dot_h_lag1_prev_dot_W_2_h_lag1_h_lag1_prev + d_dot_h_lag2_next;
+}
+
+extern "C" __global__ void hvp_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ parts3_at, storage_t* __restrict__ d_h_lag1_prev_rows_at,
+    const storage_t* __restrict__ d_h_lag2_prev_rows_at, const storage_t* __restrict__ parts4_at,
+    storage_t* __restrict__ d_dot_h_lag1_prev_rows_at,
+    const storage_t* __restrict__ d_dot_h_lag2_prev_rows_at, storage_t* __restrict__ d_h_prev_rows_at,
+    storage_t* __restrict__ d_dot_h_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_prev, d_h_lag1_prev, d_dot_h_prev, d_dot_h_lag1_prev;
+        hvp_backward_step2_point(
+            compute_t(parts3_at[iB * (3 * H) + iH]),
+            compute_t(d_h_lag1_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(parts3_at[iB * (3 * H) + H + iH]),
+            compute_t(d_h_lag2_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(parts4_at[iB * (5 * H) + 3 * H + iH]),
+            compute_t(d_dot_h_lag1_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(parts4_at[iB * (5 * H) + 4 * H + iH]),
+            compute_t(d_dot_h_lag2_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            d_h_prev, d_h_lag1_prev, d_dot_h_prev, d_dot_h_lag1_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+        d_h_lag1_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_lag1_prev);
+        d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
+        d_dot_h_lag1_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_lag1_prev);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_U_U_x, const compute_t d_U_dot_U_x_x, compute_t& d_U)
+{
+    d_U = d_U_U_x + d_U_dot_U_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_U_U_x_at, const storage_t* __restrict__ d_U_dot_U_x_x_at,
+    storage_t* __restrict__ d_U_at)
+{
+    const int64 count = H * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / I;
+        const int64 iI = n % I;
+        compute_t d_U;
+        hvp_backward_finish_point(
+            compute_t(d_U_U_x_at[iH * I + iI]),
+            compute_t(d_U_dot_U_x_x_at[iH * I + iI]),
+            d_U);
+        d_U_at[iH * I + iI] = storage_t(d_U);
+    }
+}
+
+__device__ inline void hvp_backward_finish2_point(
+    const compute_t d_W_1_W_1_h, const compute_t d_W_1_dot_W_1_h_h_prev, const compute_t d_W_2_W_2_h_lag1,
+    const compute_t d_W_2_dot_W_2_h_lag1_h_lag1_prev, const compute_t d_W_3_W_3_h_lag2,
+    const compute_t d_W_3_dot_W_3_h_lag2_h_lag2_prev, compute_t& d_W_1, compute_t& d_W_2, compute_t& d_W_3)
+{
+    d_W_1 = d_W_1_W_1_h + d_W_1_dot_W_1_h_h_prev;
+    d_W_2 = d_W_2_W_2_h_lag1 + d_W_2_dot_W_2_h_lag1_h_lag1_prev;
+    d_W_3 = d_W_3_W_3_h_lag2 + d_W_3_dot_W_3_h_lag2_h_lag2_prev;
+}
+
+extern "C" __global__ void hvp_backward_finish2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_W_1_W_1_h_at, const storage_t* __restrict__ d_W_1_dot_W_1_h_h_prev_at,
+    const storage_t* __restrict__ d_W_2_W_2_h_lag1_at,
+    const storage_t* __restrict__ d_W_2_dot_W_2_h_lag1_h_lag1_prev_at,
+    const storage_t* __restrict__ d_W_3_W_3_h_lag2_at,
+    const storage_t* __restrict__ d_W_3_dot_W_3_h_lag2_h_lag2_prev_at, storage_t* __restrict__ d_W_1_at,
+    storage_t* __restrict__ d_W_2_at, storage_t* __restrict__ d_W_3_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t d_W_1, d_W_2, d_W_3;
+        hvp_backward_finish2_point(
+            compute_t(d_W_1_W_1_h_at[iH * H + iH2]),
+            compute_t(d_W_1_dot_W_1_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_W_2_W_2_h_lag1_at[iH * H + iH2]),
+            compute_t(d_W_2_dot_W_2_h_lag1_h_lag1_prev_at[iH * H + iH2]),
+            compute_t(d_W_3_W_3_h_lag2_at[iH * H + iH2]),
+            compute_t(d_W_3_dot_W_3_h_lag2_h_lag2_prev_at[iH * H + iH2]),
+            d_W_1, d_W_2, d_W_3);
+        d_W_1_at[iH * H + iH2] = storage_t(d_W_1);
+        d_W_2_at[iH * H + iH2] = storage_t(d_W_2);
+        d_W_3_at[iH * H + iH2] = storage_t(d_W_3);
+    }
+}
+
+#endif  // SYMRNN_HVP

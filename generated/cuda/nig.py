@@ -13,7 +13,7 @@
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 nig.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  W_z (H, I)
@@ -35,7 +35,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -49,6 +49,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of nig.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -117,9 +118,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["y"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -130,30 +131,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"y": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["y"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W_z = cp.empty((H, I), dtype)
     R_z = cp.empty((H, H), dtype)
@@ -177,7 +236,6 @@ def passes(size, dtype):
     f = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
     tanh_c = cp.empty((T, B, H), dtype)
-
     forward_once = kernel(
         "forward_once", "each", 1, 1,
         i,
@@ -188,6 +246,7 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         W_z[...] = params["W_z"]
         R_z[...] = params["R_z"]
         b_z[...] = params["b_z"]
@@ -199,7 +258,6 @@ def passes(size, dtype):
         R_o[...] = params["R_o"]
         p_o[...] = params["p_o"]
         b_o[...] = params["b_o"]
-        x[...] = inputs["x"]
         W_z_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
         R_z_to_R_o[...] = cp.ascontiguousarray(cp.concatenate((R_z.T, R_f.T, R_o.T), axis=1))
         y_rows[0] = state["y"]
@@ -221,101 +279,738 @@ def passes(size, dtype):
 
     def results():
         last = {"y": y_rows[T].copy(), "c": c_rows[T].copy()}
-        return {"y": y_rows[1:].copy()}, last
+        return y_rows[1:].copy(), last
 
-    def reverse():
-        R_z_to_R_o2 = cp.empty((3 * H, H), dtype)
-        W_z_to_W_o2 = cp.empty((3 * H, I), dtype)
-        d_y_prev_rows = cp.empty((2, B, H), dtype)
-        d_c_prev_rows = cp.empty((2, B, H), dtype)
-        d_z_pre_to_d_o_pre = cp.empty((T, B, 3 * H), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_p_f = cp.empty((H,), dtype)
-        d_p_o = cp.empty((H,), dtype)
-        d_W_z_to_d_W_o = cp.empty((3 * H, I), dtype)
-        d_R_z_to_d_R_o = cp.empty((3 * H, H), dtype)
-        d_b_z_to_d_b_o = cp.empty((3 * H,), dtype)
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    R_z_to_R_o2 = cp.empty((3 * H, H), dtype)
+    W_z_to_W_o2 = cp.empty((3 * H, I), dtype)
+    d_y_prev_rows = cp.empty((2, B, H), dtype)
+    d_c_prev_rows = cp.empty((2, B, H), dtype)
+    d_z_pre_to_d_o_pre = cp.empty((T, B, 3 * H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_p_f = cp.empty((H,), dtype)
+    d_p_o = cp.empty((H,), dtype)
+    d_W_z_to_d_W_o = cp.empty((3 * H, I), dtype)
+    d_R_z_to_d_R_o = cp.empty((3 * H, H), dtype)
+    d_b_z_to_d_b_o = cp.empty((3 * H,), dtype)
+    backward_step = kernel(
+        "backward_step", "each", B * H, 1,
+        dy, d_y_prev_rows, o, tanh_c, d_c_prev_rows, p_o, c_rows, f, i, z, p_f, d_z_pre_to_d_o_pre,
+    )
+    backward_after_sum = kernel(
+        "backward_after_sum", "columns", H, T * B,
+        d_z_pre_to_d_o_pre, c_rows, d_p_f,
+    )
+    backward_after_sum2 = kernel(
+        "backward_after_sum2", "columns", H, T * B,
+        d_z_pre_to_d_o_pre, c_rows, d_p_o,
+    )
 
-        dy = cp.empty((T, B, H), dtype)
-        backward_step = kernel(
-            "backward_step", "each", B * H, 1,
-            dy, d_y_prev_rows, o, tanh_c, d_c_prev_rows, p_o, c_rows, f, i, z, p_f, d_z_pre_to_d_o_pre,
-        )
-        backward_after_sum = kernel(
-            "backward_after_sum", "columns", H, T * B,
-            d_z_pre_to_d_o_pre, c_rows, d_p_f,
-        )
-        backward_after_sum2 = kernel(
-            "backward_after_sum2", "columns", H, T * B,
-            d_z_pre_to_d_o_pre, c_rows, d_p_o,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["y"]
+        W_z[...] = params["W_z"]
+        R_z[...] = params["R_z"]
+        W_f[...] = params["W_f"]
+        R_f[...] = params["R_f"]
+        p_f[...] = params["p_f"]
+        W_o[...] = params["W_o"]
+        R_o[...] = params["R_o"]
+        p_o[...] = params["p_o"]
+        R_z_to_R_o2[...] = cp.concatenate((R_z, R_f, R_o))
+        W_z_to_W_o2[...] = cp.concatenate((W_z, W_f, W_o))
+        d_y_prev_rows[T % 2] = dstate["y"]
+        d_c_prev_rows[T % 2] = dstate["c"]
 
-        def fill(params, given, dstate):
-            W_z[...] = params["W_z"]
-            R_z[...] = params["R_z"]
-            b_z[...] = params["b_z"]
-            W_f[...] = params["W_f"]
-            R_f[...] = params["R_f"]
-            p_f[...] = params["p_f"]
-            b_f[...] = params["b_f"]
-            W_o[...] = params["W_o"]
-            R_o[...] = params["R_o"]
-            p_o[...] = params["p_o"]
-            b_o[...] = params["b_o"]
-            dy[...] = given["y"]
-            R_z_to_R_o2[...] = cp.concatenate((R_z, R_f, R_o))
-            W_z_to_W_o2[...] = cp.concatenate((W_z, W_f, W_o))
-            d_y_prev_rows[T % 2] = dstate["y"]
-            d_c_prev_rows[T % 2] = dstate["c"]
+    def before():
+        pass
 
-        def before():
-            pass
-
-        def loop():
-            for t in reversed(range(T)):
-                backward_step(t)
-                # d_z_pre, d_f_pre, d_o_pre side by side
-                product(d_z_pre_to_d_o_pre[t], R_z_to_R_o2, d_y_prev_rows[t % 2])
-
-        def after():
+    def loop():
+        for t in reversed(range(T)):
+            backward_step(t)
             # d_z_pre, d_f_pre, d_o_pre side by side
-            product(d_z_pre_to_d_o_pre.reshape(-1, 3 * H), W_z_to_W_o2, d_x.reshape(-1, I))
-            # d_W_z, d_W_f, d_W_o side by side
-            product(d_z_pre_to_d_o_pre.reshape(-1, 3 * H).T, x.reshape(-1, I), d_W_z_to_d_W_o)
-            # d_R_z, d_R_f, d_R_o side by side
-            product(d_z_pre_to_d_o_pre.reshape(-1, 3 * H).T, y_rows[:-1].reshape(-1, H), d_R_z_to_d_R_o)
-            # d_b_z, d_b_f, d_b_o side by side
-            cp.sum(d_z_pre_to_d_o_pre.reshape(-1, 3 * H), axis=0, out=d_b_z_to_d_b_o)
+            product(d_z_pre_to_d_o_pre[t], R_z_to_R_o2, d_y_prev_rows[t % 2])
+
+    def after():
+        # d_z_pre, d_f_pre, d_o_pre side by side
+        product(d_z_pre_to_d_o_pre.reshape(-1, 3 * H), W_z_to_W_o2, d_x.reshape(-1, I))
+        # d_W_z, d_W_f, d_W_o side by side
+        product(d_z_pre_to_d_o_pre.reshape(-1, 3 * H).T, x.reshape(-1, I), d_W_z_to_d_W_o)
+        # d_R_z, d_R_f, d_R_o side by side
+        product(d_z_pre_to_d_o_pre.reshape(-1, 3 * H).T, y_rows[:-1].reshape(-1, H), d_R_z_to_d_R_o)
+        # d_b_z, d_b_f, d_b_o side by side
+        cp.sum(d_z_pre_to_d_o_pre.reshape(-1, 3 * H), axis=0, out=d_b_z_to_d_b_o)
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+        backward_after_sum()
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+        backward_after_sum2()
+
+    def results():
+        dparams = {
+            "W_z": d_W_z_to_d_W_o[:H].copy(),
+            "R_z": d_R_z_to_d_R_o[:H].copy(),
+            "b_z": d_b_z_to_d_b_o[:H].copy(),
+            "W_f": d_W_z_to_d_W_o[H:2 * H].copy(),
+            "R_f": d_R_z_to_d_R_o[H:2 * H].copy(),
+            "p_f": d_p_f.copy(),
+            "b_f": d_b_z_to_d_b_o[H:2 * H].copy(),
+            "W_o": d_W_z_to_d_W_o[2 * H:3 * H].copy(),
+            "R_o": d_R_z_to_d_R_o[2 * H:3 * H].copy(),
+            "p_o": d_p_o.copy(),
+            "b_o": d_b_z_to_d_b_o[2 * H:3 * H].copy(),
+        }
+        dstart = {"y": d_y_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_z = cp.empty((H, I), dtype)
+    R_z = cp.empty((H, H), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_f = cp.empty((H, I), dtype)
+    R_f = cp.empty((H, H), dtype)
+    p_f = cp.empty((H,), dtype)
+    b_f = cp.empty((H,), dtype)
+    W_o = cp.empty((H, I), dtype)
+    R_o = cp.empty((H, H), dtype)
+    p_o = cp.empty((H,), dtype)
+    b_o = cp.empty((H,), dtype)
+    W_z_to_W_o = cp.empty((I, 3 * H), dtype)
+    R_z_to_R_o = cp.empty((H, 3 * H), dtype)
+    y_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((2, B, H), dtype)
+    i = cp.empty((), dtype)
+    W_z_x_to_W_o_x = cp.empty((T, B, 3 * H), dtype)
+    R_z_y_to_R_o_y = cp.empty((B, 3 * H), dtype)
+    infer_once = kernel(
+        "infer_once", "each", 1, 1,
+        i,
+    )
+    infer_step = kernel(
+        "infer_step", "each", B * H, 1,
+        W_z_x_to_W_o_x, R_z_y_to_R_o_y, b_z, p_f, c_rows, b_f, i, p_o, b_o, y_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_z[...] = params["W_z"]
+        R_z[...] = params["R_z"]
+        b_z[...] = params["b_z"]
+        W_f[...] = params["W_f"]
+        R_f[...] = params["R_f"]
+        p_f[...] = params["p_f"]
+        b_f[...] = params["b_f"]
+        W_o[...] = params["W_o"]
+        R_o[...] = params["R_o"]
+        p_o[...] = params["p_o"]
+        b_o[...] = params["b_o"]
+        W_z_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
+        R_z_to_R_o[...] = cp.ascontiguousarray(cp.concatenate((R_z.T, R_f.T, R_o.T), axis=1))
+        y_rows[0] = state["y"]
+        c_rows[0] = state["c"]
+
+    def before():
+        infer_once()
+        # W_z_x, W_f_x, W_o_x side by side
+        product(x.reshape(-1, I), W_z_to_W_o, W_z_x_to_W_o_x.reshape(-1, 3 * H))
+
+    def loop():
+        for t in range(T):
+            # R_z_y, R_f_y, R_o_y side by side
+            product(y_rows[t], R_z_to_R_o, R_z_y_to_R_o_y)
+            infer_step(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"y": y_rows[T].copy(), "c": c_rows[T % 2].copy()}
+        return y_rows[1:].copy(), last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_z = cp.empty((H, I), dtype)
+    R_z = cp.empty((H, H), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_f = cp.empty((H, I), dtype)
+    R_f = cp.empty((H, H), dtype)
+    p_f = cp.empty((H,), dtype)
+    b_f = cp.empty((H,), dtype)
+    W_o = cp.empty((H, I), dtype)
+    R_o = cp.empty((H, H), dtype)
+    p_o = cp.empty((H,), dtype)
+    b_o = cp.empty((H,), dtype)
+    y_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((2, B, H), dtype)
+    i = cp.empty((), dtype)
+    W_z_x = cp.empty((T, B, H), dtype)
+    W_f_x = cp.empty((T, B, H), dtype)
+    W_o_x = cp.empty((T, B, H), dtype)
+    R_z_y = cp.empty((B, H), dtype)
+    R_f_y = cp.empty((B, H), dtype)
+    R_o_y = cp.empty((B, H), dtype)
+    step_once = kernel(
+        "step_once", "each", 1, 1,
+        i,
+    )
+    step_step = kernel(
+        "step_step", "each", B * H, 1,
+        W_z_x, R_z_y, b_z, W_f_x, R_f_y, p_f, c_rows, b_f, i, W_o_x, R_o_y, p_o, b_o, y_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_z[...] = params["W_z"]
+        R_z[...] = params["R_z"]
+        b_z[...] = params["b_z"]
+        W_f[...] = params["W_f"]
+        R_f[...] = params["R_f"]
+        p_f[...] = params["p_f"]
+        b_f[...] = params["b_f"]
+        W_o[...] = params["W_o"]
+        R_o[...] = params["R_o"]
+        p_o[...] = params["p_o"]
+        b_o[...] = params["b_o"]
+        y_rows[0] = state["y"]
+        c_rows[0] = state["c"]
+
+    def before():
+        step_once()
+        # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+        product(x.reshape(-1, I), W_z.T, W_z_x.reshape(-1, H))
+        # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+        product(x.reshape(-1, I), W_f.T, W_f_x.reshape(-1, H))
+        # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+        product(x.reshape(-1, I), W_o.T, W_o_x.reshape(-1, H))
+
+    def loop():
+        for t in range(T):
+            # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+            product(y_rows[t], R_z.T, R_z_y)
+            # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+            product(y_rows[t], R_f.T, R_f_y)
+            # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+            product(y_rows[t], R_o.T, R_o_y)
+            step_step(t)
+
+    def after():
+        pass
+
+    def results():
+        state = {"y": y_rows[T].copy(), "c": c_rows[T % 2].copy()}
+        return y_rows[1:].copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_z = cp.empty((H, I), dtype)
+    R_z = cp.empty((H, H), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_f = cp.empty((H, I), dtype)
+    R_f = cp.empty((H, H), dtype)
+    p_f = cp.empty((H,), dtype)
+    b_f = cp.empty((H,), dtype)
+    W_o = cp.empty((H, I), dtype)
+    R_o = cp.empty((H, H), dtype)
+    p_o = cp.empty((H,), dtype)
+    b_o = cp.empty((H,), dtype)
+    dot_W_z = cp.empty((H, I), dtype)
+    dot_R_z = cp.empty((H, H), dtype)
+    dot_b_z = cp.empty((H,), dtype)
+    dot_W_f = cp.empty((H, I), dtype)
+    dot_R_f = cp.empty((H, H), dtype)
+    dot_p_f = cp.empty((H,), dtype)
+    dot_b_f = cp.empty((H,), dtype)
+    dot_W_o = cp.empty((H, I), dtype)
+    dot_R_o = cp.empty((H, H), dtype)
+    dot_p_o = cp.empty((H,), dtype)
+    dot_b_o = cp.empty((H,), dtype)
+    W_z_to_dot_W_o = cp.empty((I, 6 * H), dtype)
+    W_z_to_W_o = cp.empty((I, 3 * H), dtype)
+    R_z_to_dot_R_o = cp.empty((H, 6 * H), dtype)
+    R_z_to_R_o = cp.empty((H, 3 * H), dtype)
+    y_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((2, B, H), dtype)
+    dot_y_rows = cp.empty((T + 1, B, H), dtype)
+    dot_c_rows = cp.empty((2, B, H), dtype)
+    i = cp.empty((), dtype)
+    W_z_x_to_dot_W_o_x_W_o = cp.empty((T, B, 6 * H), dtype)
+    dot_W_z_x_x_to_dot_W_o_x_x = cp.empty((T, B, 3 * H), dtype)
+    dot_W_z_x = cp.empty((T, B, H), dtype)
+    dot_W_f_x = cp.empty((T, B, H), dtype)
+    dot_W_o_x = cp.empty((T, B, H), dtype)
+    R_z_y_to_dot_R_o_y_R_o = cp.empty((B, 6 * H), dtype)
+    parts = cp.empty((B, 3 * H), dtype)
+    jvp_once = kernel(
+        "jvp_once", "each", 1, 1,
+        i,
+    )
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * H, 1,
+        W_z_x_to_dot_W_o_x_W_o, dot_W_z_x_x_to_dot_W_o_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", "each", B * H, 1,
+        R_z_y_to_dot_R_o_y_R_o, parts, W_z_x_to_dot_W_o_x_W_o, b_z, dot_W_z_x, dot_b_z, p_f, c_rows, b_f,
+        dot_W_f_x, dot_p_f, dot_c_rows, dot_b_f, i, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, y_rows,
+        dot_y_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_z[...] = params["W_z"]
+        R_z[...] = params["R_z"]
+        b_z[...] = params["b_z"]
+        W_f[...] = params["W_f"]
+        R_f[...] = params["R_f"]
+        p_f[...] = params["p_f"]
+        b_f[...] = params["b_f"]
+        W_o[...] = params["W_o"]
+        R_o[...] = params["R_o"]
+        p_o[...] = params["p_o"]
+        b_o[...] = params["b_o"]
+        dot_W_z[...] = dot_params["W_z"]
+        dot_R_z[...] = dot_params["R_z"]
+        dot_b_z[...] = dot_params["b_z"]
+        dot_W_f[...] = dot_params["W_f"]
+        dot_R_f[...] = dot_params["R_f"]
+        dot_p_f[...] = dot_params["p_f"]
+        dot_b_f[...] = dot_params["b_f"]
+        dot_W_o[...] = dot_params["W_o"]
+        dot_R_o[...] = dot_params["R_o"]
+        dot_p_o[...] = dot_params["p_o"]
+        dot_b_o[...] = dot_params["b_o"]
+        W_z_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
+            W_z.T,
+            dot_W_z.T,
+            W_f.T,
+            dot_W_f.T,
+            W_o.T,
+            dot_W_o.T,
+        ), axis=1))
+        W_z_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
+        R_z_to_dot_R_o[...] = cp.ascontiguousarray(cp.concatenate((
+            R_z.T,
+            dot_R_z.T,
+            R_f.T,
+            dot_R_f.T,
+            R_o.T,
+            dot_R_o.T,
+        ), axis=1))
+        R_z_to_R_o[...] = cp.ascontiguousarray(cp.concatenate((R_z.T, R_f.T, R_o.T), axis=1))
+        y_rows[0] = state["y"]
+        c_rows[0] = state["c"]
+        dot_y_rows[0] = dot_state["y"]
+        dot_c_rows[0] = dot_state["c"]
+
+    def before():
+        jvp_once()
+        # W_z_x, dot_W_z_x_W_z, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
+        product(x.reshape(-1, I), W_z_to_dot_W_o, W_z_x_to_dot_W_o_x_W_o.reshape(-1, 6 * H))
+        # dot_W_z_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
+        product(dot_x.reshape(-1, I), W_z_to_W_o, dot_W_z_x_x_to_dot_W_o_x_x.reshape(-1, 3 * H))
+        jvp_before()
+
+    def loop():
+        for t in range(T):
+            # R_z_y, dot_R_z_y_R_z, R_f_y, dot_R_f_y_R_f, R_o_y, dot_R_o_y_R_o side by side
+            product(y_rows[t], R_z_to_dot_R_o, R_z_y_to_dot_R_o_y_R_o)
+            # dot_R_z_y_y_prev, dot_R_f_y_y_prev, dot_R_o_y_y_prev side by side
+            product(dot_y_rows[t], R_z_to_R_o, parts)
+            jvp_step(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"y": y_rows[T].copy(), "c": c_rows[T % 2].copy()}
+        dot_last = {"y": dot_y_rows[T].copy(), "c": dot_c_rows[T % 2].copy()}
+        return y_rows[1:].copy(), last, dot_y_rows[1:].copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_z = cp.empty((H, I), dtype)
+    R_z = cp.empty((H, H), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_f = cp.empty((H, I), dtype)
+    R_f = cp.empty((H, H), dtype)
+    p_f = cp.empty((H,), dtype)
+    b_f = cp.empty((H,), dtype)
+    W_o = cp.empty((H, I), dtype)
+    R_o = cp.empty((H, H), dtype)
+    p_o = cp.empty((H,), dtype)
+    b_o = cp.empty((H,), dtype)
+    dot_W_z = cp.empty((H, I), dtype)
+    dot_R_z = cp.empty((H, H), dtype)
+    dot_b_z = cp.empty((H,), dtype)
+    dot_W_f = cp.empty((H, I), dtype)
+    dot_R_f = cp.empty((H, H), dtype)
+    dot_p_f = cp.empty((H,), dtype)
+    dot_b_f = cp.empty((H,), dtype)
+    dot_W_o = cp.empty((H, I), dtype)
+    dot_R_o = cp.empty((H, H), dtype)
+    dot_p_o = cp.empty((H,), dtype)
+    dot_b_o = cp.empty((H,), dtype)
+    W_z_to_dot_W_o = cp.empty((I, 6 * H), dtype)
+    W_z_to_W_o = cp.empty((I, 3 * H), dtype)
+    R_z_to_dot_R_o = cp.empty((H, 6 * H), dtype)
+    R_z_to_R_o = cp.empty((H, 3 * H), dtype)
+    y_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((T + 1, B, H), dtype)
+    dot_y_rows = cp.empty((T + 1, B, H), dtype)
+    dot_c_rows = cp.empty((T + 1, B, H), dtype)
+    i = cp.empty((), dtype)
+    W_z_x_to_dot_W_o_x_W_o = cp.empty((T, B, 6 * H), dtype)
+    dot_W_z_x_x_to_dot_W_o_x_x = cp.empty((T, B, 3 * H), dtype)
+    dot_W_z_x = cp.empty((T, B, H), dtype)
+    dot_W_f_x = cp.empty((T, B, H), dtype)
+    dot_W_o_x = cp.empty((T, B, H), dtype)
+    R_z_y_to_dot_R_o_y_R_o = cp.empty((B, 6 * H), dtype)
+    parts = cp.empty((B, 3 * H), dtype)
+    dot_z_pre = cp.empty((T, B, H), dtype)
+    z = cp.empty((T, B, H), dtype)
+    dot_f_pre = cp.empty((T, B, H), dtype)
+    f = cp.empty((T, B, H), dtype)
+    dot_f = cp.empty((T, B, H), dtype)
+    dot_o_pre = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, H), dtype)
+    dot_o = cp.empty((T, B, H), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
+    dot_tanh_c = cp.empty((T, B, H), dtype)
+    hvp_forward_once = kernel(
+        "hvp_forward_once", "each", 1, 1,
+        i,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * H, 1,
+        W_z_x_to_dot_W_o_x_W_o, dot_W_z_x_x_to_dot_W_o_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", "each", B * H, 1,
+        R_z_y_to_dot_R_o_y_R_o, parts, W_z_x_to_dot_W_o_x_W_o, b_z, dot_W_z_x, dot_b_z, p_f, c_rows, b_f,
+        dot_W_f_x, dot_p_f, dot_c_rows, dot_b_f, i, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, dot_z_pre, z,
+        dot_f_pre, f, dot_f, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, y_rows, dot_y_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_z[...] = params["W_z"]
+        R_z[...] = params["R_z"]
+        b_z[...] = params["b_z"]
+        W_f[...] = params["W_f"]
+        R_f[...] = params["R_f"]
+        p_f[...] = params["p_f"]
+        b_f[...] = params["b_f"]
+        W_o[...] = params["W_o"]
+        R_o[...] = params["R_o"]
+        p_o[...] = params["p_o"]
+        b_o[...] = params["b_o"]
+        dot_W_z[...] = dot_params["W_z"]
+        dot_R_z[...] = dot_params["R_z"]
+        dot_b_z[...] = dot_params["b_z"]
+        dot_W_f[...] = dot_params["W_f"]
+        dot_R_f[...] = dot_params["R_f"]
+        dot_p_f[...] = dot_params["p_f"]
+        dot_b_f[...] = dot_params["b_f"]
+        dot_W_o[...] = dot_params["W_o"]
+        dot_R_o[...] = dot_params["R_o"]
+        dot_p_o[...] = dot_params["p_o"]
+        dot_b_o[...] = dot_params["b_o"]
+        W_z_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
+            W_z.T,
+            dot_W_z.T,
+            W_f.T,
+            dot_W_f.T,
+            W_o.T,
+            dot_W_o.T,
+        ), axis=1))
+        W_z_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
+        R_z_to_dot_R_o[...] = cp.ascontiguousarray(cp.concatenate((
+            R_z.T,
+            dot_R_z.T,
+            R_f.T,
+            dot_R_f.T,
+            R_o.T,
+            dot_R_o.T,
+        ), axis=1))
+        R_z_to_R_o[...] = cp.ascontiguousarray(cp.concatenate((R_z.T, R_f.T, R_o.T), axis=1))
+        y_rows[0] = state["y"]
+        c_rows[0] = state["c"]
+        dot_y_rows[0] = dot_state["y"]
+        dot_c_rows[0] = dot_state["c"]
+
+    def before():
+        hvp_forward_once()
+        # W_z_x, dot_W_z_x_W_z, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
+        product(x.reshape(-1, I), W_z_to_dot_W_o, W_z_x_to_dot_W_o_x_W_o.reshape(-1, 6 * H))
+        # dot_W_z_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
+        product(dot_x.reshape(-1, I), W_z_to_W_o, dot_W_z_x_x_to_dot_W_o_x_x.reshape(-1, 3 * H))
+        hvp_forward_before()
+
+    def loop():
+        for t in range(T):
+            # R_z_y, dot_R_z_y_R_z, R_f_y, dot_R_f_y_R_f, R_o_y, dot_R_o_y_R_o side by side
+            product(y_rows[t], R_z_to_dot_R_o, R_z_y_to_dot_R_o_y_R_o)
+            # dot_R_z_y_y_prev, dot_R_f_y_y_prev, dot_R_o_y_y_prev side by side
+            product(dot_y_rows[t], R_z_to_R_o, parts)
+            hvp_forward_step(t)
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    R_z_to_dot_R_o2 = cp.empty((6 * H, H), dtype)
+    W_z_to_dot_W_o2 = cp.empty((6 * H, I), dtype)
+    d_y_prev_rows = cp.empty((2, B, H), dtype)
+    d_c_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_y_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
+    d_z_pre_to_d_dot_o_pre = cp.empty((T, B, 6 * H), dtype)
+    parts2 = cp.empty((B, 2 * H), dtype)
+    parts3 = cp.empty((B, 2 * H), dtype)
+    parts4 = cp.empty((B, 2 * H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_z_W_z_x = cp.empty((H, I), dtype)
+    d_W_z_dot_W_z_x_x = cp.empty((H, I), dtype)
+    d_R_z_R_z_y = cp.empty((H, H), dtype)
+    d_R_z_dot_R_z_y_y_prev = cp.empty((H, H), dtype)
+    d_b_z = cp.empty((H,), dtype)
+    d_W_f_W_f_x = cp.empty((H, I), dtype)
+    d_W_f_dot_W_f_x_x = cp.empty((H, I), dtype)
+    d_R_f_R_f_y = cp.empty((H, H), dtype)
+    d_R_f_dot_R_f_y_y_prev = cp.empty((H, H), dtype)
+    d_p_f_f_pre = cp.empty((H,), dtype)
+    d_p_f_dot_f_pre = cp.empty((H,), dtype)
+    d_b_f = cp.empty((H,), dtype)
+    d_W_o_W_o_x = cp.empty((H, I), dtype)
+    d_W_o_dot_W_o_x_x = cp.empty((H, I), dtype)
+    d_R_o_R_o_y = cp.empty((H, H), dtype)
+    d_R_o_dot_R_o_y_y_prev = cp.empty((H, H), dtype)
+    d_p_o_o_pre = cp.empty((H,), dtype)
+    d_p_o_dot_o_pre = cp.empty((H,), dtype)
+    d_b_o = cp.empty((H,), dtype)
+    d_W_z = cp.empty((H, I), dtype)
+    d_R_z = cp.empty((H, H), dtype)
+    d_W_f = cp.empty((H, I), dtype)
+    d_R_f = cp.empty((H, H), dtype)
+    d_p_f = cp.empty((H,), dtype)
+    d_W_o = cp.empty((H, I), dtype)
+    d_R_o = cp.empty((H, H), dtype)
+    d_p_o = cp.empty((H,), dtype)
+    hvp_backward_step = kernel(
+        "hvp_backward_step", "each", B * H, 1,
+        dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c, d_y_prev_rows, dot_o, dot_o_pre, dot_tanh_c,
+        d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, c_rows, dot_f_pre, f, i, dot_z_pre, z, p_f, dot_p_f,
+        dot_f, d_z_pre_to_d_dot_o_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", "each", B * H, 1,
+        parts2, parts3, parts4, d_dot_y_prev_rows,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", "columns", H, T * B,
+        d_z_pre_to_d_dot_o_pre, c_rows, d_p_f_f_pre,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "columns", H, T * B,
+        d_z_pre_to_d_dot_o_pre, dot_c_rows, d_p_f_dot_f_pre,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", "columns", H, T * B,
+        d_z_pre_to_d_dot_o_pre, c_rows, d_p_o_o_pre,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", "columns", H, T * B,
+        d_z_pre_to_d_dot_o_pre, dot_c_rows, d_p_o_dot_o_pre,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", H * I, 1,
+        d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_W_o_W_o_x, d_W_o_dot_W_o_x_x,
+        d_W_z, d_W_f, d_W_o,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", H * H, 1,
+        d_R_z_R_z_y, d_R_z_dot_R_z_y_y_prev, d_R_f_R_f_y, d_R_f_dot_R_f_y_y_prev, d_R_o_R_o_y,
+        d_R_o_dot_R_o_y_y_prev, d_R_z, d_R_f, d_R_o,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", "each", H, 1,
+        d_p_f_f_pre, d_p_f_dot_f_pre, d_p_o_o_pre, d_p_o_dot_o_pre, d_p_f, d_p_o,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["y"]
+        R_z_to_dot_R_o2[...] = cp.concatenate((
+            R_z,
+            dot_R_z,
+            R_f,
+            dot_R_f,
+            R_o,
+            dot_R_o,
+        ))
+        W_z_to_dot_W_o2[...] = cp.concatenate((
+            W_z,
+            dot_W_z,
+            W_f,
+            dot_W_f,
+            W_o,
+            dot_W_o,
+        ))
+        d_y_prev_rows[T % 2] = 0
+        d_c_prev_rows[T % 2] = 0
+        d_dot_y_prev_rows[T % 2] = dstate["y"]
+        d_dot_c_prev_rows[T % 2] = dstate["c"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in reversed(range(T)):
+            hvp_backward_step(t)
+            # d_z_pre, d_dot_z_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
+            product(d_z_pre_to_d_dot_o_pre[t], R_z_to_dot_R_o2, d_y_prev_rows[t % 2])
+            # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+            product(d_z_pre_to_d_dot_o_pre[t][:, H:2 * H], R_z, parts2[:, H:2 * H])
             # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-            backward_after_sum()
+            product(d_z_pre_to_d_dot_o_pre[t][:, 3 * H:4 * H], R_f, parts3[:, H:2 * H])
             # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-            backward_after_sum2()
+            product(d_z_pre_to_d_dot_o_pre[t][:, 5 * H:6 * H], R_o, parts4[:, H:2 * H])
+            hvp_backward_step2(t)
 
-        def results():
-            dparams = {
-                "W_z": d_W_z_to_d_W_o[:H].copy(),
-                "R_z": d_R_z_to_d_R_o[:H].copy(),
-                "b_z": d_b_z_to_d_b_o[:H].copy(),
-                "W_f": d_W_z_to_d_W_o[H:2 * H].copy(),
-                "R_f": d_R_z_to_d_R_o[H:2 * H].copy(),
-                "p_f": d_p_f.copy(),
-                "b_f": d_b_z_to_d_b_o[H:2 * H].copy(),
-                "W_o": d_W_z_to_d_W_o[2 * H:3 * H].copy(),
-                "R_o": d_R_z_to_d_R_o[2 * H:3 * H].copy(),
-                "p_o": d_p_o.copy(),
-                "b_o": d_b_z_to_d_b_o[2 * H:3 * H].copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"y": d_y_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
+    def after():
+        # d_z_pre, d_dot_z_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
+        product(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H), W_z_to_dot_W_o2, d_x.reshape(-1, I))
+        # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+        product(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+        # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_z_dot_W_z_x_x,
+        )
+        # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+        product(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_R_z_R_z_y)
+        # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
+            dot_y_rows[:-1].reshape(-1, H),
+            d_R_z_dot_R_z_y_y_prev,
+        )
+        # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+        cp.sum(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_z)
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+        product(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_f_dot_W_f_x_x,
+        )
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T,
+            y_rows[:-1].reshape(-1, H),
+            d_R_f_R_f_y,
+        )
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+            dot_y_rows[:-1].reshape(-1, H),
+            d_R_f_dot_R_f_y_y_prev,
+        )
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+        hvp_backward_after_sum()
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+        hvp_backward_after_sum2()
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+        cp.sum(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+        product(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_o_dot_W_o_x_x,
+        )
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T,
+            y_rows[:-1].reshape(-1, H),
+            d_R_o_R_o_y,
+        )
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+        product(
+            d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+            dot_y_rows[:-1].reshape(-1, H),
+            d_R_o_dot_R_o_y_y_prev,
+        )
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+        hvp_backward_after_sum3()
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+        hvp_backward_after_sum4()
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+        cp.sum(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H], axis=0, out=d_b_o)
+        hvp_backward_finish()
+        hvp_backward_finish2()
+        hvp_backward_finish3()
 
-        return Pass(fill, before, loop, after, results, True)
+    def results():
+        dot_dparams = {
+            "W_z": d_W_z.copy(),
+            "R_z": d_R_z.copy(),
+            "b_z": d_b_z.copy(),
+            "W_f": d_W_f.copy(),
+            "R_f": d_R_f.copy(),
+            "p_f": d_p_f.copy(),
+            "b_f": d_b_f.copy(),
+            "W_o": d_W_o.copy(),
+            "R_o": d_R_o.copy(),
+            "p_o": d_p_o.copy(),
+            "b_o": d_b_o.copy(),
+        }
+        dot_dstart = {"y": d_y_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
 
-    return Pass(fill, before, loop, after, results, True), reverse
+    yield Pass(fill, before, loop, after, results, True)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -342,7 +1037,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -365,28 +1060,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -408,20 +1123,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -520,10 +1235,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -642,3 +1355,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

@@ -55,6 +55,15 @@ __device__ inline compute_t column_sum(compute_t a)
     return a;
 }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_step_point(
     const compute_t W_z_x, const compute_t R_z_y, const compute_t b_z, const compute_t W_i_x,
     const compute_t R_i_y, const compute_t p_i, const compute_t c_prev, const compute_t b_i,
@@ -201,7 +210,8 @@ extern "C" __global__ void backward_after_sum(
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_p_i_at[iH] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_p_i_at[iH] = storage_t(total);
     }
 }
 
@@ -223,7 +233,8 @@ extern "C" __global__ void backward_after_sum2(
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_p_f_at[iH] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_p_f_at[iH] = storage_t(total);
     }
 }
 
@@ -245,6 +256,890 @@ extern "C" __global__ void backward_after_sum3(
                 * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_p_o_at[iH] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_p_o_at[iH] = storage_t(total);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_step_point(
+    const compute_t W_z_x, const compute_t R_z_y, const compute_t b_z, const compute_t W_i_x,
+    const compute_t R_i_y, const compute_t p_i, const compute_t c_prev, const compute_t b_i,
+    const compute_t W_f_x, const compute_t R_f_y, const compute_t p_f, const compute_t b_f,
+    const compute_t W_o_x, const compute_t R_o_y, const compute_t p_o, const compute_t b_o, compute_t& c,
+    compute_t& y)
+{
+    // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    const compute_t z_pre = W_z_x + R_z_y + b_z;
+    const compute_t z = tanh(z_pre);
+    // i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+    const compute_t i_pre = W_i_x + R_i_y + p_i * c_prev + b_i;
+    const compute_t i = sigmoid(i_pre);
+    // f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+    const compute_t f_pre = c_prev * p_f + W_f_x + R_f_y + b_f;
+    const compute_t f = sigmoid(f_pre);
+    // c = z * i + c[t-1] * f
+    c = c_prev * f + z * i;
+    // o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+    const compute_t o_pre = W_o_x + R_o_y + p_o * c + b_o;
+    const compute_t o = sigmoid(o_pre);
+    // y = c * o
+    y = c * o;
+}
+
+extern "C" __global__ void infer_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_z_x_to_W_o_x_at, const storage_t* __restrict__ R_z_y_to_R_o_y_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ p_i_at,
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ p_f_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ p_o_at, const storage_t* __restrict__ b_o_at,
+    storage_t* __restrict__ y_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t c, y;
+        infer_step_point(
+            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + H + iH]),
+            compute_t(p_i_at[iH]),
+            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(p_f_at[iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(p_o_at[iH]),
+            compute_t(b_o_at[iH]),
+            c, y);
+        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+        y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_step_point(
+    const compute_t W_z_x, const compute_t R_z_y, const compute_t b_z, const compute_t W_i_x,
+    const compute_t R_i_y, const compute_t p_i, const compute_t c_prev, const compute_t b_i,
+    const compute_t W_f_x, const compute_t R_f_y, const compute_t p_f, const compute_t b_f,
+    const compute_t W_o_x, const compute_t R_o_y, const compute_t p_o, const compute_t b_o, compute_t& c,
+    compute_t& y)
+{
+    // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    const compute_t z_pre = W_z_x + R_z_y + b_z;
+    const compute_t z = tanh(z_pre);
+    // i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+    const compute_t i_pre = W_i_x + R_i_y + p_i * c_prev + b_i;
+    const compute_t i = sigmoid(i_pre);
+    // f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+    const compute_t f_pre = c_prev * p_f + W_f_x + R_f_y + b_f;
+    const compute_t f = sigmoid(f_pre);
+    // c = z * i + c[t-1] * f
+    c = c_prev * f + z * i;
+    // o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+    const compute_t o_pre = W_o_x + R_o_y + p_o * c + b_o;
+    const compute_t o = sigmoid(o_pre);
+    // y = c * o
+    y = c * o;
+}
+
+extern "C" __global__ void step_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_z_x_at, const storage_t* __restrict__ R_z_y_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ W_i_x_at,
+    const storage_t* __restrict__ R_i_y_at, const storage_t* __restrict__ p_i_at,
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ W_f_x_at, const storage_t* __restrict__ R_f_y_at,
+    const storage_t* __restrict__ p_f_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ W_o_x_at, const storage_t* __restrict__ R_o_y_at,
+    const storage_t* __restrict__ p_o_at, const storage_t* __restrict__ b_o_at,
+    storage_t* __restrict__ y_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t c, y;
+        step_step_point(
+            compute_t(W_z_x_at[(t * B + iB) * H + iH]),
+            compute_t(R_z_y_at[iB * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(W_i_x_at[(t * B + iB) * H + iH]),
+            compute_t(R_i_y_at[iB * H + iH]),
+            compute_t(p_i_at[iH]),
+            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(R_f_y_at[iB * H + iH]),
+            compute_t(p_f_at[iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_o_x_at[(t * B + iB) * H + iH]),
+            compute_t(R_o_y_at[iB * H + iH]),
+            compute_t(p_o_at[iH]),
+            compute_t(b_o_at[iH]),
+            c, y);
+        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+        y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_W_z_x_W_z, const compute_t dot_W_z_x_x, const compute_t dot_W_i_x_W_i,
+    const compute_t dot_W_i_x_x, const compute_t dot_W_f_x_W_f, const compute_t dot_W_f_x_x,
+    const compute_t dot_W_o_x_W_o, const compute_t dot_W_o_x_x, compute_t& dot_W_z_x, compute_t& dot_W_i_x,
+    compute_t& dot_W_f_x, compute_t& dot_W_o_x)
+{
+    // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    dot_W_z_x = dot_W_z_x_W_z + dot_W_z_x_x;
+    // i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+    dot_W_i_x = dot_W_i_x_W_i + dot_W_i_x_x;
+    // f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+    // o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+    dot_W_o_x = dot_W_o_x_W_o + dot_W_o_x_x;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at,
+    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_z_x_at,
+    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
+    storage_t* __restrict__ dot_W_o_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x;
+        jvp_before_point(
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x);
+        dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
+        dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
+        dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
+        dot_W_o_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_o_x);
+    }
+}
+
+__device__ inline void jvp_step_point(
+    const compute_t dot_R_z_y_R_z, const compute_t dot_R_z_y_y_prev, const compute_t W_z_x,
+    const compute_t R_z_y, const compute_t b_z, const compute_t dot_W_z_x, const compute_t dot_b_z,
+    const compute_t dot_R_i_y_R_i, const compute_t dot_R_i_y_y_prev, const compute_t W_i_x,
+    const compute_t R_i_y, const compute_t p_i, const compute_t c_prev, const compute_t b_i,
+    const compute_t dot_W_i_x, const compute_t dot_p_i, const compute_t dot_c_prev, const compute_t dot_b_i,
+    const compute_t dot_R_f_y_R_f, const compute_t dot_R_f_y_y_prev, const compute_t W_f_x,
+    const compute_t R_f_y, const compute_t p_f, const compute_t b_f, const compute_t dot_W_f_x,
+    const compute_t dot_p_f, const compute_t dot_b_f, const compute_t dot_R_o_y_R_o,
+    const compute_t dot_R_o_y_y_prev, const compute_t W_o_x, const compute_t R_o_y, const compute_t p_o,
+    const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_p_o, const compute_t dot_b_o,
+    compute_t& c, compute_t& dot_c, compute_t& y, compute_t& dot_y)
+{
+    // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    const compute_t dot_R_z_y = dot_R_z_y_R_z + dot_R_z_y_y_prev;
+    const compute_t z_pre = W_z_x + R_z_y + b_z;
+    const compute_t dot_z_pre = dot_W_z_x + dot_b_z + dot_R_z_y;
+    const compute_t z = tanh(z_pre);
+    const compute_t dot_z = dot_z_pre * (1 - square(z));
+    // i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+    const compute_t dot_R_i_y = dot_R_i_y_R_i + dot_R_i_y_y_prev;
+    const compute_t i_pre = W_i_x + R_i_y + p_i * c_prev + b_i;
+    const compute_t dot_i_pre = p_i * dot_c_prev + c_prev * dot_p_i + dot_W_i_x + dot_b_i + dot_R_i_y;
+    const compute_t i = sigmoid(i_pre);
+    const compute_t dot_i = dot_i_pre * i * (1 - i);
+    // f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+    const compute_t dot_R_f_y = dot_R_f_y_R_f + dot_R_f_y_y_prev;
+    const compute_t f_pre = c_prev * p_f + W_f_x + R_f_y + b_f;
+    const compute_t dot_f_pre = c_prev * dot_p_f + dot_c_prev * p_f + dot_W_f_x + dot_b_f + dot_R_f_y;
+    const compute_t f = sigmoid(f_pre);
+    const compute_t dot_f = dot_f_pre * f * (1 - f);
+    // c = z * i + c[t-1] * f
+    c = c_prev * f + z * i;
+    dot_c = c_prev * dot_f + dot_c_prev * f + z * dot_i + dot_z * i;
+    // o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+    const compute_t dot_R_o_y = dot_R_o_y_R_o + dot_R_o_y_y_prev;
+    const compute_t o_pre = W_o_x + R_o_y + p_o * c + b_o;
+    const compute_t dot_o_pre = p_o * dot_c + dot_W_o_x + dot_p_o * c + dot_b_o + dot_R_o_y;
+    const compute_t o = sigmoid(o_pre);
+    const compute_t dot_o = dot_o_pre * o * (1 - o);
+    // y = c * o
+    y = c * o;
+    dot_y = c * dot_o + dot_c * o;
+}
+
+extern "C" __global__ void jvp_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ R_z_y_to_dot_R_o_y_R_o_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_b_z_at,
+    const storage_t* __restrict__ p_i_at, storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
+    const storage_t* __restrict__ dot_p_i_at, storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ p_f_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
+    const storage_t* __restrict__ dot_p_f_at, const storage_t* __restrict__ dot_b_f_at,
+    const storage_t* __restrict__ p_o_at, const storage_t* __restrict__ b_o_at,
+    const storage_t* __restrict__ dot_W_o_x_at, const storage_t* __restrict__ dot_p_o_at,
+    const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ y_rows_at,
+    storage_t* __restrict__ dot_y_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t c, dot_c, y, dot_y;
+        jvp_step_point(
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + H + iH]),
+            compute_t(parts_at[iB * (4 * H) + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_z_at[iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(p_i_at[iH]),
+            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_p_i_at[iH]),
+            compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(dot_b_i_at[iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(p_f_at[iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_p_f_at[iH]),
+            compute_t(dot_b_f_at[iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(p_o_at[iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_p_o_at[iH]),
+            compute_t(dot_b_o_at[iH]),
+            c, dot_c, y, dot_y);
+        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+        dot_c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_c);
+        y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+        dot_y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_W_z_x_W_z, const compute_t dot_W_z_x_x, const compute_t dot_W_i_x_W_i,
+    const compute_t dot_W_i_x_x, const compute_t dot_W_f_x_W_f, const compute_t dot_W_f_x_x,
+    const compute_t dot_W_o_x_W_o, const compute_t dot_W_o_x_x, compute_t& dot_W_z_x, compute_t& dot_W_i_x,
+    compute_t& dot_W_f_x, compute_t& dot_W_o_x)
+{
+    // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    dot_W_z_x = dot_W_z_x_W_z + dot_W_z_x_x;
+    // i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+    dot_W_i_x = dot_W_i_x_W_i + dot_W_i_x_x;
+    // f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+    // o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+    dot_W_o_x = dot_W_o_x_W_o + dot_W_o_x_x;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at,
+    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_z_x_at,
+    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
+    storage_t* __restrict__ dot_W_o_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x;
+        hvp_forward_before_point(
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x);
+        dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
+        dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
+        dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
+        dot_W_o_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_o_x);
+    }
+}
+
+__device__ inline void hvp_forward_step_point(
+    const compute_t dot_R_z_y_R_z, const compute_t dot_R_z_y_y_prev, const compute_t W_z_x,
+    const compute_t R_z_y, const compute_t b_z, const compute_t dot_W_z_x, const compute_t dot_b_z,
+    const compute_t dot_R_i_y_R_i, const compute_t dot_R_i_y_y_prev, const compute_t W_i_x,
+    const compute_t R_i_y, const compute_t p_i, const compute_t c_prev, const compute_t b_i,
+    const compute_t dot_W_i_x, const compute_t dot_p_i, const compute_t dot_c_prev, const compute_t dot_b_i,
+    const compute_t dot_R_f_y_R_f, const compute_t dot_R_f_y_y_prev, const compute_t W_f_x,
+    const compute_t R_f_y, const compute_t p_f, const compute_t b_f, const compute_t dot_W_f_x,
+    const compute_t dot_p_f, const compute_t dot_b_f, const compute_t dot_R_o_y_R_o,
+    const compute_t dot_R_o_y_y_prev, const compute_t W_o_x, const compute_t R_o_y, const compute_t p_o,
+    const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_p_o, const compute_t dot_b_o,
+    compute_t& dot_z_pre, compute_t& z, compute_t& dot_z, compute_t& dot_i_pre, compute_t& i,
+    compute_t& dot_i, compute_t& dot_f_pre, compute_t& f, compute_t& dot_f, compute_t& c, compute_t& dot_c,
+    compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& y, compute_t& dot_y)
+{
+    // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    const compute_t dot_R_z_y = dot_R_z_y_R_z + dot_R_z_y_y_prev;
+    const compute_t z_pre = W_z_x + R_z_y + b_z;
+    dot_z_pre = dot_W_z_x + dot_b_z + dot_R_z_y;
+    z = tanh(z_pre);
+    dot_z = dot_z_pre * (1 - square(z));
+    // i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+    const compute_t dot_R_i_y = dot_R_i_y_R_i + dot_R_i_y_y_prev;
+    const compute_t i_pre = W_i_x + R_i_y + p_i * c_prev + b_i;
+    dot_i_pre = p_i * dot_c_prev + c_prev * dot_p_i + dot_W_i_x + dot_b_i + dot_R_i_y;
+    i = sigmoid(i_pre);
+    dot_i = dot_i_pre * i * (1 - i);
+    // f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+    const compute_t dot_R_f_y = dot_R_f_y_R_f + dot_R_f_y_y_prev;
+    const compute_t f_pre = c_prev * p_f + W_f_x + R_f_y + b_f;
+    dot_f_pre = c_prev * dot_p_f + dot_c_prev * p_f + dot_W_f_x + dot_b_f + dot_R_f_y;
+    f = sigmoid(f_pre);
+    dot_f = dot_f_pre * f * (1 - f);
+    // c = z * i + c[t-1] * f
+    c = c_prev * f + z * i;
+    dot_c = c_prev * dot_f + dot_c_prev * f + z * dot_i + dot_z * i;
+    // o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+    const compute_t dot_R_o_y = dot_R_o_y_R_o + dot_R_o_y_y_prev;
+    const compute_t o_pre = W_o_x + R_o_y + p_o * c + b_o;
+    dot_o_pre = p_o * dot_c + dot_W_o_x + dot_p_o * c + dot_b_o + dot_R_o_y;
+    o = sigmoid(o_pre);
+    dot_o = dot_o_pre * o * (1 - o);
+    // y = c * o
+    y = c * o;
+    dot_y = c * dot_o + dot_c * o;
+}
+
+extern "C" __global__ void hvp_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ R_z_y_to_dot_R_o_y_R_o_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_b_z_at,
+    const storage_t* __restrict__ p_i_at, storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
+    const storage_t* __restrict__ dot_p_i_at, storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ p_f_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
+    const storage_t* __restrict__ dot_p_f_at, const storage_t* __restrict__ dot_b_f_at,
+    const storage_t* __restrict__ p_o_at, const storage_t* __restrict__ b_o_at,
+    const storage_t* __restrict__ dot_W_o_x_at, const storage_t* __restrict__ dot_p_o_at,
+    const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ dot_z_pre_at,
+    storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_i_pre_at,
+    storage_t* __restrict__ i_at, storage_t* __restrict__ dot_i_at, storage_t* __restrict__ dot_f_pre_at,
+    storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_o_pre_at,
+    storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at, storage_t* __restrict__ y_rows_at,
+    storage_t* __restrict__ dot_y_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o, y,
+            dot_y;
+        hvp_forward_step_point(
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + H + iH]),
+            compute_t(parts_at[iB * (4 * H) + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_z_at[iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(p_i_at[iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_p_i_at[iH]),
+            compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_i_at[iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(p_f_at[iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_p_f_at[iH]),
+            compute_t(dot_b_f_at[iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(p_o_at[iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_p_o_at[iH]),
+            compute_t(dot_b_o_at[iH]),
+            dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o, y,
+            dot_y);
+        dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
+        z_at[(t * B + iB) * H + iH] = storage_t(z);
+        dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
+        dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
+        i_at[(t * B + iB) * H + iH] = storage_t(i);
+        dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
+        f_at[(t * B + iB) * H + iH] = storage_t(f);
+        dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
+        c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+        dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
+        dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
+        o_at[(t * B + iB) * H + iH] = storage_t(o);
+        dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
+        y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+        dot_y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+__device__ inline void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_y_next, const compute_t c, const compute_t dot_o_pre,
+    const compute_t o, const compute_t d_y_next, const compute_t dot_c, const compute_t d_dot_c_next,
+    const compute_t p_o, const compute_t d_c_next, const compute_t dot_p_o, const compute_t dot_o,
+    const compute_t c_prev, const compute_t dot_f_pre, const compute_t f, const compute_t dot_c_prev,
+    const compute_t z, const compute_t dot_i_pre, const compute_t i, const compute_t dot_z,
+    const compute_t dot_z_pre, const compute_t dot_i, const compute_t p_i, const compute_t dot_p_i,
+    const compute_t p_f, const compute_t dot_p_f, const compute_t dot_f, compute_t& d_dot_o_pre,
+    compute_t& d_o_pre, compute_t& d_dot_f_pre, compute_t& d_f_pre, compute_t& d_dot_i_pre,
+    compute_t& d_i_pre, compute_t& d_dot_z_pre, compute_t& d_z_pre, compute_t& d_c_prev,
+    compute_t& d_dot_c_prev)
+{
+    // through y = c * o
+    const compute_t d_dot_y = dy + d_dot_y_next;
+    // through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+    const compute_t d_dot_o = c * d_dot_y;
+    const compute_t s1 = 1 - o;
+    const compute_t d_o = c * d_y_next + (dot_o_pre * s1 - dot_o_pre * o) * d_dot_o + dot_c * d_dot_y;
+    const compute_t s2 = o * s1;
+    d_dot_o_pre = d_dot_o * s2;
+    d_o_pre = d_o * s2;
+    // through c = z * i + c[t-1] * f
+    const compute_t d_dot_c = o * d_dot_y + d_dot_c_next + p_o * d_dot_o_pre;
+    const compute_t d_c = o * d_y_next + p_o * d_o_pre + d_c_next + dot_p_o * d_dot_o_pre + dot_o * d_dot_y;
+    // through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+    const compute_t d_dot_f = c_prev * d_dot_c;
+    const compute_t s3 = 1 - f;
+    const compute_t d_f = c_prev * d_c + (dot_f_pre * s3 - dot_f_pre * f) * d_dot_f + dot_c_prev * d_dot_c;
+    const compute_t s4 = f * s3;
+    d_dot_f_pre = d_dot_f * s4;
+    d_f_pre = d_f * s4;
+    // through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+    const compute_t d_dot_i = z * d_dot_c;
+    const compute_t s5 = 1 - i;
+    const compute_t d_i = z * d_c + (dot_i_pre * s5 - dot_i_pre * i) * d_dot_i + dot_z * d_dot_c;
+    const compute_t s6 = i * s5;
+    d_dot_i_pre = d_dot_i * s6;
+    d_i_pre = d_i * s6;
+    // through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    const compute_t d_dot_z = i * d_dot_c;
+    const compute_t d_z = i * d_c - 2 * z * dot_z_pre * d_dot_z + dot_i * d_dot_c;
+    const compute_t s7 = 1 - square(z);
+    d_dot_z_pre = d_dot_z * s7;
+    d_z_pre = d_z * s7;
+    d_c_prev = f * d_c + p_i * d_i_pre + dot_p_i * d_dot_i_pre + p_f * d_f_pre + dot_p_f * d_dot_f_pre + dot_f *
+        d_dot_c;
+    d_dot_c_prev = f * d_dot_c + p_i * d_dot_i_pre + p_f * d_dot_f_pre;
+}
+
+extern "C" __global__ void hvp_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_y_prev_rows_at,
+    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ dot_o_pre_at,
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ d_y_prev_rows_at,
+    const storage_t* __restrict__ dot_c_rows_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
+    const storage_t* __restrict__ p_o_at, storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ dot_p_o_at, const storage_t* __restrict__ dot_o_at,
+    const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_i_pre_at,
+    const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_z_at,
+    const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_i_at,
+    const storage_t* __restrict__ p_i_at, const storage_t* __restrict__ dot_p_i_at,
+    const storage_t* __restrict__ p_f_at, const storage_t* __restrict__ dot_p_f_at,
+    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_z_pre, d_z_pre,
+            d_c_prev, d_dot_c_prev;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(c_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
+            compute_t(o_at[(t * B + iB) * H + iH]),
+            compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(p_o_at[iH]),
+            compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_p_o_at[iH]),
+            compute_t(dot_o_at[(t * B + iB) * H + iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_at[(t * B + iB) * H + iH]),
+            compute_t(p_i_at[iH]),
+            compute_t(dot_p_i_at[iH]),
+            compute_t(p_f_at[iH]),
+            compute_t(dot_p_f_at[iH]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
+            d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_z_pre, d_z_pre,
+            d_c_prev, d_dot_c_prev);
+        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
+        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_f_pre);
+        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
+        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_i_pre);
+        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
+        d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
+        d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
+    }
+}
+
+__device__ inline void hvp_backward_step2_point(
+    const compute_t d_dot_y_prev_dot_R_z_y_y_prev, const compute_t d_dot_y_prev_dot_R_i_y_y_prev,
+    const compute_t d_dot_y_prev_dot_R_f_y_y_prev, const compute_t d_dot_y_prev_dot_R_o_y_y_prev,
+    compute_t& d_dot_y_prev)
+{
+    d_dot_y_prev = d_dot_y_prev_dot_R_z_y_y_prev + d_dot_y_prev_dot_R_i_y_y_prev + d_dot_y_prev_dot_R_f_y_y_prev +
+        d_dot_y_prev_dot_R_o_y_y_prev;
+}
+
+extern "C" __global__ void hvp_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ parts3_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ parts5_at,
+    storage_t* __restrict__ d_dot_y_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_dot_y_prev;
+        hvp_backward_step2_point(
+            compute_t(parts2_at[iB * (2 * H) + H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(parts4_at[iB * (2 * H) + H + iH]),
+            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            d_dot_y_prev);
+        d_dot_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_y_prev);
+    }
+}
+
+// through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+extern "C" __global__ void hvp_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at, const storage_t* __restrict__ c_rows_at,
+    storage_t* __restrict__ d_p_i_i_pre_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 2 * H + iH])
+                * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_p_i_i_pre_at[iH] = storage_t(total);
+    }
+}
+
+// through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+extern "C" __global__ void hvp_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    storage_t* __restrict__ d_p_i_dot_i_pre_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 3 * H + iH])
+                * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_p_i_dot_i_pre_at[iH] = storage_t(total);
+    }
+}
+
+// through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+extern "C" __global__ void hvp_backward_after_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at, const storage_t* __restrict__ c_rows_at,
+    storage_t* __restrict__ d_p_f_f_pre_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 4 * H + iH])
+                * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_p_f_f_pre_at[iH] = storage_t(total);
+    }
+}
+
+// through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+extern "C" __global__ void hvp_backward_after_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    storage_t* __restrict__ d_p_f_dot_f_pre_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 5 * H + iH])
+                * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_p_f_dot_f_pre_at[iH] = storage_t(total);
+    }
+}
+
+// through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+extern "C" __global__ void hvp_backward_after_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at, const storage_t* __restrict__ c_rows_at,
+    storage_t* __restrict__ d_p_o_o_pre_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 6 * H + iH])
+                * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_p_o_o_pre_at[iH] = storage_t(total);
+    }
+}
+
+// through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+extern "C" __global__ void hvp_backward_after_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    storage_t* __restrict__ d_p_o_dot_o_pre_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 7 * H + iH])
+                * compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_p_o_dot_o_pre_at[iH] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_W_z_W_z_x, const compute_t d_W_z_dot_W_z_x_x, const compute_t d_W_i_W_i_x,
+    const compute_t d_W_i_dot_W_i_x_x, const compute_t d_W_f_W_f_x, const compute_t d_W_f_dot_W_f_x_x,
+    const compute_t d_W_o_W_o_x, const compute_t d_W_o_dot_W_o_x_x, compute_t& d_W_z, compute_t& d_W_i,
+    compute_t& d_W_f, compute_t& d_W_o)
+{
+    d_W_z = d_W_z_W_z_x + d_W_z_dot_W_z_x_x;
+    d_W_i = d_W_i_W_i_x + d_W_i_dot_W_i_x_x;
+    d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x;
+    d_W_o = d_W_o_W_o_x + d_W_o_dot_W_o_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_W_z_W_z_x_at, const storage_t* __restrict__ d_W_z_dot_W_z_x_x_at,
+    const storage_t* __restrict__ d_W_i_W_i_x_at, const storage_t* __restrict__ d_W_i_dot_W_i_x_x_at,
+    const storage_t* __restrict__ d_W_f_W_f_x_at, const storage_t* __restrict__ d_W_f_dot_W_f_x_x_at,
+    const storage_t* __restrict__ d_W_o_W_o_x_at, const storage_t* __restrict__ d_W_o_dot_W_o_x_x_at,
+    storage_t* __restrict__ d_W_z_at, storage_t* __restrict__ d_W_i_at, storage_t* __restrict__ d_W_f_at,
+    storage_t* __restrict__ d_W_o_at)
+{
+    const int64 count = H * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / I;
+        const int64 iI = n % I;
+        compute_t d_W_z, d_W_i, d_W_f, d_W_o;
+        hvp_backward_finish_point(
+            compute_t(d_W_z_W_z_x_at[iH * I + iI]),
+            compute_t(d_W_z_dot_W_z_x_x_at[iH * I + iI]),
+            compute_t(d_W_i_W_i_x_at[iH * I + iI]),
+            compute_t(d_W_i_dot_W_i_x_x_at[iH * I + iI]),
+            compute_t(d_W_f_W_f_x_at[iH * I + iI]),
+            compute_t(d_W_f_dot_W_f_x_x_at[iH * I + iI]),
+            compute_t(d_W_o_W_o_x_at[iH * I + iI]),
+            compute_t(d_W_o_dot_W_o_x_x_at[iH * I + iI]),
+            d_W_z, d_W_i, d_W_f, d_W_o);
+        d_W_z_at[iH * I + iI] = storage_t(d_W_z);
+        d_W_i_at[iH * I + iI] = storage_t(d_W_i);
+        d_W_f_at[iH * I + iI] = storage_t(d_W_f);
+        d_W_o_at[iH * I + iI] = storage_t(d_W_o);
+    }
+}
+
+__device__ inline void hvp_backward_finish2_point(
+    const compute_t d_R_z_R_z_y, const compute_t d_R_z_dot_R_z_y_y_prev, const compute_t d_R_i_R_i_y,
+    const compute_t d_R_i_dot_R_i_y_y_prev, const compute_t d_R_f_R_f_y,
+    const compute_t d_R_f_dot_R_f_y_y_prev, const compute_t d_R_o_R_o_y,
+    const compute_t d_R_o_dot_R_o_y_y_prev, compute_t& d_R_z, compute_t& d_R_i, compute_t& d_R_f,
+    compute_t& d_R_o)
+{
+    d_R_z = d_R_z_R_z_y + d_R_z_dot_R_z_y_y_prev;
+    d_R_i = d_R_i_R_i_y + d_R_i_dot_R_i_y_y_prev;
+    d_R_f = d_R_f_R_f_y + d_R_f_dot_R_f_y_y_prev;
+    d_R_o = d_R_o_R_o_y + d_R_o_dot_R_o_y_y_prev;
+}
+
+extern "C" __global__ void hvp_backward_finish2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_R_z_R_z_y_at, const storage_t* __restrict__ d_R_z_dot_R_z_y_y_prev_at,
+    const storage_t* __restrict__ d_R_i_R_i_y_at, const storage_t* __restrict__ d_R_i_dot_R_i_y_y_prev_at,
+    const storage_t* __restrict__ d_R_f_R_f_y_at, const storage_t* __restrict__ d_R_f_dot_R_f_y_y_prev_at,
+    const storage_t* __restrict__ d_R_o_R_o_y_at, const storage_t* __restrict__ d_R_o_dot_R_o_y_y_prev_at,
+    storage_t* __restrict__ d_R_z_at, storage_t* __restrict__ d_R_i_at, storage_t* __restrict__ d_R_f_at,
+    storage_t* __restrict__ d_R_o_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t d_R_z, d_R_i, d_R_f, d_R_o;
+        hvp_backward_finish2_point(
+            compute_t(d_R_z_R_z_y_at[iH * H + iH2]),
+            compute_t(d_R_z_dot_R_z_y_y_prev_at[iH * H + iH2]),
+            compute_t(d_R_i_R_i_y_at[iH * H + iH2]),
+            compute_t(d_R_i_dot_R_i_y_y_prev_at[iH * H + iH2]),
+            compute_t(d_R_f_R_f_y_at[iH * H + iH2]),
+            compute_t(d_R_f_dot_R_f_y_y_prev_at[iH * H + iH2]),
+            compute_t(d_R_o_R_o_y_at[iH * H + iH2]),
+            compute_t(d_R_o_dot_R_o_y_y_prev_at[iH * H + iH2]),
+            d_R_z, d_R_i, d_R_f, d_R_o);
+        d_R_z_at[iH * H + iH2] = storage_t(d_R_z);
+        d_R_i_at[iH * H + iH2] = storage_t(d_R_i);
+        d_R_f_at[iH * H + iH2] = storage_t(d_R_f);
+        d_R_o_at[iH * H + iH2] = storage_t(d_R_o);
+    }
+}
+
+__device__ inline void hvp_backward_finish3_point(
+    const compute_t d_p_i_i_pre, const compute_t d_p_i_dot_i_pre, const compute_t d_p_f_f_pre,
+    const compute_t d_p_f_dot_f_pre, const compute_t d_p_o_o_pre, const compute_t d_p_o_dot_o_pre,
+    compute_t& d_p_i, compute_t& d_p_f, compute_t& d_p_o)
+{
+    d_p_i = d_p_i_i_pre + d_p_i_dot_i_pre;
+    d_p_f = d_p_f_f_pre + d_p_f_dot_f_pre;
+    d_p_o = d_p_o_o_pre + d_p_o_dot_o_pre;
+}
+
+extern "C" __global__ void hvp_backward_finish3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_p_i_i_pre_at, const storage_t* __restrict__ d_p_i_dot_i_pre_at,
+    const storage_t* __restrict__ d_p_f_f_pre_at, const storage_t* __restrict__ d_p_f_dot_f_pre_at,
+    const storage_t* __restrict__ d_p_o_o_pre_at, const storage_t* __restrict__ d_p_o_dot_o_pre_at,
+    storage_t* __restrict__ d_p_i_at, storage_t* __restrict__ d_p_f_at, storage_t* __restrict__ d_p_o_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n;
+        compute_t d_p_i, d_p_f, d_p_o;
+        hvp_backward_finish3_point(
+            compute_t(d_p_i_i_pre_at[iH]),
+            compute_t(d_p_i_dot_i_pre_at[iH]),
+            compute_t(d_p_f_f_pre_at[iH]),
+            compute_t(d_p_f_dot_f_pre_at[iH]),
+            compute_t(d_p_o_o_pre_at[iH]),
+            compute_t(d_p_o_dot_o_pre_at[iH]),
+            d_p_i, d_p_f, d_p_o);
+        d_p_i_at[iH] = storage_t(d_p_i);
+        d_p_f_at[iH] = storage_t(d_p_f);
+        d_p_o_at[iH] = storage_t(d_p_o);
+    }
+}
+
+#endif  // SYMRNN_HVP

@@ -24,7 +24,7 @@ without which rows that begin alike would stay alike. eps keeps the cosine defin
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 ntm_content.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  W_h (H, I): input weights of the controller
@@ -48,7 +48,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -62,6 +62,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of ntm_content.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "D", "N", "H")
 INPUTS = {
     "x": ("I",),
@@ -134,9 +135,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["r"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -147,30 +148,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"r": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["r"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"r": cotangent("dy", dy, OUTPUTS["r"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"r": cotangent("dy", dy, OUTPUTS["r"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, D, N, H = sizes = [size[axis] for axis in ("T", "B", "I", "D", "N", "H")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W_h = cp.empty((H, I), dtype)
     U_h = cp.empty((H, D), dtype)
@@ -221,7 +280,6 @@ def passes(size, dtype):
     exp_a_r_arg = cp.empty((B, N), dtype)
     sum_exp_a_r_arg = cp.empty((B,), dtype)
     a_r = cp.empty((T, B, N), dtype)
-
     forward_step_sum = kernel(
         "forward_step_sum", "rows", B * N, D,
         M_rows, l_w_sum,
@@ -316,6 +374,7 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         W_h[...] = params["W_h"]
         U_h[...] = params["U_h"]
         b_h[...] = params["b_h"]
@@ -329,7 +388,6 @@ def passes(size, dtype):
         v_r[...] = params["v_r"]
         b_r[...] = params["b_r"]
         s_r[...] = params["s_r"]
-        x[...] = inputs["x"]
         U_h_T[...] = cp.ascontiguousarray(U_h.T)
         W_w_to_W_r[...] = cp.ascontiguousarray(cp.concatenate((W_w.T, W_e.T, W_a.T, W_r.T), axis=1))
         r_rows[0] = state["r"]
@@ -387,302 +445,2327 @@ def passes(size, dtype):
 
     def results():
         last = {"r": r_rows[T].copy(), "M": M_rows[T].copy()}
-        return {"r": r_rows[1:].copy()}, last
+        return r_rows[1:].copy(), last
 
-    def reverse():
-        W_w_to_W_r2 = cp.empty((3 * D, H), dtype)
-        d_r_prev_rows = cp.empty((2, B, D), dtype)
-        d_M_prev_rows = cp.empty((2, B, N, D), dtype)
-        d_r = cp.empty((B, D), dtype)
-        d_a_r = cp.empty((B, N), dtype)
-        d_a_r_dot = cp.empty((B,), dtype)
-        d_a_r_arg = cp.empty((T, B, N), dtype)
-        d_M_k_r = cp.empty((B, N), dtype)
-        d_l_r = cp.empty((B, N), dtype)
-        d_l_r_sqrt2 = cp.empty((B,), dtype)
-        d_l_r_pre2 = cp.empty((B,), dtype)
-        d_l_r_pre = cp.empty((B, N), dtype)
-        d_a_r_arg_by_beta_r = cp.empty((B, N), dtype)
-        d_beta_r = cp.empty((B,), dtype)
-        d_beta_r_pre = cp.empty((T, B), dtype)
-        d_k_r_M_k_r = cp.empty((B, D), dtype)
-        d_k_w_to_d_k_r = cp.empty((T, B, 3 * D), dtype)
-        d_M = cp.empty((B, N, D), dtype)
-        d_a_w_e = cp.empty((B, N, D), dtype)
-        d_a = cp.empty((T, B, D), dtype)
-        d_e = cp.empty((B, D), dtype)
-        d_a_w_a_w_e = cp.empty((B, N), dtype)
-        d_a_w_a_w_a = cp.empty((B, N), dtype)
-        d_a_w = cp.empty((B, N), dtype)
-        d_a_w_dot = cp.empty((B,), dtype)
-        d_a_w_arg = cp.empty((T, B, N), dtype)
-        d_M_k_w = cp.empty((B, N), dtype)
-        d_l_w = cp.empty((B, N), dtype)
-        d_l_w_sqrt2 = cp.empty((B,), dtype)
-        d_l_w_pre2 = cp.empty((B,), dtype)
-        d_l_w_pre = cp.empty((B, N), dtype)
-        d_a_w_arg_by_beta_w = cp.empty((B, N), dtype)
-        d_beta_w = cp.empty((B,), dtype)
-        d_beta_w_pre = cp.empty((T, B), dtype)
-        d_k_w_M_k_w = cp.empty((B, D), dtype)
-        d_h_k_w = cp.empty((B, H), dtype)
-        d_h_a = cp.empty((B, H), dtype)
-        d_h_pre = cp.empty((T, B, H), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_W_h = cp.empty((H, I), dtype)
-        d_U_h = cp.empty((H, D), dtype)
-        d_b_h = cp.empty((H,), dtype)
-        d_v_w = cp.empty((H,), dtype)
-        d_b_w = cp.empty((), dtype)
-        d_s_w = cp.empty((N,), dtype)
-        d_W_a = cp.empty((D, H), dtype)
-        d_v_r = cp.empty((H,), dtype)
-        d_b_r = cp.empty((), dtype)
-        d_s_r = cp.empty((N,), dtype)
-        d_W_w_to_d_W_r = cp.empty((3 * D, H), dtype)
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, D), dtype)
+    W_w_to_W_r2 = cp.empty((3 * D, H), dtype)
+    d_r_prev_rows = cp.empty((2, B, D), dtype)
+    d_M_prev_rows = cp.empty((2, B, N, D), dtype)
+    d_r = cp.empty((B, D), dtype)
+    d_a_r = cp.empty((B, N), dtype)
+    d_a_r_dot = cp.empty((B,), dtype)
+    d_a_r_arg = cp.empty((T, B, N), dtype)
+    d_M_k_r = cp.empty((B, N), dtype)
+    d_l_r = cp.empty((B, N), dtype)
+    d_l_r_sqrt2 = cp.empty((B,), dtype)
+    d_l_r_pre2 = cp.empty((B,), dtype)
+    d_l_r_pre = cp.empty((B, N), dtype)
+    d_a_r_arg_by_beta_r = cp.empty((B, N), dtype)
+    d_beta_r = cp.empty((B,), dtype)
+    d_beta_r_pre = cp.empty((T, B), dtype)
+    d_k_r_M_k_r = cp.empty((B, D), dtype)
+    d_k_w_to_d_k_r = cp.empty((T, B, 3 * D), dtype)
+    d_M = cp.empty((B, N, D), dtype)
+    d_a_w_e = cp.empty((B, N, D), dtype)
+    d_a = cp.empty((T, B, D), dtype)
+    d_e = cp.empty((B, D), dtype)
+    d_a_w_a_w_e = cp.empty((B, N), dtype)
+    d_a_w_a_w_a = cp.empty((B, N), dtype)
+    d_a_w = cp.empty((B, N), dtype)
+    d_a_w_dot = cp.empty((B,), dtype)
+    d_a_w_arg = cp.empty((T, B, N), dtype)
+    d_M_k_w = cp.empty((B, N), dtype)
+    d_l_w = cp.empty((B, N), dtype)
+    d_l_w_sqrt2 = cp.empty((B,), dtype)
+    d_l_w_pre2 = cp.empty((B,), dtype)
+    d_l_w_pre = cp.empty((B, N), dtype)
+    d_a_w_arg_by_beta_w = cp.empty((B, N), dtype)
+    d_beta_w = cp.empty((B,), dtype)
+    d_beta_w_pre = cp.empty((T, B), dtype)
+    d_k_w_M_k_w = cp.empty((B, D), dtype)
+    d_h_k_w = cp.empty((B, H), dtype)
+    d_h_a = cp.empty((B, H), dtype)
+    d_h_pre = cp.empty((T, B, H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_h = cp.empty((H, I), dtype)
+    d_U_h = cp.empty((H, D), dtype)
+    d_b_h = cp.empty((H,), dtype)
+    d_v_w = cp.empty((H,), dtype)
+    d_b_w = cp.empty((), dtype)
+    d_s_w = cp.empty((N,), dtype)
+    d_W_a = cp.empty((D, H), dtype)
+    d_v_r = cp.empty((H,), dtype)
+    d_b_r = cp.empty((), dtype)
+    d_s_r = cp.empty((N,), dtype)
+    d_W_w_to_d_W_r = cp.empty((3 * D, H), dtype)
+    backward_step = kernel(
+        "backward_step", "each", B * D, 1,
+        dy, d_r_prev_rows, d_r,
+    )
+    backward_step_sum = kernel(
+        "backward_step_sum", "rows", B * N, D,
+        d_r, M_rows, d_a_r,
+    )
+    backward_step_sum2 = kernel(
+        "backward_step_sum2", "rows", B, N,
+        a_r, d_a_r, d_a_r_dot,
+    )
+    backward_step2 = kernel(
+        "backward_step2", "each", B * N, 1,
+        a_r, d_a_r, d_a_r_dot, beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt, d_a_r_arg, d_M_k_r, d_l_r,
+        d_l_r_pre, d_a_r_arg_by_beta_r,
+    )
+    backward_step_sum3 = kernel(
+        "backward_step_sum3", "rows", B, N,
+        d_l_r, l_r_sqrt, d_l_r_sqrt2,
+    )
+    backward_step_sum4 = kernel(
+        "backward_step_sum4", "rows", B, N,
+        d_a_r_arg_by_beta_r, d_beta_r,
+    )
+    backward_step_sum5 = kernel(
+        "backward_step_sum5", "rows", B * D, N,
+        d_M_k_r, M_rows, d_k_r_M_k_r,
+    )
+    backward_step3 = kernel(
+        "backward_step3", "each", B, 1,
+        d_l_r_sqrt2, l_r_sqrt2, d_beta_r, beta_r, d_l_r_pre2, d_beta_r_pre,
+    )
+    backward_step4 = kernel(
+        "backward_step4", "each", B * D, 1,
+        d_l_r_pre2, k_w_to_k_r, d_k_r_M_k_r, d_k_w_to_d_k_r,
+    )
+    backward_step5 = kernel(
+        "backward_step5", "each", B * N * D, 1,
+        d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_w_to_k_r, d_r, a_r, d_M, d_a_w_e,
+    )
+    backward_step_sum6 = kernel(
+        "backward_step_sum6", "rows", B * D, N,
+        d_M, a_w, d_a,
+    )
+    backward_step_sum7 = kernel(
+        "backward_step_sum7", "rows", B * D, N,
+        d_a_w_e, a_w, d_e,
+    )
+    backward_step_sum8 = kernel(
+        "backward_step_sum8", "rows", B * N, D,
+        d_a_w_e, e, d_a_w_a_w_e,
+    )
+    backward_step_sum9 = kernel(
+        "backward_step_sum9", "rows", B * N, D,
+        d_M, k_w_to_k_r, d_a_w_a_w_a,
+    )
+    backward_step6 = kernel(
+        "backward_step6", "each", B * D, 1,
+        d_e, e, d_k_w_to_d_k_r,
+    )
+    backward_step7 = kernel(
+        "backward_step7", "each", B * N, 1,
+        d_a_w_a_w_e, d_a_w_a_w_a, d_a_w,
+    )
+    backward_step_sum10 = kernel(
+        "backward_step_sum10", "rows", B, N,
+        a_w, d_a_w, d_a_w_dot,
+    )
+    backward_step8 = kernel(
+        "backward_step8", "each", B * N, 1,
+        a_w, d_a_w, d_a_w_dot, beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt, d_a_w_arg, d_M_k_w, d_l_w,
+        d_l_w_pre, d_a_w_arg_by_beta_w,
+    )
+    backward_step_sum11 = kernel(
+        "backward_step_sum11", "rows", B, N,
+        d_l_w, l_w_sqrt, d_l_w_sqrt2,
+    )
+    backward_step_sum12 = kernel(
+        "backward_step_sum12", "rows", B, N,
+        d_a_w_arg_by_beta_w, d_beta_w,
+    )
+    backward_step_sum13 = kernel(
+        "backward_step_sum13", "rows", B * D, N,
+        d_M_k_w, M_rows, d_k_w_M_k_w,
+    )
+    backward_step9 = kernel(
+        "backward_step9", "each", B, 1,
+        d_l_w_sqrt2, l_w_sqrt2, d_beta_w, beta_w, d_l_w_pre2, d_beta_w_pre,
+    )
+    backward_step10 = kernel(
+        "backward_step10", "each", B * D, 1,
+        d_l_w_pre2, k_w_to_k_r, d_k_w_M_k_w, d_k_w_to_d_k_r,
+    )
+    backward_step11 = kernel(
+        "backward_step11", "each", B * H, 1,
+        d_h_k_w, d_beta_w_pre, v_w, d_h_a, d_beta_r_pre, v_r, h, d_h_pre,
+    )
+    backward_step12 = kernel(
+        "backward_step12", "each", B * N * D, 1,
+        d_l_w_pre, M_rows, d_M_k_w, k_w_to_k_r, d_M, a_w_e, d_M_prev_rows,
+    )
+    backward_after_sum = kernel(
+        "backward_after_sum", "rows", H, T * B,
+        d_beta_w_pre, h, d_v_w,
+    )
+    backward_after_sum2 = kernel(
+        "backward_after_sum2", "rows", 1, T * B,
+        d_beta_w_pre, d_b_w,
+    )
+    backward_after_sum3 = kernel(
+        "backward_after_sum3", "rows", H, T * B,
+        d_beta_r_pre, h, d_v_r,
+    )
+    backward_after_sum4 = kernel(
+        "backward_after_sum4", "rows", 1, T * B,
+        d_beta_r_pre, d_b_r,
+    )
 
-        dy = cp.empty((T, B, D), dtype)
-        backward_step = kernel(
-            "backward_step", "each", B * D, 1,
-            dy, d_r_prev_rows, d_r,
-        )
-        backward_step_sum = kernel(
-            "backward_step_sum", "rows", B * N, D,
-            d_r, M_rows, d_a_r,
-        )
-        backward_step_sum2 = kernel(
-            "backward_step_sum2", "rows", B, N,
-            a_r, d_a_r, d_a_r_dot,
-        )
-        backward_step2 = kernel(
-            "backward_step2", "each", B * N, 1,
-            a_r, d_a_r, d_a_r_dot, beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt, d_a_r_arg, d_M_k_r, d_l_r,
-            d_l_r_pre, d_a_r_arg_by_beta_r,
-        )
-        backward_step_sum3 = kernel(
-            "backward_step_sum3", "rows", B, N,
-            d_l_r, l_r_sqrt, d_l_r_sqrt2,
-        )
-        backward_step_sum4 = kernel(
-            "backward_step_sum4", "rows", B, N,
-            d_a_r_arg_by_beta_r, d_beta_r,
-        )
-        backward_step_sum5 = kernel(
-            "backward_step_sum5", "rows", B * D, N,
-            d_M_k_r, M_rows, d_k_r_M_k_r,
-        )
-        backward_step3 = kernel(
-            "backward_step3", "each", B, 1,
-            d_l_r_sqrt2, l_r_sqrt2, d_beta_r, beta_r, d_l_r_pre2, d_beta_r_pre,
-        )
-        backward_step4 = kernel(
-            "backward_step4", "each", B * D, 1,
-            d_l_r_pre2, k_w_to_k_r, d_k_r_M_k_r, d_k_w_to_d_k_r,
-        )
-        backward_step5 = kernel(
-            "backward_step5", "each", B * N * D, 1,
-            d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_w_to_k_r, d_r, a_r, d_M, d_a_w_e,
-        )
-        backward_step_sum6 = kernel(
-            "backward_step_sum6", "rows", B * D, N,
-            d_M, a_w, d_a,
-        )
-        backward_step_sum7 = kernel(
-            "backward_step_sum7", "rows", B * D, N,
-            d_a_w_e, a_w, d_e,
-        )
-        backward_step_sum8 = kernel(
-            "backward_step_sum8", "rows", B * N, D,
-            d_a_w_e, e, d_a_w_a_w_e,
-        )
-        backward_step_sum9 = kernel(
-            "backward_step_sum9", "rows", B * N, D,
-            d_M, k_w_to_k_r, d_a_w_a_w_a,
-        )
-        backward_step6 = kernel(
-            "backward_step6", "each", B * D, 1,
-            d_e, e, d_k_w_to_d_k_r,
-        )
-        backward_step7 = kernel(
-            "backward_step7", "each", B * N, 1,
-            d_a_w_a_w_e, d_a_w_a_w_a, d_a_w,
-        )
-        backward_step_sum10 = kernel(
-            "backward_step_sum10", "rows", B, N,
-            a_w, d_a_w, d_a_w_dot,
-        )
-        backward_step8 = kernel(
-            "backward_step8", "each", B * N, 1,
-            a_w, d_a_w, d_a_w_dot, beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt, d_a_w_arg, d_M_k_w, d_l_w,
-            d_l_w_pre, d_a_w_arg_by_beta_w,
-        )
-        backward_step_sum11 = kernel(
-            "backward_step_sum11", "rows", B, N,
-            d_l_w, l_w_sqrt, d_l_w_sqrt2,
-        )
-        backward_step_sum12 = kernel(
-            "backward_step_sum12", "rows", B, N,
-            d_a_w_arg_by_beta_w, d_beta_w,
-        )
-        backward_step_sum13 = kernel(
-            "backward_step_sum13", "rows", B * D, N,
-            d_M_k_w, M_rows, d_k_w_M_k_w,
-        )
-        backward_step9 = kernel(
-            "backward_step9", "each", B, 1,
-            d_l_w_sqrt2, l_w_sqrt2, d_beta_w, beta_w, d_l_w_pre2, d_beta_w_pre,
-        )
-        backward_step10 = kernel(
-            "backward_step10", "each", B * D, 1,
-            d_l_w_pre2, k_w_to_k_r, d_k_w_M_k_w, d_k_w_to_d_k_r,
-        )
-        backward_step11 = kernel(
-            "backward_step11", "each", B * H, 1,
-            d_h_k_w, d_beta_w_pre, v_w, d_h_a, d_beta_r_pre, v_r, h, d_h_pre,
-        )
-        backward_step12 = kernel(
-            "backward_step12", "each", B * N * D, 1,
-            d_l_w_pre, M_rows, d_M_k_w, k_w_to_k_r, d_M, a_w_e, d_M_prev_rows,
-        )
-        backward_after_sum = kernel(
-            "backward_after_sum", "rows", H, T * B,
-            d_beta_w_pre, h, d_v_w,
-        )
-        backward_after_sum2 = kernel(
-            "backward_after_sum2", "rows", 1, T * B,
-            d_beta_w_pre, d_b_w,
-        )
-        backward_after_sum3 = kernel(
-            "backward_after_sum3", "rows", H, T * B,
-            d_beta_r_pre, h, d_v_r,
-        )
-        backward_after_sum4 = kernel(
-            "backward_after_sum4", "rows", 1, T * B,
-            d_beta_r_pre, d_b_r,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["r"]
+        W_h[...] = params["W_h"]
+        U_h[...] = params["U_h"]
+        W_w[...] = params["W_w"]
+        v_w[...] = params["v_w"]
+        W_e[...] = params["W_e"]
+        W_a[...] = params["W_a"]
+        W_r[...] = params["W_r"]
+        v_r[...] = params["v_r"]
+        W_w_to_W_r2[...] = cp.concatenate((W_w, W_e, W_r))
+        d_r_prev_rows[T % 2] = dstate["r"]
+        d_M_prev_rows[T % 2] = dstate["M"]
 
-        def fill(params, given, dstate):
-            W_h[...] = params["W_h"]
-            U_h[...] = params["U_h"]
-            b_h[...] = params["b_h"]
-            W_w[...] = params["W_w"]
-            v_w[...] = params["v_w"]
-            b_w[...] = params["b_w"]
-            s_w[...] = params["s_w"]
-            W_e[...] = params["W_e"]
-            W_a[...] = params["W_a"]
-            W_r[...] = params["W_r"]
-            v_r[...] = params["v_r"]
-            b_r[...] = params["b_r"]
-            s_r[...] = params["s_r"]
-            dy[...] = given["r"]
-            W_w_to_W_r2[...] = cp.concatenate((W_w, W_e, W_r))
-            d_r_prev_rows[T % 2] = dstate["r"]
-            d_M_prev_rows[T % 2] = dstate["M"]
+    def before():
+        pass
 
-        def before():
-            pass
-
-        def loop():
-            for t in reversed(range(T)):
-                backward_step(t)
-                # through r = a_r @ M
-                backward_step_sum(t)
-                # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-                backward_step_sum2(t)
-                backward_step2(t)
-                # through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-                backward_step_sum3(t)
-                # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-                backward_step_sum4(t)
-                # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-                backward_step_sum5(t)
-                backward_step3(t)
-                backward_step4(t)
-                backward_step5(t)
-                # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-                backward_step_sum6(t)
-                # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-                backward_step_sum7(t)
-                # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-                backward_step_sum8(t)
-                # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-                backward_step_sum9(t)
-                # through a = W_a @ h
-                product(d_a[t], W_a, d_h_a)
-                backward_step6(t)
-                backward_step7(t)
-                # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-                backward_step_sum10(t)
-                backward_step8(t)
-                # through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-                backward_step_sum11(t)
-                # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-                backward_step_sum12(t)
-                # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-                backward_step_sum13(t)
-                backward_step9(t)
-                backward_step10(t)
-                # d_k_w, d_W_e_h, d_k_r side by side
-                product(d_k_w_to_d_k_r[t], W_w_to_W_r2, d_h_k_w)
-                backward_step11(t)
-                # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-                product(d_h_pre[t], U_h, d_r_prev_rows[t % 2])
-                backward_step12(t)
-
-        def after():
-            # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-            product(d_h_pre.reshape(-1, H), W_h, d_x.reshape(-1, I))
-            # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-            product(d_h_pre.reshape(-1, H).T, x.reshape(-1, I), d_W_h)
-            # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-            product(d_h_pre.reshape(-1, H).T, r_rows[:-1].reshape(-1, D), d_U_h)
-            # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-            cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_b_h)
-            # d_W_w, d_W_e, d_W_r side by side
-            product(d_k_w_to_d_k_r.reshape(-1, 3 * D).T, h.reshape(-1, H), d_W_w_to_d_W_r)
-            # through beta_w = softplus(dot(v_w, h) + b_w)
-            backward_after_sum()
-            # through beta_w = softplus(dot(v_w, h) + b_w)
-            backward_after_sum2()
-            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            cp.sum(d_a_w_arg.reshape(-1, N), axis=0, out=d_s_w)
-            # through a = W_a @ h
-            product(d_a.reshape(-1, D).T, h.reshape(-1, H), d_W_a)
-            # through beta_r = softplus(dot(v_r, h) + b_r)
-            backward_after_sum3()
-            # through beta_r = softplus(dot(v_r, h) + b_r)
-            backward_after_sum4()
+    def loop():
+        for t in reversed(range(T)):
+            backward_step(t)
+            # through r = a_r @ M
+            backward_step_sum(t)
             # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            cp.sum(d_a_r_arg.reshape(-1, N), axis=0, out=d_s_r)
+            backward_step_sum2(t)
+            backward_step2(t)
+            # through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            backward_step_sum3(t)
+            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            backward_step_sum4(t)
+            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            backward_step_sum5(t)
+            backward_step3(t)
+            backward_step4(t)
+            backward_step5(t)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            backward_step_sum6(t)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            backward_step_sum7(t)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            backward_step_sum8(t)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            backward_step_sum9(t)
+            # through a = W_a @ h
+            product(d_a[t], W_a, d_h_a)
+            backward_step6(t)
+            backward_step7(t)
+            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            backward_step_sum10(t)
+            backward_step8(t)
+            # through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            backward_step_sum11(t)
+            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            backward_step_sum12(t)
+            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            backward_step_sum13(t)
+            backward_step9(t)
+            backward_step10(t)
+            # d_k_w, d_W_e_h, d_k_r side by side
+            product(d_k_w_to_d_k_r[t], W_w_to_W_r2, d_h_k_w)
+            backward_step11(t)
+            # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            product(d_h_pre[t], U_h, d_r_prev_rows[t % 2])
+            backward_step12(t)
 
-        def results():
-            dparams = {
-                "W_h": d_W_h.copy(),
-                "U_h": d_U_h.copy(),
-                "b_h": d_b_h.copy(),
-                "W_w": d_W_w_to_d_W_r[:D].copy(),
-                "v_w": d_v_w.copy(),
-                "b_w": d_b_w.copy(),
-                "s_w": d_s_w.copy(),
-                "W_e": d_W_w_to_d_W_r[D:2 * D].copy(),
-                "W_a": d_W_a.copy(),
-                "W_r": d_W_w_to_d_W_r[2 * D:3 * D].copy(),
-                "v_r": d_v_r.copy(),
-                "b_r": d_b_r.copy(),
-                "s_r": d_s_r.copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"r": d_r_prev_rows[0].copy(), "M": d_M_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
+    def after():
+        # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(d_h_pre.reshape(-1, H), W_h, d_x.reshape(-1, I))
+        # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(d_h_pre.reshape(-1, H).T, x.reshape(-1, I), d_W_h)
+        # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(d_h_pre.reshape(-1, H).T, r_rows[:-1].reshape(-1, D), d_U_h)
+        # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_b_h)
+        # d_W_w, d_W_e, d_W_r side by side
+        product(d_k_w_to_d_k_r.reshape(-1, 3 * D).T, h.reshape(-1, H), d_W_w_to_d_W_r)
+        # through beta_w = softplus(dot(v_w, h) + b_w)
+        backward_after_sum()
+        # through beta_w = softplus(dot(v_w, h) + b_w)
+        backward_after_sum2()
+        # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        cp.sum(d_a_w_arg.reshape(-1, N), axis=0, out=d_s_w)
+        # through a = W_a @ h
+        product(d_a.reshape(-1, D).T, h.reshape(-1, H), d_W_a)
+        # through beta_r = softplus(dot(v_r, h) + b_r)
+        backward_after_sum3()
+        # through beta_r = softplus(dot(v_r, h) + b_r)
+        backward_after_sum4()
+        # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        cp.sum(d_a_r_arg.reshape(-1, N), axis=0, out=d_s_r)
 
-        return Pass(fill, before, loop, after, results, True)
+    def results():
+        dparams = {
+            "W_h": d_W_h.copy(),
+            "U_h": d_U_h.copy(),
+            "b_h": d_b_h.copy(),
+            "W_w": d_W_w_to_d_W_r[:D].copy(),
+            "v_w": d_v_w.copy(),
+            "b_w": d_b_w.copy(),
+            "s_w": d_s_w.copy(),
+            "W_e": d_W_w_to_d_W_r[D:2 * D].copy(),
+            "W_a": d_W_a.copy(),
+            "W_r": d_W_w_to_d_W_r[2 * D:3 * D].copy(),
+            "v_r": d_v_r.copy(),
+            "b_r": d_b_r.copy(),
+            "s_r": d_s_r.copy(),
+        }
+        dstart = {"r": d_r_prev_rows[0].copy(), "M": d_M_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
 
-    return Pass(fill, before, loop, after, results, True), reverse
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, D, N, H = sizes = [size[axis] for axis in ("T", "B", "I", "D", "N", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_h = cp.empty((H, I), dtype)
+    U_h = cp.empty((H, D), dtype)
+    b_h = cp.empty((H,), dtype)
+    W_w = cp.empty((D, H), dtype)
+    v_w = cp.empty((H,), dtype)
+    b_w = cp.empty((), dtype)
+    s_w = cp.empty((N,), dtype)
+    W_e = cp.empty((D, H), dtype)
+    W_a = cp.empty((D, H), dtype)
+    W_r = cp.empty((D, H), dtype)
+    v_r = cp.empty((H,), dtype)
+    b_r = cp.empty((), dtype)
+    s_r = cp.empty((N,), dtype)
+    U_h_T = cp.empty((D, H), dtype)
+    W_w_to_W_r = cp.empty((H, 4 * D), dtype)
+    r_rows = cp.empty((T + 1, B, D), dtype)
+    M_rows = cp.empty((2, B, N, D), dtype)
+    W_h_x = cp.empty((T, B, H), dtype)
+    U_h_r = cp.empty((B, H), dtype)
+    h = cp.empty((B, H), dtype)
+    k_w_to_k_r = cp.empty((B, 4 * D), dtype)
+    v_w_h = cp.empty((B,), dtype)
+    beta_w = cp.empty((B,), dtype)
+    l_w_sum = cp.empty((B, N), dtype)
+    l_w_sum2 = cp.empty((B,), dtype)
+    l_w_sqrt2 = cp.empty((B,), dtype)
+    M_k_w = cp.empty((B, N), dtype)
+    a_w_arg = cp.empty((B, N), dtype)
+    max_a_w_arg = cp.empty((B,), dtype)
+    exp_a_w_arg = cp.empty((B, N), dtype)
+    sum_exp_a_w_arg = cp.empty((B,), dtype)
+    a_w = cp.empty((B, N), dtype)
+    e = cp.empty((B, D), dtype)
+    v_r_h = cp.empty((B,), dtype)
+    beta_r = cp.empty((B,), dtype)
+    l_r_sum = cp.empty((B, N), dtype)
+    l_r_sum2 = cp.empty((B,), dtype)
+    l_r_sqrt2 = cp.empty((B,), dtype)
+    M_k_r = cp.empty((B, N), dtype)
+    a_r_arg = cp.empty((B, N), dtype)
+    max_a_r_arg = cp.empty((B,), dtype)
+    exp_a_r_arg = cp.empty((B, N), dtype)
+    sum_exp_a_r_arg = cp.empty((B,), dtype)
+    a_r = cp.empty((B, N), dtype)
+    infer_step_sum = kernel(
+        "infer_step_sum", "rows", B * N, D,
+        M_rows, l_w_sum,
+    )
+    infer_step = kernel(
+        "infer_step", "each", B * H, 1,
+        W_h_x, U_h_r, b_h, h,
+    )
+    infer_step_sum2 = kernel(
+        "infer_step_sum2", "rows", B, H,
+        v_w, h, v_w_h,
+    )
+    infer_step_sum3 = kernel(
+        "infer_step_sum3", "rows", B, D,
+        k_w_to_k_r, l_w_sum2,
+    )
+    infer_step_sum4 = kernel(
+        "infer_step_sum4", "rows", B * N, D,
+        M_rows, k_w_to_k_r, M_k_w,
+    )
+    infer_step_sum5 = kernel(
+        "infer_step_sum5", "rows", B, H,
+        v_r, h, v_r_h,
+    )
+    infer_step_sum6 = kernel(
+        "infer_step_sum6", "rows", B, D,
+        k_w_to_k_r, l_r_sum2,
+    )
+    infer_step2 = kernel(
+        "infer_step2", "each", B, 1,
+        v_w_h, b_w, l_w_sum2, v_r_h, b_r, l_r_sum2, beta_w, l_w_sqrt2, beta_r, l_r_sqrt2,
+    )
+    infer_step3 = kernel(
+        "infer_step3", "each", B * N, 1,
+        l_w_sum, l_w_sqrt2, beta_w, M_k_w, s_w, a_w_arg,
+    )
+    infer_step_peak = kernel(
+        "infer_step_peak", "rows", B, N,
+        a_w_arg, max_a_w_arg,
+    )
+    infer_step4 = kernel(
+        "infer_step4", "each", B * N, 1,
+        a_w_arg, max_a_w_arg, exp_a_w_arg,
+    )
+    infer_step_sum7 = kernel(
+        "infer_step_sum7", "rows", B, N,
+        exp_a_w_arg, sum_exp_a_w_arg,
+    )
+    infer_step5 = kernel(
+        "infer_step5", "each", B * N, 1,
+        exp_a_w_arg, sum_exp_a_w_arg, a_w,
+    )
+    infer_step6 = kernel(
+        "infer_step6", "each", B * D, 1,
+        k_w_to_k_r, e,
+    )
+    infer_step7 = kernel(
+        "infer_step7", "each", B * N * D, 1,
+        a_w, e, k_w_to_k_r, M_rows,
+    )
+    infer_step_sum8 = kernel(
+        "infer_step_sum8", "rows", B * N, D,
+        M_rows, l_r_sum,
+    )
+    infer_step_sum9 = kernel(
+        "infer_step_sum9", "rows", B * N, D,
+        M_rows, k_w_to_k_r, M_k_r,
+    )
+    infer_step8 = kernel(
+        "infer_step8", "each", B * N, 1,
+        l_r_sum, l_r_sqrt2, beta_r, M_k_r, s_r, a_r_arg,
+    )
+    infer_step_peak2 = kernel(
+        "infer_step_peak2", "rows", B, N,
+        a_r_arg, max_a_r_arg,
+    )
+    infer_step9 = kernel(
+        "infer_step9", "each", B * N, 1,
+        a_r_arg, max_a_r_arg, exp_a_r_arg,
+    )
+    infer_step_sum10 = kernel(
+        "infer_step_sum10", "rows", B, N,
+        exp_a_r_arg, sum_exp_a_r_arg,
+    )
+    infer_step10 = kernel(
+        "infer_step10", "each", B * N, 1,
+        exp_a_r_arg, sum_exp_a_r_arg, a_r,
+    )
+    infer_step_sum11 = kernel(
+        "infer_step_sum11", "rows", B * D, N,
+        a_r, M_rows, r_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_h[...] = params["W_h"]
+        U_h[...] = params["U_h"]
+        b_h[...] = params["b_h"]
+        W_w[...] = params["W_w"]
+        v_w[...] = params["v_w"]
+        b_w[...] = params["b_w"]
+        s_w[...] = params["s_w"]
+        W_e[...] = params["W_e"]
+        W_a[...] = params["W_a"]
+        W_r[...] = params["W_r"]
+        v_r[...] = params["v_r"]
+        b_r[...] = params["b_r"]
+        s_r[...] = params["s_r"]
+        U_h_T[...] = cp.ascontiguousarray(U_h.T)
+        W_w_to_W_r[...] = cp.ascontiguousarray(cp.concatenate((W_w.T, W_e.T, W_a.T, W_r.T), axis=1))
+        r_rows[0] = state["r"]
+        M_rows[0] = state["M"]
+
+    def before():
+        # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(x.reshape(-1, I), W_h.T, W_h_x.reshape(-1, H))
+
+    def loop():
+        for t in range(T):
+            # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            product(r_rows[t], U_h_T, U_h_r)
+            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            infer_step_sum(t)
+            infer_step(t)
+            # k_w, W_e_h, a, k_r side by side
+            product(h, W_w_to_W_r, k_w_to_k_r)
+            # beta_w = softplus(dot(v_w, h) + b_w)
+            infer_step_sum2(t)
+            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            infer_step_sum3(t)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            infer_step_sum4(t)
+            # beta_r = softplus(dot(v_r, h) + b_r)
+            infer_step_sum5(t)
+            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            infer_step_sum6(t)
+            infer_step2(t)
+            infer_step3(t)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            infer_step_peak(t)
+            infer_step4(t)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            infer_step_sum7(t)
+            infer_step5(t)
+            infer_step6(t)
+            infer_step7(t)
+            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            infer_step_sum8(t)
+            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            infer_step_sum9(t)
+            infer_step8(t)
+            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            infer_step_peak2(t)
+            infer_step9(t)
+            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            infer_step_sum10(t)
+            infer_step10(t)
+            # r = a_r @ M
+            infer_step_sum11(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"r": r_rows[T].copy(), "M": M_rows[T % 2].copy()}
+        return r_rows[1:].copy(), last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, D, N, H = sizes = [size[axis] for axis in ("T", "B", "I", "D", "N", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_h = cp.empty((H, I), dtype)
+    U_h = cp.empty((H, D), dtype)
+    b_h = cp.empty((H,), dtype)
+    W_w = cp.empty((D, H), dtype)
+    v_w = cp.empty((H,), dtype)
+    b_w = cp.empty((), dtype)
+    s_w = cp.empty((N,), dtype)
+    W_e = cp.empty((D, H), dtype)
+    W_a = cp.empty((D, H), dtype)
+    W_r = cp.empty((D, H), dtype)
+    v_r = cp.empty((H,), dtype)
+    b_r = cp.empty((), dtype)
+    s_r = cp.empty((N,), dtype)
+    r_rows = cp.empty((T + 1, B, D), dtype)
+    M_rows = cp.empty((2, B, N, D), dtype)
+    W_h_x = cp.empty((T, B, H), dtype)
+    U_h_r = cp.empty((B, H), dtype)
+    h = cp.empty((B, H), dtype)
+    k_w = cp.empty((B, D), dtype)
+    v_w_h = cp.empty((B,), dtype)
+    beta_w = cp.empty((B,), dtype)
+    l_w_sum = cp.empty((B, N), dtype)
+    l_w_sum2 = cp.empty((B,), dtype)
+    l_w_sqrt2 = cp.empty((B,), dtype)
+    M_k_w = cp.empty((B, N), dtype)
+    a_w_arg = cp.empty((B, N), dtype)
+    max_a_w_arg = cp.empty((B,), dtype)
+    exp_a_w_arg = cp.empty((B, N), dtype)
+    sum_exp_a_w_arg = cp.empty((B,), dtype)
+    a_w = cp.empty((B, N), dtype)
+    W_e_h = cp.empty((B, D), dtype)
+    e = cp.empty((B, D), dtype)
+    a = cp.empty((B, D), dtype)
+    k_r = cp.empty((B, D), dtype)
+    v_r_h = cp.empty((B,), dtype)
+    beta_r = cp.empty((B,), dtype)
+    l_r_sum = cp.empty((B, N), dtype)
+    l_r_sum2 = cp.empty((B,), dtype)
+    l_r_sqrt2 = cp.empty((B,), dtype)
+    M_k_r = cp.empty((B, N), dtype)
+    a_r_arg = cp.empty((B, N), dtype)
+    max_a_r_arg = cp.empty((B,), dtype)
+    exp_a_r_arg = cp.empty((B, N), dtype)
+    sum_exp_a_r_arg = cp.empty((B,), dtype)
+    a_r = cp.empty((B, N), dtype)
+    step_step_sum = kernel(
+        "step_step_sum", "rows", B * N, D,
+        M_rows, l_w_sum,
+    )
+    step_step = kernel(
+        "step_step", "each", B * H, 1,
+        W_h_x, U_h_r, b_h, h,
+    )
+    step_step_sum2 = kernel(
+        "step_step_sum2", "rows", B, H,
+        v_w, h, v_w_h,
+    )
+    step_step_sum3 = kernel(
+        "step_step_sum3", "rows", B, D,
+        k_w, l_w_sum2,
+    )
+    step_step_sum4 = kernel(
+        "step_step_sum4", "rows", B * N, D,
+        M_rows, k_w, M_k_w,
+    )
+    step_step_sum5 = kernel(
+        "step_step_sum5", "rows", B, H,
+        v_r, h, v_r_h,
+    )
+    step_step_sum6 = kernel(
+        "step_step_sum6", "rows", B, D,
+        k_r, l_r_sum2,
+    )
+    step_step2 = kernel(
+        "step_step2", "each", B, 1,
+        v_w_h, b_w, l_w_sum2, v_r_h, b_r, l_r_sum2, beta_w, l_w_sqrt2, beta_r, l_r_sqrt2,
+    )
+    step_step3 = kernel(
+        "step_step3", "each", B * N, 1,
+        l_w_sum, l_w_sqrt2, beta_w, M_k_w, s_w, a_w_arg,
+    )
+    step_step_peak = kernel(
+        "step_step_peak", "rows", B, N,
+        a_w_arg, max_a_w_arg,
+    )
+    step_step4 = kernel(
+        "step_step4", "each", B * N, 1,
+        a_w_arg, max_a_w_arg, exp_a_w_arg,
+    )
+    step_step_sum7 = kernel(
+        "step_step_sum7", "rows", B, N,
+        exp_a_w_arg, sum_exp_a_w_arg,
+    )
+    step_step5 = kernel(
+        "step_step5", "each", B * N, 1,
+        exp_a_w_arg, sum_exp_a_w_arg, a_w,
+    )
+    step_step6 = kernel(
+        "step_step6", "each", B * D, 1,
+        W_e_h, e,
+    )
+    step_step7 = kernel(
+        "step_step7", "each", B * N * D, 1,
+        a_w, e, a, M_rows,
+    )
+    step_step_sum8 = kernel(
+        "step_step_sum8", "rows", B * N, D,
+        M_rows, l_r_sum,
+    )
+    step_step_sum9 = kernel(
+        "step_step_sum9", "rows", B * N, D,
+        M_rows, k_r, M_k_r,
+    )
+    step_step8 = kernel(
+        "step_step8", "each", B * N, 1,
+        l_r_sum, l_r_sqrt2, beta_r, M_k_r, s_r, a_r_arg,
+    )
+    step_step_peak2 = kernel(
+        "step_step_peak2", "rows", B, N,
+        a_r_arg, max_a_r_arg,
+    )
+    step_step9 = kernel(
+        "step_step9", "each", B * N, 1,
+        a_r_arg, max_a_r_arg, exp_a_r_arg,
+    )
+    step_step_sum10 = kernel(
+        "step_step_sum10", "rows", B, N,
+        exp_a_r_arg, sum_exp_a_r_arg,
+    )
+    step_step10 = kernel(
+        "step_step10", "each", B * N, 1,
+        exp_a_r_arg, sum_exp_a_r_arg, a_r,
+    )
+    step_step_sum11 = kernel(
+        "step_step_sum11", "rows", B * D, N,
+        a_r, M_rows, r_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_h[...] = params["W_h"]
+        U_h[...] = params["U_h"]
+        b_h[...] = params["b_h"]
+        W_w[...] = params["W_w"]
+        v_w[...] = params["v_w"]
+        b_w[...] = params["b_w"]
+        s_w[...] = params["s_w"]
+        W_e[...] = params["W_e"]
+        W_a[...] = params["W_a"]
+        W_r[...] = params["W_r"]
+        v_r[...] = params["v_r"]
+        b_r[...] = params["b_r"]
+        s_r[...] = params["s_r"]
+        r_rows[0] = state["r"]
+        M_rows[0] = state["M"]
+
+    def before():
+        # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(x.reshape(-1, I), W_h.T, W_h_x.reshape(-1, H))
+
+    def loop():
+        for t in range(T):
+            # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            product(r_rows[t], U_h.T, U_h_r)
+            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            step_step_sum(t)
+            step_step(t)
+            # k_w = W_w @ h
+            product(h, W_w.T, k_w)
+            # beta_w = softplus(dot(v_w, h) + b_w)
+            step_step_sum2(t)
+            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            step_step_sum3(t)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            step_step_sum4(t)
+            # e = sigmoid(W_e @ h)
+            product(h, W_e.T, W_e_h)
+            # a = W_a @ h
+            product(h, W_a.T, a)
+            # k_r = W_r @ h
+            product(h, W_r.T, k_r)
+            # beta_r = softplus(dot(v_r, h) + b_r)
+            step_step_sum5(t)
+            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            step_step_sum6(t)
+            step_step2(t)
+            step_step3(t)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            step_step_peak(t)
+            step_step4(t)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            step_step_sum7(t)
+            step_step5(t)
+            step_step6(t)
+            step_step7(t)
+            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            step_step_sum8(t)
+            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            step_step_sum9(t)
+            step_step8(t)
+            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            step_step_peak2(t)
+            step_step9(t)
+            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            step_step_sum10(t)
+            step_step10(t)
+            # r = a_r @ M
+            step_step_sum11(t)
+
+    def after():
+        pass
+
+    def results():
+        state = {"r": r_rows[T].copy(), "M": M_rows[T % 2].copy()}
+        return r_rows[1:].copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, D, N, H = sizes = [size[axis] for axis in ("T", "B", "I", "D", "N", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_h = cp.empty((H, I), dtype)
+    U_h = cp.empty((H, D), dtype)
+    b_h = cp.empty((H,), dtype)
+    W_w = cp.empty((D, H), dtype)
+    v_w = cp.empty((H,), dtype)
+    b_w = cp.empty((), dtype)
+    s_w = cp.empty((N,), dtype)
+    W_e = cp.empty((D, H), dtype)
+    W_a = cp.empty((D, H), dtype)
+    W_r = cp.empty((D, H), dtype)
+    v_r = cp.empty((H,), dtype)
+    b_r = cp.empty((), dtype)
+    s_r = cp.empty((N,), dtype)
+    dot_W_h = cp.empty((H, I), dtype)
+    dot_U_h = cp.empty((H, D), dtype)
+    dot_b_h = cp.empty((H,), dtype)
+    dot_W_w = cp.empty((D, H), dtype)
+    dot_v_w = cp.empty((H,), dtype)
+    dot_b_w = cp.empty((), dtype)
+    dot_s_w = cp.empty((N,), dtype)
+    dot_W_e = cp.empty((D, H), dtype)
+    dot_W_a = cp.empty((D, H), dtype)
+    dot_W_r = cp.empty((D, H), dtype)
+    dot_v_r = cp.empty((H,), dtype)
+    dot_b_r = cp.empty((), dtype)
+    dot_s_r = cp.empty((N,), dtype)
+    W_h_to_dot_W_h = cp.empty((I, 2 * H), dtype)
+    U_h_to_dot_U_h = cp.empty((D, 2 * H), dtype)
+    U_h_T = cp.empty((D, H), dtype)
+    W_w_T = cp.empty((H, D), dtype)
+    dot_W_w_to_W_w = cp.empty((2 * H, D), dtype)
+    W_e_T = cp.empty((H, D), dtype)
+    dot_W_e_to_W_e = cp.empty((2 * H, D), dtype)
+    W_a_T = cp.empty((H, D), dtype)
+    dot_W_a_to_W_a = cp.empty((2 * H, D), dtype)
+    W_r_T = cp.empty((H, D), dtype)
+    dot_W_r_to_W_r = cp.empty((2 * H, D), dtype)
+    r_rows = cp.empty((T + 1, B, D), dtype)
+    M_rows = cp.empty((2, B, N, D), dtype)
+    dot_r_rows = cp.empty((T + 1, B, D), dtype)
+    dot_M_rows = cp.empty((2, B, N, D), dtype)
+    W_h_x_to_dot_W_h_x_W_h = cp.empty((T, B, 2 * H), dtype)
+    dot_W_h_x_x = cp.empty((T, B, H), dtype)
+    dot_W_h_x = cp.empty((T, B, H), dtype)
+    U_h_r_to_dot_U_h_r_U_h = cp.empty((B, 2 * H), dtype)
+    dot_U_h_r_r_prev = cp.empty((B, H), dtype)
+    h_to_dot_h = cp.empty((B, 2 * H), dtype)
+    k_w_to_dot_k_r_W_r = cp.empty((B, 8 * D), dtype)
+    dot_k_w = cp.empty((B, D), dtype)
+    v_w_h = cp.empty((B,), dtype)
+    dot_v_w_h_v_w = cp.empty((B,), dtype)
+    dot_v_w_h_h = cp.empty((B,), dtype)
+    beta_w = cp.empty((B,), dtype)
+    dot_beta_w = cp.empty((B,), dtype)
+    l_w_sum = cp.empty((B, N), dtype)
+    dot_l_w_sum_M_prev = cp.empty((B, N), dtype)
+    dot_l_w_sum_M_prev2 = cp.empty((B, N), dtype)
+    l_w_sum2 = cp.empty((B,), dtype)
+    dot_l_w_sum2_k_w = cp.empty((B,), dtype)
+    dot_l_w_sum2_k_w2 = cp.empty((B,), dtype)
+    l_w_sqrt2 = cp.empty((B,), dtype)
+    dot_l_w_sqrt2 = cp.empty((B,), dtype)
+    M_k_w = cp.empty((B, N), dtype)
+    dot_M_k_w_M_prev = cp.empty((B, N), dtype)
+    dot_M_k_w_k_w = cp.empty((B, N), dtype)
+    a_w_arg = cp.empty((B, N), dtype)
+    dot_a_w_arg = cp.empty((B, N), dtype)
+    max_a_w_arg = cp.empty((B,), dtype)
+    exp_a_w_arg = cp.empty((B, N), dtype)
+    sum_exp_a_w_arg = cp.empty((B,), dtype)
+    a_w = cp.empty((B, N), dtype)
+    dot_a_w_arg_dot = cp.empty((B,), dtype)
+    dot_a_w = cp.empty((B, N), dtype)
+    dot_W_e_h = cp.empty((B, D), dtype)
+    e = cp.empty((B, D), dtype)
+    dot_e = cp.empty((B, D), dtype)
+    dot_a = cp.empty((B, D), dtype)
+    dot_k_r = cp.empty((B, D), dtype)
+    v_r_h = cp.empty((B,), dtype)
+    dot_v_r_h_v_r = cp.empty((B,), dtype)
+    dot_v_r_h_h = cp.empty((B,), dtype)
+    beta_r = cp.empty((B,), dtype)
+    dot_beta_r = cp.empty((B,), dtype)
+    l_r_sum = cp.empty((B, N), dtype)
+    dot_l_r_sum_M = cp.empty((B, N), dtype)
+    dot_l_r_sum_M2 = cp.empty((B, N), dtype)
+    l_r_sum2 = cp.empty((B,), dtype)
+    dot_l_r_sum2_k_r = cp.empty((B,), dtype)
+    dot_l_r_sum2_k_r2 = cp.empty((B,), dtype)
+    l_r_sqrt2 = cp.empty((B,), dtype)
+    dot_l_r_sqrt2 = cp.empty((B,), dtype)
+    M_k_r = cp.empty((B, N), dtype)
+    dot_M_k_r_M = cp.empty((B, N), dtype)
+    dot_M_k_r_k_r = cp.empty((B, N), dtype)
+    a_r_arg = cp.empty((B, N), dtype)
+    dot_a_r_arg = cp.empty((B, N), dtype)
+    max_a_r_arg = cp.empty((B,), dtype)
+    exp_a_r_arg = cp.empty((B, N), dtype)
+    sum_exp_a_r_arg = cp.empty((B,), dtype)
+    a_r = cp.empty((B, N), dtype)
+    dot_a_r_arg_dot = cp.empty((B,), dtype)
+    dot_a_r = cp.empty((B, N), dtype)
+    dot_r_a_r = cp.empty((B, D), dtype)
+    dot_r_M = cp.empty((B, D), dtype)
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * H, 1,
+        W_h_x_to_dot_W_h_x_W_h, dot_W_h_x_x, dot_W_h_x,
+    )
+    jvp_step_sum = kernel(
+        "jvp_step_sum", "rows", B * N, D,
+        M_rows, l_w_sum,
+    )
+    jvp_step_sum2 = kernel(
+        "jvp_step_sum2", "rows", B * N, D,
+        dot_M_rows, M_rows, dot_l_w_sum_M_prev,
+    )
+    jvp_step_sum3 = kernel(
+        "jvp_step_sum3", "rows", B * N, D,
+        M_rows, dot_M_rows, dot_l_w_sum_M_prev2,
+    )
+    jvp_step = kernel(
+        "jvp_step", "each", B * H, 1,
+        U_h_r_to_dot_U_h_r_U_h, dot_U_h_r_r_prev, W_h_x_to_dot_W_h_x_W_h, b_h, dot_W_h_x, dot_b_h,
+        h_to_dot_h,
+    )
+    jvp_step_sum4 = kernel(
+        "jvp_step_sum4", "rows", B, H,
+        v_w, h_to_dot_h, v_w_h,
+    )
+    jvp_step_sum5 = kernel(
+        "jvp_step_sum5", "rows", B, H,
+        dot_v_w, h_to_dot_h, dot_v_w_h_v_w,
+    )
+    jvp_step_sum6 = kernel(
+        "jvp_step_sum6", "rows", B, H,
+        v_w, h_to_dot_h, dot_v_w_h_h,
+    )
+    jvp_step_sum7 = kernel(
+        "jvp_step_sum7", "rows", B, D,
+        k_w_to_dot_k_r_W_r, l_w_sum2,
+    )
+    jvp_step_sum8 = kernel(
+        "jvp_step_sum8", "rows", B, D,
+        dot_k_w, k_w_to_dot_k_r_W_r, dot_l_w_sum2_k_w,
+    )
+    jvp_step_sum9 = kernel(
+        "jvp_step_sum9", "rows", B, D,
+        k_w_to_dot_k_r_W_r, dot_k_w, dot_l_w_sum2_k_w2,
+    )
+    jvp_step_sum10 = kernel(
+        "jvp_step_sum10", "rows", B * N, D,
+        M_rows, k_w_to_dot_k_r_W_r, M_k_w,
+    )
+    jvp_step_sum11 = kernel(
+        "jvp_step_sum11", "rows", B * N, D,
+        dot_M_rows, k_w_to_dot_k_r_W_r, dot_M_k_w_M_prev,
+    )
+    jvp_step_sum12 = kernel(
+        "jvp_step_sum12", "rows", B * N, D,
+        M_rows, dot_k_w, dot_M_k_w_k_w,
+    )
+    jvp_step_sum13 = kernel(
+        "jvp_step_sum13", "rows", B, H,
+        v_r, h_to_dot_h, v_r_h,
+    )
+    jvp_step_sum14 = kernel(
+        "jvp_step_sum14", "rows", B, H,
+        dot_v_r, h_to_dot_h, dot_v_r_h_v_r,
+    )
+    jvp_step_sum15 = kernel(
+        "jvp_step_sum15", "rows", B, H,
+        v_r, h_to_dot_h, dot_v_r_h_h,
+    )
+    jvp_step_sum16 = kernel(
+        "jvp_step_sum16", "rows", B, D,
+        k_w_to_dot_k_r_W_r, l_r_sum2,
+    )
+    jvp_step_sum17 = kernel(
+        "jvp_step_sum17", "rows", B, D,
+        dot_k_r, k_w_to_dot_k_r_W_r, dot_l_r_sum2_k_r,
+    )
+    jvp_step_sum18 = kernel(
+        "jvp_step_sum18", "rows", B, D,
+        k_w_to_dot_k_r_W_r, dot_k_r, dot_l_r_sum2_k_r2,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", "each", B, 1,
+        dot_v_w_h_v_w, dot_v_w_h_h, v_w_h, b_w, dot_b_w, dot_l_w_sum2_k_w, dot_l_w_sum2_k_w2, l_w_sum2,
+        dot_v_r_h_v_r, dot_v_r_h_h, v_r_h, b_r, dot_b_r, dot_l_r_sum2_k_r, dot_l_r_sum2_k_r2, l_r_sum2,
+        beta_w, dot_beta_w, l_w_sqrt2, dot_l_w_sqrt2, beta_r, dot_beta_r, l_r_sqrt2, dot_l_r_sqrt2,
+    )
+    jvp_step3 = kernel(
+        "jvp_step3", "each", B * N, 1,
+        dot_l_w_sum_M_prev, dot_l_w_sum_M_prev2, l_w_sum, l_w_sqrt2, dot_l_w_sqrt2, dot_M_k_w_M_prev,
+        dot_M_k_w_k_w, beta_w, M_k_w, s_w, dot_beta_w, dot_s_w, a_w_arg, dot_a_w_arg,
+    )
+    jvp_step_peak = kernel(
+        "jvp_step_peak", "rows", B, N,
+        a_w_arg, max_a_w_arg,
+    )
+    jvp_step4 = kernel(
+        "jvp_step4", "each", B * N, 1,
+        a_w_arg, max_a_w_arg, exp_a_w_arg,
+    )
+    jvp_step_sum19 = kernel(
+        "jvp_step_sum19", "rows", B, N,
+        exp_a_w_arg, sum_exp_a_w_arg,
+    )
+    jvp_step5 = kernel(
+        "jvp_step5", "each", B * N, 1,
+        exp_a_w_arg, sum_exp_a_w_arg, a_w,
+    )
+    jvp_step_sum20 = kernel(
+        "jvp_step_sum20", "rows", B, N,
+        a_w, dot_a_w_arg, dot_a_w_arg_dot,
+    )
+    jvp_step6 = kernel(
+        "jvp_step6", "each", B * N, 1,
+        a_w, dot_a_w_arg, dot_a_w_arg_dot, dot_a_w,
+    )
+    jvp_step7 = kernel(
+        "jvp_step7", "each", B * D, 1,
+        k_w_to_dot_k_r_W_r, dot_W_e_h, e, dot_e,
+    )
+    jvp_step8 = kernel(
+        "jvp_step8", "each", B * N * D, 1,
+        a_w, e, dot_a_w, dot_e, k_w_to_dot_k_r_W_r, dot_a, M_rows, dot_M_rows,
+    )
+    jvp_step_sum21 = kernel(
+        "jvp_step_sum21", "rows", B * N, D,
+        M_rows, l_r_sum,
+    )
+    jvp_step_sum22 = kernel(
+        "jvp_step_sum22", "rows", B * N, D,
+        dot_M_rows, M_rows, dot_l_r_sum_M,
+    )
+    jvp_step_sum23 = kernel(
+        "jvp_step_sum23", "rows", B * N, D,
+        M_rows, dot_M_rows, dot_l_r_sum_M2,
+    )
+    jvp_step_sum24 = kernel(
+        "jvp_step_sum24", "rows", B * N, D,
+        M_rows, k_w_to_dot_k_r_W_r, M_k_r,
+    )
+    jvp_step_sum25 = kernel(
+        "jvp_step_sum25", "rows", B * N, D,
+        dot_M_rows, k_w_to_dot_k_r_W_r, dot_M_k_r_M,
+    )
+    jvp_step_sum26 = kernel(
+        "jvp_step_sum26", "rows", B * N, D,
+        M_rows, dot_k_r, dot_M_k_r_k_r,
+    )
+    jvp_step9 = kernel(
+        "jvp_step9", "each", B * N, 1,
+        dot_l_r_sum_M, dot_l_r_sum_M2, l_r_sum, l_r_sqrt2, dot_l_r_sqrt2, dot_M_k_r_M, dot_M_k_r_k_r,
+        beta_r, M_k_r, s_r, dot_beta_r, dot_s_r, a_r_arg, dot_a_r_arg,
+    )
+    jvp_step_peak2 = kernel(
+        "jvp_step_peak2", "rows", B, N,
+        a_r_arg, max_a_r_arg,
+    )
+    jvp_step10 = kernel(
+        "jvp_step10", "each", B * N, 1,
+        a_r_arg, max_a_r_arg, exp_a_r_arg,
+    )
+    jvp_step_sum27 = kernel(
+        "jvp_step_sum27", "rows", B, N,
+        exp_a_r_arg, sum_exp_a_r_arg,
+    )
+    jvp_step11 = kernel(
+        "jvp_step11", "each", B * N, 1,
+        exp_a_r_arg, sum_exp_a_r_arg, a_r,
+    )
+    jvp_step_sum28 = kernel(
+        "jvp_step_sum28", "rows", B, N,
+        a_r, dot_a_r_arg, dot_a_r_arg_dot,
+    )
+    jvp_step_sum29 = kernel(
+        "jvp_step_sum29", "rows", B * D, N,
+        a_r, M_rows, r_rows,
+    )
+    jvp_step_sum30 = kernel(
+        "jvp_step_sum30", "rows", B * D, N,
+        a_r, dot_M_rows, dot_r_M,
+    )
+    jvp_step12 = kernel(
+        "jvp_step12", "each", B * N, 1,
+        a_r, dot_a_r_arg, dot_a_r_arg_dot, dot_a_r,
+    )
+    jvp_step_sum31 = kernel(
+        "jvp_step_sum31", "rows", B * D, N,
+        dot_a_r, M_rows, dot_r_a_r,
+    )
+    jvp_step13 = kernel(
+        "jvp_step13", "each", B * D, 1,
+        dot_r_a_r, dot_r_M, dot_r_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_h[...] = params["W_h"]
+        U_h[...] = params["U_h"]
+        b_h[...] = params["b_h"]
+        W_w[...] = params["W_w"]
+        v_w[...] = params["v_w"]
+        b_w[...] = params["b_w"]
+        s_w[...] = params["s_w"]
+        W_e[...] = params["W_e"]
+        W_a[...] = params["W_a"]
+        W_r[...] = params["W_r"]
+        v_r[...] = params["v_r"]
+        b_r[...] = params["b_r"]
+        s_r[...] = params["s_r"]
+        dot_W_h[...] = dot_params["W_h"]
+        dot_U_h[...] = dot_params["U_h"]
+        dot_b_h[...] = dot_params["b_h"]
+        dot_W_w[...] = dot_params["W_w"]
+        dot_v_w[...] = dot_params["v_w"]
+        dot_b_w[...] = dot_params["b_w"]
+        dot_s_w[...] = dot_params["s_w"]
+        dot_W_e[...] = dot_params["W_e"]
+        dot_W_a[...] = dot_params["W_a"]
+        dot_W_r[...] = dot_params["W_r"]
+        dot_v_r[...] = dot_params["v_r"]
+        dot_b_r[...] = dot_params["b_r"]
+        dot_s_r[...] = dot_params["s_r"]
+        W_h_to_dot_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_h.T, dot_W_h.T), axis=1))
+        U_h_to_dot_U_h[...] = cp.ascontiguousarray(cp.concatenate((U_h.T, dot_U_h.T), axis=1))
+        U_h_T[...] = cp.ascontiguousarray(U_h.T)
+        W_w_T[...] = cp.ascontiguousarray(W_w.T)
+        dot_W_w_to_W_w[...] = cp.ascontiguousarray(cp.concatenate((dot_W_w.T, W_w.T)))
+        W_e_T[...] = cp.ascontiguousarray(W_e.T)
+        dot_W_e_to_W_e[...] = cp.ascontiguousarray(cp.concatenate((dot_W_e.T, W_e.T)))
+        W_a_T[...] = cp.ascontiguousarray(W_a.T)
+        dot_W_a_to_W_a[...] = cp.ascontiguousarray(cp.concatenate((dot_W_a.T, W_a.T)))
+        W_r_T[...] = cp.ascontiguousarray(W_r.T)
+        dot_W_r_to_W_r[...] = cp.ascontiguousarray(cp.concatenate((dot_W_r.T, W_r.T)))
+        r_rows[0] = state["r"]
+        M_rows[0] = state["M"]
+        dot_r_rows[0] = dot_state["r"]
+        dot_M_rows[0] = dot_state["M"]
+
+    def before():
+        # W_h_x, dot_W_h_x_W_h side by side
+        product(x.reshape(-1, I), W_h_to_dot_W_h, W_h_x_to_dot_W_h_x_W_h.reshape(-1, 2 * H))
+        # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(dot_x.reshape(-1, I), W_h.T, dot_W_h_x_x.reshape(-1, H))
+        jvp_before()
+
+    def loop():
+        for t in range(T):
+            # U_h_r, dot_U_h_r_U_h side by side
+            product(r_rows[t], U_h_to_dot_U_h, U_h_r_to_dot_U_h_r_U_h)
+            # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            product(dot_r_rows[t], U_h_T, dot_U_h_r_r_prev)
+            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            jvp_step_sum(t)
+            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            jvp_step_sum2(t)
+            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            jvp_step_sum3(t)
+            jvp_step(t)
+            # k_w = W_w @ h
+            product(h_to_dot_h[:, :H], W_w_T, k_w_to_dot_k_r_W_r[:, :D])
+            # h, dot_h side by side
+            product(h_to_dot_h, dot_W_w_to_W_w, dot_k_w)
+            # beta_w = softplus(dot(v_w, h) + b_w)
+            jvp_step_sum4(t)
+            # beta_w = softplus(dot(v_w, h) + b_w)
+            jvp_step_sum5(t)
+            # beta_w = softplus(dot(v_w, h) + b_w)
+            jvp_step_sum6(t)
+            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            jvp_step_sum7(t)
+            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            jvp_step_sum8(t)
+            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            jvp_step_sum9(t)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            jvp_step_sum10(t)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            jvp_step_sum11(t)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            jvp_step_sum12(t)
+            # e = sigmoid(W_e @ h)
+            product(h_to_dot_h[:, :H], W_e_T, k_w_to_dot_k_r_W_r[:, 2 * D:3 * D])
+            # h, dot_h side by side
+            product(h_to_dot_h, dot_W_e_to_W_e, dot_W_e_h)
+            # a = W_a @ h
+            product(h_to_dot_h[:, :H], W_a_T, k_w_to_dot_k_r_W_r[:, 4 * D:5 * D])
+            # h, dot_h side by side
+            product(h_to_dot_h, dot_W_a_to_W_a, dot_a)
+            # k_r = W_r @ h
+            product(h_to_dot_h[:, :H], W_r_T, k_w_to_dot_k_r_W_r[:, 6 * D:7 * D])
+            # h, dot_h side by side
+            product(h_to_dot_h, dot_W_r_to_W_r, dot_k_r)
+            # beta_r = softplus(dot(v_r, h) + b_r)
+            jvp_step_sum13(t)
+            # beta_r = softplus(dot(v_r, h) + b_r)
+            jvp_step_sum14(t)
+            # beta_r = softplus(dot(v_r, h) + b_r)
+            jvp_step_sum15(t)
+            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            jvp_step_sum16(t)
+            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            jvp_step_sum17(t)
+            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            jvp_step_sum18(t)
+            jvp_step2(t)
+            jvp_step3(t)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            jvp_step_peak(t)
+            jvp_step4(t)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            jvp_step_sum19(t)
+            jvp_step5(t)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            jvp_step_sum20(t)
+            jvp_step6(t)
+            jvp_step7(t)
+            jvp_step8(t)
+            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            jvp_step_sum21(t)
+            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            jvp_step_sum22(t)
+            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            jvp_step_sum23(t)
+            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            jvp_step_sum24(t)
+            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            jvp_step_sum25(t)
+            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            jvp_step_sum26(t)
+            jvp_step9(t)
+            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            jvp_step_peak2(t)
+            jvp_step10(t)
+            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            jvp_step_sum27(t)
+            jvp_step11(t)
+            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            jvp_step_sum28(t)
+            # r = a_r @ M
+            jvp_step_sum29(t)
+            # r = a_r @ M
+            jvp_step_sum30(t)
+            jvp_step12(t)
+            # r = a_r @ M
+            jvp_step_sum31(t)
+            jvp_step13(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"r": r_rows[T].copy(), "M": M_rows[T % 2].copy()}
+        dot_last = {"r": dot_r_rows[T].copy(), "M": dot_M_rows[T % 2].copy()}
+        return r_rows[1:].copy(), last, dot_r_rows[1:].copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, D, N, H = sizes = [size[axis] for axis in ("T", "B", "I", "D", "N", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_h = cp.empty((H, I), dtype)
+    U_h = cp.empty((H, D), dtype)
+    b_h = cp.empty((H,), dtype)
+    W_w = cp.empty((D, H), dtype)
+    v_w = cp.empty((H,), dtype)
+    b_w = cp.empty((), dtype)
+    s_w = cp.empty((N,), dtype)
+    W_e = cp.empty((D, H), dtype)
+    W_a = cp.empty((D, H), dtype)
+    W_r = cp.empty((D, H), dtype)
+    v_r = cp.empty((H,), dtype)
+    b_r = cp.empty((), dtype)
+    s_r = cp.empty((N,), dtype)
+    dot_W_h = cp.empty((H, I), dtype)
+    dot_U_h = cp.empty((H, D), dtype)
+    dot_b_h = cp.empty((H,), dtype)
+    dot_W_w = cp.empty((D, H), dtype)
+    dot_v_w = cp.empty((H,), dtype)
+    dot_b_w = cp.empty((), dtype)
+    dot_s_w = cp.empty((N,), dtype)
+    dot_W_e = cp.empty((D, H), dtype)
+    dot_W_a = cp.empty((D, H), dtype)
+    dot_W_r = cp.empty((D, H), dtype)
+    dot_v_r = cp.empty((H,), dtype)
+    dot_b_r = cp.empty((), dtype)
+    dot_s_r = cp.empty((N,), dtype)
+    W_h_to_dot_W_h = cp.empty((I, 2 * H), dtype)
+    U_h_to_dot_U_h = cp.empty((D, 2 * H), dtype)
+    U_h_T = cp.empty((D, H), dtype)
+    W_w_T = cp.empty((H, D), dtype)
+    dot_W_w_to_W_w = cp.empty((2 * H, D), dtype)
+    W_e_T = cp.empty((H, D), dtype)
+    dot_W_e_to_W_e = cp.empty((2 * H, D), dtype)
+    W_a_T = cp.empty((H, D), dtype)
+    dot_W_a_to_W_a = cp.empty((2 * H, D), dtype)
+    W_r_T = cp.empty((H, D), dtype)
+    dot_W_r_to_W_r = cp.empty((2 * H, D), dtype)
+    r_rows = cp.empty((T + 1, B, D), dtype)
+    M_rows = cp.empty((T + 1, B, N, D), dtype)
+    dot_r_rows = cp.empty((T + 1, B, D), dtype)
+    dot_M_rows = cp.empty((T + 1, B, N, D), dtype)
+    W_h_x_to_dot_W_h_x_W_h = cp.empty((T, B, 2 * H), dtype)
+    dot_W_h_x_x = cp.empty((T, B, H), dtype)
+    dot_W_h_x = cp.empty((T, B, H), dtype)
+    U_h_r_to_dot_U_h_r_U_h = cp.empty((B, 2 * H), dtype)
+    dot_U_h_r_r_prev = cp.empty((B, H), dtype)
+    dot_h_pre = cp.empty((T, B, H), dtype)
+    h_to_dot_h = cp.empty((T, B, 2 * H), dtype)
+    k_w_to_dot_k_r_W_r = cp.empty((T, B, 8 * D), dtype)
+    dot_k_w = cp.empty((T, B, D), dtype)
+    v_w_h = cp.empty((B,), dtype)
+    dot_v_w_h_v_w = cp.empty((B,), dtype)
+    dot_v_w_h_h = cp.empty((B,), dtype)
+    dot_beta_w_pre = cp.empty((T, B), dtype)
+    beta_w = cp.empty((T, B), dtype)
+    dot_beta_w = cp.empty((T, B), dtype)
+    l_w_sum = cp.empty((B, N), dtype)
+    dot_l_w_sum_M_prev = cp.empty((B, N), dtype)
+    dot_l_w_sum_M_prev2 = cp.empty((B, N), dtype)
+    dot_l_w_pre = cp.empty((T, B, N), dtype)
+    l_w_sqrt = cp.empty((T, B, N), dtype)
+    dot_l_w_sqrt = cp.empty((T, B, N), dtype)
+    l_w_sum2 = cp.empty((B,), dtype)
+    dot_l_w_sum2_k_w = cp.empty((B,), dtype)
+    dot_l_w_sum2_k_w2 = cp.empty((B,), dtype)
+    dot_l_w_pre2 = cp.empty((T, B), dtype)
+    l_w_sqrt2 = cp.empty((T, B), dtype)
+    dot_l_w_sqrt2 = cp.empty((T, B), dtype)
+    l_w = cp.empty((T, B, N), dtype)
+    dot_l_w = cp.empty((T, B, N), dtype)
+    M_k_w = cp.empty((T, B, N), dtype)
+    dot_M_k_w_M_prev = cp.empty((B, N), dtype)
+    dot_M_k_w_k_w = cp.empty((B, N), dtype)
+    dot_M_k_w = cp.empty((T, B, N), dtype)
+    a_w_arg = cp.empty((B, N), dtype)
+    dot_a_w_arg = cp.empty((T, B, N), dtype)
+    max_a_w_arg = cp.empty((B,), dtype)
+    exp_a_w_arg = cp.empty((B, N), dtype)
+    sum_exp_a_w_arg = cp.empty((B,), dtype)
+    a_w = cp.empty((T, B, N), dtype)
+    dot_a_w_arg_dot = cp.empty((T, B), dtype)
+    dot_a_w = cp.empty((T, B, N), dtype)
+    dot_W_e_h = cp.empty((T, B, D), dtype)
+    e = cp.empty((T, B, D), dtype)
+    dot_e = cp.empty((T, B, D), dtype)
+    dot_a = cp.empty((T, B, D), dtype)
+    a_w_e = cp.empty((T, B, N, D), dtype)
+    dot_a_w_e = cp.empty((T, B, N, D), dtype)
+    dot_k_r = cp.empty((T, B, D), dtype)
+    v_r_h = cp.empty((B,), dtype)
+    dot_v_r_h_v_r = cp.empty((B,), dtype)
+    dot_v_r_h_h = cp.empty((B,), dtype)
+    dot_beta_r_pre = cp.empty((T, B), dtype)
+    beta_r = cp.empty((T, B), dtype)
+    dot_beta_r = cp.empty((T, B), dtype)
+    l_r_sum = cp.empty((B, N), dtype)
+    dot_l_r_sum_M = cp.empty((B, N), dtype)
+    dot_l_r_sum_M2 = cp.empty((B, N), dtype)
+    dot_l_r_pre = cp.empty((T, B, N), dtype)
+    l_r_sqrt = cp.empty((T, B, N), dtype)
+    dot_l_r_sqrt = cp.empty((T, B, N), dtype)
+    l_r_sum2 = cp.empty((B,), dtype)
+    dot_l_r_sum2_k_r = cp.empty((B,), dtype)
+    dot_l_r_sum2_k_r2 = cp.empty((B,), dtype)
+    dot_l_r_pre2 = cp.empty((T, B), dtype)
+    l_r_sqrt2 = cp.empty((T, B), dtype)
+    dot_l_r_sqrt2 = cp.empty((T, B), dtype)
+    l_r = cp.empty((T, B, N), dtype)
+    dot_l_r = cp.empty((T, B, N), dtype)
+    M_k_r = cp.empty((T, B, N), dtype)
+    dot_M_k_r_M = cp.empty((B, N), dtype)
+    dot_M_k_r_k_r = cp.empty((B, N), dtype)
+    dot_M_k_r = cp.empty((T, B, N), dtype)
+    a_r_arg = cp.empty((B, N), dtype)
+    dot_a_r_arg = cp.empty((T, B, N), dtype)
+    max_a_r_arg = cp.empty((B,), dtype)
+    exp_a_r_arg = cp.empty((B, N), dtype)
+    sum_exp_a_r_arg = cp.empty((B,), dtype)
+    a_r = cp.empty((T, B, N), dtype)
+    dot_a_r_arg_dot = cp.empty((T, B), dtype)
+    dot_a_r = cp.empty((T, B, N), dtype)
+    dot_r_a_r = cp.empty((B, D), dtype)
+    dot_r_M = cp.empty((B, D), dtype)
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * H, 1,
+        W_h_x_to_dot_W_h_x_W_h, dot_W_h_x_x, dot_W_h_x,
+    )
+    hvp_forward_step_sum = kernel(
+        "hvp_forward_step_sum", "rows", B * N, D,
+        M_rows, l_w_sum,
+    )
+    hvp_forward_step_sum2 = kernel(
+        "hvp_forward_step_sum2", "rows", B * N, D,
+        dot_M_rows, M_rows, dot_l_w_sum_M_prev,
+    )
+    hvp_forward_step_sum3 = kernel(
+        "hvp_forward_step_sum3", "rows", B * N, D,
+        M_rows, dot_M_rows, dot_l_w_sum_M_prev2,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", "each", B * H, 1,
+        U_h_r_to_dot_U_h_r_U_h, dot_U_h_r_r_prev, W_h_x_to_dot_W_h_x_W_h, b_h, dot_W_h_x, dot_b_h,
+        dot_h_pre, h_to_dot_h,
+    )
+    hvp_forward_step_sum4 = kernel(
+        "hvp_forward_step_sum4", "rows", B, H,
+        v_w, h_to_dot_h, v_w_h,
+    )
+    hvp_forward_step_sum5 = kernel(
+        "hvp_forward_step_sum5", "rows", B, H,
+        dot_v_w, h_to_dot_h, dot_v_w_h_v_w,
+    )
+    hvp_forward_step_sum6 = kernel(
+        "hvp_forward_step_sum6", "rows", B, H,
+        v_w, h_to_dot_h, dot_v_w_h_h,
+    )
+    hvp_forward_step_sum7 = kernel(
+        "hvp_forward_step_sum7", "rows", B, D,
+        k_w_to_dot_k_r_W_r, l_w_sum2,
+    )
+    hvp_forward_step_sum8 = kernel(
+        "hvp_forward_step_sum8", "rows", B, D,
+        dot_k_w, k_w_to_dot_k_r_W_r, dot_l_w_sum2_k_w,
+    )
+    hvp_forward_step_sum9 = kernel(
+        "hvp_forward_step_sum9", "rows", B, D,
+        k_w_to_dot_k_r_W_r, dot_k_w, dot_l_w_sum2_k_w2,
+    )
+    hvp_forward_step_sum10 = kernel(
+        "hvp_forward_step_sum10", "rows", B * N, D,
+        M_rows, k_w_to_dot_k_r_W_r, M_k_w,
+    )
+    hvp_forward_step_sum11 = kernel(
+        "hvp_forward_step_sum11", "rows", B * N, D,
+        dot_M_rows, k_w_to_dot_k_r_W_r, dot_M_k_w_M_prev,
+    )
+    hvp_forward_step_sum12 = kernel(
+        "hvp_forward_step_sum12", "rows", B * N, D,
+        M_rows, dot_k_w, dot_M_k_w_k_w,
+    )
+    hvp_forward_step_sum13 = kernel(
+        "hvp_forward_step_sum13", "rows", B, H,
+        v_r, h_to_dot_h, v_r_h,
+    )
+    hvp_forward_step_sum14 = kernel(
+        "hvp_forward_step_sum14", "rows", B, H,
+        dot_v_r, h_to_dot_h, dot_v_r_h_v_r,
+    )
+    hvp_forward_step_sum15 = kernel(
+        "hvp_forward_step_sum15", "rows", B, H,
+        v_r, h_to_dot_h, dot_v_r_h_h,
+    )
+    hvp_forward_step_sum16 = kernel(
+        "hvp_forward_step_sum16", "rows", B, D,
+        k_w_to_dot_k_r_W_r, l_r_sum2,
+    )
+    hvp_forward_step_sum17 = kernel(
+        "hvp_forward_step_sum17", "rows", B, D,
+        dot_k_r, k_w_to_dot_k_r_W_r, dot_l_r_sum2_k_r,
+    )
+    hvp_forward_step_sum18 = kernel(
+        "hvp_forward_step_sum18", "rows", B, D,
+        k_w_to_dot_k_r_W_r, dot_k_r, dot_l_r_sum2_k_r2,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", "each", B, 1,
+        dot_v_w_h_v_w, dot_v_w_h_h, v_w_h, b_w, dot_b_w, dot_l_w_sum2_k_w, dot_l_w_sum2_k_w2, l_w_sum2,
+        dot_v_r_h_v_r, dot_v_r_h_h, v_r_h, b_r, dot_b_r, dot_l_r_sum2_k_r, dot_l_r_sum2_k_r2, l_r_sum2,
+        dot_beta_w_pre, beta_w, dot_beta_w, dot_l_w_pre2, l_w_sqrt2, dot_l_w_sqrt2, dot_beta_r_pre, beta_r,
+        dot_beta_r, dot_l_r_pre2, l_r_sqrt2, dot_l_r_sqrt2,
+    )
+    hvp_forward_step3 = kernel(
+        "hvp_forward_step3", "each", B * N, 1,
+        dot_l_w_sum_M_prev, dot_l_w_sum_M_prev2, l_w_sum, l_w_sqrt2, dot_l_w_sqrt2, dot_M_k_w_M_prev,
+        dot_M_k_w_k_w, beta_w, M_k_w, s_w, dot_beta_w, dot_s_w, dot_l_w_pre, l_w_sqrt, dot_l_w_sqrt, l_w,
+        dot_l_w, dot_M_k_w, a_w_arg, dot_a_w_arg,
+    )
+    hvp_forward_step_peak = kernel(
+        "hvp_forward_step_peak", "rows", B, N,
+        a_w_arg, max_a_w_arg,
+    )
+    hvp_forward_step4 = kernel(
+        "hvp_forward_step4", "each", B * N, 1,
+        a_w_arg, max_a_w_arg, exp_a_w_arg,
+    )
+    hvp_forward_step_sum19 = kernel(
+        "hvp_forward_step_sum19", "rows", B, N,
+        exp_a_w_arg, sum_exp_a_w_arg,
+    )
+    hvp_forward_step5 = kernel(
+        "hvp_forward_step5", "each", B * N, 1,
+        exp_a_w_arg, sum_exp_a_w_arg, a_w,
+    )
+    hvp_forward_step_sum20 = kernel(
+        "hvp_forward_step_sum20", "rows", B, N,
+        a_w, dot_a_w_arg, dot_a_w_arg_dot,
+    )
+    hvp_forward_step6 = kernel(
+        "hvp_forward_step6", "each", B * N, 1,
+        a_w, dot_a_w_arg, dot_a_w_arg_dot, dot_a_w,
+    )
+    hvp_forward_step7 = kernel(
+        "hvp_forward_step7", "each", B * D, 1,
+        k_w_to_dot_k_r_W_r, dot_W_e_h, e, dot_e,
+    )
+    hvp_forward_step8 = kernel(
+        "hvp_forward_step8", "each", B * N * D, 1,
+        a_w, e, dot_a_w, dot_e, k_w_to_dot_k_r_W_r, dot_a, M_rows, dot_M_rows, a_w_e, dot_a_w_e,
+    )
+    hvp_forward_step_sum21 = kernel(
+        "hvp_forward_step_sum21", "rows", B * N, D,
+        M_rows, l_r_sum,
+    )
+    hvp_forward_step_sum22 = kernel(
+        "hvp_forward_step_sum22", "rows", B * N, D,
+        dot_M_rows, M_rows, dot_l_r_sum_M,
+    )
+    hvp_forward_step_sum23 = kernel(
+        "hvp_forward_step_sum23", "rows", B * N, D,
+        M_rows, dot_M_rows, dot_l_r_sum_M2,
+    )
+    hvp_forward_step_sum24 = kernel(
+        "hvp_forward_step_sum24", "rows", B * N, D,
+        M_rows, k_w_to_dot_k_r_W_r, M_k_r,
+    )
+    hvp_forward_step_sum25 = kernel(
+        "hvp_forward_step_sum25", "rows", B * N, D,
+        dot_M_rows, k_w_to_dot_k_r_W_r, dot_M_k_r_M,
+    )
+    hvp_forward_step_sum26 = kernel(
+        "hvp_forward_step_sum26", "rows", B * N, D,
+        M_rows, dot_k_r, dot_M_k_r_k_r,
+    )
+    hvp_forward_step9 = kernel(
+        "hvp_forward_step9", "each", B * N, 1,
+        dot_l_r_sum_M, dot_l_r_sum_M2, l_r_sum, l_r_sqrt2, dot_l_r_sqrt2, dot_M_k_r_M, dot_M_k_r_k_r,
+        beta_r, M_k_r, s_r, dot_beta_r, dot_s_r, dot_l_r_pre, l_r_sqrt, dot_l_r_sqrt, l_r, dot_l_r,
+        dot_M_k_r, a_r_arg, dot_a_r_arg,
+    )
+    hvp_forward_step_peak2 = kernel(
+        "hvp_forward_step_peak2", "rows", B, N,
+        a_r_arg, max_a_r_arg,
+    )
+    hvp_forward_step10 = kernel(
+        "hvp_forward_step10", "each", B * N, 1,
+        a_r_arg, max_a_r_arg, exp_a_r_arg,
+    )
+    hvp_forward_step_sum27 = kernel(
+        "hvp_forward_step_sum27", "rows", B, N,
+        exp_a_r_arg, sum_exp_a_r_arg,
+    )
+    hvp_forward_step11 = kernel(
+        "hvp_forward_step11", "each", B * N, 1,
+        exp_a_r_arg, sum_exp_a_r_arg, a_r,
+    )
+    hvp_forward_step_sum28 = kernel(
+        "hvp_forward_step_sum28", "rows", B, N,
+        a_r, dot_a_r_arg, dot_a_r_arg_dot,
+    )
+    hvp_forward_step_sum29 = kernel(
+        "hvp_forward_step_sum29", "rows", B * D, N,
+        a_r, M_rows, r_rows,
+    )
+    hvp_forward_step_sum30 = kernel(
+        "hvp_forward_step_sum30", "rows", B * D, N,
+        a_r, dot_M_rows, dot_r_M,
+    )
+    hvp_forward_step12 = kernel(
+        "hvp_forward_step12", "each", B * N, 1,
+        a_r, dot_a_r_arg, dot_a_r_arg_dot, dot_a_r,
+    )
+    hvp_forward_step_sum31 = kernel(
+        "hvp_forward_step_sum31", "rows", B * D, N,
+        dot_a_r, M_rows, dot_r_a_r,
+    )
+    hvp_forward_step13 = kernel(
+        "hvp_forward_step13", "each", B * D, 1,
+        dot_r_a_r, dot_r_M, dot_r_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_h[...] = params["W_h"]
+        U_h[...] = params["U_h"]
+        b_h[...] = params["b_h"]
+        W_w[...] = params["W_w"]
+        v_w[...] = params["v_w"]
+        b_w[...] = params["b_w"]
+        s_w[...] = params["s_w"]
+        W_e[...] = params["W_e"]
+        W_a[...] = params["W_a"]
+        W_r[...] = params["W_r"]
+        v_r[...] = params["v_r"]
+        b_r[...] = params["b_r"]
+        s_r[...] = params["s_r"]
+        dot_W_h[...] = dot_params["W_h"]
+        dot_U_h[...] = dot_params["U_h"]
+        dot_b_h[...] = dot_params["b_h"]
+        dot_W_w[...] = dot_params["W_w"]
+        dot_v_w[...] = dot_params["v_w"]
+        dot_b_w[...] = dot_params["b_w"]
+        dot_s_w[...] = dot_params["s_w"]
+        dot_W_e[...] = dot_params["W_e"]
+        dot_W_a[...] = dot_params["W_a"]
+        dot_W_r[...] = dot_params["W_r"]
+        dot_v_r[...] = dot_params["v_r"]
+        dot_b_r[...] = dot_params["b_r"]
+        dot_s_r[...] = dot_params["s_r"]
+        W_h_to_dot_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_h.T, dot_W_h.T), axis=1))
+        U_h_to_dot_U_h[...] = cp.ascontiguousarray(cp.concatenate((U_h.T, dot_U_h.T), axis=1))
+        U_h_T[...] = cp.ascontiguousarray(U_h.T)
+        W_w_T[...] = cp.ascontiguousarray(W_w.T)
+        dot_W_w_to_W_w[...] = cp.ascontiguousarray(cp.concatenate((dot_W_w.T, W_w.T)))
+        W_e_T[...] = cp.ascontiguousarray(W_e.T)
+        dot_W_e_to_W_e[...] = cp.ascontiguousarray(cp.concatenate((dot_W_e.T, W_e.T)))
+        W_a_T[...] = cp.ascontiguousarray(W_a.T)
+        dot_W_a_to_W_a[...] = cp.ascontiguousarray(cp.concatenate((dot_W_a.T, W_a.T)))
+        W_r_T[...] = cp.ascontiguousarray(W_r.T)
+        dot_W_r_to_W_r[...] = cp.ascontiguousarray(cp.concatenate((dot_W_r.T, W_r.T)))
+        r_rows[0] = state["r"]
+        M_rows[0] = state["M"]
+        dot_r_rows[0] = dot_state["r"]
+        dot_M_rows[0] = dot_state["M"]
+
+    def before():
+        # W_h_x, dot_W_h_x_W_h side by side
+        product(x.reshape(-1, I), W_h_to_dot_W_h, W_h_x_to_dot_W_h_x_W_h.reshape(-1, 2 * H))
+        # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(dot_x.reshape(-1, I), W_h.T, dot_W_h_x_x.reshape(-1, H))
+        hvp_forward_before()
+
+    def loop():
+        for t in range(T):
+            # U_h_r, dot_U_h_r_U_h side by side
+            product(r_rows[t], U_h_to_dot_U_h, U_h_r_to_dot_U_h_r_U_h)
+            # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            product(dot_r_rows[t], U_h_T, dot_U_h_r_r_prev)
+            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            hvp_forward_step_sum(t)
+            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            hvp_forward_step_sum2(t)
+            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            hvp_forward_step_sum3(t)
+            hvp_forward_step(t)
+            # k_w = W_w @ h
+            product(h_to_dot_h[t][:, :H], W_w_T, k_w_to_dot_k_r_W_r[t][:, :D])
+            # h, dot_h side by side
+            product(h_to_dot_h[t], dot_W_w_to_W_w, dot_k_w[t])
+            # beta_w = softplus(dot(v_w, h) + b_w)
+            hvp_forward_step_sum4(t)
+            # beta_w = softplus(dot(v_w, h) + b_w)
+            hvp_forward_step_sum5(t)
+            # beta_w = softplus(dot(v_w, h) + b_w)
+            hvp_forward_step_sum6(t)
+            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            hvp_forward_step_sum7(t)
+            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            hvp_forward_step_sum8(t)
+            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            hvp_forward_step_sum9(t)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            hvp_forward_step_sum10(t)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            hvp_forward_step_sum11(t)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            hvp_forward_step_sum12(t)
+            # e = sigmoid(W_e @ h)
+            product(h_to_dot_h[t][:, :H], W_e_T, k_w_to_dot_k_r_W_r[t][:, 2 * D:3 * D])
+            # h, dot_h side by side
+            product(h_to_dot_h[t], dot_W_e_to_W_e, dot_W_e_h[t])
+            # a = W_a @ h
+            product(h_to_dot_h[t][:, :H], W_a_T, k_w_to_dot_k_r_W_r[t][:, 4 * D:5 * D])
+            # h, dot_h side by side
+            product(h_to_dot_h[t], dot_W_a_to_W_a, dot_a[t])
+            # k_r = W_r @ h
+            product(h_to_dot_h[t][:, :H], W_r_T, k_w_to_dot_k_r_W_r[t][:, 6 * D:7 * D])
+            # h, dot_h side by side
+            product(h_to_dot_h[t], dot_W_r_to_W_r, dot_k_r[t])
+            # beta_r = softplus(dot(v_r, h) + b_r)
+            hvp_forward_step_sum13(t)
+            # beta_r = softplus(dot(v_r, h) + b_r)
+            hvp_forward_step_sum14(t)
+            # beta_r = softplus(dot(v_r, h) + b_r)
+            hvp_forward_step_sum15(t)
+            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            hvp_forward_step_sum16(t)
+            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            hvp_forward_step_sum17(t)
+            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            hvp_forward_step_sum18(t)
+            hvp_forward_step2(t)
+            hvp_forward_step3(t)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            hvp_forward_step_peak(t)
+            hvp_forward_step4(t)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            hvp_forward_step_sum19(t)
+            hvp_forward_step5(t)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            hvp_forward_step_sum20(t)
+            hvp_forward_step6(t)
+            hvp_forward_step7(t)
+            hvp_forward_step8(t)
+            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            hvp_forward_step_sum21(t)
+            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            hvp_forward_step_sum22(t)
+            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            hvp_forward_step_sum23(t)
+            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            hvp_forward_step_sum24(t)
+            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            hvp_forward_step_sum25(t)
+            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            hvp_forward_step_sum26(t)
+            hvp_forward_step9(t)
+            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            hvp_forward_step_peak2(t)
+            hvp_forward_step10(t)
+            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            hvp_forward_step_sum27(t)
+            hvp_forward_step11(t)
+            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            hvp_forward_step_sum28(t)
+            # r = a_r @ M
+            hvp_forward_step_sum29(t)
+            # r = a_r @ M
+            hvp_forward_step_sum30(t)
+            hvp_forward_step12(t)
+            # r = a_r @ M
+            hvp_forward_step_sum31(t)
+            hvp_forward_step13(t)
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, D), dtype)
+    W_a_to_dot_W_a = cp.empty((D, 2 * H), dtype)
+    W_w_to_dot_W_r = cp.empty((7 * D, H), dtype)
+    U_h_to_dot_U_h2 = cp.empty((2 * H, D), dtype)
+    W_h_to_dot_W_h2 = cp.empty((2 * H, I), dtype)
+    d_r_prev_rows = cp.empty((2, B, D), dtype)
+    d_M_prev_rows = cp.empty((2, B, N, D), dtype)
+    d_dot_r_prev_rows = cp.empty((2, B, D), dtype)
+    d_dot_M_prev_rows = cp.empty((2, B, N, D), dtype)
+    d_dot_r = cp.empty((B, D), dtype)
+    d_dot_a_r = cp.empty((B, N), dtype)
+    d_dot_a_r_arg_dot_dot_a_r = cp.empty((B,), dtype)
+    d_dot_a_r_arg_dot = cp.empty((B,), dtype)
+    d_a_r_r = cp.empty((B, N), dtype)
+    d_a_r_dot_r_M = cp.empty((B, N), dtype)
+    d_a_r = cp.empty((B, N), dtype)
+    d_dot_a_r_arg = cp.empty((B, N), dtype)
+    d_a_r_dot = cp.empty((B,), dtype)
+    d_a_r_arg = cp.empty((T, B, N), dtype)
+    d_dot_M_k_r = cp.empty((B, N), dtype)
+    d_M_k_r = cp.empty((B, N), dtype)
+    d_dot_l_r = cp.empty((B, N), dtype)
+    d_l_r = cp.empty((B, N), dtype)
+    d_dot_l_r_sqrt2 = cp.empty((B,), dtype)
+    d_l_r_sqrt2_l_r = cp.empty((B,), dtype)
+    d_l_r_sqrt2_dot_l_r = cp.empty((B,), dtype)
+    d_dot_l_r_pre2 = cp.empty((B,), dtype)
+    d_l_r_pre2 = cp.empty((B,), dtype)
+    d_dot_l_r_sqrt = cp.empty((B, N), dtype)
+    d_dot_l_r_pre = cp.empty((B, N), dtype)
+    d_l_r_pre = cp.empty((B, N), dtype)
+    d_dot_a_r_arg_by_dot_beta_r = cp.empty((B, N), dtype)
+    d_dot_beta_r = cp.empty((B,), dtype)
+    d_a_r_arg_by_beta_r = cp.empty((B, N), dtype)
+    d_beta_r_a_r_arg = cp.empty((B,), dtype)
+    d_dot_a_r_arg_by_beta_r = cp.empty((B, N), dtype)
+    d_beta_r_dot_a_r_arg = cp.empty((B,), dtype)
+    d_dot_beta_r_pre = cp.empty((T, B), dtype)
+    d_beta_r_pre = cp.empty((T, B), dtype)
+    d_dot_k_r_dot_M_k_r_k_r = cp.empty((B, D), dtype)
+    d_k_w_to_d_dot_k_r = cp.empty((T, B, 7 * D), dtype)
+    d_k_r_M_k_r = cp.empty((B, D), dtype)
+    d_k_r_dot_M_k_r_M = cp.empty((B, D), dtype)
+    d_dot_M = cp.empty((B, N, D), dtype)
+    d_M = cp.empty((B, N, D), dtype)
+    d_dot_a_w_e = cp.empty((B, N, D), dtype)
+    d_a_w_e = cp.empty((B, N, D), dtype)
+    d_dot_a = cp.empty((T, B, D), dtype)
+    d_a_a_w_a = cp.empty((B, D), dtype)
+    d_a_dot_a_w_a = cp.empty((B, D), dtype)
+    d_dot_e = cp.empty((B, D), dtype)
+    d_e_a_w_e = cp.empty((B, D), dtype)
+    d_e_dot_a_w_e = cp.empty((B, D), dtype)
+    d_dot_a_w_dot_a_w_e = cp.empty((B, N), dtype)
+    d_dot_a_w_dot_a_w_a = cp.empty((B, N), dtype)
+    d_dot_a_w = cp.empty((B, N), dtype)
+    d_dot_a_w_arg_dot_dot_a_w = cp.empty((B,), dtype)
+    d_dot_a_w_arg_dot = cp.empty((B,), dtype)
+    d_a_w_a_w_e = cp.empty((B, N), dtype)
+    d_a_w_dot_a_w_e = cp.empty((B, N), dtype)
+    d_a_w_a_w_a = cp.empty((B, N), dtype)
+    d_a_w_dot_a_w_a = cp.empty((B, N), dtype)
+    d_a_w = cp.empty((B, N), dtype)
+    d_dot_a_w_arg = cp.empty((B, N), dtype)
+    d_a_w_dot = cp.empty((B,), dtype)
+    d_a_w_arg = cp.empty((T, B, N), dtype)
+    d_dot_M_k_w = cp.empty((B, N), dtype)
+    d_M_k_w = cp.empty((B, N), dtype)
+    d_dot_l_w = cp.empty((B, N), dtype)
+    d_l_w = cp.empty((B, N), dtype)
+    d_dot_l_w_sqrt2 = cp.empty((B,), dtype)
+    d_l_w_sqrt2_l_w = cp.empty((B,), dtype)
+    d_l_w_sqrt2_dot_l_w = cp.empty((B,), dtype)
+    d_dot_l_w_pre2 = cp.empty((B,), dtype)
+    d_l_w_pre2 = cp.empty((B,), dtype)
+    d_dot_l_w_sqrt = cp.empty((B, N), dtype)
+    d_dot_l_w_pre = cp.empty((B, N), dtype)
+    d_l_w_pre = cp.empty((B, N), dtype)
+    d_dot_a_w_arg_by_dot_beta_w = cp.empty((B, N), dtype)
+    d_dot_beta_w = cp.empty((B,), dtype)
+    d_a_w_arg_by_beta_w = cp.empty((B, N), dtype)
+    d_beta_w_a_w_arg = cp.empty((B,), dtype)
+    d_dot_a_w_arg_by_beta_w = cp.empty((B, N), dtype)
+    d_beta_w_dot_a_w_arg = cp.empty((B,), dtype)
+    d_dot_beta_w_pre = cp.empty((T, B), dtype)
+    d_beta_w_pre = cp.empty((T, B), dtype)
+    d_dot_k_w_dot_M_k_w_k_w = cp.empty((B, D), dtype)
+    d_k_w_M_k_w = cp.empty((B, D), dtype)
+    d_k_w_dot_M_k_w_M_prev = cp.empty((B, D), dtype)
+    parts = cp.empty((B, 2 * H), dtype)
+    parts2 = cp.empty((B, 2 * H), dtype)
+    parts3 = cp.empty((B, 2 * H), dtype)
+    parts4 = cp.empty((B, 2 * H), dtype)
+    d_h_k_w = cp.empty((B, H), dtype)
+    d_h_pre_to_d_dot_h_pre = cp.empty((T, B, 2 * H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_h_W_h_x = cp.empty((H, I), dtype)
+    d_W_h_dot_W_h_x_x = cp.empty((H, I), dtype)
+    d_U_h_U_h_r = cp.empty((H, D), dtype)
+    d_U_h_dot_U_h_r_r_prev = cp.empty((H, D), dtype)
+    d_b_h = cp.empty((H,), dtype)
+    d_W_w_k_w = cp.empty((D, H), dtype)
+    d_W_w_dot_k_w_h = cp.empty((D, H), dtype)
+    d_v_w_v_w_h = cp.empty((H,), dtype)
+    d_v_w_dot_v_w_h_h = cp.empty((H,), dtype)
+    d_b_w = cp.empty((), dtype)
+    d_s_w = cp.empty((N,), dtype)
+    d_W_e_W_e_h = cp.empty((D, H), dtype)
+    d_W_e_dot_W_e_h_h = cp.empty((D, H), dtype)
+    d_W_a_a = cp.empty((D, H), dtype)
+    d_W_a_dot_a_h = cp.empty((D, H), dtype)
+    d_W_r_k_r = cp.empty((D, H), dtype)
+    d_W_r_dot_k_r_h = cp.empty((D, H), dtype)
+    d_v_r_v_r_h = cp.empty((H,), dtype)
+    d_v_r_dot_v_r_h_h = cp.empty((H,), dtype)
+    d_b_r = cp.empty((), dtype)
+    d_s_r = cp.empty((N,), dtype)
+    d_W_h = cp.empty((H, I), dtype)
+    d_U_h = cp.empty((H, D), dtype)
+    d_W_w = cp.empty((D, H), dtype)
+    d_v_w = cp.empty((H,), dtype)
+    d_W_e = cp.empty((D, H), dtype)
+    d_W_a = cp.empty((D, H), dtype)
+    d_W_r = cp.empty((D, H), dtype)
+    d_v_r = cp.empty((H,), dtype)
+    hvp_backward_step_sum = kernel(
+        "hvp_backward_step_sum", "rows", B * N, D,
+        d_r_prev_rows, M_rows, d_a_r_r,
+    )
+    hvp_backward_step = kernel(
+        "hvp_backward_step", "each", B * D, 1,
+        dy, d_dot_r_prev_rows, d_dot_r,
+    )
+    hvp_backward_step_sum2 = kernel(
+        "hvp_backward_step_sum2", "rows", B * N, D,
+        d_dot_r, M_rows, d_dot_a_r,
+    )
+    hvp_backward_step_sum3 = kernel(
+        "hvp_backward_step_sum3", "rows", B, N,
+        d_dot_a_r, a_r, d_dot_a_r_arg_dot_dot_a_r,
+    )
+    hvp_backward_step_sum4 = kernel(
+        "hvp_backward_step_sum4", "rows", B * N, D,
+        d_dot_r, dot_M_rows, d_a_r_dot_r_M,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", "each", B, 1,
+        d_dot_a_r_arg_dot_dot_a_r, d_dot_a_r_arg_dot,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", "each", B * N, 1,
+        d_dot_a_r_arg_dot, dot_a_r_arg, d_dot_a_r, dot_a_r_arg_dot, d_a_r_r, d_a_r_dot_r_M, a_r, beta_r,
+        l_r, M_k_r, l_r_sqrt2, l_r_sqrt, dot_M_k_r, dot_l_r, d_a_r, d_dot_a_r_arg, d_dot_M_k_r, d_dot_l_r,
+        d_dot_l_r_sqrt, d_dot_l_r_pre, d_dot_a_r_arg_by_dot_beta_r, d_dot_a_r_arg_by_beta_r,
+    )
+    hvp_backward_step_sum5 = kernel(
+        "hvp_backward_step_sum5", "rows", B, N,
+        a_r, d_a_r, d_a_r_dot,
+    )
+    hvp_backward_step_sum6 = kernel(
+        "hvp_backward_step_sum6", "rows", B, N,
+        d_dot_l_r, l_r_sqrt, d_dot_l_r_sqrt2,
+    )
+    hvp_backward_step_sum7 = kernel(
+        "hvp_backward_step_sum7", "rows", B, N,
+        d_dot_l_r, dot_l_r_sqrt, d_l_r_sqrt2_dot_l_r,
+    )
+    hvp_backward_step_sum8 = kernel(
+        "hvp_backward_step_sum8", "rows", B, N,
+        d_dot_a_r_arg_by_dot_beta_r, d_dot_beta_r,
+    )
+    hvp_backward_step_sum9 = kernel(
+        "hvp_backward_step_sum9", "rows", B, N,
+        d_dot_a_r_arg_by_beta_r, d_beta_r_dot_a_r_arg,
+    )
+    hvp_backward_step_sum10 = kernel(
+        "hvp_backward_step_sum10", "rows", B * D, N,
+        d_dot_M_k_r, M_rows, d_dot_k_r_dot_M_k_r_k_r,
+    )
+    hvp_backward_step_sum11 = kernel(
+        "hvp_backward_step_sum11", "rows", B * D, N,
+        d_dot_M_k_r, dot_M_rows, d_k_r_dot_M_k_r_M,
+    )
+    hvp_backward_step4 = kernel(
+        "hvp_backward_step4", "each", B * N, 1,
+        a_r, d_a_r, d_a_r_dot, beta_r, l_r, d_dot_a_r_arg, dot_beta_r, dot_l_r, M_k_r, dot_M_k_r,
+        d_dot_l_r_sqrt, dot_l_r_pre, l_r_sqrt, l_r_sqrt2, d_dot_l_r, dot_l_r_sqrt2, d_a_r_arg, d_M_k_r,
+        d_l_r, d_l_r_pre, d_a_r_arg_by_beta_r,
+    )
+    hvp_backward_step_sum12 = kernel(
+        "hvp_backward_step_sum12", "rows", B, N,
+        d_l_r, l_r_sqrt, d_l_r_sqrt2_l_r,
+    )
+    hvp_backward_step_sum13 = kernel(
+        "hvp_backward_step_sum13", "rows", B, N,
+        d_a_r_arg_by_beta_r, d_beta_r_a_r_arg,
+    )
+    hvp_backward_step_sum14 = kernel(
+        "hvp_backward_step_sum14", "rows", B * D, N,
+        d_M_k_r, M_rows, d_k_r_M_k_r,
+    )
+    hvp_backward_step5 = kernel(
+        "hvp_backward_step5", "each", B, 1,
+        d_dot_l_r_sqrt2, dot_l_r_pre2, l_r_sqrt2, d_l_r_sqrt2_l_r, d_l_r_sqrt2_dot_l_r, d_dot_beta_r,
+        dot_beta_r_pre, beta_r, d_beta_r_a_r_arg, d_beta_r_dot_a_r_arg, d_dot_l_r_pre2, d_l_r_pre2,
+        d_dot_beta_r_pre, d_beta_r_pre,
+    )
+    hvp_backward_step6 = kernel(
+        "hvp_backward_step6", "each", B * D, 1,
+        d_dot_l_r_pre2, k_w_to_dot_k_r_W_r, d_dot_k_r_dot_M_k_r_k_r, d_l_r_pre2, dot_k_r, d_k_r_M_k_r,
+        d_k_r_dot_M_k_r_M, d_k_w_to_d_dot_k_r,
+    )
+    hvp_backward_step7 = kernel(
+        "hvp_backward_step7", "each", B * N * D, 1,
+        d_dot_M_prev_rows, d_dot_l_r_pre, M_rows, d_dot_M_k_r, k_w_to_dot_k_r_W_r, d_dot_r, a_r,
+        d_M_prev_rows, d_l_r_pre, dot_M_rows, d_M_k_r, dot_k_r, d_r_prev_rows, dot_a_r, d_dot_M, d_M,
+        d_dot_a_w_e, d_a_w_e,
+    )
+    hvp_backward_step_sum15 = kernel(
+        "hvp_backward_step_sum15", "rows", B * D, N,
+        d_dot_M, a_w, d_dot_a,
+    )
+    hvp_backward_step_sum16 = kernel(
+        "hvp_backward_step_sum16", "rows", B * D, N,
+        d_M, a_w, d_a_a_w_a,
+    )
+    hvp_backward_step_sum17 = kernel(
+        "hvp_backward_step_sum17", "rows", B * D, N,
+        d_dot_M, dot_a_w, d_a_dot_a_w_a,
+    )
+    hvp_backward_step_sum18 = kernel(
+        "hvp_backward_step_sum18", "rows", B * D, N,
+        d_dot_a_w_e, a_w, d_dot_e,
+    )
+    hvp_backward_step_sum19 = kernel(
+        "hvp_backward_step_sum19", "rows", B * D, N,
+        d_a_w_e, a_w, d_e_a_w_e,
+    )
+    hvp_backward_step_sum20 = kernel(
+        "hvp_backward_step_sum20", "rows", B * D, N,
+        d_dot_a_w_e, dot_a_w, d_e_dot_a_w_e,
+    )
+    hvp_backward_step_sum21 = kernel(
+        "hvp_backward_step_sum21", "rows", B * N, D,
+        d_dot_a_w_e, e, d_dot_a_w_dot_a_w_e,
+    )
+    hvp_backward_step_sum22 = kernel(
+        "hvp_backward_step_sum22", "rows", B * N, D,
+        d_dot_M, k_w_to_dot_k_r_W_r, d_dot_a_w_dot_a_w_a,
+    )
+    hvp_backward_step_sum23 = kernel(
+        "hvp_backward_step_sum23", "rows", B * N, D,
+        d_a_w_e, e, d_a_w_a_w_e,
+    )
+    hvp_backward_step_sum24 = kernel(
+        "hvp_backward_step_sum24", "rows", B * N, D,
+        d_dot_a_w_e, dot_e, d_a_w_dot_a_w_e,
+    )
+    hvp_backward_step_sum25 = kernel(
+        "hvp_backward_step_sum25", "rows", B * N, D,
+        d_M, k_w_to_dot_k_r_W_r, d_a_w_a_w_a,
+    )
+    hvp_backward_step_sum26 = kernel(
+        "hvp_backward_step_sum26", "rows", B * N, D,
+        d_dot_M, dot_a, d_a_w_dot_a_w_a,
+    )
+    hvp_backward_step8 = kernel(
+        "hvp_backward_step8", "each", B * D, 1,
+        d_a_a_w_a, d_a_dot_a_w_a, d_dot_e, dot_W_e_h, e, d_e_a_w_e, d_e_dot_a_w_e, d_k_w_to_d_dot_k_r,
+    )
+    hvp_backward_step9 = kernel(
+        "hvp_backward_step9", "each", B * N, 1,
+        d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, d_dot_a_w,
+    )
+    hvp_backward_step_sum27 = kernel(
+        "hvp_backward_step_sum27", "rows", B, N,
+        d_dot_a_w, a_w, d_dot_a_w_arg_dot_dot_a_w,
+    )
+    hvp_backward_step10 = kernel(
+        "hvp_backward_step10", "each", B, 1,
+        d_dot_a_w_arg_dot_dot_a_w, d_dot_a_w_arg_dot,
+    )
+    hvp_backward_step11 = kernel(
+        "hvp_backward_step11", "each", B * N, 1,
+        d_dot_a_w_arg_dot, dot_a_w_arg, d_dot_a_w, dot_a_w_arg_dot, d_a_w_a_w_e, d_a_w_dot_a_w_e,
+        d_a_w_a_w_a, d_a_w_dot_a_w_a, a_w, beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt, dot_M_k_w, dot_l_w,
+        d_a_w, d_dot_a_w_arg, d_dot_M_k_w, d_dot_l_w, d_dot_l_w_sqrt, d_dot_l_w_pre,
+        d_dot_a_w_arg_by_dot_beta_w, d_dot_a_w_arg_by_beta_w,
+    )
+    hvp_backward_step_sum28 = kernel(
+        "hvp_backward_step_sum28", "rows", B, N,
+        a_w, d_a_w, d_a_w_dot,
+    )
+    hvp_backward_step_sum29 = kernel(
+        "hvp_backward_step_sum29", "rows", B, N,
+        d_dot_l_w, l_w_sqrt, d_dot_l_w_sqrt2,
+    )
+    hvp_backward_step_sum30 = kernel(
+        "hvp_backward_step_sum30", "rows", B, N,
+        d_dot_l_w, dot_l_w_sqrt, d_l_w_sqrt2_dot_l_w,
+    )
+    hvp_backward_step_sum31 = kernel(
+        "hvp_backward_step_sum31", "rows", B, N,
+        d_dot_a_w_arg_by_dot_beta_w, d_dot_beta_w,
+    )
+    hvp_backward_step_sum32 = kernel(
+        "hvp_backward_step_sum32", "rows", B, N,
+        d_dot_a_w_arg_by_beta_w, d_beta_w_dot_a_w_arg,
+    )
+    hvp_backward_step_sum33 = kernel(
+        "hvp_backward_step_sum33", "rows", B * D, N,
+        d_dot_M_k_w, M_rows, d_dot_k_w_dot_M_k_w_k_w,
+    )
+    hvp_backward_step_sum34 = kernel(
+        "hvp_backward_step_sum34", "rows", B * D, N,
+        d_dot_M_k_w, dot_M_rows, d_k_w_dot_M_k_w_M_prev,
+    )
+    hvp_backward_step12 = kernel(
+        "hvp_backward_step12", "each", B * N, 1,
+        a_w, d_a_w, d_a_w_dot, beta_w, l_w, d_dot_a_w_arg, dot_beta_w, dot_l_w, M_k_w, dot_M_k_w,
+        d_dot_l_w_sqrt, dot_l_w_pre, l_w_sqrt, l_w_sqrt2, d_dot_l_w, dot_l_w_sqrt2, d_a_w_arg, d_M_k_w,
+        d_l_w, d_l_w_pre, d_a_w_arg_by_beta_w,
+    )
+    hvp_backward_step_sum35 = kernel(
+        "hvp_backward_step_sum35", "rows", B, N,
+        d_l_w, l_w_sqrt, d_l_w_sqrt2_l_w,
+    )
+    hvp_backward_step_sum36 = kernel(
+        "hvp_backward_step_sum36", "rows", B, N,
+        d_a_w_arg_by_beta_w, d_beta_w_a_w_arg,
+    )
+    hvp_backward_step_sum37 = kernel(
+        "hvp_backward_step_sum37", "rows", B * D, N,
+        d_M_k_w, M_rows, d_k_w_M_k_w,
+    )
+    hvp_backward_step13 = kernel(
+        "hvp_backward_step13", "each", B, 1,
+        d_dot_l_w_sqrt2, dot_l_w_pre2, l_w_sqrt2, d_l_w_sqrt2_l_w, d_l_w_sqrt2_dot_l_w, d_dot_beta_w,
+        dot_beta_w_pre, beta_w, d_beta_w_a_w_arg, d_beta_w_dot_a_w_arg, d_dot_l_w_pre2, d_l_w_pre2,
+        d_dot_beta_w_pre, d_beta_w_pre,
+    )
+    hvp_backward_step14 = kernel(
+        "hvp_backward_step14", "each", B * D, 1,
+        d_dot_l_w_pre2, k_w_to_dot_k_r_W_r, d_dot_k_w_dot_M_k_w_k_w, d_l_w_pre2, dot_k_w, d_k_w_M_k_w,
+        d_k_w_dot_M_k_w_M_prev, d_k_w_to_d_dot_k_r,
+    )
+    hvp_backward_step15 = kernel(
+        "hvp_backward_step15", "each", B * H, 1,
+        parts, d_dot_beta_w_pre, v_w, parts2, parts3, parts4, d_dot_beta_r_pre, v_r, dot_h_pre, h_to_dot_h,
+        d_h_k_w, d_beta_w_pre, dot_v_w, d_beta_r_pre, dot_v_r, d_h_pre_to_d_dot_h_pre,
+    )
+    hvp_backward_step16 = kernel(
+        "hvp_backward_step16", "each", B * N * D, 1,
+        d_l_w_pre, M_rows, d_dot_l_w_pre, dot_M_rows, d_M_k_w, k_w_to_dot_k_r_W_r, d_dot_M_k_w, dot_k_w,
+        d_M, a_w_e, d_dot_M, dot_a_w_e, d_M_prev_rows, d_dot_M_prev_rows,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", "rows", H, T * B,
+        d_beta_w_pre, h_to_dot_h, d_v_w_v_w_h,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "rows", H, T * B,
+        d_dot_beta_w_pre, h_to_dot_h, d_v_w_dot_v_w_h_h,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", "rows", 1, T * B,
+        d_beta_w_pre, d_b_w,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", "rows", H, T * B,
+        d_beta_r_pre, h_to_dot_h, d_v_r_v_r_h,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", "rows", H, T * B,
+        d_dot_beta_r_pre, h_to_dot_h, d_v_r_dot_v_r_h_h,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", "rows", 1, T * B,
+        d_beta_r_pre, d_b_r,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", H * I, 1,
+        d_W_h_W_h_x, d_W_h_dot_W_h_x_x, d_W_h,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", H * D, 1,
+        d_U_h_U_h_r, d_U_h_dot_U_h_r_r_prev, d_U_h,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", "each", D * H, 1,
+        d_W_w_k_w, d_W_w_dot_k_w_h, d_W_e_W_e_h, d_W_e_dot_W_e_h_h, d_W_a_a, d_W_a_dot_a_h, d_W_r_k_r,
+        d_W_r_dot_k_r_h, d_W_w, d_W_e, d_W_a, d_W_r,
+    )
+    hvp_backward_finish4 = kernel(
+        "hvp_backward_finish4", "each", H, 1,
+        d_v_w_v_w_h, d_v_w_dot_v_w_h_h, d_v_r_v_r_h, d_v_r_dot_v_r_h_h, d_v_w, d_v_r,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["r"]
+        W_a_to_dot_W_a[...] = cp.concatenate((W_a, dot_W_a), axis=1)
+        W_w_to_dot_W_r[...] = cp.concatenate((
+            W_w,
+            dot_W_w,
+            W_e,
+            dot_W_e,
+            W_a,
+            W_r,
+            dot_W_r,
+        ))
+        U_h_to_dot_U_h2[...] = cp.concatenate((U_h, dot_U_h))
+        W_h_to_dot_W_h2[...] = cp.concatenate((W_h, dot_W_h))
+        d_r_prev_rows[T % 2] = 0
+        d_M_prev_rows[T % 2] = 0
+        d_dot_r_prev_rows[T % 2] = dstate["r"]
+        d_dot_M_prev_rows[T % 2] = dstate["M"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in reversed(range(T)):
+            # through r = a_r @ M
+            hvp_backward_step_sum(t)
+            hvp_backward_step(t)
+            # through r = a_r @ M
+            hvp_backward_step_sum2(t)
+            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            hvp_backward_step_sum3(t)
+            # through r = a_r @ M
+            hvp_backward_step_sum4(t)
+            hvp_backward_step2(t)
+            hvp_backward_step3(t)
+            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            hvp_backward_step_sum5(t)
+            # through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            hvp_backward_step_sum6(t)
+            # through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            hvp_backward_step_sum7(t)
+            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            hvp_backward_step_sum8(t)
+            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            hvp_backward_step_sum9(t)
+            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            hvp_backward_step_sum10(t)
+            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            hvp_backward_step_sum11(t)
+            hvp_backward_step4(t)
+            # through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            hvp_backward_step_sum12(t)
+            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            hvp_backward_step_sum13(t)
+            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            hvp_backward_step_sum14(t)
+            hvp_backward_step5(t)
+            hvp_backward_step6(t)
+            # through k_r = W_r @ h
+            product(d_k_w_to_d_dot_k_r[t][:, 6 * D:7 * D], W_r, parts4[:, :H])
+            hvp_backward_step7(t)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            hvp_backward_step_sum15(t)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            hvp_backward_step_sum16(t)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            hvp_backward_step_sum17(t)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            hvp_backward_step_sum18(t)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            hvp_backward_step_sum19(t)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            hvp_backward_step_sum20(t)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            hvp_backward_step_sum21(t)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            hvp_backward_step_sum22(t)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            hvp_backward_step_sum23(t)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            hvp_backward_step_sum24(t)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            hvp_backward_step_sum25(t)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            hvp_backward_step_sum26(t)
+            # d_dot_h_dot_a_h, d_h_dot_a_W_a side by side
+            product(d_dot_a[t], W_a_to_dot_W_a, parts3)
+            hvp_backward_step8(t)
+            # through e = sigmoid(W_e @ h)
+            product(d_k_w_to_d_dot_k_r[t][:, 3 * D:4 * D], W_e, parts2[:, :H])
+            hvp_backward_step9(t)
+            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            hvp_backward_step_sum27(t)
+            hvp_backward_step10(t)
+            hvp_backward_step11(t)
+            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            hvp_backward_step_sum28(t)
+            # through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            hvp_backward_step_sum29(t)
+            # through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            hvp_backward_step_sum30(t)
+            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            hvp_backward_step_sum31(t)
+            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            hvp_backward_step_sum32(t)
+            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            hvp_backward_step_sum33(t)
+            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            hvp_backward_step_sum34(t)
+            hvp_backward_step12(t)
+            # through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            hvp_backward_step_sum35(t)
+            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            hvp_backward_step_sum36(t)
+            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            hvp_backward_step_sum37(t)
+            hvp_backward_step13(t)
+            hvp_backward_step14(t)
+            # through k_w = W_w @ h
+            product(d_k_w_to_d_dot_k_r[t][:, D:2 * D], W_w, parts[:, :H])
+            # d_k_w, d_dot_k_w, d_W_e_h, d_dot_W_e_h, d_a, d_k_r, d_dot_k_r side by side
+            product(d_k_w_to_d_dot_k_r[t], W_w_to_dot_W_r, d_h_k_w)
+            hvp_backward_step15(t)
+            # d_h_pre, d_dot_h_pre side by side
+            product(d_h_pre_to_d_dot_h_pre[t], U_h_to_dot_U_h2, d_r_prev_rows[t % 2])
+            # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], U_h, d_dot_r_prev_rows[t % 2])
+            hvp_backward_step16(t)
+
+    def after():
+        # d_h_pre, d_dot_h_pre side by side
+        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H), W_h_to_dot_W_h2, d_x.reshape(-1, I))
+        # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_h_W_h_x)
+        # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(
+            d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_h_dot_W_h_x_x,
+        )
+        # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, r_rows[:-1].reshape(-1, D), d_U_h_U_h_r)
+        # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(
+            d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+            dot_r_rows[:-1].reshape(-1, D),
+            d_U_h_dot_U_h_r_r_prev,
+        )
+        # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        cp.sum(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_h)
+        # through k_w = W_w @ h
+        product(d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, :D].T, h_to_dot_h.reshape(-1, 2 * H)[:, :H], d_W_w_k_w)
+        # through k_w = W_w @ h
+        product(
+            d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, D:2 * D].T,
+            h_to_dot_h.reshape(-1, 2 * H)[:, H:2 * H],
+            d_W_w_dot_k_w_h,
+        )
+        # through beta_w = softplus(dot(v_w, h) + b_w)
+        hvp_backward_after_sum()
+        # through beta_w = softplus(dot(v_w, h) + b_w)
+        hvp_backward_after_sum2()
+        # through beta_w = softplus(dot(v_w, h) + b_w)
+        hvp_backward_after_sum3()
+        # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        cp.sum(d_a_w_arg.reshape(-1, N), axis=0, out=d_s_w)
+        # through e = sigmoid(W_e @ h)
+        product(
+            d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 2 * D:3 * D].T,
+            h_to_dot_h.reshape(-1, 2 * H)[:, :H],
+            d_W_e_W_e_h,
+        )
+        # through e = sigmoid(W_e @ h)
+        product(
+            d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 3 * D:4 * D].T,
+            h_to_dot_h.reshape(-1, 2 * H)[:, H:2 * H],
+            d_W_e_dot_W_e_h_h,
+        )
+        # through a = W_a @ h
+        product(
+            d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 4 * D:5 * D].T,
+            h_to_dot_h.reshape(-1, 2 * H)[:, :H],
+            d_W_a_a,
+        )
+        # through a = W_a @ h
+        product(d_dot_a.reshape(-1, D).T, h_to_dot_h.reshape(-1, 2 * H)[:, H:2 * H], d_W_a_dot_a_h)
+        # through k_r = W_r @ h
+        product(
+            d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 5 * D:6 * D].T,
+            h_to_dot_h.reshape(-1, 2 * H)[:, :H],
+            d_W_r_k_r,
+        )
+        # through k_r = W_r @ h
+        product(
+            d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 6 * D:7 * D].T,
+            h_to_dot_h.reshape(-1, 2 * H)[:, H:2 * H],
+            d_W_r_dot_k_r_h,
+        )
+        # through beta_r = softplus(dot(v_r, h) + b_r)
+        hvp_backward_after_sum4()
+        # through beta_r = softplus(dot(v_r, h) + b_r)
+        hvp_backward_after_sum5()
+        # through beta_r = softplus(dot(v_r, h) + b_r)
+        hvp_backward_after_sum6()
+        # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        cp.sum(d_a_r_arg.reshape(-1, N), axis=0, out=d_s_r)
+        hvp_backward_finish()
+        hvp_backward_finish2()
+        hvp_backward_finish3()
+        hvp_backward_finish4()
+
+    def results():
+        dot_dparams = {
+            "W_h": d_W_h.copy(),
+            "U_h": d_U_h.copy(),
+            "b_h": d_b_h.copy(),
+            "W_w": d_W_w.copy(),
+            "v_w": d_v_w.copy(),
+            "b_w": d_b_w.copy(),
+            "s_w": d_s_w.copy(),
+            "W_e": d_W_e.copy(),
+            "W_a": d_W_a.copy(),
+            "W_r": d_W_r.copy(),
+            "v_r": d_v_r.copy(),
+            "b_r": d_b_r.copy(),
+            "s_r": d_s_r.copy(),
+        }
+        dot_dstart = {"r": d_r_prev_rows[0].copy(), "M": d_M_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
+
+    yield Pass(fill, before, loop, after, results, True)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -709,7 +2792,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -732,28 +2815,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -775,20 +2878,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -887,10 +2990,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -1009,3 +3110,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

@@ -89,6 +89,15 @@ __device__ inline int64 block_best(compute_t& value, int64 position, bool larges
     return position;
 }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_before_point(
     const compute_t W_q_x, const compute_t D_, const compute_t W_k_x, compute_t& q, compute_t& k_)
 {
@@ -889,3 +898,2786 @@ extern "C" __global__ void backward_finish(
         d_Omega_at[iM * D + iD] = storage_t(d_Omega);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_before_point(
+    const compute_t W_q_x, const compute_t D_, const compute_t W_k_x, compute_t& q, compute_t& k_)
+{
+    // q = (W_q @ x) / D ** 0.25
+    const compute_t s1 = 1 / pow(D_, compute_t(0.25));
+    q = W_q_x * s1;
+    // k = (W_k @ x) / D ** 0.25
+    k_ = W_k_x * s1;
+}
+
+extern "C" __global__ void infer_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ W_q_x_to_v_at, storage_t* __restrict__ q_at, storage_t* __restrict__ k_at)
+{
+    const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / D / B;
+        const int64 iB = n / D % B;
+        const int64 iD = n % D;
+        compute_t q, k_;
+        infer_before_point(
+            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + iD]),
+            compute_t(D),
+            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + D + iD]),
+            q, k_);
+        q_at[(iT * B + iB) * D + iD] = storage_t(q);
+        k_at[(iT * B + iB) * D + iD] = storage_t(k_);
+    }
+}
+
+// phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" __global__ void infer_before_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ q_at, storage_t* __restrict__ q_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
+            const int64 iD = k;
+            total += compute_t(q_at[(iT * B + iB) * D + iD])
+                * compute_t(q_at[(iT * B + iB) * D + iD]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) q_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" __global__ void infer_before_largest(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ a_at, storage_t* __restrict__ a_argmax_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t best = 0;
+        int64 found = -1;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            const compute_t value = compute_t(a_at[(iT * B + iB) * M + iM]);
+            if (found < 0 || precedes(value, best, true)) {
+                best = value;
+                found = k;
+            }
+        }
+        found = block_best(best, found, true);
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(compute_t(k == found));
+        }
+    }
+}
+
+// phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" __global__ void infer_before_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ a_argmax_at,
+    storage_t* __restrict__ max_a_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(a_at[(iT * B + iB) * M + iM])
+                * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) max_a_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// phi_k = exp(Omega @ k - dot(k, k) / 2)
+extern "C" __global__ void infer_before_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ k_at, storage_t* __restrict__ k_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
+            const int64 iD = k;
+            total += compute_t(k_at[(iT * B + iB) * D + iD])
+                * compute_t(k_at[(iT * B + iB) * D + iD]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) k_k_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+__device__ inline void infer_before2_point(
+    const compute_t a, const compute_t q_q, const compute_t max_a, const compute_t Omega_k,
+    const compute_t k_k, compute_t& phi_q, compute_t& phi_k)
+{
+    // phi_q = exp(a - dot(q, q) / 2 - max(a))
+    const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
+    phi_q = exp(phi_q_pre);
+    // phi_k = exp(Omega @ k - dot(k, k) / 2)
+    const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
+    phi_k = exp(phi_k_pre);
+}
+
+extern "C" __global__ void infer_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ q_q_at,
+    const storage_t* __restrict__ max_a_at, const storage_t* __restrict__ Omega_k_at,
+    const storage_t* __restrict__ k_k_at, storage_t* __restrict__ phi_q_at, storage_t* __restrict__ phi_k_at)
+{
+    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / M / B;
+        const int64 iB = n / M % B;
+        const int64 iM = n % M;
+        compute_t phi_q, phi_k;
+        infer_before2_point(
+            compute_t(a_at[(iT * B + iB) * M + iM]),
+            compute_t(q_q_at[iT * B + iB]),
+            compute_t(max_a_at[iT * B + iB]),
+            compute_t(Omega_k_at[(iT * B + iB) * M + iM]),
+            compute_t(k_k_at[iT * B + iB]),
+            phi_q, phi_k);
+        phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+        phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+    }
+}
+
+__device__ inline void infer_before3_point(
+    const compute_t v, const compute_t phi_k, compute_t& v_phi_k)
+{
+    // S = S[t-1] + outer(v, phi_k)
+    v_phi_k = v * phi_k;
+}
+
+extern "C" __global__ void infer_before3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ W_q_x_to_v_at, const storage_t* __restrict__ phi_k_at,
+    storage_t* __restrict__ v_phi_k_at)
+{
+    const int64 count = T * B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / M / H / B;
+        const int64 iB = n / M / H % B;
+        const int64 iH = n / M % H;
+        const int64 iM = n % M;
+        compute_t v_phi_k;
+        infer_before3_point(
+            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
+            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
+            v_phi_k);
+        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
+    }
+}
+
+__device__ inline void infer_sequence_point(
+    const compute_t S_prev, const compute_t v_phi_k, compute_t& S)
+{
+    // S = S[t-1] + outer(v, phi_k)
+    S = S_prev + v_phi_k;
+}
+
+extern "C" __global__ void infer_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_phi_k_at)
+{
+    const int64 count = B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / M / H;
+        const int64 iH = n / M % H;
+        const int64 iM = n % M;
+        compute_t S_prev = compute_t(S_rows_at[((0 * B + iB) * H + iH) * M + iM]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t S;
+            infer_sequence_point(
+                S_prev,
+                compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
+                S);
+            S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
+            S_prev = S;
+        }
+    }
+}
+
+__device__ inline void infer_sequence2_point(
+    const compute_t z_prev, const compute_t phi_k, compute_t& z)
+{
+    // z = z[t-1] + phi_k
+    z = z_prev + phi_k;
+}
+
+extern "C" __global__ void infer_sequence2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ phi_k_at)
+{
+    const int64 count = B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / M;
+        const int64 iM = n % M;
+        compute_t z_prev = compute_t(z_rows_at[(0 * B + iB) * M + iM]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t z;
+            infer_sequence2_point(
+                z_prev,
+                compute_t(phi_k_at[(t * B + iB) * M + iM]),
+                z);
+            z_rows_at[((t + 1) * B + iB) * M + iM] = storage_t(z);
+            z_prev = z;
+        }
+    }
+}
+
+// y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void infer_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ phi_q_at,
+    storage_t* __restrict__ S_phi_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
+                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void infer_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ phi_q_at,
+    storage_t* __restrict__ z_phi_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM])
+                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) z_phi_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+__device__ inline void infer_after_point(
+    const compute_t S_phi_q, const compute_t z_phi_q, compute_t& y)
+{
+    // y = (S @ phi_q) / dot(z, phi_q)
+    y = S_phi_q / z_phi_q;
+}
+
+extern "C" __global__ void infer_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ S_phi_q_at, const storage_t* __restrict__ z_phi_q_at,
+    storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t y;
+        infer_after_point(
+            compute_t(S_phi_q_at[(iT * B + iB) * H + iH]),
+            compute_t(z_phi_q_at[iT * B + iB]),
+            y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_before_point(
+    const compute_t W_q_x, const compute_t D_, const compute_t W_k_x, compute_t& q, compute_t& k_)
+{
+    // q = (W_q @ x) / D ** 0.25
+    const compute_t s1 = 1 / pow(D_, compute_t(0.25));
+    q = W_q_x * s1;
+    // k = (W_k @ x) / D ** 0.25
+    k_ = W_k_x * s1;
+}
+
+extern "C" __global__ void step_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ W_q_x_at, const storage_t* __restrict__ W_k_x_at,
+    storage_t* __restrict__ q_at, storage_t* __restrict__ k_at)
+{
+    const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / D / B;
+        const int64 iB = n / D % B;
+        const int64 iD = n % D;
+        compute_t q, k_;
+        step_before_point(
+            compute_t(W_q_x_at[(iT * B + iB) * D + iD]),
+            compute_t(D),
+            compute_t(W_k_x_at[(iT * B + iB) * D + iD]),
+            q, k_);
+        q_at[(iT * B + iB) * D + iD] = storage_t(q);
+        k_at[(iT * B + iB) * D + iD] = storage_t(k_);
+    }
+}
+
+// phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" __global__ void step_before_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ q_at, storage_t* __restrict__ q_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
+            const int64 iD = k;
+            total += compute_t(q_at[(iT * B + iB) * D + iD])
+                * compute_t(q_at[(iT * B + iB) * D + iD]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) q_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" __global__ void step_before_largest(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ a_at, storage_t* __restrict__ a_argmax_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t best = 0;
+        int64 found = -1;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            const compute_t value = compute_t(a_at[(iT * B + iB) * M + iM]);
+            if (found < 0 || precedes(value, best, true)) {
+                best = value;
+                found = k;
+            }
+        }
+        found = block_best(best, found, true);
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(compute_t(k == found));
+        }
+    }
+}
+
+// phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" __global__ void step_before_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ a_argmax_at,
+    storage_t* __restrict__ max_a_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(a_at[(iT * B + iB) * M + iM])
+                * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) max_a_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// phi_k = exp(Omega @ k - dot(k, k) / 2)
+extern "C" __global__ void step_before_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ k_at, storage_t* __restrict__ k_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
+            const int64 iD = k;
+            total += compute_t(k_at[(iT * B + iB) * D + iD])
+                * compute_t(k_at[(iT * B + iB) * D + iD]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) k_k_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+__device__ inline void step_before2_point(
+    const compute_t a, const compute_t q_q, const compute_t max_a, const compute_t Omega_k,
+    const compute_t k_k, compute_t& phi_q, compute_t& phi_k)
+{
+    // phi_q = exp(a - dot(q, q) / 2 - max(a))
+    const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
+    phi_q = exp(phi_q_pre);
+    // phi_k = exp(Omega @ k - dot(k, k) / 2)
+    const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
+    phi_k = exp(phi_k_pre);
+}
+
+extern "C" __global__ void step_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ q_q_at,
+    const storage_t* __restrict__ max_a_at, const storage_t* __restrict__ Omega_k_at,
+    const storage_t* __restrict__ k_k_at, storage_t* __restrict__ phi_q_at, storage_t* __restrict__ phi_k_at)
+{
+    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / M / B;
+        const int64 iB = n / M % B;
+        const int64 iM = n % M;
+        compute_t phi_q, phi_k;
+        step_before2_point(
+            compute_t(a_at[(iT * B + iB) * M + iM]),
+            compute_t(q_q_at[iT * B + iB]),
+            compute_t(max_a_at[iT * B + iB]),
+            compute_t(Omega_k_at[(iT * B + iB) * M + iM]),
+            compute_t(k_k_at[iT * B + iB]),
+            phi_q, phi_k);
+        phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+        phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+    }
+}
+
+__device__ inline void step_before3_point(
+    const compute_t v, const compute_t phi_k, compute_t& v_phi_k)
+{
+    // S = S[t-1] + outer(v, phi_k)
+    v_phi_k = v * phi_k;
+}
+
+extern "C" __global__ void step_before3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ phi_k_at,
+    storage_t* __restrict__ v_phi_k_at)
+{
+    const int64 count = T * B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / M / H / B;
+        const int64 iB = n / M / H % B;
+        const int64 iH = n / M % H;
+        const int64 iM = n % M;
+        compute_t v_phi_k;
+        step_before3_point(
+            compute_t(v_at[(iT * B + iB) * H + iH]),
+            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
+            v_phi_k);
+        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
+    }
+}
+
+__device__ inline void step_sequence_point(
+    const compute_t S_prev, const compute_t v_phi_k, compute_t& S)
+{
+    // S = S[t-1] + outer(v, phi_k)
+    S = S_prev + v_phi_k;
+}
+
+extern "C" __global__ void step_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_phi_k_at)
+{
+    const int64 count = B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / M / H;
+        const int64 iH = n / M % H;
+        const int64 iM = n % M;
+        compute_t S_prev = compute_t(S_rows_at[((0 * B + iB) * H + iH) * M + iM]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t S;
+            step_sequence_point(
+                S_prev,
+                compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
+                S);
+            S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
+            S_prev = S;
+        }
+    }
+}
+
+__device__ inline void step_sequence2_point(
+    const compute_t z_prev, const compute_t phi_k, compute_t& z)
+{
+    // z = z[t-1] + phi_k
+    z = z_prev + phi_k;
+}
+
+extern "C" __global__ void step_sequence2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ phi_k_at)
+{
+    const int64 count = B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / M;
+        const int64 iM = n % M;
+        compute_t z_prev = compute_t(z_rows_at[(0 * B + iB) * M + iM]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t z;
+            step_sequence2_point(
+                z_prev,
+                compute_t(phi_k_at[(t * B + iB) * M + iM]),
+                z);
+            z_rows_at[((t + 1) * B + iB) * M + iM] = storage_t(z);
+            z_prev = z;
+        }
+    }
+}
+
+// y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void step_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ phi_q_at,
+    storage_t* __restrict__ S_phi_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
+                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void step_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ phi_q_at,
+    storage_t* __restrict__ z_phi_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM])
+                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) z_phi_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+__device__ inline void step_after_point(
+    const compute_t S_phi_q, const compute_t z_phi_q, compute_t& y)
+{
+    // y = (S @ phi_q) / dot(z, phi_q)
+    y = S_phi_q / z_phi_q;
+}
+
+extern "C" __global__ void step_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ S_phi_q_at, const storage_t* __restrict__ z_phi_q_at,
+    storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t y;
+        step_after_point(
+            compute_t(S_phi_q_at[(iT * B + iB) * H + iH]),
+            compute_t(z_phi_q_at[iT * B + iB]),
+            y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_W_q_x_W_q, const compute_t dot_W_q_x_x, const compute_t W_q_x, const compute_t D_,
+    const compute_t dot_W_k_x_W_k, const compute_t dot_W_k_x_x, const compute_t W_k_x, compute_t& q,
+    compute_t& dot_q, compute_t& k_, compute_t& dot_k)
+{
+    // q = (W_q @ x) / D ** 0.25
+    const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
+    const compute_t s1 = 1 / pow(D_, compute_t(0.25));
+    q = W_q_x * s1;
+    dot_q = dot_W_q_x * s1;
+    // k = (W_k @ x) / D ** 0.25
+    const compute_t dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
+    k_ = W_k_x * s1;
+    dot_k = dot_W_k_x * s1;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
+    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ q_to_dot_q_at,
+    storage_t* __restrict__ k_to_dot_k_at)
+{
+    const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / D / B;
+        const int64 iB = n / D % B;
+        const int64 iD = n % D;
+        compute_t q, dot_q, k_, dot_k;
+        jvp_before_point(
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]),
+            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + iD]),
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + iD]),
+            compute_t(D),
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D + iD]),
+            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]),
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]),
+            q, dot_q, k_, dot_k);
+        q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
+        q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
+        k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
+        k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
+    }
+}
+
+// phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" __global__ void jvp_before_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ q_to_dot_q_at, storage_t* __restrict__ q_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
+            const int64 iD = k;
+            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD])
+                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) q_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" __global__ void jvp_before_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ q_to_dot_q_at, storage_t* __restrict__ dot_q_q_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
+            const int64 iD = k;
+            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD])
+                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_q_q_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" __global__ void jvp_before_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ q_to_dot_q_at, storage_t* __restrict__ dot_q_q_q2_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
+            const int64 iD = k;
+            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD])
+                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_q_q_q2_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" __global__ void jvp_before_largest(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ a_to_dot_a_Omega_at, storage_t* __restrict__ a_argmax_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t best = 0;
+        int64 found = -1;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            const compute_t value = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            if (found < 0 || precedes(value, best, true)) {
+                best = value;
+                found = k;
+            }
+        }
+        found = block_best(best, found, true);
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(compute_t(k == found));
+        }
+    }
+}
+
+// phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" __global__ void jvp_before_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ a_to_dot_a_Omega_at, const storage_t* __restrict__ a_argmax_at,
+    storage_t* __restrict__ max_a_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM])
+                * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) max_a_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" __global__ void jvp_before_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ dot_a_at, const storage_t* __restrict__ a_argmax_at,
+    storage_t* __restrict__ dot_max_a_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(dot_a_at[(iT * B + iB) * M + iM])
+                * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_max_a_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// phi_k = exp(Omega @ k - dot(k, k) / 2)
+extern "C" __global__ void jvp_before_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ k_to_dot_k_at, storage_t* __restrict__ k_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
+            const int64 iD = k;
+            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD])
+                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) k_k_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// phi_k = exp(Omega @ k - dot(k, k) / 2)
+extern "C" __global__ void jvp_before_sum7(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ k_to_dot_k_at, storage_t* __restrict__ dot_k_k_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
+            const int64 iD = k;
+            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD])
+                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_k_k_k_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// phi_k = exp(Omega @ k - dot(k, k) / 2)
+extern "C" __global__ void jvp_before_sum8(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ k_to_dot_k_at, storage_t* __restrict__ dot_k_k_k2_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
+            const int64 iD = k;
+            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD])
+                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_k_k_k2_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+__device__ inline void jvp_before2_point(
+    const compute_t dot_v_W_v, const compute_t dot_v_x, compute_t& dot_v)
+{
+    // v = W_v @ x
+    dot_v = dot_v_W_v + dot_v_x;
+}
+
+extern "C" __global__ void jvp_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
+    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ dot_v_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_v;
+        jvp_before2_point(
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + H + iH]),
+            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
+            dot_v);
+        dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
+    }
+}
+
+__device__ inline void jvp_before3_point(
+    const compute_t dot_q_q_q, const compute_t dot_q_q_q2, const compute_t dot_k_k_k,
+    const compute_t dot_k_k_k2, compute_t& dot_q_q, compute_t& dot_k_k)
+{
+    // phi_q = exp(a - dot(q, q) / 2 - max(a))
+    dot_q_q = dot_q_q_q + dot_q_q_q2;
+    // phi_k = exp(Omega @ k - dot(k, k) / 2)
+    dot_k_k = dot_k_k_k + dot_k_k_k2;
+}
+
+extern "C" __global__ void jvp_before3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ dot_q_q_q_at, const storage_t* __restrict__ dot_q_q_q2_at,
+    const storage_t* __restrict__ dot_k_k_k_at, const storage_t* __restrict__ dot_k_k_k2_at,
+    storage_t* __restrict__ dot_q_q_at, storage_t* __restrict__ dot_k_k_at)
+{
+    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t dot_q_q, dot_k_k;
+        jvp_before3_point(
+            compute_t(dot_q_q_q_at[iT * B + iB]),
+            compute_t(dot_q_q_q2_at[iT * B + iB]),
+            compute_t(dot_k_k_k_at[iT * B + iB]),
+            compute_t(dot_k_k_k2_at[iT * B + iB]),
+            dot_q_q, dot_k_k);
+        dot_q_q_at[iT * B + iB] = storage_t(dot_q_q);
+        dot_k_k_at[iT * B + iB] = storage_t(dot_k_k);
+    }
+}
+
+__device__ inline void jvp_before4_point(
+    const compute_t a, const compute_t q_q, const compute_t max_a, const compute_t dot_a,
+    const compute_t dot_q_q, const compute_t dot_max_a, const compute_t Omega_k, const compute_t k_k,
+    const compute_t dot_Omega_k, const compute_t dot_k_k, compute_t& phi_q, compute_t& dot_phi_q,
+    compute_t& phi_k, compute_t& dot_phi_k)
+{
+    // phi_q = exp(a - dot(q, q) / 2 - max(a))
+    const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
+    const compute_t dot_phi_q_pre = dot_a - compute_t(0.5) * dot_q_q - dot_max_a;
+    phi_q = exp(phi_q_pre);
+    dot_phi_q = dot_phi_q_pre * phi_q;
+    // phi_k = exp(Omega @ k - dot(k, k) / 2)
+    const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
+    const compute_t dot_phi_k_pre = dot_Omega_k - compute_t(0.5) * dot_k_k;
+    phi_k = exp(phi_k_pre);
+    dot_phi_k = dot_phi_k_pre * phi_k;
+}
+
+extern "C" __global__ void jvp_before4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ a_to_dot_a_Omega_at, const storage_t* __restrict__ q_q_at,
+    const storage_t* __restrict__ max_a_at, const storage_t* __restrict__ dot_a_at,
+    const storage_t* __restrict__ dot_q_q_at, const storage_t* __restrict__ dot_max_a_at,
+    const storage_t* __restrict__ Omega_k_to_dot_Omega_k_Omega_at, const storage_t* __restrict__ k_k_at,
+    const storage_t* __restrict__ dot_Omega_k_at, const storage_t* __restrict__ dot_k_k_at,
+    storage_t* __restrict__ phi_q_at, storage_t* __restrict__ dot_phi_q_at,
+    storage_t* __restrict__ phi_k_at, storage_t* __restrict__ dot_phi_k_at)
+{
+    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / M / B;
+        const int64 iB = n / M % B;
+        const int64 iM = n % M;
+        compute_t phi_q, dot_phi_q, phi_k, dot_phi_k;
+        jvp_before4_point(
+            compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]),
+            compute_t(q_q_at[iT * B + iB]),
+            compute_t(max_a_at[iT * B + iB]),
+            compute_t(dot_a_at[(iT * B + iB) * M + iM]),
+            compute_t(dot_q_q_at[iT * B + iB]),
+            compute_t(dot_max_a_at[iT * B + iB]),
+            compute_t(Omega_k_to_dot_Omega_k_Omega_at[(iT * B + iB) * (2 * M) + iM]),
+            compute_t(k_k_at[iT * B + iB]),
+            compute_t(dot_Omega_k_at[(iT * B + iB) * M + iM]),
+            compute_t(dot_k_k_at[iT * B + iB]),
+            phi_q, dot_phi_q, phi_k, dot_phi_k);
+        phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+        dot_phi_q_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q);
+        phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+        dot_phi_k_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k);
+    }
+}
+
+__device__ inline void jvp_before5_point(
+    const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
+    compute_t& v_phi_k, compute_t& dot_v_phi_k)
+{
+    // S = S[t-1] + outer(v, phi_k)
+    v_phi_k = v * phi_k;
+    dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
+}
+
+extern "C" __global__ void jvp_before5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at, const storage_t* __restrict__ phi_k_at,
+    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_phi_k_at,
+    storage_t* __restrict__ v_phi_k_at, storage_t* __restrict__ dot_v_phi_k_at)
+{
+    const int64 count = T * B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / M / H / B;
+        const int64 iB = n / M / H % B;
+        const int64 iH = n / M % H;
+        const int64 iM = n % M;
+        compute_t v_phi_k, dot_v_phi_k;
+        jvp_before5_point(
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
+            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
+            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]),
+            v_phi_k, dot_v_phi_k);
+        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
+        dot_v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(dot_v_phi_k);
+    }
+}
+
+__device__ inline void jvp_sequence_point(
+    const compute_t S_prev, const compute_t v_phi_k, const compute_t dot_S_prev,
+    const compute_t dot_v_phi_k, compute_t& S, compute_t& dot_S)
+{
+    // S = S[t-1] + outer(v, phi_k)
+    S = S_prev + v_phi_k;
+    dot_S = dot_S_prev + dot_v_phi_k;
+}
+
+extern "C" __global__ void jvp_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_phi_k_at,
+    storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ dot_v_phi_k_at)
+{
+    const int64 count = B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / M / H;
+        const int64 iH = n / M % H;
+        const int64 iM = n % M;
+        compute_t S_prev = compute_t(S_rows_at[((0 * B + iB) * H + iH) * M + iM]);
+        compute_t dot_S_prev = compute_t(dot_S_rows_at[((0 * B + iB) * H + iH) * M + iM]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t S, dot_S;
+            jvp_sequence_point(
+                S_prev,
+                compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
+                dot_S_prev,
+                compute_t(dot_v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
+                S, dot_S);
+            S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
+            dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(dot_S);
+            S_prev = S;
+            dot_S_prev = dot_S;
+        }
+    }
+}
+
+__device__ inline void jvp_sequence2_point(
+    const compute_t z_prev, const compute_t phi_k, const compute_t dot_z_prev, const compute_t dot_phi_k,
+    compute_t& z, compute_t& dot_z)
+{
+    // z = z[t-1] + phi_k
+    z = z_prev + phi_k;
+    dot_z = dot_z_prev + dot_phi_k;
+}
+
+extern "C" __global__ void jvp_sequence2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ phi_k_at,
+    storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ dot_phi_k_at)
+{
+    const int64 count = B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / M;
+        const int64 iM = n % M;
+        compute_t z_prev = compute_t(z_rows_at[(0 * B + iB) * M + iM]);
+        compute_t dot_z_prev = compute_t(dot_z_rows_at[(0 * B + iB) * M + iM]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t z, dot_z;
+            jvp_sequence2_point(
+                z_prev,
+                compute_t(phi_k_at[(t * B + iB) * M + iM]),
+                dot_z_prev,
+                compute_t(dot_phi_k_at[(t * B + iB) * M + iM]),
+                z, dot_z);
+            z_rows_at[((t + 1) * B + iB) * M + iM] = storage_t(z);
+            dot_z_rows_at[((t + 1) * B + iB) * M + iM] = storage_t(dot_z);
+            z_prev = z;
+            dot_z_prev = dot_z;
+        }
+    }
+}
+
+// y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void jvp_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ phi_q_at,
+    storage_t* __restrict__ S_phi_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
+                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void jvp_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ phi_q_at,
+    storage_t* __restrict__ dot_S_phi_q_S_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
+                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_S_phi_q_S_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void jvp_after_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ dot_phi_q_at,
+    storage_t* __restrict__ dot_S_phi_q_phi_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
+                * compute_t(dot_phi_q_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_S_phi_q_phi_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void jvp_after_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ phi_q_at,
+    storage_t* __restrict__ z_phi_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM])
+                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) z_phi_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void jvp_after_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ phi_q_at,
+    storage_t* __restrict__ dot_z_phi_q_z_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(dot_z_rows_at[((iT + 1) * B + iB) * M + iM])
+                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_z_phi_q_z_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void jvp_after_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ dot_phi_q_at,
+    storage_t* __restrict__ dot_z_phi_q_phi_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM])
+                * compute_t(dot_phi_q_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_z_phi_q_phi_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+__device__ inline void jvp_after_point(
+    const compute_t dot_S_phi_q_S, const compute_t dot_S_phi_q_phi_q, const compute_t S_phi_q,
+    const compute_t z_phi_q, compute_t& dot_S_phi_q, compute_t& y)
+{
+    // y = (S @ phi_q) / dot(z, phi_q)
+    dot_S_phi_q = dot_S_phi_q_S + dot_S_phi_q_phi_q;
+    y = S_phi_q / z_phi_q;
+}
+
+extern "C" __global__ void jvp_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ dot_S_phi_q_S_at, const storage_t* __restrict__ dot_S_phi_q_phi_q_at,
+    const storage_t* __restrict__ S_phi_q_at, const storage_t* __restrict__ z_phi_q_at,
+    storage_t* __restrict__ dot_S_phi_q_at, storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_S_phi_q, y;
+        jvp_after_point(
+            compute_t(dot_S_phi_q_S_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_S_phi_q_phi_q_at[(iT * B + iB) * H + iH]),
+            compute_t(S_phi_q_at[(iT * B + iB) * H + iH]),
+            compute_t(z_phi_q_at[iT * B + iB]),
+            dot_S_phi_q, y);
+        dot_S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(dot_S_phi_q);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+__device__ inline void jvp_after2_point(
+    const compute_t dot_z_phi_q_z, const compute_t dot_z_phi_q_phi_q, compute_t& dot_z_phi_q)
+{
+    // y = (S @ phi_q) / dot(z, phi_q)
+    dot_z_phi_q = dot_z_phi_q_z + dot_z_phi_q_phi_q;
+}
+
+extern "C" __global__ void jvp_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ dot_z_phi_q_z_at, const storage_t* __restrict__ dot_z_phi_q_phi_q_at,
+    storage_t* __restrict__ dot_z_phi_q_at)
+{
+    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t dot_z_phi_q;
+        jvp_after2_point(
+            compute_t(dot_z_phi_q_z_at[iT * B + iB]),
+            compute_t(dot_z_phi_q_phi_q_at[iT * B + iB]),
+            dot_z_phi_q);
+        dot_z_phi_q_at[iT * B + iB] = storage_t(dot_z_phi_q);
+    }
+}
+
+__device__ inline void jvp_after3_point(
+    const compute_t dot_S_phi_q, const compute_t dot_z_phi_q, const compute_t S_phi_q,
+    const compute_t z_phi_q, compute_t& dot_y)
+{
+    // y = (S @ phi_q) / dot(z, phi_q)
+    dot_y = dot_S_phi_q / z_phi_q - dot_z_phi_q * S_phi_q / square(z_phi_q);
+}
+
+extern "C" __global__ void jvp_after3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ dot_S_phi_q_at, const storage_t* __restrict__ dot_z_phi_q_at,
+    const storage_t* __restrict__ S_phi_q_at, const storage_t* __restrict__ z_phi_q_at,
+    storage_t* __restrict__ dot_y_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_y;
+        jvp_after3_point(
+            compute_t(dot_S_phi_q_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_z_phi_q_at[iT * B + iB]),
+            compute_t(S_phi_q_at[(iT * B + iB) * H + iH]),
+            compute_t(z_phi_q_at[iT * B + iB]),
+            dot_y);
+        dot_y_at[(iT * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_W_q_x_W_q, const compute_t dot_W_q_x_x, const compute_t W_q_x, const compute_t D_,
+    const compute_t dot_W_k_x_W_k, const compute_t dot_W_k_x_x, const compute_t W_k_x, compute_t& q,
+    compute_t& dot_q, compute_t& k_, compute_t& dot_k)
+{
+    // q = (W_q @ x) / D ** 0.25
+    const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
+    const compute_t s1 = 1 / pow(D_, compute_t(0.25));
+    q = W_q_x * s1;
+    dot_q = dot_W_q_x * s1;
+    // k = (W_k @ x) / D ** 0.25
+    const compute_t dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
+    k_ = W_k_x * s1;
+    dot_k = dot_W_k_x * s1;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
+    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ q_to_dot_q_at,
+    storage_t* __restrict__ k_to_dot_k_at)
+{
+    const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / D / B;
+        const int64 iB = n / D % B;
+        const int64 iD = n % D;
+        compute_t q, dot_q, k_, dot_k;
+        hvp_forward_before_point(
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]),
+            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + iD]),
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + iD]),
+            compute_t(D),
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D + iD]),
+            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]),
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]),
+            q, dot_q, k_, dot_k);
+        q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
+        q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
+        k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
+        k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
+    }
+}
+
+// phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" __global__ void hvp_forward_before_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ q_to_dot_q_at, storage_t* __restrict__ q_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
+            const int64 iD = k;
+            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD])
+                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) q_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" __global__ void hvp_forward_before_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ q_to_dot_q_at, storage_t* __restrict__ dot_q_q_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
+            const int64 iD = k;
+            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD])
+                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_q_q_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" __global__ void hvp_forward_before_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ q_to_dot_q_at, storage_t* __restrict__ dot_q_q_q2_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
+            const int64 iD = k;
+            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD])
+                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_q_q_q2_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" __global__ void hvp_forward_before_largest(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ a_to_dot_a_Omega_at, storage_t* __restrict__ a_argmax_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t best = 0;
+        int64 found = -1;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            const compute_t value = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            if (found < 0 || precedes(value, best, true)) {
+                best = value;
+                found = k;
+            }
+        }
+        found = block_best(best, found, true);
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(compute_t(k == found));
+        }
+    }
+}
+
+// phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" __global__ void hvp_forward_before_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ a_to_dot_a_Omega_at, const storage_t* __restrict__ a_argmax_at,
+    storage_t* __restrict__ max_a_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM])
+                * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) max_a_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" __global__ void hvp_forward_before_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ dot_a_at, const storage_t* __restrict__ a_argmax_at,
+    storage_t* __restrict__ dot_max_a_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(dot_a_at[(iT * B + iB) * M + iM])
+                * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_max_a_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// phi_k = exp(Omega @ k - dot(k, k) / 2)
+extern "C" __global__ void hvp_forward_before_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ k_to_dot_k_at, storage_t* __restrict__ k_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
+            const int64 iD = k;
+            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD])
+                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) k_k_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// phi_k = exp(Omega @ k - dot(k, k) / 2)
+extern "C" __global__ void hvp_forward_before_sum7(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ k_to_dot_k_at, storage_t* __restrict__ dot_k_k_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
+            const int64 iD = k;
+            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD])
+                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_k_k_k_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// phi_k = exp(Omega @ k - dot(k, k) / 2)
+extern "C" __global__ void hvp_forward_before_sum8(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ k_to_dot_k_at, storage_t* __restrict__ dot_k_k_k2_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
+            const int64 iD = k;
+            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD])
+                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_k_k_k2_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_forward_before2_point(
+    const compute_t dot_v_W_v, const compute_t dot_v_x, compute_t& dot_v)
+{
+    // v = W_v @ x
+    dot_v = dot_v_W_v + dot_v_x;
+}
+
+extern "C" __global__ void hvp_forward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
+    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ dot_v_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_v;
+        hvp_forward_before2_point(
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + H + iH]),
+            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
+            dot_v);
+        dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
+    }
+}
+
+__device__ inline void hvp_forward_before3_point(
+    const compute_t dot_q_q_q, const compute_t dot_q_q_q2, const compute_t dot_k_k_k,
+    const compute_t dot_k_k_k2, compute_t& dot_q_q, compute_t& dot_k_k)
+{
+    // phi_q = exp(a - dot(q, q) / 2 - max(a))
+    dot_q_q = dot_q_q_q + dot_q_q_q2;
+    // phi_k = exp(Omega @ k - dot(k, k) / 2)
+    dot_k_k = dot_k_k_k + dot_k_k_k2;
+}
+
+extern "C" __global__ void hvp_forward_before3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ dot_q_q_q_at, const storage_t* __restrict__ dot_q_q_q2_at,
+    const storage_t* __restrict__ dot_k_k_k_at, const storage_t* __restrict__ dot_k_k_k2_at,
+    storage_t* __restrict__ dot_q_q_at, storage_t* __restrict__ dot_k_k_at)
+{
+    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t dot_q_q, dot_k_k;
+        hvp_forward_before3_point(
+            compute_t(dot_q_q_q_at[iT * B + iB]),
+            compute_t(dot_q_q_q2_at[iT * B + iB]),
+            compute_t(dot_k_k_k_at[iT * B + iB]),
+            compute_t(dot_k_k_k2_at[iT * B + iB]),
+            dot_q_q, dot_k_k);
+        dot_q_q_at[iT * B + iB] = storage_t(dot_q_q);
+        dot_k_k_at[iT * B + iB] = storage_t(dot_k_k);
+    }
+}
+
+__device__ inline void hvp_forward_before4_point(
+    const compute_t a, const compute_t q_q, const compute_t max_a, const compute_t dot_a,
+    const compute_t dot_q_q, const compute_t dot_max_a, const compute_t Omega_k, const compute_t k_k,
+    const compute_t dot_Omega_k, const compute_t dot_k_k, compute_t& dot_phi_q_pre, compute_t& phi_q,
+    compute_t& dot_phi_q, compute_t& dot_phi_k_pre, compute_t& phi_k, compute_t& dot_phi_k)
+{
+    // phi_q = exp(a - dot(q, q) / 2 - max(a))
+    const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
+    dot_phi_q_pre = dot_a - compute_t(0.5) * dot_q_q - dot_max_a;
+    phi_q = exp(phi_q_pre);
+    dot_phi_q = dot_phi_q_pre * phi_q;
+    // phi_k = exp(Omega @ k - dot(k, k) / 2)
+    const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
+    dot_phi_k_pre = dot_Omega_k - compute_t(0.5) * dot_k_k;
+    phi_k = exp(phi_k_pre);
+    dot_phi_k = dot_phi_k_pre * phi_k;
+}
+
+extern "C" __global__ void hvp_forward_before4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ a_to_dot_a_Omega_at, const storage_t* __restrict__ q_q_at,
+    const storage_t* __restrict__ max_a_at, const storage_t* __restrict__ dot_a_at,
+    const storage_t* __restrict__ dot_q_q_at, const storage_t* __restrict__ dot_max_a_at,
+    const storage_t* __restrict__ Omega_k_to_dot_Omega_k_Omega_at, const storage_t* __restrict__ k_k_at,
+    const storage_t* __restrict__ dot_Omega_k_at, const storage_t* __restrict__ dot_k_k_at,
+    storage_t* __restrict__ dot_phi_q_pre_at, storage_t* __restrict__ phi_q_at,
+    storage_t* __restrict__ dot_phi_q_at, storage_t* __restrict__ dot_phi_k_pre_at,
+    storage_t* __restrict__ phi_k_at, storage_t* __restrict__ dot_phi_k_at)
+{
+    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / M / B;
+        const int64 iB = n / M % B;
+        const int64 iM = n % M;
+        compute_t dot_phi_q_pre, phi_q, dot_phi_q, dot_phi_k_pre, phi_k, dot_phi_k;
+        hvp_forward_before4_point(
+            compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]),
+            compute_t(q_q_at[iT * B + iB]),
+            compute_t(max_a_at[iT * B + iB]),
+            compute_t(dot_a_at[(iT * B + iB) * M + iM]),
+            compute_t(dot_q_q_at[iT * B + iB]),
+            compute_t(dot_max_a_at[iT * B + iB]),
+            compute_t(Omega_k_to_dot_Omega_k_Omega_at[(iT * B + iB) * (2 * M) + iM]),
+            compute_t(k_k_at[iT * B + iB]),
+            compute_t(dot_Omega_k_at[(iT * B + iB) * M + iM]),
+            compute_t(dot_k_k_at[iT * B + iB]),
+            dot_phi_q_pre, phi_q, dot_phi_q, dot_phi_k_pre, phi_k, dot_phi_k);
+        dot_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q_pre);
+        phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+        dot_phi_q_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q);
+        dot_phi_k_pre_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k_pre);
+        phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+        dot_phi_k_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k);
+    }
+}
+
+__device__ inline void hvp_forward_before5_point(
+    const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
+    compute_t& v_phi_k, compute_t& dot_v_phi_k)
+{
+    // S = S[t-1] + outer(v, phi_k)
+    v_phi_k = v * phi_k;
+    dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
+}
+
+extern "C" __global__ void hvp_forward_before5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at, const storage_t* __restrict__ phi_k_at,
+    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_phi_k_at,
+    storage_t* __restrict__ v_phi_k_at, storage_t* __restrict__ dot_v_phi_k_at)
+{
+    const int64 count = T * B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / M / H / B;
+        const int64 iB = n / M / H % B;
+        const int64 iH = n / M % H;
+        const int64 iM = n % M;
+        compute_t v_phi_k, dot_v_phi_k;
+        hvp_forward_before5_point(
+            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
+            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
+            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]),
+            v_phi_k, dot_v_phi_k);
+        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
+        dot_v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(dot_v_phi_k);
+    }
+}
+
+__device__ inline void hvp_forward_sequence_point(
+    const compute_t S_prev, const compute_t v_phi_k, const compute_t dot_S_prev,
+    const compute_t dot_v_phi_k, compute_t& S, compute_t& dot_S)
+{
+    // S = S[t-1] + outer(v, phi_k)
+    S = S_prev + v_phi_k;
+    dot_S = dot_S_prev + dot_v_phi_k;
+}
+
+extern "C" __global__ void hvp_forward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_phi_k_at,
+    storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ dot_v_phi_k_at)
+{
+    const int64 count = B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / M / H;
+        const int64 iH = n / M % H;
+        const int64 iM = n % M;
+        compute_t S_prev = compute_t(S_rows_at[((0 * B + iB) * H + iH) * M + iM]);
+        compute_t dot_S_prev = compute_t(dot_S_rows_at[((0 * B + iB) * H + iH) * M + iM]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t S, dot_S;
+            hvp_forward_sequence_point(
+                S_prev,
+                compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
+                dot_S_prev,
+                compute_t(dot_v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
+                S, dot_S);
+            S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
+            dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(dot_S);
+            S_prev = S;
+            dot_S_prev = dot_S;
+        }
+    }
+}
+
+__device__ inline void hvp_forward_sequence2_point(
+    const compute_t z_prev, const compute_t phi_k, const compute_t dot_z_prev, const compute_t dot_phi_k,
+    compute_t& z, compute_t& dot_z)
+{
+    // z = z[t-1] + phi_k
+    z = z_prev + phi_k;
+    dot_z = dot_z_prev + dot_phi_k;
+}
+
+extern "C" __global__ void hvp_forward_sequence2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ phi_k_at,
+    storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ dot_phi_k_at)
+{
+    const int64 count = B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / M;
+        const int64 iM = n % M;
+        compute_t z_prev = compute_t(z_rows_at[(0 * B + iB) * M + iM]);
+        compute_t dot_z_prev = compute_t(dot_z_rows_at[(0 * B + iB) * M + iM]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t z, dot_z;
+            hvp_forward_sequence2_point(
+                z_prev,
+                compute_t(phi_k_at[(t * B + iB) * M + iM]),
+                dot_z_prev,
+                compute_t(dot_phi_k_at[(t * B + iB) * M + iM]),
+                z, dot_z);
+            z_rows_at[((t + 1) * B + iB) * M + iM] = storage_t(z);
+            dot_z_rows_at[((t + 1) * B + iB) * M + iM] = storage_t(dot_z);
+            z_prev = z;
+            dot_z_prev = dot_z;
+        }
+    }
+}
+
+// y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void hvp_forward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ phi_q_at,
+    storage_t* __restrict__ S_phi_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
+                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void hvp_forward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ phi_q_at,
+    storage_t* __restrict__ dot_S_phi_q_S_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
+                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_S_phi_q_S_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void hvp_forward_after_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ dot_phi_q_at,
+    storage_t* __restrict__ dot_S_phi_q_phi_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
+                * compute_t(dot_phi_q_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_S_phi_q_phi_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void hvp_forward_after_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ phi_q_at,
+    storage_t* __restrict__ z_phi_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM])
+                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) z_phi_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void hvp_forward_after_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ phi_q_at,
+    storage_t* __restrict__ dot_z_phi_q_z_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(dot_z_rows_at[((iT + 1) * B + iB) * M + iM])
+                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_z_phi_q_z_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void hvp_forward_after_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ dot_phi_q_at,
+    storage_t* __restrict__ dot_z_phi_q_phi_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM])
+                * compute_t(dot_phi_q_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_z_phi_q_phi_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_forward_after_point(
+    const compute_t dot_S_phi_q_S, const compute_t dot_S_phi_q_phi_q, compute_t& dot_S_phi_q)
+{
+    // y = (S @ phi_q) / dot(z, phi_q)
+    dot_S_phi_q = dot_S_phi_q_S + dot_S_phi_q_phi_q;
+}
+
+extern "C" __global__ void hvp_forward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ dot_S_phi_q_S_at, const storage_t* __restrict__ dot_S_phi_q_phi_q_at,
+    storage_t* __restrict__ dot_S_phi_q_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_S_phi_q;
+        hvp_forward_after_point(
+            compute_t(dot_S_phi_q_S_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_S_phi_q_phi_q_at[(iT * B + iB) * H + iH]),
+            dot_S_phi_q);
+        dot_S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(dot_S_phi_q);
+    }
+}
+
+__device__ inline void hvp_forward_after2_point(
+    const compute_t dot_z_phi_q_z, const compute_t dot_z_phi_q_phi_q, compute_t& dot_z_phi_q)
+{
+    // y = (S @ phi_q) / dot(z, phi_q)
+    dot_z_phi_q = dot_z_phi_q_z + dot_z_phi_q_phi_q;
+}
+
+extern "C" __global__ void hvp_forward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ dot_z_phi_q_z_at, const storage_t* __restrict__ dot_z_phi_q_phi_q_at,
+    storage_t* __restrict__ dot_z_phi_q_at)
+{
+    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t dot_z_phi_q;
+        hvp_forward_after2_point(
+            compute_t(dot_z_phi_q_z_at[iT * B + iB]),
+            compute_t(dot_z_phi_q_phi_q_at[iT * B + iB]),
+            dot_z_phi_q);
+        dot_z_phi_q_at[iT * B + iB] = storage_t(dot_z_phi_q);
+    }
+}
+
+// through y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void hvp_backward_before_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ S_phi_q_at,
+    storage_t* __restrict__ d_dot_z_phi_q_dot_y_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(dy_at[(iT * B + iB) * H + iH])
+                * compute_t(S_phi_q_at[(iT * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_z_phi_q_dot_y_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t d_dot_z_phi_q_dot_y, const compute_t z_phi_q, compute_t& d_dot_z_phi_q)
+{
+    // through y = (S @ phi_q) / dot(z, phi_q)
+    d_dot_z_phi_q = -d_dot_z_phi_q_dot_y / square(z_phi_q);
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_dot_z_phi_q_dot_y_at, const storage_t* __restrict__ z_phi_q_at,
+    storage_t* __restrict__ d_dot_z_phi_q_at)
+{
+    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t d_dot_z_phi_q;
+        hvp_backward_before_point(
+            compute_t(d_dot_z_phi_q_dot_y_at[iT * B + iB]),
+            compute_t(z_phi_q_at[iT * B + iB]),
+            d_dot_z_phi_q);
+        d_dot_z_phi_q_at[iT * B + iB] = storage_t(d_dot_z_phi_q);
+    }
+}
+
+__device__ inline void hvp_backward_before2_point(
+    const compute_t dy, const compute_t dot_S_phi_q, const compute_t dot_z_phi_q, const compute_t S_phi_q,
+    const compute_t z_phi_q, compute_t& d_dot_y_by_z_phi_q, compute_t& d_dot_S_phi_q, compute_t& d_S_phi_q)
+{
+    // through y = (S @ phi_q) / dot(z, phi_q)
+    const compute_t s1 = 1 / square(z_phi_q);
+    d_dot_y_by_z_phi_q = dy * (2 * dot_z_phi_q * S_phi_q / pow(z_phi_q, compute_t(3)) - dot_S_phi_q * s1);
+    d_dot_S_phi_q = dy / z_phi_q;
+    d_S_phi_q = -dy * dot_z_phi_q * s1;
+}
+
+extern "C" __global__ void hvp_backward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ dot_S_phi_q_at,
+    const storage_t* __restrict__ dot_z_phi_q_at, const storage_t* __restrict__ S_phi_q_at,
+    const storage_t* __restrict__ z_phi_q_at, storage_t* __restrict__ d_dot_y_by_z_phi_q_at,
+    storage_t* __restrict__ d_dot_S_phi_q_at, storage_t* __restrict__ d_S_phi_q_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_dot_y_by_z_phi_q, d_dot_S_phi_q, d_S_phi_q;
+        hvp_backward_before2_point(
+            compute_t(dy_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_S_phi_q_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_z_phi_q_at[iT * B + iB]),
+            compute_t(S_phi_q_at[(iT * B + iB) * H + iH]),
+            compute_t(z_phi_q_at[iT * B + iB]),
+            d_dot_y_by_z_phi_q, d_dot_S_phi_q, d_S_phi_q);
+        d_dot_y_by_z_phi_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_y_by_z_phi_q);
+        d_dot_S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_S_phi_q);
+        d_S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_phi_q);
+    }
+}
+
+// through y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void hvp_backward_before_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_dot_y_by_z_phi_q_at, storage_t* __restrict__ d_z_phi_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_dot_y_by_z_phi_q_at[(iT * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_z_phi_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// through y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void hvp_backward_before_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_dot_S_phi_q_at, const storage_t* __restrict__ S_rows_at,
+    storage_t* __restrict__ d_dot_phi_q_dot_S_phi_q_phi_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * M; n += gridDim.x) {
+        const int64 iT = n / M / B;
+        const int64 iB = n / M % B;
+        const int64 iM = n % M;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_dot_S_phi_q_at[(iT * B + iB) * H + iH])
+                * compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_phi_q_dot_S_phi_q_phi_q_at[(iT * B + iB) * M + iM] = storage_t(total);
+    }
+}
+
+// through y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void hvp_backward_before_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_S_phi_q_at, const storage_t* __restrict__ S_rows_at,
+    storage_t* __restrict__ d_phi_q_S_phi_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * M; n += gridDim.x) {
+        const int64 iT = n / M / B;
+        const int64 iB = n / M % B;
+        const int64 iM = n % M;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_S_phi_q_at[(iT * B + iB) * H + iH])
+                * compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_phi_q_S_phi_q_at[(iT * B + iB) * M + iM] = storage_t(total);
+    }
+}
+
+// through y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void hvp_backward_before_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_dot_S_phi_q_at, const storage_t* __restrict__ dot_S_rows_at,
+    storage_t* __restrict__ d_phi_q_dot_S_phi_q_S_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * M; n += gridDim.x) {
+        const int64 iT = n / M / B;
+        const int64 iB = n / M % B;
+        const int64 iM = n % M;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_dot_S_phi_q_at[(iT * B + iB) * H + iH])
+                * compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_phi_q_dot_S_phi_q_S_at[(iT * B + iB) * M + iM] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_before3_point(
+    const compute_t d_dot_phi_q_dot_S_phi_q_phi_q, const compute_t d_dot_z_phi_q, const compute_t z,
+    const compute_t dot_phi_q_pre, const compute_t d_phi_q_S_phi_q, const compute_t d_phi_q_dot_S_phi_q_S,
+    const compute_t d_z_phi_q, const compute_t dot_z, const compute_t phi_q, compute_t& d_dot_phi_q_pre,
+    compute_t& d_phi_q_pre)
+{
+    // through phi_q = exp(a - dot(q, q) / 2 - max(a))
+    const compute_t d_dot_phi_q = d_dot_phi_q_dot_S_phi_q_phi_q + d_dot_z_phi_q * z;
+    const compute_t d_phi_q = d_dot_z_phi_q * dot_z + z * d_z_phi_q + dot_phi_q_pre * d_dot_phi_q + d_phi_q_S_phi_q
+        + d_phi_q_dot_S_phi_q_S;
+    d_dot_phi_q_pre = phi_q * d_dot_phi_q;
+    d_phi_q_pre = phi_q * d_phi_q;
+}
+
+extern "C" __global__ void hvp_backward_before3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_dot_phi_q_dot_S_phi_q_phi_q_at,
+    const storage_t* __restrict__ d_dot_z_phi_q_at, const storage_t* __restrict__ z_rows_at,
+    const storage_t* __restrict__ dot_phi_q_pre_at, const storage_t* __restrict__ d_phi_q_S_phi_q_at,
+    const storage_t* __restrict__ d_phi_q_dot_S_phi_q_S_at, const storage_t* __restrict__ d_z_phi_q_at,
+    const storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ phi_q_at,
+    storage_t* __restrict__ d_dot_phi_q_pre_at, storage_t* __restrict__ d_phi_q_pre_at)
+{
+    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / M / B;
+        const int64 iB = n / M % B;
+        const int64 iM = n % M;
+        compute_t d_dot_phi_q_pre, d_phi_q_pre;
+        hvp_backward_before3_point(
+            compute_t(d_dot_phi_q_dot_S_phi_q_phi_q_at[(iT * B + iB) * M + iM]),
+            compute_t(d_dot_z_phi_q_at[iT * B + iB]),
+            compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]),
+            compute_t(dot_phi_q_pre_at[(iT * B + iB) * M + iM]),
+            compute_t(d_phi_q_S_phi_q_at[(iT * B + iB) * M + iM]),
+            compute_t(d_phi_q_dot_S_phi_q_S_at[(iT * B + iB) * M + iM]),
+            compute_t(d_z_phi_q_at[iT * B + iB]),
+            compute_t(dot_z_rows_at[((iT + 1) * B + iB) * M + iM]),
+            compute_t(phi_q_at[(iT * B + iB) * M + iM]),
+            d_dot_phi_q_pre, d_phi_q_pre);
+        d_dot_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_dot_phi_q_pre);
+        d_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_phi_q_pre);
+    }
+}
+
+// through phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" __global__ void hvp_backward_before_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_dot_phi_q_pre_at, storage_t* __restrict__ d_dot_max_a_dot_phi_q_pre_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(d_dot_phi_q_pre_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_max_a_dot_phi_q_pre_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// through phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" __global__ void hvp_backward_before_sum7(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_phi_q_pre_at, storage_t* __restrict__ d_max_a_phi_q_pre_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_max_a_phi_q_pre_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// through phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" __global__ void hvp_backward_before_sum8(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_dot_phi_q_pre_at, storage_t* __restrict__ d_dot_q_q_dot_phi_q_pre_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(d_dot_phi_q_pre_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_q_q_dot_phi_q_pre_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// through phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" __global__ void hvp_backward_before_sum9(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_phi_q_pre_at, storage_t* __restrict__ d_q_q_phi_q_pre_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_q_q_phi_q_pre_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_before4_point(
+    const compute_t d_dot_max_a_dot_phi_q_pre, const compute_t d_max_a_phi_q_pre,
+    const compute_t d_dot_q_q_dot_phi_q_pre, const compute_t d_q_q_phi_q_pre, compute_t& d_dot_max_a,
+    compute_t& d_max_a, compute_t& d_dot_q_q, compute_t& d_q_q)
+{
+    // through phi_q = exp(a - dot(q, q) / 2 - max(a))
+    d_dot_max_a = -d_dot_max_a_dot_phi_q_pre;
+    d_max_a = -d_max_a_phi_q_pre;
+    d_dot_q_q = -compute_t(0.5) * d_dot_q_q_dot_phi_q_pre;
+    d_q_q = -compute_t(0.5) * d_q_q_phi_q_pre;
+}
+
+extern "C" __global__ void hvp_backward_before4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_dot_max_a_dot_phi_q_pre_at,
+    const storage_t* __restrict__ d_max_a_phi_q_pre_at,
+    const storage_t* __restrict__ d_dot_q_q_dot_phi_q_pre_at,
+    const storage_t* __restrict__ d_q_q_phi_q_pre_at, storage_t* __restrict__ d_dot_max_a_at,
+    storage_t* __restrict__ d_max_a_at, storage_t* __restrict__ d_dot_q_q_at,
+    storage_t* __restrict__ d_q_q_at)
+{
+    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t d_dot_max_a, d_max_a, d_dot_q_q, d_q_q;
+        hvp_backward_before4_point(
+            compute_t(d_dot_max_a_dot_phi_q_pre_at[iT * B + iB]),
+            compute_t(d_max_a_phi_q_pre_at[iT * B + iB]),
+            compute_t(d_dot_q_q_dot_phi_q_pre_at[iT * B + iB]),
+            compute_t(d_q_q_phi_q_pre_at[iT * B + iB]),
+            d_dot_max_a, d_max_a, d_dot_q_q, d_q_q);
+        d_dot_max_a_at[iT * B + iB] = storage_t(d_dot_max_a);
+        d_max_a_at[iT * B + iB] = storage_t(d_max_a);
+        d_dot_q_q_at[iT * B + iB] = storage_t(d_dot_q_q);
+        d_q_q_at[iT * B + iB] = storage_t(d_q_q);
+    }
+}
+
+__device__ inline void hvp_backward_before5_point(
+    const compute_t d_dot_max_a, const compute_t a_argmax, const compute_t d_dot_phi_q_pre,
+    const compute_t d_max_a, const compute_t d_phi_q_pre, compute_t& d_dot_a, compute_t& d_a)
+{
+    // through a = Omega @ q
+    d_dot_a = d_dot_max_a * a_argmax + d_dot_phi_q_pre;
+    d_a = a_argmax * d_max_a + d_phi_q_pre;
+}
+
+extern "C" __global__ void hvp_backward_before5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_dot_max_a_at, const storage_t* __restrict__ a_argmax_at,
+    const storage_t* __restrict__ d_dot_phi_q_pre_at, const storage_t* __restrict__ d_max_a_at,
+    const storage_t* __restrict__ d_phi_q_pre_at, storage_t* __restrict__ d_a_to_d_dot_a_at)
+{
+    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / M / B;
+        const int64 iB = n / M % B;
+        const int64 iM = n % M;
+        compute_t d_dot_a, d_a;
+        hvp_backward_before5_point(
+            compute_t(d_dot_max_a_at[iT * B + iB]),
+            compute_t(a_argmax_at[(iT * B + iB) * M + iM]),
+            compute_t(d_dot_phi_q_pre_at[(iT * B + iB) * M + iM]),
+            compute_t(d_max_a_at[iT * B + iB]),
+            compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]),
+            d_dot_a, d_a);
+        d_a_to_d_dot_a_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_a);
+        d_a_to_d_dot_a_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_a);
+    }
+}
+
+__device__ inline void hvp_backward_before6_point(
+    const compute_t d_dot_q_dot_a_q, const compute_t d_dot_q_q, const compute_t q, const compute_t d_q_a,
+    const compute_t d_q_q, const compute_t dot_q, const compute_t D_, compute_t& d_dot_W_q_x,
+    compute_t& d_W_q_x)
+{
+    // through q = (W_q @ x) / D ** 0.25
+    const compute_t s1 = 2 * d_dot_q_q;
+    const compute_t d_dot_q = d_dot_q_dot_a_q + q * s1;
+    const compute_t d_q = 2 * q * d_q_q + d_q_a + dot_q * s1;
+    const compute_t s2 = 1 / pow(D_, compute_t(0.25));
+    d_dot_W_q_x = d_dot_q * s2;
+    d_W_q_x = d_q * s2;
+}
+
+extern "C" __global__ void hvp_backward_before6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ d_dot_q_q_at,
+    const storage_t* __restrict__ q_to_dot_q_at, const storage_t* __restrict__ d_q_a_at,
+    const storage_t* __restrict__ d_q_q_at, storage_t* __restrict__ d_dot_W_q_x_at,
+    storage_t* __restrict__ d_W_q_x_at)
+{
+    const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / D / B;
+        const int64 iB = n / D % B;
+        const int64 iD = n % D;
+        compute_t d_dot_W_q_x, d_W_q_x;
+        hvp_backward_before6_point(
+            compute_t(parts_at[(iT * B + iB) * (2 * D) + iD]),
+            compute_t(d_dot_q_q_at[iT * B + iB]),
+            compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]),
+            compute_t(d_q_a_at[(iT * B + iB) * D + iD]),
+            compute_t(d_q_q_at[iT * B + iB]),
+            compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD]),
+            compute_t(D),
+            d_dot_W_q_x, d_W_q_x);
+        d_dot_W_q_x_at[(iT * B + iB) * D + iD] = storage_t(d_dot_W_q_x);
+        d_W_q_x_at[(iT * B + iB) * D + iD] = storage_t(d_W_q_x);
+    }
+}
+
+__device__ inline void hvp_backward_sequence_point(
+    const compute_t d_dot_z_next, const compute_t d_dot_z_phi_q, const compute_t phi_q,
+    const compute_t d_z_next, const compute_t d_z_phi_q, const compute_t dot_phi_q, compute_t& d_dot_z,
+    compute_t& d_z, compute_t& d_z_prev, compute_t& d_dot_z_prev)
+{
+    // through z = z[t-1] + phi_k
+    d_dot_z = d_dot_z_next + d_dot_z_phi_q * phi_q;
+    d_z = d_dot_z_phi_q * dot_phi_q + phi_q * d_z_phi_q + d_z_next;
+    d_z_prev = d_z;
+    d_dot_z_prev = d_dot_z;
+}
+
+extern "C" __global__ void hvp_backward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    storage_t* __restrict__ d_dot_z_prev_rows_at, const storage_t* __restrict__ d_dot_z_phi_q_at,
+    const storage_t* __restrict__ phi_q_at, storage_t* __restrict__ d_z_prev_rows_at,
+    const storage_t* __restrict__ d_z_phi_q_at, const storage_t* __restrict__ dot_phi_q_at,
+    storage_t* __restrict__ d_dot_z_at, storage_t* __restrict__ d_z_at)
+{
+    const int64 count = B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / M;
+        const int64 iM = n % M;
+        compute_t d_dot_z_next = compute_t(d_dot_z_prev_rows_at[((T % 2) * B + iB) * M + iM]);
+        compute_t d_z_next = compute_t(d_z_prev_rows_at[((T % 2) * B + iB) * M + iM]);
+        for (int64 t = T - 1; t >= 0; --t) {
+            compute_t d_dot_z, d_z, d_z_prev, d_dot_z_prev;
+            hvp_backward_sequence_point(
+                d_dot_z_next,
+                compute_t(d_dot_z_phi_q_at[t * B + iB]),
+                compute_t(phi_q_at[(t * B + iB) * M + iM]),
+                d_z_next,
+                compute_t(d_z_phi_q_at[t * B + iB]),
+                compute_t(dot_phi_q_at[(t * B + iB) * M + iM]),
+                d_dot_z, d_z, d_z_prev, d_dot_z_prev);
+            d_dot_z_at[(t * B + iB) * M + iM] = storage_t(d_dot_z);
+            d_z_at[(t * B + iB) * M + iM] = storage_t(d_z);
+            d_dot_z_next = d_dot_z_prev;
+            d_z_next = d_z_prev;
+        }
+        d_dot_z_prev_rows_at[((0 % 2) * B + iB) * M + iM] = storage_t(d_dot_z_next);
+        d_z_prev_rows_at[((0 % 2) * B + iB) * M + iM] = storage_t(d_z_next);
+    }
+}
+
+__device__ inline void hvp_backward_sequence2_point(
+    const compute_t d_dot_S_next, const compute_t d_dot_S_phi_q, const compute_t phi_q,
+    const compute_t d_S_next, const compute_t d_S_phi_q, const compute_t dot_phi_q, compute_t& d_dot_S,
+    compute_t& d_S, compute_t& d_S_prev, compute_t& d_dot_S_prev)
+{
+    // through S = S[t-1] + outer(v, phi_k)
+    d_dot_S = d_dot_S_next + d_dot_S_phi_q * phi_q;
+    d_S = d_dot_S_phi_q * dot_phi_q + phi_q * d_S_phi_q + d_S_next;
+    d_S_prev = d_S;
+    d_dot_S_prev = d_dot_S;
+}
+
+extern "C" __global__ void hvp_backward_sequence2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    storage_t* __restrict__ d_dot_S_prev_rows_at, const storage_t* __restrict__ d_dot_S_phi_q_at,
+    const storage_t* __restrict__ phi_q_at, storage_t* __restrict__ d_S_prev_rows_at,
+    const storage_t* __restrict__ d_S_phi_q_at, const storage_t* __restrict__ dot_phi_q_at,
+    storage_t* __restrict__ d_dot_S_at, storage_t* __restrict__ d_S_at)
+{
+    const int64 count = B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / M / H;
+        const int64 iH = n / M % H;
+        const int64 iM = n % M;
+        compute_t d_dot_S_next = compute_t(d_dot_S_prev_rows_at[(((T % 2) * B + iB) * H + iH) * M + iM]);
+        compute_t d_S_next = compute_t(d_S_prev_rows_at[(((T % 2) * B + iB) * H + iH) * M + iM]);
+        for (int64 t = T - 1; t >= 0; --t) {
+            compute_t d_dot_S, d_S, d_S_prev, d_dot_S_prev;
+            hvp_backward_sequence2_point(
+                d_dot_S_next,
+                compute_t(d_dot_S_phi_q_at[(t * B + iB) * H + iH]),
+                compute_t(phi_q_at[(t * B + iB) * M + iM]),
+                d_S_next,
+                compute_t(d_S_phi_q_at[(t * B + iB) * H + iH]),
+                compute_t(dot_phi_q_at[(t * B + iB) * M + iM]),
+                d_dot_S, d_S, d_S_prev, d_dot_S_prev);
+            d_dot_S_at[((t * B + iB) * H + iH) * M + iM] = storage_t(d_dot_S);
+            d_S_at[((t * B + iB) * H + iH) * M + iM] = storage_t(d_S);
+            d_dot_S_next = d_dot_S_prev;
+            d_S_next = d_S_prev;
+        }
+        d_dot_S_prev_rows_at[(((0 % 2) * B + iB) * H + iH) * M + iM] = storage_t(d_dot_S_next);
+        d_S_prev_rows_at[(((0 % 2) * B + iB) * H + iH) * M + iM] = storage_t(d_S_next);
+    }
+}
+
+// through S = S[t-1] + outer(v, phi_k)
+extern "C" __global__ void hvp_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
+    storage_t* __restrict__ d_dot_phi_k_dot_v_phi_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * M; n += gridDim.x) {
+        const int64 iT = n / M / B;
+        const int64 iB = n / M % B;
+        const int64 iM = n % M;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * M + iM])
+                * compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_phi_k_dot_v_phi_k_at[(iT * B + iB) * M + iM] = storage_t(total);
+    }
+}
+
+// through S = S[t-1] + outer(v, phi_k)
+extern "C" __global__ void hvp_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
+    storage_t* __restrict__ d_phi_k_v_phi_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * M; n += gridDim.x) {
+        const int64 iT = n / M / B;
+        const int64 iB = n / M % B;
+        const int64 iM = n % M;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
+                * compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM] = storage_t(total);
+    }
+}
+
+// through S = S[t-1] + outer(v, phi_k)
+extern "C" __global__ void hvp_backward_after_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ dot_v_at,
+    storage_t* __restrict__ d_phi_k_dot_v_phi_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * M; n += gridDim.x) {
+        const int64 iT = n / M / B;
+        const int64 iB = n / M % B;
+        const int64 iM = n % M;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * M + iM])
+                * compute_t(dot_v_at[(iT * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_phi_k_dot_v_phi_k_at[(iT * B + iB) * M + iM] = storage_t(total);
+    }
+}
+
+// through S = S[t-1] + outer(v, phi_k)
+extern "C" __global__ void hvp_backward_after_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ phi_k_at,
+    storage_t* __restrict__ d_dot_v_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * M + iM])
+                * compute_t(phi_k_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// through S = S[t-1] + outer(v, phi_k)
+extern "C" __global__ void hvp_backward_after_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ phi_k_at,
+    storage_t* __restrict__ d_v_v_phi_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
+                * compute_t(phi_k_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_v_v_phi_k_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// through S = S[t-1] + outer(v, phi_k)
+extern "C" __global__ void hvp_backward_after_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ dot_phi_k_at,
+    storage_t* __restrict__ d_v_dot_v_phi_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * M + iM])
+                * compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_v_dot_v_phi_k_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_after_point(
+    const compute_t d_dot_phi_k_dot_v_phi_k, const compute_t d_dot_z, const compute_t dot_phi_k_pre,
+    const compute_t d_phi_k_v_phi_k, const compute_t d_phi_k_dot_v_phi_k, const compute_t d_z,
+    const compute_t phi_k, compute_t& d_dot_phi_k_pre, compute_t& d_phi_k_pre)
+{
+    // through phi_k = exp(Omega @ k - dot(k, k) / 2)
+    const compute_t d_dot_phi_k = d_dot_phi_k_dot_v_phi_k + d_dot_z;
+    const compute_t d_phi_k = dot_phi_k_pre * d_dot_phi_k + d_phi_k_v_phi_k + d_phi_k_dot_v_phi_k + d_z;
+    d_dot_phi_k_pre = phi_k * d_dot_phi_k;
+    d_phi_k_pre = phi_k * d_phi_k;
+}
+
+extern "C" __global__ void hvp_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_dot_phi_k_dot_v_phi_k_at, const storage_t* __restrict__ d_dot_z_at,
+    const storage_t* __restrict__ dot_phi_k_pre_at, const storage_t* __restrict__ d_phi_k_v_phi_k_at,
+    const storage_t* __restrict__ d_phi_k_dot_v_phi_k_at, const storage_t* __restrict__ d_z_at,
+    const storage_t* __restrict__ phi_k_at, storage_t* __restrict__ d_phi_k_pre_to_d_dot_phi_k_pre_at)
+{
+    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / M / B;
+        const int64 iB = n / M % B;
+        const int64 iM = n % M;
+        compute_t d_dot_phi_k_pre, d_phi_k_pre;
+        hvp_backward_after_point(
+            compute_t(d_dot_phi_k_dot_v_phi_k_at[(iT * B + iB) * M + iM]),
+            compute_t(d_dot_z_at[(iT * B + iB) * M + iM]),
+            compute_t(dot_phi_k_pre_at[(iT * B + iB) * M + iM]),
+            compute_t(d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM]),
+            compute_t(d_phi_k_dot_v_phi_k_at[(iT * B + iB) * M + iM]),
+            compute_t(d_z_at[(iT * B + iB) * M + iM]),
+            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
+            d_dot_phi_k_pre, d_phi_k_pre);
+        d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_phi_k_pre);
+        d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_phi_k_pre);
+    }
+}
+
+// through phi_k = exp(Omega @ k - dot(k, k) / 2)
+extern "C" __global__ void hvp_backward_after_sum7(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_phi_k_pre_to_d_dot_phi_k_pre_at,
+    storage_t* __restrict__ d_dot_k_k_dot_phi_k_pre_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + M + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_dot_k_k_dot_phi_k_pre_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// through phi_k = exp(Omega @ k - dot(k, k) / 2)
+extern "C" __global__ void hvp_backward_after_sum8(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_phi_k_pre_to_d_dot_phi_k_pre_at,
+    storage_t* __restrict__ d_k_k_phi_k_pre_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + iM]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) d_k_k_phi_k_pre_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_after2_point(
+    const compute_t d_dot_k_k_dot_phi_k_pre, const compute_t d_k_k_phi_k_pre, compute_t& d_dot_k_k,
+    compute_t& d_k_k)
+{
+    // through phi_k = exp(Omega @ k - dot(k, k) / 2)
+    d_dot_k_k = -compute_t(0.5) * d_dot_k_k_dot_phi_k_pre;
+    d_k_k = -compute_t(0.5) * d_k_k_phi_k_pre;
+}
+
+extern "C" __global__ void hvp_backward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_dot_k_k_dot_phi_k_pre_at,
+    const storage_t* __restrict__ d_k_k_phi_k_pre_at, storage_t* __restrict__ d_dot_k_k_at,
+    storage_t* __restrict__ d_k_k_at)
+{
+    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t d_dot_k_k, d_k_k;
+        hvp_backward_after2_point(
+            compute_t(d_dot_k_k_dot_phi_k_pre_at[iT * B + iB]),
+            compute_t(d_k_k_phi_k_pre_at[iT * B + iB]),
+            d_dot_k_k, d_k_k);
+        d_dot_k_k_at[iT * B + iB] = storage_t(d_dot_k_k);
+        d_k_k_at[iT * B + iB] = storage_t(d_k_k);
+    }
+}
+
+__device__ inline void hvp_backward_after3_point(
+    const compute_t d_v_v_phi_k, const compute_t d_v_dot_v_phi_k, compute_t& d_v)
+{
+    // through v = W_v @ x
+    d_v = d_v_v_phi_k + d_v_dot_v_phi_k;
+}
+
+extern "C" __global__ void hvp_backward_after3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_v_v_phi_k_at, const storage_t* __restrict__ d_v_dot_v_phi_k_at,
+    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_v;
+        hvp_backward_after3_point(
+            compute_t(d_v_v_phi_k_at[(iT * B + iB) * H + iH]),
+            compute_t(d_v_dot_v_phi_k_at[(iT * B + iB) * H + iH]),
+            d_v);
+        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH] = storage_t(d_v);
+    }
+}
+
+__device__ inline void hvp_backward_after4_point(
+    const compute_t d_dot_k_dot_Omega_k_k, const compute_t d_dot_k_k, const compute_t k_,
+    const compute_t d_k_Omega_k, const compute_t d_k_k, const compute_t dot_k, const compute_t D_,
+    compute_t& d_dot_W_k_x, compute_t& d_W_k_x)
+{
+    // through k = (W_k @ x) / D ** 0.25
+    const compute_t s1 = 2 * d_dot_k_k;
+    const compute_t d_dot_k = d_dot_k_dot_Omega_k_k + k_ * s1;
+    const compute_t d_k = 2 * k_ * d_k_k + d_k_Omega_k + dot_k * s1;
+    const compute_t s2 = 1 / pow(D_, compute_t(0.25));
+    d_dot_W_k_x = d_dot_k * s2;
+    d_W_k_x = d_k * s2;
+}
+
+extern "C" __global__ void hvp_backward_after4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ d_dot_k_k_at,
+    const storage_t* __restrict__ k_to_dot_k_at, const storage_t* __restrict__ d_k_Omega_k_at,
+    const storage_t* __restrict__ d_k_k_at, storage_t* __restrict__ d_W_k_x_to_d_dot_v_at)
+{
+    const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / D / B;
+        const int64 iB = n / D % B;
+        const int64 iD = n % D;
+        compute_t d_dot_W_k_x, d_W_k_x;
+        hvp_backward_after4_point(
+            compute_t(parts2_at[(iT * B + iB) * (2 * D) + iD]),
+            compute_t(d_dot_k_k_at[iT * B + iB]),
+            compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]),
+            compute_t(d_k_Omega_k_at[(iT * B + iB) * D + iD]),
+            compute_t(d_k_k_at[iT * B + iB]),
+            compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD]),
+            compute_t(D),
+            d_dot_W_k_x, d_W_k_x);
+        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * D + H) + D + iD] = storage_t(d_dot_W_k_x);
+        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * D + H) + iD] = storage_t(d_W_k_x);
+    }
+}
+
+__device__ inline void hvp_backward_after5_point(
+    const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, const compute_t d_x_W_k_x,
+    const compute_t d_x_dot_v_W_v, compute_t& d_x)
+{
+    d_x = d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_k_x + d_x_dot_v_W_v;
+}
+
+extern "C" __global__ void hvp_backward_after5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_x_W_q_x_at, const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at,
+    const storage_t* __restrict__ d_x_W_k_x_at, const storage_t* __restrict__ d_x_dot_v_W_v_at,
+    storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        hvp_backward_after5_point(
+            compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_dot_v_W_v_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_W_q_W_q_x, const compute_t d_W_q_dot_W_q_x_x, const compute_t d_W_k_W_k_x,
+    const compute_t d_W_k_dot_W_k_x_x, compute_t& d_W_q, compute_t& d_W_k)
+{
+    d_W_q = d_W_q_W_q_x + d_W_q_dot_W_q_x_x;
+    d_W_k = d_W_k_W_k_x + d_W_k_dot_W_k_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_W_q_W_q_x_at, const storage_t* __restrict__ d_W_q_dot_W_q_x_x_at,
+    const storage_t* __restrict__ d_W_k_W_k_x_at, const storage_t* __restrict__ d_W_k_dot_W_k_x_x_at,
+    storage_t* __restrict__ d_W_q_at, storage_t* __restrict__ d_W_k_at)
+{
+    const int64 count = D * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iD = n / I;
+        const int64 iI = n % I;
+        compute_t d_W_q, d_W_k;
+        hvp_backward_finish_point(
+            compute_t(d_W_q_W_q_x_at[iD * I + iI]),
+            compute_t(d_W_q_dot_W_q_x_x_at[iD * I + iI]),
+            compute_t(d_W_k_W_k_x_at[iD * I + iI]),
+            compute_t(d_W_k_dot_W_k_x_x_at[iD * I + iI]),
+            d_W_q, d_W_k);
+        d_W_q_at[iD * I + iI] = storage_t(d_W_q);
+        d_W_k_at[iD * I + iI] = storage_t(d_W_k);
+    }
+}
+
+__device__ inline void hvp_backward_finish2_point(
+    const compute_t d_W_v_v, const compute_t d_W_v_dot_v_x, compute_t& d_W_v)
+{
+    d_W_v = d_W_v_v + d_W_v_dot_v_x;
+}
+
+extern "C" __global__ void hvp_backward_finish2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_W_v_v_at, const storage_t* __restrict__ d_W_v_dot_v_x_at,
+    storage_t* __restrict__ d_W_v_at)
+{
+    const int64 count = H * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / I;
+        const int64 iI = n % I;
+        compute_t d_W_v;
+        hvp_backward_finish2_point(
+            compute_t(d_W_v_v_at[iH * I + iI]),
+            compute_t(d_W_v_dot_v_x_at[iH * I + iI]),
+            d_W_v);
+        d_W_v_at[iH * I + iI] = storage_t(d_W_v);
+    }
+}
+
+__device__ inline void hvp_backward_finish3_point(
+    const compute_t d_Omega_a, const compute_t d_Omega_dot_a_q, const compute_t d_Omega_Omega_k,
+    const compute_t d_Omega_dot_Omega_k_k, compute_t& d_Omega)
+{
+    d_Omega = d_Omega_a + d_Omega_dot_a_q + d_Omega_Omega_k + d_Omega_dot_Omega_k_k;
+}
+
+extern "C" __global__ void hvp_backward_finish3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_Omega_a_at, const storage_t* __restrict__ d_Omega_dot_a_q_at,
+    const storage_t* __restrict__ d_Omega_Omega_k_at,
+    const storage_t* __restrict__ d_Omega_dot_Omega_k_k_at, storage_t* __restrict__ d_Omega_at)
+{
+    const int64 count = M * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iM = n / D;
+        const int64 iD = n % D;
+        compute_t d_Omega;
+        hvp_backward_finish3_point(
+            compute_t(d_Omega_a_at[iM * D + iD]),
+            compute_t(d_Omega_dot_a_q_at[iM * D + iD]),
+            compute_t(d_Omega_Omega_k_at[iM * D + iD]),
+            compute_t(d_Omega_dot_Omega_k_k_at[iM * D + iD]),
+            d_Omega);
+        d_Omega_at[iM * D + iD] = storage_t(d_Omega);
+    }
+}
+
+#endif  // SYMRNN_HVP

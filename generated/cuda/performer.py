@@ -21,7 +21,7 @@ small number to every feature.
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 performer.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  W_q (D, I)
@@ -36,7 +36,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -50,6 +50,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of performer.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H", "M", "D")
 INPUTS = {
     "x": ("I",),
@@ -104,9 +105,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["y"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -117,30 +118,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"y": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["y"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H, M, D = sizes = [size[axis] for axis in ("T", "B", "I", "H", "M", "D")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W_q = cp.empty((D, I), dtype)
     W_k = cp.empty((D, I), dtype)
@@ -164,7 +223,6 @@ def passes(size, dtype):
     S_phi_q = cp.empty((T, B, H), dtype)
     z_phi_q = cp.empty((T, B), dtype)
     y = cp.empty((T, B, H), dtype)
-
     forward_before = kernel(
         "forward_before", "each", T * B * D, 1,
         W_q_x_to_v, q, k,
@@ -215,11 +273,11 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         W_q[...] = params["W_q"]
         W_k[...] = params["W_k"]
         W_v[...] = params["W_v"]
         Omega[...] = params["Omega"]
-        x[...] = inputs["x"]
         W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
         S_rows[0] = state["S"]
         z_rows[0] = state["z"]
@@ -256,205 +314,1298 @@ def passes(size, dtype):
 
     def results():
         last = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
-        return {"y": y.copy()}, last
+        return y.copy(), last
 
-    def reverse():
-        d_S_prev_rows = cp.empty((2, B, H, M), dtype)
-        d_z_prev_rows = cp.empty((2, B, M), dtype)
-        d_z_phi_q_y = cp.empty((T, B), dtype)
-        d_z_phi_q = cp.empty((T, B), dtype)
-        d_S_phi_q = cp.empty((T, B, H), dtype)
-        d_phi_q_S_phi_q = cp.empty((T, B, M), dtype)
-        d_phi_q_pre = cp.empty((T, B, M), dtype)
-        d_max_a_phi_q_pre = cp.empty((T, B), dtype)
-        d_max_a = cp.empty((T, B), dtype)
-        d_q_q_phi_q_pre = cp.empty((T, B), dtype)
-        d_q_q = cp.empty((T, B), dtype)
-        d_a = cp.empty((T, B, M), dtype)
-        d_q_a = cp.empty((T, B, D), dtype)
-        d_W_q_x = cp.empty((T, B, D), dtype)
-        d_x_W_q_x = cp.empty((T, B, I), dtype)
-        d_z = cp.empty((T, B, M), dtype)
-        d_S = cp.empty((T, B, H, M), dtype)
-        d_phi_k_v_phi_k = cp.empty((T, B, M), dtype)
-        d_phi_k_pre = cp.empty((T, B, M), dtype)
-        d_k_k_phi_k_pre = cp.empty((T, B), dtype)
-        d_k_k = cp.empty((T, B), dtype)
-        d_v = cp.empty((T, B, H), dtype)
-        d_k_Omega_k = cp.empty((T, B, D), dtype)
-        d_W_k_x = cp.empty((T, B, D), dtype)
-        d_x_W_k_x = cp.empty((T, B, I), dtype)
-        d_x_v = cp.empty((T, B, I), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_W_q = cp.empty((D, I), dtype)
-        d_W_k = cp.empty((D, I), dtype)
-        d_W_v = cp.empty((H, I), dtype)
-        d_Omega_a = cp.empty((M, D), dtype)
-        d_Omega_Omega_k = cp.empty((M, D), dtype)
-        d_Omega = cp.empty((M, D), dtype)
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, H), dtype)
+    d_S_prev_rows = cp.empty((2, B, H, M), dtype)
+    d_z_prev_rows = cp.empty((2, B, M), dtype)
+    d_z_phi_q_y = cp.empty((T, B), dtype)
+    d_z_phi_q = cp.empty((T, B), dtype)
+    d_S_phi_q = cp.empty((T, B, H), dtype)
+    d_phi_q_S_phi_q = cp.empty((T, B, M), dtype)
+    d_phi_q_pre = cp.empty((T, B, M), dtype)
+    d_max_a_phi_q_pre = cp.empty((T, B), dtype)
+    d_max_a = cp.empty((T, B), dtype)
+    d_q_q_phi_q_pre = cp.empty((T, B), dtype)
+    d_q_q = cp.empty((T, B), dtype)
+    d_a = cp.empty((T, B, M), dtype)
+    d_q_a = cp.empty((T, B, D), dtype)
+    d_W_q_x = cp.empty((T, B, D), dtype)
+    d_x_W_q_x = cp.empty((T, B, I), dtype)
+    d_z = cp.empty((T, B, M), dtype)
+    d_S = cp.empty((T, B, H, M), dtype)
+    d_phi_k_v_phi_k = cp.empty((T, B, M), dtype)
+    d_phi_k_pre = cp.empty((T, B, M), dtype)
+    d_k_k_phi_k_pre = cp.empty((T, B), dtype)
+    d_k_k = cp.empty((T, B), dtype)
+    d_v = cp.empty((T, B, H), dtype)
+    d_k_Omega_k = cp.empty((T, B, D), dtype)
+    d_W_k_x = cp.empty((T, B, D), dtype)
+    d_x_W_k_x = cp.empty((T, B, I), dtype)
+    d_x_v = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_q = cp.empty((D, I), dtype)
+    d_W_k = cp.empty((D, I), dtype)
+    d_W_v = cp.empty((H, I), dtype)
+    d_Omega_a = cp.empty((M, D), dtype)
+    d_Omega_Omega_k = cp.empty((M, D), dtype)
+    d_Omega = cp.empty((M, D), dtype)
+    backward_before_sum = kernel(
+        "backward_before_sum", "rows", T * B, H,
+        dy, S_phi_q, d_z_phi_q_y,
+    )
+    backward_before = kernel(
+        "backward_before", "each", T * B, 1,
+        d_z_phi_q_y, z_phi_q, d_z_phi_q,
+    )
+    backward_before2 = kernel(
+        "backward_before2", "each", T * B * H, 1,
+        dy, z_phi_q, d_S_phi_q,
+    )
+    backward_before_sum2 = kernel(
+        "backward_before_sum2", "rows", T * B * M, H,
+        d_S_phi_q, S_rows, d_phi_q_S_phi_q,
+    )
+    backward_before3 = kernel(
+        "backward_before3", "each", T * B * M, 1,
+        d_phi_q_S_phi_q, d_z_phi_q, z_rows, phi_q, d_phi_q_pre,
+    )
+    backward_before_sum3 = kernel(
+        "backward_before_sum3", "rows", T * B, M,
+        d_phi_q_pre, d_max_a_phi_q_pre,
+    )
+    backward_before_sum4 = kernel(
+        "backward_before_sum4", "rows", T * B, M,
+        d_phi_q_pre, d_q_q_phi_q_pre,
+    )
+    backward_before4 = kernel(
+        "backward_before4", "each", T * B, 1,
+        d_max_a_phi_q_pre, d_q_q_phi_q_pre, d_max_a, d_q_q,
+    )
+    backward_before5 = kernel(
+        "backward_before5", "each", T * B * M, 1,
+        d_max_a, a_argmax, d_phi_q_pre, d_a,
+    )
+    backward_before6 = kernel(
+        "backward_before6", "each", T * B * D, 1,
+        d_q_a, d_q_q, q, d_W_q_x,
+    )
+    backward_sequence = kernel(
+        "backward_sequence", "each", B * M, 1,
+        d_z_prev_rows, d_z_phi_q, phi_q, d_z,
+    )
+    backward_sequence2 = kernel(
+        "backward_sequence2", "each", B * H * M, 1,
+        d_S_prev_rows, d_S_phi_q, phi_q, d_S,
+    )
+    backward_after_sum = kernel(
+        "backward_after_sum", "rows", T * B * M, H,
+        d_S, W_q_x_to_v, d_phi_k_v_phi_k,
+    )
+    backward_after_sum2 = kernel(
+        "backward_after_sum2", "rows", T * B * H, M,
+        d_S, phi_k, d_v,
+    )
+    backward_after = kernel(
+        "backward_after", "each", T * B * M, 1,
+        d_phi_k_v_phi_k, d_z, phi_k, d_phi_k_pre,
+    )
+    backward_after_sum3 = kernel(
+        "backward_after_sum3", "rows", T * B, M,
+        d_phi_k_pre, d_k_k_phi_k_pre,
+    )
+    backward_after2 = kernel(
+        "backward_after2", "each", T * B, 1,
+        d_k_k_phi_k_pre, d_k_k,
+    )
+    backward_after3 = kernel(
+        "backward_after3", "each", T * B * D, 1,
+        d_k_Omega_k, d_k_k, k, d_W_k_x,
+    )
+    backward_after4 = kernel(
+        "backward_after4", "each", T * B * I, 1,
+        d_x_W_q_x, d_x_W_k_x, d_x_v, d_x,
+    )
+    backward_finish = kernel(
+        "backward_finish", "each", M * D, 1,
+        d_Omega_a, d_Omega_Omega_k, d_Omega,
+    )
 
-        dy = cp.empty((T, B, H), dtype)
-        backward_before_sum = kernel(
-            "backward_before_sum", "rows", T * B, H,
-            dy, S_phi_q, d_z_phi_q_y,
-        )
-        backward_before = kernel(
-            "backward_before", "each", T * B, 1,
-            d_z_phi_q_y, z_phi_q, d_z_phi_q,
-        )
-        backward_before2 = kernel(
-            "backward_before2", "each", T * B * H, 1,
-            dy, z_phi_q, d_S_phi_q,
-        )
-        backward_before_sum2 = kernel(
-            "backward_before_sum2", "rows", T * B * M, H,
-            d_S_phi_q, S_rows, d_phi_q_S_phi_q,
-        )
-        backward_before3 = kernel(
-            "backward_before3", "each", T * B * M, 1,
-            d_phi_q_S_phi_q, d_z_phi_q, z_rows, phi_q, d_phi_q_pre,
-        )
-        backward_before_sum3 = kernel(
-            "backward_before_sum3", "rows", T * B, M,
-            d_phi_q_pre, d_max_a_phi_q_pre,
-        )
-        backward_before_sum4 = kernel(
-            "backward_before_sum4", "rows", T * B, M,
-            d_phi_q_pre, d_q_q_phi_q_pre,
-        )
-        backward_before4 = kernel(
-            "backward_before4", "each", T * B, 1,
-            d_max_a_phi_q_pre, d_q_q_phi_q_pre, d_max_a, d_q_q,
-        )
-        backward_before5 = kernel(
-            "backward_before5", "each", T * B * M, 1,
-            d_max_a, a_argmax, d_phi_q_pre, d_a,
-        )
-        backward_before6 = kernel(
-            "backward_before6", "each", T * B * D, 1,
-            d_q_a, d_q_q, q, d_W_q_x,
-        )
-        backward_sequence = kernel(
-            "backward_sequence", "each", B * M, 1,
-            d_z_prev_rows, d_z_phi_q, phi_q, d_z,
-        )
-        backward_sequence2 = kernel(
-            "backward_sequence2", "each", B * H * M, 1,
-            d_S_prev_rows, d_S_phi_q, phi_q, d_S,
-        )
-        backward_after_sum = kernel(
-            "backward_after_sum", "rows", T * B * M, H,
-            d_S, W_q_x_to_v, d_phi_k_v_phi_k,
-        )
-        backward_after_sum2 = kernel(
-            "backward_after_sum2", "rows", T * B * H, M,
-            d_S, phi_k, d_v,
-        )
-        backward_after = kernel(
-            "backward_after", "each", T * B * M, 1,
-            d_phi_k_v_phi_k, d_z, phi_k, d_phi_k_pre,
-        )
-        backward_after_sum3 = kernel(
-            "backward_after_sum3", "rows", T * B, M,
-            d_phi_k_pre, d_k_k_phi_k_pre,
-        )
-        backward_after2 = kernel(
-            "backward_after2", "each", T * B, 1,
-            d_k_k_phi_k_pre, d_k_k,
-        )
-        backward_after3 = kernel(
-            "backward_after3", "each", T * B * D, 1,
-            d_k_Omega_k, d_k_k, k, d_W_k_x,
-        )
-        backward_after4 = kernel(
-            "backward_after4", "each", T * B * I, 1,
-            d_x_W_q_x, d_x_W_k_x, d_x_v, d_x,
-        )
-        backward_finish = kernel(
-            "backward_finish", "each", M * D, 1,
-            d_Omega_a, d_Omega_Omega_k, d_Omega,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["y"]
+        W_q[...] = params["W_q"]
+        W_k[...] = params["W_k"]
+        W_v[...] = params["W_v"]
+        Omega[...] = params["Omega"]
+        d_S_prev_rows[T % 2] = dstate["S"]
+        d_z_prev_rows[T % 2] = dstate["z"]
 
-        def fill(params, given, dstate):
-            W_q[...] = params["W_q"]
-            W_k[...] = params["W_k"]
-            W_v[...] = params["W_v"]
-            Omega[...] = params["Omega"]
-            dy[...] = given["y"]
-            d_S_prev_rows[T % 2] = dstate["S"]
-            d_z_prev_rows[T % 2] = dstate["z"]
+    def before():
+        # through y = (S @ phi_q) / dot(z, phi_q)
+        backward_before_sum()
+        backward_before()
+        backward_before2()
+        # through y = (S @ phi_q) / dot(z, phi_q)
+        backward_before_sum2()
+        backward_before3()
+        # through phi_q = exp(a - dot(q, q) / 2 - max(a))
+        backward_before_sum3()
+        # through phi_q = exp(a - dot(q, q) / 2 - max(a))
+        backward_before_sum4()
+        backward_before4()
+        backward_before5()
+        # through a = Omega @ q
+        product(d_a.reshape(-1, M), Omega, d_q_a.reshape(-1, D))
+        backward_before6()
+        # through q = (W_q @ x) / D ** 0.25
+        product(d_W_q_x.reshape(-1, D), W_q, d_x_W_q_x.reshape(-1, I))
 
-        def before():
-            # through y = (S @ phi_q) / dot(z, phi_q)
-            backward_before_sum()
-            backward_before()
-            backward_before2()
-            # through y = (S @ phi_q) / dot(z, phi_q)
-            backward_before_sum2()
-            backward_before3()
-            # through phi_q = exp(a - dot(q, q) / 2 - max(a))
-            backward_before_sum3()
-            # through phi_q = exp(a - dot(q, q) / 2 - max(a))
-            backward_before_sum4()
-            backward_before4()
-            backward_before5()
-            # through a = Omega @ q
-            product(d_a.reshape(-1, M), Omega, d_q_a.reshape(-1, D))
-            backward_before6()
-            # through q = (W_q @ x) / D ** 0.25
-            product(d_W_q_x.reshape(-1, D), W_q, d_x_W_q_x.reshape(-1, I))
+    def loop():
+        backward_sequence()
+        backward_sequence2()
 
-        def loop():
-            backward_sequence()
-            backward_sequence2()
+    def after():
+        # through S = S[t-1] + outer(v, phi_k)
+        backward_after_sum()
+        # through S = S[t-1] + outer(v, phi_k)
+        backward_after_sum2()
+        # through v = W_v @ x
+        product(d_v.reshape(-1, H), W_v, d_x_v.reshape(-1, I))
+        # through q = (W_q @ x) / D ** 0.25
+        product(d_W_q_x.reshape(-1, D).T, x.reshape(-1, I), d_W_q)
+        # through v = W_v @ x
+        product(d_v.reshape(-1, H).T, x.reshape(-1, I), d_W_v)
+        # through a = Omega @ q
+        product(d_a.reshape(-1, M).T, q.reshape(-1, D), d_Omega_a)
+        backward_after()
+        # through phi_k = exp(Omega @ k - dot(k, k) / 2)
+        backward_after_sum3()
+        # through phi_k = exp(Omega @ k - dot(k, k) / 2)
+        product(d_phi_k_pre.reshape(-1, M), Omega, d_k_Omega_k.reshape(-1, D))
+        # through phi_k = exp(Omega @ k - dot(k, k) / 2)
+        product(d_phi_k_pre.reshape(-1, M).T, k.reshape(-1, D), d_Omega_Omega_k)
+        backward_after2()
+        backward_after3()
+        # through k = (W_k @ x) / D ** 0.25
+        product(d_W_k_x.reshape(-1, D), W_k, d_x_W_k_x.reshape(-1, I))
+        # through k = (W_k @ x) / D ** 0.25
+        product(d_W_k_x.reshape(-1, D).T, x.reshape(-1, I), d_W_k)
+        backward_after4()
+        backward_finish()
 
-        def after():
-            # through S = S[t-1] + outer(v, phi_k)
-            backward_after_sum()
-            # through S = S[t-1] + outer(v, phi_k)
-            backward_after_sum2()
-            # through v = W_v @ x
-            product(d_v.reshape(-1, H), W_v, d_x_v.reshape(-1, I))
-            # through q = (W_q @ x) / D ** 0.25
-            product(d_W_q_x.reshape(-1, D).T, x.reshape(-1, I), d_W_q)
-            # through v = W_v @ x
-            product(d_v.reshape(-1, H).T, x.reshape(-1, I), d_W_v)
-            # through a = Omega @ q
-            product(d_a.reshape(-1, M).T, q.reshape(-1, D), d_Omega_a)
-            backward_after()
-            # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-            backward_after_sum3()
-            # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-            product(d_phi_k_pre.reshape(-1, M), Omega, d_k_Omega_k.reshape(-1, D))
-            # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-            product(d_phi_k_pre.reshape(-1, M).T, k.reshape(-1, D), d_Omega_Omega_k)
-            backward_after2()
-            backward_after3()
-            # through k = (W_k @ x) / D ** 0.25
-            product(d_W_k_x.reshape(-1, D), W_k, d_x_W_k_x.reshape(-1, I))
-            # through k = (W_k @ x) / D ** 0.25
-            product(d_W_k_x.reshape(-1, D).T, x.reshape(-1, I), d_W_k)
-            backward_after4()
-            backward_finish()
+    def results():
+        dparams = {
+            "W_q": d_W_q.copy(),
+            "W_k": d_W_k.copy(),
+            "W_v": d_W_v.copy(),
+            "Omega": d_Omega.copy(),
+        }
+        dstart = {"S": d_S_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
 
-        def results():
-            dparams = {
-                "W_q": d_W_q.copy(),
-                "W_k": d_W_k.copy(),
-                "W_v": d_W_v.copy(),
-                "Omega": d_Omega.copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"S": d_S_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
+    yield Pass(fill, before, loop, after, results, False)
 
-        return Pass(fill, before, loop, after, results, False)
 
-    return Pass(fill, before, loop, after, results, False), reverse
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H, M, D = sizes = [size[axis] for axis in ("T", "B", "I", "H", "M", "D")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_q = cp.empty((D, I), dtype)
+    W_k = cp.empty((D, I), dtype)
+    W_v = cp.empty((H, I), dtype)
+    Omega = cp.empty((M, D), dtype)
+    W_q_to_W_v = cp.empty((I, 2 * D + H), dtype)
+    S_rows = cp.empty((T + 1, B, H, M), dtype)
+    z_rows = cp.empty((T + 1, B, M), dtype)
+    W_q_x_to_v = cp.empty((T, B, 2 * D + H), dtype)
+    q = cp.empty((T, B, D), dtype)
+    k = cp.empty((T, B, D), dtype)
+    a = cp.empty((T, B, M), dtype)
+    q_q = cp.empty((T, B), dtype)
+    a_argmax = cp.empty((T, B, M), dtype)
+    max_a = cp.empty((T, B), dtype)
+    phi_q = cp.empty((T, B, M), dtype)
+    Omega_k = cp.empty((T, B, M), dtype)
+    k_k = cp.empty((T, B), dtype)
+    phi_k = cp.empty((T, B, M), dtype)
+    v_phi_k = cp.empty((T, B, H, M), dtype)
+    S_phi_q = cp.empty((T, B, H), dtype)
+    z_phi_q = cp.empty((T, B), dtype)
+    y = cp.empty((T, B, H), dtype)
+    infer_before = kernel(
+        "infer_before", "each", T * B * D, 1,
+        W_q_x_to_v, q, k,
+    )
+    infer_before_sum = kernel(
+        "infer_before_sum", "rows", T * B, D,
+        q, q_q,
+    )
+    infer_before_largest = kernel(
+        "infer_before_largest", "rows", T * B, M,
+        a, a_argmax,
+    )
+    infer_before_sum2 = kernel(
+        "infer_before_sum2", "rows", T * B, M,
+        a, a_argmax, max_a,
+    )
+    infer_before_sum3 = kernel(
+        "infer_before_sum3", "rows", T * B, D,
+        k, k_k,
+    )
+    infer_before2 = kernel(
+        "infer_before2", "each", T * B * M, 1,
+        a, q_q, max_a, Omega_k, k_k, phi_q, phi_k,
+    )
+    infer_before3 = kernel(
+        "infer_before3", "each", T * B * H * M, 1,
+        W_q_x_to_v, phi_k, v_phi_k,
+    )
+    infer_sequence = kernel(
+        "infer_sequence", "each", B * H * M, 1,
+        S_rows, v_phi_k,
+    )
+    infer_sequence2 = kernel(
+        "infer_sequence2", "each", B * M, 1,
+        z_rows, phi_k,
+    )
+    infer_after_sum = kernel(
+        "infer_after_sum", "rows", T * B * H, M,
+        S_rows, phi_q, S_phi_q,
+    )
+    infer_after_sum2 = kernel(
+        "infer_after_sum2", "rows", T * B, M,
+        z_rows, phi_q, z_phi_q,
+    )
+    infer_after = kernel(
+        "infer_after", "each", T * B * H, 1,
+        S_phi_q, z_phi_q, y,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_q[...] = params["W_q"]
+        W_k[...] = params["W_k"]
+        W_v[...] = params["W_v"]
+        Omega[...] = params["Omega"]
+        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
+        S_rows[0] = state["S"]
+        z_rows[0] = state["z"]
+
+    def before():
+        # W_q_x, W_k_x, v side by side
+        product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_v.reshape(-1, 2 * D + H))
+        infer_before()
+        # a = Omega @ q
+        product(q.reshape(-1, D), Omega.T, a.reshape(-1, M))
+        # phi_q = exp(a - dot(q, q) / 2 - max(a))
+        infer_before_sum()
+        # phi_q = exp(a - dot(q, q) / 2 - max(a))
+        infer_before_largest()
+        # phi_q = exp(a - dot(q, q) / 2 - max(a))
+        infer_before_sum2()
+        # phi_k = exp(Omega @ k - dot(k, k) / 2)
+        product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
+        # phi_k = exp(Omega @ k - dot(k, k) / 2)
+        infer_before_sum3()
+        infer_before2()
+        infer_before3()
+
+    def loop():
+        infer_sequence()
+        infer_sequence2()
+
+    def after():
+        # y = (S @ phi_q) / dot(z, phi_q)
+        infer_after_sum()
+        # y = (S @ phi_q) / dot(z, phi_q)
+        infer_after_sum2()
+        infer_after()
+
+    def results():
+        last = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
+        return y.copy(), last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H, M, D = sizes = [size[axis] for axis in ("T", "B", "I", "H", "M", "D")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_q = cp.empty((D, I), dtype)
+    W_k = cp.empty((D, I), dtype)
+    W_v = cp.empty((H, I), dtype)
+    Omega = cp.empty((M, D), dtype)
+    S_rows = cp.empty((T + 1, B, H, M), dtype)
+    z_rows = cp.empty((T + 1, B, M), dtype)
+    W_q_x = cp.empty((T, B, D), dtype)
+    q = cp.empty((T, B, D), dtype)
+    W_k_x = cp.empty((T, B, D), dtype)
+    k = cp.empty((T, B, D), dtype)
+    v = cp.empty((T, B, H), dtype)
+    a = cp.empty((T, B, M), dtype)
+    q_q = cp.empty((T, B), dtype)
+    a_argmax = cp.empty((T, B, M), dtype)
+    max_a = cp.empty((T, B), dtype)
+    phi_q = cp.empty((T, B, M), dtype)
+    Omega_k = cp.empty((T, B, M), dtype)
+    k_k = cp.empty((T, B), dtype)
+    phi_k = cp.empty((T, B, M), dtype)
+    v_phi_k = cp.empty((T, B, H, M), dtype)
+    S_phi_q = cp.empty((T, B, H), dtype)
+    z_phi_q = cp.empty((T, B), dtype)
+    y = cp.empty((T, B, H), dtype)
+    step_before = kernel(
+        "step_before", "each", T * B * D, 1,
+        W_q_x, W_k_x, q, k,
+    )
+    step_before_sum = kernel(
+        "step_before_sum", "rows", T * B, D,
+        q, q_q,
+    )
+    step_before_largest = kernel(
+        "step_before_largest", "rows", T * B, M,
+        a, a_argmax,
+    )
+    step_before_sum2 = kernel(
+        "step_before_sum2", "rows", T * B, M,
+        a, a_argmax, max_a,
+    )
+    step_before_sum3 = kernel(
+        "step_before_sum3", "rows", T * B, D,
+        k, k_k,
+    )
+    step_before2 = kernel(
+        "step_before2", "each", T * B * M, 1,
+        a, q_q, max_a, Omega_k, k_k, phi_q, phi_k,
+    )
+    step_before3 = kernel(
+        "step_before3", "each", T * B * H * M, 1,
+        v, phi_k, v_phi_k,
+    )
+    step_sequence = kernel(
+        "step_sequence", "each", B * H * M, 1,
+        S_rows, v_phi_k,
+    )
+    step_sequence2 = kernel(
+        "step_sequence2", "each", B * M, 1,
+        z_rows, phi_k,
+    )
+    step_after_sum = kernel(
+        "step_after_sum", "rows", T * B * H, M,
+        S_rows, phi_q, S_phi_q,
+    )
+    step_after_sum2 = kernel(
+        "step_after_sum2", "rows", T * B, M,
+        z_rows, phi_q, z_phi_q,
+    )
+    step_after = kernel(
+        "step_after", "each", T * B * H, 1,
+        S_phi_q, z_phi_q, y,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_q[...] = params["W_q"]
+        W_k[...] = params["W_k"]
+        W_v[...] = params["W_v"]
+        Omega[...] = params["Omega"]
+        S_rows[0] = state["S"]
+        z_rows[0] = state["z"]
+
+    def before():
+        # q = (W_q @ x) / D ** 0.25
+        product(x.reshape(-1, I), W_q.T, W_q_x.reshape(-1, D))
+        # k = (W_k @ x) / D ** 0.25
+        product(x.reshape(-1, I), W_k.T, W_k_x.reshape(-1, D))
+        # v = W_v @ x
+        product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
+        step_before()
+        # a = Omega @ q
+        product(q.reshape(-1, D), Omega.T, a.reshape(-1, M))
+        # phi_q = exp(a - dot(q, q) / 2 - max(a))
+        step_before_sum()
+        # phi_q = exp(a - dot(q, q) / 2 - max(a))
+        step_before_largest()
+        # phi_q = exp(a - dot(q, q) / 2 - max(a))
+        step_before_sum2()
+        # phi_k = exp(Omega @ k - dot(k, k) / 2)
+        product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
+        # phi_k = exp(Omega @ k - dot(k, k) / 2)
+        step_before_sum3()
+        step_before2()
+        step_before3()
+
+    def loop():
+        step_sequence()
+        step_sequence2()
+
+    def after():
+        # y = (S @ phi_q) / dot(z, phi_q)
+        step_after_sum()
+        # y = (S @ phi_q) / dot(z, phi_q)
+        step_after_sum2()
+        step_after()
+
+    def results():
+        state = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
+        return y.copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H, M, D = sizes = [size[axis] for axis in ("T", "B", "I", "H", "M", "D")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_q = cp.empty((D, I), dtype)
+    W_k = cp.empty((D, I), dtype)
+    W_v = cp.empty((H, I), dtype)
+    Omega = cp.empty((M, D), dtype)
+    dot_W_q = cp.empty((D, I), dtype)
+    dot_W_k = cp.empty((D, I), dtype)
+    dot_W_v = cp.empty((H, I), dtype)
+    dot_Omega = cp.empty((M, D), dtype)
+    W_q_to_dot_W_v = cp.empty((I, 4 * D + 2 * H), dtype)
+    W_q_to_W_v = cp.empty((I, 2 * D + H), dtype)
+    dot_Omega_to_Omega = cp.empty((2 * D, M), dtype)
+    S_rows = cp.empty((T + 1, B, H, M), dtype)
+    z_rows = cp.empty((T + 1, B, M), dtype)
+    dot_S_rows = cp.empty((T + 1, B, H, M), dtype)
+    dot_z_rows = cp.empty((T + 1, B, M), dtype)
+    W_q_x_to_dot_v_W_v = cp.empty((T, B, 4 * D + 2 * H), dtype)
+    dot_W_q_x_x_to_dot_v_x = cp.empty((T, B, 2 * D + H), dtype)
+    q_to_dot_q = cp.empty((T, B, 2 * D), dtype)
+    k_to_dot_k = cp.empty((T, B, 2 * D), dtype)
+    dot_v = cp.empty((T, B, H), dtype)
+    a_to_dot_a_Omega = cp.empty((T, B, 2 * M), dtype)
+    dot_a = cp.empty((T, B, M), dtype)
+    q_q = cp.empty((T, B), dtype)
+    dot_q_q_q = cp.empty((T, B), dtype)
+    dot_q_q_q2 = cp.empty((T, B), dtype)
+    dot_q_q = cp.empty((T, B), dtype)
+    a_argmax = cp.empty((T, B, M), dtype)
+    max_a = cp.empty((T, B), dtype)
+    dot_max_a = cp.empty((T, B), dtype)
+    phi_q = cp.empty((T, B, M), dtype)
+    dot_phi_q = cp.empty((T, B, M), dtype)
+    Omega_k_to_dot_Omega_k_Omega = cp.empty((T, B, 2 * M), dtype)
+    dot_Omega_k = cp.empty((T, B, M), dtype)
+    k_k = cp.empty((T, B), dtype)
+    dot_k_k_k = cp.empty((T, B), dtype)
+    dot_k_k_k2 = cp.empty((T, B), dtype)
+    dot_k_k = cp.empty((T, B), dtype)
+    phi_k = cp.empty((T, B, M), dtype)
+    dot_phi_k = cp.empty((T, B, M), dtype)
+    v_phi_k = cp.empty((T, B, H, M), dtype)
+    dot_v_phi_k = cp.empty((T, B, H, M), dtype)
+    S_phi_q = cp.empty((T, B, H), dtype)
+    dot_S_phi_q_S = cp.empty((T, B, H), dtype)
+    dot_S_phi_q_phi_q = cp.empty((T, B, H), dtype)
+    dot_S_phi_q = cp.empty((T, B, H), dtype)
+    z_phi_q = cp.empty((T, B), dtype)
+    dot_z_phi_q_z = cp.empty((T, B), dtype)
+    dot_z_phi_q_phi_q = cp.empty((T, B), dtype)
+    dot_z_phi_q = cp.empty((T, B), dtype)
+    y = cp.empty((T, B, H), dtype)
+    dot_y = cp.empty((T, B, H), dtype)
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * D, 1,
+        W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, q_to_dot_q, k_to_dot_k,
+    )
+    jvp_before_sum = kernel(
+        "jvp_before_sum", "rows", T * B, D,
+        q_to_dot_q, q_q,
+    )
+    jvp_before_sum2 = kernel(
+        "jvp_before_sum2", "rows", T * B, D,
+        q_to_dot_q, dot_q_q_q,
+    )
+    jvp_before_sum3 = kernel(
+        "jvp_before_sum3", "rows", T * B, D,
+        q_to_dot_q, dot_q_q_q2,
+    )
+    jvp_before_largest = kernel(
+        "jvp_before_largest", "rows", T * B, M,
+        a_to_dot_a_Omega, a_argmax,
+    )
+    jvp_before_sum4 = kernel(
+        "jvp_before_sum4", "rows", T * B, M,
+        a_to_dot_a_Omega, a_argmax, max_a,
+    )
+    jvp_before_sum5 = kernel(
+        "jvp_before_sum5", "rows", T * B, M,
+        dot_a, a_argmax, dot_max_a,
+    )
+    jvp_before_sum6 = kernel(
+        "jvp_before_sum6", "rows", T * B, D,
+        k_to_dot_k, k_k,
+    )
+    jvp_before_sum7 = kernel(
+        "jvp_before_sum7", "rows", T * B, D,
+        k_to_dot_k, dot_k_k_k,
+    )
+    jvp_before_sum8 = kernel(
+        "jvp_before_sum8", "rows", T * B, D,
+        k_to_dot_k, dot_k_k_k2,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", "each", T * B * H, 1,
+        W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
+    )
+    jvp_before3 = kernel(
+        "jvp_before3", "each", T * B, 1,
+        dot_q_q_q, dot_q_q_q2, dot_k_k_k, dot_k_k_k2, dot_q_q, dot_k_k,
+    )
+    jvp_before4 = kernel(
+        "jvp_before4", "each", T * B * M, 1,
+        a_to_dot_a_Omega, q_q, max_a, dot_a, dot_q_q, dot_max_a, Omega_k_to_dot_Omega_k_Omega, k_k,
+        dot_Omega_k, dot_k_k, phi_q, dot_phi_q, phi_k, dot_phi_k,
+    )
+    jvp_before5 = kernel(
+        "jvp_before5", "each", T * B * H * M, 1,
+        W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
+    )
+    jvp_sequence = kernel(
+        "jvp_sequence", "each", B * H * M, 1,
+        S_rows, v_phi_k, dot_S_rows, dot_v_phi_k,
+    )
+    jvp_sequence2 = kernel(
+        "jvp_sequence2", "each", B * M, 1,
+        z_rows, phi_k, dot_z_rows, dot_phi_k,
+    )
+    jvp_after_sum = kernel(
+        "jvp_after_sum", "rows", T * B * H, M,
+        S_rows, phi_q, S_phi_q,
+    )
+    jvp_after_sum2 = kernel(
+        "jvp_after_sum2", "rows", T * B * H, M,
+        dot_S_rows, phi_q, dot_S_phi_q_S,
+    )
+    jvp_after_sum3 = kernel(
+        "jvp_after_sum3", "rows", T * B * H, M,
+        S_rows, dot_phi_q, dot_S_phi_q_phi_q,
+    )
+    jvp_after_sum4 = kernel(
+        "jvp_after_sum4", "rows", T * B, M,
+        z_rows, phi_q, z_phi_q,
+    )
+    jvp_after_sum5 = kernel(
+        "jvp_after_sum5", "rows", T * B, M,
+        dot_z_rows, phi_q, dot_z_phi_q_z,
+    )
+    jvp_after_sum6 = kernel(
+        "jvp_after_sum6", "rows", T * B, M,
+        z_rows, dot_phi_q, dot_z_phi_q_phi_q,
+    )
+    jvp_after = kernel(
+        "jvp_after", "each", T * B * H, 1,
+        dot_S_phi_q_S, dot_S_phi_q_phi_q, S_phi_q, z_phi_q, dot_S_phi_q, y,
+    )
+    jvp_after2 = kernel(
+        "jvp_after2", "each", T * B, 1,
+        dot_z_phi_q_z, dot_z_phi_q_phi_q, dot_z_phi_q,
+    )
+    jvp_after3 = kernel(
+        "jvp_after3", "each", T * B * H, 1,
+        dot_S_phi_q, dot_z_phi_q, S_phi_q, z_phi_q, dot_y,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_q[...] = params["W_q"]
+        W_k[...] = params["W_k"]
+        W_v[...] = params["W_v"]
+        Omega[...] = params["Omega"]
+        dot_W_q[...] = dot_params["W_q"]
+        dot_W_k[...] = dot_params["W_k"]
+        dot_W_v[...] = dot_params["W_v"]
+        dot_Omega[...] = dot_params["Omega"]
+        W_q_to_dot_W_v[...] = cp.ascontiguousarray(cp.concatenate((
+            W_q.T,
+            dot_W_q.T,
+            W_k.T,
+            dot_W_k.T,
+            W_v.T,
+            dot_W_v.T,
+        ), axis=1))
+        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
+        dot_Omega_to_Omega[...] = cp.ascontiguousarray(cp.concatenate((dot_Omega.T, Omega.T)))
+        S_rows[0] = state["S"]
+        z_rows[0] = state["z"]
+        dot_S_rows[0] = dot_state["S"]
+        dot_z_rows[0] = dot_state["z"]
+
+    def before():
+        # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, v, dot_v_W_v side by side
+        product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_v_W_v.reshape(-1, 4 * D + 2 * H))
+        # dot_W_q_x_x, dot_W_k_x_x, dot_v_x side by side
+        product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * D + H))
+        jvp_before()
+        # a = Omega @ q
+        product(q_to_dot_q.reshape(-1, 2 * D)[:, :D], Omega.T, a_to_dot_a_Omega.reshape(-1, 2 * M)[:, :M])
+        # q, dot_q side by side
+        product(q_to_dot_q.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_a.reshape(-1, M))
+        # phi_q = exp(a - dot(q, q) / 2 - max(a))
+        jvp_before_sum()
+        # phi_q = exp(a - dot(q, q) / 2 - max(a))
+        jvp_before_sum2()
+        # phi_q = exp(a - dot(q, q) / 2 - max(a))
+        jvp_before_sum3()
+        # phi_q = exp(a - dot(q, q) / 2 - max(a))
+        jvp_before_largest()
+        # phi_q = exp(a - dot(q, q) / 2 - max(a))
+        jvp_before_sum4()
+        # phi_q = exp(a - dot(q, q) / 2 - max(a))
+        jvp_before_sum5()
+        # phi_k = exp(Omega @ k - dot(k, k) / 2)
+        product(
+            k_to_dot_k.reshape(-1, 2 * D)[:, :D],
+            Omega.T,
+            Omega_k_to_dot_Omega_k_Omega.reshape(-1, 2 * M)[:, :M],
+        )
+        # k, dot_k side by side
+        product(k_to_dot_k.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_Omega_k.reshape(-1, M))
+        # phi_k = exp(Omega @ k - dot(k, k) / 2)
+        jvp_before_sum6()
+        # phi_k = exp(Omega @ k - dot(k, k) / 2)
+        jvp_before_sum7()
+        # phi_k = exp(Omega @ k - dot(k, k) / 2)
+        jvp_before_sum8()
+        jvp_before2()
+        jvp_before3()
+        jvp_before4()
+        jvp_before5()
+
+    def loop():
+        jvp_sequence()
+        jvp_sequence2()
+
+    def after():
+        # y = (S @ phi_q) / dot(z, phi_q)
+        jvp_after_sum()
+        # y = (S @ phi_q) / dot(z, phi_q)
+        jvp_after_sum2()
+        # y = (S @ phi_q) / dot(z, phi_q)
+        jvp_after_sum3()
+        # y = (S @ phi_q) / dot(z, phi_q)
+        jvp_after_sum4()
+        # y = (S @ phi_q) / dot(z, phi_q)
+        jvp_after_sum5()
+        # y = (S @ phi_q) / dot(z, phi_q)
+        jvp_after_sum6()
+        jvp_after()
+        jvp_after2()
+        jvp_after3()
+
+    def results():
+        last = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
+        dot_last = {"S": dot_S_rows[T].copy(), "z": dot_z_rows[T].copy()}
+        return y.copy(), last, dot_y.copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H, M, D = sizes = [size[axis] for axis in ("T", "B", "I", "H", "M", "D")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_q = cp.empty((D, I), dtype)
+    W_k = cp.empty((D, I), dtype)
+    W_v = cp.empty((H, I), dtype)
+    Omega = cp.empty((M, D), dtype)
+    dot_W_q = cp.empty((D, I), dtype)
+    dot_W_k = cp.empty((D, I), dtype)
+    dot_W_v = cp.empty((H, I), dtype)
+    dot_Omega = cp.empty((M, D), dtype)
+    W_q_to_dot_W_v = cp.empty((I, 4 * D + 2 * H), dtype)
+    W_q_to_W_v = cp.empty((I, 2 * D + H), dtype)
+    dot_Omega_to_Omega = cp.empty((2 * D, M), dtype)
+    S_rows = cp.empty((T + 1, B, H, M), dtype)
+    z_rows = cp.empty((T + 1, B, M), dtype)
+    dot_S_rows = cp.empty((T + 1, B, H, M), dtype)
+    dot_z_rows = cp.empty((T + 1, B, M), dtype)
+    W_q_x_to_dot_v_W_v = cp.empty((T, B, 4 * D + 2 * H), dtype)
+    dot_W_q_x_x_to_dot_v_x = cp.empty((T, B, 2 * D + H), dtype)
+    q_to_dot_q = cp.empty((T, B, 2 * D), dtype)
+    k_to_dot_k = cp.empty((T, B, 2 * D), dtype)
+    dot_v = cp.empty((T, B, H), dtype)
+    a_to_dot_a_Omega = cp.empty((T, B, 2 * M), dtype)
+    dot_a = cp.empty((T, B, M), dtype)
+    q_q = cp.empty((T, B), dtype)
+    dot_q_q_q = cp.empty((T, B), dtype)
+    dot_q_q_q2 = cp.empty((T, B), dtype)
+    dot_q_q = cp.empty((T, B), dtype)
+    a_argmax = cp.empty((T, B, M), dtype)
+    max_a = cp.empty((T, B), dtype)
+    dot_max_a = cp.empty((T, B), dtype)
+    dot_phi_q_pre = cp.empty((T, B, M), dtype)
+    phi_q = cp.empty((T, B, M), dtype)
+    dot_phi_q = cp.empty((T, B, M), dtype)
+    Omega_k_to_dot_Omega_k_Omega = cp.empty((T, B, 2 * M), dtype)
+    dot_Omega_k = cp.empty((T, B, M), dtype)
+    k_k = cp.empty((T, B), dtype)
+    dot_k_k_k = cp.empty((T, B), dtype)
+    dot_k_k_k2 = cp.empty((T, B), dtype)
+    dot_k_k = cp.empty((T, B), dtype)
+    dot_phi_k_pre = cp.empty((T, B, M), dtype)
+    phi_k = cp.empty((T, B, M), dtype)
+    dot_phi_k = cp.empty((T, B, M), dtype)
+    v_phi_k = cp.empty((T, B, H, M), dtype)
+    dot_v_phi_k = cp.empty((T, B, H, M), dtype)
+    S_phi_q = cp.empty((T, B, H), dtype)
+    dot_S_phi_q_S = cp.empty((T, B, H), dtype)
+    dot_S_phi_q_phi_q = cp.empty((T, B, H), dtype)
+    dot_S_phi_q = cp.empty((T, B, H), dtype)
+    z_phi_q = cp.empty((T, B), dtype)
+    dot_z_phi_q_z = cp.empty((T, B), dtype)
+    dot_z_phi_q_phi_q = cp.empty((T, B), dtype)
+    dot_z_phi_q = cp.empty((T, B), dtype)
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * D, 1,
+        W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, q_to_dot_q, k_to_dot_k,
+    )
+    hvp_forward_before_sum = kernel(
+        "hvp_forward_before_sum", "rows", T * B, D,
+        q_to_dot_q, q_q,
+    )
+    hvp_forward_before_sum2 = kernel(
+        "hvp_forward_before_sum2", "rows", T * B, D,
+        q_to_dot_q, dot_q_q_q,
+    )
+    hvp_forward_before_sum3 = kernel(
+        "hvp_forward_before_sum3", "rows", T * B, D,
+        q_to_dot_q, dot_q_q_q2,
+    )
+    hvp_forward_before_largest = kernel(
+        "hvp_forward_before_largest", "rows", T * B, M,
+        a_to_dot_a_Omega, a_argmax,
+    )
+    hvp_forward_before_sum4 = kernel(
+        "hvp_forward_before_sum4", "rows", T * B, M,
+        a_to_dot_a_Omega, a_argmax, max_a,
+    )
+    hvp_forward_before_sum5 = kernel(
+        "hvp_forward_before_sum5", "rows", T * B, M,
+        dot_a, a_argmax, dot_max_a,
+    )
+    hvp_forward_before_sum6 = kernel(
+        "hvp_forward_before_sum6", "rows", T * B, D,
+        k_to_dot_k, k_k,
+    )
+    hvp_forward_before_sum7 = kernel(
+        "hvp_forward_before_sum7", "rows", T * B, D,
+        k_to_dot_k, dot_k_k_k,
+    )
+    hvp_forward_before_sum8 = kernel(
+        "hvp_forward_before_sum8", "rows", T * B, D,
+        k_to_dot_k, dot_k_k_k2,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", "each", T * B * H, 1,
+        W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
+    )
+    hvp_forward_before3 = kernel(
+        "hvp_forward_before3", "each", T * B, 1,
+        dot_q_q_q, dot_q_q_q2, dot_k_k_k, dot_k_k_k2, dot_q_q, dot_k_k,
+    )
+    hvp_forward_before4 = kernel(
+        "hvp_forward_before4", "each", T * B * M, 1,
+        a_to_dot_a_Omega, q_q, max_a, dot_a, dot_q_q, dot_max_a, Omega_k_to_dot_Omega_k_Omega, k_k,
+        dot_Omega_k, dot_k_k, dot_phi_q_pre, phi_q, dot_phi_q, dot_phi_k_pre, phi_k, dot_phi_k,
+    )
+    hvp_forward_before5 = kernel(
+        "hvp_forward_before5", "each", T * B * H * M, 1,
+        W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
+    )
+    hvp_forward_sequence = kernel(
+        "hvp_forward_sequence", "each", B * H * M, 1,
+        S_rows, v_phi_k, dot_S_rows, dot_v_phi_k,
+    )
+    hvp_forward_sequence2 = kernel(
+        "hvp_forward_sequence2", "each", B * M, 1,
+        z_rows, phi_k, dot_z_rows, dot_phi_k,
+    )
+    hvp_forward_after_sum = kernel(
+        "hvp_forward_after_sum", "rows", T * B * H, M,
+        S_rows, phi_q, S_phi_q,
+    )
+    hvp_forward_after_sum2 = kernel(
+        "hvp_forward_after_sum2", "rows", T * B * H, M,
+        dot_S_rows, phi_q, dot_S_phi_q_S,
+    )
+    hvp_forward_after_sum3 = kernel(
+        "hvp_forward_after_sum3", "rows", T * B * H, M,
+        S_rows, dot_phi_q, dot_S_phi_q_phi_q,
+    )
+    hvp_forward_after_sum4 = kernel(
+        "hvp_forward_after_sum4", "rows", T * B, M,
+        z_rows, phi_q, z_phi_q,
+    )
+    hvp_forward_after_sum5 = kernel(
+        "hvp_forward_after_sum5", "rows", T * B, M,
+        dot_z_rows, phi_q, dot_z_phi_q_z,
+    )
+    hvp_forward_after_sum6 = kernel(
+        "hvp_forward_after_sum6", "rows", T * B, M,
+        z_rows, dot_phi_q, dot_z_phi_q_phi_q,
+    )
+    hvp_forward_after = kernel(
+        "hvp_forward_after", "each", T * B * H, 1,
+        dot_S_phi_q_S, dot_S_phi_q_phi_q, dot_S_phi_q,
+    )
+    hvp_forward_after2 = kernel(
+        "hvp_forward_after2", "each", T * B, 1,
+        dot_z_phi_q_z, dot_z_phi_q_phi_q, dot_z_phi_q,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_q[...] = params["W_q"]
+        W_k[...] = params["W_k"]
+        W_v[...] = params["W_v"]
+        Omega[...] = params["Omega"]
+        dot_W_q[...] = dot_params["W_q"]
+        dot_W_k[...] = dot_params["W_k"]
+        dot_W_v[...] = dot_params["W_v"]
+        dot_Omega[...] = dot_params["Omega"]
+        W_q_to_dot_W_v[...] = cp.ascontiguousarray(cp.concatenate((
+            W_q.T,
+            dot_W_q.T,
+            W_k.T,
+            dot_W_k.T,
+            W_v.T,
+            dot_W_v.T,
+        ), axis=1))
+        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
+        dot_Omega_to_Omega[...] = cp.ascontiguousarray(cp.concatenate((dot_Omega.T, Omega.T)))
+        S_rows[0] = state["S"]
+        z_rows[0] = state["z"]
+        dot_S_rows[0] = dot_state["S"]
+        dot_z_rows[0] = dot_state["z"]
+
+    def before():
+        # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, v, dot_v_W_v side by side
+        product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_v_W_v.reshape(-1, 4 * D + 2 * H))
+        # dot_W_q_x_x, dot_W_k_x_x, dot_v_x side by side
+        product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * D + H))
+        hvp_forward_before()
+        # a = Omega @ q
+        product(q_to_dot_q.reshape(-1, 2 * D)[:, :D], Omega.T, a_to_dot_a_Omega.reshape(-1, 2 * M)[:, :M])
+        # q, dot_q side by side
+        product(q_to_dot_q.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_a.reshape(-1, M))
+        # phi_q = exp(a - dot(q, q) / 2 - max(a))
+        hvp_forward_before_sum()
+        # phi_q = exp(a - dot(q, q) / 2 - max(a))
+        hvp_forward_before_sum2()
+        # phi_q = exp(a - dot(q, q) / 2 - max(a))
+        hvp_forward_before_sum3()
+        # phi_q = exp(a - dot(q, q) / 2 - max(a))
+        hvp_forward_before_largest()
+        # phi_q = exp(a - dot(q, q) / 2 - max(a))
+        hvp_forward_before_sum4()
+        # phi_q = exp(a - dot(q, q) / 2 - max(a))
+        hvp_forward_before_sum5()
+        # phi_k = exp(Omega @ k - dot(k, k) / 2)
+        product(
+            k_to_dot_k.reshape(-1, 2 * D)[:, :D],
+            Omega.T,
+            Omega_k_to_dot_Omega_k_Omega.reshape(-1, 2 * M)[:, :M],
+        )
+        # k, dot_k side by side
+        product(k_to_dot_k.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_Omega_k.reshape(-1, M))
+        # phi_k = exp(Omega @ k - dot(k, k) / 2)
+        hvp_forward_before_sum6()
+        # phi_k = exp(Omega @ k - dot(k, k) / 2)
+        hvp_forward_before_sum7()
+        # phi_k = exp(Omega @ k - dot(k, k) / 2)
+        hvp_forward_before_sum8()
+        hvp_forward_before2()
+        hvp_forward_before3()
+        hvp_forward_before4()
+        hvp_forward_before5()
+
+    def loop():
+        hvp_forward_sequence()
+        hvp_forward_sequence2()
+
+    def after():
+        # y = (S @ phi_q) / dot(z, phi_q)
+        hvp_forward_after_sum()
+        # y = (S @ phi_q) / dot(z, phi_q)
+        hvp_forward_after_sum2()
+        # y = (S @ phi_q) / dot(z, phi_q)
+        hvp_forward_after_sum3()
+        # y = (S @ phi_q) / dot(z, phi_q)
+        hvp_forward_after_sum4()
+        # y = (S @ phi_q) / dot(z, phi_q)
+        hvp_forward_after_sum5()
+        # y = (S @ phi_q) / dot(z, phi_q)
+        hvp_forward_after_sum6()
+        hvp_forward_after()
+        hvp_forward_after2()
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, H), dtype)
+    Omega_to_dot_Omega = cp.empty((2 * M, D), dtype)
+    W_k_to_W_v = cp.empty((2 * D + H, I), dtype)
+    d_S_prev_rows = cp.empty((2, B, H, M), dtype)
+    d_z_prev_rows = cp.empty((2, B, M), dtype)
+    d_dot_S_prev_rows = cp.empty((2, B, H, M), dtype)
+    d_dot_z_prev_rows = cp.empty((2, B, M), dtype)
+    d_dot_z_phi_q_dot_y = cp.empty((T, B), dtype)
+    d_dot_z_phi_q = cp.empty((T, B), dtype)
+    d_dot_y_by_z_phi_q = cp.empty((T, B, H), dtype)
+    d_z_phi_q = cp.empty((T, B), dtype)
+    d_dot_S_phi_q = cp.empty((T, B, H), dtype)
+    d_S_phi_q = cp.empty((T, B, H), dtype)
+    d_dot_phi_q_dot_S_phi_q_phi_q = cp.empty((T, B, M), dtype)
+    d_phi_q_S_phi_q = cp.empty((T, B, M), dtype)
+    d_phi_q_dot_S_phi_q_S = cp.empty((T, B, M), dtype)
+    d_dot_phi_q_pre = cp.empty((T, B, M), dtype)
+    d_phi_q_pre = cp.empty((T, B, M), dtype)
+    d_dot_max_a_dot_phi_q_pre = cp.empty((T, B), dtype)
+    d_dot_max_a = cp.empty((T, B), dtype)
+    d_max_a_phi_q_pre = cp.empty((T, B), dtype)
+    d_max_a = cp.empty((T, B), dtype)
+    d_dot_q_q_dot_phi_q_pre = cp.empty((T, B), dtype)
+    d_dot_q_q = cp.empty((T, B), dtype)
+    d_q_q_phi_q_pre = cp.empty((T, B), dtype)
+    d_q_q = cp.empty((T, B), dtype)
+    d_a_to_d_dot_a = cp.empty((T, B, 2 * M), dtype)
+    parts = cp.empty((T, B, 2 * D), dtype)
+    d_q_a = cp.empty((T, B, D), dtype)
+    d_dot_W_q_x = cp.empty((T, B, D), dtype)
+    d_W_q_x = cp.empty((T, B, D), dtype)
+    d_x_W_q_x = cp.empty((T, B, I), dtype)
+    d_x_dot_W_q_x_W_q = cp.empty((T, B, I), dtype)
+    d_dot_z = cp.empty((T, B, M), dtype)
+    d_z = cp.empty((T, B, M), dtype)
+    d_dot_S = cp.empty((T, B, H, M), dtype)
+    d_S = cp.empty((T, B, H, M), dtype)
+    d_dot_phi_k_dot_v_phi_k = cp.empty((T, B, M), dtype)
+    d_phi_k_v_phi_k = cp.empty((T, B, M), dtype)
+    d_phi_k_dot_v_phi_k = cp.empty((T, B, M), dtype)
+    d_phi_k_pre_to_d_dot_phi_k_pre = cp.empty((T, B, 2 * M), dtype)
+    d_dot_k_k_dot_phi_k_pre = cp.empty((T, B), dtype)
+    d_dot_k_k = cp.empty((T, B), dtype)
+    d_k_k_phi_k_pre = cp.empty((T, B), dtype)
+    d_k_k = cp.empty((T, B), dtype)
+    d_dot_v = cp.empty((T, B, H), dtype)
+    d_v_v_phi_k = cp.empty((T, B, H), dtype)
+    d_v_dot_v_phi_k = cp.empty((T, B, H), dtype)
+    d_W_k_x_to_d_dot_v = cp.empty((T, B, 2 * D + H), dtype)
+    parts2 = cp.empty((T, B, 2 * D), dtype)
+    d_k_Omega_k = cp.empty((T, B, D), dtype)
+    d_x_W_k_x = cp.empty((T, B, I), dtype)
+    d_x_dot_v_W_v = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_q_W_q_x = cp.empty((D, I), dtype)
+    d_W_q_dot_W_q_x_x = cp.empty((D, I), dtype)
+    d_W_k_W_k_x = cp.empty((D, I), dtype)
+    d_W_k_dot_W_k_x_x = cp.empty((D, I), dtype)
+    d_W_v_v = cp.empty((H, I), dtype)
+    d_W_v_dot_v_x = cp.empty((H, I), dtype)
+    d_Omega_a = cp.empty((M, D), dtype)
+    d_Omega_dot_a_q = cp.empty((M, D), dtype)
+    d_Omega_Omega_k = cp.empty((M, D), dtype)
+    d_Omega_dot_Omega_k_k = cp.empty((M, D), dtype)
+    d_W_q = cp.empty((D, I), dtype)
+    d_W_k = cp.empty((D, I), dtype)
+    d_W_v = cp.empty((H, I), dtype)
+    d_Omega = cp.empty((M, D), dtype)
+    hvp_backward_before_sum = kernel(
+        "hvp_backward_before_sum", "rows", T * B, H,
+        dy, S_phi_q, d_dot_z_phi_q_dot_y,
+    )
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B, 1,
+        d_dot_z_phi_q_dot_y, z_phi_q, d_dot_z_phi_q,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", "each", T * B * H, 1,
+        dy, dot_S_phi_q, dot_z_phi_q, S_phi_q, z_phi_q, d_dot_y_by_z_phi_q, d_dot_S_phi_q, d_S_phi_q,
+    )
+    hvp_backward_before_sum2 = kernel(
+        "hvp_backward_before_sum2", "rows", T * B, H,
+        d_dot_y_by_z_phi_q, d_z_phi_q,
+    )
+    hvp_backward_before_sum3 = kernel(
+        "hvp_backward_before_sum3", "rows", T * B * M, H,
+        d_dot_S_phi_q, S_rows, d_dot_phi_q_dot_S_phi_q_phi_q,
+    )
+    hvp_backward_before_sum4 = kernel(
+        "hvp_backward_before_sum4", "rows", T * B * M, H,
+        d_S_phi_q, S_rows, d_phi_q_S_phi_q,
+    )
+    hvp_backward_before_sum5 = kernel(
+        "hvp_backward_before_sum5", "rows", T * B * M, H,
+        d_dot_S_phi_q, dot_S_rows, d_phi_q_dot_S_phi_q_S,
+    )
+    hvp_backward_before3 = kernel(
+        "hvp_backward_before3", "each", T * B * M, 1,
+        d_dot_phi_q_dot_S_phi_q_phi_q, d_dot_z_phi_q, z_rows, dot_phi_q_pre, d_phi_q_S_phi_q,
+        d_phi_q_dot_S_phi_q_S, d_z_phi_q, dot_z_rows, phi_q, d_dot_phi_q_pre, d_phi_q_pre,
+    )
+    hvp_backward_before_sum6 = kernel(
+        "hvp_backward_before_sum6", "rows", T * B, M,
+        d_dot_phi_q_pre, d_dot_max_a_dot_phi_q_pre,
+    )
+    hvp_backward_before_sum7 = kernel(
+        "hvp_backward_before_sum7", "rows", T * B, M,
+        d_phi_q_pre, d_max_a_phi_q_pre,
+    )
+    hvp_backward_before_sum8 = kernel(
+        "hvp_backward_before_sum8", "rows", T * B, M,
+        d_dot_phi_q_pre, d_dot_q_q_dot_phi_q_pre,
+    )
+    hvp_backward_before_sum9 = kernel(
+        "hvp_backward_before_sum9", "rows", T * B, M,
+        d_phi_q_pre, d_q_q_phi_q_pre,
+    )
+    hvp_backward_before4 = kernel(
+        "hvp_backward_before4", "each", T * B, 1,
+        d_dot_max_a_dot_phi_q_pre, d_max_a_phi_q_pre, d_dot_q_q_dot_phi_q_pre, d_q_q_phi_q_pre, d_dot_max_a,
+        d_max_a, d_dot_q_q, d_q_q,
+    )
+    hvp_backward_before5 = kernel(
+        "hvp_backward_before5", "each", T * B * M, 1,
+        d_dot_max_a, a_argmax, d_dot_phi_q_pre, d_max_a, d_phi_q_pre, d_a_to_d_dot_a,
+    )
+    hvp_backward_before6 = kernel(
+        "hvp_backward_before6", "each", T * B * D, 1,
+        parts, d_dot_q_q, q_to_dot_q, d_q_a, d_q_q, d_dot_W_q_x, d_W_q_x,
+    )
+    hvp_backward_sequence = kernel(
+        "hvp_backward_sequence", "each", B * M, 1,
+        d_dot_z_prev_rows, d_dot_z_phi_q, phi_q, d_z_prev_rows, d_z_phi_q, dot_phi_q, d_dot_z, d_z,
+    )
+    hvp_backward_sequence2 = kernel(
+        "hvp_backward_sequence2", "each", B * H * M, 1,
+        d_dot_S_prev_rows, d_dot_S_phi_q, phi_q, d_S_prev_rows, d_S_phi_q, dot_phi_q, d_dot_S, d_S,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", "rows", T * B * M, H,
+        d_dot_S, W_q_x_to_dot_v_W_v, d_dot_phi_k_dot_v_phi_k,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "rows", T * B * M, H,
+        d_S, W_q_x_to_dot_v_W_v, d_phi_k_v_phi_k,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", "rows", T * B * M, H,
+        d_dot_S, dot_v, d_phi_k_dot_v_phi_k,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", "rows", T * B * H, M,
+        d_dot_S, phi_k, d_dot_v,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", "rows", T * B * H, M,
+        d_S, phi_k, d_v_v_phi_k,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", "rows", T * B * H, M,
+        d_dot_S, dot_phi_k, d_v_dot_v_phi_k,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", "each", T * B * M, 1,
+        d_dot_phi_k_dot_v_phi_k, d_dot_z, dot_phi_k_pre, d_phi_k_v_phi_k, d_phi_k_dot_v_phi_k, d_z, phi_k,
+        d_phi_k_pre_to_d_dot_phi_k_pre,
+    )
+    hvp_backward_after_sum7 = kernel(
+        "hvp_backward_after_sum7", "rows", T * B, M,
+        d_phi_k_pre_to_d_dot_phi_k_pre, d_dot_k_k_dot_phi_k_pre,
+    )
+    hvp_backward_after_sum8 = kernel(
+        "hvp_backward_after_sum8", "rows", T * B, M,
+        d_phi_k_pre_to_d_dot_phi_k_pre, d_k_k_phi_k_pre,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", "each", T * B, 1,
+        d_dot_k_k_dot_phi_k_pre, d_k_k_phi_k_pre, d_dot_k_k, d_k_k,
+    )
+    hvp_backward_after3 = kernel(
+        "hvp_backward_after3", "each", T * B * H, 1,
+        d_v_v_phi_k, d_v_dot_v_phi_k, d_W_k_x_to_d_dot_v,
+    )
+    hvp_backward_after4 = kernel(
+        "hvp_backward_after4", "each", T * B * D, 1,
+        parts2, d_dot_k_k, k_to_dot_k, d_k_Omega_k, d_k_k, d_W_k_x_to_d_dot_v,
+    )
+    hvp_backward_after5 = kernel(
+        "hvp_backward_after5", "each", T * B * I, 1,
+        d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_x_dot_v_W_v, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", D * I, 1,
+        d_W_q_W_q_x, d_W_q_dot_W_q_x_x, d_W_k_W_k_x, d_W_k_dot_W_k_x_x, d_W_q, d_W_k,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", H * I, 1,
+        d_W_v_v, d_W_v_dot_v_x, d_W_v,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", "each", M * D, 1,
+        d_Omega_a, d_Omega_dot_a_q, d_Omega_Omega_k, d_Omega_dot_Omega_k_k, d_Omega,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["y"]
+        Omega_to_dot_Omega[...] = cp.concatenate((Omega, dot_Omega))
+        W_k_to_W_v[...] = cp.concatenate((W_k, dot_W_k, W_v))
+        d_S_prev_rows[T % 2] = 0
+        d_z_prev_rows[T % 2] = 0
+        d_dot_S_prev_rows[T % 2] = dstate["S"]
+        d_dot_z_prev_rows[T % 2] = dstate["z"]
+
+    def before():
+        # through y = (S @ phi_q) / dot(z, phi_q)
+        hvp_backward_before_sum()
+        hvp_backward_before()
+        hvp_backward_before2()
+        # through y = (S @ phi_q) / dot(z, phi_q)
+        hvp_backward_before_sum2()
+        # through y = (S @ phi_q) / dot(z, phi_q)
+        hvp_backward_before_sum3()
+        # through y = (S @ phi_q) / dot(z, phi_q)
+        hvp_backward_before_sum4()
+        # through y = (S @ phi_q) / dot(z, phi_q)
+        hvp_backward_before_sum5()
+        hvp_backward_before3()
+        # through phi_q = exp(a - dot(q, q) / 2 - max(a))
+        hvp_backward_before_sum6()
+        # through phi_q = exp(a - dot(q, q) / 2 - max(a))
+        hvp_backward_before_sum7()
+        # through phi_q = exp(a - dot(q, q) / 2 - max(a))
+        hvp_backward_before_sum8()
+        # through phi_q = exp(a - dot(q, q) / 2 - max(a))
+        hvp_backward_before_sum9()
+        hvp_backward_before4()
+        hvp_backward_before5()
+        # through a = Omega @ q
+        product(d_a_to_d_dot_a.reshape(-1, 2 * M)[:, M:2 * M], Omega, parts.reshape(-1, 2 * D)[:, :D])
+        # d_a, d_dot_a side by side
+        product(d_a_to_d_dot_a.reshape(-1, 2 * M), Omega_to_dot_Omega, d_q_a.reshape(-1, D))
+        hvp_backward_before6()
+        # through q = (W_q @ x) / D ** 0.25
+        product(d_W_q_x.reshape(-1, D), W_q, d_x_W_q_x.reshape(-1, I))
+        # through q = (W_q @ x) / D ** 0.25
+        product(d_dot_W_q_x.reshape(-1, D), dot_W_q, d_x_dot_W_q_x_W_q.reshape(-1, I))
+
+    def loop():
+        hvp_backward_sequence()
+        hvp_backward_sequence2()
+
+    def after():
+        # through S = S[t-1] + outer(v, phi_k)
+        hvp_backward_after_sum()
+        # through S = S[t-1] + outer(v, phi_k)
+        hvp_backward_after_sum2()
+        # through S = S[t-1] + outer(v, phi_k)
+        hvp_backward_after_sum3()
+        # through S = S[t-1] + outer(v, phi_k)
+        hvp_backward_after_sum4()
+        # through S = S[t-1] + outer(v, phi_k)
+        hvp_backward_after_sum5()
+        # through S = S[t-1] + outer(v, phi_k)
+        hvp_backward_after_sum6()
+        # through v = W_v @ x
+        product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_v_W_v.reshape(-1, I))
+        # through q = (W_q @ x) / D ** 0.25
+        product(d_W_q_x.reshape(-1, D).T, x.reshape(-1, I), d_W_q_W_q_x)
+        # through q = (W_q @ x) / D ** 0.25
+        product(d_dot_W_q_x.reshape(-1, D).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
+        # through v = W_v @ x
+        product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_v_x)
+        # through a = Omega @ q
+        product(d_a_to_d_dot_a.reshape(-1, 2 * M)[:, :M].T, q_to_dot_q.reshape(-1, 2 * D)[:, :D], d_Omega_a)
+        # through a = Omega @ q
+        product(
+            d_a_to_d_dot_a.reshape(-1, 2 * M)[:, M:2 * M].T,
+            q_to_dot_q.reshape(-1, 2 * D)[:, D:2 * D],
+            d_Omega_dot_a_q,
+        )
+        hvp_backward_after()
+        # through phi_k = exp(Omega @ k - dot(k, k) / 2)
+        hvp_backward_after_sum7()
+        # through phi_k = exp(Omega @ k - dot(k, k) / 2)
+        hvp_backward_after_sum8()
+        # through phi_k = exp(Omega @ k - dot(k, k) / 2)
+        product(
+            d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M)[:, M:2 * M],
+            Omega,
+            parts2.reshape(-1, 2 * D)[:, :D],
+        )
+        # d_phi_k_pre, d_dot_phi_k_pre side by side
+        product(
+            d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M),
+            Omega_to_dot_Omega,
+            d_k_Omega_k.reshape(-1, D),
+        )
+        # through phi_k = exp(Omega @ k - dot(k, k) / 2)
+        product(
+            d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M)[:, :M].T,
+            k_to_dot_k.reshape(-1, 2 * D)[:, :D],
+            d_Omega_Omega_k,
+        )
+        # through phi_k = exp(Omega @ k - dot(k, k) / 2)
+        product(
+            d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M)[:, M:2 * M].T,
+            k_to_dot_k.reshape(-1, 2 * D)[:, D:2 * D],
+            d_Omega_dot_Omega_k_k,
+        )
+        hvp_backward_after2()
+        hvp_backward_after3()
+        # through v = W_v @ x
+        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, 2 * D:2 * D + H].T, x.reshape(-1, I), d_W_v_v)
+        hvp_backward_after4()
+        # d_W_k_x, d_dot_W_k_x, d_v side by side
+        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
+        # through k = (W_k @ x) / D ** 0.25
+        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, :D].T, x.reshape(-1, I), d_W_k_W_k_x)
+        # through k = (W_k @ x) / D ** 0.25
+        product(
+            d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, D:2 * D].T,
+            dot_x.reshape(-1, I),
+            d_W_k_dot_W_k_x_x,
+        )
+        hvp_backward_after5()
+        hvp_backward_finish()
+        hvp_backward_finish2()
+        hvp_backward_finish3()
+
+    def results():
+        dot_dparams = {
+            "W_q": d_W_q.copy(),
+            "W_k": d_W_k.copy(),
+            "W_v": d_W_v.copy(),
+            "Omega": d_Omega.copy(),
+        }
+        dot_dstart = {"S": d_S_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
+
+    yield Pass(fill, before, loop, after, results, False)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -481,7 +1632,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -504,28 +1655,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -547,20 +1718,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -659,10 +1830,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -781,3 +1950,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

@@ -39,6 +39,15 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_before_point(
     const compute_t x, compute_t& x_now)
 {
@@ -307,3 +316,914 @@ extern "C" __global__ void backward_after3(
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_before_point(
+    const compute_t x, compute_t& x_now)
+{
+    x_now = x;
+}
+
+extern "C" __global__ void infer_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ x_at, storage_t* __restrict__ x_now_rows_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t x_now;
+        infer_before_point(
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            x_now);
+        x_now_rows_at[((iT + 1) * B + iB) * I + iI] = storage_t(x_now);
+    }
+}
+
+__device__ inline void infer_before2_point(
+    const compute_t V_z_x, const compute_t W_z_x, const compute_t V_f_x, const compute_t W_f_x,
+    const compute_t V_o_x, const compute_t W_o_x, compute_t& z, compute_t& f, compute_t& o)
+{
+    // z = tanh(V_z @ x[t-1] + W_z @ x)
+    const compute_t z_pre = V_z_x + W_z_x;
+    z = tanh(z_pre);
+    // f = sigmoid(V_f @ x[t-1] + W_f @ x)
+    const compute_t f_pre = V_f_x + W_f_x;
+    f = sigmoid(f_pre);
+    // o = sigmoid(V_o @ x[t-1] + W_o @ x)
+    const compute_t o_pre = V_o_x + W_o_x;
+    o = sigmoid(o_pre);
+}
+
+extern "C" __global__ void infer_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ V_z_x_to_V_o_x_at, const storage_t* __restrict__ W_z_x_to_W_o_x_at,
+    storage_t* __restrict__ z_at, storage_t* __restrict__ f_at, storage_t* __restrict__ o_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t z, f, o;
+        infer_before2_point(
+            compute_t(V_z_x_to_V_o_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_z_x_to_W_o_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(V_z_x_to_V_o_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_z_x_to_W_o_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(V_z_x_to_V_o_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_z_x_to_W_o_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            z, f, o);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+    }
+}
+
+__device__ inline void infer_sequence_point(
+    const compute_t f, const compute_t c_prev, const compute_t z, compute_t& c)
+{
+    // c = f * c[t-1] + (1 - f) * z
+    c = f * c_prev + (1 - f) * z;
+}
+
+extern "C" __global__ void infer_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ f_at, storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ z_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t c_prev = compute_t(c_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t c;
+            infer_sequence_point(
+                compute_t(f_at[(t * B + iB) * H + iH]),
+                c_prev,
+                compute_t(z_at[(t * B + iB) * H + iH]),
+                c);
+            c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+            c_prev = c;
+        }
+    }
+}
+
+__device__ inline void infer_after_point(
+    const compute_t o, const compute_t c, compute_t& h)
+{
+    // h = o * c
+    h = o * c;
+}
+
+extern "C" __global__ void infer_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ c_rows_at,
+    storage_t* __restrict__ h_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t h;
+        infer_after_point(
+            compute_t(o_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            h);
+        h_at[(iT * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_before_point(
+    const compute_t x, compute_t& x_now)
+{
+    x_now = x;
+}
+
+extern "C" __global__ void step_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ x_at, storage_t* __restrict__ x_now_rows_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t x_now;
+        step_before_point(
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            x_now);
+        x_now_rows_at[((iT + 1) * B + iB) * I + iI] = storage_t(x_now);
+    }
+}
+
+__device__ inline void step_before2_point(
+    const compute_t V_z_x, const compute_t W_z_x, const compute_t V_f_x, const compute_t W_f_x,
+    const compute_t V_o_x, const compute_t W_o_x, compute_t& z, compute_t& f, compute_t& o)
+{
+    // z = tanh(V_z @ x[t-1] + W_z @ x)
+    const compute_t z_pre = V_z_x + W_z_x;
+    z = tanh(z_pre);
+    // f = sigmoid(V_f @ x[t-1] + W_f @ x)
+    const compute_t f_pre = V_f_x + W_f_x;
+    f = sigmoid(f_pre);
+    // o = sigmoid(V_o @ x[t-1] + W_o @ x)
+    const compute_t o_pre = V_o_x + W_o_x;
+    o = sigmoid(o_pre);
+}
+
+extern "C" __global__ void step_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ V_z_x_at, const storage_t* __restrict__ W_z_x_at,
+    const storage_t* __restrict__ V_f_x_at, const storage_t* __restrict__ W_f_x_at,
+    const storage_t* __restrict__ V_o_x_at, const storage_t* __restrict__ W_o_x_at,
+    storage_t* __restrict__ z_at, storage_t* __restrict__ f_at, storage_t* __restrict__ o_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t z, f, o;
+        step_before2_point(
+            compute_t(V_z_x_at[(iT * B + iB) * H + iH]),
+            compute_t(W_z_x_at[(iT * B + iB) * H + iH]),
+            compute_t(V_f_x_at[(iT * B + iB) * H + iH]),
+            compute_t(W_f_x_at[(iT * B + iB) * H + iH]),
+            compute_t(V_o_x_at[(iT * B + iB) * H + iH]),
+            compute_t(W_o_x_at[(iT * B + iB) * H + iH]),
+            z, f, o);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+    }
+}
+
+__device__ inline void step_sequence_point(
+    const compute_t f, const compute_t c_prev, const compute_t z, compute_t& c)
+{
+    // c = f * c[t-1] + (1 - f) * z
+    c = f * c_prev + (1 - f) * z;
+}
+
+extern "C" __global__ void step_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ f_at, storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ z_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t c_prev = compute_t(c_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t c;
+            step_sequence_point(
+                compute_t(f_at[(t * B + iB) * H + iH]),
+                c_prev,
+                compute_t(z_at[(t * B + iB) * H + iH]),
+                c);
+            c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+            c_prev = c;
+        }
+    }
+}
+
+__device__ inline void step_after_point(
+    const compute_t o, const compute_t c, compute_t& h)
+{
+    // h = o * c
+    h = o * c;
+}
+
+extern "C" __global__ void step_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ c_rows_at,
+    storage_t* __restrict__ h_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t h;
+        step_after_point(
+            compute_t(o_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            h);
+        h_at[(iT * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_W_z_x_W_z, const compute_t dot_W_z_x_x, const compute_t dot_W_f_x_W_f,
+    const compute_t dot_W_f_x_x, const compute_t dot_W_o_x_W_o, const compute_t dot_W_o_x_x,
+    compute_t& dot_W_z_x, compute_t& dot_W_f_x, compute_t& dot_W_o_x)
+{
+    // z = tanh(V_z @ x[t-1] + W_z @ x)
+    dot_W_z_x = dot_W_z_x_W_z + dot_W_z_x_x;
+    // f = sigmoid(V_f @ x[t-1] + W_f @ x)
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+    // o = sigmoid(V_o @ x[t-1] + W_o @ x)
+    dot_W_o_x = dot_W_o_x_W_o + dot_W_o_x_x;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at,
+    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_z_x_at,
+    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_o_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_W_z_x, dot_W_f_x, dot_W_o_x;
+        jvp_before_point(
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            dot_W_z_x, dot_W_f_x, dot_W_o_x);
+        dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
+        dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
+        dot_W_o_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_o_x);
+    }
+}
+
+__device__ inline void jvp_before2_point(
+    const compute_t x, const compute_t dot_x, compute_t& x_now, compute_t& dot_x_now)
+{
+    x_now = x;
+    dot_x_now = dot_x;
+}
+
+extern "C" __global__ void jvp_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ x_at, const storage_t* __restrict__ dot_x_at,
+    storage_t* __restrict__ x_now_rows_at, storage_t* __restrict__ dot_x_now_rows_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t x_now, dot_x_now;
+        jvp_before2_point(
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_x_at[(iT * B + iB) * I + iI]),
+            x_now, dot_x_now);
+        x_now_rows_at[((iT + 1) * B + iB) * I + iI] = storage_t(x_now);
+        dot_x_now_rows_at[((iT + 1) * B + iB) * I + iI] = storage_t(dot_x_now);
+    }
+}
+
+__device__ inline void jvp_before3_point(
+    const compute_t V_z_x, const compute_t W_z_x, const compute_t V_f_x, const compute_t W_f_x,
+    const compute_t V_o_x, const compute_t W_o_x, const compute_t dot_V_z_x_V_z,
+    const compute_t dot_V_z_x_x_prev, const compute_t dot_W_z_x, const compute_t dot_V_f_x_V_f,
+    const compute_t dot_V_f_x_x_prev, const compute_t dot_W_f_x, const compute_t dot_V_o_x_V_o,
+    const compute_t dot_V_o_x_x_prev, const compute_t dot_W_o_x, compute_t& z, compute_t& f, compute_t& o,
+    compute_t& dot_z, compute_t& dot_f, compute_t& dot_o)
+{
+    // z = tanh(V_z @ x[t-1] + W_z @ x)
+    const compute_t z_pre = V_z_x + W_z_x;
+    z = tanh(z_pre);
+    // f = sigmoid(V_f @ x[t-1] + W_f @ x)
+    const compute_t f_pre = V_f_x + W_f_x;
+    f = sigmoid(f_pre);
+    // o = sigmoid(V_o @ x[t-1] + W_o @ x)
+    const compute_t o_pre = V_o_x + W_o_x;
+    o = sigmoid(o_pre);
+    // z = tanh(V_z @ x[t-1] + W_z @ x)
+    const compute_t dot_V_z_x = dot_V_z_x_V_z + dot_V_z_x_x_prev;
+    const compute_t dot_z_pre = dot_W_z_x + dot_V_z_x;
+    dot_z = (1 - square(z)) * dot_z_pre;
+    // f = sigmoid(V_f @ x[t-1] + W_f @ x)
+    const compute_t dot_V_f_x = dot_V_f_x_V_f + dot_V_f_x_x_prev;
+    const compute_t dot_f_pre = dot_W_f_x + dot_V_f_x;
+    dot_f = f * (1 - f) * dot_f_pre;
+    // o = sigmoid(V_o @ x[t-1] + W_o @ x)
+    const compute_t dot_V_o_x = dot_V_o_x_V_o + dot_V_o_x_x_prev;
+    const compute_t dot_o_pre = dot_W_o_x + dot_V_o_x;
+    dot_o = o * (1 - o) * dot_o_pre;
+}
+
+extern "C" __global__ void jvp_before3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ V_z_x_to_dot_V_o_x_V_o_at,
+    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_W_f_x_at,
+    const storage_t* __restrict__ dot_W_o_x_at, storage_t* __restrict__ z_at, storage_t* __restrict__ f_at,
+    storage_t* __restrict__ o_at, storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ dot_o_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t z, f, o, dot_z, dot_f, dot_o;
+        jvp_before3_point(
+            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + iH]),
+            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(dot_W_z_x_at[(iT * B + iB) * H + iH]),
+            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(dot_W_f_x_at[(iT * B + iB) * H + iH]),
+            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(dot_W_o_x_at[(iT * B + iB) * H + iH]),
+            z, f, o, dot_z, dot_f, dot_o);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+        dot_z_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        dot_f_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        dot_o_at[(iT * B + iB) * H + iH] = storage_t(dot_o);
+    }
+}
+
+__device__ inline void jvp_sequence_point(
+    const compute_t f, const compute_t c_prev, const compute_t z, const compute_t dot_f,
+    const compute_t dot_c_prev, const compute_t dot_z, compute_t& c, compute_t& dot_c)
+{
+    // c = f * c[t-1] + (1 - f) * z
+    const compute_t s1 = 1 - f;
+    c = f * c_prev + z * s1;
+    dot_c = f * dot_c_prev + (c_prev - z) * dot_f + dot_z * s1;
+}
+
+extern "C" __global__ void jvp_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ f_at, storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_z_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t c_prev = compute_t(c_rows_at[(0 * B + iB) * H + iH]);
+        compute_t dot_c_prev = compute_t(dot_c_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t c, dot_c;
+            jvp_sequence_point(
+                compute_t(f_at[(t * B + iB) * H + iH]),
+                c_prev,
+                compute_t(z_at[(t * B + iB) * H + iH]),
+                compute_t(dot_f_at[(t * B + iB) * H + iH]),
+                dot_c_prev,
+                compute_t(dot_z_at[(t * B + iB) * H + iH]),
+                c, dot_c);
+            c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+            dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
+            c_prev = c;
+            dot_c_prev = dot_c;
+        }
+    }
+}
+
+__device__ inline void jvp_after_point(
+    const compute_t o, const compute_t c, const compute_t dot_o, const compute_t dot_c, compute_t& h,
+    compute_t& dot_h)
+{
+    // h = o * c
+    h = o * c;
+    dot_h = o * dot_c + c * dot_o;
+}
+
+extern "C" __global__ void jvp_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ dot_o_at, const storage_t* __restrict__ dot_c_rows_at,
+    storage_t* __restrict__ h_at, storage_t* __restrict__ dot_h_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t h, dot_h;
+        jvp_after_point(
+            compute_t(o_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(dot_o_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            h, dot_h);
+        h_at[(iT * B + iB) * H + iH] = storage_t(h);
+        dot_h_at[(iT * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_W_z_x_W_z, const compute_t dot_W_z_x_x, const compute_t dot_W_f_x_W_f,
+    const compute_t dot_W_f_x_x, const compute_t dot_W_o_x_W_o, const compute_t dot_W_o_x_x,
+    compute_t& dot_W_z_x, compute_t& dot_W_f_x, compute_t& dot_W_o_x)
+{
+    // z = tanh(V_z @ x[t-1] + W_z @ x)
+    dot_W_z_x = dot_W_z_x_W_z + dot_W_z_x_x;
+    // f = sigmoid(V_f @ x[t-1] + W_f @ x)
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+    // o = sigmoid(V_o @ x[t-1] + W_o @ x)
+    dot_W_o_x = dot_W_o_x_W_o + dot_W_o_x_x;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at,
+    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_z_x_at,
+    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_o_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_W_z_x, dot_W_f_x, dot_W_o_x;
+        hvp_forward_before_point(
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            dot_W_z_x, dot_W_f_x, dot_W_o_x);
+        dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
+        dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
+        dot_W_o_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_o_x);
+    }
+}
+
+__device__ inline void hvp_forward_before2_point(
+    const compute_t x, const compute_t dot_x, compute_t& x_now, compute_t& dot_x_now)
+{
+    x_now = x;
+    dot_x_now = dot_x;
+}
+
+extern "C" __global__ void hvp_forward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ x_at, const storage_t* __restrict__ dot_x_at,
+    storage_t* __restrict__ x_now_rows_at, storage_t* __restrict__ dot_x_now_rows_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t x_now, dot_x_now;
+        hvp_forward_before2_point(
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_x_at[(iT * B + iB) * I + iI]),
+            x_now, dot_x_now);
+        x_now_rows_at[((iT + 1) * B + iB) * I + iI] = storage_t(x_now);
+        dot_x_now_rows_at[((iT + 1) * B + iB) * I + iI] = storage_t(dot_x_now);
+    }
+}
+
+__device__ inline void hvp_forward_before3_point(
+    const compute_t V_z_x, const compute_t W_z_x, const compute_t V_f_x, const compute_t W_f_x,
+    const compute_t V_o_x, const compute_t W_o_x, const compute_t dot_V_z_x_V_z,
+    const compute_t dot_V_z_x_x_prev, const compute_t dot_W_z_x, const compute_t dot_V_f_x_V_f,
+    const compute_t dot_V_f_x_x_prev, const compute_t dot_W_f_x, const compute_t dot_V_o_x_V_o,
+    const compute_t dot_V_o_x_x_prev, const compute_t dot_W_o_x, compute_t& z, compute_t& f, compute_t& o,
+    compute_t& dot_z_pre, compute_t& dot_z, compute_t& dot_f_pre, compute_t& dot_f, compute_t& dot_o_pre,
+    compute_t& dot_o)
+{
+    // z = tanh(V_z @ x[t-1] + W_z @ x)
+    const compute_t z_pre = V_z_x + W_z_x;
+    z = tanh(z_pre);
+    // f = sigmoid(V_f @ x[t-1] + W_f @ x)
+    const compute_t f_pre = V_f_x + W_f_x;
+    f = sigmoid(f_pre);
+    // o = sigmoid(V_o @ x[t-1] + W_o @ x)
+    const compute_t o_pre = V_o_x + W_o_x;
+    o = sigmoid(o_pre);
+    // z = tanh(V_z @ x[t-1] + W_z @ x)
+    const compute_t dot_V_z_x = dot_V_z_x_V_z + dot_V_z_x_x_prev;
+    dot_z_pre = dot_W_z_x + dot_V_z_x;
+    dot_z = (1 - square(z)) * dot_z_pre;
+    // f = sigmoid(V_f @ x[t-1] + W_f @ x)
+    const compute_t dot_V_f_x = dot_V_f_x_V_f + dot_V_f_x_x_prev;
+    dot_f_pre = dot_W_f_x + dot_V_f_x;
+    dot_f = f * (1 - f) * dot_f_pre;
+    // o = sigmoid(V_o @ x[t-1] + W_o @ x)
+    const compute_t dot_V_o_x = dot_V_o_x_V_o + dot_V_o_x_x_prev;
+    dot_o_pre = dot_W_o_x + dot_V_o_x;
+    dot_o = o * (1 - o) * dot_o_pre;
+}
+
+extern "C" __global__ void hvp_forward_before3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ V_z_x_to_dot_V_o_x_V_o_at,
+    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_W_f_x_at,
+    const storage_t* __restrict__ dot_W_o_x_at, storage_t* __restrict__ z_at, storage_t* __restrict__ f_at,
+    storage_t* __restrict__ o_at, storage_t* __restrict__ dot_z_pre_at, storage_t* __restrict__ dot_z_at,
+    storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ dot_o_pre_at, storage_t* __restrict__ dot_o_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t z, f, o, dot_z_pre, dot_z, dot_f_pre, dot_f, dot_o_pre, dot_o;
+        hvp_forward_before3_point(
+            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + iH]),
+            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(dot_W_z_x_at[(iT * B + iB) * H + iH]),
+            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(dot_W_f_x_at[(iT * B + iB) * H + iH]),
+            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(dot_W_o_x_at[(iT * B + iB) * H + iH]),
+            z, f, o, dot_z_pre, dot_z, dot_f_pre, dot_f, dot_o_pre, dot_o);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+        dot_z_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_z_pre);
+        dot_z_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        dot_f_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_f_pre);
+        dot_f_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        dot_o_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_o_pre);
+        dot_o_at[(iT * B + iB) * H + iH] = storage_t(dot_o);
+    }
+}
+
+__device__ inline void hvp_forward_sequence_point(
+    const compute_t f, const compute_t c_prev, const compute_t z, const compute_t dot_f,
+    const compute_t dot_c_prev, const compute_t dot_z, compute_t& c, compute_t& dot_c)
+{
+    // c = f * c[t-1] + (1 - f) * z
+    const compute_t s1 = 1 - f;
+    c = f * c_prev + z * s1;
+    dot_c = f * dot_c_prev + (c_prev - z) * dot_f + dot_z * s1;
+}
+
+extern "C" __global__ void hvp_forward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ f_at, storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_z_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t c_prev = compute_t(c_rows_at[(0 * B + iB) * H + iH]);
+        compute_t dot_c_prev = compute_t(dot_c_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t c, dot_c;
+            hvp_forward_sequence_point(
+                compute_t(f_at[(t * B + iB) * H + iH]),
+                c_prev,
+                compute_t(z_at[(t * B + iB) * H + iH]),
+                compute_t(dot_f_at[(t * B + iB) * H + iH]),
+                dot_c_prev,
+                compute_t(dot_z_at[(t * B + iB) * H + iH]),
+                c, dot_c);
+            c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+            dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
+            c_prev = c;
+            dot_c_prev = dot_c;
+        }
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t dy, const compute_t c, const compute_t dot_o_pre, const compute_t o,
+    const compute_t dot_c, compute_t& d_dot_o_pre, compute_t& d_o_pre)
+{
+    // through o = sigmoid(V_o @ x[t-1] + W_o @ x)
+    const compute_t d_dot_o = dy * c;
+    const compute_t s1 = 1 - o;
+    const compute_t d_o = dy * dot_c + (dot_o_pre * s1 - dot_o_pre * o) * d_dot_o;
+    const compute_t s2 = o * s1;
+    d_dot_o_pre = d_dot_o * s2;
+    d_o_pre = d_o * s2;
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ dot_o_pre_at, const storage_t* __restrict__ o_at,
+    const storage_t* __restrict__ dot_c_rows_at, storage_t* __restrict__ d_dot_o_pre_at,
+    storage_t* __restrict__ d_o_pre_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_dot_o_pre, d_o_pre;
+        hvp_backward_before_point(
+            compute_t(dy_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(dot_o_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(o_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            d_dot_o_pre, d_o_pre);
+        d_dot_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre);
+        d_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre);
+    }
+}
+
+__device__ inline void hvp_backward_sequence_point(
+    const compute_t d_dot_c_next, const compute_t dy, const compute_t o, const compute_t d_c_next,
+    const compute_t dot_o, const compute_t f, const compute_t dot_f, compute_t& d_dot_c, compute_t& d_c,
+    compute_t& d_c_prev, compute_t& d_dot_c_prev)
+{
+    // through c = f * c[t-1] + (1 - f) * z
+    d_dot_c = d_dot_c_next + dy * o;
+    d_c = dy * dot_o + d_c_next;
+    d_c_prev = f * d_c + dot_f * d_dot_c;
+    d_dot_c_prev = f * d_dot_c;
+}
+
+extern "C" __global__ void hvp_backward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    storage_t* __restrict__ d_dot_c_prev_rows_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ o_at, storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ dot_o_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_dot_c_at,
+    storage_t* __restrict__ d_c_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_dot_c_next = compute_t(d_dot_c_prev_rows_at[((T % 2) * B + iB) * H + iH]);
+        compute_t d_c_next = compute_t(d_c_prev_rows_at[((T % 2) * B + iB) * H + iH]);
+        for (int64 t = T - 1; t >= 0; --t) {
+            compute_t d_dot_c, d_c, d_c_prev, d_dot_c_prev;
+            hvp_backward_sequence_point(
+                d_dot_c_next,
+                compute_t(dy_at[(t * B + iB) * H + iH]),
+                compute_t(o_at[(t * B + iB) * H + iH]),
+                d_c_next,
+                compute_t(dot_o_at[(t * B + iB) * H + iH]),
+                compute_t(f_at[(t * B + iB) * H + iH]),
+                compute_t(dot_f_at[(t * B + iB) * H + iH]),
+                d_dot_c, d_c, d_c_prev, d_dot_c_prev);
+            d_dot_c_at[(t * B + iB) * H + iH] = storage_t(d_dot_c);
+            d_c_at[(t * B + iB) * H + iH] = storage_t(d_c);
+            d_dot_c_next = d_dot_c_prev;
+            d_c_next = d_c_prev;
+        }
+        d_dot_c_prev_rows_at[((0 % 2) * B + iB) * H + iH] = storage_t(d_dot_c_next);
+        d_c_prev_rows_at[((0 % 2) * B + iB) * H + iH] = storage_t(d_c_next);
+    }
+}
+
+__device__ inline void hvp_backward_after_point(
+    const compute_t d_dot_c, const compute_t c_prev, const compute_t z, const compute_t dot_f_pre,
+    const compute_t f, const compute_t d_c, const compute_t dot_c_prev, const compute_t dot_z,
+    const compute_t dot_z_pre, const compute_t dot_f, compute_t& d_dot_f_pre, compute_t& d_f_pre,
+    compute_t& d_dot_z_pre, compute_t& d_z_pre)
+{
+    // through f = sigmoid(V_f @ x[t-1] + W_f @ x)
+    const compute_t s1 = c_prev - z;
+    const compute_t d_dot_f = d_dot_c * s1;
+    const compute_t s2 = 1 - f;
+    const compute_t d_f = d_dot_c * (dot_c_prev - dot_z) + (dot_f_pre * s2 - dot_f_pre * f) * d_dot_f + d_c * s1;
+    const compute_t s3 = f * s2;
+    d_dot_f_pre = d_dot_f * s3;
+    d_f_pre = d_f * s3;
+    // through z = tanh(V_z @ x[t-1] + W_z @ x)
+    const compute_t d_dot_z = d_dot_c * s2;
+    const compute_t d_z = d_c * s2 - d_dot_c * dot_f - 2 * z * dot_z_pre * d_dot_z;
+    const compute_t s4 = 1 - square(z);
+    d_dot_z_pre = d_dot_z * s4;
+    d_z_pre = d_z * s4;
+}
+
+extern "C" __global__ void hvp_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_c_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_f_pre_at,
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ d_c_at,
+    const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_z_at,
+    const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ d_z_pre_to_d_dot_f_pre_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_dot_f_pre, d_f_pre, d_dot_z_pre, d_z_pre;
+        hvp_backward_after_point(
+            compute_t(d_dot_c_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_f_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(f_at[(iT * B + iB) * H + iH]),
+            compute_t(d_c_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_z_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_f_at[(iT * B + iB) * H + iH]),
+            d_dot_f_pre, d_f_pre, d_dot_z_pre, d_z_pre);
+        d_z_pre_to_d_dot_f_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_z_pre_to_d_dot_f_pre_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_z_pre_to_d_dot_f_pre_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_z_pre_to_d_dot_f_pre_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
+    }
+}
+
+__device__ inline void hvp_backward_after2_point(
+    const compute_t d_x_prev_V_z_x, const compute_t d_x_prev_V_o_x, const compute_t d_x_prev_dot_V_o_x_V_o,
+    const compute_t d_dot_x_prev_dot_V_z_x_x_prev, const compute_t d_dot_x_prev_dot_V_f_x_x_prev,
+    const compute_t d_dot_x_prev_dot_V_o_x_x_prev, compute_t& d_x_prev, compute_t& d_dot_x_prev)
+{
+    d_x_prev = d_x_prev_V_z_x + d_x_prev_V_o_x + d_x_prev_dot_V_o_x_V_o;
+    d_dot_x_prev = d_dot_x_prev_dot_V_z_x_x_prev + d_dot_x_prev_dot_V_f_x_x_prev + d_dot_x_prev_dot_V_o_x_x_prev;
+}
+
+extern "C" __global__ void hvp_backward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_x_W_z_x_to_d_x_prev_V_z_x_at,
+    const storage_t* __restrict__ d_x_W_o_x_to_d_x_prev_V_o_x_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ parts4_at,
+    storage_t* __restrict__ d_x_prev_rows_at, storage_t* __restrict__ d_dot_x_prev_rows_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x_prev, d_dot_x_prev;
+        hvp_backward_after2_point(
+            compute_t(d_x_W_z_x_to_d_x_prev_V_z_x_at[(iT * B + iB) * (2 * I) + I + iI]),
+            compute_t(d_x_W_o_x_to_d_x_prev_V_o_x_at[(iT * B + iB) * (2 * I) + I + iI]),
+            compute_t(parts2_at[(iT * B + iB) * (3 * I) + I + iI]),
+            compute_t(parts3_at[(iT * B + iB) * (3 * I) + 2 * I + iI]),
+            compute_t(parts4_at[(iT * B + iB) * (3 * I) + 2 * I + iI]),
+            compute_t(parts2_at[(iT * B + iB) * (3 * I) + 2 * I + iI]),
+            d_x_prev, d_dot_x_prev);
+        d_x_prev_rows_at[(iT * B + iB) * I + iI] = storage_t(d_x_prev);
+        d_dot_x_prev_rows_at[(iT * B + iB) * I + iI] = storage_t(d_dot_x_prev);
+    }
+}
+
+__device__ inline void hvp_backward_after3_point(
+    const compute_t d_x_W_z_x, const compute_t d_x_W_o_x, const compute_t d_x_dot_W_o_x_W_o,
+    const compute_t d_x_next, compute_t& d_x)
+{
+    d_x = d_x_W_z_x + d_x_W_o_x + d_x_dot_W_o_x_W_o + d_x_next;
+}
+
+extern "C" __global__ void hvp_backward_after3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_x_W_z_x_to_d_x_prev_V_z_x_at,
+    const storage_t* __restrict__ d_x_W_o_x_to_d_x_prev_V_o_x_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ d_x_prev_rows_at, storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        hvp_backward_after3_point(
+            compute_t(d_x_W_z_x_to_d_x_prev_V_z_x_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(d_x_W_o_x_to_d_x_prev_V_o_x_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(parts2_at[(iT * B + iB) * (3 * I) + iI]),
+            compute_t(d_x_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_V_z_V_z_x, const compute_t d_V_z_dot_V_z_x_x_prev, const compute_t d_W_z_W_z_x,
+    const compute_t d_W_z_dot_W_z_x_x, const compute_t d_V_f_V_f_x, const compute_t d_V_f_dot_V_f_x_x_prev,
+    const compute_t d_W_f_W_f_x, const compute_t d_W_f_dot_W_f_x_x, const compute_t d_V_o_V_o_x,
+    const compute_t d_V_o_dot_V_o_x_x_prev, const compute_t d_W_o_W_o_x, const compute_t d_W_o_dot_W_o_x_x,
+    compute_t& d_V_z, compute_t& d_W_z, compute_t& d_V_f, compute_t& d_W_f, compute_t& d_V_o,
+    compute_t& d_W_o)
+{
+    d_V_z = d_V_z_V_z_x + d_V_z_dot_V_z_x_x_prev;
+    d_W_z = d_W_z_W_z_x + d_W_z_dot_W_z_x_x;
+    d_V_f = d_V_f_V_f_x + d_V_f_dot_V_f_x_x_prev;
+    d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x;
+    d_V_o = d_V_o_V_o_x + d_V_o_dot_V_o_x_x_prev;
+    d_W_o = d_W_o_W_o_x + d_W_o_dot_W_o_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_V_z_V_z_x_at, const storage_t* __restrict__ d_V_z_dot_V_z_x_x_prev_at,
+    const storage_t* __restrict__ d_W_z_W_z_x_at, const storage_t* __restrict__ d_W_z_dot_W_z_x_x_at,
+    const storage_t* __restrict__ d_V_f_V_f_x_at, const storage_t* __restrict__ d_V_f_dot_V_f_x_x_prev_at,
+    const storage_t* __restrict__ d_W_f_W_f_x_at, const storage_t* __restrict__ d_W_f_dot_W_f_x_x_at,
+    const storage_t* __restrict__ d_V_o_V_o_x_at, const storage_t* __restrict__ d_V_o_dot_V_o_x_x_prev_at,
+    const storage_t* __restrict__ d_W_o_W_o_x_at, const storage_t* __restrict__ d_W_o_dot_W_o_x_x_at,
+    storage_t* __restrict__ d_V_z_at, storage_t* __restrict__ d_W_z_at, storage_t* __restrict__ d_V_f_at,
+    storage_t* __restrict__ d_W_f_at, storage_t* __restrict__ d_V_o_at, storage_t* __restrict__ d_W_o_at)
+{
+    const int64 count = H * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / I;
+        const int64 iI = n % I;
+        compute_t d_V_z, d_W_z, d_V_f, d_W_f, d_V_o, d_W_o;
+        hvp_backward_finish_point(
+            compute_t(d_V_z_V_z_x_at[iH * I + iI]),
+            compute_t(d_V_z_dot_V_z_x_x_prev_at[iH * I + iI]),
+            compute_t(d_W_z_W_z_x_at[iH * I + iI]),
+            compute_t(d_W_z_dot_W_z_x_x_at[iH * I + iI]),
+            compute_t(d_V_f_V_f_x_at[iH * I + iI]),
+            compute_t(d_V_f_dot_V_f_x_x_prev_at[iH * I + iI]),
+            compute_t(d_W_f_W_f_x_at[iH * I + iI]),
+            compute_t(d_W_f_dot_W_f_x_x_at[iH * I + iI]),
+            compute_t(d_V_o_V_o_x_at[iH * I + iI]),
+            compute_t(d_V_o_dot_V_o_x_x_prev_at[iH * I + iI]),
+            compute_t(d_W_o_W_o_x_at[iH * I + iI]),
+            compute_t(d_W_o_dot_W_o_x_x_at[iH * I + iI]),
+            d_V_z, d_W_z, d_V_f, d_W_f, d_V_o, d_W_o);
+        d_V_z_at[iH * I + iI] = storage_t(d_V_z);
+        d_W_z_at[iH * I + iI] = storage_t(d_W_z);
+        d_V_f_at[iH * I + iI] = storage_t(d_V_f);
+        d_W_f_at[iH * I + iI] = storage_t(d_W_f);
+        d_V_o_at[iH * I + iI] = storage_t(d_V_o);
+        d_W_o_at[iH * I + iI] = storage_t(d_W_o);
+    }
+}
+
+#endif  // SYMRNN_HVP

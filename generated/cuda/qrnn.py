@@ -14,7 +14,7 @@ The convolution is written as two products, with x[t-1] and x. No biases, as in 
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 qrnn.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  V_z (H, I)
@@ -31,7 +31,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -45,6 +45,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of qrnn.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -103,9 +104,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["h"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -116,30 +117,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"h": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["h"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     V_z = cp.empty((H, I), dtype)
     W_z = cp.empty((H, I), dtype)
@@ -157,7 +216,6 @@ def passes(size, dtype):
     f = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
     h = cp.empty((T, B, H), dtype)
-
     forward_before = kernel(
         "forward_before", "each", T * B * I, 1,
         x, x_now_rows,
@@ -176,13 +234,13 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         V_z[...] = params["V_z"]
         W_z[...] = params["W_z"]
         V_f[...] = params["V_f"]
         W_f[...] = params["W_f"]
         V_o[...] = params["V_o"]
         W_o[...] = params["W_o"]
-        x[...] = inputs["x"]
         W_z_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
         V_z_to_V_o[...] = cp.ascontiguousarray(cp.concatenate((V_z.T, V_f.T, V_o.T), axis=1))
         c_rows[0] = state["c"]
@@ -204,114 +262,691 @@ def passes(size, dtype):
 
     def results():
         last = {"c": c_rows[T].copy(), "x": x_now_rows[T].copy()}
-        return {"h": h.copy()}, last
+        return h.copy(), last
 
-    def reverse():
-        W_o_to_V_o = cp.empty((H, 2 * I), dtype)
-        W_z_to_W_f = cp.empty((2 * H, I), dtype)
-        V_z_to_V_f = cp.empty((2 * H, I), dtype)
-        d_c_prev_rows = cp.empty((2, B, H), dtype)
-        d_x_prev_rows = cp.empty((T + 1, B, I), dtype)
-        d_o_pre = cp.empty((T, B, H), dtype)
-        d_x_W_o_x_to_d_x_prev_V_o_x = cp.empty((T, B, 2 * I), dtype)
-        d_c = cp.empty((T, B, H), dtype)
-        d_z_pre_to_d_f_pre = cp.empty((T, B, 2 * H), dtype)
-        d_x_W_z_x_to_d_x_prev_V_z_x = cp.empty((T, B, 2 * I), dtype)
-        d_V_o = cp.empty((H, I), dtype)
-        d_W_o = cp.empty((H, I), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_V_z_to_d_V_f = cp.empty((2 * H, I), dtype)
-        d_W_z_to_d_W_f = cp.empty((2 * H, I), dtype)
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, H), dtype)
+    W_o_to_V_o = cp.empty((H, 2 * I), dtype)
+    W_z_to_W_f = cp.empty((2 * H, I), dtype)
+    V_z_to_V_f = cp.empty((2 * H, I), dtype)
+    d_c_prev_rows = cp.empty((2, B, H), dtype)
+    d_x_prev_rows = cp.empty((T + 1, B, I), dtype)
+    d_o_pre = cp.empty((T, B, H), dtype)
+    d_x_W_o_x_to_d_x_prev_V_o_x = cp.empty((T, B, 2 * I), dtype)
+    d_c = cp.empty((T, B, H), dtype)
+    d_z_pre_to_d_f_pre = cp.empty((T, B, 2 * H), dtype)
+    d_x_W_z_x_to_d_x_prev_V_z_x = cp.empty((T, B, 2 * I), dtype)
+    d_V_o = cp.empty((H, I), dtype)
+    d_W_o = cp.empty((H, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_V_z_to_d_V_f = cp.empty((2 * H, I), dtype)
+    d_W_z_to_d_W_f = cp.empty((2 * H, I), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B * H, 1,
+        dy, c_rows, o, d_o_pre,
+    )
+    backward_sequence = kernel(
+        "backward_sequence", "each", B * H, 1,
+        d_c_prev_rows, dy, o, f, d_c,
+    )
+    backward_after = kernel(
+        "backward_after", "each", T * B * H, 1,
+        d_c, c_rows, z, f, d_z_pre_to_d_f_pre,
+    )
+    backward_after2 = kernel(
+        "backward_after2", "each", T * B * I, 1,
+        d_x_W_z_x_to_d_x_prev_V_z_x, d_x_W_o_x_to_d_x_prev_V_o_x, d_x_prev_rows,
+    )
+    backward_after3 = kernel(
+        "backward_after3", "each", T * B * I, 1,
+        d_x_W_z_x_to_d_x_prev_V_z_x, d_x_W_o_x_to_d_x_prev_V_o_x, d_x_prev_rows, d_x,
+    )
 
-        dy = cp.empty((T, B, H), dtype)
-        backward_before = kernel(
-            "backward_before", "each", T * B * H, 1,
-            dy, c_rows, o, d_o_pre,
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["h"]
+        V_z[...] = params["V_z"]
+        W_z[...] = params["W_z"]
+        V_f[...] = params["V_f"]
+        W_f[...] = params["W_f"]
+        V_o[...] = params["V_o"]
+        W_o[...] = params["W_o"]
+        W_o_to_V_o[...] = cp.concatenate((W_o, V_o), axis=1)
+        W_z_to_W_f[...] = cp.concatenate((W_z, W_f))
+        V_z_to_V_f[...] = cp.concatenate((V_z, V_f))
+        d_c_prev_rows[T % 2] = dstate["c"]
+        d_x_prev_rows[T] = dstate["x"]
+
+    def before():
+        backward_before()
+        # d_x_W_o_x, d_x_prev_V_o_x side by side
+        product(d_o_pre.reshape(-1, H), W_o_to_V_o, d_x_W_o_x_to_d_x_prev_V_o_x.reshape(-1, 2 * I))
+
+    def loop():
+        backward_sequence()
+
+    def after():
+        # through o = sigmoid(V_o @ x[t-1] + W_o @ x)
+        product(d_o_pre.reshape(-1, H).T, x_now_rows[:-1].reshape(-1, I), d_V_o)
+        # through o = sigmoid(V_o @ x[t-1] + W_o @ x)
+        product(d_o_pre.reshape(-1, H).T, x.reshape(-1, I), d_W_o)
+        backward_after()
+        # d_z_pre, d_f_pre side by side
+        product(
+            d_z_pre_to_d_f_pre.reshape(-1, 2 * H),
+            W_z_to_W_f,
+            d_x_W_z_x_to_d_x_prev_V_z_x.reshape(-1, 2 * I)[:, :I],
         )
-        backward_sequence = kernel(
-            "backward_sequence", "each", B * H, 1,
-            d_c_prev_rows, dy, o, f, d_c,
+        # d_V_z, d_V_f side by side
+        product(d_z_pre_to_d_f_pre.reshape(-1, 2 * H).T, x_now_rows[:-1].reshape(-1, I), d_V_z_to_d_V_f)
+        # d_W_z, d_W_f side by side
+        product(d_z_pre_to_d_f_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_z_to_d_W_f)
+        # d_z_pre, d_f_pre side by side
+        product(
+            d_z_pre_to_d_f_pre.reshape(-1, 2 * H),
+            V_z_to_V_f,
+            d_x_W_z_x_to_d_x_prev_V_z_x.reshape(-1, 2 * I)[:, I:2 * I],
         )
-        backward_after = kernel(
-            "backward_after", "each", T * B * H, 1,
-            d_c, c_rows, z, f, d_z_pre_to_d_f_pre,
+        backward_after2()
+        backward_after3()
+
+    def results():
+        dparams = {
+            "V_z": d_V_z_to_d_V_f[:H].copy(),
+            "W_z": d_W_z_to_d_W_f[:H].copy(),
+            "V_f": d_V_z_to_d_V_f[H:2 * H].copy(),
+            "W_f": d_W_z_to_d_W_f[H:2 * H].copy(),
+            "V_o": d_V_o.copy(),
+            "W_o": d_W_o.copy(),
+        }
+        dstart = {"c": d_c_prev_rows[0].copy(), "x": d_x_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    V_z = cp.empty((H, I), dtype)
+    W_z = cp.empty((H, I), dtype)
+    V_f = cp.empty((H, I), dtype)
+    W_f = cp.empty((H, I), dtype)
+    V_o = cp.empty((H, I), dtype)
+    W_o = cp.empty((H, I), dtype)
+    W_z_to_W_o = cp.empty((I, 3 * H), dtype)
+    V_z_to_V_o = cp.empty((I, 3 * H), dtype)
+    c_rows = cp.empty((T + 1, B, H), dtype)
+    x_now_rows = cp.empty((T + 1, B, I), dtype)
+    W_z_x_to_W_o_x = cp.empty((T, B, 3 * H), dtype)
+    V_z_x_to_V_o_x = cp.empty((T, B, 3 * H), dtype)
+    z = cp.empty((T, B, H), dtype)
+    f = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, H), dtype)
+    h = cp.empty((T, B, H), dtype)
+    infer_before = kernel(
+        "infer_before", "each", T * B * I, 1,
+        x, x_now_rows,
+    )
+    infer_before2 = kernel(
+        "infer_before2", "each", T * B * H, 1,
+        V_z_x_to_V_o_x, W_z_x_to_W_o_x, z, f, o,
+    )
+    infer_sequence = kernel(
+        "infer_sequence", "each", B * H, 1,
+        f, c_rows, z,
+    )
+    infer_after = kernel(
+        "infer_after", "each", T * B * H, 1,
+        o, c_rows, h,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        V_z[...] = params["V_z"]
+        W_z[...] = params["W_z"]
+        V_f[...] = params["V_f"]
+        W_f[...] = params["W_f"]
+        V_o[...] = params["V_o"]
+        W_o[...] = params["W_o"]
+        W_z_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
+        V_z_to_V_o[...] = cp.ascontiguousarray(cp.concatenate((V_z.T, V_f.T, V_o.T), axis=1))
+        c_rows[0] = state["c"]
+        x_now_rows[0] = state["x"]
+
+    def before():
+        # W_z_x, W_f_x, W_o_x side by side
+        product(x.reshape(-1, I), W_z_to_W_o, W_z_x_to_W_o_x.reshape(-1, 3 * H))
+        infer_before()
+        # V_z_x, V_f_x, V_o_x side by side
+        product(x_now_rows[:-1].reshape(-1, I), V_z_to_V_o, V_z_x_to_V_o_x.reshape(-1, 3 * H))
+        infer_before2()
+
+    def loop():
+        infer_sequence()
+
+    def after():
+        infer_after()
+
+    def results():
+        last = {"c": c_rows[T].copy(), "x": x_now_rows[T].copy()}
+        return h.copy(), last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    V_z = cp.empty((H, I), dtype)
+    W_z = cp.empty((H, I), dtype)
+    V_f = cp.empty((H, I), dtype)
+    W_f = cp.empty((H, I), dtype)
+    V_o = cp.empty((H, I), dtype)
+    W_o = cp.empty((H, I), dtype)
+    c_rows = cp.empty((T + 1, B, H), dtype)
+    x_now_rows = cp.empty((T + 1, B, I), dtype)
+    W_z_x = cp.empty((T, B, H), dtype)
+    W_f_x = cp.empty((T, B, H), dtype)
+    W_o_x = cp.empty((T, B, H), dtype)
+    V_z_x = cp.empty((T, B, H), dtype)
+    z = cp.empty((T, B, H), dtype)
+    V_f_x = cp.empty((T, B, H), dtype)
+    f = cp.empty((T, B, H), dtype)
+    V_o_x = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, H), dtype)
+    h = cp.empty((T, B, H), dtype)
+    step_before = kernel(
+        "step_before", "each", T * B * I, 1,
+        x, x_now_rows,
+    )
+    step_before2 = kernel(
+        "step_before2", "each", T * B * H, 1,
+        V_z_x, W_z_x, V_f_x, W_f_x, V_o_x, W_o_x, z, f, o,
+    )
+    step_sequence = kernel(
+        "step_sequence", "each", B * H, 1,
+        f, c_rows, z,
+    )
+    step_after = kernel(
+        "step_after", "each", T * B * H, 1,
+        o, c_rows, h,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        V_z[...] = params["V_z"]
+        W_z[...] = params["W_z"]
+        V_f[...] = params["V_f"]
+        W_f[...] = params["W_f"]
+        V_o[...] = params["V_o"]
+        W_o[...] = params["W_o"]
+        c_rows[0] = state["c"]
+        x_now_rows[0] = state["x"]
+
+    def before():
+        # z = tanh(V_z @ x[t-1] + W_z @ x)
+        product(x.reshape(-1, I), W_z.T, W_z_x.reshape(-1, H))
+        # f = sigmoid(V_f @ x[t-1] + W_f @ x)
+        product(x.reshape(-1, I), W_f.T, W_f_x.reshape(-1, H))
+        # o = sigmoid(V_o @ x[t-1] + W_o @ x)
+        product(x.reshape(-1, I), W_o.T, W_o_x.reshape(-1, H))
+        step_before()
+        # z = tanh(V_z @ x[t-1] + W_z @ x)
+        product(x_now_rows[:-1].reshape(-1, I), V_z.T, V_z_x.reshape(-1, H))
+        # f = sigmoid(V_f @ x[t-1] + W_f @ x)
+        product(x_now_rows[:-1].reshape(-1, I), V_f.T, V_f_x.reshape(-1, H))
+        # o = sigmoid(V_o @ x[t-1] + W_o @ x)
+        product(x_now_rows[:-1].reshape(-1, I), V_o.T, V_o_x.reshape(-1, H))
+        step_before2()
+
+    def loop():
+        step_sequence()
+
+    def after():
+        step_after()
+
+    def results():
+        state = {"c": c_rows[T].copy(), "x": x_now_rows[T].copy()}
+        return h.copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    V_z = cp.empty((H, I), dtype)
+    W_z = cp.empty((H, I), dtype)
+    V_f = cp.empty((H, I), dtype)
+    W_f = cp.empty((H, I), dtype)
+    V_o = cp.empty((H, I), dtype)
+    W_o = cp.empty((H, I), dtype)
+    dot_V_z = cp.empty((H, I), dtype)
+    dot_W_z = cp.empty((H, I), dtype)
+    dot_V_f = cp.empty((H, I), dtype)
+    dot_W_f = cp.empty((H, I), dtype)
+    dot_V_o = cp.empty((H, I), dtype)
+    dot_W_o = cp.empty((H, I), dtype)
+    W_z_to_dot_W_o = cp.empty((I, 6 * H), dtype)
+    W_z_to_W_o = cp.empty((I, 3 * H), dtype)
+    V_z_to_dot_V_o = cp.empty((I, 6 * H), dtype)
+    V_z_to_V_o = cp.empty((I, 3 * H), dtype)
+    c_rows = cp.empty((T + 1, B, H), dtype)
+    x_now_rows = cp.empty((T + 1, B, I), dtype)
+    dot_c_rows = cp.empty((T + 1, B, H), dtype)
+    dot_x_now_rows = cp.empty((T + 1, B, I), dtype)
+    W_z_x_to_dot_W_o_x_W_o = cp.empty((T, B, 6 * H), dtype)
+    dot_W_z_x_x_to_dot_W_o_x_x = cp.empty((T, B, 3 * H), dtype)
+    dot_W_z_x = cp.empty((T, B, H), dtype)
+    dot_W_f_x = cp.empty((T, B, H), dtype)
+    dot_W_o_x = cp.empty((T, B, H), dtype)
+    V_z_x_to_dot_V_o_x_V_o = cp.empty((T, B, 6 * H), dtype)
+    z = cp.empty((T, B, H), dtype)
+    f = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, H), dtype)
+    parts = cp.empty((T, B, 3 * H), dtype)
+    dot_z = cp.empty((T, B, H), dtype)
+    dot_f = cp.empty((T, B, H), dtype)
+    dot_o = cp.empty((T, B, H), dtype)
+    h = cp.empty((T, B, H), dtype)
+    dot_h = cp.empty((T, B, H), dtype)
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * H, 1,
+        W_z_x_to_dot_W_o_x_W_o, dot_W_z_x_x_to_dot_W_o_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", "each", T * B * I, 1,
+        x, dot_x, x_now_rows, dot_x_now_rows,
+    )
+    jvp_before3 = kernel(
+        "jvp_before3", "each", T * B * H, 1,
+        V_z_x_to_dot_V_o_x_V_o, W_z_x_to_dot_W_o_x_W_o, parts, dot_W_z_x, dot_W_f_x, dot_W_o_x, z, f, o,
+        dot_z, dot_f, dot_o,
+    )
+    jvp_sequence = kernel(
+        "jvp_sequence", "each", B * H, 1,
+        f, c_rows, z, dot_f, dot_c_rows, dot_z,
+    )
+    jvp_after = kernel(
+        "jvp_after", "each", T * B * H, 1,
+        o, c_rows, dot_o, dot_c_rows, h, dot_h,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        V_z[...] = params["V_z"]
+        W_z[...] = params["W_z"]
+        V_f[...] = params["V_f"]
+        W_f[...] = params["W_f"]
+        V_o[...] = params["V_o"]
+        W_o[...] = params["W_o"]
+        dot_V_z[...] = dot_params["V_z"]
+        dot_W_z[...] = dot_params["W_z"]
+        dot_V_f[...] = dot_params["V_f"]
+        dot_W_f[...] = dot_params["W_f"]
+        dot_V_o[...] = dot_params["V_o"]
+        dot_W_o[...] = dot_params["W_o"]
+        W_z_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
+            W_z.T,
+            dot_W_z.T,
+            W_f.T,
+            dot_W_f.T,
+            W_o.T,
+            dot_W_o.T,
+        ), axis=1))
+        W_z_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
+        V_z_to_dot_V_o[...] = cp.ascontiguousarray(cp.concatenate((
+            V_z.T,
+            dot_V_z.T,
+            V_f.T,
+            dot_V_f.T,
+            V_o.T,
+            dot_V_o.T,
+        ), axis=1))
+        V_z_to_V_o[...] = cp.ascontiguousarray(cp.concatenate((V_z.T, V_f.T, V_o.T), axis=1))
+        c_rows[0] = state["c"]
+        x_now_rows[0] = state["x"]
+        dot_c_rows[0] = dot_state["c"]
+        dot_x_now_rows[0] = dot_state["x"]
+
+    def before():
+        # W_z_x, dot_W_z_x_W_z, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
+        product(x.reshape(-1, I), W_z_to_dot_W_o, W_z_x_to_dot_W_o_x_W_o.reshape(-1, 6 * H))
+        # dot_W_z_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
+        product(dot_x.reshape(-1, I), W_z_to_W_o, dot_W_z_x_x_to_dot_W_o_x_x.reshape(-1, 3 * H))
+        jvp_before()
+        jvp_before2()
+        # V_z_x, dot_V_z_x_V_z, V_f_x, dot_V_f_x_V_f, V_o_x, dot_V_o_x_V_o side by side
+        product(x_now_rows[:-1].reshape(-1, I), V_z_to_dot_V_o, V_z_x_to_dot_V_o_x_V_o.reshape(-1, 6 * H))
+        # dot_V_z_x_x_prev, dot_V_f_x_x_prev, dot_V_o_x_x_prev side by side
+        product(dot_x_now_rows[:-1].reshape(-1, I), V_z_to_V_o, parts.reshape(-1, 3 * H))
+        jvp_before3()
+
+    def loop():
+        jvp_sequence()
+
+    def after():
+        jvp_after()
+
+    def results():
+        last = {"c": c_rows[T].copy(), "x": x_now_rows[T].copy()}
+        dot_last = {"c": dot_c_rows[T].copy(), "x": dot_x_now_rows[T].copy()}
+        return h.copy(), last, dot_h.copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    V_z = cp.empty((H, I), dtype)
+    W_z = cp.empty((H, I), dtype)
+    V_f = cp.empty((H, I), dtype)
+    W_f = cp.empty((H, I), dtype)
+    V_o = cp.empty((H, I), dtype)
+    W_o = cp.empty((H, I), dtype)
+    dot_V_z = cp.empty((H, I), dtype)
+    dot_W_z = cp.empty((H, I), dtype)
+    dot_V_f = cp.empty((H, I), dtype)
+    dot_W_f = cp.empty((H, I), dtype)
+    dot_V_o = cp.empty((H, I), dtype)
+    dot_W_o = cp.empty((H, I), dtype)
+    W_z_to_dot_W_o = cp.empty((I, 6 * H), dtype)
+    W_z_to_W_o = cp.empty((I, 3 * H), dtype)
+    V_z_to_dot_V_o = cp.empty((I, 6 * H), dtype)
+    V_z_to_V_o = cp.empty((I, 3 * H), dtype)
+    c_rows = cp.empty((T + 1, B, H), dtype)
+    x_now_rows = cp.empty((T + 1, B, I), dtype)
+    dot_c_rows = cp.empty((T + 1, B, H), dtype)
+    dot_x_now_rows = cp.empty((T + 1, B, I), dtype)
+    W_z_x_to_dot_W_o_x_W_o = cp.empty((T, B, 6 * H), dtype)
+    dot_W_z_x_x_to_dot_W_o_x_x = cp.empty((T, B, 3 * H), dtype)
+    dot_W_z_x = cp.empty((T, B, H), dtype)
+    dot_W_f_x = cp.empty((T, B, H), dtype)
+    dot_W_o_x = cp.empty((T, B, H), dtype)
+    V_z_x_to_dot_V_o_x_V_o = cp.empty((T, B, 6 * H), dtype)
+    z = cp.empty((T, B, H), dtype)
+    f = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, H), dtype)
+    parts = cp.empty((T, B, 3 * H), dtype)
+    dot_z_pre = cp.empty((T, B, H), dtype)
+    dot_z = cp.empty((T, B, H), dtype)
+    dot_f_pre = cp.empty((T, B, H), dtype)
+    dot_f = cp.empty((T, B, H), dtype)
+    dot_o_pre = cp.empty((T, B, H), dtype)
+    dot_o = cp.empty((T, B, H), dtype)
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * H, 1,
+        W_z_x_to_dot_W_o_x_W_o, dot_W_z_x_x_to_dot_W_o_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", "each", T * B * I, 1,
+        x, dot_x, x_now_rows, dot_x_now_rows,
+    )
+    hvp_forward_before3 = kernel(
+        "hvp_forward_before3", "each", T * B * H, 1,
+        V_z_x_to_dot_V_o_x_V_o, W_z_x_to_dot_W_o_x_W_o, parts, dot_W_z_x, dot_W_f_x, dot_W_o_x, z, f, o,
+        dot_z_pre, dot_z, dot_f_pre, dot_f, dot_o_pre, dot_o,
+    )
+    hvp_forward_sequence = kernel(
+        "hvp_forward_sequence", "each", B * H, 1,
+        f, c_rows, z, dot_f, dot_c_rows, dot_z,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        V_z[...] = params["V_z"]
+        W_z[...] = params["W_z"]
+        V_f[...] = params["V_f"]
+        W_f[...] = params["W_f"]
+        V_o[...] = params["V_o"]
+        W_o[...] = params["W_o"]
+        dot_V_z[...] = dot_params["V_z"]
+        dot_W_z[...] = dot_params["W_z"]
+        dot_V_f[...] = dot_params["V_f"]
+        dot_W_f[...] = dot_params["W_f"]
+        dot_V_o[...] = dot_params["V_o"]
+        dot_W_o[...] = dot_params["W_o"]
+        W_z_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
+            W_z.T,
+            dot_W_z.T,
+            W_f.T,
+            dot_W_f.T,
+            W_o.T,
+            dot_W_o.T,
+        ), axis=1))
+        W_z_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
+        V_z_to_dot_V_o[...] = cp.ascontiguousarray(cp.concatenate((
+            V_z.T,
+            dot_V_z.T,
+            V_f.T,
+            dot_V_f.T,
+            V_o.T,
+            dot_V_o.T,
+        ), axis=1))
+        V_z_to_V_o[...] = cp.ascontiguousarray(cp.concatenate((V_z.T, V_f.T, V_o.T), axis=1))
+        c_rows[0] = state["c"]
+        x_now_rows[0] = state["x"]
+        dot_c_rows[0] = dot_state["c"]
+        dot_x_now_rows[0] = dot_state["x"]
+
+    def before():
+        # W_z_x, dot_W_z_x_W_z, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
+        product(x.reshape(-1, I), W_z_to_dot_W_o, W_z_x_to_dot_W_o_x_W_o.reshape(-1, 6 * H))
+        # dot_W_z_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
+        product(dot_x.reshape(-1, I), W_z_to_W_o, dot_W_z_x_x_to_dot_W_o_x_x.reshape(-1, 3 * H))
+        hvp_forward_before()
+        hvp_forward_before2()
+        # V_z_x, dot_V_z_x_V_z, V_f_x, dot_V_f_x_V_f, V_o_x, dot_V_o_x_V_o side by side
+        product(x_now_rows[:-1].reshape(-1, I), V_z_to_dot_V_o, V_z_x_to_dot_V_o_x_V_o.reshape(-1, 6 * H))
+        # dot_V_z_x_x_prev, dot_V_f_x_x_prev, dot_V_o_x_x_prev side by side
+        product(dot_x_now_rows[:-1].reshape(-1, I), V_z_to_V_o, parts.reshape(-1, 3 * H))
+        hvp_forward_before3()
+
+    def loop():
+        hvp_forward_sequence()
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, H), dtype)
+    W_o_to_V_o = cp.empty((H, 2 * I), dtype)
+    dot_W_o_to_V_o = cp.empty((H, 3 * I), dtype)
+    W_z_to_dot_W_f = cp.empty((4 * H, I), dtype)
+    V_z_to_dot_V_f = cp.empty((4 * H, I), dtype)
+    d_c_prev_rows = cp.empty((2, B, H), dtype)
+    d_x_prev_rows = cp.empty((T + 1, B, I), dtype)
+    d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_x_prev_rows = cp.empty((T + 1, B, I), dtype)
+    d_dot_o_pre = cp.empty((T, B, H), dtype)
+    d_o_pre = cp.empty((T, B, H), dtype)
+    d_x_W_o_x_to_d_x_prev_V_o_x = cp.empty((T, B, 2 * I), dtype)
+    parts2 = cp.empty((T, B, 3 * I), dtype)
+    d_dot_c = cp.empty((T, B, H), dtype)
+    d_c = cp.empty((T, B, H), dtype)
+    d_z_pre_to_d_dot_f_pre = cp.empty((T, B, 4 * H), dtype)
+    d_x_W_z_x_to_d_x_prev_V_z_x = cp.empty((T, B, 2 * I), dtype)
+    parts3 = cp.empty((T, B, 3 * I), dtype)
+    parts4 = cp.empty((T, B, 3 * I), dtype)
+    d_V_z_V_z_x = cp.empty((H, I), dtype)
+    d_V_z_dot_V_z_x_x_prev = cp.empty((H, I), dtype)
+    d_W_z_W_z_x = cp.empty((H, I), dtype)
+    d_W_z_dot_W_z_x_x = cp.empty((H, I), dtype)
+    d_V_f_V_f_x = cp.empty((H, I), dtype)
+    d_V_f_dot_V_f_x_x_prev = cp.empty((H, I), dtype)
+    d_W_f_W_f_x = cp.empty((H, I), dtype)
+    d_W_f_dot_W_f_x_x = cp.empty((H, I), dtype)
+    d_V_o_V_o_x = cp.empty((H, I), dtype)
+    d_V_o_dot_V_o_x_x_prev = cp.empty((H, I), dtype)
+    d_W_o_W_o_x = cp.empty((H, I), dtype)
+    d_W_o_dot_W_o_x_x = cp.empty((H, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_V_z = cp.empty((H, I), dtype)
+    d_W_z = cp.empty((H, I), dtype)
+    d_V_f = cp.empty((H, I), dtype)
+    d_W_f = cp.empty((H, I), dtype)
+    d_V_o = cp.empty((H, I), dtype)
+    d_W_o = cp.empty((H, I), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        dy, c_rows, dot_o_pre, o, dot_c_rows, d_dot_o_pre, d_o_pre,
+    )
+    hvp_backward_sequence = kernel(
+        "hvp_backward_sequence", "each", B * H, 1,
+        d_dot_c_prev_rows, dy, o, d_c_prev_rows, dot_o, f, dot_f, d_dot_c, d_c,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", "each", T * B * H, 1,
+        d_dot_c, c_rows, z, dot_f_pre, f, d_c, dot_c_rows, dot_z, dot_z_pre, dot_f, d_z_pre_to_d_dot_f_pre,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", "each", T * B * I, 1,
+        d_x_W_z_x_to_d_x_prev_V_z_x, d_x_W_o_x_to_d_x_prev_V_o_x, parts2, parts3, parts4, d_x_prev_rows,
+        d_dot_x_prev_rows,
+    )
+    hvp_backward_after3 = kernel(
+        "hvp_backward_after3", "each", T * B * I, 1,
+        d_x_W_z_x_to_d_x_prev_V_z_x, d_x_W_o_x_to_d_x_prev_V_o_x, parts2, d_x_prev_rows, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", H * I, 1,
+        d_V_z_V_z_x, d_V_z_dot_V_z_x_x_prev, d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_V_f_V_f_x,
+        d_V_f_dot_V_f_x_x_prev, d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_V_o_V_o_x, d_V_o_dot_V_o_x_x_prev,
+        d_W_o_W_o_x, d_W_o_dot_W_o_x_x, d_V_z, d_W_z, d_V_f, d_W_f, d_V_o, d_W_o,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["h"]
+        W_o_to_V_o[...] = cp.concatenate((W_o, V_o), axis=1)
+        dot_W_o_to_V_o[...] = cp.concatenate((dot_W_o, dot_V_o, V_o), axis=1)
+        W_z_to_dot_W_f[...] = cp.concatenate((W_z, dot_W_z, W_f, dot_W_f))
+        V_z_to_dot_V_f[...] = cp.concatenate((V_z, dot_V_z, V_f, dot_V_f))
+        d_c_prev_rows[T % 2] = 0
+        d_x_prev_rows[T] = 0
+        d_dot_c_prev_rows[T % 2] = dstate["c"]
+        d_dot_x_prev_rows[T] = dstate["x"]
+
+    def before():
+        hvp_backward_before()
+        # d_x_W_o_x, d_x_prev_V_o_x side by side
+        product(d_o_pre.reshape(-1, H), W_o_to_V_o, d_x_W_o_x_to_d_x_prev_V_o_x.reshape(-1, 2 * I))
+        # d_x_dot_W_o_x_W_o, d_x_prev_dot_V_o_x_V_o, d_dot_x_prev_dot_V_o_x_x_prev side by side
+        product(d_dot_o_pre.reshape(-1, H), dot_W_o_to_V_o, parts2.reshape(-1, 3 * I))
+
+    def loop():
+        hvp_backward_sequence()
+
+    def after():
+        # through o = sigmoid(V_o @ x[t-1] + W_o @ x)
+        product(d_o_pre.reshape(-1, H).T, x_now_rows[:-1].reshape(-1, I), d_V_o_V_o_x)
+        # through o = sigmoid(V_o @ x[t-1] + W_o @ x)
+        product(d_dot_o_pre.reshape(-1, H).T, dot_x_now_rows[:-1].reshape(-1, I), d_V_o_dot_V_o_x_x_prev)
+        # through o = sigmoid(V_o @ x[t-1] + W_o @ x)
+        product(d_o_pre.reshape(-1, H).T, x.reshape(-1, I), d_W_o_W_o_x)
+        # through o = sigmoid(V_o @ x[t-1] + W_o @ x)
+        product(d_dot_o_pre.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
+        hvp_backward_after()
+        # d_z_pre, d_dot_z_pre, d_f_pre, d_dot_f_pre side by side
+        product(
+            d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H),
+            W_z_to_dot_W_f,
+            d_x_W_z_x_to_d_x_prev_V_z_x.reshape(-1, 2 * I)[:, :I],
         )
-        backward_after2 = kernel(
-            "backward_after2", "each", T * B * I, 1,
-            d_x_W_z_x_to_d_x_prev_V_z_x, d_x_W_o_x_to_d_x_prev_V_o_x, d_x_prev_rows,
+        # through z = tanh(V_z @ x[t-1] + W_z @ x)
+        product(d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, x_now_rows[:-1].reshape(-1, I), d_V_z_V_z_x)
+        # through z = tanh(V_z @ x[t-1] + W_z @ x)
+        product(
+            d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+            dot_x_now_rows[:-1].reshape(-1, I),
+            d_V_z_dot_V_z_x_x_prev,
         )
-        backward_after3 = kernel(
-            "backward_after3", "each", T * B * I, 1,
-            d_x_W_z_x_to_d_x_prev_V_z_x, d_x_W_o_x_to_d_x_prev_V_o_x, d_x_prev_rows, d_x,
+        # through z = tanh(V_z @ x[t-1] + W_z @ x)
+        product(d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+        # through z = tanh(V_z @ x[t-1] + W_z @ x)
+        product(
+            d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_z_dot_W_z_x_x,
         )
+        # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
+        product(
+            d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
+            x_now_rows[:-1].reshape(-1, I),
+            d_V_f_V_f_x,
+        )
+        # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
+        product(
+            d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            dot_x_now_rows[:-1].reshape(-1, I),
+            d_V_f_dot_V_f_x_x_prev,
+        )
+        # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
+        product(d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+        # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
+        product(
+            d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_f_dot_W_f_x_x,
+        )
+        # d_z_pre, d_dot_z_pre, d_f_pre, d_dot_f_pre side by side
+        product(
+            d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H),
+            V_z_to_dot_V_f,
+            d_x_W_z_x_to_d_x_prev_V_z_x.reshape(-1, 2 * I)[:, I:2 * I],
+        )
+        # through z = tanh(V_z @ x[t-1] + W_z @ x)
+        product(
+            d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H],
+            V_z,
+            parts3.reshape(-1, 3 * I)[:, 2 * I:3 * I],
+        )
+        # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
+        product(
+            d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H],
+            V_f,
+            parts4.reshape(-1, 3 * I)[:, 2 * I:3 * I],
+        )
+        hvp_backward_after2()
+        hvp_backward_after3()
+        hvp_backward_finish()
 
-        def fill(params, given, dstate):
-            V_z[...] = params["V_z"]
-            W_z[...] = params["W_z"]
-            V_f[...] = params["V_f"]
-            W_f[...] = params["W_f"]
-            V_o[...] = params["V_o"]
-            W_o[...] = params["W_o"]
-            dy[...] = given["h"]
-            W_o_to_V_o[...] = cp.concatenate((W_o, V_o), axis=1)
-            W_z_to_W_f[...] = cp.concatenate((W_z, W_f))
-            V_z_to_V_f[...] = cp.concatenate((V_z, V_f))
-            d_c_prev_rows[T % 2] = dstate["c"]
-            d_x_prev_rows[T] = dstate["x"]
+    def results():
+        dot_dparams = {
+            "V_z": d_V_z.copy(),
+            "W_z": d_W_z.copy(),
+            "V_f": d_V_f.copy(),
+            "W_f": d_W_f.copy(),
+            "V_o": d_V_o.copy(),
+            "W_o": d_W_o.copy(),
+        }
+        dot_dstart = {"c": d_c_prev_rows[0].copy(), "x": d_x_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
 
-        def before():
-            backward_before()
-            # d_x_W_o_x, d_x_prev_V_o_x side by side
-            product(d_o_pre.reshape(-1, H), W_o_to_V_o, d_x_W_o_x_to_d_x_prev_V_o_x.reshape(-1, 2 * I))
-
-        def loop():
-            backward_sequence()
-
-        def after():
-            # through o = sigmoid(V_o @ x[t-1] + W_o @ x)
-            product(d_o_pre.reshape(-1, H).T, x_now_rows[:-1].reshape(-1, I), d_V_o)
-            # through o = sigmoid(V_o @ x[t-1] + W_o @ x)
-            product(d_o_pre.reshape(-1, H).T, x.reshape(-1, I), d_W_o)
-            backward_after()
-            # d_z_pre, d_f_pre side by side
-            product(
-                d_z_pre_to_d_f_pre.reshape(-1, 2 * H),
-                W_z_to_W_f,
-                d_x_W_z_x_to_d_x_prev_V_z_x.reshape(-1, 2 * I)[:, :I],
-            )
-            # d_V_z, d_V_f side by side
-            product(d_z_pre_to_d_f_pre.reshape(-1, 2 * H).T, x_now_rows[:-1].reshape(-1, I), d_V_z_to_d_V_f)
-            # d_W_z, d_W_f side by side
-            product(d_z_pre_to_d_f_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_z_to_d_W_f)
-            # d_z_pre, d_f_pre side by side
-            product(
-                d_z_pre_to_d_f_pre.reshape(-1, 2 * H),
-                V_z_to_V_f,
-                d_x_W_z_x_to_d_x_prev_V_z_x.reshape(-1, 2 * I)[:, I:2 * I],
-            )
-            backward_after2()
-            backward_after3()
-
-        def results():
-            dparams = {
-                "V_z": d_V_z_to_d_V_f[:H].copy(),
-                "W_z": d_W_z_to_d_W_f[:H].copy(),
-                "V_f": d_V_z_to_d_V_f[H:2 * H].copy(),
-                "W_f": d_W_z_to_d_W_f[H:2 * H].copy(),
-                "V_o": d_V_o.copy(),
-                "W_o": d_W_o.copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"c": d_c_prev_rows[0].copy(), "x": d_x_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
-
-        return Pass(fill, before, loop, after, results, False)
-
-    return Pass(fill, before, loop, after, results, False), reverse
+    yield Pass(fill, before, loop, after, results, False)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -338,7 +973,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -361,28 +996,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -404,20 +1059,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -516,10 +1171,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -638,3 +1291,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

@@ -39,6 +39,15 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_step_point(
     const compute_t W_i_x, const compute_t U_i_h, const compute_t b_i, const compute_t W_f_x,
     const compute_t U_f_h, const compute_t b_f, const compute_t g, const compute_t c_prev, compute_t& i,
@@ -182,3 +191,563 @@ extern "C" __global__ void backward_after2(
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_step_point(
+    const compute_t W_i_x, const compute_t U_i_h, const compute_t b_i, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t g, const compute_t c_prev, compute_t& c,
+    compute_t& h)
+{
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    const compute_t i = sigmoid(i_pre);
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    const compute_t f = sigmoid(f_pre);
+    // c = i * g + f * c[t-1]
+    c = g * i + c_prev * f;
+    // h = tanh(c)
+    h = tanh(c);
+}
+
+extern "C" __global__ void infer_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ g_to_W_f_x_at, const storage_t* __restrict__ U_i_h_to_U_f_h_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
+    storage_t* __restrict__ c_rows_at, storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t c, h;
+        infer_step_point(
+            compute_t(g_to_W_f_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_i_h_to_U_f_h_at[iB * (2 * H) + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(g_to_W_f_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(U_i_h_to_U_f_h_at[iB * (2 * H) + H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(g_to_W_f_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
+            c, h);
+        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_step_point(
+    const compute_t W_i_x, const compute_t U_i_h, const compute_t b_i, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t g, const compute_t c_prev, compute_t& c,
+    compute_t& h)
+{
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    const compute_t i = sigmoid(i_pre);
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    const compute_t f = sigmoid(f_pre);
+    // c = i * g + f * c[t-1]
+    c = g * i + c_prev * f;
+    // h = tanh(c)
+    h = tanh(c);
+}
+
+extern "C" __global__ void step_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_i_x_at, const storage_t* __restrict__ U_i_h_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ W_f_x_at,
+    const storage_t* __restrict__ U_f_h_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ g_at, storage_t* __restrict__ c_rows_at, storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t c, h;
+        step_step_point(
+            compute_t(W_i_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_i_h_at[iB * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_f_h_at[iB * H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
+            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
+            c, h);
+        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_g_W_c, const compute_t dot_g_x, const compute_t dot_W_i_x_W_i,
+    const compute_t dot_W_i_x_x, const compute_t dot_W_f_x_W_f, const compute_t dot_W_f_x_x,
+    compute_t& dot_g, compute_t& dot_W_i_x, compute_t& dot_W_f_x)
+{
+    // g = W_c @ x
+    dot_g = dot_g_W_c + dot_g_x;
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    dot_W_i_x = dot_W_i_x_W_i + dot_W_i_x_x;
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ g_to_dot_W_f_x_W_f_at,
+    const storage_t* __restrict__ dot_g_x_to_dot_W_f_x_x_at, storage_t* __restrict__ dot_g_at,
+    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_g, dot_W_i_x, dot_W_f_x;
+        jvp_before_point(
+            compute_t(g_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_g_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(g_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_g_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(g_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_g_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            dot_g, dot_W_i_x, dot_W_f_x);
+        dot_g_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
+        dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
+        dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
+    }
+}
+
+__device__ inline void jvp_step_point(
+    const compute_t dot_U_i_h_U_i, const compute_t dot_U_i_h_h_prev, const compute_t W_i_x,
+    const compute_t U_i_h, const compute_t b_i, const compute_t dot_W_i_x, const compute_t dot_b_i,
+    const compute_t dot_U_f_h_U_f, const compute_t dot_U_f_h_h_prev, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_b_f,
+    const compute_t g, const compute_t c_prev, const compute_t dot_g, const compute_t dot_c_prev,
+    compute_t& c, compute_t& dot_c, compute_t& h, compute_t& dot_h)
+{
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t dot_U_i_h = dot_U_i_h_U_i + dot_U_i_h_h_prev;
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    const compute_t dot_i_pre = dot_W_i_x + dot_b_i + dot_U_i_h;
+    const compute_t i = sigmoid(i_pre);
+    const compute_t dot_i = dot_i_pre * i * (1 - i);
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t dot_U_f_h = dot_U_f_h_U_f + dot_U_f_h_h_prev;
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    const compute_t dot_f_pre = dot_W_f_x + dot_b_f + dot_U_f_h;
+    const compute_t f = sigmoid(f_pre);
+    const compute_t dot_f = dot_f_pre * f * (1 - f);
+    // c = i * g + f * c[t-1]
+    c = g * i + c_prev * f;
+    dot_c = g * dot_i + c_prev * dot_f + dot_g * i + dot_c_prev * f;
+    // h = tanh(c)
+    h = tanh(c);
+    dot_h = dot_c * (1 - square(h));
+}
+
+extern "C" __global__ void jvp_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ U_i_h_to_dot_U_f_h_U_f_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ g_to_dot_W_f_x_W_f_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
+    const storage_t* __restrict__ dot_b_f_at, storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ dot_g_at, storage_t* __restrict__ dot_c_rows_at,
+    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t c, dot_c, h, dot_h;
+        jvp_step_point(
+            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + H + iH]),
+            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(g_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_i_at[iH]),
+            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(g_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_f_at[iH]),
+            compute_t(g_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
+            compute_t(dot_g_at[(t * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
+            c, dot_c, h, dot_h);
+        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+        dot_c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_c);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_g_W_c, const compute_t dot_g_x, const compute_t dot_W_i_x_W_i,
+    const compute_t dot_W_i_x_x, const compute_t dot_W_f_x_W_f, const compute_t dot_W_f_x_x,
+    compute_t& dot_g, compute_t& dot_W_i_x, compute_t& dot_W_f_x)
+{
+    // g = W_c @ x
+    dot_g = dot_g_W_c + dot_g_x;
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    dot_W_i_x = dot_W_i_x_W_i + dot_W_i_x_x;
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ g_to_dot_W_f_x_W_f_at,
+    const storage_t* __restrict__ dot_g_x_to_dot_W_f_x_x_at, storage_t* __restrict__ dot_g_at,
+    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_g, dot_W_i_x, dot_W_f_x;
+        hvp_forward_before_point(
+            compute_t(g_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_g_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(g_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_g_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(g_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_g_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            dot_g, dot_W_i_x, dot_W_f_x);
+        dot_g_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
+        dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
+        dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
+    }
+}
+
+__device__ inline void hvp_forward_step_point(
+    const compute_t dot_U_i_h_U_i, const compute_t dot_U_i_h_h_prev, const compute_t W_i_x,
+    const compute_t U_i_h, const compute_t b_i, const compute_t dot_W_i_x, const compute_t dot_b_i,
+    const compute_t dot_U_f_h_U_f, const compute_t dot_U_f_h_h_prev, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_b_f,
+    const compute_t g, const compute_t c_prev, const compute_t dot_g, const compute_t dot_c_prev,
+    compute_t& dot_i_pre, compute_t& i, compute_t& dot_i, compute_t& dot_f_pre, compute_t& f,
+    compute_t& dot_f, compute_t& c, compute_t& dot_c, compute_t& h, compute_t& dot_h)
+{
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t dot_U_i_h = dot_U_i_h_U_i + dot_U_i_h_h_prev;
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    dot_i_pre = dot_W_i_x + dot_b_i + dot_U_i_h;
+    i = sigmoid(i_pre);
+    dot_i = dot_i_pre * i * (1 - i);
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t dot_U_f_h = dot_U_f_h_U_f + dot_U_f_h_h_prev;
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    dot_f_pre = dot_W_f_x + dot_b_f + dot_U_f_h;
+    f = sigmoid(f_pre);
+    dot_f = dot_f_pre * f * (1 - f);
+    // c = i * g + f * c[t-1]
+    c = g * i + c_prev * f;
+    dot_c = g * dot_i + c_prev * dot_f + dot_g * i + dot_c_prev * f;
+    // h = tanh(c)
+    h = tanh(c);
+    dot_h = dot_c * (1 - square(h));
+}
+
+extern "C" __global__ void hvp_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ U_i_h_to_dot_U_f_h_U_f_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ g_to_dot_W_f_x_W_f_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
+    const storage_t* __restrict__ dot_b_f_at, storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ dot_g_at, storage_t* __restrict__ dot_c_rows_at,
+    storage_t* __restrict__ dot_i_pre_at, storage_t* __restrict__ i_at, storage_t* __restrict__ dot_i_at,
+    storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, h, dot_h;
+        hvp_forward_step_point(
+            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + H + iH]),
+            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(g_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_i_at[iH]),
+            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(g_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_f_at[iH]),
+            compute_t(g_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_g_at[(t * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
+            dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, h, dot_h);
+        dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
+        i_at[(t * B + iB) * H + iH] = storage_t(i);
+        dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
+        f_at[(t * B + iB) * H + iH] = storage_t(f);
+        dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
+        c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+        dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+__device__ inline void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_h_next, const compute_t d_h_next, const compute_t dot_c,
+    const compute_t h, const compute_t d_dot_c_next, const compute_t d_c_next, const compute_t c_prev,
+    const compute_t dot_f_pre, const compute_t f, const compute_t dot_c_prev, const compute_t g,
+    const compute_t dot_i_pre, const compute_t i, const compute_t dot_g, const compute_t dot_f,
+    compute_t& d_dot_c, compute_t& d_c, compute_t& d_dot_f_pre, compute_t& d_f_pre, compute_t& d_dot_i_pre,
+    compute_t& d_i_pre, compute_t& d_c_prev, compute_t& d_dot_c_prev)
+{
+    // through h = tanh(c)
+    const compute_t d_dot_h = dy + d_dot_h_next;
+    const compute_t d_h = d_h_next - 2 * dot_c * h * d_dot_h;
+    // through c = i * g + f * c[t-1]
+    const compute_t s1 = 1 - square(h);
+    d_dot_c = d_dot_c_next + d_dot_h * s1;
+    d_c = d_c_next + d_h * s1;
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t d_dot_f = c_prev * d_dot_c;
+    const compute_t s2 = 1 - f;
+    const compute_t d_f = c_prev * d_c + (dot_f_pre * s2 - dot_f_pre * f) * d_dot_f + dot_c_prev * d_dot_c;
+    const compute_t s3 = f * s2;
+    d_dot_f_pre = d_dot_f * s3;
+    d_f_pre = d_f * s3;
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t d_dot_i = g * d_dot_c;
+    const compute_t s4 = 1 - i;
+    const compute_t d_i = g * d_c + (dot_i_pre * s4 - dot_i_pre * i) * d_dot_i + dot_g * d_dot_c;
+    const compute_t s5 = i * s4;
+    d_dot_i_pre = d_dot_i * s5;
+    d_i_pre = d_i * s5;
+    d_c_prev = f * d_c + dot_f * d_dot_c;
+    d_dot_c_prev = f * d_dot_c;
+}
+
+extern "C" __global__ void hvp_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
+    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
+    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ g_to_dot_W_f_x_W_f_at, const storage_t* __restrict__ dot_i_pre_at,
+    const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_g_at,
+    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_dot_c_at,
+    storage_t* __restrict__ d_c_at, storage_t* __restrict__ d_i_pre_to_d_dot_f_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_dot_c, d_c, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_c_prev, d_dot_c_prev;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(g_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
+            compute_t(dot_g_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
+            d_dot_c, d_c, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_c_prev, d_dot_c_prev);
+        d_dot_c_at[(t * B + iB) * H + iH] = storage_t(d_dot_c);
+        d_c_at[(t * B + iB) * H + iH] = storage_t(d_c);
+        d_i_pre_to_d_dot_f_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_i_pre_to_d_dot_f_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_i_pre_to_d_dot_f_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_i_pre_to_d_dot_f_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
+        d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
+        d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
+    }
+}
+
+__device__ inline void hvp_backward_step2_point(
+    const compute_t d_dot_h_prev_dot_U_i_h_h_prev, const compute_t d_dot_h_prev_dot_U_f_h_h_prev,
+    compute_t& d_dot_h_prev)
+{
+    d_dot_h_prev = d_dot_h_prev_dot_U_i_h_h_prev + d_dot_h_prev_dot_U_f_h_h_prev;
+}
+
+extern "C" __global__ void hvp_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ parts3_at,
+    storage_t* __restrict__ d_dot_h_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_dot_h_prev;
+        hvp_backward_step2_point(
+            compute_t(parts2_at[iB * (2 * H) + H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            d_dot_h_prev);
+        d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
+    }
+}
+
+__device__ inline void hvp_backward_after_point(
+    const compute_t d_dot_c, const compute_t i, const compute_t d_c, const compute_t dot_i,
+    compute_t& d_dot_g, compute_t& d_g)
+{
+    // through g = W_c @ x
+    d_dot_g = d_dot_c * i;
+    d_g = d_dot_c * dot_i + i * d_c;
+}
+
+extern "C" __global__ void hvp_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_dot_c_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ d_c_at, const storage_t* __restrict__ dot_i_at,
+    storage_t* __restrict__ d_dot_g_at, storage_t* __restrict__ d_g_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_dot_g, d_g;
+        hvp_backward_after_point(
+            compute_t(d_dot_c_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
+            compute_t(d_c_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_i_at[(iT * B + iB) * H + iH]),
+            d_dot_g, d_g);
+        d_dot_g_at[(iT * B + iB) * H + iH] = storage_t(d_dot_g);
+        d_g_at[(iT * B + iB) * H + iH] = storage_t(d_g);
+    }
+}
+
+__device__ inline void hvp_backward_after2_point(
+    const compute_t d_x_g, const compute_t d_x_dot_g_W_c, const compute_t d_x_W_i_x, compute_t& d_x)
+{
+    d_x = d_x_g + d_x_dot_g_W_c + d_x_W_i_x;
+}
+
+extern "C" __global__ void hvp_backward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_x_g_at, const storage_t* __restrict__ d_x_dot_g_W_c_at,
+    const storage_t* __restrict__ d_x_W_i_x_at, storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        hvp_backward_after2_point(
+            compute_t(d_x_g_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_dot_g_W_c_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_i_x_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_W_c_g, const compute_t d_W_c_dot_g_x, const compute_t d_W_i_W_i_x,
+    const compute_t d_W_i_dot_W_i_x_x, const compute_t d_W_f_W_f_x, const compute_t d_W_f_dot_W_f_x_x,
+    compute_t& d_W_c, compute_t& d_W_i, compute_t& d_W_f)
+{
+    d_W_c = d_W_c_g + d_W_c_dot_g_x;
+    d_W_i = d_W_i_W_i_x + d_W_i_dot_W_i_x_x;
+    d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_W_c_g_at, const storage_t* __restrict__ d_W_c_dot_g_x_at,
+    const storage_t* __restrict__ d_W_i_W_i_x_at, const storage_t* __restrict__ d_W_i_dot_W_i_x_x_at,
+    const storage_t* __restrict__ d_W_f_W_f_x_at, const storage_t* __restrict__ d_W_f_dot_W_f_x_x_at,
+    storage_t* __restrict__ d_W_c_at, storage_t* __restrict__ d_W_i_at, storage_t* __restrict__ d_W_f_at)
+{
+    const int64 count = H * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / I;
+        const int64 iI = n % I;
+        compute_t d_W_c, d_W_i, d_W_f;
+        hvp_backward_finish_point(
+            compute_t(d_W_c_g_at[iH * I + iI]),
+            compute_t(d_W_c_dot_g_x_at[iH * I + iI]),
+            compute_t(d_W_i_W_i_x_at[iH * I + iI]),
+            compute_t(d_W_i_dot_W_i_x_x_at[iH * I + iI]),
+            compute_t(d_W_f_W_f_x_at[iH * I + iI]),
+            compute_t(d_W_f_dot_W_f_x_x_at[iH * I + iI]),
+            d_W_c, d_W_i, d_W_f);
+        d_W_c_at[iH * I + iI] = storage_t(d_W_c);
+        d_W_i_at[iH * I + iI] = storage_t(d_W_i);
+        d_W_f_at[iH * I + iI] = storage_t(d_W_f);
+    }
+}
+
+__device__ inline void hvp_backward_finish2_point(
+    const compute_t d_U_i_U_i_h, const compute_t d_U_i_dot_U_i_h_h_prev, const compute_t d_U_f_U_f_h,
+    const compute_t d_U_f_dot_U_f_h_h_prev, compute_t& d_U_i, compute_t& d_U_f)
+{
+    d_U_i = d_U_i_U_i_h + d_U_i_dot_U_i_h_h_prev;
+    d_U_f = d_U_f_U_f_h + d_U_f_dot_U_f_h_h_prev;
+}
+
+extern "C" __global__ void hvp_backward_finish2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_U_i_U_i_h_at, const storage_t* __restrict__ d_U_i_dot_U_i_h_h_prev_at,
+    const storage_t* __restrict__ d_U_f_U_f_h_at, const storage_t* __restrict__ d_U_f_dot_U_f_h_h_prev_at,
+    storage_t* __restrict__ d_U_i_at, storage_t* __restrict__ d_U_f_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t d_U_i, d_U_f;
+        hvp_backward_finish2_point(
+            compute_t(d_U_i_U_i_h_at[iH * H + iH2]),
+            compute_t(d_U_i_dot_U_i_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_f_U_f_h_at[iH * H + iH2]),
+            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + iH2]),
+            d_U_i, d_U_f);
+        d_U_i_at[iH * H + iH2] = storage_t(d_U_i);
+        d_U_f_at[iH * H + iH2] = storage_t(d_U_f);
+    }
+}
+
+#endif  // SYMRNN_HVP

@@ -21,7 +21,7 @@ vector. The paper fixes theta (10000 ** (-i / K)); the group norm and the gate t
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 retnet.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step and infer is one CUDA graph.
 
     input  x (T, B, I): input
     param  W_qa (K, I)
@@ -38,7 +38,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -52,6 +52,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of retnet.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H", "K")
 INPUTS = {
     "x": ("I",),
@@ -110,9 +111,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["y"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -123,30 +124,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"y": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["y"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None, t=0):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward, and the number t of the first step; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, t)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None, t=0):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, t)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in (*sizes, 0)]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W_qa = cp.empty((K, I), dtype)
     W_qb = cp.empty((K, I), dtype)
@@ -173,7 +232,6 @@ def passes(size, dtype):
     S_a_y_arg = cp.empty((T, B, H), dtype)
     S_b_y_arg2 = cp.empty((T, B, H), dtype)
     y = cp.empty((T, B, H), dtype)
-
     forward_once = kernel(
         "forward_once", "each", 1, 1,
         k_a_sqrt,
@@ -212,14 +270,20 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         W_qa[...] = params["W_qa"]
         W_qb[...] = params["W_qb"]
         W_ka[...] = params["W_ka"]
         W_kb[...] = params["W_kb"]
         W_v[...] = params["W_v"]
         theta[...] = params["theta"]
-        x[...] = inputs["x"]
-        W_qa_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_qa.T, W_qb.T, W_ka.T, W_kb.T, W_v.T), axis=1))
+        W_qa_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((
+            W_qa.T,
+            W_qb.T,
+            W_ka.T,
+            W_kb.T,
+            W_v.T,
+        ), axis=1))
         S_a_rows[0] = state["S_a"]
         S_b_rows[0] = state["S_b"]
 
@@ -244,214 +308,1240 @@ def passes(size, dtype):
 
     def results():
         last = {"S_a": S_a_rows[T].copy(), "S_b": S_b_rows[T].copy()}
-        return {"y": y.copy()}, last
+        return y.copy(), last
 
-    def reverse():
-        W_ka_to_W_v = cp.empty((2 * K + H, I), dtype)
-        d_S_a_prev_rows = cp.empty((2, B, H, K), dtype)
-        d_S_b_prev_rows = cp.empty((2, B, H, K), dtype)
-        d_y_arg2 = cp.empty((T, B, K), dtype)
-        d_y_arg = cp.empty((T, B, K), dtype)
-        d_D_y_arg = cp.empty((T, K), dtype)
-        d_D_y_arg2 = cp.empty((T, K), dtype)
-        d_C_y_arg = cp.empty((T, K), dtype)
-        d_C_y_arg2 = cp.empty((T, K), dtype)
-        d_q_b = cp.empty((T, B, K), dtype)
-        d_q_a = cp.empty((T, B, K), dtype)
-        d_x_q_a = cp.empty((T, B, I), dtype)
-        d_x_q_b = cp.empty((T, B, I), dtype)
-        d_S_b = cp.empty((T, B, H, K), dtype)
-        d_S_a = cp.empty((T, B, H, K), dtype)
-        d_S_b_arg1 = cp.empty((T, B, K), dtype)
-        d_S_a_arg1 = cp.empty((T, B, K), dtype)
-        d_D_S_a_arg1 = cp.empty((T, K), dtype)
-        d_D_S_b_arg1 = cp.empty((T, K), dtype)
-        d_C_S_a_arg1 = cp.empty((T, K), dtype)
-        d_C_S_b_arg1 = cp.empty((T, K), dtype)
-        d_C_pre = cp.empty((T, K), dtype)
-        d_v_v_S_a_arg1 = cp.empty((T, B, H), dtype)
-        d_v_v_S_b_arg1 = cp.empty((T, B, H), dtype)
-        d_W_ka_x_to_d_v = cp.empty((T, B, 2 * K + H), dtype)
-        d_x_W_ka_x = cp.empty((T, B, I), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_W_qa = cp.empty((K, I), dtype)
-        d_W_qb = cp.empty((K, I), dtype)
-        d_theta = cp.empty((K,), dtype)
-        d_W_ka_to_d_W_v = cp.empty((2 * K + H, I), dtype)
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, H), dtype)
+    W_ka_to_W_v = cp.empty((2 * K + H, I), dtype)
+    d_S_a_prev_rows = cp.empty((2, B, H, K), dtype)
+    d_S_b_prev_rows = cp.empty((2, B, H, K), dtype)
+    d_y_arg2 = cp.empty((T, B, K), dtype)
+    d_y_arg = cp.empty((T, B, K), dtype)
+    d_D_y_arg = cp.empty((T, K), dtype)
+    d_D_y_arg2 = cp.empty((T, K), dtype)
+    d_C_y_arg = cp.empty((T, K), dtype)
+    d_C_y_arg2 = cp.empty((T, K), dtype)
+    d_q_b = cp.empty((T, B, K), dtype)
+    d_q_a = cp.empty((T, B, K), dtype)
+    d_x_q_a = cp.empty((T, B, I), dtype)
+    d_x_q_b = cp.empty((T, B, I), dtype)
+    d_S_b = cp.empty((T, B, H, K), dtype)
+    d_S_a = cp.empty((T, B, H, K), dtype)
+    d_S_b_arg1 = cp.empty((T, B, K), dtype)
+    d_S_a_arg1 = cp.empty((T, B, K), dtype)
+    d_D_S_a_arg1 = cp.empty((T, K), dtype)
+    d_D_S_b_arg1 = cp.empty((T, K), dtype)
+    d_C_S_a_arg1 = cp.empty((T, K), dtype)
+    d_C_S_b_arg1 = cp.empty((T, K), dtype)
+    d_C_pre = cp.empty((T, K), dtype)
+    d_v_v_S_a_arg1 = cp.empty((T, B, H), dtype)
+    d_v_v_S_b_arg1 = cp.empty((T, B, H), dtype)
+    d_W_ka_x_to_d_v = cp.empty((T, B, 2 * K + H), dtype)
+    d_x_W_ka_x = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_qa = cp.empty((K, I), dtype)
+    d_W_qb = cp.empty((K, I), dtype)
+    d_theta = cp.empty((K,), dtype)
+    d_W_ka_to_d_W_v = cp.empty((2 * K + H, I), dtype)
+    backward_before_sum = kernel(
+        "backward_before_sum", "rows", T * B * K, H,
+        dy, S_b_rows, d_y_arg2,
+    )
+    backward_before_sum2 = kernel(
+        "backward_before_sum2", "rows", T * B * K, H,
+        dy, S_a_rows, d_y_arg,
+    )
+    backward_before_sum3 = kernel(
+        "backward_before_sum3", "columns", T * K, B,
+        d_y_arg, q_a_to_v, d_D_y_arg,
+    )
+    backward_before_sum4 = kernel(
+        "backward_before_sum4", "columns", T * K, B,
+        d_y_arg2, q_a_to_v, d_D_y_arg2,
+    )
+    backward_before_sum5 = kernel(
+        "backward_before_sum5", "columns", T * K, B,
+        d_y_arg, q_a_to_v, d_C_y_arg,
+    )
+    backward_before_sum6 = kernel(
+        "backward_before_sum6", "columns", T * K, B,
+        d_y_arg2, q_a_to_v, d_C_y_arg2,
+    )
+    backward_before = kernel(
+        "backward_before", "each", T * B * K, 1,
+        d_y_arg, D, d_y_arg2, C, d_q_b, d_q_a,
+    )
+    backward_sequence = kernel(
+        "backward_sequence", "each", B * H * K, 1,
+        d_S_b_prev_rows, dy, y_arg2, d_S_a_prev_rows, y_arg, d_S_b, d_S_a,
+    )
+    backward_after_sum = kernel(
+        "backward_after_sum", "rows", T * B * K, H,
+        d_S_b, q_a_to_v, d_S_b_arg1,
+    )
+    backward_after_sum2 = kernel(
+        "backward_after_sum2", "rows", T * B * K, H,
+        d_S_a, q_a_to_v, d_S_a_arg1,
+    )
+    backward_after_sum3 = kernel(
+        "backward_after_sum3", "columns", T * K, B,
+        d_S_a_arg1, k_b, d_D_S_a_arg1,
+    )
+    backward_after_sum4 = kernel(
+        "backward_after_sum4", "columns", T * K, B,
+        d_S_b_arg1, k_a, d_D_S_b_arg1,
+    )
+    backward_after_sum5 = kernel(
+        "backward_after_sum5", "columns", T * K, B,
+        d_S_a_arg1, k_a, d_C_S_a_arg1,
+    )
+    backward_after_sum6 = kernel(
+        "backward_after_sum6", "columns", T * K, B,
+        d_S_b_arg1, k_b, d_C_S_b_arg1,
+    )
+    backward_after_sum7 = kernel(
+        "backward_after_sum7", "rows", T * B * H, K,
+        d_S_a, S_a_arg1, d_v_v_S_a_arg1,
+    )
+    backward_after_sum8 = kernel(
+        "backward_after_sum8", "rows", T * B * H, K,
+        d_S_b, S_b_arg1, d_v_v_S_b_arg1,
+    )
+    backward_after = kernel(
+        "backward_after", "each", T * K, 1,
+        d_D_S_a_arg1, d_D_S_b_arg1, d_D_y_arg, d_D_y_arg2, d_C_S_a_arg1, d_C_S_b_arg1, d_C_y_arg,
+        d_C_y_arg2, C_pre, d_C_pre,
+    )
+    backward_after_sum9 = kernel(
+        "backward_after_sum9", "rows", K, T,
+        d_C_pre, d_theta,
+    )
+    backward_after2 = kernel(
+        "backward_after2", "each", T * B * H, 1,
+        d_v_v_S_a_arg1, d_v_v_S_b_arg1, d_W_ka_x_to_d_v,
+    )
+    backward_after3 = kernel(
+        "backward_after3", "each", T * B * K, 1,
+        d_S_a_arg1, D, d_S_b_arg1, C, k_a_sqrt, d_W_ka_x_to_d_v,
+    )
+    backward_after4 = kernel(
+        "backward_after4", "each", T * B * I, 1,
+        d_x_q_a, d_x_q_b, d_x_W_ka_x, d_x,
+    )
 
-        dy = cp.empty((T, B, H), dtype)
-        backward_before_sum = kernel(
-            "backward_before_sum", "rows", T * B * K, H,
-            dy, S_b_rows, d_y_arg2,
-        )
-        backward_before_sum2 = kernel(
-            "backward_before_sum2", "rows", T * B * K, H,
-            dy, S_a_rows, d_y_arg,
-        )
-        backward_before_sum3 = kernel(
-            "backward_before_sum3", "columns", T * K, B,
-            d_y_arg, q_a_to_v, d_D_y_arg,
-        )
-        backward_before_sum4 = kernel(
-            "backward_before_sum4", "columns", T * K, B,
-            d_y_arg2, q_a_to_v, d_D_y_arg2,
-        )
-        backward_before_sum5 = kernel(
-            "backward_before_sum5", "columns", T * K, B,
-            d_y_arg, q_a_to_v, d_C_y_arg,
-        )
-        backward_before_sum6 = kernel(
-            "backward_before_sum6", "columns", T * K, B,
-            d_y_arg2, q_a_to_v, d_C_y_arg2,
-        )
-        backward_before = kernel(
-            "backward_before", "each", T * B * K, 1,
-            d_y_arg, D, d_y_arg2, C, d_q_b, d_q_a,
-        )
-        backward_sequence = kernel(
-            "backward_sequence", "each", B * H * K, 1,
-            d_S_b_prev_rows, dy, y_arg2, d_S_a_prev_rows, y_arg, d_S_b, d_S_a,
-        )
-        backward_after_sum = kernel(
-            "backward_after_sum", "rows", T * B * K, H,
-            d_S_b, q_a_to_v, d_S_b_arg1,
-        )
-        backward_after_sum2 = kernel(
-            "backward_after_sum2", "rows", T * B * K, H,
-            d_S_a, q_a_to_v, d_S_a_arg1,
-        )
-        backward_after_sum3 = kernel(
-            "backward_after_sum3", "columns", T * K, B,
-            d_S_a_arg1, k_b, d_D_S_a_arg1,
-        )
-        backward_after_sum4 = kernel(
-            "backward_after_sum4", "columns", T * K, B,
-            d_S_b_arg1, k_a, d_D_S_b_arg1,
-        )
-        backward_after_sum5 = kernel(
-            "backward_after_sum5", "columns", T * K, B,
-            d_S_a_arg1, k_a, d_C_S_a_arg1,
-        )
-        backward_after_sum6 = kernel(
-            "backward_after_sum6", "columns", T * K, B,
-            d_S_b_arg1, k_b, d_C_S_b_arg1,
-        )
-        backward_after_sum7 = kernel(
-            "backward_after_sum7", "rows", T * B * H, K,
-            d_S_a, S_a_arg1, d_v_v_S_a_arg1,
-        )
-        backward_after_sum8 = kernel(
-            "backward_after_sum8", "rows", T * B * H, K,
-            d_S_b, S_b_arg1, d_v_v_S_b_arg1,
-        )
-        backward_after = kernel(
-            "backward_after", "each", T * K, 1,
-            d_D_S_a_arg1, d_D_S_b_arg1, d_D_y_arg, d_D_y_arg2, d_C_S_a_arg1, d_C_S_b_arg1, d_C_y_arg,
-            d_C_y_arg2, C_pre, d_C_pre,
-        )
-        backward_after_sum9 = kernel(
-            "backward_after_sum9", "rows", K, T,
-            d_C_pre, d_theta,
-        )
-        backward_after2 = kernel(
-            "backward_after2", "each", T * B * H, 1,
-            d_v_v_S_a_arg1, d_v_v_S_b_arg1, d_W_ka_x_to_d_v,
-        )
-        backward_after3 = kernel(
-            "backward_after3", "each", T * B * K, 1,
-            d_S_a_arg1, D, d_S_b_arg1, C, k_a_sqrt, d_W_ka_x_to_d_v,
-        )
-        backward_after4 = kernel(
-            "backward_after4", "each", T * B * I, 1,
-            d_x_q_a, d_x_q_b, d_x_W_ka_x, d_x,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["y"]
+        W_qa[...] = params["W_qa"]
+        W_qb[...] = params["W_qb"]
+        W_ka[...] = params["W_ka"]
+        W_kb[...] = params["W_kb"]
+        W_v[...] = params["W_v"]
+        W_ka_to_W_v[...] = cp.concatenate((W_ka, W_kb, W_v))
+        d_S_a_prev_rows[T % 2] = dstate["S_a"]
+        d_S_b_prev_rows[T % 2] = dstate["S_b"]
 
-        def fill(params, given, dstate):
-            W_qa[...] = params["W_qa"]
-            W_qb[...] = params["W_qb"]
-            W_ka[...] = params["W_ka"]
-            W_kb[...] = params["W_kb"]
-            W_v[...] = params["W_v"]
-            theta[...] = params["theta"]
-            dy[...] = given["y"]
-            W_ka_to_W_v[...] = cp.concatenate((W_ka, W_kb, W_v))
-            d_S_a_prev_rows[T % 2] = dstate["S_a"]
-            d_S_b_prev_rows[T % 2] = dstate["S_b"]
+    def before():
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        backward_before_sum()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        backward_before_sum2()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        backward_before_sum3()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        backward_before_sum4()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        backward_before_sum5()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        backward_before_sum6()
+        backward_before()
+        # through q_a = W_qa @ x
+        product(d_q_a.reshape(-1, K), W_qa, d_x_q_a.reshape(-1, I))
+        # through q_b = W_qb @ x
+        product(d_q_b.reshape(-1, K), W_qb, d_x_q_b.reshape(-1, I))
 
-        def before():
-            # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-            backward_before_sum()
-            # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-            backward_before_sum2()
-            # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-            backward_before_sum3()
-            # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-            backward_before_sum4()
-            # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-            backward_before_sum5()
-            # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-            backward_before_sum6()
-            backward_before()
-            # through q_a = W_qa @ x
-            product(d_q_a.reshape(-1, K), W_qa, d_x_q_a.reshape(-1, I))
-            # through q_b = W_qb @ x
-            product(d_q_b.reshape(-1, K), W_qb, d_x_q_b.reshape(-1, I))
+    def loop():
+        backward_sequence()
 
-        def loop():
-            backward_sequence()
+    def after():
+        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        backward_after_sum()
+        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        backward_after_sum2()
+        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        backward_after_sum3()
+        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        backward_after_sum4()
+        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        backward_after_sum5()
+        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        backward_after_sum6()
+        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        backward_after_sum7()
+        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        backward_after_sum8()
+        # through q_a = W_qa @ x
+        product(d_q_a.reshape(-1, K).T, x.reshape(-1, I), d_W_qa)
+        # through q_b = W_qb @ x
+        product(d_q_b.reshape(-1, K).T, x.reshape(-1, I), d_W_qb)
+        backward_after()
+        # through C = cos(t * theta)
+        backward_after_sum9()
+        backward_after2()
+        backward_after3()
+        # d_W_ka_x, d_W_kb_x, d_v side by side
+        product(d_W_ka_x_to_d_v.reshape(-1, 2 * K + H), W_ka_to_W_v, d_x_W_ka_x.reshape(-1, I))
+        # d_W_ka, d_W_kb, d_W_v side by side
+        product(d_W_ka_x_to_d_v.reshape(-1, 2 * K + H).T, x.reshape(-1, I), d_W_ka_to_d_W_v)
+        backward_after4()
 
-        def after():
-            # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-            backward_after_sum()
-            # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-            backward_after_sum2()
-            # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-            backward_after_sum3()
-            # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-            backward_after_sum4()
-            # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-            backward_after_sum5()
-            # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-            backward_after_sum6()
-            # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-            backward_after_sum7()
-            # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-            backward_after_sum8()
-            # through q_a = W_qa @ x
-            product(d_q_a.reshape(-1, K).T, x.reshape(-1, I), d_W_qa)
-            # through q_b = W_qb @ x
-            product(d_q_b.reshape(-1, K).T, x.reshape(-1, I), d_W_qb)
-            backward_after()
-            # through C = cos(t * theta)
-            backward_after_sum9()
-            backward_after2()
-            backward_after3()
-            # d_W_ka_x, d_W_kb_x, d_v side by side
-            product(d_W_ka_x_to_d_v.reshape(-1, 2 * K + H), W_ka_to_W_v, d_x_W_ka_x.reshape(-1, I))
-            # d_W_ka, d_W_kb, d_W_v side by side
-            product(d_W_ka_x_to_d_v.reshape(-1, 2 * K + H).T, x.reshape(-1, I), d_W_ka_to_d_W_v)
-            backward_after4()
+    def results():
+        dparams = {
+            "W_qa": d_W_qa.copy(),
+            "W_qb": d_W_qb.copy(),
+            "W_ka": d_W_ka_to_d_W_v[:K].copy(),
+            "W_kb": d_W_ka_to_d_W_v[K:2 * K].copy(),
+            "W_v": d_W_ka_to_d_W_v[2 * K:2 * K + H].copy(),
+            "theta": d_theta.copy(),
+        }
+        dstart = {"S_a": d_S_a_prev_rows[0].copy(), "S_b": d_S_b_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
 
-        def results():
-            dparams = {
-                "W_qa": d_W_qa.copy(),
-                "W_qb": d_W_qb.copy(),
-                "W_ka": d_W_ka_to_d_W_v[:K].copy(),
-                "W_kb": d_W_ka_to_d_W_v[K:2 * K].copy(),
-                "W_v": d_W_ka_to_d_W_v[2 * K:2 * K + H].copy(),
-                "theta": d_theta.copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"S_a": d_S_a_prev_rows[0].copy(), "S_b": d_S_b_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
+    yield Pass(fill, before, loop, after, results, False)
 
-        return Pass(fill, before, loop, after, results, False)
 
-    return Pass(fill, before, loop, after, results, False), reverse
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    lengths = [np.int64(n) for n in (*sizes, 0)]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_qa = cp.empty((K, I), dtype)
+    W_qb = cp.empty((K, I), dtype)
+    W_ka = cp.empty((K, I), dtype)
+    W_kb = cp.empty((K, I), dtype)
+    W_v = cp.empty((H, I), dtype)
+    theta = cp.empty((K,), dtype)
+    W_qa_to_W_v = cp.empty((I, 4 * K + H), dtype)
+    S_a_rows = cp.empty((T + 1, B, H, K), dtype)
+    S_b_rows = cp.empty((T + 1, B, H, K), dtype)
+    k_a_sqrt = cp.empty((), dtype)
+    q_a_to_v = cp.empty((T, B, 4 * K + H), dtype)
+    k_a = cp.empty((T, B, K), dtype)
+    k_b = cp.empty((T, B, K), dtype)
+    C = cp.empty((T, K), dtype)
+    D = cp.empty((T, K), dtype)
+    S_a_arg1 = cp.empty((T, B, K), dtype)
+    v_S_a_arg1 = cp.empty((T, B, H, K), dtype)
+    S_b_arg1 = cp.empty((T, B, K), dtype)
+    v_S_b_arg1 = cp.empty((T, B, H, K), dtype)
+    y_arg = cp.empty((T, B, K), dtype)
+    y_arg2 = cp.empty((T, B, K), dtype)
+    S_a_y_arg = cp.empty((T, B, H), dtype)
+    S_b_y_arg2 = cp.empty((T, B, H), dtype)
+    y = cp.empty((T, B, H), dtype)
+    infer_once = kernel(
+        "infer_once", "each", 1, 1,
+        k_a_sqrt,
+    )
+    infer_before = kernel(
+        "infer_before", "each", T * B * K, 1,
+        q_a_to_v, k_a_sqrt, k_a, k_b,
+    )
+    infer_before2 = kernel(
+        "infer_before2", "each", T * K, 1,
+        theta, C, D,
+    )
+    infer_before3 = kernel(
+        "infer_before3", "each", T * B * K, 1,
+        k_a, C, k_b, D, q_a_to_v, S_a_arg1, S_b_arg1, y_arg, y_arg2,
+    )
+    infer_before4 = kernel(
+        "infer_before4", "each", T * B * H * K, 1,
+        q_a_to_v, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
+    )
+    infer_sequence = kernel(
+        "infer_sequence", "each", B * H * K, 1,
+        S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
+    )
+    infer_after_sum = kernel(
+        "infer_after_sum", "rows", T * B * H, K,
+        S_a_rows, y_arg, S_a_y_arg,
+    )
+    infer_after_sum2 = kernel(
+        "infer_after_sum2", "rows", T * B * H, K,
+        S_b_rows, y_arg2, S_b_y_arg2,
+    )
+    infer_after = kernel(
+        "infer_after", "each", T * B * H, 1,
+        S_a_y_arg, S_b_y_arg2, y,
+    )
+
+    def fill(params, inputs, state, t):
+        x[...] = inputs["x"]
+        W_qa[...] = params["W_qa"]
+        W_qb[...] = params["W_qb"]
+        W_ka[...] = params["W_ka"]
+        W_kb[...] = params["W_kb"]
+        W_v[...] = params["W_v"]
+        theta[...] = params["theta"]
+        W_qa_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((
+            W_qa.T,
+            W_qb.T,
+            W_ka.T,
+            W_kb.T,
+            W_v.T,
+        ), axis=1))
+        S_a_rows[0] = state["S_a"]
+        S_b_rows[0] = state["S_b"]
+        lengths[-1] = np.int64(t)
+
+    def before():
+        infer_once()
+        # q_a, q_b, W_ka_x, W_kb_x, v side by side
+        product(x.reshape(-1, I), W_qa_to_W_v, q_a_to_v.reshape(-1, 4 * K + H))
+        infer_before()
+        infer_before2()
+        infer_before3()
+        infer_before4()
+
+    def loop():
+        infer_sequence()
+
+    def after():
+        # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        infer_after_sum()
+        # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        infer_after_sum2()
+        infer_after()
+
+    def results():
+        last = {"S_a": S_a_rows[T].copy(), "S_b": S_b_rows[T].copy()}
+        return y.copy(), last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    lengths = [np.int64(n) for n in (*sizes, 0)]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_qa = cp.empty((K, I), dtype)
+    W_qb = cp.empty((K, I), dtype)
+    W_ka = cp.empty((K, I), dtype)
+    W_kb = cp.empty((K, I), dtype)
+    W_v = cp.empty((H, I), dtype)
+    theta = cp.empty((K,), dtype)
+    S_a_rows = cp.empty((T + 1, B, H, K), dtype)
+    S_b_rows = cp.empty((T + 1, B, H, K), dtype)
+    k_a_sqrt = cp.empty((), dtype)
+    q_a = cp.empty((T, B, K), dtype)
+    q_b = cp.empty((T, B, K), dtype)
+    W_ka_x = cp.empty((T, B, K), dtype)
+    k_a = cp.empty((T, B, K), dtype)
+    W_kb_x = cp.empty((T, B, K), dtype)
+    k_b = cp.empty((T, B, K), dtype)
+    v = cp.empty((T, B, H), dtype)
+    C = cp.empty((T, K), dtype)
+    D = cp.empty((T, K), dtype)
+    S_a_arg1 = cp.empty((T, B, K), dtype)
+    v_S_a_arg1 = cp.empty((T, B, H, K), dtype)
+    S_b_arg1 = cp.empty((T, B, K), dtype)
+    v_S_b_arg1 = cp.empty((T, B, H, K), dtype)
+    y_arg = cp.empty((T, B, K), dtype)
+    y_arg2 = cp.empty((T, B, K), dtype)
+    S_a_y_arg = cp.empty((T, B, H), dtype)
+    S_b_y_arg2 = cp.empty((T, B, H), dtype)
+    y = cp.empty((T, B, H), dtype)
+    step_once = kernel(
+        "step_once", "each", 1, 1,
+        k_a_sqrt,
+    )
+    step_before = kernel(
+        "step_before", "each", T * B * K, 1,
+        W_ka_x, k_a_sqrt, W_kb_x, k_a, k_b,
+    )
+    step_before2 = kernel(
+        "step_before2", "each", T * K, 1,
+        theta, C, D,
+    )
+    step_before3 = kernel(
+        "step_before3", "each", T * B * K, 1,
+        k_a, C, k_b, D, q_a, q_b, S_a_arg1, S_b_arg1, y_arg, y_arg2,
+    )
+    step_before4 = kernel(
+        "step_before4", "each", T * B * H * K, 1,
+        v, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
+    )
+    step_sequence = kernel(
+        "step_sequence", "each", B * H * K, 1,
+        S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
+    )
+    step_after_sum = kernel(
+        "step_after_sum", "rows", T * B * H, K,
+        S_a_rows, y_arg, S_a_y_arg,
+    )
+    step_after_sum2 = kernel(
+        "step_after_sum2", "rows", T * B * H, K,
+        S_b_rows, y_arg2, S_b_y_arg2,
+    )
+    step_after = kernel(
+        "step_after", "each", T * B * H, 1,
+        S_a_y_arg, S_b_y_arg2, y,
+    )
+
+    def fill(params, inputs, state, t):
+        x[...] = inputs["x"]
+        W_qa[...] = params["W_qa"]
+        W_qb[...] = params["W_qb"]
+        W_ka[...] = params["W_ka"]
+        W_kb[...] = params["W_kb"]
+        W_v[...] = params["W_v"]
+        theta[...] = params["theta"]
+        S_a_rows[0] = state["S_a"]
+        S_b_rows[0] = state["S_b"]
+        lengths[-1] = np.int64(t)
+
+    def before():
+        step_once()
+        # q_a = W_qa @ x
+        product(x.reshape(-1, I), W_qa.T, q_a.reshape(-1, K))
+        # q_b = W_qb @ x
+        product(x.reshape(-1, I), W_qb.T, q_b.reshape(-1, K))
+        # k_a = (W_ka @ x) / sqrt(2 * K)
+        product(x.reshape(-1, I), W_ka.T, W_ka_x.reshape(-1, K))
+        # k_b = (W_kb @ x) / sqrt(2 * K)
+        product(x.reshape(-1, I), W_kb.T, W_kb_x.reshape(-1, K))
+        # v = W_v @ x
+        product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
+        step_before()
+        step_before2()
+        step_before3()
+        step_before4()
+
+    def loop():
+        step_sequence()
+
+    def after():
+        # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        step_after_sum()
+        # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        step_after_sum2()
+        step_after()
+
+    def results():
+        state = {"S_a": S_a_rows[T].copy(), "S_b": S_b_rows[T].copy()}
+        return y.copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    lengths = [np.int64(n) for n in (*sizes, 0)]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_qa = cp.empty((K, I), dtype)
+    W_qb = cp.empty((K, I), dtype)
+    W_ka = cp.empty((K, I), dtype)
+    W_kb = cp.empty((K, I), dtype)
+    W_v = cp.empty((H, I), dtype)
+    theta = cp.empty((K,), dtype)
+    dot_W_qa = cp.empty((K, I), dtype)
+    dot_W_qb = cp.empty((K, I), dtype)
+    dot_W_ka = cp.empty((K, I), dtype)
+    dot_W_kb = cp.empty((K, I), dtype)
+    dot_W_v = cp.empty((H, I), dtype)
+    dot_theta = cp.empty((K,), dtype)
+    W_qa_to_dot_W_v = cp.empty((I, 8 * K + 2 * H), dtype)
+    W_qa_to_W_v = cp.empty((I, 4 * K + H), dtype)
+    S_a_rows = cp.empty((T + 1, B, H, K), dtype)
+    S_b_rows = cp.empty((T + 1, B, H, K), dtype)
+    dot_S_a_rows = cp.empty((T + 1, B, H, K), dtype)
+    dot_S_b_rows = cp.empty((T + 1, B, H, K), dtype)
+    k_a_sqrt = cp.empty((), dtype)
+    q_a_to_dot_v_W_v = cp.empty((T, B, 8 * K + 2 * H), dtype)
+    dot_q_a_x_to_dot_v_x = cp.empty((T, B, 4 * K + H), dtype)
+    dot_q_a = cp.empty((T, B, K), dtype)
+    dot_q_b = cp.empty((T, B, K), dtype)
+    k_a = cp.empty((T, B, K), dtype)
+    dot_k_a = cp.empty((T, B, K), dtype)
+    k_b = cp.empty((T, B, K), dtype)
+    dot_k_b = cp.empty((T, B, K), dtype)
+    dot_v = cp.empty((T, B, H), dtype)
+    C = cp.empty((T, K), dtype)
+    dot_C = cp.empty((T, K), dtype)
+    D = cp.empty((T, K), dtype)
+    dot_D = cp.empty((T, K), dtype)
+    S_a_arg1 = cp.empty((T, B, K), dtype)
+    dot_S_a_arg1 = cp.empty((T, B, K), dtype)
+    v_S_a_arg1 = cp.empty((T, B, H, K), dtype)
+    dot_v_S_a_arg1 = cp.empty((T, B, H, K), dtype)
+    S_b_arg1 = cp.empty((T, B, K), dtype)
+    dot_S_b_arg1 = cp.empty((T, B, K), dtype)
+    v_S_b_arg1 = cp.empty((T, B, H, K), dtype)
+    dot_v_S_b_arg1 = cp.empty((T, B, H, K), dtype)
+    y_arg = cp.empty((T, B, K), dtype)
+    dot_y_arg = cp.empty((T, B, K), dtype)
+    y_arg2 = cp.empty((T, B, K), dtype)
+    dot_y_arg2 = cp.empty((T, B, K), dtype)
+    S_a_y_arg = cp.empty((T, B, H), dtype)
+    dot_S_a_y_arg_S_a = cp.empty((T, B, H), dtype)
+    dot_S_a_y_arg_y_arg = cp.empty((T, B, H), dtype)
+    S_b_y_arg2 = cp.empty((T, B, H), dtype)
+    dot_S_b_y_arg2_S_b = cp.empty((T, B, H), dtype)
+    dot_S_b_y_arg2_y_arg2 = cp.empty((T, B, H), dtype)
+    y = cp.empty((T, B, H), dtype)
+    dot_y = cp.empty((T, B, H), dtype)
+    jvp_once = kernel(
+        "jvp_once", "each", 1, 1,
+        k_a_sqrt,
+    )
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * K, 1,
+        q_a_to_dot_v_W_v, dot_q_a_x_to_dot_v_x, k_a_sqrt, dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", "each", T * B * H, 1,
+        q_a_to_dot_v_W_v, dot_q_a_x_to_dot_v_x, dot_v,
+    )
+    jvp_before3 = kernel(
+        "jvp_before3", "each", T * K, 1,
+        theta, dot_theta, C, dot_C, D, dot_D,
+    )
+    jvp_before4 = kernel(
+        "jvp_before4", "each", T * B * K, 1,
+        k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, q_a_to_dot_v_W_v, dot_q_a, dot_q_b, S_a_arg1,
+        dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
+    )
+    jvp_before5 = kernel(
+        "jvp_before5", "each", T * B * H * K, 1,
+        q_a_to_dot_v_W_v, S_a_arg1, dot_v, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, v_S_a_arg1, dot_v_S_a_arg1,
+        v_S_b_arg1, dot_v_S_b_arg1,
+    )
+    jvp_sequence = kernel(
+        "jvp_sequence", "each", B * H * K, 1,
+        S_a_rows, v_S_a_arg1, dot_S_a_rows, dot_v_S_a_arg1, S_b_rows, v_S_b_arg1, dot_S_b_rows,
+        dot_v_S_b_arg1,
+    )
+    jvp_after_sum = kernel(
+        "jvp_after_sum", "rows", T * B * H, K,
+        S_a_rows, y_arg, S_a_y_arg,
+    )
+    jvp_after_sum2 = kernel(
+        "jvp_after_sum2", "rows", T * B * H, K,
+        dot_S_a_rows, y_arg, dot_S_a_y_arg_S_a,
+    )
+    jvp_after_sum3 = kernel(
+        "jvp_after_sum3", "rows", T * B * H, K,
+        S_a_rows, dot_y_arg, dot_S_a_y_arg_y_arg,
+    )
+    jvp_after_sum4 = kernel(
+        "jvp_after_sum4", "rows", T * B * H, K,
+        S_b_rows, y_arg2, S_b_y_arg2,
+    )
+    jvp_after_sum5 = kernel(
+        "jvp_after_sum5", "rows", T * B * H, K,
+        dot_S_b_rows, y_arg2, dot_S_b_y_arg2_S_b,
+    )
+    jvp_after_sum6 = kernel(
+        "jvp_after_sum6", "rows", T * B * H, K,
+        S_b_rows, dot_y_arg2, dot_S_b_y_arg2_y_arg2,
+    )
+    jvp_after = kernel(
+        "jvp_after", "each", T * B * H, 1,
+        dot_S_a_y_arg_S_a, dot_S_a_y_arg_y_arg, dot_S_b_y_arg2_S_b, dot_S_b_y_arg2_y_arg2, S_a_y_arg,
+        S_b_y_arg2, y, dot_y,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_qa[...] = params["W_qa"]
+        W_qb[...] = params["W_qb"]
+        W_ka[...] = params["W_ka"]
+        W_kb[...] = params["W_kb"]
+        W_v[...] = params["W_v"]
+        theta[...] = params["theta"]
+        dot_W_qa[...] = dot_params["W_qa"]
+        dot_W_qb[...] = dot_params["W_qb"]
+        dot_W_ka[...] = dot_params["W_ka"]
+        dot_W_kb[...] = dot_params["W_kb"]
+        dot_W_v[...] = dot_params["W_v"]
+        dot_theta[...] = dot_params["theta"]
+        W_qa_to_dot_W_v[...] = cp.ascontiguousarray(cp.concatenate((
+            W_qa.T,
+            dot_W_qa.T,
+            W_qb.T,
+            dot_W_qb.T,
+            W_ka.T,
+            dot_W_ka.T,
+            W_kb.T,
+            dot_W_kb.T,
+            W_v.T,
+            dot_W_v.T,
+        ), axis=1))
+        W_qa_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((
+            W_qa.T,
+            W_qb.T,
+            W_ka.T,
+            W_kb.T,
+            W_v.T,
+        ), axis=1))
+        S_a_rows[0] = state["S_a"]
+        S_b_rows[0] = state["S_b"]
+        dot_S_a_rows[0] = dot_state["S_a"]
+        dot_S_b_rows[0] = dot_state["S_b"]
+
+    def before():
+        jvp_once()
+        # q_a, dot_q_a_W_qa, q_b, dot_q_b_W_qb, W_ka_x, dot_W_ka_x_W_ka, W_kb_x, dot_W_kb_x_W_kb, v, dot_v_W_v side by
+        # side
+        product(x.reshape(-1, I), W_qa_to_dot_W_v, q_a_to_dot_v_W_v.reshape(-1, 8 * K + 2 * H))
+        # dot_q_a_x, dot_q_b_x, dot_W_ka_x_x, dot_W_kb_x_x, dot_v_x side by side
+        product(dot_x.reshape(-1, I), W_qa_to_W_v, dot_q_a_x_to_dot_v_x.reshape(-1, 4 * K + H))
+        jvp_before()
+        jvp_before2()
+        jvp_before3()
+        jvp_before4()
+        jvp_before5()
+
+    def loop():
+        jvp_sequence()
+
+    def after():
+        # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        jvp_after_sum()
+        # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        jvp_after_sum2()
+        # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        jvp_after_sum3()
+        # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        jvp_after_sum4()
+        # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        jvp_after_sum5()
+        # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        jvp_after_sum6()
+        jvp_after()
+
+    def results():
+        last = {"S_a": S_a_rows[T].copy(), "S_b": S_b_rows[T].copy()}
+        dot_last = {"S_a": dot_S_a_rows[T].copy(), "S_b": dot_S_b_rows[T].copy()}
+        return y.copy(), last, dot_y.copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    lengths = [np.int64(n) for n in (*sizes, 0)]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_qa = cp.empty((K, I), dtype)
+    W_qb = cp.empty((K, I), dtype)
+    W_ka = cp.empty((K, I), dtype)
+    W_kb = cp.empty((K, I), dtype)
+    W_v = cp.empty((H, I), dtype)
+    theta = cp.empty((K,), dtype)
+    dot_W_qa = cp.empty((K, I), dtype)
+    dot_W_qb = cp.empty((K, I), dtype)
+    dot_W_ka = cp.empty((K, I), dtype)
+    dot_W_kb = cp.empty((K, I), dtype)
+    dot_W_v = cp.empty((H, I), dtype)
+    dot_theta = cp.empty((K,), dtype)
+    W_qa_to_dot_W_v = cp.empty((I, 8 * K + 2 * H), dtype)
+    W_qa_to_W_v = cp.empty((I, 4 * K + H), dtype)
+    S_a_rows = cp.empty((T + 1, B, H, K), dtype)
+    S_b_rows = cp.empty((T + 1, B, H, K), dtype)
+    dot_S_a_rows = cp.empty((T + 1, B, H, K), dtype)
+    dot_S_b_rows = cp.empty((T + 1, B, H, K), dtype)
+    k_a_sqrt = cp.empty((), dtype)
+    q_a_to_dot_v_W_v = cp.empty((T, B, 8 * K + 2 * H), dtype)
+    dot_q_a_x_to_dot_v_x = cp.empty((T, B, 4 * K + H), dtype)
+    dot_q_a = cp.empty((T, B, K), dtype)
+    dot_q_b = cp.empty((T, B, K), dtype)
+    k_a = cp.empty((T, B, K), dtype)
+    dot_k_a = cp.empty((T, B, K), dtype)
+    k_b = cp.empty((T, B, K), dtype)
+    dot_k_b = cp.empty((T, B, K), dtype)
+    dot_v = cp.empty((T, B, H), dtype)
+    C_pre = cp.empty((T, K), dtype)
+    dot_C_pre = cp.empty((T, K), dtype)
+    C = cp.empty((T, K), dtype)
+    dot_C = cp.empty((T, K), dtype)
+    D = cp.empty((T, K), dtype)
+    dot_D = cp.empty((T, K), dtype)
+    S_a_arg1 = cp.empty((T, B, K), dtype)
+    dot_S_a_arg1 = cp.empty((T, B, K), dtype)
+    v_S_a_arg1 = cp.empty((T, B, H, K), dtype)
+    dot_v_S_a_arg1 = cp.empty((T, B, H, K), dtype)
+    S_b_arg1 = cp.empty((T, B, K), dtype)
+    dot_S_b_arg1 = cp.empty((T, B, K), dtype)
+    v_S_b_arg1 = cp.empty((T, B, H, K), dtype)
+    dot_v_S_b_arg1 = cp.empty((T, B, H, K), dtype)
+    y_arg = cp.empty((T, B, K), dtype)
+    dot_y_arg = cp.empty((T, B, K), dtype)
+    y_arg2 = cp.empty((T, B, K), dtype)
+    dot_y_arg2 = cp.empty((T, B, K), dtype)
+    hvp_forward_once = kernel(
+        "hvp_forward_once", "each", 1, 1,
+        k_a_sqrt,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * K, 1,
+        q_a_to_dot_v_W_v, dot_q_a_x_to_dot_v_x, k_a_sqrt, dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", "each", T * B * H, 1,
+        q_a_to_dot_v_W_v, dot_q_a_x_to_dot_v_x, dot_v,
+    )
+    hvp_forward_before3 = kernel(
+        "hvp_forward_before3", "each", T * K, 1,
+        theta, dot_theta, C_pre, dot_C_pre, C, dot_C, D, dot_D,
+    )
+    hvp_forward_before4 = kernel(
+        "hvp_forward_before4", "each", T * B * K, 1,
+        k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, q_a_to_dot_v_W_v, dot_q_a, dot_q_b, S_a_arg1,
+        dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
+    )
+    hvp_forward_before5 = kernel(
+        "hvp_forward_before5", "each", T * B * H * K, 1,
+        q_a_to_dot_v_W_v, S_a_arg1, dot_v, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, v_S_a_arg1, dot_v_S_a_arg1,
+        v_S_b_arg1, dot_v_S_b_arg1,
+    )
+    hvp_forward_sequence = kernel(
+        "hvp_forward_sequence", "each", B * H * K, 1,
+        S_a_rows, v_S_a_arg1, dot_S_a_rows, dot_v_S_a_arg1, S_b_rows, v_S_b_arg1, dot_S_b_rows,
+        dot_v_S_b_arg1,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_qa[...] = params["W_qa"]
+        W_qb[...] = params["W_qb"]
+        W_ka[...] = params["W_ka"]
+        W_kb[...] = params["W_kb"]
+        W_v[...] = params["W_v"]
+        theta[...] = params["theta"]
+        dot_W_qa[...] = dot_params["W_qa"]
+        dot_W_qb[...] = dot_params["W_qb"]
+        dot_W_ka[...] = dot_params["W_ka"]
+        dot_W_kb[...] = dot_params["W_kb"]
+        dot_W_v[...] = dot_params["W_v"]
+        dot_theta[...] = dot_params["theta"]
+        W_qa_to_dot_W_v[...] = cp.ascontiguousarray(cp.concatenate((
+            W_qa.T,
+            dot_W_qa.T,
+            W_qb.T,
+            dot_W_qb.T,
+            W_ka.T,
+            dot_W_ka.T,
+            W_kb.T,
+            dot_W_kb.T,
+            W_v.T,
+            dot_W_v.T,
+        ), axis=1))
+        W_qa_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((
+            W_qa.T,
+            W_qb.T,
+            W_ka.T,
+            W_kb.T,
+            W_v.T,
+        ), axis=1))
+        S_a_rows[0] = state["S_a"]
+        S_b_rows[0] = state["S_b"]
+        dot_S_a_rows[0] = dot_state["S_a"]
+        dot_S_b_rows[0] = dot_state["S_b"]
+
+    def before():
+        hvp_forward_once()
+        # q_a, dot_q_a_W_qa, q_b, dot_q_b_W_qb, W_ka_x, dot_W_ka_x_W_ka, W_kb_x, dot_W_kb_x_W_kb, v, dot_v_W_v side by
+        # side
+        product(x.reshape(-1, I), W_qa_to_dot_W_v, q_a_to_dot_v_W_v.reshape(-1, 8 * K + 2 * H))
+        # dot_q_a_x, dot_q_b_x, dot_W_ka_x_x, dot_W_kb_x_x, dot_v_x side by side
+        product(dot_x.reshape(-1, I), W_qa_to_W_v, dot_q_a_x_to_dot_v_x.reshape(-1, 4 * K + H))
+        hvp_forward_before()
+        hvp_forward_before2()
+        hvp_forward_before3()
+        hvp_forward_before4()
+        hvp_forward_before5()
+
+    def loop():
+        hvp_forward_sequence()
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, H), dtype)
+    W_ka_to_dot_W_v = cp.empty((4 * K + 2 * H, I), dtype)
+    d_S_a_prev_rows = cp.empty((2, B, H, K), dtype)
+    d_S_b_prev_rows = cp.empty((2, B, H, K), dtype)
+    d_dot_S_a_prev_rows = cp.empty((2, B, H, K), dtype)
+    d_dot_S_b_prev_rows = cp.empty((2, B, H, K), dtype)
+    d_dot_y_arg2 = cp.empty((T, B, K), dtype)
+    d_y_arg2 = cp.empty((T, B, K), dtype)
+    d_dot_y_arg = cp.empty((T, B, K), dtype)
+    d_y_arg = cp.empty((T, B, K), dtype)
+    d_dot_D_dot_y_arg = cp.empty((T, K), dtype)
+    d_dot_D_dot_y_arg2 = cp.empty((T, K), dtype)
+    d_D_y_arg = cp.empty((T, K), dtype)
+    d_D_dot_y_arg = cp.empty((T, K), dtype)
+    d_D_y_arg2 = cp.empty((T, K), dtype)
+    d_D_dot_y_arg2 = cp.empty((T, K), dtype)
+    d_dot_C_dot_y_arg = cp.empty((T, K), dtype)
+    d_dot_C_dot_y_arg2 = cp.empty((T, K), dtype)
+    d_C_y_arg = cp.empty((T, K), dtype)
+    d_C_dot_y_arg = cp.empty((T, K), dtype)
+    d_C_y_arg2 = cp.empty((T, K), dtype)
+    d_C_dot_y_arg2 = cp.empty((T, K), dtype)
+    d_dot_q_b = cp.empty((T, B, K), dtype)
+    d_q_b = cp.empty((T, B, K), dtype)
+    d_dot_q_a = cp.empty((T, B, K), dtype)
+    d_q_a = cp.empty((T, B, K), dtype)
+    d_x_q_a = cp.empty((T, B, I), dtype)
+    d_x_dot_q_a_W_qa = cp.empty((T, B, I), dtype)
+    d_x_q_b = cp.empty((T, B, I), dtype)
+    d_x_dot_q_b_W_qb = cp.empty((T, B, I), dtype)
+    d_dot_S_b = cp.empty((T, B, H, K), dtype)
+    d_S_b = cp.empty((T, B, H, K), dtype)
+    d_dot_S_a = cp.empty((T, B, H, K), dtype)
+    d_S_a = cp.empty((T, B, H, K), dtype)
+    d_dot_S_b_arg1 = cp.empty((T, B, K), dtype)
+    d_S_b_arg1_v_S_b_arg1 = cp.empty((T, B, K), dtype)
+    d_S_b_arg1_dot_v_S_b_arg1 = cp.empty((T, B, K), dtype)
+    d_S_b_arg1 = cp.empty((T, B, K), dtype)
+    d_dot_S_a_arg1 = cp.empty((T, B, K), dtype)
+    d_S_a_arg1_v_S_a_arg1 = cp.empty((T, B, K), dtype)
+    d_S_a_arg1_dot_v_S_a_arg1 = cp.empty((T, B, K), dtype)
+    d_S_a_arg1 = cp.empty((T, B, K), dtype)
+    d_dot_D_dot_S_a_arg1 = cp.empty((T, K), dtype)
+    d_dot_D_dot_S_b_arg1 = cp.empty((T, K), dtype)
+    d_D_S_a_arg1 = cp.empty((T, K), dtype)
+    d_D_dot_S_a_arg1 = cp.empty((T, K), dtype)
+    d_D_S_b_arg1 = cp.empty((T, K), dtype)
+    d_D_dot_S_b_arg1 = cp.empty((T, K), dtype)
+    d_dot_C_dot_S_a_arg1 = cp.empty((T, K), dtype)
+    d_dot_C_dot_S_b_arg1 = cp.empty((T, K), dtype)
+    d_C_S_a_arg1 = cp.empty((T, K), dtype)
+    d_C_dot_S_a_arg1 = cp.empty((T, K), dtype)
+    d_C_S_b_arg1 = cp.empty((T, K), dtype)
+    d_C_dot_S_b_arg1 = cp.empty((T, K), dtype)
+    d_C_pre = cp.empty((T, K), dtype)
+    d_dot_v_dot_v_S_a_arg1 = cp.empty((T, B, H), dtype)
+    d_dot_v_dot_v_S_b_arg1 = cp.empty((T, B, H), dtype)
+    d_W_ka_x_to_d_dot_v = cp.empty((T, B, 4 * K + 2 * H), dtype)
+    d_v_v_S_a_arg1 = cp.empty((T, B, H), dtype)
+    d_v_dot_v_S_a_arg1 = cp.empty((T, B, H), dtype)
+    d_v_v_S_b_arg1 = cp.empty((T, B, H), dtype)
+    d_v_dot_v_S_b_arg1 = cp.empty((T, B, H), dtype)
+    d_x_W_ka_x = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_qa_q_a = cp.empty((K, I), dtype)
+    d_W_qa_dot_q_a_x = cp.empty((K, I), dtype)
+    d_W_qb_q_b = cp.empty((K, I), dtype)
+    d_W_qb_dot_q_b_x = cp.empty((K, I), dtype)
+    d_W_ka_W_ka_x = cp.empty((K, I), dtype)
+    d_W_ka_dot_W_ka_x_x = cp.empty((K, I), dtype)
+    d_W_kb_W_kb_x = cp.empty((K, I), dtype)
+    d_W_kb_dot_W_kb_x_x = cp.empty((K, I), dtype)
+    d_W_v_v = cp.empty((H, I), dtype)
+    d_W_v_dot_v_x = cp.empty((H, I), dtype)
+    d_theta = cp.empty((K,), dtype)
+    d_W_qa = cp.empty((K, I), dtype)
+    d_W_qb = cp.empty((K, I), dtype)
+    d_W_ka = cp.empty((K, I), dtype)
+    d_W_kb = cp.empty((K, I), dtype)
+    d_W_v = cp.empty((H, I), dtype)
+    hvp_backward_before_sum = kernel(
+        "hvp_backward_before_sum", "rows", T * B * K, H,
+        dy, S_b_rows, d_dot_y_arg2,
+    )
+    hvp_backward_before_sum2 = kernel(
+        "hvp_backward_before_sum2", "rows", T * B * K, H,
+        dy, dot_S_b_rows, d_y_arg2,
+    )
+    hvp_backward_before_sum3 = kernel(
+        "hvp_backward_before_sum3", "rows", T * B * K, H,
+        dy, S_a_rows, d_dot_y_arg,
+    )
+    hvp_backward_before_sum4 = kernel(
+        "hvp_backward_before_sum4", "rows", T * B * K, H,
+        dy, dot_S_a_rows, d_y_arg,
+    )
+    hvp_backward_before_sum5 = kernel(
+        "hvp_backward_before_sum5", "columns", T * K, B,
+        d_dot_y_arg, q_a_to_dot_v_W_v, d_dot_D_dot_y_arg,
+    )
+    hvp_backward_before_sum6 = kernel(
+        "hvp_backward_before_sum6", "columns", T * K, B,
+        d_dot_y_arg2, q_a_to_dot_v_W_v, d_dot_D_dot_y_arg2,
+    )
+    hvp_backward_before_sum7 = kernel(
+        "hvp_backward_before_sum7", "columns", T * K, B,
+        d_y_arg, q_a_to_dot_v_W_v, d_D_y_arg,
+    )
+    hvp_backward_before_sum8 = kernel(
+        "hvp_backward_before_sum8", "columns", T * K, B,
+        d_dot_y_arg, dot_q_b, d_D_dot_y_arg,
+    )
+    hvp_backward_before_sum9 = kernel(
+        "hvp_backward_before_sum9", "columns", T * K, B,
+        d_y_arg2, q_a_to_dot_v_W_v, d_D_y_arg2,
+    )
+    hvp_backward_before_sum10 = kernel(
+        "hvp_backward_before_sum10", "columns", T * K, B,
+        d_dot_y_arg2, dot_q_a, d_D_dot_y_arg2,
+    )
+    hvp_backward_before_sum11 = kernel(
+        "hvp_backward_before_sum11", "columns", T * K, B,
+        d_dot_y_arg, q_a_to_dot_v_W_v, d_dot_C_dot_y_arg,
+    )
+    hvp_backward_before_sum12 = kernel(
+        "hvp_backward_before_sum12", "columns", T * K, B,
+        d_dot_y_arg2, q_a_to_dot_v_W_v, d_dot_C_dot_y_arg2,
+    )
+    hvp_backward_before_sum13 = kernel(
+        "hvp_backward_before_sum13", "columns", T * K, B,
+        d_y_arg, q_a_to_dot_v_W_v, d_C_y_arg,
+    )
+    hvp_backward_before_sum14 = kernel(
+        "hvp_backward_before_sum14", "columns", T * K, B,
+        d_dot_y_arg, dot_q_a, d_C_dot_y_arg,
+    )
+    hvp_backward_before_sum15 = kernel(
+        "hvp_backward_before_sum15", "columns", T * K, B,
+        d_y_arg2, q_a_to_dot_v_W_v, d_C_y_arg2,
+    )
+    hvp_backward_before_sum16 = kernel(
+        "hvp_backward_before_sum16", "columns", T * K, B,
+        d_dot_y_arg2, dot_q_b, d_C_dot_y_arg2,
+    )
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * K, 1,
+        d_dot_y_arg, D, d_dot_y_arg2, C, d_y_arg, dot_D, d_y_arg2, dot_C, d_dot_q_b, d_q_b, d_dot_q_a, d_q_a,
+    )
+    hvp_backward_sequence = kernel(
+        "hvp_backward_sequence", "each", B * H * K, 1,
+        d_dot_S_b_prev_rows, dy, y_arg2, d_S_b_prev_rows, dot_y_arg2, d_dot_S_a_prev_rows, y_arg,
+        d_S_a_prev_rows, dot_y_arg, d_dot_S_b, d_S_b, d_dot_S_a, d_S_a,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", "rows", T * B * K, H,
+        d_dot_S_b, q_a_to_dot_v_W_v, d_dot_S_b_arg1,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "rows", T * B * K, H,
+        d_S_b, q_a_to_dot_v_W_v, d_S_b_arg1_v_S_b_arg1,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", "rows", T * B * K, H,
+        d_dot_S_b, dot_v, d_S_b_arg1_dot_v_S_b_arg1,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", "rows", T * B * K, H,
+        d_dot_S_a, q_a_to_dot_v_W_v, d_dot_S_a_arg1,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", "rows", T * B * K, H,
+        d_S_a, q_a_to_dot_v_W_v, d_S_a_arg1_v_S_a_arg1,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", "rows", T * B * K, H,
+        d_dot_S_a, dot_v, d_S_a_arg1_dot_v_S_a_arg1,
+    )
+    hvp_backward_after_sum7 = kernel(
+        "hvp_backward_after_sum7", "columns", T * K, B,
+        d_dot_S_a_arg1, k_b, d_dot_D_dot_S_a_arg1,
+    )
+    hvp_backward_after_sum8 = kernel(
+        "hvp_backward_after_sum8", "columns", T * K, B,
+        d_dot_S_b_arg1, k_a, d_dot_D_dot_S_b_arg1,
+    )
+    hvp_backward_after_sum9 = kernel(
+        "hvp_backward_after_sum9", "columns", T * K, B,
+        d_dot_S_a_arg1, dot_k_b, d_D_dot_S_a_arg1,
+    )
+    hvp_backward_after_sum10 = kernel(
+        "hvp_backward_after_sum10", "columns", T * K, B,
+        d_dot_S_b_arg1, dot_k_a, d_D_dot_S_b_arg1,
+    )
+    hvp_backward_after_sum11 = kernel(
+        "hvp_backward_after_sum11", "columns", T * K, B,
+        d_dot_S_a_arg1, k_a, d_dot_C_dot_S_a_arg1,
+    )
+    hvp_backward_after_sum12 = kernel(
+        "hvp_backward_after_sum12", "columns", T * K, B,
+        d_dot_S_b_arg1, k_b, d_dot_C_dot_S_b_arg1,
+    )
+    hvp_backward_after_sum13 = kernel(
+        "hvp_backward_after_sum13", "columns", T * K, B,
+        d_dot_S_a_arg1, dot_k_a, d_C_dot_S_a_arg1,
+    )
+    hvp_backward_after_sum14 = kernel(
+        "hvp_backward_after_sum14", "columns", T * K, B,
+        d_dot_S_b_arg1, dot_k_b, d_C_dot_S_b_arg1,
+    )
+    hvp_backward_after_sum15 = kernel(
+        "hvp_backward_after_sum15", "rows", T * B * H, K,
+        d_dot_S_a, S_a_arg1, d_dot_v_dot_v_S_a_arg1,
+    )
+    hvp_backward_after_sum16 = kernel(
+        "hvp_backward_after_sum16", "rows", T * B * H, K,
+        d_dot_S_b, S_b_arg1, d_dot_v_dot_v_S_b_arg1,
+    )
+    hvp_backward_after_sum17 = kernel(
+        "hvp_backward_after_sum17", "rows", T * B * H, K,
+        d_S_a, S_a_arg1, d_v_v_S_a_arg1,
+    )
+    hvp_backward_after_sum18 = kernel(
+        "hvp_backward_after_sum18", "rows", T * B * H, K,
+        d_dot_S_a, dot_S_a_arg1, d_v_dot_v_S_a_arg1,
+    )
+    hvp_backward_after_sum19 = kernel(
+        "hvp_backward_after_sum19", "rows", T * B * H, K,
+        d_S_b, S_b_arg1, d_v_v_S_b_arg1,
+    )
+    hvp_backward_after_sum20 = kernel(
+        "hvp_backward_after_sum20", "rows", T * B * H, K,
+        d_dot_S_b, dot_S_b_arg1, d_v_dot_v_S_b_arg1,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", "each", T * B * K, 1,
+        d_S_b_arg1_v_S_b_arg1, d_S_b_arg1_dot_v_S_b_arg1, d_S_a_arg1_v_S_a_arg1, d_S_a_arg1_dot_v_S_a_arg1,
+        d_dot_S_a_arg1, D, d_dot_S_b_arg1, C, dot_D, dot_C, k_a_sqrt, d_S_b_arg1, d_S_a_arg1,
+        d_W_ka_x_to_d_dot_v,
+    )
+    hvp_backward_after_sum21 = kernel(
+        "hvp_backward_after_sum21", "columns", T * K, B,
+        d_S_a_arg1, k_b, d_D_S_a_arg1,
+    )
+    hvp_backward_after_sum22 = kernel(
+        "hvp_backward_after_sum22", "columns", T * K, B,
+        d_S_b_arg1, k_a, d_D_S_b_arg1,
+    )
+    hvp_backward_after_sum23 = kernel(
+        "hvp_backward_after_sum23", "columns", T * K, B,
+        d_S_a_arg1, k_a, d_C_S_a_arg1,
+    )
+    hvp_backward_after_sum24 = kernel(
+        "hvp_backward_after_sum24", "columns", T * K, B,
+        d_S_b_arg1, k_b, d_C_S_b_arg1,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", "each", T * K, 1,
+        d_dot_D_dot_S_a_arg1, d_dot_D_dot_S_b_arg1, d_dot_D_dot_y_arg, d_dot_D_dot_y_arg2, d_D_S_a_arg1,
+        d_D_dot_S_a_arg1, d_D_S_b_arg1, d_D_dot_S_b_arg1, d_D_y_arg, d_D_dot_y_arg, d_D_y_arg2,
+        d_D_dot_y_arg2, d_dot_C_dot_S_a_arg1, d_dot_C_dot_S_b_arg1, d_dot_C_dot_y_arg, d_dot_C_dot_y_arg2,
+        d_C_S_a_arg1, d_C_dot_S_a_arg1, d_C_S_b_arg1, d_C_dot_S_b_arg1, d_C_y_arg, d_C_dot_y_arg,
+        d_C_y_arg2, d_C_dot_y_arg2, C_pre, dot_C_pre, d_C_pre,
+    )
+    hvp_backward_after_sum25 = kernel(
+        "hvp_backward_after_sum25", "rows", K, T,
+        d_C_pre, d_theta,
+    )
+    hvp_backward_after3 = kernel(
+        "hvp_backward_after3", "each", T * B * H, 1,
+        d_dot_v_dot_v_S_a_arg1, d_dot_v_dot_v_S_b_arg1, d_v_v_S_a_arg1, d_v_dot_v_S_a_arg1, d_v_v_S_b_arg1,
+        d_v_dot_v_S_b_arg1, d_W_ka_x_to_d_dot_v,
+    )
+    hvp_backward_after4 = kernel(
+        "hvp_backward_after4", "each", T * B * I, 1,
+        d_x_q_a, d_x_dot_q_a_W_qa, d_x_q_b, d_x_dot_q_b_W_qb, d_x_W_ka_x, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", K * I, 1,
+        d_W_qa_q_a, d_W_qa_dot_q_a_x, d_W_qb_q_b, d_W_qb_dot_q_b_x, d_W_ka_W_ka_x, d_W_ka_dot_W_ka_x_x,
+        d_W_kb_W_kb_x, d_W_kb_dot_W_kb_x_x, d_W_qa, d_W_qb, d_W_ka, d_W_kb,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", H * I, 1,
+        d_W_v_v, d_W_v_dot_v_x, d_W_v,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["y"]
+        W_ka_to_dot_W_v[...] = cp.concatenate((
+            W_ka,
+            dot_W_ka,
+            W_kb,
+            dot_W_kb,
+            W_v,
+            dot_W_v,
+        ))
+        d_S_a_prev_rows[T % 2] = 0
+        d_S_b_prev_rows[T % 2] = 0
+        d_dot_S_a_prev_rows[T % 2] = dstate["S_a"]
+        d_dot_S_b_prev_rows[T % 2] = dstate["S_b"]
+
+    def before():
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        hvp_backward_before_sum()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        hvp_backward_before_sum2()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        hvp_backward_before_sum3()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        hvp_backward_before_sum4()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        hvp_backward_before_sum5()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        hvp_backward_before_sum6()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        hvp_backward_before_sum7()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        hvp_backward_before_sum8()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        hvp_backward_before_sum9()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        hvp_backward_before_sum10()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        hvp_backward_before_sum11()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        hvp_backward_before_sum12()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        hvp_backward_before_sum13()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        hvp_backward_before_sum14()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        hvp_backward_before_sum15()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        hvp_backward_before_sum16()
+        hvp_backward_before()
+        # through q_a = W_qa @ x
+        product(d_q_a.reshape(-1, K), W_qa, d_x_q_a.reshape(-1, I))
+        # through q_a = W_qa @ x
+        product(d_dot_q_a.reshape(-1, K), dot_W_qa, d_x_dot_q_a_W_qa.reshape(-1, I))
+        # through q_b = W_qb @ x
+        product(d_q_b.reshape(-1, K), W_qb, d_x_q_b.reshape(-1, I))
+        # through q_b = W_qb @ x
+        product(d_dot_q_b.reshape(-1, K), dot_W_qb, d_x_dot_q_b_W_qb.reshape(-1, I))
+
+    def loop():
+        hvp_backward_sequence()
+
+    def after():
+        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        hvp_backward_after_sum()
+        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        hvp_backward_after_sum2()
+        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        hvp_backward_after_sum3()
+        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        hvp_backward_after_sum4()
+        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        hvp_backward_after_sum5()
+        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        hvp_backward_after_sum6()
+        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        hvp_backward_after_sum7()
+        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        hvp_backward_after_sum8()
+        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        hvp_backward_after_sum9()
+        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        hvp_backward_after_sum10()
+        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        hvp_backward_after_sum11()
+        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        hvp_backward_after_sum12()
+        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        hvp_backward_after_sum13()
+        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        hvp_backward_after_sum14()
+        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        hvp_backward_after_sum15()
+        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        hvp_backward_after_sum16()
+        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        hvp_backward_after_sum17()
+        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        hvp_backward_after_sum18()
+        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        hvp_backward_after_sum19()
+        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        hvp_backward_after_sum20()
+        # through q_a = W_qa @ x
+        product(d_q_a.reshape(-1, K).T, x.reshape(-1, I), d_W_qa_q_a)
+        # through q_a = W_qa @ x
+        product(d_dot_q_a.reshape(-1, K).T, dot_x.reshape(-1, I), d_W_qa_dot_q_a_x)
+        # through q_b = W_qb @ x
+        product(d_q_b.reshape(-1, K).T, x.reshape(-1, I), d_W_qb_q_b)
+        # through q_b = W_qb @ x
+        product(d_dot_q_b.reshape(-1, K).T, dot_x.reshape(-1, I), d_W_qb_dot_q_b_x)
+        hvp_backward_after()
+        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        hvp_backward_after_sum21()
+        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        hvp_backward_after_sum22()
+        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        hvp_backward_after_sum23()
+        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        hvp_backward_after_sum24()
+        # through k_a = (W_ka @ x) / sqrt(2 * K)
+        product(d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_ka_W_ka_x)
+        # through k_a = (W_ka @ x) / sqrt(2 * K)
+        product(
+            d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, K:2 * K].T,
+            dot_x.reshape(-1, I),
+            d_W_ka_dot_W_ka_x_x,
+        )
+        # through k_b = (W_kb @ x) / sqrt(2 * K)
+        product(
+            d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, 2 * K:3 * K].T,
+            x.reshape(-1, I),
+            d_W_kb_W_kb_x,
+        )
+        # through k_b = (W_kb @ x) / sqrt(2 * K)
+        product(
+            d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, 3 * K:4 * K].T,
+            dot_x.reshape(-1, I),
+            d_W_kb_dot_W_kb_x_x,
+        )
+        hvp_backward_after2()
+        # through C = cos(t * theta)
+        hvp_backward_after_sum25()
+        hvp_backward_after3()
+        # d_W_ka_x, d_dot_W_ka_x, d_W_kb_x, d_dot_W_kb_x, d_v, d_dot_v side by side
+        product(d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H), W_ka_to_dot_W_v, d_x_W_ka_x.reshape(-1, I))
+        # through v = W_v @ x
+        product(d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, 4 * K:4 * K + H].T, x.reshape(-1, I), d_W_v_v)
+        # through v = W_v @ x
+        product(
+            d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, 4 * K + H:4 * K + 2 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_v_dot_v_x,
+        )
+        hvp_backward_after4()
+        hvp_backward_finish()
+        hvp_backward_finish2()
+
+    def results():
+        dot_dparams = {
+            "W_qa": d_W_qa.copy(),
+            "W_qb": d_W_qb.copy(),
+            "W_ka": d_W_ka.copy(),
+            "W_kb": d_W_kb.copy(),
+            "W_v": d_W_v.copy(),
+            "theta": d_theta.copy(),
+        }
+        dot_dstart = {"S_a": d_S_a_prev_rows[0].copy(), "S_b": d_S_b_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
+
+    yield Pass(fill, before, loop, after, results, False)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -478,7 +1568,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -501,28 +1591,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -544,20 +1654,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -656,10 +1766,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -778,3 +1886,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

@@ -22,7 +22,7 @@ not matter.
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 rwkv.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  W_r (H, I)
@@ -44,7 +44,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -58,6 +58,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of rwkv.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -124,9 +125,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["o"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -137,30 +138,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"o": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["o"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"o": cotangent("dy", dy, OUTPUTS["o"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"o": cotangent("dy", dy, OUTPUTS["o"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W_r = cp.empty((H, I), dtype)
     mu_r = cp.empty((I,), dtype)
@@ -193,7 +252,6 @@ def passes(size, dtype):
     d = cp.empty((T, B, H), dtype)
     o_arg = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, I), dtype)
-
     forward_once = kernel(
         "forward_once", "each", H, 1,
         omega, w,
@@ -220,6 +278,7 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         W_r[...] = params["W_r"]
         mu_r[...] = params["mu_r"]
         W_k[...] = params["W_k"]
@@ -229,7 +288,6 @@ def passes(size, dtype):
         u[...] = params["u"]
         omega[...] = params["omega"]
         W_o[...] = params["W_o"]
-        x[...] = inputs["x"]
         a_rows[0] = state["a"]
         b_rows[0] = state["b"]
         m_rows[0] = state["m"]
@@ -262,168 +320,962 @@ def passes(size, dtype):
             "m": m_rows[T].copy(),
             "x": x_now_rows[T].copy(),
         }
-        return {"o": o.copy()}, last
+        return o.copy(), last
 
-    def reverse():
-        d_a_prev_rows = cp.empty((T + 1, B, H), dtype)
-        d_b_prev_rows = cp.empty((2, B, H), dtype)
-        d_m_prev_rows = cp.empty((2, B, H), dtype)
-        d_x_prev_rows = cp.empty((T + 1, B, I), dtype)
-        d_o_arg = cp.empty((T, B, H), dtype)
-        d_d = cp.empty((T, B, H), dtype)
-        d_n = cp.empty((T, B, H), dtype)
-        d_n_pre2 = cp.empty((T, B, H), dtype)
-        d_n_pre = cp.empty((T, B, H), dtype)
-        d_q = cp.empty((T, B, H), dtype)
-        d_q_pre = cp.empty((T, B, H), dtype)
-        d_W_r_r_arg = cp.empty((T, B, H), dtype)
-        d_r_arg = cp.empty((T, B, I), dtype)
-        d_r_arg_by_mu_r = cp.empty((T, B, I), dtype)
-        d_a_pre2 = cp.empty((T, B, H), dtype)
-        d_a_pre = cp.empty((T, B, H), dtype)
-        d_m = cp.empty((T, B, H), dtype)
-        d_m_pre = cp.empty((T, B, H), dtype)
-        d_w_m_pre = cp.empty((H,), dtype)
-        d_w_a_pre = cp.empty((H,), dtype)
-        d_v = cp.empty((T, B, H), dtype)
-        d_v_arg = cp.empty((T, B, I), dtype)
-        d_k = cp.empty((T, B, H), dtype)
-        d_k_arg = cp.empty((T, B, I), dtype)
-        d_W_r = cp.empty((H, I), dtype)
-        d_mu_r = cp.empty((I,), dtype)
-        d_W_k = cp.empty((H, I), dtype)
-        d_k_arg_by_mu_k = cp.empty((T, B, I), dtype)
-        d_mu_k = cp.empty((I,), dtype)
-        d_W_v = cp.empty((H, I), dtype)
-        d_v_arg_by_mu_v = cp.empty((T, B, I), dtype)
-        d_mu_v = cp.empty((I,), dtype)
-        d_u_q_pre = cp.empty((H,), dtype)
-        d_u_n_pre2 = cp.empty((H,), dtype)
-        d_W_o = cp.empty((I, H), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_u = cp.empty((H,), dtype)
-        d_omega = cp.empty((H,), dtype)
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, I), dtype)
+    d_a_prev_rows = cp.empty((T + 1, B, H), dtype)
+    d_b_prev_rows = cp.empty((2, B, H), dtype)
+    d_m_prev_rows = cp.empty((2, B, H), dtype)
+    d_x_prev_rows = cp.empty((T + 1, B, I), dtype)
+    d_o_arg = cp.empty((T, B, H), dtype)
+    d_d = cp.empty((T, B, H), dtype)
+    d_n = cp.empty((T, B, H), dtype)
+    d_n_pre2 = cp.empty((T, B, H), dtype)
+    d_n_pre = cp.empty((T, B, H), dtype)
+    d_q = cp.empty((T, B, H), dtype)
+    d_q_pre = cp.empty((T, B, H), dtype)
+    d_W_r_r_arg = cp.empty((T, B, H), dtype)
+    d_r_arg = cp.empty((T, B, I), dtype)
+    d_r_arg_by_mu_r = cp.empty((T, B, I), dtype)
+    d_a_pre2 = cp.empty((T, B, H), dtype)
+    d_a_pre = cp.empty((T, B, H), dtype)
+    d_m = cp.empty((T, B, H), dtype)
+    d_m_pre = cp.empty((T, B, H), dtype)
+    d_w_m_pre = cp.empty((H,), dtype)
+    d_w_a_pre = cp.empty((H,), dtype)
+    d_v = cp.empty((T, B, H), dtype)
+    d_v_arg = cp.empty((T, B, I), dtype)
+    d_k = cp.empty((T, B, H), dtype)
+    d_k_arg = cp.empty((T, B, I), dtype)
+    d_W_r = cp.empty((H, I), dtype)
+    d_mu_r = cp.empty((I,), dtype)
+    d_W_k = cp.empty((H, I), dtype)
+    d_k_arg_by_mu_k = cp.empty((T, B, I), dtype)
+    d_mu_k = cp.empty((I,), dtype)
+    d_W_v = cp.empty((H, I), dtype)
+    d_v_arg_by_mu_v = cp.empty((T, B, I), dtype)
+    d_mu_v = cp.empty((I,), dtype)
+    d_u_q_pre = cp.empty((H,), dtype)
+    d_u_n_pre2 = cp.empty((H,), dtype)
+    d_W_o = cp.empty((I, H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_u = cp.empty((H,), dtype)
+    d_omega = cp.empty((H,), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B * H, 1,
+        d_o_arg, r, n, d, v, n_exp2, a_rows, b_rows, n_exp, m_rows, q_pre, d_d, d_n, d_n_pre2, d_n_pre, d_q,
+        d_q_pre, d_W_r_r_arg,
+    )
+    backward_before2 = kernel(
+        "backward_before2", "each", T * B * I, 1,
+        d_r_arg, x, x_now_rows, d_r_arg_by_mu_r,
+    )
+    backward_sequence = kernel(
+        "backward_sequence", "each", B * H, 1,
+        d_a_prev_rows, v, d_b_prev_rows, a_exp2, a_rows, b_rows, a_exp, d_m_prev_rows, k, m_pre, d_n, n_exp,
+        d_d, d_q, m_rows, q_pre, d_n_pre, d_a_pre2, d_a_pre, d_m, d_m_pre,
+    )
+    backward_after = kernel(
+        "backward_after", "each", T * B * H, 1,
+        d_n, n_exp2, d_a_prev_rows, a_exp2, d_q_pre, d_n_pre2, d_m, k, m_pre, d_a_pre2, d_v, d_k,
+    )
+    backward_after2 = kernel(
+        "backward_after2", "each", T * B * I, 1,
+        d_k_arg, x, x_now_rows, d_v_arg, d_r_arg, mu_r, mu_k, mu_v, d_k_arg_by_mu_k, d_v_arg_by_mu_v,
+        d_x_prev_rows,
+    )
+    backward_after3 = kernel(
+        "backward_after3", "each", T * B * I, 1,
+        d_r_arg, mu_r, d_k_arg, mu_k, d_v_arg, mu_v, d_x_prev_rows, d_x,
+    )
+    backward_finish = kernel(
+        "backward_finish", "each", H, 1,
+        d_w_m_pre, d_w_a_pre, d_u_q_pre, d_u_n_pre2, w, d_u, d_omega,
+    )
 
-        dy = cp.empty((T, B, I), dtype)
-        backward_before = kernel(
-            "backward_before", "each", T * B * H, 1,
-            d_o_arg, r, n, d, v, n_exp2, a_rows, b_rows, n_exp, m_rows, q_pre, d_d, d_n, d_n_pre2, d_n_pre,
-            d_q, d_q_pre, d_W_r_r_arg,
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["o"]
+        W_r[...] = params["W_r"]
+        mu_r[...] = params["mu_r"]
+        W_k[...] = params["W_k"]
+        mu_k[...] = params["mu_k"]
+        W_v[...] = params["W_v"]
+        mu_v[...] = params["mu_v"]
+        W_o[...] = params["W_o"]
+        d_a_prev_rows[T] = dstate["a"]
+        d_b_prev_rows[T % 2] = dstate["b"]
+        d_m_prev_rows[T % 2] = dstate["m"]
+        d_x_prev_rows[T] = dstate["x"]
+
+    def before():
+        # through o = W_o @ (r * n / d)
+        product(dy.reshape(-1, I), W_o, d_o_arg.reshape(-1, H))
+        backward_before()
+        # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+        product(d_W_r_r_arg.reshape(-1, H), W_r, d_r_arg.reshape(-1, I))
+        backward_before2()
+
+    def loop():
+        backward_sequence()
+
+    def after():
+        # through m = max(m[t-1] - w, k)
+        cp.sum(d_m_pre.reshape(-1, H), axis=0, out=d_w_m_pre)
+        # through a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+        cp.sum(d_a_pre.reshape(-1, H), axis=0, out=d_w_a_pre)
+        # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+        product(d_W_r_r_arg.reshape(-1, H).T, r_arg.reshape(-1, I), d_W_r)
+        # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+        cp.sum(d_r_arg_by_mu_r.reshape(-1, I), axis=0, out=d_mu_r)
+        # through q = max(m[t-1], u + k)
+        cp.sum(d_q_pre.reshape(-1, H), axis=0, out=d_u_q_pre)
+        # through n = exp(m[t-1] - q) * a[t-1] + exp(u + k - q) * v
+        cp.sum(d_n_pre2.reshape(-1, H), axis=0, out=d_u_n_pre2)
+        # through o = W_o @ (r * n / d)
+        product(dy.reshape(-1, I).T, o_arg.reshape(-1, H), d_W_o)
+        backward_after()
+        # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+        product(d_v.reshape(-1, H), W_v, d_v_arg.reshape(-1, I))
+        # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        product(d_k.reshape(-1, H), W_k, d_k_arg.reshape(-1, I))
+        # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        product(d_k.reshape(-1, H).T, k_arg.reshape(-1, I), d_W_k)
+        # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+        product(d_v.reshape(-1, H).T, v_arg.reshape(-1, I), d_W_v)
+        backward_after2()
+        # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        cp.sum(d_k_arg_by_mu_k.reshape(-1, I), axis=0, out=d_mu_k)
+        # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+        cp.sum(d_v_arg_by_mu_v.reshape(-1, I), axis=0, out=d_mu_v)
+        backward_after3()
+        backward_finish()
+
+    def results():
+        dparams = {
+            "W_r": d_W_r.copy(),
+            "mu_r": d_mu_r.copy(),
+            "W_k": d_W_k.copy(),
+            "mu_k": d_mu_k.copy(),
+            "W_v": d_W_v.copy(),
+            "mu_v": d_mu_v.copy(),
+            "u": d_u.copy(),
+            "omega": d_omega.copy(),
+            "W_o": d_W_o.copy(),
+        }
+        dstart = {
+            "a": d_a_prev_rows[0].copy(),
+            "b": d_b_prev_rows[0].copy(),
+            "m": d_m_prev_rows[0].copy(),
+            "x": d_x_prev_rows[0].copy(),
+        }
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_r = cp.empty((H, I), dtype)
+    mu_r = cp.empty((I,), dtype)
+    W_k = cp.empty((H, I), dtype)
+    mu_k = cp.empty((I,), dtype)
+    W_v = cp.empty((H, I), dtype)
+    mu_v = cp.empty((I,), dtype)
+    u = cp.empty((H,), dtype)
+    omega = cp.empty((H,), dtype)
+    W_o = cp.empty((I, H), dtype)
+    a_rows = cp.empty((T + 1, B, H), dtype)
+    b_rows = cp.empty((T + 1, B, H), dtype)
+    m_rows = cp.empty((T + 1, B, H), dtype)
+    x_now_rows = cp.empty((T + 1, B, I), dtype)
+    w = cp.empty((H,), dtype)
+    r_arg = cp.empty((T, B, I), dtype)
+    W_r_r_arg = cp.empty((T, B, H), dtype)
+    r = cp.empty((T, B, H), dtype)
+    k_arg = cp.empty((T, B, I), dtype)
+    k = cp.empty((T, B, H), dtype)
+    v_arg = cp.empty((T, B, I), dtype)
+    v = cp.empty((T, B, H), dtype)
+    q_pre = cp.empty((T, B, H), dtype)
+    o_arg = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, I), dtype)
+    infer_once = kernel(
+        "infer_once", "each", H, 1,
+        omega, w,
+    )
+    infer_before = kernel(
+        "infer_before", "each", T * B * I, 1,
+        x, x_now_rows,
+    )
+    infer_before2 = kernel(
+        "infer_before2", "each", T * B * I, 1,
+        mu_r, x, x_now_rows, mu_k, mu_v, r_arg, k_arg, v_arg,
+    )
+    infer_before3 = kernel(
+        "infer_before3", "each", T * B * H, 1,
+        W_r_r_arg, u, k, r, q_pre,
+    )
+    infer_sequence = kernel(
+        "infer_sequence", "each", B * H, 1,
+        m_rows, w, k, a_rows, v, b_rows,
+    )
+    infer_after = kernel(
+        "infer_after", "each", T * B * H, 1,
+        m_rows, q_pre, u, k, a_rows, v, b_rows, r, o_arg,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_r[...] = params["W_r"]
+        mu_r[...] = params["mu_r"]
+        W_k[...] = params["W_k"]
+        mu_k[...] = params["mu_k"]
+        W_v[...] = params["W_v"]
+        mu_v[...] = params["mu_v"]
+        u[...] = params["u"]
+        omega[...] = params["omega"]
+        W_o[...] = params["W_o"]
+        a_rows[0] = state["a"]
+        b_rows[0] = state["b"]
+        m_rows[0] = state["m"]
+        x_now_rows[0] = state["x"]
+
+    def before():
+        infer_once()
+        infer_before()
+        infer_before2()
+        # r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+        product(r_arg.reshape(-1, I), W_r.T, W_r_r_arg.reshape(-1, H))
+        # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        product(k_arg.reshape(-1, I), W_k.T, k.reshape(-1, H))
+        # v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+        product(v_arg.reshape(-1, I), W_v.T, v.reshape(-1, H))
+        infer_before3()
+
+    def loop():
+        infer_sequence()
+
+    def after():
+        infer_after()
+        # o = W_o @ (r * n / d)
+        product(o_arg.reshape(-1, H), W_o.T, o.reshape(-1, I))
+
+    def results():
+        last = {
+            "a": a_rows[T].copy(),
+            "b": b_rows[T].copy(),
+            "m": m_rows[T].copy(),
+            "x": x_now_rows[T].copy(),
+        }
+        return o.copy(), last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_r = cp.empty((H, I), dtype)
+    mu_r = cp.empty((I,), dtype)
+    W_k = cp.empty((H, I), dtype)
+    mu_k = cp.empty((I,), dtype)
+    W_v = cp.empty((H, I), dtype)
+    mu_v = cp.empty((I,), dtype)
+    u = cp.empty((H,), dtype)
+    omega = cp.empty((H,), dtype)
+    W_o = cp.empty((I, H), dtype)
+    a_rows = cp.empty((T + 1, B, H), dtype)
+    b_rows = cp.empty((T + 1, B, H), dtype)
+    m_rows = cp.empty((T + 1, B, H), dtype)
+    x_now_rows = cp.empty((T + 1, B, I), dtype)
+    w = cp.empty((H,), dtype)
+    r_arg = cp.empty((T, B, I), dtype)
+    W_r_r_arg = cp.empty((T, B, H), dtype)
+    r = cp.empty((T, B, H), dtype)
+    k_arg = cp.empty((T, B, I), dtype)
+    k = cp.empty((T, B, H), dtype)
+    v_arg = cp.empty((T, B, I), dtype)
+    v = cp.empty((T, B, H), dtype)
+    q_pre = cp.empty((T, B, H), dtype)
+    o_arg = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, I), dtype)
+    step_once = kernel(
+        "step_once", "each", H, 1,
+        omega, w,
+    )
+    step_before = kernel(
+        "step_before", "each", T * B * I, 1,
+        x, x_now_rows,
+    )
+    step_before2 = kernel(
+        "step_before2", "each", T * B * I, 1,
+        mu_r, x, x_now_rows, mu_k, mu_v, r_arg, k_arg, v_arg,
+    )
+    step_before3 = kernel(
+        "step_before3", "each", T * B * H, 1,
+        W_r_r_arg, u, k, r, q_pre,
+    )
+    step_sequence = kernel(
+        "step_sequence", "each", B * H, 1,
+        m_rows, w, k, a_rows, v, b_rows,
+    )
+    step_after = kernel(
+        "step_after", "each", T * B * H, 1,
+        m_rows, q_pre, u, k, a_rows, v, b_rows, r, o_arg,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_r[...] = params["W_r"]
+        mu_r[...] = params["mu_r"]
+        W_k[...] = params["W_k"]
+        mu_k[...] = params["mu_k"]
+        W_v[...] = params["W_v"]
+        mu_v[...] = params["mu_v"]
+        u[...] = params["u"]
+        omega[...] = params["omega"]
+        W_o[...] = params["W_o"]
+        a_rows[0] = state["a"]
+        b_rows[0] = state["b"]
+        m_rows[0] = state["m"]
+        x_now_rows[0] = state["x"]
+
+    def before():
+        step_once()
+        step_before()
+        step_before2()
+        # r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+        product(r_arg.reshape(-1, I), W_r.T, W_r_r_arg.reshape(-1, H))
+        # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        product(k_arg.reshape(-1, I), W_k.T, k.reshape(-1, H))
+        # v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+        product(v_arg.reshape(-1, I), W_v.T, v.reshape(-1, H))
+        step_before3()
+
+    def loop():
+        step_sequence()
+
+    def after():
+        step_after()
+        # o = W_o @ (r * n / d)
+        product(o_arg.reshape(-1, H), W_o.T, o.reshape(-1, I))
+
+    def results():
+        state = {
+            "a": a_rows[T].copy(),
+            "b": b_rows[T].copy(),
+            "m": m_rows[T].copy(),
+            "x": x_now_rows[T].copy(),
+        }
+        return o.copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_r = cp.empty((H, I), dtype)
+    mu_r = cp.empty((I,), dtype)
+    W_k = cp.empty((H, I), dtype)
+    mu_k = cp.empty((I,), dtype)
+    W_v = cp.empty((H, I), dtype)
+    mu_v = cp.empty((I,), dtype)
+    u = cp.empty((H,), dtype)
+    omega = cp.empty((H,), dtype)
+    W_o = cp.empty((I, H), dtype)
+    dot_W_r = cp.empty((H, I), dtype)
+    dot_mu_r = cp.empty((I,), dtype)
+    dot_W_k = cp.empty((H, I), dtype)
+    dot_mu_k = cp.empty((I,), dtype)
+    dot_W_v = cp.empty((H, I), dtype)
+    dot_mu_v = cp.empty((I,), dtype)
+    dot_u = cp.empty((H,), dtype)
+    dot_omega = cp.empty((H,), dtype)
+    dot_W_o = cp.empty((I, H), dtype)
+    dot_W_r_to_W_r = cp.empty((2 * I, H), dtype)
+    dot_W_k_to_W_k = cp.empty((2 * I, H), dtype)
+    dot_W_v_to_W_v = cp.empty((2 * I, H), dtype)
+    dot_W_o_to_W_o = cp.empty((2 * H, I), dtype)
+    a_rows = cp.empty((T + 1, B, H), dtype)
+    b_rows = cp.empty((T + 1, B, H), dtype)
+    m_rows = cp.empty((T + 1, B, H), dtype)
+    x_now_rows = cp.empty((T + 1, B, I), dtype)
+    dot_a_rows = cp.empty((T + 1, B, H), dtype)
+    dot_b_rows = cp.empty((T + 1, B, H), dtype)
+    dot_m_rows = cp.empty((T + 1, B, H), dtype)
+    dot_x_now_rows = cp.empty((T + 1, B, I), dtype)
+    w = cp.empty((H,), dtype)
+    dot_w = cp.empty((H,), dtype)
+    r_arg_to_dot_r_arg = cp.empty((T, B, 2 * I), dtype)
+    W_r_r_arg_to_dot_W_r_r_arg_W_r = cp.empty((T, B, 2 * H), dtype)
+    r = cp.empty((T, B, H), dtype)
+    k_arg_to_dot_k_arg = cp.empty((T, B, 2 * I), dtype)
+    k_to_dot_k_W_k = cp.empty((T, B, 2 * H), dtype)
+    v_arg_to_dot_v_arg = cp.empty((T, B, 2 * I), dtype)
+    v_to_dot_v_W_v = cp.empty((T, B, 2 * H), dtype)
+    q_pre = cp.empty((T, B, H), dtype)
+    dot_W_r_r_arg = cp.empty((T, B, H), dtype)
+    dot_r = cp.empty((T, B, H), dtype)
+    dot_k = cp.empty((T, B, H), dtype)
+    dot_v = cp.empty((T, B, H), dtype)
+    dot_q_pre = cp.empty((T, B, H), dtype)
+    o_arg_to_dot_o_arg = cp.empty((T, B, 2 * H), dtype)
+    o_to_dot_o_W_o = cp.empty((T, B, 2 * I), dtype)
+    dot_o = cp.empty((T, B, I), dtype)
+    jvp_once = kernel(
+        "jvp_once", "each", H, 1,
+        omega, dot_omega, w, dot_w,
+    )
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * I, 1,
+        x, dot_x, x_now_rows, dot_x_now_rows,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", "each", T * B * I, 1,
+        mu_r, x, x_now_rows, mu_k, mu_v, dot_mu_r, dot_x, dot_x_now_rows, dot_mu_k, dot_mu_v,
+        r_arg_to_dot_r_arg, k_arg_to_dot_k_arg, v_arg_to_dot_v_arg,
+    )
+    jvp_before3 = kernel(
+        "jvp_before3", "each", T * B * H, 1,
+        W_r_r_arg_to_dot_W_r_r_arg_W_r, u, k_to_dot_k_W_k, dot_W_r_r_arg, dot_u, dot_k, r, q_pre, dot_r,
+        dot_q_pre,
+    )
+    jvp_sequence = kernel(
+        "jvp_sequence", "each", B * H, 1,
+        m_rows, w, dot_m_rows, dot_w, k_to_dot_k_W_k, dot_k, a_rows, v_to_dot_v_W_v, dot_a_rows, dot_v,
+        b_rows, dot_b_rows,
+    )
+    jvp_after = kernel(
+        "jvp_after", "each", T * B * H, 1,
+        m_rows, q_pre, dot_m_rows, dot_q_pre, u, k_to_dot_k_W_k, dot_u, dot_k, a_rows, v_to_dot_v_W_v,
+        dot_a_rows, dot_v, b_rows, dot_b_rows, r, dot_r, o_arg_to_dot_o_arg,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_r[...] = params["W_r"]
+        mu_r[...] = params["mu_r"]
+        W_k[...] = params["W_k"]
+        mu_k[...] = params["mu_k"]
+        W_v[...] = params["W_v"]
+        mu_v[...] = params["mu_v"]
+        u[...] = params["u"]
+        omega[...] = params["omega"]
+        W_o[...] = params["W_o"]
+        dot_W_r[...] = dot_params["W_r"]
+        dot_mu_r[...] = dot_params["mu_r"]
+        dot_W_k[...] = dot_params["W_k"]
+        dot_mu_k[...] = dot_params["mu_k"]
+        dot_W_v[...] = dot_params["W_v"]
+        dot_mu_v[...] = dot_params["mu_v"]
+        dot_u[...] = dot_params["u"]
+        dot_omega[...] = dot_params["omega"]
+        dot_W_o[...] = dot_params["W_o"]
+        dot_W_r_to_W_r[...] = cp.ascontiguousarray(cp.concatenate((dot_W_r.T, W_r.T)))
+        dot_W_k_to_W_k[...] = cp.ascontiguousarray(cp.concatenate((dot_W_k.T, W_k.T)))
+        dot_W_v_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((dot_W_v.T, W_v.T)))
+        dot_W_o_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((dot_W_o.T, W_o.T)))
+        a_rows[0] = state["a"]
+        b_rows[0] = state["b"]
+        m_rows[0] = state["m"]
+        x_now_rows[0] = state["x"]
+        dot_a_rows[0] = dot_state["a"]
+        dot_b_rows[0] = dot_state["b"]
+        dot_m_rows[0] = dot_state["m"]
+        dot_x_now_rows[0] = dot_state["x"]
+
+    def before():
+        jvp_once()
+        jvp_before()
+        jvp_before2()
+        # r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+        product(
+            r_arg_to_dot_r_arg.reshape(-1, 2 * I)[:, :I],
+            W_r.T,
+            W_r_r_arg_to_dot_W_r_r_arg_W_r.reshape(-1, 2 * H)[:, :H],
         )
-        backward_before2 = kernel(
-            "backward_before2", "each", T * B * I, 1,
-            d_r_arg, x, x_now_rows, d_r_arg_by_mu_r,
+        # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        product(k_arg_to_dot_k_arg.reshape(-1, 2 * I)[:, :I], W_k.T, k_to_dot_k_W_k.reshape(-1, 2 * H)[:, :H])
+        # v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+        product(v_arg_to_dot_v_arg.reshape(-1, 2 * I)[:, :I], W_v.T, v_to_dot_v_W_v.reshape(-1, 2 * H)[:, :H])
+        # r_arg, dot_r_arg side by side
+        product(r_arg_to_dot_r_arg.reshape(-1, 2 * I), dot_W_r_to_W_r, dot_W_r_r_arg.reshape(-1, H))
+        # k_arg, dot_k_arg side by side
+        product(k_arg_to_dot_k_arg.reshape(-1, 2 * I), dot_W_k_to_W_k, dot_k.reshape(-1, H))
+        # v_arg, dot_v_arg side by side
+        product(v_arg_to_dot_v_arg.reshape(-1, 2 * I), dot_W_v_to_W_v, dot_v.reshape(-1, H))
+        jvp_before3()
+
+    def loop():
+        jvp_sequence()
+
+    def after():
+        jvp_after()
+        # o = W_o @ (r * n / d)
+        product(o_arg_to_dot_o_arg.reshape(-1, 2 * H)[:, :H], W_o.T, o_to_dot_o_W_o.reshape(-1, 2 * I)[:, :I])
+        # o_arg, dot_o_arg side by side
+        product(o_arg_to_dot_o_arg.reshape(-1, 2 * H), dot_W_o_to_W_o, dot_o.reshape(-1, I))
+
+    def results():
+        last = {
+            "a": a_rows[T].copy(),
+            "b": b_rows[T].copy(),
+            "m": m_rows[T].copy(),
+            "x": x_now_rows[T].copy(),
+        }
+        dot_last = {
+            "a": dot_a_rows[T].copy(),
+            "b": dot_b_rows[T].copy(),
+            "m": dot_m_rows[T].copy(),
+            "x": dot_x_now_rows[T].copy(),
+        }
+        return o_to_dot_o_W_o[..., :I].copy(), last, dot_o.copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_r = cp.empty((H, I), dtype)
+    mu_r = cp.empty((I,), dtype)
+    W_k = cp.empty((H, I), dtype)
+    mu_k = cp.empty((I,), dtype)
+    W_v = cp.empty((H, I), dtype)
+    mu_v = cp.empty((I,), dtype)
+    u = cp.empty((H,), dtype)
+    omega = cp.empty((H,), dtype)
+    dot_W_r = cp.empty((H, I), dtype)
+    dot_mu_r = cp.empty((I,), dtype)
+    dot_W_k = cp.empty((H, I), dtype)
+    dot_mu_k = cp.empty((I,), dtype)
+    dot_W_v = cp.empty((H, I), dtype)
+    dot_mu_v = cp.empty((I,), dtype)
+    dot_u = cp.empty((H,), dtype)
+    dot_omega = cp.empty((H,), dtype)
+    dot_W_r_to_W_r = cp.empty((2 * I, H), dtype)
+    dot_W_k_to_W_k = cp.empty((2 * I, H), dtype)
+    dot_W_v_to_W_v = cp.empty((2 * I, H), dtype)
+    a_rows = cp.empty((T + 1, B, H), dtype)
+    b_rows = cp.empty((T + 1, B, H), dtype)
+    m_rows = cp.empty((T + 1, B, H), dtype)
+    x_now_rows = cp.empty((T + 1, B, I), dtype)
+    dot_a_rows = cp.empty((T + 1, B, H), dtype)
+    dot_b_rows = cp.empty((T + 1, B, H), dtype)
+    dot_m_rows = cp.empty((T + 1, B, H), dtype)
+    dot_x_now_rows = cp.empty((T + 1, B, I), dtype)
+    w = cp.empty((H,), dtype)
+    dot_w = cp.empty((H,), dtype)
+    r_arg_to_dot_r_arg = cp.empty((T, B, 2 * I), dtype)
+    W_r_r_arg_to_dot_W_r_r_arg_W_r = cp.empty((T, B, 2 * H), dtype)
+    r = cp.empty((T, B, H), dtype)
+    k_arg_to_dot_k_arg = cp.empty((T, B, 2 * I), dtype)
+    k_to_dot_k_W_k = cp.empty((T, B, 2 * H), dtype)
+    v_arg_to_dot_v_arg = cp.empty((T, B, 2 * I), dtype)
+    v_to_dot_v_W_v = cp.empty((T, B, 2 * H), dtype)
+    q_pre = cp.empty((T, B, H), dtype)
+    dot_W_r_r_arg = cp.empty((T, B, H), dtype)
+    dot_r = cp.empty((T, B, H), dtype)
+    dot_k = cp.empty((T, B, H), dtype)
+    dot_v = cp.empty((T, B, H), dtype)
+    dot_q_pre = cp.empty((T, B, H), dtype)
+    m_pre = cp.empty((T, B, H), dtype)
+    dot_a_pre = cp.empty((T, B, H), dtype)
+    a_exp = cp.empty((T, B, H), dtype)
+    dot_a_exp = cp.empty((T, B, H), dtype)
+    dot_a_pre2 = cp.empty((T, B, H), dtype)
+    a_exp2 = cp.empty((T, B, H), dtype)
+    dot_a_exp2 = cp.empty((T, B, H), dtype)
+    dot_n_pre = cp.empty((T, B, H), dtype)
+    n_exp = cp.empty((T, B, H), dtype)
+    dot_n_exp = cp.empty((T, B, H), dtype)
+    dot_n_pre2 = cp.empty((T, B, H), dtype)
+    n_exp2 = cp.empty((T, B, H), dtype)
+    dot_n_exp2 = cp.empty((T, B, H), dtype)
+    n = cp.empty((T, B, H), dtype)
+    dot_n = cp.empty((T, B, H), dtype)
+    d = cp.empty((T, B, H), dtype)
+    dot_d = cp.empty((T, B, H), dtype)
+    dot_o_arg = cp.empty((T, B, H), dtype)
+    hvp_forward_once = kernel(
+        "hvp_forward_once", "each", H, 1,
+        omega, dot_omega, w, dot_w,
+    )
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * I, 1,
+        x, dot_x, x_now_rows, dot_x_now_rows,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", "each", T * B * I, 1,
+        mu_r, x, x_now_rows, mu_k, mu_v, dot_mu_r, dot_x, dot_x_now_rows, dot_mu_k, dot_mu_v,
+        r_arg_to_dot_r_arg, k_arg_to_dot_k_arg, v_arg_to_dot_v_arg,
+    )
+    hvp_forward_before3 = kernel(
+        "hvp_forward_before3", "each", T * B * H, 1,
+        W_r_r_arg_to_dot_W_r_r_arg_W_r, u, k_to_dot_k_W_k, dot_W_r_r_arg, dot_u, dot_k, r, q_pre, dot_r,
+        dot_q_pre,
+    )
+    hvp_forward_sequence = kernel(
+        "hvp_forward_sequence", "each", B * H, 1,
+        m_rows, w, dot_m_rows, dot_w, k_to_dot_k_W_k, dot_k, a_rows, v_to_dot_v_W_v, dot_a_rows, dot_v,
+        b_rows, dot_b_rows, m_pre, dot_a_pre, a_exp, dot_a_exp, dot_a_pre2, a_exp2, dot_a_exp2,
+    )
+    hvp_forward_after = kernel(
+        "hvp_forward_after", "each", T * B * H, 1,
+        m_rows, q_pre, dot_m_rows, dot_q_pre, u, k_to_dot_k_W_k, dot_u, dot_k, a_rows, v_to_dot_v_W_v,
+        dot_a_rows, dot_v, b_rows, dot_b_rows, dot_r, r, dot_n_pre, n_exp, dot_n_exp, dot_n_pre2, n_exp2,
+        dot_n_exp2, n, dot_n, d, dot_d, dot_o_arg,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_r[...] = params["W_r"]
+        mu_r[...] = params["mu_r"]
+        W_k[...] = params["W_k"]
+        mu_k[...] = params["mu_k"]
+        W_v[...] = params["W_v"]
+        mu_v[...] = params["mu_v"]
+        u[...] = params["u"]
+        omega[...] = params["omega"]
+        dot_W_r[...] = dot_params["W_r"]
+        dot_mu_r[...] = dot_params["mu_r"]
+        dot_W_k[...] = dot_params["W_k"]
+        dot_mu_k[...] = dot_params["mu_k"]
+        dot_W_v[...] = dot_params["W_v"]
+        dot_mu_v[...] = dot_params["mu_v"]
+        dot_u[...] = dot_params["u"]
+        dot_omega[...] = dot_params["omega"]
+        dot_W_r_to_W_r[...] = cp.ascontiguousarray(cp.concatenate((dot_W_r.T, W_r.T)))
+        dot_W_k_to_W_k[...] = cp.ascontiguousarray(cp.concatenate((dot_W_k.T, W_k.T)))
+        dot_W_v_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((dot_W_v.T, W_v.T)))
+        a_rows[0] = state["a"]
+        b_rows[0] = state["b"]
+        m_rows[0] = state["m"]
+        x_now_rows[0] = state["x"]
+        dot_a_rows[0] = dot_state["a"]
+        dot_b_rows[0] = dot_state["b"]
+        dot_m_rows[0] = dot_state["m"]
+        dot_x_now_rows[0] = dot_state["x"]
+
+    def before():
+        hvp_forward_once()
+        hvp_forward_before()
+        hvp_forward_before2()
+        # r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+        product(
+            r_arg_to_dot_r_arg.reshape(-1, 2 * I)[:, :I],
+            W_r.T,
+            W_r_r_arg_to_dot_W_r_r_arg_W_r.reshape(-1, 2 * H)[:, :H],
         )
-        backward_sequence = kernel(
-            "backward_sequence", "each", B * H, 1,
-            d_a_prev_rows, v, d_b_prev_rows, a_exp2, a_rows, b_rows, a_exp, d_m_prev_rows, k, m_pre, d_n,
-            n_exp, d_d, d_q, m_rows, q_pre, d_n_pre, d_a_pre2, d_a_pre, d_m, d_m_pre,
+        # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        product(k_arg_to_dot_k_arg.reshape(-1, 2 * I)[:, :I], W_k.T, k_to_dot_k_W_k.reshape(-1, 2 * H)[:, :H])
+        # v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+        product(v_arg_to_dot_v_arg.reshape(-1, 2 * I)[:, :I], W_v.T, v_to_dot_v_W_v.reshape(-1, 2 * H)[:, :H])
+        # r_arg, dot_r_arg side by side
+        product(r_arg_to_dot_r_arg.reshape(-1, 2 * I), dot_W_r_to_W_r, dot_W_r_r_arg.reshape(-1, H))
+        # k_arg, dot_k_arg side by side
+        product(k_arg_to_dot_k_arg.reshape(-1, 2 * I), dot_W_k_to_W_k, dot_k.reshape(-1, H))
+        # v_arg, dot_v_arg side by side
+        product(v_arg_to_dot_v_arg.reshape(-1, 2 * I), dot_W_v_to_W_v, dot_v.reshape(-1, H))
+        hvp_forward_before3()
+
+    def loop():
+        hvp_forward_sequence()
+
+    def after():
+        hvp_forward_after()
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, I), dtype)
+    W_o = cp.empty((I, H), dtype)
+    dot_W_o = cp.empty((I, H), dtype)
+    W_o_to_dot_W_o = cp.empty((I, 2 * H), dtype)
+    W_r_to_dot_W_r = cp.empty((2 * H, I), dtype)
+    W_v_to_dot_W_v = cp.empty((2 * H, I), dtype)
+    W_k_to_dot_W_k = cp.empty((2 * H, I), dtype)
+    d_a_prev_rows = cp.empty((T + 1, B, H), dtype)
+    d_b_prev_rows = cp.empty((2, B, H), dtype)
+    d_m_prev_rows = cp.empty((2, B, H), dtype)
+    d_x_prev_rows = cp.empty((T + 1, B, I), dtype)
+    d_dot_a_prev_rows = cp.empty((T + 1, B, H), dtype)
+    d_dot_b_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_m_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_x_prev_rows = cp.empty((T + 1, B, I), dtype)
+    d_dot_o_arg_to_d_o_arg = cp.empty((T, B, 2 * H), dtype)
+    d_dot_d = cp.empty((T, B, H), dtype)
+    d_d = cp.empty((T, B, H), dtype)
+    d_dot_n = cp.empty((T, B, H), dtype)
+    d_n = cp.empty((T, B, H), dtype)
+    d_dot_n_pre2 = cp.empty((T, B, H), dtype)
+    d_n_pre2 = cp.empty((T, B, H), dtype)
+    d_dot_n_pre = cp.empty((T, B, H), dtype)
+    d_n_pre = cp.empty((T, B, H), dtype)
+    d_dot_q = cp.empty((T, B, H), dtype)
+    d_q = cp.empty((T, B, H), dtype)
+    d_dot_q_pre = cp.empty((T, B, H), dtype)
+    d_q_pre = cp.empty((T, B, H), dtype)
+    d_W_r_r_arg_to_d_dot_W_r_r_arg = cp.empty((T, B, 2 * H), dtype)
+    parts = cp.empty((T, B, 2 * I), dtype)
+    d_r_arg = cp.empty((T, B, I), dtype)
+    d_r_arg_by_mu_r = cp.empty((T, B, I), dtype)
+    d_dot_r_arg_by_mu_r = cp.empty((T, B, I), dtype)
+    d_dot_a_pre2 = cp.empty((T, B, H), dtype)
+    d_a_pre2 = cp.empty((T, B, H), dtype)
+    d_dot_a_pre = cp.empty((T, B, H), dtype)
+    d_a_pre = cp.empty((T, B, H), dtype)
+    d_dot_m = cp.empty((T, B, H), dtype)
+    d_m = cp.empty((T, B, H), dtype)
+    d_dot_m_pre = cp.empty((T, B, H), dtype)
+    d_m_pre = cp.empty((T, B, H), dtype)
+    d_dot_w_dot_m_pre = cp.empty((H,), dtype)
+    d_dot_w_dot_a_pre = cp.empty((H,), dtype)
+    d_w_m_pre = cp.empty((H,), dtype)
+    d_w_a_pre = cp.empty((H,), dtype)
+    d_v_to_d_dot_v = cp.empty((T, B, 2 * H), dtype)
+    parts2 = cp.empty((T, B, 2 * I), dtype)
+    d_v_arg = cp.empty((T, B, I), dtype)
+    d_k_to_d_dot_k = cp.empty((T, B, 2 * H), dtype)
+    parts3 = cp.empty((T, B, 2 * I), dtype)
+    d_k_arg = cp.empty((T, B, I), dtype)
+    d_W_r_W_r_r_arg = cp.empty((H, I), dtype)
+    d_W_r_dot_W_r_r_arg_r_arg = cp.empty((H, I), dtype)
+    d_mu_r_r_arg = cp.empty((I,), dtype)
+    d_mu_r_dot_r_arg = cp.empty((I,), dtype)
+    d_W_k_k = cp.empty((H, I), dtype)
+    d_W_k_dot_k_k_arg = cp.empty((H, I), dtype)
+    d_k_arg_by_mu_k = cp.empty((T, B, I), dtype)
+    d_mu_k_k_arg = cp.empty((I,), dtype)
+    d_dot_k_arg_by_mu_k = cp.empty((T, B, I), dtype)
+    d_mu_k_dot_k_arg = cp.empty((I,), dtype)
+    d_W_v_v = cp.empty((H, I), dtype)
+    d_W_v_dot_v_v_arg = cp.empty((H, I), dtype)
+    d_v_arg_by_mu_v = cp.empty((T, B, I), dtype)
+    d_mu_v_v_arg = cp.empty((I,), dtype)
+    d_dot_v_arg_by_mu_v = cp.empty((T, B, I), dtype)
+    d_mu_v_dot_v_arg = cp.empty((I,), dtype)
+    d_u_q_pre = cp.empty((H,), dtype)
+    d_u_n_pre2 = cp.empty((H,), dtype)
+    d_W_o = cp.empty((I, H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_r = cp.empty((H, I), dtype)
+    d_mu_r = cp.empty((I,), dtype)
+    d_W_k = cp.empty((H, I), dtype)
+    d_mu_k = cp.empty((I,), dtype)
+    d_W_v = cp.empty((H, I), dtype)
+    d_mu_v = cp.empty((I,), dtype)
+    d_u = cp.empty((H,), dtype)
+    d_omega = cp.empty((H,), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        d_dot_o_arg_to_d_o_arg, r, n, d, dot_r, dot_n, dot_d, v_to_dot_v_W_v, dot_n_pre2, dot_v, n_exp2,
+        a_rows, b_rows, dot_n_pre, dot_a_rows, dot_b_rows, n_exp, m_rows, q_pre, dot_W_r_r_arg, d_dot_d,
+        d_d, d_dot_n, d_n, d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q, d_q, d_dot_q_pre, d_q_pre,
+        d_W_r_r_arg_to_d_dot_W_r_r_arg,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", "each", T * B * I, 1,
+        d_r_arg, x, x_now_rows, parts, dot_x, dot_x_now_rows, d_r_arg_by_mu_r, d_dot_r_arg_by_mu_r,
+    )
+    hvp_backward_sequence = kernel(
+        "hvp_backward_sequence", "each", B * H, 1,
+        d_dot_a_prev_rows, v_to_dot_v_W_v, d_dot_b_prev_rows, dot_a_pre2, d_a_prev_rows, dot_v,
+        d_b_prev_rows, a_exp2, a_rows, b_rows, dot_a_pre, dot_a_rows, dot_b_rows, a_exp, d_dot_m_prev_rows,
+        d_m_prev_rows, k_to_dot_k_W_k, m_pre, d_n, n_exp, d_dot_n, dot_n_exp, dot_a_exp, d_d, d_dot_d, d_q,
+        m_rows, q_pre, d_n_pre, d_dot_q, d_dot_n_pre, d_dot_a_pre2, d_a_pre2, d_dot_a_pre, d_a_pre, d_dot_m,
+        d_m, d_dot_m_pre, d_m_pre,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", "each", T * B * H, 1,
+        d_dot_n, n_exp2, d_dot_a_prev_rows, a_exp2, d_n, dot_n_exp2, d_a_prev_rows, dot_a_exp2, d_dot_q_pre,
+        d_dot_n_pre2, d_dot_m, k_to_dot_k_W_k, m_pre, d_dot_a_pre2, d_q_pre, d_n_pre2, d_m, d_a_pre2,
+        d_v_to_d_dot_v, d_k_to_d_dot_k,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", "each", T * B * I, 1,
+        d_k_arg, x, x_now_rows, parts3, dot_x, dot_x_now_rows, d_v_arg, parts2, d_r_arg, mu_r, parts,
+        dot_mu_r, mu_k, dot_mu_k, mu_v, dot_mu_v, d_k_arg_by_mu_k, d_dot_k_arg_by_mu_k, d_v_arg_by_mu_v,
+        d_dot_v_arg_by_mu_v, d_x_prev_rows, d_dot_x_prev_rows,
+    )
+    hvp_backward_after3 = kernel(
+        "hvp_backward_after3", "each", T * B * I, 1,
+        d_r_arg, mu_r, parts, dot_mu_r, d_k_arg, mu_k, parts3, dot_mu_k, d_v_arg, mu_v, parts2, dot_mu_v,
+        d_x_prev_rows, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", H, 1,
+        d_dot_w_dot_m_pre, d_dot_w_dot_a_pre, dot_omega, d_w_m_pre, d_w_a_pre, d_u_q_pre, d_u_n_pre2, w,
+        d_u, d_omega,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", H * I, 1,
+        d_W_r_W_r_r_arg, d_W_r_dot_W_r_r_arg_r_arg, d_W_k_k, d_W_k_dot_k_k_arg, d_W_v_v, d_W_v_dot_v_v_arg,
+        d_W_r, d_W_k, d_W_v,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", "each", I, 1,
+        d_mu_r_r_arg, d_mu_r_dot_r_arg, d_mu_k_k_arg, d_mu_k_dot_k_arg, d_mu_v_v_arg, d_mu_v_dot_v_arg,
+        d_mu_r, d_mu_k, d_mu_v,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["o"]
+        W_o[...] = params["W_o"]
+        dot_W_o[...] = dot_params["W_o"]
+        W_o_to_dot_W_o[...] = cp.concatenate((W_o, dot_W_o), axis=1)
+        W_r_to_dot_W_r[...] = cp.concatenate((W_r, dot_W_r))
+        W_v_to_dot_W_v[...] = cp.concatenate((W_v, dot_W_v))
+        W_k_to_dot_W_k[...] = cp.concatenate((W_k, dot_W_k))
+        d_a_prev_rows[T] = 0
+        d_b_prev_rows[T % 2] = 0
+        d_m_prev_rows[T % 2] = 0
+        d_x_prev_rows[T] = 0
+        d_dot_a_prev_rows[T] = dstate["a"]
+        d_dot_b_prev_rows[T % 2] = dstate["b"]
+        d_dot_m_prev_rows[T % 2] = dstate["m"]
+        d_dot_x_prev_rows[T] = dstate["x"]
+
+    def before():
+        # d_dot_o_arg, d_o_arg side by side
+        product(dy.reshape(-1, I), W_o_to_dot_W_o, d_dot_o_arg_to_d_o_arg.reshape(-1, 2 * H))
+        hvp_backward_before()
+        # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+        product(
+            d_W_r_r_arg_to_d_dot_W_r_r_arg.reshape(-1, 2 * H)[:, H:2 * H],
+            W_r,
+            parts.reshape(-1, 2 * I)[:, :I],
         )
-        backward_after = kernel(
-            "backward_after", "each", T * B * H, 1,
-            d_n, n_exp2, d_a_prev_rows, a_exp2, d_q_pre, d_n_pre2, d_m, k, m_pre, d_a_pre2, d_v, d_k,
+        # d_W_r_r_arg, d_dot_W_r_r_arg side by side
+        product(d_W_r_r_arg_to_d_dot_W_r_r_arg.reshape(-1, 2 * H), W_r_to_dot_W_r, d_r_arg.reshape(-1, I))
+        hvp_backward_before2()
+
+    def loop():
+        hvp_backward_sequence()
+
+    def after():
+        # through m = max(m[t-1] - w, k)
+        cp.sum(d_dot_m_pre.reshape(-1, H), axis=0, out=d_dot_w_dot_m_pre)
+        # through a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+        cp.sum(d_dot_a_pre.reshape(-1, H), axis=0, out=d_dot_w_dot_a_pre)
+        # through m = max(m[t-1] - w, k)
+        cp.sum(d_m_pre.reshape(-1, H), axis=0, out=d_w_m_pre)
+        # through a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+        cp.sum(d_a_pre.reshape(-1, H), axis=0, out=d_w_a_pre)
+        # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+        product(
+            d_W_r_r_arg_to_d_dot_W_r_r_arg.reshape(-1, 2 * H)[:, :H].T,
+            r_arg_to_dot_r_arg.reshape(-1, 2 * I)[:, :I],
+            d_W_r_W_r_r_arg,
         )
-        backward_after2 = kernel(
-            "backward_after2", "each", T * B * I, 1,
-            d_k_arg, x, x_now_rows, d_v_arg, d_r_arg, mu_r, mu_k, mu_v, d_k_arg_by_mu_k, d_v_arg_by_mu_v,
-            d_x_prev_rows,
+        # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+        product(
+            d_W_r_r_arg_to_d_dot_W_r_r_arg.reshape(-1, 2 * H)[:, H:2 * H].T,
+            r_arg_to_dot_r_arg.reshape(-1, 2 * I)[:, I:2 * I],
+            d_W_r_dot_W_r_r_arg_r_arg,
         )
-        backward_after3 = kernel(
-            "backward_after3", "each", T * B * I, 1,
-            d_r_arg, mu_r, d_k_arg, mu_k, d_v_arg, mu_v, d_x_prev_rows, d_x,
+        # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+        cp.sum(d_r_arg_by_mu_r.reshape(-1, I), axis=0, out=d_mu_r_r_arg)
+        # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+        cp.sum(d_dot_r_arg_by_mu_r.reshape(-1, I), axis=0, out=d_mu_r_dot_r_arg)
+        # through q = max(m[t-1], u + k)
+        cp.sum(d_q_pre.reshape(-1, H), axis=0, out=d_u_q_pre)
+        # through n = exp(m[t-1] - q) * a[t-1] + exp(u + k - q) * v
+        cp.sum(d_n_pre2.reshape(-1, H), axis=0, out=d_u_n_pre2)
+        # through o = W_o @ (r * n / d)
+        product(dy.reshape(-1, I).T, dot_o_arg.reshape(-1, H), d_W_o)
+        hvp_backward_after()
+        # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+        product(d_v_to_d_dot_v.reshape(-1, 2 * H)[:, H:2 * H], W_v, parts2.reshape(-1, 2 * I)[:, :I])
+        # d_v, d_dot_v side by side
+        product(d_v_to_d_dot_v.reshape(-1, 2 * H), W_v_to_dot_W_v, d_v_arg.reshape(-1, I))
+        # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        product(d_k_to_d_dot_k.reshape(-1, 2 * H)[:, H:2 * H], W_k, parts3.reshape(-1, 2 * I)[:, :I])
+        # d_k, d_dot_k side by side
+        product(d_k_to_d_dot_k.reshape(-1, 2 * H), W_k_to_dot_W_k, d_k_arg.reshape(-1, I))
+        # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        product(
+            d_k_to_d_dot_k.reshape(-1, 2 * H)[:, :H].T,
+            k_arg_to_dot_k_arg.reshape(-1, 2 * I)[:, :I],
+            d_W_k_k,
         )
-        backward_finish = kernel(
-            "backward_finish", "each", H, 1,
-            d_w_m_pre, d_w_a_pre, d_u_q_pre, d_u_n_pre2, w, d_u, d_omega,
+        # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        product(
+            d_k_to_d_dot_k.reshape(-1, 2 * H)[:, H:2 * H].T,
+            k_arg_to_dot_k_arg.reshape(-1, 2 * I)[:, I:2 * I],
+            d_W_k_dot_k_k_arg,
         )
+        # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+        product(
+            d_v_to_d_dot_v.reshape(-1, 2 * H)[:, :H].T,
+            v_arg_to_dot_v_arg.reshape(-1, 2 * I)[:, :I],
+            d_W_v_v,
+        )
+        # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+        product(
+            d_v_to_d_dot_v.reshape(-1, 2 * H)[:, H:2 * H].T,
+            v_arg_to_dot_v_arg.reshape(-1, 2 * I)[:, I:2 * I],
+            d_W_v_dot_v_v_arg,
+        )
+        hvp_backward_after2()
+        # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        cp.sum(d_k_arg_by_mu_k.reshape(-1, I), axis=0, out=d_mu_k_k_arg)
+        # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        cp.sum(d_dot_k_arg_by_mu_k.reshape(-1, I), axis=0, out=d_mu_k_dot_k_arg)
+        # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+        cp.sum(d_v_arg_by_mu_v.reshape(-1, I), axis=0, out=d_mu_v_v_arg)
+        # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+        cp.sum(d_dot_v_arg_by_mu_v.reshape(-1, I), axis=0, out=d_mu_v_dot_v_arg)
+        hvp_backward_after3()
+        hvp_backward_finish()
+        hvp_backward_finish2()
+        hvp_backward_finish3()
 
-        def fill(params, given, dstate):
-            W_r[...] = params["W_r"]
-            mu_r[...] = params["mu_r"]
-            W_k[...] = params["W_k"]
-            mu_k[...] = params["mu_k"]
-            W_v[...] = params["W_v"]
-            mu_v[...] = params["mu_v"]
-            u[...] = params["u"]
-            omega[...] = params["omega"]
-            W_o[...] = params["W_o"]
-            dy[...] = given["o"]
-            d_a_prev_rows[T] = dstate["a"]
-            d_b_prev_rows[T % 2] = dstate["b"]
-            d_m_prev_rows[T % 2] = dstate["m"]
-            d_x_prev_rows[T] = dstate["x"]
+    def results():
+        dot_dparams = {
+            "W_r": d_W_r.copy(),
+            "mu_r": d_mu_r.copy(),
+            "W_k": d_W_k.copy(),
+            "mu_k": d_mu_k.copy(),
+            "W_v": d_W_v.copy(),
+            "mu_v": d_mu_v.copy(),
+            "u": d_u.copy(),
+            "omega": d_omega.copy(),
+            "W_o": d_W_o.copy(),
+        }
+        dot_dstart = {
+            "a": d_a_prev_rows[0].copy(),
+            "b": d_b_prev_rows[0].copy(),
+            "m": d_m_prev_rows[0].copy(),
+            "x": d_x_prev_rows[0].copy(),
+        }
+        return dot_dparams, d_x.copy(), dot_dstart
 
-        def before():
-            # through o = W_o @ (r * n / d)
-            product(dy.reshape(-1, I), W_o, d_o_arg.reshape(-1, H))
-            backward_before()
-            # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
-            product(d_W_r_r_arg.reshape(-1, H), W_r, d_r_arg.reshape(-1, I))
-            backward_before2()
-
-        def loop():
-            backward_sequence()
-
-        def after():
-            # through m = max(m[t-1] - w, k)
-            cp.sum(d_m_pre.reshape(-1, H), axis=0, out=d_w_m_pre)
-            # through a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
-            cp.sum(d_a_pre.reshape(-1, H), axis=0, out=d_w_a_pre)
-            # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
-            product(d_W_r_r_arg.reshape(-1, H).T, r_arg.reshape(-1, I), d_W_r)
-            # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
-            cp.sum(d_r_arg_by_mu_r.reshape(-1, I), axis=0, out=d_mu_r)
-            # through q = max(m[t-1], u + k)
-            cp.sum(d_q_pre.reshape(-1, H), axis=0, out=d_u_q_pre)
-            # through n = exp(m[t-1] - q) * a[t-1] + exp(u + k - q) * v
-            cp.sum(d_n_pre2.reshape(-1, H), axis=0, out=d_u_n_pre2)
-            # through o = W_o @ (r * n / d)
-            product(dy.reshape(-1, I).T, o_arg.reshape(-1, H), d_W_o)
-            backward_after()
-            # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
-            product(d_v.reshape(-1, H), W_v, d_v_arg.reshape(-1, I))
-            # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
-            product(d_k.reshape(-1, H), W_k, d_k_arg.reshape(-1, I))
-            # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
-            product(d_k.reshape(-1, H).T, k_arg.reshape(-1, I), d_W_k)
-            # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
-            product(d_v.reshape(-1, H).T, v_arg.reshape(-1, I), d_W_v)
-            backward_after2()
-            # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
-            cp.sum(d_k_arg_by_mu_k.reshape(-1, I), axis=0, out=d_mu_k)
-            # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
-            cp.sum(d_v_arg_by_mu_v.reshape(-1, I), axis=0, out=d_mu_v)
-            backward_after3()
-            backward_finish()
-
-        def results():
-            dparams = {
-                "W_r": d_W_r.copy(),
-                "mu_r": d_mu_r.copy(),
-                "W_k": d_W_k.copy(),
-                "mu_k": d_mu_k.copy(),
-                "W_v": d_W_v.copy(),
-                "mu_v": d_mu_v.copy(),
-                "u": d_u.copy(),
-                "omega": d_omega.copy(),
-                "W_o": d_W_o.copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {
-                "a": d_a_prev_rows[0].copy(),
-                "b": d_b_prev_rows[0].copy(),
-                "m": d_m_prev_rows[0].copy(),
-                "x": d_x_prev_rows[0].copy(),
-            }
-            return dparams, dinputs, dstart
-
-        return Pass(fill, before, loop, after, results, False)
-
-    return Pass(fill, before, loop, after, results, False), reverse
+    yield Pass(fill, before, loop, after, results, False)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -450,7 +1302,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -473,28 +1325,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -516,20 +1388,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -628,10 +1500,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -750,3 +1620,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

@@ -37,6 +37,15 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_step_point(
     const compute_t alpha, const compute_t B_x, const compute_t s_prev, compute_t& s)
 {
@@ -195,3 +204,605 @@ extern "C" __global__ void backward_after2(
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_step_point(
+    const compute_t alpha, const compute_t B_x, const compute_t s_prev, compute_t& s)
+{
+    // s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    s = (1 - alpha) * B_x + alpha * s_prev;
+}
+
+extern "C" __global__ void infer_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ B_x_to_A_x_at, storage_t* __restrict__ s_rows_at)
+{
+    const int64 count = B * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / S;
+        const int64 iS = n % S;
+        compute_t s;
+        infer_step_point(
+            compute_t(0.95),
+            compute_t(B_x_to_A_x_at[(t * B + iB) * (S + H) + iS]),
+            compute_t(s_rows_at[(t * B + iB) * S + iS]),
+            s);
+        s_rows_at[((t + 1) * B + iB) * S + iS] = storage_t(s);
+    }
+}
+
+__device__ inline void infer_step2_point(
+    const compute_t P_s, const compute_t A_x, const compute_t R_h, compute_t& h)
+{
+    // h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    const compute_t h_pre = P_s + A_x + R_h;
+    h = sigmoid(h_pre);
+}
+
+extern "C" __global__ void infer_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ P_s_at, const storage_t* __restrict__ B_x_to_A_x_at,
+    const storage_t* __restrict__ R_h_at, storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h;
+        infer_step2_point(
+            compute_t(P_s_at[iB * H + iH]),
+            compute_t(B_x_to_A_x_at[(t * B + iB) * (S + H) + S + iH]),
+            compute_t(R_h_at[iB * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_step_point(
+    const compute_t alpha, const compute_t B_x, const compute_t s_prev, compute_t& s)
+{
+    // s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    s = (1 - alpha) * B_x + alpha * s_prev;
+}
+
+extern "C" __global__ void step_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ B_x_at, storage_t* __restrict__ s_rows_at)
+{
+    const int64 count = B * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / S;
+        const int64 iS = n % S;
+        compute_t s;
+        step_step_point(
+            compute_t(0.95),
+            compute_t(B_x_at[(t * B + iB) * S + iS]),
+            compute_t(s_rows_at[(t * B + iB) * S + iS]),
+            s);
+        s_rows_at[((t + 1) * B + iB) * S + iS] = storage_t(s);
+    }
+}
+
+__device__ inline void step_step2_point(
+    const compute_t P_s, const compute_t A_x, const compute_t R_h, compute_t& h)
+{
+    // h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    const compute_t h_pre = P_s + A_x + R_h;
+    h = sigmoid(h_pre);
+}
+
+extern "C" __global__ void step_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ P_s_at, const storage_t* __restrict__ A_x_at,
+    const storage_t* __restrict__ R_h_at, storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h;
+        step_step2_point(
+            compute_t(P_s_at[iB * H + iH]),
+            compute_t(A_x_at[(t * B + iB) * H + iH]),
+            compute_t(R_h_at[iB * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_B_x_B, const compute_t dot_B_x_x, compute_t& dot_B_x)
+{
+    // s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    dot_B_x = dot_B_x_B + dot_B_x_x;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ B_x_to_dot_A_x_A_at,
+    const storage_t* __restrict__ dot_B_x_x_to_dot_A_x_x_at, storage_t* __restrict__ dot_B_x_at)
+{
+    const int64 count = T * B * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / S / B;
+        const int64 iB = n / S % B;
+        const int64 iS = n % S;
+        compute_t dot_B_x;
+        jvp_before_point(
+            compute_t(B_x_to_dot_A_x_A_at[(iT * B + iB) * (2 * S + 2 * H) + S + iS]),
+            compute_t(dot_B_x_x_to_dot_A_x_x_at[(iT * B + iB) * (S + H) + iS]),
+            dot_B_x);
+        dot_B_x_at[(iT * B + iB) * S + iS] = storage_t(dot_B_x);
+    }
+}
+
+__device__ inline void jvp_before2_point(
+    const compute_t dot_A_x_A, const compute_t dot_A_x_x, compute_t& dot_A_x)
+{
+    // h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    dot_A_x = dot_A_x_A + dot_A_x_x;
+}
+
+extern "C" __global__ void jvp_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ B_x_to_dot_A_x_A_at,
+    const storage_t* __restrict__ dot_B_x_x_to_dot_A_x_x_at, storage_t* __restrict__ dot_A_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_A_x;
+        jvp_before2_point(
+            compute_t(B_x_to_dot_A_x_A_at[(iT * B + iB) * (2 * S + 2 * H) + 2 * S + H + iH]),
+            compute_t(dot_B_x_x_to_dot_A_x_x_at[(iT * B + iB) * (S + H) + S + iH]),
+            dot_A_x);
+        dot_A_x_at[(iT * B + iB) * H + iH] = storage_t(dot_A_x);
+    }
+}
+
+__device__ inline void jvp_step_point(
+    const compute_t alpha, const compute_t B_x, const compute_t s_prev, const compute_t dot_B_x,
+    const compute_t dot_s_prev, compute_t& s, compute_t& dot_s)
+{
+    // s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    const compute_t s1 = 1 - alpha;
+    s = alpha * s_prev + B_x * s1;
+    dot_s = alpha * dot_s_prev + dot_B_x * s1;
+}
+
+extern "C" __global__ void jvp_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ B_x_to_dot_A_x_A_at, storage_t* __restrict__ s_rows_at,
+    const storage_t* __restrict__ dot_B_x_at, storage_t* __restrict__ dot_s_rows_at)
+{
+    const int64 count = B * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / S;
+        const int64 iS = n % S;
+        compute_t s, dot_s;
+        jvp_step_point(
+            compute_t(0.95),
+            compute_t(B_x_to_dot_A_x_A_at[(t * B + iB) * (2 * S + 2 * H) + iS]),
+            compute_t(s_rows_at[(t * B + iB) * S + iS]),
+            compute_t(dot_B_x_at[(t * B + iB) * S + iS]),
+            compute_t(dot_s_rows_at[(t * B + iB) * S + iS]),
+            s, dot_s);
+        s_rows_at[((t + 1) * B + iB) * S + iS] = storage_t(s);
+        dot_s_rows_at[((t + 1) * B + iB) * S + iS] = storage_t(dot_s);
+    }
+}
+
+__device__ inline void jvp_step2_point(
+    const compute_t dot_P_s_P, const compute_t dot_P_s_s, const compute_t dot_R_h_R,
+    const compute_t dot_R_h_h_prev, const compute_t P_s, const compute_t A_x, const compute_t R_h,
+    const compute_t dot_A_x, compute_t& h, compute_t& dot_h)
+{
+    // h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    const compute_t dot_P_s = dot_P_s_P + dot_P_s_s;
+    const compute_t dot_R_h = dot_R_h_R + dot_R_h_h_prev;
+    const compute_t h_pre = P_s + A_x + R_h;
+    const compute_t dot_h_pre = dot_A_x + dot_P_s + dot_R_h;
+    h = sigmoid(h_pre);
+    dot_h = dot_h_pre * h * (1 - h);
+}
+
+extern "C" __global__ void jvp_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ P_s_to_dot_P_s_P_at, const storage_t* __restrict__ dot_P_s_s_at,
+    const storage_t* __restrict__ R_h_to_dot_R_h_R_at, const storage_t* __restrict__ dot_R_h_h_prev_at,
+    const storage_t* __restrict__ B_x_to_dot_A_x_A_at, const storage_t* __restrict__ dot_A_x_at,
+    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h, dot_h;
+        jvp_step2_point(
+            compute_t(P_s_to_dot_P_s_P_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_P_s_s_at[iB * H + iH]),
+            compute_t(R_h_to_dot_R_h_R_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_R_h_h_prev_at[iB * H + iH]),
+            compute_t(P_s_to_dot_P_s_P_at[iB * (2 * H) + iH]),
+            compute_t(B_x_to_dot_A_x_A_at[(t * B + iB) * (2 * S + 2 * H) + 2 * S + iH]),
+            compute_t(R_h_to_dot_R_h_R_at[iB * (2 * H) + iH]),
+            compute_t(dot_A_x_at[(t * B + iB) * H + iH]),
+            h, dot_h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_B_x_B, const compute_t dot_B_x_x, compute_t& dot_B_x)
+{
+    // s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    dot_B_x = dot_B_x_B + dot_B_x_x;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ B_x_to_dot_A_x_A_at,
+    const storage_t* __restrict__ dot_B_x_x_to_dot_A_x_x_at, storage_t* __restrict__ dot_B_x_at)
+{
+    const int64 count = T * B * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / S / B;
+        const int64 iB = n / S % B;
+        const int64 iS = n % S;
+        compute_t dot_B_x;
+        hvp_forward_before_point(
+            compute_t(B_x_to_dot_A_x_A_at[(iT * B + iB) * (2 * S + 2 * H) + S + iS]),
+            compute_t(dot_B_x_x_to_dot_A_x_x_at[(iT * B + iB) * (S + H) + iS]),
+            dot_B_x);
+        dot_B_x_at[(iT * B + iB) * S + iS] = storage_t(dot_B_x);
+    }
+}
+
+__device__ inline void hvp_forward_before2_point(
+    const compute_t dot_A_x_A, const compute_t dot_A_x_x, compute_t& dot_A_x)
+{
+    // h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    dot_A_x = dot_A_x_A + dot_A_x_x;
+}
+
+extern "C" __global__ void hvp_forward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ B_x_to_dot_A_x_A_at,
+    const storage_t* __restrict__ dot_B_x_x_to_dot_A_x_x_at, storage_t* __restrict__ dot_A_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_A_x;
+        hvp_forward_before2_point(
+            compute_t(B_x_to_dot_A_x_A_at[(iT * B + iB) * (2 * S + 2 * H) + 2 * S + H + iH]),
+            compute_t(dot_B_x_x_to_dot_A_x_x_at[(iT * B + iB) * (S + H) + S + iH]),
+            dot_A_x);
+        dot_A_x_at[(iT * B + iB) * H + iH] = storage_t(dot_A_x);
+    }
+}
+
+__device__ inline void hvp_forward_step_point(
+    const compute_t alpha, const compute_t B_x, const compute_t s_prev, const compute_t dot_B_x,
+    const compute_t dot_s_prev, compute_t& s, compute_t& dot_s)
+{
+    // s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    const compute_t s1 = 1 - alpha;
+    s = alpha * s_prev + B_x * s1;
+    dot_s = alpha * dot_s_prev + dot_B_x * s1;
+}
+
+extern "C" __global__ void hvp_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ B_x_to_dot_A_x_A_at, storage_t* __restrict__ s_rows_at,
+    const storage_t* __restrict__ dot_B_x_at, storage_t* __restrict__ dot_s_rows_at)
+{
+    const int64 count = B * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / S;
+        const int64 iS = n % S;
+        compute_t s, dot_s;
+        hvp_forward_step_point(
+            compute_t(0.95),
+            compute_t(B_x_to_dot_A_x_A_at[(t * B + iB) * (2 * S + 2 * H) + iS]),
+            compute_t(s_rows_at[(t * B + iB) * S + iS]),
+            compute_t(dot_B_x_at[(t * B + iB) * S + iS]),
+            compute_t(dot_s_rows_at[(t * B + iB) * S + iS]),
+            s, dot_s);
+        s_rows_at[((t + 1) * B + iB) * S + iS] = storage_t(s);
+        dot_s_rows_at[((t + 1) * B + iB) * S + iS] = storage_t(dot_s);
+    }
+}
+
+__device__ inline void hvp_forward_step2_point(
+    const compute_t dot_P_s_P, const compute_t dot_P_s_s, const compute_t dot_R_h_R,
+    const compute_t dot_R_h_h_prev, const compute_t P_s, const compute_t A_x, const compute_t R_h,
+    const compute_t dot_A_x, compute_t& dot_h_pre, compute_t& h, compute_t& dot_h)
+{
+    // h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    const compute_t dot_P_s = dot_P_s_P + dot_P_s_s;
+    const compute_t dot_R_h = dot_R_h_R + dot_R_h_h_prev;
+    const compute_t h_pre = P_s + A_x + R_h;
+    dot_h_pre = dot_A_x + dot_P_s + dot_R_h;
+    h = sigmoid(h_pre);
+    dot_h = dot_h_pre * h * (1 - h);
+}
+
+extern "C" __global__ void hvp_forward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ P_s_to_dot_P_s_P_at, const storage_t* __restrict__ dot_P_s_s_at,
+    const storage_t* __restrict__ R_h_to_dot_R_h_R_at, const storage_t* __restrict__ dot_R_h_h_prev_at,
+    const storage_t* __restrict__ B_x_to_dot_A_x_A_at, const storage_t* __restrict__ dot_A_x_at,
+    storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ dot_h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t dot_h_pre, h, dot_h;
+        hvp_forward_step2_point(
+            compute_t(P_s_to_dot_P_s_P_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_P_s_s_at[iB * H + iH]),
+            compute_t(R_h_to_dot_R_h_R_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_R_h_h_prev_at[iB * H + iH]),
+            compute_t(P_s_to_dot_P_s_P_at[iB * (2 * H) + iH]),
+            compute_t(B_x_to_dot_A_x_A_at[(t * B + iB) * (2 * S + 2 * H) + 2 * S + iH]),
+            compute_t(R_h_to_dot_R_h_R_at[iB * (2 * H) + iH]),
+            compute_t(dot_A_x_at[(t * B + iB) * H + iH]),
+            dot_h_pre, h, dot_h);
+        dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+__device__ inline void hvp_backward_step_point(
+    const compute_t d_dot_h_next, const compute_t d_dot_h_dot_y, const compute_t d_h_next,
+    const compute_t dot_h_pre, const compute_t h, compute_t& d_dot_h_pre, compute_t& d_h_pre)
+{
+    // through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    const compute_t d_dot_h = d_dot_h_next + d_dot_h_dot_y;
+    const compute_t s1 = 1 - h;
+    const compute_t d_h = d_h_next + (dot_h_pre * s1 - dot_h_pre * h) * d_dot_h;
+    const compute_t s2 = h * s1;
+    d_dot_h_pre = d_dot_h * s2;
+    d_h_pre = d_h * s2;
+}
+
+extern "C" __global__ void hvp_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ d_dot_h_prev_rows_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_h_pre_at,
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_dot_h_pre, d_h_pre;
+        hvp_backward_step_point(
+            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dy_at[(t * B + iB) * (H + S) + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+            d_dot_h_pre, d_h_pre);
+        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+    }
+}
+
+__device__ inline void hvp_backward_step2_point(
+    const compute_t d_dot_s_next, const compute_t d_dot_s_dot_P_s_s, const compute_t d_dot_s_dot_y,
+    const compute_t d_s_next, const compute_t d_s_P_s, const compute_t alpha, compute_t& d_dot_s,
+    compute_t& d_s, compute_t& d_s_prev, compute_t& d_dot_s_prev)
+{
+    // through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    d_dot_s = d_dot_s_next + d_dot_s_dot_P_s_s + d_dot_s_dot_y;
+    d_s = d_s_next + d_s_P_s;
+    d_s_prev = alpha * d_s;
+    d_dot_s_prev = alpha * d_dot_s;
+}
+
+extern "C" __global__ void hvp_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    storage_t* __restrict__ d_dot_s_prev_rows_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ dy_at, storage_t* __restrict__ d_s_prev_rows_at,
+    const storage_t* __restrict__ d_s_P_s_at, storage_t* __restrict__ d_dot_s_at,
+    storage_t* __restrict__ d_s_at)
+{
+    const int64 count = B * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / S;
+        const int64 iS = n % S;
+        compute_t d_dot_s, d_s, d_s_prev, d_dot_s_prev;
+        hvp_backward_step2_point(
+            compute_t(d_dot_s_prev_rows_at[(((t + 1) % 2) * B + iB) * S + iS]),
+            compute_t(parts_at[iB * (2 * S) + iS]),
+            compute_t(dy_at[(t * B + iB) * (H + S) + H + iS]),
+            compute_t(d_s_prev_rows_at[(((t + 1) % 2) * B + iB) * S + iS]),
+            compute_t(d_s_P_s_at[iB * S + iS]),
+            compute_t(0.95),
+            d_dot_s, d_s, d_s_prev, d_dot_s_prev);
+        d_dot_s_at[(t * B + iB) * S + iS] = storage_t(d_dot_s);
+        d_s_at[(t * B + iB) * S + iS] = storage_t(d_s);
+        d_s_prev_rows_at[((t % 2) * B + iB) * S + iS] = storage_t(d_s_prev);
+        d_dot_s_prev_rows_at[((t % 2) * B + iB) * S + iS] = storage_t(d_dot_s_prev);
+    }
+}
+
+__device__ inline void hvp_backward_after_point(
+    const compute_t d_dot_s, const compute_t alpha, const compute_t d_s, compute_t& d_dot_B_x,
+    compute_t& d_B_x)
+{
+    // through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    const compute_t s1 = 1 - alpha;
+    d_dot_B_x = d_dot_s * s1;
+    d_B_x = d_s * s1;
+}
+
+extern "C" __global__ void hvp_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ d_dot_s_at, const storage_t* __restrict__ d_s_at,
+    storage_t* __restrict__ d_dot_B_x_at, storage_t* __restrict__ d_B_x_at)
+{
+    const int64 count = T * B * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / S / B;
+        const int64 iB = n / S % B;
+        const int64 iS = n % S;
+        compute_t d_dot_B_x, d_B_x;
+        hvp_backward_after_point(
+            compute_t(d_dot_s_at[(iT * B + iB) * S + iS]),
+            compute_t(0.95),
+            compute_t(d_s_at[(iT * B + iB) * S + iS]),
+            d_dot_B_x, d_B_x);
+        d_dot_B_x_at[(iT * B + iB) * S + iS] = storage_t(d_dot_B_x);
+        d_B_x_at[(iT * B + iB) * S + iS] = storage_t(d_B_x);
+    }
+}
+
+__device__ inline void hvp_backward_after2_point(
+    const compute_t d_x_B_x, const compute_t d_x_dot_B_x_B, const compute_t d_x_A_x, compute_t& d_x)
+{
+    d_x = d_x_B_x + d_x_dot_B_x_B + d_x_A_x;
+}
+
+extern "C" __global__ void hvp_backward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ d_x_B_x_at, const storage_t* __restrict__ d_x_dot_B_x_B_at,
+    const storage_t* __restrict__ d_x_A_x_at, storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        hvp_backward_after2_point(
+            compute_t(d_x_B_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_dot_B_x_B_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_A_x_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_B_B_x, const compute_t d_B_dot_B_x_x, compute_t& d_B)
+{
+    d_B = d_B_B_x + d_B_dot_B_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ d_B_B_x_at, const storage_t* __restrict__ d_B_dot_B_x_x_at,
+    storage_t* __restrict__ d_B_at)
+{
+    const int64 count = S * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iS = n / I;
+        const int64 iI = n % I;
+        compute_t d_B;
+        hvp_backward_finish_point(
+            compute_t(d_B_B_x_at[iS * I + iI]),
+            compute_t(d_B_dot_B_x_x_at[iS * I + iI]),
+            d_B);
+        d_B_at[iS * I + iI] = storage_t(d_B);
+    }
+}
+
+__device__ inline void hvp_backward_finish2_point(
+    const compute_t d_P_P_s, const compute_t d_P_dot_P_s_s, compute_t& d_P)
+{
+    d_P = d_P_P_s + d_P_dot_P_s_s;
+}
+
+extern "C" __global__ void hvp_backward_finish2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ d_P_P_s_at, const storage_t* __restrict__ d_P_dot_P_s_s_at,
+    storage_t* __restrict__ d_P_at)
+{
+    const int64 count = H * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / S;
+        const int64 iS = n % S;
+        compute_t d_P;
+        hvp_backward_finish2_point(
+            compute_t(d_P_P_s_at[iH * S + iS]),
+            compute_t(d_P_dot_P_s_s_at[iH * S + iS]),
+            d_P);
+        d_P_at[iH * S + iS] = storage_t(d_P);
+    }
+}
+
+__device__ inline void hvp_backward_finish3_point(
+    const compute_t d_A_A_x, const compute_t d_A_dot_A_x_x, compute_t& d_A)
+{
+    d_A = d_A_A_x + d_A_dot_A_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ d_A_A_x_at, const storage_t* __restrict__ d_A_dot_A_x_x_at,
+    storage_t* __restrict__ d_A_at)
+{
+    const int64 count = H * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / I;
+        const int64 iI = n % I;
+        compute_t d_A;
+        hvp_backward_finish3_point(
+            compute_t(d_A_A_x_at[iH * I + iI]),
+            compute_t(d_A_dot_A_x_x_at[iH * I + iI]),
+            d_A);
+        d_A_at[iH * I + iI] = storage_t(d_A);
+    }
+}
+
+__device__ inline void hvp_backward_finish4_point(
+    const compute_t d_R_R_h, const compute_t d_R_dot_R_h_h_prev, compute_t& d_R)
+{
+    d_R = d_R_R_h + d_R_dot_R_h_h_prev;
+}
+
+extern "C" __global__ void hvp_backward_finish4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ d_R_R_h_at, const storage_t* __restrict__ d_R_dot_R_h_h_prev_at,
+    storage_t* __restrict__ d_R_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t d_R;
+        hvp_backward_finish4_point(
+            compute_t(d_R_R_h_at[iH * H + iH2]),
+            compute_t(d_R_dot_R_h_h_prev_at[iH * H + iH2]),
+            d_R);
+        d_R_at[iH * H + iH2] = storage_t(d_R);
+    }
+}
+
+#endif  // SYMRNN_HVP

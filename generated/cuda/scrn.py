@@ -12,7 +12,7 @@ The output is hidden and context state side by side, so that a linear layer on i
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 scrn.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  B (S, I)
@@ -27,7 +27,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -41,6 +41,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of scrn.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H", "S")
 INPUTS = {
     "x": ("I",),
@@ -95,9 +96,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["y"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -108,30 +109,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"y": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["y"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "S")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     B_ = cp.empty((S, I), dtype)
     P = cp.empty((H, S), dtype)
@@ -146,7 +205,6 @@ def passes(size, dtype):
     P_s = cp.empty((B, H), dtype)
     R_h = cp.empty((B, H), dtype)
     y = cp.empty((T, B, H + S), dtype)
-
     forward_step = kernel(
         "forward_step", "each", B * S, 1,
         B_x_to_A_x, s_rows,
@@ -157,11 +215,11 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         B_[...] = params["B"]
         P[...] = params["P"]
         A[...] = params["A"]
         R[...] = params["R"]
-        x[...] = inputs["x"]
         B_to_A[...] = cp.ascontiguousarray(cp.concatenate((B_.T, A.T), axis=1))
         R_T[...] = cp.ascontiguousarray(R.T)
         P_T[...] = cp.ascontiguousarray(P.T)
@@ -187,96 +245,570 @@ def passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy(), "s": s_rows[T].copy()}
-        return {"y": y.copy()}, last
+        return y.copy(), last
 
-    def reverse():
-        d_h_prev_rows = cp.empty((2, B, H), dtype)
-        d_s_prev_rows = cp.empty((2, B, S), dtype)
-        d_h_pre = cp.empty((T, B, H), dtype)
-        d_s_P_s = cp.empty((B, S), dtype)
-        d_s = cp.empty((T, B, S), dtype)
-        d_B_x = cp.empty((T, B, S), dtype)
-        d_x_B_x = cp.empty((T, B, I), dtype)
-        d_x_A_x = cp.empty((T, B, I), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_B = cp.empty((S, I), dtype)
-        d_P = cp.empty((H, S), dtype)
-        d_A = cp.empty((H, I), dtype)
-        d_R = cp.empty((H, H), dtype)
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H + S), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_s_prev_rows = cp.empty((2, B, S), dtype)
+    d_h_pre = cp.empty((T, B, H), dtype)
+    d_s_P_s = cp.empty((B, S), dtype)
+    d_s = cp.empty((T, B, S), dtype)
+    d_B_x = cp.empty((T, B, S), dtype)
+    d_x_B_x = cp.empty((T, B, I), dtype)
+    d_x_A_x = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_B = cp.empty((S, I), dtype)
+    d_P = cp.empty((H, S), dtype)
+    d_A = cp.empty((H, I), dtype)
+    d_R = cp.empty((H, H), dtype)
+    backward_step = kernel(
+        "backward_step", "each", B * H, 1,
+        d_h_prev_rows, dy, h_rows, d_h_pre,
+    )
+    backward_step2 = kernel(
+        "backward_step2", "each", B * S, 1,
+        d_s_prev_rows, d_s_P_s, dy, d_s,
+    )
+    backward_after = kernel(
+        "backward_after", "each", T * B * S, 1,
+        d_s, d_B_x,
+    )
+    backward_after2 = kernel(
+        "backward_after2", "each", T * B * I, 1,
+        d_x_B_x, d_x_A_x, d_x,
+    )
 
-        dy = cp.empty((T, B, H + S), dtype)
-        backward_step = kernel(
-            "backward_step", "each", B * H, 1,
-            d_h_prev_rows, dy, h_rows, d_h_pre,
-        )
-        backward_step2 = kernel(
-            "backward_step2", "each", B * S, 1,
-            d_s_prev_rows, d_s_P_s, dy, d_s,
-        )
-        backward_after = kernel(
-            "backward_after", "each", T * B * S, 1,
-            d_s, d_B_x,
-        )
-        backward_after2 = kernel(
-            "backward_after2", "each", T * B * I, 1,
-            d_x_B_x, d_x_A_x, d_x,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["y"]
+        B_[...] = params["B"]
+        P[...] = params["P"]
+        A[...] = params["A"]
+        R[...] = params["R"]
+        d_h_prev_rows[T % 2] = dstate["h"]
+        d_s_prev_rows[T % 2] = dstate["s"]
 
-        def fill(params, given, dstate):
-            B_[...] = params["B"]
-            P[...] = params["P"]
-            A[...] = params["A"]
-            R[...] = params["R"]
-            dy[...] = given["y"]
-            d_h_prev_rows[T % 2] = dstate["h"]
-            d_s_prev_rows[T % 2] = dstate["s"]
+    def before():
+        pass
 
-        def before():
-            pass
-
-        def loop():
-            for t in reversed(range(T)):
-                backward_step(t)
-                # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-                product(d_h_pre[t], P, d_s_P_s)
-                # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-                product(d_h_pre[t], R, d_h_prev_rows[t % 2])
-                backward_step2(t)
-
-        def after():
+    def loop():
+        for t in reversed(range(T)):
+            backward_step(t)
             # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-            product(d_h_pre.reshape(-1, H), A, d_x_A_x.reshape(-1, I))
+            product(d_h_pre[t], P, d_s_P_s)
             # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-            product(d_h_pre.reshape(-1, H).T, s_rows[1:].reshape(-1, S), d_P)
+            product(d_h_pre[t], R, d_h_prev_rows[t % 2])
+            backward_step2(t)
+
+    def after():
+        # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(d_h_pre.reshape(-1, H), A, d_x_A_x.reshape(-1, I))
+        # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(d_h_pre.reshape(-1, H).T, s_rows[1:].reshape(-1, S), d_P)
+        # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(d_h_pre.reshape(-1, H).T, x.reshape(-1, I), d_A)
+        # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(d_h_pre.reshape(-1, H).T, h_rows[:-1].reshape(-1, H), d_R)
+        backward_after()
+        # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+        product(d_B_x.reshape(-1, S), B_, d_x_B_x.reshape(-1, I))
+        # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+        product(d_B_x.reshape(-1, S).T, x.reshape(-1, I), d_B)
+        backward_after2()
+
+    def results():
+        dparams = {
+            "B": d_B.copy(),
+            "P": d_P.copy(),
+            "A": d_A.copy(),
+            "R": d_R.copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy(), "s": d_s_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "S")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    B_ = cp.empty((S, I), dtype)
+    P = cp.empty((H, S), dtype)
+    A = cp.empty((H, I), dtype)
+    R = cp.empty((H, H), dtype)
+    B_to_A = cp.empty((I, S + H), dtype)
+    R_T = cp.empty((H, H), dtype)
+    P_T = cp.empty((S, H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    s_rows = cp.empty((T + 1, B, S), dtype)
+    B_x_to_A_x = cp.empty((T, B, S + H), dtype)
+    P_s = cp.empty((B, H), dtype)
+    R_h = cp.empty((B, H), dtype)
+    y = cp.empty((T, B, H + S), dtype)
+    infer_step = kernel(
+        "infer_step", "each", B * S, 1,
+        B_x_to_A_x, s_rows,
+    )
+    infer_step2 = kernel(
+        "infer_step2", "each", B * H, 1,
+        P_s, B_x_to_A_x, R_h, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        B_[...] = params["B"]
+        P[...] = params["P"]
+        A[...] = params["A"]
+        R[...] = params["R"]
+        B_to_A[...] = cp.ascontiguousarray(cp.concatenate((B_.T, A.T), axis=1))
+        R_T[...] = cp.ascontiguousarray(R.T)
+        P_T[...] = cp.ascontiguousarray(P.T)
+        h_rows[0] = state["h"]
+        s_rows[0] = state["s"]
+
+    def before():
+        # B_x, A_x side by side
+        product(x.reshape(-1, I), B_to_A, B_x_to_A_x.reshape(-1, S + H))
+
+    def loop():
+        for t in range(T):
+            # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+            product(h_rows[t], R_T, R_h)
+            infer_step(t)
+            # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+            product(s_rows[t + 1], P_T, P_s)
+            infer_step2(t)
+
+    def after():
+        y[..., 0:H] = h_rows[1:]
+        y[..., H:H + S] = s_rows[1:]
+
+    def results():
+        last = {"h": h_rows[T].copy(), "s": s_rows[T].copy()}
+        return y.copy(), last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "S")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    B_ = cp.empty((S, I), dtype)
+    P = cp.empty((H, S), dtype)
+    A = cp.empty((H, I), dtype)
+    R = cp.empty((H, H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    s_rows = cp.empty((T + 1, B, S), dtype)
+    B_x = cp.empty((T, B, S), dtype)
+    A_x = cp.empty((T, B, H), dtype)
+    P_s = cp.empty((B, H), dtype)
+    R_h = cp.empty((B, H), dtype)
+    y = cp.empty((T, B, H + S), dtype)
+    step_step = kernel(
+        "step_step", "each", B * S, 1,
+        B_x, s_rows,
+    )
+    step_step2 = kernel(
+        "step_step2", "each", B * H, 1,
+        P_s, A_x, R_h, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        B_[...] = params["B"]
+        P[...] = params["P"]
+        A[...] = params["A"]
+        R[...] = params["R"]
+        h_rows[0] = state["h"]
+        s_rows[0] = state["s"]
+
+    def before():
+        # s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+        product(x.reshape(-1, I), B_.T, B_x.reshape(-1, S))
+        # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(x.reshape(-1, I), A.T, A_x.reshape(-1, H))
+
+    def loop():
+        for t in range(T):
+            # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+            product(h_rows[t], R.T, R_h)
+            step_step(t)
+            # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+            product(s_rows[t + 1], P.T, P_s)
+            step_step2(t)
+
+    def after():
+        y[..., 0:H] = h_rows[1:]
+        y[..., H:H + S] = s_rows[1:]
+
+    def results():
+        state = {"h": h_rows[T].copy(), "s": s_rows[T].copy()}
+        return y.copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "S")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    B_ = cp.empty((S, I), dtype)
+    P = cp.empty((H, S), dtype)
+    A = cp.empty((H, I), dtype)
+    R = cp.empty((H, H), dtype)
+    dot_B = cp.empty((S, I), dtype)
+    dot_P = cp.empty((H, S), dtype)
+    dot_A = cp.empty((H, I), dtype)
+    dot_R = cp.empty((H, H), dtype)
+    B_to_dot_A = cp.empty((I, 2 * S + 2 * H), dtype)
+    B_to_A = cp.empty((I, S + H), dtype)
+    R_to_dot_R = cp.empty((H, 2 * H), dtype)
+    R_T = cp.empty((H, H), dtype)
+    P_to_dot_P = cp.empty((S, 2 * H), dtype)
+    P_T = cp.empty((S, H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    s_rows = cp.empty((T + 1, B, S), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_s_rows = cp.empty((T + 1, B, S), dtype)
+    B_x_to_dot_A_x_A = cp.empty((T, B, 2 * S + 2 * H), dtype)
+    dot_B_x_x_to_dot_A_x_x = cp.empty((T, B, S + H), dtype)
+    dot_B_x = cp.empty((T, B, S), dtype)
+    dot_A_x = cp.empty((T, B, H), dtype)
+    P_s_to_dot_P_s_P = cp.empty((B, 2 * H), dtype)
+    dot_P_s_s = cp.empty((B, H), dtype)
+    R_h_to_dot_R_h_R = cp.empty((B, 2 * H), dtype)
+    dot_R_h_h_prev = cp.empty((B, H), dtype)
+    y = cp.empty((T, B, H + S), dtype)
+    dot_y = cp.empty((T, B, H + S), dtype)
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * S, 1,
+        B_x_to_dot_A_x_A, dot_B_x_x_to_dot_A_x_x, dot_B_x,
+    )
+    jvp_before2 = kernel(
+        "jvp_before2", "each", T * B * H, 1,
+        B_x_to_dot_A_x_A, dot_B_x_x_to_dot_A_x_x, dot_A_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", "each", B * S, 1,
+        B_x_to_dot_A_x_A, s_rows, dot_B_x, dot_s_rows,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", "each", B * H, 1,
+        P_s_to_dot_P_s_P, dot_P_s_s, R_h_to_dot_R_h_R, dot_R_h_h_prev, B_x_to_dot_A_x_A, dot_A_x, h_rows,
+        dot_h_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        B_[...] = params["B"]
+        P[...] = params["P"]
+        A[...] = params["A"]
+        R[...] = params["R"]
+        dot_B[...] = dot_params["B"]
+        dot_P[...] = dot_params["P"]
+        dot_A[...] = dot_params["A"]
+        dot_R[...] = dot_params["R"]
+        B_to_dot_A[...] = cp.ascontiguousarray(cp.concatenate((B_.T, dot_B.T, A.T, dot_A.T), axis=1))
+        B_to_A[...] = cp.ascontiguousarray(cp.concatenate((B_.T, A.T), axis=1))
+        R_to_dot_R[...] = cp.ascontiguousarray(cp.concatenate((R.T, dot_R.T), axis=1))
+        R_T[...] = cp.ascontiguousarray(R.T)
+        P_to_dot_P[...] = cp.ascontiguousarray(cp.concatenate((P.T, dot_P.T), axis=1))
+        P_T[...] = cp.ascontiguousarray(P.T)
+        h_rows[0] = state["h"]
+        s_rows[0] = state["s"]
+        dot_h_rows[0] = dot_state["h"]
+        dot_s_rows[0] = dot_state["s"]
+
+    def before():
+        # B_x, dot_B_x_B, A_x, dot_A_x_A side by side
+        product(x.reshape(-1, I), B_to_dot_A, B_x_to_dot_A_x_A.reshape(-1, 2 * S + 2 * H))
+        # dot_B_x_x, dot_A_x_x side by side
+        product(dot_x.reshape(-1, I), B_to_A, dot_B_x_x_to_dot_A_x_x.reshape(-1, S + H))
+        jvp_before()
+        jvp_before2()
+
+    def loop():
+        for t in range(T):
+            # R_h, dot_R_h_R side by side
+            product(h_rows[t], R_to_dot_R, R_h_to_dot_R_h_R)
+            # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+            product(dot_h_rows[t], R_T, dot_R_h_h_prev)
+            jvp_step(t)
+            # P_s, dot_P_s_P side by side
+            product(s_rows[t + 1], P_to_dot_P, P_s_to_dot_P_s_P)
+            # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+            product(dot_s_rows[t + 1], P_T, dot_P_s_s)
+            jvp_step2(t)
+
+    def after():
+        y[..., 0:H] = h_rows[1:]
+        y[..., H:H + S] = s_rows[1:]
+        dot_y[..., 0:H] = dot_h_rows[1:]
+        dot_y[..., H:H + S] = dot_s_rows[1:]
+
+    def results():
+        last = {"h": h_rows[T].copy(), "s": s_rows[T].copy()}
+        dot_last = {"h": dot_h_rows[T].copy(), "s": dot_s_rows[T].copy()}
+        return y.copy(), last, dot_y.copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "S")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    B_ = cp.empty((S, I), dtype)
+    P = cp.empty((H, S), dtype)
+    A = cp.empty((H, I), dtype)
+    R = cp.empty((H, H), dtype)
+    dot_B = cp.empty((S, I), dtype)
+    dot_P = cp.empty((H, S), dtype)
+    dot_A = cp.empty((H, I), dtype)
+    dot_R = cp.empty((H, H), dtype)
+    B_to_dot_A = cp.empty((I, 2 * S + 2 * H), dtype)
+    B_to_A = cp.empty((I, S + H), dtype)
+    R_to_dot_R = cp.empty((H, 2 * H), dtype)
+    R_T = cp.empty((H, H), dtype)
+    P_to_dot_P = cp.empty((S, 2 * H), dtype)
+    P_T = cp.empty((S, H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    s_rows = cp.empty((T + 1, B, S), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_s_rows = cp.empty((T + 1, B, S), dtype)
+    B_x_to_dot_A_x_A = cp.empty((T, B, 2 * S + 2 * H), dtype)
+    dot_B_x_x_to_dot_A_x_x = cp.empty((T, B, S + H), dtype)
+    dot_B_x = cp.empty((T, B, S), dtype)
+    dot_A_x = cp.empty((T, B, H), dtype)
+    P_s_to_dot_P_s_P = cp.empty((B, 2 * H), dtype)
+    dot_P_s_s = cp.empty((B, H), dtype)
+    R_h_to_dot_R_h_R = cp.empty((B, 2 * H), dtype)
+    dot_R_h_h_prev = cp.empty((B, H), dtype)
+    dot_h_pre = cp.empty((T, B, H), dtype)
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * S, 1,
+        B_x_to_dot_A_x_A, dot_B_x_x_to_dot_A_x_x, dot_B_x,
+    )
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", "each", T * B * H, 1,
+        B_x_to_dot_A_x_A, dot_B_x_x_to_dot_A_x_x, dot_A_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", "each", B * S, 1,
+        B_x_to_dot_A_x_A, s_rows, dot_B_x, dot_s_rows,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", "each", B * H, 1,
+        P_s_to_dot_P_s_P, dot_P_s_s, R_h_to_dot_R_h_R, dot_R_h_h_prev, B_x_to_dot_A_x_A, dot_A_x, dot_h_pre,
+        h_rows, dot_h_rows,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        B_[...] = params["B"]
+        P[...] = params["P"]
+        A[...] = params["A"]
+        R[...] = params["R"]
+        dot_B[...] = dot_params["B"]
+        dot_P[...] = dot_params["P"]
+        dot_A[...] = dot_params["A"]
+        dot_R[...] = dot_params["R"]
+        B_to_dot_A[...] = cp.ascontiguousarray(cp.concatenate((B_.T, dot_B.T, A.T, dot_A.T), axis=1))
+        B_to_A[...] = cp.ascontiguousarray(cp.concatenate((B_.T, A.T), axis=1))
+        R_to_dot_R[...] = cp.ascontiguousarray(cp.concatenate((R.T, dot_R.T), axis=1))
+        R_T[...] = cp.ascontiguousarray(R.T)
+        P_to_dot_P[...] = cp.ascontiguousarray(cp.concatenate((P.T, dot_P.T), axis=1))
+        P_T[...] = cp.ascontiguousarray(P.T)
+        h_rows[0] = state["h"]
+        s_rows[0] = state["s"]
+        dot_h_rows[0] = dot_state["h"]
+        dot_s_rows[0] = dot_state["s"]
+
+    def before():
+        # B_x, dot_B_x_B, A_x, dot_A_x_A side by side
+        product(x.reshape(-1, I), B_to_dot_A, B_x_to_dot_A_x_A.reshape(-1, 2 * S + 2 * H))
+        # dot_B_x_x, dot_A_x_x side by side
+        product(dot_x.reshape(-1, I), B_to_A, dot_B_x_x_to_dot_A_x_x.reshape(-1, S + H))
+        hvp_forward_before()
+        hvp_forward_before2()
+
+    def loop():
+        for t in range(T):
+            # R_h, dot_R_h_R side by side
+            product(h_rows[t], R_to_dot_R, R_h_to_dot_R_h_R)
+            # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+            product(dot_h_rows[t], R_T, dot_R_h_h_prev)
+            hvp_forward_step(t)
+            # P_s, dot_P_s_P side by side
+            product(s_rows[t + 1], P_to_dot_P, P_s_to_dot_P_s_P)
+            # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+            product(dot_s_rows[t + 1], P_T, dot_P_s_s)
+            hvp_forward_step2(t)
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H + S), dtype)
+    P_to_dot_P2 = cp.empty((2 * H, S), dtype)
+    R_to_dot_R2 = cp.empty((2 * H, H), dtype)
+    A_to_dot_A = cp.empty((2 * H, I), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_s_prev_rows = cp.empty((2, B, S), dtype)
+    d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_s_prev_rows = cp.empty((2, B, S), dtype)
+    d_h_pre_to_d_dot_h_pre = cp.empty((T, B, 2 * H), dtype)
+    parts = cp.empty((B, 2 * S), dtype)
+    d_dot_s = cp.empty((T, B, S), dtype)
+    d_s_P_s = cp.empty((B, S), dtype)
+    d_s = cp.empty((T, B, S), dtype)
+    d_dot_B_x = cp.empty((T, B, S), dtype)
+    d_B_x = cp.empty((T, B, S), dtype)
+    d_x_B_x = cp.empty((T, B, I), dtype)
+    d_x_dot_B_x_B = cp.empty((T, B, I), dtype)
+    d_x_A_x = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_B_B_x = cp.empty((S, I), dtype)
+    d_B_dot_B_x_x = cp.empty((S, I), dtype)
+    d_P_P_s = cp.empty((H, S), dtype)
+    d_P_dot_P_s_s = cp.empty((H, S), dtype)
+    d_A_A_x = cp.empty((H, I), dtype)
+    d_A_dot_A_x_x = cp.empty((H, I), dtype)
+    d_R_R_h = cp.empty((H, H), dtype)
+    d_R_dot_R_h_h_prev = cp.empty((H, H), dtype)
+    d_B = cp.empty((S, I), dtype)
+    d_P = cp.empty((H, S), dtype)
+    d_A = cp.empty((H, I), dtype)
+    d_R = cp.empty((H, H), dtype)
+    hvp_backward_step = kernel(
+        "hvp_backward_step", "each", B * H, 1,
+        d_dot_h_prev_rows, dy, d_h_prev_rows, dot_h_pre, h_rows, d_h_pre_to_d_dot_h_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", "each", B * S, 1,
+        d_dot_s_prev_rows, parts, dy, d_s_prev_rows, d_s_P_s, d_dot_s, d_s,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", "each", T * B * S, 1,
+        d_dot_s, d_s, d_dot_B_x, d_B_x,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", "each", T * B * I, 1,
+        d_x_B_x, d_x_dot_B_x_B, d_x_A_x, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", S * I, 1,
+        d_B_B_x, d_B_dot_B_x_x, d_B,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", H * S, 1,
+        d_P_P_s, d_P_dot_P_s_s, d_P,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", "each", H * I, 1,
+        d_A_A_x, d_A_dot_A_x_x, d_A,
+    )
+    hvp_backward_finish4 = kernel(
+        "hvp_backward_finish4", "each", H * H, 1,
+        d_R_R_h, d_R_dot_R_h_h_prev, d_R,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["y"]
+        P_to_dot_P2[...] = cp.concatenate((P, dot_P))
+        R_to_dot_R2[...] = cp.concatenate((R, dot_R))
+        A_to_dot_A[...] = cp.concatenate((A, dot_A))
+        d_h_prev_rows[T % 2] = 0
+        d_s_prev_rows[T % 2] = 0
+        d_dot_h_prev_rows[T % 2] = dstate["h"]
+        d_dot_s_prev_rows[T % 2] = dstate["s"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in reversed(range(T)):
+            hvp_backward_step(t)
             # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-            product(d_h_pre.reshape(-1, H).T, x.reshape(-1, I), d_A)
+            product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], P, parts[:, :S])
+            # d_h_pre, d_dot_h_pre side by side
+            product(d_h_pre_to_d_dot_h_pre[t], P_to_dot_P2, d_s_P_s)
+            # d_h_pre, d_dot_h_pre side by side
+            product(d_h_pre_to_d_dot_h_pre[t], R_to_dot_R2, d_h_prev_rows[t % 2])
             # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-            product(d_h_pre.reshape(-1, H).T, h_rows[:-1].reshape(-1, H), d_R)
-            backward_after()
-            # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
-            product(d_B_x.reshape(-1, S), B_, d_x_B_x.reshape(-1, I))
-            # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
-            product(d_B_x.reshape(-1, S).T, x.reshape(-1, I), d_B)
-            backward_after2()
+            product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], R, d_dot_h_prev_rows[t % 2])
+            hvp_backward_step2(t)
 
-        def results():
-            dparams = {
-                "B": d_B.copy(),
-                "P": d_P.copy(),
-                "A": d_A.copy(),
-                "R": d_R.copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"h": d_h_prev_rows[0].copy(), "s": d_s_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
+    def after():
+        # d_h_pre, d_dot_h_pre side by side
+        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H), A_to_dot_A, d_x_A_x.reshape(-1, I))
+        # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, s_rows[1:].reshape(-1, S), d_P_P_s)
+        # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(
+            d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+            dot_s_rows[1:].reshape(-1, S),
+            d_P_dot_P_s_s,
+        )
+        # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_A_A_x)
+        # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_A_dot_A_x_x)
+        # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_R_R_h)
+        # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(
+            d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+            dot_h_rows[:-1].reshape(-1, H),
+            d_R_dot_R_h_h_prev,
+        )
+        hvp_backward_after()
+        # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+        product(d_B_x.reshape(-1, S), B_, d_x_B_x.reshape(-1, I))
+        # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+        product(d_dot_B_x.reshape(-1, S), dot_B, d_x_dot_B_x_B.reshape(-1, I))
+        # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+        product(d_B_x.reshape(-1, S).T, x.reshape(-1, I), d_B_B_x)
+        # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+        product(d_dot_B_x.reshape(-1, S).T, dot_x.reshape(-1, I), d_B_dot_B_x_x)
+        hvp_backward_after2()
+        hvp_backward_finish()
+        hvp_backward_finish2()
+        hvp_backward_finish3()
+        hvp_backward_finish4()
 
-        return Pass(fill, before, loop, after, results, True)
+    def results():
+        dot_dparams = {
+            "B": d_B.copy(),
+            "P": d_P.copy(),
+            "A": d_A.copy(),
+            "R": d_R.copy(),
+        }
+        dot_dstart = {"h": d_h_prev_rows[0].copy(), "s": d_s_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
 
-    return Pass(fill, before, loop, after, results, True), reverse
+    yield Pass(fill, before, loop, after, results, True)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -303,7 +835,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -326,28 +858,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -369,20 +921,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -481,10 +1033,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -609,3 +1159,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

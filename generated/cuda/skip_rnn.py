@@ -18,7 +18,7 @@ paper passes the gradient straight through the rounding; here the derivative of 
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 skip_rnn.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  W_r (H, I)
@@ -40,7 +40,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -54,6 +54,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of skip_rnn.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("I", "H")
 INPUTS = {
     "x": ("I",),
@@ -122,9 +123,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["h"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -135,30 +136,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"h": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["h"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W_r = cp.empty((H, I), dtype)
     U_r = cp.empty((H, H), dtype)
@@ -186,7 +245,6 @@ def passes(size, dtype):
     n = cp.empty((T, B, H), dtype)
     w_p_h = cp.empty((B,), dtype)
     q = cp.empty((T, B), dtype)
-
     forward_step = kernel(
         "forward_step", "each", B, 1,
         p_rows, u,
@@ -209,6 +267,7 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         W_r[...] = params["W_r"]
         U_r[...] = params["U_r"]
         b_r[...] = params["b_r"]
@@ -220,7 +279,6 @@ def passes(size, dtype):
         b_n[...] = params["b_n"]
         w_p[...] = params["w_p"]
         b_p[...] = params["b_p"]
-        x[...] = inputs["x"]
         W_r_to_W_n[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
         U_r_to_U_z[...] = cp.ascontiguousarray(cp.concatenate((U_r.T, U_z.T), axis=1))
         U_n_T[...] = cp.ascontiguousarray(U_n.T)
@@ -249,126 +307,895 @@ def passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy(), "p": p_rows[T].copy()}
-        return {"h": h_rows[1:].copy()}, last
+        return h_rows[1:].copy(), last
 
-    def reverse():
-        U_r_to_U_z2 = cp.empty((2 * H, H), dtype)
-        W_r_to_W_n2 = cp.empty((3 * H, I), dtype)
-        d_h_prev_rows = cp.empty((2, B, H), dtype)
-        d_p_prev_rows = cp.empty((2, B), dtype)
-        d_q_pre = cp.empty((T, B), dtype)
-        d_h = cp.empty((B, H), dtype)
-        d_s = cp.empty((B, H), dtype)
-        d_r_pre_to_d_n_pre = cp.empty((T, B, 3 * H), dtype)
-        d_r_h = cp.empty((B, H), dtype)
-        d_h_prev_U_r_h = cp.empty((B, H), dtype)
-        d_x = cp.empty((T, B, I), dtype)
-        d_U_n = cp.empty((H, H), dtype)
-        d_w_p = cp.empty((H,), dtype)
-        d_b_p = cp.empty((), dtype)
-        d_W_r_to_d_W_n = cp.empty((3 * H, I), dtype)
-        d_U_r_to_d_U_z = cp.empty((2 * H, H), dtype)
-        d_b_r_to_d_b_n = cp.empty((3 * H,), dtype)
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    U_r_to_U_z2 = cp.empty((2 * H, H), dtype)
+    W_r_to_W_n2 = cp.empty((3 * H, I), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_p_prev_rows = cp.empty((2, B), dtype)
+    d_q_pre = cp.empty((T, B), dtype)
+    d_h = cp.empty((B, H), dtype)
+    d_s = cp.empty((B, H), dtype)
+    d_r_pre_to_d_n_pre = cp.empty((T, B, 3 * H), dtype)
+    d_r_h = cp.empty((B, H), dtype)
+    d_h_prev_U_r_h = cp.empty((B, H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_U_n = cp.empty((H, H), dtype)
+    d_w_p = cp.empty((H,), dtype)
+    d_b_p = cp.empty((), dtype)
+    d_W_r_to_d_W_n = cp.empty((3 * H, I), dtype)
+    d_U_r_to_d_U_z = cp.empty((2 * H, H), dtype)
+    d_b_r_to_d_b_n = cp.empty((3 * H,), dtype)
+    backward_step = kernel(
+        "backward_step", "each", B, 1,
+        d_p_prev_rows, u, q, p_rows, d_q_pre,
+    )
+    backward_step2 = kernel(
+        "backward_step2", "each", B * H, 1,
+        dy, d_h_prev_rows, d_q_pre, w_p, u, z, n, h_rows, d_h, d_s, d_r_pre_to_d_n_pre,
+    )
+    backward_step3 = kernel(
+        "backward_step3", "each", B * H, 1,
+        d_r_h, h_rows, r, d_r_pre_to_d_n_pre,
+    )
+    backward_step4 = kernel(
+        "backward_step4", "each", B * H, 1,
+        d_h_prev_U_r_h, d_r_h, r, d_s, z, d_h, u, d_h_prev_rows,
+    )
+    backward_after_sum = kernel(
+        "backward_after_sum", "rows", H, T * B,
+        d_q_pre, h_rows, d_w_p,
+    )
+    backward_after_sum2 = kernel(
+        "backward_after_sum2", "rows", 1, T * B,
+        d_q_pre, d_b_p,
+    )
 
-        dy = cp.empty((T, B, H), dtype)
-        backward_step = kernel(
-            "backward_step", "each", B, 1,
-            d_p_prev_rows, u, q, p_rows, d_q_pre,
-        )
-        backward_step2 = kernel(
-            "backward_step2", "each", B * H, 1,
-            dy, d_h_prev_rows, d_q_pre, w_p, u, z, n, h_rows, d_h, d_s, d_r_pre_to_d_n_pre,
-        )
-        backward_step3 = kernel(
-            "backward_step3", "each", B * H, 1,
-            d_r_h, h_rows, r, d_r_pre_to_d_n_pre,
-        )
-        backward_step4 = kernel(
-            "backward_step4", "each", B * H, 1,
-            d_h_prev_U_r_h, d_r_h, r, d_s, z, d_h, u, d_h_prev_rows,
-        )
-        backward_after_sum = kernel(
-            "backward_after_sum", "rows", H, T * B,
-            d_q_pre, h_rows, d_w_p,
-        )
-        backward_after_sum2 = kernel(
-            "backward_after_sum2", "rows", 1, T * B,
-            d_q_pre, d_b_p,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["h"]
+        W_r[...] = params["W_r"]
+        U_r[...] = params["U_r"]
+        W_z[...] = params["W_z"]
+        U_z[...] = params["U_z"]
+        W_n[...] = params["W_n"]
+        U_n[...] = params["U_n"]
+        w_p[...] = params["w_p"]
+        U_r_to_U_z2[...] = cp.concatenate((U_r, U_z))
+        W_r_to_W_n2[...] = cp.concatenate((W_r, W_z, W_n))
+        d_h_prev_rows[T % 2] = dstate["h"]
+        d_p_prev_rows[T % 2] = dstate["p"]
 
-        def fill(params, given, dstate):
-            W_r[...] = params["W_r"]
-            U_r[...] = params["U_r"]
-            b_r[...] = params["b_r"]
-            W_z[...] = params["W_z"]
-            U_z[...] = params["U_z"]
-            b_z[...] = params["b_z"]
-            W_n[...] = params["W_n"]
-            U_n[...] = params["U_n"]
-            b_n[...] = params["b_n"]
-            w_p[...] = params["w_p"]
-            b_p[...] = params["b_p"]
-            dy[...] = given["h"]
-            U_r_to_U_z2[...] = cp.concatenate((U_r, U_z))
-            W_r_to_W_n2[...] = cp.concatenate((W_r, W_z, W_n))
-            d_h_prev_rows[T % 2] = dstate["h"]
-            d_p_prev_rows[T % 2] = dstate["p"]
+    def before():
+        pass
 
-        def before():
-            pass
-
-        def loop():
-            for t in reversed(range(T)):
-                backward_step(t)
-                backward_step2(t)
-                # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-                product(d_r_pre_to_d_n_pre[t][:, 2 * H:3 * H], U_n, d_r_h)
-                backward_step3(t)
-                # d_r_pre, d_z_pre side by side
-                product(d_r_pre_to_d_n_pre[t][:, :2 * H], U_r_to_U_z2, d_h_prev_U_r_h)
-                backward_step4(t)
-
-        def after():
-            # d_r_pre, d_z_pre, d_n_pre side by side
-            product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H), W_r_to_W_n2, d_x.reshape(-1, I))
-            # d_W_r, d_W_z, d_W_n side by side
-            product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H).T, x.reshape(-1, I), d_W_r_to_d_W_n)
-            # d_U_r, d_U_z side by side
-            product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H)[:, :2 * H].T, h_rows[:-1].reshape(-1, H), d_U_r_to_d_U_z)
-            # d_b_r, d_b_z, d_b_n side by side
-            cp.sum(d_r_pre_to_d_n_pre.reshape(-1, 3 * H), axis=0, out=d_b_r_to_d_b_n)
+    def loop():
+        for t in reversed(range(T)):
+            backward_step(t)
+            backward_step2(t)
             # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-            product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h.reshape(-1, H), d_U_n)
-            # through q = sigmoid(dot(w_p, h) + b_p)
-            backward_after_sum()
-            # through q = sigmoid(dot(w_p, h) + b_p)
-            backward_after_sum2()
+            product(d_r_pre_to_d_n_pre[t][:, 2 * H:3 * H], U_n, d_r_h)
+            backward_step3(t)
+            # d_r_pre, d_z_pre side by side
+            product(d_r_pre_to_d_n_pre[t][:, :2 * H], U_r_to_U_z2, d_h_prev_U_r_h)
+            backward_step4(t)
 
-        def results():
-            dparams = {
-                "W_r": d_W_r_to_d_W_n[:H].copy(),
-                "U_r": d_U_r_to_d_U_z[:H].copy(),
-                "b_r": d_b_r_to_d_b_n[:H].copy(),
-                "W_z": d_W_r_to_d_W_n[H:2 * H].copy(),
-                "U_z": d_U_r_to_d_U_z[H:2 * H].copy(),
-                "b_z": d_b_r_to_d_b_n[H:2 * H].copy(),
-                "W_n": d_W_r_to_d_W_n[2 * H:3 * H].copy(),
-                "U_n": d_U_n.copy(),
-                "b_n": d_b_r_to_d_b_n[2 * H:3 * H].copy(),
-                "w_p": d_w_p.copy(),
-                "b_p": d_b_p.copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"h": d_h_prev_rows[0].copy(), "p": d_p_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
+    def after():
+        # d_r_pre, d_z_pre, d_n_pre side by side
+        product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H), W_r_to_W_n2, d_x.reshape(-1, I))
+        # d_W_r, d_W_z, d_W_n side by side
+        product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H).T, x.reshape(-1, I), d_W_r_to_d_W_n)
+        # d_U_r, d_U_z side by side
+        product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H)[:, :2 * H].T, h_rows[:-1].reshape(-1, H), d_U_r_to_d_U_z)
+        # d_b_r, d_b_z, d_b_n side by side
+        cp.sum(d_r_pre_to_d_n_pre.reshape(-1, 3 * H), axis=0, out=d_b_r_to_d_b_n)
+        # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h.reshape(-1, H), d_U_n)
+        # through q = sigmoid(dot(w_p, h) + b_p)
+        backward_after_sum()
+        # through q = sigmoid(dot(w_p, h) + b_p)
+        backward_after_sum2()
 
-        return Pass(fill, before, loop, after, results, True)
+    def results():
+        dparams = {
+            "W_r": d_W_r_to_d_W_n[:H].copy(),
+            "U_r": d_U_r_to_d_U_z[:H].copy(),
+            "b_r": d_b_r_to_d_b_n[:H].copy(),
+            "W_z": d_W_r_to_d_W_n[H:2 * H].copy(),
+            "U_z": d_U_r_to_d_U_z[H:2 * H].copy(),
+            "b_z": d_b_r_to_d_b_n[H:2 * H].copy(),
+            "W_n": d_W_r_to_d_W_n[2 * H:3 * H].copy(),
+            "U_n": d_U_n.copy(),
+            "b_n": d_b_r_to_d_b_n[2 * H:3 * H].copy(),
+            "w_p": d_w_p.copy(),
+            "b_p": d_b_p.copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy(), "p": d_p_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
 
-    return Pass(fill, before, loop, after, results, True), reverse
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_r = cp.empty((H, I), dtype)
+    U_r = cp.empty((H, H), dtype)
+    b_r = cp.empty((H,), dtype)
+    W_z = cp.empty((H, I), dtype)
+    U_z = cp.empty((H, H), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_n = cp.empty((H, I), dtype)
+    U_n = cp.empty((H, H), dtype)
+    b_n = cp.empty((H,), dtype)
+    w_p = cp.empty((H,), dtype)
+    b_p = cp.empty((), dtype)
+    W_r_to_W_n = cp.empty((I, 3 * H), dtype)
+    U_r_to_U_z = cp.empty((H, 2 * H), dtype)
+    U_n_T = cp.empty((H, H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    p_rows = cp.empty((2, B), dtype)
+    W_r_x_to_W_n_x = cp.empty((T, B, 3 * H), dtype)
+    u = cp.empty((B,), dtype)
+    U_r_h_to_U_z_h = cp.empty((B, 2 * H), dtype)
+    z = cp.empty((B, H), dtype)
+    r_h = cp.empty((B, H), dtype)
+    U_n_r_h = cp.empty((B, H), dtype)
+    w_p_h = cp.empty((B,), dtype)
+    infer_step = kernel(
+        "infer_step", "each", B, 1,
+        p_rows, u,
+    )
+    infer_step2 = kernel(
+        "infer_step2", "each", B * H, 1,
+        W_r_x_to_W_n_x, U_r_h_to_U_z_h, b_r, b_z, h_rows, z, r_h,
+    )
+    infer_step3 = kernel(
+        "infer_step3", "each", B * H, 1,
+        W_r_x_to_W_n_x, U_n_r_h, b_n, z, h_rows, u,
+    )
+    infer_step_sum = kernel(
+        "infer_step_sum", "rows", B, H,
+        w_p, h_rows, w_p_h,
+    )
+    infer_step4 = kernel(
+        "infer_step4", "each", B, 1,
+        w_p_h, b_p, p_rows, u,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_r[...] = params["W_r"]
+        U_r[...] = params["U_r"]
+        b_r[...] = params["b_r"]
+        W_z[...] = params["W_z"]
+        U_z[...] = params["U_z"]
+        b_z[...] = params["b_z"]
+        W_n[...] = params["W_n"]
+        U_n[...] = params["U_n"]
+        b_n[...] = params["b_n"]
+        w_p[...] = params["w_p"]
+        b_p[...] = params["b_p"]
+        W_r_to_W_n[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
+        U_r_to_U_z[...] = cp.ascontiguousarray(cp.concatenate((U_r.T, U_z.T), axis=1))
+        U_n_T[...] = cp.ascontiguousarray(U_n.T)
+        h_rows[0] = state["h"]
+        p_rows[0] = state["p"]
+
+    def before():
+        # W_r_x, W_z_x, W_n_x side by side
+        product(x.reshape(-1, I), W_r_to_W_n, W_r_x_to_W_n_x.reshape(-1, 3 * H))
+
+    def loop():
+        for t in range(T):
+            # U_r_h, U_z_h side by side
+            product(h_rows[t], U_r_to_U_z, U_r_h_to_U_z_h)
+            infer_step(t)
+            infer_step2(t)
+            # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            product(r_h, U_n_T, U_n_r_h)
+            infer_step3(t)
+            # q = sigmoid(dot(w_p, h) + b_p)
+            infer_step_sum(t)
+            infer_step4(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy(), "p": p_rows[T % 2].copy()}
+        return h_rows[1:].copy(), last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_r = cp.empty((H, I), dtype)
+    U_r = cp.empty((H, H), dtype)
+    b_r = cp.empty((H,), dtype)
+    W_z = cp.empty((H, I), dtype)
+    U_z = cp.empty((H, H), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_n = cp.empty((H, I), dtype)
+    U_n = cp.empty((H, H), dtype)
+    b_n = cp.empty((H,), dtype)
+    w_p = cp.empty((H,), dtype)
+    b_p = cp.empty((), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    p_rows = cp.empty((2, B), dtype)
+    W_r_x = cp.empty((T, B, H), dtype)
+    W_z_x = cp.empty((T, B, H), dtype)
+    W_n_x = cp.empty((T, B, H), dtype)
+    u = cp.empty((B,), dtype)
+    U_r_h = cp.empty((B, H), dtype)
+    U_z_h = cp.empty((B, H), dtype)
+    z = cp.empty((B, H), dtype)
+    r_h = cp.empty((B, H), dtype)
+    U_n_r_h = cp.empty((B, H), dtype)
+    w_p_h = cp.empty((B,), dtype)
+    step_step = kernel(
+        "step_step", "each", B, 1,
+        p_rows, u,
+    )
+    step_step2 = kernel(
+        "step_step2", "each", B * H, 1,
+        W_r_x, U_r_h, b_r, W_z_x, U_z_h, b_z, h_rows, z, r_h,
+    )
+    step_step3 = kernel(
+        "step_step3", "each", B * H, 1,
+        W_n_x, U_n_r_h, b_n, z, h_rows, u,
+    )
+    step_step_sum = kernel(
+        "step_step_sum", "rows", B, H,
+        w_p, h_rows, w_p_h,
+    )
+    step_step4 = kernel(
+        "step_step4", "each", B, 1,
+        w_p_h, b_p, p_rows, u,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_r[...] = params["W_r"]
+        U_r[...] = params["U_r"]
+        b_r[...] = params["b_r"]
+        W_z[...] = params["W_z"]
+        U_z[...] = params["U_z"]
+        b_z[...] = params["b_z"]
+        W_n[...] = params["W_n"]
+        U_n[...] = params["U_n"]
+        b_n[...] = params["b_n"]
+        w_p[...] = params["w_p"]
+        b_p[...] = params["b_p"]
+        h_rows[0] = state["h"]
+        p_rows[0] = state["p"]
+
+    def before():
+        # r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+        product(x.reshape(-1, I), W_r.T, W_r_x.reshape(-1, H))
+        # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+        product(x.reshape(-1, I), W_z.T, W_z_x.reshape(-1, H))
+        # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        product(x.reshape(-1, I), W_n.T, W_n_x.reshape(-1, H))
+
+    def loop():
+        for t in range(T):
+            # r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+            product(h_rows[t], U_r.T, U_r_h)
+            # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+            product(h_rows[t], U_z.T, U_z_h)
+            step_step(t)
+            step_step2(t)
+            # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            product(r_h, U_n.T, U_n_r_h)
+            step_step3(t)
+            # q = sigmoid(dot(w_p, h) + b_p)
+            step_step_sum(t)
+            step_step4(t)
+
+    def after():
+        pass
+
+    def results():
+        state = {"h": h_rows[T].copy(), "p": p_rows[T % 2].copy()}
+        return h_rows[1:].copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_r = cp.empty((H, I), dtype)
+    U_r = cp.empty((H, H), dtype)
+    b_r = cp.empty((H,), dtype)
+    W_z = cp.empty((H, I), dtype)
+    U_z = cp.empty((H, H), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_n = cp.empty((H, I), dtype)
+    U_n = cp.empty((H, H), dtype)
+    b_n = cp.empty((H,), dtype)
+    w_p = cp.empty((H,), dtype)
+    b_p = cp.empty((), dtype)
+    dot_W_r = cp.empty((H, I), dtype)
+    dot_U_r = cp.empty((H, H), dtype)
+    dot_b_r = cp.empty((H,), dtype)
+    dot_W_z = cp.empty((H, I), dtype)
+    dot_U_z = cp.empty((H, H), dtype)
+    dot_b_z = cp.empty((H,), dtype)
+    dot_W_n = cp.empty((H, I), dtype)
+    dot_U_n = cp.empty((H, H), dtype)
+    dot_b_n = cp.empty((H,), dtype)
+    dot_w_p = cp.empty((H,), dtype)
+    dot_b_p = cp.empty((), dtype)
+    W_r_to_dot_W_n = cp.empty((I, 6 * H), dtype)
+    W_r_to_W_n = cp.empty((I, 3 * H), dtype)
+    U_r_to_dot_U_z = cp.empty((H, 4 * H), dtype)
+    U_r_to_U_z = cp.empty((H, 2 * H), dtype)
+    U_n_T = cp.empty((H, H), dtype)
+    dot_U_n_to_U_n = cp.empty((2 * H, H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    p_rows = cp.empty((2, B), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_p_rows = cp.empty((2, B), dtype)
+    W_r_x_to_dot_W_n_x_W_n = cp.empty((T, B, 6 * H), dtype)
+    dot_W_r_x_x_to_dot_W_n_x_x = cp.empty((T, B, 3 * H), dtype)
+    dot_W_r_x = cp.empty((T, B, H), dtype)
+    dot_W_z_x = cp.empty((T, B, H), dtype)
+    dot_W_n_x = cp.empty((T, B, H), dtype)
+    u = cp.empty((B,), dtype)
+    U_r_h_to_dot_U_z_h_U_z = cp.empty((B, 4 * H), dtype)
+    parts = cp.empty((B, 2 * H), dtype)
+    z = cp.empty((B, H), dtype)
+    dot_z = cp.empty((B, H), dtype)
+    r_h_to_dot_r_h = cp.empty((B, 2 * H), dtype)
+    U_n_r_h_to_dot_U_n_r_h_U_n = cp.empty((B, 2 * H), dtype)
+    dot_U_n_r_h = cp.empty((B, H), dtype)
+    w_p_h = cp.empty((B,), dtype)
+    dot_w_p_h_w_p = cp.empty((B,), dtype)
+    dot_w_p_h_h = cp.empty((B,), dtype)
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * H, 1,
+        W_r_x_to_dot_W_n_x_W_n, dot_W_r_x_x_to_dot_W_n_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
+    )
+    jvp_step = kernel(
+        "jvp_step", "each", B, 1,
+        p_rows, u,
+    )
+    jvp_step2 = kernel(
+        "jvp_step2", "each", B * H, 1,
+        U_r_h_to_dot_U_z_h_U_z, parts, W_r_x_to_dot_W_n_x_W_n, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x,
+        dot_b_z, h_rows, dot_h_rows, z, dot_z, r_h_to_dot_r_h,
+    )
+    jvp_step3 = kernel(
+        "jvp_step3", "each", B * H, 1,
+        W_r_x_to_dot_W_n_x_W_n, U_n_r_h_to_dot_U_n_r_h_U_n, b_n, dot_W_n_x, dot_U_n_r_h, dot_b_n, z, h_rows,
+        dot_z, dot_h_rows, u,
+    )
+    jvp_step_sum = kernel(
+        "jvp_step_sum", "rows", B, H,
+        w_p, h_rows, w_p_h,
+    )
+    jvp_step_sum2 = kernel(
+        "jvp_step_sum2", "rows", B, H,
+        dot_w_p, h_rows, dot_w_p_h_w_p,
+    )
+    jvp_step_sum3 = kernel(
+        "jvp_step_sum3", "rows", B, H,
+        w_p, dot_h_rows, dot_w_p_h_h,
+    )
+    jvp_step4 = kernel(
+        "jvp_step4", "each", B, 1,
+        dot_w_p_h_w_p, dot_w_p_h_h, w_p_h, b_p, dot_b_p, p_rows, dot_p_rows, u,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_r[...] = params["W_r"]
+        U_r[...] = params["U_r"]
+        b_r[...] = params["b_r"]
+        W_z[...] = params["W_z"]
+        U_z[...] = params["U_z"]
+        b_z[...] = params["b_z"]
+        W_n[...] = params["W_n"]
+        U_n[...] = params["U_n"]
+        b_n[...] = params["b_n"]
+        w_p[...] = params["w_p"]
+        b_p[...] = params["b_p"]
+        dot_W_r[...] = dot_params["W_r"]
+        dot_U_r[...] = dot_params["U_r"]
+        dot_b_r[...] = dot_params["b_r"]
+        dot_W_z[...] = dot_params["W_z"]
+        dot_U_z[...] = dot_params["U_z"]
+        dot_b_z[...] = dot_params["b_z"]
+        dot_W_n[...] = dot_params["W_n"]
+        dot_U_n[...] = dot_params["U_n"]
+        dot_b_n[...] = dot_params["b_n"]
+        dot_w_p[...] = dot_params["w_p"]
+        dot_b_p[...] = dot_params["b_p"]
+        W_r_to_dot_W_n[...] = cp.ascontiguousarray(cp.concatenate((
+            W_r.T,
+            dot_W_r.T,
+            W_z.T,
+            dot_W_z.T,
+            W_n.T,
+            dot_W_n.T,
+        ), axis=1))
+        W_r_to_W_n[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
+        U_r_to_dot_U_z[...] = cp.ascontiguousarray(cp.concatenate((
+            U_r.T,
+            dot_U_r.T,
+            U_z.T,
+            dot_U_z.T,
+        ), axis=1))
+        U_r_to_U_z[...] = cp.ascontiguousarray(cp.concatenate((U_r.T, U_z.T), axis=1))
+        U_n_T[...] = cp.ascontiguousarray(U_n.T)
+        dot_U_n_to_U_n[...] = cp.ascontiguousarray(cp.concatenate((dot_U_n.T, U_n.T)))
+        h_rows[0] = state["h"]
+        p_rows[0] = state["p"]
+        dot_h_rows[0] = dot_state["h"]
+        dot_p_rows[0] = dot_state["p"]
+
+    def before():
+        # W_r_x, dot_W_r_x_W_r, W_z_x, dot_W_z_x_W_z, W_n_x, dot_W_n_x_W_n side by side
+        product(x.reshape(-1, I), W_r_to_dot_W_n, W_r_x_to_dot_W_n_x_W_n.reshape(-1, 6 * H))
+        # dot_W_r_x_x, dot_W_z_x_x, dot_W_n_x_x side by side
+        product(dot_x.reshape(-1, I), W_r_to_W_n, dot_W_r_x_x_to_dot_W_n_x_x.reshape(-1, 3 * H))
+        jvp_before()
+
+    def loop():
+        for t in range(T):
+            # U_r_h, dot_U_r_h_U_r, U_z_h, dot_U_z_h_U_z side by side
+            product(h_rows[t], U_r_to_dot_U_z, U_r_h_to_dot_U_z_h_U_z)
+            # dot_U_r_h_h_prev, dot_U_z_h_h_prev side by side
+            product(dot_h_rows[t], U_r_to_U_z, parts)
+            jvp_step(t)
+            jvp_step2(t)
+            # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            product(r_h_to_dot_r_h[:, :H], U_n_T, U_n_r_h_to_dot_U_n_r_h_U_n[:, :H])
+            # r_h, dot_r_h side by side
+            product(r_h_to_dot_r_h, dot_U_n_to_U_n, dot_U_n_r_h)
+            jvp_step3(t)
+            # q = sigmoid(dot(w_p, h) + b_p)
+            jvp_step_sum(t)
+            # q = sigmoid(dot(w_p, h) + b_p)
+            jvp_step_sum2(t)
+            # q = sigmoid(dot(w_p, h) + b_p)
+            jvp_step_sum3(t)
+            jvp_step4(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy(), "p": p_rows[T % 2].copy()}
+        dot_last = {"h": dot_h_rows[T].copy(), "p": dot_p_rows[T % 2].copy()}
+        return h_rows[1:].copy(), last, dot_h_rows[1:].copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    dot_x = cp.empty((T, B, I), dtype)
+    W_r = cp.empty((H, I), dtype)
+    U_r = cp.empty((H, H), dtype)
+    b_r = cp.empty((H,), dtype)
+    W_z = cp.empty((H, I), dtype)
+    U_z = cp.empty((H, H), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_n = cp.empty((H, I), dtype)
+    U_n = cp.empty((H, H), dtype)
+    b_n = cp.empty((H,), dtype)
+    w_p = cp.empty((H,), dtype)
+    b_p = cp.empty((), dtype)
+    dot_W_r = cp.empty((H, I), dtype)
+    dot_U_r = cp.empty((H, H), dtype)
+    dot_b_r = cp.empty((H,), dtype)
+    dot_W_z = cp.empty((H, I), dtype)
+    dot_U_z = cp.empty((H, H), dtype)
+    dot_b_z = cp.empty((H,), dtype)
+    dot_W_n = cp.empty((H, I), dtype)
+    dot_U_n = cp.empty((H, H), dtype)
+    dot_b_n = cp.empty((H,), dtype)
+    dot_w_p = cp.empty((H,), dtype)
+    dot_b_p = cp.empty((), dtype)
+    W_r_to_dot_W_n = cp.empty((I, 6 * H), dtype)
+    W_r_to_W_n = cp.empty((I, 3 * H), dtype)
+    U_r_to_dot_U_z = cp.empty((H, 4 * H), dtype)
+    U_r_to_U_z = cp.empty((H, 2 * H), dtype)
+    U_n_T = cp.empty((H, H), dtype)
+    dot_U_n_to_U_n = cp.empty((2 * H, H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    p_rows = cp.empty((T + 1, B), dtype)
+    dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    dot_p_rows = cp.empty((T + 1, B), dtype)
+    W_r_x_to_dot_W_n_x_W_n = cp.empty((T, B, 6 * H), dtype)
+    dot_W_r_x_x_to_dot_W_n_x_x = cp.empty((T, B, 3 * H), dtype)
+    dot_W_r_x = cp.empty((T, B, H), dtype)
+    dot_W_z_x = cp.empty((T, B, H), dtype)
+    dot_W_n_x = cp.empty((T, B, H), dtype)
+    u = cp.empty((T, B), dtype)
+    U_r_h_to_dot_U_z_h_U_z = cp.empty((B, 4 * H), dtype)
+    parts = cp.empty((B, 2 * H), dtype)
+    dot_r_pre = cp.empty((T, B, H), dtype)
+    r = cp.empty((T, B, H), dtype)
+    dot_r = cp.empty((T, B, H), dtype)
+    dot_z_pre = cp.empty((T, B, H), dtype)
+    z = cp.empty((T, B, H), dtype)
+    dot_z = cp.empty((T, B, H), dtype)
+    r_h_to_dot_r_h = cp.empty((T, B, 2 * H), dtype)
+    U_n_r_h_to_dot_U_n_r_h_U_n = cp.empty((B, 2 * H), dtype)
+    dot_U_n_r_h = cp.empty((B, H), dtype)
+    dot_n_pre = cp.empty((T, B, H), dtype)
+    n = cp.empty((T, B, H), dtype)
+    dot_n = cp.empty((T, B, H), dtype)
+    w_p_h = cp.empty((B,), dtype)
+    dot_w_p_h_w_p = cp.empty((B,), dtype)
+    dot_w_p_h_h = cp.empty((B,), dtype)
+    dot_q_pre = cp.empty((T, B), dtype)
+    q = cp.empty((T, B), dtype)
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * H, 1,
+        W_r_x_to_dot_W_n_x_W_n, dot_W_r_x_x_to_dot_W_n_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
+    )
+    hvp_forward_step = kernel(
+        "hvp_forward_step", "each", B, 1,
+        p_rows, u,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", "each", B * H, 1,
+        U_r_h_to_dot_U_z_h_U_z, parts, W_r_x_to_dot_W_n_x_W_n, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x,
+        dot_b_z, h_rows, dot_h_rows, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h_to_dot_r_h,
+    )
+    hvp_forward_step3 = kernel(
+        "hvp_forward_step3", "each", B * H, 1,
+        W_r_x_to_dot_W_n_x_W_n, U_n_r_h_to_dot_U_n_r_h_U_n, b_n, dot_W_n_x, dot_U_n_r_h, dot_b_n, z, h_rows,
+        dot_z, dot_h_rows, u, dot_n_pre, n, dot_n,
+    )
+    hvp_forward_step_sum = kernel(
+        "hvp_forward_step_sum", "rows", B, H,
+        w_p, h_rows, w_p_h,
+    )
+    hvp_forward_step_sum2 = kernel(
+        "hvp_forward_step_sum2", "rows", B, H,
+        dot_w_p, h_rows, dot_w_p_h_w_p,
+    )
+    hvp_forward_step_sum3 = kernel(
+        "hvp_forward_step_sum3", "rows", B, H,
+        w_p, dot_h_rows, dot_w_p_h_h,
+    )
+    hvp_forward_step4 = kernel(
+        "hvp_forward_step4", "each", B, 1,
+        dot_w_p_h_w_p, dot_w_p_h_h, w_p_h, b_p, dot_b_p, p_rows, dot_p_rows, u, dot_q_pre, q,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_r[...] = params["W_r"]
+        U_r[...] = params["U_r"]
+        b_r[...] = params["b_r"]
+        W_z[...] = params["W_z"]
+        U_z[...] = params["U_z"]
+        b_z[...] = params["b_z"]
+        W_n[...] = params["W_n"]
+        U_n[...] = params["U_n"]
+        b_n[...] = params["b_n"]
+        w_p[...] = params["w_p"]
+        b_p[...] = params["b_p"]
+        dot_W_r[...] = dot_params["W_r"]
+        dot_U_r[...] = dot_params["U_r"]
+        dot_b_r[...] = dot_params["b_r"]
+        dot_W_z[...] = dot_params["W_z"]
+        dot_U_z[...] = dot_params["U_z"]
+        dot_b_z[...] = dot_params["b_z"]
+        dot_W_n[...] = dot_params["W_n"]
+        dot_U_n[...] = dot_params["U_n"]
+        dot_b_n[...] = dot_params["b_n"]
+        dot_w_p[...] = dot_params["w_p"]
+        dot_b_p[...] = dot_params["b_p"]
+        W_r_to_dot_W_n[...] = cp.ascontiguousarray(cp.concatenate((
+            W_r.T,
+            dot_W_r.T,
+            W_z.T,
+            dot_W_z.T,
+            W_n.T,
+            dot_W_n.T,
+        ), axis=1))
+        W_r_to_W_n[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
+        U_r_to_dot_U_z[...] = cp.ascontiguousarray(cp.concatenate((
+            U_r.T,
+            dot_U_r.T,
+            U_z.T,
+            dot_U_z.T,
+        ), axis=1))
+        U_r_to_U_z[...] = cp.ascontiguousarray(cp.concatenate((U_r.T, U_z.T), axis=1))
+        U_n_T[...] = cp.ascontiguousarray(U_n.T)
+        dot_U_n_to_U_n[...] = cp.ascontiguousarray(cp.concatenate((dot_U_n.T, U_n.T)))
+        h_rows[0] = state["h"]
+        p_rows[0] = state["p"]
+        dot_h_rows[0] = dot_state["h"]
+        dot_p_rows[0] = dot_state["p"]
+
+    def before():
+        # W_r_x, dot_W_r_x_W_r, W_z_x, dot_W_z_x_W_z, W_n_x, dot_W_n_x_W_n side by side
+        product(x.reshape(-1, I), W_r_to_dot_W_n, W_r_x_to_dot_W_n_x_W_n.reshape(-1, 6 * H))
+        # dot_W_r_x_x, dot_W_z_x_x, dot_W_n_x_x side by side
+        product(dot_x.reshape(-1, I), W_r_to_W_n, dot_W_r_x_x_to_dot_W_n_x_x.reshape(-1, 3 * H))
+        hvp_forward_before()
+
+    def loop():
+        for t in range(T):
+            # U_r_h, dot_U_r_h_U_r, U_z_h, dot_U_z_h_U_z side by side
+            product(h_rows[t], U_r_to_dot_U_z, U_r_h_to_dot_U_z_h_U_z)
+            # dot_U_r_h_h_prev, dot_U_z_h_h_prev side by side
+            product(dot_h_rows[t], U_r_to_U_z, parts)
+            hvp_forward_step(t)
+            hvp_forward_step2(t)
+            # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            product(r_h_to_dot_r_h[t][:, :H], U_n_T, U_n_r_h_to_dot_U_n_r_h_U_n[:, :H])
+            # r_h, dot_r_h side by side
+            product(r_h_to_dot_r_h[t], dot_U_n_to_U_n, dot_U_n_r_h)
+            hvp_forward_step3(t)
+            # q = sigmoid(dot(w_p, h) + b_p)
+            hvp_forward_step_sum(t)
+            # q = sigmoid(dot(w_p, h) + b_p)
+            hvp_forward_step_sum2(t)
+            # q = sigmoid(dot(w_p, h) + b_p)
+            hvp_forward_step_sum3(t)
+            hvp_forward_step4(t)
+
+    def after():
+        pass
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, True)
+    dy = cp.empty((T, B, H), dtype)
+    U_n_to_dot_U_n = cp.empty((2 * H, H), dtype)
+    U_r_to_dot_U_z2 = cp.empty((4 * H, H), dtype)
+    W_r_to_dot_W_n2 = cp.empty((6 * H, I), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_p_prev_rows = cp.empty((2, B), dtype)
+    d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_p_prev_rows = cp.empty((2, B), dtype)
+    d_dot_q_pre = cp.empty((T, B), dtype)
+    d_q_pre = cp.empty((T, B), dtype)
+    d_dot_h = cp.empty((B, H), dtype)
+    d_h = cp.empty((B, H), dtype)
+    d_dot_s = cp.empty((B, H), dtype)
+    d_s = cp.empty((B, H), dtype)
+    d_r_pre_to_d_dot_n_pre = cp.empty((T, B, 6 * H), dtype)
+    parts2 = cp.empty((B, 2 * H), dtype)
+    d_r_h = cp.empty((B, H), dtype)
+    d_h_prev_U_r_h = cp.empty((B, H), dtype)
+    parts3 = cp.empty((B, 2 * H), dtype)
+    parts4 = cp.empty((B, 2 * H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_r_W_r_x = cp.empty((H, I), dtype)
+    d_W_r_dot_W_r_x_x = cp.empty((H, I), dtype)
+    d_U_r_U_r_h = cp.empty((H, H), dtype)
+    d_U_r_dot_U_r_h_h_prev = cp.empty((H, H), dtype)
+    d_b_r = cp.empty((H,), dtype)
+    d_W_z_W_z_x = cp.empty((H, I), dtype)
+    d_W_z_dot_W_z_x_x = cp.empty((H, I), dtype)
+    d_U_z_U_z_h = cp.empty((H, H), dtype)
+    d_U_z_dot_U_z_h_h_prev = cp.empty((H, H), dtype)
+    d_b_z = cp.empty((H,), dtype)
+    d_W_n_W_n_x = cp.empty((H, I), dtype)
+    d_W_n_dot_W_n_x_x = cp.empty((H, I), dtype)
+    d_U_n_U_n_r_h = cp.empty((H, H), dtype)
+    d_U_n_dot_U_n_r_h_r_h = cp.empty((H, H), dtype)
+    d_b_n = cp.empty((H,), dtype)
+    d_w_p_w_p_h = cp.empty((H,), dtype)
+    d_w_p_dot_w_p_h_h = cp.empty((H,), dtype)
+    d_b_p = cp.empty((), dtype)
+    d_W_r = cp.empty((H, I), dtype)
+    d_U_r = cp.empty((H, H), dtype)
+    d_W_z = cp.empty((H, I), dtype)
+    d_U_z = cp.empty((H, H), dtype)
+    d_W_n = cp.empty((H, I), dtype)
+    d_U_n = cp.empty((H, H), dtype)
+    d_w_p = cp.empty((H,), dtype)
+    hvp_backward_step = kernel(
+        "hvp_backward_step", "each", B, 1,
+        d_dot_p_prev_rows, u, d_p_prev_rows, q, p_rows, dot_q_pre, d_dot_q_pre, d_q_pre,
+    )
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", "each", B * H, 1,
+        dy, d_dot_h_prev_rows, d_dot_q_pre, w_p, d_h_prev_rows, d_q_pre, dot_w_p, u, z, dot_n_pre, n, dot_z,
+        h_rows, dot_z_pre, dot_h_rows, dot_n, d_dot_h, d_h, d_dot_s, d_s, d_r_pre_to_d_dot_n_pre,
+    )
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", "each", B * H, 1,
+        parts2, h_rows, dot_r_pre, r, d_r_h, dot_h_rows, d_r_pre_to_d_dot_n_pre,
+    )
+    hvp_backward_step4 = kernel(
+        "hvp_backward_step4", "each", B * H, 1,
+        d_h_prev_U_r_h, d_r_h, r, parts2, dot_r, d_s, z, d_dot_s, dot_z, d_h, u, parts3, parts4, d_dot_h,
+        d_h_prev_rows, d_dot_h_prev_rows,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", "rows", H, T * B,
+        d_q_pre, h_rows, d_w_p_w_p_h,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "rows", H, T * B,
+        d_dot_q_pre, dot_h_rows, d_w_p_dot_w_p_h_h,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", "rows", 1, T * B,
+        d_q_pre, d_b_p,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", H * I, 1,
+        d_W_r_W_r_x, d_W_r_dot_W_r_x_x, d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_W_n_W_n_x, d_W_n_dot_W_n_x_x,
+        d_W_r, d_W_z, d_W_n,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", H * H, 1,
+        d_U_r_U_r_h, d_U_r_dot_U_r_h_h_prev, d_U_z_U_z_h, d_U_z_dot_U_z_h_h_prev, d_U_n_U_n_r_h,
+        d_U_n_dot_U_n_r_h_r_h, d_U_r, d_U_z, d_U_n,
+    )
+    hvp_backward_finish3 = kernel(
+        "hvp_backward_finish3", "each", H, 1,
+        d_w_p_w_p_h, d_w_p_dot_w_p_h_h, d_w_p,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["h"]
+        U_n_to_dot_U_n[...] = cp.concatenate((U_n, dot_U_n))
+        U_r_to_dot_U_z2[...] = cp.concatenate((U_r, dot_U_r, U_z, dot_U_z))
+        W_r_to_dot_W_n2[...] = cp.concatenate((
+            W_r,
+            dot_W_r,
+            W_z,
+            dot_W_z,
+            W_n,
+            dot_W_n,
+        ))
+        d_h_prev_rows[T % 2] = 0
+        d_p_prev_rows[T % 2] = 0
+        d_dot_h_prev_rows[T % 2] = dstate["h"]
+        d_dot_p_prev_rows[T % 2] = dstate["p"]
+
+    def before():
+        pass
+
+    def loop():
+        for t in reversed(range(T)):
+            hvp_backward_step(t)
+            hvp_backward_step2(t)
+            # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            product(d_r_pre_to_d_dot_n_pre[t][:, 5 * H:6 * H], U_n, parts2[:, :H])
+            # d_n_pre, d_dot_n_pre side by side
+            product(d_r_pre_to_d_dot_n_pre[t][:, 4 * H:6 * H], U_n_to_dot_U_n, d_r_h)
+            # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+            product(d_r_pre_to_d_dot_n_pre[t][:, 3 * H:4 * H], U_z, parts4[:, H:2 * H])
+            hvp_backward_step3(t)
+            # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre side by side
+            product(d_r_pre_to_d_dot_n_pre[t][:, :4 * H], U_r_to_dot_U_z2, d_h_prev_U_r_h)
+            # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+            product(d_r_pre_to_d_dot_n_pre[t][:, H:2 * H], U_r, parts3[:, H:2 * H])
+            hvp_backward_step4(t)
+
+    def after():
+        # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre, d_n_pre, d_dot_n_pre side by side
+        product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H), W_r_to_dot_W_n2, d_x.reshape(-1, I))
+        # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+        product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H].T, x.reshape(-1, I), d_W_r_W_r_x)
+        # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+        product(
+            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_r_dot_W_r_x_x,
+        )
+        # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+        product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_r_U_r_h)
+        # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+        product(
+            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
+            dot_h_rows[:-1].reshape(-1, H),
+            d_U_r_dot_U_r_h_h_prev,
+        )
+        # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+        cp.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_r)
+        # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+        product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_z_W_z_x)
+        # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+        product(
+            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_z_dot_W_z_x_x,
+        )
+        # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+        product(
+            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T,
+            h_rows[:-1].reshape(-1, H),
+            d_U_z_U_z_h,
+        )
+        # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+        product(
+            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+            dot_h_rows[:-1].reshape(-1, H),
+            d_U_z_dot_U_z_h_h_prev,
+        )
+        # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+        cp.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
+        # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_n_W_n_x)
+        # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        product(
+            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_n_dot_W_n_x_x,
+        )
+        # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        product(
+            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T,
+            r_h_to_dot_r_h.reshape(-1, 2 * H)[:, :H],
+            d_U_n_U_n_r_h,
+        )
+        # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        product(
+            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+            r_h_to_dot_r_h.reshape(-1, 2 * H)[:, H:2 * H],
+            d_U_n_dot_U_n_r_h_r_h,
+        )
+        # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        cp.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H], axis=0, out=d_b_n)
+        # through q = sigmoid(dot(w_p, h) + b_p)
+        hvp_backward_after_sum()
+        # through q = sigmoid(dot(w_p, h) + b_p)
+        hvp_backward_after_sum2()
+        # through q = sigmoid(dot(w_p, h) + b_p)
+        hvp_backward_after_sum3()
+        hvp_backward_finish()
+        hvp_backward_finish2()
+        hvp_backward_finish3()
+
+    def results():
+        dot_dparams = {
+            "W_r": d_W_r.copy(),
+            "U_r": d_U_r.copy(),
+            "b_r": d_b_r.copy(),
+            "W_z": d_W_z.copy(),
+            "U_z": d_U_z.copy(),
+            "b_z": d_b_z.copy(),
+            "W_n": d_W_n.copy(),
+            "U_n": d_U_n.copy(),
+            "b_n": d_b_n.copy(),
+            "w_p": d_w_p.copy(),
+            "b_p": d_b_p.copy(),
+        }
+        dot_dstart = {"h": d_h_prev_rows[0].copy(), "p": d_p_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
+
+    yield Pass(fill, before, loop, after, results, True)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -395,7 +1222,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -418,28 +1245,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -461,20 +1308,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -573,10 +1420,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -695,3 +1540,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

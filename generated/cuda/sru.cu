@@ -53,6 +53,15 @@ __device__ inline compute_t column_sum(compute_t a)
     return a;
 }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_sequence_point(
     const compute_t W_f_x, const compute_t v_f, const compute_t c_prev, const compute_t b_f,
     const compute_t W_x, compute_t& f, compute_t& c)
@@ -225,7 +234,8 @@ extern "C" __global__ void backward_after_sum(
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_v_f_at[iH] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_v_f_at[iH] = storage_t(total);
     }
 }
 
@@ -247,7 +257,8 @@ extern "C" __global__ void backward_after_sum2(
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
-        if (threadIdx.y == 0 && first + threadIdx.x < count) d_v_r_at[iH] = storage_t(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_v_r_at[iH] = storage_t(total);
     }
 }
 
@@ -306,3 +317,805 @@ extern "C" __global__ void backward_after2(
         d_x_at[(iT * B + iB) * H + iH] = storage_t(d_x);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_sequence_point(
+    const compute_t W_f_x, const compute_t v_f, const compute_t c_prev, const compute_t b_f,
+    const compute_t W_x, compute_t& c)
+{
+    // f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    const compute_t f_pre = W_f_x + v_f * c_prev + b_f;
+    const compute_t f = sigmoid(f_pre);
+    // c = f * c[t-1] + (1 - f) * (W @ x)
+    c = c_prev * f + W_x * (1 - f);
+}
+
+extern "C" __global__ void infer_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 H,
+    const storage_t* __restrict__ W_f_x_to_W_x_at, const storage_t* __restrict__ v_f_at,
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_f_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        const compute_t v_f = compute_t(v_f_at[iH]);
+        const compute_t b_f = compute_t(b_f_at[iH]);
+        compute_t c_prev = compute_t(c_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t c;
+            infer_sequence_point(
+                compute_t(W_f_x_to_W_x_at[(t * B + iB) * (3 * H) + iH]),
+                v_f,
+                c_prev,
+                b_f,
+                compute_t(W_f_x_to_W_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+                c);
+            c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+            c_prev = c;
+        }
+    }
+}
+
+__device__ inline void infer_after_point(
+    const compute_t W_r_x, const compute_t v_r, const compute_t c_prev, const compute_t b_r,
+    const compute_t c, const compute_t x, compute_t& h)
+{
+    // r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+    const compute_t r_pre = W_r_x + v_r * c_prev + b_r;
+    const compute_t r = sigmoid(r_pre);
+    // h = r * c + (1 - r) * x
+    h = c * r + x * (1 - r);
+}
+
+extern "C" __global__ void infer_after(
+    const int64 t, const int64 T, const int64 B, const int64 H,
+    const storage_t* __restrict__ W_f_x_to_W_x_at, const storage_t* __restrict__ v_r_at,
+    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ x_at, storage_t* __restrict__ h_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t h;
+        infer_after_point(
+            compute_t(W_f_x_to_W_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(v_r_at[iH]),
+            compute_t(c_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(b_r_at[iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(x_at[(iT * B + iB) * H + iH]),
+            h);
+        h_at[(iT * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_sequence_point(
+    const compute_t W_f_x, const compute_t v_f, const compute_t c_prev, const compute_t b_f,
+    const compute_t W_x, compute_t& c)
+{
+    // f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    const compute_t f_pre = W_f_x + v_f * c_prev + b_f;
+    const compute_t f = sigmoid(f_pre);
+    // c = f * c[t-1] + (1 - f) * (W @ x)
+    c = c_prev * f + W_x * (1 - f);
+}
+
+extern "C" __global__ void step_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 H,
+    const storage_t* __restrict__ W_f_x_at, const storage_t* __restrict__ v_f_at,
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ W_x_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        const compute_t v_f = compute_t(v_f_at[iH]);
+        const compute_t b_f = compute_t(b_f_at[iH]);
+        compute_t c_prev = compute_t(c_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t c;
+            step_sequence_point(
+                compute_t(W_f_x_at[(t * B + iB) * H + iH]),
+                v_f,
+                c_prev,
+                b_f,
+                compute_t(W_x_at[(t * B + iB) * H + iH]),
+                c);
+            c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+            c_prev = c;
+        }
+    }
+}
+
+__device__ inline void step_after_point(
+    const compute_t W_r_x, const compute_t v_r, const compute_t c_prev, const compute_t b_r,
+    const compute_t c, const compute_t x, compute_t& h)
+{
+    // r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+    const compute_t r_pre = W_r_x + v_r * c_prev + b_r;
+    const compute_t r = sigmoid(r_pre);
+    // h = r * c + (1 - r) * x
+    h = c * r + x * (1 - r);
+}
+
+extern "C" __global__ void step_after(
+    const int64 t, const int64 T, const int64 B, const int64 H,
+    const storage_t* __restrict__ W_r_x_at, const storage_t* __restrict__ v_r_at,
+    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ x_at, storage_t* __restrict__ h_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t h;
+        step_after_point(
+            compute_t(W_r_x_at[(iT * B + iB) * H + iH]),
+            compute_t(v_r_at[iH]),
+            compute_t(c_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(b_r_at[iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(x_at[(iT * B + iB) * H + iH]),
+            h);
+        h_at[(iT * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_W_f_x_W_f, const compute_t dot_W_f_x_x, const compute_t dot_W_r_x_W_r,
+    const compute_t dot_W_r_x_x, const compute_t dot_W_x_W, const compute_t dot_W_x_x, compute_t& dot_W_f_x,
+    compute_t& dot_W_r_x, compute_t& dot_W_x)
+{
+    // f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+    // r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+    dot_W_r_x = dot_W_r_x_W_r + dot_W_r_x_x;
+    // c = f * c[t-1] + (1 - f) * (W @ x)
+    dot_W_x = dot_W_x_W + dot_W_x_x;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 H,
+    const storage_t* __restrict__ W_f_x_to_dot_W_x_W_at,
+    const storage_t* __restrict__ dot_W_f_x_x_to_dot_W_x_x_at, storage_t* __restrict__ dot_W_f_x_at,
+    storage_t* __restrict__ dot_W_r_x_at, storage_t* __restrict__ dot_W_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_W_f_x, dot_W_r_x, dot_W_x;
+        jvp_before_point(
+            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_f_x_x_to_dot_W_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_f_x_x_to_dot_W_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_f_x_x_to_dot_W_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            dot_W_f_x, dot_W_r_x, dot_W_x);
+        dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
+        dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
+        dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
+    }
+}
+
+__device__ inline void jvp_sequence_point(
+    const compute_t W_f_x, const compute_t v_f, const compute_t c_prev, const compute_t b_f,
+    const compute_t dot_W_f_x, const compute_t dot_v_f, const compute_t dot_c_prev, const compute_t dot_b_f,
+    const compute_t W_x, const compute_t dot_W_x, compute_t& c, compute_t& dot_c)
+{
+    // f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    const compute_t f_pre = W_f_x + v_f * c_prev + b_f;
+    const compute_t dot_f_pre = v_f * dot_c_prev + c_prev * dot_v_f + dot_W_f_x + dot_b_f;
+    const compute_t f = sigmoid(f_pre);
+    const compute_t s1 = 1 - f;
+    const compute_t dot_f = dot_f_pre * f * s1;
+    // c = f * c[t-1] + (1 - f) * (W @ x)
+    c = c_prev * f + W_x * s1;
+    dot_c = (c_prev - W_x) * dot_f + dot_c_prev * f + dot_W_x * s1;
+}
+
+extern "C" __global__ void jvp_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 H,
+    const storage_t* __restrict__ W_f_x_to_dot_W_x_W_at, const storage_t* __restrict__ v_f_at,
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_v_f_at,
+    storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_b_f_at,
+    const storage_t* __restrict__ dot_W_x_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        const compute_t v_f = compute_t(v_f_at[iH]);
+        const compute_t b_f = compute_t(b_f_at[iH]);
+        const compute_t dot_v_f = compute_t(dot_v_f_at[iH]);
+        const compute_t dot_b_f = compute_t(dot_b_f_at[iH]);
+        compute_t c_prev = compute_t(c_rows_at[(0 * B + iB) * H + iH]);
+        compute_t dot_c_prev = compute_t(dot_c_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t c, dot_c;
+            jvp_sequence_point(
+                compute_t(W_f_x_to_dot_W_x_W_at[(t * B + iB) * (6 * H) + iH]),
+                v_f,
+                c_prev,
+                b_f,
+                compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
+                dot_v_f,
+                dot_c_prev,
+                dot_b_f,
+                compute_t(W_f_x_to_dot_W_x_W_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+                compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
+                c, dot_c);
+            c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+            dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
+            c_prev = c;
+            dot_c_prev = dot_c;
+        }
+    }
+}
+
+__device__ inline void jvp_after_point(
+    const compute_t W_r_x, const compute_t v_r, const compute_t c_prev, const compute_t b_r,
+    const compute_t dot_W_r_x, const compute_t dot_v_r, const compute_t dot_c_prev, const compute_t dot_b_r,
+    const compute_t c, const compute_t x, const compute_t dot_c, const compute_t dot_x, compute_t& h,
+    compute_t& dot_h)
+{
+    // r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+    const compute_t r_pre = W_r_x + v_r * c_prev + b_r;
+    const compute_t dot_r_pre = v_r * dot_c_prev + c_prev * dot_v_r + dot_W_r_x + dot_b_r;
+    const compute_t r = sigmoid(r_pre);
+    const compute_t s1 = 1 - r;
+    const compute_t dot_r = dot_r_pre * r * s1;
+    // h = r * c + (1 - r) * x
+    h = c * r + x * s1;
+    dot_h = (c - x) * dot_r + dot_c * r + dot_x * s1;
+}
+
+extern "C" __global__ void jvp_after(
+    const int64 t, const int64 T, const int64 B, const int64 H,
+    const storage_t* __restrict__ W_f_x_to_dot_W_x_W_at, const storage_t* __restrict__ v_r_at,
+    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ dot_W_r_x_at, const storage_t* __restrict__ dot_v_r_at,
+    const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_b_r_at,
+    const storage_t* __restrict__ x_at, const storage_t* __restrict__ dot_x_at,
+    storage_t* __restrict__ h_at, storage_t* __restrict__ dot_h_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t h, dot_h;
+        jvp_after_point(
+            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(v_r_at[iH]),
+            compute_t(c_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(b_r_at[iH]),
+            compute_t(dot_W_r_x_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_v_r_at[iH]),
+            compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_b_r_at[iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(x_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(dot_x_at[(iT * B + iB) * H + iH]),
+            h, dot_h);
+        h_at[(iT * B + iB) * H + iH] = storage_t(h);
+        dot_h_at[(iT * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_W_f_x_W_f, const compute_t dot_W_f_x_x, const compute_t dot_W_r_x_W_r,
+    const compute_t dot_W_r_x_x, const compute_t dot_W_x_W, const compute_t dot_W_x_x, compute_t& dot_W_f_x,
+    compute_t& dot_W_r_x, compute_t& dot_W_x)
+{
+    // f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    dot_W_f_x = dot_W_f_x_W_f + dot_W_f_x_x;
+    // r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+    dot_W_r_x = dot_W_r_x_W_r + dot_W_r_x_x;
+    // c = f * c[t-1] + (1 - f) * (W @ x)
+    dot_W_x = dot_W_x_W + dot_W_x_x;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 H,
+    const storage_t* __restrict__ W_f_x_to_dot_W_x_W_at,
+    const storage_t* __restrict__ dot_W_f_x_x_to_dot_W_x_x_at, storage_t* __restrict__ dot_W_f_x_at,
+    storage_t* __restrict__ dot_W_r_x_at, storage_t* __restrict__ dot_W_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_W_f_x, dot_W_r_x, dot_W_x;
+        hvp_forward_before_point(
+            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_f_x_x_to_dot_W_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_f_x_x_to_dot_W_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_f_x_x_to_dot_W_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            dot_W_f_x, dot_W_r_x, dot_W_x);
+        dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
+        dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
+        dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
+    }
+}
+
+__device__ inline void hvp_forward_sequence_point(
+    const compute_t W_f_x, const compute_t v_f, const compute_t c_prev, const compute_t b_f,
+    const compute_t dot_W_f_x, const compute_t dot_v_f, const compute_t dot_c_prev, const compute_t dot_b_f,
+    const compute_t W_x, const compute_t dot_W_x, compute_t& dot_f_pre, compute_t& f, compute_t& dot_f,
+    compute_t& c, compute_t& dot_c)
+{
+    // f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    const compute_t f_pre = W_f_x + v_f * c_prev + b_f;
+    dot_f_pre = v_f * dot_c_prev + c_prev * dot_v_f + dot_W_f_x + dot_b_f;
+    f = sigmoid(f_pre);
+    const compute_t s1 = 1 - f;
+    dot_f = dot_f_pre * f * s1;
+    // c = f * c[t-1] + (1 - f) * (W @ x)
+    c = c_prev * f + W_x * s1;
+    dot_c = (c_prev - W_x) * dot_f + dot_c_prev * f + dot_W_x * s1;
+}
+
+extern "C" __global__ void hvp_forward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 H,
+    const storage_t* __restrict__ W_f_x_to_dot_W_x_W_at, const storage_t* __restrict__ v_f_at,
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_v_f_at,
+    storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_b_f_at,
+    const storage_t* __restrict__ dot_W_x_at, storage_t* __restrict__ dot_f_pre_at,
+    storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        const compute_t v_f = compute_t(v_f_at[iH]);
+        const compute_t b_f = compute_t(b_f_at[iH]);
+        const compute_t dot_v_f = compute_t(dot_v_f_at[iH]);
+        const compute_t dot_b_f = compute_t(dot_b_f_at[iH]);
+        compute_t c_prev = compute_t(c_rows_at[(0 * B + iB) * H + iH]);
+        compute_t dot_c_prev = compute_t(dot_c_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t dot_f_pre, f, dot_f, c, dot_c;
+            hvp_forward_sequence_point(
+                compute_t(W_f_x_to_dot_W_x_W_at[(t * B + iB) * (6 * H) + iH]),
+                v_f,
+                c_prev,
+                b_f,
+                compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
+                dot_v_f,
+                dot_c_prev,
+                dot_b_f,
+                compute_t(W_f_x_to_dot_W_x_W_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+                compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
+                dot_f_pre, f, dot_f, c, dot_c);
+            dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
+            f_at[(t * B + iB) * H + iH] = storage_t(f);
+            dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
+            c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+            dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
+            c_prev = c;
+            dot_c_prev = dot_c;
+        }
+    }
+}
+
+__device__ inline void hvp_forward_after_point(
+    const compute_t W_r_x, const compute_t v_r, const compute_t c_prev, const compute_t b_r,
+    const compute_t dot_W_r_x, const compute_t dot_v_r, const compute_t dot_c_prev, const compute_t dot_b_r,
+    compute_t& dot_r_pre, compute_t& r, compute_t& dot_r)
+{
+    // r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+    const compute_t r_pre = W_r_x + v_r * c_prev + b_r;
+    dot_r_pre = v_r * dot_c_prev + c_prev * dot_v_r + dot_W_r_x + dot_b_r;
+    r = sigmoid(r_pre);
+    dot_r = dot_r_pre * r * (1 - r);
+}
+
+extern "C" __global__ void hvp_forward_after(
+    const int64 t, const int64 T, const int64 B, const int64 H,
+    const storage_t* __restrict__ W_f_x_to_dot_W_x_W_at, const storage_t* __restrict__ v_r_at,
+    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ dot_W_r_x_at, const storage_t* __restrict__ dot_v_r_at,
+    const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_b_r_at,
+    storage_t* __restrict__ dot_r_pre_at, storage_t* __restrict__ r_at, storage_t* __restrict__ dot_r_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_r_pre, r, dot_r;
+        hvp_forward_after_point(
+            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(v_r_at[iH]),
+            compute_t(c_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(b_r_at[iH]),
+            compute_t(dot_W_r_x_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_v_r_at[iH]),
+            compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_b_r_at[iH]),
+            dot_r_pre, r, dot_r);
+        dot_r_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_r_pre);
+        r_at[(iT * B + iB) * H + iH] = storage_t(r);
+        dot_r_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t dy, const compute_t c, const compute_t x, const compute_t dot_r_pre, const compute_t r,
+    const compute_t dot_c, const compute_t dot_x, compute_t& d_dot_r_pre, compute_t& d_r_pre)
+{
+    // through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+    const compute_t d_dot_r = dy * (c - x);
+    const compute_t s1 = 1 - r;
+    const compute_t d_r = dy * (dot_c - dot_x) + (dot_r_pre * s1 - dot_r_pre * r) * d_dot_r;
+    const compute_t s2 = r * s1;
+    d_dot_r_pre = d_dot_r * s2;
+    d_r_pre = d_r * s2;
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ x_at, const storage_t* __restrict__ dot_r_pre_at,
+    const storage_t* __restrict__ r_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ dot_x_at, storage_t* __restrict__ d_dot_r_pre_at,
+    storage_t* __restrict__ d_r_pre_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_dot_r_pre, d_r_pre;
+        hvp_backward_before_point(
+            compute_t(dy_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(x_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_r_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(dot_x_at[(iT * B + iB) * H + iH]),
+            d_dot_r_pre, d_r_pre);
+        d_dot_r_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_r_pre);
+        d_r_pre_at[(iT * B + iB) * H + iH] = storage_t(d_r_pre);
+    }
+}
+
+__device__ inline void hvp_backward_sequence_point(
+    const compute_t d_dot_c_next, const compute_t dy, const compute_t r, const compute_t d_c_next,
+    const compute_t dot_r, const compute_t c_prev, const compute_t W_x, const compute_t dot_f_pre,
+    const compute_t f, const compute_t dot_c_prev, const compute_t dot_W_x, const compute_t v_f,
+    const compute_t dot_v_f, const compute_t d_r_pre, const compute_t v_r, const compute_t d_dot_r_pre,
+    const compute_t dot_v_r, const compute_t dot_f, compute_t& d_dot_c, compute_t& d_c,
+    compute_t& d_dot_f_pre, compute_t& d_f_pre, compute_t& d_c_prev, compute_t& d_dot_c_prev)
+{
+    // through c = f * c[t-1] + (1 - f) * (W @ x)
+    d_dot_c = d_dot_c_next + dy * r;
+    d_c = dy * dot_r + d_c_next;
+    // through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    const compute_t s1 = c_prev - W_x;
+    const compute_t d_dot_f = d_dot_c * s1;
+    const compute_t s2 = 1 - f;
+    const compute_t d_f = (dot_f_pre * s2 - dot_f_pre * f) * d_dot_f + (dot_c_prev - dot_W_x) * d_dot_c + d_c * s1;
+    const compute_t s3 = f * s2;
+    d_dot_f_pre = d_dot_f * s3;
+    d_f_pre = d_f * s3;
+    d_c_prev = f * d_c + v_f * d_f_pre + dot_v_f * d_dot_f_pre + d_r_pre * v_r + d_dot_r_pre * dot_v_r + dot_f *
+        d_dot_c;
+    d_dot_c_prev = f * d_dot_c + v_f * d_dot_f_pre + v_r * d_dot_r_pre;
+}
+
+extern "C" __global__ void hvp_backward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 H,
+    storage_t* __restrict__ d_dot_c_prev_rows_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ r_at, storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ dot_r_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ W_f_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_f_pre_at,
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ dot_W_x_at, const storage_t* __restrict__ v_f_at,
+    const storage_t* __restrict__ dot_v_f_at, const storage_t* __restrict__ d_r_pre_at,
+    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ d_dot_r_pre_at,
+    const storage_t* __restrict__ dot_v_r_at, const storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ d_dot_c_at, storage_t* __restrict__ d_c_at,
+    storage_t* __restrict__ d_dot_f_pre_at, storage_t* __restrict__ d_f_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        const compute_t v_f = compute_t(v_f_at[iH]);
+        const compute_t dot_v_f = compute_t(dot_v_f_at[iH]);
+        const compute_t v_r = compute_t(v_r_at[iH]);
+        const compute_t dot_v_r = compute_t(dot_v_r_at[iH]);
+        compute_t d_dot_c_next = compute_t(d_dot_c_prev_rows_at[((T % 2) * B + iB) * H + iH]);
+        compute_t d_c_next = compute_t(d_c_prev_rows_at[((T % 2) * B + iB) * H + iH]);
+        for (int64 t = T - 1; t >= 0; --t) {
+            compute_t d_dot_c, d_c, d_dot_f_pre, d_f_pre, d_c_prev, d_dot_c_prev;
+            hvp_backward_sequence_point(
+                d_dot_c_next,
+                compute_t(dy_at[(t * B + iB) * H + iH]),
+                compute_t(r_at[(t * B + iB) * H + iH]),
+                d_c_next,
+                compute_t(dot_r_at[(t * B + iB) * H + iH]),
+                compute_t(c_rows_at[(t * B + iB) * H + iH]),
+                compute_t(W_f_x_to_dot_W_x_W_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+                compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
+                compute_t(f_at[(t * B + iB) * H + iH]),
+                compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
+                compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
+                v_f,
+                dot_v_f,
+                compute_t(d_r_pre_at[(t * B + iB) * H + iH]),
+                v_r,
+                compute_t(d_dot_r_pre_at[(t * B + iB) * H + iH]),
+                dot_v_r,
+                compute_t(dot_f_at[(t * B + iB) * H + iH]),
+                d_dot_c, d_c, d_dot_f_pre, d_f_pre, d_c_prev, d_dot_c_prev);
+            d_dot_c_at[(t * B + iB) * H + iH] = storage_t(d_dot_c);
+            d_c_at[(t * B + iB) * H + iH] = storage_t(d_c);
+            d_dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_f_pre);
+            d_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_f_pre);
+            d_dot_c_next = d_dot_c_prev;
+            d_c_next = d_c_prev;
+        }
+        d_dot_c_prev_rows_at[((0 % 2) * B + iB) * H + iH] = storage_t(d_dot_c_next);
+        d_c_prev_rows_at[((0 % 2) * B + iB) * H + iH] = storage_t(d_c_next);
+    }
+}
+
+// through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+extern "C" __global__ void hvp_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 H,
+    const storage_t* __restrict__ d_f_pre_at, const storage_t* __restrict__ c_rows_at,
+    storage_t* __restrict__ d_v_f_f_pre_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_f_pre_at[(iT * B + iB) * H + iH])
+                * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_v_f_f_pre_at[iH] = storage_t(total);
+    }
+}
+
+// through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+extern "C" __global__ void hvp_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 H,
+    const storage_t* __restrict__ d_dot_f_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    storage_t* __restrict__ d_v_f_dot_f_pre_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_dot_f_pre_at[(iT * B + iB) * H + iH])
+                * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_v_f_dot_f_pre_at[iH] = storage_t(total);
+    }
+}
+
+// through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+extern "C" __global__ void hvp_backward_after_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 H,
+    const storage_t* __restrict__ d_r_pre_at, const storage_t* __restrict__ c_rows_at,
+    storage_t* __restrict__ d_v_r_r_pre_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_r_pre_at[(iT * B + iB) * H + iH])
+                * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_v_r_r_pre_at[iH] = storage_t(total);
+    }
+}
+
+// through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+extern "C" __global__ void hvp_backward_after_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 H,
+    const storage_t* __restrict__ d_dot_r_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    storage_t* __restrict__ d_v_r_dot_r_pre_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_dot_r_pre_at[(iT * B + iB) * H + iH])
+                * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_v_r_dot_r_pre_at[iH] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_after_point(
+    const compute_t d_dot_c, const compute_t f, const compute_t d_c, const compute_t dot_f,
+    compute_t& d_dot_W_x, compute_t& d_W_x)
+{
+    // through c = f * c[t-1] + (1 - f) * (W @ x)
+    const compute_t s1 = 1 - f;
+    d_dot_W_x = d_dot_c * s1;
+    d_W_x = d_c * s1 - d_dot_c * dot_f;
+}
+
+extern "C" __global__ void hvp_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 H,
+    const storage_t* __restrict__ d_dot_c_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ d_c_at, const storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ d_dot_W_x_at, storage_t* __restrict__ d_W_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_dot_W_x, d_W_x;
+        hvp_backward_after_point(
+            compute_t(d_dot_c_at[(iT * B + iB) * H + iH]),
+            compute_t(f_at[(iT * B + iB) * H + iH]),
+            compute_t(d_c_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_f_at[(iT * B + iB) * H + iH]),
+            d_dot_W_x, d_W_x);
+        d_dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(d_dot_W_x);
+        d_W_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_x);
+    }
+}
+
+__device__ inline void hvp_backward_after2_point(
+    const compute_t d_x_W_f_x, const compute_t d_x_dot_W_f_x_W_f, const compute_t d_x_W_r_x,
+    const compute_t d_x_dot_W_r_x_W_r, const compute_t d_x_W_x, const compute_t d_x_dot_W_x_W,
+    const compute_t dy, const compute_t dot_r, compute_t& d_x)
+{
+    d_x = d_x_W_f_x + d_x_dot_W_f_x_W_f + d_x_W_r_x + d_x_dot_W_r_x_W_r + d_x_W_x + d_x_dot_W_x_W - dy * dot_r;
+}
+
+extern "C" __global__ void hvp_backward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 H,
+    const storage_t* __restrict__ d_x_W_f_x_at, const storage_t* __restrict__ d_x_dot_W_f_x_W_f_at,
+    const storage_t* __restrict__ d_x_W_r_x_at, const storage_t* __restrict__ d_x_dot_W_r_x_W_r_at,
+    const storage_t* __restrict__ d_x_W_x_at, const storage_t* __restrict__ d_x_dot_W_x_W_at,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ dot_r_at,
+    storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_x;
+        hvp_backward_after2_point(
+            compute_t(d_x_W_f_x_at[(iT * B + iB) * H + iH]),
+            compute_t(d_x_dot_W_f_x_W_f_at[(iT * B + iB) * H + iH]),
+            compute_t(d_x_W_r_x_at[(iT * B + iB) * H + iH]),
+            compute_t(d_x_dot_W_r_x_W_r_at[(iT * B + iB) * H + iH]),
+            compute_t(d_x_W_x_at[(iT * B + iB) * H + iH]),
+            compute_t(d_x_dot_W_x_W_at[(iT * B + iB) * H + iH]),
+            compute_t(dy_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_r_at[(iT * B + iB) * H + iH]),
+            d_x);
+        d_x_at[(iT * B + iB) * H + iH] = storage_t(d_x);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_W_f_W_f_x, const compute_t d_W_f_dot_W_f_x_x, const compute_t d_W_r_W_r_x,
+    const compute_t d_W_r_dot_W_r_x_x, const compute_t d_W_W_x, const compute_t d_W_dot_W_x_x,
+    compute_t& d_W_f, compute_t& d_W_r, compute_t& d_W)
+{
+    d_W_f = d_W_f_W_f_x + d_W_f_dot_W_f_x_x;
+    d_W_r = d_W_r_W_r_x + d_W_r_dot_W_r_x_x;
+    d_W = d_W_W_x + d_W_dot_W_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 H,
+    const storage_t* __restrict__ d_W_f_W_f_x_at, const storage_t* __restrict__ d_W_f_dot_W_f_x_x_at,
+    const storage_t* __restrict__ d_W_r_W_r_x_at, const storage_t* __restrict__ d_W_r_dot_W_r_x_x_at,
+    const storage_t* __restrict__ d_W_W_x_at, const storage_t* __restrict__ d_W_dot_W_x_x_at,
+    storage_t* __restrict__ d_W_f_at, storage_t* __restrict__ d_W_r_at, storage_t* __restrict__ d_W_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t d_W_f, d_W_r, d_W;
+        hvp_backward_finish_point(
+            compute_t(d_W_f_W_f_x_at[iH * H + iH2]),
+            compute_t(d_W_f_dot_W_f_x_x_at[iH * H + iH2]),
+            compute_t(d_W_r_W_r_x_at[iH * H + iH2]),
+            compute_t(d_W_r_dot_W_r_x_x_at[iH * H + iH2]),
+            compute_t(d_W_W_x_at[iH * H + iH2]),
+            compute_t(d_W_dot_W_x_x_at[iH * H + iH2]),
+            d_W_f, d_W_r, d_W);
+        d_W_f_at[iH * H + iH2] = storage_t(d_W_f);
+        d_W_r_at[iH * H + iH2] = storage_t(d_W_r);
+        d_W_at[iH * H + iH2] = storage_t(d_W);
+    }
+}
+
+__device__ inline void hvp_backward_finish2_point(
+    const compute_t d_v_f_f_pre, const compute_t d_v_f_dot_f_pre, const compute_t d_v_r_r_pre,
+    const compute_t d_v_r_dot_r_pre, compute_t& d_v_f, compute_t& d_v_r)
+{
+    d_v_f = d_v_f_f_pre + d_v_f_dot_f_pre;
+    d_v_r = d_v_r_r_pre + d_v_r_dot_r_pre;
+}
+
+extern "C" __global__ void hvp_backward_finish2(
+    const int64 t, const int64 T, const int64 B, const int64 H,
+    const storage_t* __restrict__ d_v_f_f_pre_at, const storage_t* __restrict__ d_v_f_dot_f_pre_at,
+    const storage_t* __restrict__ d_v_r_r_pre_at, const storage_t* __restrict__ d_v_r_dot_r_pre_at,
+    storage_t* __restrict__ d_v_f_at, storage_t* __restrict__ d_v_r_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n;
+        compute_t d_v_f, d_v_r;
+        hvp_backward_finish2_point(
+            compute_t(d_v_f_f_pre_at[iH]),
+            compute_t(d_v_f_dot_f_pre_at[iH]),
+            compute_t(d_v_r_r_pre_at[iH]),
+            compute_t(d_v_r_dot_r_pre_at[iH]),
+            d_v_f, d_v_r);
+        d_v_f_at[iH] = storage_t(d_v_f);
+        d_v_r_at[iH] = storage_t(d_v_r);
+    }
+}
+
+#endif  // SYMRNN_HVP

@@ -14,7 +14,7 @@ scales it; the paper's first version has no v_f and v_r and squashes c in the ou
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 sru.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, H): input
     param  W_f (H, H)
@@ -31,7 +31,7 @@ the loop over time is one CUDA graph.
 import ctypes
 import warnings
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -45,6 +45,7 @@ except ImportError as error:  # said clearly when something is called
 SOURCE = None  # the text of sru.cu; None reads the file beside this one
 MOST_BLOCKS = 2**20  # a launch's; kernels stride over what is left
 GRAPHS = True  # capture the loop over time; False launches every kernel from Python
+APART = True  # compile the kernels of each function when it is first called; False compiles all at once
 AXES = ("H",)
 INPUTS = {
     "x": ("H",),
@@ -104,9 +105,9 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
-    work, key = take(size, dtype)
-    outputs, last = work.forward.run(params, inputs, state)
-    return outputs["h"], last, Tape(size, dtype, work, key)
+    work, key = take(train_passes, size, dtype)
+    y, last = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -117,30 +118,88 @@ def backward(params, tape, dy, dstate=None):
     Returns ∂L/∂params, ∂L/∂x, and ∂L/∂state for the state that forward was given.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
-    params = arrays(params)
+    params, dy, dstate = arrays(params), arrays(dy), arrays(dstate)
     size, dtype = known(params, tape)
-    dstate = filled("dstate", arrays(dstate), size, dtype)
-    dy = {"h": cotangent("dy", arrays({"dy": dy})["dy"], OUTPUTS["h"], size, dtype)}
-    dparams, dinputs, dstart = tape.work.backward().run(params, dy, dstate)
-    return dparams, dinputs["x"], dstart
+    dstate = filled("dstate", dstate, size, dtype)
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    return tape.work.run(1, params, cotangents, dstate)
 
 
-class Workspace:
-    """The arrays and passes of one size and element type."""
+def infer(params, x, state=None):
+    """Run the cell over a sequence and keep nothing for a way back.
 
-    def __init__(self, size, dtype):
-        self.forward, self.make_backward = passes(size, dtype)
-        self.made = None
+    Takes the arguments of forward; returns its outputs and the last state.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(infer_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
-    def backward(self):
-        self.made = self.made or self.make_backward()
-        return self.made
+
+def step(params, x, state=None):
+    """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
+    x = arrays(x)
+    x = one_step(x)
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    with borrowed(step_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state)
 
 
-def passes(size, dtype):
-    """The forward pass, and a function that makes the backward pass, over arrays allocated here."""
+def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
+    """Forward mode: how outputs and last state move when params, x and state move along dot_….
+
+    A direction that is None, or a name that is missing, is zero.
+    Returns the outputs and the last state, then their tangents, in the same form.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    with borrowed(jvp_passes, size, dtype) as work:
+        return work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+
+
+def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
+    """The Hessian of L = ⟨dy, y⟩ + ⟨dstate, last⟩ times a direction, which is given as to jvp.
+
+    Returns how ∂L/∂params, ∂L/∂x and ∂L/∂state change along it, in the form in which backward returns them.
+    """
+    ready()
+    params, state = arrays(params), arrays(state)
+    inputs = arrays({"x": x})
+    size, dtype = check(params, inputs, state)
+    state = filled("state", state, size, dtype)
+    dy, dstate = arrays(dy), arrays(dstate)
+    dstate = filled("dstate", dstate, size, dtype)
+    dot_params, dot_state = arrays(dot_params), arrays(dot_state)
+    dot_x = arrays(dot_x)
+    dot_inputs = {"x": cotangent("dot_x", dot_x, INPUTS["x"], size, dtype)}
+    dot_params = along("dot_params", dot_params, PARAMS, size, dtype, ())
+    dot_state = along("dot_state", dot_state, STATES, size, dtype, ("B",))
+    cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    with borrowed(hvp_passes, size, dtype) as work:
+        work.run(0, params, inputs, state, dot_params, dot_inputs, dot_state)
+        return work.run(1, params, cotangents, dstate, dot_params)
+
+
+def train_passes(size, dtype):
+    """The passes of train, each with its arrays when it is first asked for."""
     T, B, H = sizes = [size[axis] for axis in ("T", "B", "H")]
-    kernel = bound(sizes, dtype)
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, H), dtype)
     W_f = cp.empty((H, H), dtype)
     v_f = cp.empty((H,), dtype)
@@ -155,7 +214,6 @@ def passes(size, dtype):
     f = cp.empty((T, B, H), dtype)
     r = cp.empty((T, B, H), dtype)
     h = cp.empty((T, B, H), dtype)
-
     forward_sequence = kernel(
         "forward_sequence", "each", B * H, 1,
         W_f_x_to_W_x, v_f, c_rows, b_f, f,
@@ -166,6 +224,7 @@ def passes(size, dtype):
     )
 
     def fill(params, inputs, state):
+        x[...] = inputs["x"]
         W_f[...] = params["W_f"]
         v_f[...] = params["v_f"]
         b_f[...] = params["b_f"]
@@ -173,7 +232,6 @@ def passes(size, dtype):
         v_r[...] = params["v_r"]
         b_r[...] = params["b_r"]
         W[...] = params["W"]
-        x[...] = inputs["x"]
         W_f_to_W[...] = cp.ascontiguousarray(cp.concatenate((W_f.T, W_r.T, W.T), axis=1))
         c_rows[0] = state["c"]
 
@@ -189,114 +247,561 @@ def passes(size, dtype):
 
     def results():
         last = {"c": c_rows[T].copy()}
-        return {"h": h.copy()}, last
+        return h.copy(), last
 
-    def reverse():
-        d_c_prev_rows = cp.empty((2, B, H), dtype)
-        d_r_pre = cp.empty((T, B, H), dtype)
-        d_x_W_r_x = cp.empty((T, B, H), dtype)
-        d_c = cp.empty((T, B, H), dtype)
-        d_f_pre = cp.empty((T, B, H), dtype)
-        d_W_x = cp.empty((T, B, H), dtype)
-        d_x_W_f_x = cp.empty((T, B, H), dtype)
-        d_x_W_x = cp.empty((T, B, H), dtype)
-        d_x = cp.empty((T, B, H), dtype)
-        d_W_f = cp.empty((H, H), dtype)
-        d_v_f = cp.empty((H,), dtype)
-        d_b_f = cp.empty((H,), dtype)
-        d_W_r = cp.empty((H, H), dtype)
-        d_v_r = cp.empty((H,), dtype)
-        d_b_r = cp.empty((H,), dtype)
-        d_W = cp.empty((H, H), dtype)
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, H), dtype)
+    d_c_prev_rows = cp.empty((2, B, H), dtype)
+    d_r_pre = cp.empty((T, B, H), dtype)
+    d_x_W_r_x = cp.empty((T, B, H), dtype)
+    d_c = cp.empty((T, B, H), dtype)
+    d_f_pre = cp.empty((T, B, H), dtype)
+    d_W_x = cp.empty((T, B, H), dtype)
+    d_x_W_f_x = cp.empty((T, B, H), dtype)
+    d_x_W_x = cp.empty((T, B, H), dtype)
+    d_x = cp.empty((T, B, H), dtype)
+    d_W_f = cp.empty((H, H), dtype)
+    d_v_f = cp.empty((H,), dtype)
+    d_b_f = cp.empty((H,), dtype)
+    d_W_r = cp.empty((H, H), dtype)
+    d_v_r = cp.empty((H,), dtype)
+    d_b_r = cp.empty((H,), dtype)
+    d_W = cp.empty((H, H), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B * H, 1,
+        dy, c_rows, x, r, d_r_pre,
+    )
+    backward_sequence = kernel(
+        "backward_sequence", "each", B * H, 1,
+        d_c_prev_rows, dy, r, c_rows, W_f_x_to_W_x, f, v_f, d_r_pre, v_r, d_c, d_f_pre,
+    )
+    backward_after_sum = kernel(
+        "backward_after_sum", "columns", H, T * B,
+        d_f_pre, c_rows, d_v_f,
+    )
+    backward_after_sum2 = kernel(
+        "backward_after_sum2", "columns", H, T * B,
+        d_r_pre, c_rows, d_v_r,
+    )
+    backward_after = kernel(
+        "backward_after", "each", T * B * H, 1,
+        d_c, f, d_W_x,
+    )
+    backward_after2 = kernel(
+        "backward_after2", "each", T * B * H, 1,
+        d_x_W_f_x, d_x_W_r_x, d_x_W_x, dy, r, d_x,
+    )
 
-        dy = cp.empty((T, B, H), dtype)
-        backward_before = kernel(
-            "backward_before", "each", T * B * H, 1,
-            dy, c_rows, x, r, d_r_pre,
-        )
-        backward_sequence = kernel(
-            "backward_sequence", "each", B * H, 1,
-            d_c_prev_rows, dy, r, c_rows, W_f_x_to_W_x, f, v_f, d_r_pre, v_r, d_c, d_f_pre,
-        )
-        backward_after_sum = kernel(
-            "backward_after_sum", "columns", H, T * B,
-            d_f_pre, c_rows, d_v_f,
-        )
-        backward_after_sum2 = kernel(
-            "backward_after_sum2", "columns", H, T * B,
-            d_r_pre, c_rows, d_v_r,
-        )
-        backward_after = kernel(
-            "backward_after", "each", T * B * H, 1,
-            d_c, f, d_W_x,
-        )
-        backward_after2 = kernel(
-            "backward_after2", "each", T * B * H, 1,
-            d_x_W_f_x, d_x_W_r_x, d_x_W_x, dy, r, d_x,
-        )
+    def fill(params, cotangents, dstate):
+        dy[...] = cotangents["h"]
+        W_f[...] = params["W_f"]
+        v_f[...] = params["v_f"]
+        W_r[...] = params["W_r"]
+        v_r[...] = params["v_r"]
+        W[...] = params["W"]
+        d_c_prev_rows[T % 2] = dstate["c"]
 
-        def fill(params, given, dstate):
-            W_f[...] = params["W_f"]
-            v_f[...] = params["v_f"]
-            b_f[...] = params["b_f"]
-            W_r[...] = params["W_r"]
-            v_r[...] = params["v_r"]
-            b_r[...] = params["b_r"]
-            W[...] = params["W"]
-            dy[...] = given["h"]
-            d_c_prev_rows[T % 2] = dstate["c"]
+    def before():
+        backward_before()
+        # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+        product(d_r_pre.reshape(-1, H), W_r, d_x_W_r_x.reshape(-1, H))
 
-        def before():
-            backward_before()
-            # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
-            product(d_r_pre.reshape(-1, H), W_r, d_x_W_r_x.reshape(-1, H))
+    def loop():
+        backward_sequence()
 
-        def loop():
-            backward_sequence()
+    def after():
+        # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+        product(d_f_pre.reshape(-1, H), W_f, d_x_W_f_x.reshape(-1, H))
+        # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+        product(d_f_pre.reshape(-1, H).T, x.reshape(-1, H), d_W_f)
+        # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+        backward_after_sum()
+        # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+        cp.sum(d_f_pre.reshape(-1, H), axis=0, out=d_b_f)
+        # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+        product(d_r_pre.reshape(-1, H).T, x.reshape(-1, H), d_W_r)
+        # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+        backward_after_sum2()
+        # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+        cp.sum(d_r_pre.reshape(-1, H), axis=0, out=d_b_r)
+        backward_after()
+        # through c = f * c[t-1] + (1 - f) * (W @ x)
+        product(d_W_x.reshape(-1, H), W, d_x_W_x.reshape(-1, H))
+        # through c = f * c[t-1] + (1 - f) * (W @ x)
+        product(d_W_x.reshape(-1, H).T, x.reshape(-1, H), d_W)
+        backward_after2()
 
-        def after():
-            # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
-            product(d_f_pre.reshape(-1, H), W_f, d_x_W_f_x.reshape(-1, H))
-            # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
-            product(d_f_pre.reshape(-1, H).T, x.reshape(-1, H), d_W_f)
-            # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
-            backward_after_sum()
-            # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
-            cp.sum(d_f_pre.reshape(-1, H), axis=0, out=d_b_f)
-            # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
-            product(d_r_pre.reshape(-1, H).T, x.reshape(-1, H), d_W_r)
-            # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
-            backward_after_sum2()
-            # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
-            cp.sum(d_r_pre.reshape(-1, H), axis=0, out=d_b_r)
-            backward_after()
-            # through c = f * c[t-1] + (1 - f) * (W @ x)
-            product(d_W_x.reshape(-1, H), W, d_x_W_x.reshape(-1, H))
-            # through c = f * c[t-1] + (1 - f) * (W @ x)
-            product(d_W_x.reshape(-1, H).T, x.reshape(-1, H), d_W)
-            backward_after2()
+    def results():
+        dparams = {
+            "W_f": d_W_f.copy(),
+            "v_f": d_v_f.copy(),
+            "b_f": d_b_f.copy(),
+            "W_r": d_W_r.copy(),
+            "v_r": d_v_r.copy(),
+            "b_r": d_b_r.copy(),
+            "W": d_W.copy(),
+        }
+        dstart = {"c": d_c_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
 
-        def results():
-            dparams = {
-                "W_f": d_W_f.copy(),
-                "v_f": d_v_f.copy(),
-                "b_f": d_b_f.copy(),
-                "W_r": d_W_r.copy(),
-                "v_r": d_v_r.copy(),
-                "b_r": d_b_r.copy(),
-                "W": d_W.copy(),
-            }
-            dinputs = {"x": d_x.copy()}
-            dstart = {"c": d_c_prev_rows[0].copy()}
-            return dparams, dinputs, dstart
+    yield Pass(fill, before, loop, after, results, False)
 
-        return Pass(fill, before, loop, after, results, False)
 
-    return Pass(fill, before, loop, after, results, False), reverse
+def infer_passes(size, dtype):
+    """The passes of infer, each with its arrays when it is first asked for."""
+    T, B, H = sizes = [size[axis] for axis in ("T", "B", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("infer", lengths, dtype)
+    x = cp.empty((T, B, H), dtype)
+    W_f = cp.empty((H, H), dtype)
+    v_f = cp.empty((H,), dtype)
+    b_f = cp.empty((H,), dtype)
+    W_r = cp.empty((H, H), dtype)
+    v_r = cp.empty((H,), dtype)
+    b_r = cp.empty((H,), dtype)
+    W = cp.empty((H, H), dtype)
+    W_f_to_W = cp.empty((H, 3 * H), dtype)
+    c_rows = cp.empty((T + 1, B, H), dtype)
+    W_f_x_to_W_x = cp.empty((T, B, 3 * H), dtype)
+    h = cp.empty((T, B, H), dtype)
+    infer_sequence = kernel(
+        "infer_sequence", "each", B * H, 1,
+        W_f_x_to_W_x, v_f, c_rows, b_f,
+    )
+    infer_after = kernel(
+        "infer_after", "each", T * B * H, 1,
+        W_f_x_to_W_x, v_r, c_rows, b_r, x, h,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_f[...] = params["W_f"]
+        v_f[...] = params["v_f"]
+        b_f[...] = params["b_f"]
+        W_r[...] = params["W_r"]
+        v_r[...] = params["v_r"]
+        b_r[...] = params["b_r"]
+        W[...] = params["W"]
+        W_f_to_W[...] = cp.ascontiguousarray(cp.concatenate((W_f.T, W_r.T, W.T), axis=1))
+        c_rows[0] = state["c"]
+
+    def before():
+        # W_f_x, W_r_x, W_x side by side
+        product(x.reshape(-1, H), W_f_to_W, W_f_x_to_W_x.reshape(-1, 3 * H))
+
+    def loop():
+        infer_sequence()
+
+    def after():
+        infer_after()
+
+    def results():
+        last = {"c": c_rows[T].copy()}
+        return h.copy(), last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def step_passes(size, dtype):
+    """The passes of step, each with its arrays when it is first asked for."""
+    T, B, H = sizes = [size[axis] for axis in ("T", "B", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("step", lengths, dtype)
+    x = cp.empty((T, B, H), dtype)
+    W_f = cp.empty((H, H), dtype)
+    v_f = cp.empty((H,), dtype)
+    b_f = cp.empty((H,), dtype)
+    W_r = cp.empty((H, H), dtype)
+    v_r = cp.empty((H,), dtype)
+    b_r = cp.empty((H,), dtype)
+    W = cp.empty((H, H), dtype)
+    c_rows = cp.empty((T + 1, B, H), dtype)
+    W_f_x = cp.empty((T, B, H), dtype)
+    W_r_x = cp.empty((T, B, H), dtype)
+    W_x = cp.empty((T, B, H), dtype)
+    h = cp.empty((T, B, H), dtype)
+    step_sequence = kernel(
+        "step_sequence", "each", B * H, 1,
+        W_f_x, v_f, c_rows, b_f, W_x,
+    )
+    step_after = kernel(
+        "step_after", "each", T * B * H, 1,
+        W_r_x, v_r, c_rows, b_r, x, h,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_f[...] = params["W_f"]
+        v_f[...] = params["v_f"]
+        b_f[...] = params["b_f"]
+        W_r[...] = params["W_r"]
+        v_r[...] = params["v_r"]
+        b_r[...] = params["b_r"]
+        W[...] = params["W"]
+        c_rows[0] = state["c"]
+
+    def before():
+        # f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+        product(x.reshape(-1, H), W_f.T, W_f_x.reshape(-1, H))
+        # r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+        product(x.reshape(-1, H), W_r.T, W_r_x.reshape(-1, H))
+        # c = f * c[t-1] + (1 - f) * (W @ x)
+        product(x.reshape(-1, H), W.T, W_x.reshape(-1, H))
+
+    def loop():
+        step_sequence()
+
+    def after():
+        step_after()
+
+    def results():
+        state = {"c": c_rows[T].copy()}
+        return h.copy()[0], state
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def jvp_passes(size, dtype):
+    """The passes of jvp, each with its arrays when it is first asked for."""
+    T, B, H = sizes = [size[axis] for axis in ("T", "B", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("jvp", lengths, dtype)
+    x = cp.empty((T, B, H), dtype)
+    dot_x = cp.empty((T, B, H), dtype)
+    W_f = cp.empty((H, H), dtype)
+    v_f = cp.empty((H,), dtype)
+    b_f = cp.empty((H,), dtype)
+    W_r = cp.empty((H, H), dtype)
+    v_r = cp.empty((H,), dtype)
+    b_r = cp.empty((H,), dtype)
+    W = cp.empty((H, H), dtype)
+    dot_W_f = cp.empty((H, H), dtype)
+    dot_v_f = cp.empty((H,), dtype)
+    dot_b_f = cp.empty((H,), dtype)
+    dot_W_r = cp.empty((H, H), dtype)
+    dot_v_r = cp.empty((H,), dtype)
+    dot_b_r = cp.empty((H,), dtype)
+    dot_W = cp.empty((H, H), dtype)
+    W_f_to_dot_W = cp.empty((H, 6 * H), dtype)
+    W_f_to_W = cp.empty((H, 3 * H), dtype)
+    c_rows = cp.empty((T + 1, B, H), dtype)
+    dot_c_rows = cp.empty((T + 1, B, H), dtype)
+    W_f_x_to_dot_W_x_W = cp.empty((T, B, 6 * H), dtype)
+    dot_W_f_x_x_to_dot_W_x_x = cp.empty((T, B, 3 * H), dtype)
+    dot_W_f_x = cp.empty((T, B, H), dtype)
+    dot_W_r_x = cp.empty((T, B, H), dtype)
+    dot_W_x = cp.empty((T, B, H), dtype)
+    h = cp.empty((T, B, H), dtype)
+    dot_h = cp.empty((T, B, H), dtype)
+    jvp_before = kernel(
+        "jvp_before", "each", T * B * H, 1,
+        W_f_x_to_dot_W_x_W, dot_W_f_x_x_to_dot_W_x_x, dot_W_f_x, dot_W_r_x, dot_W_x,
+    )
+    jvp_sequence = kernel(
+        "jvp_sequence", "each", B * H, 1,
+        W_f_x_to_dot_W_x_W, v_f, c_rows, b_f, dot_W_f_x, dot_v_f, dot_c_rows, dot_b_f, dot_W_x,
+    )
+    jvp_after = kernel(
+        "jvp_after", "each", T * B * H, 1,
+        W_f_x_to_dot_W_x_W, v_r, c_rows, b_r, dot_W_r_x, dot_v_r, dot_c_rows, dot_b_r, x, dot_x, h, dot_h,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_f[...] = params["W_f"]
+        v_f[...] = params["v_f"]
+        b_f[...] = params["b_f"]
+        W_r[...] = params["W_r"]
+        v_r[...] = params["v_r"]
+        b_r[...] = params["b_r"]
+        W[...] = params["W"]
+        dot_W_f[...] = dot_params["W_f"]
+        dot_v_f[...] = dot_params["v_f"]
+        dot_b_f[...] = dot_params["b_f"]
+        dot_W_r[...] = dot_params["W_r"]
+        dot_v_r[...] = dot_params["v_r"]
+        dot_b_r[...] = dot_params["b_r"]
+        dot_W[...] = dot_params["W"]
+        W_f_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((
+            W_f.T,
+            dot_W_f.T,
+            W_r.T,
+            dot_W_r.T,
+            W.T,
+            dot_W.T,
+        ), axis=1))
+        W_f_to_W[...] = cp.ascontiguousarray(cp.concatenate((W_f.T, W_r.T, W.T), axis=1))
+        c_rows[0] = state["c"]
+        dot_c_rows[0] = dot_state["c"]
+
+    def before():
+        # W_f_x, dot_W_f_x_W_f, W_r_x, dot_W_r_x_W_r, W_x, dot_W_x_W side by side
+        product(x.reshape(-1, H), W_f_to_dot_W, W_f_x_to_dot_W_x_W.reshape(-1, 6 * H))
+        # dot_W_f_x_x, dot_W_r_x_x, dot_W_x_x side by side
+        product(dot_x.reshape(-1, H), W_f_to_W, dot_W_f_x_x_to_dot_W_x_x.reshape(-1, 3 * H))
+        jvp_before()
+
+    def loop():
+        jvp_sequence()
+
+    def after():
+        jvp_after()
+
+    def results():
+        last = {"c": c_rows[T].copy()}
+        dot_last = {"c": dot_c_rows[T].copy()}
+        return h.copy(), last, dot_h.copy(), dot_last
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def hvp_passes(size, dtype):
+    """The passes of hvp, each with its arrays when it is first asked for."""
+    T, B, H = sizes = [size[axis] for axis in ("T", "B", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("hvp", lengths, dtype)
+    x = cp.empty((T, B, H), dtype)
+    dot_x = cp.empty((T, B, H), dtype)
+    W_f = cp.empty((H, H), dtype)
+    v_f = cp.empty((H,), dtype)
+    b_f = cp.empty((H,), dtype)
+    W_r = cp.empty((H, H), dtype)
+    v_r = cp.empty((H,), dtype)
+    b_r = cp.empty((H,), dtype)
+    W = cp.empty((H, H), dtype)
+    dot_W_f = cp.empty((H, H), dtype)
+    dot_v_f = cp.empty((H,), dtype)
+    dot_b_f = cp.empty((H,), dtype)
+    dot_W_r = cp.empty((H, H), dtype)
+    dot_v_r = cp.empty((H,), dtype)
+    dot_b_r = cp.empty((H,), dtype)
+    dot_W = cp.empty((H, H), dtype)
+    W_f_to_dot_W = cp.empty((H, 6 * H), dtype)
+    W_f_to_W = cp.empty((H, 3 * H), dtype)
+    c_rows = cp.empty((T + 1, B, H), dtype)
+    dot_c_rows = cp.empty((T + 1, B, H), dtype)
+    W_f_x_to_dot_W_x_W = cp.empty((T, B, 6 * H), dtype)
+    dot_W_f_x_x_to_dot_W_x_x = cp.empty((T, B, 3 * H), dtype)
+    dot_W_f_x = cp.empty((T, B, H), dtype)
+    dot_W_r_x = cp.empty((T, B, H), dtype)
+    dot_W_x = cp.empty((T, B, H), dtype)
+    dot_f_pre = cp.empty((T, B, H), dtype)
+    f = cp.empty((T, B, H), dtype)
+    dot_f = cp.empty((T, B, H), dtype)
+    dot_r_pre = cp.empty((T, B, H), dtype)
+    r = cp.empty((T, B, H), dtype)
+    dot_r = cp.empty((T, B, H), dtype)
+    hvp_forward_before = kernel(
+        "hvp_forward_before", "each", T * B * H, 1,
+        W_f_x_to_dot_W_x_W, dot_W_f_x_x_to_dot_W_x_x, dot_W_f_x, dot_W_r_x, dot_W_x,
+    )
+    hvp_forward_sequence = kernel(
+        "hvp_forward_sequence", "each", B * H, 1,
+        W_f_x_to_dot_W_x_W, v_f, c_rows, b_f, dot_W_f_x, dot_v_f, dot_c_rows, dot_b_f, dot_W_x, dot_f_pre,
+        f, dot_f,
+    )
+    hvp_forward_after = kernel(
+        "hvp_forward_after", "each", T * B * H, 1,
+        W_f_x_to_dot_W_x_W, v_r, c_rows, b_r, dot_W_r_x, dot_v_r, dot_c_rows, dot_b_r, dot_r_pre, r, dot_r,
+    )
+
+    def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
+        x[...] = inputs["x"]
+        dot_x[...] = dot_inputs["x"]
+        W_f[...] = params["W_f"]
+        v_f[...] = params["v_f"]
+        b_f[...] = params["b_f"]
+        W_r[...] = params["W_r"]
+        v_r[...] = params["v_r"]
+        b_r[...] = params["b_r"]
+        W[...] = params["W"]
+        dot_W_f[...] = dot_params["W_f"]
+        dot_v_f[...] = dot_params["v_f"]
+        dot_b_f[...] = dot_params["b_f"]
+        dot_W_r[...] = dot_params["W_r"]
+        dot_v_r[...] = dot_params["v_r"]
+        dot_b_r[...] = dot_params["b_r"]
+        dot_W[...] = dot_params["W"]
+        W_f_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((
+            W_f.T,
+            dot_W_f.T,
+            W_r.T,
+            dot_W_r.T,
+            W.T,
+            dot_W.T,
+        ), axis=1))
+        W_f_to_W[...] = cp.ascontiguousarray(cp.concatenate((W_f.T, W_r.T, W.T), axis=1))
+        c_rows[0] = state["c"]
+        dot_c_rows[0] = dot_state["c"]
+
+    def before():
+        # W_f_x, dot_W_f_x_W_f, W_r_x, dot_W_r_x_W_r, W_x, dot_W_x_W side by side
+        product(x.reshape(-1, H), W_f_to_dot_W, W_f_x_to_dot_W_x_W.reshape(-1, 6 * H))
+        # dot_W_f_x_x, dot_W_r_x_x, dot_W_x_x side by side
+        product(dot_x.reshape(-1, H), W_f_to_W, dot_W_f_x_x_to_dot_W_x_x.reshape(-1, 3 * H))
+        hvp_forward_before()
+
+    def loop():
+        hvp_forward_sequence()
+
+    def after():
+        hvp_forward_after()
+
+    def results():
+        pass
+
+    yield Pass(fill, before, loop, after, results, False)
+    dy = cp.empty((T, B, H), dtype)
+    d_c_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
+    d_dot_r_pre = cp.empty((T, B, H), dtype)
+    d_r_pre = cp.empty((T, B, H), dtype)
+    d_x_W_r_x = cp.empty((T, B, H), dtype)
+    d_x_dot_W_r_x_W_r = cp.empty((T, B, H), dtype)
+    d_dot_c = cp.empty((T, B, H), dtype)
+    d_c = cp.empty((T, B, H), dtype)
+    d_dot_f_pre = cp.empty((T, B, H), dtype)
+    d_f_pre = cp.empty((T, B, H), dtype)
+    d_dot_W_x = cp.empty((T, B, H), dtype)
+    d_W_x = cp.empty((T, B, H), dtype)
+    d_x_W_f_x = cp.empty((T, B, H), dtype)
+    d_x_dot_W_f_x_W_f = cp.empty((T, B, H), dtype)
+    d_x_W_x = cp.empty((T, B, H), dtype)
+    d_x_dot_W_x_W = cp.empty((T, B, H), dtype)
+    d_x = cp.empty((T, B, H), dtype)
+    d_W_f_W_f_x = cp.empty((H, H), dtype)
+    d_W_f_dot_W_f_x_x = cp.empty((H, H), dtype)
+    d_v_f_f_pre = cp.empty((H,), dtype)
+    d_v_f_dot_f_pre = cp.empty((H,), dtype)
+    d_b_f = cp.empty((H,), dtype)
+    d_W_r_W_r_x = cp.empty((H, H), dtype)
+    d_W_r_dot_W_r_x_x = cp.empty((H, H), dtype)
+    d_v_r_r_pre = cp.empty((H,), dtype)
+    d_v_r_dot_r_pre = cp.empty((H,), dtype)
+    d_b_r = cp.empty((H,), dtype)
+    d_W_W_x = cp.empty((H, H), dtype)
+    d_W_dot_W_x_x = cp.empty((H, H), dtype)
+    d_W_f = cp.empty((H, H), dtype)
+    d_v_f = cp.empty((H,), dtype)
+    d_W_r = cp.empty((H, H), dtype)
+    d_v_r = cp.empty((H,), dtype)
+    d_W = cp.empty((H, H), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        dy, c_rows, x, dot_r_pre, r, dot_c_rows, dot_x, d_dot_r_pre, d_r_pre,
+    )
+    hvp_backward_sequence = kernel(
+        "hvp_backward_sequence", "each", B * H, 1,
+        d_dot_c_prev_rows, dy, r, d_c_prev_rows, dot_r, c_rows, W_f_x_to_dot_W_x_W, dot_f_pre, f,
+        dot_c_rows, dot_W_x, v_f, dot_v_f, d_r_pre, v_r, d_dot_r_pre, dot_v_r, dot_f, d_dot_c, d_c,
+        d_dot_f_pre, d_f_pre,
+    )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", "columns", H, T * B,
+        d_f_pre, c_rows, d_v_f_f_pre,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "columns", H, T * B,
+        d_dot_f_pre, dot_c_rows, d_v_f_dot_f_pre,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", "columns", H, T * B,
+        d_r_pre, c_rows, d_v_r_r_pre,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", "columns", H, T * B,
+        d_dot_r_pre, dot_c_rows, d_v_r_dot_r_pre,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", "each", T * B * H, 1,
+        d_dot_c, f, d_c, dot_f, d_dot_W_x, d_W_x,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", "each", T * B * H, 1,
+        d_x_W_f_x, d_x_dot_W_f_x_W_f, d_x_W_r_x, d_x_dot_W_r_x_W_r, d_x_W_x, d_x_dot_W_x_W, dy, dot_r, d_x,
+    )
+    hvp_backward_finish = kernel(
+        "hvp_backward_finish", "each", H * H, 1,
+        d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_W_r_W_r_x, d_W_r_dot_W_r_x_x, d_W_W_x, d_W_dot_W_x_x, d_W_f,
+        d_W_r, d_W,
+    )
+    hvp_backward_finish2 = kernel(
+        "hvp_backward_finish2", "each", H, 1,
+        d_v_f_f_pre, d_v_f_dot_f_pre, d_v_r_r_pre, d_v_r_dot_r_pre, d_v_f, d_v_r,
+    )
+
+    def fill(params, cotangents, dstate, dot_params):
+        dy[...] = cotangents["h"]
+        d_c_prev_rows[T % 2] = 0
+        d_dot_c_prev_rows[T % 2] = dstate["c"]
+
+    def before():
+        hvp_backward_before()
+        # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+        product(d_r_pre.reshape(-1, H), W_r, d_x_W_r_x.reshape(-1, H))
+        # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+        product(d_dot_r_pre.reshape(-1, H), dot_W_r, d_x_dot_W_r_x_W_r.reshape(-1, H))
+
+    def loop():
+        hvp_backward_sequence()
+
+    def after():
+        # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+        product(d_f_pre.reshape(-1, H), W_f, d_x_W_f_x.reshape(-1, H))
+        # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+        product(d_dot_f_pre.reshape(-1, H), dot_W_f, d_x_dot_W_f_x_W_f.reshape(-1, H))
+        # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+        product(d_f_pre.reshape(-1, H).T, x.reshape(-1, H), d_W_f_W_f_x)
+        # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+        product(d_dot_f_pre.reshape(-1, H).T, dot_x.reshape(-1, H), d_W_f_dot_W_f_x_x)
+        # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+        hvp_backward_after_sum()
+        # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+        hvp_backward_after_sum2()
+        # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+        cp.sum(d_f_pre.reshape(-1, H), axis=0, out=d_b_f)
+        # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+        product(d_r_pre.reshape(-1, H).T, x.reshape(-1, H), d_W_r_W_r_x)
+        # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+        product(d_dot_r_pre.reshape(-1, H).T, dot_x.reshape(-1, H), d_W_r_dot_W_r_x_x)
+        # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+        hvp_backward_after_sum3()
+        # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+        hvp_backward_after_sum4()
+        # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+        cp.sum(d_r_pre.reshape(-1, H), axis=0, out=d_b_r)
+        hvp_backward_after()
+        # through c = f * c[t-1] + (1 - f) * (W @ x)
+        product(d_W_x.reshape(-1, H), W, d_x_W_x.reshape(-1, H))
+        # through c = f * c[t-1] + (1 - f) * (W @ x)
+        product(d_dot_W_x.reshape(-1, H), dot_W, d_x_dot_W_x_W.reshape(-1, H))
+        # through c = f * c[t-1] + (1 - f) * (W @ x)
+        product(d_W_x.reshape(-1, H).T, x.reshape(-1, H), d_W_W_x)
+        # through c = f * c[t-1] + (1 - f) * (W @ x)
+        product(d_dot_W_x.reshape(-1, H).T, dot_x.reshape(-1, H), d_W_dot_W_x_x)
+        hvp_backward_after2()
+        hvp_backward_finish()
+        hvp_backward_finish2()
+
+    def results():
+        dot_dparams = {
+            "W_f": d_W_f.copy(),
+            "v_f": d_v_f.copy(),
+            "b_f": d_b_f.copy(),
+            "W_r": d_W_r.copy(),
+            "v_r": d_v_r.copy(),
+            "b_r": d_b_r.copy(),
+            "W": d_W.copy(),
+        }
+        dot_dstart = {"c": d_c_prev_rows[0].copy()}
+        return dot_dparams, d_x.copy(), dot_dstart
+
+    yield Pass(fill, before, loop, after, results, False)
 
 
 class Pass:
-    """One direction: arguments are copied in, then its parts run; results are copies."""
+    """One sweep over time: arguments are copied in, then its parts run; results are copies."""
 
     def __init__(self, fill, before, loop, after, results, graph):
         self.fill, self.before, self.loop, self.after, self.results = fill, before, loop, after, results
@@ -323,7 +828,7 @@ def captured(loop):
         return Graph(loop)
     except (RuntimeError, MemoryError) as error:
         GRAPHS = False
-        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", RuntimeWarning, stacklevel=5)
         return None
 
 
@@ -346,28 +851,48 @@ class Graph:
         self.graph.launch()
 
 
+class Workspace:
+    """The passes of a function and their arrays, made one after the other when they are first run."""
+
+    def __init__(self, passes):
+        self.waiting, self.made = passes, []
+
+    def run(self, at, *given):
+        while len(self.made) <= at:
+            self.made.append(next(self.waiting))
+        return self.made[at].run(*given)
+
+
 FREE = []  # (key, workspace) of those nobody uses; the one given back last stands last
 KEPT = 8  # so many: a step of training needs as many as it has layers, and sequences of many lengths must not pile up
 
 
-def take(size, dtype):
-    """A workspace and its key: size, element type, device and stream."""
+def take(passes, size, dtype):
+    """A workspace and its key: what it is for, size, element type, device and stream."""
     most = max(length(a, size) for a in (*AXES, "T", "B")) * max(1, size["B"])
     if max(most, size["T"] * size["B"]) >= 2**31:
         raise ValueError(f"a product of T={size['T']} and B={size['B']} rows is too large for cuBLAS: split the batch")
-    key = (*size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
+    key = (passes, *size.items(), str(dtype), cp.cuda.Device().id, cp.cuda.get_current_stream().ptr)
     for entry in tuple(FREE):
         if entry[0] == key:
             with suppress(ValueError):  # another thread was faster
                 FREE.remove(entry)
                 return entry[1], key
-    return Workspace(size, dtype), key
+    return Workspace(passes(size, dtype)), key
 
 
 def give_back(key, work):
     """Keep a workspace for the next run of its size; those unused for longest go."""
     FREE.append((key, work))
     del FREE[:-KEPT]
+
+
+@contextmanager
+def borrowed(passes, size, dtype):
+    """A workspace that nobody needs afterwards."""
+    work, key = take(passes, size, dtype)
+    yield work
+    give_back(key, work)
 
 
 def ready():
@@ -389,20 +914,20 @@ STORAGE = {"float32": 32, "float64": 64, "float16": 16, "bfloat16": 17}
 
 
 @cache
-def compiled(storage, device):
-    """The kernels for one element type."""
+def compiled(part, storage, device):
+    """The kernels of a function for one element type."""
     text = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
-    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}"))
+    only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
+    return cp.RawModule(code=text, options=("-std=c++17", f"-DSYMRNN_STORAGE={storage}", *only))
 
 
-def bound(sizes, dtype):
+def bound(part, lengths, dtype):
     """kernel(name, shape, count, over, arrays …): a kernel with its arrays fixed, to be called with t.
 
     shape says how threads are laid out: "each" one thread a component, "rows" one block a row, "columns" 32 columns a
     block of 32 × 8 threads.
     """
-    module = compiled(STORAGE[str(dtype)], cp.cuda.Device().id)
-    lengths = [np.int64(n) for n in sizes]
+    module = compiled(part, STORAGE[str(dtype)], cp.cuda.Device().id)
 
     def kernel(name, shape, count, over, *given):
         function = module.get_function(name)
@@ -501,10 +1026,8 @@ def layout_of(x):
 
 
 def arrays(given):
-    """A dict of arrays with tensors of other libraries seen as CuPy arrays, without a copy."""
-    if not isinstance(given, dict):
-        return given
-    return {name: seen(a) for name, a in given.items()}
+    """An array, or a dict of arrays, with tensors of other libraries seen as CuPy arrays, without a copy."""
+    return {name: seen(a) for name, a in given.items()} if isinstance(given, dict) else seen(given)
 
 
 def seen(a):
@@ -623,3 +1146,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return cp.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
+def one_step(array):
+    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
+    return array[None] if isinstance(array, cp.ndarray) else array

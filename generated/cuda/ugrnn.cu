@@ -37,6 +37,15 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
+// Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
+#define SYMRNN_TRAIN 1
+#define SYMRNN_INFER 2
+#define SYMRNN_STEP 3
+#define SYMRNN_JVP 4
+#define SYMRNN_HVP 5
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
+
 __device__ inline void forward_step_point(
     const compute_t W_c_x, const compute_t U_c_h, const compute_t b_c, const compute_t W_g_x,
     const compute_t U_g_h, const compute_t b_g, const compute_t h_prev, compute_t& n_, compute_t& g,
@@ -142,3 +151,452 @@ extern "C" __global__ void backward_step2(
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
 }
+
+#endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
+
+__device__ inline void infer_step_point(
+    const compute_t W_c_x, const compute_t U_c_h, const compute_t b_c, const compute_t W_g_x,
+    const compute_t U_g_h, const compute_t b_g, const compute_t h_prev, compute_t& h)
+{
+    // n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t n_pre = W_c_x + U_c_h + b_c;
+    const compute_t n_ = tanh(n_pre);
+    // g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t g_pre = W_g_x + U_g_h + b_g;
+    const compute_t g = sigmoid(g_pre);
+    // h = g * h[t-1] + (1 - g) * n
+    h = h_prev * g + n_ * (1 - g);
+}
+
+extern "C" __global__ void infer_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_c_x_to_W_g_x_at, const storage_t* __restrict__ U_c_h_to_U_g_h_at,
+    const storage_t* __restrict__ b_c_at, const storage_t* __restrict__ b_g_at,
+    storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h;
+        infer_step_point(
+            compute_t(W_c_x_to_W_g_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_c_h_to_U_g_h_at[iB * (2 * H) + iH]),
+            compute_t(b_c_at[iH]),
+            compute_t(W_c_x_to_W_g_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_c_h_to_U_g_h_at[iB * (2 * H) + H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_INFER
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
+
+__device__ inline void step_step_point(
+    const compute_t W_c_x, const compute_t U_c_h, const compute_t b_c, const compute_t W_g_x,
+    const compute_t U_g_h, const compute_t b_g, const compute_t h_prev, compute_t& h)
+{
+    // n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t n_pre = W_c_x + U_c_h + b_c;
+    const compute_t n_ = tanh(n_pre);
+    // g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t g_pre = W_g_x + U_g_h + b_g;
+    const compute_t g = sigmoid(g_pre);
+    // h = g * h[t-1] + (1 - g) * n
+    h = h_prev * g + n_ * (1 - g);
+}
+
+extern "C" __global__ void step_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_c_x_at, const storage_t* __restrict__ U_c_h_at,
+    const storage_t* __restrict__ b_c_at, const storage_t* __restrict__ W_g_x_at,
+    const storage_t* __restrict__ U_g_h_at, const storage_t* __restrict__ b_g_at,
+    storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h;
+        step_step_point(
+            compute_t(W_c_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_c_h_at[iB * H + iH]),
+            compute_t(b_c_at[iH]),
+            compute_t(W_g_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_g_h_at[iB * H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+#endif  // SYMRNN_STEP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
+
+__device__ inline void jvp_before_point(
+    const compute_t dot_W_c_x_W_c, const compute_t dot_W_c_x_x, const compute_t dot_W_g_x_W_g,
+    const compute_t dot_W_g_x_x, compute_t& dot_W_c_x, compute_t& dot_W_g_x)
+{
+    // n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    dot_W_c_x = dot_W_c_x_W_c + dot_W_c_x_x;
+    // g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+    dot_W_g_x = dot_W_g_x_W_g + dot_W_g_x_x;
+}
+
+extern "C" __global__ void jvp_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_c_x_to_dot_W_g_x_W_g_at,
+    const storage_t* __restrict__ dot_W_c_x_x_to_dot_W_g_x_x_at, storage_t* __restrict__ dot_W_c_x_at,
+    storage_t* __restrict__ dot_W_g_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_W_c_x, dot_W_g_x;
+        jvp_before_point(
+            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_c_x_x_to_dot_W_g_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_c_x_x_to_dot_W_g_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            dot_W_c_x, dot_W_g_x);
+        dot_W_c_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_c_x);
+        dot_W_g_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_g_x);
+    }
+}
+
+__device__ inline void jvp_step_point(
+    const compute_t dot_U_c_h_U_c, const compute_t dot_U_c_h_h_prev, const compute_t W_c_x,
+    const compute_t U_c_h, const compute_t b_c, const compute_t dot_W_c_x, const compute_t dot_b_c,
+    const compute_t dot_U_g_h_U_g, const compute_t dot_U_g_h_h_prev, const compute_t W_g_x,
+    const compute_t U_g_h, const compute_t b_g, const compute_t dot_W_g_x, const compute_t dot_b_g,
+    const compute_t h_prev, const compute_t dot_h_prev, compute_t& h, compute_t& dot_h)
+{
+    // n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t dot_U_c_h = dot_U_c_h_U_c + dot_U_c_h_h_prev;
+    const compute_t n_pre = W_c_x + U_c_h + b_c;
+    const compute_t dot_n_pre = dot_W_c_x + dot_b_c + dot_U_c_h;
+    const compute_t n_ = tanh(n_pre);
+    const compute_t dot_n = dot_n_pre * (1 - square(n_));
+    // g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t dot_U_g_h = dot_U_g_h_U_g + dot_U_g_h_h_prev;
+    const compute_t g_pre = W_g_x + U_g_h + b_g;
+    const compute_t dot_g_pre = dot_W_g_x + dot_b_g + dot_U_g_h;
+    const compute_t g = sigmoid(g_pre);
+    const compute_t s1 = 1 - g;
+    const compute_t dot_g = dot_g_pre * g * s1;
+    // h = g * h[t-1] + (1 - g) * n
+    h = h_prev * g + n_ * s1;
+    dot_h = (h_prev - n_) * dot_g + dot_h_prev * g + dot_n * s1;
+}
+
+extern "C" __global__ void jvp_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ U_c_h_to_dot_U_g_h_U_g_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ W_c_x_to_dot_W_g_x_W_g_at, const storage_t* __restrict__ b_c_at,
+    const storage_t* __restrict__ dot_W_c_x_at, const storage_t* __restrict__ dot_b_c_at,
+    const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ dot_W_g_x_at,
+    const storage_t* __restrict__ dot_b_g_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ dot_h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h, dot_h;
+        jvp_step_point(
+            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + H + iH]),
+            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + iH]),
+            compute_t(b_c_at[iH]),
+            compute_t(dot_W_c_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_c_at[iH]),
+            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_g_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            h, dot_h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+#endif  // SYMRNN_JVP
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
+
+__device__ inline void hvp_forward_before_point(
+    const compute_t dot_W_c_x_W_c, const compute_t dot_W_c_x_x, const compute_t dot_W_g_x_W_g,
+    const compute_t dot_W_g_x_x, compute_t& dot_W_c_x, compute_t& dot_W_g_x)
+{
+    // n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    dot_W_c_x = dot_W_c_x_W_c + dot_W_c_x_x;
+    // g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+    dot_W_g_x = dot_W_g_x_W_g + dot_W_g_x_x;
+}
+
+extern "C" __global__ void hvp_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_c_x_to_dot_W_g_x_W_g_at,
+    const storage_t* __restrict__ dot_W_c_x_x_to_dot_W_g_x_x_at, storage_t* __restrict__ dot_W_c_x_at,
+    storage_t* __restrict__ dot_W_g_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_W_c_x, dot_W_g_x;
+        hvp_forward_before_point(
+            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_c_x_x_to_dot_W_g_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_c_x_x_to_dot_W_g_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            dot_W_c_x, dot_W_g_x);
+        dot_W_c_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_c_x);
+        dot_W_g_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_g_x);
+    }
+}
+
+__device__ inline void hvp_forward_step_point(
+    const compute_t dot_U_c_h_U_c, const compute_t dot_U_c_h_h_prev, const compute_t W_c_x,
+    const compute_t U_c_h, const compute_t b_c, const compute_t dot_W_c_x, const compute_t dot_b_c,
+    const compute_t dot_U_g_h_U_g, const compute_t dot_U_g_h_h_prev, const compute_t W_g_x,
+    const compute_t U_g_h, const compute_t b_g, const compute_t dot_W_g_x, const compute_t dot_b_g,
+    const compute_t h_prev, const compute_t dot_h_prev, compute_t& dot_n_pre, compute_t& n_,
+    compute_t& dot_n, compute_t& dot_g_pre, compute_t& g, compute_t& dot_g, compute_t& h, compute_t& dot_h)
+{
+    // n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t dot_U_c_h = dot_U_c_h_U_c + dot_U_c_h_h_prev;
+    const compute_t n_pre = W_c_x + U_c_h + b_c;
+    dot_n_pre = dot_W_c_x + dot_b_c + dot_U_c_h;
+    n_ = tanh(n_pre);
+    dot_n = dot_n_pre * (1 - square(n_));
+    // g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t dot_U_g_h = dot_U_g_h_U_g + dot_U_g_h_h_prev;
+    const compute_t g_pre = W_g_x + U_g_h + b_g;
+    dot_g_pre = dot_W_g_x + dot_b_g + dot_U_g_h;
+    g = sigmoid(g_pre);
+    const compute_t s1 = 1 - g;
+    dot_g = dot_g_pre * g * s1;
+    // h = g * h[t-1] + (1 - g) * n
+    h = h_prev * g + n_ * s1;
+    dot_h = (h_prev - n_) * dot_g + dot_h_prev * g + dot_n * s1;
+}
+
+extern "C" __global__ void hvp_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ U_c_h_to_dot_U_g_h_U_g_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ W_c_x_to_dot_W_g_x_W_g_at, const storage_t* __restrict__ b_c_at,
+    const storage_t* __restrict__ dot_W_c_x_at, const storage_t* __restrict__ dot_b_c_at,
+    const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ dot_W_g_x_at,
+    const storage_t* __restrict__ dot_b_g_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ dot_n_pre_at,
+    storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at, storage_t* __restrict__ dot_g_pre_at,
+    storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t dot_n_pre, n_, dot_n, dot_g_pre, g, dot_g, h, dot_h;
+        hvp_forward_step_point(
+            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + H + iH]),
+            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + iH]),
+            compute_t(b_c_at[iH]),
+            compute_t(dot_W_c_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_c_at[iH]),
+            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_b_g_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            dot_n_pre, n_, dot_n, dot_g_pre, g, dot_g, h, dot_h);
+        dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
+        n_at[(t * B + iB) * H + iH] = storage_t(n_);
+        dot_n_at[(t * B + iB) * H + iH] = storage_t(dot_n);
+        dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(dot_g_pre);
+        g_at[(t * B + iB) * H + iH] = storage_t(g);
+        dot_g_at[(t * B + iB) * H + iH] = storage_t(dot_g);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+__device__ inline void hvp_backward_step_point(
+    const compute_t dy, const compute_t d_dot_h_next, const compute_t h_prev, const compute_t n_,
+    const compute_t dot_g_pre, const compute_t g, const compute_t d_h_next, const compute_t dot_h_prev,
+    const compute_t dot_n, const compute_t dot_n_pre, const compute_t dot_g, compute_t& d_dot_h,
+    compute_t& d_dot_g_pre, compute_t& d_g_pre, compute_t& d_dot_n_pre, compute_t& d_n_pre)
+{
+    // through h = g * h[t-1] + (1 - g) * n
+    d_dot_h = dy + d_dot_h_next;
+    // through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t s1 = h_prev - n_;
+    const compute_t d_dot_g = d_dot_h * s1;
+    const compute_t s2 = 1 - g;
+    const compute_t d_g = (dot_g_pre * s2 - dot_g_pre * g) * d_dot_g + d_h_next * s1 + (dot_h_prev - dot_n) * d_dot_h;
+    const compute_t s3 = g * s2;
+    d_dot_g_pre = d_dot_g * s3;
+    d_g_pre = d_g * s3;
+    // through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t d_dot_n = d_dot_h * s2;
+    const compute_t d_n = d_h_next * s2 - 2 * n_ * dot_n_pre * d_dot_n - dot_g * d_dot_h;
+    const compute_t s4 = 1 - square(n_);
+    d_dot_n_pre = d_dot_n * s4;
+    d_n_pre = d_n * s4;
+}
+
+extern "C" __global__ void hvp_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ n_at,
+    const storage_t* __restrict__ dot_g_pre_at, const storage_t* __restrict__ g_at,
+    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_h_rows_at,
+    const storage_t* __restrict__ dot_n_at, const storage_t* __restrict__ dot_n_pre_at,
+    const storage_t* __restrict__ dot_g_at, storage_t* __restrict__ d_dot_h_at,
+    storage_t* __restrict__ d_n_pre_to_d_dot_g_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_dot_h, d_dot_g_pre, d_g_pre, d_dot_n_pre, d_n_pre;
+        hvp_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
+            compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(dot_n_at[(t * B + iB) * H + iH]),
+            compute_t(dot_n_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dot_g_at[(t * B + iB) * H + iH]),
+            d_dot_h, d_dot_g_pre, d_g_pre, d_dot_n_pre, d_n_pre);
+        d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
+        d_n_pre_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_g_pre);
+        d_n_pre_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_n_pre_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_n_pre_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_n_pre);
+    }
+}
+
+__device__ inline void hvp_backward_step2_point(
+    const compute_t d_h_prev_U_c_h, const compute_t d_h_next, const compute_t g, const compute_t d_dot_h,
+    const compute_t dot_g, const compute_t d_dot_h_prev_dot_U_c_h_h_prev,
+    const compute_t d_dot_h_prev_dot_U_g_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
+{
+    d_h_prev = d_h_prev_U_c_h + d_h_next * g + d_dot_h * dot_g;
+    d_dot_h_prev = g * d_dot_h + d_dot_h_prev_dot_U_c_h_h_prev + d_dot_h_prev_dot_U_g_h_h_prev;
+}
+
+extern "C" __global__ void hvp_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_prev_U_c_h_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ d_dot_h_at,
+    const storage_t* __restrict__ dot_g_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ parts3_at, storage_t* __restrict__ d_dot_h_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_prev, d_dot_h_prev;
+        hvp_backward_step2_point(
+            compute_t(d_h_prev_U_c_h_at[iB * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_at[iB * H + iH]),
+            compute_t(dot_g_at[(t * B + iB) * H + iH]),
+            compute_t(parts2_at[iB * (2 * H) + H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            d_h_prev, d_dot_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+        d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
+    }
+}
+
+__device__ inline void hvp_backward_finish_point(
+    const compute_t d_W_c_W_c_x, const compute_t d_W_c_dot_W_c_x_x, const compute_t d_W_g_W_g_x,
+    const compute_t d_W_g_dot_W_g_x_x, compute_t& d_W_c, compute_t& d_W_g)
+{
+    d_W_c = d_W_c_W_c_x + d_W_c_dot_W_c_x_x;
+    d_W_g = d_W_g_W_g_x + d_W_g_dot_W_g_x_x;
+}
+
+extern "C" __global__ void hvp_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_W_c_W_c_x_at, const storage_t* __restrict__ d_W_c_dot_W_c_x_x_at,
+    const storage_t* __restrict__ d_W_g_W_g_x_at, const storage_t* __restrict__ d_W_g_dot_W_g_x_x_at,
+    storage_t* __restrict__ d_W_c_at, storage_t* __restrict__ d_W_g_at)
+{
+    const int64 count = H * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / I;
+        const int64 iI = n % I;
+        compute_t d_W_c, d_W_g;
+        hvp_backward_finish_point(
+            compute_t(d_W_c_W_c_x_at[iH * I + iI]),
+            compute_t(d_W_c_dot_W_c_x_x_at[iH * I + iI]),
+            compute_t(d_W_g_W_g_x_at[iH * I + iI]),
+            compute_t(d_W_g_dot_W_g_x_x_at[iH * I + iI]),
+            d_W_c, d_W_g);
+        d_W_c_at[iH * I + iI] = storage_t(d_W_c);
+        d_W_g_at[iH * I + iI] = storage_t(d_W_g);
+    }
+}
+
+__device__ inline void hvp_backward_finish2_point(
+    const compute_t d_U_c_U_c_h, const compute_t d_U_c_dot_U_c_h_h_prev, const compute_t d_U_g_U_g_h,
+    const compute_t d_U_g_dot_U_g_h_h_prev, compute_t& d_U_c, compute_t& d_U_g)
+{
+    d_U_c = d_U_c_U_c_h + d_U_c_dot_U_c_h_h_prev;
+    d_U_g = d_U_g_U_g_h + d_U_g_dot_U_g_h_h_prev;
+}
+
+extern "C" __global__ void hvp_backward_finish2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_U_c_U_c_h_at, const storage_t* __restrict__ d_U_c_dot_U_c_h_h_prev_at,
+    const storage_t* __restrict__ d_U_g_U_g_h_at, const storage_t* __restrict__ d_U_g_dot_U_g_h_h_prev_at,
+    storage_t* __restrict__ d_U_c_at, storage_t* __restrict__ d_U_g_at)
+{
+    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n / H;
+        const int64 iH2 = n % H;
+        compute_t d_U_c, d_U_g;
+        hvp_backward_finish2_point(
+            compute_t(d_U_c_U_c_h_at[iH * H + iH2]),
+            compute_t(d_U_c_dot_U_c_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_g_U_g_h_at[iH * H + iH2]),
+            compute_t(d_U_g_dot_U_g_h_h_prev_at[iH * H + iH2]),
+            d_U_c, d_U_g);
+        d_U_c_at[iH * H + iH2] = storage_t(d_U_c);
+        d_U_g_at[iH * H + iH2] = storage_t(d_U_g);
+    }
+}
+
+#endif  // SYMRNN_HVP

@@ -166,8 +166,8 @@ def step(params, inputs, state=None):
     y_b = b * s[:, :, None]
 
     state = {}
-    y = {"y_a": y_a, "y_b": y_b}
-    return {name: a[0] for name, a in y.items()}, state
+    outputs = {"y_a": y_a, "y_b": y_b}
+    return {name: a[0] for name, a in outputs.items()}, state
 
 
 def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=None):
@@ -393,6 +393,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
 def one_step(array):
     """An array as a sequence of one step; what is no array is refused where arguments are checked."""
     return array[None] if isinstance(array, np.ndarray) else array

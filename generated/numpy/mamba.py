@@ -584,6 +584,8 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
         return np.zeros([length(a, size) for a in (*lead, *axes)], dtype)
     agree(what, array, (*lead, *axes), size, dtype)
     return array
+
+
 def one_step(array):
     """An array as a sequence of one step; what is no array is refused where arguments are checked."""
     return array[None] if isinstance(array, np.ndarray) else array

@@ -114,7 +114,7 @@ class Kernel:
         return [f"{'' if a.written else 'const '}storage_t* __restrict__ {a.pointer}" for a in self.arrays]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def kernel_of(made: Layout, sweep: Sweep, op: Map | Reduce) -> Kernel:
     """The text of one kernel, the same for every target."""
     return Writer(made, sweep).kernel(op)
@@ -127,7 +127,7 @@ class Writer:
         self.made, self.sweep = made, sweep
         self.cell: Cell = made.plan.program.derivation.cell
         self.values = made.plan.program.values
-        self.sizes = sizes(self.cell)
+        self.sizes = sizes(self.cell) | ({"": FIRST} if sweep.resumes else {})
         self.block = ""
 
     def kernel(self, op: Map | Reduce) -> Kernel:
@@ -279,7 +279,7 @@ class Writer:
             case "size":
                 return f"compute_t({self.size((ref.name,))})"
             case "time":
-                return f"compute_t({self.step()})"
+                return f"compute_t({self.number_of_step()})"
             case "identity":
                 return f"compute_t({self.index[ref.labels[0]]} == {self.index[ref.labels[1]]})"
         return f"compute_t({self.place(ref, row)})"
@@ -321,6 +321,13 @@ class Writer:
         self.stepped = self.stepped or bool(self.row)
         return self.row or self.index[TIME]
 
+    def number_of_step(self) -> str:
+        """The step as the equations count them, where a sweep need not begin with number zero."""
+        if not self.sweep.resumes:
+            return self.step()
+        self.read.add("")
+        return f"{FIRST} + {self.step()}"
+
     def size(self, axes: Axes) -> str:
         """The length of axes laid side by side, which the kernel then reads."""
         self.read |= {part for a in axes for part in axis_parts(a)}
@@ -351,6 +358,10 @@ class Writer:
 
     def length(self, label: str) -> str:
         return self.size(({TIME: "T", BATCH: "B"}.get(label) or axis_of(label),))
+
+
+#: What kernels call the number of the first step, which stands after the lengths.
+FIRST = "first_step"
 
 
 def sizes(cell: Cell) -> dict[str, str]:

@@ -8,6 +8,7 @@ from symrnn.calculus.ir import BATCH, TIME, Ref, numbered
 from symrnn.compiled.c import Kernel, Line, Writer, kernel_of, sizes
 from symrnn.compiled.layout import Layout, in_memory
 from symrnn.compiled.ops import Buffer, Copy, Home, Map, Op, Product, Reduce, extent
+from symrnn.compiled.pack import first_to_last
 from symrnn.language.cell import Axes
 from symrnn.printing.arrays import insertions
 from symrnn.printing.spelling import in_python
@@ -45,6 +46,15 @@ class Binding:
 
 
 @dataclass(frozen=True)
+class Result:
+    """Where a value lies: the text that reads it, the array it is in, and whether nothing else of the call is there."""
+
+    text: str
+    array: str
+    alone: bool
+
+
+@dataclass(frozen=True)
 class Boundary:
     """Where a carried value enters and where it leaves."""
 
@@ -58,14 +68,13 @@ class SweepCode:
     """One pass as text; `weights` are stacked before anything else, `blocks` are lines by block."""
 
     kernels: list[Kernel] = field(default_factory=list)
-    params: list[str] = field(default_factory=list)
     allocations: list[Allocation] = field(default_factory=list)
     bindings: list[Binding] = field(default_factory=list)
     boundaries: list[Boundary] = field(default_factory=list)
     weights: list[Weights] = field(default_factory=list)
     blocks: dict[str, list[Line]] = field(default_factory=dict)
     reads: list[str] = field(default_factory=list)
-    results: dict[str, str] = field(default_factory=dict)
+    results: dict[str, Result] = field(default_factory=dict)
     shapes: dict[str, str] = field(default_factory=dict)
 
 
@@ -83,7 +92,7 @@ class HostCode:
     def sweep(self, name: str) -> SweepCode:
         """The text of one sweep."""
         self.name, self.text, self.stacks = name, SweepCode(), dict[tuple[object, ...], str]()
-        self.sliced: dict[str, str] = {}
+        self.sliced: dict[str, tuple[str, str]] = {}
         self.extra: list[Allocation] = []
         stage = self.plan.stage(name)
         writer = Writer(self.made, stage.sweep)
@@ -133,22 +142,22 @@ class HostCode:
         """The array that takes several gradients one below the other, or the only one's own."""
         if len(op.outs) == 1:
             return in_python(op.outs[0].name)
-        name = numbered(f"{op.outs[0].name}_to_{op.outs[-1].name}", self.taken.__contains__)
+        name = numbered(first_to_last([x.name for x in op.outs]), self.taken.__contains__)
         self.taken.add(name)
         rows: Axes = ()
         for out in op.outs:
             first = self.values[out.name].axes[:1]
             start, stop = (extent(a, self.sizes) for a in (rows, rows + first))
-            self.sliced[out.name] = f"{name}[{start}:{stop}]" if rows else f"{name}[:{stop}]"
+            self.sliced[out.name] = (f"{name}[{start}:{stop}]" if rows else f"{name}[:{stop}]", name)
             rows += first
         rest = self.values[op.outs[0].name].axes[1:]
         shape = [extent(rows, self.sizes), *(extent((a,), self.sizes) for a in rest)]
-        self.extra.append(Allocation(name, _tuple(shape)))
+        self.extra.append(Allocation(name, in_a_tuple(shape)))
         return name
 
     def stacked(self, op: Product, lines: list[Line]) -> str:
         """The matrices put together, made once a call where that is possible; a single one may stand as it is."""
-        loop = op.block == "loop"
+        loop = op.block == "loop" and not self.plan.stage(self.name).sweep.single
         texts = [f"{text}.T" if t else text for text, t in ((self.whole(w, op.block), t) for w, t in op.weights)]
         if any(self.values[w.name].role != "param" for w, _ in op.weights):
             return texts[0] if len(texts) == 1 else self.copied(op, texts, lines)
@@ -158,10 +167,13 @@ class HostCode:
             text, stem = f"{self.xp}.ascontiguousarray({texts[0]})", f"{op.weights[0][0].name}_T"
         else:
             axis = "" if len(op.left) > 1 else ", axis=1"
-            text = f"{self.xp}.concatenate(({', '.join(texts)}){axis})"
+            parts = f"({', '.join(texts)})"
+            if len(parts) > 32:
+                parts = "\n".join(["(", *(f"    {text}," for text in texts), ")"])
+            text = f"{self.xp}.concatenate({parts}{axis})"
             if any(t.endswith(".T") for t in texts):  # else the result would be laid out by columns, like its parts
                 text = f"{self.xp}.ascontiguousarray({text})"
-            stem = f"{op.weights[0][0].name}_to_{op.weights[-1][0].name}"
+            stem = first_to_last([w.name for w, _ in op.weights])
         key = (text,)
         if key not in self.stacks:
             self.stacks[key] = numbered(stem, self.taken.__contains__)
@@ -171,7 +183,7 @@ class HostCode:
 
     def copied(self, op: Product, texts: list[str], lines: list[Line]) -> str:
         """Computed matrices put together in memory of their own: the name; before a loop that does not change them."""
-        name = numbered(f"{op.weights[0][0].name}_to_{op.weights[-1][0].name}", self.taken.__contains__)
+        name = numbered(first_to_last([w.name for w, _ in op.weights]), self.taken.__contains__)
         self.taken.add(name)
         self.extra.append(Allocation(name, self.stacked_shape(op)))
         changing = any(self.values[w.name].timed for w, _ in op.weights)
@@ -190,7 +202,7 @@ class HostCode:
         shapes = [self.values[w.name].axes[::-1] if t else self.values[w.name].axes for w, t in op.weights]
         inner = tuple(a for a, _ in (shapes if len(op.left) > 1 else shapes[:1]))
         outer = tuple(b for _, b in (shapes[:1] if len(op.left) > 1 else shapes))
-        return _tuple([extent(inner, self.sizes), extent(outer, self.sizes)])
+        return in_a_tuple([extent(inner, self.sizes), extent(outer, self.sizes)])
 
     # -- views ---------------------------------------------------------------------------------------------
 
@@ -263,23 +275,21 @@ class HostCode:
                 mine.setdefault(b[1])
         text.allocations = [Allocation(in_python(b.name), self.shape(b)) for b in mine] + self.extra
         own = {b.name for b in mine} | {a.name for a in self.extra}
-        params = {v.name for v in plan.program.derivation.cell.params}
-        read = self.read()
-        text.params = [v.name for v in plan.program.derivation.cell.params if v.name in read]
-        text.reads = [n for n in read if n not in own and n not in params]
+        text.reads = [n for n in self.read() if n not in own]
         for (sweep, key), buffer in self.made.carries.items():
             if sweep == self.name:
                 end = "T % 2" if buffer.rows == "2" else "T"
                 first, last = (end, "0") if plan.program.sweep(sweep).reverse else ("0", end)
                 name = in_python(buffer.name)
                 text.boundaries.append(Boundary(key, f"{name}[{first}]", f"{name}[{last}]"))
-        reachable = own | {v.name for v in self.values.values() if v.role == "seed"}  # a slice of one is a result too
         for name, home in homes.items():
             value = self.values.get(name)
-            if value is not None and home.buffer.name in reachable:
+            if value is not None:
                 labels = ((TIME,) if value.timed else ()) + ((BATCH,) if value.batched else ()) + value.axes
-                text.results[name] = self.whole(Ref(name, labels), "after")
-        text.results |= self.sliced
+                array = in_python(home.buffer.name)
+                alone = home.buffer.name == name and name in own and name not in plan.program.saved
+                text.results[name] = Result(self.whole(Ref(name, labels), "after"), array, alone)
+        text.results |= {name: Result(rows, stack, True) for name, (rows, stack) in self.sliced.items()}
         text.shapes = {
             in_python(b.name): self.shape(b) for b in {h.buffer.name: h.buffer for h in homes.values()}.values()
         }
@@ -307,7 +317,7 @@ class HostCode:
         rows = {"": [], "T": ["T"], "T+1": ["T + 1"], "2": ["2"]}[buffer.rows]
         packed = buffer.name in self.plan.packs.members
         axes = [buffer.axes] if packed else [(a,) for a in buffer.axes]
-        return _tuple([*rows, *(["B"] if buffer.batched else []), *(extent(a, self.sizes) for a in axes)])
+        return in_a_tuple([*rows, *(["B"] if buffer.batched else []), *(extent(a, self.sizes) for a in axes)])
 
 
 def _call(name: str, *args: str) -> str:
@@ -318,5 +328,6 @@ def _call(name: str, *args: str) -> str:
     return text
 
 
-def _tuple(items: list[str]) -> str:
+def in_a_tuple(items: list[str]) -> str:
+    """A Python tuple of these texts."""
     return f"({', '.join(items)}{',' if len(items) == 1 else ''})"

@@ -27,7 +27,7 @@ class Layout:
         return [b for name, b in found.items() if self.owner.get(name) == sweep]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def layout(plan: Plan) -> Layout:
     """A home for every value that some operation loads or stores."""
     made = Layout(plan)
@@ -49,10 +49,9 @@ class _Filler:
         self.crossing = self.whole_sequence() if self.stage.sequence else set()
 
     def whole_sequence(self) -> set[str]:
-        """What one whole-sequence kernel hands to another: kept for every step."""
-        registers = {r.arrives.name for op in self.stage.ops["loop"] if isinstance(op, Map) for r in op.registers}
-        loads = {r.name for op in self.stage.ops["loop"] if isinstance(op, Map) for r in op.loads}
-        return loads - registers
+        """What whole-sequence kernels find in memory, not in registers of their own: kept for every step."""
+        maps = [op for op in self.stage.ops["loop"] if isinstance(op, Map)]
+        return {r.name for op in maps for r in op.loads if all(r != x.arrives for x in op.registers)}
 
     def fill(self) -> None:
         for c in self.part.carried:

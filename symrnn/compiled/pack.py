@@ -10,6 +10,9 @@ from symrnn.calculus.ir import Concat, Pointwise, Ref, Slice, Statement, numbere
 from symrnn.schedule.products import sums_of_products, times
 from symrnn.schedule.program import Program
 
+#: The longest name that does not make lines too long.
+LONGEST = 30
+
 
 @dataclass
 class Packs:
@@ -90,16 +93,22 @@ def pack(program: Program) -> Packs:
             packs.add(s.out.name, names)
     lefts = [[t.x.name for t in p.terms] for ss in blocks for p in sums_of_products(ss, program, uses)]
     for names in sorted(lefts, key=len, reverse=True):
-        together(names, _pack_name(names, program))
+        together(names, _pack_name(names, program, packs))
     for ss in blocks:
         by_operand: dict[Ref, list[str]] = {}
         for t in (t for s in ss if (t := times(s, program)) is not None):
             by_operand.setdefault(t.x, []).append(t.out.name)
         for names in by_operand.values():
-            together(names, _pack_name(names, program))
+            together(names, _pack_name(names, program, packs))
     return packs
 
 
-def _pack_name(names: Sequence[str], program: Program) -> str:
-    """A name for values side by side: the first and the last, as in ``W_i_x_to_W_o_x``."""
-    return numbered(f"{names[0]}_to_{names[-1]}", program.values.__contains__)
+def _pack_name(names: Sequence[str], program: Program, packs: Packs) -> str:
+    """A name for values side by side: the first and the last, as in ``W_i_x_to_W_o_x``, if that is not too long."""
+    return numbered(first_to_last(names), lambda name: name in program.values or name in packs.members)
+
+
+def first_to_last(names: Sequence[str]) -> str:
+    """What values side by side are called."""
+    name = f"{names[0]}_to_{names[-1]}"
+    return name if len(name) <= LONGEST else "parts"

@@ -61,11 +61,12 @@ class _Unit:
     ops: tuple[Op, ...] = ()
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def plan(program: Program) -> Plan:
     """Group the statements of a scheduled program."""
     program = detached(program)
-    packs = pack(program)
+    single = program.sweeps[0].single  # which would pay more for matrices side by side than it saves
+    packs = Packs() if single else pack(program)
     return Plan(program, packs, tuple(_stage(program, packs, sweep) for sweep in program.sweeps))
 
 

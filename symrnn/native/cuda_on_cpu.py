@@ -77,5 +77,7 @@ class Arrays:
 
 def on_the_cpu(module: ModuleType) -> ModuleType:
     """The generated CUDA module with its kernels running on the CPU, on NumPy arrays."""
-    module.__dict__.update(cp=Arrays(), GRAPHS=False, MOST_BLOCKS=2)  # few blocks, so that each has several rows
+    module.__dict__.update(
+        cp=Arrays(), GRAPHS=False, APART=False, MOST_BLOCKS=2
+    )  # few blocks, so that each has several rows
     return module

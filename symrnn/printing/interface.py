@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from symrnn.emit import Header
 from symrnn.language.cell import Axes, Carry, Cell, Variable, axis_parts
 from symrnn.printing.spelling import in_python
-from symrnn.schedule.program import Program
 
 Pairs = list[tuple[str, str]]
 
@@ -32,7 +31,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Frame:
-    """What follows from the cell alone. `starts` says how parameters begin, `seeds` how cotangents are called.
+    """What follows from the cell alone. `starts` says how parameters begin.
 
     `init_sizes` are the axes that parameters have, with the argument of init, `init_arguments` all that init takes.
     """
@@ -47,24 +46,10 @@ class Frame:
     starts: Pairs
     init_sizes: Pairs
     init_arguments: list[str]
-    seeds: Pairs
 
 
-@dataclass(frozen=True)
-class Filled(Frame):
-    """With what the functions return, by name, as the target writes it, and which helpers it needs."""
-
-    final: Pairs
-    results: Pairs
-    gradients: Pairs
-    input_gradients: Pairs
-    state_gradients: Pairs
-    uses: dict[str, bool]
-
-
-def frame(program: Program, header: Header) -> Frame:
-    """The frame of a program's module."""
-    d, cell = program.derivation, program.derivation.cell
+def frame(cell: Cell, header: Header) -> Frame:
+    """The frame of a cell's module."""
     needed = {part for v in cell.params for axis in v.axes for part in axis_parts(axis)}
     return Frame(
         cell=cell,
@@ -77,7 +62,6 @@ def frame(program: Program, header: Header) -> Frame:
         starts=[(v.name, v.start) for v in cell.params],
         init_sizes=[(a, in_python(a)) for a in cell.axes if a in needed],
         init_arguments=_init_arguments(cell.axes, needed),
-        seeds=[(name, in_python(seed)) for name, seed in d.seeds.items()],
     )
 
 

@@ -15,6 +15,8 @@ OF_MODULES = """
     params passes product ready results reverse scratch seen sigmoid size sizes start state steps t
     take tape threading times weakref work after array
     along dot_dparams dot_dstart dot_inputs dot_last dot_params dot_state hvp infer jvp one_step step zeros
+    APART Workspace borrowed contextmanager cotangents hvp_passes infer_passes jvp_passes lengths only part run
+    step_passes train_passes
 """.split()  # noqa: SIM905 - words read better as words
 
 IN_PYTHON = frozenset([*keyword.kwlist, *dir(builtins), *OF_MODULES])
@@ -28,7 +30,7 @@ IN_C = frozenset(
     volatile wchar_t while xor xor_eq exp expm1 log log1p sqrt sin cos tanh sigmoid erf erfc pow absolute larger smaller
     choose precedes square compute_t storage_t t n k total best main threadIdx blockIdx blockDim gridDim warpSize
     alloca assert errno inline_point issubnormal linux math_errhandling signbit stderr stdin stdout strdupa strndupa
-    unix at sizes t_ count stride first found value
+    unix at sizes t_ count stride first first_step found value
     """.split()  # noqa: SIM905 - words read better as words
 )
 #: EOF, M_PI, SNANF32, htobe16: what the headers of a system define instead of declaring.

@@ -98,13 +98,13 @@ def quick(cell: Cell, module: ModuleType, backend: str = "numpy", dtype: str = "
 
 
 def thorough(one: Comparison) -> list[Row]:
-    """Every quantity by itself, and all functions of the module; compiled ones have forward and backward alone."""
-    return [*one.thorough(), *(entries.thorough(one) if hasattr(one.module, "hvp") else [])]
+    """Every quantity by itself, and all functions of the module."""
+    return [*one.thorough(), *entries.thorough(one)]
 
 
 def brief(one: Comparison) -> list[Row]:
     """Everything at once."""
-    return [*one.brief(), *(entries.brief(one) if hasattr(one.module, "hvp") else [])]
+    return [*one.brief(), *entries.brief(one)]
 
 
 def sizes_at(cell: Cell, shape: Shape) -> dict[str, int]:

@@ -25,7 +25,7 @@ def brief(one: Comparison) -> list[Row]:
     if is_misshapen(one.rows) or is_misshapen(rows):
         return rows
     hessian = _hvp(one, one.trial.directions)
-    return [*rows, _jvp(one), _curvature(one, hessian, one.trial.quantities(), "hvp along all directions")]
+    return [*rows, *_jvp(one), _curvature(one, hessian, one.trial.quantities(), "hvp along all directions")]
 
 
 def thorough(one: Comparison) -> list[Row]:
@@ -34,7 +34,7 @@ def thorough(one: Comparison) -> list[Row]:
     if is_misshapen(one.rows) or is_misshapen(rows):
         return rows
     hessian, trial = _hvp(one, one.trial.directions), one.trial
-    rows.append(_jvp(one))
+    rows += _jvp(one)
     rows += [_curvature(one, hessian, [at], f"hvp of {at[1]}") for at in trial.quantities()]
     other = _hvp(one, trial.others)
     there, back = _inner(hessian, trial.others), _inner(other, trial.directions)
@@ -75,19 +75,21 @@ def _infer(one: Comparison) -> list[Row]:
     return rows
 
 
-def _jvp(one: Comparison) -> Row:
-    """⟨jvp(v), w⟩ beside the derivation's own forward mode, which backward is compared with too."""
+def _jvp(one: Comparison) -> list[Row]:
+    """Its outputs and last states, and ⟨jvp(v), w⟩ beside forward mode, with which backward is compared too."""
     trial, every = one.trial, one.trial.quantities()
     (params, x, state), along = one.given(trial.point), one.given(trial.directions)
     with np.errstate(all="ignore"):
-        _, _, dot_y, dot_last = one.module.jvp(params, x, state, *along)
-    moved = named(dot_y, [v.name for v in one.cell.outputs])
+        y, last, dot_y, dot_last = one.module.jvp(params, x, state, *along)
+    outputs = [v.name for v in one.cell.outputs]
+    found, moved = named(y, outputs), named(dot_y, outputs)
+    rows = [one.array(f"jvp: {n}", found[n], a, one.output_sensitivity(0, n)) for n, a in trial.outputs.items()]
+    rows += [one.array(f"jvp: last {n}", last[n], a, one.output_sensitivity(1, n)) for n, a in trial.state.items()]
     pushed = sum(float((moved[n] * w).sum()) for n, w in trial.weights.items())
     pushed += sum(float((dot_last[n] * w).sum()) for n, w in trial.state_weights.items())
     parts = [one.along(at) for at in every]
-    return one.figure(
-        "jvp along all directions", "jvp", pushed, trial.pushed, sum(map(abs, parts)), one.sensitivity(every)
-    )
+    scale, noise = sum(map(abs, parts)), one.sensitivity(every)
+    return [*rows, one.figure("jvp along all directions", "jvp", pushed, trial.pushed, scale, noise)]
 
 
 def _hvp(one: Comparison, along: dict[str, Arrays]) -> dict[str, Arrays]:

@@ -32,7 +32,11 @@ PASSES: dict[str, Callable[[Program], Program]] = {
 ORDER = ("expand", "alias", "prune", "fuse", "hoist", "fuse", "concat", "prune", "save")
 
 #: What runs over a sequence and back; the others keep nothing for the way back.
-TRAIN, INFER, STEP = Entry("forward", "backward"), Entry("infer"), Entry("step")
+TRAIN, INFER, STEP = (
+    Entry("forward", "backward"),
+    Entry("infer", resumes=True),
+    Entry("step", resumes=True, single=True),
+)
 #: Of a derivation with tangents: outputs and their tangents; gradients of the tangents alone.
 JVP, HVP = Entry("jvp"), Entry("hvp_forward", "hvp_backward", outputs=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from symrnn.calculus.derive import Derivation
 from symrnn.calculus.ir import Statement, Value, over_time, reads
@@ -14,7 +15,8 @@ def place(derivation: Derivation, entry: Entry) -> Program:
     values, step = derivation.values, derivation.step
     previous = {v.of: n for n, v in step.values.items() if v.role == "carry"}
     ahead = [(k, previous[k], s) for k, s in step.carried.items()]
-    sweeps = [_partition(entry.forward, False, step.statements, values, ahead)]
+    forward = _partition(entry.forward, False, step.statements, values, ahead)
+    sweeps = [replace(forward, resumes=entry.resumes, single=entry.single)]
     if entry.backward:
         handed = [(k, arrives, source) for k, (arrives, source) in derivation.handed_back.items()]
         sweeps.append(_partition(entry.backward, True, derivation.statements, values, handed))

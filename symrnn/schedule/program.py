@@ -27,11 +27,16 @@ class Carried:
 
 @dataclass(frozen=True)
 class Entry:
-    """What a caller may ask of a cell: the names of its sweeps, and whether the outputs are wanted."""
+    """What a caller may ask of a cell: the names of its sweeps, and whether the outputs are wanted.
+
+    One that `resumes` may begin after the first step of a sequence; a `single` one runs one step a call.
+    """
 
     forward: str
     backward: str = ""
     outputs: bool = True
+    resumes: bool = False
+    single: bool = False
 
 
 BLOCKS = ("once", "before", "loop", "after", "finish")
@@ -42,7 +47,8 @@ class Sweep:
     """One way through time, from the last step to the first if it is `reverse`.
 
     `once` and `finish` know no time; `before` and `after` do all steps at once; `loop` is one step. Values in `stored`
-    are computed in the loop and kept for every step.
+    are computed in the loop and kept for every step. One that `resumes` may begin after step number zero; a
+    `single` one runs one step a call.
     """
 
     name: str
@@ -54,6 +60,8 @@ class Sweep:
     finish: tuple[Statement, ...]
     carried: tuple[Carried, ...]
     stored: tuple[str, ...] = ()
+    resumes: bool = False
+    single: bool = False
 
     def blocks(self) -> Iterator[tuple[str, tuple[Statement, ...]]]:
         return ((name, getattr(self, name)) for name in BLOCKS)

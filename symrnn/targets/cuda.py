@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any
 
-from symrnn.compiled.c import SPELLING, Kernel, sizes
-from symrnn.compiled.ops import extent
+from symrnn.compiled.c import FIRST, SPELLING, Kernel, sizes
+from symrnn.compiled.functions import Function, in_a_list, of_programs
+from symrnn.compiled.host_code import Binding
 from symrnn.emit import Artifact, Header
 from symrnn.errors import UsageError
-from symrnn.language.cell import Cell, Variable
+from symrnn.language.cell import Cell
 from symrnn.loading import load as execute
 from symrnn.native.compiler import compiler
 from symrnn.native.cuda_on_cpu import on_the_cpu
-from symrnn.printing.interface import Filled, Pairs
-from symrnn.printing.spelling import in_python
+from symrnn.printing.interface import Frame, frame, has_sums
 from symrnn.schedule import Entries
 from symrnn.targets import cpp
 
@@ -39,69 +38,58 @@ class Bound:
 
 
 @dataclass(frozen=True)
-class Module(Filled):
-    """What the templates print."""
+class Module(Frame):
+    """What the templates print; `lengths` are what every kernel is given after the step."""
 
     size_names: list[str]
     m_sizes: str
-    given: Pairs
-    all_params: Pairs
-    input_locals: Pairs
-    seed_locals: list[tuple[str, str, str]]
-    forward: Any
-    backward: Any
-    kernels: list[Kernel]
+    lengths: list[str]
+    forward: Function
+    backward: Function
+    infer: Function
+    step: Function
+    jvp: Function
+    hvp: Function
+    kernels: list[tuple[str, list[Kernel]]]
+    uses: dict[str, bool]
 
 
 def context(programs: Entries, header: Header) -> Module:
     """Everything the templates print, for the programs of one cell."""
-    program = programs.train
-    made = cpp.module(program, header, "cp")
-    d = program.derivation
-    cell = d.cell
-    shared = {n: getattr(made, n) for n in Module.__dataclass_fields__ if hasattr(made, n)}
-    for direction in ("forward", "backward"):
-        part = shared[direction]
-        shared[direction] = replace(part, bindings=[_bound(b) for b in part.bindings])
-    kinds = {(k.kind, k.rows) for k in made.kernels}
-    read = {n for part in (made.forward, made.backward) for n, _ in part.params}
+    cell, lengths = programs.cell, sizes(programs.cell)
+    made = of_programs(programs, "cp", kept=True)
+    kinds = {(k.kind, k.rows) for x in made.values() for k in x.kernels}
     return Module(
-        **shared
-        | {
-            "given": [(in_python(v.name), _shape(v, cell, lead=("T", "B"))) for v in cell.inputs]
-            + [(in_python(v.name), _shape(v, cell)) for v in cell.params if v.name in read],
-            "all_params": [(v.name, in_python(v.name)) for v in cell.params if v.name in read],
-            "input_locals": [(v.name, in_python(v.name)) for v in cell.inputs],
-            "seed_locals": [
-                (name, in_python(seed), _shape(cell.variable(name), cell, lead=("T", "B")))
-                for name, seed in d.seeds.items()
-            ],
-            "uses": {
-                "sums": made.uses["sums"],
-                "rows": ("sum", True) in kinds,
-                "columns": ("sum", False) in kinds,
-                "best": bool({k for k, _ in kinds} & {"largest", "smallest", "peak"}),
-            },
-            "gradients": _copies(made.gradients),
-            "input_gradients": _copies(made.input_gradients),
-        }
+        **vars(frame(cell, header)),
+        size_names=list(lengths.values()),
+        m_sizes=in_a_list(lengths),
+        lengths=[*lengths.values(), *([FIRST] if made["infer"].reads_step else [])],
+        forward=_bound(made["train"].function("state")),
+        backward=_bound(made["train"].function("dstate", first=1)),
+        infer=_bound(made["infer"].function("state")),
+        step=_bound(made["step"].function("state")),
+        jvp=_bound(made["jvp"].function("state")),
+        hvp=_bound(made["hvp"].function("state", "dstate")),
+        kernels=[(name, x.kernels) for name, x in made.items()],
+        uses={
+            "sums": has_sums(cell),
+            "rows": ("sum", True) in kinds,
+            "columns": ("sum", False) in kinds,
+            "best": bool({k for k, _ in kinds} & {"largest", "smallest", "peak"}),
+        },
     )
 
 
-def _copies(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The workspace is used again, so that results leave it as copies."""
-    return [(n, text if text.startswith("cp.ascontiguousarray") else f"{text}.copy()") for n, text in pairs]
+def _bound(function: Function) -> Function:
+    """The function with its kernels bound as CUDA binds them."""
+    sweeps = [replace(x, bindings=[_laid_out(b) for b in x.bindings]) for x in function.sweeps]
+    return replace(function, sweeps=sweeps)
 
 
-def _bound(b: Any) -> Bound:
+def _laid_out(b: Binding) -> Bound:
     each = b.kind in ("map", "sequence")
     shape = "each" if each else "columns" if b.kind == "sum" and not b.rows else "rows"
     return Bound(b.name, f'"{shape}"', b.count, b.over, b.arrays)
-
-
-def _shape(v: Variable, cell: Cell, lead: tuple[str, ...] = ()) -> str:
-    items = [*lead, *(extent((a,), sizes(cell)) for a in v.axes)]
-    return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
 
 
 def load_for_check(cell: Cell, artifacts: Sequence[Artifact]) -> ModuleType:

@@ -9,8 +9,9 @@ from textwrap import wrap
 from symrnn.calculus.ir import Concat, Contraction, Pointwise, Slice, Statement, numbered, times_read
 from symrnn.emit import Header
 from symrnn.language.cell import Axes, Variable, axis_parts
+from symrnn.printing.arguments import Arguments
 from symrnn.printing.arrays import HELPERS, Writer, broken, insertions, is_view, spelled_length
-from symrnn.printing.interface import Filled, Pairs, Row, frame, has_sums
+from symrnn.printing.interface import Frame, Pairs, Row, frame, has_sums
 from symrnn.printing.spelling import constant, in_python
 from symrnn.schedule import ORDER, Entries
 from symrnn.schedule.products import times
@@ -19,8 +20,6 @@ from symrnn.schedule.program import BLOCKS, Program, Sweep
 NAME = "numpy"
 TEMPLATES = {".py": "numpy/module.py.j2"}
 PASSES = ORDER
-#: Sweeps that may begin after the first step of a sequence.
-RESUMING = ("infer", "step")
 
 
 @dataclass(frozen=True)
@@ -248,8 +247,8 @@ class _Program:
     """A program as the body of a function."""
 
     def __init__(self, program: Program, helpers: set[str]) -> None:
-        self.program, self.d = program, program.derivation
-        self.cell, self.of, self.keys = self.d.cell, self.d.step.tangent_of, self.d.step.tangent_keys
+        self.program, self.d, self.cell = program, program.derivation, program.derivation.cell
+        self.arguments = Arguments(program)
         self.sweeps = [_Sweep(program, sweep, helpers) for sweep in program.sweeps]
         self.shared = {*program.saved, *(c.source for c in self.sweeps[0].part.carried)}
         self.shared |= {s.out.name for s in program.statements() if is_view(s)}
@@ -264,53 +263,49 @@ class _Program:
         begin = [c.start for x in texts for c in x.carries] + [start for x in texts for start, _, _ in x.looped]
         zeros = any(start.startswith("zeros") for start in begin)
         lines = [*(self.inputs() if 0 in sweeps else ()), *self.params(chosen), *unpack]
-        return Body(sizes, lines, "steps" in mentioned, chosen[0].part.name in RESUMING, zeros, texts)
+        return Body(sizes, lines, "steps" in mentioned, chosen[0].part.resumes, zeros, texts)
 
-    def starts(self, given: str, sweep: Sweep) -> dict[str, str]:
-        """What the carried values of a sweep begin with: of the adjoints beside tangents only those of tangents."""
-        plain = "zeros" if sweep.reverse and self.keys else given
-        along = given if sweep.reverse else f"dot_{given}"
-        return {
-            c.key: f'{along}["{self.keys[c.key]}"]' if c.key in self.keys else f'{plain}["{c.key}"]'
-            for c in sweep.carried
-        }
+    def starts(self, argument: str, sweep: Sweep) -> dict[str, str]:
+        """What the carried values of a sweep begin with, by key."""
+        given = self.arguments.starts(argument, sweep)
+        return {key: x.text if x.argument else f'zeros["{x.key}"]' for key, x in given.items()}
 
     def inputs(self) -> list[str]:
         """Local names for inputs that come in a dict, and for the tangents of all."""
-        several = len(self.cell.inputs) > 1
-        lines = [f'{in_python(v.name)} = inputs["{v.name}"]' for v in self.cell.inputs if several]
-        given = {v.name for v in self.cell.inputs}
-        tangents = [(n, of) for n, of in self.of.items() if of in given and self.program.values[n].role == "input"]
-        return lines + [f'{in_python(n)} = dot_inputs["{of}"]' for n, of in tangents]
+        local = "" if len(self.cell.inputs) > 1 else "inputs"
+        return [f"{in_python(x.value)} = {x.text}" for x in self.arguments.inputs() if x.argument != local]
 
     def params(self, sweeps: list[_Sweep]) -> list[str]:
         """Local names for the parameters these sweeps read, and for their tangents."""
-        read = {a.name for x in sweeps for s in x.part.statements() for a in s.args}
-        plain = [(v.name, v.name) for v in self.cell.params if v.name in read]
-        values = self.program.values
-        along = [(n, of) for n, of in self.of.items() if n in read and values[n].role == "param"]
-        return [*_unpacked(plain, 'params["{}"]'), *_unpacked(along, 'dot_params["{}"]')]
+        given = self.arguments.params(a.name for x in sweeps for s in x.part.statements() for a in s.args)
+        groups = {x.argument: [(y.value, y.key) for y in given if y.argument == x.argument] for x in given}
+        return [line for argument, names in groups.items() for line in _unpacked(names, f'{argument}["{{}}"]')]
 
     def result(self, name: str) -> str:
         return _own(name, self.shared)
 
     def outputs(self, tangents: bool = False) -> Pairs:
-        names = [n for n in self.d.step.outputs if (n in self.of) == tangents]
-        return [(self.of.get(n, n), self.result(n)) for n in names]
+        return [(name, self.result(value)) for name, value in self.arguments.outputs(tangents)]
 
     def last(self, sweep: int = 0, tangents: bool = False) -> Pairs:
         """The carried values at the end of a sweep, or their tangents."""
-        ends = self.sweeps[sweep].ends()
-        return [(self.keys.get(key, key), text) for key, text in ends.items() if (key in self.keys) == tangents]
+        return self.arguments.ends(self.sweeps[sweep].ends(), tangents)
 
     def gradients(self, variables: Sequence[Variable]) -> Pairs:
         return [(v.name, _array(self.result(self.d.gradients[v.name]), v.axes)) for v in variables]
 
 
 @dataclass(frozen=True)
-class Module(Filled):
+class Module(Frame):
     """What the template prints."""
 
+    final: Pairs
+    results: Pairs
+    gradients: Pairs
+    input_gradients: Pairs
+    state_gradients: Pairs
+    seeds: Pairs
+    uses: dict[str, bool]
     consts: Pairs
     tape: list[Row]
     forward: Body
@@ -336,7 +331,7 @@ def context(programs: Entries, header: Header) -> Module:
     ahead = [x.body(["state"]) for x in (infer, step, jvp)]
     bodies = [forward, backward, *ahead, hvp.body(["state", "dstate"])]
     return Module(
-        **vars(frame(program, header)),
+        **vars(frame(cell, header)),
         consts=[(constant(v.name), v.start) for v in cell.consts],
         tape=[_tape_row(program, n) for n in program.saved],
         forward=forward,
@@ -352,6 +347,7 @@ def context(programs: Entries, header: Header) -> Module:
         gradients=train.gradients(cell.params),
         input_gradients=train.gradients(cell.inputs),
         state_gradients=train.last(1),
+        seeds=[(x.key, in_python(x.value)) for x in train.arguments.seeds()],
         uses={name: name in helpers for name in (*HELPERS, "math")} | {"sums": has_sums(cell)},
     )
 
