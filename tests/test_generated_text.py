@@ -55,6 +55,14 @@ def test_long_equations_make_no_long_lines(backend: str) -> None:
     assert [line for a in artifacts for line in too_long(a.path, a.text)] == []
 
 
+@pytest.mark.parametrize("backend", targets())
+def test_lines_that_cannot_be_short_are_whole(backend: str) -> None:
+    """Names so long that no place to break a line is left."""
+    text = LONG.replace("forget_gate", "gate_of_what_is_forgotten_at_every_step_of_the_sequence")
+    for a in emit(parse(text, "cell_of_long_words"), backend):
+        assert not a.path.endswith(".py") or ast.parse(a.text)
+
+
 def test_equal_lengths_are_multiplied() -> None:
     for name, path in COMPILED:
         axes = symrnn.load(path.name.rsplit(".", 1)[0]).axes if not path.name.startswith("__") else ()
