@@ -94,6 +94,30 @@ class Copy:
 Op = Map | Reduce | Product | Copy
 
 
+def loaded(op: Op) -> tuple[Ref, ...]:
+    """What an operation reads from memory, beside what it writes there itself."""
+    match op:
+        case Map():
+            return op.loads
+        case Reduce():
+            return op.args
+        case Copy():
+            return (op.source,)
+        case Product():
+            return (*op.left, *(w for w, _ in op.weights), *([] if op.right is None else [op.right]))
+
+
+def stored(op: Op) -> tuple[Ref, ...]:
+    """What an operation writes to memory."""
+    match op:
+        case Map():
+            return (*op.stores, *(r.source for r in op.registers))
+        case Reduce() | Copy():
+            return (op.out,)
+        case Product():
+            return op.outs
+
+
 @dataclass(frozen=True)
 class Buffer:
     """An array: `rows` is "", "T", "T+1" (a carried value, with what comes from outside) or "2" (one not kept)."""

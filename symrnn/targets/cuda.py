@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 
-from symrnn.compiled.c import FIRST, SPELLING, Kernel, sizes
+from symrnn.compiled.c import FIRST, SPELLING, sizes
 from symrnn.compiled.functions import Function, in_a_list, of_programs
 from symrnn.compiled.host_code import Binding
+from symrnn.compiled.kernel import Kernel
 from symrnn.emit import Artifact, Header
 from symrnn.errors import UsageError
 from symrnn.language.cell import Cell
