@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from itertools import count
 
 import sympy as sp
@@ -32,12 +31,6 @@ SPELLING: dict[str, str] = {
     "where": "choose({}, {}, {})",
     "pow": "pow({}, {})",
 }
-
-
-@lru_cache(maxsize=1024)
-def kernel_of(made: Layout, sweep: Sweep, op: Map | Reduce) -> Kernel:
-    """The text of one kernel, the same for every target."""
-    return Writer(made, sweep).kernel(op)
 
 
 class Writer:
@@ -108,10 +101,10 @@ class Writer:
         start, load, store = self.load(arrives, first), self.load(arrives), self.place(source)
         return Held(names[arrives], names[source], start, end, load, store if end else "")
 
-    def local_names(self, refs: Iterable[Ref]) -> dict[Ref, str]:
+    def local_names(self, refs: Iterable[Ref], reserved: Collection[str] = ()) -> dict[Ref, str]:
         """A C name for every operand and result, its own where that is free."""
         names: dict[Ref, str] = {}
-        taken = {*self.index.values(), *self.sizes.values()}
+        taken = {*self.index.values(), *self.sizes.values(), *reserved}
         for r in refs:
             arrays = r.name.endswith("_at")  # as the names of arrays do
             name = f"{r.name}_" if arrays or r.name in taken or means_something_in_c(r.name) else r.name

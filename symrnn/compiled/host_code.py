@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from symrnn.calculus.ir import BATCH, TIME, Ref, numbered
-from symrnn.compiled.c import Writer, kernel_of, sizes
+from symrnn.compiled.c import Writer, sizes
 from symrnn.compiled.kernel import Kernel, Line
 from symrnn.compiled.layout import Layout, in_memory
-from symrnn.compiled.ops import Buffer, Copy, Home, Map, Op, Product, Reduce, extent, loaded, stored
+from symrnn.compiled.ops import Buffer, Copy, Home, Map, Op, Product, Reduce, Rows, extent, loaded, stored
 from symrnn.compiled.pack import first_to_last
+from symrnn.compiled.row_kernels import kernel_of
 from symrnn.language.cell import Axes
 from symrnn.printing.arrays import insertions
 from symrnn.printing.spelling import in_python
@@ -109,7 +110,7 @@ class HostCode:
 
     def op(self, op: Op, writer: Writer, lines: list[Line]) -> None:
         match op:
-            case Map() | Reduce():
+            case Map() | Reduce() | Rows():
                 kernel = kernel_of(self.made, writer.sweep, op)
                 self.text.kernels.append(kernel)
                 arrays = tuple(in_python(a.name) for a in kernel.arrays)

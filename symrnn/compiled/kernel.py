@@ -46,13 +46,59 @@ class Held:
 
 
 @dataclass(frozen=True)
+class Sum:
+    """A sum over a row: its name, the name of what it is added up in, and what is added; and a comment."""
+
+    comment: str
+    local: str
+    total: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search for the best of a row, at `value`; kind is largest, smallest or peak.
+
+    `local` is the best value, `found` where it is, and `target` the element of the one-hot array ("" for a peak).
+    """
+
+    kind: str
+    value: str
+    local: str
+    found: str
+    target: str
+
+
+@dataclass(frozen=True)
+class PhaseText:
+    """One go over a row: what the row shares, a loop along it, the loop's sums, then searches of what it stored.
+
+    `known` are sums and peaks that are in memory.
+    """
+
+    shared: tuple[Line, ...]
+    shared_stores: tuple[Load, ...]
+    loads: tuple[Load, ...]
+    body: tuple[Line, ...]
+    stores: tuple[Load, ...]
+    sums: tuple[Sum, ...]
+    searches: tuple[Search, ...]
+    known: tuple[Load, ...]
+
+    @property
+    def loop(self) -> bool:
+        """Is there anything to do along the row?"""
+        return bool(self.body or self.sums)
+
+
+@dataclass(frozen=True)
 class Kernel:
-    """One kernel for the templates; kind is map, sequence, sum, largest, smallest or peak.
+    """One kernel for the templates; kind is map, sequence, rows, sum, largest, smallest or peak.
 
     `space` and `over` are (index, length, where it is found in n or k) of the labels that stay and of those searched;
     `rows` says that the labels summed include the one along which memory is contiguous; the `factors` are what is
-    summed or searched. `sizes` are the lengths the kernel reads, each with its place among all; `stepped` says that it
-    reads the step for which it is called.
+    summed or searched; what takes rows along has `phases`. `sizes` are the lengths the kernel reads, each with its
+    place among all; `stepped` says that it reads the step for which it is called.
     """
 
     name: str
@@ -73,6 +119,7 @@ class Kernel:
     held: tuple[Held, ...]
     factors: tuple[str, ...]
     target: str
+    phases: tuple[PhaseText, ...] = ()
     sizes: tuple[tuple[str, int], ...] = ()
     stepped: bool = False
 
